@@ -1,0 +1,111 @@
+// Command mixtral serves Mixtral behind an OpenAI-compatible API and certifies such services.
+// It holds the command line and wires packages together; it decides nothing itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the whole grammar. Scripts depend on it: add, do not change.
+type cli struct {
+	Certify certifyCmd `cmd:"" help:"Run a certification test case against a service and print the verdict."`
+	Serve   serveCmd   `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
+	Run     runCmd     `cmd:"" help:"One completion, streamed to the terminal."`
+	Bench   benchCmd   `cmd:"" help:"Measure prefill, decode and parallel decode beside the hardware's limits."`
+	Model   modelCmd   `cmd:"" help:"Inspect and make model files."`
+	Eval    evalCmd    `cmd:"" help:"Greedy ids and logits for given tokens, to compare engines."`
+	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
+	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores tell good from bad."`
+	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
+	Doctor  doctorCmd  `cmd:"" help:"What this machine can do and what is missing."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// app is what every command gets: its context (cancelled by SIGINT and SIGTERM) and its streams.
+type app struct {
+	ctx    context.Context
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(&app{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run parses args, runs the command and gives the exit code.
+func run(a *app, args []string) (code int) {
+	var grammar cli
+	exited := -1
+	parser, err := kong.New(&grammar,
+		kong.Name("mixtral"),
+		kong.Description("Serves Mixtral-8x7B behind an OpenAI-compatible API, and certifies it or any such server."),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(c int) { exited = c; panic(exitPanic{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return report(a.stderr, err)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(exitPanic); !ok {
+				panic(r)
+			}
+			code = exited
+		}
+	}()
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		return report(a.stderr, usageError(withHint(err, "mixtral --help lists commands, mixtral COMMAND --help its flags")))
+	}
+	return report(a.stderr, kctx.Run(a))
+}
+
+// exitPanic carries kong's request to exit (after --help) out of the parser.
+type exitPanic struct{}
+
+// versionCmd prints the build's version.
+type versionCmd struct{}
+
+func (versionCmd) Run(a *app) error {
+	_, err := fmt.Fprintln(a.stdout, versionString())
+	return err
+}
+
+// report prints err and its hints and gives the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitFail
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+	} else if errors.Is(err, context.Canceled) {
+		code = exitInterrupted
+	}
+	if msg := err.Error(); msg != "" {
+		fmt.Fprintf(w, "mixtral: %s\n", msg)
+	}
+	var hint *hintError
+	if errors.As(err, &hint) {
+		fmt.Fprintf(w, "hint: %s\n", hint.hint)
+	}
+	return code
+}

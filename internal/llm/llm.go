@@ -1,0 +1,167 @@
+// Package llm is the seam between whoever answers a request (the embedded engine, an upstream server) and whoever
+// asks (the HTTP API, the public package): one Request, one Event, one Backend, and the errors they agree on.
+//
+// It must not import anything of this module: both sides depend on it, it depends on neither.
+package llm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Roles that a Message may have.
+const (
+	RoleSystem    = "system"
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string
+	Content string
+}
+
+// Sampling says how the next token is chosen. The zero value is greedy.
+type Sampling struct {
+	Temperature       float64           // ≥ 0; 0 is greedy: the highest logit, the lowest id among equals
+	TopP              float64           // (0, 1]; 0 and 1 mean off
+	TopK              int               // ≥ 0; 0 means off
+	MinP              float64           // [0, 1): drop tokens below MinP × the most likely one; 0 means off
+	RepetitionPenalty float64           // > 0; 0 and 1 mean off (Keskar et al. 2019, CTRL)
+	PresencePenalty   float64           // [−2, 2], subtracted once from the logit of every token already generated
+	FrequencyPenalty  float64           // [−2, 2], subtracted once per occurrence among the generated tokens
+	Seed              *int64            // nil: the backend draws one
+	LogitBias         map[int32]float64 // added to the logit of each id
+}
+
+// Request asks for one completion. Exactly one of Messages, Prompt and PromptTokens is set.
+type Request struct {
+	ID           string // shown in logs and metrics; unique per request
+	Model        string // as the client named it; empty means the default model
+	Messages     []Message
+	Prompt       string
+	PromptTokens []int32
+	MaxTokens    int // ≥ 1; 0 means the service's default, always cut to what the context leaves
+	Sampling     Sampling
+	Stop         []string // generation ends before the first of these; none of it is sent
+	IgnoreEOS    bool     // go on to MaxTokens: for measurements
+	Logprobs     bool     // report the log-probability of each generated token
+	TopLogprobs  int      // 0..20 alternatives beside it
+}
+
+// Finish says why a completion ended.
+type Finish string
+
+// Reasons of the OpenAI API, and what happens to a request whose client went away.
+const (
+	FinishNone   Finish = ""
+	FinishStop   Finish = "stop"   // end-of-sequence token or a stop string
+	FinishLength Finish = "length" // MaxTokens or the context's end
+	FinishAbort  Finish = "abort"  // the caller's context was cancelled
+	FinishError  Finish = "error"  // the backend failed
+)
+
+// Usage counts tokens as the model sees them. PromptTokens includes BOS and the chat template's tokens;
+// CompletionTokens includes the end-of-sequence token when one was generated.
+type Usage struct {
+	PromptTokens     int
+	CompletionTokens int
+	CachedTokens     int // of the prompt, found in the prefix cache
+}
+
+// TokenProb is a token and its natural-log probability under the unmodified (temperature 1) distribution.
+type TokenProb struct {
+	ID      int32
+	Bytes   []byte // the token's own bytes; may be part of a UTF-8 sequence
+	Logprob float64
+}
+
+// Token is one generated token, reported when Request.Logprobs is set.
+type Token struct {
+	TokenProb
+	Top []TokenProb
+}
+
+// Event is a piece of an answer. Text never splits a UTF-8 sequence and never holds part of a stop string; it may be
+// empty. The last event of a completion has Finish and Usage set.
+type Event struct {
+	Text    string
+	Tokens  []Token // empty unless Request.Logprobs
+	NTokens int     // generated tokens this event stands for
+	Finish  Finish
+	Usage   *Usage
+}
+
+// Model describes something a Backend can answer with.
+type Model struct {
+	ID            string
+	Created       time.Time
+	ContextLength int // tokens, prompt and completion together; 0 if unknown
+	Vocab         int // 0 if unknown
+}
+
+// Status is a snapshot for health checks and gauges.
+type Status struct {
+	Ready     bool
+	Running   int // sequences being prefilled or decoded
+	Waiting   int // admitted to the queue, not yet running
+	KVUsed    int // KV blocks held by running sequences
+	KVCached  int // KV blocks kept only for prefix reuse
+	KVTotal   int // KV blocks in all; 0 where there is no such thing
+	Preempted int64
+	CacheHits int64 // prompt tokens served from the prefix cache since start
+}
+
+// Backend answers requests. All methods are safe for concurrent use.
+//
+// Generate calls sink from one goroutine, in order, and returns after the last call. It returns nil if and only if
+// the last event carried FinishStop or FinishLength. When ctx ends, generation stops within one step of the model and
+// Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink that blocks delays
+// only its own request. Errors before the first event match one of the sentinels below.
+type Backend interface {
+	Generate(ctx context.Context, r *Request, sink func(Event) error) error
+	Models() []Model
+	// Tokenize gives the ids of a text; addSpecial adds BOS as for a raw prompt. Messages, if any, go through the chat template.
+	Tokenize(text string, addSpecial bool) ([]int32, error)
+	TokenizeChat(messages []Message) ([]int32, error)
+	Detokenize(ids []int32) (string, error)
+	Status() Status
+	// Close stops everything and waits for it. Requests under way end with ErrClosed. A second Close is harmless.
+	Close() error
+}
+
+// What can go wrong, for errors.Is.
+var (
+	ErrBadRequest    = errors.New("bad request")        // HTTP 400; see FieldError
+	ErrModelNotFound = errors.New("model not found")    // 404
+	ErrContextLength = errors.New("context too long")   // 400 context_length_exceeded; also matches ErrBadRequest
+	ErrQueueFull     = errors.New("queue is full")      // 429 + Retry-After
+	ErrNotReady      = errors.New("service not ready")  // 503: starting or draining
+	ErrClosed        = errors.New("service closed")     // 503
+	ErrNumeric       = errors.New("non-finite logits")  // 500: NaN or Inf in the model's output
+	ErrUnsupported   = errors.New("not supported here") // 501: this backend cannot
+)
+
+// FieldError is an ErrBadRequest that names the request's field as the API spells it.
+type FieldError struct {
+	Field  string // "temperature", "messages[2].role"
+	Reason string // "must be between 0 and 2, got 3.5"
+	Err    error  // a more special sentinel, or nil
+}
+
+// Error gives "field: reason".
+func (e *FieldError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Reason) }
+
+// Is makes every FieldError an ErrBadRequest.
+func (e *FieldError) Is(target error) bool { return target == ErrBadRequest }
+
+// Unwrap gives the more special sentinel.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// BadField returns a FieldError.
+func BadField(field, format string, args ...any) error {
+	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
