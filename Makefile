@@ -1,0 +1,69 @@
+# The two commands of the README are `go run ./cmd/mixtral certify` and `make test`. `make help` lists the rest.
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=tools/go.mod
+FUZZTIME ?= 5s
+REPORTS  ?= $(shell mktemp -d)
+export CGO_ENABLED ?= 0
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## bin/mixtral
+	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
+
+.PHONY: test
+test: deps lint unit race arm64 fuzz client e2e ## everything a change must pass, within 15 minutes on 2 cores
+	@echo "make test: passed"
+
+.PHONY: deps
+deps: ## what the tests need from Debian's packages (root or CI); says what is missing elsewhere
+	@sh scripts/deps.sh
+
+.PHONY: lint
+lint: ## format, vet, staticcheck, import ranks
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	$(GO) test ./internal/house
+
+.PHONY: unit
+unit: ## all tests on the best kernel tier, then the numeric ones on every tier
+	$(GO) test ./...
+	@for tier in $$($(GO) run ./internal/kernel/tiers); do echo "== tier $$tier"; \
+		MIXTRAL_CPU_TIER=$$tier $(GO) test ./internal/kernel ./internal/moe || exit 1; done
+	$(GO) test -tags invariants ./internal/engine ./internal/kvcache
+
+.PHONY: race
+race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short . ./internal/engine ./internal/api ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./certify/...
+
+.PHONY: arm64
+arm64: ## it builds and vets where there is no assembly
+	GOARCH=arm64 $(GO) vet ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME; the committed corpora run in unit
+	@FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+
+.PHONY: client
+client: ## the official OpenAI client against the service
+	cd test && $(GO) test ./...
+
+.PHONY: e2e
+e2e: build ## a whole certification by the real binary, and its report verified
+	sh scripts/e2e.sh bin/mixtral
+
+.PHONY: compare
+compare: build ## the same files through llama.cpp, where Node is present
+	sh scripts/compare.sh
+
+.PHONY: bench
+bench: ## kernels, scheduler, load generator; then the whole engine
+	$(GO) test -run '^$$' -bench . -benchtime 200ms ./internal/...
+
+.PHONY: demo
+demo: ## rebuild the demo model from nothing (hours; see models/demo/README.md)
+	sh models/demo/rebuild.sh
