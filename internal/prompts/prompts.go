@@ -1,0 +1,236 @@
+// Package prompts reads performance_test_prompts.json: the prompts of a test case by category and level, and what a
+// good answer to each must contain. It must not import anything of the serving half.
+//
+// The file's first level is the seed test case's: category → level → prompt text. Beside the categories stand
+// "schema_version" and "rubrics", whose keys are "category/level".
+package prompts
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrInvalid is matched by every error about a prompt file's content.
+var ErrInvalid = errors.New("invalid prompt file")
+
+// Forms an answer can be asked for; they decide what counts as complete.
+var Forms = []string{"answer", "explanation", "analysis", "summary", "comparison", "evaluation", "story", "plan", "poem", "code", "list"}
+
+// maxPrompt bounds one prompt's bytes: far above any real prompt, far below what hurts.
+const maxPrompt = 1 << 20
+
+// Set is a prompt file in the file's own order.
+type Set struct {
+	Prompts []Prompt
+}
+
+// Prompt is one prompt and its rubric.
+type Prompt struct {
+	Category string
+	Level    string
+	Text     string
+	Rubric   *Rubric // nil: none given
+}
+
+// Key is the prompt's name, "category/level".
+func (p Prompt) Key() string { return p.Category + "/" + p.Level }
+
+// Rubric says what a good answer has.
+type Rubric struct {
+	Form    string   `json:"form,omitempty"`    // one of Forms
+	Answers []string `json:"answers,omitempty"` // the checkable answer, any of these as whole words
+	Points  []Point  `json:"points,omitempty"`  // concepts a relevant answer mentions
+	Facets  []Point  `json:"facets,omitempty"`  // parts that the prompt asks for by name
+}
+
+// Point is a concept, present when any of its terms is: a term matches at the start of a word ("summar" finds
+// "summary"), a term of several words as a phrase.
+type Point struct {
+	Name   string   `json:"name"`
+	Any    []string `json:"any"`
+	Weight float64  `json:"weight,omitempty"` // 0 means 1
+}
+
+//go:embed performance_test_prompts.json
+var builtin []byte
+
+// Builtin returns the bytes of the prompt file of TC-L1-COMP-MIXTRAL-003.
+func Builtin() []byte { return bytes.Clone(builtin) }
+
+// Default returns the nine prompts of TC-L1-COMP-MIXTRAL-003.
+func Default() *Set {
+	s, err := Load(builtin)
+	if err != nil {
+		panic("prompts: the built-in file is broken: " + err.Error()) // a test proves that it is not
+	}
+	return s
+}
+
+// Get returns the prompt of a category and level.
+func (s *Set) Get(category, level string) (Prompt, bool) { return s.ByKey(category + "/" + level) }
+
+// ByKey returns the prompt with the key "category/level".
+func (s *Set) ByKey(key string) (Prompt, bool) {
+	i := slices.IndexFunc(s.Prompts, func(p Prompt) bool { return p.Key() == key })
+	if i < 0 {
+		return Prompt{}, false
+	}
+	return s.Prompts[i], true
+}
+
+// Keys lists every "category/level" in the file's order.
+func (s *Set) Keys() []string {
+	keys := make([]string, len(s.Prompts))
+	for i, p := range s.Prompts {
+		keys[i] = p.Key()
+	}
+	return keys
+}
+
+// Load reads a prompt file. Errors match ErrInvalid and name the key at fault.
+func Load(data []byte) (*Set, error) {
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("%w: not UTF-8", ErrInvalid)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil, fmt.Errorf("%w: must be a JSON object of category → level → prompt", ErrInvalid)
+	}
+	s := &Set{}
+	var rubrics map[string]*Rubric
+	seen := map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		key := t.(string) // an object's key: the decoder has checked it
+		if seen[key] {
+			return nil, fmt.Errorf("%w: %q stands twice", ErrInvalid, key)
+		}
+		seen[key] = true
+		switch key {
+		case "schema_version":
+			var v int
+			if err := dec.Decode(&v); err != nil || v != 1 {
+				return nil, fmt.Errorf("%w: schema_version: must be 1", ErrInvalid)
+			}
+		case "rubrics":
+			if rubrics, err = readRubrics(dec); err != nil {
+				return nil, err
+			}
+		default:
+			if err := s.readCategory(dec, key); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if _, err := dec.Token(); err != nil { // the closing brace
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if dec.More() {
+		return nil, fmt.Errorf("%w: more after the end of the object", ErrInvalid)
+	}
+	if len(s.Prompts) == 0 {
+		return nil, fmt.Errorf("%w: holds no prompt", ErrInvalid)
+	}
+	return s, s.attach(rubrics)
+}
+
+// readCategory reads level → prompt in the file's order.
+func (s *Set) readCategory(dec *json.Decoder, category string) error {
+	if category == "" || strings.Contains(category, "/") {
+		return fmt.Errorf("%w: category %q: must not be empty or hold a slash", ErrInvalid, category)
+	}
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return fmt.Errorf("%w: %s: must be an object of level → prompt", ErrInvalid, category)
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, category, err)
+		}
+		p := Prompt{Category: category, Level: t.(string)}
+		if err := dec.Decode(&p.Text); err != nil {
+			return fmt.Errorf("%w: %s: must be a string", ErrInvalid, p.Key())
+		}
+		switch _, twice := s.ByKey(p.Key()); {
+		case twice:
+			return fmt.Errorf("%w: %s stands twice", ErrInvalid, p.Key())
+		case p.Level == "":
+			return fmt.Errorf("%w: %s: a level has no name", ErrInvalid, category)
+		case strings.TrimSpace(p.Text) == "":
+			return fmt.Errorf("%w: %s: is empty", ErrInvalid, p.Key())
+		case len(p.Text) > maxPrompt:
+			return fmt.Errorf("%w: %s: %d bytes, at most %d", ErrInvalid, p.Key(), len(p.Text), maxPrompt)
+		}
+		s.Prompts = append(s.Prompts, p)
+	}
+	_, err := dec.Token()
+	return err
+}
+
+func readRubrics(dec *json.Decoder) (map[string]*Rubric, error) {
+	var raw map[string]json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return nil, fmt.Errorf("%w: rubrics: %w", ErrInvalid, err)
+	}
+	rubrics := make(map[string]*Rubric, len(raw))
+	for key, data := range raw {
+		r, err := ParseRubric(data)
+		if err != nil {
+			return nil, fmt.Errorf("rubrics: %s: %w", key, err)
+		}
+		rubrics[key] = r
+	}
+	return rubrics, nil
+}
+
+// ParseRubric reads one rubric; unknown keys are errors.
+func ParseRubric(data []byte) (*Rubric, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	r := &Rubric{}
+	if err := dec.Decode(r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if r.Form != "" && !slices.Contains(Forms, r.Form) {
+		return nil, fmt.Errorf("%w: form: %q is not one of %s", ErrInvalid, r.Form, strings.Join(Forms, ", "))
+	}
+	for _, group := range []struct {
+		name   string
+		points []Point
+	}{{"points", r.Points}, {"facets", r.Facets}} {
+		for i, p := range group.points {
+			if p.Weight < 0 {
+				return nil, fmt.Errorf("%w: %s[%d].weight: %g is negative", ErrInvalid, group.name, i, p.Weight)
+			}
+			if len(p.Any) == 0 || slices.ContainsFunc(p.Any, func(t string) bool { return strings.TrimSpace(t) == "" }) {
+				return nil, fmt.Errorf("%w: %s[%d].any: needs terms, none of them empty", ErrInvalid, group.name, i)
+			}
+		}
+	}
+	if slices.ContainsFunc(r.Answers, func(a string) bool { return strings.TrimSpace(a) == "" }) {
+		return nil, fmt.Errorf("%w: answers: one is empty", ErrInvalid)
+	}
+	return r, nil
+}
+
+// attach gives every prompt its rubric; a rubric without a prompt is an error, since it would silently do nothing.
+func (s *Set) attach(rubrics map[string]*Rubric) error {
+	for i := range s.Prompts {
+		key := s.Prompts[i].Key()
+		s.Prompts[i].Rubric = rubrics[key]
+		delete(rubrics, key)
+	}
+	for key := range rubrics {
+		return fmt.Errorf("%w: rubrics: %s: there is no such prompt", ErrInvalid, key)
+	}
+	return nil
+}

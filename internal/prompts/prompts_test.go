@@ -1,0 +1,79 @@
+package prompts
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// The seed reads test_prompts["reasoning"]["complex"] as a string: that must work on our richer file.
+func TestBuiltinKeepsTheSeedsShape(t *testing.T) {
+	var seed map[string]json.RawMessage
+	if err := json.Unmarshal(Builtin(), &seed); err != nil {
+		t.Fatal(err)
+	}
+	var reasoning map[string]string
+	if err := json.Unmarshal(seed["reasoning"], &reasoning); err != nil {
+		t.Fatal(err)
+	}
+	if reasoning["simple"] != "What is 2 + 2?" {
+		t.Errorf("reasoning.simple = %q", reasoning["simple"])
+	}
+	set := Default()
+	want := "reasoning/simple reasoning/medium reasoning/complex analysis/simple analysis/medium analysis/complex generation/simple generation/medium generation/creative"
+	if got := strings.Join(set.Keys(), " "); got != want {
+		t.Errorf("keys %s, want %s", got, want)
+	}
+	for _, p := range set.Prompts {
+		if p.Rubric == nil {
+			t.Errorf("%s has no rubric", p.Key())
+		}
+	}
+}
+
+func TestLoadNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"not an object", `[]`, "must be a JSON object"},
+		{"empty", `{}`, "no prompt"},
+		{"level not a string", `{"a":{"b":3}}`, "a/b: must be a string"},
+		{"blank prompt", `{"a":{"b":"  "}}`, "a/b: is empty"},
+		{"twice", `{"a":{"b":"x","b":"y"}}`, "a/b stands twice"},
+		{"category twice", `{"a":{"b":"x"},"a":{"c":"y"}}`, `"a" stands twice`},
+		{"orphan rubric", `{"a":{"b":"x"},"rubrics":{"a/c":{}}}`, "a/c: there is no such prompt"},
+		{"unknown rubric key", `{"a":{"b":"x"},"rubrics":{"a/b":{"pionts":[]}}}`, "pionts"},
+		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `"opera" is not one of`},
+		{"empty term", `{"a":{"b":"x"},"rubrics":{"a/b":{"points":[{"name":"n","any":[""]}]}}}`, "points[0].any"},
+		{"version", `{"schema_version":2,"a":{"b":"x"}}`, "schema_version"},
+		{"trailing", `{"a":{"b":"x"}} {}`, "after the end"},
+		{"cut", `{"a":{"b":"x"`, "EOF"},
+		{"bytes", "{\"a\":{\"b\":\"\xff\"}}", "not UTF-8"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load([]byte(c.in))
+			if !errors.Is(err, ErrInvalid) && c.name != "cut" {
+				t.Fatalf("error %v does not match ErrInvalid", err)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want it to hold %q", err, c.want)
+			}
+		})
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(Builtin())
+	f.Add([]byte(`{"a":{"b":"x"},"rubrics":{"a/b":{"answers":["4"]}}}`))
+	f.Add([]byte(`{"a":{`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Load(data)
+		if err != nil {
+			return
+		}
+		for _, key := range s.Keys() {
+			if _, ok := s.ByKey(key); !ok {
+				t.Errorf("key %q cannot be found again", key)
+			}
+		}
+	})
+}
