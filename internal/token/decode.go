@@ -1,0 +1,70 @@
+package token
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Decode gives the text of a whole sequence: control pieces and ids out of range add nothing, the space prefix is
+// taken off, and each byte that belongs to no UTF-8 sequence becomes U+FFFD.
+func (t *Tokenizer) Decode(ids []int32) string {
+	d := t.NewDecoder()
+	var text strings.Builder
+	for _, id := range ids {
+		text.WriteString(d.Write(id))
+	}
+	text.WriteString(d.Flush())
+	return text.String()
+}
+
+// Decoder turns ids into text as they come and never splits a UTF-8 sequence. It is for one goroutine.
+type Decoder struct {
+	t       *Tokenizer
+	strip   bool   // the space prefix is still to come
+	pending []byte // an unfinished UTF-8 sequence, at most utf8.UTFMax − 1 bytes between calls
+}
+
+// NewDecoder decodes a sequence from its start, or a chat answer: without the space prefix.
+func (t *Tokenizer) NewDecoder() *Decoder {
+	return &Decoder{t: t, strip: t.spec.AddSpacePrefix}
+}
+
+// NewContinuation decodes what follows a raw prompt: a space before the first word is the text's own and is kept.
+func (t *Tokenizer) NewContinuation() *Decoder {
+	return &Decoder{t: t}
+}
+
+// Write takes the next id and gives the text that is complete now, possibly none.
+func (d *Decoder) Write(id int32) string {
+	piece := d.t.Piece(id)
+	if len(piece) == 0 {
+		return ""
+	}
+	if d.strip {
+		d.strip = false
+		if piece[0] == ' ' && d.t.spec.Types[id] != TypeUnknown {
+			piece = piece[1:]
+		}
+	}
+	if len(d.pending) == 0 && utf8.Valid(piece) {
+		return string(piece)
+	}
+	d.pending = append(d.pending, piece...)
+	var text []byte
+	rest := d.pending
+	// FullRune is true for bytes that can no longer become a character; DecodeRune then gives U+FFFD and one byte.
+	for utf8.FullRune(rest) {
+		r, size := utf8.DecodeRune(rest)
+		text = utf8.AppendRune(text, r)
+		rest = rest[size:]
+	}
+	d.pending = append(d.pending[:0], rest...)
+	return string(text)
+}
+
+// Flush ends the text: what is left of an unfinished sequence becomes U+FFFD, one per byte. The Decoder can go on.
+func (d *Decoder) Flush() string {
+	text := strings.Repeat(string(utf8.RuneError), len(d.pending))
+	d.pending = d.pending[:0]
+	return text
+}

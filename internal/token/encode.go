@@ -1,0 +1,207 @@
+package token
+
+import (
+	"unicode/utf8"
+)
+
+// Encode gives the ids of text. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
+// Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest word.
+func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
+	var ids []int32
+	if addBOS && t.spec.AddBOS && t.spec.BOS >= 0 {
+		ids = append(ids, t.spec.BOS)
+	}
+	return t.appendText(ids, text)
+}
+
+// appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space prefix
+// where the vocabulary wants one. Empty text has no ids.
+func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
+	if text == "" {
+		return ids
+	}
+	m := merger{t: t, ids: ids}
+	if t.spec.AddSpacePrefix {
+		m.add(space)
+	}
+	afterSpace := true // a word begins at a space that follows something else
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == ' ':
+			if t.perWord && !afterSpace {
+				m.flush()
+			}
+			m.add(space)
+		case r == '▁':
+			// Byte by byte, so that it stays apart from a space: no piece is part of a character.
+			for i := range size {
+				m.add(text[i : i+1])
+			}
+		default:
+			m.add(text[:size])
+		}
+		afterSpace = r == ' '
+		text = text[size:]
+	}
+	m.flush()
+	return m.ids
+}
+
+// symbol is a stretch of the merger's text; they form a doubly linked list. One that was merged into its left neighbour
+// has size 0.
+type symbol struct {
+	start, size int32 // bytes
+	prev, next  int32 // −1 at the ends
+}
+
+// pair is a possible merge of two neighbouring symbols.
+type pair struct {
+	score       float32
+	left, right int32 // symbols
+	size        int32 // bytes of both when the pair was found: it is stale if they no longer add up
+}
+
+// before orders merges: the higher score, then the leftmost.
+func (p pair) before(q pair) bool {
+	return p.score > q.score || p.score == q.score && p.left < q.left
+}
+
+// merger encodes one word after the other. Its buffers are reused.
+type merger struct {
+	t       *Tokenizer
+	ids     []int32 // the result
+	text    []byte
+	symbols []symbol
+	heap    []pair
+	unused  map[int32]int32 // unused piece → size of the left half it was merged from
+}
+
+// maxWord bounds the offsets far below int32; a longer word is cut, which only forgoes merges across the cut.
+const maxWord = 1 << 28
+
+// add appends one character, or one byte that belongs to none.
+func (m *merger) add(s string) {
+	if len(m.text) >= maxWord {
+		m.flush()
+	}
+	n := int32(len(m.symbols))
+	if n > 0 {
+		m.symbols[n-1].next = n
+	}
+	m.symbols = append(m.symbols, symbol{start: int32(len(m.text)), size: int32(len(s)), prev: n - 1, next: -1})
+	m.text = append(m.text, s...)
+}
+
+// flush merges what was added, appends the ids and empties the buffers.
+func (m *merger) flush() {
+	for i := 1; i < len(m.symbols); i++ {
+		m.propose(int32(i-1), int32(i))
+	}
+	for len(m.heap) > 0 {
+		p := m.pop()
+		left, right := &m.symbols[p.left], &m.symbols[p.right]
+		if left.size == 0 || right.size == 0 || left.size+right.size != p.size {
+			continue
+		}
+		left.size, right.size = p.size, 0
+		left.next = right.next
+		if left.next >= 0 {
+			m.symbols[left.next].prev = p.left
+			m.propose(p.left, left.next)
+		}
+		if left.prev >= 0 {
+			m.propose(left.prev, p.left)
+		}
+	}
+	for i := int32(0); i >= 0 && len(m.symbols) > 0; i = m.symbols[i].next {
+		s := m.symbols[i]
+		m.emit(m.text[s.start : s.start+s.size])
+	}
+	m.text, m.symbols = m.text[:0], m.symbols[:0]
+	clear(m.unused)
+}
+
+// propose queues the merge of two neighbours if it makes a piece.
+func (m *merger) propose(left, right int32) {
+	l, r := m.symbols[left], m.symbols[right]
+	size := l.size + r.size
+	if int(size) > m.t.maxPiece {
+		return
+	}
+	id, ok := m.t.ids[string(m.text[l.start:l.start+size])]
+	if !ok {
+		return
+	}
+	m.push(pair{score: m.t.spec.Scores[id], left: left, right: right, size: size})
+	if m.t.spec.Types[id] == TypeUnused {
+		if m.unused == nil {
+			m.unused = make(map[int32]int32)
+		}
+		m.unused[id] = l.size
+	}
+}
+
+// emit appends the ids of one final symbol. An unused piece only serves as a step towards longer ones, so it is taken
+// apart again.
+func (m *merger) emit(s []byte) {
+	id, ok := m.t.ids[string(s)]
+	if !ok {
+		for _, b := range s {
+			id := m.t.bytes[b]
+			if id < 0 {
+				id = m.t.spec.UNK
+			}
+			m.ids = append(m.ids, id)
+		}
+		return
+	}
+	if half, ok := m.unused[id]; ok {
+		m.emit(s[:half])
+		m.emit(s[half:])
+		return
+	}
+	m.ids = append(m.ids, id)
+}
+
+// push and pop keep a binary heap, best pair first. They are spelled out because container/heap would box every pair.
+func (m *merger) push(p pair) {
+	h := append(m.heap, p)
+	i := len(h) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !p.before(h[parent]) {
+			break
+		}
+		h[i] = h[parent]
+		i = parent
+	}
+	h[i] = p
+	m.heap = h
+}
+
+func (m *merger) pop() pair {
+	h := m.heap
+	top, last := h[0], h[len(h)-1]
+	h = h[:len(h)-1]
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].before(h[child]) {
+			child++
+		}
+		if !h[child].before(last) {
+			break
+		}
+		h[i] = h[child]
+		i = child
+	}
+	if len(h) > 0 {
+		h[i] = last
+	}
+	m.heap = h
+	return top
+}

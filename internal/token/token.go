@@ -1,0 +1,182 @@
+// Package token turns text into Mixtral's token ids and back: SentencePiece BPE as GGUF files describe it, incremental
+// detokenisation, and the [INST] chat format. It must not import anything of this module.
+//
+// Encoding follows SentencePiece (Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226): spaces become "▁"
+// (U+2581), neighbouring symbols merge as long as their concatenation is a piece, the highest score first and the
+// leftmost among equals; a character that is no piece falls back to its UTF-8 bytes. Two things are stricter here than
+// elsewhere:
+//
+//   - Control, unknown and byte pieces never come out of text, not even when it spells "<s>" or "<0x41>".
+//   - Encoding loses nothing where the vocabulary has "▁" and all bytes. SentencePiece reads a literal "▁" as a space;
+//     here it falls back to bytes, so Decode gives back every valid UTF-8 string, and Piece every byte of an invalid one.
+package token
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+)
+
+// Types of piece, as tokenizer.ggml.token_type numbers them.
+const (
+	TypeNormal      int32 = 1
+	TypeUnknown     int32 = 2
+	TypeControl     int32 = 3
+	TypeUserDefined int32 = 4
+	TypeUnused      int32 = 5
+	TypeByte        int32 = 6
+)
+
+// ErrSpec is wrapped by every error about a vocabulary.
+var ErrSpec = errors.New("bad tokenizer")
+
+// space is what a piece spells for ' ' (U+2581).
+const space = "▁"
+
+// unknownText is what the unknown piece decodes to: SentencePiece's default unk_surface.
+const unknownText = " ⁇ "
+
+// Spec is a vocabulary as a model file holds it. Index i of Pieces, Scores and Types describes id i.
+type Spec struct {
+	Pieces         []string
+	Scores         []float32 // higher merges first
+	Types          []int32   // TypeNormal …
+	BOS, EOS, UNK  int32     // −1 where there is none
+	AddBOS         bool      // a prompt starts with BOS
+	AddSpacePrefix bool      // text starts with a space that is not its own
+	Template       string    // Jinja chat template; empty means Mixtral's
+}
+
+// Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
+type Tokenizer struct {
+	spec     Spec
+	ids      map[string]int32 // pieces that text may become: normal, user-defined, unused
+	bytes    [256]int32       // byte piece of each byte, −1 where there is none
+	text     [][]byte         // what each id adds to a text
+	maxPiece int              // bytes of the longest piece in ids
+	perWord  bool             // no piece has "▁" after another character: words encode independently
+	chat     chatFormat
+}
+
+// New checks a vocabulary and indexes it. Its errors match ErrSpec.
+func New(s Spec) (*Tokenizer, error) {
+	n := len(s.Pieces)
+	switch {
+	case n == 0:
+		return nil, fmt.Errorf("%w: no pieces", ErrSpec)
+	case n > math.MaxInt32:
+		return nil, fmt.Errorf("%w: %d pieces", ErrSpec, n)
+	case len(s.Scores) != n || len(s.Types) != n:
+		return nil, fmt.Errorf("%w: %d pieces, but %d scores and %d types", ErrSpec, n, len(s.Scores), len(s.Types))
+	}
+	for _, special := range []struct {
+		name string
+		id   int32
+	}{{"bos", s.BOS}, {"eos", s.EOS}, {"unknown", s.UNK}} {
+		if special.id < -1 || int(special.id) >= n {
+			return nil, fmt.Errorf("%w: %s id %d of %d pieces", ErrSpec, special.name, special.id, n)
+		}
+	}
+	t := &Tokenizer{spec: s, ids: make(map[string]int32, n), text: make([][]byte, n), perWord: true}
+	for b := range t.bytes {
+		t.bytes[b] = -1
+	}
+	for id := range int32(n) {
+		if err := t.index(id); err != nil {
+			return nil, err
+		}
+	}
+	if s.UNK < 0 {
+		for b, id := range t.bytes {
+			if id < 0 {
+				return nil, fmt.Errorf("%w: neither a piece for byte 0x%02X nor one for the unknown", ErrSpec, b)
+			}
+		}
+	}
+	t.chat = t.newChatFormat()
+	return t, nil
+}
+
+// index files id under what it can be made from and what it decodes to.
+func (t *Tokenizer) index(id int32) error {
+	piece, typ := t.spec.Pieces[id], t.spec.Types[id]
+	if score := t.spec.Scores[id]; score != score {
+		return fmt.Errorf("%w: score of piece %d %q is not a number", ErrSpec, id, piece)
+	}
+	switch typ {
+	case TypeControl:
+	case TypeUnknown:
+		t.text[id] = []byte(unknownText)
+	case TypeByte:
+		b, ok := parseByte(piece)
+		if !ok {
+			return fmt.Errorf("%w: byte piece %d is %q, want <0x00>…<0xFF>", ErrSpec, id, piece)
+		}
+		t.text[id] = []byte{b}
+		if t.bytes[b] < 0 {
+			t.bytes[b] = id
+		}
+	case TypeNormal, TypeUserDefined, TypeUnused:
+		t.text[id] = []byte(strings.ReplaceAll(piece, space, " "))
+		// A piece that is no valid UTF-8 could glue stray bytes into a character; it is never made from text.
+		if _, dup := t.ids[piece]; dup || piece == "" || !utf8.ValidString(piece) {
+			break
+		}
+		t.ids[piece] = id
+		t.maxPiece = max(t.maxPiece, len(piece))
+		if strings.Contains(strings.TrimLeft(piece, space), space) {
+			t.perWord = false
+		}
+	default:
+		return fmt.Errorf("%w: type %d of piece %d %q, want 1 to 6", ErrSpec, typ, id, piece)
+	}
+	return nil
+}
+
+// parseByte reads "<0x41>".
+func parseByte(piece string) (byte, bool) {
+	if len(piece) != 6 || piece[:3] != "<0x" || piece[5] != '>' {
+		return 0, false
+	}
+	hi, lo := hexDigit(piece[3]), hexDigit(piece[4])
+	return byte(hi<<4 | lo), hi >= 0 && lo >= 0
+}
+
+func hexDigit(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	}
+	return -1
+}
+
+// Vocab gives the number of pieces.
+func (t *Tokenizer) Vocab() int { return len(t.spec.Pieces) }
+
+// BOS gives the beginning-of-sequence id, −1 where there is none.
+func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
+
+// EOS gives the end-of-sequence id, −1 where there is none.
+func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
+
+// IsControl tells whether id is a control piece, which adds nothing to a text.
+func (t *Tokenizer) IsControl(id int32) bool {
+	return t.valid(id) && t.spec.Types[id] == TypeControl
+}
+
+// Piece gives the bytes that id adds to a text, which may be part of a UTF-8 sequence; nil for control pieces and for
+// ids out of range. The caller must not change them.
+func (t *Tokenizer) Piece(id int32) []byte {
+	if !t.valid(id) {
+		return nil
+	}
+	return t.text[id]
+}
+
+func (t *Tokenizer) valid(id int32) bool { return id >= 0 && int(id) < len(t.text) }
