@@ -77,8 +77,8 @@ type merger struct {
 	unused  map[int32]int32 // unused piece → size of the left half it was merged from
 }
 
-// maxWord bounds the offsets far below int32; a longer word is cut, which only forgoes merges across the cut.
-const maxWord = 1 << 28
+// maxWord bounds the buffers (about 1 GB at worst) and keeps offsets within int32; a longer word is cut, which only forgoes merges across the cut.
+const maxWord = 1 << 24
 
 // add appends one character, or one byte that belongs to none.
 func (m *merger) add(s string) {
