@@ -110,11 +110,17 @@ func invert(d float32) float32 {
 
 // nearest rounds x to the nearest integer, ties to even, within [lo, hi].
 func nearest(x float32, lo, hi int32) int32 {
-	x = min(max(x, float32(lo)), float32(hi))
-	// 1.5·2²³: the sum's last mantissa bit is worth one, so the addition rounds. Needs |x| < 2²².
+	return roundSmall(min(max(x, float32(lo)), float32(hi)))
+}
+
+// roundSmall rounds |x| < 2²² to the nearest integer, ties to even.
+func roundSmall(x float32) int32 {
+	// 1.5·2²³: the sum's last mantissa bit is worth one, so the addition rounds.
 	const magic = 12582912
 	return int32(math.Float32bits(x+magic)) - 0x4b400000
 }
+
+func clampCode(q, lo, hi int32) int32 { return min(max(q, lo), hi) }
 
 func maxAbs(x []float32) float32 {
 	m := float32(0)

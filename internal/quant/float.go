@@ -7,15 +7,12 @@ import (
 
 // F16to32 widens an IEEE 754 binary16 number; exact for every input, NaN payloads kept.
 func F16to32(h uint16) float32 {
-	sign := uint32(h&0x8000) << 16
-	em := uint32(h & 0x7fff)
-	switch {
-	case em >= 0x7c00: // infinity, NaN: all exponent bits stay set
-		return math.Float32frombits(sign | 0x7f800000 | em<<13)
-	case em < 0x0400: // zero and subnormals: em units of 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(em)*0x1p-24))
+	sign, em := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
+	if em >= 0x7c00<<13 { // infinity, NaN: all exponent bits stay set
+		return math.Float32frombits(sign | 0x7f800000 | em)
 	}
-	return math.Float32frombits(sign | em<<13 + (127-15)<<23) // rebias the exponent
+	// Read as a float32 the bits are the number times 2^(15−127), subnormals too; the product is exact.
+	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(em)*0x1p112))
 }
 
 // F32to16 rounds to the nearest binary16, ties to even; too large becomes infinity, NaN stays a quiet NaN.
@@ -48,7 +45,16 @@ func F32toBF16(f float32) uint16 {
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
+// lane is the elements of a step of the plain formats' loops: an array of known length needs no bounds checks.
+const lane = 32
+
 func unpackF32(dst []float32, src []byte) {
+	for ; len(src) >= 4*lane; src, dst = src[4*lane:], dst[lane:] {
+		b, y := (*[4 * lane]byte)(src), (*[lane]float32)(dst)
+		for i := range y {
+			y[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	}
 	for i := range dst {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
@@ -61,6 +67,12 @@ func packF32(dst []byte, src []float32) {
 }
 
 func unpackF16(dst []float32, src []byte) {
+	for ; len(src) >= 2*lane; src, dst = src[2*lane:], dst[lane:] {
+		b, y := (*[2 * lane]byte)(src), (*[lane]float32)(dst)
+		for i := range y {
+			y[i] = F16to32(binary.LittleEndian.Uint16(b[2*i:]))
+		}
+	}
 	for i := range dst {
 		dst[i] = F16to32(binary.LittleEndian.Uint16(src[2*i:]))
 	}
@@ -73,6 +85,12 @@ func packF16(dst []byte, src []float32) {
 }
 
 func unpackBF16(dst []float32, src []byte) {
+	for ; len(src) >= 2*lane; src, dst = src[2*lane:], dst[lane:] {
+		b, y := (*[2 * lane]byte)(src), (*[lane]float32)(dst)
+		for i := range y {
+			y[i] = BF16to32(binary.LittleEndian.Uint16(b[2*i:]))
+		}
+	}
 	for i := range dst {
 		dst[i] = BF16to32(binary.LittleEndian.Uint16(src[2*i:]))
 	}

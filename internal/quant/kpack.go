@@ -1,5 +1,7 @@
 package quant
 
+import "math"
+
 // symmetricScale gives the scale d for codes −n … n−1 with the least Σ(x − d·q)², searched around the scale that maps
 // the largest magnitude to −n. It may be negative: then the largest magnitude is positive.
 func symmetricScale(x []float32, n int32) float32 {
@@ -15,12 +17,14 @@ func symmetricScale(x []float32, n int32) float32 {
 	// ±0.9 codes in steps of 0.15: a wider range wins nothing measurable on Gaussian rows, a finer step less than 0.1 %.
 	const steps, step = 6, 0.15
 	best, bestGain := top/float32(-n), float32(-1)
+	unit := invert(top)
 	for i := -steps; i <= steps; i++ {
-		inv := invert(top) * -(float32(n) + step*float32(i))
+		inv := -(float32(n) + step*float32(i))
 		var xq, qq float32
 		for _, v := range x {
-			q := float32(nearest(v*inv, -n, n-1))
-			xq += v / top * q // relative to top, so that no sum under- or overflows
+			u := v * unit // relative to top, so that no sum under- or overflows and codes stay small
+			q := float32(clampCode(roundSmall(u*inv), -n, n-1))
+			xq += u * q
 			qq += q * q
 		}
 		// With d = Σxq/Σqq the squared error is Σxx − (Σxq)²/Σqq.
@@ -31,8 +35,8 @@ func symmetricScale(x []float32, n int32) float32 {
 	return best
 }
 
-// affineScale gives scale d ≥ 0 and minimum m ≥ 0 for x ≈ d·q − m with codes 0 … n: the least-squares line for the
-// codes of several starting scales, the best of them.
+// affineScale gives scale d ≥ 0 and minimum m ≥ 0 for x ≈ d·q − m with codes 0 … n: of the least-squares lines through
+// the codes of several starting scales, the best.
 func affineScale(x []float32, n int32) (d, m float32) {
 	lo, hi := float32(0), x[0]
 	for _, v := range x {
@@ -43,53 +47,43 @@ func affineScale(x []float32, n int32) (d, m float32) {
 		return 0, -lo // constant and not above zero, or wider than a float32 holds
 	}
 	d, m = span/float32(n), -lo
-	bestErr := affineError(x, d, m, n)
-	const steps, step = 5, 0.15 // as in symmetricScale, but the fit below moves both ends by itself
+	bestErr := math.Inf(1)
+	unit := invert(span)
+	const steps, step = 4, 0.2 // as wide as in symmetricScale; the fit moves both ends by itself
 	for i := -steps; i <= steps; i++ {
-		inv := invert(span) * (float32(n) + step*float32(i))
-		d2, m2, ok := fitLine(x, lo, inv, n)
-		if !ok {
-			continue
-		}
-		if err := affineError(x, d2, m2, n); err < bestErr {
+		if d2, m2, err := fitLine(x, lo, unit*(float32(n)+step*float32(i)), n); err < bestErr {
 			d, m, bestErr = d2, m2, err
 		}
 	}
 	return d, m
 }
 
-// fitLine rounds (x − lo)·inv to codes and fits x ≈ d·q − m to them with d, m ≥ 0.
-func fitLine(x []float32, lo, inv float32, n int32) (d, m float32, ok bool) {
-	var sq, sqq, sx, sqx float64
+// fitLine rounds (x − lo)·inv to codes and fits x ≈ d·q − m to them with d, m ≥ 0; err is the squared error with these
+// codes, infinite where no such line exists.
+func fitLine(x []float32, lo, inv float32, n int32) (d, m float32, err float64) {
+	var sq, sqq int32
+	var sx, sxx, sqx float64
 	for _, v := range x {
-		q := float64(nearest((v-lo)*inv, 0, n))
+		q := clampCode(roundSmall((v-lo)*inv), 0, n) // small: at most n + 1 before the clamp
 		sq, sqq = sq+q, sqq+q*q
-		sx, sqx = sx+float64(v), sqx+q*float64(v)
+		w := float64(v)
+		sx, sxx, sqx = sx+w, sxx+w*w, sqx+float64(q)*w
 	}
-	count := float64(len(x))
-	det := count*sqq - sq*sq
+	count, q1, q2 := float64(len(x)), float64(sq), float64(sqq)
+	det := count*q2 - q1*q1
 	if det <= 0 {
-		return 0, 0, false
+		return 0, 0, math.Inf(1)
 	}
-	slope := (count*sqx - sq*sx) / det
-	at0 := (sqq*sx - sq*sqx) / det
+	slope := (count*sqx - q1*sx) / det
+	at0 := (q2*sx - q1*sqx) / det
 	if at0 > 0 {
-		slope, at0 = sqx/sqq, 0
+		slope, at0 = sqx/q2, 0
 	}
 	if slope <= 0 {
-		return 0, 0, false
+		return 0, 0, math.Inf(1)
 	}
-	return float32(slope), float32(-at0), true
-}
-
-func affineError(x []float32, d, m float32, n int32) float64 {
-	inv := invert(d)
-	sum := 0.0
-	for _, v := range x {
-		e := float64(d)*float64(nearest((v+m)*inv, 0, n)) - float64(m) - float64(v)
-		sum += e * e
-	}
-	return sum
+	err = sxx + slope*slope*q2 + count*at0*at0 + 2*(slope*at0*q1-slope*sqx-at0*sx)
+	return float32(slope), float32(-at0), err
 }
 
 func packQ2_K(dst []byte, src []float32) {
