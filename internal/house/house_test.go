@@ -36,15 +36,20 @@ var ranks = map[string]int{
 	"internal/moe":      2, // the model
 	"internal/synth":    2, // synthetic models
 	"internal/upstream": 2, // other servers as llm.Backend
-	"internal/loadgen":  2, // load and its clocks
-	"internal/probe":    2, // resources and metrics from outside
+	"internal/testcase": 1, // a test case as data
+	"internal/evidence": 2, // what a run records
+	"internal/loadgen":  3, // load and its clocks
+	"internal/faults":   3, // servers with one planted fault each
+	"internal/probe":    3, // resources and metrics from outside
 	"internal/quality":  2, // answer scores
 	"internal/prompts":  1, // prompt files
 
 	"internal/engine": 3, // continuous batching
 	"internal/report": 3, // reports people read
+	"internal/judge":  4, // evidence to verdict
 
-	"internal/api": 4, // HTTP routes
+	"internal/api":     4, // HTTP routes
+	"internal/catalog": 4, // model names to files
 
 	"":        5, // package mixtral
 	"certify": 5, // the certifier
@@ -54,7 +59,7 @@ var ranks = map[string]int{
 
 // certifying packages see the service through HTTP only.
 var (
-	certifying = []string{"internal/loadgen", "internal/probe", "internal/quality", "internal/prompts", "internal/report", "certify"}
+	certifying = []string{"internal/testcase", "internal/evidence", "internal/loadgen", "internal/probe", "internal/faults", "internal/judge", "internal/quality", "internal/prompts", "internal/report", "certify"}
 	meeting    = []string{"internal/openai", "internal/stats", "internal/telemetry", "internal/token", "internal/store"}
 )
 

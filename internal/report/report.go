@@ -1,0 +1,213 @@
+// Package report is a certification's result as people and programs read it: the JSON file, JUnit, one HTML page, and
+// the comparison of two results. It judges nothing, and must not import anything that makes load.
+package report
+
+// SchemaVersion is the version of the JSON report.
+const SchemaVersion = 1
+
+// Verdicts of a check and of a whole run.
+const (
+	Pass    = "PASS"
+	Fail    = "FAIL"
+	Invalid = "INVALID" // could not be judged
+	Info    = "INFO"    // a check without a gate
+)
+
+// Report is reports/performance_<case>_<unix>.json. The first six keys are the seed test case's own.
+type Report struct {
+	TestCase  string  `json:"test_case"`
+	Timestamp float64 `json:"timestamp"` // Unix seconds at the run's start
+	Summary   Summary `json:"summary"`
+	Targets   Targets `json:"targets"`
+	Status    string  `json:"status"`
+
+	SchemaVersion  int               `json:"schema_version"`
+	Profile        string            `json:"profile"`
+	Notices        []string          `json:"notices,omitempty"` // what a reader must know first: quick profile, built-in model, interrupted
+	Arithmetic     string            `json:"arithmetic"`        // what the targets imply (Little's law)
+	Checks         []Check           `json:"checks"`
+	Phases         []Phase           `json:"phases"`
+	Quality        Quality           `json:"quality"`
+	Reconciliation []Reconciled      `json:"reconciliation"`
+	ClientError    *ClientError      `json:"client_error,omitempty"`
+	Resources      Resources         `json:"resources"`
+	Environment    map[string]string `json:"environment"`
+	Fingerprints   map[string]string `json:"fingerprints"`
+	Case           CaseInfo          `json:"case"`
+	Target         TargetInfo        `json:"target"`
+	Evidence       Evidence          `json:"evidence"`
+}
+
+// Summary has the seed's keys; nil where nothing was measured.
+type Summary struct {
+	AvgLatencyMS     *float64 `json:"avg_latency_ms"`
+	AvgThroughputRPS *float64 `json:"avg_throughput_rps"`
+	AvgQualityScore  *float64 `json:"avg_quality_score"`
+	PeakMemoryGB     *float64 `json:"peak_memory_gb"`
+	PeakCPUCores     *float64 `json:"peak_cpu_cores"`
+}
+
+// Targets has the seed's keys.
+type Targets struct {
+	LatencyMS     float64 `json:"latency_target_ms"`
+	ThroughputRPS float64 `json:"throughput_target_rps"`
+	Quality       float64 `json:"quality_target"`
+	MemoryGB      float64 `json:"memory_limit_gb"`
+	CPUCores      float64 `json:"cpu_limit_cores"`
+}
+
+// Check is one criterion, judged.
+type Check struct {
+	ID       string      `json:"id"`
+	Clause   string      `json:"clause"`
+	Phase    string      `json:"phase,omitempty"`
+	Measured *float64    `json:"measured"`
+	Interval *[2]float64 `json:"interval,omitempty"` // at the case's confidence
+	Op       string      `json:"op,omitempty"`       // how measured is held against target: "<", "<=", ">=", "="
+	Target   *float64    `json:"target"`
+	Unit     string      `json:"unit,omitempty"`
+	Verdict  string      `json:"verdict"`
+	Reason   string      `json:"reason"`
+	Gate     bool        `json:"gate"`
+}
+
+// Dist describes a sample. Percentiles are exact order statistics; one that the sample is too small for is nil.
+type Dist struct {
+	N        int      `json:"n"`
+	Mean     float64  `json:"mean"`
+	MeanLow  float64  `json:"mean_low"` // block-bootstrap interval of the mean
+	MeanHigh float64  `json:"mean_high"`
+	Min      float64  `json:"min"`
+	P50      *float64 `json:"p50"`
+	P90      *float64 `json:"p90"`
+	P95      *float64 `json:"p95"`
+	P99      *float64 `json:"p99"`
+	P999     *float64 `json:"p999"`
+	Max      float64  `json:"max"`
+	NEff     float64  `json:"n_eff"` // effective sample size under autocorrelation
+}
+
+// Phase is what one phase measured. Times are milliseconds.
+type Phase struct {
+	ID          string         `json:"id"`
+	Kind        string         `json:"kind"`
+	StartS      float64        `json:"start_s"` // since the run's start
+	DurationS   float64        `json:"duration_s"`
+	SteadyFromS float64        `json:"steady_from_s"`
+	SteadyToS   float64        `json:"steady_to_s"`
+	Concurrency int            `json:"concurrency,omitempty"`
+	OfferedRPS  float64        `json:"offered_rps,omitempty"`
+	Scheduled   int            `json:"scheduled"`
+	Issued      int            `json:"issued"`
+	Completed   int            `json:"completed"`
+	Failed      int            `json:"failed"`
+	Failures    map[string]int `json:"failures,omitempty"`
+	RPS         float64        `json:"rps"` // completions in the steady window / window
+	RPSLow      float64        `json:"rps_low"`
+	RPSHigh     float64        `json:"rps_high"`
+	Goodput     float64        `json:"goodput"` // share of scheduled requests that met every target
+	Latency     *Dist          `json:"latency_ms,omitempty"`
+	TTFT        *Dist          `json:"ttft_ms,omitempty"`
+	TPOT        *Dist          `json:"tpot_ms,omitempty"`
+	Gap         *Dist          `json:"gap_ms,omitempty"`
+	IssueDelay  *Dist          `json:"issue_delay_ms,omitempty"`
+	InFlight    float64        `json:"in_flight"` // time average
+	MaxInFlight int            `json:"max_in_flight"`
+	Little      float64        `json:"little_error"` // abs(L − λW)/L
+	OutputTPS   float64        `json:"output_tokens_per_s"`
+	CutShort    string         `json:"cut_short,omitempty"`
+}
+
+// Quality is what the answers were worth.
+type Quality struct {
+	Score        *float64           `json:"score"`
+	Quiet        *float64           `json:"quiet"`      // one request in flight
+	UnderLoad    *float64           `json:"under_load"` // texts kept in load phases
+	Relevance    float64            `json:"relevance"`
+	Coherence    float64            `json:"coherence"`
+	Completeness float64            `json:"completeness"`
+	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
+	Worst        []string           `json:"worst,omitempty"` // what cost most
+	Samples      []QualitySample    `json:"samples,omitempty"`
+	N            int                `json:"n"`
+	Calibration  map[string]float64 `json:"calibration,omitempty"`
+}
+
+// QualitySample is an answer as it was scored, shortened.
+type QualitySample struct {
+	Prompt string   `json:"prompt"`
+	Text   string   `json:"text"`
+	Score  float64  `json:"score"`
+	Why    []string `json:"why,omitempty"`
+}
+
+// Reconciled is one comparison of the server's metrics with the client's own counts.
+type Reconciled struct {
+	ID      string   `json:"id"`
+	Server  *float64 `json:"server"`
+	Client  *float64 `json:"client"`
+	Unit    string   `json:"unit,omitempty"`
+	Verdict string   `json:"verdict"`
+	Reason  string   `json:"reason"`
+}
+
+// ClientError is the generator's own error on this run, in milliseconds.
+type ClientError struct {
+	Streams     int     `json:"streams"`
+	RPS         float64 `json:"rps"`
+	IssueP50MS  float64 `json:"issue_p50_ms"`
+	IssueP99MS  float64 `json:"issue_p99_ms"`
+	TTFTP50MS   float64 `json:"ttft_p50_ms"`
+	TTFTP99MS   float64 `json:"ttft_p99_ms"`
+	GapP50MS    float64 `json:"gap_p50_ms"`
+	GapP99MS    float64 `json:"gap_p99_ms"`
+	WorstIssue  float64 `json:"worst_issue_p99_ms"` // over the judged phases
+	LimitMS     float64 `json:"limit_ms"`
+	WithinLimit bool    `json:"within_limit"`
+}
+
+// Resources is what the server used.
+type Resources struct {
+	Source       string      `json:"source"`
+	Samples      int         `json:"samples"`
+	Errors       int         `json:"errors"`
+	BaselineGB   float64     `json:"baseline_gb"`
+	PeakGB       float64     `json:"peak_gb"`
+	AfterIdleGB  *float64    `json:"after_idle_gb"`
+	PeakAnonGB   float64     `json:"peak_anon_gb"`
+	PeakFileGB   float64     `json:"peak_file_gb"`
+	PeakGPUGB    float64     `json:"peak_gpu_gb,omitempty"`
+	PeakCPU1s    float64     `json:"peak_cpu_1s"`
+	PeakCPU10s   float64     `json:"peak_cpu_10s"`
+	PeakCPU60s   float64     `json:"peak_cpu_60s"`
+	SlopeMBH     *float64    `json:"slope_mb_per_hour"` // Theil-Sen on window minima of anonymous memory
+	SlopeBand    *[2]float64 `json:"slope_interval,omitempty"`
+	SlopePer1000 *float64    `json:"slope_mb_per_1000_requests,omitempty"`
+	SmallestMBH  *float64    `json:"smallest_detectable_mb_per_hour,omitempty"`
+}
+
+// CaseInfo names the test case and where it comes from.
+type CaseInfo struct {
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	Level        string            `json:"level,omitempty"`
+	Category     string            `json:"category,omitempty"`
+	Priority     string            `json:"priority,omitempty"`
+	Traceability map[string]string `json:"traceability,omitempty"`
+}
+
+// TargetInfo names the server.
+type TargetInfo struct {
+	Kind    string `json:"kind"`
+	URL     string `json:"url"`
+	Model   string `json:"model"`
+	Dialect string `json:"metrics_dialect,omitempty"`
+}
+
+// Evidence points to the events file and says how the verdict can be derived again.
+type Evidence struct {
+	File   string `json:"file"`
+	Events int    `json:"events"`
+	SHA256 string `json:"sha256"` // of the uncompressed lines
+	Verify string `json:"verify"` // the command
+}
