@@ -70,6 +70,8 @@ type Usage struct {
 	PromptTokens     int
 	CompletionTokens int
 	CachedTokens     int // of the prompt, found in the prefix cache
+
+	Queued time.Duration // from Generate's call to the first step that computed for it; 0 where the backend cannot know
 }
 
 // TokenProb is a token and its natural-log probability under the unmodified (temperature 1) distribution.
