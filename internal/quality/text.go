@@ -1,0 +1,191 @@
+package quality
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// doc is an answer taken apart once for all measurements.
+type doc struct {
+	in        Input
+	form      string
+	words     []string   // lower case, in order
+	sentences []sentence // of the response; headings and list items stand alone
+	lines     []string   // non-empty, trimmed
+	prompt    []string   // words of the prompt
+	stems     map[string]int
+	code      bool // holds a fenced or plainly indented block of code
+}
+
+// sentence is a stretch of words that belong together.
+type sentence struct {
+	text  string
+	words []string
+	line  int  // index of its line
+	ended bool // closed by . ! ? or the like
+	head  bool // a heading, or a line that introduces a list
+}
+
+func read(in Input) *doc {
+	d := &doc{in: in, stems: map[string]int{}}
+	text := strings.ToValidUTF8(in.Response, "\uFFFD")
+	d.code = strings.Contains(text, "```") || strings.Contains(text, "\n    ") && strings.ContainsAny(text, "={}();")
+	d.prompt = words(in.Prompt)
+	for _, line := range strings.Split(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			d.lines = append(d.lines, line)
+			d.addLine(line, len(d.lines)-1)
+		}
+	}
+	for _, s := range d.sentences {
+		d.words = append(d.words, s.words...)
+	}
+	for _, w := range d.words {
+		d.stems[stem(w)]++
+	}
+	d.form = formOf(in)
+	return d
+}
+
+// addLine cuts a line into sentences.
+func (d *doc) addLine(line string, index int) {
+	head := strings.HasPrefix(line, "#") || strings.HasSuffix(line, ":") || strings.HasSuffix(line, ":**")
+	start := 0
+	for i := 0; i < len(line); {
+		r, size := utf8.DecodeRuneInString(line[i:])
+		end := i + size
+		i = end
+		if !strings.ContainsRune(".!?…。！？", r) {
+			continue
+		}
+		for i < len(line) && strings.IndexByte(`.!?"')*_`, line[i]) >= 0 { // closing quotes belong to the sentence
+			i++
+		}
+		if i < len(line) && line[i] != ' ' || r == '.' && abbreviates(line[start:end]) {
+			continue // "3.5", "e.g.", "1. item"
+		}
+		d.addSentence(line[start:i], index, true, head)
+		start = i
+	}
+	if strings.TrimSpace(line[start:]) != "" {
+		d.addSentence(line[start:], index, strings.HasSuffix(line, "”"), head)
+	}
+}
+
+func (d *doc) addSentence(text string, line int, ended, head bool) {
+	text = strings.TrimSpace(text)
+	if w := words(text); len(w) > 0 {
+		d.sentences = append(d.sentences, sentence{text: text, words: w, line: line, ended: ended, head: head})
+	}
+}
+
+// abbreviates reports whether the full stop at the end of s ends no sentence: list numbers, single letters, "etc."-likes.
+func abbreviates(s string) bool {
+	s = strings.TrimLeft(strings.TrimSpace(s), "*-# ")
+	last := s[strings.LastIndexByte(s, ' ')+1:]
+	last = strings.ToLower(strings.TrimSuffix(last, "."))
+	if strings.IndexByte(s, ' ') < 0 && isNumber(last) {
+		return true
+	}
+	switch last {
+	case "e.g", "i.e", "eg", "ie", "vs", "mr", "mrs", "ms", "dr", "prof", "st", "no", "fig", "cf", "approx":
+		return true
+	}
+	return utf8.RuneCountInString(last) == 1 && last >= "a" && last <= "z" && last != "i"
+}
+
+// words gives the words and numbers of a text, lower case; an apostrophe or hyphen inside a word belongs to it.
+func words(text string) []string {
+	var out []string
+	start := -1
+	low := strings.ToLower(text)
+	for i, r := range low {
+		in := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+		if !in && start >= 0 && (r == '\'' || r == '’' || r == '-' || r == '.' && isDigit(low[i-1])) {
+			next, _ := utf8.DecodeRuneInString(low[i+utf8.RuneLen(r):])
+			in = unicode.IsLetter(next) && r != '.' || unicode.IsDigit(next)
+		}
+		switch {
+		case in && start < 0:
+			start = i
+		case !in && start >= 0:
+			out = append(out, low[start:i])
+			start = -1
+		}
+	}
+	if start >= 0 {
+		out = append(out, low[start:])
+	}
+	return out
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
+func isNumber(s string) bool {
+	digits := 0
+	for i := range len(s) {
+		if isDigit(s[i]) {
+			digits++
+		} else if s[i] != '.' && s[i] != ',' && s[i] != '-' {
+			return false
+		}
+	}
+	return digits > 0
+}
+
+// stem takes common English endings off, so that "learning", "learns" and "learned" meet. It is light on purpose:
+// two words that meet wrongly cost more than two that miss each other.
+func stem(w string) string {
+	w = strings.TrimSuffix(strings.TrimSuffix(w, "'s"), "’s")
+	for _, e := range [...]struct {
+		end, with string
+		min       int // letters that must remain
+	}{
+		{"ization", "iz", 3}, {"isation", "iz", 3}, {"ations", "at", 3}, {"ation", "at", 3}, {"iveness", "iv", 3},
+		{"fulness", "ful", 3}, {"ousness", "ous", 3}, {"ements", "", 4}, {"ement", "", 4}, {"ically", "ic", 3}, {"ingly", "", 4},
+		{"ities", "it", 3}, {"ies", "i", 2}, {"ings", "", 4}, {"ity", "it", 3}, {"ing", "", 3}, {"edly", "", 4}, {"ers", "", 4}, {"er", "", 4},
+		{"ed", "", 3}, {"ly", "", 4}, {"sses", "ss", 2}, {"es", "", 3}, {"y", "i", 3}, {"e", "", 3},
+	} {
+		if rest, ok := strings.CutSuffix(w, e.end); ok && len(rest) >= e.min {
+			return undouble(rest + e.with)
+		}
+	}
+	if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") && !strings.HasSuffix(w, "us") {
+		return undouble(strings.TrimSuffix(w[:len(w)-1], "e"))
+	}
+	return w
+}
+
+// undouble turns "runn" into "run".
+func undouble(w string) string {
+	if n := len(w); n > 3 && w[n-1] == w[n-2] && strings.IndexByte("bdgmnprt", w[n-1]) >= 0 {
+		return w[:n-1]
+	}
+	return w
+}
+
+// matches reports whether a rubric term occurs in the answer: a phrase of several words in order, one word as the
+// beginning of a word ("summar" finds "summary"); terms of up to three letters only as whole words.
+func (d *doc) matches(term string) bool {
+	t := words(term)
+	if len(t) == 0 {
+		return false
+	}
+	for i := range d.words {
+		if i+len(t) <= len(d.words) && d.matchAt(i, t) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *doc) matchAt(i int, term []string) bool {
+	for j, t := range term {
+		w := d.words[i+j]
+		if w != t && (len(t) <= 3 || !strings.HasPrefix(w, t)) && (len(term) > 1 || stem(w) != stem(t)) {
+			return false
+		}
+	}
+	return true
+}
