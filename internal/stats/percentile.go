@@ -1,0 +1,61 @@
+// Package stats holds the statistics of a certificate: exact percentiles, early stopping, intervals, rank tests, trends.
+// Every function is pure and deterministic. It must not import anything of this module.
+package stats
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mathext"
+)
+
+// Percentile returns the p-th order statistic ⌈p·n⌉ of a sorted sample, without interpolation: a value that was
+// measured. p is a share, 0.99 for the 99th percentile. An empty sample gives NaN.
+func Percentile(sorted []float64, p float64) float64 {
+	n := len(sorted)
+	if n == 0 || math.IsNaN(p) {
+		return math.NaN()
+	}
+	// 0.07·100 is 7.000000000000001 in binary: the product is lowered by more than its rounding error first.
+	k := int(math.Ceil(math.Min(p, 1) * float64(n) * (1 - 1e-12)))
+	return sorted[min(max(k, 1), n)-1]
+}
+
+// MinSamples returns the least sample size that proves, at confidence conf, that the p-th percentile is within a limit
+// which over samples exceed: the least n with P[Bin(n, 1−p) ≤ over] < 1−conf. This is MLPerf LoadGen's early stopping
+// with its tolerance at zero. It returns 0 if p or conf is not inside (0, 1) or over is negative.
+func MinSamples(p, conf float64, over int) int {
+	if !(p > 0 && p < 1 && conf > 0 && conf < 1) || over < 0 {
+		return 0
+	}
+	lo, hi := over, over+1 // n = over proves nothing: all of them are over
+	for !proves(hi, p, conf, over) {
+		if hi > math.MaxInt/4 {
+			return math.MaxInt
+		}
+		lo, hi = hi, 2*hi
+	}
+	for hi-lo > 1 {
+		if mid := lo + (hi-lo)/2; proves(mid, p, conf, over) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return hi
+}
+
+// proves says whether P[Bin(n, 1−p) ≤ over] < 1−conf, for n > over.
+func proves(n int, p, conf float64, over int) bool {
+	return mathext.RegIncBeta(float64(n-over), float64(over+1), p) < 1-conf
+}
+
+// EarlyStopping judges a percentile against a limit: of n samples, over were above it. pass says that the p-th
+// percentile is within the limit at confidence conf; otherwise more is how many further samples would prove it if
+// none of them was above the limit.
+func EarlyStopping(p, conf float64, n, over int) (pass bool, more int) {
+	need := MinSamples(p, conf, over)
+	if need == 0 || n < over || n < 1 {
+		return false, need
+	}
+	return n >= need, max(need-n, 0)
+}
