@@ -1,0 +1,150 @@
+package evidence
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// ErrClosed is returned by Add after Close.
+var ErrClosed = errors.New("evidence: writer is closed")
+
+// flushEvery bounds what a killed run loses: one second of events.
+const flushEvery = time.Second
+
+// partSuffix marks a record whose run has not ended.
+const partSuffix = ".part"
+
+// Encode gives an event as one line, newline included. Equal events give equal bytes: keys come in a fixed order,
+// maps are sorted, floats are the shortest that read back the same.
+func Encode(e *Event) ([]byte, error) {
+	if n := e.kinds(); n != 1 {
+		return nil, fmt.Errorf("evidence: an event has exactly one kind, this one has %d", n)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// kinds counts the pointers that are set.
+func (e *Event) kinds() int {
+	n := 0
+	for _, set := range []bool{e.Header != nil, e.Condition != nil, e.Client != nil, e.Phase != nil, e.Request != nil, e.Sample != nil,
+		e.Scrape != nil, e.Score != nil, e.Audit != nil, e.Clock != nil, e.End != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// Writer records events in a gzip file as they happen. It is safe for concurrent use. Until Close the file is called
+// PATH.part; a killed process leaves it readable up to the last flush.
+type Writer struct {
+	mu      sync.Mutex
+	path    string
+	file    *os.File
+	buf     *bufio.Writer
+	gz      *gzip.Writer
+	flushed time.Time
+	now     func() time.Time
+	err     error // the first failure; every later call returns it
+}
+
+// Create starts a record that will be called path. It fails if path or its .part exists already.
+func Create(path string) (*Writer, error) { return create(path, time.Now) }
+
+func create(path string, now func() time.Time) (*Writer, error) {
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("evidence: %s: %w", path, os.ErrExist)
+	}
+	f, err := os.OpenFile(path+partSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	buf := bufio.NewWriterSize(f, 64<<10)
+	return &Writer{path: path, file: f, buf: buf, gz: gzip.NewWriter(buf), flushed: now(), now: now}, nil
+}
+
+// Path is the file's name after Close.
+func (w *Writer) Path() string { return w.path }
+
+// Add records an event. The file is flushed when the last flush is a second old, and at once after a header, a phase's
+// end and the run's end, the lines that a reader can least do without.
+func (w *Writer) Add(e Event) error {
+	line, err := Encode(&e)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	if err != nil {
+		return err // this event cannot be written; the record goes on
+	}
+	if _, err := w.gz.Write(line); err != nil {
+		return w.fail(err)
+	}
+	if e.Header != nil || e.Phase != nil || e.End != nil || w.now().Sub(w.flushed) >= flushEvery {
+		return w.flush()
+	}
+	return nil
+}
+
+// Flush hands everything recorded so far to the operating system.
+func (w *Writer) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	return w.flush()
+}
+
+func (w *Writer) flush() error {
+	w.flushed = w.now()
+	if err := w.gz.Flush(); err != nil {
+		return w.fail(err)
+	}
+	if err := w.buf.Flush(); err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+func (w *Writer) fail(err error) error {
+	w.err = fmt.Errorf("evidence: %w", err)
+	return w.err
+}
+
+// Close ends the record, syncs it to disk and gives it its final name. A second Close does nothing.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.err, ErrClosed) {
+		return nil
+	}
+	failed := w.err
+	w.err = ErrClosed
+	for _, step := range []func() error{w.gz.Close, w.buf.Flush, w.file.Sync, w.file.Close} {
+		if err := step(); err != nil && failed == nil {
+			failed = fmt.Errorf("evidence: %w", err)
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	if err := os.Rename(w.path+partSuffix, w.path); err != nil {
+		return fmt.Errorf("evidence: %w", err)
+	}
+	return nil
+}
