@@ -1,0 +1,235 @@
+package openai
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf8"
+)
+
+// AppendChatChunk appends a chunk's JSON: the bytes that encoding/json gives without HTML escapes, and no allocation
+// where dst has room. A chunk goes out for each token, so this is the service's hottest encoder.
+func AppendChatChunk(dst []byte, c *ChatChunk) []byte {
+	dst = appendHead(dst, c.ID, c.Object, c.Created, c.Model)
+	for i := range c.Choices {
+		choice := &c.Choices[i]
+		dst = comma(dst, i)
+		dst = append(dst, `{"index":`...)
+		dst = strconv.AppendInt(dst, int64(choice.Index), 10)
+		dst = append(dst, `,"delta":{`...)
+		if choice.Delta.Role != "" {
+			dst = append(dst, `"role":`...)
+			dst = AppendString(dst, choice.Delta.Role)
+		}
+		if choice.Delta.Content != nil {
+			if choice.Delta.Role != "" {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `"content":`...)
+			dst = AppendString(dst, *choice.Delta.Content)
+		}
+		dst = append(dst, '}')
+		if choice.Logprobs != nil {
+			dst = append(dst, `,"logprobs":`...)
+			dst = appendChatLogprobs(dst, choice.Logprobs)
+		}
+		dst = appendFinish(dst, choice.FinishReason)
+		dst = append(dst, '}')
+	}
+	return appendTail(dst, c.Usage)
+}
+
+// AppendTextChunk does the same for a text completion's chunk. Its log-probabilities, which few ask for, go through
+// encoding/json.
+func AppendTextChunk(dst []byte, c *TextResponse) []byte {
+	dst = appendHead(dst, c.ID, c.Object, c.Created, c.Model)
+	for i := range c.Choices {
+		choice := &c.Choices[i]
+		dst = comma(dst, i)
+		dst = append(dst, `{"index":`...)
+		dst = strconv.AppendInt(dst, int64(choice.Index), 10)
+		dst = append(dst, `,"text":`...)
+		dst = AppendString(dst, choice.Text)
+		dst = append(dst, `,"logprobs":`...)
+		dst = appendAny(dst, choice.Logprobs)
+		dst = appendFinish(dst, choice.FinishReason)
+		dst = append(dst, '}')
+	}
+	return appendTail(dst, c.Usage)
+}
+
+func appendHead(dst []byte, id, object string, created int64, model string) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = AppendString(dst, id)
+	dst = append(dst, `,"object":`...)
+	dst = AppendString(dst, object)
+	dst = append(dst, `,"created":`...)
+	dst = strconv.AppendInt(dst, created, 10)
+	dst = append(dst, `,"model":`...)
+	dst = AppendString(dst, model)
+	return append(dst, `,"choices":[`...)
+}
+
+func appendTail(dst []byte, u *Usage) []byte {
+	dst = append(dst, ']')
+	if u != nil {
+		dst = append(dst, `,"usage":`...)
+		dst = appendAny(dst, u)
+	}
+	return append(dst, '}')
+}
+
+func appendFinish(dst []byte, reason *string) []byte {
+	dst = append(dst, `,"finish_reason":`...)
+	if reason == nil {
+		return append(dst, "null"...)
+	}
+	return AppendString(dst, *reason)
+}
+
+func appendChatLogprobs(dst []byte, l *ChatLogprobs) []byte {
+	dst = append(dst, `{"content":[`...)
+	for i := range l.Content {
+		t := &l.Content[i]
+		dst = comma(dst, i)
+		dst = appendTopLogprob(dst, &t.TopLogprob)
+		dst = append(dst, `,"top_logprobs":[`...)
+		for j := range t.TopLogprobs {
+			dst = comma(dst, j)
+			dst = appendTopLogprob(dst, &t.TopLogprobs[j])
+			dst = append(dst, '}')
+		}
+		dst = append(dst, ']', '}')
+	}
+	return append(dst, ']', '}')
+}
+
+// appendTopLogprob leaves the object open: a generated token has one more field.
+func appendTopLogprob(dst []byte, t *TopLogprob) []byte {
+	dst = append(dst, `{"token":`...)
+	dst = AppendString(dst, t.Token)
+	dst = append(dst, `,"logprob":`...)
+	dst = appendFloat(dst, t.Logprob)
+	dst = append(dst, `,"bytes":`...)
+	return t.Bytes.append(dst)
+}
+
+// appendAny is for small values that are always encodable.
+func appendAny(dst []byte, v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("openai: " + err.Error()) // a type of this package with a float that is not finite
+	}
+	return append(dst, data...)
+}
+
+func comma(dst []byte, i int) []byte {
+	if i > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// MarshalJSON gives an array of numbers.
+func (b Bytes) MarshalJSON() ([]byte, error) { return b.append(nil), nil }
+
+func (b Bytes) append(dst []byte) []byte {
+	if b == nil {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '[')
+	for i, c := range b {
+		dst = comma(dst, i)
+		dst = strconv.AppendInt(dst, int64(c), 10)
+	}
+	return append(dst, ']')
+}
+
+// UnmarshalJSON reads an array of numbers from 0 to 255, or null.
+func (b *Bytes) UnmarshalJSON(data []byte) error {
+	var numbers []uint16
+	if err := json.Unmarshal(data, &numbers); err != nil {
+		return fmt.Errorf("bytes: %w", err)
+	}
+	*b = nil
+	if numbers != nil {
+		*b = make(Bytes, len(numbers))
+	}
+	for i, n := range numbers {
+		if n > math.MaxUint8 {
+			return fmt.Errorf("bytes: %d is not a byte", n)
+		}
+		(*b)[i] = byte(n)
+	}
+	return nil
+}
+
+// appendFloat writes a finite number as encoding/json does; what is not finite becomes MinLogprob.
+func appendFloat(dst []byte, f float64) []byte {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		return strconv.AppendInt(dst, MinLogprob, 10)
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	dst = strconv.AppendFloat(dst, f, format, -1, 64)
+	if n := len(dst); format == 'e' && n >= 4 && dst[n-4] == 'e' && dst[n-3] == '-' && dst[n-2] == '0' {
+		dst[n-2] = dst[n-1] // e-09 to e-9
+		dst = dst[:n-1]
+	}
+	return dst
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			switch {
+			case r == utf8.RuneError && size == 1:
+				dst = append(dst, s[start:i]...)
+				dst = append(dst, `\ufffd`...)
+				start = i + 1
+			case r == '\u2028' || r == '\u2029': // line ends in JavaScript
+				dst = append(dst, s[start:i]...)
+				dst = append(dst, `\u202`...)
+				dst = append(dst, hexDigits[r&15])
+				start = i + size
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		i++
+		start = i
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, `\u00`...)
+			dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return append(append(dst, s[start:]...), '"')
+}

@@ -1,0 +1,221 @@
+// Package openai holds the wire format of OpenAI-compatible servers: the JSON of chat and text completions, models,
+// tokenisation and errors, and the event streams that carry them. It has no behaviour beyond reading and writing them
+// and must not import anything of this module: the service and its certifier both depend on it.
+package openai
+
+// Values of the "object" fields.
+const (
+	ObjectChat      = "chat.completion"
+	ObjectChatChunk = "chat.completion.chunk"
+	ObjectText      = "text_completion" // of a whole answer and of its chunks
+	ObjectList      = "list"
+	ObjectModel     = "model"
+)
+
+// Sampling holds what both kinds of request share. A nil or zero field is left out and means the server's default.
+// TopK, MinP, RepetitionPenalty and IgnoreEOS are vLLM's extensions.
+type Sampling struct {
+	Model             string             `json:"model,omitempty"`
+	MaxTokens         int                `json:"max_tokens,omitempty"`
+	Temperature       *float64           `json:"temperature,omitempty"`
+	TopP              *float64           `json:"top_p,omitempty"`
+	TopK              *int               `json:"top_k,omitempty"`
+	MinP              *float64           `json:"min_p,omitempty"`
+	PresencePenalty   *float64           `json:"presence_penalty,omitempty"`
+	FrequencyPenalty  *float64           `json:"frequency_penalty,omitempty"`
+	RepetitionPenalty *float64           `json:"repetition_penalty,omitempty"`
+	LogitBias         map[string]float64 `json:"logit_bias,omitempty"` // by decimal token id
+	Seed              *int64             `json:"seed,omitempty"`
+	Stop              []string           `json:"stop,omitempty"`
+	N                 int                `json:"n,omitempty"`
+	IgnoreEOS         bool               `json:"ignore_eos,omitempty"`
+	User              string             `json:"user,omitempty"`
+	Stream            bool               `json:"stream,omitempty"`
+	StreamOptions     *StreamOptions     `json:"stream_options,omitempty"`
+}
+
+// StreamOptions asks for a last chunk with Usage and no choices.
+type StreamOptions struct {
+	IncludeUsage bool `json:"include_usage"`
+}
+
+// ChatRequest is the body of POST /v1/chat/completions.
+type ChatRequest struct {
+	Messages []Message `json:"messages"`
+	Sampling
+	Logprobs    bool `json:"logprobs,omitempty"`
+	TopLogprobs int  `json:"top_logprobs,omitempty"`
+}
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// ChatResponse answers a ChatRequest without streaming.
+type ChatResponse struct {
+	ID      string       `json:"id"`
+	Object  string       `json:"object"`
+	Created int64        `json:"created"` // Unix seconds
+	Model   string       `json:"model"`
+	Choices []ChatChoice `json:"choices"`
+	Usage   *Usage       `json:"usage,omitempty"`
+}
+
+// ChatChoice is one of a request's n answers.
+type ChatChoice struct {
+	Index        int           `json:"index"`
+	Message      Message       `json:"message"`
+	Logprobs     *ChatLogprobs `json:"logprobs"`
+	FinishReason string        `json:"finish_reason"`
+}
+
+// ChatChunk is one event of a streamed chat answer.
+type ChatChunk struct {
+	ID      string            `json:"id"`
+	Object  string            `json:"object"`
+	Created int64             `json:"created"`
+	Model   string            `json:"model"`
+	Choices []ChatChunkChoice `json:"choices"` // empty in the chunk that carries Usage
+	Usage   *Usage            `json:"usage,omitempty"`
+}
+
+// ChatChunkChoice is what a chunk adds to one answer.
+type ChatChunkChoice struct {
+	Index        int           `json:"index"`
+	Delta        Delta         `json:"delta"`
+	Logprobs     *ChatLogprobs `json:"logprobs,omitempty"`
+	FinishReason *string       `json:"finish_reason"` // null until the answer's last chunk
+}
+
+// Delta is a piece of a message. Role comes with the first.
+type Delta struct {
+	Role    string  `json:"role,omitempty"`
+	Content *string `json:"content,omitempty"`
+}
+
+// ChatLogprobs holds one entry for each token of the content.
+type ChatLogprobs struct {
+	Content []TokenLogprob `json:"content"`
+}
+
+// TokenLogprob is a generated token with its alternatives, most likely first.
+type TokenLogprob struct {
+	TopLogprob
+	TopLogprobs []TopLogprob `json:"top_logprobs"`
+}
+
+// TopLogprob is a token and its natural-log probability. Bytes is an array of numbers, as the token may be a part of a
+// UTF-8 sequence that Token cannot show.
+type TopLogprob struct {
+	Token   string  `json:"token"`
+	Logprob float64 `json:"logprob"`
+	Bytes   Bytes   `json:"bytes"`
+}
+
+// Bytes are written as a JSON array of numbers, null when nil.
+type Bytes []byte
+
+// MinLogprob stands for the log-probability of what cannot happen: JSON has no −Inf. OpenAI's servers use it so.
+const MinLogprob = -9999
+
+// TextRequest is the body of POST /v1/completions.
+type TextRequest struct {
+	Prompt any `json:"prompt"` // string, []string, []int32 or [][]int32
+	Sampling
+	Logprobs *int `json:"logprobs,omitempty"` // alternatives beside each token
+}
+
+// TextResponse answers a TextRequest; its chunks have the same shape.
+type TextResponse struct {
+	ID      string       `json:"id"`
+	Object  string       `json:"object"`
+	Created int64        `json:"created"`
+	Model   string       `json:"model"`
+	Choices []TextChoice `json:"choices"`
+	Usage   *Usage       `json:"usage,omitempty"`
+}
+
+// TextChoice is one answer, or what a chunk adds to it.
+type TextChoice struct {
+	Index        int           `json:"index"`
+	Text         string        `json:"text"`
+	Logprobs     *TextLogprobs `json:"logprobs"`
+	FinishReason *string       `json:"finish_reason"`
+}
+
+// TextLogprobs holds parallel lists with one entry for each token.
+type TextLogprobs struct {
+	Tokens        []string             `json:"tokens"`
+	TokenLogprobs []float64            `json:"token_logprobs"`
+	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
+	TextOffset    []int                `json:"text_offset"` // in characters, from the start of the answer
+}
+
+// Usage counts tokens.
+type Usage struct {
+	PromptTokens        int            `json:"prompt_tokens"`
+	CompletionTokens    int            `json:"completion_tokens"`
+	TotalTokens         int            `json:"total_tokens"`
+	PromptTokensDetails *PromptDetails `json:"prompt_tokens_details,omitempty"`
+}
+
+// PromptDetails says how much of the prompt needed no computing.
+type PromptDetails struct {
+	CachedTokens int `json:"cached_tokens"`
+}
+
+// ModelList answers GET /v1/models.
+type ModelList struct {
+	Object string  `json:"object"`
+	Data   []Model `json:"data"`
+}
+
+// Model describes one model; MaxModelLen is vLLM's extension.
+type Model struct {
+	ID          string `json:"id"`
+	Object      string `json:"object"`
+	Created     int64  `json:"created"`
+	OwnedBy     string `json:"owned_by"`
+	MaxModelLen int    `json:"max_model_len,omitempty"`
+}
+
+// TokenizeRequest is the body of POST /tokenize (vLLM's shape): exactly one of Prompt and Messages.
+type TokenizeRequest struct {
+	Model            string    `json:"model,omitempty"`
+	Prompt           *string   `json:"prompt,omitempty"`
+	Messages         []Message `json:"messages,omitempty"`
+	AddSpecialTokens *bool     `json:"add_special_tokens,omitempty"` // default true
+}
+
+// TokenizeResponse answers a TokenizeRequest.
+type TokenizeResponse struct {
+	Count       int     `json:"count"`
+	MaxModelLen int     `json:"max_model_len"`
+	Tokens      []int32 `json:"tokens"`
+}
+
+// DetokenizeRequest is the body of POST /detokenize.
+type DetokenizeRequest struct {
+	Model  string  `json:"model,omitempty"`
+	Tokens []int32 `json:"tokens"`
+}
+
+// DetokenizeResponse answers a DetokenizeRequest.
+type DetokenizeResponse struct {
+	Prompt string `json:"prompt"`
+}
+
+// ErrorResponse is the body of every answer that is not a success, and of an error event in a stream.
+type ErrorResponse struct {
+	Error Error `json:"error"`
+}
+
+// Error is OpenAI's error object. Param and Code are null when empty.
+type Error struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
