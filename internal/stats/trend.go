@@ -38,7 +38,7 @@ func TheilSen(x, y []float64, conf float64) (slope, lo, hi float64) {
 	}
 	// The ranks of the bounds: (k ∓ z·σ)/2, σ² being the variance of Kendall's S.
 	width := distuv.UnitNormal.Quantile(1-(1-conf)/2) * math.Sqrt(kendallVariance(x, y))
-	from, to := int(math.Floor((float64(k)-width)/2)), int(math.Ceil((float64(k)+width)/2))
+	from, to := int(math.Round((float64(k)-width)/2)), int(math.Round((float64(k)+width)/2))
 	lo, hi = math.Inf(-1), math.Inf(1)
 	if from >= 1 {
 		lo = slopes[from-1]
