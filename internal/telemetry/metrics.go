@@ -1,0 +1,139 @@
+// Package telemetry is what the service says about itself: logs, and a Prometheus registry whose metrics stand in one
+// table. It must not import any package of this module but internal/stats and internal/openai: the certifier reads the
+// same table to check the service's figures against its own.
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Kind is a metric's Prometheus type.
+type Kind string
+
+// Kinds of metric.
+const (
+	Counter   Kind = "counter"
+	Gauge     Kind = "gauge"
+	Histogram Kind = "histogram"
+)
+
+// Names of the metrics. Each means what the vLLM metric beside it in Table means.
+const (
+	Requests          = "mixtral_requests_total"
+	PromptTokens      = "mixtral_prompt_tokens_total"
+	GenerationTokens  = "mixtral_generation_tokens_total"
+	CachedTokens      = "mixtral_prompt_cached_tokens_total"
+	TimeToFirstToken  = "mixtral_time_to_first_token_seconds"
+	RequestLatency    = "mixtral_e2e_request_latency_seconds"
+	InterTokenLatency = "mixtral_inter_token_latency_seconds"
+	QueueTime         = "mixtral_request_queue_time_seconds"
+	Running           = "mixtral_requests_running"
+	Waiting           = "mixtral_requests_waiting"
+	KVCacheUsage      = "mixtral_kv_cache_usage_ratio"
+	Preemptions       = "mixtral_preemptions_total"
+	HTTPRequests      = "mixtral_http_requests_total"
+	Panics            = "mixtral_panics_total"
+	BuildInfo         = "mixtral_build_info"
+)
+
+// Labels.
+const (
+	LabelFinishReason = "finish_reason" // stop, length, abort, error
+	LabelRoute        = "route"
+	LabelCode         = "code"
+	LabelVersion      = "version"
+)
+
+// Definition describes one metric.
+type Definition struct {
+	Name    string
+	Kind    Kind
+	Help    string
+	Label   string    // the one label, or none
+	Buckets []float64 // upper bounds in seconds
+	VLLM    string    // vLLM's metric of the same meaning, if there is one
+}
+
+// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. 2 s is a bound because it
+// is the latency target of TC-L1-COMP-MIXTRAL-003.
+var (
+	latencyBuckets = []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240}
+	firstBuckets   = []float64{.001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2, 2.5, 5, 7.5, 10, 20, 40, 80}
+	gapBuckets     = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5}
+)
+
+// Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
+var Table = []Definition{
+	{Name: Requests, Kind: Counter, Label: LabelFinishReason, VLLM: "vllm:request_success_total",
+		Help: "Completions that ended, by reason; each of a request's n choices counts. Refused requests are not among them."},
+	{Name: PromptTokens, Kind: Counter, VLLM: "vllm:prompt_tokens_total",
+		Help: "Prompt tokens of the requests that ended, as their usage says."},
+	{Name: GenerationTokens, Kind: Counter, VLLM: "vllm:generation_tokens_total",
+		Help: "Generated tokens, counted as they come; for completions that ended with stop or length they add up to the usage."},
+	{Name: CachedTokens, Kind: Counter, VLLM: "vllm:prefix_cache_hits_total",
+		Help: "Prompt tokens that were found in the prefix cache."},
+	{Name: TimeToFirstToken, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:time_to_first_token_seconds",
+		Help: "Time from the request's arrival to the completion's first token."},
+	{Name: RequestLatency, Kind: Histogram, Buckets: latencyBuckets, VLLM: "vllm:e2e_request_latency_seconds",
+		Help: "Time from the request's arrival to the completion's end, for those that ended with stop or length."},
+	{Name: InterTokenLatency, Kind: Histogram, Buckets: gapBuckets, VLLM: "vllm:inter_token_latency_seconds",
+		Help: "Time between a completion's tokens; tokens that come together share the gap before them equally."},
+	{Name: QueueTime, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:request_queue_time_seconds",
+		Help: "Time a completion waited before the model first computed for it, for those that ended with stop or length."},
+	{Name: Running, Kind: Gauge, VLLM: "vllm:num_requests_running",
+		Help: "Completions being computed."},
+	{Name: Waiting, Kind: Gauge, VLLM: "vllm:num_requests_waiting",
+		Help: "Completions in the queue."},
+	{Name: KVCacheUsage, Kind: Gauge, VLLM: "vllm:kv_cache_usage_perc",
+		Help: "Share of the KV cache held by running completions, from 0 to 1."},
+	{Name: Preemptions, Kind: Counter, VLLM: "vllm:num_preemptions_total",
+		Help: "Completions that gave their KV cache to an older one and were computed again."},
+	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels
+		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
+	{Name: Panics, Kind: Counter,
+		Help: "Panics caught while a request was handled."},
+	{Name: BuildInfo, Kind: Gauge, Label: LabelVersion,
+		Help: "Always 1; the label is the version of the service."},
+}
+
+var httpLabels = []string{LabelRoute, LabelCode}
+
+func (d Definition) opts() prometheus.Opts { return prometheus.Opts{Name: d.Name, Help: d.Help} }
+
+func (d Definition) labels() []string {
+	if d.Name == HTTPRequests {
+		return httpLabels
+	}
+	if d.Label != "" {
+		return []string{d.Label}
+	}
+	return nil
+}
+
+// nativeFactor bounds the relative error of a quantile read from a native histogram to 10 %.
+const nativeFactor = 1.1
+
+func (d Definition) histogram() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: d.Name, Help: d.Help, Buckets: d.Buckets,
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160, // Prometheus' own default bound
+	})
+}
+
+// Lookup finds a metric's definition by name.
+func Lookup(name string) (Definition, bool) {
+	for _, d := range Table {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Definition{}, false
+}
+
+func mustLookup(name string) Definition {
+	d, ok := Lookup(name)
+	if !ok {
+		panic("telemetry: " + name + " is not in the table")
+	}
+	return d
+}

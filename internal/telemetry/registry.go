@@ -1,0 +1,155 @@
+package telemetry
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Load is what gauges show at the moment of a scrape.
+type Load struct {
+	Running, Waiting int
+	KVUsage          float64 // 0 to 1
+	Preempted        int64   // since start
+}
+
+// Metrics counts. All methods are safe for concurrent use.
+type Metrics struct {
+	registry                *prometheus.Registry
+	requests                *prometheus.CounterVec
+	http                    *prometheus.CounterVec
+	prompt, generated       prometheus.Counter
+	cached, panics          prometheus.Counter
+	first, latency, gap, qt prometheus.Histogram
+	load                    atomic.Pointer[func() Load]
+}
+
+// NewMetrics makes a registry with every metric of Table, and those of the process and the Go runtime.
+func NewMetrics(version string) *Metrics {
+	vec := func(name string) *prometheus.CounterVec {
+		d := mustLookup(name)
+		return prometheus.NewCounterVec(prometheus.CounterOpts(d.opts()), d.labels())
+	}
+	counter := func(name string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts(mustLookup(name).opts()))
+	}
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: vec(Requests), http: vec(HTTPRequests),
+		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens), panics: counter(Panics),
+		first: mustLookup(TimeToFirstToken).histogram(), latency: mustLookup(RequestLatency).histogram(),
+		gap: mustLookup(InterTokenLatency).histogram(), qt: mustLookup(QueueTime).histogram(),
+	}
+	build := mustLookup(BuildInfo)
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts(build.opts()), build.labels())
+	info.WithLabelValues(version).Set(1)
+	for _, reason := range []string{"stop", "length", "abort", "error"} {
+		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
+	}
+	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.first, m.latency, m.gap, m.qt, info,
+		&loadCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	return m
+}
+
+// SetLoad says where the gauges come from. Until then they are 0.
+func (m *Metrics) SetLoad(load func() Load) { m.load.Store(&load) }
+
+// Registry is where the metrics live, for further collectors and tests.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Handler serves the metrics. A scrape is cheap, but a few at once are enough.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: 10 * time.Second, EnableOpenMetrics: true})
+}
+
+// HTTP counts a request. The route must come from a fixed set: it is a label.
+func (m *Metrics) HTTP(route string, code int) {
+	m.http.WithLabelValues(route, strconv.Itoa(code)).Inc()
+}
+
+// Panic counts a panic that was caught.
+func (m *Metrics) Panic() { m.panics.Inc() }
+
+// Prompt counts the tokens of a request's prompt, once however many choices were asked for.
+func (m *Metrics) Prompt(tokens, cached int) {
+	m.prompt.Add(float64(tokens))
+	m.cached.Add(float64(cached))
+}
+
+// Completion observes one completion. It has no clock: each call says when it happened. It is for one goroutine.
+type Completion struct {
+	m      *Metrics
+	start  time.Time
+	last   time.Time // of the latest token
+	tokens int
+	ended  bool
+}
+
+// Begin starts to observe a completion of a request that arrived at start.
+func (m *Metrics) Begin(start time.Time) Completion { return Completion{m: m, start: start} }
+
+// Tokens counts n tokens that came together.
+func (c *Completion) Tokens(now time.Time, n int) {
+	if n <= 0 {
+		return
+	}
+	gaps := n
+	if c.tokens == 0 {
+		c.m.first.Observe(now.Sub(c.start).Seconds())
+		c.last = now
+		gaps-- // the first token has no gap before it
+	}
+	share := now.Sub(c.last).Seconds() / float64(n)
+	for range gaps {
+		c.m.gap.Observe(share)
+	}
+	c.last = now
+	c.tokens += n
+	c.m.generated.Add(float64(n))
+}
+
+// End counts the completion under its reason. Calls after the first do nothing: a completion counts once.
+func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.m.requests.WithLabelValues(reason).Inc()
+	if reason == "stop" || reason == "length" {
+		c.m.latency.Observe(now.Sub(c.start).Seconds())
+		c.m.qt.Observe(queued.Seconds())
+	}
+}
+
+// loadCollector reads the load once for all gauges of a scrape, so that they agree.
+type loadCollector struct{ m *Metrics }
+
+var loadDescs = func() []*prometheus.Desc {
+	var descs []*prometheus.Desc
+	for _, name := range []string{Running, Waiting, KVCacheUsage, Preemptions} {
+		descs = append(descs, prometheus.NewDesc(name, mustLookup(name).Help, nil, nil))
+	}
+	return descs
+}()
+
+func (l *loadCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range loadDescs {
+		ch <- d
+	}
+}
+
+func (l *loadCollector) Collect(ch chan<- prometheus.Metric) {
+	var load Load
+	if f := l.m.load.Load(); f != nil {
+		load = (*f)()
+	}
+	ch <- prometheus.MustNewConstMetric(loadDescs[0], prometheus.GaugeValue, float64(load.Running))
+	ch <- prometheus.MustNewConstMetric(loadDescs[1], prometheus.GaugeValue, float64(load.Waiting))
+	ch <- prometheus.MustNewConstMetric(loadDescs[2], prometheus.GaugeValue, load.KVUsage)
+	ch <- prometheus.MustNewConstMetric(loadDescs[3], prometheus.CounterValue, float64(load.Preempted))
+}
