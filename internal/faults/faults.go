@@ -1,0 +1,65 @@
+// Package faults is a bank of OpenAI-compatible servers with known behaviour: healthy ones, and ones with exactly one
+// planted fault. The certifier is tried on them: each fault must be found, no healthy server blamed. A server's times are
+// drawn from a seed; it computes nothing, so many of them fit on one machine. It must not import anything of the serving
+// half, nor of the certifier that is tried on it.
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Fault is one thing that is wrong with a server.
+type Fault string
+
+// The bank. Healthy variants come first: they differ in ways that are allowed.
+const (
+	Healthy         Fault = "healthy"          // steady, honest, within every target
+	HealthyNoisy    Fault = "healthy-noisy"    // latencies spread widely, but within every target
+	HealthySawtooth Fault = "healthy-sawtooth" // memory rises and is given back again and again, as with a garbage collector
+
+	Stall         Fault = "stall"          // everything stops for 1.4 s in every 10 s
+	Leak          Fault = "leak"           // memory grows linearly and never comes back
+	LyingTokens   Fault = "lying-tokens"   // the token counters of /metrics are 3 % too high
+	MissedCounts  Fault = "missed-counts"  // /metrics misses one request in 40
+	CachedReplies Fault = "cached-replies" // a prompt that was seen before is answered at once
+	EmptyFirst    Fault = "empty-first"    // an empty chunk is sent at once; content comes seconds later
+	InflatedUsage Fault = "inflated-usage" // usage.completion_tokens is 30 % above what was sent
+	Drift         Fault = "drift"          // slower and slower: +1 % of latency a minute, times Config.Speed
+	Errors        Fault = "errors"         // 1 % of the requests get status 500
+	Truncated     Fault = "truncated"      // 1 % of the streams break off in the middle
+	SlowFirst     Fault = "slow-first"     // the first byte takes longer than the latency target
+	CPUBurner     Fault = "cpu-burner"     // uses more cores than allowed
+	IgnoresMax    Fault = "ignores-max"    // answers with more tokens than max_tokens
+	FalseFinish   Fault = "false-finish"   // says finish_reason "stop" where max_tokens cut the answer
+	LyingTTFT     Fault = "lying-ttft"     // its TTFT metric leaves most of the wait out; the requests do not
+	TooSlow       Fault = "too-slow"       // serves 80 % of the target rate: a queue builds up
+	Garbled       Fault = "garbled"        // answers lose their order when many requests are in flight
+	MemoryHog     Fault = "memory-hog"     // more memory than allowed, for a moment, under load only
+)
+
+// ErrUnknown is matched when a fault has no such name.
+var ErrUnknown = errors.New("unknown fault")
+
+// HealthyOnes lists the servers that must pass.
+func HealthyOnes() []Fault { return []Fault{Healthy, HealthyNoisy, HealthySawtooth} }
+
+// Planted lists the servers that must not pass.
+func Planted() []Fault {
+	return []Fault{Stall, Leak, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage, Drift, Errors, Truncated,
+		SlowFirst, CPUBurner, IgnoresMax, FalseFinish, LyingTTFT, TooSlow, Garbled, MemoryHog}
+}
+
+// Parse finds a fault by name.
+func Parse(name string) (Fault, error) {
+	all := append(HealthyOnes(), Planted()...)
+	var names []string
+	for _, f := range all {
+		if string(f) == name {
+			return f, nil
+		}
+		names = append(names, string(f))
+	}
+	return "", fmt.Errorf("%w: %q (one of %s)", ErrUnknown, name, strings.Join(names, ", "))
+}

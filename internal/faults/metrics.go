@@ -1,0 +1,108 @@
+package faults
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics speaks vLLM's dialect. Memory and CPU are made up to the fault's plan: the server itself uses hardly any.
+type metrics struct {
+	registry           *prometheus.Registry
+	requests           *prometheus.CounterVec
+	prompt, generation prometheus.Counter
+	ttft, e2e, itl     prometheus.Histogram
+	fault              Fault
+	failures           atomic.Int64
+}
+
+const gib = 1 << 30
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), fault: s.cfg.Fault}
+	labels := prometheus.Labels{"model_name": ModelID}
+	counter := func(name string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, ConstLabels: labels, Help: "See vLLM."})
+		m.registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name string) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, ConstLabels: labels, Help: "See vLLM.",
+			Buckets: []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}})
+		m.registry.MustRegister(h)
+		return h
+	}
+	read := func(name string, counter bool, f func() float64) {
+		if counter {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Simulated."}, f))
+			return
+		}
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: "Simulated."}, f))
+	}
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vllm:request_success_total", ConstLabels: labels, Help: "See vLLM."}, []string{"finished_reason"})
+	m.registry.MustRegister(m.requests)
+	m.prompt, m.generation = counter("vllm:prompt_tokens_total"), counter("vllm:generation_tokens_total")
+	m.ttft, m.e2e, m.itl = histogram("vllm:time_to_first_token_seconds"), histogram("vllm:e2e_request_latency_seconds"), histogram("vllm:inter_token_latency_seconds")
+	read("vllm:num_requests_running", false, func() float64 { return float64(s.running.Load()) })
+	read("vllm:num_requests_waiting", false, func() float64 { return 0 })
+	read("vllm:kv_cache_usage_perc", false, func() float64 { return math.Min(1, float64(s.running.Load())/256) })
+	read("process_resident_memory_bytes", false, s.memory)
+	read("process_cpu_seconds_total", true, s.cpu)
+	return m
+}
+
+// memory is resident bytes: a base, something for each request in flight, and what the fault adds.
+func (s *Server) memory() float64 {
+	t := time.Since(s.start).Seconds()
+	running := float64(s.running.Load())
+	rss := 40*gib + running*(4<<20)
+	switch s.cfg.Fault {
+	case Leak: // 2 GiB an hour
+		rss += 2 * gib * t / 3600 * s.cfg.Speed
+	case HealthySawtooth: // 200 MiB up and down every 3 s
+		rss += 200 << 20 * math.Mod(t, 3) / 3
+	case MemoryHog:
+		if running > 4 {
+			rss = (s.cfg.MemoryGB + 2) * gib
+		}
+	}
+	return rss
+}
+
+// cpu is the process's CPU seconds so far.
+func (s *Server) cpu() float64 {
+	t := time.Since(s.start).Seconds()
+	if s.cfg.Fault == CPUBurner {
+		return t * (s.cfg.CPUCores + 1.5)
+	}
+	return t*0.5*s.cfg.CPUCores + 0.001*float64(s.requests.Load())
+}
+
+// done counts one answered request.
+func (m *metrics) done(a *answer, arrived, first, done time.Time) {
+	m.requests.WithLabelValues(a.finish).Inc()
+	tokens := float64(len(a.words))
+	prompt := float64(a.prompt)
+	if m.fault == InflatedUsage { // consistent with its own usage: only the text gives it away
+		tokens = float64(a.usage)
+	}
+	if m.fault == LyingTokens {
+		tokens, prompt = math.Ceil(tokens*1.03), math.Ceil(prompt*1.03)
+	}
+	m.prompt.Add(prompt)
+	m.generation.Add(tokens)
+	ttft := first.Sub(arrived).Seconds()
+	if m.fault == LyingTTFT {
+		ttft /= 4
+	}
+	m.ttft.Observe(ttft)
+	m.e2e.Observe(done.Sub(arrived).Seconds())
+	for i := 1; i < len(a.words); i++ {
+		m.itl.Observe(a.gap.Seconds())
+	}
+}
+
+// fail counts a request that got an error; vLLM has no counter for those among its successes.
+func (m *metrics) fail() { m.failures.Add(1) }
