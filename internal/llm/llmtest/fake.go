@@ -1,0 +1,345 @@
+// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states llm.Backend's
+// contract for every implementation. It must not import an implementation, nor anything but internal/llm of this module.
+package llmtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// Ids of the fake's vocabulary: three special tokens, then the 256 bytes.
+const (
+	bos       = 1
+	eos       = 2
+	firstByte = 3
+	fakeVocab = firstByte + 256
+)
+
+// Fake is a backend without a model. Its tokens are bytes. It answers with the words of its prompt: in their order at
+// temperature 0, shuffled by the seed otherwise, over and over with IgnoreEOS.
+type Fake struct {
+	// Step, if set, runs before the i-th token of each request. It can wait, fail or panic; a nil error goes on.
+	Step func(ctx context.Context, r *llm.Request, i int) error
+	// Now is the clock of Usage.Queued; nil means time.Now.
+	Now func() time.Time
+
+	model               llm.Model
+	maxRunning, maxWait int
+	slots               chan struct{}
+	closed              chan struct{}
+	mu                  sync.Mutex
+	running, waiting    int
+	ready, isClosed     bool
+	group               sync.WaitGroup
+	calls               []llm.Request
+}
+
+// NewFake makes a backend that computes maxRunning requests at once and lets maxWait wait.
+func NewFake(id string, context, maxRunning, maxWait int) *Fake {
+	return &Fake{
+		model:      llm.Model{ID: id, Created: time.Unix(1700000000, 0), ContextLength: context, Vocab: fakeVocab},
+		maxRunning: maxRunning, maxWait: maxWait, ready: true,
+		slots: make(chan struct{}, maxRunning), closed: make(chan struct{}),
+	}
+}
+
+// Requests gives copies of what Generate was asked, in order.
+func (f *Fake) Requests() []llm.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]llm.Request(nil), f.calls...)
+}
+
+// SetReady changes what Status says.
+func (f *Fake) SetReady(ready bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = ready
+}
+
+// Models implements llm.Backend.
+func (f *Fake) Models() []llm.Model { return []llm.Model{f.model} }
+
+// Status implements llm.Backend.
+func (f *Fake) Status() llm.Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return llm.Status{Ready: f.ready && !f.isClosed, Running: f.running, Waiting: f.waiting, KVUsed: f.running, KVTotal: f.maxRunning}
+}
+
+// Close implements llm.Backend.
+func (f *Fake) Close() error {
+	f.mu.Lock()
+	if !f.isClosed {
+		f.isClosed = true
+		close(f.closed)
+	}
+	f.mu.Unlock()
+	f.group.Wait()
+	return nil
+}
+
+// Tokenize implements llm.Backend.
+func (f *Fake) Tokenize(text string, addSpecial bool) ([]int32, error) {
+	ids := []int32{}
+	if addSpecial {
+		ids = append(ids, bos)
+	}
+	for _, b := range []byte(text) {
+		ids = append(ids, firstByte+int32(b))
+	}
+	return ids, nil
+}
+
+// TokenizeChat implements llm.Backend.
+func (f *Fake) TokenizeChat(messages []llm.Message) ([]int32, error) {
+	want := llm.RoleUser
+	var text strings.Builder
+	for i, m := range messages {
+		if i == 0 && m.Role == llm.RoleSystem {
+			text.WriteString(m.Content + "\n\n")
+			continue
+		}
+		if m.Role != want {
+			return nil, llm.BadField(fmt.Sprintf("messages[%d].role", i), "must be %s, got %s", want, m.Role)
+		}
+		if want = llm.RoleAssistant; m.Role == llm.RoleAssistant {
+			want = llm.RoleUser
+			text.WriteString(m.Content)
+			continue
+		}
+		text.WriteString("[INST] " + m.Content + " [/INST]")
+	}
+	if want == llm.RoleUser {
+		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", max(0, len(messages)-1)), "the last message must be from user")
+	}
+	return f.Tokenize(text.String(), true)
+}
+
+// Detokenize implements llm.Backend.
+func (f *Fake) Detokenize(ids []int32) (string, error) {
+	var text []byte
+	for i, id := range ids {
+		if id < 0 || id >= fakeVocab {
+			return "", llm.BadField(fmt.Sprintf("tokens[%d]", i), "must be 0 to %d, got %d", fakeVocab-1, id)
+		}
+		if id >= firstByte {
+			text = append(text, byte(id-firstByte))
+		}
+	}
+	return string(text), nil
+}
+
+// prompt gives the request's tokens and the text to answer with.
+func (f *Fake) prompt(r *llm.Request) (ids []int32, text string, err error) {
+	switch {
+	case r.Model != "" && r.Model != f.model.ID:
+		return nil, "", fmt.Errorf("%w: %q", llm.ErrModelNotFound, r.Model)
+	case len(r.Messages) > 0:
+		text = r.Messages[len(r.Messages)-1].Content
+		ids, err = f.TokenizeChat(r.Messages)
+	case r.Prompt != "":
+		text = r.Prompt
+		ids, err = f.Tokenize(text, true)
+	case len(r.PromptTokens) > 0:
+		ids = r.PromptTokens
+		if text, err = f.Detokenize(ids); err != nil {
+			return nil, "", llm.BadField("prompt", "a token is out of range: %v", err)
+		}
+	default:
+		err = llm.BadField("prompt", "is empty")
+	}
+	if err == nil && len(ids) >= f.model.ContextLength {
+		err = &llm.FieldError{Field: "prompt", Reason: fmt.Sprintf("has %d tokens, the context is %d", len(ids), f.model.ContextLength), Err: llm.ErrContextLength}
+	}
+	return ids, text, err
+}
+
+// admit waits for a slot. On success release must be called.
+func (f *Fake) admit(ctx context.Context, r *llm.Request) (release func(), err error) {
+	f.mu.Lock()
+	if f.isClosed {
+		f.mu.Unlock()
+		return nil, llm.ErrClosed
+	}
+	f.calls = append(f.calls, *r)
+	if f.running+f.waiting >= f.maxRunning+f.maxWait {
+		f.mu.Unlock()
+		return nil, llm.ErrQueueFull
+	}
+	f.waiting++
+	f.group.Add(1)
+	f.mu.Unlock()
+	leave := func(running, waiting int) {
+		f.mu.Lock()
+		f.running += running
+		f.waiting += waiting
+		f.mu.Unlock()
+		f.group.Done()
+	}
+	select {
+	case f.slots <- struct{}{}:
+		f.mu.Lock()
+		f.waiting--
+		f.running++
+		f.mu.Unlock()
+		return func() { <-f.slots; leave(-1, 0) }, nil
+	case <-ctx.Done():
+		leave(0, -1)
+		return nil, ctx.Err()
+	case <-f.closed:
+		leave(0, -1)
+		return nil, llm.ErrClosed
+	}
+}
+
+// Generate implements llm.Backend.
+func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
+	now := f.Now
+	if now == nil {
+		now = time.Now
+	}
+	arrived := now()
+	ids, text, err := f.prompt(r)
+	if err != nil {
+		return err
+	}
+	release, err := f.admit(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	g := &generation{fake: f, r: r, sink: sink, usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
+	limit := f.model.ContextLength - len(ids)
+	if r.MaxTokens > 0 {
+		limit = min(limit, r.MaxTokens)
+	}
+	return g.run(ctx, answer(r, text), limit)
+}
+
+// answer is what a request gets, before it is cut to its length.
+func answer(r *llm.Request, text string) string {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		words = []string{"nothing"}
+	}
+	if r.Sampling.Temperature > 0 {
+		seed := rand.Uint64()
+		if r.Sampling.Seed != nil {
+			seed = uint64(*r.Sampling.Seed)
+		}
+		rng := rand.New(rand.NewPCG(seed, 1))
+		rng.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+	}
+	return strings.Join(words, " ")
+}
+
+// generation is one request under way.
+type generation struct {
+	fake    *Fake
+	r       *llm.Request
+	sink    func(llm.Event) error
+	usage   llm.Usage
+	pending string      // text not yet sent: part of a character or of a stop string
+	tokens  []llm.Token // not yet sent
+	n       int         // tokens not yet sent
+}
+
+func (g *generation) run(ctx context.Context, answer string, limit int) error {
+	for i := 0; ; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-g.fake.closed:
+			return llm.ErrClosed
+		default:
+		}
+		if g.fake.Step != nil {
+			if err := g.fake.Step(ctx, g.r, i); err != nil {
+				return err
+			}
+		}
+		g.usage.CompletionTokens++
+		g.n++
+		if i == len(answer) && !g.r.IgnoreEOS {
+			g.record(i, nil)
+			return g.finish(llm.FinishStop, g.pending)
+		}
+		b := answer + " "
+		g.record(i, []byte{b[i%len(b)]})
+		g.pending += b[i%len(b) : i%len(b)+1]
+		if text, found := g.stop(); found {
+			return g.finish(llm.FinishStop, text)
+		}
+		if g.usage.CompletionTokens == limit {
+			return g.finish(llm.FinishLength, g.pending)
+		}
+		if err := g.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// record notes the i-th token's log-probabilities. They are made up, but fall and add up to less than 1.
+func (g *generation) record(i int, b []byte) {
+	if !g.r.Logprobs {
+		return
+	}
+	id := int32(eos)
+	if len(b) > 0 {
+		id = firstByte + int32(b[0])
+	}
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: b, Logprob: math.Log(0.5) - float64(i)/1024}}
+	for k := range g.r.TopLogprobs {
+		t.Top = append(t.Top, llm.TokenProb{ID: firstByte + int32('a'+k), Bytes: []byte{byte('a' + k)}, Logprob: t.Logprob - float64(k)})
+	}
+	g.tokens = append(g.tokens, t)
+}
+
+// stop looks for a stop string in the text not yet sent.
+func (g *generation) stop() (text string, found bool) {
+	for _, s := range g.r.Stop {
+		if i := strings.Index(g.pending, s); i >= 0 && s != "" {
+			return g.pending[:i], true
+		}
+	}
+	return "", false
+}
+
+// flush sends the text that is complete and cannot become part of a stop string.
+func (g *generation) flush() error {
+	end := len(g.pending)
+	for i := range g.pending {
+		for _, s := range g.r.Stop {
+			if strings.HasPrefix(s, g.pending[i:]) {
+				end = min(end, i)
+			}
+		}
+	}
+	for end > 0 && !utf8.ValidString(g.pending[:end]) {
+		end--
+	}
+	if end == 0 && len(g.tokens) == 0 {
+		return nil
+	}
+	e := llm.Event{Text: g.pending[:end], Tokens: g.tokens, NTokens: g.n}
+	g.pending, g.tokens, g.n = g.pending[end:], nil, 0
+	return g.sink(e)
+}
+
+func (g *generation) finish(reason llm.Finish, text string) error {
+	return g.sink(llm.Event{Text: strings.ToValidUTF8(text, "\ufffd"), Tokens: g.tokens, NTokens: g.n, Finish: reason, Usage: &g.usage})
+}
+
+// ErrScripted is for Step to fail with: no sentinel of the seam.
+var ErrScripted = errors.New("scripted failure")
