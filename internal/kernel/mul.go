@@ -1,0 +1,108 @@
+package kernel
+
+import (
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
+
+// tileCols is how many columns a tile computes at once.
+const tileCols = 6
+
+// Scratch is one worker's private memory for kernels.
+type Scratch struct {
+	spread spread
+	acc    [tileCols][panelRows]float32
+	scores []float32 // attention: heads × keys
+}
+
+// NewScratch allocates a worker's memory.
+func NewScratch() *Scratch { return new(Scratch) }
+
+// Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is row i
+// of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows() are written
+// (those beyond m.Rows are zero).
+//
+// A value does not depend on the other columns, nor on how rows are cut.
+func (m *Matrix) Mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+	if r1 == m.Rows {
+		r1 = m.PaddedRows()
+	}
+	if r0 >= r1 || len(cols) == 0 {
+		return
+	}
+	_ = y[(len(cols)-1)*stride+r1-r0-1] // all writes are below
+	m.mulGeneric(s, r0, r1, a, cols, y, stride)
+}
+
+// mulGeneric computes panel by panel, a few columns at a time.
+func (m *Matrix) mulGeneric(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+	for r := r0; r < r1; r += panelRows {
+		w := m.panelAt(r)[:m.panel]
+		for j := 0; j < len(cols); j += tileCols {
+			group := cols[j:min(j+tileCols, len(cols))]
+			clear(s.acc[:])
+			if m.layout.act == actF32 {
+				m.addFloats(s, w, a, group)
+			} else {
+				m.addInts(s, w, a, group)
+			}
+			for i := range group {
+				copy(y[(j+i)*stride+r-r0:][:panelRows], s.acc[i][:])
+			}
+		}
+	}
+}
+
+// addInts adds a panel of an integer format to s.acc.
+func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
+	kind := m.layout.act
+	for b := range len(w) / m.block {
+		block := w[b*m.block:][:m.block]
+		if kind == act32 {
+			s.spread.unpack32(m.typ, block)
+		} else {
+			s.spread.unpack256(m.typ, block)
+		}
+		for i, col := range group {
+			x := a.row(kind, int(col))
+			switch m.typ {
+			case quant.Q4_K, quant.Q5_K:
+				s.spread.add256(&s.acc[i], x[b*act256Block:], 8, false)
+			case quant.Q2_K:
+				s.spread.add256(&s.acc[i], x[b*act256Block:], 4, false)
+			case quant.Q3_K, quant.Q6_K:
+				s.spread.add256(&s.acc[i], x[b*act256Block:], 4, true)
+			default:
+				s.spread.add32(&s.acc[i], x[b*act32Block:])
+			}
+		}
+	}
+	for i := range group {
+		for r := range s.acc[i] {
+			s.acc[i][r] *= m.layout.unit
+		}
+	}
+}
+
+// addFloats adds a panel of a float format to s.acc, element by element.
+func (m *Matrix) addFloats(s *Scratch, w []byte, a *Acts, group []int32) {
+	for k := range m.Cols {
+		block := w[k*m.block:][:m.block]
+		var v [panelRows]float32
+		for r := range v {
+			switch m.typ {
+			case quant.F32:
+				v[r] = getFloat(block[4*r:])
+			case quant.F16:
+				v[r] = quant.F16to32(getHalf(block, r))
+			case quant.BF16:
+				v[r] = quant.BF16to32(getHalf(block, r))
+			}
+		}
+		for i, col := range group {
+			x := a.floats(int(col))[k]
+			for r := range v {
+				s.acc[i][r] += v[r] * x
+			}
+		}
+	}
+}

@@ -1,0 +1,13 @@
+//go:build !amd64
+
+package kernel
+
+func bestTier() int { return tierGeneric }
+
+// pause waits a few cycles per unit of n; the loop has no side effect but its time.
+//
+//go:noinline
+func pause(n int32) {
+	for i := int32(0); i < 8*n; i++ {
+	}
+}
