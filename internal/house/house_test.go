@@ -37,6 +37,7 @@ var ranks = map[string]int{
 	"internal/synth":    2, // synthetic models
 	"internal/upstream": 2, // other servers as llm.Backend
 	"internal/testcase": 1, // a test case as data
+	"testcases":         2, // the compiled-in cases
 	"internal/evidence": 2, // what a run records
 	"internal/loadgen":  3, // load and its clocks
 	"internal/faults":   3, // servers with one planted fault each
@@ -59,7 +60,7 @@ var ranks = map[string]int{
 
 // certifying packages see the service through HTTP only.
 var (
-	certifying = []string{"internal/testcase", "internal/evidence", "internal/loadgen", "internal/probe", "internal/faults", "internal/judge", "internal/quality", "internal/prompts", "internal/report", "certify"}
+	certifying = []string{"testcases", "internal/testcase", "internal/evidence", "internal/loadgen", "internal/probe", "internal/faults", "internal/judge", "internal/quality", "internal/prompts", "internal/report", "certify"}
 	meeting    = []string{"internal/openai", "internal/stats", "internal/telemetry", "internal/token", "internal/store"}
 )
 

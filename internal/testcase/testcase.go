@@ -2,7 +2,9 @@
 // A case is a YAML file; TC-L1-COMP-MIXTRAL-003 is compiled in. It must not import anything that runs a case.
 package testcase
 
-import "errors"
+import (
+	"errors"
+)
 
 // ErrInvalid is matched by every error about a case's content; the message names the key, and for YAML shows the line.
 var ErrInvalid = errors.New("invalid test case")
@@ -25,7 +27,8 @@ type Case struct {
 	Environment   Environment       `yaml:"environment" json:"environment"`
 	Targets       Targets           `yaml:"targets" json:"targets"`
 	Limits        Limits            `yaml:"limits" json:"limits"`
-	Prompts       string            `yaml:"prompts" json:"prompts"` // "builtin", or a path relative to the case file
+	Criteria      map[string]string `yaml:"criteria" json:"criteria,omitempty"` // the source's own sentences by id; every one is covered by a check
+	Prompts       string            `yaml:"prompts" json:"prompts"`             // "builtin", or a path relative to the case file
 	Request       Request           `yaml:"request" json:"request"`
 	Profiles      map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
 	Checks        []Check           `yaml:"checks" json:"checks"`
@@ -74,11 +77,21 @@ type Request struct {
 	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`
 	Temperature float64 `yaml:"temperature" json:"temperature"`
 	Stream      bool    `yaml:"stream" json:"stream"`
-	Salt        bool    `yaml:"salt" json:"salt"` // a seeded marker in each prompt, so that caches cannot answer
+	Salt        bool    `yaml:"salt" json:"salt"` // a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
 }
 
 // Phases run in order.
 type Phases []Phase
+
+// ByID returns the phase called id.
+func (p Phases) ByID(id string) (Phase, bool) {
+	for _, ph := range p {
+		if ph.ID == id {
+			return ph, true
+		}
+	}
+	return Phase{}, false
+}
 
 // Kinds of phase.
 const (
@@ -99,22 +112,25 @@ type Phase struct {
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
 	RPS         float64  `yaml:"rps" json:"rps,omitempty"`               // open; 0: Targets.ThroughputRPS
 	Arrivals    string   `yaml:"arrivals" json:"arrivals,omitempty"`     // "poisson" (default) or "constant"
+	RPSFactor   float64  `yaml:"rps_factor" json:"rps_factor,omitempty"` // open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	Requests    int      `yaml:"requests" json:"requests,omitempty"`     // at least this many …
 	DurationS   float64  `yaml:"duration_s" json:"duration_s,omitempty"` // … and at least this long
 	RampS       float64  `yaml:"ramp_s" json:"ramp_s,omitempty"`         // left out of the steady window at its start
 	MaxS        float64  `yaml:"max_s" json:"max_s,omitempty"`           // a closed phase ends here even with too few requests (then INVALID)
 	MaxTokens   int      `yaml:"max_tokens" json:"max_tokens,omitempty"` // 0: Request.MaxTokens
+	TimeoutS    float64  `yaml:"timeout_s" json:"timeout_s,omitempty"`   // of one request; 0: Limits.RequestTimeoutS
 	KeepText    bool     `yaml:"keep_text" json:"keep_text,omitempty"`   // texts recorded and scored
 	CompareTo   string   `yaml:"compare_to" json:"compare_to,omitempty"` // an earlier phase of the same shape (degradation)
 }
 
 // Check is one criterion. Rule names the function that judges it (see internal/judge); Phase narrows it.
 type Check struct {
-	ID     string  `yaml:"id" json:"id"`
-	Clause string  `yaml:"clause" json:"clause"` // the sentence of the test case that it keeps
-	Rule   string  `yaml:"rule" json:"rule"`
-	Phase  string  `yaml:"phase" json:"phase,omitempty"`
-	Target string  `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
-	P      float64 `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
-	Gate   *bool   `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
+	ID     string   `yaml:"id" json:"id"`
+	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps
+	Covers []string `yaml:"covers" json:"covers,omitempty"` // keys of Criteria
+	Rule   string   `yaml:"rule" json:"rule"`
+	Phase  string   `yaml:"phase" json:"phase,omitempty"`
+	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
+	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
+	Gate   *bool    `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
 }
