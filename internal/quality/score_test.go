@@ -7,9 +7,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
 )
 
-const threshold = 0.8 // the test case's
 
-var good = map[string]string{
+
+var answers = map[string]string{
 	"reasoning/simple": "2 + 2 = 4.",
 	"reasoning/medium": "Machine learning is a way for computers to learn from examples instead of following fixed rules. Imagine you show a computer thousands of photos of cats. It looks for patterns that the photos share, such as ears and whiskers. Later it can recognise a cat in a photo it has never seen. The more data it gets, the better its predictions become.",
 	"reasoning/complex": "Artificial intelligence is changing society in several ways. From an economic point of view, automation can raise productivity and create new markets, but it also threatens jobs that consist of routine work. " +
@@ -41,8 +41,8 @@ func explain(r Result) string {
 }
 
 func TestGoodAnswersPass(t *testing.T) {
-	for key, text := range good {
-		if r := Score(input(t, key, text)); r.Score < threshold {
+	for key, text := range answers {
+		if r := Score(input(t, key, text)); r.Score < Threshold {
 			t.Errorf("%s scores %.2f (%.2f %.2f %.2f)%s", key, r.Score, r.Relevance, r.Coherence, r.Completeness, explain(r))
 		}
 	}
@@ -58,17 +58,17 @@ func TestBadAnswersFail(t *testing.T) {
 		{"contradicted sum", "reasoning/simple", "You may think of 4, but the answer is 5."},
 		{"parroted", "generation/simple", "Write a short story about a robot."},
 		{"parroted question", "reasoning/simple", "What is 2 + 2?"},
-		{"off topic", "generation/creative", good["analysis/medium"]},
+		{"off topic", "generation/creative", answers["analysis/medium"]},
 		{"keywords", "reasoning/medium", "machine learning, data, algorithms, patterns, prediction, computers, training, examples, models, decisions, accuracy, features"},
 		{"salad", "generation/simple", salad + ". " + salad + "."},
 		{"loop", "generation/simple", strings.Repeat("The robot was happy. ", 20)},
 		{"word loop", "generation/simple", strings.Repeat("robot robot was was ", 20) + "."},
 		{"German", "reasoning/medium", "Maschinelles Lernen ist ein Teilgebiet der Informatik, in dem Computer aus Daten lernen, statt festen Regeln zu folgen. Man zeigt dem Rechner viele Beispiele, und er findet Muster darin."},
 		{"noise", "generation/simple", "xqz bvrtk plmnh qwrtz kkkkk zzxcv bnmlk wrtpl qqqq zxcvb robot story hgfds"},
-		{"cut", "generation/simple", good["generation/simple"][:len(good["generation/simple"])/2]},
+		{"cut", "generation/simple", answers["generation/simple"][:len(answers["generation/simple"])/2]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if r := Score(input(t, c.key, c.text)); r.Score >= threshold {
+			if r := Score(input(t, c.key, c.text)); r.Score >= Threshold {
 				t.Errorf("scores %.2f (%.2f %.2f %.2f)%s", r.Score, r.Relevance, r.Coherence, r.Completeness, explain(r))
 			}
 		})
@@ -76,9 +76,9 @@ func TestBadAnswersFail(t *testing.T) {
 }
 
 func TestFinishReasonCounts(t *testing.T) {
-	in := input(t, "generation/simple", good["generation/simple"])
+	in := input(t, "generation/simple", answers["generation/simple"])
 	in.Finish = "length"
-	if r := Score(in); r.Score >= threshold {
+	if r := Score(in); r.Score >= Threshold {
 		t.Errorf("an answer cut by the token limit scores %.2f", r.Score)
 	}
 }
@@ -104,6 +104,6 @@ func FuzzScore(f *testing.F) {
 func BenchmarkScore(b *testing.B) {
 	p, _ := prompts.Default().ByKey("reasoning/complex")
 	for b.Loop() {
-		Score(Input{Prompt: p.Text, Response: good["reasoning/complex"], Finish: "stop", Rubric: p.Rubric})
+		Score(Input{Prompt: p.Text, Response: answers["reasoning/complex"], Finish: "stop", Rubric: p.Rubric})
 	}
 }

@@ -1,0 +1,218 @@
+package quality
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// Threshold is the least score of a good answer, as TC-L1-COMP-MIXTRAL-003 asks.
+const Threshold = 0.8
+
+// calibrationSeed draws the corruptions; another seed moves the figures within their intervals.
+const calibrationSeed = 3
+
+// Report says how well scores tell good answers from bad ones on the labelled set. Intervals are at 95 %.
+type Report struct {
+	Threshold   float64 `json:"threshold"`
+	Development Half    `json:"development"` // what the measurements were tuned on
+	HeldOut     Half    `json:"held_out"`    // what they were not: quote this one
+}
+
+// Half is the result on one half of the prompts.
+type Half struct {
+	Prompts     int          `json:"prompts"`
+	Good        int          `json:"good"`
+	Bad         int          `json:"bad"`
+	AUC         Interval     `json:"auc"`        // a good answer scores above a bad one with this probability
+	FalsePass   Rate         `json:"false_pass"` // bad answers at or above the threshold
+	FalseFail   Rate         `json:"false_fail"` // good answers below it
+	Corruptions []Corruption `json:"corruptions"`
+}
+
+// Corruption is the result on one kind of bad answer.
+type Corruption struct {
+	Kind      string   `json:"kind"`
+	Bad       int      `json:"bad"`
+	AUC       Interval `json:"auc"`
+	FalsePass Rate     `json:"false_pass"`
+}
+
+// Interval is an estimate with its 95 % interval.
+type Interval struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// Rate is a share with its counts and Wilson's 95 % interval.
+type Rate struct {
+	Interval
+	Count int `json:"count"`
+	Of    int `json:"of"`
+}
+
+// Calibration scores the embedded labelled set and its corruptions; the work is done once per process.
+func Calibration() Report { return calibration() }
+
+var calibration = sync.OnceValue(func() Report { return calibrate(labelled(), calibrationSeed) })
+
+// sample is one answer of the set, good or spoilt.
+type sample struct {
+	topic   int // index in the set
+	kind    string
+	text    string
+	heldOut bool
+	score   float64
+}
+
+const good = "good" // the kind of an answer that was not spoilt
+
+// calibrate scores a labelled set.
+func calibrate(set []topic, seed uint64) Report {
+	all := samples(set, seed)
+	score(set, all)
+	half := func(heldOut bool) Half {
+		h := Half{}
+		for _, t := range set {
+			if t.heldOut() == heldOut {
+				h.Prompts++
+			}
+		}
+		var pos, neg []float64
+		by := map[string][]float64{}
+		for _, s := range all {
+			switch {
+			case s.heldOut != heldOut:
+			case s.kind == good:
+				pos = append(pos, s.score)
+			default:
+				neg = append(neg, s.score)
+				by[s.kind] = append(by[s.kind], s.score)
+			}
+		}
+		h.Good, h.Bad = len(pos), len(neg)
+		h.AUC = auc(pos, neg)
+		h.FalsePass = passing(neg)
+		fails := passing(pos)
+		h.FalseFail = rate(fails.Of-fails.Count, fails.Of)
+		for _, kind := range append(slices.Clone(Corruptions), Written) {
+			h.Corruptions = append(h.Corruptions, Corruption{kind, len(by[kind]), auc(pos, by[kind]), passing(by[kind])})
+		}
+		return h
+	}
+	return Report{Threshold: Threshold, Development: half(false), HeldOut: half(true)}
+}
+
+// samples lists the set's answers and the corruptions of every good one. Off-topic answers come from the same half, so
+// that no text of one half is scored in the other.
+func samples(set []topic, seed uint64) []sample {
+	var all []sample
+	for i, t := range set {
+		var others []string
+		for j, o := range set {
+			for _, e := range o.examples {
+				if j != i && o.heldOut() == t.heldOut() && e.label == good {
+					others = append(others, e.text)
+				}
+			}
+		}
+		for k, e := range t.examples {
+			if e.label != good {
+				all = append(all, sample{topic: i, kind: Written, text: e.text, heldOut: t.heldOut()})
+				continue
+			}
+			all = append(all, sample{topic: i, kind: good, text: e.text, heldOut: t.heldOut()})
+			d := read(t.input(e.text))
+			for c, kind := range Corruptions {
+				rng := rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(k)<<8|uint64(c)))
+				if text, ok := corrupt(rng, kind, d, others); ok {
+					all = append(all, sample{topic: i, kind: kind, text: text, heldOut: t.heldOut()})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// score fills in the scores, on all processors.
+func score(set []topic, all []sample) {
+	var wg sync.WaitGroup
+	n := runtime.GOMAXPROCS(0)
+	for w := range n {
+		wg.Go(func() {
+			for i := w; i < len(all); i += n {
+				all[i].score = Score(set[all[i].topic].input(all[i].text)).Score
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func passing(scores []float64) Rate {
+	n := 0
+	for _, s := range scores {
+		if s >= Threshold {
+			n++
+		}
+	}
+	return rate(n, len(scores))
+}
+
+// z95 is the normal distribution's 97.5 % quantile.
+const z95 = 1.959963984540054
+
+// rate gives a share and its Wilson interval; of nothing, the whole range.
+func rate(count, of int) Rate {
+	r := Rate{Interval{0, 0, 1}, count, of}
+	if of == 0 {
+		return r
+	}
+	n, p, z2 := float64(of), float64(count)/float64(of), z95*z95
+	mid := (p + z2/(2*n)) / (1 + z2/n)
+	half := z95 / (1 + z2/n) * math.Sqrt(p*(1-p)/n+z2/(4*n*n))
+	r.Interval = Interval{p, math.Max(0, mid-half), math.Min(1, mid+half)}
+	return r
+}
+
+// auc is the probability that a good answer scores above a bad one, ties counting half, with Newcombe's interval (2006,
+// method 5), which keeps a width where the two do not overlap at all.
+func auc(pos, neg []float64) Interval {
+	if len(pos) == 0 || len(neg) == 0 {
+		return Interval{0.5, 0, 1}
+	}
+	sorted := slices.Clone(neg)
+	slices.Sort(sorted)
+	wins := 0.0
+	for _, p := range pos {
+		below, _ := slices.BinarySearch(sorted, p)
+		through, _ := slices.BinarySearchFunc(sorted, p, func(x, target float64) int {
+			if x <= target {
+				return -1
+			}
+			return 1
+		})
+		wins += float64(below) + float64(through-below)/2
+	}
+	m, n := float64(len(pos)), float64(len(neg))
+	a := wins / (m * n)
+	mean := (m+n)/2 - 1
+	// beyond reports whether a lies further from theta than chance allows.
+	beyond := func(theta float64) bool {
+		v := theta * (1 - theta) * (1 + mean*((1-theta)/(2-theta)+theta/(1+theta))) / (m * n)
+		return math.Abs(a-theta) > z95*math.Sqrt(v)
+	}
+	search := func(out, in float64) float64 {
+		for range 50 { // halves the gap each time, to below what is printed
+			if mid := (out + in) / 2; beyond(mid) {
+				out = mid
+			} else {
+				in = mid
+			}
+		}
+		return in
+	}
+	return Interval{a, search(0, a), search(1, a)}
+}
