@@ -1,0 +1,87 @@
+package sample
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// run writes text in pieces and gives what came out.
+func run(stops []string, pieces ...string) (string, bool) {
+	s := NewStops(stops)
+	var out strings.Builder
+	for _, p := range pieces {
+		text, hit := s.Write(p)
+		out.WriteString(text)
+		if hit {
+			return out.String(), true
+		}
+	}
+	out.WriteString(s.Flush())
+	return out.String(), false
+}
+
+func TestStops(t *testing.T) {
+	for _, test := range []struct {
+		stops  []string
+		pieces []string
+		want   string
+		hit    bool
+	}{
+		{nil, []string{"a", "b"}, "ab", false},
+		{[]string{""}, []string{"a", "b"}, "ab", false},
+		{[]string{"\n\n"}, []string{"one\n", "\ntwo"}, "one", true},
+		{[]string{"\n\n"}, []string{"one\n", "two"}, "one\ntwo", false},
+		{[]string{"\n\n"}, []string{"one\n"}, "one\n", false},
+		{[]string{"END"}, []string{"E", "N", "E", "N", "D", "x"}, "EN", true},
+		{[]string{"aab"}, []string{"aa", "aa", "ab"}, "aaa", true},
+		{[]string{"bc", "abcd"}, []string{"abcd"}, "a", true}, // the first to be complete
+		{[]string{"bc", "abc"}, []string{"ab", "c"}, "", true},
+		{[]string{"é"}, []string{"è", "é"}, "è", true},
+		{[]string{"x"}, []string{"x"}, "", true},
+	} {
+		if got, hit := run(test.stops, test.pieces...); got != test.want || hit != test.hit {
+			t.Errorf("%q in %q: %q, %v; want %q, %v", test.stops, test.pieces, got, hit, test.want, test.hit)
+		}
+	}
+}
+
+func TestNothingAfterAHit(t *testing.T) {
+	s := NewStops([]string{"x"})
+	s.Write("ax")
+	if text, hit := s.Write("more"); text != "" || !hit || s.Flush() != "" {
+		t.Errorf("%q, %v", text, hit)
+	}
+}
+
+// TestCutsDoNotMatter: however a text is cut, the same comes out, no stop string is in it, and nothing is lost without a
+// hit.
+func TestCutsDoNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		letters := rapid.StringOfN(rapid.SampledFrom([]rune("abé")), 1, 4, -1)
+		stops := rapid.SliceOfN(letters, 1, 3).Draw(t, "stops")
+		text := rapid.StringOfN(rapid.SampledFrom([]rune("abcé")), 0, 20, -1).Draw(t, "text")
+		whole, hit := run(stops, strings.Split(text, "")...)
+		var pieces []string
+		for rest := []rune(text); len(rest) > 0; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "cut")
+			pieces = append(pieces, string(rest[:n]))
+			rest = rest[n:]
+		}
+		got, gotHit := run(stops, pieces...)
+		if got != whole || gotHit != hit {
+			t.Fatalf("%q in %q: %q, %v; character by character %q, %v", stops, pieces, got, gotHit, whole, hit)
+		}
+		found := false
+		for _, stop := range stops {
+			found = found || strings.Contains(text, stop)
+			if strings.Contains(got, stop) {
+				t.Fatalf("%q has stop string %q", got, stop)
+			}
+		}
+		if found != hit || !hit && got != text {
+			t.Fatalf("%q, %v from %q", got, hit, text)
+		}
+	})
+}
