@@ -1,0 +1,147 @@
+package moe
+
+import (
+	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+)
+
+// route normalises each token for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
+// just these as weights (arXiv:2401.04088, section 2.1).
+func (w *worker) route(y *pass) {
+	m, c := w.m, &w.m.cfg
+	for i := m.pool.Next(); i < len(y.tokens); i = m.pool.Next() {
+		t := int(y.tokens[i])
+		x := w.row[:c.Dim]
+		kernel.RMSNorm(x, m.token(t), y.ffnNorm, c.NormEps)
+		y.ffnIn.Set(t, 0, x)
+		for e, row := range y.router {
+			w.scores[e] = kernel.Dot(row, x)
+		}
+		choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores)
+	}
+}
+
+// choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights. Routes are
+// in the order of experts, in which they are summed. NaN scores choose some expert and make its
+// weight NaN, so that the token's logits are NaN.
+func choose(routes []route, scores []float32) {
+	var weights [maxCount]float32
+	for n := range routes {
+		best := -1
+		for e, v := range scores {
+			if !taken(routes[:n], int32(e)) && (best < 0 || v > scores[best]) {
+				best = e
+			}
+		}
+		routes[n].expert = int32(best)
+	}
+	slices.SortFunc(routes, func(a, b route) int { return int(a.expert - b.expert) })
+	for n, r := range routes {
+		weights[n] = scores[r.expert]
+	}
+	kernel.Softmax(weights[:len(routes)])
+	for n := range routes {
+		routes[n].weight = weights[n]
+	}
+}
+
+func taken(routes []route, e int32) bool {
+	for _, r := range routes {
+		if r.expert == e {
+			return true
+		}
+	}
+	return false
+}
+
+// group sorts the routes of tokens by expert.
+func (g *groups) group(tokens []int32, routes []route, used int) {
+	clear(g.starts)
+	for _, t := range tokens {
+		for _, r := range routes[int(t)*used:][:used] {
+			g.starts[r.expert]++
+		}
+	}
+	end := 0
+	for e, n := range g.starts {
+		end += n
+		g.starts[e] = end
+	}
+	for _, t := range slices.Backward(tokens) {
+		for n, r := range routes[int(t)*used:][:used] {
+			g.starts[r.expert]--
+			i := g.starts[r.expert]
+			g.tokens[i], g.slots[i], g.weight[i] = t, t*int32(used)+int32(n), r.weight
+		}
+	}
+}
+
+// expert gives the range of an expert's entries.
+func (g *groups) expert(e int) (from, to int) { return g.starts[e], g.starts[e+1] }
+
+// busy is the number of experts that have a token.
+func (g *groups) busy() int {
+	n := 0
+	for e := range len(g.starts) - 1 {
+		if g.starts[e] < g.starts[e+1] {
+			n++
+		}
+	}
+	return n
+}
+
+// expertsIn computes silu(gate·x) ⊙ up·x, the input of the down projection. An item is some rows of one expert, for all of
+// its tokens, so that weights are read from memory once.
+func (w *worker) expertsIn(y *pass) {
+	m, c, g := w.m, &w.m.cfg, &w.groups
+	g.group(y.tokens, m.routes, c.ExpertsUsed)
+	rows := w.itemRows(y.gate[0].RowBytes()+y.up[0].RowBytes(), g.busy()*c.FFN, max(kernel.RowAlign, y.hidden.Align()))
+	each := items(c.FFN, rows)
+	next := m.pool.Next()
+	first := 0 // the first item of expert e
+	for e := range c.Experts {
+		from, to := g.expert(e)
+		if from == to {
+			continue
+		}
+		for ; next < first+each; next = m.pool.Next() {
+			r0 := (next - first) * rows
+			w.expertIn(y, e, r0, min(r0+rows, c.FFN), from, to)
+		}
+		first += each
+	}
+}
+
+func (w *worker) expertIn(y *pass, e, r0, r1, from, to int) {
+	for ; from < to; from += maxColumns {
+		n := min(maxColumns, to-from)
+		tokens, slots := w.groups.tokens[from:from+n], w.groups.slots[from:from+n]
+		gate, stride := w.product(&w.y, y.gate[e], r0, r1, y.ffnIn, tokens)
+		up, _ := w.product(&w.y2, y.up[e], r0, r1, y.ffnIn, tokens)
+		for j, slot := range slots {
+			h := gate[j*stride:][:r1-r0]
+			kernel.SwiGLU(h, h, up[j*stride:])
+			y.hidden.Set(int(slot), r0, h)
+		}
+	}
+}
+
+// expertsOut adds the experts' down projections, times the routing weights, to the residual stream. An item is some
+// rows of all experts: a sum has one worker and the order of experts.
+func (w *worker) expertsOut(y *pass) {
+	m, c, g := w.m, &w.m.cfg, &w.groups
+	rows := w.itemRows(y.down[0].RowBytes()*max(g.busy(), 1), c.Dim, kernel.RowAlign)
+	for r := m.pool.Next() * rows; r < c.Dim; r = m.pool.Next() * rows {
+		r1 := min(r+rows, c.Dim)
+		for e := range c.Experts {
+			for from, to := g.expert(e); from < to; from += maxColumns {
+				n := min(maxColumns, to-from)
+				out, stride := w.product(&w.y, y.down[e], r, r1, y.hidden, g.slots[from:from+n])
+				for j, t := range g.tokens[from : from+n] {
+					kernel.AddScaled(m.token(int(t))[r:r1], out[j*stride:][:r1-r], g.weight[from+j])
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package moe
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
+
+// Span is a run of neighbouring positions of one sequence.
+type Span struct {
+	Tokens []int32 // ids at positions Start, Start+1, …
+	Start  int     // the keys and values of all positions before it are in Blocks
+	Blocks []int32 // the sequence's KV blocks in order, as far as its last token at least
+	Logits int     // how many of the last tokens want a row of logits
+}
+
+// Forward computes all tokens of all spans in one pass, writes their keys and values to kv and gives a row of Vocab
+// logits for every token that wants one, in the order of spans and tokens. The rows are valid until the next Forward.
+//
+// A token's results do not depend on what else is computed in the pass, nor on how its sequence is cut into spans: they
+// are equal bit for bit. Spans of one pass must not write the same block. Errors match ErrSpan if the batch is at fault;
+// a pass that breaks down leaves the model usable, and the blocks of its spans undefined.
+//
+// Forward is not safe for concurrent use. It allocates nothing once it has seen a batch of this size.
+func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) {
+	if err := m.check(kv, spans); err != nil {
+		return nil, err
+	}
+	m.begin(kv, spans)
+	m.pool.Run(m.run)
+	m.kv, m.spans = nil, nil
+	if b := m.broken.Load(); b != nil {
+		return nil, fmt.Errorf("forward pass of %d tokens broke down: %v", len(m.tokens), b.reason)
+	}
+	return m.rows, nil
+}
+
+// check makes sure that no index of the pass can be out of range.
+func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
+	layout := kv.Layout()
+	if want := m.cfg.layout(layout.Blocks); layout != want {
+		return fmt.Errorf("%w: the KV cache has shape %+v, the model needs %+v", ErrSpan, layout, want)
+	}
+	if len(spans) == 0 {
+		return fmt.Errorf("%w: none given", ErrSpan)
+	}
+	for i, s := range spans {
+		end := s.Start + len(s.Tokens)
+		switch {
+		case len(s.Tokens) == 0 || s.Start < 0:
+			return fmt.Errorf("%w %d: %d tokens from position %d", ErrSpan, i, len(s.Tokens), s.Start)
+		case end > m.cfg.Context:
+			return fmt.Errorf("%w %d: position %d is beyond the model's context of %d", ErrSpan, i, end-1, m.cfg.Context)
+		case len(s.Blocks)*kernel.BlockTokens < end:
+			return fmt.Errorf("%w %d: %d blocks for %d positions", ErrSpan, i, len(s.Blocks), end)
+		case s.Logits < 0 || s.Logits > len(s.Tokens):
+			return fmt.Errorf("%w %d: logits of %d of %d tokens", ErrSpan, i, s.Logits, len(s.Tokens))
+		}
+		for _, id := range s.Tokens {
+			if id < 0 || int(id) >= m.cfg.Vocab {
+				return fmt.Errorf("%w %d: token %d of a vocabulary of %d", ErrSpan, i, id, m.cfg.Vocab)
+			}
+		}
+		for _, b := range s.Blocks {
+			if b < 0 || int(b) >= layout.Blocks {
+				return fmt.Errorf("%w %d: block %d of %d", ErrSpan, i, b, layout.Blocks)
+			}
+		}
+	}
+	return nil
+}
+
+// work is one worker's forward pass. All workers go through the same phases and meet after each.
+func (m *Model) work(id int) {
+	w := m.workers[id]
+	w.phase((*worker).embed, nil)
+	last := len(m.layers) - 1
+	for i := range m.layers {
+		y := &w.pass
+		*y = pass{layer: &m.layers[i], index: i, tokens: m.all, attend: m.attend}
+		if i == last {
+			// Nobody reads the last layer's output but the logits.
+			y.tokens, y.attend = m.wanted, m.attendLast
+		}
+		w.phase((*worker).attentionInput, y)
+		w.phase((*worker).project, y)
+		if len(y.tokens) == 0 {
+			return
+		}
+		w.phase((*worker).attention, y)
+		w.phase((*worker).attentionOutput, y)
+		w.phase((*worker).route, y)
+		w.phase((*worker).expertsIn, y)
+		w.phase((*worker).expertsOut, y)
+	}
+	w.phase((*worker).outputInput, nil)
+	w.phase((*worker).output, nil)
+}
+
+// pass is a layer in this forward pass.
+type pass struct {
+	*layer
+	index  int
+	tokens []int32      // those computed to the end of the layer
+	attend []attendItem // their attention
+}
+
+// phase does a worker's part of a step and waits for the others. A panic ends the pass, not the process: the workers go
+// on meeting, but compute nothing more.
+func (w *worker) phase(do func(*worker, *pass), y *pass) {
+	if w.m.broken.Load() == nil {
+		w.try(do, y)
+	}
+	w.m.pool.Sync()
+}
+
+func (w *worker) try(do func(*worker, *pass), y *pass) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.m.broken.CompareAndSwap(nil, &breakdown{r})
+		}
+	}()
+	do(w, y)
+}
+
+// embed looks up the tokens' embeddings and the angles of their positions.
+func (w *worker) embed(*pass) {
+	m, c := w.m, &w.m.cfg
+	for t := m.pool.Next(); t < len(m.tokens); t = m.pool.Next() {
+		id := int(m.tokens[t].id)
+		if err := quant.Unpack(m.embedType, m.token(t), m.embed[id*m.embedRow:(id+1)*m.embedRow]); err != nil {
+			panic(err)
+		}
+		half := c.HeadDim / 2
+		for i, f := range m.freq {
+			sin, cos := math.Sincos(float64(m.tokens[t].pos) * f)
+			m.cos[t*half+i], m.sin[t*half+i] = float32(cos), float32(sin)
+		}
+	}
+}
+
+// token gives a token's residual stream.
+func (m *Model) token(t int) []float32 { return m.x[t*m.cfg.Dim:][:m.cfg.Dim] }
+
+// ropeFrequencies gives θ_i = theta^(−2i/d) (Su et al. 2021, section 3.2.2).
+func ropeFrequencies(c Config) []float64 {
+	f := make([]float64, c.HeadDim/2)
+	for i := range f {
+		f[i] = math.Pow(float64(c.RopeTheta), -2*float64(i)/float64(c.HeadDim))
+	}
+	return f
+}
+
+// outputInput normalises the wanted tokens.
+func (w *worker) outputInput(*pass) {
+	m := w.m
+	for i := m.pool.Next(); i < len(m.wanted); i = m.pool.Next() {
+		x := w.row[:m.cfg.Dim]
+		kernel.RMSNorm(x, m.token(int(m.wanted[i])), m.outNorm, m.cfg.NormEps)
+		m.outIn.Set(i, 0, x)
+	}
+}
+
+// output computes logits. The wanted tokens are rows 0, 1, … of outIn, as they are of all.
+func (w *worker) output(*pass) {
+	m := w.m
+	stride := m.output.PaddedRows()
+	rows := w.itemRows(m.output.RowBytes(), m.output.Rows, kernel.RowAlign)
+	for r := m.pool.Next() * rows; r < m.output.Rows; r = m.pool.Next() * rows {
+		for from := 0; from < len(m.wanted); from += maxColumns {
+			to := min(from+maxColumns, len(m.wanted))
+			m.output.Mul(w.scratch, r, min(r+rows, m.output.Rows), m.outIn, m.all[from:to], m.logits[from*stride+r:], stride)
+		}
+	}
+}

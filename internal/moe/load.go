@@ -1,0 +1,344 @@
+package moe
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
+
+// Options tune a model.
+type Options struct {
+	Workers int // threads that compute; < 1 means one per CPU
+}
+
+// layer is one transformer block, with the tensors' GGUF names.
+type layer struct {
+	attnNorm, ffnNorm []float32        // attn_norm, ffn_norm
+	q, k, v, o        *kernel.Matrix   // attn_q, attn_k, attn_v, attn_output
+	router            [][]float32      // ffn_gate_inp, one row for each expert
+	gate, up, down    []*kernel.Matrix // ffn_gate, ffn_up, ffn_down: one for each expert
+
+	attnIn, attnOut *kernel.Acts // the inputs of q, k and v, and of o
+	ffnIn, hidden   *kernel.Acts // the inputs of gate and up, and of down
+}
+
+// Model is a loaded Mixtral. Its weights are packed copies: the file may be closed once Load has returned.
+type Model struct {
+	cfg     Config
+	arena   *kernel.Arena
+	pool    *kernel.Pool
+	weights int64
+
+	embed     []byte // token_embd, rows in the file's format
+	embedType quant.Type
+	embedRow  int // bytes of a row
+	layers    []layer
+	outNorm   []float32 // output_norm
+	output    *kernel.Matrix
+	outIn     *kernel.Acts // the input of output
+
+	state // of one forward pass
+}
+
+// Load reads a model. Its errors match ErrModel where the file is at fault, and name the tensor or key.
+func Load(f *gguf.File, o Options) (*Model, error) {
+	cfg, err := readConfig(f)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{file: f, cfg: cfg}
+	m := &Model{cfg: cfg}
+	if err := l.plan(m); err != nil {
+		return nil, err
+	}
+	if m.arena, err = kernel.NewArena(l.size); err != nil {
+		return nil, err
+	}
+	m.pool = kernel.NewPool(o.Workers)
+	if err := l.pack(m.arena, m.pool); err != nil {
+		m.Close()
+		return nil, err
+	}
+	m.embed, m.weights = l.embed, l.size
+	m.prepare(l.types())
+	return m, nil
+}
+
+// Config gives the model's shape.
+func (m *Model) Config() Config { return m.cfg }
+
+// WeightBytes is the memory that the weights take.
+func (m *Model) WeightBytes() int64 { return m.weights }
+
+// Workers is the number of threads that compute.
+func (m *Model) Workers() int { return m.pool.Workers() }
+
+// NewStorage makes a KV cache of this model's shape.
+func (m *Model) NewStorage(blocks int) *kvcache.Storage {
+	return kvcache.NewStorage(m.cfg.layout(blocks))
+}
+
+func (c Config) layout(blocks int) kvcache.Layout {
+	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks}
+}
+
+// Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.
+func (m *Model) Close() error {
+	m.pool.Close()
+	return m.arena.Close()
+}
+
+// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel.
+type loader struct {
+	file *gguf.File
+	cfg  Config
+	size int64
+	todo []*job
+
+	embed []byte // the arena's copy of token_embd
+}
+
+// job is one matrix to be packed.
+type job struct {
+	name string
+	typ  quant.Type
+	data []byte
+	rows int
+	cols int
+	to   **kernel.Matrix
+	mat  *kernel.Matrix
+}
+
+// plan resolves every tensor the model needs.
+func (l *loader) plan(m *Model) error {
+	c := &l.cfg
+	embed, err := l.tensor("token_embd.weight", c.Dim, -1)
+	if err != nil {
+		return err
+	}
+	c.Vocab = embed.Dims[1]
+	if c.Vocab > maxVocab {
+		return fmt.Errorf("%w: tensor token_embd.weight has %d tokens, want at most %d", ErrModel, c.Vocab, maxVocab)
+	}
+	if v := l.file.Uint32Or("llama.vocab_size", uint32(c.Vocab)); int(v) != c.Vocab {
+		return fmt.Errorf("%w: llama.vocab_size is %d, but tensor token_embd.weight has %d rows", ErrModel, v, c.Vocab)
+	}
+	m.cfg = *c
+	m.embedType = embed.Type
+	if m.embedRow, err = embed.Type.RowBytes(c.Dim); err != nil {
+		return fmt.Errorf("%w: tensor token_embd.weight: %w", ErrModel, err)
+	}
+	m.embed = embed.Data // replaced by a copy in pack
+	l.size += kernel.ArenaSize(int64(len(embed.Data)))
+	l.todo = append(l.todo, &job{name: "token_embd.weight", data: embed.Data, to: nil})
+
+	outName := "output.weight"
+	if _, ok := l.file.Tensor(outName); !ok {
+		outName = "token_embd.weight" // tied embeddings
+	}
+	if err := l.matrix(&m.output, outName, c.Dim, c.Vocab); err != nil {
+		return err
+	}
+	if m.outNorm, err = l.floats("output_norm.weight", c.Dim); err != nil {
+		return err
+	}
+	m.layers = make([]layer, c.Layers)
+	for i := range m.layers {
+		if err := l.layer(&m.layers[i], i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loader) layer(y *layer, i int) error {
+	c := &l.cfg
+	name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
+	var err error
+	if y.attnNorm, err = l.floats(name("attn_norm"), c.Dim); err != nil {
+		return err
+	}
+	if y.ffnNorm, err = l.floats(name("ffn_norm"), c.Dim); err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		to       **kernel.Matrix
+		name     string
+		in, rows int
+	}{
+		{&y.q, name("attn_q"), c.Dim, c.Heads * c.HeadDim},
+		{&y.k, name("attn_k"), c.Dim, c.KVHeads * c.HeadDim},
+		{&y.v, name("attn_v"), c.Dim, c.KVHeads * c.HeadDim},
+		{&y.o, name("attn_output"), c.Heads * c.HeadDim, c.Dim},
+	} {
+		if err := l.matrix(t.to, t.name, t.in, t.rows); err != nil {
+			return err
+		}
+	}
+	router, err := l.floats(name("ffn_gate_inp"), c.Dim, c.Experts)
+	if err != nil {
+		return err
+	}
+	for e := range c.Experts {
+		y.router = append(y.router, router[e*c.Dim:(e+1)*c.Dim])
+	}
+	if y.gate, err = l.experts(i, "ffn_gate", c.Dim, c.FFN); err != nil {
+		return err
+	}
+	if y.up, err = l.experts(i, "ffn_up", c.Dim, c.FFN); err != nil {
+		return err
+	}
+	y.down, err = l.experts(i, "ffn_down", c.FFN, c.Dim)
+	return err
+}
+
+// experts finds one kind of expert matrices in either layout: a single tensor of three dimensions ("ffn_gate_exps"), or
+// one tensor for each expert ("ffn_gate.3"), as files made before April 2024 have.
+func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, error) {
+	all := make([]*kernel.Matrix, l.cfg.Experts)
+	whole := fmt.Sprintf("blk.%d.%s_exps.weight", i, kind)
+	if _, ok := l.file.Tensor(whole); !ok {
+		single := fmt.Sprintf("blk.%d.%s.0.weight", i, kind)
+		if _, ok := l.file.Tensor(single); !ok {
+			return nil, fmt.Errorf("%w: tensor %s is missing (and so is %s)", ErrModel, whole, single)
+		}
+		for e := range all {
+			if err := l.matrix(&all[e], fmt.Sprintf("blk.%d.%s.%d.weight", i, kind, e), in, rows); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	}
+	t, err := l.tensor(whole, in, rows, l.cfg.Experts)
+	if err != nil {
+		return nil, err
+	}
+	each := len(t.Data) / len(all)
+	for e := range all {
+		if err := l.add(&all[e], whole, t.Type, rows, in, t.Data[e*each:(e+1)*each]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// tensor finds a tensor and checks its shape; −1 accepts any size.
+func (l *loader) tensor(name string, dims ...int) (gguf.Tensor, error) {
+	t, ok := l.file.Tensor(name)
+	if !ok {
+		return t, fmt.Errorf("%w: tensor %s is missing", ErrModel, name)
+	}
+	have := t.Dims
+	for len(have) > len(dims) && have[len(have)-1] == 1 {
+		have = have[:len(have)-1]
+	}
+	same := len(have) == len(dims)
+	for i := 0; same && i < len(dims); i++ {
+		same = have[i] == dims[i] || dims[i] < 0
+	}
+	if !same {
+		return t, fmt.Errorf("%w: tensor %s has shape %v, want %v", ErrModel, name, t.Dims, dims)
+	}
+	if !t.Type.Supported() {
+		return t, fmt.Errorf("%w: tensor %s has unsupported %v", ErrModel, name, t.Type)
+	}
+	return t, nil
+}
+
+// matrix plans a tensor of rows × in weights.
+func (l *loader) matrix(to **kernel.Matrix, name string, in, rows int) error {
+	t, err := l.tensor(name, in, rows)
+	if err != nil {
+		return err
+	}
+	return l.add(to, name, t.Type, rows, in, t.Data)
+}
+
+func (l *loader) add(to **kernel.Matrix, name string, typ quant.Type, rows, cols int, data []byte) error {
+	n, err := kernel.PackedSize(typ, rows, cols)
+	if err != nil {
+		return fmt.Errorf("%w: tensor %s: %w", ErrModel, name, err)
+	}
+	l.size += kernel.ArenaSize(n)
+	l.todo = append(l.todo, &job{name: name, typ: typ, data: data, rows: rows, cols: cols, to: to})
+	return nil
+}
+
+// types gives the file's format of each packed matrix.
+func (l *loader) types() map[*kernel.Matrix]quant.Type {
+	types := make(map[*kernel.Matrix]quant.Type, len(l.todo))
+	for _, j := range l.todo {
+		types[j.mat] = j.typ
+	}
+	return types
+}
+
+// floats reads a small tensor of any format as float32.
+func (l *loader) floats(name string, dims ...int) ([]float32, error) {
+	t, err := l.tensor(name, dims...)
+	if err != nil {
+		return nil, err
+	}
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	v := kernel.AlignedFloats(n)
+	if err := quant.Unpack(t.Type, v, t.Data); err != nil {
+		return nil, fmt.Errorf("%w: tensor %s: %w", ErrModel, name, err)
+	}
+	return v, nil
+}
+
+// packRows is how many rows a worker packs at once: some hundred KB.
+const packRows = 8 * kernel.RowAlign
+
+// pack copies all planned tensors into the arena, every worker taking pieces of rows.
+func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
+	type piece struct {
+		*job
+		from, to int
+	}
+	var pieces []piece
+	var embed []byte
+	for _, j := range l.todo {
+		if j.to == nil { // the embedding is looked up row by row: kept as it is
+			embed = arena.Alloc(len(j.data))
+			copy(embed, j.data)
+			continue
+		}
+		n, err := kernel.PackedSize(j.typ, j.rows, j.cols)
+		if err != nil {
+			return err
+		}
+		if j.mat, err = kernel.NewMatrix(j.typ, j.rows, j.cols, arena.Alloc(int(n))); err != nil {
+			return err
+		}
+		*j.to = j.mat
+		for r := 0; r < j.rows; r += packRows {
+			pieces = append(pieces, piece{j, r, min(r+packRows, j.rows)})
+		}
+	}
+	l.embed = embed
+	var next atomic.Int64
+	var mu sync.Mutex
+	var failed error
+	pool.Run(func(int) {
+		for i := int(next.Add(1) - 1); i < len(pieces); i = int(next.Add(1) - 1) {
+			p := pieces[i]
+			row := len(p.data) / p.rows
+			if err := p.mat.Pack(p.typ, p.from, p.to, p.data[p.from*row:p.to*row]); err != nil {
+				mu.Lock()
+				failed = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
+				mu.Unlock()
+				return
+			}
+		}
+	})
+	return failed
+}
