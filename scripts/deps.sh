@@ -9,6 +9,7 @@ need() { # need COMMAND PACKAGE WHAT-FOR
 	echo "deps: $1 is missing ($2): $3"
 }
 need cc gcc "race detector"
+need pg_ctlcluster postgresql "the store on PostgreSQL"
 need chromium chromium "looking at the HTML report"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

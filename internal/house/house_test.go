@@ -40,10 +40,16 @@ var ranks = map[string]int{
 	"testcases":         2, // the compiled-in cases
 	"internal/evidence": 2, // what a run records
 	"internal/loadgen":  3, // load and its clocks
+	"internal/store":    2, // runs and requests in a database
 	"internal/faults":   3, // servers with one planted fault each
 	"internal/probe":    3, // resources and metrics from outside
 	"internal/quality":  2, // answer scores
 	"internal/prompts":  1, // prompt files
+
+	"internal/store/postgres":  3, // PostgreSQL
+	"internal/store/sqlite":    3, // SQLite
+	"internal/store/storetest": 3, // conformance suite of the store
+	"internal/store/open":      4, // which driver
 
 	"internal/engine": 3, // continuous batching
 	"internal/report": 3, // reports people read

@@ -1,0 +1,66 @@
+// Package postgres opens a PostgreSQL database as a store, with COPY for the request log. It must not import anything of
+// this module but internal/store.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/hxp-enterprise/mixtral/internal/store"
+)
+
+// Open connects to a URL such as postgres://user:password@host:5432/database and brings the schema up to date. Errors about
+// the URL never show the password.
+func Open(ctx context.Context, url string) (*store.DB, error) {
+	cfg, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(4) // a log and a few readers: more would only take the server's slots
+	db.SetConnMaxIdleTime(time.Minute)
+	s, err := store.New(ctx, db, store.Postgres, copier(db))
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Check says whether a URL could be one of a database, without connecting.
+func Check(url string) error {
+	_, err := parse(url)
+	return err
+}
+
+func parse(url string) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil { // pgx's own text may show the password
+		return nil, errors.New("not a PostgreSQL URL: want postgres://user:password@host:port/database")
+	}
+	return cfg, nil
+}
+
+// copier inserts rows by COPY.
+func copier(db *sql.DB) store.Bulk {
+	return func(ctx context.Context, table string, columns []string, rows [][]any) error {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		defer conn.Close()
+		return conn.Raw(func(driver any) error {
+			_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+			return err
+		})
+	}
+}

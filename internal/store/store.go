@@ -1,0 +1,119 @@
+// Package store keeps certification runs and the service's request log in a database. It holds the schema and one SQL text
+// for PostgreSQL and SQLite; the drivers live below it. It must not import anything of this module: both halves use it.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+var (
+	// ErrNotFound is matched when there is no such run.
+	ErrNotFound = errors.New("not in the database")
+	// ErrUnavailable is matched when the database cannot be reached, or refuses the credentials.
+	ErrUnavailable = errors.New("database unavailable")
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Dialects that the schema is written for.
+const (
+	Postgres = goose.DialectPostgres
+	SQLite   = goose.DialectSQLite3
+)
+
+// Bulk inserts rows of a table the fastest way a driver has. It is atomic.
+type Bulk func(ctx context.Context, table string, columns []string, rows [][]any) error
+
+// DB is an open database whose schema is current. It is safe for concurrent use.
+type DB struct {
+	sql  *sql.DB
+	bulk Bulk
+}
+
+// New brings the schema of an open database up to date. bulk may be nil: then rows are inserted one by one in a transaction.
+func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB, error) {
+	if err := db.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	// Not verbose: goose's own lines would stand between a command's results.
+	p, err := goose.NewProvider(dialect, db, dir)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	d := &DB{sql: db, bulk: bulk}
+	if bulk == nil {
+		d.bulk = d.insertEach
+	}
+	return d, nil
+}
+
+// Close closes the connections; a second Close is harmless.
+func (d *DB) Close() error { return d.sql.Close() }
+
+// inTx runs f in a transaction.
+func (d *DB) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := d.sql.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// insertEach is the Bulk of drivers that have none.
+func (d *DB) insertEach(ctx context.Context, table string, columns []string, rows [][]any) error {
+	return d.inTx(ctx, func(tx *sql.Tx) error {
+		s, err := tx.PrepareContext(ctx, insertText(table, columns))
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		for _, row := range rows {
+			if _, err := s.ExecContext(ctx, row...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func insertText(table string, columns []string) string {
+	names, marks := "", ""
+	for i, c := range columns {
+		if i > 0 {
+			names, marks = names+", ", marks+", "
+		}
+		names += c
+		marks += fmt.Sprintf("$%d", i+1)
+	}
+	return "INSERT INTO " + table + " (" + names + ") VALUES (" + marks + ")"
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,237 @@
+// Package storetest is the conformance suite of the store: what PostgreSQL and SQLite must both do. It must not import a driver.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hxp-enterprise/mixtral/internal/store"
+)
+
+// Run tests a driver. open gives the same empty database each time it is called within one test.
+func Run(t *testing.T, fresh func(t *testing.T) (open func(context.Context) (*store.DB, error))) {
+	for name, test := range map[string]func(*testing.T, func(context.Context) (*store.DB, error)){
+		"a run comes back as it was saved":       runRoundTrip,
+		"saving twice replaces":                  saveTwice,
+		"runs are listed newest first":           listing,
+		"a missing run is ErrNotFound":           missing,
+		"a failed save leaves nothing":           atomicSave,
+		"requests come back as they were logged": requestRoundTrip,
+		"old requests are forgotten":             forgetting,
+		"many writers at once":                   writers,
+		"opening twice keeps what is there":      reopening,
+		"the log writes in the background":       logWrites,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
+	}
+}
+
+func mustOpen(t *testing.T, open func(context.Context) (*store.DB, error)) *store.DB {
+	t.Helper()
+	db, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(db.Close(), db.Close()); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}
+
+func number(v float64) *float64 { return &v }
+
+// sample is a run with everything, some of it hostile.
+func sample(id string, at time.Time) *store.Run {
+	return &store.Run{
+		ID: id, TestCase: "TC-L1-COMP-MIXTRAL-003", Profile: "quick", Status: "FAIL", Started: at.UTC().Truncate(time.Microsecond),
+		Target: "http://127.0.0.1:1/v1", Model: "it's; DROP TABLE runs;--", Version: "v1", LatencyMS: number(1234.5), RPS: nil, Quality: number(0), CPUCores: number(1e-300),
+		Checks: []store.Check{
+			{ID: "latency", Phase: "single", Verdict: "PASS", Gate: true, Measured: number(12), Target: number(2000), Unit: "ms", Reason: "fast"},
+			{ID: "quality", Verdict: "INVALID", Reason: "日本語 \"quoted\" \\ 😀"},
+		},
+		Phases: []store.Phase{{ID: "single", Kind: "closed", DurationS: 1.5, Scheduled: 10, Completed: 9, Failed: 1, RPS: 6, LatencyMS: number(3)}, {ID: "idle", Kind: "idle"}},
+		Report: []byte("{\n  \"status\": \"FAIL\"\n}\n" + strings.Repeat("x", 1<<20)),
+	}
+}
+
+func runRoundTrip(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	want := sample("a", time.Now())
+	if err := db.SaveRun(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Run(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func saveTwice(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	r := sample("a", time.Now())
+	for _, status := range []string{"FAIL", "PASS"} {
+		r.Status, r.Checks = status, r.Checks[:1]
+		if err := db.SaveRun(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := db.Run(t.Context(), "a")
+	if err != nil || got.Status != "PASS" || len(got.Checks) != 1 || len(got.Phases) != 2 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func listing(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i, id := range []string{"b", "a", "c"} {
+		r := sample(id, base.Add(time.Duration(i)*time.Minute))
+		if id == "c" {
+			r.TestCase = "other"
+		}
+		if err := db.SaveRun(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		testCase, want string
+		limit          int
+	}{{"", "c a b", 9}, {"", "c a", 2}, {"TC-L1-COMP-MIXTRAL-003", "a b", 9}, {"none", "", 9}} {
+		list, err := db.Runs(t.Context(), c.testCase, c.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, r := range list {
+			ids = append(ids, r.ID)
+		}
+		if got := strings.Join(ids, " "); got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
+func missing(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	if _, err := mustOpen(t, open).Run(t.Context(), "nobody"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func atomicSave(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := db.SaveRun(ctx, sample("a", time.Now())); err == nil {
+		t.Error("a cancelled save succeeded")
+	}
+	if list, err := db.Runs(t.Context(), "", 9); err != nil || len(list) != 0 {
+		t.Errorf("%d runs, %v", len(list), err)
+	}
+}
+
+func requests(n int, at time.Time) []store.Request {
+	list := make([]store.Request, n)
+	for i := range list {
+		list[i] = store.Request{ID: fmt.Sprintf("r%05d", i), Received: at.Add(time.Duration(i) * time.Millisecond).UTC().Truncate(time.Microsecond), Endpoint: "/v1/chat/completions",
+			Model: "m", Key: "team-a", Status: 200, Finish: "stop", Streamed: i%2 == 0, PromptTokens: 10 + i, OutputTokens: i, Queue: time.Millisecond, First: 20 * time.Millisecond, Total: time.Second}
+	}
+	return list
+}
+
+func requestRoundTrip(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	want := requests(50, base)
+	text := "what?\n\"'"
+	want[49].Prompt = &text
+	if err := errors.Join(db.AddRequests(t.Context(), want), db.AddRequests(t.Context(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Requests(t.Context(), base.Add(40*time.Millisecond), 99)
+	if err != nil || len(got) != 10 {
+		t.Fatalf("%d requests, %v", len(got), err)
+	}
+	for i := range got {
+		if d := cmp.Diff(want[49-i], got[i]); d != "" {
+			t.Fatal(d)
+		}
+	}
+}
+
+func forgetting(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := db.AddRequests(t.Context(), requests(10, base)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.Forget(t.Context(), base.Add(4*time.Millisecond)); err != nil || n != 4 {
+		t.Errorf("forgot %d, %v", n, err)
+	}
+	if left, err := db.Requests(t.Context(), time.Time{}, 99); err != nil || len(left) != 6 {
+		t.Errorf("%d left, %v", len(left), err)
+	}
+}
+
+func writers(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range 5 {
+				if err := db.SaveRun(t.Context(), sample(fmt.Sprintf("%d-%d", w, i), time.Now())); err != nil {
+					t.Error(err)
+				}
+				if err := db.AddRequests(t.Context(), requests(20, time.Now())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	runs, err := db.Runs(t.Context(), "", 99)
+	if err != nil || len(runs) != 20 {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+	if list, err := db.Requests(t.Context(), time.Time{}, 999); err != nil || len(list) != 400 {
+		t.Errorf("%d requests, %v", len(list), err)
+	}
+}
+
+func reopening(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	first, second := mustOpen(t, open), mustOpen(t, open)
+	if err := first.SaveRun(t.Context(), sample("a", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Run(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+	if _, err := mustOpen(t, open).Run(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func logWrites(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	l := store.NewLog(store.LogOptions{Connect: open, Every: time.Millisecond, Batch: 7})
+	for _, r := range requests(100, time.Now()) {
+		l.Add(r)
+	}
+	if err := errors.Join(l.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	list, err := mustOpen(t, open).Requests(t.Context(), time.Time{}, 999)
+	if err != nil || len(list) != 100 || l.Written() != 100 || l.Dropped() != 0 {
+		t.Errorf("%d stored, %d written, %d dropped, %v", len(list), l.Written(), l.Dropped(), err)
+	}
+}
