@@ -83,6 +83,11 @@ func (m *Model) NewStorage(blocks int) *kvcache.Storage {
 	return kvcache.NewStorage(m.cfg.layout(blocks))
 }
 
+// KVBytes is the memory that keys and values of so many tokens take.
+func (m *Model) KVBytes(tokens int) int64 {
+	return m.cfg.layout(0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
+}
+
 func (c Config) layout(blocks int) kvcache.Layout {
 	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks}
 }

@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/sample"
+)
+
+// loop computes step after step until Close.
+func (e *Engine) loop() {
+	defer close(e.closed)
+	for e.next() {
+		if err := e.step(); err != nil {
+			e.log.Error("a step failed", "error", err)
+			e.failStep(err)
+		}
+	}
+	e.locked(func() {
+		for s, q := range e.requests {
+			e.drop(s)
+			q.out.fail(llm.ErrClosed)
+		}
+	})
+	if err := e.net.Close(); err != nil {
+		e.log.Error("free the model", "error", err)
+	}
+}
+
+// next waits for work and plans a step. It is false when the engine closes.
+func (e *Engine) next() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.sched.idle() && !e.closing {
+		e.wake.Wait()
+	}
+	if e.closing {
+		return false
+	}
+	e.plan = e.sched.plan(e.pace.budget(e.sched.decoding()))
+	e.spans = e.spans[:0]
+	for _, sp := range e.plan.spans {
+		logits := 0
+		if sp.logits {
+			logits = 1
+		}
+		e.spans = append(e.spans, moe.Span{Tokens: sp.q.tokens[sp.start : sp.start+sp.n], Start: sp.start, Blocks: sp.q.blocks, Logits: logits})
+	}
+	return true
+}
+
+// step runs the model and takes its results in. A panic on the way is an error: it costs this step's requests, not the
+// process.
+func (e *Engine) step() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	if len(e.spans) == 0 {
+		return errors.New("the scheduler found nothing to compute")
+	}
+	began := time.Now()
+	rows, err := e.net.Forward(e.kv, e.spans)
+	if err != nil {
+		return err
+	}
+	decoding, prompt := 0, 0
+	for i, sp := range e.plan.spans {
+		if sp.n == 1 && sp.logits && sp.start >= sp.q.prompt {
+			decoding++
+		} else {
+			prompt += sp.n
+		}
+		var row []float32
+		if e.spans[i].Logits > 0 {
+			row, rows = rows[0], rows[1:]
+		}
+		e.settle(sp, row, began)
+	}
+	e.pace.record(decoding, prompt, time.Since(began))
+	if invariants {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.sched.check()
+	}
+	return nil
+}
+
+// settle takes in one span's result: it chooses the next token if there are logits, and tells the request.
+func (e *Engine) settle(sp span, row []float32, began time.Time) {
+	var q *request
+	e.locked(func() {
+		q = e.requests[sp.q]
+		e.sched.advance(sp)
+	})
+	if q == nil {
+		return // withdrawn while the step ran
+	}
+	if q.started.IsZero() {
+		q.started = began
+	}
+	if row == nil {
+		return
+	}
+	row = row[:e.model.Vocab]
+	id, err := q.sampler.Next(&e.scratch, row)
+	if err != nil {
+		if errors.Is(err, sample.ErrNumeric) {
+			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
+		}
+		e.fail(q, err)
+		return
+	}
+	var last bool
+	e.locked(func() { last = e.sched.push(q.seq, id) })
+	event := q.event(id, last)
+	if q.tops >= 0 {
+		event.Tokens = []llm.Token{e.token(q, row, id)}
+	}
+	if event.Finish != llm.FinishNone {
+		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt, CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
+		e.withdraw(q)
+	}
+	q.out.put(event)
+}
+
+// event gives what a token adds to the answer. last says that it is the last one allowed.
+func (q *request) event(id int32, last bool) llm.Event {
+	event := llm.Event{NTokens: 1}
+	ended := id == q.eos
+	if !ended {
+		text, hit := q.stops.Write(q.decoder.Write(id))
+		event.Text = text
+		ended = hit
+	}
+	switch {
+	case ended:
+		event.Finish = llm.FinishStop
+	case last:
+		event.Finish = llm.FinishLength
+	default:
+		return event
+	}
+	// What the decoder still holds is half a character, which may yet complete a stop string.
+	text, hit := q.stops.Write(q.decoder.Flush())
+	event.Text += text
+	if hit {
+		event.Finish = llm.FinishStop
+	}
+	event.Text += q.stops.Flush()
+	return event
+}
+
+// token reports a token with its probability and alternatives.
+func (e *Engine) token(q *request, row []float32, id int32) llm.Token {
+	logprob, tops := sample.Logprobs(e.probs[:0], row, id, q.tops)
+	e.probs = tops
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: e.tok.Piece(id), Logprob: logprob}}
+	for _, p := range tops {
+		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: e.tok.Piece(p.ID), Logprob: p.Logprob})
+	}
+	return t
+}
+
+// fail ends one request with an error.
+func (e *Engine) fail(q *request, err error) {
+	e.withdraw(q)
+	q.out.fail(err)
+}
+
+// failStep ends all requests that a broken step computed for.
+func (e *Engine) failStep(err error) {
+	var failed []*request
+	e.locked(func() {
+		for _, sp := range e.plan.spans {
+			if q := e.requests[sp.q]; q != nil {
+				failed = append(failed, q)
+			}
+		}
+		if len(e.plan.spans) == 0 { // nothing could be planned: nobody would ever be answered
+			failed = slices.Collect(maps.Values(e.requests))
+		}
+	})
+	for _, q := range failed {
+		e.fail(q, fmt.Errorf("engine: %w", err))
+	}
+}

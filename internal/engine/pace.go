@@ -1,0 +1,58 @@
+package engine
+
+import "time"
+
+const (
+	// A step with somebody's next token in it may take slowdown times as long as without prompts, or softLimit if that
+	// is longer: the inter-token latency that others' prompts may cost. Two halves a step for each side keeps both
+	// moving; below 25 ms (40 tokens a second) nobody reads along any more.
+	slowdown  = 2
+	softLimit = 25 * time.Millisecond
+	// A step of prompts alone may take idleLimit: nobody waits for its end but requests that come meanwhile.
+	idleLimit = time.Second
+	// The least prompt tokens in a step, whatever the limits: below that, prompts would never end. The weights of most
+	// experts are read for 16 tokens already, so fewer would hardly be faster.
+	leastMixed = 16
+	leastAlone = 128
+	// smoothing is the weight of a new measurement: some ten steps are remembered.
+	smoothing = 0.2
+)
+
+// pacer decides how many prompt tokens join a step, from how long steps took. It is pure: time comes in as numbers.
+type pacer struct {
+	chunk    int     // most prompt tokens in a step
+	decode   float64 // seconds of a step without prompt tokens; 0: not measured yet
+	perToken float64 // seconds that a prompt token adds; 0: not measured yet
+}
+
+// budget gives the prompt tokens for the next step. decoding says whether somebody waits for a next token in it.
+func (p *pacer) budget(decoding bool) int {
+	least, limit := leastAlone, idleLimit.Seconds()
+	if decoding {
+		least, limit = leastMixed, max(slowdown*p.decode, softLimit.Seconds())-p.decode
+	}
+	if p.perToken == 0 {
+		return min(p.chunk, 2*least)
+	}
+	return min(p.chunk, max(least, int(min(limit/p.perToken, float64(p.chunk)))))
+}
+
+// record takes note of a step: how many sequences decoded, how many prompt tokens there were, and how long it took.
+func (p *pacer) record(decoding, prompt int, took time.Duration) {
+	seconds := took.Seconds()
+	switch {
+	case prompt == 0:
+		p.decode = blend(p.decode, seconds)
+	case decoding == 0:
+		p.perToken = blend(p.perToken, seconds/float64(prompt))
+	case p.decode > 0 && seconds > p.decode:
+		p.perToken = blend(p.perToken, (seconds-p.decode)/float64(prompt))
+	}
+}
+
+func blend(old, seen float64) float64 {
+	if old == 0 {
+		return seen
+	}
+	return old + smoothing*(seen-old)
+}
