@@ -57,9 +57,9 @@ var layouts = map[quant.Type]layout{
 	quant.Q4_K: {act: act256, half: -1, n: 36, unit: 1},
 	quant.Q5_K: {act: act256, half: -1, n: 44, unit: 1},
 	quant.Q6_K: {act: act256, half: 208, n: 52, toHalf: 52 * plane, unit: 1. / 4},
-	quant.F32:  {act: actF32, half: -1, n: 1},
-	quant.F16:  {act: actF32, half: 0},
-	quant.BF16: {act: actF32, half: 0},
+	quant.F32:  {act: actF32, half: -1, n: 1, unit: 1},
+	quant.F16:  {act: actF32, half: 0, unit: 1},
+	quant.BF16: {act: actF32, half: 0, unit: 1},
 }
 
 // Matrix is a weight matrix of Rows outputs and Cols inputs, packed for products with batches of activations. The

@@ -9,13 +9,15 @@ const tileCols = 6
 
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
+	tile   tile
+	buf    *[1024]float32 // of the assembly kernels
 	spread spread
 	acc    [tileCols][panelRows]float32
 	scores []float32 // attention: heads × keys
 }
 
 // NewScratch allocates a worker's memory.
-func NewScratch() *Scratch { return new(Scratch) }
+func NewScratch() *Scratch { return &Scratch{buf: (*[1024]float32)(AlignedFloats(1024))} }
 
 // Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is row i
 // of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows() are written
@@ -30,6 +32,10 @@ func (m *Matrix) Mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32,
 		return
 	}
 	_ = y[(len(cols)-1)*stride+r1-r0-1] // all writes are below
+	if active == tierAVX512 {
+		m.mulAVX512(s, r0, r1, a, cols, y, stride)
+		return
+	}
 	m.mulGeneric(s, r0, r1, a, cols, y, stride)
 }
 

@@ -1,0 +1,138 @@
+package main
+
+// A tile is 32 rows × n columns, n = 1 … 6: y = weights · activations over the whole length of the rows.
+//
+// Why 32 × 6: a broadcast of four activations is loaded once and feeds two VPDPBUSD, so that 12 of these need 6 + 2
+// loads. With 16 rows × 12 columns they would need 12 + 1, and a processor with two 512-bit multipliers and two loads a
+// cycle (Zen 5) would wait for loads. Registers: 12 sums of integers, 12 of floats, 2 of weights, 1 broadcast leave 5.
+//
+// The same code is emitted for every n, so a column's sums are added in the same order beside any others.
+const maxCols = 6
+
+// Offsets in type tile (tile_amd64.go) and in its buffer.
+const (
+	argW      = 0
+	argBlocks = 8
+	argPanels = 16
+	argUnit   = 24
+	argCols   = 28
+	argBuf    = 32
+	argRow    = 40 // byte offset of the panel's rows in y
+	argLeft   = 48 // blocks left, where no register is
+	argX      = 56
+	argY      = 104
+
+	bufScale = 0    // 16 × 32 float32
+	bufMin   = 2048 // 8 × 32 pairs of int16
+	bufDmin  = 3072 // 32 float32
+	bufOuter = 3200 // 6 × 32 float32
+)
+
+// Registers. SI holds t, BX the buffer, DI walks the weights, AX the activations, CX counts blocks.
+var xReg = [maxCols]string{"R8", "R9", "R10", "R11", "R12", "R13"}
+
+const (
+	w0, w1, bc = "Z24", "Z25", "Z26"
+	halves     = 2
+)
+
+func sum(j, h int) int  { return 2*j + h }      // Z0 … Z11: integers
+func acc(j, h int) int  { return 12 + 2*j + h } // Z12 … Z23: floats
+func wreg(h int) string { return []string{w0, w1}[h] }
+
+// function emits TEXT for one format: a jump by the number of columns, then for each number the loop over panels around
+// body, which leaves the result in acc.
+func (f *file) function(name, doc string, once func(), body func(n int)) {
+	f.WriteString("\n// func " + name + "(t *tile)\n//\n" + doc)
+	f.WriteString("TEXT ·" + name + "(SB), NOSPLIT, $0-8\n")
+	f.p("MOVQ t+0(FP), SI")
+	f.p("MOVQ %d(SI), DI", argW)
+	f.p("MOVQ %d(SI), BX", argBuf)
+	for j, r := range xReg {
+		f.p("MOVQ %d(SI), %s", argX+8*j, r)
+	}
+	f.p("MOVQ $0, %d(SI)", argRow)
+	once()
+	f.p("MOVL %d(SI), DX", argCols)
+	var starts [maxCols + 1]string
+	for n := 1; n < maxCols; n++ {
+		starts[n] = f.label("cols")
+		f.p("CMPL DX, $%d", n)
+		f.p("JEQ  %s", starts[n])
+	}
+	for n := maxCols; n >= 1; n-- {
+		if n < maxCols {
+			f.l(starts[n])
+		}
+		panel := f.label("panel")
+		f.l(panel)
+		f.p("XORL AX, AX")
+		f.p("MOVQ %d(SI), CX", argBlocks)
+		body(n)
+		f.store(n)
+		f.p("ADDQ $128, %d(SI)", argRow)
+		f.p("DECQ %d(SI)", argPanels)
+		f.p("JNZ  %s", panel)
+		f.p("VZEROUPPER")
+		f.p("RET")
+	}
+}
+
+// store writes acc · unit to y.
+func (f *file) store(n int) {
+	f.p("VBROADCASTSS %d(SI), %s", argUnit, bc)
+	f.p("MOVQ %d(SI), AX", argRow)
+	for j := range n {
+		f.p("MOVQ %d(SI), DX", argY+8*j)
+		for h := range halves {
+			f.p("VMULPS %s, Z%d, Z%d", bc, acc(j, h), acc(j, h))
+			f.p("VMOVUPS Z%d, %d(DX)(AX*1)", acc(j, h), 64*h)
+		}
+	}
+}
+
+func (f *file) clearAcc(n int) {
+	for j := range n {
+		for h := range halves {
+			f.p("VPXORD Z%d, Z%d, Z%d", acc(j, h), acc(j, h), acc(j, h))
+		}
+	}
+}
+
+func (f *file) clearSums(n int) {
+	for j := range n {
+		for h := range halves {
+			f.p("VPXORD Z%d, Z%d, Z%d", sum(j, h), sum(j, h), sum(j, h))
+		}
+	}
+}
+
+// startSums loads −128·Σq, at off in the activations, into the sums.
+func (f *file) startSums(n, off int) {
+	for j := range n {
+		for h := range halves {
+			f.p("VPBROADCASTD %d(%s)(AX*1), Z%d", off, xReg[j], sum(j, h))
+		}
+	}
+}
+
+// quad multiplies the unsigned weights in two registers with four activations of each column.
+func (f *file) quad(n, off int, weights [halves]string) {
+	for j := range n {
+		f.p("VPBROADCASTD %d(%s)(AX*1), %s", off, xReg[j], bc)
+		for h := range halves {
+			f.p("VPDPBUSD %s, %s, Z%d", bc, weights[h], sum(j, h))
+		}
+	}
+}
+
+// broadcast fills a register with a 32-bit constant.
+func (f *file) broadcast(v uint32, reg string) {
+	f.p("MOVL $0x%08x, DX", v)
+	f.p("VPBROADCASTD DX, %s", reg)
+}
+
+func repeat(b uint32) uint32 { return b * 0x01010101 }
+
+// selectBits makes a = a&mask | b&^mask (VPTERNLOG's table index is a·4 + b·2 + mask).
+func (f *file) selectBits(mask, b, a string) { f.p("VPTERNLOGD $0xe4, %s, %s, %s", mask, b, a) }

@@ -1,0 +1,128 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
+
+// benchTypes are the formats in the order of their width.
+var benchTypes = quant.Types()
+
+// benchMatrix is a 4096-wide matrix of about size bytes.
+func benchMatrix(b *testing.B, typ quant.Type, cols, size int) *Matrix {
+	b.Helper()
+	row, err := typ.RowBytes(cols)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := size / row / RowAlign * RowAlign
+	arena, err := NewArena(int64(rows * row))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = arena.Close() })
+	m, err := NewMatrix(typ, rows, cols, arena.Alloc(rows*row))
+	if err != nil {
+		b.Fatal(err)
+	}
+	const piece = 8 * RowAlign
+	src := randomRows(rand.New(rand.NewPCG(1, 1)), typ, piece, cols)
+	for r := 0; r < rows; r += piece {
+		n := min(piece, rows-r)
+		if err := m.Pack(typ, r, r+n, src[:n*row]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return m
+}
+
+func benchActs(m *Matrix, columns int) *Acts {
+	r := rand.New(rand.NewPCG(2, 2))
+	a := NewActs(m)
+	a.Reserve(columns)
+	for j := range columns {
+		a.Set(j, 0, randomFloats(r, m.Cols))
+	}
+	return a
+}
+
+// mulAll multiplies the whole matrix on all workers, 8 panels at a time.
+func mulAll(p *Pool, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32) {
+	const rows = 8 * RowAlign
+	items := (m.Rows + rows - 1) / rows
+	p.Run(func(w int) {
+		for i := p.Next(); i < items; i = p.Next() {
+			r0 := i * rows
+			m.Mul(scratch[w], r0, min(r0+rows, m.Rows), a, cols, y[r0:], m.Rows)
+		}
+	})
+}
+
+// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column, and says which part of the read bandwidth
+// measured beside it that was.
+func BenchmarkGEMV(b *testing.B) {
+	for _, typ := range benchTypes {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) { benchCold(b, typ, workers, 1) })
+		}
+	}
+}
+
+// BenchmarkCold is the same with the few columns of a batch that decodes together.
+func BenchmarkCold(b *testing.B) {
+	for _, typ := range []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_K, quant.Q2_K} {
+		for _, n := range []int{2, 4, 8, 10, 16} {
+			b.Run(fmt.Sprintf("%v/columns=%d", typ, n), func(b *testing.B) { benchCold(b, typ, 2, n) })
+		}
+	}
+}
+
+func benchCold(b *testing.B, typ quant.Type, workers, columns int) {
+	m := benchMatrix(b, typ, 4096, 256<<20)
+	pool := NewPool(workers)
+	defer pool.Close()
+	a := benchActs(m, columns)
+	scratch := []*Scratch{NewScratch(), NewScratch()}
+	y := AlignedFloats(columns * m.Rows)
+	cols := allCols(columns)
+	var best, limit float64
+	for b.Loop() {
+		limit = max(limit, readRate(pool, m.data))
+		best = max(best, float64(m.Bytes())/timed(func() { mulAll(pool, scratch, m, a, cols, y) })/1e9)
+	}
+	b.ReportMetric(best, "GB/s")
+	b.ReportMetric(100*best/limit, "%read")
+	b.ReportMetric(2*best*float64(columns)*float64(m.Cols)/float64(m.RowBytes()), "GOP/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkGEMM is a prefill: 512 columns times 14336 × 4096 weights (an eighth of it on one worker).
+func BenchmarkGEMM(b *testing.B) {
+	for _, typ := range benchTypes {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) {
+				row, _ := typ.RowBytes(4096)
+				m := benchMatrix(b, typ, 4096, 2048*row)
+				pool := NewPool(workers)
+				defer pool.Close()
+				const columns = 512
+				a := benchActs(m, columns)
+				scratch := []*Scratch{NewScratch(), NewScratch()}
+				y := AlignedFloats(columns * m.Rows)
+				cols := allCols(columns)
+				var best, limit float64
+				for b.Loop() {
+					limit = max(limit, vnniRate(pool))
+					ops := 2 * float64(columns) * float64(m.Rows) * float64(m.Cols)
+					best = max(best, ops/timed(func() { mulAll(pool, scratch, m, a, cols, y) })/1e9)
+				}
+				b.ReportMetric(best, "GOP/s")
+				b.ReportMetric(100*best/limit, "%peak")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}

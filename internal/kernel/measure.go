@@ -1,0 +1,98 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+)
+
+// timed is how long f takes, in seconds.
+func timed(f func()) float64 {
+	start := time.Now()
+	f()
+	return time.Since(start).Seconds()
+}
+
+// BandwidthRead measures how fast n workers read memory linearly, in GB/s (10⁹ bytes a second): the best of several passes
+// over 256 MiB, which no cache holds. It takes some tenths of a second. n < 1 means one worker per CPU.
+//
+// This is the limit of decoding: every weight is read once a step.
+func BandwidthRead(n int) (float64, error) {
+	const size = 256 << 20
+	arena, err := NewArena(size)
+	if err != nil {
+		return 0, err
+	}
+	defer arena.Close()
+	p := NewPool(n)
+	defer p.Close()
+	mem := arena.Alloc(size)
+	const page = 4096
+	for i := 0; i < len(mem); i += page {
+		mem[i] = 1 // untouched pages would all be the same zero page
+	}
+	var best float64
+	for range 8 {
+		best = max(best, readRate(p, mem))
+	}
+	return best, nil
+}
+
+// readRate reads mem once, in pieces that workers take as they come, as products do.
+func readRate(p *Pool, mem []byte) float64 {
+	const piece = 1 << 20
+	pieces := len(mem) / piece
+	seconds := timed(func() {
+		p.Run(func(int) {
+			for i := p.Next(); i < pieces; i = p.Next() {
+				touch(mem[i*piece:][:piece])
+			}
+		})
+	})
+	return float64(pieces*piece) / seconds / 1e9
+}
+
+// VNNIPeak measures how many operations a second n workers do in VPDPBUSD on registers alone, in GOP/s: 128 a
+// 512-bit instruction, a multiplication and an addition for each of 64 bytes. It is 0 where the active tier does not use
+// the instruction. It takes some tenths of a second. n < 1 means one worker per CPU.
+//
+// This is the limit of prefill.
+func VNNIPeak(n int) float64 {
+	if active < tierAVX512 {
+		return 0
+	}
+	p := NewPool(n)
+	defer p.Close()
+	var best float64
+	for range 8 {
+		best = max(best, vnniRate(p))
+	}
+	return best
+}
+
+func vnniRate(p *Pool) float64 {
+	if active < tierAVX512 {
+		return 0
+	}
+	const rounds, calls = 20000, 200 // a call is about 50 µs
+	seconds := timed(func() {
+		p.Run(func(int) {
+			for range calls {
+				multiply(rounds)
+			}
+		})
+	})
+	return float64(p.Workers()) * rounds * calls * multiplyOps / seconds / 1e9
+}
+
+// sink keeps the compiler from dropping reads.
+var sink atomic.Uint64
+
+// touchGeneric reads b by words.
+func touchGeneric(b []byte) {
+	var s uint64
+	for ; len(b) >= 32; b = b[32:] {
+		s += binary.LittleEndian.Uint64(b) + binary.LittleEndian.Uint64(b[8:]) + binary.LittleEndian.Uint64(b[16:]) + binary.LittleEndian.Uint64(b[24:])
+	}
+	sink.Add(s)
+}

@@ -1,0 +1,43 @@
+#include "textflag.h"
+
+// func touchAVX512(p unsafe.Pointer, n int64)
+//
+// Four cache lines a round into four registers: the only work is the loads.
+TEXT ·touchAVX512(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+loop:
+	VPORD 0(SI), Z0, Z0
+	VPORD 64(SI), Z1, Z1
+	VPORD 128(SI), Z2, Z2
+	VPORD 192(SI), Z3, Z3
+	ADDQ $256, SI
+	SUBQ $256, CX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func multiply(n int64)
+//
+// Twelve independent sums: more than the latency (4 cycles) times the two a cycle that any processor starts.
+TEXT ·multiply(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), CX
+	VPXORD Z30, Z30, Z30
+	VPXORD Z31, Z31, Z31
+loop:
+	VPDPBUSD Z30, Z31, Z0
+	VPDPBUSD Z30, Z31, Z1
+	VPDPBUSD Z30, Z31, Z2
+	VPDPBUSD Z30, Z31, Z3
+	VPDPBUSD Z30, Z31, Z4
+	VPDPBUSD Z30, Z31, Z5
+	VPDPBUSD Z30, Z31, Z6
+	VPDPBUSD Z30, Z31, Z7
+	VPDPBUSD Z30, Z31, Z8
+	VPDPBUSD Z30, Z31, Z9
+	VPDPBUSD Z30, Z31, Z10
+	VPDPBUSD Z30, Z31, Z11
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET
