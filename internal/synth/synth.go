@@ -55,17 +55,27 @@ func Full() Shape {
 	return Shape{Dim: 4096, FFN: 14336, Layers: 32, Heads: 32, KVHeads: 8, Experts: 8, Vocab: 32000, Context: 32768, Type: quant.Q4_0, Seed: 1}
 }
 
+// presets by name.
+var presets = []struct {
+	name  string
+	shape func() Shape
+}{{"tiny", Tiny}, {"nano", Nano}, {"mid", Mid}, {"8x7b", Full}}
+
+// Presets lists the names that Preset knows, small models first.
+func Presets() []string {
+	names := make([]string, len(presets))
+	for i, p := range presets {
+		names[i] = p.name
+	}
+	return names
+}
+
 // Preset finds a shape by name: tiny, nano, mid or 8x7b.
 func Preset(name string) (Shape, bool) {
-	switch name {
-	case "tiny":
-		return Tiny(), true
-	case "nano":
-		return Nano(), true
-	case "mid":
-		return Mid(), true
-	case "8x7b":
-		return Full(), true
+	for _, p := range presets {
+		if p.name == name {
+			return p.shape(), true
+		}
 	}
 	return Shape{}, false
 }

@@ -2,6 +2,10 @@ package synth
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
@@ -64,5 +68,97 @@ func TestSameSeedSameBytes(t *testing.T) {
 	c, _ := Bytes(other)
 	if !bytes.Equal(a, b) || bytes.Equal(a, c) {
 		t.Error("the seed does not decide the bytes")
+	}
+}
+
+// TestWeightsHaveTheirVariance: 1/fan-in for matrices, damped where calm, near one for norms.
+func TestWeightsHaveTheirVariance(t *testing.T) {
+	s := Tiny()
+	s.Type, s.Calm = quant.F32, true
+	f := build(t, s)
+	for name, want := range map[string]struct{ mean, std float64 }{
+		"token_embd.weight":          {0, 1},
+		"blk.0.attn_q.weight":        {0, 1 / math.Sqrt(64)},
+		"blk.1.attn_output.weight":   {0, calmFactor / math.Sqrt(64)},
+		"blk.1.ffn_up_exps.weight":   {0, 1 / math.Sqrt(64)},
+		"blk.0.ffn_down_exps.weight": {0, calmFactor / math.Sqrt(128)},
+		"output_norm.weight":         {1, 0.1},
+	} {
+		v := values(t, f, name)
+		var sum, squares float64
+		for _, x := range v {
+			sum += float64(x)
+			squares += float64(x) * float64(x)
+		}
+		n := float64(len(v))
+		mean := sum / n
+		std := math.Sqrt(squares/n - mean*mean)
+		if bound := 6 * want.std / math.Sqrt(n); math.Abs(mean-want.mean) > bound || math.Abs(std-want.std) > bound {
+			t.Errorf("%s: mean %.4f, standard deviation %.4f, want %.4f and %.4f ± %.4f", name, mean, std, want.mean, want.std, bound)
+		}
+	}
+}
+
+// TestOneModelInManyFiles: format and expert layout change how a model is written, not which one it is.
+func TestOneModelInManyFiles(t *testing.T) {
+	s := Tiny()
+	s.Type = quant.F32
+	want := values(t, build(t, s), "blk.1.ffn_gate_exps.weight")
+	s.OldExpertLayout = true
+	old := build(t, s)
+	each := len(want) / s.Experts
+	for e := range s.Experts {
+		if got := values(t, old, fmt.Sprintf("blk.1.ffn_gate.%d.weight", e)); !slices.Equal(got, want[e*each:(e+1)*each]) {
+			t.Errorf("expert %d differs in the old layout", e)
+		}
+	}
+	s.OldExpertLayout, s.Type = false, quant.Q8_0
+	for i, v := range values(t, build(t, s), "blk.1.ffn_gate_exps.weight") {
+		if math.Abs(float64(v-want[i])) > 0.01 { // half of the largest block's 4σ/127
+			t.Fatalf("weight %d is %v in Q8_0, %v in F32", i, v, want[i])
+		}
+	}
+}
+
+// TestBank: large matrices are drawn from a bank of chunks; rows must still differ, and the format must not matter.
+func TestBank(t *testing.T) {
+	s := Shape{Dim: 256, FFN: 4352, Layers: 1, Heads: 4, KVHeads: 2, Experts: 2, Vocab: 300, Context: 64, Type: quant.F16, Seed: 3}
+	a := values(t, build(t, s), "blk.0.ffn_gate_exps.weight")
+	s.Type = quant.Q8_0
+	b := values(t, build(t, s), "blk.0.ffn_gate_exps.weight")
+	if len(a) < 2*bankFrom {
+		t.Fatalf("%d weights are below the bank's limit of %d for a part", len(a), bankFrom)
+	}
+	seen := map[[4]float32]int{}
+	for i := 0; i < len(a); i += s.Dim {
+		seen[[4]float32(a[i:])]++
+		if math.Abs(float64(a[i]-b[i])) > 0.01 {
+			t.Fatalf("weight %d is %v in F16, %v in Q8_0", i, a[i], b[i])
+		}
+	}
+	for k, n := range seen {
+		if n > len(a)/s.Dim/100 {
+			t.Errorf("%d rows begin with %v", n, k)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for field, change := range map[string]func(*Shape){
+		"dim": func(s *Shape) { s.Dim = 0 }, "ffn": func(s *Shape) { s.FFN = 100 }, "layers": func(s *Shape) { s.Layers = 5000 },
+		"heads": func(s *Shape) { s.Heads = 3 }, "kv-heads": func(s *Shape) { s.KVHeads = 3 }, "experts": func(s *Shape) { s.Experts = 1 },
+		"vocab": func(s *Shape) { s.Vocab = 10 }, "context": func(s *Shape) { s.Context = -1 }, "type": func(s *Shape) { s.Type = 99 },
+	} {
+		s := Tiny()
+		change(&s)
+		var wrong *FieldError
+		if _, err := Bytes(s); !errors.As(err, &wrong) || wrong.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	for _, name := range Presets() {
+		if s, ok := Preset(name); !ok || s.Validate() != nil {
+			t.Errorf("preset %s: %v", name, s.Validate())
+		}
 	}
 }

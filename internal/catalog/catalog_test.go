@@ -1,0 +1,125 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/synth"
+)
+
+func TestOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "some.model.gguf")
+	var calls int64
+	if err := WriteSynth(path, synth.Tiny(), func(n int64) { calls = n }); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil || calls != int64(len(data)) {
+		t.Fatalf("%d bytes reported, %d written, %v", calls, len(data), err)
+	}
+	sum := sha256.Sum256(data)
+	for _, test := range []struct{ ref, id string }{
+		{path, "some.model"}, {"synth:tiny", "mixtral-synthetic-tiny-q8_0"}, {"synth:tiny:q8_0", "mixtral-synthetic-tiny-q8_0"},
+	} {
+		o, err := Open(test.ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.ID != test.id || o.File.StringOr("general.architecture", "") != "llama" {
+			t.Errorf("%s: %+v", test.ref, o)
+		}
+		if got, err := o.SHA256(); err != nil || got != hex.EncodeToString(sum[:]) {
+			t.Errorf("%s: hash %s, %v", test.ref, got, err)
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, ref := range []string{"", "demo"} {
+		o, err := Open(ref)
+		if err != nil || o.ID == "" {
+			t.Fatalf("%q: %+v, %v", ref, o, err)
+		}
+		o.Close()
+	}
+}
+
+func TestCacheIsUsed(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	size, err := synth.Size(synth.Tiny())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := cached("x", size, synth.Tiny())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.Stat(a)
+	b, err := cached("x", size, synth.Tiny())
+	if err != nil || a != b {
+		t.Fatalf("%s, then %s, %v", a, b, err)
+	}
+	if after, _ := os.Stat(b); !after.ModTime().Equal(before.ModTime()) {
+		t.Error("made again")
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(a), ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestWhatIsNoModel(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	weights := write("hf/model-00001.safetensors", []byte("{}"))
+	write("gg/a.gguf", nil)
+	var split bytes.Buffer
+	w := gguf.NewWriter(&split)
+	w.Set("split.count", uint16(3))
+	w.Add("a", quant.F32, 1)
+	w.WriteHeader()
+	w.WriteTensor("a", make([]byte, 4))
+	w.Close()
+	for _, test := range []struct{ ref, message, hint string }{
+		{"synth:huge", `no synthetic preset "huge"`, "tiny, nano, mid, 8x7b"},
+		{"synth:tiny:q9", "q9", ""},
+		{"synth:tiny:q4_k", "multiple of 256", ""},
+		{"synth:8x7b", "too large", "model synth --preset 8x7b"},
+		{filepath.Join(dir, "none.gguf"), "no such file", ""},
+		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "no such file", "model hub"},
+		{"https://example.org/a.gguf", "no such file", "download it first"},
+		{"mixtral", "no such file", "synth:tiny"},
+		{filepath.Dir(weights), "a directory", "convert_hf_to_gguf.py"},
+		{filepath.Join(dir, "gg"), "a directory", filepath.Join("gg", "a.gguf")},
+		{t.TempDir(), "a directory", ""},
+		{weights, "does not start with", "convert_hf_to_gguf.py"},
+		{write("empty.gguf", nil), "is empty", ""},
+		{write("split.gguf", split.Bytes()), "one of 3 parts", "--merge"},
+	} {
+		o, err := Open(test.ref)
+		var own *Error
+		if o != nil || !errors.As(err, &own) || !errors.Is(err, ErrRef) {
+			t.Errorf("%s: %v, %v", test.ref, o, err)
+			continue
+		}
+		if own.Ref != test.ref || !strings.Contains(err.Error(), test.message) || !strings.Contains(own.Hint, test.hint) || (test.hint == "") != (own.Hint == "") {
+			t.Errorf("%s: %v (hint %q), want %q (hint %q)", test.ref, err, own.Hint, test.message, test.hint)
+		}
+	}
+}
