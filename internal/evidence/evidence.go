@@ -115,10 +115,9 @@ type Request struct {
 	Prompt       string  `json:"prompt"`
 	Scheduled    int64   `json:"scheduled"` // closed loop: when the slot became free
 	Issued       int64   `json:"issued"`
-	Opened       int64   `json:"opened,omitempty"` // first event of the stream, with or without content
-	First        int64   `json:"first,omitempty"`  // first non-empty content; 0: none came
-	Last         int64   `json:"last,omitempty"`   // last content
-	Done         int64   `json:"done"`             // response complete, or failed
+	First        int64   `json:"first,omitempty"` // first non-empty content; 0: none came
+	Last         int64   `json:"last,omitempty"`  // last content
+	Done         int64   `json:"done"`            // response complete, or failed
 	Chunks       int     `json:"chunks,omitempty"`
 	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
 	Status       int     `json:"status,omitempty"`
