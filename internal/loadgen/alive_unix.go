@@ -1,0 +1,22 @@
+//go:build unix
+
+package loadgen
+
+import "golang.org/x/sys/unix"
+
+// alive says whether an idle connection can still be used: servers close idle ones after seconds, and a request on a
+// closed one would count as a failure of theirs.
+func (cn *conn) alive() bool {
+	if cn.raw == nil {
+		return true
+	}
+	ok := false
+	err := cn.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		// Nothing to read is as it should be. TLS sends tickets by itself; plain HTTP has nothing to say.
+		ok = err == unix.EAGAIN || err == unix.EINTR || err == nil && n > 0 && cn.tls
+		return true
+	})
+	return err == nil && ok
+}

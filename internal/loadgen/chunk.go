@@ -1,0 +1,466 @@
+package loadgen
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// piece is what one chunk of a stream, or one whole answer, says about choice 0.
+type piece struct {
+	text    []byte // content; valid until the next parse of the same bytes
+	choices bool   // there is at least one choice
+	finish  string // finish_reason, empty if there is none yet
+	usage   bool   // the three counts below were given
+	prompt  int
+	output  int
+	cached  int
+	fault   string // the server's error message in place of an answer
+}
+
+var errJSON = errors.New("broken JSON")
+
+// parsePiece reads a chunk, whose choices hold member ("delta" in streams, "message" in whole answers). The usual forms
+// are read in one pass without allocation; whatever is unusual (escapes in the text, repeated keys, several choices,
+// deep nesting) goes to encoding/json, as does everything that looks wrong, for its error message. Keys are matched
+// exactly, unlike encoding/json does.
+func parsePiece(data []byte, member string) (piece, error) {
+	s := scanner{b: data}
+	var p piece
+	if s.piece(&p, member) {
+		return p, nil
+	}
+	return slowPiece(data, member)
+}
+
+// scanner walks JSON. Its methods return false when the slow path must decide.
+type scanner struct {
+	b []byte
+	i int
+}
+
+func (s *scanner) space() {
+	for s.i < len(s.b) {
+		switch s.b[s.i] {
+		case ' ', '\t', '\n', '\r':
+			s.i++
+		default:
+			return
+		}
+	}
+}
+
+// take moves over c and the space before it.
+func (s *scanner) take(c byte) bool {
+	s.space()
+	if s.i < len(s.b) && s.b[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+// null moves over null, if it stands here.
+func (s *scanner) null() bool { return s.literal("null") }
+
+func (s *scanner) literal(word string) bool {
+	s.space()
+	if len(s.b)-s.i >= len(word) && string(s.b[s.i:s.i+len(word)]) == word {
+		s.i += len(word)
+		return true
+	}
+	return false
+}
+
+// str reads a string without escapes and in valid UTF-8.
+func (s *scanner) str() ([]byte, bool) {
+	if !s.take('"') {
+		return nil, false
+	}
+	for j := s.i; j < len(s.b); j++ {
+		switch c := s.b[j]; {
+		case c == '"':
+			token := s.b[s.i:j]
+			s.i = j + 1
+			return token, utf8.Valid(token)
+		case c == '\\' || c < ' ':
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// skipStr moves over a string with simple escapes.
+func (s *scanner) skipStr() bool {
+	if !s.take('"') {
+		return false
+	}
+	for ; s.i < len(s.b); s.i++ {
+		switch c := s.b[s.i]; {
+		case c == '"':
+			s.i++
+			return true
+		case c < ' ':
+			return false
+		case c == '\\':
+			s.i++
+			if s.i == len(s.b) {
+				return false
+			}
+			switch s.b[s.i] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				if !s.hex4() {
+					return false
+				}
+			default:
+				return false
+			}
+		}
+	}
+	return false
+}
+
+// hex4 moves to the last of four hexadecimal digits after \u.
+func (s *scanner) hex4() bool {
+	if len(s.b)-s.i < 5 {
+		return false
+	}
+	for range 4 {
+		s.i++
+		c := s.b[s.i] | 0x20
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// digits moves over digits, at least one.
+func (s *scanner) digits() bool {
+	from := s.i
+	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
+		s.i++
+	}
+	return s.i > from
+}
+
+// count reads a whole number of at most 18 digits.
+func (s *scanner) count() (int, bool) {
+	s.space()
+	from := s.i
+	if !s.digits() || s.i-from > 18 || s.b[from] == '0' && s.i-from > 1 {
+		return 0, false
+	}
+	if s.i < len(s.b) && (s.b[s.i] == '.' || s.b[s.i]|0x20 == 'e') {
+		return 0, false
+	}
+	n := 0
+	for _, c := range s.b[from:s.i] {
+		n = n*10 + int(c-'0')
+	}
+	return n, true
+}
+
+// skipNumber moves over a number.
+func (s *scanner) skipNumber() bool {
+	if s.b[s.i] == '-' {
+		s.i++
+	}
+	from := s.i
+	if !s.digits() || s.b[from] == '0' && s.i-from > 1 {
+		return false
+	}
+	if s.i < len(s.b) && s.b[s.i] == '.' {
+		s.i++
+		if !s.digits() {
+			return false
+		}
+	}
+	if s.i < len(s.b) && s.b[s.i]|0x20 == 'e' {
+		s.i++
+		if s.i < len(s.b) && (s.b[s.i] == '+' || s.b[s.i] == '-') {
+			s.i++
+		}
+		return s.digits()
+	}
+	return true
+}
+
+// skip moves over any value nested at most depth deep.
+func (s *scanner) skip(depth int) bool {
+	s.space()
+	if s.i == len(s.b) || depth == 0 {
+		return false
+	}
+	switch s.b[s.i] {
+	case '"':
+		return s.skipStr()
+	case '{':
+		return s.object(func([]byte) bool { return s.skip(depth - 1) })
+	case '[':
+		return s.array(func() bool { return s.skip(depth - 1) })
+	case 't':
+		return s.literal("true")
+	case 'f':
+		return s.literal("false")
+	case 'n':
+		return s.null()
+	}
+	return s.skipNumber()
+}
+
+// object reads an object, calling member at each value.
+func (s *scanner) object(member func(key []byte) bool) bool {
+	if !s.take('{') {
+		return false
+	}
+	if s.take('}') {
+		return true
+	}
+	for {
+		key, ok := s.str()
+		if !ok || !s.take(':') || !member(key) {
+			return false
+		}
+		if !s.take(',') {
+			return s.take('}')
+		}
+	}
+}
+
+// array reads an array, calling element at each value.
+func (s *scanner) array(element func() bool) bool {
+	if !s.take('[') {
+		return false
+	}
+	if s.take(']') {
+		return true
+	}
+	for {
+		if !element() {
+			return false
+		}
+		if !s.take(',') {
+			return s.take(']')
+		}
+	}
+}
+
+// once is false for a key that stood before: which of the two counts is for the slow path to say.
+func once(seen *uint8, bit uint8) bool {
+	again := *seen&bit != 0
+	*seen |= bit
+	return !again
+}
+
+// maxDepth is far more than any chunk nests.
+const maxDepth = 16
+
+func (s *scanner) piece(p *piece, member string) bool {
+	var seen uint8
+	ok := s.object(func(key []byte) bool {
+		switch string(key) {
+		case "choices":
+			return once(&seen, 1) && (s.null() || s.choices(p, member))
+		case "usage":
+			return once(&seen, 2) && (s.null() || s.counts(p))
+		case "error":
+			return s.null() // any other error: the slow path finds its message
+		}
+		return s.skip(maxDepth)
+	})
+	s.space()
+	return ok && s.i == len(s.b)
+}
+
+func (s *scanner) choices(p *piece, member string) bool {
+	return s.array(func() bool {
+		if p.choices {
+			return false // several choices
+		}
+		p.choices = true
+		return s.choice(p, member)
+	})
+}
+
+func (s *scanner) choice(p *piece, member string) bool {
+	var seen uint8
+	index := 0
+	ok := s.object(func(key []byte) (ok bool) {
+		switch string(key) {
+		case "index":
+			index, ok = s.count()
+			return ok && once(&seen, 1)
+		case member:
+			return once(&seen, 2) && (s.null() || s.message(p))
+		case "finish_reason":
+			if !once(&seen, 4) {
+				return false
+			}
+			if s.null() {
+				return true
+			}
+			reason, ok := s.str()
+			p.finish = finishReason(reason)
+			return ok
+		}
+		return s.skip(maxDepth)
+	})
+	return ok && index == 0
+}
+
+func (s *scanner) message(p *piece) bool {
+	var seen uint8
+	return s.object(func(key []byte) (ok bool) {
+		if string(key) != "content" {
+			return s.skip(maxDepth)
+		}
+		if !once(&seen, 1) {
+			return false
+		}
+		if s.null() {
+			return true
+		}
+		p.text, ok = s.str()
+		return ok
+	})
+}
+
+func (s *scanner) counts(p *piece) bool {
+	var seen uint8
+	p.usage = true
+	return s.object(func(key []byte) (ok bool) {
+		switch string(key) {
+		case "prompt_tokens":
+			p.prompt, ok = s.count()
+			return ok && once(&seen, 1)
+		case "completion_tokens":
+			p.output, ok = s.count()
+			return ok && once(&seen, 2)
+		case "prompt_tokens_details":
+			return once(&seen, 4) && (s.null() || s.details(p))
+		}
+		return s.skip(maxDepth)
+	})
+}
+
+func (s *scanner) details(p *piece) bool {
+	var seen uint8
+	return s.object(func(key []byte) (ok bool) {
+		if string(key) != "cached_tokens" {
+			return s.skip(maxDepth)
+		}
+		if s.null() {
+			return once(&seen, 1)
+		}
+		p.cached, ok = s.count()
+		return ok && once(&seen, 1)
+	})
+}
+
+// finishReason gives the usual reasons without a new string.
+func finishReason(b []byte) string {
+	switch string(b) {
+	case "stop":
+		return "stop"
+	case "length":
+		return "length"
+	}
+	return string(b)
+}
+
+// slowPiece is parsePiece by encoding/json, and decides what is valid.
+func slowPiece(data []byte, member string) (p piece, err error) {
+	var top struct {
+		Choices []map[string]json.RawMessage
+		Usage   map[string]json.RawMessage
+	}
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return p, fmt.Errorf("%w: %w", errJSON, err)
+	}
+	if keys == nil {
+		return p, fmt.Errorf("%w: null in place of an object", errJSON)
+	}
+	if raw := keys["error"]; given(raw) {
+		p.fault = faultMessage(raw)
+		return p, nil
+	}
+	if err := field(keys, "choices", &top.Choices); err != nil {
+		return p, err
+	}
+	p.choices = len(top.Choices) > 0
+	for _, choice := range top.Choices {
+		if err := slowChoice(&p, choice, member); err != nil {
+			return p, err
+		}
+	}
+	if err := field(keys, "usage", &top.Usage); err != nil {
+		return p, err
+	}
+	if p.usage = top.Usage != nil; p.usage {
+		err = slowCounts(&p, top.Usage)
+	}
+	return p, err
+}
+
+// slowChoice adds a choice to the piece; several with index 0 follow one another.
+func slowChoice(p *piece, choice map[string]json.RawMessage, member string) error {
+	var index int
+	var message map[string]json.RawMessage
+	var content, finish string
+	if err := errors.Join(field(choice, "index", &index), field(choice, member, &message), field(choice, "finish_reason", &finish)); err != nil {
+		return err
+	}
+	if err := field(message, "content", &content); err != nil {
+		return err
+	}
+	if index != 0 {
+		return nil
+	}
+	if content != "" {
+		p.text = append(p.text, content...)
+	}
+	if finish != "" {
+		p.finish = finish
+	}
+	return nil
+}
+
+func slowCounts(p *piece, usage map[string]json.RawMessage) error {
+	var details map[string]json.RawMessage
+	if err := errors.Join(field(usage, "prompt_tokens", &p.prompt), field(usage, "completion_tokens", &p.output),
+		field(usage, "prompt_tokens_details", &details)); err != nil {
+		return err
+	}
+	return field(details, "cached_tokens", &p.cached)
+}
+
+// field reads a member into v; null and absence leave it alone.
+func field(from map[string]json.RawMessage, key string, v any) error {
+	raw := from[key]
+	if !given(raw) {
+		return nil
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// faultMessage finds the message in an error object, a plain string, or anything.
+func faultMessage(raw json.RawMessage) string {
+	var object struct{ Message string }
+	if json.Unmarshal(raw, &object) == nil && object.Message != "" {
+		return object.Message
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil && text != "" {
+		return text
+	}
+	return string(raw)
+}

@@ -1,0 +1,124 @@
+package loadgen
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+// lead is between the call of Run and an open phase's start: the first arrival must not be late for lack of a thread.
+const lead = 5 * time.Millisecond
+
+// Run brings a plan to its end and returns its record; each request's goes to the plan's Sink. Times count from epoch.
+// If ctx ends, requests in flight are broken off and recorded as evidence.FailCanceled, and the phase says
+// "interrupted"; that is no error of Run. An error means that nothing was sent.
+func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phase, error) {
+	if err := p.validate(); err != nil {
+		return evidence.Phase{}, err
+	}
+	r := &runner{ctx: ctx, client: c, epoch: epoch, plan: &p, wake: make(chan struct{}, 1), records: make(chan *evidence.Request, 1024)}
+	start := time.Duration(c.since(epoch))
+	if p.Kind == testcase.KindOpen {
+		start += lead
+	}
+	r.machine = newMachine(&p, start)
+	sunk := make(chan struct{})
+	go r.sink(sunk)
+	r.loop()
+	r.requests.Wait()
+	close(r.records)
+	end := time.Duration(c.since(epoch))
+	<-sunk
+	return r.machine.phase(end), nil
+}
+
+// runner is the thin loop around a machine.
+type runner struct {
+	ctx    context.Context
+	client *Client
+	epoch  time.Time
+	plan   *Plan
+
+	mu      sync.Mutex
+	machine *machine
+
+	wake     chan struct{} // a request has ended
+	requests sync.WaitGroup
+	records  chan *evidence.Request
+}
+
+// sink hands records on, one at a time.
+func (r *runner) sink(done chan<- struct{}) {
+	defer close(done)
+	for rec := range r.records {
+		if r.plan.Sink != nil {
+			r.plan.Sink(*rec)
+		}
+	}
+}
+
+// loop asks the machine and does as it says. A schedule has a thread of its own, to sleep exactly; in a closed loop
+// that would only make each hand-over slower.
+func (r *runner) loop() {
+	if r.plan.Kind == testcase.KindOpen {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	next := r.plan.Make(0)
+	q := r.client.prepare(next)
+	for {
+		now := r.now()
+		r.mu.Lock()
+		if r.ctx.Err() != nil {
+			r.machine.interrupt(now)
+		}
+		d := r.machine.next(now)
+		r.mu.Unlock()
+		switch d.do {
+		case issue:
+			r.issue(d, next.Prompt, q)
+			next = r.plan.Make(d.n + 1)
+			q = r.client.prepare(next)
+		case wait:
+			r.client.clock.SleepUntil(r.ctx, r.epoch.Add(d.due))
+		case hold:
+			select {
+			case <-r.wake:
+			case <-r.ctx.Done():
+			}
+		case stop:
+			return
+		}
+	}
+}
+
+// issue sends a request, and starts the goroutine that reads its response.
+func (r *runner) issue(d decision, prompt string, q *request) {
+	if r.plan.InFlight != nil {
+		r.plan.InFlight.Add(1)
+	}
+	rec := &evidence.Request{Phase: r.plan.ID, N: d.n, Prompt: prompt, Scheduled: int64(d.due)}
+	cn, err := r.client.send(r.ctx, r.epoch, q, rec)
+	r.requests.Add(1)
+	go func() {
+		defer r.requests.Done()
+		r.client.finish(r.ctx, r.epoch, q, rec, cn, err)
+		if r.plan.InFlight != nil {
+			r.plan.InFlight.Add(-1)
+		}
+		r.mu.Lock()
+		r.machine.done(r.now(), rec.Fail)
+		r.mu.Unlock()
+		select {
+		case r.wake <- struct{}{}:
+		default: // the loop has not looked since the last one
+		}
+		r.records <- rec
+	}()
+}
+
+func (r *runner) now() time.Duration { return time.Duration(r.client.since(r.epoch)) }
