@@ -265,7 +265,7 @@ func (g *generation) run(ctx context.Context, answer string, limit int) error {
 		default:
 		}
 		if g.fake.Step != nil {
-			if err := g.fake.Step(ctx, g.r, i); err != nil {
+			if err := errors.Join(g.fake.Step(ctx, g.r, i), ctx.Err()); err != nil {
 				return err
 			}
 		}

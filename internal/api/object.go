@@ -1,0 +1,229 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+// object reads the fields of a JSON object one by one, so that an error can name the field. The first error stays; after
+// it every read gives a zero value. A null counts as an absent field.
+type object struct {
+	path   string // of the object itself, "" for the body
+	fields map[string]json.RawMessage
+	err    error
+}
+
+// readBody reads a request's body within its limits of size and time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, error) {
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.c.MaxBody))
+	if err != nil {
+		return nil, bodyError(r, err)
+	}
+	// The deadline must go: the server keeps on reading, to see whether the client goes away.
+	control.SetReadDeadline(time.Time{})
+	return parseObject(body)
+}
+
+// bodyError sorts out why a body could not be read.
+func bodyError(r *http.Request, err error) error {
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLong):
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &httpError{status: http.StatusRequestTimeout, typ: typeInvalid, code: "request_timeout", message: "the request's body did not come in time"}
+	case r.Context().Err() != nil:
+		return r.Context().Err()
+	}
+	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "invalid_body", message: "the request's body could not be read"}
+}
+
+func parseObject(body []byte) (*object, error) {
+	o := &object{}
+	if err := json.Unmarshal(body, &o.fields); err != nil || o.fields == nil {
+		message := "the body must be a JSON object"
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			message = fmt.Sprintf("the body is not valid JSON: %v at byte %d", syntax, syntax.Offset)
+		}
+		return nil, &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "invalid_json", message: message}
+	}
+	return o, nil
+}
+
+// name is a field's full name, "messages[1].role".
+func (o *object) name(field string) string {
+	if o.path == "" {
+		return field
+	}
+	return o.path + "." + field
+}
+
+func (o *object) fail(field, format string, args ...any) {
+	if o.err == nil {
+		o.err = badParam(o.name(field), format, args...)
+	}
+}
+
+// raw gives a field's JSON, nil where it is absent or null.
+func (o *object) raw(field string) json.RawMessage {
+	v := o.fields[field]
+	if o.err != nil || string(v) == "null" {
+		return nil
+	}
+	return v
+}
+
+// kind names a JSON value's type for error messages: the value itself may be long or private.
+func kind(v json.RawMessage) string {
+	switch v = bytes.TrimSpace(v); {
+	case len(v) == 0:
+		return "nothing"
+	case v[0] == '"':
+		return "a string"
+	case v[0] == '{':
+		return "an object"
+	case v[0] == '[':
+		return "an array"
+	case v[0] == 't' || v[0] == 'f':
+		return "a boolean"
+	case v[0] == 'n':
+		return "null"
+	}
+	return "a number"
+}
+
+func (o *object) text(field string) (s string, ok bool) {
+	v := o.raw(field)
+	if v == nil {
+		return "", false
+	}
+	if json.Unmarshal(v, &s) != nil {
+		o.fail(field, "must be a string, got %s", kind(v))
+		return "", false
+	}
+	return s, true
+}
+
+func (o *object) flag(field string) (b bool) {
+	if v := o.raw(field); v != nil && json.Unmarshal(v, &b) != nil {
+		o.fail(field, "must be true or false, got %s", kind(v))
+		return false
+	}
+	return b
+}
+
+// integer reads a number without a fraction from lo to hi.
+func (o *object) integer(field string, lo, hi int64) (n int64, ok bool) {
+	v := o.raw(field)
+	if v == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil {
+		got := kind(v)
+		if got == "a number" {
+			got = short(string(v))
+		}
+		o.fail(field, "must be an integer, got %s", got)
+		return 0, false
+	}
+	if n < lo || n > hi {
+		o.fail(field, "must be between %d and %d, got %d", lo, hi, n)
+		return 0, false
+	}
+	return n, true
+}
+
+// span is a range of numbers; an open end is not part of it.
+type span struct {
+	lo, hi           float64
+	openLow, openTop bool
+}
+
+func (s span) has(f float64) bool {
+	return (f > s.lo || f == s.lo && !s.openLow) && (f < s.hi || f == s.hi && !s.openTop)
+}
+
+func (s span) String() string {
+	low, top := "at least", "at most"
+	if s.openLow {
+		low = "above"
+	}
+	if s.openTop {
+		top = "below"
+	}
+	if !s.openLow && !s.openTop {
+		return fmt.Sprintf("between %v and %v", s.lo, s.hi)
+	}
+	return fmt.Sprintf("%s %v and %s %v", low, s.lo, top, s.hi)
+}
+
+func (o *object) number(field string, allowed span) (f float64, ok bool) {
+	v := o.raw(field)
+	if v == nil {
+		return 0, false
+	}
+	if kind(v) != "a number" {
+		o.fail(field, "must be a number, got %s", kind(v))
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || math.IsNaN(f) || !allowed.has(f) {
+		o.fail(field, "must be %v, got %s", allowed, short(string(v)))
+		return 0, false
+	}
+	return f, true
+}
+
+// list splits an array of at most most values.
+func (o *object) list(field string, most int) (items []json.RawMessage, ok bool) {
+	v := o.raw(field)
+	if v == nil {
+		return nil, false
+	}
+	if json.Unmarshal(v, &items) != nil {
+		o.fail(field, "must be an array, got %s", kind(v))
+		return nil, false
+	}
+	if len(items) > most {
+		o.fail(field, "has %d entries, at most %d are allowed", len(items), most)
+		return nil, false
+	}
+	return items, true
+}
+
+// child reads an object within this one; its errors count as this one's after adopt.
+func (o *object) child(field string, v json.RawMessage) *object {
+	c := &object{path: o.name(field)}
+	if json.Unmarshal(v, &c.fields) != nil || c.fields == nil {
+		o.fail(field, "must be an object, got %s", kind(v))
+	}
+	c.err = o.err
+	return c
+}
+
+func (o *object) adopt(c *object) {
+	if o.err == nil {
+		o.err = c.err
+	}
+}
+
+// short cuts what a message quotes.
+func short(s string) string {
+	const most = 40
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

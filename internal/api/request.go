@@ -1,0 +1,313 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
+type job struct {
+	id       string
+	model    llm.Model
+	created  int64
+	arrived  time.Time
+	requests []*llm.Request
+	perText  int // choices of one prompt: n
+	stream   bool
+	usage    bool // a last chunk with the usage
+}
+
+// common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
+func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
+	j = &job{model: model, created: s.now().Unix(), perText: 1}
+	base.Model = model.ID
+	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
+	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
+		if n, ok := o.integer(field, 1, int64(s.c.MaxTokens)); ok {
+			base.MaxTokens = int(n)
+		}
+	}
+	base.Sampling = s.sampling(o, model)
+	base.Stop = stops(o)
+	base.IgnoreEOS = o.flag("ignore_eos")
+	if n, ok := o.integer("n", 1, maxChoices); ok {
+		j.perText = int(n)
+	}
+	j.stream = o.flag("stream")
+	if v := o.raw("stream_options"); v != nil {
+		c := o.child("stream_options", v)
+		j.usage = c.flag("include_usage")
+		o.adopt(c)
+		if !j.stream {
+			o.fail("stream_options", "is only allowed with \"stream\": true")
+		}
+	}
+	o.text("user") // accepted, and of no effect
+	unsupported(o)
+	return base, j
+}
+
+// unsupported refuses what would change the answer's meaning if it was passed over, unless it asks for nothing.
+func unsupported(o *object) {
+	for _, field := range []string{"tools", "functions", "response_format", "suffix", "echo", "guided_json", "guided_regex", "guided_choice", "guided_grammar"} {
+		v := o.raw(field)
+		switch strings.Join(strings.Fields(string(v)), "") {
+		case "", "[]", "{}", `""`, "false", `{"type":"text"}`:
+		default:
+			o.fail(field, "is not supported by this service")
+		}
+	}
+	if n, ok := o.integer("best_of", 1, math.MaxInt32); ok && n != 1 {
+		o.fail("best_of", "is not supported by this service: use n")
+	}
+}
+
+func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
+	p := llm.Sampling{Temperature: s.c.Temperature}
+	for _, f := range []struct {
+		name    string
+		allowed span
+		to      *float64
+	}{
+		{"temperature", span{lo: 0, hi: 2}, &p.Temperature},
+		{"top_p", span{lo: 0, hi: 1, openLow: true}, &p.TopP},
+		{"min_p", span{lo: 0, hi: 1, openTop: true}, &p.MinP},
+		{"presence_penalty", span{lo: -2, hi: 2}, &p.PresencePenalty},
+		{"frequency_penalty", span{lo: -2, hi: 2}, &p.FrequencyPenalty},
+		{"repetition_penalty", span{lo: 0, hi: 10, openLow: true}, &p.RepetitionPenalty},
+	} {
+		if v, ok := o.number(f.name, f.allowed); ok {
+			*f.to = v
+		}
+	}
+	if k, ok := o.integer("top_k", -1, math.MaxInt32); ok {
+		p.TopK = int(max(k, 0)) // vLLM says −1 for off
+	}
+	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok {
+		p.Seed = &seed
+	}
+	p.LogitBias = bias(o, model)
+	return p
+}
+
+func bias(o *object, model llm.Model) map[int32]float64 {
+	v := o.raw("logit_bias")
+	if v == nil {
+		return nil
+	}
+	c := o.child("logit_bias", v)
+	if len(c.fields) > maxBias {
+		c.err = badParam("logit_bias", "has %d entries, at most %d are allowed", len(c.fields), maxBias)
+	}
+	biases := make(map[int32]float64, len(c.fields))
+	for key := range c.fields {
+		id, err := strconv.ParseInt(key, 10, 32)
+		if err != nil || id < 0 || model.Vocab > 0 && id >= int64(model.Vocab) {
+			o.fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
+			return nil
+		}
+		if f, ok := c.number(key, span{lo: -100, hi: 100}); ok {
+			biases[int32(id)] = f
+		}
+	}
+	o.adopt(c)
+	return biases
+}
+
+// stops reads a string or a few.
+func stops(o *object) []string {
+	v := o.raw("stop")
+	if v == nil {
+		return nil
+	}
+	var list []string
+	if kind(v) == "a string" {
+		s, _ := o.text("stop")
+		list = []string{s}
+	} else {
+		items, _ := o.list("stop", maxStops)
+		for i, item := range items {
+			var s string
+			if json.Unmarshal(item, &s) != nil || kind(item) != "a string" {
+				o.fail(fmt.Sprintf("stop[%d]", i), "must be a string, got %s", kind(item))
+			}
+			list = append(list, s)
+		}
+	}
+	for i, s := range list {
+		if s == "" || len(s) > maxStopSize {
+			o.fail(fmt.Sprintf("stop[%d]", i), "must have 1 to %d bytes, has %d", maxStopSize, len(s))
+		}
+	}
+	return list
+}
+
+// chatJob reads the body of /v1/chat/completions.
+func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
+	base, j := s.common(o, model, s.c.MaxTokens)
+	base.Messages = s.messages(o)
+	base.Logprobs = o.flag("logprobs")
+	if n, ok := o.integer("top_logprobs", 0, maxTop); ok {
+		base.TopLogprobs = int(n)
+		if !base.Logprobs && n > 0 {
+			o.fail("top_logprobs", "is only allowed with \"logprobs\": true")
+		}
+	}
+	j.id = newID("chatcmpl-")
+	j.choices(base)
+	return j, o.err
+}
+
+// messages reads a conversation. Whether the roles are in order is for the backend's chat template to say.
+func (s *Server) messages(o *object) []llm.Message {
+	items, _ := o.list("messages", s.c.MaxMessages)
+	if len(items) == 0 {
+		o.fail("messages", "at least one message is needed")
+	}
+	messages := make([]llm.Message, 0, len(items))
+	for i, item := range items {
+		m := o.child(fmt.Sprintf("messages[%d]", i), item)
+		role, ok := m.text("role")
+		switch role {
+		case llm.RoleSystem, llm.RoleUser, llm.RoleAssistant:
+		case "developer": // OpenAI's newer name
+			role = llm.RoleSystem
+		default:
+			m.fail("role", "must be system, user or assistant")
+		}
+		if !ok {
+			m.fail("role", "is missing")
+		}
+		messages = append(messages, llm.Message{Role: role, Content: content(m)})
+		o.adopt(m)
+		if o.err != nil {
+			return nil
+		}
+	}
+	return messages
+}
+
+// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does.
+func content(m *object) string {
+	v := m.raw("content")
+	switch {
+	case v == nil:
+		m.fail("content", "is missing")
+		return ""
+	case kind(v) == "a string":
+		s, _ := m.text("content")
+		return s
+	case kind(v) != "an array":
+		m.fail("content", "must be a string or an array of text parts, got %s", kind(v))
+		return ""
+	}
+	items, _ := m.list("content", 1024) // far more than any client sends
+	parts := make([]string, 0, len(items))
+	for i, item := range items {
+		p := m.child(fmt.Sprintf("content[%d]", i), item)
+		if typ, _ := p.text("type"); typ != "text" {
+			p.fail("type", "must be \"text\": this service reads nothing else")
+		}
+		text, ok := p.text("text")
+		if !ok {
+			p.fail("text", "is missing")
+		}
+		parts = append(parts, text)
+		m.adopt(p)
+	}
+	return strings.Join(parts, "\n")
+}
+
+// defaultTextTokens is what OpenAI gives a text completion that names no max_tokens.
+const defaultTextTokens = 16
+
+// textJob reads the body of /v1/completions.
+func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
+	base, j := s.common(o, model, defaultTextTokens)
+	if n, ok := o.integer("logprobs", 0, maxTop); ok {
+		base.Logprobs, base.TopLogprobs = true, int(n)
+	}
+	j.id = newID("cmpl-")
+	texts := prompts(o)
+	if n := len(texts) * j.perText; n > maxBatch {
+		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n, maxBatch)
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	for _, p := range texts {
+		r := base
+		r.Prompt, r.PromptTokens = p.Prompt, p.PromptTokens
+		j.choices(r)
+	}
+	return j, nil
+}
+
+// prompts reads one or several prompts, each a string or a list of token ids.
+func prompts(o *object) []llm.Request {
+	v := o.raw("prompt")
+	one := func(field string, v json.RawMessage) llm.Request {
+		var r llm.Request
+		switch kind(v) {
+		case "a string":
+			if json.Unmarshal(v, &r.Prompt) == nil && r.Prompt == "" {
+				o.fail(field, "is empty")
+			}
+		case "an array":
+			r.PromptTokens = ids(o, field, v)
+		default:
+			o.fail(field, "must be a string or an array of token ids, got %s", kind(v))
+		}
+		return r
+	}
+	if v == nil {
+		o.fail("prompt", "is missing")
+		return nil
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(v, &items) != nil || len(items) == 0 || kind(items[0]) == "a number" {
+		return []llm.Request{one("prompt", v)}
+	}
+	if len(items) > maxBatch {
+		o.fail("prompt", "has %d entries, at most %d are allowed", len(items), maxBatch)
+		return nil
+	}
+	all := make([]llm.Request, len(items))
+	for i, item := range items {
+		all[i] = one(fmt.Sprintf("prompt[%d]", i), item)
+	}
+	return all
+}
+
+// ids reads a list of token ids that is not empty. Whether they are in the vocabulary is for the backend to say.
+func ids(o *object, field string, v json.RawMessage) []int32 {
+	var list []int32
+	if json.Unmarshal(v, &list) != nil || bytes.ContainsRune(v, 'n') { // a null would read as 0
+		o.fail(field, "must hold token ids only: integers from 0")
+		return nil
+	}
+	if len(list) == 0 {
+		o.fail(field, "is empty")
+	}
+	return list
+}
+
+// choices adds n requests for one prompt. Their seeds follow each other: the first choice is what n = 1 would give.
+func (j *job) choices(base llm.Request) {
+	for i := range j.perText {
+		r := base
+		r.ID = fmt.Sprintf("%s-%d", j.id, len(j.requests))
+		if base.Sampling.Seed != nil {
+			seed := *base.Sampling.Seed + int64(i)
+			r.Sampling.Seed = &seed
+		}
+		j.requests = append(j.requests, &r)
+	}
+}

@@ -1,0 +1,261 @@
+// Package api is the HTTP side of the service: OpenAI's routes, health, metrics, limits, keys and drain, in front of an
+// llm.Backend. It must not import the engine or any other backend.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+)
+
+// Config says what a Server needs and allows. Zero limits get the defaults written beside them.
+type Config struct {
+	Version string
+	Metrics *telemetry.Metrics // required
+	Logger  *slog.Logger       // nil: no logs
+	Keys    *Keys              // nil: everybody may ask
+
+	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
+	Temperature float64 // where the request has none
+
+	MaxBody      int64         // bytes of a request's body; 4 MiB
+	MaxMessages  int           // messages of a chat; 1024
+	ReadTimeout  time.Duration // for a request's body; 30 s
+	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
+
+	Now func() time.Time // nil means time.Now
+}
+
+const (
+	maxChoices  = 8   // n
+	maxStops    = 4   // as OpenAI
+	maxStopSize = 512 // bytes of a stop string
+	maxTop      = 20  // top_logprobs, as OpenAI
+	maxBatch    = 128 // choices of a text completion with several prompts
+	maxBias     = 300 // entries of logit_bias
+)
+
+// Server answers HTTP requests. It starts without a backend and refuses to generate until SetBackend.
+type Server struct {
+	c       Config
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+	now     func() time.Time
+	gate    *gate
+	backend atomic.Pointer[backend]
+	advice  retryAdvice
+	handler http.Handler
+	routes  map[string]route
+}
+
+// backend boxes the interface for an atomic pointer.
+type backend struct{ llm.Backend }
+
+// route is one path. Its name is a metrics label.
+type route struct {
+	method string
+	open   bool // without an API key
+	handle func(w http.ResponseWriter, r *http.Request) error
+}
+
+// New makes a Server in its starting phase.
+func New(c Config) *Server {
+	setDefault(&c.MaxTokens, 4096)
+	setDefault(&c.MaxBody, 4<<20)
+	setDefault(&c.MaxMessages, 1024)
+	setDefault(&c.ReadTimeout, 30*time.Second)
+	setDefault(&c.WriteTimeout, 30*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate()}
+	s.metrics.SetLoad(s.load)
+	metrics := s.metrics.Handler()
+	s.routes = map[string]route{
+		"/v1/chat/completions": {method: http.MethodPost, handle: s.chat},
+		"/v1/completions":      {method: http.MethodPost, handle: s.text},
+		"/v1/models":           {method: http.MethodGet, handle: s.models},
+		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
+		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
+		"/livez":               {method: http.MethodGet, open: true, handle: s.livez},
+		"/readyz":              {method: http.MethodGet, open: true, handle: s.readyz},
+		"/version":             {method: http.MethodGet, open: true, handle: s.version},
+		"/metrics": {method: http.MethodGet, open: true, handle: func(w http.ResponseWriter, r *http.Request) error {
+			metrics.ServeHTTP(w, r)
+			return nil
+		}},
+	}
+	s.handler = s.wrap(http.HandlerFunc(s.serve))
+	return s
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// HTTPServer gives a server with the limits that hold before a handler runs: for slow and large headers, and for idle
+// connections. Reading a body and writing an answer have their own limits, as answers may stream for long.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// SetBackend makes the service ready. It is called once.
+func (s *Server) SetBackend(b llm.Backend) {
+	s.backend.Store(&backend{b})
+	s.gate.open()
+}
+
+// Drain refuses new requests with 503 and waits until those under way have ended, or until ctx ends.
+func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
+
+// find finds a path's route and the name under which it is counted.
+func (s *Server) find(path string) (name string, r route, ok bool) {
+	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" {
+		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
+	}
+	r, ok = s.routes[path]
+	return path, r, ok
+}
+
+// serve routes a request. Its errors are the handlers'.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	name, route, ok := s.find(r.URL.Path)
+	rec := w.(*recorder)
+	if ok {
+		rec.route = name
+	}
+	if err := s.admit(route, ok, rec, r); err != nil {
+		rec.fail(toHTTP(err, s.advice.seconds()))
+		return
+	}
+	if err := route.handle(w, r); err != nil {
+		rec.err = err
+		rec.fail(toHTTP(err, s.advice.seconds()))
+	}
+}
+
+// admit checks what can be known without the body.
+func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) error {
+	if !found {
+		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "not_found", message: "no such route: " + r.Method + " " + printable(r.URL.Path)}
+	}
+	if r.Method != route.method && !(r.Method == http.MethodHead && route.method == http.MethodGet) {
+		allow := route.method
+		if allow == http.MethodGet {
+			allow = "GET, HEAD"
+		}
+		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed", allow: allow,
+			message: r.Method + " is not allowed for " + r.URL.Path + ": use " + route.method}
+	}
+	if s.c.Keys == nil || route.open {
+		return nil
+	}
+	caller, err := s.c.Keys.authenticate(r)
+	rec.caller = caller
+	return err
+}
+
+// printable cuts a path that comes from outside to what may be shown.
+func printable(path string) string {
+	const most = 100
+	if i := strings.IndexFunc(path, func(r rune) bool { return r < '!' || r > '~' }); i >= 0 {
+		path = path[:i] + "…"
+	}
+	if len(path) > most {
+		path = path[:most] + "…"
+	}
+	return path
+}
+
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, map[string]string{"status": "ok"})
+}
+
+// readyz says whether a request would be taken now.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	if !b.Status().Ready {
+		return llm.ErrNotReady
+	}
+	return respond(w, map[string]string{"status": ready.String()})
+}
+
+func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, map[string]string{"version": s.c.Version})
+}
+
+// current gives the backend of a ready service.
+func (s *Server) current() (llm.Backend, error) {
+	l := lifecycle{phase: s.gate.phase()}
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	return s.backend.Load(), nil
+}
+
+// load is what the gauges show.
+func (s *Server) load() telemetry.Load {
+	b := s.backend.Load()
+	if b == nil {
+		return telemetry.Load{}
+	}
+	st := b.Status()
+	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted}
+	if st.KVTotal > 0 {
+		l.KVUsage = float64(st.KVUsed) / float64(st.KVTotal)
+	}
+	return l
+}
+
+// lookup finds a model by the name a request gave; an empty name means the first.
+func lookup(b llm.Backend, name string) (llm.Model, error) {
+	models := b.Models()
+	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
+	if i < 0 {
+		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model",
+			message: "the model " + string(quote(name)) + " does not exist: GET /v1/models lists those that do"}
+	}
+	return models[i], nil
+}
+
+// quote shows a name that comes from outside.
+func quote(name string) []byte {
+	const most = 100
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	data, _ := json.Marshal(name) // a string is always encodable
+	return data
+}
+
+// respond writes a success.
+func respond(w http.ResponseWriter, v any) error {
+	writeBody(w, http.StatusOK, encode(v))
+	return nil
+}
