@@ -119,7 +119,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	}
 	e.wake.L = &e.mu
 	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens, context: c.ContextLength}, kvcache.NewPool(blocks))
-	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.WeightBytes(), "kv_blocks", blocks,
+	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
 		"workers", net.Workers(), "cpu_tier", kernel.Tier())
 	go e.loop()
@@ -153,7 +153,7 @@ func (c *Config) defaults(f *gguf.File, shape moe.Config) {
 
 // blocksFor gives the number of KV blocks.
 func blocksFor(c Config, net *moe.Model) (int, error) {
-	perBlock := net.KVBytes(kernel.BlockTokens)
+	perBlock := net.Info().KVBytes(kernel.BlockTokens)
 	one := int64((c.ContextLength + kernel.BlockTokens - 1) / kernel.BlockTokens)
 	bytes := c.KVBytes
 	if bytes == 0 {
@@ -245,6 +245,9 @@ func (e *Engine) locked(f func()) {
 	defer e.mu.Unlock()
 	f()
 }
+
+// Info gives the model's figures and Workers the number of computing threads, for reports.
+func (e *Engine) Info() (info moe.Info, workers int) { return e.net.Info(), e.net.Workers() }
 
 // Status gives a snapshot.
 func (e *Engine) Status() llm.Status {

@@ -296,3 +296,34 @@ func TestCheckUnchanged(t *testing.T) {
 		check(t, f.Close())
 	}
 }
+
+// TestRelease: what was let go reads the same afterwards.
+func TestRelease(t *testing.T) {
+	var b bytes.Buffer
+	w := NewWriter(&b)
+	check(t, w.Add("big", quant.F32, 64<<10))
+	check(t, w.WriteHeader())
+	check(t, w.WriteTensor("big", bytes.Repeat([]byte{1, 2, 3, 4}, 64<<10)))
+	check(t, w.Close())
+	path := filepath.Join(t.TempDir(), "a.gguf")
+	check(t, os.WriteFile(path, b.Bytes(), 0o600))
+	for name, open := range map[string]func(string) (*File, error){"mapped": Open, "copied": OpenCopy} {
+		f, err := open(path)
+		check(t, err)
+		x, _ := f.Tensor("big")
+		sum := func() (n int) {
+			for _, v := range x.Data {
+				n += int(v)
+			}
+			return n
+		}
+		before := sum()
+		f.Release(x.Data)
+		f.Release(x.Data[5:9])
+		f.Release(nil)
+		if after := sum(); after != before {
+			t.Errorf("%s: sum %d, then %d", name, before, after)
+		}
+		check(t, f.Close())
+	}
+}

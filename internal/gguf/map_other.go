@@ -13,3 +13,5 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 	_, err := io.ReadFull(file, data)
 	return data, func() error { return nil }, err
 }
+
+var releasePages func([]byte) // nothing is mapped

@@ -5,6 +5,7 @@ package gguf
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,4 +21,14 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 		return nil, nil, fmt.Errorf("mmap: %w", err)
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
+}
+
+// releasePages drops the whole pages of data, a part of a mapping. The file is not changed: the mapping is shared and
+// read-only.
+func releasePages(data []byte) {
+	page := os.Getpagesize()
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(data))) & uintptr(page-1))
+	if n := (len(data) - skip) &^ (page - 1); n > 0 {
+		_ = unix.Madvise(data[skip:skip+n], unix.MADV_DONTNEED) // a hint
+	}
 }

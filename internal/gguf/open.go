@@ -13,6 +13,7 @@ type source struct {
 	size    int64
 	modTime time.Time
 	unmap   func() error
+	release func([]byte) // nil where nothing is mapped
 }
 
 // Open maps the file at path and reads its directory. The weights stay on disk until touched.
@@ -20,7 +21,7 @@ type source struct {
 // Reading a mapping whose file was truncated meanwhile kills the process (SIGBUS), and rewriting it in place changes
 // weights under a running model. Replace model files by renaming a new one over the old; CheckUnchanged tells whether
 // a file was touched, and OpenCopy holds a private copy where files cannot be trusted to stay.
-func Open(path string) (*File, error) { return open(path, mapFile) }
+func Open(path string) (*File, error) { return open(path, mapFile, releasePages) }
 
 // OpenCopy is Open with the whole file read into memory instead of mapped.
 func OpenCopy(path string) (*File, error) {
@@ -33,10 +34,10 @@ func OpenCopy(path string) (*File, error) {
 			}
 		}
 		return data, func() error { return nil }, nil
-	})
+	}, nil)
 }
 
-func open(path string, load func(*os.File, int64) ([]byte, func() error, error)) (*File, error) {
+func open(path string, load func(*os.File, int64) ([]byte, func() error, error), release func([]byte)) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
@@ -62,7 +63,7 @@ func open(path string, load func(*os.File, int64) ([]byte, func() error, error))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), unmap())
 	}
-	f.source = source{path: path, size: info.Size(), modTime: info.ModTime(), unmap: unmap}
+	f.source = source{path: path, size: info.Size(), modTime: info.ModTime(), unmap: unmap, release: release}
 	return f, nil
 }
 
@@ -84,6 +85,15 @@ func (f *File) CheckUnchanged() error {
 	return nil
 }
 
+// Release lets go of the memory behind data, a part of the file: the process no longer holds these pages, and reading
+// them again brings them back from the page cache or the disk. It is a hint, for weights that were copied elsewhere;
+// where the file is not mapped it does nothing.
+func (f *File) Release(data []byte) {
+	if f.source.release != nil && len(data) > 0 {
+		f.source.release(data)
+	}
+}
+
 // Close releases the mapping. Tensor data must not be touched afterwards; metadata stays valid only where the getter
 // copied it, so use no method but Close after Close. A second Close does nothing.
 func (f *File) Close() error {
@@ -91,7 +101,7 @@ func (f *File) Close() error {
 	if unmap == nil {
 		return nil
 	}
-	f.source.unmap = nil
+	f.source.unmap, f.source.release = nil, nil
 	f.tensors, f.byName, f.values, f.keys = nil, nil, nil, nil
 	return unmap()
 }

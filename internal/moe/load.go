@@ -29,10 +29,10 @@ type layer struct {
 
 // Model is a loaded Mixtral. Its weights are packed copies: the file may be closed once Load has returned.
 type Model struct {
-	cfg     Config
-	arena   *kernel.Arena
-	pool    *kernel.Pool
-	weights int64
+	cfg   Config
+	info  Info
+	arena *kernel.Arena
+	pool  *kernel.Pool
 
 	embed     []byte // token_embd, rows in the file's format
 	embedType quant.Type
@@ -64,7 +64,7 @@ func Load(f *gguf.File, o Options) (*Model, error) {
 		m.Close()
 		return nil, err
 	}
-	m.embed, m.weights = l.embed, l.size
+	m.embed, m.info = l.embed, l.info()
 	m.prepare(l.types())
 	return m, nil
 }
@@ -72,8 +72,8 @@ func Load(f *gguf.File, o Options) (*Model, error) {
 // Config gives the model's shape.
 func (m *Model) Config() Config { return m.cfg }
 
-// WeightBytes is the memory that the weights take.
-func (m *Model) WeightBytes() int64 { return m.weights }
+// Info gives the model's figures.
+func (m *Model) Info() Info { return m.info }
 
 // Workers is the number of threads that compute.
 func (m *Model) Workers() int { return m.pool.Workers() }
@@ -81,11 +81,6 @@ func (m *Model) Workers() int { return m.pool.Workers() }
 // NewStorage makes a KV cache of this model's shape.
 func (m *Model) NewStorage(blocks int) *kvcache.Storage {
 	return kvcache.NewStorage(m.cfg.layout(blocks))
-}
-
-// KVBytes is the memory that keys and values of so many tokens take.
-func (m *Model) KVBytes(tokens int) int64 {
-	return m.cfg.layout(0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
 }
 
 func (c Config) layout(blocks int) kvcache.Layout {
@@ -117,6 +112,8 @@ type job struct {
 	cols int
 	to   **kernel.Matrix
 	mat  *kernel.Matrix
+
+	expert, output bool // what it is part of
 }
 
 // plan resolves every tensor the model needs.
@@ -149,6 +146,7 @@ func (l *loader) plan(m *Model) error {
 	if err := l.matrix(&m.output, outName, c.Dim, c.Vocab); err != nil {
 		return err
 	}
+	l.todo[len(l.todo)-1].output = true
 	if m.outNorm, err = l.floats("output_norm.weight", c.Dim); err != nil {
 		return err
 	}
@@ -216,6 +214,7 @@ func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, er
 			if err := l.matrix(&all[e], fmt.Sprintf("blk.%d.%s.%d.weight", i, kind, e), in, rows); err != nil {
 				return nil, err
 			}
+			l.todo[len(l.todo)-1].expert = true
 		}
 		return all, nil
 	}
@@ -228,6 +227,7 @@ func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, er
 		if err := l.add(&all[e], whole, t.Type, rows, in, t.Data[e*each:(e+1)*each]); err != nil {
 			return nil, err
 		}
+		l.todo[len(l.todo)-1].expert = true
 	}
 	return all, nil
 }
@@ -309,12 +309,14 @@ func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
 		*job
 		from, to int
 	}
+	left := map[*job]*atomic.Int64{} // pieces still to be packed
 	var pieces []piece
 	var embed []byte
 	for _, j := range l.todo {
 		if j.to == nil { // the embedding is looked up row by row: kept as it is
 			embed = arena.Alloc(len(j.data))
 			copy(embed, j.data)
+			l.file.Release(j.data)
 			continue
 		}
 		n, err := kernel.PackedSize(j.typ, j.rows, j.cols)
@@ -325,6 +327,8 @@ func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
 			return err
 		}
 		*j.to = j.mat
+		left[j] = &atomic.Int64{}
+		left[j].Store(int64(items(j.rows, packRows)))
 		for r := 0; r < j.rows; r += packRows {
 			pieces = append(pieces, piece{j, r, min(r+packRows, j.rows)})
 		}
@@ -342,6 +346,9 @@ func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
 				failed = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
 				mu.Unlock()
 				return
+			}
+			if left[p.job].Add(-1) == 0 {
+				l.file.Release(p.data) // or the process would hold two copies of the weights while it loads
 			}
 		}
 	})

@@ -162,3 +162,18 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestFullIsMixtral: 46.7 billion parameters, as published (arXiv:2401.04088).
+func TestFullIsMixtral(t *testing.T) {
+	total := 0
+	for _, x := range Full().tensors() {
+		n := 1
+		for _, d := range x.dims {
+			n *= d
+		}
+		total += n
+	}
+	if total/1e8 != 467 {
+		t.Errorf("%d parameters", total)
+	}
+}
