@@ -97,7 +97,9 @@ func (i Info) StepBytes(n int) int64 {
 }
 
 // Ops is how many multiplications and additions with weights it takes to compute so many tokens and rows of logits.
-func (i Info) Ops(tokens, logits int) int64 { return 2 * (int64(tokens)*i.mulOne + int64(logits)*i.mulOut) }
+func (i Info) Ops(tokens, logits int) int64 {
+	return 2 * (int64(tokens)*i.mulOne + int64(logits)*i.mulOut)
+}
 
 // KVBytes is the memory that keys and values of so many tokens take.
 func (i Info) KVBytes(tokens int) int64 {
