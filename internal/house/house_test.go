@@ -29,6 +29,8 @@ var ranks = map[string]int{
 	"internal/kernel":      1, // numeric kernels
 	"internal/kvcache":     1, // paged KV blocks
 	"internal/sample":      1, // next-token choice
+	"internal/hub":         1, // model files from elsewhere
+	"internal/host":        0, // what the machine gives this process
 	"internal/llm":         1, // the seam
 	"internal/telemetry":   1, // logs and metrics
 	"internal/llm/llmtest": 2, // conformance suite of the seam
