@@ -60,6 +60,7 @@ type Targets struct {
 type Check struct {
 	ID       string      `json:"id"`
 	Clause   string      `json:"clause"`
+	Covers   []string    `json:"covers,omitempty"` // keys of CaseInfo.Criteria
 	Phase    string      `json:"phase,omitempty"`
 	Measured *float64    `json:"measured"`
 	Interval *[2]float64 `json:"interval,omitempty"` // at the case's confidence
@@ -194,6 +195,7 @@ type CaseInfo struct {
 	Category     string            `json:"category,omitempty"`
 	Priority     string            `json:"priority,omitempty"`
 	Traceability map[string]string `json:"traceability,omitempty"`
+	Criteria     map[string]string `json:"criteria,omitempty"` // the source's own sentences by id
 }
 
 // TargetInfo names the server.

@@ -1,0 +1,297 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/stats"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+const (
+	// blindGap is the longest stretch without a sample, under load, that still counts as watched. Samples come at 10 Hz,
+	// from remote metrics at 1 Hz; a peak of ten seconds must not be missed.
+	blindGap = 10 * time.Second
+
+	// tickCores is the resolution of a 1 s window: process accounting counts in ticks of 10 ms, at both ends.
+	tickCores = 0.02
+)
+
+// goodSamples are the samples without an error.
+func (r *run) goodSamples() []at[*evidence.Sample] {
+	out := make([]at[*evidence.Sample], 0, len(r.samples))
+	for _, s := range r.samples {
+		if s.v.Err == "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// resources describes the server's memory and CPU.
+func (r *run) resources() report.Resources {
+	good := r.goodSamples()
+	out := report.Resources{Source: r.header.Target.Resources, Samples: len(good), Errors: len(r.samples) - len(good)}
+	if len(good) == 0 {
+		return out
+	}
+	out.BaselineGB = gb(good[0].v.RSS)
+	for _, s := range good {
+		out.PeakGB = math.Max(out.PeakGB, gb(s.v.RSS))
+		out.PeakAnonGB = math.Max(out.PeakAnonGB, gb(s.v.Anon))
+		out.PeakFileGB = math.Max(out.PeakFileGB, gb(s.v.File))
+		out.PeakGPUGB = math.Max(out.PeakGPUGB, gb(s.v.GPU))
+	}
+	for _, p := range r.phases {
+		if p.plan.Kind != testcase.KindIdle || p.ran == nil {
+			continue
+		}
+		for _, s := range good {
+			if s.ns > p.ran.Start && s.ns <= p.ran.End {
+				out.AfterIdleGB = ptr(gb(s.v.RSS)) // the last one stays
+			}
+		}
+	}
+	out.PeakCPU1s = peakCores(cpuWindows(good, time.Second))
+	out.PeakCPU10s = peakCores(cpuWindows(good, 10*time.Second))
+	out.PeakCPU60s = peakCores(cpuWindows(good, time.Minute))
+	if f := r.leak; f != nil && f.points > 0 {
+		out.SlopeMBH, out.SlopeBand = ptr(f.slope), band(f.lo, f.hi)
+		out.SmallestMBH = ptr(f.smallest)
+		if f.requests > 0 {
+			out.SlopePer1000 = ptr(f.slope * f.hours / f.requests * 1000)
+		}
+	}
+	return out
+}
+
+func gb(bytes int64) float64 { return float64(bytes) / gib }
+
+// coresAt is the mean number of cores over a window that ends at a time.
+type coresAt struct {
+	ns    int64
+	cores float64
+}
+
+// cpuWindows gives the cores over every window of a length, from the counter of CPU seconds. A window reaches back to the
+// last sample at least its length ago; where samples are missing and it would be twice as long, there is none.
+func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
+	var out []coresAt
+	j := 0
+	for i := range good {
+		for j+1 < i && good[i].ns-good[j+1].ns >= int64(length) {
+			j++
+		}
+		span := good[i].ns - good[j].ns
+		used := good[i].v.CPUSeconds - good[j].v.CPUSeconds
+		if span >= int64(length) && span <= 2*int64(length) && used >= 0 { // a counter that falls is another process
+			out = append(out, coresAt{good[i].ns, used / seconds(span)})
+		}
+	}
+	return out
+}
+
+func peakCores(windows []coresAt) float64 {
+	peak := 0.0
+	for _, w := range windows {
+		peak = math.Max(peak, w.cores)
+	}
+	return peak
+}
+
+// blind is the longest time under load that no sample saw.
+func (r *run) blind(good []at[*evidence.Sample]) time.Duration {
+	var worst int64
+	for _, p := range r.load("") {
+		if p.ran == nil {
+			continue
+		}
+		last := p.ran.Start
+		for _, s := range good {
+			if s.ns > last && s.ns <= p.ran.End {
+				worst = max(worst, s.ns-last)
+				last = s.ns
+			}
+		}
+		worst = max(worst, p.ran.End-last)
+	}
+	return time.Duration(worst)
+}
+
+// peakMemory holds the largest resident memory of any sample against the limit.
+func peakMemory(r *run, c *testcase.Check) outcome {
+	limit, err := r.value(c, r.c.Targets.MemoryGB)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	good := r.goodSamples()
+	if len(good) == 0 {
+		return invalid("memory was not observed (source: %s)", orElse(r.header.Target.Resources, "none"))
+	}
+	res := r.resources()
+	o := outcome{measured: ptr(res.PeakGB), op: "<=", target: ptr(limit), unit: "GB", verdict: report.Pass,
+		reason: fmt.Sprintf("%s; anonymous %s GB, file-backed %s GB", plural(len(good), "sample", "samples"), num(res.PeakAnonGB), num(res.PeakFileGB))}
+	return r.watched(o, good, res.PeakGB <= limit)
+}
+
+// peakCPU holds the busiest second against the limit.
+func peakCPU(r *run, c *testcase.Check) outcome {
+	limit, err := r.value(c, r.c.Targets.CPUCores)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	good := r.goodSamples()
+	windows := cpuWindows(good, time.Second)
+	if len(windows) == 0 {
+		return invalid("CPU was not observed (source: %s)", orElse(r.header.Target.Resources, "none"))
+	}
+	res := r.resources()
+	o := outcome{measured: ptr(res.PeakCPU1s), op: "<=", target: ptr(limit), unit: "cores", verdict: report.Pass,
+		reason: fmt.Sprintf("busiest second; over 10 s %s, over 60 s %s cores", orNone(res.PeakCPU10s), orNone(res.PeakCPU60s))}
+	return r.watched(o, good, res.PeakCPU1s <= limit+tickCores)
+}
+
+func orNone(x float64) string {
+	if x == 0 {
+		return "(no such window)"
+	}
+	return num(x)
+}
+
+// watched turns a peak into a verdict: above the limit is FAIL whatever else was missed, below it counts only if no load
+// went unwatched.
+func (r *run) watched(o outcome, good []at[*evidence.Sample], within bool) outcome {
+	switch gap := r.blind(good); {
+	case !within:
+		o.verdict = report.Fail
+	case gap > blindGap:
+		o.verdict = report.Invalid
+		o.reason = fmt.Sprintf("no sample for %s s under load; %s", num(gap.Seconds()), o.reason)
+	}
+	return o
+}
+
+// leakFit is the trend of memory under constant load.
+type leakFit struct {
+	phase        string
+	what         string // "anonymous" or "resident"
+	points       int
+	x, y         []float64 // window minima: hours and MB since the fit's start
+	from         int64
+	slope        float64 // MB an hour, with its interval
+	lo, hi       float64
+	late         float64 // lower bound of the slope over the second half
+	smallest     float64 // slope that this run would have told from none
+	hours        float64
+	requests     float64
+	start, grown float64  // MB
+	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
+}
+
+const (
+	leakWindows  = 40 // minima over windows free the trend from the sawtooth of garbage collection
+	fewestMinima = 12 // the least for a trend and for one of its second half
+	mib          = 1 << 20
+)
+
+// fitLeak fits the longest loop that the case loads: memory rises with the load itself, so a trend needs one load.
+func (r *run) fitLeak() *leakFit {
+	var longest *phase
+	name := ""
+	for i := range r.c.Checks {
+		if r.c.Checks[i].Rule == "leak" {
+			name = r.c.Checks[i].Phase
+		}
+	}
+	for _, p := range r.load(name) {
+		if p.ran != nil && (longest == nil || p.to-p.from > longest.to-longest.from) {
+			longest = p
+		}
+	}
+	good := r.goodSamples()
+	if longest == nil || len(good) == 0 {
+		return nil
+	}
+	f := &leakFit{phase: longest.plan.ID, what: "anonymous", from: longest.from, requests: float64(len(longest.judged))}
+	value := func(s *evidence.Sample) float64 { return float64(s.Anon) / mib }
+	if !slices.ContainsFunc(good, func(s at[*evidence.Sample]) bool { return s.v.Anon > 0 }) {
+		f.what = "resident"
+		value = func(s *evidence.Sample) float64 { return float64(s.RSS) / mib }
+	}
+	f.minima(good, longest, value)
+	if f.points < fewestMinima {
+		return f
+	}
+	f.hours = seconds(longest.to-longest.from) / 3600
+	f.slope, f.lo, f.hi = stats.TheilSen(f.x, f.y, r.conf())
+	_, f.late, _ = stats.TheilSen(f.x[f.points/2:], f.y[f.points/2:], 0.9) // half the points cannot carry 99 %
+	f.smallest = f.slope - f.lo
+	f.start, f.grown = f.y[0], f.slope*f.hours
+	for _, p := range r.phases {
+		if p.plan.Kind != testcase.KindIdle || p.ran == nil || p.ran.Start < longest.to {
+			continue
+		}
+		for _, s := range good {
+			if s.ns > p.ran.Start && s.ns <= p.ran.End && f.grown > 0 {
+				f.kept = ptr((value(s.v) - f.start) / f.grown) // the last one stays
+			}
+		}
+	}
+	return f
+}
+
+// minima fills x and y with the least value of each window of the steady time.
+func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(*evidence.Sample) float64) {
+	width := max((p.to-p.from)/leakWindows, 1)
+	cur := int64(-1)
+	for _, s := range good {
+		if s.ns < p.from || s.ns > p.to {
+			continue
+		}
+		v, i := value(s.v), (s.ns-p.from)/width
+		if i != cur {
+			cur = i
+			f.x, f.y = append(f.x, seconds(s.ns-p.from)/3600), append(f.y, v)
+		} else if last := len(f.y) - 1; v < f.y[last] {
+			f.x[last], f.y[last] = seconds(s.ns-p.from)/3600, v
+		}
+	}
+	f.points = len(f.x)
+}
+
+// leakRule fails growth that is certain, material, still going on in the second half, and not given back in idle.
+func leakRule(r *run, c *testcase.Check) outcome {
+	limit, err := r.value(c, r.c.Limits.LeakMBPerHour)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	f := r.leak
+	if f == nil {
+		return invalid("memory was not observed under load (source: %s)", orElse(r.header.Target.Resources, "none"))
+	}
+	if f.points < fewestMinima {
+		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"), f.phase, fewestMinima)
+	}
+	o := outcome{measured: ptr(f.slope), interval: band(f.lo, f.hi), op: "<=", target: ptr(limit), unit: "MB/h", verdict: report.Pass}
+	o.reason = fmt.Sprintf("%s memory in phase %s, %s MB over %s s; the smallest trend this run could see is %s MB/h",
+		f.what, f.phase, signed(f.grown), num(f.hours*3600), num(f.smallest))
+	material := f.slope > limit && f.grown > r.c.Limits.LeakShare*f.start
+	switch {
+	case !(f.lo > 0) || !material:
+	case !(f.late > 0):
+		o.reason += "; it grew at first and then stopped"
+	case f.kept == nil:
+		o.verdict = report.Invalid
+		o.reason += "; it grows, and no idle phase shows whether it comes back"
+	case *f.kept < 0.5: // half is given back: a pool that shrinks, not a leak
+		o.reason += "; idle gave it back"
+	default:
+		o.verdict = report.Fail
+		o.reason += fmt.Sprintf("; after idle %s of the growth is still there", percent(*f.kept))
+	}
+	return o
+}

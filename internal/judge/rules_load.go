@@ -1,0 +1,213 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/stats"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+const (
+	// fewestArrivals is the least number of arrivals that can show a sustained rate: below it an exact interval spans
+	// more than half of the rate itself.
+	fewestArrivals = 30
+
+	// backlogShare is the growth of the backlog, as a share of the offered rate, below which a server keeps up. A
+	// healthy open loop at 50/s with a second of latency fluctuates by 0.3 requests/s in 20 s: 2 % is 1 request/s.
+	backlogShare = 0.02
+)
+
+// throughput judges the sustained rate of completions in an open loop. A rate is proven if the exact interval of the
+// completions lies above the target. It is proven too if the server kept up with a schedule that offers at least the
+// target: it completed what arrived, and its backlog did not grow. What arrives is drawn before the run, so its
+// randomness is no doubt about the server; without this, a load of exactly the target could never pass.
+func throughput(r *run, c *testcase.Check) outcome {
+	p := r.sustainedPhase()
+	if c.Phase != "" {
+		p = r.byID(c.Phase)
+	}
+	switch {
+	case p == nil && c.Phase == "":
+		return invalid("the case has no open loop that ran")
+	case p == nil:
+		return invalid("%s", noPhase(c))
+	case p.ran == nil:
+		return invalid("phase %s did not run", p.plan.ID)
+	case p.plan.Kind != testcase.KindOpen:
+		return invalid("phase %s is not an open loop: its rate depends on its concurrency", p.plan.ID)
+	}
+	target, err := r.value(c, r.c.Targets.ThroughputRPS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	d, b, w := p.report, p.backlog, p.window()
+	o := outcome{measured: ptr(d.RPS), interval: band(d.RPSLow, d.RPSHigh), op: ">=", target: ptr(target), unit: "requests/s"}
+	if b.arrivals < fewestArrivals || w <= 0 {
+		o.verdict, o.reason = report.Invalid, fmt.Sprintf("only %s in the steady window, %d are the least", plural(b.arrivals, "arrival", "arrivals"), fewestArrivals)
+		return o
+	}
+	n, _ := p.completions()
+	offered := p.offered(r.c)
+	growth := b.slope / offered
+	grows := b.lo > 0 && growth > backlogShare
+	lost := 0
+	for _, q := range p.judged {
+		if !q.OK() {
+			lost++
+		}
+	}
+	kept := !grows && float64(lost) <= math.Max(r.c.Limits.ErrorBudget, 0)*float64(b.arrivals)
+	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived (offered %s/s); backlog %s to %s, trend %s/s",
+		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
+	switch {
+	case grows:
+		o.verdict, o.reason = report.Fail, seen+": not sustained, the backlog grows"
+	case d.RPSLow >= target:
+		o.verdict, o.reason = report.Pass, seen
+	case kept && offered >= target && d.RPSHigh >= target:
+		o.verdict, o.reason = report.Pass, seen+": the server kept up with the whole schedule"
+	case kept && d.RPSHigh >= target:
+		o.verdict, o.reason = report.Invalid, seen+": it kept up, but less was offered than the target asks for"
+	case d.RPS >= target:
+		o.verdict, o.reason = report.Invalid, seen+": "+moreNeeded(n, d.RPS-d.RPSLow, d.RPS-target)
+	case kept && float64(b.arrivals)/w < target:
+		o.verdict, o.reason = report.Invalid, seen+": it kept up, but the schedule held less than the target asks for"
+	default:
+		o.verdict, o.reason = report.Fail, seen
+	}
+	return o
+}
+
+func signed(x float64) string {
+	if math.Abs(x) < 0.005 {
+		return "0"
+	}
+	if x > 0 {
+		return "+" + num(x)
+	}
+	return num(x)
+}
+
+// batchThroughput is the seed's step 2 as it stands: so many requests at once, answers over the time they took. It says
+// how fast a burst is served, not what is sustained.
+func batchThroughput(r *run, c *testcase.Check) outcome {
+	var p *phase
+	for _, x := range r.phases {
+		if x.ran != nil && (c.Phase == x.plan.ID || c.Phase == "" && x.plan.Kind == testcase.KindBatch) {
+			p = x
+			break
+		}
+	}
+	if p == nil || len(p.requests) == 0 {
+		return invalid("no batch ran")
+	}
+	target, err := r.value(c, r.c.Targets.ThroughputRPS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	rate, lo, hi := p.batchRate(r.conf())
+	o := outcome{measured: ptr(rate), interval: band(lo, hi), op: ">=", target: ptr(target), unit: "requests/s", verdict: report.Pass,
+		reason: fmt.Sprintf("%s of %s at once were answered", count(len(p.requests)-p.failed), plural(len(p.requests), "request", "requests"))}
+	if !(rate >= target) {
+		o.verdict = report.Fail
+	}
+	return o
+}
+
+// fewestShift is the least sample on either side of a comparison of two stretches: eight against eight have a smallest
+// possible p of 0.00016, so 99 % confidence is within reach.
+const fewestShift = 8
+
+// degradationWithin compares the last third of the steady window with the first.
+func degradationWithin(r *run, c *testcase.Check, p *phase) outcome {
+	limit, err := r.value(c, r.c.Limits.DegradationShare)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	first, last := p.third(0), p.third(2)
+	return r.shift(first, last, limit, "the first third", "the last third")
+}
+
+// third is the latencies of one third of the steady window.
+func (p *phase) third(i int64) []float64 {
+	w := p.to - p.from
+	lo, hi := p.from+w/3*i, p.from+w/3*(i+1)
+	if i == 2 {
+		hi = p.to + 1
+	}
+	var out []float64
+	for k, q := range p.judged {
+		if q.Scheduled >= lo && q.Scheduled < hi {
+			out = append(out, p.latencies[k])
+		}
+	}
+	return out
+}
+
+// degradationAfter compares a phase with the earlier one of the same shape.
+func degradationAfter(r *run, c *testcase.Check) outcome {
+	var after *phase
+	for _, p := range r.phases {
+		if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
+			after = p
+		}
+	}
+	if after == nil {
+		return invalid("no phase compares to an earlier one")
+	}
+	before := r.byID(after.plan.CompareTo)
+	if before == nil || before.ran == nil || after.ran == nil {
+		return invalid("phase %s or %s did not run", after.plan.ID, after.plan.CompareTo)
+	}
+	limit, err := r.value(c, r.c.Limits.BaselineShare)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	return r.shift(before.latencies, after.latencies, limit, "phase "+before.plan.ID, "phase "+after.plan.ID)
+}
+
+// shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
+// (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
+func (r *run) shift(a, b []float64, limit float64, nameA, nameB string) outcome {
+	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
+	if len(a) < fewestShift || len(b) < fewestShift {
+		o.verdict = report.Invalid
+		o.reason = fmt.Sprintf("%s has %d requests and %s %d: %d each are the least", nameA, len(a), nameB, len(b), fewestShift)
+		return o
+	}
+	d := distribution(a, r.conf())
+	by := stats.HodgesLehmann(a, b)
+	base := *d.P50 // eight samples are enough for a median
+	if base <= 0 {
+		base = d.Mean
+	}
+	z, p := stats.MannWhitney(a, b)
+	p = dampen(z, p, worth(a, b))
+	share := by / base
+	o.measured = ptr(share)
+	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p = %s", nameB, nameA, signed(by), num(p))
+	if o.verdict = report.Pass; share > limit && by > 0 {
+		if p < 1-r.conf() {
+			o.verdict = report.Fail
+		} else {
+			o.reason += ": chance may explain it"
+		}
+	}
+	return o
+}
+
+// worth is how independent two stretches are: the effective part of their samples.
+func worth(a, b []float64) float64 {
+	n := float64(len(a) + len(b))
+	return (stats.EffectiveN(a) + stats.EffectiveN(b)) / n
+}
+
+// dampen lowers the confidence of a z for dependent samples: their variance is 1/worth times as large.
+func dampen(z, p, worth float64) float64 {
+	if worth >= 1 || z == 0 {
+		return p
+	}
+	return math.Max(p, math.Erfc(math.Abs(z)*math.Sqrt(worth)/math.Sqrt2))
+}

@@ -1,0 +1,181 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"num":   Number,
+	"opt":   short,
+	"lower": strings.ToLower,
+	"bar":   bar,
+	"share": share,
+	"unit":  unit,
+	"pct":   func(x float64) float64 { return 100 * x },
+	"row":   func(name string, d *Dist) distRow { return distRow{name, d} },
+}).Parse(pageHTML))
+
+// pageData is what the template reads.
+type pageData struct {
+	*Report
+	CSS       template.CSS
+	When      string
+	TargetIs  string
+	Tally     string
+	Figures   []figure
+	Phases    []phaseView
+	Resource  []chart
+	Quality   []promptView
+	Criteria  []criterion
+	Env       []pair
+	Prints    []pair
+	Trace     []pair
+	Calibrate []pair
+	HasIdle   bool
+}
+
+// distRow is one line of a phase's table.
+type distRow struct {
+	Name string
+	D    *Dist
+}
+
+// figure is one of the seed's five headline numbers.
+type figure struct {
+	Name, Value, Unit, Target string
+	Verdict                   string
+}
+
+type phaseView struct {
+	Phase
+	Charts []chart
+}
+
+type promptView struct {
+	Prompt string
+	Score  float64
+	Sample *QualitySample
+}
+
+// criterion is a sentence of the test case with the checks that keep it.
+type criterion struct {
+	ID, Text string
+	Checks   []Check
+}
+
+type pair struct{ Key, Value string }
+
+// WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every text
+// of a server or a case is escaped.
+func WriteHTML(w io.Writer, r *Report, s Series) error {
+	d := pageData{Report: r, CSS: template.CSS(pageCSS), When: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
+		TargetIs: target(r), Tally: tally(r.Checks), Figures: figures(r), Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
+		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability), HasIdle: r.Resources.AfterIdleGB != nil}
+	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {
+		d.Calibrate = append(d.Calibrate, pair{strings.ReplaceAll(k, "_", " "), Number(r.Quality.Calibration[k])})
+	}
+	byID := map[string]PhaseSeries{}
+	for _, p := range s.Phases {
+		byID[p.ID] = p
+	}
+	for i, p := range r.Phases {
+		v := phaseView{Phase: p}
+		if ps, ok := byID[p.ID]; ok {
+			v.Charts = phaseCharts(ps, r, i)
+		}
+		d.Phases = append(d.Phases, v)
+	}
+	if err := page.Execute(w, d); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// figures are the seed's summary against its targets. A figure has the gravest verdict of the checks that hold it
+// against the same target.
+func figures(r *Report) []figure {
+	s, t := r.Summary, r.Targets
+	rows := []struct {
+		name, unit, op string
+		value          *float64
+		target         float64
+		checks         string // how the unit of the checks behind it reads
+	}{
+		{"Average latency", "ms", "<", s.AvgLatencyMS, t.LatencyMS, "ms"},
+		{"Sustained throughput", "requests/s", "≥", s.AvgThroughputRPS, t.ThroughputRPS, "requests/s"},
+		{"Answer quality", "of 1", "≥", s.AvgQualityScore, t.Quality, "score"},
+		{"Peak memory", "GB", "≤", s.PeakMemoryGB, t.MemoryGB, "GB"},
+		{"Peak CPU", "cores", "≤", s.PeakCPUCores, t.CPUCores, "cores"},
+	}
+	var out []figure
+	for _, row := range rows {
+		f := figure{Name: row.name, Value: "–", Unit: row.unit, Target: row.op + " " + Number(row.target)}
+		if row.value != nil {
+			f.Value = Number(*row.value)
+		}
+		for _, c := range r.Checks {
+			if c.Gate && c.Unit == row.checks && c.Target != nil && *c.Target == row.target && graver(c.Verdict, f.Verdict) {
+				f.Verdict = c.Verdict
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// graver orders verdicts: FAIL, INVALID, PASS, none.
+func graver(a, b string) bool {
+	rank := map[string]int{"": 0, Info: 0, Pass: 1, Invalid: 2, Fail: 3}
+	return rank[a] > rank[b]
+}
+
+// promptViews lists the prompts by their score, lowest first, with the answer that was kept.
+func promptViews(r *Report) []promptView {
+	samples := map[string]*QualitySample{}
+	for i := range r.Quality.Samples {
+		samples[r.Quality.Samples[i].Prompt] = &r.Quality.Samples[i]
+	}
+	var out []promptView
+	for _, k := range slices.Sorted(maps.Keys(r.Quality.PerPrompt)) {
+		out = append(out, promptView{k, r.Quality.PerPrompt[k], samples[k]})
+	}
+	return out
+}
+
+// criteria joins the case's own sentences with the checks that cover them.
+func criteria(r *Report) []criterion {
+	var out []criterion
+	for _, id := range slices.Sorted(maps.Keys(r.Case.Criteria)) {
+		c := criterion{ID: id, Text: r.Case.Criteria[id]}
+		for _, check := range r.Checks {
+			if slices.Contains(check.Covers, id) {
+				c.Checks = append(c.Checks, check)
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func pairs(m map[string]string) []pair {
+	var out []pair
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] != "" {
+			out = append(out, pair{strings.ReplaceAll(k, "_", " "), m[k]})
+		}
+	}
+	return out
+}

@@ -1,0 +1,40 @@
+package report
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Number writes a figure for people: about four digits, thousands apart by commas.
+func Number(x float64) string {
+	a := math.Abs(x)
+	digits := 0
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return "unknown"
+	case a == math.Trunc(a) && a < 1e15:
+	case a >= 1000:
+	case a >= 100:
+		digits = 1
+	case a >= 1:
+		digits = 2
+	case a >= 0.01:
+		digits = 3
+	default:
+		return strconv.FormatFloat(x, 'g', 3, 64)
+	}
+	s := strconv.FormatFloat(x, 'f', digits, 64)
+	whole, frac, _ := strings.Cut(s, ".")
+	sign := ""
+	if strings.HasPrefix(whole, "-") {
+		sign, whole = "-", whole[1:]
+	}
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if frac = strings.TrimRight(frac, "0"); frac != "" {
+		whole += "." + frac
+	}
+	return sign + whole
+}

@@ -1,0 +1,84 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Paths are the files of a saved report. Events is where the record belongs; Save does not write it.
+type Paths struct {
+	JSON, HTML, JUnit, Events string
+}
+
+// PathsFor gives the files' places in a directory.
+func PathsFor(dir string, r *Report) Paths {
+	base := strings.TrimSuffix(r.Evidence.File, EventsExt)
+	if base == "" || base != filepath.Base(base) {
+		base = BaseName(r.TestCase, time.Unix(int64(r.Timestamp), 0))
+	}
+	at := filepath.Join(dir, base)
+	return Paths{JSON: at + JSONExt, HTML: at + HTMLExt, JUnit: at + JUnitExt, Events: at + EventsExt}
+}
+
+// Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at all;
+// the JSON comes last, so that whoever sees it finds the others.
+func Save(dir string, r *Report, s Series) (Paths, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return Paths{}, fmt.Errorf("report: %w", err)
+	}
+	p := PathsFor(dir, r)
+	for _, f := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{p.HTML, func(w io.Writer) error { return WriteHTML(w, r, s) }},
+		{p.JUnit, func(w io.Writer) error { return WriteJUnit(w, r) }},
+		{p.JSON, func(w io.Writer) error {
+			data, err := JSON(r)
+			if err == nil {
+				_, err = w.Write(data)
+			}
+			return err
+		}},
+	} {
+		if err := WriteFile(f.path, f.write); err != nil {
+			return Paths{}, err
+		}
+	}
+	return p, nil
+}
+
+// WriteFile writes a file through a temporary one beside it and renames that at the end.
+func WriteFile(path string, write func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // gone already if all went well
+	_, err = tmp.Write(b.Bytes())
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}

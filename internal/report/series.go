@@ -1,0 +1,40 @@
+package report
+
+// Series is what the plots of the HTML page are drawn from: the events, thinned to what an eye can tell apart. It is
+// derived from the events like the report, and no part of the JSON.
+type Series struct {
+	Duration float64 // seconds
+	Phases   []PhaseSeries
+	Memory   []Point  // resident GB over seconds
+	Anon     []Point  // anonymous GB
+	CPU      []Point  // cores over 1 s windows
+	Fit      []Point  // two ends of the fitted memory trend, GB; empty without a fit
+	FitPhase string   // the phase that was fitted
+	Spans    []Marker // phases as stretches of the whole run
+}
+
+// Point is one place of a line.
+type Point struct{ X, Y float64 }
+
+// Marker is a phase on the axis of the whole run, in seconds.
+type Marker struct {
+	Name     string
+	From, To float64
+}
+
+// PhaseSeries is one phase of load, times in seconds since the phase began.
+type PhaseSeries struct {
+	ID, Kind         string
+	Latency          []Point // ms of single requests by their schedule, thinned; extremes are kept
+	Failed           []Point // requests that failed
+	LatencyECDF      []Point // share over ms
+	TTFTECDF         []Point
+	Offered          []Point // arrivals a second
+	Issued           []Point
+	Completed        []Point
+	InFlight         []Point
+	SteadyFrom       float64
+	SteadyTo         float64
+	RequestsInECDF   int
+	RequestsInSeries int
+}

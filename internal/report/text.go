@@ -1,0 +1,190 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// width is the widest line of the text report: it fits a terminal beside a margin, and a CI log.
+const width = 110
+
+// Text writes the report as a table for terminals and logs. Everything that is not PASS says why.
+func Text(w io.Writer, r *Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s\n", clean(r.TestCase), clean(r.Case.Name))
+	fmt.Fprintf(&b, "%s · profile %s · %s · %s\n\n", r.Status, clean(r.Profile), clean(target(r)), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC"))
+	for _, n := range r.Notices {
+		wrap(&b, "! ", "  ", clean(n))
+	}
+	if len(r.Notices) > 0 {
+		b.WriteByte('\n')
+	}
+	checkTable(&b, r.Checks)
+	b.WriteByte('\n')
+	phaseTable(&b, r.Phases)
+	wrap(&b, "", "", r.Arithmetic)
+	fmt.Fprintf(&b, "\n%s: %s\n", r.Status, tally(r.Checks))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func target(r *Report) string {
+	switch {
+	case r.Target.Model != "" && r.Target.URL != "":
+		return r.Target.Model + " at " + r.Target.URL
+	case r.Target.URL != "":
+		return r.Target.URL
+	}
+	return r.Target.Model
+}
+
+// tally counts the checks by verdict.
+func tally(checks []Check) string {
+	n := map[string]int{}
+	for _, c := range checks {
+		n[c.Verdict]++
+	}
+	var parts []string
+	for _, v := range []struct{ verdict, words string }{{Pass, "passed"}, {Fail, "failed"}, {Invalid, "could not be judged"}, {Info, "reported only"}} {
+		if n[v.verdict] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[v.verdict], v.words))
+		}
+	}
+	if len(parts) == 0 {
+		return "no checks"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// checkTable has a line for each check and, below it, the reason where it did not pass.
+func checkTable(b *strings.Builder, checks []Check) {
+	rows := [][]string{{"", "check", "measured", "target", "interval"}}
+	for _, c := range checks {
+		row := []string{c.Verdict, clean(c.ID), "-", "", ""}
+		if c.Measured != nil {
+			row[2] = Number(*c.Measured) + unit(c.Unit)
+		}
+		if c.Target != nil {
+			row[3] = c.Op + " " + Number(*c.Target)
+		}
+		if c.Interval != nil {
+			row[4] = Number(c.Interval[0]) + " to " + Number(c.Interval[1])
+		}
+		rows = append(rows, row)
+	}
+	widths := columnWidths(rows, 30)
+	for i, row := range rows {
+		writeRow(b, row, widths, i > 0)
+		if i > 0 && checks[i-1].Verdict != Pass {
+			indent := strings.Repeat(" ", widths[0]+2)
+			wrap(b, indent, indent, clean(checks[i-1].Reason))
+		}
+	}
+}
+
+func phaseTable(b *strings.Builder, phases []Phase) {
+	rows := [][]string{{"phase", "kind", "requests", "failed", "per s", "mean ms", "p50", "p99", "ttft p50", "in flight"}}
+	for _, p := range phases {
+		if p.Scheduled == 0 {
+			continue
+		}
+		row := []string{clean(p.ID), p.Kind, Number(float64(p.Scheduled)), Number(float64(p.Failed)), short(&p.RPS), "-", "-", "-", "-", short(&p.InFlight)}
+		if d := p.Latency; d != nil {
+			row[5], row[6], row[7] = short(&d.Mean), short(d.P50), short(d.P99)
+		}
+		if p.TTFT != nil {
+			row[8] = short(p.TTFT.P50)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) == 1 {
+		return
+	}
+	widths := columnWidths(rows, 20)
+	for i, row := range rows {
+		writeRow(b, row, widths, i > 0)
+	}
+	b.WriteByte('\n')
+}
+
+// short writes a number in a narrow column; nil is a percentile that the sample is too small for.
+func short(x *float64) string {
+	if x == nil {
+		return "-"
+	}
+	return Number(*x)
+}
+
+func columnWidths(rows [][]string, most int) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = min(max(widths[i], utf8.RuneCountInString(cell)), most)
+		}
+	}
+	return widths
+}
+
+// writeRow aligns cells: words to the left, figures to the right; a heading follows its column.
+func writeRow(b *strings.Builder, row []string, widths []int, _ bool) {
+	var line strings.Builder
+	for i, cell := range row {
+		pad := max(widths[i]-utf8.RuneCountInString(cell), 0)
+		if i < 2 {
+			line.WriteString(cell + strings.Repeat(" ", pad))
+		} else {
+			line.WriteString(strings.Repeat(" ", pad) + cell)
+		}
+		line.WriteString("  ")
+	}
+	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+}
+
+// wrap writes text in lines of at most width runes; words longer than a line are cut.
+func wrap(b *strings.Builder, first, rest, text string) {
+	line, used := first, 0
+	room := func() int { return width - utf8.RuneCountInString(line) }
+	for _, word := range strings.Fields(text) {
+		for {
+			sep := ""
+			if used > 0 {
+				sep = " "
+			}
+			n := utf8.RuneCountInString(sep + word)
+			if n <= room() {
+				line += sep + word
+				used++
+				break
+			}
+			if used == 0 {
+				cut := []rune(word)
+				k := room()
+				b.WriteString(line + string(cut[:k]) + "\n")
+				word, line = string(cut[k:]), rest
+				continue
+			}
+			b.WriteString(line + "\n")
+			line, used = rest, 0
+		}
+	}
+	if used > 0 {
+		b.WriteString(line + "\n")
+	}
+}
+
+// clean keeps a server's or a file's text from steering the terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return -1
+		}
+		return r
+	}, s)
+}
