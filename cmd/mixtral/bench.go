@@ -1,7 +1,139 @@
 package main
 
-import "errors"
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
 
-type benchCmd struct{}
+	"github.com/hxp-enterprise/mixtral/internal/engine"
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+)
 
-func (benchCmd) Run(*app) error { return setupError(errors.New("bench: not written yet")) }
+// benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
+type benchCmd struct {
+	Model    string `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
+	Prompt   int    `default:"512" help:"Tokens of the prompt whose prefill is measured."`
+	Generate int    `default:"128" help:"Tokens to generate in each measurement of decoding."`
+	Parallel string `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
+	Threads  int    `help:"Computing threads; default: one for each CPU."`
+	Repeat   int    `default:"3" help:"Measurements of each figure; the median is shown."`
+	JSON     bool   `help:"Print JSON."`
+}
+
+// benchResult is what bench --json prints. Rates are medians; byte and operation rates count 10⁹ as G. Fractions of a
+// limit that could not be measured are absent.
+type benchResult struct {
+	Model       string  `json:"model"`
+	Threads     int     `json:"threads"`
+	Tier        string  `json:"tier"`
+	PromptTPS   float64 `json:"prompt_tps"`
+	GenerateTPS float64 `json:"generate_tps"`
+
+	Parallel       []benchParallel `json:"parallel"`
+	PromptTokens   int             `json:"prompt_tokens"`
+	GenerateTokens int             `json:"generate_tokens"`
+	Repeat         int             `json:"repeat"`
+	LoadSeconds    float64         `json:"load_seconds"`        // open and load
+	FirstToken     float64         `json:"first_token_seconds"` // from opening the file to the first token of a short prompt
+	WeightBytes    int64           `json:"weight_bytes"`
+	PeakRSS        int64           `json:"peak_rss_bytes"` // of this process, the measuring of limits left out; 0 where unknown
+
+	ReadGBs          float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside the figures
+	GenerateGBs      float64 `json:"generate_gb_per_second"` // weights read while decoding one sequence
+	GenerateFraction float64 `json:"generate_read_fraction"` // of the read limit
+	PeakGOPs         float64 `json:"int8_gop_per_second"`    // the machine's limit in 8-bit products; 0 where the tier does not use them
+	PromptGOPs       float64 `json:"prompt_gop_per_second"`  // products with weights in prefill
+	PromptFraction   float64 `json:"prompt_peak_fraction"`   // of the limit
+	ReadSpread       float64 `json:"read_spread"`            // highest read rate over the lowest: what the machine itself varies
+}
+
+type benchParallel struct {
+	N           int     `json:"n"`
+	GenerateTPS float64 `json:"generate_tps"`           // of all sequences together
+	GBs         float64 `json:"generate_gb_per_second"` // of the weights that a step reads if experts are chosen equally often
+	Fraction    float64 `json:"generate_read_fraction"`
+}
+
+func (c *benchCmd) Run(a *app) error {
+	parallel, err := parseCounts(c.Parallel)
+	if err != nil {
+		return usageError(err)
+	}
+	if c.Prompt < 1 || c.Generate < 2 || c.Repeat < 1 {
+		return usageError(fmt.Errorf("--prompt and --repeat must be at least 1 and --generate at least 2, got %d, %d and %d", c.Prompt, c.Repeat, c.Generate))
+	}
+	began := time.Now()
+	o, err := openModel(c.Model)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1)})
+	if err != nil {
+		return usageError(err)
+	}
+	defer e.Close()
+	info, threads := e.Info()
+	if need := max(c.Prompt+1, shortPrompt+c.Generate); need > info.Context {
+		return usageError(fmt.Errorf("%d tokens are more than the model's context of %d", need, info.Context))
+	}
+	b := &bench{app: a, engine: e, vocab: info.Vocab}
+	r := &benchResult{
+		Model: o.ID, Threads: threads, Tier: kernel.Tier(), PromptTokens: c.Prompt, GenerateTokens: c.Generate, Repeat: c.Repeat,
+		LoadSeconds: time.Since(began).Seconds(), WeightBytes: info.Packed,
+	}
+	if _, err := b.run(1, shortPrompt, 1); err != nil {
+		return err
+	}
+	r.FirstToken = time.Since(began).Seconds()
+	if err := b.measure(r, parallel); err != nil {
+		return err
+	}
+	r.derive(info)
+	if c.JSON {
+		return printJSON(a.stdout, r)
+	}
+	return r.print(a.stdout)
+}
+
+// parseCounts reads "1,4,10".
+func parseCounts(list string) ([]int, error) {
+	var counts []int
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || n < 1 || n > 1024 {
+			return nil, fmt.Errorf("--parallel: %q is no number of 1 to 1024", field)
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
+// print writes the table.
+func (r *benchResult) print(w io.Writer) error {
+	fmt.Fprintf(w, "%s, %s of weights, %d threads, %s, %s\n", r.Model, size(r.WeightBytes), r.Threads, r.Tier, runtime.Version())
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\ttokens/s\trate\tlimit\tof limit\t")
+	row := func(name string, tps, rate, limit, fraction float64, unit string) {
+		if limit == 0 {
+			fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t\t\t\n", name, tps, rate, unit)
+			return
+		}
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t%.1f\t%.0f %%\t\n", name, tps, rate, unit, limit, 100*fraction)
+	}
+	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s")
+	row(fmt.Sprintf("decode %d", r.GenerateTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs, r.GenerateFraction, "GB/s")
+	for _, p := range r.Parallel {
+		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, r.ReadGBs, p.Fraction, "GB/s")
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "loaded in %.2f s, first token after %.2f s; peak memory %s\n", r.LoadSeconds, r.FirstToken, size(r.PeakRSS))
+	return err
+}

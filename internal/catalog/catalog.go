@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -173,12 +174,12 @@ func cached(id string, size int64, shape synth.Shape) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	return path, WriteSynth(path, shape, nil)
+	return path, WriteSynth(context.Background(), path, shape, nil)
 }
 
 // WriteSynth writes a synthetic model to a file that appears under its name only when it is complete. progress, if not
-// nil, is called with the number of bytes written so far.
-func WriteSynth(path string, shape synth.Shape, progress func(int64)) (err error) {
+// nil, is called with the number of bytes written so far. It stops when ctx ends.
+func WriteSynth(ctx context.Context, path string, shape synth.Shape, progress func(int64)) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
@@ -188,7 +189,7 @@ func WriteSynth(path string, shape synth.Shape, progress func(int64)) (err error
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	if err := synth.Write(&meter{f, 0, progress}, shape); err != nil {
+	if err := synth.Write(&meter{ctx, f, 0, progress}, shape); err != nil {
 		return err
 	}
 	if err := f.Chmod(0o644); err != nil {
@@ -200,14 +201,18 @@ func WriteSynth(path string, shape synth.Shape, progress func(int64)) (err error
 	return os.Rename(f.Name(), path)
 }
 
-// meter counts what goes through it.
+// meter counts what goes through it, until ctx ends.
 type meter struct {
+	ctx    context.Context
 	w      io.Writer
 	n      int64
 	report func(int64)
 }
 
 func (m *meter) Write(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := m.w.Write(p)
 	m.n += int64(n)
 	if m.report != nil {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -18,7 +19,7 @@ import (
 func TestOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "some.model.gguf")
 	var calls int64
-	if err := WriteSynth(path, synth.Tiny(), func(n int64) { calls = n }); err != nil {
+	if err := WriteSynth(t.Context(), path, synth.Tiny(), func(n int64) { calls = n }); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
@@ -49,6 +50,16 @@ func TestOpen(t *testing.T) {
 			t.Fatalf("%q: %+v, %v", ref, o, err)
 		}
 		o.Close()
+	}
+}
+
+// TestInterrupted: nothing is left of a file that was not completed.
+func TestInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	err := WriteSynth(ctx, filepath.Join(dir, "a.gguf"), synth.Tiny(), func(int64) { cancel() })
+	if left, _ := os.ReadDir(dir); !errors.Is(err, context.Canceled) || len(left) > 0 {
+		t.Errorf("%v, left behind %v", err, left)
 	}
 }
 

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/token"
+)
+
+// shape gives the preset with the flags' numbers.
+func (c *modelSynthCmd) shape() (synth.Shape, error) {
+	name := c.Preset
+	if name == "full" {
+		name = "8x7b"
+	}
+	s, ok := synth.Preset(name)
+	if !ok {
+		return s, withHint(fmt.Errorf("--preset: there is no %q", c.Preset), fmt.Sprintf("presets are %v", synth.Presets()))
+	}
+	for _, f := range []struct {
+		to   *int
+		from *int
+	}{
+		{&s.Dim, c.Dim}, {&s.FFN, c.FFN}, {&s.Layers, c.Layers}, {&s.Heads, c.Heads}, {&s.KVHeads, c.KVHeads},
+		{&s.Experts, c.Experts}, {&s.Vocab, c.Vocab}, {&s.Context, c.Context},
+	} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	if c.Type.given {
+		s.Type = c.Type.Type
+	}
+	if c.Seed != nil {
+		s.Seed = *c.Seed
+	}
+	s.Calm, s.OldExpertLayout = c.Calm, c.Old
+	var wrong *synth.FieldError
+	if err := s.Validate(); errors.As(err, &wrong) {
+		return s, fmt.Errorf("--%s: %s", wrong.Field, wrong.Problem)
+	}
+	return s, nil
+}
+
+// checkTokenizer makes sure that text can become tokens that the model has.
+func checkTokenizer(f *gguf.File, vocab int) error {
+	spec, err := moe.TokenSpec(f)
+	if err != nil {
+		return err
+	}
+	tok, err := token.New(spec)
+	if err != nil {
+		return err
+	}
+	if tok.Vocab() > vocab {
+		return fmt.Errorf("%w: %d tokens, but embeddings for %d", moe.ErrModel, tok.Vocab(), vocab)
+	}
+	return nil
+}
+
+// scan looks for weights that are no finite numbers, which damaged files and failed conversions have.
+func scan(t gguf.Tensor) error {
+	const rows = 1 << 16 // elements at a time, whole blocks of any format
+	values := make([]float32, min(rows, t.Elems()))
+	block, bytes := t.Type.BlockLen(), t.Type.BlockBytes()
+	for at := 0; at < t.Elems(); at += rows {
+		n := min(rows, t.Elems()-at)
+		if err := quant.Unpack(t.Type, values[:n], t.Data[at/block*bytes:(at+n)/block*bytes]); err != nil {
+			return fmt.Errorf("tensor %s: %w", t.Name, err)
+		}
+		for i, v := range values[:n] {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return fmt.Errorf("%w: tensor %s: weight %d is %v", moe.ErrModel, t.Name, at+i, v)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// progress shows how far long work on bytes has come: a bar on a terminal, elsewhere a line every few seconds, so that
+// quick work shows nothing.
+type progress struct {
+	w     io.Writer
+	name  string
+	total int64
+	next  time.Time // of the next line
+	bars  *mpb.Progress
+	bar   *mpb.Bar
+}
+
+const progressEvery = 5 * time.Second
+
+func newProgress(w io.Writer, name string, total int64) *progress {
+	p := &progress{w: w, name: name, total: total, next: time.Now().Add(progressEvery)}
+	if isTerminal(w) && total > 0 {
+		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
+		p.bar = p.bars.AddBar(total, mpb.PrependDecorators(decor.Name(name+" ")),
+			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
+	}
+	return p
+}
+
+// set says how many bytes are done.
+func (p *progress) set(done int64) {
+	if p.bar != nil {
+		p.bar.SetCurrent(done)
+		return
+	}
+	if now := time.Now(); now.After(p.next) {
+		p.next = now.Add(progressEvery)
+		fmt.Fprintf(p.w, "%s: %.0f %% of %s\n", p.name, 100*float64(done)/float64(max(p.total, 1)), size(p.total))
+	}
+}
+
+// stop ends the bar, whatever is missing. A second stop does nothing.
+func (p *progress) stop() {
+	if p.bar != nil {
+		p.bar.Abort(false)
+		p.bars.Wait()
+		p.bar = nil
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
