@@ -41,6 +41,7 @@ type conn struct {
 	br     *bufio.Reader
 	buf    []byte
 	at     time.Time // when bytes came last
+	end    error     // of the last read
 	budget int       // bytes that may still come
 }
 
@@ -61,6 +62,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	n, err := cn.Conn.Read(p)
 	cn.at = cn.clock.Now()
 	cn.budget -= n
+	cn.end = err
 	return n, err
 }
 
@@ -109,6 +111,9 @@ func (cn *conn) header() (*http.Response, error) {
 	cn.budget = maxHeader
 	for {
 		resp, err := http.ReadResponse(cn.br, nil)
+		if err != nil && cn.end != nil {
+			return nil, cn.end // a head cut short reads like a malformed one
+		}
 		if err != nil || resp.StatusCode >= 200 {
 			return resp, err
 		}

@@ -71,29 +71,26 @@ func (p *Plan) validate() error {
 // are exponential. The same seed gives the same arrivals.
 func Poisson(seed uint64, rps float64, d time.Duration, atLeast int) []time.Duration {
 	rng := rand.New(rand.NewPCG(seed, 0x6172726976616c73))
-	return arrivals(rps, d, atLeast, rng.ExpFloat64)
+	at := 0.0 // in mean gaps
+	return arrivals(rps, d, atLeast, func(int) float64 {
+		at += rng.ExpFloat64()
+		return at
+	})
 }
 
 // Constant gives evenly spaced arrivals from 0, over at least d and at least atLeast of them.
 func Constant(rps float64, d time.Duration, atLeast int) []time.Duration {
-	first := true
-	return arrivals(rps, d, atLeast, func() float64 {
-		if first {
-			first = false
-			return 0
-		}
-		return 1
-	})
+	return arrivals(rps, d, atLeast, func(i int) float64 { return float64(i) })
 }
 
-// arrivals adds gaps, given in units of the mean gap.
-func arrivals(rps float64, d time.Duration, atLeast int, gap func() float64) []time.Duration {
+// arrivals collects the arrivals that at gives in mean gaps.
+func arrivals(rps float64, d time.Duration, atLeast int, at func(i int) float64) []time.Duration {
 	if !(rps > 0) {
 		return nil
 	}
-	out := make([]time.Duration, 0, atLeast+int(rps*d.Seconds()*1.1)+1)
-	for at := gap() / rps; ; at += gap() / rps { // in seconds
-		t := time.Duration(at * float64(time.Second))
+	out := make([]time.Duration, 0, max(atLeast, int(rps*d.Seconds()*1.1))+1)
+	for {
+		t := time.Duration(at(len(out)) / rps * float64(time.Second))
 		if t >= d && len(out) >= atLeast {
 			return out
 		}
