@@ -60,7 +60,8 @@ func (e *Engine) next() bool {
 func (e *Engine) step() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+			e.log.Error("panic in a step", "reason", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
 	if len(e.spans) == 0 {
