@@ -1,0 +1,168 @@
+package hub
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeHub speaks the hub's protocol: a listing, and files behind redirects to a second host whose links expire.
+type fakeHub struct {
+	t     *testing.T
+	api   *httptest.Server
+	cdn   *httptest.Server
+	files map[string][]byte
+	token string // wanted, if not empty
+
+	mu        sync.Mutex
+	cut       func(n int) int  // bytes of the n-th download that get through; −1: all
+	status    func(n int) int  // status of the n-th download; 0: normal
+	spoil     func(n int) bool // the n-th download has a wrong byte
+	lie       func(n int) bool // the n-th download answers another range
+	downloads int
+	heads     int
+	links     int
+	floor     int // links up to this one have expired
+	expire    int // downloads after which all links expire; 0: never
+	noRanges  bool
+	leaked    bool // the token was sent to the second host
+}
+
+func newHub(t *testing.T, size int) *fakeHub {
+	rng := rand.New(rand.NewPCG(1, 2))
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	h := &fakeHub{t: t, files: map[string][]byte{"model.gguf": data, "dir/a b.gguf": []byte("small"), "README.md": []byte("hello")}}
+	h.cdn = httptest.NewServer(http.HandlerFunc(h.download))
+	h.api = httptest.NewServer(http.HandlerFunc(h.serve))
+	t.Cleanup(func() { h.api.Close(); h.cdn.Close() })
+	return h
+}
+
+func (h *fakeHub) client() *Client {
+	c := &Client{Endpoint: h.api.URL, Token: h.token, ChunkBytes: 1000, Connections: 3, HTTP: &http.Client{Transport: &http.Transport{}}}
+	c.sleep = noSleep
+	h.t.Cleanup(c.HTTP.CloseIdleConnections)
+	return c
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func (h *fakeHub) serve(w http.ResponseWriter, r *http.Request) {
+	if h.token != "" && r.Header.Get("Authorization") != "Bearer "+h.token {
+		w.Header().Set("X-Error-Message", "Access to this model is restricted")
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/models/o/r/tree/main") {
+		h.list(w, r)
+		return
+	}
+	name, ok := strings.CutPrefix(r.URL.Path, "/o/r/resolve/main/")
+	data, found := h.files[name]
+	if !ok || !found {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	h.mu.Lock()
+	h.heads++
+	h.links++
+	link := h.links
+	h.mu.Unlock()
+	w.Header().Set("X-Linked-Size", strconv.Itoa(len(data)))
+	w.Header().Set("X-Linked-Etag", `"`+sum(data)+`"`)
+	w.Header().Set("Location", fmt.Sprintf("%s/%d/%s", h.cdn.URL, link, strings.ReplaceAll(name, " ", "%20")))
+	w.WriteHeader(http.StatusFound)
+}
+
+// list gives one file a page, linked.
+func (h *fakeHub) list(w http.ResponseWriter, r *http.Request) {
+	names := []string{"README.md", "dir", "dir/a b.gguf", "model.gguf"}
+	i, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+	entry := map[string]any{"type": "file", "path": names[i], "size": len(h.files[names[i]])}
+	if names[i] == "dir" {
+		entry["type"] = "directory"
+	}
+	if names[i] == "model.gguf" {
+		entry["lfs"] = map[string]any{"oid": sum(h.files[names[i]]), "size": len(h.files[names[i]])}
+	}
+	if i+1 < len(names) {
+		w.Header().Set("Link", fmt.Sprintf(`<%s?recursive=true&cursor=%d>; rel="next"`, r.URL.Path, i+1))
+	}
+	json.NewEncoder(w).Encode([]any{entry})
+}
+
+func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.leaked = h.leaked || r.Header.Get("Authorization") != ""
+	h.mu.Unlock()
+	link, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	data := h.files[name]
+	if !h.noRanges {
+		w.Header().Set("Accept-Ranges", "bytes")
+	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		return
+	}
+	h.mu.Lock()
+	h.downloads++
+	n := h.downloads
+	if h.expire > 0 && n%h.expire == 0 {
+		h.floor = h.links // all links given out so far are refused from now on
+	}
+	number, _ := strconv.Atoi(link)
+	expired := h.expire > 0 && number <= h.floor
+	h.mu.Unlock()
+	if expired {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if h.status != nil {
+		if s := h.status(n); s != 0 {
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(s)
+			return
+		}
+	}
+	from, to := 0, len(data)
+	if spec := r.Header.Get("Range"); spec != "" && !h.noRanges {
+		if _, err := fmt.Sscanf(spec, "bytes=%d-%d", &from, &to); err != nil {
+			h.t.Errorf("range %q", spec)
+		}
+		to++
+		if h.lie != nil && h.lie(n) {
+			from, to = 0, to-from
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+	}
+	body := bytes.Clone(data[from:to])
+	if h.spoil != nil && h.spoil(n) && len(body) > 0 {
+		body[len(body)/2] ^= 1
+	}
+	if h.cut != nil {
+		if keep := h.cut(n); keep >= 0 && keep < len(body) {
+			w.Write(body[:keep])
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond)
+			panic(http.ErrAbortHandler)
+		}
+	}
+	w.Write(body)
+}
