@@ -211,13 +211,22 @@ func bar(c Check) template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="bar" role="img" aria-label="measured against target" viewBox="0 0 %s %s">`, px(w), px(h))
 	fmt.Fprintf(&b, `<rect class="track" x="0" y="4" width="%s" height="8" rx="2"/>`, px(w))
-	fmt.Fprintf(&b, `<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, strings.ToLower(c.Verdict), px(math.Max(at(*c.Measured), 1.5)))
+	fmt.Fprintf(&b, `<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(c.Verdict), px(math.Max(at(*c.Measured), 1.5)))
 	if c.Interval != nil {
 		lo, hi := at(math.Max(c.Interval[0], 0)), at(c.Interval[1])
 		fmt.Fprintf(&b, `<path class="whisker" d="M%s 8H%sM%s 5.5v5M%s 5.5v5"/>`, px(lo), px(hi), px(lo), px(hi))
 	}
 	fmt.Fprintf(&b, `<line class="goal" x1="%s" x2="%s" y1="1" y2="15"/></svg>`, px(at(*c.Target)), px(at(*c.Target)))
 	return template.HTML(b.String())
+}
+
+// verdictClass is a verdict as a CSS class; a file may hold any word there, and the page takes four.
+func verdictClass(v string) string {
+	switch v {
+	case Pass, Fail, Invalid:
+		return strings.ToLower(v)
+	}
+	return "info"
 }
 
 // share draws a score between 0 and 1 with a tick at its target.
@@ -229,7 +238,7 @@ func share(x, target float64) template.HTML {
 	const w = 150.0
 	clip := func(v float64) float64 { return math.Max(0, math.Min(1, v)) * w }
 	s := fmt.Sprintf(`<svg class="bar" role="img" aria-label="score" viewBox="0 0 150 16"><rect class="track" x="0" y="4" width="150" height="8" rx="2"/>`+
-		`<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, strings.ToLower(verdict), px(math.Max(clip(x), 1.5)))
+		`<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(verdict), px(math.Max(clip(x), 1.5)))
 	if target > 0 {
 		s += fmt.Sprintf(`<line class="goal" x1="%s" x2="%s" y1="1" y2="15"/>`, px(clip(target)), px(clip(target)))
 	}

@@ -20,7 +20,7 @@ var pageCSS string
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"num":   Number,
 	"opt":   short,
-	"lower": strings.ToLower,
+	"class": verdictClass,
 	"bar":   bar,
 	"share": share,
 	"unit":  unit,

@@ -15,8 +15,10 @@ const width = 110
 // Text writes the report as a table for terminals and logs. Everything that is not PASS says why.
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s\n", clean(r.TestCase), clean(r.Case.Name))
-	fmt.Fprintf(&b, "%s · profile %s · %s · %s\n\n", r.Status, clean(r.Profile), clean(target(r)), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC"))
+	wrap(&b, "", "", clean(r.TestCase)+" "+clean(r.Case.Name))
+	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", clean(r.Status), clean(r.Profile), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
+	wrap(&b, "", "", clean(target(r)))
+	b.WriteByte('\n')
 	for _, n := range r.Notices {
 		wrap(&b, "! ", "  ", clean(n))
 	}
@@ -26,8 +28,8 @@ func Text(w io.Writer, r *Report) error {
 	checkTable(&b, r.Checks)
 	b.WriteByte('\n')
 	phaseTable(&b, r.Phases)
-	wrap(&b, "", "", r.Arithmetic)
-	fmt.Fprintf(&b, "\n%s: %s\n", r.Status, tally(r.Checks))
+	wrap(&b, "", "", clean(r.Arithmetic))
+	fmt.Fprintf(&b, "\n%s: %s\n", clean(r.Status), tally(r.Checks))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -64,12 +66,12 @@ func tally(checks []Check) string {
 func checkTable(b *strings.Builder, checks []Check) {
 	rows := [][]string{{"", "check", "measured", "target", "interval"}}
 	for _, c := range checks {
-		row := []string{c.Verdict, clean(c.ID), "-", "", ""}
+		row := []string{clean(c.Verdict), clean(c.ID), "-", "", ""}
 		if c.Measured != nil {
-			row[2] = Number(*c.Measured) + unit(c.Unit)
+			row[2] = Number(*c.Measured) + unit(clean(c.Unit))
 		}
 		if c.Target != nil {
-			row[3] = c.Op + " " + Number(*c.Target)
+			row[3] = clean(c.Op) + " " + Number(*c.Target)
 		}
 		if c.Interval != nil {
 			row[4] = Number(c.Interval[0]) + " to " + Number(c.Interval[1])
@@ -78,7 +80,7 @@ func checkTable(b *strings.Builder, checks []Check) {
 	}
 	widths := columnWidths(rows, 30)
 	for i, row := range rows {
-		writeRow(b, row, widths, i > 0)
+		writeRow(b, row, widths)
 		if i > 0 && checks[i-1].Verdict != Pass {
 			indent := strings.Repeat(" ", widths[0]+2)
 			wrap(b, indent, indent, clean(checks[i-1].Reason))
@@ -92,7 +94,7 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		if p.Scheduled == 0 {
 			continue
 		}
-		row := []string{clean(p.ID), p.Kind, Number(float64(p.Scheduled)), Number(float64(p.Failed)), short(&p.RPS), "-", "-", "-", "-", short(&p.InFlight)}
+		row := []string{clean(p.ID), clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)), short(&p.RPS), "-", "-", "-", "-", short(&p.InFlight)}
 		if d := p.Latency; d != nil {
 			row[5], row[6], row[7] = short(&d.Mean), short(d.P50), short(d.P99)
 		}
@@ -105,10 +107,10 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		return
 	}
 	widths := columnWidths(rows, 20)
-	for i, row := range rows {
-		writeRow(b, row, widths, i > 0)
+	for _, row := range rows {
+		writeRow(b, row, widths)
 	}
-	b.WriteByte('\n')
+	b.WriteString("A \"-\" is a percentile that the sample is too small to state.\n\n")
 }
 
 // short writes a number in a narrow column; nil is a percentile that the sample is too small for.
@@ -129,11 +131,14 @@ func columnWidths(rows [][]string, most int) []int {
 	return widths
 }
 
-// writeRow aligns cells: words to the left, figures to the right; a heading follows its column.
-func writeRow(b *strings.Builder, row []string, widths []int, _ bool) {
+// writeRow aligns cells: words to the left, figures to the right; a cell wider than its column is cut.
+func writeRow(b *strings.Builder, row []string, widths []int) {
 	var line strings.Builder
 	for i, cell := range row {
-		pad := max(widths[i]-utf8.RuneCountInString(cell), 0)
+		if runes := []rune(cell); len(runes) > widths[i] {
+			cell = string(runes[:widths[i]-1]) + "…"
+		}
+		pad := widths[i] - utf8.RuneCountInString(cell)
 		if i < 2 {
 			line.WriteString(cell + strings.Repeat(" ", pad))
 		} else {

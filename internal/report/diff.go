@@ -1,0 +1,215 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// Words for how a figure changed.
+const (
+	Better = "better"
+	Worse  = "worse"
+	Same   = "same" // within noise
+	Differ = "differs"
+)
+
+// Change is one figure of two reports, A before and B after.
+type Change struct {
+	What   string
+	A, B   *float64
+	Unit   string
+	How    string
+	Reason string
+}
+
+// Comparison is what changed between two reports.
+type Comparison struct {
+	Changes  []Change
+	Warnings []string // why the two may not be comparable
+}
+
+// Worse says whether anything got worse beyond noise.
+func (c Comparison) Worse() bool {
+	return slices.ContainsFunc(c.Changes, func(x Change) bool { return x.How == Worse })
+}
+
+// Shift tells for a phase whether B's latencies differ from A's: the Hodges-Lehmann shift in ms and the p of
+// Mann-Whitney. ok is false where the events do not hold the phase.
+type Shift func(phase string) (byMS, p float64, ok bool)
+
+// Diff compares two reports. A figure has changed if its intervals do not overlap; one without an interval, if it is
+// more than noiseShare apart. A verdict that turns from PASS to FAIL is worse whatever its figure.
+func Diff(a, b *Report) Comparison { return DiffWith(a, b, nil) }
+
+// noiseShare is the change that counts for figures without an interval, such as a peak of memory: two runs of one
+// server differ by some percent there.
+const noiseShare = 0.05
+
+// DiffWith compares two reports and, where shift is given, their latencies by their events.
+func DiffWith(a, b *Report, shift Shift) Comparison {
+	var c Comparison
+	c.Warnings = comparable(a, b)
+	checksA := map[string]Check{}
+	for _, x := range a.Checks {
+		checksA[x.ID] = x
+	}
+	seen := map[string]bool{}
+	for _, y := range b.Checks {
+		seen[y.ID] = true
+		if x, ok := checksA[y.ID]; ok {
+			c.Changes = append(c.Changes, compareCheck(x, y))
+		} else {
+			c.Changes = append(c.Changes, Change{What: y.ID, B: y.Measured, Unit: y.Unit, How: Differ, Reason: "only in the second report, " + y.Verdict})
+		}
+	}
+	for _, x := range a.Checks {
+		if !seen[x.ID] {
+			c.Changes = append(c.Changes, Change{What: x.ID, A: x.Measured, Unit: x.Unit, How: Differ, Reason: "only in the first report, " + x.Verdict})
+		}
+	}
+	c.Changes = append(c.Changes, phaseChanges(a, b, shift)...)
+	c.Changes = append(c.Changes, promptChanges(a, b)...)
+	return c
+}
+
+// comparable lists what two reports should have in common and do not.
+func comparable(a, b *Report) []string {
+	var out []string
+	for _, x := range []struct{ what, a, b string }{{"test case", a.TestCase, b.TestCase}, {"profile", a.Profile, b.Profile},
+		{"case_sha256", a.Fingerprints["case_sha256"], b.Fingerprints["case_sha256"]}, {"cpu", a.Environment["cpu"], b.Environment["cpu"]}} {
+		if x.a != x.b {
+			out = append(out, fmt.Sprintf("the two differ in %s: %q and %q", x.what, x.a, x.b))
+		}
+	}
+	return out
+}
+
+// compareCheck holds one check's two results against each other. Whether larger is better follows from its operator.
+func compareCheck(x, y Check) Change {
+	c := Change{What: y.ID, A: x.Measured, B: y.Measured, Unit: y.Unit, How: Same}
+	if x.Verdict != y.Verdict {
+		c.Reason = x.Verdict + " became " + y.Verdict
+		switch {
+		case y.Verdict == Fail && y.Gate:
+			c.How = Worse
+			return c
+		case x.Verdict == Fail && x.Gate && y.Verdict == Pass:
+			c.How = Better
+			return c
+		}
+		c.How = Differ
+	}
+	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" {
+		return c
+	}
+	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, y.Op == ">="); how != Same {
+		c.How = how
+		if c.Reason == "" {
+			c.Reason = percentChange(*x.Measured, *y.Measured)
+		}
+	}
+	return c
+}
+
+// changed says how b relates to a, with noise taken out.
+func changed(a float64, ia *[2]float64, b float64, ib *[2]float64, largerIsBetter bool) string {
+	noise := ia == nil || ib == nil
+	if noise && math.Abs(b-a) <= noiseShare*math.Max(math.Abs(a), math.Abs(b)) {
+		return Same
+	}
+	if !noise && ia[0] <= ib[1] && ib[0] <= ia[1] {
+		return Same
+	}
+	if (b > a) == largerIsBetter {
+		return Better
+	}
+	return Worse
+}
+
+func percentChange(a, b float64) string {
+	if a == 0 {
+		return ""
+	}
+	d := (b - a) / math.Abs(a) * 100
+	if d > 0 {
+		return "+" + Number(d) + " %"
+	}
+	return Number(d) + " %"
+}
+
+// phaseChanges compares the latencies of each loop: by rank tests where both records are at hand, else by the intervals
+// of the means.
+func phaseChanges(a, b *Report, shift Shift) []Change {
+	before := map[string]Phase{}
+	for _, p := range a.Phases {
+		before[p.ID] = p
+	}
+	var out []Change
+	for _, p := range b.Phases {
+		q, ok := before[p.ID]
+		if !ok || p.Latency == nil || q.Latency == nil || p.Kind != "open" && p.Kind != "closed" {
+			continue
+		}
+		out = append(out, latencyChange(q, p, shift))
+		if p.TTFT != nil && q.TTFT != nil {
+			c := Change{What: p.ID + " ttft", A: &q.TTFT.Mean, B: &p.TTFT.Mean, Unit: "ms"}
+			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B, &[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, false)
+			if c.How != Same {
+				c.Reason = percentChange(*c.A, *c.B)
+			}
+			out = append(out, c)
+		}
+		rate := Change{What: p.ID + " rate", A: &q.RPS, B: &p.RPS, Unit: "requests/s"}
+		rate.How = changed(q.RPS, &[2]float64{q.RPSLow, q.RPSHigh}, p.RPS, &[2]float64{p.RPSLow, p.RPSHigh}, true)
+		if rate.How != Same {
+			rate.Reason = percentChange(q.RPS, p.RPS)
+		}
+		if p.Kind == "open" && p.OfferedRPS != q.OfferedRPS && rate.How != Same {
+			rate.How, rate.Reason = Differ, "another rate was offered"
+		}
+		out = append(out, rate)
+	}
+	return out
+}
+
+// latencyChange needs chance to be excluded (p below 1 %) and the shift to matter.
+func latencyChange(q, p Phase, shift Shift) Change {
+	c := Change{What: p.ID + " latency", A: &q.Latency.Mean, B: &p.Latency.Mean, Unit: "ms"}
+	if shift != nil {
+		if by, prob, ok := shift(p.ID); ok {
+			c.How = Same
+			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(prob))
+			if prob < 0.01 && math.Abs(by) > noiseShare*q.Latency.Mean {
+				c.How = Worse
+				if by < 0 {
+					c.How = Better
+				}
+			}
+			return c
+		}
+	}
+	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, false)
+	if c.How != Same {
+		c.Reason = percentChange(*c.A, *c.B)
+	}
+	return c
+}
+
+// promptNoise is how far one answer's score may move by chance: sampling at a temperature changes words.
+const promptNoise = 0.1
+
+func promptChanges(a, b *Report) []Change {
+	var out []Change
+	for _, k := range slices.Sorted(maps.Keys(b.Quality.PerPrompt)) {
+		y := b.Quality.PerPrompt[k]
+		x, ok := a.Quality.PerPrompt[k]
+		if !ok || math.Abs(y-x) <= promptNoise {
+			continue
+		}
+		c := Change{What: "quality of " + k, A: &x, B: &y, Unit: "score", How: Differ, Reason: "one prompt; the mean decides"}
+		out = append(out, c)
+	}
+	return out
+}
