@@ -50,6 +50,7 @@ func TestLogprobsAreTeacherForced(t *testing.T) {
 				seed := int64(i)
 				r.Sampling = llm.Sampling{Temperature: 1, Seed: &seed}
 			}
+			var err error
 			if results[i], err = llmtest.Collect(t.Context(), e, r); err != nil {
 				t.Error(err)
 			}
