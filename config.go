@@ -1,0 +1,312 @@
+package mixtral
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+)
+
+// Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML files
+// and, as MIXTRAL_ and the key in capitals, in the environment.
+type Config struct {
+	// Where to listen. Port 0 means any free one. An address that others can reach needs APIKeyFile or InsecureBind.
+	Host string `yaml:"host"`
+	Port int    `yaml:"port"`
+
+	// Backend is what answers: "embedded", the engine of this program. ModelPath is a GGUF file, "synth:tiny" or another
+	// synthetic model, or "demo"; empty means the built-in model. ModelID is the name that clients see; empty means the
+	// model's own.
+	Backend   string `yaml:"backend"`
+	ModelPath string `yaml:"model_path"`
+	ModelID   string `yaml:"model_id"`
+
+	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A machine
+	// or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with fewer gives
+	// what it has. ContextLength is the most tokens of a prompt and its answer; 0 means what the model was trained for.
+	MemoryLimitGB float64 `yaml:"memory_limit_gb"`
+	CPUCores      int     `yaml:"cpu_cores"`
+	ContextLength int     `yaml:"context_length"`
+
+	// What the service is certified against. The service itself does not act on them.
+	TargetLatencyMS     float64 `yaml:"target_latency_ms"`
+	TargetThroughputRPS float64 `yaml:"target_throughput_rps"`
+
+	// MaxConcurrentRequests are computed together, MaxQueuedRequests wait; more get a 429. MaxTokens is the most tokens
+	// of an answer, and what a chat gets that asks for no number. Temperature is for requests without one.
+	MaxConcurrentRequests int     `yaml:"max_concurrent_requests"`
+	MaxQueuedRequests     int     `yaml:"max_queued_requests"`
+	MaxTokens             int     `yaml:"max_tokens"`
+	Temperature           float64 `yaml:"temperature"`
+
+	// DatabaseURL (postgres:// or sqlite://) and MonitoringURL (http:// or https://, a Prometheus server) are checked and
+	// kept for tools that read the configuration. The service does not use them yet.
+	DatabaseURL   string `yaml:"database_url"`
+	MonitoringURL string `yaml:"monitoring_url"`
+
+	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH. InsecureBind allows an address that
+	// others can reach without keys.
+	APIKeyFile   string `yaml:"api_key_file"`
+	InsecureBind bool   `yaml:"insecure_bind"`
+
+	// DrainTimeoutS is how many seconds requests under way have to end when the service stops.
+	DrainTimeoutS float64 `yaml:"drain_timeout_s"`
+
+	// LogLevel (debug, info, warn, error, off) and LogFormat (text, json) are for programs that make their logger from the
+	// configuration, as mixtral serve does. Logger is the one the service uses; nil means none.
+	LogLevel  string       `yaml:"log_level"`
+	LogFormat string       `yaml:"log_format"`
+	Logger    *slog.Logger `yaml:"-"`
+}
+
+// DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
+func DefaultConfig() Config {
+	return Config{
+		Host: "127.0.0.1", Port: 11400, Backend: "embedded",
+		MemoryLimitGB: 90, CPUCores: 8,
+		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
+		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
+		DrainTimeoutS: 30,
+		LogLevel:      "info", LogFormat: "text",
+	}
+}
+
+// ErrConfig is matched by every error about a configuration.
+var ErrConfig = errors.New("invalid configuration")
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	Key     string // as in YAML
+	Value   string
+	Allowed string // "must be between 0 and 65535"
+}
+
+func (p Problem) String() string { return fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value) }
+
+// ConfigError lists all problems of a configuration. It matches ErrConfig.
+type ConfigError struct {
+	Problems []Problem
+}
+
+func (e *ConfigError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	if len(lines) == 1 {
+		return ErrConfig.Error() + ": " + lines[0]
+	}
+	return ErrConfig.Error() + ":\n  " + strings.Join(lines, "\n  ")
+}
+
+// Is makes every ConfigError an ErrConfig.
+func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
+
+// LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the environment.
+// Open checks the result; Validate does it earlier. Errors match ErrConfig, unless the file cannot be read.
+func LoadConfig(path string) (Config, error) {
+	var data []byte
+	if path != "" {
+		var err error
+		if data, err = os.ReadFile(path); err != nil {
+			return Config{}, fmt.Errorf("configuration: %w", err)
+		}
+	}
+	return ParseConfig(path, data, os.Environ())
+}
+
+// ParseConfig is LoadConfig with the file's content and the environment given. name is for error messages.
+func ParseConfig(name string, data []byte, environ []string) (Config, error) {
+	c := DefaultConfig()
+	if err := c.parseYAML(name, data); err != nil {
+		return Config{}, err
+	}
+	var problems []Problem
+	for _, entry := range environ {
+		variable, value, _ := strings.Cut(entry, "=")
+		key, ours := strings.CutPrefix(variable, "MIXTRAL_")
+		if !ours || value == "" {
+			continue
+		}
+		if p := c.set(strings.ToLower(key), value); p != nil {
+			p.Key = variable
+			problems = append(problems, *p)
+		}
+	}
+	if len(problems) > 0 {
+		return Config{}, &ConfigError{problems}
+	}
+	return c, nil
+}
+
+// parseYAML decodes a file strictly over c.
+func (c *Config) parseYAML(name string, data []byte) error {
+	var plain map[string]any
+	if err := yaml.Unmarshal(data, &plain); err != nil {
+		return yamlError(name, err)
+	}
+	if len(plain) == 0 {
+		return nil // comments only: the decoder would reset all of c
+	}
+	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
+		return yamlError(name, err)
+	}
+	// The decoder cuts fractions off where an integer is wanted.
+	var problems []Problem
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		key := t.Field(i).Tag.Get("yaml")
+		if f, ok := plain[key].(float64); ok && t.Field(i).Type.Kind() == reflect.Int && f != math.Trunc(f) {
+			problems = append(problems, Problem{Key: key, Value: fmt.Sprint(f), Allowed: kindNames[reflect.Int]})
+		}
+	}
+	if len(problems) > 0 {
+		return &ConfigError{problems}
+	}
+	return nil
+}
+
+// kindNames says what a key of a kind must be.
+var kindNames = map[reflect.Kind]string{
+	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number", reflect.Bool: "must be true or false",
+}
+
+// yamlError shows the faulty line with a mark below the fault.
+func yamlError(name string, err error) error {
+	var detail yaml.Error
+	if !errors.As(err, &detail) || detail.GetToken() == nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, name, err)
+	}
+	message, token := detail.GetMessage(), detail.GetToken()
+	var typ *yaml.TypeError
+	if errors.As(err, &typ) && kindNames[typ.DstType.Kind()] != "" {
+		message = kindNames[typ.DstType.Kind()]
+	}
+	// The first line names the place; the formatter's own would do it a second time.
+	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
+	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrConfig, name, token.Position.Line, message, strings.TrimRight(source, "\n "))
+}
+
+// set gives a key a value from a string. A key that is none is not a problem: other variables begin with MIXTRAL_ too.
+func (c *Config) set(key, value string) *Problem {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("yaml") != key {
+			continue
+		}
+		field := v.Field(i)
+		var err error
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString(value)
+		case reflect.Int:
+			var n int
+			n, err = strconv.Atoi(value)
+			field.SetInt(int64(n))
+		case reflect.Float64:
+			var f float64
+			f, err = strconv.ParseFloat(value, 64)
+			field.SetFloat(f)
+		case reflect.Bool:
+			var b bool
+			b, err = strconv.ParseBool(value)
+			field.SetBool(b)
+		}
+		if err != nil {
+			return &Problem{Key: key, Value: strconv.Quote(value), Allowed: kindNames[field.Kind()]}
+		}
+	}
+	return nil
+}
+
+// Validate checks every key and reports all problems at once, as a *ConfigError.
+func (c *Config) Validate() error {
+	v := &validator{}
+	v.number("port", float64(c.Port), 0, math.MaxUint16)
+	v.oneOf("backend", c.Backend, "embedded")
+	v.above("memory_limit_gb", c.MemoryLimitGB, 1<<20)
+	v.number("cpu_cores", float64(c.CPUCores), 1, 1<<12)
+	v.number("context_length", float64(c.ContextLength), 0, 1<<24)
+	v.above("target_latency_ms", c.TargetLatencyMS, 1e9)
+	v.above("target_throughput_rps", c.TargetThroughputRPS, 1e9)
+	v.number("max_concurrent_requests", float64(c.MaxConcurrentRequests), 1, 1<<16)
+	v.number("max_queued_requests", float64(c.MaxQueuedRequests), 0, 1<<20)
+	v.number("max_tokens", float64(c.MaxTokens), 1, 1<<24)
+	v.number("temperature", c.Temperature, 0, 2)
+	v.number("drain_timeout_s", c.DrainTimeoutS, 0, 3600)
+	v.url("database_url", c.DatabaseURL, "postgres", "postgresql", "sqlite")
+	v.url("monitoring_url", c.MonitoringURL, "http", "https")
+	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
+	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
+	switch {
+	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
+		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
+	case !loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
+		v.add("host", strconv.Quote(c.Host), "others can reach this address: set api_key_file, or insecure_bind if that is meant")
+	}
+	if len(v.problems) > 0 {
+		return &ConfigError{v.problems}
+	}
+	return nil
+}
+
+// loopback tells whether only this machine can reach a host.
+func loopback(host string) bool {
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
+		return ip.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// validator collects problems.
+type validator struct{ problems []Problem }
+
+func (v *validator) add(key, value, allowed string) {
+	v.problems = append(v.problems, Problem{key, value, allowed})
+}
+
+func (v *validator) number(key string, got, lo, hi float64) {
+	if !(got >= lo && got <= hi) {
+		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be between %.0f and %.0f", lo, hi))
+	}
+}
+
+func (v *validator) above(key string, got, hi float64) {
+	if !(got > 0 && got <= hi) {
+		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be above 0 and at most %.0f", hi))
+	}
+}
+
+func (v *validator) oneOf(key, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		v.add(key, strconv.Quote(got), "must be "+strings.Join(allowed, " or "))
+	}
+}
+
+// url checks an address that may be empty. Its password is not shown.
+func (v *validator) url(key, got string, schemes ...string) {
+	if got == "" {
+		return
+	}
+	allowed := "must begin with " + strings.Join(schemes, ":// or ") + "://"
+	u, err := url.Parse(got)
+	switch {
+	case err != nil:
+		v.add(key, "what is no URL", allowed) // a parser's message would show it
+	case !slices.Contains(schemes, u.Scheme):
+		v.add(key, strconv.Quote(u.Redacted()), allowed)
+	case u.Host == "" && u.Scheme != "sqlite":
+		v.add(key, strconv.Quote(u.Redacted()), "must name a host")
+	}
+}

@@ -1,0 +1,206 @@
+package mixtral
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// seedConfig is the configuration that the test case's fixture makes.
+const seedConfig = `
+port: 11400
+memory_limit_gb: 90
+cpu_cores: 8
+target_latency_ms: 2000
+target_throughput_rps: 50
+model_path: "/opt/models/mixtral-8x7b"
+max_concurrent_requests: 10
+max_tokens: 4096
+temperature: 0.7
+database_url: "postgresql://user:pass@192.168.10.35:5432/hana_x_llm"
+monitoring_url: "http://192.168.10.37:9090"
+`
+
+func TestSeedConfig(t *testing.T) {
+	c, err := ParseConfig("seed.yaml", []byte(seedConfig), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	want := DefaultConfig() // the seed's figures are the defaults
+	want.ModelPath, want.DatabaseURL, want.MonitoringURL = "/opt/models/mixtral-8x7b", "postgresql://user:pass@192.168.10.35:5432/hana_x_llm", "http://192.168.10.37:9090"
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDefaultConfig(t *testing.T) {
+	c := DefaultConfig()
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := new(Config).Validate(); !errors.Is(err, ErrConfig) {
+		t.Errorf("zero value: %v", err)
+	}
+}
+
+// TestYAMLErrors: each shows the file, the line and the fault.
+func TestYAMLErrors(t *testing.T) {
+	for _, test := range []struct {
+		yaml string
+		want []string
+	}{
+		{"host: x\nprot: 1\n", []string{"c.yaml:2: unknown field \"prot\"", ">  2 | prot: 1\n       ^"}},
+		{"port: many\n", []string{"c.yaml:1: must be an integer", ">  1 | port: many\n             ^"}},
+		{"temperature: [1]\n", []string{"c.yaml:1: must be a number"}},
+		{"insecure_bind: 7\n", []string{"c.yaml:1: must be true or false"}},
+		{"host:\n  a: 1\n", []string{"c.yaml:", "must be text"}},
+		{"port: 1\nhost: a\nport: 2\n", []string{"c.yaml:3:", "already defined"}},
+		{"port: [1\n", []string{"c.yaml:1:", "]"}},
+		{"- port\n", []string{"c.yaml:1:", "mapping is expected"}},
+		{"port: 1.5\ncpu_cores: 2.5\n", []string{"port: must be an integer: got 1.5", "cpu_cores: must be an integer: got 2.5"}},
+		{"port: 99999999999999999999\n", []string{"c.yaml:1:", "overflow"}},
+	} {
+		_, err := ParseConfig("c.yaml", []byte(test.yaml), nil)
+		if !errors.Is(err, ErrConfig) {
+			t.Errorf("%q: %v", test.yaml, err)
+			continue
+		}
+		for _, w := range test.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%q: %v\nwants %q", test.yaml, err, w)
+			}
+		}
+	}
+	for _, empty := range []string{"", "\n\n", "# nothing\n"} {
+		if c, err := ParseConfig("c.yaml", []byte(empty), nil); err != nil || !cmp.Equal(c, DefaultConfig()) {
+			t.Errorf("%q: %+v, %v", empty, c, err)
+		}
+	}
+}
+
+// TestEnvironment: every key can be set, the environment wins over the file, and foreign variables are passed over.
+func TestEnvironment(t *testing.T) {
+	c, err := ParseConfig("c.yaml", []byte("port: 1\nhost: file\n"), []string{
+		"MIXTRAL_PORT=2", "MIXTRAL_MODEL_PATH=synth:tiny", "MIXTRAL_TEMPERATURE=0.25", "MIXTRAL_INSECURE_BIND=true", "MIXTRAL_LOG_LEVEL=debug",
+		"MIXTRAL_CPU_TIER=generic", "MIXTRAL_", "PORT=9", "MIXTRAL_CPU_CORES=", "nonsense",
+	})
+	want := DefaultConfig()
+	want.Port, want.Host, want.ModelPath, want.Temperature, want.InsecureBind, want.LogLevel = 2, "file", "synth:tiny", 0.25, true, "debug"
+	if diff := cmp.Diff(want, c); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	_, err = ParseConfig("", nil, []string{"MIXTRAL_PORT=x", "MIXTRAL_TEMPERATURE=hot", "MIXTRAL_INSECURE_BIND=2"})
+	var all *ConfigError
+	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != (Problem{"MIXTRAL_PORT", `"x"`, "must be an integer"}) {
+		t.Errorf("%v", err)
+	}
+	for i := range reflect.TypeFor[Config]().NumField() {
+		f := reflect.TypeFor[Config]().Field(i)
+		if f.Tag.Get("yaml") == "-" {
+			continue
+		}
+		value := map[reflect.Kind]string{reflect.String: "x", reflect.Int: "3", reflect.Float64: "0.5", reflect.Bool: "true"}[f.Type.Kind()]
+		c, err := ParseConfig("", nil, []string{"MIXTRAL_" + strings.ToUpper(f.Tag.Get("yaml")) + "=" + value})
+		if err != nil || cmp.Equal(c, DefaultConfig()) {
+			t.Errorf("%s: no effect, %v", f.Name, err)
+		}
+	}
+}
+
+func TestLoadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mixtral.yaml")
+	if err := os.WriteFile(path, []byte("port: 1234\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("MIXTRAL_MAX_TOKENS", "99")
+	if c, err := LoadConfig(path); err != nil || c.Port != 1234 || c.MaxTokens != 99 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := LoadConfig(""); err != nil || c.Port != 11400 || c.MaxTokens != 99 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := LoadConfig(path + ".no"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestValidate: each problem names key, value and what is allowed.
+func TestValidate(t *testing.T) {
+	for _, test := range []struct {
+		change func(*Config)
+		want   Problem
+	}{
+		{func(c *Config) { c.Port = 70000 }, Problem{"port", "70000", "must be between 0 and 65535"}},
+		{func(c *Config) { c.Port = -1 }, Problem{"port", "-1", "must be between 0 and 65535"}},
+		{func(c *Config) { c.Backend = "vllm" }, Problem{"backend", `"vllm"`, "must be embedded"}},
+		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0", "must be above 0 and at most 1048576"}},
+		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN", "must be above 0 and at most 1048576"}},
+		{func(c *Config) { c.CPUCores = 0 }, Problem{"cpu_cores", "0", "must be between 1 and 4096"}},
+		{func(c *Config) { c.ContextLength = -1 }, Problem{"context_length", "-1", "must be between 0 and 16777216"}},
+		{func(c *Config) { c.TargetLatencyMS = -1 }, Problem{"target_latency_ms", "-1", "must be above 0 and at most 1000000000"}},
+		{func(c *Config) { c.TargetThroughputRPS = 0 }, Problem{"target_throughput_rps", "0", "must be above 0 and at most 1000000000"}},
+		{func(c *Config) { c.MaxConcurrentRequests = 0 }, Problem{"max_concurrent_requests", "0", "must be between 1 and 65536"}},
+		{func(c *Config) { c.MaxQueuedRequests = -1 }, Problem{"max_queued_requests", "-1", "must be between 0 and 1048576"}},
+		{func(c *Config) { c.MaxTokens = 0 }, Problem{"max_tokens", "0", "must be between 1 and 16777216"}},
+		{func(c *Config) { c.Temperature = 2.5 }, Problem{"temperature", "2.5", "must be between 0 and 2"}},
+		{func(c *Config) { c.Temperature = math.NaN() }, Problem{"temperature", "NaN", "must be between 0 and 2"}},
+		{func(c *Config) { c.DrainTimeoutS = -1 }, Problem{"drain_timeout_s", "-1", "must be between 0 and 3600"}},
+		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" }, Problem{"database_url", `"mysql://u:xxxxx@h/d"`, "must begin with postgres:// or postgresql:// or sqlite://"}},
+		{func(c *Config) { c.DatabaseURL = "postgres:///d" }, Problem{"database_url", `"postgres:///d"`, "must name a host"}},
+		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" }, Problem{"database_url", "what is no URL", "must begin with postgres:// or postgresql:// or sqlite://"}},
+		{func(c *Config) { c.MonitoringURL = "prometheus:9090" }, Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
+		{func(c *Config) { c.LogLevel = "loud" }, Problem{"log_level", `"loud"`, "must be debug or info or warn or error or off"}},
+		{func(c *Config) { c.LogFormat = "xml" }, Problem{"log_format", `"xml"`, "must be text or json"}},
+		{func(c *Config) { c.Host = "" }, Problem{"host", `""`, "must be an IP address or a name"}},
+		{func(c *Config) { c.Host = "0.0.0.0" }, Problem{"host", `"0.0.0.0"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.Host = "::" }, Problem{"host", `"::"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+	} {
+		c := DefaultConfig()
+		test.change(&c)
+		var e *ConfigError
+		if err := c.Validate(); !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0] != test.want || !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got %v, want %v", err, test.want)
+		}
+	}
+	for _, change := range []func(*Config){
+		func(c *Config) { c.Host = "::1" }, func(c *Config) { c.Host = "localhost" }, func(c *Config) { c.Host, c.InsecureBind = "0.0.0.0", true }, func(c *Config) { c.Host, c.APIKeyFile = "10.0.0.1", "keys" },
+		func(c *Config) { c.DatabaseURL = "sqlite:///var/lib/mixtral.db" }, func(c *Config) { c.Port, c.MaxQueuedRequests, c.Temperature = 0, 0, 0 },
+	} {
+		c := DefaultConfig()
+		change(&c)
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	c := DefaultConfig()
+	c.Port, c.CPUCores, c.Temperature = -1, -1, -1
+	if err := c.Validate(); strings.Count(err.Error(), "\n") != 3 {
+		t.Errorf("not all at once: %v", err)
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	for _, seed := range []string{seedConfig, "port: 1.5", "a: &a [*a]\n", "port: !!int x", "<<: {port: 1}", "host: |\n  x\n", "\x00", "---\n---\n", "? a\n: b", "temperature: .nan", "port: 0x10"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := ParseConfig("c.yaml", []byte(text), nil)
+		if err != nil && (!errors.Is(err, ErrConfig) || !cmp.Equal(c, Config{}, cmpopts.EquateNaNs())) {
+			t.Errorf("%q: %+v, %v", text, c, err)
+		}
+		if err == nil {
+			c.Validate() // must not panic
+		}
+	})
+}

@@ -1,0 +1,42 @@
+package mixtral_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/hxp-enterprise/mixtral"
+)
+
+// The built-in model answers out of the box; ModelPath takes a GGUF file.
+func Example() {
+	ctx := context.Background()
+	config := mixtral.DefaultConfig()
+	config.ModelPath = "synth:tiny" // random weights: it says nothing that makes sense, but always the same
+	service, err := mixtral.Open(ctx, config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer service.Close()
+
+	greedy := 0.0
+	request := mixtral.Request{Prompt: "What is 2 + 2?", MaxTokens: 8, Temperature: &greedy}
+	answer, err := service.GenerateCompletion(ctx, request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	again, err := service.GenerateCompletion(ctx, request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(answer.Choices), "choice,", answer.Usage.CompletionTokens <= 8, answer.Text() == again.Text())
+
+	memory, err := service.MemoryUsage()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("within the limit:", memory.RSS <= service.MemoryPlan().Limit)
+	// Output:
+	// 1 choice, true true
+	// within the limit: true
+}
