@@ -64,7 +64,7 @@ func VNNIPeak(n int) float64 {
 	p := NewPool(n)
 	defer p.Close()
 	var best float64
-	for range 8 {
+	for range 40 {
 		best = max(best, vnniRate(p))
 	}
 	return best
@@ -74,7 +74,7 @@ func vnniRate(p *Pool) float64 {
 	if active < tierAVX512 {
 		return 0
 	}
-	const rounds, calls = 20000, 200 // a call is about 50 µs
+	const rounds, calls = 20000, 20 // a call is about 100 µs
 	seconds := timed(func() {
 		p.Run(func(int) {
 			for range calls {

@@ -7,17 +7,20 @@ import (
 // tileCols is how many columns a tile computes at once.
 const tileCols = 6
 
+// tileBuffer is where assembly kernels keep expanded scales and outer sums.
+type tileBuffer [4096]float32
+
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
 	tile   tile
-	buf    *[1024]float32 // of the assembly kernels
+	buf    *tileBuffer
 	spread spread
 	acc    [tileCols][panelRows]float32
 	scores []float32 // attention: heads × keys
 }
 
 // NewScratch allocates a worker's memory.
-func NewScratch() *Scratch { return &Scratch{buf: (*[1024]float32)(AlignedFloats(1024))} }
+func NewScratch() *Scratch { return &Scratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))} }
 
 // Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is row i
 // of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows() are written

@@ -8,20 +8,23 @@ import (
 
 //go:generate go run ./_asm .
 
-// tile is the argument of an assembly kernel: panels × 32 rows times up to tileCols columns. Its layout is known to the
-// assembly (_asm/tile.go, checked by TestTileLayout).
+// tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the assembly
+// (_asm/tile.go, held to it by TestTileLayout).
 type tile struct {
 	w      unsafe.Pointer // panels, one after the other
 	blocks int64          // of a panel's rows
 	panels int64          // counted down
 	unit   float32        // factor of the results
-	cols   int32
-	buf    *[1024]float32 // scales, minima, outer sums
-	row    int64          // work space
-	left   int64          // work space
-	x      [tileCols]unsafe.Pointer
-	y      [tileCols]unsafe.Pointer
+	cols   int32          // of each group
+	buf    *tileBuffer
+	_      [3]int64 // the assembly's: row offset in y, blocks left, group
+	groups int64    // 48 × their number: the bytes of their pointers
+	x, y   [maxGroups][tileCols]unsafe.Pointer
 }
+
+// maxGroups is how many groups of columns share the expansion of a K format's scales: the activations of 48 columns in a
+// super-block are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
+const maxGroups = 8
 
 // mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels
 // in runs small enough for L2 too, and within these through groups of up to tileCols columns.
@@ -29,31 +32,49 @@ func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []fl
 	t := &s.tile
 	t.buf = s.buf
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
+	all := (r1 - r0) / panelRows
+	budget, chunk, together := panelBudget, chunkBudget/a.stride[m.layout.act]/tileCols*tileCols, 1
+	if m.layout.act == act256 {
+		chunk, together = maxGroups*tileCols, maxGroups
+	}
+	chunk = max(chunk, tileCols)
+	if len(cols) <= tileCols {
+		budget = streamBudget
+	}
+	run := max(1, min(all, budget/m.panel))
+	for c0 := 0; c0 < len(cols); c0 += chunk {
+		part := cols[c0:min(c0+chunk, len(cols))]
+		for p := 0; p < all; p += run {
+			t.w = unsafe.Pointer(unsafe.SliceData(m.panelAt(r0 + p*panelRows)))
+			m.mulGroups(t, min(run, all-p), together, a, part, y[c0*stride+p*panelRows:], stride)
+		}
+	}
+}
+
+// mulGroups multiplies a run of panels with all columns of cols, in as few groups as there can be. Those are of two sizes
+// that differ by one: 7 columns are 4 + 3, not 6 + 1.
+func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32, y []float32, stride int) {
 	kind := m.layout.act
 	base, pitch := unsafe.Pointer(unsafe.SliceData(a.data[kind])), a.stride[kind]
-	all := (r1 - r0) / panelRows
-	run := max(1, min(all, panelBudget/m.panel))
-	if len(cols) <= tileCols {
-		run = max(1, min(all, streamBudget/m.panel))
-	}
-	chunk := max(tileCols, chunkBudget/pitch/tileCols*tileCols)
-	for c0 := 0; c0 < len(cols); c0 += chunk {
-		c1 := min(c0+chunk, len(cols))
-		groups := (c1 - c0 + tileCols - 1) / tileCols
-		for p := 0; p < all; p += run {
-			n := min(run, all-p)
-			w := unsafe.Pointer(unsafe.SliceData(m.panelAt(r0 + p*panelRows)))
-			for g := range groups {
-				// Groups of equal size: 7 columns are 4 + 3, not 6 + 1.
-				from, to := c0+(c1-c0)*g/groups, c0+(c1-c0)*(g+1)/groups
-				for i, col := range cols[from:to] {
-					t.x[i] = unsafe.Add(base, int(col)*pitch)
-					t.y[i] = unsafe.Pointer(&y[(from+i)*stride+p*panelRows])
-				}
-				t.w, t.panels, t.cols = w, int64(n), int32(to-from)
-				tileKernel(m.typ, t)
+	groups := (len(cols) + tileCols - 1) / tileCols
+	small := len(cols) / groups
+	large := len(cols) - small*groups // so many groups have one more
+	at := 0
+	for g := 0; g < groups; {
+		size, n := small+1, min(large-g, together)
+		if g >= large {
+			size, n = small, min(groups-g, together)
+		}
+		for i := range n {
+			for j := range size {
+				t.x[i][j] = unsafe.Add(base, int(cols[at])*pitch)
+				t.y[i][j] = unsafe.Pointer(&y[at*stride])
+				at++
 			}
 		}
+		t.panels, t.cols, t.groups = int64(panels), int32(size), int64(n*tileCols*8)
+		tileKernel(m.typ, t)
+		g += n
 	}
 }
 

@@ -56,7 +56,7 @@ func classicTiles() *file {
 
 // classic is the loop over blocks of size bytes around the integer part.
 func (f *file) classic(n, size int, integers func()) {
-	f.clearAcc(n)
+	f.start(n)
 	loop := f.label("block")
 	f.l(loop)
 	f.startSums(n, 36)
@@ -75,4 +75,5 @@ func (f *file) classic(n, size int, integers func()) {
 	f.p("ADDQ $40, AX")
 	f.p("DECQ CX")
 	f.p("JNZ  %s", loop)
+	f.store(n)
 }

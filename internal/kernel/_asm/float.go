@@ -38,7 +38,7 @@ func floatTiles() *file {
 					}
 				}
 			}
-			f.clearAcc(n)
+			f.start(n)
 			f.p("SUBQ $%d, CX", unroll)
 			f.p("JLT  %s", tail)
 			f.l(loop)
@@ -59,6 +59,7 @@ func floatTiles() *file {
 			f.p("DECQ CX")
 			f.p("JNZ  %s", last)
 			f.l(done)
+			f.store(n)
 		})
 	}
 	return f

@@ -1,5 +1,7 @@
 package main
 
+import "math"
+
 // The functions here expand a super-block's scales, in planes from DI, into the buffer: scale[g] = d · scale, and pairs of
 // minima as int16. The sums and the float registers are free meanwhile.
 
@@ -14,10 +16,17 @@ func (f *file) dmin(off, h int) {
 	f.p("VMOVUPS Z0, %d(BX)", bufDmin+64*h)
 }
 
-// scale stores d (Z1) times the integers in reg.
-func (f *file) scale(reg string, g, h int) {
-	f.p("VCVTDQ2PS %s, %s", reg, reg)
+// divided puts d · 2⁻ˢʰⁱᶠᵗ into a register: the scale of fields that are multiplied where they stand.
+func (f *file) divided(shift int, reg string) {
+	f.p("MOVL $0x%08x, DX", math.Float32bits(float32(math.Ldexp(1, -shift))))
+	f.p("VPBROADCASTD DX, %s", reg)
 	f.p("VMULPS Z1, %s, %s", reg, reg)
+}
+
+// scale stores d times the integers in reg.
+func (f *file) scale(reg, d string, g, h int) {
+	f.p("VCVTDQ2PS %s, %s", reg, reg)
+	f.p("VMULPS %s, %s, %s", d, reg, reg)
 	f.p("VMOVUPS %s, %d(BX)", reg, bufScale+128*g+64*h)
 }
 
@@ -30,8 +39,12 @@ func (f *file) pair(reg string, p, h int) {
 	f.p("VMOVDQU32 %s, %d(BX)", reg, bufMin+128*p+64*h)
 }
 
-// scales6 is for Q4_K and Q5_K: plane 0 (d, dmin), planes 1–3 bytes 0–3, 4–7 and 8–11 of the packed 6-bit numbers.
-func (f *file) scales6() {
+func (f *file) scalesQ4() { f.scales6(4) }
+func (f *file) scalesQ5() { f.scales6(0) }
+
+// scales6 is for Q4_K and Q5_K: plane 0 (d, dmin), planes 1–3 bytes 0–3, 4–7 and 8–11 of the packed 6-bit numbers. The
+// integers of odd runs are shifted.
+func (f *file) scales6(shift int) {
 	f.broadcast(0x3f, "Z20")
 	f.broadcast(0x0f, "Z19")
 	f.broadcast(0x30, "Z18")
@@ -42,13 +55,18 @@ func (f *file) scales6() {
 	f.broadcast(0xff0000, "Z21")
 	for h := range halves {
 		f.dmin(0, h)
+		ds := [2]string{"Z1", "Z1"}
+		if shift > 0 {
+			ds[1] = "Z10"
+			f.divided(shift, ds[1])
+		}
 		f.p("VMOVDQU32 %d(DI), Z2", 128+64*h)
 		f.p("VMOVDQU32 %d(DI), Z3", 256+64*h)
 		f.p("VMOVDQU32 %d(DI), Z4", 384+64*h)
 		for b := range 4 {
 			f.p("VPSRLD $%d, Z2, Z8", 8*b)
 			f.p("VPANDD Z20, Z8, Z8")
-			f.scale("Z8", b, h)
+			f.scale("Z8", ds[b%2], b, h)
 		}
 		for b := range 4 {
 			f.p("VPSRLD $%d, Z4, Z8", 8*b)
@@ -56,7 +74,7 @@ func (f *file) scales6() {
 			f.p("VPSRLD $%d, Z2, Z9", 8*b+2)
 			f.p("VPANDD Z18, Z9, Z9")
 			f.p("VPORD Z9, Z8, Z8")
-			f.scale("Z8", 4+b, h)
+			f.scale("Z8", ds[b%2], 4+b, h)
 		}
 		for p := range 2 {
 			f.p("VPSRLD $%d, Z3, Z8", 16*p)
@@ -82,12 +100,16 @@ func (f *file) scalesQ2() {
 	f.broadcast(0xff0000, "Z21")
 	for h := range halves {
 		f.dmin(20*128, h)
+		ds := [4]string{"Z1", "Z10", "Z11", "Z12"} // run t: bits 2·(t mod 4) up
+		for i := 1; i < 4; i++ {
+			f.divided(2*i, ds[i])
+		}
 		for p := range 4 {
 			f.p("VMOVDQU32 %d(DI), Z2", 128*p+64*h)
 			for i := range 4 {
 				f.p("VPSRLD $%d, Z2, Z8", 8*i)
 				f.p("VPANDD Z19, Z8, Z8")
-				f.scale("Z8", 4*p+i, h)
+				f.scale("Z8", ds[(4*p+i)/2%4], 4*p+i, h)
 			}
 			for i := range 2 {
 				f.p("VPSRLD $%d, Z2, Z8", 16*i+4)
@@ -107,7 +129,7 @@ func (f *file) scalesQ6() {
 			for i := range 4 {
 				f.p("VPSLLD $%d, Z2, Z8", 24-8*i)
 				f.p("VPSRAD $24, Z8, Z8")
-				f.scale("Z8", 4*p+i, h)
+				f.scale("Z8", "Z1", 4*p+i, h)
 			}
 		}
 	}
@@ -135,7 +157,7 @@ func (f *file) scalesQ3() {
 			f.p("VPANDD Z18, Z9, Z9")
 			f.p("VPORD Z9, Z8, Z8")
 			f.p("VPSUBD Z20, Z8, Z8")
-			f.scale("Z8", g, h)
+			f.scale("Z8", "Z1", g, h)
 		}
 	}
 }

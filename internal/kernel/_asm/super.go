@@ -3,42 +3,48 @@ package main
 import "fmt"
 
 // superTiles: the K formats. A super-block of 256 k is eight runs of 32 (8 quads); one or two scales a run. First its
-// scales are expanded to float32 in the buffer; then each run is multiplied, converted and added with its scale; then
-// the minima, if the format has them, are multiplied with the sums of the activations by VPDPWSSD, two runs at a time;
-// and last the super-block is added with the activations' scale to the outer sum, which lives in the buffer.
+// scales are expanded to float32 in the buffer. Then, for one group of columns after the other, each run is multiplied,
+// converted and added with its scale; then the minima, if the format has them, are multiplied with the sums of the
+// activations by VPDPWSSD, two runs at a time; and last the super-block is added with the activations' scale to the outer
+// sums, which live in the buffer. All groups go through a super-block before the next, so that expanding its scales (as
+// much work as a seventh of a group) is shared.
 //
-// For each run and column: 16 VPDPBUSD and 2 fused additions (4 with two scales a run), plus 10 operations each 8 runs
-// (Q4_K): 82 % of the VNNI peak is the bound (16 · 8 / (18 · 8 + 12)), 75 % for two scales a run.
+// For each run and column: 16 VPDPBUSD and 2 fused additions (4 with two scales a run), plus 12 operations each 8 runs
+// (Q4_K): 82 % of the VNNI peak is the bound (16 · 8 / (18 · 8 + 12)), less where fields have to be shifted: shifts share
+// the multipliers' ports. So fields stay where they are: q·2ᵖ is multiplied, and the run's scale has 2⁻ᵖ in it.
 //
-// A weight is at most two bit fields. Run t finds the first in planes from low(t), to be rotated left by lowRot(t) so that it
-// falls on mask; the second likewise where mask has zeros but keep has ones. Rotation counts come from a table, so one
-// loop body serves all eight runs.
+// A weight is one or two bit fields. Run t finds the first in the planes from low(t), under mask(t). Where there is a
+// second, the first is rotated left by lowRot(t) onto mask(t), and the second, in the planes from high(t), by highRot(t)
+// onto the other bits of keep. All this comes from a table, so one loop body serves eight runs.
 type super struct {
-	name, doc  string
-	size       int // bytes of a packed super-block
-	low, high  func(t int) int
-	lowRot     func(t int) int
-	highRot    func(t int) int
-	mask, keep uint32
-	runs16     bool // a scale for each 16 instead of 32
-	minima     bool
-	scales     func(f *file)
+	name, doc string
+	size      int // bytes of a packed super-block
+	low, high func(t int) int
+	lowRot    func(t int) int
+	highRot   func(t int) int
+	mask      func(t int) uint32
+	keep      uint32
+	runs16    bool // a scale for each 16 instead of 32
+	minima    bool
+	scales    func(f *file)
 }
+
+func always(mask uint32) func(int) uint32 { return func(int) uint32 { return mask } }
 
 func superTiles() *file {
 	f := newFile()
 	for _, s := range []*super{
-		{name: "tileQ4K", doc: "// Q4_K.\n", size: 4608, mask: 0x0f, minima: true, scales: (*file).scales6,
-			low: func(t int) int { return 512 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) }},
-		{name: "tileQ5K", doc: "// Q5_K.\n", size: 5632, mask: 0x0f, keep: 0x1f, minima: true, scales: (*file).scales6,
+		{name: "tileQ4K", doc: "// Q4_K.\n", size: 4608, minima: true, scales: (*file).scalesQ4,
+			low: func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) }},
+		{name: "tileQ5K", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f, minima: true, scales: (*file).scalesQ5,
 			low: func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
 			high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t }},
-		{name: "tileQ2K", doc: "// Q2_K.\n", size: 2688, mask: 0x03, minima: true, runs16: true, scales: (*file).scalesQ2,
-			low: func(t int) int { return 512 + t/4*1024 }, lowRot: func(t int) int { return -2 * (t % 4) }},
-		{name: "tileQ6K", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: 0x3c, keep: 0xfc, runs16: true, scales: (*file).scalesQ6,
+		{name: "tileQ2K", doc: "// Q2_K.\n", size: 2688, minima: true, runs16: true, scales: (*file).scalesQ2,
+			low: func(t int) int { return 512 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) }},
+		{name: "tileQ6K", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c), keep: 0xfc, runs16: true, scales: (*file).scalesQ6,
 			low: func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
 			high: func(t int) int { return 4096 + t/4*1024 }, highRot: func(t int) int { return 6 - t%4*2 }},
-		{name: "tileQ3K", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: 0x60, keep: 0xe0, runs16: true, scales: (*file).scalesQ3,
+		{name: "tileQ3K", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60), keep: 0xe0, runs16: true, scales: (*file).scalesQ3,
 			low: func(t int) int { return 1024 + t/4*1024 }, lowRot: func(t int) int { return 5 - t%4*2 },
 			high: func(t int) int { return 0 }, highRot: func(t int) int { return 7 - t }},
 	} {
@@ -50,84 +56,117 @@ func superTiles() *file {
 // Registers beside those of tile.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks the
 // table of runs, CX and R14 point to the fields, DX indexes the sums that runs start from, BX the scales.
 func (f *file) super(s *super) {
-	f.WriteString("\n// Runs: offsets of the two fields, their rotations, how many runs follow.\n")
+	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs follow.\n")
 	table := s.name + "Runs"
 	for t := range 8 {
-		high, highRot := 0, 0
+		high, lowRot, highRot := 0, 0, 0
 		if s.high != nil {
-			high, highRot = s.high(t), s.highRot(t)
+			high, lowRot, highRot = s.high(t), s.lowRot(t), s.highRot(t)
 		}
-		for i, v := range []int{s.low(t), high, s.lowRot(t) & 31, highRot & 31, 7 - t} {
+		for i, v := range []int{s.low(t), high, lowRot & 31, highRot & 31, int(repeat(s.mask(t))), 7 - t} {
 			fmt.Fprintf(f, "DATA ·%s<>+%d(SB)/4, $%d\n", table, runBytes*t+4*i, v)
 		}
 	}
 	fmt.Fprintf(f, "GLOBL ·%s<>(SB), RODATA|NOPTR, $%d\n", table, 8*runBytes)
 	f.function(s.name, s.doc, func() {
-		f.broadcast(repeat(s.mask), "Z31")
 		if s.high != nil {
 			f.broadcast(repeat(s.keep), "Z30")
 		}
 	}, func(n int) { f.superBody(s, n, table) })
 }
 
-const runBytes = 20
+const runBytes = 24
 
 func (f *file) superBody(s *super, n int, table string) {
-	groups := 1
+	scales := 1 // of a run
 	if s.runs16 {
-		groups = 2
+		scales = 2
 	}
-	f.p("MOVQ CX, %d(SI)", argLeft)
+	zero, results := f.label("zero"), f.label("results")
 	f.clearAcc(n)
-	f.eachOuter(n, func(at int, reg string) { f.p("VMOVUPS %s, %d(BX)", reg, at) })
-	block, run := f.label("block"), f.label("run")
+	f.p("MOVQ %d(SI), CX", argGroups)
+	f.l(zero)
+	f.p("SUBQ $48, CX")
+	f.p("MOVQ CX, DX")
+	f.p("SHLQ $4, DX") // 48 bytes of pointers, 768 of sums
+	for j := range n {
+		for h := range halves {
+			f.p("VMOVUPS Z%d, %d(BX)(DX*1)", acc(j, h), bufOuter+128*j+64*h)
+		}
+	}
+	f.p("TESTQ CX, CX")
+	f.p("JNZ  %s", zero)
+	f.p("MOVQ %d(SI), CX", argBlocks)
+	f.p("MOVQ CX, %d(SI)", argLeft)
+	block, columns, run := f.label("block"), f.label("columns"), f.label("run")
 	f.l(block)
 	s.scales(f)
+	f.p("XORL CX, CX")
+	f.l(columns)
+	f.p("MOVQ CX, %d(SI)", argGroup)
+	for j := range n {
+		f.p("MOVQ %d(SI)(CX*1), %s", argX+8*j, xReg[j])
+	}
 	f.clearAcc(n)
 	f.p("LEAQ ·%s<>(SB), R15", table)
 	f.p("MOVQ AX, DX")
 	f.l(run)
-	f.run(s, n, groups)
-	f.p("ADDQ $%d, BX", 128*groups)
+	f.run(s, n, scales)
+	f.p("ADDQ $%d, BX", 128*scales)
 	f.p("ADDQ $8, DX")
 	f.p("ADDQ $32, AX")
 	f.p("ADDQ $%d, R15", runBytes)
-	f.p("CMPL %d(R15), $0", 16-runBytes)
+	f.p("CMPL %d(R15), $0", 20-runBytes)
 	f.p("JNE  %s", run)
-	f.p("SUBQ $%d, BX", 8*128*groups)
+	f.p("SUBQ $%d, BX", 8*128*scales)
 	if s.minima {
 		f.minima(n, s.runs16)
 	}
+	f.p("MOVQ %d(SI), CX", argGroup)
+	f.p("MOVQ CX, DX")
+	f.p("SHLQ $4, DX")
 	for j := range n {
 		f.p("VBROADCASTSS %d(%s)(AX*1), %s", 368-256, xReg[j], bc)
 		for h := range halves {
 			at := bufOuter + 128*j + 64*h
-			f.p("VMOVUPS %d(BX), Z27", at)
+			f.p("VMOVUPS %d(BX)(DX*1), Z27", at)
 			f.p("VFMADD231PS %s, Z%d, Z27", bc, acc(j, h))
-			f.p("VMOVUPS Z27, %d(BX)", at)
+			f.p("VMOVUPS Z27, %d(BX)(DX*1)", at)
 		}
 	}
+	f.p("SUBQ $256, AX")
+	f.p("ADDQ $48, CX")
+	f.p("CMPQ CX, %d(SI)", argGroups)
+	f.p("JNE  %s", columns)
 	f.p("ADDQ $%d, DI", s.size)
-	f.p("ADDQ $%d, AX", 384-256)
+	f.p("ADDQ $384, AX")
 	f.p("DECQ %d(SI)", argLeft)
 	f.p("JNZ  %s", block)
-	f.eachOuter(n, func(at int, reg string) { f.p("VMOVUPS %d(BX), %s", at, reg) })
-}
-
-func (f *file) eachOuter(n int, do func(at int, reg string)) {
+	f.p("VBROADCASTSS %d(SI), %s", argUnit, bc)
+	f.p("MOVQ %d(SI), AX", argRow)
+	f.p("MOVQ %d(SI), CX", argGroups)
+	f.l(results)
+	f.p("SUBQ $48, CX")
+	f.p("MOVQ CX, DX")
+	f.p("SHLQ $4, DX")
 	for j := range n {
+		f.p("MOVQ %d(SI)(CX*1), R15", argY+8*j)
 		for h := range halves {
-			do(bufOuter+128*j+64*h, fmt.Sprintf("Z%d", acc(j, h)))
+			f.p("VMULPS %d(BX)(DX*1), %s, Z27", bufOuter+128*j+64*h, bc)
+			f.p("VMOVUPS Z27, %d(R15)(AX*1)", 64*h)
 		}
 	}
+	f.p("TESTQ CX, CX")
+	f.p("JNZ  %s", results)
 }
 
 // run multiplies 32 k.
 func (f *file) run(s *super, n, groups int) {
 	f.p("MOVL 0(R15), CX")
 	f.p("ADDQ DI, CX")
-	f.p("VPBROADCASTD 8(R15), Z29")
+	f.p("VPBROADCASTD 16(R15), Z31")
 	if s.high != nil {
+		f.p("VPBROADCASTD 8(R15), Z29")
 		f.p("MOVL 4(R15), R14")
 		f.p("ADDQ DI, R14")
 		f.p("VPBROADCASTD 12(R15), Z28")
@@ -144,12 +183,12 @@ func (f *file) run(s *super, n, groups int) {
 		}
 		for q := g * 8 / groups; q < (g+1)*8/groups; q++ {
 			for h := range halves {
-				f.p("VMOVDQU32 %d(CX), %s", 128*q+64*h, wreg(h))
-				f.p("VPROLVD Z29, %s, %s", wreg(h), wreg(h))
 				if s.high == nil {
-					f.p("VPANDD Z31, %s, %s", wreg(h), wreg(h))
+					f.p("VPANDD %d(CX), Z31, %s", 128*q+64*h, wreg(h))
 					continue
 				}
+				f.p("VMOVDQU32 %d(CX), %s", 128*q+64*h, wreg(h))
+				f.p("VPROLVD Z29, %s, %s", wreg(h), wreg(h))
 				f.p("VMOVDQU32 %d(R14), Z27", 128*q+64*h)
 				f.p("VPROLVD Z28, Z27, Z27")
 				f.selectBits("Z31", "Z27", wreg(h))

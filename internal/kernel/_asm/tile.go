@@ -7,7 +7,10 @@ package main
 // cycle (Zen 5) would wait for loads. Registers: 12 sums of integers, 12 of floats, 2 of weights, 1 broadcast leave 5.
 //
 // The same code is emitted for every n, so a column's sums are added in the same order beside any others.
-const maxCols = 6
+const (
+	maxCols   = 6
+	maxGroups = 8
+)
 
 // Offsets in type tile (tile_amd64.go) and in its buffer.
 const (
@@ -19,13 +22,15 @@ const (
 	argBuf    = 32
 	argRow    = 40 // byte offset of the panel's rows in y
 	argLeft   = 48 // blocks left, where no register is
-	argX      = 56
-	argY      = 104
+	argGroup  = 56 // 48 × the group of columns at work
+	argGroups = 64 // 48 × the number of groups
+	argX      = 72
+	argY      = argX + 8*maxCols*maxGroups
 
 	bufScale = 0    // 16 × 32 float32
 	bufMin   = 2048 // 8 × 32 pairs of int16
 	bufDmin  = 3072 // 32 float32
-	bufOuter = 3200 // 6 × 32 float32
+	bufOuter = 3200 // for each group 6 × 32 float32
 )
 
 // Registers. SI holds t, BX the buffer, DI walks the weights, AX the activations, CX counts blocks.
@@ -41,16 +46,13 @@ func acc(j, h int) int  { return 12 + 2*j + h } // Z12 … Z23: floats
 func wreg(h int) string { return []string{w0, w1}[h] }
 
 // function emits TEXT for one format: a jump by the number of columns, then for each number the loop over panels around
-// body, which leaves the result in acc.
+// body.
 func (f *file) function(name, doc string, once func(), body func(n int)) {
 	f.WriteString("\n// func " + name + "(t *tile)\n//\n" + doc)
 	f.WriteString("TEXT ·" + name + "(SB), NOSPLIT, $0-8\n")
 	f.p("MOVQ t+0(FP), SI")
 	f.p("MOVQ %d(SI), DI", argW)
 	f.p("MOVQ %d(SI), BX", argBuf)
-	for j, r := range xReg {
-		f.p("MOVQ %d(SI), %s", argX+8*j, r)
-	}
 	f.p("MOVQ $0, %d(SI)", argRow)
 	once()
 	f.p("MOVL %d(SI), DX", argCols)
@@ -67,9 +69,7 @@ func (f *file) function(name, doc string, once func(), body func(n int)) {
 		panel := f.label("panel")
 		f.l(panel)
 		f.p("XORL AX, AX")
-		f.p("MOVQ %d(SI), CX", argBlocks)
 		body(n)
-		f.store(n)
 		f.p("ADDQ $128, %d(SI)", argRow)
 		f.p("DECQ %d(SI)", argPanels)
 		f.p("JNZ  %s", panel)
@@ -89,6 +89,15 @@ func (f *file) store(n int) {
 			f.p("VMOVUPS Z%d, %d(DX)(AX*1)", acc(j, h), 64*h)
 		}
 	}
+}
+
+// start loads the pointers of a single group of columns and the number of blocks, for bodies that keep both in registers.
+func (f *file) start(n int) {
+	for j := range n {
+		f.p("MOVQ %d(SI), %s", argX+8*j, xReg[j])
+	}
+	f.p("MOVQ %d(SI), CX", argBlocks)
+	f.clearAcc(n)
 }
 
 func (f *file) clearAcc(n int) {
