@@ -268,12 +268,9 @@ func (c *Client) piece(ctx context.Context, s *source, f *os.File, p *parts, i i
 		if err == nil && at < to {
 			err = fmt.Errorf("%w: %s: the connection ended %d bytes early", ErrTransfer, s.what, to-at)
 		}
-		return n > 0 && s.ranges || errors.Is(err, errExpired), err
+		return n > 0 && s.ranges, err
 	})
 }
-
-// errExpired: the link no longer worked, and there is a new one now.
-var errExpired = fmt.Errorf("%w: the link expired", ErrTransfer)
 
 // stall is how long a connection may be silent before it counts as cut.
 const stall = 60 * time.Second
@@ -340,7 +337,7 @@ func (s *source) checkRange(ctx context.Context, resp *http.Response, at, to int
 			if err := s.resolve(ctx); err != nil {
 				return err
 			}
-			return errExpired
+			return fmt.Errorf("%w: %s: the link expired", ErrTransfer, s.what)
 		}
 	}
 	return &waitError{statusError(resp, s.what), retryAfter(resp)}
