@@ -1,27 +1,44 @@
 package quality
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // coherence asks whether the answer is English that goes somewhere: no loops, real words, grammar's small words in
 // their places, sentences in an order that makes sense.
 func coherence(d *doc) []Part {
 	parts := []Part{repetition(d)}
-	if len(d.words) < 6 && d.form == "answer" {
+	if d.foreign {
+		return parts // the measurements below know English only
+	}
+	if len(d.prose) >= 3 && len(d.expected) == 0 || len(d.prose) >= 6 {
+		parts = append(parts, tongue(d), spelling(d))
+	}
+	if len(d.prose) < 8 || len(d.source) > 0 && len(d.prose) < 12 {
 		return parts // "4." has no grammar to judge
 	}
+	parts = append(parts, grammar(d), layout(d), sequence(d))
 	if d.code {
 		return parts
 	}
-	return append(parts, spelling(d), grammar(d), sequence(d), ordering(d))
+	return append(parts, ordering(d))
 }
 
 // repetition finds loops: the share of 4-grams, and of whole sentences, that have been said before. Poems may have refrains.
 func repetition(d *doc) Part {
 	const n = 4
+	text, lo, hi := d.prose, 0.35, 0.2
+	switch {
+	case d.form == "poem":
+		lo, hi = 0.5, 0.35
+	case len(d.source) > 0: // code repeats itself more than prose does
+		text, lo, hi = d.words, 0.7, 0.5
+	}
 	seen := map[[n]string]bool{}
 	again, all := 0, 0
-	for i := 0; i+n <= len(d.words); i++ {
-		g := [n]string(d.words[i : i+n])
+	for i := 0; i+n <= len(text); i++ {
+		g := [n]string(text[i : i+n])
 		if seen[g] {
 			again++
 		}
@@ -29,31 +46,29 @@ func repetition(d *doc) Part {
 		all++
 	}
 	said := map[string]int{}
-	repeats := 0
+	repeats, row, longest := 0, 0, 0
+	last := ""
 	for _, s := range d.sentences {
 		key := strings.Join(s.words, " ")
 		if said[key]++; said[key] > 1 && len(s.words) > 2 {
 			repeats++
 		}
+		if row++; key != last || len(s.words) < 3 {
+			row = 0
+		}
+		longest, last = max(longest, row), key
 	}
 	grams := float64(again) / float64(max(all, 1))
-	lo, hi := 0.30, 0.12
-	if d.form == "poem" {
-		lo, hi = 0.45, 0.25
-	}
-	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15), distinct(d))
+	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15), ramp(float64(longest), 2, 1), distinct(d))
 	return part(Coherence, "repetition", v, "%.0f %% of 4-grams and %d of %d sentences said before", 100*grams, repeats, len(d.sentences))
 }
 
-// distinct guards against loops of fewer than four words: in any text of 20 words, at least a fifth are different.
+// distinct guards against loops of fewer than four words: in any 40 words of a text, at least a third are different.
 func distinct(d *doc) float64 {
-	if len(d.words) < 12 {
-		return 1
-	}
 	worst := 1.0
 	const window = 40
-	for at := 0; at < len(d.words); at += window {
-		w := d.words[at:min(at+window, len(d.words))]
+	for at := 0; at < len(d.prose); at += window {
+		w := d.prose[at:min(at+window, len(d.prose))]
 		if len(w) < 12 {
 			break
 		}
@@ -61,7 +76,7 @@ func distinct(d *doc) float64 {
 		for _, x := range w {
 			u[x] = true
 		}
-		worst = min(worst, ramp(float64(len(u))/float64(len(w)), 0.25, 0.45))
+		worst = min(worst, ramp(float64(len(u))/float64(len(w)), 0.25, 0.4))
 	}
 	return worst
 }
@@ -69,85 +84,56 @@ func distinct(d *doc) float64 {
 // spelling is the share of words that could be English by their letters.
 func spelling(d *doc) Part {
 	bad := 0
-	for _, w := range d.words {
+	for _, w := range d.prose {
 		if !plausible(w) {
 			bad++
 		}
 	}
-	share := float64(bad) / float64(max(len(d.words), 1))
-	return part(Coherence, "spelling", ramp(share, 0.15, 0.04), "%.1f %% of %d words do not look English", 100*share, len(d.words))
+	share := float64(bad) / float64(max(len(d.prose), 1))
+	return part(Coherence, "spelling", ramp(share, 0.2, 0.08), "%.1f %% of %d words do not look English", 100*share, len(d.prose))
 }
 
-// grammar is the share of function words. Running English has 40–60 %, verse somewhat less, a list of keywords
-// and other languages nearly none.
+// grammar is the share of function words. Running English has 40–60 %, verse and notes somewhat less, a list of keywords nearly none.
 func grammar(d *doc) Part {
 	n := 0
-	for _, w := range d.words {
+	for _, w := range d.prose {
 		if functional(w) {
 			n++
 		}
 	}
-	share := float64(n) / float64(max(len(d.words), 1))
-	return part(Coherence, "function words", ramp(share, 0.14, 0.26), "%.0f %% of the words are function words", 100*share)
+	share := float64(n) / float64(max(len(d.prose), 1))
+	items, size := 0, 0
+	for _, l := range d.lines {
+		if listItem(l) || strings.HasPrefix(l, "|") {
+			items++
+			size += len(words(l))
+		}
+	}
+	if 2*items > len(d.lines) && 2*size >= 5*items && (d.form == "" || d.form == "list" || d.form == "answer") {
+		return part(Coherence, "function words", 1, "a list of phrases needs none (%.0f %%)", 100*share)
+	}
+	return part(Coherence, "function words", ramp(share, 0.04, 0.12), "%.0f %% of the words are function words", 100*share)
 }
 
-// sequence counts function words that stand where English does not put them ("the of", "an is", a preposition before a
-// full stop): in running text a few percent, in shuffled words about a third.
+// sequence compares which classes of words follow each other with what good answers do: see grammarModel. The fewer words, the more
+// evidence it takes.
 func sequence(d *doc) Part {
-	odd, all := 0, 0
-	for _, s := range d.sentences {
-		for i, w := range s.words {
-			next := ""
-			if i+1 < len(s.words) {
-				next = s.words[i+1]
-			}
-			switch {
-			case w == "a" || w == "an":
-				all++
-				if next == "" || functional(next) && !mayFollowArticle[next] || vowelStart(next) != (w == "an") && len(next) > 3 && !oddVowel(next) {
-					odd++
-				}
-			case determiners[w] && w != "its" && w != "his" && w != "her" && w != "whose":
-				all++
-				if next == "" || functional(next) && !mayFollowArticle[next] {
-					odd++
-				}
-			case w == "of" || w == "into" || w == "from" || w == "with" || w == "at":
-				all++
-				if next == "" && s.ended || auxiliaries[next] || next == "and" || next == "or" || next == "of" {
-					odd++
-				}
-			case w == "and" || w == "or" || w == "but" || w == "because" || w == "if":
-				all++
-				if next == "" && s.ended || next == "of" || next == "and" || next == "or" || next == "but" && w != "and" {
-					odd++
-				}
-			case auxiliaries[w]:
-				all++
-				if next == "the" && strings.HasSuffix(w, "ould") || next == "is" || next == "are" || next == "was" || next == "of" && w != "can" {
-					odd++
-				}
-			}
-		}
-	}
-	if all < 4 {
-		return part(Coherence, "word order", 1, "too few function words to judge (%d)", all)
-	}
-	share := float64(odd) / float64(all)
-	return part(Coherence, "word order", ramp(share, 0.22, 0.08), "%d of %d function words stand where English does not put them", odd, all)
+	gain, n := learnedGrammar().meanGain(d)
+	slack := 0.6 / math.Sqrt(float64(max(n, 1)))
+	return part(Coherence, "word order", ramp(gain+slack, -0.22, -0.02), "%+.2f nats a word against words in random order", gain)
 }
 
-// mayFollowArticle are function words that do follow a determiner: "the other", "a few", "the very", "the two who".
-var mayFollowArticle = set("other own few several many much more most less such same very quite rather only also just ever no one ones second first another almost really simply always now then here still not then even up down out away back within inside past future whole all")
-
-func vowelStart(w string) bool { return strings.IndexByte("aeiou8", w[0]) >= 0 }
-
-// oddVowel lists beginnings whose sound differs from their letter: "an hour", "a university", "a one-way", "an LLM".
-func oddVowel(w string) bool {
-	for _, p := range []string{"hour", "honest", "honor", "honour", "heir", "uni", "use", "usu", "one", "once", "eu", "ubi", "uti", "ura", "u-"} {
-		if strings.HasPrefix(w, p) {
-			return true
+// layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading whose lines were lost.
+func layout(d *doc) Part {
+	n := 0
+	for _, l := range d.lines {
+		for _, mark := range []string{" # ", " ## ", " ### ", ". - ", ": - ", "** - ", ". * ", ": * ", " - **", "**: **", "| |", " • "} {
+			n += strings.Count(l, mark)
 		}
 	}
-	return !strings.ContainsAny(w, "aeiouy") || isNumber(w)
+	if d.openFence {
+		n += 2
+	}
+	share := float64(n) / float64(max(len(d.sentences), 1))
+	return part(Coherence, "layout", max(ramp(float64(n), 4, 1), ramp(share, 0.25, 0.1)), "%d marks of lists or headings inside lines", n)
 }

@@ -8,177 +8,308 @@ import (
 // completeness asks whether the answer has everything that was asked for, in the asked form, and came to its end.
 func completeness(d *doc) []Part {
 	parts := []Part{ending(d), length(d), formKept(d)}
-	if p, ok := facets(d); ok {
-		parts = append(parts, p)
+	for _, measure := range []func(*doc) (Part, bool){facets, count, announced} {
+		if p, ok := measure(d); ok {
+			parts = append(parts, p)
+		}
 	}
 	return parts
 }
 
-// ending asks finish_reason, and whether the last sentence ends.
+// ending asks finish_reason, and whether the last line came to its end.
 func ending(d *doc) Part {
-	last := strings.TrimRight(strings.TrimSpace(d.in.Response), "*_\"')]”’ ")
-	ended := last != "" && strings.ContainsAny(last[len(last)-1:], ".!?:`}") && !strings.HasSuffix(last, ":") || strings.HasSuffix(last, "…") || strings.HasSuffix(last, "。")
-	loose := d.form == "poem" || d.form == "list" || d.form == "code" || d.form == "answer" || len(d.words) > 0 && isNumber(d.words[len(d.words)-1])
-	if n := len(d.lines); n > 0 && listItem(d.lines[n-1]) && n > 2 {
-		loose = true
-	}
 	switch {
 	case d.in.Finish == "length":
 		return part(Completeness, "ending", 0, "cut by the token limit (finish_reason length)")
 	case d.in.Finish != "" && d.in.Finish != "stop":
 		return part(Completeness, "ending", 0, "finish_reason %q", d.in.Finish)
-	case ended:
-		return part(Completeness, "ending", 1, "the last sentence ends")
-	case loose && !dangling(d):
-		return part(Completeness, "ending", 1, "a %s may end without a full stop", d.form)
+	case len(d.lines) == 0:
+		return part(Completeness, "ending", is(!d.openFence), "code only, fences closed: %t", !d.openFence)
 	}
-	return part(Completeness, "ending", 0, "the last sentence does not end")
+	if d.endsInCode {
+		return part(Completeness, "ending", is(!d.openFence), "ends with code, fences closed: %t", !d.openFence)
+	}
+	last := d.lines[len(d.lines)-1]
+	ok, why := ends(d, last)
+	// What was opened must be closed: bold, brackets, speech.
+	if strings.Count(last, "**")%2 == 1 || strings.Count(last, "(") > strings.Count(last, ")") || strings.Count(last, "\"")%2 == 1 && strings.Count(d.in.Response, "\"")%2 == 1 {
+		ok, why = false, "the last line leaves a mark open"
+	}
+	return part(Completeness, "ending", is(ok), "%s", why)
+}
+
+// closed reports whether a line ends as a sentence does.
+func closed(line string) bool {
+	bare := strings.TrimRight(line, "*_\"')]”’» ")
+	return bare != "" && (strings.ContainsAny(bare[len(bare)-1:], ".!?") || strings.HasSuffix(bare, "…") || strings.HasSuffix(bare, "。")) || emoji(line)
+}
+
+// emoji reports whether a line ends with a pictograph, as posts do.
+func emoji(line string) bool {
+	r := []rune(strings.TrimRight(line, " \ufe0f"))
+	return len(r) > 0 && r[len(r)-1] >= 0x1f300
+}
+
+func ends(d *doc, last string) (bool, string) {
+	switch {
+	case strings.HasSuffix(last, "|") && strings.HasPrefix(last, "|"):
+		return true, "ends with a table"
+	case strings.HasPrefix(last, "|"):
+		return false, "the last row of the table is open"
+	case strings.HasSuffix(strings.TrimRight(last, "* "), ":") && len(d.source) == 0:
+		return false, "ends with a colon"
+	case strings.HasPrefix(last, "#"):
+		return false, "ends with a heading"
+	case closed(last):
+		return true, "the last sentence ends"
+	case dangling(d):
+		return false, "the last word cannot be the last"
+	}
+	n := len(words(last))
+	if f := last[strings.LastIndexByte(last, ' ')+1:]; len(f) > 1 && f[0] == '#' || strings.HasPrefix(last, "[") && strings.HasSuffix(last, "]") {
+		return true, "ends with a tag"
+	}
+	if listItem(last) {
+		// Items without full stops are a style; a last item that differs from all others is cut.
+		open, all, size := 0, 0, 0
+		for _, l := range d.lines[:len(d.lines)-1] {
+			if listItem(l) {
+				all++
+				size += len(words(l))
+				if !closed(l) {
+					open++
+				}
+			}
+		}
+		switch {
+		case all == 0:
+			return false, "a list of one item that does not end"
+		case 4*open < 3*all:
+			return false, "the last item does not end, others do"
+		case size > 16*all && 2*n*all < size:
+			return false, "the last item is shorter than half of the others"
+		}
+		return true, "items without full stops"
+	}
+	if d.form == "poem" {
+		return verseEnds(d, n)
+	}
+	if signedOff(d) {
+		return true, "ends with a signature"
+	}
+	if n <= 10 && len(d.sentences) <= 2 && (len(d.expected) > 0 || d.form == "answer" || d.form == "" || d.form == "list") && len(d.lines) == 1 && !slices.ContainsFunc(d.sentences, func(s sentence) bool { return s.ended }) {
+		return true, "a short answer needs no full stop"
+	}
+	if n <= 14 && len(d.lines) >= 3 && !slices.ContainsFunc(d.lines, closed) {
+		return true, "lines without full stops"
+	}
+	return false, "the last sentence does not end"
+}
+
+// verseEnds lets a poem that uses no punctuation end without it.
+func verseEnds(d *doc, n int) (bool, string) {
+	marked, size := 0, 0
+	for _, l := range d.lines[:len(d.lines)-1] {
+		if strings.ContainsAny(l[len(l)-1:], ".,;:!?-") || strings.HasSuffix(l, "—") {
+			marked++
+		}
+		size += len(words(l))
+	}
+	if rest := len(d.lines) - 1; 5*marked >= rest || rest == 0 || 2*n*rest < size {
+		return false, "the last line does not end"
+	}
+	return true, "verse without punctuation"
+}
+
+// signedOff reports whether the text ends like a letter: a greeting, then a name or two short lines.
+func signedOff(d *doc) bool {
+	for _, l := range d.lines[max(0, len(d.lines)-8):] {
+		low := strings.ToLower(strings.Trim(l, "*_ "))
+		if len(words(low)) <= 5 && strings.HasSuffix(low, ",") && containsAny(low, []string{"regards", "sincerely", "best", "yours", "thank", "cheers", "love", "wishes", "respectfully", "faithfully", "warmly", "cordially"}) {
+			return true
+		}
+	}
+	return false
 }
 
 // dangling reports whether the last word cannot be the last one.
 func dangling(d *doc) bool {
-	if len(d.words) == 0 {
+	if len(d.prose) == 0 {
 		return true
 	}
-	w := d.words[len(d.words)-1]
-	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" || conjunction[w] || auxiliaries[w] && w == "the"
+	w := d.prose[len(d.prose)-1]
+	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" && w != "over" || conjunction[w]
 }
 
 func listItem(line string) bool {
 	line = strings.TrimSpace(line)
-	if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "• ") {
+	if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "• ") || strings.HasPrefix(line, "+ ") {
 		return true
 	}
+	line = strings.TrimLeft(line, "*")
 	i := strings.IndexAny(line, ".)")
 	return i > 0 && i <= 3 && isNumber(line[:i])
 }
 
-// least is the number of words under which an answer of a form cannot be whole, and that at which it surely can.
+// least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse answers are answers.
 var least = map[string][2]float64{
-	"answer": {0, 1}, "explanation": {10, 28}, "analysis": {20, 45}, "summary": {5, 12}, "comparison": {18, 36}, "evaluation": {20, 42},
-	"story": {25, 50}, "plan": {22, 45}, "poem": {14, 26}, "code": {2, 6}, "list": {3, 8},
+	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {4, 9}, "comparison": {8, 15}, "evaluation": {10, 20},
+	"story": {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {2, 6},
 }
 
 func length(d *doc) Part {
 	bounds, ok := least[d.form]
 	if !ok {
-		bounds = [2]float64{6, 16}
+		bounds = [2]float64{0, 3}
 	}
-	return part(Completeness, "length", ramp(float64(len(d.words)), bounds[0], bounds[1]), "%d words; a %s needs about %.0f", len(d.words), orAnswer(d.form), bounds[1])
+	n := float64(len(d.words))
+	v := ramp(n, bounds[0], bounds[1])
+	if want, ok := askedWords(d.prompt); ok && want >= 20 {
+		v = min(v, ramp(n, 0.25*want, 0.5*want), ramp(n, 3.5*want, 2.5*want))
+		return part(Completeness, "length", v, "%d words, the prompt asks for about %.0f", len(d.words), want)
+	}
+	return part(Completeness, "length", v, "%d words; %s needs about %.0f", len(d.words), aForm(d.form), bounds[1])
 }
 
-func orAnswer(form string) string {
-	if form == "" {
-		return "full answer"
+// askedWords reads "in 100 words", "of about 200 words", "a 500-word essay".
+func askedWords(prompt []string) (float64, bool) {
+	for i, w := range prompt {
+		head, isCompound := strings.CutSuffix(w, "-word")
+		if !isCompound && (w != "words" || i == 0) {
+			continue
+		}
+		if !isCompound {
+			head = prompt[i-1]
+		}
+		if len(head) <= 4 && isNumber(head) {
+			n := 0.0
+			for _, c := range head {
+				if c >= '0' && c <= '9' {
+					n = 10*n + float64(c-'0')
+				}
+			}
+			return n, true
+		}
 	}
-	return form
+	return 0, false
 }
 
-// formOf takes the form from the rubric, or reads it from the prompt's verbs and nouns.
-func formOf(in Input) string {
-	if in.Rubric != nil && in.Rubric.Form != "" {
-		return in.Rubric.Form
+func aForm(form string) string {
+	switch form {
+	case "":
+		return "a full answer"
+	case "answer", "explanation", "analysis", "evaluation":
+		return "an " + form
 	}
-	low := " " + strings.Join(words(in.Prompt), " ") + " "
-	for _, f := range []struct {
-		form string
-		any  []string
-	}{
-		{"poem", []string{" poem", " haiku", " sonnet", " verse ", " rhyme", " limerick", " ballad", " ode "}},
-		{"story", []string{" story", " tale ", " fable"}},
-		{"code", []string{" function ", " code ", " program that", " python ", " script ", " sql "}},
-		{"plan", []string{" plan ", " roadmap", " strategy for", " proposal"}},
-		{"comparison", []string{" compare", " contrast", " difference between", " differences between", " versus "}},
-		{"summary", []string{" summarize", " summarise", " summary"}},
-		{"evaluation", []string{" evaluate", " assess", " review the"}},
-		{"analysis", []string{" analyze", " analyse", " implications", " discuss", " examine"}},
-		{"list", []string{" list ", " name three", " name five", " name four", " name two"}},
-		{"explanation", []string{" explain", " describe", " how does", " how do", " why ", " what are the"}},
-	} {
-		if slices.ContainsFunc(f.any, func(k string) bool { return strings.Contains(low, k) }) {
-			return f.form
-		}
-	}
-	if in.Rubric != nil && len(in.Rubric.Answers) > 0 || strings.HasPrefix(low, " what is ") && len(words(in.Prompt)) <= 8 {
-		return "answer"
-	}
-	return ""
+	return "a " + form
 }
 
-// formKept checks what can be seen of a form from outside.
-func formKept(d *doc) Part {
-	switch d.form {
-	case "poem":
-		short := 0
-		for _, l := range d.lines {
-			if n := len(words(l)); n > 0 && n <= 14 {
-				short++
+// count compares the number of items with the number that the prompt asks for: "name five ways".
+func count(d *doc) (Part, bool) {
+	want := 0
+	for i, w := range d.prompt {
+		if v, ok := numberWord(w); ok && v >= 2 && v <= 12 && i > 0 && i+1 < len(d.prompt) && (asksFor[d.prompt[i-1]] || i > 1 && asksFor[d.prompt[i-2]]) {
+			want = int(v)
+		} else if len(w) <= 2 && isNumber(w) && i > 0 && i+1 < len(d.prompt) && asksFor[d.prompt[i-1]] {
+			want = int(w[0] - '0')
+			if len(w) == 2 {
+				want = 10*want + int(w[1]-'0')
 			}
 		}
-		share := float64(short) / float64(max(len(d.lines), 1))
-		return part(Completeness, "form", min(ramp(float64(short), 1, 4), ramp(share, 0.4, 0.8)), "%d of %d lines are verse lines", short, len(d.lines))
-	case "comparison":
-		n := 0
-		for _, w := range []string{"while", "whereas", "but", "however", "unlike", "contrast", "differ", "both", "on the other hand", "similar", "more", "less", "instead", "than", "alike", "same", "without", "common"} {
-			if d.matches(w) {
-				n++
-			}
-		}
-		return part(Completeness, "form", ramp(float64(n), 0, 2), "%d kinds of comparing words", n)
-	case "plan":
-		marks := 0
-		for _, w := range []string{"first", "step", "goal", "market", "month", "year", "team", "budget", "cost", "launch", "revenue", "then", "next", "finally", "week", "day", "plan", "phase", "marketing", "risk", "will"} {
-			if d.matches(w) {
-				marks++
-			}
-		}
-		return part(Completeness, "form", ramp(float64(marks), 0, 3), "%d kinds of planning words", marks)
-	case "story":
-		past := 0
-		for _, w := range d.words {
-			if len(w) > 3 && strings.HasSuffix(w, "ed") || w == "was" || w == "were" || w == "had" || w == "said" || w == "went" || w == "found" || w == "saw" || w == "began" {
-				past++
-			}
-		}
-		return part(Completeness, "form", ramp(float64(past), 0, 3), "%d words of narrative past", past)
-	case "code":
-		return part(Completeness, "form", map[bool]float64{true: 1}[d.code || strings.ContainsAny(d.in.Response, "{}()=;")], "code present: %t", d.code)
 	}
-	return part(Completeness, "form", 1, "nothing to check for a %s", orAnswer(d.form))
+	if want < 2 || d.form != "list" && d.form != "" && d.form != "explanation" {
+		return Part{}, false
+	}
+	items := 0
+	for _, l := range d.lines {
+		if listItem(l) || strings.HasPrefix(l, "#") {
+			items++
+		}
+	}
+	if items == 0 { // running text: sentences, lines, or pieces between commas
+		commas := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") + 1
+		items = max(len(d.sentences), len(d.lines), commas)
+	}
+	return part(Completeness, "count", ramp(float64(items)/float64(want), 0.4, 0.8), "%d items of %d", items, want), true
+}
+
+var asksFor = set("name list give write suggest provide top tell state describe me generate recommend identify propose find")
+
+// announced compares a list with what its introduction promises: "four causes:" and then two is a cut answer.
+func announced(d *doc) (Part, bool) {
+	for i, s := range d.sentences {
+		if !s.head || i+1 >= len(d.sentences) || len(s.words) < 2 {
+			continue
+		}
+		want := 0.0
+		for _, w := range s.words {
+			if v, ok := numberWord(w); ok && v >= 2 {
+				want = v
+			}
+		}
+		if want < 2 || want > 12 {
+			continue
+		}
+		items := 0
+		for _, l := range d.lines[s.line+1:] {
+			if listItem(l) {
+				items++
+			}
+		}
+		if items == 0 {
+			continue
+		}
+		return part(Completeness, "announced", ramp(float64(items)/want, 0.5, 0.9), "%d items where %.0f are announced", items, want), true
+	}
+	return Part{}, false
 }
 
 // facets are the parts that the rubric or the prompt itself asks for: "considering economic, social, and ethical dimensions",
 // "compare A and B".
 func facets(d *doc) (Part, bool) {
 	if r := d.in.Rubric; r != nil && len(r.Facets) > 0 {
-		got, all, missing := coverage(d, r.Facets)
-		return part(Completeness, "facets", ramp(got/all, 0.3, 0.95), "%.0f %% of the asked facets%s", 100*got/all, missing), true
+		got, all := 0.0, 0.0
+		var missing []string
+		for _, p := range r.Facets {
+			w := max(p.Weight, is(p.Weight == 0))
+			all += w
+			if d.mentions(p.Any, 1) > 0 {
+				got += w
+			} else {
+				missing = append(missing, p.Name)
+			}
+		}
+		return facetPart(got, all, missing), true
 	}
 	asked := askedFacets(d.in.Prompt)
 	if len(asked) == 0 {
 		return Part{}, false
 	}
-	got := 0
+	got := 0.0
 	var missing []string
 	for _, f := range asked {
-		if d.hasStem(f) {
+		if slices.ContainsFunc(f, func(s string) bool { return d.hasStem(s) || d.hasRelated(s) }) {
 			got++
 		} else {
-			missing = append(missing, f)
+			missing = append(missing, f[0])
 		}
 	}
+	return facetPart(got, float64(len(asked)), missing), true
+}
+
+func facetPart(got, all float64, missing []string) Part {
 	why := ""
 	if len(missing) > 0 {
 		why = "; missing: " + strings.Join(missing, ", ")
 	}
-	return part(Completeness, "facets", ramp(float64(got)/float64(len(asked)), 0.2, 0.7), "%d of %d facets that the prompt names%s", got, len(asked), why), true
+	return part(Completeness, "facets", ramp(got/all, 0.35, 0.7), "%.0f %% of the asked facets%s", 100*got/all, why)
 }
 
-// askedFacets reads lists such as "a, b, and c" after words that ask for facets. The stem of each item's last content word stands for it.
-func askedFacets(prompt string) []string {
+// askedFacets reads lists such as "a, b, and c" after words that ask for facets, as the stems of each item's content words.
+func askedFacets(prompt string) [][]string {
 	low := strings.ToLower(prompt)
 	at := -1
-	for _, cue := range []string{"considering ", "including ", "in terms of ", "with respect to ", "covering ", "compare and contrast ", "compare ", "difference between ", "differences between "} {
+	for _, cue := range []string{"considering ", "including ", "in terms of ", "with respect to ", "covering ", "with sections on ", "compare and contrast ", "compare ", "difference between ", "differences between "} {
 		if i := strings.Index(low, cue); i >= 0 {
 			at = i + len(cue)
 			break
@@ -191,10 +322,10 @@ func askedFacets(prompt string) []string {
 	if i := strings.IndexAny(rest, ".?!;:\n"); i >= 0 {
 		rest = rest[:i]
 	}
-	var out []string
-	for _, item := range strings.FieldsFunc(strings.ReplaceAll(strings.ReplaceAll(rest, " and ", ","), " or ", ","), func(r rune) bool { return r == ',' }) {
-		if c := contentWords(words(item), asking); len(c) > 0 && !slices.Contains(out, c[0]) {
-			out = append(out, c[0])
+	var out [][]string
+	for _, item := range strings.Split(strings.NewReplacer(" and ", ",", " or ", ",", " versus ", ",", " vs ", ",", " with ", ",").Replace(rest), ",") {
+		if c := contentWords(words(item), asking); len(c) > 0 && len(out) < 12 {
+			out = append(out, c)
 		}
 	}
 	if len(out) < 2 {

@@ -116,12 +116,13 @@ func truncate(rng *rand.Rand, d *doc) (string, bool) {
 // loop repeats the whole answer, its last sentence or a phrase of it.
 func loop(rng *rand.Rand, d *doc) string {
 	times := 4 + rng.IntN(12)
-	last := d.sentences[len(d.sentences)-1].text
-	switch rng.IntN(3) {
-	case 0:
-		return strings.TrimSpace(strings.Repeat(d.sentences[0].text+" ", times))
-	case 1:
-		return strings.TrimSpace(d.in.Response + " " + strings.Repeat(last+" ", times))
+	if n := len(d.sentences); n > 0 {
+		switch rng.IntN(3) {
+		case 0:
+			return strings.TrimSpace(strings.Repeat(d.sentences[0].text+" ", times))
+		case 1:
+			return strings.TrimSpace(d.in.Response + " " + strings.Repeat(d.sentences[n-1].text+" ", times))
+		}
 	}
 	w := strings.Fields(d.in.Response)
 	from := rng.IntN(max(1, len(w)-8))
@@ -138,7 +139,7 @@ func salad(rng *rand.Rand, d *doc) (string, bool) {
 		rng.Shuffle(len(w), func(i, j int) { w[i], w[j] = w[j], w[i] })
 		return strings.Join(w, " ")
 	}
-	if rng.IntN(2) == 0 {
+	if rng.IntN(2) == 0 || len(d.source) > 0 {
 		return swap(strings.Fields(d.in.Response)), true
 	}
 	var b strings.Builder
@@ -168,7 +169,7 @@ var passages = []string{
 // foreign writes about the answer's words in another language, or turns each word into an invented one.
 func foreign(rng *rand.Rand, d *doc) string {
 	content := contentWords(d.words, nil)
-	if rng.IntN(3) > 0 || len(d.words) < 8 {
+	if rng.IntN(3) > 0 || len(d.prose) < 8 {
 		p := passages[rng.IntN(len(passages))]
 		for strings.Contains(p, "%s") {
 			word := "das"

@@ -30,9 +30,14 @@ func functional(w string) bool {
 // asking are words of a prompt that say what to do, not what about.
 var asking = set(`explain describe analyze analyse compare contrast evaluate summarize summarise write create compose discuss tell give
  list name define outline generate make provide consider considering concept term terms simple simply short brief briefly main point points
- please detail details example examples difference differences implication implications effectiveness approach approaches dimension dimensions
- different task tasks text poem story essay plan three two four five six following question answer words sentence sentences paragraph how what why
- when where which who whose design draft propose suggest show help need want beginner beginners basic basics idea way ways`)
+ please detail details detailed example examples difference differences implication implications effectiveness approach approaches dimension dimensions
+ different task tasks text poem story essay plan three two four five six following question questions answer answers words sentence sentences paragraph paragraphs how what why
+ when where which who whose design draft propose suggest show help need want beginner beginners basic basics idea ideas way ways
+ come given use used using uses good better best great cool well thing things know think like new kind kinds type types various possible important currently
+ would could should get find sure let step steps article section response respond reply provided information based include includes including appropriate
+ one lot lots own go going able try trying take don't can't something someone anything everything really much many more most also just very ever
+ classify convert rewrite rephrase translate determine identify choose select extract sort summarise imagine assume role play act recommend recommendations tip tips advice
+ day days year years time times people person part parts makes made making say says said see look looking`)
 
 // contentWords are the words that carry a text's subject, as stems in order of first use.
 func contentWords(ws []string, skip map[string]bool) []string {
@@ -91,11 +96,13 @@ var openers = []string{"however", "but ", "also", "moreover", "furthermore", "th
 
 // closers tell that a text comes to its end.
 var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "in short", "ultimately", "in the end", "all in all", "to conclude", "lastly",
-	"finally", "from that day", "the end", "and so", "taken together", "to summarize", "on balance", "from then on", "ever since", "i hope", "let me know"}
+	"finally", "from that day", "the end", "and so", "taken together", "to summarize", "on balance", "from then on", "ever since", "i hope", "let me know", "my verdict", "verdict", "conclusion", "summary", "outlook", "my advice", "my recommendation",
+	"i would recommend", "i recommend", "the overall", "the outcome", "in practice", "taken together", "for most", "remember", "by following", "with these", "all of this", "that is", "that's why"}
 
 // beginners open a text.
 var beginners = []string{"once ", "once upon", "one day", "long ago", "one morning", "one evening", "in the first place", "to begin", "introduction", "executive summary",
-	"there was", "there once", "in a ", "let's ", "sure", "title", "certainly", "mission"}
+	"there was", "there once", "in a ", "let's ", "sure", "title", "certainly", "mission", "here are", "here is", "here's", "yes", "no,", "of course!", "absolutely", "great question", "good question",
+	"the short answer", "in simple terms", "imagine", "dear ", "hi ", "hello", "subject", "i'd be happy", "thank you for", "years ago", "for many years", "problem", "vision", "overview", "it seems", "it looks", "it sounds", "it depends", "it's great", "it's important", "it is important", "it is great", "it is difficult"}
 
 // hasPrefixAny reports whether low, a lower-case sentence, starts with one of the list.
 func hasPrefixAny(low string, list []string) bool {

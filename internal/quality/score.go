@@ -9,6 +9,8 @@ package quality
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
 )
@@ -63,7 +65,7 @@ func Score(in Input) Result {
 		in.Response = in.Response[:maxScored]
 	}
 	d := read(in)
-	if len(d.words) == 0 && !d.hasAnswer() {
+	if len(d.words) == 0 && !d.symbolic() {
 		why := "the response has no words"
 		return finish([]Part{{"words", Relevance, 0, why}, {"words", Coherence, 0, why}, {"words", Completeness, 0, why}})
 	}
@@ -72,6 +74,11 @@ func Score(in Input) Result {
 	parts = append(parts, coherence(d)...)
 	parts = append(parts, completeness(d)...)
 	return finish(parts)
+}
+
+// symbolic reports whether the response is exactly a checkable answer made of signs alone, such as "+".
+func (d *doc) symbolic() bool {
+	return slices.ContainsFunc(d.expected, func(a string) bool { return strings.TrimSpace(d.in.Response) == strings.TrimSpace(a) })
 }
 
 // finish takes the weakest part of each component and their weighted mean.

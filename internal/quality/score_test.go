@@ -7,8 +7,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
 )
 
-
-
 var answers = map[string]string{
 	"reasoning/simple": "2 + 2 = 4.",
 	"reasoning/medium": "Machine learning is a way for computers to learn from examples instead of following fixed rules. Imagine you show a computer thousands of photos of cats. It looks for patterns that the photos share, such as ears and whiskers. Later it can recognise a cat in a photo it has never seen. The more data it gets, the better its predictions become.",

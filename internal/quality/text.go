@@ -1,6 +1,8 @@
 package quality
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -8,14 +10,21 @@ import (
 
 // doc is an answer taken apart once for all measurements.
 type doc struct {
-	in        Input
-	form      string
-	words     []string   // lower case, in order
-	sentences []sentence // of the response; headings and list items stand alone
-	lines     []string   // non-empty, trimmed
-	prompt    []string   // words of the prompt
-	stems     map[string]int
-	code      bool // holds a fenced or plainly indented block of code
+	in         Input
+	form       string
+	words      []string   // lower case, in order, code included
+	prose      []string   // those outside code
+	roots      []string   // stems of words
+	sentences  []sentence // of the prose; headings and list items stand alone
+	lines      []string   // of the prose: non-empty, trimmed
+	source     []string   // lines of code as they are
+	prompt     []string   // words of the prompt
+	stems      map[string]int
+	expected   []string // checkable answers
+	code       bool     // holds code
+	openFence  bool     // a block of code was not closed, or a fence stands inside a line
+	endsInCode bool     // the last line is code or closes it
+	foreign    bool     // the prompt is not English, or asks for another language
 }
 
 // sentence is a stretch of words that belong together.
@@ -29,22 +38,41 @@ type sentence struct {
 
 func read(in Input) *doc {
 	d := &doc{in: in, stems: map[string]int{}}
-	text := strings.ToValidUTF8(in.Response, "\uFFFD")
-	d.code = strings.Contains(text, "```") || strings.Contains(text, "\n    ") && strings.ContainsAny(text, "={}();")
 	d.prompt = words(in.Prompt)
-	for _, line := range strings.Split(text, "\n") {
-		if line = strings.TrimSpace(line); line != "" {
-			d.lines = append(d.lines, line)
-			d.addLine(line, len(d.lines)-1)
+	d.expected = expectedAnswers(in)
+	d.form = formOf(d)
+	d.foreign = asksForeign(d)
+	raw := strings.Split(strings.ToValidUTF8(in.Response, "\uFFFD"), "\n")
+	bare := looksLikeCode(raw)
+	fenced := false
+	for _, line := range raw {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(trimmed, "```"):
+			fenced = !fenced
+			d.code, d.endsInCode = true, true
+			d.openFence = d.openFence || strings.Contains(trimmed[3:], "```")
+		case fenced || bare && codeLine(line):
+			d.source = append(d.source, line)
+			d.words = append(d.words, words(line)...)
+			d.code, d.endsInCode = true, true
+		case trimmed != "":
+			d.endsInCode = false
+			d.openFence = d.openFence || strings.Contains(trimmed, "```")
+			d.lines = append(d.lines, trimmed)
+			first := len(d.sentences)
+			d.addLine(trimmed, len(d.lines)-1)
+			for _, s := range d.sentences[first:] {
+				d.words = append(d.words, s.words...)
+				d.prose = append(d.prose, s.words...)
+			}
 		}
 	}
-	for _, s := range d.sentences {
-		d.words = append(d.words, s.words...)
+	d.openFence = d.openFence || fenced
+	d.roots = stemAll(d.words)
+	for _, r := range d.roots {
+		d.stems[r]++
 	}
-	for _, w := range d.words {
-		d.stems[stem(w)]++
-	}
-	d.form = formOf(in)
 	return d
 }
 
@@ -99,10 +127,10 @@ func abbreviates(s string) bool {
 func words(text string) []string {
 	var out []string
 	start := -1
-	low := strings.ToLower(text)
+	low := strings.ReplaceAll(strings.ToLower(text), "’", "'")
 	for i, r := range low {
 		in := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
-		if !in && start >= 0 && (r == '\'' || r == '’' || r == '-' || r == '.' && isDigit(low[i-1])) {
+		if !in && start >= 0 && (r == '\'' || r == '-' || r == '.' && isDigit(low[i-1])) {
 			next, _ := utf8.DecodeRuneInString(low[i+utf8.RuneLen(r):])
 			in = unicode.IsLetter(next) && r != '.' || unicode.IsDigit(next)
 		}
@@ -154,38 +182,37 @@ func stem(w string) string {
 	if len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") && !strings.HasSuffix(w, "us") {
 		return undouble(strings.TrimSuffix(w[:len(w)-1], "e"))
 	}
-	return w
+	return undouble(w)
+}
+
+func stemAll(ws []string) []string {
+	out := make([]string, len(ws))
+	for i, w := range ws {
+		out[i] = stem(w)
+	}
+	return out
 }
 
 // undouble turns "runn" into "run".
 func undouble(w string) string {
-	if n := len(w); n > 3 && w[n-1] == w[n-2] && strings.IndexByte("bdgmnprt", w[n-1]) >= 0 {
+	if n := len(w); n > 3 && w[n-1] == w[n-2] && strings.IndexByte("bdglmnprt", w[n-1]) >= 0 {
 		return w[:n-1]
 	}
 	return w
 }
 
-// matches reports whether a rubric term occurs in the answer: a phrase of several words in order, one word as the
-// beginning of a word ("summar" finds "summary"); terms of up to three letters only as whole words.
-func (d *doc) matches(term string) bool {
-	t := words(term)
-	if len(t) == 0 {
-		return false
+// matchAt reports whether a term's words stand at i: a phrase in order, one word as the beginning of a word ("summar" finds
+// "summary") or by its stem, root; a word of up to three letters only as itself.
+func (d *doc) matchAt(i int, term []string, root string) bool {
+	if len(term) == 1 && d.roots[i] == root {
+		return true
 	}
-	for i := range d.words {
-		if i+len(t) <= len(d.words) && d.matchAt(i, t) {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *doc) matchAt(i int, term []string) bool {
 	for j, t := range term {
-		w := d.words[i+j]
-		if w != t && (len(t) <= 3 || !strings.HasPrefix(w, t)) && (len(term) > 1 || stem(w) != stem(t)) {
+		if w := d.words[i+j]; w != t && (len(t) <= 3 || !strings.HasPrefix(w, t)) {
 			return false
 		}
 	}
 	return true
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
