@@ -23,7 +23,10 @@ func draw(p *plot, caption string, keys ...chartKey) chart {
 
 // phaseCharts are the plots of one phase of load.
 func phaseCharts(s PhaseSeries, r *Report, n int) []chart {
-	out := []chart{latencyChart(s, r, n)}
+	var out []chart
+	if s.Kind != "batch" { // all of a batch has one schedule
+		out = append(out, latencyChart(s, r, n))
+	}
 	if len(s.LatencyECDF) > 1 {
 		out = append(out, ecdfChart(s, r, n))
 	}
@@ -42,7 +45,7 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 	}
 	top := maxY(s.Latency, s.Failed)
 	p := &plot{id: fmt.Sprintf("lat%d", n), title: "Latency over time, phase " + s.ID, xLabel: "seconds since the phase began (scheduled time)", yLabel: "latency, ms",
-		xMax: length, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds", Number(float64(s.RequestsInSeries)), Number(top))}
+		xMax: length * 1.01, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds", Number(float64(s.RequestsInSeries)), Number(top))}
 	p.bands = outside(s, length)
 	target := r.Targets.LatencyMS
 	caption := "Latency of each request"

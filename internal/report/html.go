@@ -19,11 +19,14 @@ var pageCSS string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"num":   Number,
-	"opt":   short,
+	"int":   func(n int) string { return Number(float64(n)) },
+	"opt":   opt,
+	"value": func(x float64, of string) string { v, _ := Figure(x, of); return v },
+	"unit":  func(of string) string { _, u := Figure(0, of); return u },
+	"op":    op,
 	"class": verdictClass,
 	"bar":   bar,
 	"share": share,
-	"unit":  unit,
 	"pct":   func(x float64) float64 { return 100 * x },
 	"row":   func(name string, d *Dist) distRow { return distRow{name, d} },
 }).Parse(pageHTML))
@@ -45,6 +48,25 @@ type pageData struct {
 	Trace     []pair
 	Calibrate []pair
 	HasIdle   bool
+}
+
+// opt writes a number that may be missing.
+func opt(x *float64) string {
+	if x == nil {
+		return "–"
+	}
+	return Number(*x)
+}
+
+// op writes an operator as print does.
+func op(s string) string {
+	switch s {
+	case "<=":
+		return "≤"
+	case ">=":
+		return "≥"
+	}
+	return s
 }
 
 // distRow is one line of a phase's table.

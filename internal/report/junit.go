@@ -109,19 +109,14 @@ func measuredLine(c Check) string {
 	if c.Measured == nil {
 		return ""
 	}
-	s := Number(*c.Measured) + unit(c.Unit)
+	s := figureText(*c.Measured, c.Unit)
 	if c.Interval != nil {
-		s += " (" + Number(c.Interval[0]) + " to " + Number(c.Interval[1]) + ")"
+		lo, _ := Figure(c.Interval[0], c.Unit)
+		hi, _ := Figure(c.Interval[1], c.Unit)
+		s += " (" + lo + " to " + hi + ")"
 	}
 	if c.Target != nil {
-		s += ", target " + c.Op + " " + Number(*c.Target) + unit(c.Unit)
+		s += ", target " + c.Op + " " + figureText(*c.Target, c.Unit)
 	}
 	return s
-}
-
-func unit(u string) string {
-	if u == "" {
-		return ""
-	}
-	return " " + u
 }

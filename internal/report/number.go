@@ -38,3 +38,20 @@ func Number(x float64) string {
 	}
 	return sign + whole
 }
+
+// Figure writes a measured value and its unit; a share reads as percent.
+func Figure(x float64, of string) (value, unit string) {
+	if of == "share" {
+		return Number(100 * x), "%"
+	}
+	return Number(x), of
+}
+
+// figureText is a figure in one string.
+func figureText(x float64, of string) string {
+	v, u := Figure(x, of)
+	if u == "" {
+		return v
+	}
+	return v + " " + u
+}

@@ -68,13 +68,16 @@ func checkTable(b *strings.Builder, checks []Check) {
 	for _, c := range checks {
 		row := []string{clean(c.Verdict), clean(c.ID), "-", "", ""}
 		if c.Measured != nil {
-			row[2] = Number(*c.Measured) + unit(clean(c.Unit))
+			row[2] = figureText(*c.Measured, clean(c.Unit))
 		}
 		if c.Target != nil {
-			row[3] = clean(c.Op) + " " + Number(*c.Target)
+			row[3], _ = Figure(*c.Target, c.Unit)
+			row[3] = clean(c.Op) + " " + row[3]
 		}
 		if c.Interval != nil {
-			row[4] = Number(c.Interval[0]) + " to " + Number(c.Interval[1])
+			lo, _ := Figure(c.Interval[0], c.Unit)
+			hi, _ := Figure(c.Interval[1], c.Unit)
+			row[4] = lo + " to " + hi
 		}
 		rows = append(rows, row)
 	}
