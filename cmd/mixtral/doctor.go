@@ -1,7 +1,217 @@
 package main
 
-import "errors"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"syscall"
+	"text/tabwriter"
 
-type doctorCmd struct{}
+	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
 
-func (doctorCmd) Run(*app) error { return setupError(errors.New("doctor: not written yet")) }
+// doctorCmd says what the machine can do.
+type doctorCmd struct {
+	Port int    `default:"11400" placeholder:"N" help:"Port to look at; default 11400."`
+	Dir  string `default:"." placeholder:"DIR" help:"Where models or reports will be stored; default: here."`
+	JSON bool   `help:"Print JSON."`
+}
+
+// facts is what was found out; what could not be is an error beside it.
+type facts struct {
+	OS, Arch  string
+	Tier      string
+	Tiers     []string
+	Limits    host.Limits
+	DiskFree  int64
+	DiskErr   error
+	OpenFiles uint64
+	FilesErr  error
+	HugePages string
+	PagesErr  error
+	PortErr   error
+	Port      int
+}
+
+// finding is one line of the doctor's.
+type finding struct {
+	Level string `json:"level"` // "ok", "note": works with a drawback, "bad": something will fail
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func (d doctorCmd) Run(a *app) error {
+	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Tiers: kernel.Tiers(), Limits: host.Read(), Port: d.Port}
+	f.DiskFree, f.DiskErr = host.DiskFree(d.Dir)
+	f.OpenFiles, f.FilesErr = host.OpenFiles()
+	f.HugePages, f.PagesErr = host.HugePages()
+	f.PortErr = portFree(d.Port)
+	findings := diagnose(f)
+	if d.JSON {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(findings); err != nil {
+			return err
+		}
+	} else if err := printFindings(a, findings); err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if f.Level == "bad" {
+			return exitWith(exitSetup)
+		}
+	}
+	return nil
+}
+
+func portFree(port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+func printFindings(a *app, findings []finding) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Name, f.Value)
+		if f.Hint != "" {
+			fmt.Fprintf(w, "\t\thint: %s\n", f.Hint)
+		}
+	}
+	return w.Flush()
+}
+
+// What TC-L1-COMP-MIXTRAL-003 asks of its environment.
+const (
+	caseCores  = 8
+	caseMemory = 90 << 30
+	caseDisk   = 10 << 30
+)
+
+// diagnose judges the facts.
+func diagnose(f facts) []finding {
+	return []finding{
+		{Level: "ok", Name: "program", Value: versionString()},
+		diagnoseCPU(f), diagnoseCores(f), diagnoseMemory(f), diagnoseModels(f), diagnoseDisk(f), diagnosePages(f), diagnoseFiles(f), diagnosePort(f),
+	}
+}
+
+func diagnoseCPU(f facts) finding {
+	out := finding{Level: "ok", Name: "cpu", Value: "kernels for " + f.Tier}
+	best := f.Tiers[len(f.Tiers)-1]
+	switch {
+	case f.Tier != best:
+		out.Level, out.Hint = "note", "the machine can do "+best+": unset MIXTRAL_CPU_TIER"
+	case best == "generic":
+		out.Level, out.Hint = "note", "there are no fast kernels for this processor: expect a small fraction of the speed; x86-64 with AVX-512 VNNI is best"
+	case best != "avx512":
+		out.Hint = "x86-64 with AVX-512 VNNI would be faster"
+	}
+	return out
+}
+
+func diagnoseCores(f facts) finding {
+	n, why := f.Limits.Usable()
+	out := finding{Level: "ok", Name: "cores", Value: fmt.Sprintf("%d usable (%s)", n, why)}
+	if n < caseCores {
+		out.Level, out.Hint = "note", fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will say so", caseCores)
+	}
+	return out
+}
+
+func diagnoseMemory(f facts) finding {
+	bound, why := f.Limits.MemoryBound()
+	if bound == 0 {
+		return finding{Level: "note", Name: "memory", Value: "unknown", Hint: "set memory_limit_gb to what the service may use"}
+	}
+	out := finding{Level: "ok", Name: "memory", Value: fmt.Sprintf("%s (%s), %s free of the machine's %s", binarySize(bound), why, binarySize(f.Limits.Available), binarySize(f.Limits.Memory))}
+	switch {
+	case f.Limits.Available < bound/2:
+		out.Level, out.Hint = "note", "other programs hold much of it: stop them, or lower memory_limit_gb"
+	case bound < caseMemory:
+		out.Level, out.Hint = "note", "TC-L1-COMP-MIXTRAL-003 asks for 90 GiB: the model must be quantised to fit here"
+	}
+	return out
+}
+
+// mixtralParams is the number of weights of Mixtral-8x7B.
+const mixtralParams = 46_702_792_704
+
+// served is the memory that Mixtral-8x7B takes with all weights in one format: weights, keys and values of one context of
+// 4,096 tokens (32 layers × 8 heads × 128 × 2 × 2 bytes each), and 384 MiB for everything else.
+func served(t quant.Type) int64 {
+	const row = 256 // weights; a whole number of blocks in each format
+	bytes, err := t.RowBytes(row)
+	if err != nil {
+		panic(err) // 256 suits all formats, as a test shows
+	}
+	return mixtralParams/row*int64(bytes) + 4096*32*8*128*2*2 + 384<<20
+}
+
+// formats from the best to the smallest.
+var formats = []quant.Type{quant.F16, quant.Q8_0, quant.Q6_K, quant.Q5_K, quant.Q4_K, quant.Q3_K, quant.Q2_K}
+
+func diagnoseModels(f facts) finding {
+	bound, _ := f.Limits.MemoryBound()
+	for _, t := range formats {
+		if bound >= served(t) {
+			return finding{Level: "ok", Name: "mixtral-8x7b", Value: fmt.Sprintf("fits as %v (%s with a context of 4096 tokens)", t, binarySize(served(t)))}
+		}
+	}
+	smallest := formats[len(formats)-1]
+	return finding{Level: "note", Name: "mixtral-8x7b", Value: "does not fit in any format",
+		Hint: fmt.Sprintf("the smallest, %v, takes %s; the built-in and synthetic models run everywhere", smallest, binarySize(served(smallest)))}
+}
+
+func diagnoseDisk(f facts) finding {
+	switch {
+	case f.DiskErr != nil:
+		return finding{Level: "note", Name: "disk", Value: f.DiskErr.Error()}
+	case f.DiskFree < caseDisk:
+		return finding{Level: "note", Name: "disk", Value: binarySize(f.DiskFree) + " free", Hint: "TC-L1-COMP-MIXTRAL-003 asks for 10 GiB; --dir looks at another place"}
+	}
+	return finding{Level: "ok", Name: "disk", Value: binarySize(f.DiskFree) + " free"}
+}
+
+func diagnosePages(f facts) finding {
+	out := finding{Level: "ok", Name: "huge pages", Value: f.HugePages}
+	switch {
+	case f.PagesErr != nil:
+		out.Level, out.Value = "note", f.PagesErr.Error()
+	case f.HugePages == "never":
+		out.Level, out.Hint = "note", "weights are read about 20 % slower in small pages: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"
+	}
+	return out
+}
+
+func diagnoseFiles(f facts) finding {
+	const enough = 1024 // connections of a full queue with some to spare
+	switch {
+	case f.FilesErr != nil:
+		return finding{Level: "note", Name: "open files", Value: f.FilesErr.Error()}
+	case f.OpenFiles < enough:
+		return finding{Level: "note", Name: "open files", Value: fmt.Sprint(f.OpenFiles), Hint: fmt.Sprintf("each connection takes one: ulimit -n %d", 16*enough)}
+	case f.OpenFiles > 1<<40:
+		return finding{Level: "ok", Name: "open files", Value: "no limit"}
+	}
+	return finding{Level: "ok", Name: "open files", Value: fmt.Sprint(f.OpenFiles)}
+}
+
+func diagnosePort(f facts) finding {
+	name := fmt.Sprintf("port %d", f.Port)
+	switch {
+	case f.PortErr == nil:
+		return finding{Level: "ok", Name: name, Value: "free"}
+	case errors.Is(f.PortErr, syscall.EADDRINUSE):
+		return finding{Level: "bad", Name: name, Value: "in use", Hint: "if it is not the service itself: stop the other program, or serve with --port"}
+	}
+	return finding{Level: "bad", Name: name, Value: strings.TrimPrefix(f.PortErr.Error(), "listen tcp "), Hint: "serve with another --port"}
+}

@@ -1,7 +1,114 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
 
-type runCmd struct{}
+	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+)
 
-func (runCmd) Run(*app) error { return setupError(errors.New("run: not written yet")) }
+// runCmd answers one prompt.
+type runCmd struct {
+	serviceFlags
+	Prompt      string   `arg:"" help:"The question, or - to read it from standard input."`
+	System      string   `placeholder:"TEXT" help:"System message."`
+	Raw         bool     `help:"Continue the text as it is, without the chat format."`
+	MaxTokens   int      `placeholder:"N" help:"Most tokens of the answer; default: max_tokens of the configuration."`
+	Temperature *float64 `placeholder:"T" help:"0 takes the likeliest token each time; default: that of the configuration."`
+	Seed        *int64   `placeholder:"N" help:"The same seed gives the same answer."`
+	Stats       bool     `help:"Print tokens and speed to standard error at the end."`
+}
+
+// maxPrompt bounds what is read from standard input: as much as the HTTP API takes.
+const maxPrompt = 4 << 20
+
+func (r runCmd) Run(a *app) error {
+	request, err := r.request(os.Stdin)
+	if err != nil {
+		return err
+	}
+	c, err := r.config()
+	if err != nil {
+		return err
+	}
+	if r.LogLevel == nil {
+		c.LogLevel = "warn" // standard error is for what the user asked to see
+	}
+	if err := c.Validate(); err != nil {
+		return usageError(err)
+	}
+	if c.Logger, err = telemetry.NewLogger(a.stderr, c.LogLevel, c.LogFormat); err != nil {
+		return usageError(err)
+	}
+	service, err := mixtral.Open(a.ctx, c)
+	if err != nil {
+		return loadError(err)
+	}
+	return errors.Join(r.answer(a, service, request), service.Close())
+}
+
+// request puts the flags together.
+func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
+	text := r.Prompt
+	if text == "-" {
+		data, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
+		if err != nil {
+			return mixtral.Request{}, setupError(fmt.Errorf("standard input: %w", err))
+		}
+		if len(data) > maxPrompt {
+			return mixtral.Request{}, usageError(fmt.Errorf("standard input: more than %d bytes", maxPrompt))
+		}
+		text = strings.TrimRight(string(data), "\r\n")
+	}
+	if text == "" {
+		return mixtral.Request{}, usageError(errors.New("the prompt is empty"))
+	}
+	out := mixtral.Request{MaxTokens: r.MaxTokens, Temperature: r.Temperature, Seed: r.Seed}
+	switch {
+	case r.Raw && r.System != "":
+		return out, usageError(errors.New("--raw has no place for --system"))
+	case r.Raw:
+		out.RawPrompt = text
+	case r.System != "":
+		out.Messages = []mixtral.Message{{Role: mixtral.RoleSystem, Content: r.System}, {Role: mixtral.RoleUser, Content: text}}
+	default:
+		out.Prompt = text
+	}
+	return out, nil
+}
+
+// answer streams the answer to standard output.
+func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request) error {
+	start := time.Now()
+	var first time.Time
+	c, err := service.StreamCompletion(a.ctx, request, func(text string) error {
+		if first.IsZero() {
+			first = time.Now()
+		}
+		_, err := io.WriteString(a.stdout, text)
+		return err
+	})
+	if err == nil || !first.IsZero() {
+		fmt.Fprintln(a.stdout)
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return exitWith(exitInterrupted)
+	case errors.Is(err, mixtral.ErrBadRequest):
+		return usageError(err)
+	case err != nil:
+		return err
+	}
+	if r.Stats && !first.IsZero() {
+		u, end := c.Usage, time.Now()
+		fmt.Fprintf(a.stderr, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, %.1f tokens/s after the first\n",
+			u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason, float64(u.CompletionTokens-1)/end.Sub(first).Seconds())
+	}
+	return nil
+}

@@ -1,7 +1,197 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
 
-type serveCmd struct{}
+	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+)
 
-func (serveCmd) Run(*app) error { return setupError(errors.New("serve: not written yet")) }
+// serviceFlags are what every command takes that runs a model as the service does. A flag wins over the environment, which
+// wins over the file.
+type serviceFlags struct {
+	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
+	Model         *string  `placeholder:"REF" help:"GGUF file, synth:tiny or another synthetic model, or demo for the built-in one."`
+	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
+	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Most memory in GiB, weights and KV cache included."`
+	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Most cores to compute with."`
+	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
+}
+
+// config reads file and environment and puts the flags over them.
+func (f *serviceFlags) config() (mixtral.Config, error) {
+	c, err := mixtral.LoadConfig(f.Config)
+	if err != nil {
+		return c, usageError(err)
+	}
+	override(&c.ModelPath, f.Model)
+	override(&c.ContextLength, f.ContextLength)
+	override(&c.MemoryLimitGB, f.MemoryLimitGB)
+	override(&c.CPUCores, f.CPUCores)
+	override(&c.LogLevel, f.LogLevel)
+	return c, nil
+}
+
+func override[T any](to *T, flag *T) {
+	if flag != nil {
+		*to = *flag
+	}
+}
+
+// serveCmd serves until it is told to stop.
+type serveCmd struct {
+	serviceFlags
+	Host         *string `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
+	Port         *int    `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
+	Backend      *string `placeholder:"NAME" help:"What answers: embedded, the engine of this program."`
+	APIKeyFile   *string `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line."`
+	InsecureBind bool    `help:"Allow an address that others can reach without API keys."`
+}
+
+func (s serveCmd) Run(a *app) error {
+	c, err := s.serviceConfig()
+	if err != nil {
+		return err
+	}
+	if c.Logger, err = telemetry.NewLogger(a.stderr, c.LogLevel, c.LogFormat); err != nil {
+		return usageError(err)
+	}
+	service, err := mixtral.New(c)
+	if err != nil {
+		return usageError(err)
+	}
+	listener, err := listen(a.ctx, service.Addr())
+	if err != nil {
+		return errors.Join(err, service.Close())
+	}
+	return errors.Join(serve(a, service, listener), service.Close())
+}
+
+func (s serveCmd) serviceConfig() (mixtral.Config, error) {
+	c, err := s.config()
+	if err != nil {
+		return c, err
+	}
+	override(&c.Host, s.Host)
+	override(&c.Port, s.Port)
+	override(&c.Backend, s.Backend)
+	override(&c.APIKeyFile, s.APIKeyFile)
+	c.InsecureBind = c.InsecureBind || s.InsecureBind
+	if err := c.Validate(); err != nil {
+		return c, usageError(err)
+	}
+	return c, nil
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, setupError(withHint(err, "another program listens there: stop it, or choose another port with --port (0 for any free one)"))
+	case errors.Is(err, syscall.EACCES):
+		return nil, setupError(withHint(err, "ports below 1024 need privileges: choose a higher one with --port"))
+	case err != nil:
+		return nil, setupError(withHint(err, "host must be an address of this machine"))
+	}
+	return l, nil
+}
+
+// serve listens first and loads then, so that health checks are answered meanwhile. The first signal drains, the second
+// one stops at once.
+func serve(a *app, service *mixtral.Service, l net.Listener) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ctx, stop := context.WithCancel(a.ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- service.Serve(ctx, l) }()
+	defer useCores(service.Cores())()
+	if err := service.Load(ctx); err != nil {
+		stop()
+		return errors.Join(loadError(err), ignoreClosed(<-served))
+	}
+	limitHeap(a, service.MemoryPlan())
+	m := service.Model()
+	fmt.Fprintf(a.stdout, "serving %s on http://%s (context of %d tokens, %d cores, %s)\n", m.ID, l.Addr(), m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
+	for n := 0; ; {
+		select {
+		case err := <-served:
+			return err
+		case <-signals:
+			if n++; n == 1 {
+				fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+				continue
+			}
+			service.Close() // requests under way end with an error, so nothing is left to wait for
+			<-served
+			return exitWith(exitInterrupted)
+		}
+	}
+}
+
+// loadError gives a failed load its exit code and hint.
+func loadError(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return exitWith(exitInterrupted)
+	}
+	var model *catalog.Error
+	switch {
+	case errors.As(err, &model) && model.Hint != "":
+		err = withHint(err, model.Hint)
+	case errors.Is(err, mixtral.ErrMemory):
+		err = withHint(err, "use a smaller model or context_length, or raise the limit that is named")
+	}
+	return setupError(err)
+}
+
+// ignoreClosed passes over that the listener was closed because loading failed.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// useCores keeps the program to the cores it computes with. Where that is all of the machine, one more thread may run Go
+// code: computing threads spin between layers, and answers would wait for them.
+func useCores(n int) (restore func()) {
+	if n >= runtime.NumCPU() {
+		n++
+	}
+	old := runtime.GOMAXPROCS(n)
+	return func() { runtime.GOMAXPROCS(old) }
+}
+
+// limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT says
+// otherwise.
+func limitHeap(a *app, p mixtral.MemoryPlan) {
+	if a.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(p.GoLimit())
+	}
+}
+
+func planText(p mixtral.MemoryPlan) string {
+	return fmt.Sprintf("%s weights + %s KV cache of %s allowed by %s", binarySize(p.Weights), binarySize(p.KV), binarySize(p.Limit), p.Bound)
+}
+
+// binarySize shows bytes in binary units.
+func binarySize(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
