@@ -18,7 +18,7 @@ func Defaults() Case {
 		Prompts: "builtin",
 		Limits: Limits{
 			ErrorBudget:      0.001,
-			IssueDelayMS:     20,   // 1 % of the seed's 2,000 ms
+			IssueDelayMS:     50,   // 2.5 % of the seed's 2,000 ms
 			MaxInFlight:      2000, // above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
 			RequestTimeoutS:  30,
 			DegradationShare: 0.05,

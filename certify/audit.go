@@ -1,0 +1,311 @@
+package certify
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/stats"
+)
+
+// Audits ask whether the server is what it claims to be. Each is a small experiment with one request in flight; a server
+// is blamed only for what chance does not explain.
+const (
+	auditTokens = 24 // of an answer: enough to time, short enough to repeat
+
+	// repeats pairs of a new prompt and its repetition. With eight of each, a difference that one in a hundred honest
+	// servers shows by chance is told from none.
+	repeats     = 8
+	chance      = 0.01
+	decodeShare = 0.5 // a repeated answer may come this much faster token by token before it is no longer computed
+
+	usageAnswers = 3
+	usageShare   = 0.05 // of tokens counted again: a text can be cut into tokens in more than one way
+	usageSlack   = 2    // … and the end of the answer may be one
+
+	firstAnswers = 3
+	earlyShare   = 0.5                   // an empty chunk in the first half of the wait …
+	earlyLeast   = 20 * time.Millisecond // … and so long before the content is no accident of buffering
+
+	cutTokens = 6 // far below any whole answer to the audits' prompts
+)
+
+// auditor makes the requests of the audits.
+type auditor struct {
+	p      *phaseRun
+	client *loadgen.Client
+	prompt string // the longest of the case: its answer is long
+	key    string
+	n      int
+}
+
+// audits runs all of them, as often as the phase asks for.
+func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
+	r := p.r
+	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: r.since(), MaxInFlight: 1}
+	rec.SteadyFrom = rec.Start
+	a := &auditor{p: p}
+	for _, prompt := range r.loaded.Prompts.Prompts {
+		if len(prompt.Text) > len(a.prompt) {
+			a.prompt, a.key = prompt.Text, prompt.Key()
+		}
+	}
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Timeout: seconds(r.c.Timeout(p.ph))})
+	if err != nil {
+		rec.CutShort = err.Error()
+		return rec
+	}
+	defer client.Close()
+	a.client = client
+	for range max(1, p.ph.Requests) {
+		for _, audit := range []func(context.Context) evidence.Audit{a.cache, a.usage, a.emptyFirst, a.maxTokens, a.finishReason, a.determinism} {
+			if ctx.Err() != nil {
+				break
+			}
+			res := audit(ctx)
+			if ctx.Err() == nil {
+				r.add(evidence.Event{Audit: &res})
+			}
+		}
+	}
+	rec.Planned, rec.Issued = a.n, a.n
+	rec.End = r.since()
+	rec.SteadyTo = rec.End
+	return rec
+}
+
+// fresh gives a prompt that the server has not seen in this run.
+func (a *auditor) fresh() string {
+	return salted(a.prompt, salt(a.p.r.asker.seed, a.p.index, saltStretch/2+a.n))
+}
+
+// ask sends a request with one in flight, and records it.
+func (a *auditor) ask(ctx context.Context, text string, maxTokens int) evidence.Request {
+	r := a.p.r
+	job := loadgen.Job{Prompt: a.key, KeepText: true, Body: r.asker.body(text, maxTokens, 0, 1)}
+	r.inFlight.Add(1)
+	q := a.client.Do(ctx, r.epoch, job)
+	r.inFlight.Add(-1)
+	q.N = a.n
+	a.n++
+	a.p.sink(q)
+	return q
+}
+
+func latency(q evidence.Request) float64 { return float64(q.Done-q.Issued) / 1e6 }
+
+// gap is the time per token after the first, in milliseconds; NaN where there is none.
+func gap(q evidence.Request) float64 {
+	if q.Chunks < 2 {
+		return math.NaN()
+	}
+	return float64(q.Last-q.First) / 1e6 / float64(q.Chunks-1)
+}
+
+// unclear is an audit that could not be judged.
+func unclear(id, detail string, args ...any) evidence.Audit {
+	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
+}
+
+// cache repeats prompts. A server that says so in usage (cached_tokens), or whose case declares it, may keep prompts; but
+// answers must be computed: one that repeats comes no faster token by token.
+func (a *auditor) cache(ctx context.Context) evidence.Audit {
+	const id = "cache"
+	var first, again, firstGap, againGap []float64
+	declared := a.p.r.c.Limits.CachingDeclared
+	failed := 0
+	for range repeats {
+		text := a.fresh()
+		x, y := a.ask(ctx, text, auditTokens), a.ask(ctx, text, auditTokens)
+		if !x.OK() || !y.OK() {
+			failed++
+			continue
+		}
+		first, again = append(first, latency(x)), append(again, latency(y))
+		if g, h := gap(x), gap(y); !math.IsNaN(g) && !math.IsNaN(h) {
+			firstGap, againGap = append(firstGap, g), append(againGap, h)
+		}
+		declared = declared || y.CachedTokens > x.CachedTokens
+	}
+	if len(first) < repeats/2 {
+		return unclear(id, "%d of %d pairs failed", failed, repeats)
+	}
+	limit := a.p.r.c.Limits.CacheSpeedup
+	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
+	res.Detail = fmt.Sprintf("a repeated prompt is answered %.0f %% faster", 100*res.Measured)
+	switch {
+	case faster(firstGap, againGap) > decodeShare && certain(firstGap, againGap):
+		res.OK = false
+		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache", 100*faster(firstGap, againGap))
+	case res.Measured <= limit:
+	case !certain(first, again):
+		res.Detail += ", which chance explains"
+	case declared:
+		res.Detail += ", and the server declares that it keeps prompts"
+	default:
+		res.OK = false
+		res.Detail += ", and no caching is declared"
+	}
+	return res
+}
+
+// faster is the share by which the median of b lies below that of a.
+func faster(a, b []float64) float64 {
+	if len(a) == 0 || len(b) == 0 {
+		return 0
+	}
+	m := median(a)
+	if m <= 0 {
+		return 0
+	}
+	return 1 - median(b)/m
+}
+
+func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
+
+// certain says that b being smaller than a is no accident.
+func certain(a, b []float64) bool {
+	z, p := stats.MannWhitney(a, b)
+	return z < 0 && p < chance
+}
+
+// usage counts the tokens of answers again: with the server's tokenizer, or by its chunks, which hold a token each when
+// one request is in flight. One of them must agree with what the server says.
+func (a *auditor) usage(ctx context.Context) evidence.Audit {
+	const id = "usage"
+	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
+	bytes, claimed, chunks, counted, answers := 0, 0, 0, 0, 0
+	tokenizer := true
+	for range usageAnswers {
+		q := a.ask(ctx, a.fresh(), auditTokens)
+		if !q.OK() {
+			continue
+		}
+		if !q.HasUsage {
+			res.Detail = "the server reports no usage: nothing is claimed"
+			return res
+		}
+		answers++
+		bytes, claimed, chunks = bytes+q.TextBytes, claimed+q.OutputTokens, chunks+q.Chunks
+		n, err := a.p.r.client.Tokenize(ctx, a.p.r.asker.model, q.Text)
+		tokenizer = tokenizer && err == nil
+		counted += n
+	}
+	if answers == 0 {
+		return unclear(id, "no answer to count")
+	}
+	slack := float64(usageSlack * answers)
+	off := func(n int) float64 { return max(0, math.Abs(float64(claimed-n))-slack) / float64(max(n, 1)) }
+	switch {
+	case tokenizer && off(counted) <= usageShare:
+		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d", claimed, counted)
+	case off(chunks) <= usageShare:
+		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%d output tokens claimed, in %d chunks", claimed, chunks)
+	case tokenizer:
+		res.OK, res.Measured = false, off(counted)
+		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks", claimed, counted, chunks)
+	default: // a server may send several tokens a chunk, but every token has at least a byte, and every chunk a token
+		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
+		res.Measured = off(chunks)
+		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only bounds can be checked", claimed, bytes, chunks)
+	}
+	return res
+}
+
+// emptyFirst looks for chunks without content that come long before the content: to a careless client they look like a
+// fast first token.
+func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
+	const id = "empty-first-token"
+	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: earlyShare}
+	if !a.p.r.c.Request.Stream {
+		res.Detail = "the case does not stream"
+		return res
+	}
+	var shares, leads []float64
+	for range firstAnswers {
+		t := a.timeline(ctx, a.fresh(), auditTokens)
+		if t.content == 0 {
+			continue
+		}
+		lead := time.Duration(0)
+		if t.empty > 0 {
+			lead = t.content - t.empty
+		}
+		shares, leads = append(shares, float64(lead)/float64(t.content)), append(leads, float64(lead))
+	}
+	if len(shares) == 0 {
+		return unclear(id, "no stream with content")
+	}
+	res.Measured = median(shares)
+	lead := time.Duration(median(leads)).Round(time.Millisecond)
+	res.Detail = fmt.Sprintf("an empty chunk precedes the content by %s", lead)
+	if res.Measured > earlyShare && lead > earlyLeast {
+		res.OK = false
+		res.Detail += fmt.Sprintf(", %.0f %% of the wait: it is no first token", 100*res.Measured)
+	}
+	return res
+}
+
+// maxTokens asks for few tokens.
+func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
+	const id = "max-tokens"
+	q := a.ask(ctx, a.fresh(), cutTokens)
+	if !q.OK() {
+		return unclear(id, "the request failed: %s", q.Fail)
+	}
+	n := max(q.OutputTokens, q.Chunks-1) // the chunk with which a held-back end comes may hold no token of its own
+	if !q.HasUsage {
+		if counted, err := a.p.r.client.Tokenize(ctx, a.p.r.asker.model, q.Text); err == nil {
+			n = max(n, counted-usageSlack)
+		}
+	}
+	return evidence.Audit{ID: id, Valid: true, OK: n <= cutTokens, Measured: float64(n), Limit: cutTokens,
+		Detail: fmt.Sprintf("%d tokens where max_tokens is %d", n, cutTokens)}
+}
+
+// finishReason cuts an answer short and asks for more of it: what goes on was cut, and must say "length"; what ended
+// before its limit must say "stop".
+func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
+	const id = "finish-reason"
+	text := a.fresh()
+	short, long := a.ask(ctx, text, cutTokens), a.ask(ctx, text, auditTokens)
+	if !short.OK() || !long.OK() {
+		return unclear(id, "a request failed: %s%s", short.Fail, long.Fail)
+	}
+	res := evidence.Audit{ID: id, Valid: true, OK: true}
+	wrong := func(detail string, args ...any) {
+		res.OK, res.Measured = false, 1
+		res.Detail = fmt.Sprintf(detail, args...)
+	}
+	goesOn := long.TextBytes > short.TextBytes && strings.HasPrefix(long.Text, strings.TrimRight(short.Text, " \n\uFFFD"))
+	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
+	switch {
+	case (goesOn || full) && short.Finish != "length":
+		wrong("an answer cut at %d tokens says finish_reason %q", cutTokens, short.Finish)
+	case long.HasUsage && long.OutputTokens < auditTokens && long.Finish == "length":
+		wrong("an answer of %d tokens says finish_reason \"length\" where max_tokens is %d", long.OutputTokens, auditTokens)
+	default:
+		res.Detail = fmt.Sprintf("%q at %d tokens, %q at %d", short.Finish, cutTokens, long.Finish, auditTokens)
+	}
+	return res
+}
+
+// determinism asks the same twice at temperature 0. It is reported and blames nobody: batching reorders sums.
+func (a *auditor) determinism(ctx context.Context) evidence.Audit {
+	const id = "determinism"
+	text := a.fresh()
+	x, y := a.ask(ctx, text, auditTokens), a.ask(ctx, text, auditTokens)
+	if !x.OK() || !y.OK() {
+		return unclear(id, "a request failed")
+	}
+	res := evidence.Audit{ID: id, Valid: true, OK: x.TextHash == y.TextHash, Detail: "the same answer twice at temperature 0"}
+	if !res.OK {
+		res.Measured, res.Detail = 1, "two answers to one prompt differ at temperature 0"
+	}
+	return res
+}

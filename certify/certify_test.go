@@ -1,0 +1,415 @@
+package certify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/internal/judge"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+const short = "testdata/short.yaml"
+
+// killable is set in the process that TestAKilledRun kills.
+const killable = "MIXTRAL_TEST_KILL_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killable); dir != "" {
+		_, err := certify.Run(context.Background(), certify.Options{Case: short, Target: os.Getenv("MIXTRAL_TEST_TARGET"), ReportDir: dir, Set: []string{"profiles.quick.idle.duration_s=60"}})
+		panic(err) // it is killed long before
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// server starts a server of the fault bank; quick, so that runs are short.
+func server(t *testing.T, f faults.Fault) *faults.Server {
+	t.Helper()
+	s := faults.New(faults.Config{Fault: f, Seed: 7, TTFT: 20 * time.Millisecond, Gap: time.Millisecond})
+	t.Cleanup(s.Close)
+	return s
+}
+
+func checkOf(t *testing.T, rep *certify.Report, id string) report.Check {
+	t.Helper()
+	for _, c := range rep.Checks {
+		if c.ID == id {
+			return c
+		}
+	}
+	t.Fatalf("the report has no check %q", id)
+	return report.Check{}
+}
+
+func want(t *testing.T, rep *certify.Report, id, verdict, reason string) {
+	t.Helper()
+	if c := checkOf(t, rep, id); c.Verdict != verdict || !strings.Contains(c.Reason, reason) {
+		t.Errorf("check %s is %s (%s), want %s with %q", id, c.Verdict, c.Reason, verdict, reason)
+	}
+}
+
+func TestARunFromEndToEnd(t *testing.T) {
+	t.Parallel()
+	dir, monitor := t.TempDir(), certify.NewMonitor()
+	var kinds []certify.Kind
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: dir, Seed: 42, Version: "test",
+		Monitor: monitor, Progress: func(e certify.Event) { kinds = append(kinds, e.Kind) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"preconditions", "valid", "errors", "latency", "quality", "metrics", "audits", "steps", "report"} {
+		want(t, rep, id, certify.Pass, "")
+	}
+	if rep.Status != certify.Pass || rep.TestCase != "TC-SHORT" || rep.Fingerprints["seed"] != "42" || rep.Fingerprints["version"] != "test" || rep.Target.Kind != "embedded" {
+		t.Errorf("%s %s, fingerprints %v, target %+v", rep.TestCase, rep.Status, rep.Fingerprints, rep.Target)
+	}
+	if len(rep.Phases) != 9 {
+		t.Errorf("%d phases in the report, the case has 9", len(rep.Phases))
+	}
+	if s := monitor.Summary(); s.Latency["single"].N < 4 || s.Quality["reasoning/simple"].N == 0 || s.Throughput["sustained"].N != 1 || s.PeakMemoryBytes == 0 {
+		t.Errorf("monitor: %+v", s)
+	}
+	if kinds[0] != certify.EventPlan || kinds[len(kinds)-1] != certify.EventReport {
+		t.Errorf("events: %v", kinds)
+	}
+	paths := report.PathsFor(dir, rep)
+	for _, path := range []string{paths.JSON, paths.HTML, paths.JUnit, paths.Events} {
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	again(t, paths)
+}
+
+// again derives the verdict anew and demands the same bytes.
+func again(t *testing.T, paths report.Paths) {
+	t.Helper()
+	rec, err := evidence.ReadFile(paths.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := judge.Judge(rec.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := report.JSON(rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if saved, err := os.ReadFile(paths.JSON); err != nil || !bytes.Equal(got, saved) {
+		t.Errorf("the report derived again differs from the saved one (%v)", err)
+	}
+	if rec.SHA256 != rep.Evidence.SHA256 || rec.Lost != 0 || rec.Cut {
+		t.Errorf("record: %s, %d lost, cut %v; the report has %s", rec.SHA256, rec.Lost, rec.Cut, rep.Evidence.SHA256)
+	}
+}
+
+func TestTheRecordIsComplete(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	h := httptest.NewServer(server(t, faults.Healthy))
+	defer h.Close()
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Target: strings.TrimPrefix(h.URL, "http://") + "/v1/", ReportDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := evidence.ReadFile(report.PathsFor(dir, rep).Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests, prompts, conditions, audits := map[string]int{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	scrapes, samples, n := map[string]int{}, 0, map[string]map[int]bool{}
+	for _, e := range rec.Events {
+		switch {
+		case e.Request != nil:
+			q := e.Request
+			requests[q.Phase]++
+			if n[q.Phase] == nil {
+				n[q.Phase] = map[int]bool{}
+			}
+			if n[q.Phase][q.N] {
+				t.Errorf("phase %s: number %d twice", q.Phase, q.N)
+			}
+			n[q.Phase][q.N] = true
+			if q.Phase == "quality" {
+				prompts[q.Prompt] = q.Text != ""
+			} else if q.Phase == "single" && q.Text != "" {
+				t.Error("phase single keeps texts")
+			}
+		case e.Condition != nil:
+			conditions[e.Condition.ID] = e.Condition.OK
+		case e.Audit != nil:
+			audits[e.Audit.ID] = e.Audit.OK && e.Audit.Valid
+		case e.Scrape != nil:
+			scrapes[e.Scrape.Label]++
+		case e.Sample != nil:
+			samples++
+		}
+	}
+	for id, least := range map[string]int{"warmup": 50, "single": 4, "batch": 10, "concurrent": 9, "sustained": 40, "single-again": 4, "audits": 20, "quality": 9} {
+		if requests[id] < least {
+			t.Errorf("phase %s: %d requests recorded, want %d at least", id, requests[id], least)
+		}
+		if scrapes["before "+id] != 1 || scrapes["after "+id] != 1 {
+			t.Errorf("phase %s: scrapes %v", id, scrapes)
+		}
+	}
+	if len(prompts) != 9 {
+		t.Errorf("quality asked %d prompts, the case has 9", len(prompts))
+	}
+	for _, id := range []string{"ready", "model", "prompts", "metrics", "resources", "environment", "client", "baseline"} {
+		if !conditions[id] {
+			t.Errorf("condition %s: %v", id, conditions)
+		}
+	}
+	for _, id := range []string{"cache", "usage", "empty-first-token", "max-tokens", "finish-reason", "determinism"} {
+		if !audits[id] {
+			t.Errorf("audit %s: %v", id, audits)
+		}
+	}
+	if samples < 4 || !strings.Contains(rep.Resources.Source, "metrics") {
+		t.Errorf("%d samples from %s", samples, rep.Resources.Source)
+	}
+}
+
+func TestAuditsCatchDishonestServers(t *testing.T) {
+	t.Parallel()
+	for f, audit := range map[faults.Fault]string{faults.CachedReplies: "cache", faults.EmptyFirst: "empty-first-token", faults.InflatedUsage: "usage",
+		faults.IgnoresMax: "max-tokens", faults.FalseFinish: "finish-reason"} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
+			t.Cleanup(s.Close)
+			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Launch: environment.Handler(s), ReportDir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, rep, "audits", certify.Fail, audit+":")
+		})
+	}
+}
+
+func TestInterruptedRunsKeepWhatTheyMeasured(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	dir := t.TempDir()
+	rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: dir, Progress: func(e certify.Event) {
+		if e.Kind == certify.EventStart && e.Phase.ID == "concurrent" {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, certify.ErrInterrupted) || !errors.Is(err, context.Canceled) || rep == nil {
+		t.Fatalf("report %v, error %v", rep, err)
+	}
+	if rep.Status != certify.Invalid || !strings.Contains(strings.Join(rep.Notices, " "), "interrupted") {
+		t.Errorf("%s, notices %v", rep.Status, rep.Notices)
+	}
+	want(t, rep, "latency", certify.Pass, "")
+	want(t, rep, "steps", certify.Invalid, "did not run")
+	again(t, report.PathsFor(dir, rep))
+}
+
+func TestATargetThatDiesIsAFinding(t *testing.T) {
+	t.Parallel()
+	h := httptest.NewServer(server(t, faults.Healthy))
+	defer h.Close()
+	var once sync.Once
+	dead := make(chan struct{})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Target: h.URL, ReportDir: t.TempDir(),
+		Set: []string{"profiles.quick.sustained.duration_s=60"}, Progress: func(e certify.Event) {
+			if e.Kind == certify.EventProgress && e.Phase.ID == "sustained" {
+				once.Do(func() {
+					go func() { // Close waits for the requests under way
+						h.CloseClientConnections()
+						h.Listener.Close()
+						close(dead)
+					}()
+				})
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-dead
+	if rep.Status != certify.Fail {
+		t.Errorf("status %s", rep.Status)
+	}
+	want(t, rep, "steps", certify.Fail, "went away during sustained")
+	want(t, rep, "errors", certify.Fail, "connect")
+}
+
+func TestAServerWithoutMetrics(t *testing.T) {
+	t.Parallel()
+	s := server(t, faults.Healthy)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" || r.URL.Path == "/tokenize" {
+			http.NotFound(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rep, "metrics", certify.Fail, "not offered")
+	want(t, rep, "preconditions", certify.Pass, "")
+	want(t, rep, "audits", certify.Pass, "")
+}
+
+func TestAnOldServerThatRefusesStreamOptions(t *testing.T) {
+	t.Parallel()
+	s := server(t, faults.Healthy)
+	var refused atomic.Int64
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := &bytes.Buffer{}
+		if r.Body != nil {
+			_, _ = body.ReadFrom(r.Body)
+		}
+		if bytes.Contains(body.Bytes(), []byte("stream_options")) {
+			refused.Add(1)
+			http.Error(w, `{"error":{"message":"unknown field stream_options"}}`, http.StatusBadRequest)
+			return
+		}
+		r.Body = http.NoBody
+		if body.Len() > 0 {
+			r2 := r.Clone(r.Context())
+			r2.Body = readCloser{body}
+			r = r2
+		}
+		s.ServeHTTP(w, r)
+	})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rep, "errors", certify.Pass, "")
+	if refused.Load() != 1 {
+		t.Errorf("asked %d times with stream_options", refused.Load())
+	}
+}
+
+type readCloser struct{ *bytes.Buffer }
+
+func (readCloser) Close() error { return nil }
+
+func TestAKilledRun(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("starts a process")
+	}
+	h := httptest.NewServer(server(t, faults.Healthy))
+	defer h.Close()
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killable+"="+dir, "MIXTRAL_TEST_TARGET="+h.URL)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for ended := 0; ended < 2; time.Sleep(20 * time.Millisecond) { // until two phases are in the file
+		if ended = phasesIn(dir); time.Now().After(deadline) {
+			t.Fatal("the run made no progress")
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.part"))
+	if len(files) != 1 {
+		t.Fatalf("files %v", files)
+	}
+	rec, err := evidence.ReadFile(strings.TrimSuffix(files[0], ".part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := judge.Judge(rec.Events)
+	if err != nil || rep.Status != certify.Invalid || !rec.Cut {
+		t.Errorf("%v, cut %v, error %v", rep, rec.Cut, err)
+	}
+	want(t, rep, "report", certify.Invalid, "killed")
+}
+
+func phasesIn(dir string) (n int) {
+	files, _ := filepath.Glob(filepath.Join(dir, "*.part"))
+	for _, f := range files {
+		rec, err := evidence.ReadFile(f)
+		if err != nil {
+			return 0
+		}
+		for _, e := range rec.Events {
+			if e.Phase != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestBadOptionsNeverReachAServer(t *testing.T) {
+	launched := false
+	launch := func(context.Context, environment.Need) (*environment.Server, error) {
+		launched = true
+		return nil, errors.New("launched")
+	}
+	for name, tt := range map[string]struct {
+		o    certify.Options
+		want error
+		says string
+	}{
+		"no target":     {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
+		"no such case":  {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
+		"profile":       {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
+		"set":           {certify.Options{Set: []string{"targets.speed=1"}}, testcase.ErrInvalid, "throughput_rps"},
+		"bad set":       {certify.Options{Set: []string{"targets.quality=7"}}, testcase.ErrInvalid, "targets.quality: must be between 0 and 1, is 7"},
+		"prompt file":   {certify.Options{Set: []string{"prompts=/none.json"}}, testcase.ErrInvalid, "/none.json"},
+		"two metrics":   {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions, "exclude"},
+		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
+		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "MetricsURL"},
+		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
+	} {
+		if name != "no target" {
+			tt.o.Launch = launch
+		}
+		tt.o.ReportDir = t.TempDir()
+		if _, err := certify.Run(t.Context(), tt.o); !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, want %q", name, err, tt.says)
+		}
+	}
+	if launched {
+		t.Error("a server was launched for bad options")
+	}
+}
+
+func TestUnreachableTargets(t *testing.T) {
+	t.Parallel()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	page := httptest.NewServer(http.NotFoundHandler())
+	defer page.Close()
+	locked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer locked.Close()
+	for url, hint := range map[string]string{closed.URL: "nothing listens there", page.URL: "the address must be the root", locked.URL: "--api-key-file", "ftp://x": ""} {
+		_, err := certify.Run(t.Context(), certify.Options{Target: url, ReportDir: t.TempDir()})
+		if !errors.Is(err, environment.ErrSetup) || !strings.Contains(environment.Hint(err), hint) {
+			t.Errorf("%s: %v, hint %q, want %q", url, err, environment.Hint(err), hint)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package certify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/internal/probe"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+// Limits of the client's calibration: long enough for a p99 at the seed's rate, short beside the shortest profile.
+const (
+	calibrateFor    = 2 * time.Second
+	calibrateTokens = 8
+	calibrateGap    = 10 * time.Millisecond
+)
+
+// conditions proves what the case asks for before load means anything, and measures the client's own error.
+func (r *runner) conditions(ctx context.Context) {
+	r.condition("ready", r.ready(ctx))
+	r.condition("model", r.model(ctx))
+	r.condition("prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts), digest(r.loaded.PromptBytes))})
+	r.condition("metrics", r.metrics(ctx))
+	r.condition("resources", r.resources(ctx))
+	r.condition("environment", result{detail: r.machine()})
+	r.condition("client", r.calibrate(ctx))
+}
+
+// result is how a precondition turned out.
+type result struct {
+	detail string
+	err    error
+}
+
+func (r *runner) condition(id string, res result) {
+	c := &evidence.Condition{ID: id, OK: res.err == nil, Detail: res.detail}
+	if res.err != nil {
+		c.Detail = res.err.Error()
+	}
+	r.add(evidence.Event{Condition: c})
+	r.tell(Event{Kind: EventCondition, OK: c.OK, Text: id + ": " + c.Detail})
+}
+
+func (r *runner) ready(ctx context.Context) result {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return result{r.server.URL + " is ready", r.client.Ready(ctx, r.server.Gone)}
+}
+
+// model asks for a token, so that the first request of the load does not find a model that is not loaded, and finds out
+// whether the server takes stream_options.
+func (r *runner) model(ctx context.Context) result {
+	zero := 0.0
+	ask := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: "Hello"}}}
+	ask.Model, ask.MaxTokens, ask.Temperature = r.asker.model, 1, &zero
+	ctx, cancel := context.WithTimeout(ctx, seconds(r.c.Limits.RequestTimeoutS))
+	defer cancel()
+	answer, err := r.client.Chat(ctx, ask)
+	switch {
+	case err != nil:
+		return result{err: fmt.Errorf("model %s: %w", r.asker.model, err)}
+	case len(answer.Choices) == 0:
+		return result{err: fmt.Errorf("model %s answers without choices", r.asker.model)}
+	}
+	if r.c.Request.Stream {
+		ask.Stream, ask.StreamOptions = true, &openai.StreamOptions{IncludeUsage: true}
+		resp, err := r.client.Send(ctx, http.MethodPost, "/v1/chat/completions", ask)
+		var status *environment.StatusError
+		if errors.As(err, &status) && status.Status == http.StatusBadRequest {
+			r.asker.usage = false
+			r.tell(Event{Kind: EventNote, Text: "the server refuses stream_options: token counts of streams are not known"})
+		} else if err == nil {
+			drain(resp.Body)
+		}
+	}
+	return result{detail: fmt.Sprintf("%s answers", r.asker.model)}
+}
+
+func (r *runner) metrics(ctx context.Context) result {
+	s := r.scraper.Scrape(ctx, "start")
+	r.add(evidence.Event{Scrape: &s})
+	switch {
+	case s.Err != "":
+		return result{err: errors.New(s.Err)}
+	case s.Dialect == probe.Unknown:
+		return result{err: fmt.Errorf("%w: %s speaks no known dialect", probe.ErrUnavailable, s.Source)}
+	}
+	return result{detail: s.Source + " in the dialect of " + s.Dialect}
+}
+
+func (r *runner) resources(ctx context.Context) result {
+	s, err := r.source.Sample(ctx)
+	return result{fmt.Sprintf("%s: %.2f GB at rest", r.source.Name(), float64(s.RSS)/(1<<30)), err}
+}
+
+// machine compares this machine with what the case asks for. It gates nothing: the server may be elsewhere, and a small
+// machine shows in the figures that are gated.
+func (r *runner) machine() string {
+	e := r.c.Environment
+	have := fmt.Sprintf("%d cores", runtime.NumCPU())
+	small := runtime.NumCPU() < e.CPUCores
+	if gb, ok := probe.Memory(); ok {
+		have += fmt.Sprintf(" and %.0f GB here", gb)
+		small = small || gb < e.MemoryGB
+	}
+	if !small {
+		return have
+	}
+	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have, e.CPUCores, e.MemoryGB)
+}
+
+// calibrate measures the client against a server that answers at known times, at the highest rate of the profile.
+func (r *runner) calibrate(ctx context.Context) result {
+	rps := 0.0
+	for _, ph := range r.phases {
+		if ph.Kind == testcase.KindOpen {
+			rps = max(rps, r.c.Rate(ph))
+		}
+	}
+	if rps == 0 {
+		rps = 50
+	}
+	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens, TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.o.Seed)})
+	if err != nil {
+		return result{err: err}
+	}
+	r.add(evidence.Event{Client: &e})
+	late := float64(e.IssueP99) / 1e6
+	res := result{detail: fmt.Sprintf("at %s requests/s: issues %.2f ms late at p99; error of the first token %.2f ms, of a gap %.2f ms", short(rps), late,
+		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)}
+	if limit := r.c.Limits.IssueDelayMS; late > limit {
+		res.err = fmt.Errorf("issues requests %.2f ms late at p99, the limit is %g ms", late, limit)
+	}
+	return res
+}
+
+// baseline says how the server does once it is warm; the phases that follow are held against it.
+func (r *runner) baseline(latencies []float64, failed int, steadyAt int, steady bool) result {
+	if len(latencies) == 0 {
+		return result{err: fmt.Errorf("none of %d warm-up requests was answered", failed)}
+	}
+	sum := 0.0
+	for _, x := range latencies[min(steadyAt, len(latencies)-1):] {
+		sum += x
+	}
+	detail := fmt.Sprintf("%.1f ms on average", sum/math.Max(1, float64(len(latencies)-steadyAt)))
+	if steady {
+		return result{detail: fmt.Sprintf("%s, steady after %d of %d warm-up requests", detail, steadyAt, len(latencies))}
+	}
+	return result{detail: fmt.Sprintf("%s over %d warm-up requests; they are too few to tell whether it is steady", detail, len(latencies))}
+}

@@ -1,0 +1,197 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/openai"
+)
+
+// maxAnswer bounds what is read of an answer outside of load.
+const maxAnswer = 8 << 20
+
+// Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is safe
+// for concurrent use.
+type Client struct {
+	root, key string
+	http      *http.Client
+}
+
+// NewClient makes a client of the server at root; key may be empty.
+func NewClient(root, key string) *Client {
+	return &Client{root: root, key: key, http: &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute}}}
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// StatusError is an answer that is no success.
+type StatusError struct {
+	URL     string
+	Status  int
+	Message string // of the body, shortened
+}
+
+// Error names the address and the status.
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("%s answers %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// Is makes 401 and 403 match ErrUnauthorized, and all of them ErrSetup.
+func (e *StatusError) Is(target error) bool {
+	return target == ErrSetup || target == ErrUnauthorized && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+}
+
+// Send makes a request and gives the response of a success; the caller closes its body.
+func (c *Client) Send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var in io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.root+path, in)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
+	return nil, &StatusError{URL: c.root + path, Status: resp.StatusCode, Message: message(data)}
+}
+
+// message finds the message of OpenAI's error body; any other body is shortened.
+func message(body []byte) string {
+	var e openai.ErrorResponse
+	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
+		return e.Error.Message
+	}
+	const most = 200
+	text := string(bytes.ToValidUTF8(bytes.TrimSpace(body), nil))
+	if len(text) > most {
+		return ""
+	}
+	return text
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	resp, err := c.Send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil && out != nil {
+		err = json.Unmarshal(data, out)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s%s: %w", ErrSetup, c.root, path, err)
+	}
+	return nil
+}
+
+// Models lists what the server serves.
+func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
+	var list openai.ModelList
+	if err := c.call(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+		return nil, err
+	}
+	if len(list.Data) == 0 {
+		return nil, fmt.Errorf("%w: %s/v1/models names no model", ErrSetup, c.root)
+	}
+	return list.Data, nil
+}
+
+// Chat asks for one completion without streaming.
+func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatResponse, error) {
+	r.Stream, r.StreamOptions = false, nil
+	var out openai.ChatResponse
+	if err := c.call(ctx, http.MethodPost, "/v1/chat/completions", r, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// Tokenize counts the tokens of a text, without those that a prompt begins with. Servers without POST /tokenize give an
+// error that matches ErrSetup.
+func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
+	bare := false
+	var out openai.TokenizeResponse
+	if err := c.call(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text, AddSpecialTokens: &bare}, &out); err != nil {
+		return 0, err
+	}
+	return max(out.Count, len(out.Tokens)), nil
+}
+
+// Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up when
+// ctx ends or gone is closed.
+func (c *Client) Ready(ctx context.Context, gone <-chan struct{}) error {
+	const pause = 50 * time.Millisecond
+	for {
+		err := c.ready(ctx)
+		if err == nil || errors.Is(err, ErrUnauthorized) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: not ready in time: %w", ErrSetup, err)
+		case <-gone:
+			return fmt.Errorf("%w: the server ended before it was ready", ErrSetup)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (c *Client) ready(ctx context.Context) error {
+	for _, path := range []string{"/readyz", "/health"} {
+		err := c.call(ctx, http.MethodGet, path, nil, nil)
+		var status *StatusError
+		if errors.As(err, &status) && (status.Status == http.StatusNotFound || status.Status == http.StatusMethodNotAllowed) {
+			continue
+		}
+		return err
+	}
+	_, err := c.Models(ctx)
+	return err
+}
+
+// Hint says what to do about an error of this package; empty where there is nothing to say.
+func Hint(err error) string {
+	var status *StatusError
+	switch {
+	case errors.Is(err, ErrUnauthorized):
+		return "give the server's key with --api-key-file FILE"
+	case errors.As(err, &status) && status.Status == http.StatusNotFound:
+		return "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or http://host:8000/v1"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: is the server started, and is the port right?"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the server may still be loading its model, or a firewall drops the connection"
+	}
+	return ""
+}

@@ -1,0 +1,138 @@
+package certify
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// Resources that RecordResourceUsage knows by name.
+const (
+	ResourceMemory = "memory" // bytes
+	ResourceCPU    = "cpu"    // cores
+)
+
+// Monitor collects what a performance test measures: the seed test case's PerformanceMonitor. It is safe for concurrent
+// use, useful alone, and fed by Run while it runs. Its averages weigh every record the same; a verdict needs the
+// statistics of a report.
+type Monitor struct {
+	mu          sync.Mutex
+	latency     map[string]*average // milliseconds
+	throughput  map[string]*average // requests a second
+	quality     map[string]*average
+	memory, cpu float64
+	usage       int
+}
+
+// Summary is what a Monitor knows. Averages are NaN and peaks 0 where nothing was recorded.
+type Summary struct {
+	AvgLatencyMS     float64 // over all records of all names
+	AvgThroughputRPS float64
+	AvgQualityScore  float64
+	PeakMemoryBytes  float64
+	PeakCPUCores     float64
+	Latency          map[string]Stat // milliseconds, by name
+	Throughput       map[string]Stat // requests a second
+	Quality          map[string]Stat
+	ResourceRecords  int
+}
+
+// Stat describes the records of one name.
+type Stat struct {
+	N              int
+	Mean, Min, Max float64
+}
+
+type average struct {
+	Stat
+	sum float64
+}
+
+func (a *average) add(v float64) {
+	if a.N == 0 || v < a.Min {
+		a.Min = v
+	}
+	if a.N == 0 || v > a.Max {
+		a.Max = v
+	}
+	a.N++
+	a.sum += v
+	a.Mean = a.sum / float64(a.N)
+}
+
+// NewMonitor makes an empty one; the zero value works as well.
+func NewMonitor() *Monitor { return &Monitor{} }
+
+// RecordLatency records how long one request of a scenario took.
+func (m *Monitor) RecordLatency(scenario string, d time.Duration) {
+	m.record(&m.latency, scenario, float64(d)/float64(time.Millisecond))
+}
+
+// RecordThroughput records a rate of a scenario in requests a second.
+func (m *Monitor) RecordThroughput(scenario string, rps float64) {
+	m.record(&m.throughput, scenario, rps)
+}
+
+// RecordQuality records a score between 0 and 1.
+func (m *Monitor) RecordQuality(scenario string, score float64) {
+	m.record(&m.quality, scenario, score)
+}
+
+// RecordResourceUsage records a reading of ResourceMemory in bytes or ResourceCPU in cores; other names are counted and
+// not kept.
+func (m *Monitor) RecordResourceUsage(resource string, value float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if math.IsNaN(value) {
+		return
+	}
+	m.usage++
+	switch resource {
+	case ResourceMemory:
+		m.memory = max(m.memory, value)
+	case ResourceCPU:
+		m.cpu = max(m.cpu, value)
+	}
+}
+
+// record adds a value to a name's average; what is no number is not recorded.
+func (m *Monitor) record(table *map[string]*average, name string, v float64) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if *table == nil {
+		*table = map[string]*average{}
+	}
+	a := (*table)[name]
+	if a == nil {
+		a = &average{}
+		(*table)[name] = a
+	}
+	a.add(v)
+}
+
+// Summary gives what has been recorded so far.
+func (m *Monitor) Summary() Summary {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := Summary{PeakMemoryBytes: m.memory, PeakCPUCores: m.cpu, ResourceRecords: m.usage}
+	s.AvgLatencyMS, s.Latency = summarise(m.latency)
+	s.AvgThroughputRPS, s.Throughput = summarise(m.throughput)
+	s.AvgQualityScore, s.Quality = summarise(m.quality)
+	return s
+}
+
+func summarise(table map[string]*average) (float64, map[string]Stat) {
+	out, sum, n := map[string]Stat{}, 0.0, 0
+	for name, a := range table {
+		out[name] = a.Stat
+		sum += a.sum
+		n += a.N
+	}
+	if n == 0 {
+		return math.NaN(), out
+	}
+	return sum / float64(n), out
+}

@@ -1,0 +1,170 @@
+package certify
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/internal/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+// Salts are five letters: short, so that they cost the server few tokens, and enough for eleven million requests
+// without a repetition. Each phase has a stretch of its own.
+const (
+	saltLetters = 5
+	saltSpace   = 26 * 26 * 26 * 26 * 26
+	saltStretch = 600_000 // requests of one phase; 19 phases fit
+)
+
+// salt gives a marker for one request of a run: a permutation of the counter, so that none comes twice.
+func salt(seed uint64, phase, n int) string {
+	const multiplier = 7_368_787 // a prime, and no factor of the space: i ↦ i·multiplier + seed hits every value once
+	i := uint64(phase*saltStretch+n) % saltSpace
+	v := (i*multiplier + seed%saltSpace) % saltSpace
+	var b [saltLetters]byte
+	for k := range b {
+		b[k] = 'a' + byte(v%26)
+		v /= 26
+	}
+	return string(b[:])
+}
+
+// salted puts a reference line before a prompt: another start, the same question.
+func salted(prompt, marker string) string { return "Ref " + marker + ".\n" + prompt }
+
+// asker makes the requests of a run.
+type asker struct {
+	c       *testcase.Case
+	prompts *prompts.Set
+	model   string
+	seed    uint64
+	usage   bool // ask for usage in streams: every server of today but the oldest takes it
+}
+
+// keys are the prompts that a phase takes in turn.
+func (a *asker) keys(ph testcase.Phase) []string {
+	if len(ph.Prompts) > 0 {
+		return ph.Prompts
+	}
+	return a.prompts.Keys()
+}
+
+// job makes request n of a phase. The same run with the same seed makes the same requests.
+func (a *asker) job(index int, ph testcase.Phase, n int) loadgen.Job {
+	keys := a.keys(ph)
+	key := keys[n%len(keys)]
+	p, _ := a.prompts.ByKey(key) // the case was checked
+	text := p.Text
+	if a.c.Request.Salt && ph.Kind != testcase.KindQuality {
+		text = salted(text, salt(a.seed, index, n))
+	}
+	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
+	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n)) % math.MaxInt32)
+	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph), a.c.Request.Temperature, sampling)}
+}
+
+// body is a request's JSON.
+func (a *asker) body(text string, maxTokens int, temperature float64, seed int64) []byte {
+	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: text}}}
+	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, a.c.Request.Stream
+	if r.Stream && a.usage {
+		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic("certify: " + err.Error()) // strings and numbers only
+	}
+	return data
+}
+
+// load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.
+func (r *runner) load(index int, ph testcase.Phase, from int) loadgen.Plan {
+	p := loadgen.Plan{
+		ID: ph.ID, Kind: ph.Kind, Requests: ph.Requests, Concurrency: r.c.InFlight(ph),
+		MinDuration: seconds(ph.DurationS), MaxDuration: seconds(ph.MaxS), Ramp: seconds(ph.RampS),
+		InFlight: &r.inFlight,
+		Make:     func(n int) loadgen.Job { return r.asker.job(index, ph, from+n) },
+	}
+	switch ph.Kind {
+	case testcase.KindOpen:
+		p.Cap = r.c.Limits.MaxInFlight
+		p.Offsets = offsets(uint64(r.o.Seed)+uint64(index), r.c.Rate(ph), seconds(ph.DurationS), ph.Requests, ph.Arrivals)
+		if p.MinDuration == 0 {
+			p.MinDuration = p.Offsets[len(p.Offsets)-1]
+		}
+	case testcase.KindQuality:
+		if p.Requests == 0 {
+			p.Requests = len(r.asker.keys(ph))
+		}
+	}
+	return p
+}
+
+// offsets are the arrivals of an open phase. A Poisson process that is known to have n arrivals in d has them at n
+// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is the
+// one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
+func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals string) []time.Duration {
+	n := max(atLeast, int(math.Round(rps*d.Seconds())), 1)
+	length := time.Duration(float64(n) / rps * float64(time.Second))
+	if arrivals == "constant" {
+		return loadgen.Constant(rps, 0, n)
+	}
+	drawn := loadgen.Poisson(seed, rps, 0, n+1)
+	scale := float64(length) / float64(drawn[n])
+	out := drawn[:n]
+	for i := range out {
+		out[i] = time.Duration(float64(out[i]) * scale)
+	}
+	return out
+}
+
+// expected is how long a phase takes at least: what a progress bar can know beforehand.
+func (r *runner) expected(ph testcase.Phase) time.Duration {
+	d := seconds(ph.DurationS)
+	if ph.Kind == testcase.KindOpen {
+		d = max(d, time.Duration(float64(ph.Requests)/r.c.Rate(ph)*float64(time.Second)))
+	}
+	return d
+}
+
+// Arithmetic says what the phases of a profile ask of a server, before anything is run.
+func Arithmetic(c *testcase.Case, profile string, keys int) string {
+	var b strings.Builder
+	least := 0.0
+	for _, ph := range c.Profiles[profile] {
+		fmt.Fprintf(&b, "  %-20s ", ph.ID)
+		n := max(ph.Requests, 0)
+		switch ph.Kind {
+		case testcase.KindOpen:
+			rate := c.Rate(ph)
+			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate), short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
+		case testcase.KindBatch:
+			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
+		case testcase.KindIdle:
+			fmt.Fprintf(&b, "no load for %s s", short(ph.DurationS))
+		case testcase.KindAudit:
+			b.WriteString("is the server honest?")
+		case testcase.KindQuality:
+			if n == 0 {
+				n = keys
+			}
+			fmt.Fprintf(&b, "%d answers to score, %d in flight, at most %d tokens each", n, c.InFlight(ph), c.MaxTokens(ph))
+		default:
+			fmt.Fprintf(&b, "%d in flight, at least %d requests and %s s, at most %d tokens each", c.InFlight(ph), n, short(ph.DurationS), c.MaxTokens(ph))
+		}
+		b.WriteByte('\n')
+		least += ph.DurationS
+	}
+	fmt.Fprintf(&b, "  at least %s in all", seconds(least).Round(time.Second))
+	return b.String()
+}
+
+// short writes a number without needless digits.
+func short(x float64) string { return fmt.Sprintf("%.4g", x) }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -1,0 +1,246 @@
+package certify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/judge"
+	"github.com/hxp-enterprise/mixtral/internal/probe"
+	"github.com/hxp-enterprise/mixtral/internal/quality"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// errTargetLost ends a run whose server has gone.
+var errTargetLost = errors.New("target lost")
+
+// runner is one run.
+type runner struct {
+	o      Options
+	loaded *testcases.Loaded
+	c      *testcase.Case
+	phases testcase.Phases
+
+	server  *environment.Server
+	client  *environment.Client
+	scraper *probe.Scraper
+	source  probe.Source
+	asker   *asker
+
+	epoch  time.Time // all times of the record count from here, on the monotonic clock
+	events *evidence.Writer
+	failed atomic.Pointer[error] // the record could not be written
+	cancel context.CancelCauseFunc
+
+	inFlight atomic.Int64
+	refused  atomic.Int64 // connections refused since the last answer
+	current  atomic.Pointer[testcase.Phase]
+	before   float64 // requests that the server had counted before the current phase
+	telling  sync.Mutex
+}
+
+// open gets the server, and begins the record with its header.
+func (r *runner) open(ctx context.Context) (err error) {
+	need := environment.Need{Model: r.o.ModelRef, Concurrency: r.c.Targets.Concurrency}
+	if r.o.Target != "" {
+		r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey)
+	} else {
+		r.server, err = r.o.Launch(ctx, need)
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.meet(ctx); err != nil {
+		return errors.Join(err, r.server.Stop())
+	}
+	if err := r.begin(); err != nil {
+		r.client.Close()
+		r.scraper.Close()
+		return errors.Join(err, r.server.Stop())
+	}
+	return nil
+}
+
+// meet finds out which model to ask for, and where resources and metrics come from.
+func (r *runner) meet(ctx context.Context) error {
+	r.client = environment.NewClient(r.server.URL, r.o.APIKey)
+	models, err := r.client.Models(ctx)
+	if err != nil {
+		return err
+	}
+	model := r.o.TargetModel
+	if model == "" {
+		model = models[0].ID
+	}
+	r.asker = &asker{c: r.c, prompts: r.loaded.Prompts, model: model, seed: uint64(r.o.Seed), usage: true}
+	metrics := r.o.MetricsURL
+	if metrics == "" && r.o.PrometheusURL == "" {
+		metrics = r.server.URL + "/metrics"
+	}
+	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.o.APIKey, model)
+	if r.source, err = environment.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
+		return fmt.Errorf("%w: resources: %w", environment.ErrSetup, err)
+	}
+	return nil
+}
+
+// begin opens the record. Two runs that start within a second would have the same name: the later one waits.
+func (r *runner) begin() (err error) {
+	scale := calibration() // takes a second: not on the record's clock
+	for range 5 {
+		r.epoch = time.Now()
+		r.events, err = evidence.Create(filepath.Join(r.o.ReportDir, report.BaseName(r.c.ID, r.epoch)+report.EventsExt))
+		if !errors.Is(err, os.ErrExist) {
+			break
+		}
+		time.Sleep(time.Until(r.epoch.Truncate(time.Second).Add(time.Second)))
+	}
+	if err != nil {
+		return err
+	}
+	h := &evidence.Header{
+		SchemaVersion: evidence.SchemaVersion, Start: r.epoch.UTC().Round(0), Case: r.c, Profile: r.o.Profile, Seed: r.o.Seed,
+		Target: evidence.Target{Kind: "url", URL: r.server.URL, Model: r.asker.model, BuiltIn: r.server.BuiltIn,
+			Resources: r.source.Name(), Metrics: r.scraper.Name()},
+		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
+	}
+	if r.o.Target == "" {
+		h.Target.Kind = "embedded"
+	}
+	return r.events.Add(evidence.Event{Header: h})
+}
+
+func (r *runner) fingerprints() map[string]string {
+	f := map[string]string{"prompts_sha256": digest(r.loaded.PromptBytes)}
+	if data, err := json.Marshal(r.c); err == nil { // with overrides applied
+		f["case_sha256"] = digest(data)
+	}
+	if r.o.Version != "" {
+		f["version"] = r.o.Version
+	}
+	for k, v := range r.server.Fingerprints {
+		f[k] = v
+	}
+	return f
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// calibration is how well the scores tell good answers from bad ones, on the half that they were not tuned on.
+func calibration() *evidence.Calibration {
+	half := quality.Calibration().HeldOut
+	c := &evidence.Calibration{AUC: half.AUC.Value, FalsePass: half.FalsePass.Value, FalseFail: half.FalseFail.Value,
+		Threshold: quality.Threshold, Good: half.Good, Bad: half.Bad, PerFault: map[string]float64{}}
+	for _, k := range half.Corruptions {
+		c.PerFault[k.Kind] = k.AUC.Value
+	}
+	return c
+}
+
+// add records something that happened now. A record that cannot be written ends the run: a verdict without evidence is
+// worth nothing.
+func (r *runner) add(e evidence.Event) {
+	e.At = r.since()
+	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
+		r.cancel(err)
+	}
+}
+
+func (r *runner) since() int64 { return time.Since(r.epoch).Nanoseconds() }
+
+// run does everything between the record's header and its end. It stops early when ctx ends or the server goes away;
+// both are recorded and no error.
+func (r *runner) run(ctx context.Context) error {
+	ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	r.tell(Event{Kind: EventPlan, Text: Arithmetic(r.c, r.o.Profile, len(r.loaded.Prompts.Prompts)), Expected: r.least()})
+	watching, stop := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	for _, watch := range []func(context.Context){r.watchResources, r.watchMetrics, r.watchClock, r.watchTarget} {
+		watchers.Go(func() { watch(watching) })
+	}
+	r.conditions(ctx)
+	for i, ph := range r.phases {
+		if ctx.Err() != nil {
+			break
+		}
+		r.phase(ctx, i, ph)
+	}
+	stop()
+	watchers.Wait()
+	r.add(evidence.Event{End: r.end(ctx)})
+	if err := r.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// least is how long the profile takes at least.
+func (r *runner) least() (d time.Duration) {
+	for _, ph := range r.phases {
+		d += r.expected(ph)
+	}
+	return d
+}
+
+func (r *runner) end(ctx context.Context) *evidence.End {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return &evidence.End{}
+	case errors.Is(cause, errTargetLost):
+		return &evidence.End{Reason: "the server went away" + r.during()}
+	default:
+		return &evidence.End{Interrupted: true, Reason: "stopped on request" + r.during()}
+	}
+}
+
+func (r *runner) during() string {
+	if ph := r.current.Load(); ph != nil {
+		return " during phase " + ph.ID
+	}
+	return ""
+}
+
+// finish closes the record, lets go of the server, judges the record as it stands in the file and writes the report.
+func (r *runner) finish(ctx context.Context) (*Report, error) {
+	err := r.events.Close()
+	r.client.Close()
+	r.scraper.Close()
+	stopErr := r.server.Stop()
+	if err != nil {
+		return nil, err
+	}
+	record, err := evidence.ReadFile(r.events.Path())
+	if err != nil {
+		return nil, err
+	}
+	rep, series, err := judge.Derive(record.Events)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := report.Save(r.o.ReportDir, rep, series)
+	if err != nil {
+		return nil, err
+	}
+	if stopErr != nil && ctx.Err() == nil {
+		r.tell(Event{Kind: EventNote, Text: stopErr.Error()})
+	}
+	r.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "), OK: rep.Status == Pass, Summary: r.o.Monitor.Summary()})
+	return rep, nil
+}

@@ -1,0 +1,102 @@
+package certify
+
+import (
+	"context"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/probe"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+const (
+	clockEvery  = time.Second
+	scrapeEvery = 500 * time.Millisecond // during load, for the gauges
+
+	// A server is lost when so many connections in a row were refused and it does not list its models either.
+	refusedInARow = 20
+	lookEvery     = 200 * time.Millisecond
+	lookTimeout   = 5 * time.Second
+)
+
+// watchResources records memory and CPU.
+func (r *runner) watchResources(ctx context.Context) {
+	var last evidence.Sample
+	var at time.Time
+	probe.Watch(ctx, r.source, func() int { return int(r.inFlight.Load()) }, func(s evidence.Sample) {
+		r.add(evidence.Event{Sample: &s})
+		if s.Err != "" {
+			return
+		}
+		r.o.Monitor.RecordResourceUsage(ResourceMemory, float64(s.RSS))
+		if now := time.Now(); at.IsZero() {
+			last, at = s, now
+		} else if dt := now.Sub(at).Seconds(); dt >= 1 { // over a second: process accounting counts in ticks of 10 ms
+			r.o.Monitor.RecordResourceUsage(ResourceCPU, (s.CPUSeconds-last.CPUSeconds)/dt)
+			last, at = s, now
+		}
+	})
+}
+
+// watchMetrics records the server's metrics while there is load: its gauges say how many requests it believes to have.
+func (r *runner) watchMetrics(ctx context.Context) {
+	tick := time.NewTicker(scrapeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		ph := r.current.Load()
+		if ph == nil || ph.Kind != testcase.KindClosed && ph.Kind != testcase.KindOpen {
+			continue
+		}
+		if s := r.scraper.Scrape(ctx, "during "+ph.ID); s.Err == "" { // failures are recorded before and after the phase
+			r.add(evidence.Event{Scrape: &s})
+		}
+	}
+}
+
+// watchClock records how far the wall clock has moved against the monotonic one.
+func (r *runner) watchClock(ctx context.Context) {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			wall := now.Round(0).Sub(r.epoch.Round(0))
+			r.add(evidence.Event{Clock: &evidence.Clock{DriftNS: int64(wall - now.Sub(r.epoch))}})
+		}
+	}
+}
+
+// watchTarget ends the run when the server has gone: a started one by its process, any other when it refuses
+// connections and does not answer a simple question either.
+func (r *runner) watchTarget(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.server.Gone: // nil, and never ready, where nobody knows
+			r.cancel(errTargetLost)
+			return
+		case <-tick.C:
+		}
+		if r.refused.Load() < refusedInARow {
+			continue
+		}
+		look, stop := context.WithTimeout(ctx, lookTimeout)
+		_, err := r.client.Models(look)
+		stop()
+		if err != nil && ctx.Err() == nil {
+			r.cancel(errTargetLost)
+			return
+		}
+		r.refused.Store(0)
+	}
+}
