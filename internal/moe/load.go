@@ -2,7 +2,6 @@ package moe
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
@@ -110,8 +109,10 @@ type job struct {
 	data []byte
 	rows int
 	cols int
-	to   **kernel.Matrix
+	to   **kernel.Matrix // nil for the embedding: it is looked up row by row, so it is copied as it is
 	mat  *kernel.Matrix
+	copy []byte
+	left atomic.Int64 // pieces still to be packed
 
 	expert, output bool // what it is part of
 }
@@ -135,9 +136,8 @@ func (l *loader) plan(m *Model) error {
 	if m.embedRow, err = embed.Type.RowBytes(c.Dim); err != nil {
 		return fmt.Errorf("%w: tensor token_embd.weight: %w", ErrModel, err)
 	}
-	m.embed = embed.Data // replaced by a copy in pack
 	l.size += kernel.ArenaSize(int64(len(embed.Data)))
-	l.todo = append(l.todo, &job{name: "token_embd.weight", data: embed.Data, to: nil})
+	l.todo = append(l.todo, &job{name: "token_embd.weight", data: embed.Data, rows: c.Vocab})
 
 	outName := "output.weight"
 	if _, ok := l.file.Tensor(outName); !ok {
@@ -303,54 +303,63 @@ func (l *loader) floats(name string, dims ...int) ([]float32, error) {
 // packRows is how many rows a worker packs at once: some hundred KB.
 const packRows = 8 * kernel.RowAlign
 
+// piece is some rows of a job.
+type piece struct {
+	*job
+	from, to int
+}
+
 // pack copies all planned tensors into the arena, every worker taking pieces of rows.
 func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
-	type piece struct {
-		*job
-		from, to int
-	}
-	left := map[*job]*atomic.Int64{} // pieces still to be packed
 	var pieces []piece
-	var embed []byte
 	for _, j := range l.todo {
-		if j.to == nil { // the embedding is looked up row by row: kept as it is
-			embed = arena.Alloc(len(j.data))
-			copy(embed, j.data)
-			l.file.Release(j.data)
-			continue
-		}
-		n, err := kernel.PackedSize(j.typ, j.rows, j.cols)
-		if err != nil {
+		if err := l.place(j, arena); err != nil {
 			return err
 		}
-		if j.mat, err = kernel.NewMatrix(j.typ, j.rows, j.cols, arena.Alloc(int(n))); err != nil {
-			return err
-		}
-		*j.to = j.mat
-		left[j] = &atomic.Int64{}
-		left[j].Store(int64(items(j.rows, packRows)))
+		j.left.Store(int64(items(j.rows, packRows)))
 		for r := 0; r < j.rows; r += packRows {
 			pieces = append(pieces, piece{j, r, min(r+packRows, j.rows)})
 		}
 	}
-	l.embed = embed
-	var next atomic.Int64
-	var mu sync.Mutex
-	var failed error
+	var failed atomic.Pointer[error]
 	pool.Run(func(int) {
-		for i := int(next.Add(1) - 1); i < len(pieces); i = int(next.Add(1) - 1) {
-			p := pieces[i]
-			row := len(p.data) / p.rows
-			if err := p.mat.Pack(p.typ, p.from, p.to, p.data[p.from*row:p.to*row]); err != nil {
-				mu.Lock()
-				failed = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
-				mu.Unlock()
-				return
+		for i := pool.Next(); i < len(pieces) && failed.Load() == nil; i = pool.Next() {
+			if err := pieces[i].pack(); err != nil {
+				err = fmt.Errorf("%w: tensor %s: %w", ErrModel, pieces[i].name, err)
+				failed.Store(&err)
 			}
-			if left[p.job].Add(-1) == 0 {
-				l.file.Release(p.data) // or the process would hold two copies of the weights while it loads
+			if pieces[i].left.Add(-1) == 0 {
+				l.file.Release(pieces[i].data) // or the process would hold two copies of the weights while it loads
 			}
 		}
 	})
-	return failed
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// place gives a job its part of the arena.
+func (l *loader) place(j *job, arena *kernel.Arena) error {
+	if j.to == nil {
+		j.copy = arena.Alloc(len(j.data))
+		l.embed = j.copy
+		return nil
+	}
+	n, err := kernel.PackedSize(j.typ, j.rows, j.cols)
+	if err != nil {
+		return err
+	}
+	j.mat, err = kernel.NewMatrix(j.typ, j.rows, j.cols, arena.Alloc(int(n)))
+	*j.to = j.mat
+	return err
+}
+
+func (p piece) pack() error {
+	row := len(p.data) / p.rows
+	if p.copy != nil {
+		copy(p.copy[p.from*row:p.to*row], p.data[p.from*row:])
+		return nil
+	}
+	return p.mat.Pack(p.typ, p.from, p.to, p.data[p.from*row:p.to*row])
 }
