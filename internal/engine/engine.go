@@ -53,6 +53,7 @@ type Engine struct {
 	tok    *token.Tokenizer
 	net    *moe.Model
 	kv     *kvcache.Storage
+	memory *kernel.Arena // of kv
 	log    *slog.Logger
 	closed chan struct{} // the loop has ended and everything is freed
 
@@ -110,10 +111,14 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	if err != nil {
 		return nil, err
 	}
+	memory, kv, err := newStorage(net.Config().KVLayout(blocks))
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
 		model: llm.Model{ID: c.ModelID, Created: time.Now(), ContextLength: c.ContextLength, Vocab: tok.Vocab()},
 		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
-		kv:       net.NewStorage(blocks),
+		kv: kv, memory: memory,
 		requests: map[*seq]*request{},
 		pace:     pacer{chunk: c.PrefillChunk},
 	}
@@ -149,6 +154,16 @@ func (c *Config) defaults(f *gguf.File, shape moe.Config) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+}
+
+// newStorage puts the KV cache outside Go's heap. Pages that no block was written to take no memory.
+func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
+	pieces := 2 * int64(l.Layers)
+	memory, err := kernel.NewArena(pieces * kernel.ArenaSize(int64(l.Blocks)*l.BytesPerBlock()/pieces))
+	if err != nil {
+		return nil, nil, err
+	}
+	return memory, kvcache.NewStorage(l, memory.Words), nil
 }
 
 // blocksFor gives the number of KV blocks.

@@ -28,7 +28,7 @@ func (e *Engine) loop() {
 			q.out.fail(llm.ErrClosed)
 		}
 	})
-	if err := e.net.Close(); err != nil {
+	if err := errors.Join(e.net.Close(), e.memory.Close()); err != nil {
 		e.log.Error("free the model", "error", err)
 	}
 }

@@ -14,7 +14,7 @@ type Layout struct {
 	Blocks      int
 }
 
-// Elements is binary16: half the bytes of float32, and 11 bits of precision are far above the noise of 8-bit weights.
+// An element is binary16: half the bytes of float32, and 11 bits of precision are far above the noise of 8-bit weights.
 const elementBytes = 2
 
 // BytesPerBlock is what one block takes: keys and values of BlockTokens positions in every layer.
@@ -33,16 +33,20 @@ type Storage struct {
 	keys, values [][]uint16 // binary16
 }
 
-// NewStorage allocates the cache. Pages that no block was written to take no memory. It panics if a number is below 1 or
-// the product overflows: the caller has checked the model's shape and its memory.
-func NewStorage(l Layout) *Storage {
+// NewStorage makes the cache from 2·Layers zeroed pieces of memory that alloc gives. nil takes them from Go's heap, whose
+// collector then lets garbage grow to the same size; a large cache is better off outside. It panics if a number is below 1
+// or the product overflows: the caller has checked the model's shape and its memory.
+func NewStorage(l Layout, alloc func(elements int) []uint16) *Storage {
 	n := int64(l.perBlock()) * int64(l.Blocks)
 	if l.Layers < 1 || l.KVHeads < 1 || l.HeadDim < 1 || l.BlockTokens < 1 || l.Blocks < 1 || n > math.MaxInt/(2*elementBytes*int64(l.Layers)) {
 		panic(fmt.Sprintf("kvcache: impossible layout %+v", l))
 	}
+	if alloc == nil {
+		alloc = func(n int) []uint16 { return make([]uint16, n) }
+	}
 	s := &Storage{layout: l, keys: make([][]uint16, l.Layers), values: make([][]uint16, l.Layers)}
 	for i := range l.Layers {
-		s.keys[i], s.values[i] = make([]uint16, n), make([]uint16, n)
+		s.keys[i], s.values[i] = alloc(int(n)), alloc(int(n))
 	}
 	return s
 }

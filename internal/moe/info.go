@@ -103,5 +103,5 @@ func (i Info) Ops(tokens, logits int) int64 {
 
 // KVBytes is the memory that keys and values of so many tokens take.
 func (i Info) KVBytes(tokens int) int64 {
-	return i.layout(0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
+	return i.KVLayout(0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
 }

@@ -77,12 +77,13 @@ func (m *Model) Info() Info { return m.info }
 // Workers is the number of threads that compute.
 func (m *Model) Workers() int { return m.pool.Workers() }
 
-// NewStorage makes a KV cache of this model's shape.
+// NewStorage makes a small KV cache of this model's shape, on Go's heap.
 func (m *Model) NewStorage(blocks int) *kvcache.Storage {
-	return kvcache.NewStorage(m.cfg.layout(blocks))
+	return kvcache.NewStorage(m.cfg.KVLayout(blocks), nil)
 }
 
-func (c Config) layout(blocks int) kvcache.Layout {
+// KVLayout is the shape of a KV cache of so many blocks.
+func (c Config) KVLayout(blocks int) kvcache.Layout {
 	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks}
 }
 
