@@ -1,0 +1,195 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try others;
+// after that what breaks is broken. path is the route ("/v1/chat/completions"), body the request's whole body. The returned
+// outcome says what happened; if its Err is set and Status is 0, nothing was written to w yet.
+//
+// report is called before the last bytes are written, so that a client which has its answer finds it counted; it is not
+// called when nothing was answered.
+func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte, report func(*Outcome)) *Outcome {
+	start := u.now()
+	out := &Outcome{}
+	p, err := u.prepare(body)
+	if err != nil {
+		out.Err = err
+		return out
+	}
+	tried := make([]bool, len(u.bases))
+	for out.Tries < min(u.c.MaxTries, len(tried)) {
+		u.mu.Lock()
+		i := u.pool.begin(u.now(), tried)
+		u.mu.Unlock()
+		if i < 0 {
+			break
+		}
+		tried[i] = true
+		out.Tries++
+		more := out.Tries < min(u.c.MaxTries, len(tried))
+		o, pause, done := u.try(w, r, i, path, p, start, more, out, report)
+		u.mu.Lock()
+		u.pool.end(u.now(), i, o, pause)
+		u.mu.Unlock()
+		if done {
+			break
+		}
+	}
+	if out.Status == 0 && out.Err == nil {
+		out.Err = ErrUnreachable
+	}
+	return out
+}
+
+// try asks one replica. done says that the request needs no other: it was answered, or cannot be.
+func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path string, p prepared, start time.Time, more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, u.bases[i].JoinPath(path).String(), bytes.NewReader(p.body))
+	if err != nil {
+		out.Err = fmt.Errorf("%w: %w", ErrURL, err)
+		return ignored, 0, true
+	}
+	copyHeaders(req.Header, r.Header, requestHeaders)
+	u.authorize(req.Header)
+	out.Replica = u.bases[i].Host
+	resp, err := u.http.Do(req)
+	if err != nil {
+		if r.Context().Err() != nil {
+			out.Err = r.Context().Err()
+			return ignored, 0, true
+		}
+		u.log.Warn("upstream failed", "replica", out.Replica, "err", err, "again", more)
+		out.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return broken, 0, false
+	}
+	defer resp.Body.Close()
+	switch s := resp.StatusCode; {
+	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout || s == http.StatusTooManyRequests) && more:
+		// Another may be able to. A 429 and a 503 with Retry-After are a wish, not a failure.
+		out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, s)
+		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+		if s == http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "" {
+			return busy, retryAfter(resp.Header), false
+		}
+		return broken, 0, false
+	case s >= 500:
+		o = broken
+	case s == http.StatusTooManyRequests:
+		o, pause = busy, retryAfter(resp.Header)
+	}
+	out.Err = nil
+	if err := u.pass(w, resp, p, start, out, report); err != nil {
+		out.Err = err
+		if r.Context().Err() != nil {
+			return ignored, 0, true
+		}
+		return broken, 0, true
+	}
+	return o, pause, true
+}
+
+// Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
+var (
+	requestHeaders  = []string{"Content-Type", "Accept", "Authorization", "X-Request-Id", "Traceparent", "Tracestate", "Baggage", "User-Agent"}
+	responseHeaders = []string{"Content-Type", "Retry-After", "X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests",
+		"X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens", "Openai-Processing-Ms", "Traceparent"}
+)
+
+func copyHeaders(dst, src http.Header, names []string) {
+	for _, n := range names {
+		if v, ok := src[n]; ok {
+			dst[n] = v
+		}
+	}
+}
+
+// pass copies an answer to the client.
+func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome, report func(*Outcome)) error {
+	h := w.Header()
+	copyHeaders(h, resp.Header, responseHeaders)
+	if p.stream && resp.StatusCode == http.StatusOK {
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no")
+		return u.passStream(w, resp, p, start, out, report)
+	}
+	return u.passWhole(w, resp, start, out, report)
+}
+
+// maxAnswer bounds an answer that is not streamed: 8 choices of 32k tokens with alternatives are far smaller.
+const maxAnswer = 64 << 20
+
+// passWhole reads the whole answer first: what is cut off on the way is still an error with its own status.
+func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start time.Time, out *Outcome, report func(*Outcome)) error {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("%w: the answer broke off: %w", ErrUnreachable, err)
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("%w: an answer of more than %d bytes", ErrUnreachable, maxAnswer)
+	}
+	out.Status = resp.StatusCode
+	out.Total = u.now().Sub(start)
+	if resp.StatusCode == http.StatusOK {
+		readWhole(data, out)
+		out.First = out.Total
+	}
+	report(out)
+	w.WriteHeader(resp.StatusCode)
+	_, err = w.Write(data)
+	return err
+}
+
+// passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
+func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome, report func(*Outcome)) error {
+	control := http.NewResponseController(w)
+	s := &splitter{hide: p.hide, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			pass := s.take(buf[:n])
+			if out.Status == 0 {
+				out.Status = resp.StatusCode
+				w.WriteHeader(resp.StatusCode)
+			}
+			if s.ended && !s.reported {
+				s.reported = true
+				out.Total = u.now().Sub(start)
+				report(out)
+			}
+			if len(pass) > 0 {
+				if _, err := w.Write(pass); err != nil {
+					return context.Canceled // the client is gone
+				}
+				control.Flush()
+			}
+		}
+		if err != nil {
+			return s.finish(w, err, out, u.now().Sub(start), report)
+		}
+	}
+}
+
+// finish ends a stream: regularly after [DONE], with an error event otherwise.
+func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total time.Duration, report func(*Outcome)) error {
+	if s.ended && err == io.EOF {
+		return nil
+	}
+	out.Total = total
+	if out.Status == 0 {
+		return fmt.Errorf("%w: no answer: %w", ErrUnreachable, err)
+	}
+	broken := fmt.Errorf("%w: the stream broke off: %w", ErrUnreachable, err)
+	if !s.reported {
+		out.Err = broken
+		report(out)
+	}
+	io.WriteString(w, "data: {\"error\":{\"message\":\"the upstream server's stream broke off\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n")
+	return broken
+}
