@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/report"
 	"github.com/hxp-enterprise/mixtral/internal/stats"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
@@ -210,4 +211,37 @@ func dampen(z, p, worth float64) float64 {
 		return p
 	}
 	return math.Max(p, math.Erfc(math.Abs(z)*math.Sqrt(worth)/math.Sqrt2))
+}
+
+// Shift compares the latencies of two records, phase by phase, for report.DiffWith.
+func Shift(a, b []evidence.Event) (report.Shift, error) {
+	before, err := latencies(a)
+	if err != nil {
+		return nil, err
+	}
+	after, err := latencies(b)
+	if err != nil {
+		return nil, err
+	}
+	return func(phase string) (byMS, p float64, ok bool) {
+		x, y := before[phase], after[phase]
+		if len(x) < fewestShift || len(y) < fewestShift {
+			return 0, 1, false
+		}
+		z, p := stats.MannWhitney(x, y)
+		return stats.HodgesLehmann(x, y), dampen(z, p, worth(x, y)), true
+	}, nil
+}
+
+// latencies are the judged latencies of a record by phase.
+func latencies(events []evidence.Event) (map[string][]float64, error) {
+	r, err := read(events)
+	if err != nil {
+		return nil, err
+	}
+	m := map[string][]float64{}
+	for _, p := range r.phases {
+		m[p.plan.ID] = p.latencies
+	}
+	return m, nil
 }

@@ -55,6 +55,7 @@ func simCase() *testcase.Case {
 	c := testcase.Defaults()
 	c.SchemaVersion, c.ID, c.Name = testcase.SchemaVersion, "TC-SIM", "Simulated service"
 	c.Targets = testcase.Targets{LatencyMS: 500, ThroughputRPS: 20, Quality: 0.8, MemoryGB: 16, CPUCores: 8, Concurrency: 10}
+	c.Limits.IssueDelayMS = 20
 	c.Criteria = map[string]string{"P1": "Average response time < 500ms", "V7": "No memory leaks"}
 	single := []string{"reasoning/complex"}
 	c.Profiles = map[string]testcase.Phases{"full": {

@@ -17,17 +17,18 @@ const (
 
 // Change is one figure of two reports, A before and B after.
 type Change struct {
-	What   string
-	A, B   *float64
-	Unit   string
-	How    string
-	Reason string
+	What   string   `json:"what"`
+	A      *float64 `json:"a"`
+	B      *float64 `json:"b"`
+	Unit   string   `json:"unit,omitempty"`
+	How    string   `json:"how"`
+	Reason string   `json:"reason,omitempty"`
 }
 
 // Comparison is what changed between two reports.
 type Comparison struct {
-	Changes  []Change
-	Warnings []string // why the two may not be comparable
+	Changes  []Change `json:"changes"`
+	Warnings []string `json:"warnings,omitempty"` // why the two may not be comparable
 }
 
 // Worse says whether anything got worse beyond noise.

@@ -15,12 +15,12 @@ const width = 110
 // Text writes the report as a table for terminals and logs. Everything that is not PASS says why.
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
-	wrap(&b, "", "", clean(r.TestCase)+" "+clean(r.Case.Name))
-	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", clean(r.Status), clean(r.Profile), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
-	wrap(&b, "", "", clean(target(r)))
+	wrap(&b, "", "", Clean(r.TestCase)+" "+Clean(r.Case.Name))
+	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", Clean(r.Status), Clean(r.Profile), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
+	wrap(&b, "", "", Clean(target(r)))
 	b.WriteByte('\n')
 	for _, n := range r.Notices {
-		wrap(&b, "! ", "  ", clean(n))
+		wrap(&b, "! ", "  ", Clean(n))
 	}
 	if len(r.Notices) > 0 {
 		b.WriteByte('\n')
@@ -28,8 +28,8 @@ func Text(w io.Writer, r *Report) error {
 	checkTable(&b, r.Checks)
 	b.WriteByte('\n')
 	phaseTable(&b, r.Phases)
-	wrap(&b, "", "", clean(r.Arithmetic))
-	fmt.Fprintf(&b, "\n%s: %s\n", clean(r.Status), tally(r.Checks))
+	wrap(&b, "", "", Clean(r.Arithmetic))
+	fmt.Fprintf(&b, "\n%s: %s\n", Clean(r.Status), tally(r.Checks))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -66,13 +66,13 @@ func tally(checks []Check) string {
 func checkTable(b *strings.Builder, checks []Check) {
 	rows := [][]string{{"", "check", "measured", "target", "interval"}}
 	for _, c := range checks {
-		row := []string{clean(c.Verdict), clean(c.ID), "-", "", ""}
+		row := []string{Clean(c.Verdict), Clean(c.ID), "-", "", ""}
 		if c.Measured != nil {
-			row[2] = figureText(*c.Measured, clean(c.Unit))
+			row[2] = figureText(*c.Measured, Clean(c.Unit))
 		}
 		if c.Target != nil {
 			row[3], _ = Figure(*c.Target, c.Unit)
-			row[3] = clean(c.Op) + " " + row[3]
+			row[3] = Clean(c.Op) + " " + row[3]
 		}
 		if c.Interval != nil {
 			lo, _ := Figure(c.Interval[0], c.Unit)
@@ -86,7 +86,7 @@ func checkTable(b *strings.Builder, checks []Check) {
 		writeRow(b, row, widths)
 		if i > 0 && checks[i-1].Verdict != Pass {
 			indent := strings.Repeat(" ", widths[0]+2)
-			wrap(b, indent, indent, clean(checks[i-1].Reason))
+			wrap(b, indent, indent, Clean(checks[i-1].Reason))
 		}
 	}
 }
@@ -97,12 +97,12 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		if p.Scheduled == 0 {
 			continue
 		}
-		row := []string{clean(p.ID), clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)), short(&p.RPS), "-", "-", "-", "-", short(&p.InFlight)}
+		row := []string{Clean(p.ID), Clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)), Optional(&p.RPS), "-", "-", "-", "-", Optional(&p.InFlight)}
 		if d := p.Latency; d != nil {
-			row[5], row[6], row[7] = short(&d.Mean), short(d.P50), short(d.P99)
+			row[5], row[6], row[7] = Optional(&d.Mean), Optional(d.P50), Optional(d.P99)
 		}
 		if p.TTFT != nil {
-			row[8] = short(p.TTFT.P50)
+			row[8] = Optional(p.TTFT.P50)
 		}
 		rows = append(rows, row)
 	}
@@ -116,8 +116,8 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	b.WriteString("A \"-\" is a percentile that the sample is too small to state.\n\n")
 }
 
-// short writes a number in a narrow column; nil is a percentile that the sample is too small for.
-func short(x *float64) string {
+// Optional writes a number in a narrow column; nil is a percentile that the sample is too small for.
+func Optional(x *float64) string {
 	if x == nil {
 		return "-"
 	}
@@ -184,8 +184,8 @@ func wrap(b *strings.Builder, first, rest, text string) {
 	}
 }
 
-// clean keeps a server's or a file's text from steering the terminal.
-func clean(s string) string {
+// Clean keeps a server's or a file's text from steering the terminal.
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '
