@@ -1,5 +1,3 @@
-//go:build service
-
 // Package client drives a running service with OpenAI's official Go client: what that client cannot read is not
 // compatible. The service is `mixtral serve` with a tiny synthetic model, or the one at MIXTRAL_TEST_URL.
 package client
