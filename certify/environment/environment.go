@@ -52,6 +52,19 @@ func (s *Server) Stop() error {
 	return stop()
 }
 
+// After adds something to be done once the server has stopped, and gives the server back.
+func (s *Server) After(do func() error) *Server {
+	stop := s.stop
+	s.stop = func() error {
+		var err error
+		if stop != nil {
+			err = stop()
+		}
+		return errors.Join(err, do())
+	}
+	return s
+}
+
 // Root gives the root of a server from what people write: with or without http://, with or without /v1.
 func Root(target string) (string, error) {
 	if !strings.Contains(target, "://") {

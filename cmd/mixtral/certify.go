@@ -1,7 +1,222 @@
 package main
 
-import "errors"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
 
-type certifyCmd struct{}
+	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/prompts"
+	certreport "github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
 
-func (certifyCmd) Run(*app) error { return setupError(errors.New("certify: not written yet")) }
+// certifyCmd runs a test case and ends by its verdict.
+type certifyCmd struct {
+	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"A compiled-in test case or the path of a case file."`
+
+	Profile string `default:"quick" help:"How thorough: quick (about a minute) or full, or another of the case's profiles."`
+
+	Target      string `placeholder:"URL" help:"Certify the server at URL. Without it, a service is started for the run."`
+	TargetModel string `placeholder:"NAME" help:"Model to ask the server for; default: the first that it lists."`
+	APIKeyFile  string `name:"api-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the server's API key."`
+	Model       string `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, synth:tiny, or demo."`
+	InProcess   bool   `help:"Serve inside this process, and not in one of its own."`
+
+	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server."`
+	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server."`
+	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
+	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
+
+	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
+	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go."`
+	Seed      int64    `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
+	JSON      bool     `name:"json" help:"Print a summary as JSON instead of the table."`
+	Check     bool     `help:"Validate the case and print what it asks for; run nothing."`
+}
+
+func (c certifyCmd) Run(a *app) error {
+	if c.Check {
+		return c.check(a)
+	}
+	o := certify.Options{
+		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
+		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
+		Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
+	}
+	if err := c.source(a, &o); err != nil {
+		return err
+	}
+	show := newCertifyProgress(a.stderr)
+	o.Progress = show.event
+	rep, err := certify.Run(a.ctx, o)
+	show.stop()
+	if rep == nil {
+		return certifyError(a, err)
+	}
+	if err := c.print(a, rep); err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(err, certify.ErrInterrupted):
+		return exitWith(exitInterrupted)
+	case rep.Status == certify.Pass:
+		return nil
+	case rep.Status == certify.Fail:
+		return exitWith(exitFail)
+	}
+	return exitWith(exitInvalid)
+}
+
+// source says what is certified: a server that is there, or one that is started.
+func (c certifyCmd) source(a *app, o *certify.Options) error {
+	if c.Target != "" && c.Model != "" {
+		return usageError(withHint(errors.New("--target and --model exclude each other"), "--target-model names the model to ask a server for"))
+	}
+	if c.APIKeyFile != "" {
+		key, err := os.ReadFile(c.APIKeyFile)
+		if err != nil {
+			return usageError(err)
+		}
+		o.APIKey = strings.TrimSpace(string(key))
+	}
+	if c.Target == "" {
+		o.Launch = c.launch(a)
+	}
+	return nil
+}
+
+// launch starts the service as a process of this same program, so that its memory and CPU are its own. Under `go run`
+// that program is there as long as it runs. Where it cannot be started again, the service runs in this process.
+func (c certifyCmd) launch(a *app) environment.Launcher {
+	return func(ctx context.Context, need environment.Need) (*environment.Server, error) {
+		marks, builtIn, err := modelMarks(need.Model)
+		if err != nil {
+			return nil, err
+		}
+		program, err := os.Executable()
+		start := environment.Child(program, func(port int, need environment.Need) []string {
+			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn"}
+			if need.Model != "" {
+				args = append(args, "--model", need.Model)
+			}
+			return args
+		})
+		if err != nil || c.InProcess {
+			start = inProcess
+		}
+		s, err := start(ctx, need)
+		if err != nil {
+			return nil, err
+		}
+		s.BuiltIn, s.Fingerprints = builtIn, marks
+		return s, nil
+	}
+}
+
+// modelMarks finds a model and hashes its file, so that a report says exactly what was certified.
+func modelMarks(ref string) (marks map[string]string, builtIn bool, err error) {
+	m, err := openModel(ref)
+	if err != nil {
+		return nil, false, err
+	}
+	defer m.Close()
+	sum, err := m.SHA256()
+	if err != nil {
+		return nil, false, err
+	}
+	return map[string]string{"model_sha256": sum, "model_id": m.ID}, m.Path == "" || strings.HasPrefix(ref, "synth:"), nil
+}
+
+// inProcess serves inside this process.
+func inProcess(ctx context.Context, need environment.Need) (*environment.Server, error) {
+	config, err := mixtral.LoadConfig("")
+	if err != nil {
+		return nil, usageError(err)
+	}
+	config.ModelPath = need.Model
+	service, err := mixtral.Open(ctx, config)
+	if err != nil {
+		return nil, loadError(err)
+	}
+	s, err := environment.Handler(service.Handler())(ctx, need)
+	if err != nil {
+		return nil, errors.Join(err, service.Close())
+	}
+	return s.After(service.Close), nil
+}
+
+// certifyError gives an error of a run its exit code and hint.
+func certifyError(a *app, err error) error {
+	var exit *exitError
+	switch {
+	case errors.As(err, &exit):
+		return err
+	case a.ctx.Err() != nil:
+		return exitWith(exitInterrupted)
+	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcase.ErrInvalid), errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
+		return usageError(err)
+	}
+	if hint := environment.Hint(err); hint != "" {
+		err = withHint(err, hint)
+	}
+	return setupError(err)
+}
+
+// check validates a case and says what it asks for.
+func (c certifyCmd) check(a *app) error {
+	loaded, err := certify.Load(c.Case, c.Set)
+	if err != nil {
+		return certifyError(a, err)
+	}
+	tc := loaded.Case
+	if _, ok := tc.Profiles[c.Profile]; !ok {
+		return usageError(fmt.Errorf("profile: %s has no %q", tc.ID, c.Profile))
+	}
+	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s:\n%s\n", tc.ID, tc.Name, len(tc.Checks), len(loaded.Prompts.Prompts), c.Profile,
+		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
+	return nil
+}
+
+// print writes the verdict to standard output.
+func (c certifyCmd) print(a *app, rep *certify.Report) error {
+	paths := certreport.PathsFor(c.ReportDir, rep)
+	if c.JSON {
+		return printCertifyJSON(a.stdout, rep, paths)
+	}
+	if err := certreport.Text(a.stdout, rep); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON, paths.HTML, paths.Events, paths.JSON)
+	return err
+}
+
+// certifySummary is what certify --json prints: the report without its series and tables.
+type certifySummary struct {
+	TestCase string             `json:"test_case"`
+	Profile  string             `json:"profile"`
+	Status   string             `json:"status"`
+	Notices  []string           `json:"notices,omitempty"`
+	Summary  certreport.Summary `json:"summary"`
+	Targets  certreport.Targets `json:"targets"`
+	Checks   []certreport.Check `json:"checks"`
+	Report   string             `json:"report"`
+	HTML     string             `json:"html"`
+	Events   string             `json:"events"`
+}
+
+func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status, Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
+		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events})
+}
