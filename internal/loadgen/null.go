@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -60,8 +61,8 @@ func NewNullServer(o NullOptions) (*NullServer, error) {
 // URL is the server's address.
 func (s *NullServer) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Truth returns what the server did for the request whose field "user" was user. It is complete once the client has
-// the whole answer.
+// Truth returns what the server did for the request whose field "user" was user; nothing is kept for requests without.
+// It is complete once the client has the whole answer.
 func (s *NullServer) Truth(user string) (Truth, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,7 +126,8 @@ func (s *NullServer) serve(c net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	br := bufio.NewReaderSize(c, 2048)
+	in := &stamped{Reader: c}
+	br := bufio.NewReaderSize(in, 2048)
 	for {
 		req, err := http.ReadRequest(br)
 		if err != nil {
@@ -135,11 +137,22 @@ func (s *NullServer) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		received := time.Now()
-		if err := s.answer(c, req, body, received); err != nil {
+		if err := s.answer(c, req, body, in.at); err != nil {
 			return
 		}
 	}
+}
+
+// stamped notes when bytes came last.
+type stamped struct {
+	io.Reader
+	at time.Time
+}
+
+func (s *stamped) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	s.at = time.Now()
+	return n, err
 }
 
 func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received time.Time) error {
@@ -161,7 +174,9 @@ func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received
 	s.mu.Lock()
 	n := s.n
 	s.n++
-	s.truth[q.User] = t
+	if q.User != "" {
+		s.truth[q.User] = t
+	}
 	s.mu.Unlock()
 	first := received
 	if s.o.TTFT != nil {
@@ -206,20 +221,22 @@ func event(data string) string {
 
 // Parts of a stream that never change, framed once.
 var (
-	nullHead   = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + event(nullChunk+`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`)
+	nullHead   = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + event(nullChunk+`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`))
 	nullEvent  = []byte(event(nullChunk + `{"index":0,"delta":{"content":"` + nullToken + `"},"finish_reason":null}]}`))
+	nullFirst  = slices.Concat(nullHead, nullEvent)
 	nullFinish = event(nullChunk + `{"index":0,"delta":{},"finish_reason":"length"}]}`)
 	nullTail   = event("[DONE]") + "0\r\n\r\n"
 )
 
 func (s *NullServer) stream(c net.Conn, t *Truth, first time.Time, tokens int, usage bool) error {
-	if _, err := io.WriteString(c, nullHead); err != nil {
-		return err
-	}
 	for i := range tokens {
 		time.Sleep(time.Until(first.Add(time.Duration(i) * s.o.Interval)))
+		part := nullEvent
+		if i == 0 {
+			part = nullFirst
+		}
 		s.sent(t)
-		if _, err := c.Write(nullEvent); err != nil {
+		if _, err := c.Write(part); err != nil {
 			return err
 		}
 	}

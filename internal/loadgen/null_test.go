@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,61 @@ func TestMeasureClient(t *testing.T) {
 	cancel()
 	if _, err := MeasureClient(ctx, MeasureOptions{RPS: 10}); !errors.Is(err, ErrMeasure) || !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// TestMemoryIsFlat: what the generator holds depends on the requests in flight, not on those that have been.
+func TestMemoryIsFlat(t *testing.T) {
+	s, err := NewNullServer(NullOptions{Tokens: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := newClient(t, s.URL(), ClientOptions{})
+	heap := func(requests int) int64 {
+		_, err := Run(t.Context(), c, time.Now(), Plan{
+			Kind: testcase.KindClosed, Concurrency: 20, Requests: requests, Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`), KeepText: true} },
+			Sink: func(r evidence.Request) {
+				if !r.OK() {
+					t.Errorf("%+v", r)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	few := heap(100)
+	if many := heap(3000); many-few > 1<<20 {
+		t.Errorf("%d bytes held after 100 requests, %d after 3,000 more", few, many)
+	}
+}
+
+// TestProcsAreGivenBack: the last Run to end restores GOMAXPROCS, unless somebody else has set it.
+func TestProcsAreGivenBack(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	one, two := raiseProcs(), raiseProcs()
+	if got := runtime.GOMAXPROCS(0); got != before+spareProcs {
+		t.Errorf("%d processors, want %d", got, before+spareProcs)
+	}
+	one()
+	if got := runtime.GOMAXPROCS(0); got != before+spareProcs {
+		t.Errorf("%d processors while a run is under way", got)
+	}
+	two()
+	if got := runtime.GOMAXPROCS(0); got != before {
+		t.Errorf("%d processors afterwards, %d before", got, before)
+	}
+	three := raiseProcs()
+	runtime.GOMAXPROCS(before + 5)
+	three()
+	if got := runtime.GOMAXPROCS(0); got != before+5 {
+		t.Errorf("%d processors where somebody had set %d", got, before+5)
 	}
 }
 
