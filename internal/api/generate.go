@@ -29,24 +29,23 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool, sink func(llm.Event) error) error {
 	seen := s.metrics.Begin(arrived)
 	started := false
-	err := s.safely(r.ID, func() error {
-		return s.backend.Load().Generate(ctx, r, func(e llm.Event) error {
-			now := s.now()
-			started = true
-			seen.Tokens(now, e.NTokens)
-			if e.Usage != nil && countPrompt {
-				s.metrics.Prompt(e.Usage.PromptTokens, e.Usage.CachedTokens)
+	err := s.ask(ctx, r, func(e llm.Event) (err error) {
+		defer s.catch(r.ID, &err)
+		now := s.now()
+		started = true
+		seen.Tokens(now, e.NTokens)
+		if e.Usage != nil && countPrompt {
+			s.metrics.Prompt(e.Usage.PromptTokens, e.Usage.CachedTokens)
+		}
+		if e.Finish != llm.FinishNone {
+			var queued time.Duration
+			if e.Usage != nil {
+				queued = e.Usage.Queued
 			}
-			if e.Finish != llm.FinishNone {
-				var queued time.Duration
-				if e.Usage != nil {
-					queued = e.Usage.Queued
-				}
-				seen.End(now, string(e.Finish), queued)
-				s.advice.add(now.Sub(arrived))
-			}
-			return s.safely(r.ID, func() error { return sink(e) })
-		})
+			seen.End(now, string(e.Finish), queued)
+			s.advice.add(now.Sub(arrived))
+		}
+		return sink(e)
 	})
 	switch {
 	case err == nil || !started && refused(err):
@@ -68,15 +67,18 @@ func refused(err error) bool {
 	return false
 }
 
-// safely turns a panic into an error.
-func (s *Server) safely(id string, f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.caught(p, id)
-			err = errPanic
-		}
-	}()
-	return f()
+// ask turns a panic of the backend into an error.
+func (s *Server) ask(ctx context.Context, r *llm.Request, sink func(llm.Event) error) (err error) {
+	defer s.catch(r.ID, &err)
+	return s.backend.Load().Generate(ctx, r, sink)
+}
+
+// catch is deferred where a panic must not go further.
+func (s *Server) catch(id string, err *error) {
+	if p := recover(); p != nil {
+		s.caught(p, id)
+		*err = errPanic
+	}
 }
 
 // run generates all choices of a job at once. The first failure cancels the others.

@@ -52,7 +52,7 @@ func AppendTextChunk(dst []byte, c *TextResponse) []byte {
 		dst = append(dst, `,"text":`...)
 		dst = AppendString(dst, choice.Text)
 		dst = append(dst, `,"logprobs":`...)
-		dst = appendAny(dst, choice.Logprobs)
+		dst = appendTextLogprobs(dst, choice.Logprobs)
 		dst = appendFinish(dst, choice.FinishReason)
 		dst = append(dst, '}')
 	}
@@ -74,10 +74,20 @@ func appendHead(dst []byte, id, object string, created int64, model string) []by
 func appendTail(dst []byte, u *Usage) []byte {
 	dst = append(dst, ']')
 	if u != nil {
-		dst = append(dst, `,"usage":`...)
-		dst = appendAny(dst, u)
+		dst = appendCount(dst, `,"usage":{"prompt_tokens":`, u.PromptTokens)
+		dst = appendCount(dst, `,"completion_tokens":`, u.CompletionTokens)
+		dst = appendCount(dst, `,"total_tokens":`, u.TotalTokens)
+		if u.PromptTokensDetails != nil {
+			dst = appendCount(dst, `,"prompt_tokens_details":{"cached_tokens":`, u.PromptTokensDetails.CachedTokens)
+			dst = append(dst, '}')
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, '}')
+}
+
+func appendCount(dst []byte, field string, n int) []byte {
+	return strconv.AppendInt(append(dst, field...), int64(n), 10)
 }
 
 func appendFinish(dst []byte, reason *string) []byte {
@@ -115,11 +125,15 @@ func appendTopLogprob(dst []byte, t *TopLogprob) []byte {
 	return t.Bytes.append(dst)
 }
 
-// appendAny is for small values that are always encodable.
-func appendAny(dst []byte, v any) []byte {
-	data, err := json.Marshal(v)
+// appendTextLogprobs takes a copy: what encoding/json sees would otherwise be on the heap for every chunk.
+func appendTextLogprobs(dst []byte, l *TextLogprobs) []byte {
+	if l == nil {
+		return append(dst, "null"...)
+	}
+	copied := *l
+	data, err := json.Marshal(&copied)
 	if err != nil {
-		panic("openai: " + err.Error()) // a type of this package with a float that is not finite
+		panic("openai: " + err.Error()) // a log-probability that is not finite: the caller has replaced it
 	}
 	return append(dst, data...)
 }
