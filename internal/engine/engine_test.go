@@ -248,7 +248,7 @@ func BenchmarkPlan(b *testing.B) {
 		plan := w.scheduler.plan(512)
 		for _, sp := range plan.spans {
 			w.advance(sp)
-			if sp.logits && w.push(sp.q, 1) {
+			if sp.logits > 0 && w.push(sp.q, 1) {
 				w.remove(sp.q)
 				if _, err := w.submit(make([]int32, 100), 3000); err != nil {
 					b.Fatal(err)

@@ -43,14 +43,11 @@ func (e *Engine) next() bool {
 	if e.closing {
 		return false
 	}
+	e.propose()
 	e.plan = e.sched.plan(e.pace.budget(e.sched.decoding()))
 	e.spans = e.spans[:0]
 	for _, sp := range e.plan.spans {
-		logits := 0
-		if sp.logits {
-			logits = 1
-		}
-		e.spans = append(e.spans, moe.Span{Tokens: sp.q.tokens[sp.start : sp.start+sp.n], Start: sp.start, Blocks: sp.q.blocks, Logits: logits})
+		e.spans = append(e.spans, moe.Span{Tokens: sp.tokens(), Start: sp.start, Blocks: sp.q.blocks, Logits: sp.logits})
 	}
 	return true
 }
@@ -72,20 +69,25 @@ func (e *Engine) step() (err error) {
 	if err != nil {
 		return err
 	}
-	decoding, prompt := 0, 0
-	for i, sp := range e.plan.spans {
-		if sp.n == 1 && sp.logits && sp.start >= sp.q.prompt {
+	decoding, prompt, guesses := 0, 0, 0
+	for _, sp := range e.plan.spans {
+		if sp.n == 1 && sp.start >= sp.q.prompt {
 			decoding++
 		} else {
 			prompt += sp.n
 		}
-		var row []float32
-		if e.spans[i].Logits > 0 {
-			row, rows = rows[0], rows[1:]
-		}
-		e.settle(sp, row, began)
+		guesses += sp.draft
+		e.guessed += int64(sp.draft)
+		e.settle(sp, rows[:sp.logits], began)
+		rows = rows[sp.logits:]
 	}
-	e.pace.record(decoding, prompt, time.Since(began))
+	took := time.Since(began)
+	if prompt == 0 {
+		e.cost.record(decoding+guesses, took.Seconds())
+	}
+	if guesses == 0 {
+		e.pace.record(decoding, prompt, took)
+	}
 	if invariants {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -94,42 +96,70 @@ func (e *Engine) step() (err error) {
 	return nil
 }
 
-// settle takes in one span's result: it chooses the next token if there are logits, and tells the request.
-func (e *Engine) settle(sp span, row []float32, began time.Time) {
+// settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and tells
+// the request.
+func (e *Engine) settle(sp span, rows [][]float32, began time.Time) {
 	var q *request
-	e.locked(func() {
-		q = e.requests[sp.q]
-		e.sched.advance(sp)
-	})
+	e.locked(func() { q = e.requests[sp.q] })
 	if q == nil {
 		return // withdrawn while the step ran
 	}
 	if q.started.IsZero() {
 		q.started = began
 	}
-	if row == nil {
-		return
+	var err error
+	done := false
+	e.events = e.events[:0]
+	for i, row := range rows {
+		var id int32
+		if id, done, err = e.choose(q, row[:e.model.Vocab]); done {
+			break
+		}
+		right := i < sp.draft && id == sp.q.draft[i]
+		if i < sp.draft || sp.draft == 0 && q.guessed >= 0 { // a guess was made, computed or not
+			q.trust.learn(right || sp.draft == 0 && id == q.guessed)
+		}
+		if !right {
+			break
+		}
+		sp.n++ // the guess has become known, and is computed
+		e.right++
 	}
-	row = row[:e.model.Vocab]
-	id, err := q.sampler.Next(&e.scratch, row)
+	e.locked(func() {
+		e.sched.advance(sp)
+		if done {
+			e.drop(sp.q)
+		}
+	})
+	for _, event := range e.events {
+		q.out.put(event)
+	}
+	clear(e.events)
+	if err != nil {
+		q.out.fail(err)
+	}
+}
+
+// choose samples a token and adds its event. done says that it is the request's last, or that there is none for an error.
+func (e *Engine) choose(q *request, row []float32) (id int32, done bool, err error) {
+	id, err = q.sampler.Next(&e.scratch, row)
 	if err != nil {
 		if errors.Is(err, sample.ErrNumeric) {
 			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
 		}
-		e.fail(q, err)
-		return
+		return 0, true, err
 	}
-	var last bool
-	e.locked(func() { last = e.sched.push(q.seq, id) })
-	event := q.event(id, last)
+	e.locked(func() { done = e.sched.push(q.seq, id) })
+	event := q.event(id, done)
 	if q.tops >= 0 {
 		event.Tokens = []llm.Token{e.token(q, row, id)}
 	}
 	if event.Finish != llm.FinishNone {
+		done = true
 		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt, CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
-		e.withdraw(q)
 	}
-	q.out.put(event)
+	e.events = append(e.events, event)
+	return id, done, nil
 }
 
 // event gives what a token adds to the answer. last says that it is the last one allowed.
@@ -170,12 +200,6 @@ func (e *Engine) token(q *request, row []float32, id int32) llm.Token {
 	return t
 }
 
-// fail ends one request with an error.
-func (e *Engine) fail(q *request, err error) {
-	e.withdraw(q)
-	q.out.fail(err)
-}
-
 // failStep ends all requests that a broken step computed for.
 func (e *Engine) failStep(err error) {
 	var failed []*request
@@ -190,6 +214,7 @@ func (e *Engine) failStep(err error) {
 		}
 	})
 	for _, q := range failed {
-		e.fail(q, fmt.Errorf("engine: %w", err))
+		e.withdraw(q)
+		q.out.fail(fmt.Errorf("engine: %w", err))
 	}
 }

@@ -25,6 +25,8 @@ type request struct {
 	decoder *token.Decoder
 	stops   *sample.Stops
 	out     outbox
+	trust   trust
+	guessed int32 // the first guess of this step, computed or not; −1: none
 
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
@@ -83,7 +85,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 	if err := e.checkRequest(r); err != nil {
 		return nil, err
 	}
-	q := &request{max: r.MaxTokens, eos: -1, tops: -1, arrived: time.Now(), stops: sample.NewStops(r.Stop)}
+	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(), stops: sample.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
 		q.eos = e.tok.EOS()

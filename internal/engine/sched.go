@@ -26,6 +26,8 @@ type seq struct {
 	prompt int     // how many of tokens are the prompt
 	max    int     // how many may be generated
 
+	draft []int32 // guessed tokens to compute in the next step behind the last one known; see draft.go
+
 	computed  int         // positions 0..computed-1 have their keys and values in blocks
 	blocks    []int32     // block i holds positions i·blockTokens and up
 	key       kvcache.Key // content of the last full computed block
@@ -45,12 +47,21 @@ const (
 // pending is how many of the known tokens have no keys and values yet: 1 while decoding.
 func (q *seq) pending() int { return len(q.tokens) - q.computed }
 
+// most is how many guessed tokens may stand behind the last one known: they and one more must be allowed.
+func (q *seq) most() int { return max(q.max-(len(q.tokens)-q.prompt)-1, 0) }
+
 // span is a decision: run these positions of a sequence in this step.
 type span struct {
 	q      *seq
 	start  int
-	n      int
-	logits bool // the span ends at the last known token: sample the next from its logits
+	n      int // known tokens
+	draft  int // guessed ones behind them
+	logits int // rows of logits: one if the span ends at the last known token, to sample the next, and one for each guess
+}
+
+// tokens gives the span's ids. They are in the sequence's own memory, the guessed ones behind its end.
+func (sp span) tokens() []int32 {
+	return append(sp.q.tokens, sp.q.draft[:sp.draft]...)[sp.start : sp.start+sp.n+sp.draft]
 }
 
 // decisions of one step. The slices are valid until the next plan.
@@ -143,6 +154,9 @@ func (s *scheduler) plan(budget int) decisions {
 			s.schedule(q, 1)
 		}
 	}
+	for i := range s.out.spans {
+		s.speculate(&s.out.spans[i])
+	}
 	for i := 0; i < len(s.running) && budget > 0; i++ {
 		if q := s.running[i]; q.pending() > 1 {
 			budget -= s.prefill(q, budget)
@@ -178,8 +192,28 @@ func (s *scheduler) schedule(q *seq, n int) int {
 	if n <= 0 {
 		return 0 // it keeps what it has and waits for an older one to end
 	}
-	s.out.spans = append(s.out.spans, span{q: q, start: q.computed, n: n, logits: q.computed+n == len(q.tokens)})
+	sp := span{q: q, start: q.computed, n: n}
+	if q.computed+n == len(q.tokens) {
+		sp.logits = 1
+	}
+	s.out.spans = append(s.out.spans, sp)
 	return n
+}
+
+// speculate adds a sequence's guessed tokens to its span, as far as there are free blocks: nobody loses any for a guess.
+func (s *scheduler) speculate(sp *span) {
+	q := sp.q
+	n := min(len(q.draft), q.most())
+	for len(q.blocks) < s.blocksFor(len(q.tokens)+n) {
+		b, ok := s.pool.Alloc()
+		if !ok {
+			n = len(q.blocks)*s.blockTokens - len(q.tokens)
+			break
+		}
+		q.blocks = append(q.blocks, b)
+	}
+	sp.draft = n
+	sp.logits += n
 }
 
 // alloc takes a block for q, from the youngest running sequence if need be, never from one older than q.
@@ -262,7 +296,8 @@ func (s *scheduler) fits(q *seq) bool {
 
 func (s *scheduler) blocksFor(tokens int) int { return (tokens + s.blockTokens - 1) / s.blockTokens }
 
-// advance records that the model has computed a span, and lets others find its full blocks.
+// advance records that the model has computed a span's known tokens, and lets others find its full blocks. sp.n counts
+// those that have become known meanwhile too: guesses that turned out right and were pushed.
 func (s *scheduler) advance(sp span) {
 	q, n := sp.q, s.blockTokens
 	if q.state != seqRunning || q.computed != sp.start {

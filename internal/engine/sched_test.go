@@ -40,17 +40,26 @@ func (w *world) compute(next func(*seq) int32) (done []*seq, err error) {
 		if q.state != seqRunning {
 			continue // withdrawn while the step ran
 		}
-		for pos := range sp.start + sp.n {
+		all := append(slices.Clone(q.tokens[:sp.start]), sp.tokens()...)
+		for pos := range all {
 			at := [2]int32{q.blocks[pos/w.blockTokens], int32(pos % w.blockTokens)}
-			content := fmt.Sprint(q.tokens[:pos+1])
+			content := fmt.Sprint(all[:pos+1])
 			if pos >= sp.start {
 				w.slots[at] = content
 			} else if w.slots[at] != content {
 				return nil, fmt.Errorf("sequence %d attends to position %d, whose block has %s, want %s", q.id, pos, w.slots[at], content)
 			}
 		}
+		last := false
+		for i := range sp.logits {
+			id := next(q)
+			if last = w.push(q, id); last || i == sp.draft || id != q.draft[i] {
+				break
+			}
+			sp.n++
+		}
 		w.advance(sp)
-		if sp.logits && w.push(q, next(q)) {
+		if last {
 			w.remove(q)
 			done = append(done, q)
 		}
@@ -106,6 +115,12 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 			break
 		}
 		w.seqs[name] = q
+	case "guess": // guess NAME TOKEN…; the model's next token is always the number of tokens before it
+		q := w.seqs[f[1]]
+		q.draft = q.draft[:0]
+		for i := range f[2:] {
+			q.draft = append(q.draft, int32(number(i+2)))
+		}
 	case "cancel":
 		w.remove(w.seqs[f[1]])
 	case "plan":
@@ -117,9 +132,16 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 			say("%s starts%s", w.name(q), map[bool]string{true: fmt.Sprintf(", %d tokens known", q.cached)}[q.cached > 0])
 		}
 		for _, sp := range w.plan.spans {
-			say("%s: %d+%d%s", w.name(sp.q), sp.start, sp.n, map[bool]string{true: ", next token"}[sp.logits])
+			guesses := ""
+			if sp.draft > 0 {
+				guesses = fmt.Sprintf(", %d guessed", sp.draft)
+			}
+			say("%s: %d+%d%s%s", w.name(sp.q), sp.start, sp.n, guesses, map[bool]string{true: ", next token"}[sp.logits > 0])
 		}
 	case "compute":
+		for _, q := range w.seqs {
+			defer func() { q.draft = nil }()
+		}
 		done, err := w.compute(func(q *seq) int32 { return int32(len(q.tokens)) })
 		if err != nil {
 			t.Errorf("%s: %v", line, err)
@@ -203,6 +225,9 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 		submitted, answered := 0, 0
 		step := func() {
 			budget := rapid.IntRange(1, 10).Draw(t, "budget")
+			for _, q := range w.running {
+				q.draft = rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 5).Draw(t, "draft")
+			}
 			w.plan = w.scheduler.plan(budget)
 			prompt, seen := 0, map[*seq]bool{}
 			for i, sp := range w.plan.spans {
