@@ -52,8 +52,8 @@ func (p *phase) measure(c *testcase.Case) {
 		return
 	}
 	p.from, p.to = p.ran.SteadyFrom, p.ran.SteadyTo
-	if p.to <= p.from {
-		p.from, p.to = p.ran.Start, p.ran.End
+	if p.to <= p.from || p.plan.Kind != testcase.KindClosed && p.plan.Kind != testcase.KindOpen {
+		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
 	}
 	target := c.Targets.LatencyMS
 	for _, q := range p.requests {
@@ -322,8 +322,17 @@ func distribution(x []float64, conf float64) *report.Dist {
 // thousand of them give the interval to a few percent of its width.
 const bootstrapPoints = 1000
 
-// meanInterval is the mean with its block-bootstrap interval, the same for the same sample.
+// meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures that
+// cannot be negative is not either.
 func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
+	mean, lo, hi = bootstrap(x, conf)
+	if slices.Min(x) >= 0 {
+		lo = math.Max(lo, 0)
+	}
+	return mean, lo, hi
+}
+
+func bootstrap(x []float64, conf float64) (mean, lo, hi float64) {
 	const seed = 1
 	if len(x) <= bootstrapPoints {
 		return stats.MeanInterval(x, conf, seed)

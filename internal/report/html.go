@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 //go:embed page.html
@@ -18,17 +19,20 @@ var pageHTML string
 var pageCSS string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"num":   Number,
-	"int":   func(n int) string { return Number(float64(n)) },
-	"opt":   opt,
-	"value": func(x float64, of string) string { v, _ := Figure(x, of); return v },
-	"unit":  func(of string) string { _, u := Figure(0, of); return u },
-	"op":    op,
-	"class": verdictClass,
-	"bar":   bar,
-	"share": share,
-	"pct":   func(x float64) float64 { return 100 * x },
-	"row":   func(name string, d *Dist) distRow { return distRow{name, d} },
+	"num":       Number,
+	"int":       func(n int) string { return Number(float64(n)) },
+	"opt":       opt,
+	"value":     func(x float64, of string) string { v, _ := Figure(x, of); return v },
+	"unit":      func(of string) string { _, u := Figure(0, of); return u },
+	"op":        op,
+	"some":      some,
+	"visible":   visible,
+	"hasPrefix": strings.HasPrefix,
+	"class":     verdictClass,
+	"bar":       bar,
+	"share":     share,
+	"pct":       func(x float64) float64 { return 100 * x },
+	"row":       func(name string, d *Dist) distRow { return distRow{name, d} },
 }).Parse(pageHTML))
 
 // pageData is what the template reads.
@@ -56,6 +60,24 @@ func opt(x *float64) string {
 		return "–"
 	}
 	return Number(*x)
+}
+
+// some writes a figure that is 0 where nothing was measured.
+func some(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return Number(x)
+}
+
+// visible drops what a browser shows as boxes: control characters other than line ends and tabs.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Co, r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // op writes an operator as print does.

@@ -49,7 +49,7 @@ type mark struct {
 
 // Margins of the drawing area, in px.
 const (
-	plotLeft   = 52
+	plotLeft   = 58
 	plotRight  = 14
 	plotTop    = 12
 	plotBottom = 40

@@ -62,7 +62,7 @@ func tally(checks []Check) string {
 	return strings.Join(parts, ", ")
 }
 
-// checkTable has a line for each check and, below it, the reason where it did not pass.
+// checkTable has a line for each check and, below it, the reason where it did not simply pass.
 func checkTable(b *strings.Builder, checks []Check) {
 	rows := [][]string{{"", "check", "measured", "target", "interval"}}
 	for _, c := range checks {
@@ -84,11 +84,20 @@ func checkTable(b *strings.Builder, checks []Check) {
 	widths := columnWidths(rows, 30)
 	for i, row := range rows {
 		writeRow(b, row, widths)
-		if i > 0 && checks[i-1].Verdict != Pass {
+		if i > 0 && (checks[i-1].Verdict != Pass || atOdds(checks[i-1])) {
 			indent := strings.Repeat(" ", widths[0]+2)
 			wrap(b, indent, indent, Clean(checks[i-1].Reason))
 		}
 	}
+}
+
+// atOdds says that a check passed although its figure alone does not meet the target: its reason says why.
+func atOdds(c Check) bool {
+	if c.Measured == nil || c.Target == nil {
+		return false
+	}
+	x, t := *c.Measured, *c.Target
+	return c.Op == "<" && x >= t || c.Op == "<=" && x > t || c.Op == ">=" && x < t || c.Op == "=" && x != t
 }
 
 func phaseTable(b *strings.Builder, phases []Phase) {
