@@ -4,10 +4,11 @@ import "time"
 
 const (
 	// A step with somebody's next token in it may take slowdown times as long as without prompts, or softLimit if that
-	// is longer: the inter-token latency that others' prompts may cost. Two halves a step for each side keeps both
-	// moving; below 25 ms (40 tokens a second) nobody reads along any more.
+	// is longer: the inter-token latency that others' prompts may cost. Half of a step for each side keeps both moving;
+	// 100 ms, 10 tokens a second, is still faster than people read, and a smaller limit would make the first token of
+	// those who wait late for nothing.
 	slowdown  = 2
-	softLimit = 25 * time.Millisecond
+	softLimit = 100 * time.Millisecond
 	// A step of prompts alone may take idleLimit: nobody waits for its end but requests that come meanwhile.
 	idleLimit = time.Second
 	// The least prompt tokens in a step, whatever the limits: below that, prompts would never end. The weights of most
