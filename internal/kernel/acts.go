@@ -123,10 +123,22 @@ func (a *Acts) row(kind actKind, row int) []byte {
 }
 
 // quantise32 writes blocks of act32. A block with NaN or Inf gets a NaN scale, so that every product with it is NaN.
-func quantise32(dst []byte, x []float32) { quantise32Generic(dst, x) }
+func quantise32(dst []byte, x []float32) {
+	if n := len(x) / 32; active == tierAVX512 && n > 0 {
+		quantise32AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+		return
+	}
+	quantise32Generic(dst, x)
+}
 
 // quantise256 writes blocks of act256, likewise.
-func quantise256(dst []byte, x []float32) { quantise256Generic(dst, x) }
+func quantise256(dst []byte, x []float32) {
+	if n := len(x) / superLen; active == tierAVX512 && n > 0 {
+		quantise256AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+		return
+	}
+	quantise256Generic(dst, x)
+}
 
 func quantise32Generic(dst []byte, x []float32) {
 	for ; len(x) >= 32; x, dst = x[32:], dst[act32Block:] {

@@ -135,3 +135,35 @@ func TestAttendNotFinite(t *testing.T) {
 		}
 	})
 }
+
+// TestAttendInParts: parts computed apart, in any order, merge to the same bits as the whole.
+func TestAttendInParts(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(4, 4))
+		ctx := newContext(r, 32, 3*SplitTokens+37)
+		const heads = 4
+		q, out := randomFloats(r, heads*32), make([]float32, heads*32)
+		Attend(NewScratch(), &ctx.kv, q, out, heads, ctx.n, ctx.blocks)
+		size := PartLen(&ctx.kv, heads)
+		parts := make([]float32, Parts(ctx.n)*size)
+		for _, i := range r.Perm(Parts(ctx.n)) {
+			AttendPart(NewScratch(), &ctx.kv, q, parts[i*size:][:size], heads, ctx.n, i, ctx.blocks)
+		}
+		merged := make([]float32, heads*32)
+		MergeParts(&ctx.kv, merged, parts, heads)
+		if i, ok := sameBits(out, merged); !ok {
+			t.Errorf("element %d: %v in parts, %v whole", i, merged[i], out[i])
+		}
+	})
+}
+
+func TestAttendAllocatesNothing(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 5))
+		ctx := newContext(r, 32, 2*SplitTokens)
+		q, out, s := randomFloats(r, 4*32), make([]float32, 4*32), NewScratch()
+		if n := testing.AllocsPerRun(5, func() { Attend(s, &ctx.kv, q, out, 4, ctx.n, ctx.blocks) }); n != 0 {
+			t.Errorf("attention allocates %v times", n)
+		}
+	})
+}

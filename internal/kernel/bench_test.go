@@ -127,3 +127,59 @@ func BenchmarkGEMM(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkVector runs the element-wise functions on 4096 elements, and attention on a context that its caches hold.
+func BenchmarkVector(b *testing.B) {
+	const n = 4096
+	r := rand.New(rand.NewPCG(3, 3))
+	x, y, w, dst := randomFloats(r, n), randomFloats(r, n), randomFloats(r, n), make([]float32, n)
+	half, bytes := make([]uint16, n), make([]byte, 2*n)
+	for _, c := range []struct {
+		name string
+		f    func()
+	}{
+		{"Dot", func() { Dot(x, y) }},
+		{"RMSNorm", func() { RMSNorm(dst, x, w, 1e-5) }},
+		{"AddScaled", func() { AddScaled(dst, x, 0.5) }},
+		{"SwiGLU", func() { SwiGLU(dst, x, y) }},
+		{"Softmax", func() { Softmax(dst) }},
+		{"Rope", func() { Rope(dst, x[:n/2], y[:n/2]) }},
+		{"ToF16", func() { ToF16(half, x) }},
+		{"Quantise32", func() { quantise32(bytes, x) }},
+		{"Quantise256", func() { quantise256(bytes, x) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			best := 1.
+			for b.Loop() {
+				best = min(best, timed(func() {
+					for range 100 {
+						c.f()
+					}
+				}))
+			}
+			b.ReportMetric(100*n/best/1e9, "Gelem/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func BenchmarkAttend(b *testing.B) {
+	for _, n := range []int{64, 512, 4096} {
+		b.Run(fmt.Sprintf("positions=%d", n), func(b *testing.B) {
+			const heads, dim = 4, 128
+			r := rand.New(rand.NewPCG(4, 4))
+			ctx := newContext(r, dim, n)
+			q, out, s := randomFloats(r, heads*dim), make([]float32, heads*dim), NewScratch()
+			best := 1.
+			for b.Loop() {
+				best = min(best, timed(func() {
+					for range 10 {
+						Attend(s, &ctx.kv, q, out, heads, n, ctx.blocks)
+					}
+				}))
+			}
+			b.ReportMetric(10*float64(4*n*dim)/best/1e9, "GB/s") // keys and values
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

@@ -16,7 +16,9 @@ type Scratch struct {
 	buf    *tileBuffer
 	spread spread
 	acc    [tileCols][panelRows]float32
-	scores []float32 // attention: heads × keys
+	attend attend
+	scores []float32 // of a part of attention: heads × SplitTokens
+	parts  []float32 // of a whole attention
 }
 
 // NewScratch allocates a worker's memory.

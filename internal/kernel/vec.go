@@ -2,13 +2,17 @@ package kernel
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
-// Dot gives Σ a[i]·b[i] over the shorter length: eight partial sums (i mod 8), added pairwise at the end.
+// Dot gives Σ a[i]·b[i] over the shorter length, in an order of summation that depends on the length only.
 func Dot(a, b []float32) float32 {
 	n := min(len(a), len(b))
+	if active == tierAVX512 {
+		return dotAVX512(unsafe.SliceData(a), unsafe.SliceData(b), int64(n))
+	}
 	return dotGeneric(a[:n], b[:n])
 }
 
@@ -36,9 +40,14 @@ func addLanes(s *[8]float32) float32 {
 // RMSNorm writes dst = x / √(mean(x²) + eps) · weight (Zhang and Sennrich 2019). dst may be x.
 func RMSNorm(dst, x, weight []float32, eps float32) {
 	n := len(x)
+	dst, weight = dst[:n], weight[:n]
 	mean := float64(Dot(x, x)) / float64(n)
 	inverse := float32(1 / math.Sqrt(mean+float64(eps)))
-	scaleByGeneric(dst[:n], x, weight[:n], inverse)
+	if active == tierAVX512 {
+		scaleByAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(weight), int64(n), inverse)
+		return
+	}
+	scaleByGeneric(dst, x, weight, inverse)
 }
 
 // scaleByGeneric writes dst = x · factor · weight.
@@ -52,6 +61,10 @@ func scaleByGeneric(dst, x, weight []float32, factor float32) {
 // AddScaled adds factor · x to dst.
 func AddScaled(dst, x []float32, factor float32) {
 	x = x[:len(dst)]
+	if active == tierAVX512 {
+		addScaledAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(dst)), factor)
+		return
+	}
 	addScaledGeneric(dst, x, factor)
 }
 
@@ -65,6 +78,10 @@ func addScaledGeneric(dst, x []float32, factor float32) {
 // SwiGLU writes dst = silu(gate) · up, where silu(x) = x / (1 + e⁻ˣ) (Shazeer 2020). dst may be gate or up.
 func SwiGLU(dst, gate, up []float32) {
 	gate, up = gate[:len(dst)], up[:len(dst)]
+	if active == tierAVX512 {
+		swigluAVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(len(dst)))
+		return
+	}
 	swigluGeneric(dst, gate, up)
 }
 
@@ -77,22 +94,42 @@ func swigluGeneric(dst, gate, up []float32) {
 
 // Softmax replaces x by exp(x − max) / Σ exp(x − max).
 func Softmax(x []float32) {
-	softmaxGeneric(x)
+	if len(x) == 0 {
+		return
+	}
+	_, sum := expSum(x)
+	times(x, 1/sum)
 }
 
-func softmaxGeneric(x []float32) {
-	top := float32(math.Inf(-1))
+// expSum replaces x, which is not empty, by exp(x − top), and gives the largest x and the sum.
+func expSum(x []float32) (top, sum float32) {
+	if active == tierAVX512 {
+		return expSumAVX512(unsafe.SliceData(x), int64(len(x)))
+	}
+	return expSumGeneric(x)
+}
+
+func expSumGeneric(x []float32) (top, sum float32) {
+	top = float32(math.Inf(-1))
 	for _, v := range x {
 		top = max(top, v) // NaN wins
 	}
-	var sum float64
+	var wide float64
 	for i, v := range x {
-		e := exp32(v - top)
-		x[i] = e
-		sum += float64(e)
+		x[i] = exp32(v - top)
+		wide += float64(x[i])
+	}
+	return top, float32(wide)
+}
+
+// times multiplies x by factor.
+func times(x []float32, factor float32) {
+	if active == tierAVX512 {
+		timesAVX512(unsafe.SliceData(x), int64(len(x)), factor)
+		return
 	}
 	for i := range x {
-		x[i] /= float32(sum)
+		x[i] *= factor
 	}
 }
 
@@ -132,6 +169,10 @@ func exp32(x float32) float32 {
 // pairs are adjacent in GGUF llama files).
 func Rope(x, cos, sin []float32) {
 	cos, sin = cos[:len(x)/2], sin[:len(x)/2]
+	if n := len(cos) / 8 * 8; active == tierAVX512 && n > 0 {
+		ropeAVX512(unsafe.SliceData(x), unsafe.SliceData(cos), unsafe.SliceData(sin), int64(n))
+		x, cos, sin = x[2*n:], cos[n:], sin[n:]
+	}
 	for i := range cos {
 		a, b := x[2*i], x[2*i+1]
 		x[2*i] = a*cos[i] - b*sin[i]
@@ -142,6 +183,10 @@ func Rope(x, cos, sin []float32) {
 // ToF16 rounds x to binary16, ties to even.
 func ToF16(dst []uint16, x []float32) {
 	dst = dst[:len(x)]
+	if active == tierAVX512 {
+		toF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(x)))
+		return
+	}
 	toF16Generic(dst, x)
 }
 

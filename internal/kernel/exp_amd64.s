@@ -1,0 +1,168 @@
+#include "textflag.h"
+
+// EXP leaves eˣ of Z0 in Z1, changes Z2 and Z3: the same reduction and polynomial as exp32, but the power of two is applied
+// by VSCALEFPS, which goes through the subnormals to zero. The bounds keep infinities out of the subtraction; x is the
+// second source of the comparison, which wins if it is NaN.
+#define EXPCONSTANTS \
+	VBROADCASTSS ·expConst<>+0(SB), Z31; \
+	VBROADCASTSS ·expConst<>+4(SB), Z30; \
+	VBROADCASTSS ·expConst<>+8(SB), Z29; \
+	VBROADCASTSS ·expConst<>+12(SB), Z28; \
+	VBROADCASTSS ·expConst<>+16(SB), Z27; \
+	VBROADCASTSS ·expConst<>+20(SB), Z26; \
+	VBROADCASTSS ·expConst<>+24(SB), Z25; \
+	VBROADCASTSS ·expConst<>+28(SB), Z24; \
+	VBROADCASTSS ·expConst<>+32(SB), Z23; \
+	VBROADCASTSS ·expConst<>+36(SB), Z22; \
+	VBROADCASTSS ·expConst<>+40(SB), Z21; \
+	VBROADCASTSS ·expConst<>+44(SB), Z20
+
+#define EXP \
+	VMAXPS Z0, Z31, Z0; \
+	VMINPS Z0, Z30, Z0; \
+	VMULPS Z29, Z0, Z2; \
+	VRNDSCALEPS $0, Z2, Z2; \
+	VFNMADD231PS Z28, Z2, Z0; \
+	VFNMADD231PS Z27, Z2, Z0; \
+	VMOVAPS Z26, Z1; \
+	VFMADD213PS Z25, Z0, Z1; \
+	VFMADD213PS Z24, Z0, Z1; \
+	VFMADD213PS Z23, Z0, Z1; \
+	VFMADD213PS Z22, Z0, Z1; \
+	VFMADD213PS Z21, Z0, Z1; \
+	VMULPS Z0, Z0, Z3; \
+	VFMADD213PS Z0, Z3, Z1; \
+	VADDPS Z20, Z1, Z1; \
+	VSCALEFPS Z2, Z1, Z1
+
+DATA ·expConst<>+0(SB)/4, $0xc2d00000  // −104: e⁻¹⁰⁴ rounds to 0
+DATA ·expConst<>+4(SB)/4, $0x42b20000  // 89: infinity
+DATA ·expConst<>+8(SB)/4, $0x3fb8aa3b  // 1/ln 2
+DATA ·expConst<>+12(SB)/4, $0x3f318000 // ln 2, upper part
+DATA ·expConst<>+16(SB)/4, $0xb95e8083 // and the rest
+DATA ·expConst<>+20(SB)/4, $0x39506967 // the coefficients of exp32
+DATA ·expConst<>+24(SB)/4, $0x3ab743ce
+DATA ·expConst<>+28(SB)/4, $0x3c088908
+DATA ·expConst<>+32(SB)/4, $0x3d2aa9c1
+DATA ·expConst<>+36(SB)/4, $0x3e2aaaaa
+DATA ·expConst<>+40(SB)/4, $0x3f000000
+DATA ·expConst<>+44(SB)/4, $0x3f800000 // 1
+GLOBL ·expConst<>(SB), RODATA|NOPTR, $48
+
+// func expSumAVX512(x *float32, n int64) (top, sum float32)
+//
+// Replaces x by e^(x−top), top the largest. n > 0. Two passes; NaN is lost in the first but not in the second.
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), DX
+	EXPCONSTANTS
+	MOVL $0xff800000, AX // −Inf
+	VPBROADCASTD AX, Z5
+	VMOVAPS Z5, Z6
+	MOVQ SI, DI
+	MOVQ DX, BX
+	SUBQ $16, BX
+	JLT  toprest
+toploop:
+	VMAXPS 0(DI), Z5, Z5
+	ADDQ $64, DI
+	SUBQ $16, BX
+	JGE  toploop
+toprest:
+	ADDQ $16, BX
+	JZ   top
+	MOVQ BX, CX
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	VMOVUPS 0(DI), K1, Z6 // −Inf elsewhere
+	VMAXPS Z6, Z5, Z5
+top:
+	VEXTRACTF64X4 $1, Z5, Y6
+	VMAXPS Y6, Y5, Y5
+	VEXTRACTF128 $1, Y5, X6
+	VMAXPS X6, X5, X5
+	VPSHUFD $0x4e, X5, X6
+	VMAXPS X6, X5, X5
+	VPSHUFD $0xb1, X5, X6
+	VMAXPS X6, X5, X5
+	VMOVSS X5, top+16(FP)
+	VBROADCASTSS X5, Z5
+	VPXORD Z4, Z4, Z4
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMOVUPS 0(SI), Z0
+	VSUBPS Z5, Z0, Z0
+	EXP
+	VMOVUPS Z1, 0(SI)
+	VADDPS Z1, Z4, Z4
+	ADDQ $64, SI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	JZ   done
+	VMOVUPS.Z 0(SI), K1, Z0
+	VSUBPS.Z Z5, Z0, K1, Z0
+	EXP
+	VMOVUPS Z1, K1, 0(SI)
+	VADDPS Z1, Z4, K1, Z4
+done:
+	VEXTRACTF64X4 $1, Z4, Y1
+	VADDPS Y1, Y4, Y4
+	VEXTRACTF128 $1, Y4, X1
+	VADDPS X1, X4, X4
+	VPSHUFD $0x4e, X4, X1
+	VADDPS X1, X4, X4
+	VPSHUFD $0xb1, X4, X1
+	VADDSS X1, X4, X4
+	VMOVSS X4, sum+20(FP)
+	VZEROUPPER
+	RET
+
+// SILU turns Z6 (gate) and Z7 (up) into gate / (1 + e^−gate) · up in Z6.
+#define SILU \
+	VPXORD Z19, Z6, Z0; \
+	EXP; \
+	VADDPS Z20, Z1, Z1; \
+	VDIVPS Z1, Z6, Z6; \
+	VMULPS Z7, Z6, Z6
+
+// func swigluAVX512(dst, gate, up *float32, n int64)
+TEXT ·swigluAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ gate+8(FP), SI
+	MOVQ up+16(FP), BX
+	MOVQ n+24(FP), DX
+	EXPCONSTANTS
+	MOVL $0x80000000, AX
+	VPBROADCASTD AX, Z19
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMOVUPS 0(SI), Z6
+	VMOVUPS 0(BX), Z7
+	SILU
+	VMOVUPS Z6, 0(DI)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	JZ   done
+	MOVQ DX, CX
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	VMOVUPS.Z 0(SI), K1, Z6
+	VMOVUPS.Z 0(BX), K1, Z7
+	SILU
+	VMOVUPS Z6, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET

@@ -1,0 +1,31 @@
+package kernel
+
+//go:noescape
+func quantise32AVX512(dst *byte, x *float32, blocks int64)
+
+//go:noescape
+func quantise256AVX512(dst *byte, x *float32, blocks int64)
+
+//go:noescape
+func dotAVX512(a, b *float32, n int64) float32
+
+//go:noescape
+func scaleByAVX512(dst, x, w *float32, n int64, factor float32)
+
+//go:noescape
+func addScaledAVX512(dst, x *float32, n int64, factor float32)
+
+//go:noescape
+func timesAVX512(x *float32, n int64, factor float32)
+
+//go:noescape
+func expSumAVX512(x *float32, n int64) (top, sum float32)
+
+//go:noescape
+func swigluAVX512(dst, gate, up *float32, n int64)
+
+//go:noescape
+func toF16AVX512(dst *uint16, x *float32, n int64)
+
+//go:noescape
+func ropeAVX512(x, cos, sin *float32, n int64)

@@ -1,0 +1,191 @@
+#include "textflag.h"
+
+// Element-wise functions: sixteen elements a round, and the rest under a mask. A masked lane is loaded as zero and not
+// stored. REST jumps to done where nothing is left, else K1 has the lowest n bits, 0 < n < 16.
+#define REST(n, done) \
+	TESTQ n, n; JZ done; \
+	MOVQ n, CX; MOVL $1, AX; SHLL CX, AX; DECL AX; KMOVW AX, K1
+
+// func dotAVX512(a, b *float32, n int64) float32
+//
+// Four vectors of sums cover the latency of the additions (4 cycles, two a cycle, two loads each).
+TEXT ·dotAVX512(SB), NOSPLIT, $0-28
+	MOVQ a+0(FP), SI
+	MOVQ b+8(FP), DI
+	MOVQ n+16(FP), DX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ $64, DX
+	JLT  vectors
+loop:
+	VMOVUPS 0(SI), Z4
+	VMOVUPS 64(SI), Z5
+	VMOVUPS 128(SI), Z6
+	VMOVUPS 192(SI), Z7
+	VFMADD231PS 0(DI), Z4, Z0
+	VFMADD231PS 64(DI), Z5, Z1
+	VFMADD231PS 128(DI), Z6, Z2
+	VFMADD231PS 192(DI), Z7, Z3
+	ADDQ $256, SI
+	ADDQ $256, DI
+	SUBQ $64, DX
+	JGE  loop
+vectors:
+	ADDQ $48, DX // 16 less than what is left
+	JLT  rest
+vector:
+	VMOVUPS 0(SI), Z4
+	VFMADD231PS 0(DI), Z4, Z0
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  vector
+rest:
+	ADDQ $16, DX
+	REST(DX, add)
+	VMOVUPS.Z 0(SI), K1, Z4
+	VMOVUPS.Z 0(DI), K1, Z5
+	VFMADD231PS Z5, Z4, Z1
+add:
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	VEXTRACTF64X4 $1, Z0, Y1
+	VADDPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VADDPS X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VADDSS X1, X0, X0
+	VMOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func scaleByAVX512(dst, x, w *float32, n int64, factor float32)
+TEXT ·scaleByAVX512(SB), NOSPLIT, $0-36
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ w+16(FP), BX
+	MOVQ n+24(FP), DX
+	VBROADCASTSS factor+32(FP), Z0
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMULPS 0(SI), Z0, Z1
+	VMULPS 0(BX), Z1, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	REST(DX, done)
+	VMULPS.Z 0(SI), Z0, K1, Z1
+	VMULPS.Z 0(BX), Z1, K1, Z1
+	VMOVUPS Z1, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET
+
+// func addScaledAVX512(dst, x *float32, n int64, factor float32)
+TEXT ·addScaledAVX512(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), DX
+	VBROADCASTSS factor+24(FP), Z0
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMOVUPS 0(DI), Z1
+	VFMADD231PS 0(SI), Z0, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	REST(DX, done)
+	VMOVUPS.Z 0(DI), K1, Z1
+	VMOVUPS.Z 0(SI), K1, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS Z1, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET
+
+// func toF16AVX512(dst *uint16, x *float32, n int64)
+TEXT ·toF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), DX
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMOVUPS 0(SI), Z0
+	VCVTPS2PH $0, Z0, 0(DI) // 0: ties to even
+	ADDQ $64, SI
+	ADDQ $32, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	REST(DX, done)
+	VMOVUPS.Z 0(SI), K1, Z0
+	VCVTPS2PH $0, Z0, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET
+
+// func ropeAVX512(x, cos, sin *float32, n int64)
+//
+// n is a multiple of 8, the pairs of a vector. Each cosine is doubled to both elements of its pair.
+TEXT ·ropeAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), DI
+	MOVQ cos+8(FP), SI
+	MOVQ sin+16(FP), BX
+	MOVQ n+24(FP), CX
+loop:
+	VMOVUPS 0(DI), Z0
+	VPMOVZXDQ 0(SI), Z1
+	VPMOVZXDQ 0(BX), Z2
+	VMOVSLDUP Z1, Z1
+	VMOVSLDUP Z2, Z2
+	VPERMILPS $0xb1, Z0, Z3       // the other of the pair
+	VMULPS Z2, Z3, Z3
+	VFMADDSUB231PS Z1, Z0, Z3     // even − , odd +
+	VMOVUPS Z3, 0(DI)
+	ADDQ $64, DI
+	ADDQ $32, SI
+	ADDQ $32, BX
+	SUBQ $8, CX
+	JG   loop
+	VZEROUPPER
+	RET
+
+// func timesAVX512(x *float32, n int64, factor float32)
+TEXT ·timesAVX512(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), DI
+	MOVQ n+8(FP), DX
+	VBROADCASTSS factor+16(FP), Z0
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMULPS 0(DI), Z0, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	REST(DX, done)
+	VMULPS.Z 0(DI), Z0, K1, Z1
+	VMOVUPS Z1, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET
