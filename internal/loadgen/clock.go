@@ -8,7 +8,7 @@ import (
 // Clock is the time that a client and a schedule live by.
 type Clock interface {
 	Now() time.Time
-	// SleepUntil returns at t, or as soon as it notices that ctx has ended. It is called from one locked thread.
+	// SleepUntil returns at t, or as soon as it notices that ctx has ended. It is called by one goroutine.
 	SleepUntil(ctx context.Context, t time.Time)
 }
 

@@ -30,7 +30,12 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	r.machine = newMachine(&p, start)
 	sunk := make(chan struct{})
 	go r.sink(sunk)
-	r.loop()
+	looped := make(chan struct{})
+	go func() {
+		defer close(looped)
+		r.loop()
+	}()
+	<-looped
 	r.requests.Wait()
 	close(r.records)
 	end := time.Duration(c.since(epoch))
@@ -64,11 +69,14 @@ func (r *runner) sink(done chan<- struct{}) {
 }
 
 // loop asks the machine and does as it says. A schedule has a thread of its own, to sleep exactly; in a closed loop
-// that would only make each hand-over slower.
+// that would only make each hand-over slower. The thread is never unlocked: it is not fit for anything else
+// afterwards, and ends with this goroutine.
 func (r *runner) loop() {
 	if r.plan.Kind == testcase.KindOpen {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		if k, ok := r.client.clock.(interface{ takeThread() }); ok {
+			k.takeThread()
+		}
 	}
 	next := r.plan.Make(0)
 	q := r.client.prepare(next)
