@@ -30,3 +30,4 @@ func ropeAVX512(_, _, _ *float32, _ int64)                              { panic(
 
 func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, []float32, int) { panic(noAssembly) }
 func multiply(int64)                                                           { panic(noAssembly) }
+func (m *Matrix) packPanelAVX512(_, _ []byte)                                  { panic(noAssembly) }

@@ -183,3 +183,23 @@ func BenchmarkAttend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPack packs 64 MiB, from and to memory that no cache holds.
+func BenchmarkPack(b *testing.B) {
+	for _, typ := range benchTypes {
+		b.Run(typ.String(), func(b *testing.B) {
+			m := benchMatrix(b, typ, 4096, 64<<20)
+			src := randomRows(rand.New(rand.NewPCG(5, 5)), typ, m.Rows, m.Cols)
+			best := 1e9
+			for b.Loop() {
+				best = min(best, timed(func() {
+					if err := m.Pack(typ, 0, m.Rows, src); err != nil {
+						b.Fatal(err)
+					}
+				}))
+			}
+			b.ReportMetric(float64(m.Bytes())/best/1e9, "GB/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

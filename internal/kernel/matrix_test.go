@@ -321,6 +321,38 @@ func TestPackInPieces(t *testing.T) {
 	})
 }
 
+// TestPackTiersAgree: packed bytes do not depend on the tier, for any number of columns.
+func TestPackTiersAgree(t *testing.T) {
+	for _, typ := range quant.Types() {
+		for _, blocks := range []int{1, 2, 3, 8, 15, 17, 33, 70} {
+			rows, cols := 96, blocks*typ.BlockLen()
+			src := randomRows(rand.New(rand.NewPCG(11, uint64(blocks))), typ, rows, cols)
+			useTier(t, "generic")
+			want := packed(t, typ, rows, cols, src)
+			for _, name := range Tiers()[1:] {
+				useTier(t, name)
+				if got := packed(t, typ, rows, cols, src); string(got.data) != string(want.data) {
+					t.Errorf("%v, %d blocks: %s packs other bytes than generic", typ, blocks, name)
+				}
+			}
+		}
+	}
+}
+
+func TestSpreadBits(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 12))
+	for range 1000 {
+		h := r.Uint32()
+		var want uint32
+		for b := range 32 {
+			want |= h >> b & 1 << (b%4*8 + b/4)
+		}
+		if got := spreadBits(h); got != want {
+			t.Fatalf("%#x: %#x, want %#x", h, got, want)
+		}
+	}
+}
+
 // TestSetInPieces: a row of activations may be stored piece by piece.
 func TestSetInPieces(t *testing.T) {
 	eachTier(t, func(t *testing.T) {

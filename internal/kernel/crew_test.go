@@ -1,0 +1,105 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestCrewDoesEachItemOnce, phase after phase, whoever is slow.
+func TestCrewDoesEachItemOnce(t *testing.T) {
+	for _, workers := range []int{1, 2, 3, 7} {
+		c := NewCrew(workers)
+		rng := rand.New(rand.NewPCG(1, uint64(workers)))
+		for run := range 60 {
+			phases := rng.IntN(8)
+			items := make([]int, phases)
+			counts := make([][]atomic.Int32, phases)
+			for p := range items {
+				items[p] = []int{0, 1, 2, 5, 40}[rng.IntN(5)]
+				counts[p] = make([]atomic.Int32, items[p])
+			}
+			var planned, left atomic.Int32
+			plan := func(p int) int {
+				if int(planned.Add(1)) != p+1 || left.Load() != 0 {
+					t.Errorf("%d workers, run %d: phase %d is planned out of turn", workers, run, p)
+				}
+				left.Store(int32(items[p]))
+				return items[p]
+			}
+			c.Run(phases, plan, func(w, p, i int) {
+				if int(planned.Load()) != p+1 || w < 0 || w >= workers {
+					t.Errorf("%d workers, run %d: worker %d does item %d of phase %d while %d are planned", workers, run, w, i, p, planned.Load())
+				}
+				switch (p + i + run) % 11 {
+				case 0:
+					runtime.Gosched()
+				case 1:
+					if run%20 == 0 {
+						time.Sleep(50 * time.Microsecond) // long enough for the others to fall asleep
+					}
+				}
+				counts[p][i].Add(1)
+				left.Add(-1)
+			})
+			if int(planned.Load()) != phases || left.Load() != 0 {
+				t.Fatalf("%d workers, run %d: %d of %d phases, %d items left", workers, run, planned.Load(), phases, left.Load())
+			}
+			for p := range counts {
+				for i := range counts[p] {
+					if n := counts[p][i].Load(); n != 1 {
+						t.Fatalf("%d workers, run %d: item %d of phase %d was done %d times", workers, run, i, p, n)
+					}
+				}
+			}
+		}
+		c.Close()
+		c.Close()
+	}
+}
+
+// TestCrewNeedsNobodyWhoIsAway: while one worker is stuck in an item of a phase, the others do all its other items.
+func TestCrewNeedsNobodyWhoIsAway(t *testing.T) {
+	c := NewCrew(3)
+	defer c.Close()
+	var others atomic.Int32
+	free := make(chan struct{})
+	c.Run(2, func(p int) int { return 100 }, func(_, p, i int) {
+		switch {
+		case p == 0 && i == 0:
+			<-free // until all else is done
+		case p == 0:
+			if others.Add(1) == 99 {
+				close(free)
+			}
+		}
+	})
+	if others.Load() != 99 {
+		t.Errorf("%d items", others.Load())
+	}
+}
+
+func TestCrewAllocatesNothing(t *testing.T) {
+	c := NewCrew(2)
+	defer c.Close()
+	var n atomic.Int64
+	plan, do := func(int) int { return 5 }, func(_, _, _ int) { n.Add(1) }
+	if allocs := testing.AllocsPerRun(100, func() { c.Run(20, plan, do) }); allocs > 0 {
+		t.Errorf("%v allocations a run", allocs)
+	}
+}
+
+// BenchmarkCrew is the cost of a phase of two small items, with all that a hand-over costs. Compare BenchmarkBarrier.
+func BenchmarkCrewPhase(b *testing.B) {
+	c := NewCrew(2)
+	defer c.Close()
+	var sink [2 * 16]int
+	plan := func(int) int { return 2 }
+	do := func(_, _, i int) { sink[16*i]++ }
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= 1000 {
+		c.Run(min(left, 1000), plan, do)
+	}
+}
