@@ -71,6 +71,10 @@ func TestRules(t *testing.T) {
 		{"tpot", "tpot", report.Fail, "time per output token", func(s *sim) { s.service = slow(20) }},
 		{"batch", "batch", report.Info, "as one it would be FAIL", func(s *sim) { s.service = slow(5) }},
 		{"overload", "throughput", report.Fail, "the backlog grows", func(s *sim) { s.servers = 1; s.service = func(*rand.Rand, float64) float64 { return 0.06 } }},
+		{"more offered than it serves, but above the target", "throughput", report.Invalid, "offer a rate nearer to the target", func(s *sim) {
+			s.servers, s.service = 1, func(*rand.Rand, float64) float64 { return 0.043 }
+			s.edit = func(c *testcase.Case) { c.Profiles["full"][4].RPSFactor, c.Profiles["full"][4].DurationS = 1.5, 102 }
+		}},
 		{"errors take the rate", "throughput", report.Fail, "", func(s *sim) { s.failRate = 0.5 }},
 		{"offered too little", "throughput", report.Invalid, "less was offered", func(s *sim) {
 			s.edit = func(c *testcase.Case) { c.Profiles["full"][4].RPSFactor = 0.97 }

@@ -196,6 +196,9 @@ const (
 	leakWindows  = 40 // minima over windows free the trend from the sawtooth of garbage collection
 	fewestMinima = 12 // the least for a trend and for one of its second half
 	mib          = 1 << 20
+
+	// allocatorMB is growth that says nothing: heaps take memory in steps of some MB.
+	allocatorMB = 8
 )
 
 // fitLeak fits the longest loop that the case loads: memory rises with the load itself, so a trend needs one load.
@@ -276,8 +279,8 @@ func leakRule(r *run, c *testcase.Check) outcome {
 	if f.points < fewestMinima {
 		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"), f.phase, fewestMinima)
 	}
-	// What matters is the larger of two bounds: in a short run an hour's limit is less than memory moves by itself.
-	allowed := math.Max(limit*f.hours, r.c.Limits.LeakShare*f.start)
+	// What matters is the largest of three bounds: in a short run an hour's limit is less than memory moves by itself.
+	allowed := math.Max(math.Max(limit*f.hours, r.c.Limits.LeakShare*f.start), allocatorMB)
 	o := outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed), unit: "MB", verdict: report.Pass}
 	o.reason = fmt.Sprintf("%s memory over %s s of phase %s, %s MB/h; the smallest trend this run could see is %s MB/h",
 		f.what, num(f.hours*3600), f.phase, signed(f.slope), num(f.smallest))

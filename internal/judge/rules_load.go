@@ -3,6 +3,9 @@ package judge
 import (
 	"fmt"
 	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/report"
@@ -63,6 +66,8 @@ func throughput(r *run, c *testcase.Check) outcome {
 	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived (offered %s/s); backlog %s to %s, trend %s/s",
 		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
 	switch {
+	case grows && d.RPSLow >= target && offered > target*(1+backlogShare):
+		o.verdict, o.reason = report.Invalid, seen+": it completes more than the target, but not all that was offered; offer a rate nearer to the target"
 	case grows:
 		o.verdict, o.reason = report.Fail, seen+": not sustained, the backlog grows"
 	case d.RPSLow >= target:
@@ -127,8 +132,7 @@ func degradationWithin(r *run, c *testcase.Check, p *phase) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	first, last := p.third(0), p.third(2)
-	return r.shift(first, last, limit, "the first third", "the last third")
+	return r.shift(p.third(0), p.third(2), limit, correlation(p.latencies), "the first third", "the last third")
 }
 
 // third is the latencies of one third of the steady window.
@@ -166,12 +170,13 @@ func degradationAfter(r *run, c *testcase.Check) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	return r.shift(before.latencies, after.latencies, limit, "phase "+before.plan.ID, "phase "+after.plan.ID)
+	times := math.Max(correlation(before.latencies), correlation(after.latencies))
+	return r.shift(before.latencies, after.latencies, limit, times, "phase "+before.plan.ID, "phase "+after.plan.ID)
 }
 
 // shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
 // (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
-func (r *run) shift(a, b []float64, limit float64, nameA, nameB string) outcome {
+func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) outcome {
 	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
 	if len(a) < fewestShift || len(b) < fewestShift {
 		o.verdict = report.Invalid
@@ -185,7 +190,7 @@ func (r *run) shift(a, b []float64, limit float64, nameA, nameB string) outcome 
 		base = d.Mean
 	}
 	z, p := stats.MannWhitney(a, b)
-	p = dampen(z, p, worth(a, b))
+	p = dampen(z, p, len(a)+len(b), times)
 	share := by / base
 	o.measured = ptr(share)
 	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p = %s", nameB, nameA, signed(by), num(p))
@@ -199,18 +204,79 @@ func (r *run) shift(a, b []float64, limit float64, nameA, nameB string) outcome 
 	return o
 }
 
-// worth is how independent two stretches are: the effective part of their samples.
-func worth(a, b []float64) float64 {
-	n := float64(len(a) + len(b))
-	return (stats.EffectiveN(a) + stats.EffectiveN(b)) / n
-}
-
-// dampen lowers the confidence of a z for dependent samples: their variance is 1/worth times as large.
-func dampen(z, p, worth float64) float64 {
-	if worth >= 1 || z == 0 {
+// dampen raises the p of a z for dependent samples: with a correlation time of so many samples the variance is as many
+// times as large, and what is left are few independent samples, whose spread Student's t allows for.
+func dampen(z, p float64, n int, times float64) float64 {
+	if times <= 1 || z == 0 {
 		return p
 	}
-	return math.Max(p, math.Erfc(math.Abs(z)*math.Sqrt(worth)/math.Sqrt2))
+	free := float64(n)/times - 2
+	if free < 1 {
+		return 1
+	}
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: free}
+	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
+}
+
+// correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth one.
+// It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks for; the
+// sum ends where its window is five times the time itself (Sokal 1997).
+func correlation(x []float64) float64 {
+	n := len(x)
+	if n < 2*fewestShift {
+		return 1
+	}
+	r := ranksOf(x)
+	mid := float64(n-1) / 2
+	var mean, cross, square float64
+	for i, v := range r {
+		mean += v / float64(n)
+		cross += (float64(i) - mid) * v
+		square += (float64(i) - mid) * (float64(i) - mid)
+	}
+	var c0 float64
+	for i := range r {
+		r[i] -= mean + cross/square*(float64(i)-mid)
+		c0 += r[i] * r[i]
+	}
+	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant is rounding
+		return 1
+	}
+	times := 1.0
+	for k := 1; k <= n/4; k++ {
+		var c float64
+		for i := k; i < n; i++ {
+			c += r[i] * r[i-k]
+		}
+		times += 2 * c / c0
+		if float64(k) >= 5*times {
+			break
+		}
+	}
+	return math.Max(times, 1)
+}
+
+// ranksOf gives each value its rank; ties share their mean.
+func ranksOf(x []float64) []float64 {
+	n := len(x)
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmpFloat(x[a], x[b]) })
+	out := make([]float64, n)
+	for i := 0; i < n; {
+		j := i
+		for j < n && x[order[j]] == x[order[i]] {
+			j++
+		}
+		j = max(j, i+1)
+		for k := i; k < j; k++ {
+			out[order[k]] = float64(i+j-1) / 2
+		}
+		i = j
+	}
+	return out
 }
 
 // Shift compares the latencies of two records, phase by phase, for report.DiffWith.
@@ -229,7 +295,7 @@ func Shift(a, b []evidence.Event) (report.Shift, error) {
 			return 0, 1, false
 		}
 		z, p := stats.MannWhitney(x, y)
-		return stats.HodgesLehmann(x, y), dampen(z, p, worth(x, y)), true
+		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(correlation(x), correlation(y))), true
 	}, nil
 }
 

@@ -164,8 +164,8 @@ func preconditionsRule(r *run, _ *testcase.Check) outcome {
 	return o
 }
 
-// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about its ratio to their
-// latency, which is no error: that much is allowed on top of the limit.
+// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of their
+// latency to it at either end, which is no error: that much is allowed on top of the limit.
 func littleRule(r *run, c *testcase.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LittleShare)
 	if err != nil {
@@ -178,7 +178,7 @@ func littleRule(r *run, c *testcase.Check) outcome {
 		if p.ran == nil || len(p.judged) == 0 || w <= 0 {
 			continue
 		}
-		off, allowed := p.report.Little, limit+p.report.Latency.Mean/1000/w
+		off, allowed := p.report.Little, limit+2*p.report.Latency.Mean/1000/w
 		o := outcome{measured: ptr(off), op: "<=", target: ptr(limit), unit: "share", verdict: report.Pass,
 			reason: fmt.Sprintf("phase %s: %s in flight on average; %s allowed, the window's edges included", p.plan.ID, num(p.report.InFlight), percent(allowed))}
 		if off > allowed {
