@@ -3,6 +3,7 @@ package loadgen
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,19 +91,31 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	if c.clock == nil {
 		c.clock = SystemClock()
 	}
-	c.head = requestHead(u, o.APIKey)
+	c.head = requestHead(u, authorization(u, o.APIKey))
 	return c, nil
 }
 
-func requestHead(u *url.URL, key string) []byte {
+// authorization is the header's value: the key's, or that of user:password@ in the address.
+func authorization(u *url.URL, key string) string {
+	if key != "" {
+		return "Bearer " + key
+	}
+	if u.User == nil {
+		return ""
+	}
+	password, _ := u.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+}
+
+func requestHead(u *url.URL, authorization string) []byte {
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	if !strings.HasSuffix(path, "/v1") {
 		path += "/v1"
 	}
 	head := "POST " + path + "/chat/completions HTTP/1.1\r\nHost: " + u.Host + "\r\nUser-Agent: mixtral-certify\r\n" +
 		"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
-	if key != "" {
-		head += "Authorization: Bearer " + key + "\r\n"
+	if authorization != "" {
+		head += "Authorization: " + authorization + "\r\n"
 	}
 	return []byte(head + "Content-Length: ")
 }

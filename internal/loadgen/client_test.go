@@ -2,12 +2,14 @@ package loadgen
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -294,12 +296,14 @@ func TestConnectionsAreReused(t *testing.T) {
 func TestTLSAndHeaders(t *testing.T) {
 	var got *http.Request
 	var body []byte
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r
 		body, _ = io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, pieces[11])
 	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake below
+	s.StartTLS()
 	defer s.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
@@ -315,6 +319,13 @@ func TestTLSAndHeaders(t *testing.T) {
 		if string(body) != want || got.URL.Path != "/openai/v1/chat/completions" || got.Header.Get("Authorization") != "Bearer secret" || got.Host == "" || got.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%d bytes at %s with %v", len(body), got.URL, got.Header)
 		}
+	}
+	basic := newClient(t, strings.Replace(s.URL, "https://", "https://me:secret@", 1), ClientOptions{TLS: &tls.Config{RootCAs: roots}})
+	if r := basic.Do(t.Context(), time.Now(), Job{Body: []byte(`{}`)}); !r.OK() {
+		t.Fatalf("%+v", r)
+	}
+	if user, password, _ := got.BasicAuth(); user != "me" || password != "secret" {
+		t.Errorf("sent as %q with %q", user, password)
 	}
 	unknown := newClient(t, s.URL, ClientOptions{})
 	if r := unknown.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect || !strings.Contains(r.Detail, "certificate") {
@@ -340,6 +351,45 @@ func TestDetail(t *testing.T) {
 		d := detail(s)
 		if len(d) > maxDetail || !utf8.ValidString(d) || strings.ContainsAny(d, "\r\n") {
 			t.Fatalf("%q becomes %q", s, d)
+		}
+	})
+}
+
+// canned is a connection whose other side has said all it will say.
+type canned struct {
+	net.Conn
+	in *bytes.Reader
+}
+
+func (c *canned) Read(p []byte) (int, error)      { return c.in.Read(p) }
+func (c *canned) SetReadDeadline(time.Time) error { return nil }
+
+// FuzzResponse: whatever a server says, the record is consistent and bounded, and success means an answer.
+func FuzzResponse(f *testing.F) {
+	for _, s := range []string{
+		head + word + word + finish + event("[DONE]") + "0\r\n\r\n", head + word + "0\r\n\r\n", head + "zz\r\n", head + event("{") + "0\r\n\r\n",
+		plain + "data: " + pieces[0] + "\r\n\r\ndata: [DONE]", jsonReply("200 OK", pieces[11]), jsonReply("500 X", `{"error":"e"}`),
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\ndata: [DONE]\n\n", "HTTP/1.1 101 X\r\n\r\n", "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
+	} {
+		f.Add([]byte(s), true)
+		f.Add([]byte(s), false)
+	}
+	f.Fuzz(func(t *testing.T, response []byte, stream bool) {
+		epoch := time.Now()
+		cn := newConn(&canned{in: bytes.NewReader(response)}, nil, TimerClock{})
+		var r evidence.Request
+		begun, reusable, err := cn.receive(epoch, &request{stream: stream, keepText: true}, &r)
+		if err == nil && (r.TextBytes == 0 || r.Status != 200 || r.Done == 0 || r.Done < r.Last || stream != (r.Chunks > 0)) {
+			t.Fatalf("success: %+v", r)
+		}
+		if r.TextBytes != len(r.Text) || len(r.Gaps) != max(r.Chunks-1, 0) || r.Last < r.First || (r.TextBytes > 0) != (r.TextHash != "") {
+			t.Fatalf("record: %+v", r)
+		}
+		if class := classify(t.Context(), err, begun); err != nil && (class == evidence.FailCanceled || class == evidence.FailTimeout || class == "") {
+			t.Fatalf("%v is called %q", err, class)
+		}
+		if reusable && cn.br.Buffered() > 0 {
+			t.Fatal("a connection with something left on it would be used again")
 		}
 	})
 }
