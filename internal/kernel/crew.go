@@ -37,9 +37,12 @@ type Crew struct {
 }
 
 const (
-	itemBits = 24 // of state: 16 million items a phase; and a trillion phases, some months of decoding at full speed
+	itemBits = 24 // of state: 16 million items a phase; and 2⁴⁰ phases, after which their numbers begin again
 	noItem   = 1<<itemBits - 1
 )
+
+// after gives the number that comes n after a phase's number.
+func after(number, n uint64) uint64 { return (number + n) << itemBits >> itemBits }
 
 // NewCrew starts n−1 goroutines; n < 1 means one worker per CPU the process may use. Close stops them. Like NewPool it
 // raises GOMAXPROCS to n+1 if it is lower.
@@ -75,9 +78,9 @@ func (c *Crew) Workers() int { return c.n }
 // do does an item. Neither may panic.
 func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, item int)) {
 	c.plan, c.do, c.phases = plan, do, phases
-	c.first = c.state.Load()>>itemBits + 1
+	c.first = after(c.state.Load()>>itemBits, 1)
 	c.open(0)
-	for end := c.first + uint64(phases); ; {
+	for end := after(c.first, uint64(phases)); ; {
 		v := c.state.Load()
 		if v>>itemBits == end {
 			break
@@ -100,7 +103,7 @@ func (c *Crew) take(w int, v uint64) bool {
 		return true // somebody else was faster, or the phase is over: look again
 	}
 	// The phase cannot end before this item is done, so all that belongs to it stays.
-	phase := int(v>>itemBits - c.first)
+	phase := int(after(v>>itemBits, -c.first))
 	c.do(w, phase, int(item))
 	if c.done.Add(1) == total {
 		c.open(phase + 1)
@@ -111,7 +114,7 @@ func (c *Crew) take(w int, v uint64) bool {
 // open begins a phase, or the next one that has items, or ends the Run.
 func (c *Crew) open(phase int) {
 	for ; ; phase++ {
-		number := (c.first + uint64(phase)) << itemBits
+		number := after(c.first, uint64(phase)) << itemBits
 		if phase == c.phases {
 			c.state.Store(number | noItem)
 			break

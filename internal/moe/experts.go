@@ -6,20 +6,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
 )
 
-// route normalises each token for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
+// route normalises a token for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
 // just these as weights (arXiv:2401.04088, section 2.1).
-func (w *worker) route(y *pass) {
-	m, c := w.m, &w.m.cfg
-	for i := m.pool.Next(); i < len(y.tokens); i = m.pool.Next() {
-		t := int(y.tokens[i])
-		x := w.row[:c.Dim]
-		kernel.RMSNorm(x, m.token(t), y.ffnNorm, c.NormEps)
-		y.ffnIn.Set(t, 0, x)
-		for e, row := range y.router {
-			w.scores[e] = kernel.Dot(row, x)
-		}
-		choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores)
+func (w *worker) route(i int) {
+	m, c, y := w.m, &w.m.cfg, &w.m.now
+	t := int(y.tokens[i])
+	x := w.row[:c.Dim]
+	kernel.RMSNorm(x, m.token(t), y.ffnNorm, c.NormEps)
+	y.ffnIn.Set(t, 0, x)
+	for e, row := range y.router {
+		w.scores[e] = kernel.Dot(row, x)
 	}
+	choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores)
 }
 
 // choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights. Routes are
@@ -91,35 +89,27 @@ func (g *groups) busy() int {
 	return n
 }
 
-// expertsIn computes silu(gate·x) ⊙ up·x, the input of the down projection. An item is some rows of one expert, for all of
-// its tokens, so that weights are read from memory once.
-func (w *worker) expertsIn(y *pass) {
-	m, c, g := w.m, &w.m.cfg, &w.groups
-	g.group(y.tokens, m.routes, c.ExpertsUsed)
-	rows := w.itemRows(y.gate[0].RowBytes()+y.up[0].RowBytes(), g.busy()*c.FFN, max(kernel.RowAlign, y.hidden.Align()))
-	each := items(c.FFN, rows)
-	next := m.pool.Next()
-	first := 0 // the first item of expert e
-	for e := range c.Experts {
-		from, to := g.expert(e)
-		if from == to {
-			continue
+// cut makes items of so many rows of each busy expert.
+func (g *groups) cut(ffn, rows int) (items int) {
+	g.items = g.items[:0]
+	for e := range len(g.starts) - 1 {
+		for r := 0; r < ffn && g.starts[e] < g.starts[e+1]; r += rows {
+			g.items = append(g.items, expertItem{e, r})
 		}
-		for ; next < first+each; next = m.pool.Next() {
-			r0 := (next - first) * rows
-			w.expertIn(y, e, r0, min(r0+rows, c.FFN), from, to)
-		}
-		first += each
 	}
+	return len(g.items)
 }
 
-func (w *worker) expertIn(y *pass, e, r0, r1, from, to int) {
-	for ; from < to; from += maxColumns {
+// expertsIn computes silu(gate·x) ⊙ up·x, the input of the down projection, for some rows of one expert and all of its
+// tokens, so that weights are read from memory once.
+func (w *worker) expertsIn(it expertItem) {
+	y, g := &w.m.now, &w.m.groups
+	r0, r1 := it.row, min(it.row+y.rows, w.m.cfg.FFN)
+	for from, to := g.expert(it.expert); from < to; from += maxColumns {
 		n := min(maxColumns, to-from)
-		tokens, slots := w.groups.tokens[from:from+n], w.groups.slots[from:from+n]
-		gate, stride := w.product(&w.y, y.gate[e], r0, r1, y.ffnIn, tokens)
-		up, _ := w.product(&w.y2, y.up[e], r0, r1, y.ffnIn, tokens)
-		for j, slot := range slots {
+		gate, stride := w.product(&w.y, y.gate[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
+		up, _ := w.product(&w.y2, y.up[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
+		for j, slot := range g.slots[from : from+n] {
 			h := gate[j*stride:][:r1-r0]
 			kernel.SwiGLU(h, h, up[j*stride:])
 			y.hidden.Set(int(slot), r0, h)
@@ -127,20 +117,17 @@ func (w *worker) expertIn(y *pass, e, r0, r1, from, to int) {
 	}
 }
 
-// expertsOut adds the experts' down projections, times the routing weights, to the residual stream. An item is some
-// rows of all experts: a sum has one worker and the order of experts.
-func (w *worker) expertsOut(y *pass) {
-	m, c, g := w.m, &w.m.cfg, &w.groups
-	rows := w.itemRows(y.down[0].RowBytes()*max(g.busy(), 1), c.Dim, kernel.RowAlign)
-	for r := m.pool.Next() * rows; r < c.Dim; r = m.pool.Next() * rows {
-		r1 := min(r+rows, c.Dim)
-		for e := range c.Experts {
-			for from, to := g.expert(e); from < to; from += maxColumns {
-				n := min(maxColumns, to-from)
-				out, stride := w.product(&w.y, y.down[e], r, r1, y.hidden, g.slots[from:from+n])
-				for j, t := range g.tokens[from : from+n] {
-					kernel.AddScaled(m.token(int(t))[r:r1], out[j*stride:][:r1-r], g.weight[from+j])
-				}
+// expertsOut adds some rows of the experts' down projections, times the routing weights, to the residual stream. An item
+// is of all experts: a sum has one worker and the order of experts.
+func (w *worker) expertsOut(item int) {
+	m, y, g := w.m, &w.m.now, &w.m.groups
+	r0, r1 := item*y.rows, min((item+1)*y.rows, m.cfg.Dim)
+	for e := range m.cfg.Experts {
+		for from, to := g.expert(e); from < to; from += maxColumns {
+			n := min(maxColumns, to-from)
+			out, stride := w.product(&w.y, y.down[e], r0, r1, y.hidden, g.slots[from:from+n])
+			for j, t := range g.tokens[from : from+n] {
+				kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], g.weight[from+j])
 			}
 		}
 	}

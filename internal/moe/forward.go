@@ -30,7 +30,7 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 		return nil, err
 	}
 	m.begin(kv, spans)
-	m.pool.Run(m.run)
+	m.crew.Run(phasesBefore+phasesPerLayer*len(m.layers)+phasesAfter, m.plan, m.do)
 	m.kv, m.spans = nil, nil
 	if b := m.broken.Load(); b != nil {
 		return nil, fmt.Errorf("forward pass of %d tokens broke down: %v", len(m.tokens), b.reason)
@@ -73,77 +73,21 @@ func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
 	return nil
 }
 
-// work is one worker's forward pass. All workers go through the same phases and meet after each.
-func (m *Model) work(id int) {
-	w := m.workers[id]
-	w.phase((*worker).embed, nil)
-	last := len(m.layers) - 1
-	for i := range m.layers {
-		y := &w.pass
-		*y = pass{layer: &m.layers[i], index: i, tokens: m.all, attend: m.attend}
-		if i == last {
-			// Nobody reads the last layer's output but the logits.
-			y.tokens, y.attend = m.wanted, m.attendLast
-		}
-		w.phase((*worker).attentionInput, y)
-		w.phase((*worker).project, y)
-		if len(y.tokens) == 0 {
-			return
-		}
-		w.phase((*worker).attention, y)
-		w.phase((*worker).attentionOutput, y)
-		w.phase((*worker).route, y)
-		w.phase((*worker).expertsIn, y)
-		w.phase((*worker).expertsOut, y)
-	}
-	w.phase((*worker).outputInput, nil)
-	w.phase((*worker).output, nil)
-}
-
-// pass is a layer in this forward pass.
-type pass struct {
-	*layer
-	index  int
-	tokens []int32      // those computed to the end of the layer
-	attend []attendItem // their attention
-}
-
-// phase does a worker's part of a step and waits for the others. A panic ends the pass, not the process: the workers go
-// on meeting, but compute nothing more.
-func (w *worker) phase(do func(*worker, *pass), y *pass) {
-	if w.m.broken.Load() == nil {
-		w.try(do, y)
-	}
-	w.m.pool.Sync()
-}
-
-func (w *worker) try(do func(*worker, *pass), y *pass) {
-	defer func() {
-		if r := recover(); r != nil {
-			w.m.broken.CompareAndSwap(nil, &breakdown{r})
-		}
-	}()
-	do(w, y)
-}
-
-// embed looks up the tokens' embeddings and the angles of their positions.
-func (w *worker) embed(*pass) {
-	m, c := w.m, &w.m.cfg
-	for t := m.pool.Next(); t < len(m.tokens); t = m.pool.Next() {
-		id := int(m.tokens[t].id)
-		if err := quant.Unpack(m.embedType, m.token(t), m.embed[id*m.embedRow:(id+1)*m.embedRow]); err != nil {
-			panic(err)
-		}
-		half := c.HeadDim / 2
-		for i, f := range m.freq {
-			sin, cos := math.Sincos(float64(m.tokens[t].pos) * f)
-			m.cos[t*half+i], m.sin[t*half+i] = float32(cos), float32(sin)
-		}
-	}
-}
-
 // token gives a token's residual stream.
 func (m *Model) token(t int) []float32 { return m.x[t*m.cfg.Dim:][:m.cfg.Dim] }
+
+// embed looks up a token's embedding and the angles of its position.
+func (w *worker) embed(t int) {
+	m, half := w.m, w.m.cfg.HeadDim/2
+	id := int(m.tokens[t].id)
+	if err := quant.Unpack(m.embedType, m.token(t), m.embed[id*m.embedRow:(id+1)*m.embedRow]); err != nil {
+		panic(err)
+	}
+	for i, f := range m.freq {
+		sin, cos := math.Sincos(float64(m.tokens[t].pos) * f)
+		m.cos[t*half+i], m.sin[t*half+i] = float32(cos), float32(sin)
+	}
+}
 
 // ropeFrequencies gives θ_i = theta^(−2i/d) (Su et al. 2021, section 3.2.2).
 func ropeFrequencies(c Config) []float64 {
@@ -154,25 +98,22 @@ func ropeFrequencies(c Config) []float64 {
 	return f
 }
 
-// outputInput normalises the wanted tokens.
-func (w *worker) outputInput(*pass) {
+// outputInput normalises a wanted token.
+func (w *worker) outputInput(i int) {
 	m := w.m
-	for i := m.pool.Next(); i < len(m.wanted); i = m.pool.Next() {
-		x := w.row[:m.cfg.Dim]
-		kernel.RMSNorm(x, m.token(int(m.wanted[i])), m.outNorm, m.cfg.NormEps)
-		m.outIn.Set(i, 0, x)
-	}
+	x := w.row[:m.cfg.Dim]
+	kernel.RMSNorm(x, m.token(int(m.wanted[i])), m.outNorm, m.cfg.NormEps)
+	m.outIn.Set(i, 0, x)
 }
 
-// output computes logits. The wanted tokens are rows 0, 1, … of outIn, as they are of all.
-func (w *worker) output(*pass) {
+// output computes some logits of all wanted tokens, which are rows 0, 1, … of outIn.
+func (w *worker) output(item int) {
 	m := w.m
 	stride := m.output.PaddedRows()
-	rows := w.itemRows(m.output.RowBytes(), m.output.Rows, kernel.RowAlign)
-	for r := m.pool.Next() * rows; r < m.output.Rows; r = m.pool.Next() * rows {
-		for from := 0; from < len(m.wanted); from += maxColumns {
-			to := min(from+maxColumns, len(m.wanted))
-			m.output.Mul(w.scratch, r, min(r+rows, m.output.Rows), m.outIn, m.all[from:to], m.logits[from*stride+r:], stride)
-		}
+	r0 := item * m.now.rows
+	r1 := min(r0+m.now.rows, m.output.Rows)
+	for from := 0; from < len(m.wanted); from += maxColumns {
+		cols := m.all[from:min(from+maxColumns, len(m.wanted))]
+		m.output.Mul(w.scratch, r0, r1, m.outIn, cols, m.logits[from*stride+r0:], stride)
 	}
 }

@@ -16,13 +16,6 @@ const (
 	itemsPerWorker = 8
 )
 
-// itemRows gives how many rows are one item of work on matrices of so many rows in all: a multiple of unit, itself a
-// multiple of RowAlign.
-func (w *worker) itemRows(rowBytes, rows, unit int) int {
-	n := min(itemBytes/max(rowBytes, 1), rows/(itemsPerWorker*w.m.pool.Workers()))
-	return max(n/unit, 1) * unit
-}
-
 // product gives rows r0 … r1−1 of a matrix times columns of a, r1−r0 (rounded up to RowAlign) floats a column, in y.
 func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.Acts, cols []int32) (out []float32, stride int) {
 	stride = (r1 - r0 + kernel.RowAlign - 1) / kernel.RowAlign * kernel.RowAlign
@@ -31,39 +24,33 @@ func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.A
 	return *y, stride
 }
 
-// attentionInput normalises every token for the layer's queries, keys and values.
-func (w *worker) attentionInput(y *pass) {
+// attentionInput normalises a token for the layer's queries, keys and values.
+func (w *worker) attentionInput(t int) {
 	m := w.m
-	for t := m.pool.Next(); t < len(m.tokens); t = m.pool.Next() {
-		x := w.row[:m.cfg.Dim]
-		kernel.RMSNorm(x, m.token(t), y.attnNorm, m.cfg.NormEps)
-		y.attnIn.Set(t, 0, x)
-	}
+	x := w.row[:m.cfg.Dim]
+	kernel.RMSNorm(x, m.token(t), m.now.attnNorm, m.cfg.NormEps)
+	m.now.attnIn.Set(t, 0, x)
 }
 
-// project computes queries, keys and values, rotates the first two by their position (RoPE) and stores the last two in the
-// KV cache. An item is some heads of one of the three.
-func (w *worker) project(y *pass) {
-	m, c := w.m, &w.m.cfg
-	unit := lcm(c.HeadDim, kernel.RowAlign)
-	rows := w.itemRows(y.q.RowBytes(), y.q.Rows+y.k.Rows+y.v.Rows, unit)
-	nq, nk := items(y.q.Rows, rows), items(y.k.Rows, rows)
-	for i := m.pool.Next(); i < nq+2*nk; i = m.pool.Next() {
-		mat, tokens, store, r := y.q, y.tokens, (*worker).storeQuery, i
-		switch {
-		case i >= nq+nk:
-			mat, tokens, store, r = y.v, m.all, (*worker).storeValue, i-nq-nk
-		case i >= nq:
-			mat, tokens, store, r = y.k, m.all, (*worker).storeKey, i-nq
-		}
-		r0, r1 := r*rows, min((r+1)*rows, mat.Rows)
-		for from := 0; from < len(tokens); from += maxColumns {
-			cols := tokens[from:min(from+maxColumns, len(tokens))]
-			out, stride := w.product(&w.y, mat, r0, r1, y.attnIn, cols)
-			for j, t := range cols {
-				for r := r0; r < r1; r += c.HeadDim {
-					store(w, y, int(t), r/c.HeadDim, out[j*stride+r-r0:][:c.HeadDim])
-				}
+// project computes some heads of queries, keys or values, rotates the first two by their position (RoPE) and stores the
+// last two in the KV cache.
+func (w *worker) project(item int) {
+	m, c, y := w.m, &w.m.cfg, &w.m.now
+	nq, nk := pieces(y.q.Rows, y.rows), pieces(y.k.Rows, y.rows)
+	mat, tokens, store, piece := y.q, y.tokens, (*worker).storeQuery, item
+	switch {
+	case item >= nq+nk:
+		mat, tokens, store, piece = y.v, m.all, (*worker).storeValue, item-nq-nk
+	case item >= nq:
+		mat, tokens, store, piece = y.k, m.all, (*worker).storeKey, item-nq
+	}
+	r0, r1 := piece*y.rows, min((piece+1)*y.rows, mat.Rows)
+	for from := 0; from < len(tokens); from += maxColumns {
+		cols := tokens[from:min(from+maxColumns, len(tokens))]
+		out, stride := w.product(&w.y, mat, r0, r1, y.attnIn, cols)
+		for j, t := range cols {
+			for r := r0; r < r1; r += c.HeadDim {
+				store(w, int(t), r/c.HeadDim, out[j*stride+r-r0:][:c.HeadDim])
 			}
 		}
 	}
@@ -74,19 +61,19 @@ func (w *worker) rotate(t int, x []float32) {
 	kernel.Rope(x, w.m.cos[t*half:][:half], w.m.sin[t*half:][:half])
 }
 
-func (w *worker) storeQuery(_ *pass, t, head int, x []float32) {
+func (w *worker) storeQuery(t, head int, x []float32) {
 	w.rotate(t, x)
 	c := &w.m.cfg
 	copy(w.m.q[(t*c.Heads+head)*c.HeadDim:][:c.HeadDim], x)
 }
 
-func (w *worker) storeKey(y *pass, t, head int, x []float32) {
+func (w *worker) storeKey(t, head int, x []float32) {
 	w.rotate(t, x)
-	kernel.ToF16(w.slot(w.m.kv.Keys(y.index), t, head), x)
+	kernel.ToF16(w.slot(w.m.kv.Keys(w.m.now.index), t, head), x)
 }
 
-func (w *worker) storeValue(y *pass, t, head int, x []float32) {
-	kernel.ToF16(w.slot(w.m.kv.Values(y.index), t, head), x)
+func (w *worker) storeValue(t, head int, x []float32) {
+	kernel.ToF16(w.slot(w.m.kv.Values(w.m.now.index), t, head), x)
 }
 
 // slot gives a token's place among a layer's keys or values.
@@ -98,43 +85,34 @@ func (w *worker) slot(cache []uint16, t, head int) []uint16 {
 }
 
 // attention computes softmax(QKᵀ)V (grouped-query) and leaves it as the input of the output projection.
-func (w *worker) attention(y *pass) {
-	m, c := w.m, &w.m.cfg
+func (w *worker) attention(item int) {
+	m, c, y := w.m, &w.m.cfg, &w.m.now
 	width := c.group() * c.HeadDim
-	heads := m.headsPerItem
-	for i := m.pool.Next(); i < len(y.attend); i = m.pool.Next() {
-		it := y.attend[len(y.attend)-1-i] // a prompt's last tokens attend to most: first, so that little is left at the end
-		blocks := m.spans[it.span].Blocks
-		for _, t := range y.tokens[it.from:it.to] {
-			out := w.row[:heads*width]
-			for h := range heads {
-				kv := kernel.KV{Keys: m.kv.Keys(y.index), Values: m.kv.Values(y.index), Stride: m.kv.Stride(), Offset: m.kv.Offset(it.head+h, 0), HeadDim: c.HeadDim}
-				q := m.q[int(t)*c.Heads*c.HeadDim+(it.head+h)*width:][:width]
-				kernel.Attend(w.scratch, &kv, q, out[h*width:][:width], c.group(), m.tokens[t].pos+1, blocks)
-			}
-			y.attnOut.Set(int(t), it.head*width, out)
+	it := y.attend[len(y.attend)-1-item] // a prompt's last tokens attend to most: first, so that little is left at the end
+	blocks := m.spans[it.span].Blocks
+	for _, t := range y.tokens[it.from:it.to] {
+		out := w.row[:m.headsPerItem*width]
+		for h := range m.headsPerItem {
+			kv := kernel.KV{Keys: m.kv.Keys(y.index), Values: m.kv.Values(y.index), Stride: m.kv.Stride(), Offset: m.kv.Offset(it.head+h, 0), HeadDim: c.HeadDim}
+			q := m.q[int(t)*c.Heads*c.HeadDim+(it.head+h)*width:][:width]
+			kernel.Attend(w.scratch, &kv, q, out[h*width:][:width], c.group(), m.tokens[t].pos+1, blocks)
 		}
+		y.attnOut.Set(int(t), it.head*width, out)
 	}
 }
 
-// attentionOutput adds the output projection to the residual stream.
-func (w *worker) attentionOutput(y *pass) {
-	m := w.m
-	rows := w.itemRows(y.o.RowBytes(), y.o.Rows, kernel.RowAlign)
-	for r := m.pool.Next() * rows; r < y.o.Rows; r = m.pool.Next() * rows {
-		r1 := min(r+rows, y.o.Rows)
-		for from := 0; from < len(y.tokens); from += maxColumns {
-			cols := y.tokens[from:min(from+maxColumns, len(y.tokens))]
-			out, stride := w.product(&w.y, y.o, r, r1, y.attnOut, cols)
-			for j, t := range cols {
-				kernel.AddScaled(m.token(int(t))[r:r1], out[j*stride:][:r1-r], 1)
-			}
+// attentionOutput adds some rows of the output projection to the residual stream.
+func (w *worker) attentionOutput(item int) {
+	m, y := w.m, &w.m.now
+	r0, r1 := item*y.rows, min((item+1)*y.rows, y.o.Rows)
+	for from := 0; from < len(y.tokens); from += maxColumns {
+		cols := y.tokens[from:min(from+maxColumns, len(y.tokens))]
+		out, stride := w.product(&w.y, y.o, r0, r1, y.attnOut, cols)
+		for j, t := range cols {
+			kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], 1)
 		}
 	}
 }
-
-// items is how many pieces of n rows there are.
-func items(rows, n int) int { return (rows + n - 1) / n }
 
 func lcm(a, b int) int {
 	x, y := a, b

@@ -31,7 +31,7 @@ type Model struct {
 	cfg   Config
 	info  Info
 	arena *kernel.Arena
-	pool  *kernel.Pool
+	crew  *kernel.Crew
 
 	embed     []byte // token_embd, rows in the file's format
 	embedType quant.Type
@@ -58,8 +58,8 @@ func Load(f *gguf.File, o Options) (*Model, error) {
 	if m.arena, err = kernel.NewArena(l.size); err != nil {
 		return nil, err
 	}
-	m.pool = kernel.NewPool(o.Workers)
-	if err := l.pack(m.arena, m.pool); err != nil {
+	m.crew = kernel.NewCrew(o.Workers)
+	if err := l.pack(m.arena, m.crew); err != nil {
 		m.Close()
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (m *Model) Config() Config { return m.cfg }
 func (m *Model) Info() Info { return m.info }
 
 // Workers is the number of threads that compute.
-func (m *Model) Workers() int { return m.pool.Workers() }
+func (m *Model) Workers() int { return m.crew.Workers() }
 
 // NewStorage makes a small KV cache of this model's shape, on Go's heap.
 func (m *Model) NewStorage(blocks int) *kvcache.Storage {
@@ -89,7 +89,7 @@ func (c Config) KVLayout(blocks int) kvcache.Layout {
 
 // Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.
 func (m *Model) Close() error {
-	m.pool.Close()
+	m.crew.Close()
 	return m.arena.Close()
 }
 
@@ -311,27 +311,28 @@ type piece struct {
 }
 
 // pack copies all planned tensors into the arena, every worker taking pieces of rows.
-func (l *loader) pack(arena *kernel.Arena, pool *kernel.Pool) error {
-	var pieces []piece
+func (l *loader) pack(arena *kernel.Arena, crew *kernel.Crew) error {
+	var todo []piece
 	for _, j := range l.todo {
 		if err := l.place(j, arena); err != nil {
 			return err
 		}
-		j.left.Store(int64(items(j.rows, packRows)))
+		j.left.Store(int64(pieces(j.rows, packRows)))
 		for r := 0; r < j.rows; r += packRows {
-			pieces = append(pieces, piece{j, r, min(r+packRows, j.rows)})
+			todo = append(todo, piece{j, r, min(r+packRows, j.rows)})
 		}
 	}
 	var failed atomic.Pointer[error]
-	pool.Run(func(int) {
-		for i := pool.Next(); i < len(pieces) && failed.Load() == nil; i = pool.Next() {
-			if err := pieces[i].pack(); err != nil {
-				err = fmt.Errorf("%w: tensor %s: %w", ErrModel, pieces[i].name, err)
+	crew.Run(1, func(int) int { return len(todo) }, func(_, _, i int) {
+		p := todo[i]
+		if failed.Load() == nil {
+			if err := p.pack(); err != nil {
+				err = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
 				failed.Store(&err)
 			}
-			if pieces[i].left.Add(-1) == 0 {
-				l.file.Release(pieces[i].data) // or the process would hold two copies of the weights while it loads
-			}
+		}
+		if p.left.Add(-1) == 0 {
+			l.file.Release(p.data) // or the process would hold two copies of the weights while it loads
 		}
 	})
 	if err := failed.Load(); err != nil {

@@ -15,14 +15,18 @@ import (
 // load allocates nothing. A token is known by its index in the pass, over all spans.
 type state struct {
 	broken  atomic.Pointer[breakdown] // a worker panicked: nothing more is computed in this pass
-	run     func(worker int)          // Model.work, bound once
+	plan    func(phase int) int       // Model.planPhase and doItem, bound once
+	do      func(worker, phase, item int)
 	workers []*worker
+	planner *worker // whoever plans: what is too little to share is done while planning
 
 	kv     *kvcache.Storage
 	spans  []Span
 	tokens []position
 	all    []int32 // 0 … len(tokens)−1
 	wanted []int32 // those whose logits are asked for: all that the last layer has to compute behind its keys and values
+
+	now step // the phase being computed
 
 	attend, attendLast []attendItem // attention's work, for all tokens and for the wanted ones
 
@@ -31,11 +35,11 @@ type state struct {
 	cos, sin []float32 // of RoPE's angles, HeadDim/2 for each token
 	freq     []float64 // RoPE's frequencies
 	routes   []route   // ExpertsUsed for each token, by expert
+	groups   groups
+	logits   []float32
+	rows     [][]float32 // what Forward returns, in logits
 
 	headsPerItem int // of attention's work, see Config.headsPerItem
-
-	logits []float32
-	rows   [][]float32 // what Forward returns, in logits
 }
 
 // position is where a token of the pass belongs.
@@ -64,22 +68,23 @@ type breakdown struct{ reason any }
 // worker is one thread's private memory.
 type worker struct {
 	m       *Model
-	id      int
 	scratch *kernel.Scratch
 	y, y2   []float32 // results of a matrix product, see product
 	row     []float32 // one token's: max(Dim, Heads·HeadDim)
 	scores  []float32 // router logits, one for each expert
-	groups  groups
-	pass    pass // the layer being computed
 }
 
-// groups lists the pass's routes by expert. Every worker makes its own: that is cheaper than a barrier.
+// groups lists the layer's routes by expert.
 type groups struct {
 	starts []int // expert e has the entries starts[e] … starts[e+1]−1
 	tokens []int32
 	slots  []int32 // rows of hidden: ExpertsUsed·token + n
 	weight []float32
+	items  []expertItem
 }
+
+// expertItem is a piece of the experts' work: some rows of one expert, from row on.
+type expertItem struct{ expert, row int }
 
 // prepare makes what does not depend on the batch. types are the formats of the packed matrices.
 func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
@@ -99,13 +104,18 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	m.outIn = actsFor(share, types, m.output)
 	m.headsPerItem = c.headsPerItem(align)
 	m.freq = ropeFrequencies(c)
-	m.run = m.work
-	for id := range m.pool.Workers() {
-		w := &worker{m: m, id: id, scratch: kernel.NewScratch()}
-		w.row = kernel.AlignedFloats(max(c.Dim, c.Heads*c.HeadDim))
-		w.scores = kernel.AlignedFloats(c.Experts)
-		w.groups.starts = make([]int, c.Experts+1)
-		m.workers = append(m.workers, w)
+	m.groups.starts = make([]int, c.Experts+1)
+	m.plan, m.do = m.planPhase, m.doItem
+	m.planner = m.newWorker()
+	for range m.crew.Workers() {
+		m.workers = append(m.workers, m.newWorker())
+	}
+}
+
+func (m *Model) newWorker() *worker {
+	c := m.cfg
+	return &worker{
+		m: m, scratch: kernel.NewScratch(), row: kernel.AlignedFloats(max(c.Dim, c.Heads*c.HeadDim)), scores: kernel.AlignedFloats(c.Experts),
 	}
 }
 
@@ -179,9 +189,7 @@ func (m *Model) reserve(tokens, wanted int) {
 	m.logits = grow(m.logits, wanted*m.output.PaddedRows())
 	if n := tokens * c.ExpertsUsed; len(m.routes) < n {
 		m.routes = make([]route, 2*n)
-		for _, w := range m.workers {
-			w.groups.tokens, w.groups.slots, w.groups.weight = make([]int32, 2*n), make([]int32, 2*n), make([]float32, 2*n)
-		}
+		m.groups.tokens, m.groups.slots, m.groups.weight = make([]int32, 2*n), make([]int32, 2*n), make([]float32, 2*n)
 	}
 	for i := range m.layers {
 		y := &m.layers[i]

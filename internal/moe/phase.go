@@ -1,0 +1,162 @@
+package moe
+
+import "github.com/hxp-enterprise/mixtral/internal/kernel"
+
+// The phases of a forward pass. Each needs all of the one before it.
+const (
+	phaseEmbed   = 0
+	phasesBefore = 1
+
+	phaseAttentionInput  = 0 // of a layer
+	phaseProject         = 1
+	phaseAttention       = 2
+	phaseAttentionOutput = 3
+	phaseRoute           = 4
+	phaseExpertsIn       = 5
+	phaseExpertsOut      = 6
+	phasesPerLayer       = 7
+
+	phaseOutputInput = 0 // behind the layers
+	phaseOutput      = 1
+	phasesAfter      = 2
+)
+
+// step is the phase being computed. It is written while the phase is planned, and nothing else runs then.
+type step struct {
+	*layer
+	index  int
+	tokens []int32      // those that are computed to the end of the layer
+	attend []attendItem // their attention
+	rows   int          // matrix rows, or tokens, of one item
+}
+
+// inlineTokens is how many tokens' element-wise work is done by whoever plans: it takes less time than to hand it over.
+const inlineTokens = 2
+
+// planPhase gives the number of items of a phase. A pass that broke down has no more items.
+func (m *Model) planPhase(phase int) (items int) {
+	defer m.guard()
+	if m.broken.Load() != nil {
+		return 0
+	}
+	if phase < phasesBefore {
+		return m.each(len(m.tokens), (*worker).embed)
+	}
+	index := (phase - phasesBefore) / phasesPerLayer
+	if index == len(m.layers) {
+		if (phase-phasesBefore)%phasesPerLayer == phaseOutputInput {
+			return m.each(len(m.wanted), (*worker).outputInput)
+		}
+		return m.cut(len(m.wanted), m.output.RowBytes(), m.output.Rows, kernel.RowAlign)
+	}
+	return m.planLayer(index, (phase-phasesBefore)%phasesPerLayer)
+}
+
+func (m *Model) planLayer(index, phase int) (items int) {
+	c, s := &m.cfg, &m.now
+	if phase == phaseAttentionInput {
+		*s = step{layer: &m.layers[index], index: index, tokens: m.all, attend: m.attend}
+		if index == len(m.layers)-1 { // nobody reads the last layer's output but the logits
+			s.tokens, s.attend = m.wanted, m.attendLast
+		}
+	}
+	switch phase {
+	case phaseAttentionInput:
+		return m.each(len(m.tokens), (*worker).attentionInput)
+	case phaseProject:
+		m.cut(len(m.tokens), s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
+		return pieces(s.q.Rows, s.rows) + 2*pieces(s.k.Rows, s.rows)
+	case phaseAttention:
+		return len(s.attend)
+	case phaseAttentionOutput:
+		return m.cut(len(s.tokens), s.o.RowBytes(), s.o.Rows, kernel.RowAlign)
+	case phaseRoute:
+		return m.each(len(s.tokens), (*worker).route)
+	case phaseExpertsIn:
+		m.groups.group(s.tokens, m.routes, c.ExpertsUsed)
+		busy := m.groups.busy()
+		m.cut(len(s.tokens), s.gate[0].RowBytes()+s.up[0].RowBytes(), busy*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
+		return m.groups.cut(c.FFN, s.rows)
+	default: // phaseExpertsOut
+		return m.cut(len(s.tokens), s.down[0].RowBytes()*m.groups.busy(), c.Dim, kernel.RowAlign)
+	}
+}
+
+// each plans work on n tokens one by one; if they are few it does it at once.
+func (m *Model) each(n int, do func(*worker, int)) (items int) {
+	if n <= inlineTokens {
+		for i := range n {
+			do(m.planner, i)
+		}
+		return 0
+	}
+	m.now.rows = max(1, min(8, n/(4*m.crew.Workers())))
+	return pieces(n, m.now.rows)
+}
+
+// cut plans products of n tokens with matrices of so many rows in all, in items of a multiple of unit rows, itself a
+// multiple of RowAlign.
+func (m *Model) cut(n, rowBytes, rows, unit int) (items int) {
+	if n == 0 {
+		return 0
+	}
+	each := min(itemBytes/max(rowBytes, 1), rows/(itemsPerWorker*m.crew.Workers()))
+	m.now.rows = max(each/unit, 1) * unit
+	return pieces(rows, m.now.rows)
+}
+
+// doItem does an item of a phase. A panic ends the pass, not the process.
+func (m *Model) doItem(id, phase, item int) {
+	defer m.guard()
+	if m.broken.Load() != nil {
+		return
+	}
+	w := m.workers[id]
+	if phase < phasesBefore {
+		w.some(item, len(m.tokens), (*worker).embed)
+		return
+	}
+	layer, phase := (phase-phasesBefore)/phasesPerLayer, (phase-phasesBefore)%phasesPerLayer
+	if layer == len(m.layers) {
+		if phase == phaseOutputInput {
+			w.some(item, len(m.wanted), (*worker).outputInput)
+		} else {
+			w.output(item)
+		}
+		return
+	}
+	switch phase {
+	case phaseAttentionInput:
+		w.some(item, len(m.tokens), (*worker).attentionInput)
+	case phaseProject:
+		w.project(item)
+	case phaseAttention:
+		w.attention(item)
+	case phaseAttentionOutput:
+		w.attentionOutput(item)
+	case phaseRoute:
+		w.some(item, len(m.now.tokens), (*worker).route)
+	case phaseExpertsIn:
+		w.expertsIn(m.groups.items[item])
+	default: // phaseExpertsOut
+		w.expertsOut(item)
+	}
+}
+
+// some does an item that each planned.
+func (w *worker) some(item, n int, do func(*worker, int)) {
+	rows := w.m.now.rows
+	for i := item * rows; i < min((item+1)*rows, n); i++ {
+		do(w, i)
+	}
+}
+
+// guard turns a panic into the end of the pass.
+func (m *Model) guard() {
+	if r := recover(); r != nil {
+		m.broken.CompareAndSwap(nil, &breakdown{r})
+	}
+}
+
+// pieces is how many pieces of n rows there are.
+func pieces(rows, n int) int { return (rows + n - 1) / n }
