@@ -22,6 +22,7 @@ type reportCmd struct {
 	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events and compare it byte for byte."`
 	Diff   reportDiffCmd   `cmd:"" help:"What got better or worse between two reports; exit code 1 if anything got worse."`
 	List   reportListCmd   `cmd:"" help:"The reports of a directory."`
+	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
 }
 
 const noReportHint = "mixtral certify writes reports into reports/, mixtral report list shows them"
@@ -162,6 +163,13 @@ func (c *reportVerifyCmd) Run(a *app) error {
 }
 
 const mostDifferences = 20
+
+type reportSchemaCmd struct{}
+
+func (reportSchemaCmd) Run(a *app) error {
+	_, err := a.stdout.Write(reports.Schema())
+	return err
+}
 
 type reportDiffCmd struct {
 	A    string `arg:"" help:"The report before."`

@@ -48,7 +48,10 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	}
 	out.Reconciliation = r.reconciled()
 	out.ClientError = r.clientError()
-	out.Phases = []report.Phase{}
+	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
+	for _, c := range r.conditions {
+		out.Preconditions = append(out.Preconditions, report.Precondition{ID: c.v.ID, OK: c.v.OK, Detail: c.v.Detail})
+	}
 	for _, p := range r.phases {
 		if p.ran != nil {
 			out.Phases = append(out.Phases, p.report)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -67,12 +68,43 @@ func TestPageInChromium(t *testing.T) {
 				t.Errorf("%s: the page in Chromium lacks %q", name, want)
 			}
 		}
-		shot := filepath.Join(dir, name+".png")
-		browse(t, chromium, dir, "--screenshot="+shot, "--window-size=1200,3000", "file://"+path)
-		if info, err := os.Stat(shot); err != nil || info.Size() < 20_000 {
-			t.Errorf("%s: no screenshot worth the name: %v", name, err)
+		for theme, preferred := range map[string]string{"light": "1", "dark": "0"} { // Chromium's numbers
+			shot := filepath.Join(dir, name+"-"+theme+".png")
+			browse(t, chromium, dir, "--screenshot="+shot, "--window-size=1200,3000", "--blink-settings=preferredColorScheme="+preferred, "file://"+path)
+			if bright := brightness(t, shot); (bright > 0.5) != (theme == "light") {
+				t.Errorf("%s: the %s page has a mean brightness of %.2f", name, theme, bright)
+			}
 		}
 	}
+}
+
+// brightness is the mean of a picture, and fails the test for one that shows nothing.
+func brightness(t *testing.T, path string) float64 {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := img.Bounds()
+	sum, n := 0.0, 0
+	seen := map[uint32]bool{}
+	for y := b.Min.Y; y < b.Max.Y; y += 7 {
+		for x := b.Min.X; x < b.Max.X; x += 7 {
+			r, g, bl, _ := img.At(x, y).RGBA()
+			seen[r] = true
+			sum += float64(r+g+bl) / 3 / 65535
+			n++
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("%s shows %d shades: an empty page", path, len(seen))
+	}
+	return sum / float64(n)
 }
 
 // complaint is a console message, or a request that left the page, in Chromium's log.

@@ -148,6 +148,7 @@ func (p *phase) describe(c *testcase.Case) {
 	if p.plan.Kind == testcase.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
 	}
+	d.PromptMean, d.OutputMean = p.lengths()
 	d.Goodput = p.goodput(c)
 	d.InFlight, d.Little = p.little()
 	p.report = d
@@ -180,6 +181,19 @@ func (p *phase) completions() (n, tokens int) {
 		}
 	}
 	return n, tokens
+}
+
+// lengths are the mean tokens of prompts and answers, over answers with usage.
+func (p *phase) lengths() (prompt, output float64) {
+	n := 0.0
+	for _, q := range p.requests {
+		if q.OK() && q.HasUsage {
+			n++
+			prompt += float64(q.PromptTokens)
+			output += float64(q.OutputTokens)
+		}
+	}
+	return prompt / math.Max(n, 1), output / math.Max(n, 1)
 }
 
 // batchRate is what the seed's step 2 computes: answers over the time from the first request to the last answer.

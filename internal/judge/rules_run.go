@@ -29,8 +29,9 @@ func (r *run) generatorProblems() map[string]string {
 	limit := r.c.Limits.IssueDelayMS
 	if len(r.clients) == 0 {
 		m[""] = "the generator's own error was not measured"
-	} else if e := r.clients[len(r.clients)-1].v; limit > 0 && ms(e.IssueP99) > limit {
-		m[""] = fmt.Sprintf("the generator issued %s ms late at p99 against a null server, the limit is %s ms", num(ms(e.IssueP99)), num(limit))
+	} else if e := r.clients[len(r.clients)-1].v; limit > 0 && ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) > limit {
+		m[""] = fmt.Sprintf("against a null server the generator was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit is %s ms",
+			num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
 	}
 	if d := r.worstDrift(); d > int64(worstStep) {
 		m[""] = fmt.Sprintf("the clock stepped by %s ms", num(ms(d)))

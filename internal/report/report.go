@@ -25,6 +25,7 @@ type Report struct {
 	Profile        string            `json:"profile"`
 	Notices        []string          `json:"notices,omitempty"` // what a reader must know first: quick profile, built-in model, interrupted
 	Arithmetic     string            `json:"arithmetic"`        // what the targets imply (Little's law)
+	Preconditions  []Precondition    `json:"preconditions"`
 	Checks         []Check           `json:"checks"`
 	Phases         []Phase           `json:"phases"`
 	Quality        Quality           `json:"quality"`
@@ -72,6 +73,13 @@ type Check struct {
 	Gate     bool        `json:"gate"`
 }
 
+// Precondition is what had to hold before the load, and what was found.
+type Precondition struct {
+	ID     string `json:"id"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
 // Dist describes a sample. Percentiles are exact order statistics; one that the sample is too small for is nil.
 type Dist struct {
 	N        int      `json:"n"`
@@ -116,6 +124,8 @@ type Phase struct {
 	MaxInFlight int            `json:"max_in_flight"`
 	Little      float64        `json:"little_error"` // abs(L − λW)/L
 	OutputTPS   float64        `json:"output_tokens_per_s"`
+	PromptMean  float64        `json:"prompt_tokens_mean,omitempty"` // of answers with usage: a latency means nothing without lengths
+	OutputMean  float64        `json:"output_tokens_mean,omitempty"`
 	CutShort    string         `json:"cut_short,omitempty"`
 }
 

@@ -6,8 +6,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +25,11 @@ func sample() *Report {
 	evil := `</td><script>alert(1)</script>"&` + "\u202e\x1b[31m\x00"
 	return &Report{
 		TestCase: "TC-L1-COMP-MIXTRAL-003", Timestamp: 1772600767.25, Status: Fail, SchemaVersion: 1, Profile: "quick",
-		Summary:    Summary{AvgLatencyMS: f(412.5), AvgThroughputRPS: f(51.2), AvgQualityScore: f(0.62), PeakMemoryGB: f(27.1)},
-		Targets:    Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8},
-		Notices:    []string{"Profile \"quick\": every phase is present but short."},
-		Arithmetic: "Little's law, L = λW: 10 requests in flight that complete at 50 requests/s take 200 ms each on average.",
+		Summary:       Summary{AvgLatencyMS: f(412.5), AvgThroughputRPS: f(51.2), AvgQualityScore: f(0.62), PeakMemoryGB: f(27.1)},
+		Targets:       Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8},
+		Notices:       []string{"Profile \"quick\": every phase is present but short."},
+		Arithmetic:    "Little's law, L = λW: 10 requests in flight that complete at 50 requests/s take 200 ms each on average.",
+		Preconditions: []Precondition{{ID: "ready", OK: true, Detail: "it answers"}, {ID: "resources", Detail: evil}},
 		Checks: []Check{
 			{ID: "latency-single", Clause: "Single request latency < 2000ms", Covers: []string{"V1"}, Phase: "single", Measured: f(412.5), Interval: &[2]float64{390, 436}, Op: "<", Target: f(2000), Unit: "ms", Verdict: Pass, Reason: "mean of 64 requests", Gate: true},
 			{ID: "quality", Clause: "Response quality score >= 0.8", Measured: f(0.62), Op: ">=", Target: f(0.8), Unit: "score", Verdict: Fail, Reason: "it cost most: " + evil, Gate: true},
@@ -292,4 +296,48 @@ func TestMarshalIsStable(t *testing.T) {
 	if !json.Valid(a) {
 		t.Error("no JSON")
 	}
+}
+
+// Every text keeps a contrast of 4.5 to what lies behind it (WCAG AA), in light and in dark.
+func TestContrast(t *testing.T) {
+	themes := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(pageCSS, -1)
+	if len(themes) != 3 {
+		t.Fatalf("%d themes, want light, dark and print", len(themes))
+	}
+	for i, theme := range themes {
+		colour := map[string]float64{}
+		for _, m := range regexp.MustCompile(`--([a-z0-9-]+): #([0-9a-f]+)`).FindAllStringSubmatch(theme[1], -1) {
+			colour[m[1]] = luminance(t, m[2])
+		}
+		for _, pair := range [][2]string{{"ink", "bg"}, {"ink", "panel"}, {"soft", "bg"}, {"soft", "panel"}, {"soft", "band"}, {"soft", "off"}, {"pass", "pass-bg"}, {"fail", "fail-bg"},
+			{"invalid", "invalid-bg"}, {"info", "info-bg"}, {"fail", "bg"}, {"invalid", "bg"}} {
+			a, b := colour[pair[0]], colour[pair[1]]
+			if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); ratio < 4.5 {
+				t.Errorf("theme %d: %s on %s has a contrast of %.2f", i, pair[0], pair[1], ratio)
+			}
+		}
+	}
+}
+
+// luminance is WCAG's relative luminance of a colour.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	rgb, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		c := float64(rgb>>(16-8*i)&255) / 255
+		if c <= 0.04045 {
+			c /= 12.92
+		} else {
+			c = math.Pow((c+0.055)/1.055, 2.4)
+		}
+		sum += weight * c
+	}
+	return sum
 }

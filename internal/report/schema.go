@@ -30,7 +30,7 @@ func inferSchema() ([]byte, error) {
 	for _, list := range []string{"checks", "reconciliation"} {
 		s.Properties[list].Items.Properties["verdict"].Enum = []any{Pass, Fail, Invalid, Info}
 	}
-	for _, list := range []string{"checks", "phases", "reconciliation"} { // written as [], never as null
+	for _, list := range []string{"preconditions", "checks", "phases", "reconciliation"} { // written as [], never as null
 		s.Properties[list].Type, s.Properties[list].Types = "array", nil
 	}
 	data, err := json.MarshalIndent(s, "", "  ")
