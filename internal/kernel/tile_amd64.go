@@ -19,11 +19,12 @@ type tile struct {
 	buf    *tileBuffer
 	_      [3]int64 // the assembly's: row offset in y, blocks left, group
 	groups int64    // 48 × their number: the bytes of their pointers
+	_      [2]int64 // the assembly's
 	x, y   [maxGroups][tileCols]unsafe.Pointer
 }
 
-// maxGroups is how many groups of columns share the expansion of a K format's scales: the activations of 48 columns in a
-// super-block are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
+// maxGroups is how many groups of columns go through a block together: the activations of 48 columns in a super-block are
+// 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
 const maxGroups = 8
 
 // mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels
@@ -33,15 +34,15 @@ func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []fl
 	t.buf = s.buf
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
 	all := (r1 - r0) / panelRows
-	budget, chunk, together := panelBudget, chunkBudget/a.stride[m.layout.act]/tileCols*tileCols, 1
-	if m.layout.act == act256 {
-		chunk, together = maxGroups*tileCols, maxGroups
+	budget, together := panelBudget, maxGroups
+	if m.layout.act == actF32 {
+		together = 1
 	}
-	chunk = max(chunk, tileCols)
 	if len(cols) <= tileCols {
 		budget = streamBudget
 	}
 	run := max(1, min(all, budget/m.panel))
+	chunk := max(tileCols, chunkBudget/a.stride[m.layout.act]/tileCols*tileCols)
 	for c0 := 0; c0 < len(cols); c0 += chunk {
 		part := cols[c0:min(c0+chunk, len(cols))]
 		for p := 0; p < all; p += run {

@@ -56,14 +56,14 @@ func superTiles() *file {
 // Registers beside those of tile.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks the
 // table of runs, CX and R14 point to the fields, DX indexes the sums that runs start from, BX the scales.
 func (f *file) super(s *super) {
-	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs follow.\n")
+	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs follow, what to fetch.\n")
 	table := s.name + "Runs"
 	for t := range 8 {
 		high, lowRot, highRot := 0, 0, 0
 		if s.high != nil {
 			high, lowRot, highRot = s.high(t), s.lowRot(t), s.highRot(t)
 		}
-		for i, v := range []int{s.low(t), high, lowRot & 31, highRot & 31, int(repeat(s.mask(t))), 7 - t} {
+		for i, v := range []int{s.low(t), high, lowRot & 31, highRot & 31, int(repeat(s.mask(t))), 7 - t, 64 * s.fetch() * t} {
 			fmt.Fprintf(f, "DATA ·%s<>+%d(SB)/4, $%d\n", table, runBytes*t+4*i, v)
 		}
 	}
@@ -75,27 +75,18 @@ func (f *file) super(s *super) {
 	}, func(n int) { f.superBody(s, n, table) })
 }
 
-const runBytes = 24
+const runBytes = 28
+
+// fetch is how many cache lines of the next super-block the first group of columns fetches in each run. The parts of a
+// super-block are too short for the processor to see streams in them.
+func (s *super) fetch() int { return (s.size/64 + 7) / 8 }
 
 func (f *file) superBody(s *super, n int, table string) {
 	scales := 1 // of a run
 	if s.runs16 {
 		scales = 2
 	}
-	zero, results := f.label("zero"), f.label("results")
-	f.clearAcc(n)
-	f.p("MOVQ %d(SI), CX", argGroups)
-	f.l(zero)
-	f.p("SUBQ $48, CX")
-	f.p("MOVQ CX, DX")
-	f.p("SHLQ $4, DX") // 48 bytes of pointers, 768 of sums
-	for j := range n {
-		for h := range halves {
-			f.p("VMOVUPS Z%d, %d(BX)(DX*1)", acc(j, h), bufOuter+128*j+64*h)
-		}
-	}
-	f.p("TESTQ CX, CX")
-	f.p("JNZ  %s", zero)
+	f.clearOuter(n)
 	f.p("MOVQ %d(SI), CX", argBlocks)
 	f.p("MOVQ CX, %d(SI)", argLeft)
 	block, columns, run := f.label("block"), f.label("columns"), f.label("run")
@@ -104,9 +95,7 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.p("XORL CX, CX")
 	f.l(columns)
 	f.p("MOVQ CX, %d(SI)", argGroup)
-	for j := range n {
-		f.p("MOVQ %d(SI)(CX*1), %s", argX+8*j, xReg[j])
-	}
+	f.columns(n, "CX")
 	f.clearAcc(n)
 	f.p("LEAQ ·%s<>(SB), R15", table)
 	f.p("MOVQ AX, DX")
@@ -142,26 +131,20 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.p("ADDQ $384, AX")
 	f.p("DECQ %d(SI)", argLeft)
 	f.p("JNZ  %s", block)
-	f.p("VBROADCASTSS %d(SI), %s", argUnit, bc)
-	f.p("MOVQ %d(SI), AX", argRow)
-	f.p("MOVQ %d(SI), CX", argGroups)
-	f.l(results)
-	f.p("SUBQ $48, CX")
-	f.p("MOVQ CX, DX")
-	f.p("SHLQ $4, DX")
-	for j := range n {
-		f.p("MOVQ %d(SI)(CX*1), R15", argY+8*j)
-		for h := range halves {
-			f.p("VMULPS %d(BX)(DX*1), %s, Z27", bufOuter+128*j+64*h, bc)
-			f.p("VMOVUPS Z27, %d(R15)(AX*1)", 64*h)
-		}
-	}
-	f.p("TESTQ CX, CX")
-	f.p("JNZ  %s", results)
+	f.storeOuter(n)
 }
 
 // run multiplies 32 k.
 func (f *file) run(s *super, n, groups int) {
+	fetched := f.label("fetched")
+	f.p("CMPQ %d(SI), $0", argGroup)
+	f.p("JNE  %s", fetched)
+	f.p("MOVL 24(R15), CX")
+	f.p("ADDQ DI, CX")
+	for i := range s.fetch() {
+		f.p("PREFETCHT0 %d(CX)", s.size+64*i)
+	}
+	f.l(fetched)
 	f.p("MOVL 0(R15), CX")
 	f.p("ADDQ DI, CX")
 	f.p("VPBROADCASTD 16(R15), Z31")

@@ -24,7 +24,9 @@ const (
 	argLeft   = 48 // blocks left, where no register is
 	argGroup  = 56 // 48 × the group of columns at work
 	argGroups = 64 // 48 × the number of groups
-	argX      = 72
+	argChunk  = 72 // blocks of the chunk
+	argAct    = 80 // where the chunk's activations start
+	argX      = 88
 	argY      = argX + 8*maxCols*maxGroups
 
 	bufScale = 0    // 16 × 32 float32
@@ -78,6 +80,21 @@ func (f *file) function(name, doc string, once func(), body func(n int)) {
 	}
 }
 
+// start is for bodies with a single group of columns: it loads their pointers and the number of blocks.
+func (f *file) start(n int) {
+	f.p("XORL CX, CX")
+	f.columns(n, "CX")
+	f.p("MOVQ %d(SI), CX", argBlocks)
+	f.clearAcc(n)
+}
+
+// columns loads the pointers of the group at an offset.
+func (f *file) columns(n int, offset string) {
+	for j := range n {
+		f.p("MOVQ %d(SI)(%s*1), %s", argX+8*j, offset, xReg[j])
+	}
+}
+
 // store writes acc · unit to y.
 func (f *file) store(n int) {
 	f.p("VBROADCASTSS %d(SI), %s", argUnit, bc)
@@ -91,13 +108,43 @@ func (f *file) store(n int) {
 	}
 }
 
-// start loads the pointers of a single group of columns and the number of blocks, for bodies that keep both in registers.
-func (f *file) start(n int) {
-	for j := range n {
-		f.p("MOVQ %d(SI), %s", argX+8*j, xReg[j])
-	}
-	f.p("MOVQ %d(SI), CX", argBlocks)
-	f.clearAcc(n)
+// eachGroup emits a loop over the groups of columns, last to first: CX is a group's offset among the pointers, DX among the
+// sums (48 bytes of pointers are 768 of sums).
+func (f *file) eachGroup(body func()) {
+	loop := f.label("each")
+	f.p("MOVQ %d(SI), CX", argGroups)
+	f.l(loop)
+	f.p("SUBQ $48, CX")
+	f.p("MOVQ CX, DX")
+	f.p("SHLQ $4, DX")
+	body()
+	f.p("TESTQ CX, CX")
+	f.p("JNZ  %s", loop)
+}
+
+// clearOuter zeroes the outer sums of all groups.
+func (f *file) clearOuter(n int) {
+	f.p("VPXORD Z0, Z0, Z0")
+	f.eachGroup(func() {
+		for at := 0; at < 128*n; at += 64 {
+			f.p("VMOVUPS Z0, %d(BX)(DX*1)", bufOuter+at)
+		}
+	})
+}
+
+// storeOuter writes the outer sums · unit to y.
+func (f *file) storeOuter(n int) {
+	f.p("VBROADCASTSS %d(SI), %s", argUnit, bc)
+	f.p("MOVQ %d(SI), AX", argRow)
+	f.eachGroup(func() {
+		for j := range n {
+			f.p("MOVQ %d(SI)(CX*1), R15", argY+8*j)
+			for h := range halves {
+				f.p("VMULPS %d(BX)(DX*1), %s, Z27", bufOuter+128*j+64*h, bc)
+				f.p("VMOVUPS Z27, %d(R15)(AX*1)", 64*h)
+			}
+		}
+	})
 }
 
 func (f *file) clearAcc(n int) {
