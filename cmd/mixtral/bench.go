@@ -73,7 +73,7 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	defer o.Close()
-	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1)})
+	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1), NoGuesses: true})
 	if err != nil {
 		return usageError(err)
 	}

@@ -119,7 +119,7 @@ func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 // propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. mu is
 // held.
 func (e *Engine) propose() {
-	busy := len(e.sched.waiting) > 0
+	busy := e.alone || len(e.sched.waiting) > 0
 	for _, s := range e.sched.running {
 		s.draft, e.requests[s].guessed = s.draft[:0], -1
 		busy = busy || s.pending() != 1

@@ -34,6 +34,7 @@ type Config struct {
 	ContextLength int          // tokens of prompt and completion together; default: what the model was trained for
 	KVBytes       int64        // memory for keys and values; default: MaxRunning whole contexts, at most 1 GiB, at least one context
 	PrefillChunk  int          // most prompt tokens in one step; default 512
+	NoGuesses     bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
 	Logger        *slog.Logger // default: none
 }
 
@@ -73,6 +74,7 @@ type Engine struct {
 	drafts  [][]int32
 	shares  []float64
 	events  []llm.Event
+	alone   bool  // Config.NoGuesses
 	guessed int64 // tokens guessed and computed since start
 	right   int64 // those that turned out right
 }
@@ -126,7 +128,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
 		kv: kv, memory: memory,
 		requests: map[*seq]*request{},
-		pace:     pacer{chunk: c.PrefillChunk}, cost: costs{expect: expectation(net.Info())},
+		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
 	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens, context: c.ContextLength}, kvcache.NewPool(blocks))
