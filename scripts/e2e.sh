@@ -1,21 +1,42 @@
 #!/bin/sh
 # Certifies the built-in model with the real binary, as a user would, and checks what comes out: the verdict's exit code
-# is one of PASS, FAIL and INVALID, the report exists, and `report verify` derives the same verdict from the events.
+# is one of PASS, FAIL and INVALID, every file of the report exists, and `report verify` derives the same verdict from
+# the events, but not from events that were changed.
 set -eu
 bin=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+die() {
+	echo "e2e: $*" >&2
+	exit 1
+}
 code=0
 "$bin" certify --profile quick --seed 1 --report-dir "$dir" >"$dir/stdout" 2>"$dir/stderr" || code=$?
 cat "$dir/stdout"
 case $code in
-0 | 1 | 4) ;;
+0) status=PASS ;;
+1) status=FAIL ;;
+4) status=INVALID ;;
 *)
 	cat "$dir/stderr"
-	echo "e2e: certify ended with exit code $code" >&2
-	exit 1
+	die "certify ended with exit code $code"
 	;;
 esac
 report=$(ls "$dir"/performance_TC-L1-COMP-MIXTRAL-003_*.json)
+base=${report%.json}
+for ext in .html .junit.xml .events.jsonl.gz; do
+	[ -s "$base$ext" ] || die "$base$ext is missing"
+done
+grep -q "\"status\": \"$status\"" "$report" || die "exit code $code, but another status in the report"
 grep -q '"avg_latency_ms"' "$report"
+grep -q '<testsuites' "$base.junit.xml"
 "$bin" report verify "$report"
+"$bin" report show "$report" >"$dir/shown"
+grep -q "^$status" "$dir/shown" || die "report show says something else"
+"$bin" report list "$dir" | grep -q "$status" || die "report list does not show it"
+"$bin" report diff "$report" "$report" >/dev/null || die "a report is worse than itself"
+gzip -dc "$base.events.jsonl.gz" | sed 's/"output_tokens":[0-9]*/"output_tokens":1/' | gzip >"$dir/forged.events.jsonl.gz"
+if "$bin" report verify "$report" --events "$dir/forged.events.jsonl.gz" >/dev/null; then
+	die "verified against events that were changed"
+fi
+echo "e2e: passed ($status)"

@@ -193,7 +193,7 @@ func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) o
 	p = dampen(z, p, len(a)+len(b), times)
 	share := by / base
 	o.measured = ptr(share)
-	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p = %s", nameB, nameA, signed(by), num(p))
+	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p %s", nameB, nameA, signed(by), chance(p))
 	if o.verdict = report.Pass; share > limit && by > 0 {
 		if p < 1-r.conf() {
 			o.verdict = report.Fail
@@ -202,6 +202,14 @@ func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) o
 		}
 	}
 	return o
+}
+
+// chance writes a p; what lies below a millionth is no more certain for its digits.
+func chance(p float64) string {
+	if p < 1e-6 {
+		return "< 0.000001"
+	}
+	return "= " + num(p)
 }
 
 // dampen raises the p of a z for dependent samples: with a correlation time of so many samples the variance is as many

@@ -181,7 +181,7 @@ func latencyChange(q, p Phase, shift Shift) Change {
 	if shift != nil {
 		if by, prob, ok := shift(p.ID); ok {
 			c.How = Same
-			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(prob))
+			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(math.Max(prob, 1e-6)))
 			if prob < 0.01 && math.Abs(by) > noiseShare*q.Latency.Mean {
 				c.How = Worse
 				if by < 0 {
