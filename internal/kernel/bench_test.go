@@ -50,9 +50,9 @@ func benchActs(m *Matrix, columns int) *Acts {
 	return a
 }
 
-// mulAll multiplies the whole matrix on all workers, 8 panels at a time.
+// mulAll multiplies the whole matrix on all workers, about 1 MiB of weights at a time.
 func mulAll(p *Pool, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32) {
-	const rows = 4 * RowAlign
+	rows := max(1, min(1<<20/m.RowBytes(), m.Rows/p.Workers())/RowAlign) * RowAlign
 	items := (m.Rows + rows - 1) / rows
 	p.Run(func(w int) {
 		for i := p.Next(); i < items; i = p.Next() {

@@ -77,8 +77,11 @@ func (f *file) super(s *super) {
 
 const runBytes = 28
 
-// fetch is how many cache lines of the next super-block the first group of columns fetches in each run. The parts of a
-// super-block are too short for the processor to see streams in them.
+// ahead is how many super-blocks ahead the first group of columns fetches: 8 KiB or more, which one column takes 0.3 µs
+// to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
+func (s *super) ahead() int { return (8191 + s.size) / s.size }
+
+// fetch is how many cache lines are fetched in each run.
 func (s *super) fetch() int { return (s.size/64 + 7) / 8 }
 
 func (f *file) superBody(s *super, n int, table string) {
@@ -142,7 +145,7 @@ func (f *file) run(s *super, n, groups int) {
 	f.p("MOVL 24(R15), CX")
 	f.p("ADDQ DI, CX")
 	for i := range s.fetch() {
-		f.p("PREFETCHT0 %d(CX)", s.size+64*i)
+		f.p("PREFETCHT0 %d(CX)", s.ahead()*s.size+64*i)
 	}
 	f.l(fetched)
 	f.p("MOVL 0(R15), CX")
