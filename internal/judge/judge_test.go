@@ -127,6 +127,24 @@ func TestRules(t *testing.T) {
 				x.Histograms[evidence.HistE2E] = h
 			}
 		}},
+		{"latency overstated", "metrics", report.Fail, "latency_mean", func(s *sim) {
+			s.lie = func(x *evidence.Scrape) {
+				h := x.Histograms[evidence.HistE2E]
+				h.Sum *= 3
+				x.Histograms[evidence.HistE2E] = h
+			}
+		}},
+		{"buckets shifted", "metrics", report.Fail, "ttft_p", func(s *sim) {
+			s.lie = func(x *evidence.Scrape) {
+				h := x.Histograms[evidence.HistTTFT]
+				for i := range h.Buckets[:len(h.Buckets)-1] {
+					h.Buckets[i].LE *= 10
+				}
+			}
+		}},
+		{"stale", "metrics", report.Fail, "scrape_age", func(s *sim) {
+			s.lie = func(x *evidence.Scrape) { x.Age = 61 * sec }
+		}},
 		{"counter falls", "metrics", report.Fail, "fell", func(s *sim) {
 			n := 1000.0
 			s.lie = func(x *evidence.Scrape) { n--; x.Values["other_total"] = n }
@@ -152,6 +170,9 @@ func TestRules(t *testing.T) {
 		{"leak unobserved", "leak", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
 		{"late generator", "generator", report.Invalid, "late at p99", func(s *sim) { s.late = 50 * time.Millisecond }},
 		{"late generator makes latency void", "mean", report.Invalid, "cannot be trusted", func(s *sim) { s.late = 50 * time.Millisecond }},
+		{"usage missing", "metrics", report.Invalid, "without usage", func(s *sim) {
+			s.touch = func(q *evidence.Request) { q.HasUsage = false }
+		}},
 		{"killed", "report", report.Invalid, "no end", func(s *sim) { s.noEnd = true }},
 		{"a phase is missing", "steps", report.Invalid, "concurrent did not run", func(s *sim) { s.skip = map[string]bool{"concurrent": true} }},
 	}

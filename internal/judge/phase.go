@@ -38,7 +38,10 @@ type phase struct {
 func (p *phase) measure(c *testcase.Case) {
 	all := p.requests
 	slices.SortFunc(all, func(a, b *evidence.Request) int {
-		return cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N), cmp.Compare(a.Done, b.Done))
+		if c := cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N), cmp.Compare(a.Done, b.Done)); c != 0 {
+			return c
+		}
+		return compareContent(a, b)
 	})
 	p.requests = make([]*evidence.Request, 0, len(all))
 	for _, q := range all {

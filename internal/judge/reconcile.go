@@ -205,7 +205,7 @@ func (p *phase) serverTTFT() []float64 {
 func histogramRows(spans []span, metric, id string, gapMS float64, own func(*phase) []float64) []report.Reconciled {
 	n := report.Reconciled{ID: id + "_count", Unit: "requests"}
 	mean := report.Reconciled{ID: id + "_mean", Unit: "ms"}
-	quantile := report.Reconciled{ID: id + "_p50", Unit: "ms"}
+	p50, p99 := report.Reconciled{ID: id + "_p50", Unit: "ms"}, report.Reconciled{ID: id + "_p99", Unit: "ms"}
 	total, offered, failed := evidence.Histogram{}, false, 0
 	var client []float64
 	var where []string
@@ -225,13 +225,13 @@ func histogramRows(spans []span, metric, id string, gapMS float64, own func(*pha
 		}
 	}
 	if !offered {
-		for _, row := range []*report.Reconciled{&n, &mean, &quantile} {
+		for _, row := range []*report.Reconciled{&n, &mean, &p50, &p99} {
 			row.Verdict, row.Reason = report.Info, notOffered
 		}
-		return []report.Reconciled{n, mean, quantile}
+		return []report.Reconciled{n, mean, p50, p99}
 	}
 	n = judgeCount(n, total.Count, float64(len(client)), true, failed, where)
-	return []report.Reconciled{n, meanRow(mean, total, client, failed, gapMS), quantileRow(quantile, total, client)}
+	return []report.Reconciled{n, meanRow(mean, total, client, failed, gapMS), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
 }
 
 // meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one.
@@ -259,24 +259,26 @@ func meanRow(row report.Reconciled, h evidence.Histogram, client []float64, fail
 	return row
 }
 
-// quantileRow: the client's median lies in the server's bucket or above it.
-func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64) report.Reconciled {
+// quantileRow: the client's quantile lies in the server's bucket or above it, since each of its times is the longer one.
+func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int, q float64) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 || len(h.Buckets) == 0 {
 		row.Verdict, row.Reason = report.Info, "no buckets"
 		return row
 	}
 	sorted := slices.Sorted(slices.Values(client))
-	mine := stats.Percentile(sorted, 0.5)
+	mine := stats.Percentile(sorted, q)
 	row.Client = ptr(mine)
 	lower := 0.0
 	for _, b := range h.Buckets {
-		if b.Count >= h.Count/2 {
+		if b.Count >= h.Count*q*(1-1e-12) { // as stats.Percentile takes its rank
 			row.Server = ptr(lower * 1000)
 			if !b.Inf {
 				row.Server = ptr(b.LE * 1000)
 			}
-			if mine+clockSlackMS < lower*1000 {
-				row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client's median lies below the server's bucket, which starts at %s ms", num(lower*1000))
+			if mine+clockSlackMS < lower*1000 && failed > 0 {
+				row.Verdict, row.Reason = report.Info, "requests failed, so the two quantiles are over different requests"
+			} else if mine+clockSlackMS < lower*1000 {
+				row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client's quantile lies below the server's bucket, which starts at %s ms", num(lower*1000))
 			} else {
 				row.Verdict, row.Reason = report.Pass, fmt.Sprintf("in or above the server's bucket, which starts at %s ms", num(lower*1000))
 			}

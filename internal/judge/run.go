@@ -1,7 +1,9 @@
 package judge
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -94,27 +96,37 @@ func read(events []evidence.Event) (*run, error) {
 
 // sort brings every list into an order that does not depend on the order of the file.
 func (r *run) sort() {
-	slices.SortFunc(r.conditions, func(a, b at[*evidence.Condition]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.ID, b.v.ID), cmp.Compare(a.v.Detail, b.v.Detail))
-	})
-	slices.SortFunc(r.clients, func(a, b at[*evidence.Client]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.IssueP99, b.v.IssueP99))
-	})
-	slices.SortFunc(r.samples, func(a, b at[*evidence.Sample]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.CPUSeconds, b.v.CPUSeconds), cmp.Compare(a.v.RSS, b.v.RSS))
-	})
-	slices.SortFunc(r.scrapes, func(a, b at[*evidence.Scrape]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.Label, b.v.Label))
-	})
+	byTime(r.conditions)
+	byTime(r.clients)
+	byTime(r.samples)
+	byTime(r.scrapes)
+	byTime(r.audits)
+	byTime(r.clocks)
 	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
-		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N), cmp.Compare(a.Prompt, b.Prompt), cmp.Compare(a.Score, b.Score))
+		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {
+			return c
+		}
+		return compareContent(a, b)
 	})
-	slices.SortFunc(r.audits, func(a, b at[*evidence.Audit]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.ID, b.v.ID), cmp.Compare(a.v.Detail, b.v.Detail))
+}
+
+func byTime[T any](list []at[T]) {
+	slices.SortFunc(list, func(a, b at[T]) int {
+		if a.ns != b.ns {
+			return cmp.Compare(a.ns, b.ns)
+		}
+		return compareContent(a.v, b.v)
 	})
-	slices.SortFunc(r.clocks, func(a, b at[*evidence.Clock]) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v.DriftNS, b.v.DriftNS))
-	})
+}
+
+// compareContent orders records of the same time by what they say.
+func compareContent(a, b any) int {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	if errX != nil || errY != nil {
+		return 0 // what cannot be written cannot have been read
+	}
+	return bytes.Compare(x, y)
 }
 
 // join gives every planned phase what it recorded.
