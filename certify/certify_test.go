@@ -398,6 +398,52 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 	}
 }
 
+func TestSecretsStayOutOfTheReport(t *testing.T) {
+	t.Parallel()
+	s := server(t, faults.Healthy)
+	var leaked atomic.Int64
+	metrics := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			leaked.Add(1)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer metrics.Close()
+	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer top-secret-key" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer guarded.Close()
+	dir := t.TempDir()
+	rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Target: guarded.URL, APIKey: "top-secret-key", MetricsURL: metrics.URL + "/metrics", ReportDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rep, "audits", certify.Pass, "")
+	if leaked.Load() > 0 {
+		t.Error("another host was shown the server's key")
+	}
+	paths := report.PathsFor(dir, rep)
+	rec, err := evidence.ReadFile(paths.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := os.ReadFile(paths.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range rec.Events {
+		line, _ := evidence.Encode(&e)
+		saved = append(saved, line...)
+	}
+	if bytes.Contains(saved, []byte("top-secret")) {
+		t.Error("the key is in the report or the record")
+	}
+}
+
 func TestUnreachableTargets(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(http.NotFoundHandler())

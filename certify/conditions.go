@@ -53,7 +53,7 @@ func (r *runner) condition(id string, res result) {
 func (r *runner) ready(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return result{r.server.URL + " is ready", r.client.Ready(ctx, r.server.Gone)}
+	return result{environment.Redact(r.server.URL) + " is ready", r.client.Ready(ctx, r.server.Gone)}
 }
 
 // model asks for a token, so that the first request of the load does not find a model that is not loaded, and finds out

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,11 +91,21 @@ func (r *runner) meet(ctx context.Context) error {
 	if metrics == "" && r.o.PrometheusURL == "" {
 		metrics = r.server.URL + "/metrics"
 	}
-	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.o.APIKey, model)
+	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.metricsKey(metrics), model)
 	if r.source, err = environment.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
 		return fmt.Errorf("%w: resources: %w", environment.ErrSetup, err)
 	}
 	return nil
+}
+
+// metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
+func (r *runner) metricsKey(metrics string) string {
+	a, errA := url.Parse(r.server.URL)
+	b, errB := url.Parse(metrics)
+	if errA != nil || errB != nil || a.Scheme != b.Scheme || a.Host != b.Host {
+		return ""
+	}
+	return r.o.APIKey
 }
 
 // begin opens the record. Two runs that start within a second would have the same name: the later one waits.
@@ -113,7 +124,7 @@ func (r *runner) begin() (err error) {
 	}
 	h := &evidence.Header{
 		SchemaVersion: evidence.SchemaVersion, Start: r.epoch.UTC().Round(0), Case: r.c, Profile: r.o.Profile, Seed: r.o.Seed,
-		Target: evidence.Target{Kind: "url", URL: r.server.URL, Model: r.asker.model, BuiltIn: r.server.BuiltIn,
+		Target: evidence.Target{Kind: "url", URL: environment.Redact(r.server.URL), Model: r.asker.model, BuiltIn: r.server.BuiltIn,
 			Resources: r.source.Name(), Metrics: r.scraper.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 	}

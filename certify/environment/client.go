@@ -82,7 +82,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	defer resp.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
-	return nil, &StatusError{URL: c.root + path, Status: resp.StatusCode, Message: message(data)}
+	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data)}
 }
 
 // message finds the message of OpenAI's error body; any other body is shortened.
@@ -110,7 +110,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		err = json.Unmarshal(data, out)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %s%s: %w", ErrSetup, c.root, path, err)
+		return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 		return nil, err
 	}
 	if len(list.Data) == 0 {
-		return nil, fmt.Errorf("%w: %s/v1/models names no model", ErrSetup, c.root)
+		return nil, fmt.Errorf("%w: %s names no model", ErrSetup, Redact(c.root+"/v1/models"))
 	}
 	return list.Data, nil
 }

@@ -86,6 +86,14 @@ func Root(target string) (string, error) {
 	return u.String(), nil
 }
 
+// Redact hides the password of an address that is shown or recorded.
+func Redact(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
+}
+
 // Existing checks that a server answers at target. It starts nothing and stops nothing.
 func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 	root, err := Root(target)

@@ -208,6 +208,18 @@ func TestRoots(t *testing.T) {
 	}
 }
 
+func TestPasswordsAreHidden(t *testing.T) {
+	h := httptest.NewServer(http.NotFoundHandler())
+	defer h.Close()
+	_, err := Existing(t.Context(), strings.Replace(h.URL, "http://", "http://user:hidden@", 1), "")
+	if err == nil || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("got %v", err)
+	}
+	if got := Redact("http://user:hidden@host/v1"); strings.Contains(got, "hidden") || Redact("::") != "::" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestExistingServers(t *testing.T) {
 	answers := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {

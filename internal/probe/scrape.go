@@ -45,11 +45,19 @@ func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 func (s *Scraper) Name() string {
 	switch {
 	case s.MetricsURL != "":
-		return s.MetricsURL
+		return redact(s.MetricsURL)
 	case s.PrometheusURL != "":
-		return "prometheus " + s.PrometheusURL
+		return "prometheus " + redact(s.PrometheusURL)
 	}
 	return "none"
+}
+
+// redact hides a password: names are recorded and shown.
+func redact(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
 }
 
 // Close lets go of idle connections.
@@ -97,13 +105,13 @@ func (s *Scraper) get(ctx context.Context, address, accept string) ([]byte, erro
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNotImplemented:
-		return nil, fmt.Errorf("%w: %s answers %s", ErrUnavailable, address, resp.Status)
+		return nil, fmt.Errorf("%w: %s answers %s", ErrUnavailable, redact(address), resp.Status)
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s", address, resp.Status)
+		return nil, fmt.Errorf("%s answers %s", redact(address), resp.Status)
 	case err != nil:
 		return nil, err
 	case len(body) > maxBody:
-		return nil, fmt.Errorf("%s: more than %d bytes", address, maxBody)
+		return nil, fmt.Errorf("%s: more than %d bytes", redact(address), maxBody)
 	}
 	return body, nil
 }
