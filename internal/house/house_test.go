@@ -63,7 +63,8 @@ var ranks = map[string]int{
 	"":        5, // package mixtral
 	"certify": 5, // the certifier
 
-	"cmd/mixtral": 9,
+	"cmd/mixtral":        9,
+	"cmd/mixtral-faults": 9,
 }
 
 // certifying packages see the service through HTTP only.
@@ -79,7 +80,7 @@ var onlyIn = map[string][]string{
 	"go.opentelemetry.io/":  {"internal/telemetry"},
 	"github.com/jackc/pgx":  {"internal/store/postgres"},
 	"modernc.org/sqlite":    {"internal/store/sqlite"},
-	"github.com/alecthomas": {"cmd/mixtral"},
+	"github.com/alecthomas": {"cmd/mixtral", "cmd/mixtral-faults"},
 }
 
 const maxLines = 520 // a file people can hold in mind
