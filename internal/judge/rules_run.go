@@ -15,9 +15,10 @@ import (
 // worstStep is the drift of the wall clock above which other machines' timestamps mean nothing.
 const worstStep = 500 * time.Millisecond
 
-// issueDelay is the 99th percentile of issued − scheduled of a phase, in milliseconds.
+// issueDelay is the 99th percentile of issued − scheduled of an open loop, in milliseconds. A closed loop has no schedule:
+// its latencies count from the issue, so a late request is in none of its figures.
 func (p *phase) issueDelay() float64 {
-	if len(p.delay) == 0 {
+	if len(p.delay) == 0 || p.plan.Kind != testcase.KindOpen {
 		return 0
 	}
 	return stats.Percentile(slices.Sorted(slices.Values(p.delay)), 0.99)
