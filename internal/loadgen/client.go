@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
@@ -243,12 +244,17 @@ func (c *Client) open(ctx context.Context, epoch time.Time, q *request, r *evide
 }
 
 func (c *Client) dial(ctx context.Context) (*conn, error) {
-	raw, err := c.o.Dial(ctx, "tcp", c.address)
+	socket, err := c.o.Dial(ctx, "tcp", c.address)
 	if err != nil {
 		return nil, err
 	}
+	var raw syscall.RawConn
+	if s, ok := socket.(syscall.Conn); ok {
+		raw, _ = s.SyscallConn()
+	}
+	in := stampArrivals(socket, c.clock)
 	if !c.secure {
-		return newConn(raw, raw, c.clock), nil
+		return newConn(in, in, raw, c.clock), nil
 	}
 	config := &tls.Config{}
 	if c.o.TLS != nil {
@@ -258,12 +264,12 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 		config.ServerName, _, _ = net.SplitHostPort(c.address)
 	}
 	config.NextProtos = []string{"http/1.1"}
-	secure := tls.Client(raw, config)
+	secure := tls.Client(in, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		socket.Close()
 		return nil, err
 	}
-	return newConn(secure, raw, c.clock), nil
+	return newConn(secure, in, raw, c.clock), nil
 }
 
 // get takes the idle connection that was used last, and closes the ones it finds dead.

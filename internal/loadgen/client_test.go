@@ -376,7 +376,8 @@ func FuzzResponse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, response []byte, stream bool) {
 		epoch := time.Now()
-		cn := newConn(&canned{in: bytes.NewReader(response)}, nil, TimerClock{})
+		in := stampArrivals(&canned{in: bytes.NewReader(response)}, TimerClock{})
+		cn := newConn(in, in, nil, TimerClock{})
 		var r evidence.Request
 		begun, reusable, err := cn.receive(epoch, &request{stream: stream, keepText: true}, &r)
 		if err == nil && (r.TextBytes == 0 || r.Status != 200 || r.Done == 0 || r.Done < r.Last || stream != (r.Chunks > 0)) {

@@ -35,6 +35,7 @@ var errTooLarge = fmt.Errorf("%w: the response is too large", ErrProtocol)
 // conn is a connection that stamps what it reads.
 type conn struct {
 	net.Conn
+	in     arrivalConn     // the socket, below TLS
 	raw    syscall.RawConn // of the socket, nil if there is none
 	tls    bool
 	clock  Clock
@@ -45,22 +46,20 @@ type conn struct {
 	budget int       // bytes that may still come
 }
 
-func newConn(c, socket net.Conn, clock Clock) *conn {
-	cn := &conn{Conn: c, clock: clock, tls: c != socket, buf: make([]byte, 4096)}
+// newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
+func newConn(c net.Conn, in arrivalConn, raw syscall.RawConn, clock Clock) *conn {
+	cn := &conn{Conn: c, in: in, raw: raw, tls: c != net.Conn(in), clock: clock, buf: make([]byte, 4096)}
 	cn.br = bufio.NewReaderSize(cn, 4096)
-	if s, ok := socket.(syscall.Conn); ok {
-		cn.raw, _ = s.SyscallConn()
-	}
 	return cn
 }
 
-// Read stamps bytes before anything looks at them.
+// Read notes when what it gives came.
 func (cn *conn) Read(p []byte) (int, error) {
 	if cn.budget <= 0 {
 		return 0, errTooLarge
 	}
 	n, err := cn.Conn.Read(p)
-	cn.at = cn.clock.Now()
+	cn.at = cn.in.arrived()
 	cn.budget -= n
 	cn.end = err
 	return n, err

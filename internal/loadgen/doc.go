@@ -3,7 +3,7 @@
 //
 // The open loop is what makes a figure honest: arrivals are drawn before the run, a late one is sent at once and never
 // dropped, and its latency counts from the schedule. A server that stalls is then seen as its users would see it.
-// When a request is sent and when bytes come is stamped as close to the system call as a Go program can: the schedule
-// runs on a thread of its own that sleeps in the kernel and writes requests to connections opened before, and a stamp
-// follows each read before the bytes are looked at. MeasureClient says what error remains.
+// When a request is sent is stamped just before its system call, on a thread that sleeps through the schedule in the
+// kernel and writes to connections opened before. When bytes come is the kernel's stamp of their packet where it gives
+// one, else the time at which the read returns. MeasureClient says what error remains.
 package loadgen

@@ -35,12 +35,12 @@ type NullServer struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool // nil once closed
 	n     int
-	truth map[string]*Truth
+	truth map[string]Truth
 }
 
 // Truth is when a NullServer did what, by the system's monotonic clock.
 type Truth struct {
-	Received time.Time   // the request was complete
+	Received time.Time   // the request was complete, as the kernel saw it where it tells
 	Sent     []time.Time // each token, just before it was written
 }
 
@@ -53,7 +53,7 @@ func NewNullServer(o NullOptions) (*NullServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the null server: %w", err)
 	}
-	s := &NullServer{o: o, listener: l, conns: map[net.Conn]bool{}, truth: map[string]*Truth{}}
+	s := &NullServer{o: o, listener: l, conns: map[net.Conn]bool{}, truth: map[string]Truth{}}
 	s.wg.Go(s.accept)
 	return s, nil
 }
@@ -67,10 +67,17 @@ func (s *NullServer) Truth(user string) (Truth, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.truth[user]
-	if !ok {
-		return Truth{}, false
+	return t, ok
+}
+
+// publish makes a request's truth known.
+func (s *NullServer) publish(user string, t *Truth) {
+	if user == "" {
+		return
 	}
-	return *t, true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.truth[user] = *t
 }
 
 // Close stops the server and breaks its connections off.
@@ -126,7 +133,7 @@ func (s *NullServer) serve(c net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
-	in := &stamped{Reader: c}
+	in := stampArrivals(c, SystemClock())
 	br := bufio.NewReaderSize(in, 2048)
 	for {
 		req, err := http.ReadRequest(br)
@@ -137,22 +144,10 @@ func (s *NullServer) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if err := s.answer(c, req, body, in.at); err != nil {
+		if err := s.answer(c, req, body, in.arrived()); err != nil {
 			return
 		}
 	}
-}
-
-// stamped notes when bytes came last.
-type stamped struct {
-	io.Reader
-	at time.Time
-}
-
-func (s *stamped) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	s.at = time.Now()
-	return n, err
 }
 
 func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received time.Time) error {
@@ -174,33 +169,23 @@ func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received
 	s.mu.Lock()
 	n := s.n
 	s.n++
-	if q.User != "" {
-		s.truth[q.User] = t
-	}
 	s.mu.Unlock()
 	first := received
 	if s.o.TTFT != nil {
 		first = first.Add(s.o.TTFT(n))
 	}
 	if q.Stream {
-		return s.stream(c, t, first, tokens, q.StreamOptions.IncludeUsage)
+		return s.stream(c, &q, t, first, tokens)
 	}
 	time.Sleep(time.Until(first.Add(time.Duration(tokens-1) * s.o.Interval)))
 	text := make([]byte, 0, tokens*len(nullToken))
 	for range tokens {
 		text = append(text, nullToken...)
 	}
-	s.sent(t)
+	t.Sent = append(t.Sent, time.Now())
+	s.publish(q.User, t)
 	return reply(c, "200 OK", `{"id":"null","object":"chat.completion","created":1,"model":"null","choices":[{"index":0,"message":{"role":"assistant","content":"`+
 		string(text)+`"},"finish_reason":"length"}],"usage":`+nullUsage(tokens)+`}`)
-}
-
-// sent notes a token's time.
-func (s *NullServer) sent(t *Truth) {
-	now := time.Now()
-	s.mu.Lock()
-	t.Sent = append(t.Sent, now)
-	s.mu.Unlock()
 }
 
 const (
@@ -228,20 +213,21 @@ var (
 	nullTail   = event("[DONE]") + "0\r\n\r\n"
 )
 
-func (s *NullServer) stream(c net.Conn, t *Truth, first time.Time, tokens int, usage bool) error {
+func (s *NullServer) stream(c net.Conn, q *nullRequest, t *Truth, first time.Time, tokens int) error {
 	for i := range tokens {
 		time.Sleep(time.Until(first.Add(time.Duration(i) * s.o.Interval)))
 		part := nullEvent
 		if i == 0 {
 			part = nullFirst
 		}
-		s.sent(t)
+		t.Sent = append(t.Sent, time.Now()) // nothing between this and the write
 		if _, err := c.Write(part); err != nil {
 			return err
 		}
 	}
+	s.publish(q.User, t)
 	end := nullFinish
-	if usage {
+	if q.StreamOptions.IncludeUsage {
 		end += event(nullChunk + `],"usage":` + nullUsage(tokens) + `}`)
 	}
 	_, err := io.WriteString(c, end+nullTail)
