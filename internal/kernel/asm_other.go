@@ -2,13 +2,15 @@
 
 package kernel
 
-// Where there is no assembly the AVX-512 tier is never active: nothing here is called.
+// Where there is no assembly the tiers above generic are never active: nothing here is called.
 
 const noAssembly = "kernel: no assembly"
 
 type (
 	tile   struct{}
 	attend struct{}
+
+	scratch2 struct{}
 )
 
 const multiplyOps = 0 // of one round of multiply
@@ -31,3 +33,11 @@ func ropeAVX512(_, _, _ *float32, _ int64)                              { panic(
 func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, []float32, int) { panic(noAssembly) }
 func multiply(int64)                                                           { panic(noAssembly) }
 func (m *Matrix) packPanelAVX512(_, _ []byte)                                  { panic(noAssembly) }
+func (m *Matrix) mulAVX2(*Scratch, int, int, *Acts, []int32, []float32, int)   { panic(noAssembly) }
+func scoresAVX2(*Scratch, *KV, []float32, int, int, []int32, float32)          { panic(noAssembly) }
+func valuesAVX2(*Scratch, *KV, []float32, int, int, []int32)                   { panic(noAssembly) }
+func dotAVX2(_, _ *float32, _ int64) float32                                   { panic(noAssembly) }
+func addScaledAVX2(_, _ *float32, _ int64, _ float32)                          { panic(noAssembly) }
+func toF16AVX2(*uint16, *float32, int64)                                       { panic(noAssembly) }
+func expSumAVX2(*float32, int64, float32) float32                              { panic(noAssembly) }
+func swigluAVX2(_, _, _ *float32, _ int64)                                     { panic(noAssembly) }

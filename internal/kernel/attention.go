@@ -66,19 +66,28 @@ func AttendPart(s *Scratch, kv *KV, q, part []float32, heads, n, i int, blocks [
 	out, rest := part[:heads*dim], part[heads*dim:][:2*heads]
 	q = q[:heads*dim]
 	scale := float32(1 / math.Sqrt(float64(dim)))
-	simd := active == tierAVX512 && dim%16 == 0
-	if simd {
+	tier := active
+	if dim%16 != 0 {
+		tier = tierGeneric
+	}
+	switch tier {
+	case tierAVX512:
 		scoresAVX512(s, kv, q, heads, n, blocks, scale)
-	} else {
+	case tierAVX2:
+		scoresAVX2(s, kv, q, heads, n, blocks, scale)
+	default:
 		scoresGeneric(s, kv, q, heads, n, blocks, scale)
 	}
 	for h := range heads {
 		rest[2*h], rest[2*h+1] = expSum(s.scores[h*SplitTokens:][:n])
 	}
 	clear(out)
-	if simd {
+	switch tier {
+	case tierAVX512:
 		valuesAVX512(s, kv, out, heads, n, blocks)
-	} else {
+	case tierAVX2:
+		valuesAVX2(s, kv, out, heads, n, blocks)
+	default:
 		valuesGeneric(s, kv, out, heads, n, blocks)
 	}
 }

@@ -56,3 +56,40 @@ func attendScoresAVX512(a *attend)
 
 //go:noescape
 func attendValuesAVX512(a *attend)
+
+// widen gives the keys or values of a block as float32.
+func (s *Scratch) widen(kv *KV, cache []uint16, block int32) []float32 {
+	n := BlockTokens * kv.HeadDim
+	if len(s.keys) < n {
+		s.keys = AlignedFloats(n)
+	}
+	from, to := kv.at(block)
+	fromF16AVX2(unsafe.SliceData(s.keys), unsafe.SliceData(cache[from:to]), int64(n))
+	return s.keys[:n]
+}
+
+func scoresAVX2(s *Scratch, kv *KV, q []float32, heads, n int, blocks []int32, scale float32) {
+	dim := kv.HeadDim
+	for i := range n {
+		if i%BlockTokens == 0 {
+			s.widen(kv, kv.Keys, blocks[i/BlockTokens])
+		}
+		key := &s.keys[i%BlockTokens*dim]
+		for h := range heads {
+			s.scores[h*SplitTokens+i] = dotAVX2(&q[h*dim], key, int64(dim)) * scale
+		}
+	}
+}
+
+func valuesAVX2(s *Scratch, kv *KV, out []float32, heads, n int, blocks []int32) {
+	dim := kv.HeadDim
+	for i := range n {
+		if i%BlockTokens == 0 {
+			s.widen(kv, kv.Values, blocks[i/BlockTokens])
+		}
+		value := &s.keys[i%BlockTokens*dim]
+		for h := range heads {
+			addScaledAVX2(&out[h*dim], value, int64(dim), s.scores[h*SplitTokens+i])
+		}
+	}
+}

@@ -166,3 +166,97 @@ rest:
 done:
 	VZEROUPPER
 	RET
+
+// EXP2 is EXP for eight elements without AVX-512: Y0 to Y1, changes Y2 and Y3. The power of two is applied in two halves,
+// so that each is a normal number.
+#define EXP2CONSTANTS \
+	VBROADCASTSS ·expConst<>+8(SB), Y15; \
+	VBROADCASTSS ·expConst<>+12(SB), Y14; \
+	VBROADCASTSS ·expConst<>+16(SB), Y13; \
+	VBROADCASTSS ·expConst<>+20(SB), Y12; \
+	VBROADCASTSS ·expConst<>+24(SB), Y11; \
+	VBROADCASTSS ·expConst<>+28(SB), Y10; \
+	VBROADCASTSS ·expConst<>+32(SB), Y9; \
+	VBROADCASTSS ·expConst<>+36(SB), Y8; \
+	VBROADCASTSS ·expConst<>+44(SB), Y7
+
+#define EXP2 \
+	VBROADCASTSS ·expConst<>+0(SB), Y2; \
+	VMAXPS Y0, Y2, Y0; \
+	VBROADCASTSS ·expConst<>+4(SB), Y2; \
+	VMINPS Y0, Y2, Y0; \
+	VMULPS Y15, Y0, Y2; \
+	VROUNDPS $0, Y2, Y2; \
+	VFNMADD231PS Y14, Y2, Y0; \
+	VFNMADD231PS Y13, Y2, Y0; \
+	VMOVAPS Y12, Y1; \
+	VFMADD213PS Y11, Y0, Y1; \
+	VFMADD213PS Y10, Y0, Y1; \
+	VFMADD213PS Y9, Y0, Y1; \
+	VFMADD213PS Y8, Y0, Y1; \
+	VBROADCASTSS ·expConst<>+40(SB), Y3; \
+	VFMADD213PS Y3, Y0, Y1; \
+	VMULPS Y0, Y0, Y3; \
+	VFMADD213PS Y0, Y3, Y1; \
+	VADDPS Y7, Y1, Y1; \
+	VCVTPS2DQ Y2, Y2; \
+	VPSRAD $1, Y2, Y3; \
+	VPSUBD Y3, Y2, Y2; \
+	VPSLLD $23, Y3, Y3; \
+	VPSLLD $23, Y2, Y2; \
+	VPADDD Y7, Y3, Y3; \
+	VPADDD Y7, Y2, Y2; \
+	VMULPS Y3, Y1, Y1; \
+	VMULPS Y2, Y1, Y1
+
+// func expSumAVX2(x *float32, n int64, top float32) (sum float32)
+//
+// Replaces x by e^(x−top); n is a multiple of 8.
+TEXT ·expSumAVX2(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), DX
+	VBROADCASTSS top+16(FP), Y5
+	VXORPS Y4, Y4, Y4
+	EXP2CONSTANTS
+loop:
+	VMOVUPS 0(SI), Y0
+	VSUBPS Y5, Y0, Y0
+	EXP2
+	VMOVUPS Y1, 0(SI)
+	VADDPS Y1, Y4, Y4
+	ADDQ $32, SI
+	SUBQ $8, DX
+	JG   loop
+	VEXTRACTF128 $1, Y4, X1
+	VADDPS X1, X4, X4
+	VPSHUFD $0x4e, X4, X1
+	VADDPS X1, X4, X4
+	VPSHUFD $0xb1, X4, X1
+	VADDSS X1, X4, X4
+	VMOVSS X4, sum+24(FP)
+	VZEROUPPER
+	RET
+
+// func swigluAVX2(dst, gate, up *float32, n int64)
+TEXT ·swigluAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ gate+8(FP), SI
+	MOVQ up+16(FP), BX
+	MOVQ n+24(FP), DX
+	EXP2CONSTANTS
+loop:
+	VMOVUPS 0(SI), Y6
+	VXORPS Y0, Y0, Y0
+	VSUBPS Y6, Y0, Y0
+	EXP2
+	VADDPS Y7, Y1, Y1
+	VDIVPS Y1, Y6, Y6
+	VMULPS 0(BX), Y6, Y6
+	VMOVUPS Y6, 0(DI)
+	ADDQ $32, SI
+	ADDQ $32, BX
+	ADDQ $32, DI
+	SUBQ $8, DX
+	JG   loop
+	VZEROUPPER
+	RET

@@ -16,7 +16,9 @@ type Scratch struct {
 	buf    *tileBuffer
 	spread spread
 	acc    [tileCols][panelRows]float32
+	avx2   scratch2
 	attend attend
+	keys   []float32 // of a block, widened
 	scores []float32 // of a part of attention: heads × SplitTokens
 	parts  []float32 // of a whole attention
 }
@@ -37,11 +39,14 @@ func (m *Matrix) Mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32,
 		return
 	}
 	_ = y[(len(cols)-1)*stride+r1-r0-1] // all writes are below
-	if active == tierAVX512 {
+	switch active {
+	case tierAVX512:
 		m.mulAVX512(s, r0, r1, a, cols, y, stride)
-		return
+	case tierAVX2:
+		m.mulAVX2(s, r0, r1, a, cols, y, stride)
+	default:
+		m.mulGeneric(s, r0, r1, a, cols, y, stride)
 	}
-	m.mulGeneric(s, r0, r1, a, cols, y, stride)
 }
 
 // mulGeneric computes panel by panel, a few columns at a time.
@@ -65,31 +70,13 @@ func (m *Matrix) mulGeneric(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []f
 
 // addInts adds a panel of an integer format to s.acc.
 func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
-	kind := m.layout.act
+	k, f := shapeOf(m.typ), fieldsOf[m.typ]
 	for b := range len(w) / m.block {
 		block := w[b*m.block:][:m.block]
-		if kind == act32 {
-			s.spread.unpack32(m.typ, block)
-		} else {
-			s.spread.unpack256(m.typ, block)
-		}
+		s.spread.scales(m.typ, block)
+		s.spread.quadsGeneric(f.quads, block)
 		for i, col := range group {
-			x := a.row(kind, int(col))
-			switch m.typ {
-			case quant.Q4_K, quant.Q5_K:
-				s.spread.add256(&s.acc[i], x[b*act256Block:], 8, false)
-			case quant.Q2_K:
-				s.spread.add256(&s.acc[i], x[b*act256Block:], 4, false)
-			case quant.Q3_K, quant.Q6_K:
-				s.spread.add256(&s.acc[i], x[b*act256Block:], 4, true)
-			default:
-				s.spread.add32(&s.acc[i], x[b*act32Block:])
-			}
-		}
-	}
-	for i := range group {
-		for r := range s.acc[i] {
-			s.acc[i][r] *= m.layout.unit
+			s.spread.addGeneric(&s.acc[i], a.row(m.layout.act, int(col))[b*k.x:], &k, f.shift)
 		}
 	}
 }

@@ -13,6 +13,9 @@ func Dot(a, b []float32) float32 {
 	if active == tierAVX512 {
 		return dotAVX512(unsafe.SliceData(a), unsafe.SliceData(b), int64(n))
 	}
+	if k := n &^ 7; active == tierAVX2 && k > 0 {
+		return dotAVX2(unsafe.SliceData(a), unsafe.SliceData(b), int64(k)) + dotGeneric(a[k:n], b[k:n])
+	}
 	return dotGeneric(a[:n], b[:n])
 }
 
@@ -65,6 +68,10 @@ func AddScaled(dst, x []float32, factor float32) {
 		addScaledAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(dst)), factor)
 		return
 	}
+	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
+		addScaledAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(k), factor)
+		dst, x = dst[k:], x[k:]
+	}
 	addScaledGeneric(dst, x, factor)
 }
 
@@ -81,6 +88,10 @@ func SwiGLU(dst, gate, up []float32) {
 	if active == tierAVX512 {
 		swigluAVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(len(dst)))
 		return
+	}
+	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
+		swigluAVX2(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(k))
+		dst, gate, up = dst[k:], gate[k:], up[k:]
 	}
 	swigluGeneric(dst, gate, up)
 }
@@ -115,6 +126,10 @@ func expSumGeneric(x []float32) (top, sum float32) {
 		top = max(top, v) // NaN wins
 	}
 	var wide float64
+	if k := len(x) &^ 7; active == tierAVX2 && k > 0 {
+		wide = float64(expSumAVX2(unsafe.SliceData(x), int64(k), top))
+		x = x[k:]
+	}
 	for i, v := range x {
 		x[i] = exp32(v - top)
 		wide += float64(x[i])
@@ -186,6 +201,10 @@ func ToF16(dst []uint16, x []float32) {
 	if active == tierAVX512 {
 		toF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(x)))
 		return
+	}
+	if k := len(x) &^ 7; active == tierAVX2 && k > 0 {
+		toF16AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(k))
+		dst, x = dst[k:], x[k:]
 	}
 	toF16Generic(dst, x)
 }

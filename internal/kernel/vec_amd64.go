@@ -29,3 +29,21 @@ func toF16AVX512(dst *uint16, x *float32, n int64)
 
 //go:noescape
 func ropeAVX512(x, cos, sin *float32, n int64)
+
+//go:noescape
+func dotAVX2(a, b *float32, n int64) float32
+
+//go:noescape
+func addScaledAVX2(dst, x *float32, n int64, factor float32)
+
+//go:noescape
+func fromF16AVX2(dst *float32, x *uint16, n int64)
+
+//go:noescape
+func toF16AVX2(dst *uint16, x *float32, n int64)
+
+//go:noescape
+func expSumAVX2(x *float32, n int64, top float32) (sum float32)
+
+//go:noescape
+func swigluAVX2(dst, gate, up *float32, n int64)
