@@ -188,8 +188,8 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 			return false, "concludes " + tokens[c.at].text
 		}
 	}
-	if strong[0].at < firstEnd && right(strong[0]) && !last.conclude {
-		return true, "states " + tokens[strong[0].at].text + " first"
+	if all[0].at < firstEnd && right(all[0]) && !last.conclude {
+		return true, "states " + tokens[all[0].at].text + " first"
 	}
 	return false, "concludes " + tokens[last.at].text
 }

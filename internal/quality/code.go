@@ -55,6 +55,9 @@ func structure(d *doc) Part {
 	if len(d.source) == 0 {
 		return part(Completeness, "code", 0, "no code")
 	}
+	if strings.Count(strings.Join(d.source, "\n"), "\"\"\"")%2 == 1 {
+		return part(Completeness, "code", 0, "a string is not closed")
+	}
 	wrong, open := unbalanced(d.source)
 	if wrong || open > 0 {
 		return part(Completeness, "code", 0, "brackets do not match (%d left open)", open)

@@ -59,8 +59,24 @@ func repetition(d *doc) Part {
 		longest, last = max(longest, row), key
 	}
 	grams := float64(again) / float64(max(all, 1))
-	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15), ramp(float64(longest), 2, 1), distinct(d))
+	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15), ramp(float64(longest), 2, 1), distinct(d), is(!looping(text)))
 	return part(Coherence, "repetition", v, "%.0f %% of 4-grams and %d of %d sentences said before", 100*grams, repeats, len(d.sentences))
+}
+
+// looping reports whether one to twelve words are said four times in a row.
+func looping(text []string) bool {
+	for k := 1; k <= 12; k++ {
+		run := 0
+		for i := k; i < len(text); i++ {
+			if run++; text[i] != text[i-k] || k == 1 && isNumber(text[i]) {
+				run = 0
+			}
+			if run >= 3*k {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // distinct guards against loops of fewer than four words: in any 40 words of a text, at least a third are different.
@@ -119,8 +135,8 @@ func grammar(d *doc) Part {
 // evidence it takes.
 func sequence(d *doc) Part {
 	gain, n := learnedGrammar().meanGain(d)
-	slack := 0.6 / math.Sqrt(float64(max(n, 1)))
-	return part(Coherence, "word order", ramp(gain+slack, -0.22, -0.02), "%+.2f nats a word against words in random order", gain)
+	slack := 0.5 / math.Sqrt(float64(max(n, 1)))
+	return part(Coherence, "word order", ramp(gain+slack, -0.2, -0.02), "%+.2f nats a word against words in random order", gain)
 }
 
 // layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading whose lines were lost.

@@ -138,6 +138,9 @@ func dangling(d *doc) bool {
 		return true
 	}
 	w := d.prose[len(d.prose)-1]
+	if len(w) == 1 && w >= "b" && w <= "z" && w != "i" && w != "o" && w != "x" && w != "y" && w != "c" {
+		return true // the first letter of a word
+	}
 	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" && w != "over" || conjunction[w]
 }
 
@@ -154,13 +157,13 @@ func listItem(line string) bool {
 // least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse answers are answers.
 var least = map[string][2]float64{
 	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {4, 9}, "comparison": {8, 15}, "evaluation": {10, 20},
-	"story": {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {2, 6},
+	"story": {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {1, 3},
 }
 
 func length(d *doc) Part {
 	bounds, ok := least[d.form]
 	if !ok {
-		bounds = [2]float64{0, 3}
+		bounds = [2]float64{0, 2}
 	}
 	n := float64(len(d.words))
 	v := ramp(n, bounds[0], bounds[1])
@@ -227,8 +230,8 @@ func count(d *doc) (Part, bool) {
 		}
 	}
 	if items == 0 { // running text: sentences, lines, or pieces between commas
-		commas := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") + 1
-		items = max(len(d.sentences), len(d.lines), commas)
+		pieces := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") + strings.Count(d.in.Response, " and ") - strings.Count(d.in.Response, ", and ") + 1
+		items = max(len(d.sentences), len(d.lines), pieces)
 	}
 	return part(Completeness, "count", ramp(float64(items)/float64(want), 0.4, 0.8), "%d items of %d", items, want), true
 }
@@ -282,7 +285,7 @@ func facets(d *doc) (Part, bool) {
 		return facetPart(got, all, missing), true
 	}
 	asked := askedFacets(d.in.Prompt)
-	if len(asked) == 0 {
+	if len(asked) == 0 || d.in.Rubric != nil && len(d.in.Rubric.Points) > 0 { // a rubric knows better
 		return Part{}, false
 	}
 	got := 0.0

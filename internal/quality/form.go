@@ -45,8 +45,8 @@ func formKept(d *doc) Part {
 	case "poem":
 		return verseForm(d)
 	case "comparison":
-		n := d.kinds("while", "whereas", "but", "however", "unlike", "contrast", "differ", "both", "on the other hand", "similar", "more", "less", "instead", "than", "alike", "same", "without", "common", "yet", "although", "reversed", "better", "faster", "cheaper", "easier", "slower")
-		return part(Completeness, "form", ramp(float64(n), 0, 2), "%d kinds of comparing words", n)
+		n := d.kinds("while", "whereas", "but", "however", "unlike", "contrast", "differ", "both", "on the other hand", "similar", "more", "less", "instead", "than", "alike", "same", "without", "common", "yet", "although", "reversed", "better", "faster", "cheaper", "easier", "slower", "neither", "replace", "advantage", "in return", "in exchange", "lack", "prefer", "rather", "best", "hand", "as well as", "too", "against", "compared", "the other")
+		return part(Completeness, "form", ramp(float64(n), -1, 2), "%d kinds of comparing words", n)
 	case "plan":
 		return planForm(d)
 	case "story":

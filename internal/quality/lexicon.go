@@ -90,9 +90,9 @@ func plausible(w string) bool {
 // openers tell that a sentence leans on one before it.
 var openers = []string{"however", "but ", "also", "moreover", "furthermore", "therefore", "thus", "then ", "next", "finally", "in conclusion",
 	"overall", "in addition", "additionally", "for example", "for instance", "similarly", "on the other hand", "as a result", "consequently", "instead", "another",
-	"they ", "he ", "she ", "it ", "it's", "this ", "these ", "those ", "such ", "its ", "their ", "his ", "her ", "in contrast", "in short", "in summary",
-	"to sum up", "ultimately", "second", "third", "lastly", "meanwhile", "afterwards", "later", "both ", "so ", "and ", "or ", "because of this", "in the end",
-	"from that day", "at the same time", "by contrast", "of course", "still", "yet ", "nevertheless", "likewise", "after that", "together"}
+	"in contrast", "by contrast", "in short", "in summary", "to sum up", "ultimately", "second", "third", "lastly", "meanwhile", "afterwards", "later", "so ", "and ", "or ", "because of ", "in the end",
+	"from that day", "from then", "since then", "at the same time", "of course", "still", "yet ", "nevertheless", "likewise", "after that", "together", "at first", "at last", "the next ", "that night", "that evening",
+	"above all", "on top of", "less obvious", "in return", "in exchange", "in practice", "that is why", "this is why", "conversely", "unlike", "each time", "only then", "once more", "not only", "nor ", "even so", "even then", "apart from", "as for", "in other words", "in fact", "in turn"}
 
 // closers tell that a text comes to its end.
 var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "in short", "ultimately", "in the end", "all in all", "to conclude", "lastly",

@@ -8,8 +8,8 @@ import (
 // maxOrdered bounds the units whose order is judged: permuting more adds cost, no evidence.
 const maxOrdered = 40
 
-// permutations drawn per judgement; their mean enters through a logarithm, so that 60 are plenty.
-const permutations = 60
+// permutations drawn per judgement: with fewer than 100 the mean of their weights is too rough.
+const permutations = 150
 
 // ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of order.go's
 // model give every order a log-weight; the evidence is the log of this order's weight over the mean weight of random orders of the
@@ -21,11 +21,26 @@ func ordering(d *doc) Part {
 	}
 	m := newOrderModel(d, units)
 	lr := m.evidence(&orderWeights)
-	return part(Coherence, "order", ramp(lr, orderFail, orderPass), "this order of %d sentences is %.2g times as likely as a random one", len(units), math.Exp(lr))
+	return part(Coherence, "order", orderValue(lr), "this order of %d sentences is %.2g times as likely as a random one", len(units), math.Exp(lr))
 }
 
-// Evidence, in nats, at which the order part is 0 and 1. A score passes at 0.4 of the way when all else is perfect.
-const orderFail, orderPass = -2.0, 0.6
+// orderDoubt is the evidence, in nats, below which an order fails by itself; chosen on the development half so that few good answers do.
+const orderDoubt = -1.3
+
+// orderNeutral is the value without evidence: text with few cues is more often good than shuffled.
+const orderNeutral = 0.88
+
+// orderValue maps evidence to a value: 0.4, where a perfect answer stops passing, at orderDoubt; orderNeutral at none; 1 at the
+// most that the permutations can show.
+func orderValue(lr float64) float64 {
+	switch {
+	case lr < orderDoubt:
+		return 0.4 * ramp(lr, orderDoubt-3, orderDoubt)
+	case lr < 0:
+		return 0.4 + (orderNeutral-0.4)*ramp(lr, orderDoubt, 0)
+	}
+	return orderNeutral + (1-orderNeutral)*ramp(lr, 0, math.Log(permutations+1))
+}
 
 // evidence is log(weight of the actual order / mean weight of random orders).
 func (m *orderModel) evidence(w *[orderFeatures]float64) float64 {
@@ -55,7 +70,7 @@ func (m *orderModel) evidence(w *[orderFeatures]float64) float64 {
 func (m *orderModel) weigh(w *[orderFeatures]float64) {
 	n := len(m.units)
 	m.first, m.last = make([]float64, n), make([]float64, n)
-	m.next, m.before = make([]float64, n*n), make([]float64, n*n)
+	m.next, m.skip, m.before = make([]float64, n*n), make([]float64, n*n), make([]float64, n*n)
 	m.each(func(slot []float64, f int, v float64, at int) { slot[at] += w[f] * v })
 }
 
@@ -67,6 +82,9 @@ func (m *orderModel) each(add func(slot []float64, f int, v float64, at int)) {
 		m.lastFeatures(i, func(f int, v float64) { add(m.last, f, v, i) })
 		for j := range m.units {
 			if i != j {
+				if m.verse {
+					m.skipFeatures(i, j, func(f int, v float64) { add(m.skip, f, v, i*n+j) })
+				}
 				m.nextFeatures(i, j, func(f int, v float64) { add(m.next, f, v, i*n+j) })
 				m.beforeFeatures(i, j, func(f int, v float64) { add(m.before, f, v, i*n+j) })
 			}
@@ -80,6 +98,9 @@ func (m *orderModel) total(at []int) float64 {
 	sum := m.first[at[0]] + m.last[at[n-1]]
 	for k := 1; k < n; k++ {
 		sum += m.next[at[k-1]*n+at[k]]
+		if k > 1 {
+			sum += m.skip[at[k-2]*n+at[k]]
+		}
 	}
 	for k, i := range at {
 		row := m.before[i*n : (i+1)*n]

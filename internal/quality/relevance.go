@@ -23,7 +23,11 @@ func relevance(d *doc) []Part {
 func concepts(d *doc) Part {
 	if r := d.in.Rubric; r != nil && len(r.Points) > 0 {
 		got, all, missing := coverage(d, r.Points)
-		return part(Relevance, "concepts", ramp(got/all, 0.25, 0.7), "%.0f %% of the rubric's points by weight%s", 100*got/all, missing)
+		lo, hi := 0.3, 0.8
+		if len(r.Points) <= 2 { // one of two may be said in other words
+			lo, hi = 0.2, 0.75
+		}
+		return part(Relevance, "concepts", ramp(got/all, lo, hi), "%.0f %% of the rubric's points by weight%s", 100*got/all, missing)
 	}
 	about := contentWords(d.prompt, asking)
 	if len(d.prompt) > 40 { // a passage to work on: its subjects are those that come twice
@@ -34,7 +38,7 @@ func concepts(d *doc) Part {
 		return part(Relevance, "concepts", 1, "the prompt names no subject")
 	case asksNumber(d.prompt) && !slices.ContainsFunc(answerTokens(d.in.Response), func(t answerToken) bool { return t.number }):
 		return part(Relevance, "concepts", 0, "the prompt asks for a number, the answer has none")
-	case d.form == "answer" && len(d.words) <= 12:
+	case (d.form == "answer" || d.form == "list") && len(d.words) <= 12:
 		return part(Relevance, "concepts", 1, "a short answer need not name the subject again")
 	}
 	if d.foreign {
@@ -158,8 +162,10 @@ func (d *doc) hasRelated(s string) bool {
 	return false
 }
 
-// coverage sums the weights of the points that the answer mentions. In a longer answer one mention of a main point may be
-// chance and counts half.
+// onceWeight is what a main point counts that a longer answer mentions only once: it may be chance.
+const onceWeight = 0.65
+
+// coverage sums the weights of the points that the answer mentions.
 func coverage(d *doc, points []prompts.Point) (got, all float64, missing string) {
 	most := 0.0
 	weight := func(p prompts.Point) float64 {
@@ -179,7 +185,7 @@ func coverage(d *doc, points []prompts.Point) (got, all float64, missing string)
 		case n == 0:
 			names = append(names, p.Name)
 		case n == 1 && w == most && len(d.words) > longAnswer:
-			got += w / 2
+			got += onceWeight * w
 		default:
 			got += w
 		}
