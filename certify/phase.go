@@ -68,6 +68,8 @@ func (r *runner) phase(ctx context.Context, index int, ph testcase.Phase) {
 // scrape records the server's metrics. After a phase it waits until the server, or a Prometheus server between, has had
 // time to count the last requests.
 func (r *runner) scrape(ctx context.Context, label string, after *phaseRun) {
+	r.scraping.Lock() // one at a time: counters must be recorded in the order in which they were read
+	defer r.scraping.Unlock()
 	ended := time.Now()
 	s := r.scraper.Scrape(ctx, label)
 	for s.Err == "" && ctx.Err() == nil {

@@ -51,6 +51,7 @@ type runner struct {
 	current  atomic.Pointer[testcase.Phase]
 	before   float64 // requests that the server had counted before the current phase
 	telling  sync.Mutex
+	scraping sync.Mutex
 }
 
 // open gets the server, and begins the record with its header.

@@ -52,9 +52,11 @@ func (r *runner) watchMetrics(ctx context.Context) {
 		if ph == nil || ph.Kind != testcase.KindClosed && ph.Kind != testcase.KindOpen {
 			continue
 		}
+		r.scraping.Lock()
 		if s := r.scraper.Scrape(ctx, "during "+ph.ID); s.Err == "" { // failures are recorded before and after the phase
 			r.add(evidence.Event{Scrape: &s})
 		}
+		r.scraping.Unlock()
 	}
 }
 
