@@ -105,8 +105,9 @@ func (g *groups) cut(ffn, rows int) (items int) {
 func (w *worker) expertsIn(it expertItem) {
 	y, g := &w.m.now, &w.m.groups
 	r0, r1 := it.row, min(it.row+y.rows, w.m.cfg.FFN)
-	for from, to := g.expert(it.expert); from < to; from += maxColumns {
-		n := min(maxColumns, to-from)
+	from, to := g.expert(it.expert)
+	for each := columns(y.gate[it.expert], to-from); from < to; from += each {
+		n := min(each, to-from)
 		gate, stride := w.product(&w.y, y.gate[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
 		up, _ := w.product(&w.y2, y.up[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
 		for j, slot := range g.slots[from : from+n] {
@@ -123,8 +124,12 @@ func (w *worker) expertsOut(item int) {
 	m, y, g := w.m, &w.m.now, &w.m.groups
 	r0, r1 := item*y.rows, min((item+1)*y.rows, m.cfg.Dim)
 	for e := range m.cfg.Experts {
-		for from, to := g.expert(e); from < to; from += maxColumns {
-			n := min(maxColumns, to-from)
+		from, to := g.expert(e)
+		if from == to {
+			continue
+		}
+		for each := columns(y.down[e], to-from); from < to; from += each {
+			n := min(each, to-from)
 			out, stride := w.product(&w.y, y.down[e], r0, r1, y.hidden, g.slots[from:from+n])
 			for j, t := range g.tokens[from : from+n] {
 				kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], g.weight[from+j])

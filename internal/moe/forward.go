@@ -112,8 +112,9 @@ func (w *worker) output(item int) {
 	stride := m.output.PaddedRows()
 	r0 := item * m.now.rows
 	r1 := min(r0+m.now.rows, m.output.Rows)
-	for from := 0; from < len(m.wanted); from += maxColumns {
-		cols := m.all[from:min(from+maxColumns, len(m.wanted))]
+	n := columns(m.output, len(m.wanted))
+	for from := 0; from < len(m.wanted); from += n {
+		cols := m.all[from:min(from+n, len(m.wanted))]
 		m.output.Mul(w.scratch, r0, r1, m.outIn, cols, m.logits[from*stride+r0:], stride)
 	}
 }

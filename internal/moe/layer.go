@@ -5,9 +5,12 @@ import (
 )
 
 const (
-	// maxColumns tokens are multiplied at once: with 8-bit activations of 4096 they take half of a 1 MiB L2 cache, and a
-	// piece of the weights is read from L2 for each such chunk.
-	maxColumns = 128
+	// columnBytes of activations (one byte for an element, and scales) are multiplied at once, but at least leastColumns
+	// tokens and at most mostColumns: half of a 1 MiB L2 cache, beside which a piece of the weights and the results find
+	// room. The weights are read again for each such chunk, which more than 128 columns make no cheaper.
+	columnBytes  = 512 << 10
+	leastColumns = 32
+	mostColumns  = 128
 	// itemBytes of weights are one item of a worker's work, if the matrix is large enough: about 8 µs of one thread's
 	// memory bandwidth, 20 times what taking an item costs, and little enough for both to stay in L2.
 	itemBytes = 128 << 10
@@ -15,6 +18,12 @@ const (
 	// worker's part of the phase.
 	itemsPerWorker = 8
 )
+
+// columns cuts n tokens of a product into chunks of nearly equal size, so that no small rest pays for all the weights.
+func columns(m *kernel.Matrix, n int) int {
+	most := min(max(columnBytes/(m.Cols+m.Cols/8), leastColumns), mostColumns)
+	return pieces(n, max(pieces(n, most), 1))
+}
 
 // product gives rows r0 … r1−1 of a matrix times columns of a, r1−r0 (rounded up to RowAlign) floats a column, in y.
 func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.Acts, cols []int32) (out []float32, stride int) {
@@ -45,8 +54,9 @@ func (w *worker) project(item int) {
 		mat, tokens, store, piece = y.k, m.all, (*worker).storeKey, item-nq
 	}
 	r0, r1 := piece*y.rows, min((piece+1)*y.rows, mat.Rows)
-	for from := 0; from < len(tokens); from += maxColumns {
-		cols := tokens[from:min(from+maxColumns, len(tokens))]
+	n := columns(mat, len(tokens))
+	for from := 0; from < len(tokens); from += n {
+		cols := tokens[from:min(from+n, len(tokens))]
 		out, stride := w.product(&w.y, mat, r0, r1, y.attnIn, cols)
 		for j, t := range cols {
 			for r := r0; r < r1; r += c.HeadDim {
@@ -105,8 +115,9 @@ func (w *worker) attention(item int) {
 func (w *worker) attentionOutput(item int) {
 	m, y := w.m, &w.m.now
 	r0, r1 := item*y.rows, min((item+1)*y.rows, y.o.Rows)
-	for from := 0; from < len(y.tokens); from += maxColumns {
-		cols := y.tokens[from:min(from+maxColumns, len(y.tokens))]
+	n := columns(y.o, len(y.tokens))
+	for from := 0; from < len(y.tokens); from += n {
+		cols := y.tokens[from:min(from+n, len(y.tokens))]
 		out, stride := w.product(&w.y, y.o, r0, r1, y.attnOut, cols)
 		for j, t := range cols {
 			kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], 1)
