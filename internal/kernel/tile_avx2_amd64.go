@@ -85,7 +85,11 @@ func (m *Matrix) panelAVX2(s *Scratch, w []byte, a *Acts, group []int32) {
 		t.block.start, t.block.signed = -1, 1
 	}
 	for ; len(w) > 0; w = w[m.block:] {
-		s.spread.scales(m.typ, w[:m.block])
+		if m.layout.act == act32 {
+			fromF16AVX2(&s.spread.scale[0][0], (*uint16)(unsafe.Pointer(unsafe.SliceData(w))), panelRows)
+		} else {
+			s.spread.scales(m.typ, w[:m.block])
+		}
 		s.quadsAVX2(f.quads, w[:m.block], m.layout.xor)
 		blockAVX2(&t.block)
 		for i := range group {

@@ -123,7 +123,9 @@ func expSum(x []float32) (top, sum float32) {
 func expSumGeneric(x []float32) (top, sum float32) {
 	top = float32(math.Inf(-1))
 	for _, v := range x {
-		top = max(top, v) // NaN wins
+		if v > top { // a NaN is passed over, and is a NaN again below
+			top = v
+		}
 	}
 	var wide float64
 	if k := len(x) &^ 7; active == tierAVX2 && k > 0 {
