@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -195,6 +196,45 @@ func TestServe(t *testing.T) {
 	}
 	if _, err := client.Get(url + "/livez"); err == nil {
 		t.Error("still listens")
+	}
+}
+
+// TestClientLeaves: a connection that closes ends the engine's work for it, long before it would be done.
+func TestClientLeaves(t *testing.T) {
+	s := openTiny(t, func(c *Config) { c.MaxTokens = 1 << 20 })
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	const clients = 12 // more than run at once: some leave the queue
+	var group sync.WaitGroup
+	for range clients {
+		group.Go(func() {
+			resp, err := http.Post(server.URL+"/v1/chat/completions", "application/json",
+				strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"n":8,"max_tokens":1000,"ignore_eos":true,"stream":true}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp.Body.Read(make([]byte, 10))
+			resp.Body.Close()
+		})
+	}
+	group.Wait()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		st := s.backend.Status()
+		if st.Running == 0 && st.Waiting == 0 && st.KVUsed == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still at work: %+v", st)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} `) || strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} 0`) {
+		t.Error("no abort was counted")
 	}
 }
 

@@ -43,11 +43,20 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 		return err
 	}
 	j.arrived = arrived
-	rec := w.(*recorder)
+	answer := s.atOnce
 	if j.stream {
-		return s.stream(r.Context(), rec, j, f)
+		answer = s.stream
 	}
-	return s.atOnce(r.Context(), rec, j, f)
+	return inFormat(f, answer(r.Context(), w.(*recorder), j, f))
+}
+
+// inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
+func inFormat(f format, err error) error {
+	var field *llm.FieldError
+	if errors.As(err, &field) && field.Field == "prompt" && f.prompt() != "prompt" {
+		return &llm.FieldError{Field: f.prompt(), Reason: field.Reason, Err: field.Err}
+	}
+	return err
 }
 
 // atOnce answers when all choices have ended.

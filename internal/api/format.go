@@ -10,6 +10,8 @@ import (
 
 // format is how a kind of completion looks on the wire.
 type format interface {
+	// prompt is the request's field with what is asked.
+	prompt() string
 	// whole is the answer without streaming.
 	whole(j *job, choices []choice) any
 	// open appends the events with which a choice's stream begins, if any.
@@ -24,6 +26,8 @@ type format interface {
 
 // chatFormat is that of /v1/chat/completions.
 type chatFormat struct{}
+
+func (chatFormat) prompt() string { return "messages" }
 
 func (chatFormat) whole(j *job, choices []choice) any {
 	r := openai.ChatResponse{ID: j.id, Object: openai.ObjectChat, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}
@@ -93,6 +97,8 @@ func tokenText(p llm.TokenProb) string { return strings.ToValidUTF8(string(p.Byt
 
 // textFormat is that of /v1/completions.
 type textFormat struct{}
+
+func (textFormat) prompt() string { return "prompt" }
 
 func (textFormat) whole(j *job, choices []choice) any {
 	r := openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}

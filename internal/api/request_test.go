@@ -146,6 +146,12 @@ func TestBadFields(t *testing.T) {
 	if e.Code == nil || *e.Code != "context_length_exceeded" {
 		t.Errorf("%+v", e)
 	}
+	for _, stream := range []string{"false", "true"} {
+		_, e := f.wantError("POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"`+strings.Repeat("x", 5000)+`"}],"stream":`+stream+`}`, 400, "messages")
+		if *e.Code != "context_length_exceeded" || !strings.HasPrefix(e.Message, "messages: has") {
+			t.Errorf("%+v", e)
+		}
+	}
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 0, telemetry.Requests + ",length": 0, telemetry.Requests + ",error": 0, telemetry.GenerationTokens: 0})
 }
 
