@@ -34,7 +34,7 @@ func check(t *testing.T, r *report.Report, id string) report.Check {
 }
 
 func TestHealthyServerPasses(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(12) {
 		r := judged(t, healthy(seed))
 		if r.Status != report.Pass {
 			for _, c := range r.Checks {
@@ -164,6 +164,9 @@ func TestRules(t *testing.T) {
 			}
 		}},
 		{"after did not run", "after", report.Invalid, "did not run", func(s *sim) { s.skip = map[string]bool{"again": true} }},
+		{"a stall every ten seconds", "stalls", report.Fail, "4 silences longer than 1,000 ms", func(s *sim) { s.stall = 1400 * time.Millisecond }},
+		{"short stalls", "stalls", report.Pass, "", func(s *sim) { s.stall = 700 * time.Millisecond }},
+		{"no limit for stalls", "stalls", report.Invalid, "no limit", func(s *sim) { s.edit = func(c *testcase.Case) { c.Limits.StallMS = 0 } }},
 		{"leak", "leak", report.Fail, "after idle", func(s *sim) { s.leakMB = 10 }},
 		{"growth that idle gives back", "leak", report.Pass, "idle gave it back", func(s *sim) { s.leakMB, s.idleBack = 10, true }},
 		{"growth and no idle", "leak", report.Invalid, "no idle phase", func(s *sim) { s.leakMB, s.skip = 10, map[string]bool{"idle": true} }},

@@ -114,7 +114,7 @@ func TestStretchedRun(t *testing.T) {
 func TestMissingEvents(t *testing.T) {
 	events := healthy(6).run()
 	rng := rand.New(rand.NewPCG(4, 4))
-	for range 25 {
+	for range 10 {
 		i := rng.IntN(len(events))
 		rest := append(append([]evidence.Event{}, events[:i]...), events[i+1:]...)
 		r, err := Judge(rest)

@@ -36,6 +36,7 @@ var rules = map[string]rule{
 	"metrics_reported":   {judge: metricsReported},
 	"degradation_within": {judge: perPhase(degradationWithin), load: true},
 	"degradation_after":  {judge: degradationAfter, load: true},
+	"stalls":             {judge: perPhase(stalls), load: true},
 	"leak":               {judge: leakRule},
 	"audits":             {judge: auditsRule},
 	"generator":          {judge: generatorRule},

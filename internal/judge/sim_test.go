@@ -19,9 +19,10 @@ type sim struct {
 	servers  int                                   // requests worked on at once; more queue. 0: no limit
 	failRate float64
 	failAs   string
-	leakMB   float64 // a second
-	idleBack bool    // idle gives the leak back
-	cores    float64 // CPU used under load
+	stall    time.Duration // nothing is sent for so long, every ten seconds
+	leakMB   float64       // a second
+	idleBack bool          // idle gives the leak back
+	cores    float64       // CPU used under load
 	memoryMB float64
 	score    func(r *rand.Rand, loaded bool) float64
 	late     time.Duration // the generator's delay
@@ -84,7 +85,7 @@ func simCase() *testcase.Case {
 	p90.P, ttft.P, tpot.P = 0.9, 0.9, 0.9
 	no := false
 	batch.Gate = &no
-	c.Checks = append(c.Checks, p90, ttft, tpot, batch)
+	c.Checks = append(c.Checks, p90, ttft, tpot, batch, yes("stalls", "stalls", "sustained"))
 	c.Checks[3].Covers, c.Checks[12].Covers = []string{"P1"}, []string{"V7"}
 	return &c
 }
@@ -181,7 +182,13 @@ func (s *sim) request(p testcase.Phase, n int, scheduled, issued, start int64) *
 	}
 	work := int64(s.service(s.rng, float64(start)/1e9) * 1e9)
 	q.Done = start + work
+	if s.stall > 0 {
+		q.Done = afterStall(start+work, s.stall)
+	}
 	q.First, q.Last = start+work/4, q.Done
+	if s.stall > 0 {
+		q.First = min(afterStall(q.First, s.stall), q.Done)
+	}
 	for range 10 {
 		q.Gaps = append(q.Gaps, (q.Last-q.First)/10/1000)
 	}
@@ -194,6 +201,14 @@ func (s *sim) request(p testcase.Phase, n int, scheduled, issued, start int64) *
 	}
 	s.done = append(s.done, q)
 	return q
+}
+
+// afterStall moves a moment that falls into a stall to its end.
+func afterStall(t int64, stall time.Duration) int64 {
+	if into := t % (10 * sec); into < int64(stall) {
+		return t - into + int64(stall)
+	}
+	return t
 }
 
 // closed keeps some requests in flight until n have been sent.

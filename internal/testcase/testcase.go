@@ -61,6 +61,7 @@ type Limits struct {
 	MaxInFlight      int     `yaml:"max_in_flight" json:"max_in_flight"`         // reached in the open loop: INVALID
 	RequestTimeoutS  float64 `yaml:"request_timeout_s" json:"request_timeout_s"` // a request without an end by then has failed
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"` // shift of latency that matters (0.05)
+	StallMS          float64 `yaml:"stall_ms" json:"stall_ms"`                   // nothing at all arrives for longer, though requests wait: a stall
 	LeakMBPerHour    float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`   // growth that matters
 	LeakShare        float64 `yaml:"leak_share" json:"leak_share"`               // of the memory at the start, growth over the run that matters
 	CacheSpeedup     float64 `yaml:"cache_speedup" json:"cache_speedup"`         // audit: a repeated prompt may be this share faster

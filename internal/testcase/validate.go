@@ -39,6 +39,7 @@ var Rules = map[string]Rule{
 	"preconditions":      {},
 	"little":             {},
 	"report_written":     {},
+	"stalls":             {Phase: true},
 	"steps_complete":     {},
 }
 
@@ -122,6 +123,7 @@ func (l *Limits) validate(p *problems) {
 	p.within("limits.error_budget", l.ErrorBudget, 0, 1)
 	p.within("limits.issue_delay_ms", l.IssueDelayMS, 0.01, 1e6)
 	p.count("limits.max_in_flight", l.MaxInFlight, 1, 1e6)
+	p.within("limits.stall_ms", l.StallMS, 0, 86400e3)
 	p.within("limits.request_timeout_s", l.RequestTimeoutS, 0.1, 86400)
 	p.within("limits.degradation_share", l.DegradationShare, 0, 10)
 	p.within("limits.leak_mb_per_hour", l.LeakMBPerHour, 0, 1e9)

@@ -1,0 +1,103 @@
+package judge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+// fewestWaiting is how many requests must wait for a silence to be the server's as a whole: one or two may each be in a
+// long prefill, ten at once are not unless nothing runs.
+const fewestWaiting = 10
+
+// stalls finds the longest time in which nothing arrived, no token and no end of any answer, while requests waited. A
+// mean hides a server that stands still for a second every ten; those who wait then do not.
+func stalls(r *run, c *testcase.Check, p *phase) outcome {
+	limit, err := r.value(c, r.c.Limits.StallMS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	if limit <= 0 {
+		return invalid("the case sets no limit for a stall")
+	}
+	if len(p.judged) == 0 {
+		return invalid("no request was judged")
+	}
+	silences := p.silences()
+	longest, over := int64(0), 0
+	for _, s := range silences {
+		longest = max(longest, s)
+		if ms(s) > limit {
+			over++
+		}
+	}
+	o := outcome{measured: ptr(ms(longest)), op: "<=", target: ptr(limit), unit: "ms", verdict: report.Pass,
+		reason: fmt.Sprintf("the longest time in which nothing arrived while %d requests or more waited", fewestWaiting)}
+	if over > 0 {
+		o.verdict = report.Fail
+		o.reason = fmt.Sprintf("%s longer than %s ms in which nothing arrived while %d requests or more waited", plural(over, "silence", "silences"), num(limit), fewestWaiting)
+	}
+	return o
+}
+
+// What happens on the wire, in the order in which things of the same moment count.
+const (
+	wireContent = iota
+	wireDone
+	wireIssue
+)
+
+type wireEvent struct {
+	ns   int64
+	what int
+}
+
+// silences are the stretches between two arrivals in the steady window, each from when anybody waited at all, that ended
+// with enough requests waiting.
+func (p *phase) silences() []int64 {
+	var events []wireEvent
+	for _, q := range p.requests {
+		events = append(events, wireEvent{q.Issued, wireIssue}, wireEvent{max(q.Done, q.Issued), wireDone})
+		events = appendContent(events, q)
+	}
+	slices.SortFunc(events, func(a, b wireEvent) int { return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.what, b.what)) })
+	var out []int64
+	waiting, since := 0, int64(0) // since the last arrival, or since somebody began to wait
+	for _, e := range events {
+		if e.what == wireIssue {
+			if waiting == 0 {
+				since = e.ns
+			}
+			waiting++
+			continue
+		}
+		if waiting >= fewestWaiting && e.ns > p.from && e.ns <= p.to {
+			out = append(out, e.ns-max(since, p.from))
+		}
+		since = e.ns
+		if e.what == wireDone {
+			waiting--
+		}
+	}
+	return out
+}
+
+// appendContent adds when a request's chunks arrived, from the first on by their gaps.
+func appendContent(events []wireEvent, q *evidence.Request) []wireEvent {
+	if q.First <= 0 {
+		return events
+	}
+	t := q.First
+	events = append(events, wireEvent{t, wireContent})
+	for _, gap := range q.Gaps {
+		if t += gap * 1000; gap < 0 || t > q.Done {
+			break // a clock that steps or a record that lies
+		}
+		events = append(events, wireEvent{t, wireContent})
+	}
+	return events
+}
