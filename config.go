@@ -1,8 +1,10 @@
 package mixtral
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -153,8 +155,12 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 // parseYAML decodes a file strictly over c.
 func (c *Config) parseYAML(name string, data []byte) error {
 	var plain map[string]any
-	if err := yaml.Unmarshal(data, &plain); err != nil {
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	if err := documents.Decode(&plain); err != nil && err != io.EOF {
 		return yamlError(name, err)
+	}
+	if err := documents.Decode(new(any)); err != io.EOF {
+		return fmt.Errorf("%w: %s: holds more than one document", ErrConfig, name)
 	}
 	if len(plain) == 0 {
 		return nil // comments only: the decoder would reset all of c

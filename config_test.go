@@ -67,6 +67,7 @@ func TestYAMLErrors(t *testing.T) {
 		{"host:\n  a: 1\n", []string{"c.yaml:", "must be text"}},
 		{"port: 1\nhost: a\nport: 2\n", []string{"c.yaml:3:", "already defined"}},
 		{"port: [1\n", []string{"c.yaml:1:", "]"}},
+		{"port: 1\n---\nport: 2\n", []string{"c.yaml: holds more than one document"}},
 		{"- port\n", []string{"c.yaml:1:", "mapping is expected"}},
 		{"port: 1.5\ncpu_cores: 2.5\n", []string{"port: must be an integer: got 1.5", "cpu_cores: must be an integer: got 2.5"}},
 		{"port: 99999999999999999999\n", []string{"c.yaml:1:", "overflow"}},
@@ -82,7 +83,7 @@ func TestYAMLErrors(t *testing.T) {
 			}
 		}
 	}
-	for _, empty := range []string{"", "\n\n", "# nothing\n"} {
+	for _, empty := range []string{"", "\n\n", "# nothing\n", "---\n"} {
 		if c, err := ParseConfig("c.yaml", []byte(empty), nil); err != nil || !cmp.Equal(c, DefaultConfig()) {
 			t.Errorf("%q: %+v, %v", empty, c, err)
 		}

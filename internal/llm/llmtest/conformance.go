@@ -34,7 +34,9 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"Seed", testSeed},
 		{"Logprobs", testLogprobs},
 		{"Together", testTogether},
+		{"Any", testAny},
 		{"Cancel", testCancel},
+		{"Deadline", testDeadline},
 		{"CancelBefore", testCancelBefore},
 		{"SinkError", testSinkError},
 		{"BlockedSink", testBlockedSink},
@@ -289,6 +291,19 @@ func testCancel(t *testing.T, b llm.Backend) {
 	}
 	waitIdle(t, b)
 	must(t, b, Chat(question, 4)) // others go on
+}
+
+func testDeadline(t *testing.T, b llm.Backend) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := b.Generate(ctx, long(), func(llm.Event) error {
+		<-ctx.Done() // so that no backend is fast enough
+		return nil
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	waitIdle(t, b)
 }
 
 func testCancelBefore(t *testing.T, b llm.Backend) {
