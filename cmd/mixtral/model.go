@@ -16,6 +16,7 @@ import (
 )
 
 type modelCmd struct {
+	Pull    modelPullCmd    `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
 	Inspect modelInspectCmd `cmd:"" help:"A model's shape, formats and memory."`
 	Verify  modelVerifyCmd  `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number."`
 	Synth   modelSynthCmd   `cmd:"" help:"Write a Mixtral-shaped model of seeded random weights."`

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/hxp-enterprise/mixtral/internal/hub"
+)
+
+// modelPullCmd downloads a model's files.
+type modelPullCmd struct {
+	Source      string `arg:"" help:"hf://owner/repo[/file][@revision], or the https URL of a file."`
+	Out         string `help:"Directory to put files into; default: models/OWNER/REPO in the user's data directory."`
+	Endpoint    string `env:"HF_ENDPOINT" help:"Another server that speaks the hub's protocol."`
+	Connections int    `default:"4" help:"Transfers at the same time."`
+	List        bool   `help:"List the repository's files and stop."`
+	JSON        bool   `help:"Print JSON."`
+}
+
+// pulled is what pull --json prints for each file.
+type pulled struct {
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	Reused bool   `json:"reused"`
+}
+
+func (c modelPullCmd) Run(a *app) error {
+	ref, err := hub.ParseRef(c.Source)
+	if err != nil {
+		return usageError(err)
+	}
+	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections}
+	files, err := c.files(a, client, ref)
+	if err != nil {
+		return pullError(err)
+	}
+	if c.List {
+		return c.list(a, files)
+	}
+	dir := c.Out
+	if dir == "" {
+		if dir, err = modelDir(a.getenv, ref); err != nil {
+			return setupError(err)
+		}
+	}
+	var done []pulled
+	for _, f := range files {
+		p, err := c.fetch(a, client, ref, f, dir)
+		if err != nil {
+			return pullError(err)
+		}
+		done = append(done, p)
+	}
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode(done)
+	}
+	for _, p := range done {
+		fmt.Fprintf(a.stdout, "%s  %s\n", p.SHA256, p.Path)
+	}
+	return nil
+}
+
+// files finds out what to download.
+func (c modelPullCmd) files(a *app, client *hub.Client, ref hub.Ref) ([]hub.File, error) {
+	if ref.URL != "" {
+		u, err := url.Parse(ref.URL)
+		if err != nil {
+			return nil, err
+		}
+		return []hub.File{{Path: path.Base(u.Path)}}, nil
+	}
+	all, err := client.List(a.ctx, ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.List:
+		return all, nil
+	case ref.File == "":
+		return hub.Choose(all)
+	}
+	for _, f := range all {
+		if f.Path == ref.File {
+			return []hub.File{f}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", hub.ErrNotFound, ref)
+}
+
+func (c modelPullCmd) list(a *app, files []hub.File) error {
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode(files)
+	}
+	for _, f := range files {
+		fmt.Fprintf(a.stdout, "%10s  %s\n", size(f.Size), f.Path)
+	}
+	return nil
+}
+
+// fetch brings one file, or finds it in the hub's own cache.
+func (c modelPullCmd) fetch(a *app, client *hub.Client, ref hub.Ref, f hub.File, dir string) (pulled, error) {
+	if p, ok := hub.Cached(hub.CacheRoot(a.getenv), ref, f.Path); ok && c.Out == "" {
+		return pulled{Path: p, Bytes: f.Size, SHA256: f.SHA256, Reused: true}, nil
+	}
+	var mu sync.Mutex // connections report side by side
+	var bar *progress
+	stage := ""
+	client.Progress = func(p hub.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if p.Stage != stage {
+			if bar != nil {
+				bar.stop()
+			}
+			stage, bar = p.Stage, newProgress(a.stderr, p.Stage+" "+path.Base(f.Path), p.Total)
+		}
+		bar.set(p.Done)
+	}
+	defer func() {
+		if bar != nil {
+			bar.stop()
+		}
+	}()
+	one := ref
+	one.File = f.Path
+	if ref.URL != "" {
+		one = ref
+	}
+	res, err := client.Fetch(a.ctx, one, f, filepath.Join(dir, filepath.FromSlash(f.Path)))
+	return pulled{Path: res.Path, Bytes: res.Size, SHA256: res.SHA256, Reused: res.Reused}, err
+}
+
+// modelDir is where pulled models live: $XDG_DATA_HOME/mixtral/models, or below ~/.local/share.
+func modelDir(getenv func(string) string, ref hub.Ref) (string, error) {
+	dir := getenv("XDG_DATA_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no home directory to put models into: %w", err)
+		}
+		dir = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(dir, "mixtral", "models", ref.Owner, ref.Repo), nil
+}
+
+// pullError gives a transfer's error its exit code and a hint.
+func pullError(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, hub.ErrDenied):
+		hint = "accept the model's terms on the hub and set HF_TOKEN to a token that may read it"
+	case errors.Is(err, hub.ErrNotFound):
+		hint = "check the name; a private repository also needs HF_TOKEN"
+	case errors.Is(err, hub.ErrChoice):
+		hint = "add the file to the name, as in hf://owner/repo/file.gguf"
+	case errors.Is(err, hub.ErrSpace):
+		hint = "free some space, or choose another directory with --out"
+	case errors.Is(err, hub.ErrTransfer):
+		hint = "run the same command again: it continues where it stopped"
+	}
+	if strings.Contains(err.Error(), "context canceled") {
+		return err
+	}
+	if hint != "" {
+		err = withHint(err, hint)
+	}
+	return setupError(err)
+}
