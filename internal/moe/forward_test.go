@@ -93,6 +93,28 @@ func TestWorkersDoNotMatter(t *testing.T) {
 	}
 }
 
+// TestLongContexts: a long context's attention is divided among workers where one sequence decodes alone, not in a prompt or
+// with others, and not by one worker: all the same, bit for bit.
+func TestLongContexts(t *testing.T) {
+	s := shape(quant.Q8_0)
+	s.Context, s.Layers, s.FFN = 2048, 2, 64
+	f := makeFile(t, s)
+	tokens := randomTokens(8, 1100, s.Vocab)
+	one, three := load(t, f, 1), load(t, f, 3)
+	want := newSession(t, one, len(tokens)).feed(tokens)
+	alone := newSession(t, three, len(tokens))
+	alone.feed(tokens[:1095])
+	for i := 1095; i < len(tokens); i++ {
+		if got := alone.feed(tokens[i : i+1]); len(three.attend.parts) == 0 {
+			t.Fatal("attention was not divided")
+		} else {
+			sameBits(t, "alone", got, want[i:i+1])
+		}
+	}
+	alone.at = 1095
+	sameBits(t, "five", alone.feed(tokens[1095:]), want[1095:])
+}
+
 // TestExpertLayouts: files from before April 2024 have a tensor for each expert; the model is the same.
 func TestExpertLayouts(t *testing.T) {
 	s := shape(quant.Q4_0)

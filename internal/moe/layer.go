@@ -98,17 +98,39 @@ func (w *worker) slot(cache []uint16, t, head int) []uint16 {
 func (w *worker) attention(item int) {
 	m, c, y := w.m, &w.m.cfg, &w.m.now
 	width := c.group() * c.HeadDim
-	it := y.attend[len(y.attend)-1-item] // a prompt's last tokens attend to most: first, so that little is left at the end
-	blocks := m.spans[it.span].Blocks
+	it := &y.attend.items[len(y.attend.items)-1-item] // a prompt's last tokens attend to most: first, so that little is left at the end
 	for _, t := range y.tokens[it.from:it.to] {
 		out := w.row[:m.headsPerItem*width]
 		for h := range m.headsPerItem {
-			kv := kernel.KV{Keys: m.kv.Keys(y.index), Values: m.kv.Values(y.index), Stride: m.kv.Stride(), Offset: m.kv.Offset(it.head+h, 0), HeadDim: c.HeadDim}
-			q := m.q[int(t)*c.Heads*c.HeadDim+(it.head+h)*width:][:width]
-			kernel.Attend(w.scratch, &kv, q, out[h*width:][:width], c.group(), m.tokens[t].pos+1, blocks)
+			kv, q := w.query(int(t), it.head+h)
+			if n := m.tokens[t].pos + 1; len(y.attend.parts) > 0 {
+				size := m.partLen()
+				kernel.MergeParts(&kv, out, m.parts[it.first*size:][:kernel.Parts(n)*size], c.group())
+			} else {
+				kernel.Attend(w.scratch, &kv, q, out[h*width:][:width], c.group(), n, m.spans[it.span].Blocks)
+			}
 		}
 		y.attnOut.Set(int(t), it.head*width, out)
 	}
+}
+
+// attentionPart computes a part of one token's attention.
+func (w *worker) attentionPart(item int) {
+	m, y := w.m, &w.m.now
+	p := y.attend.parts[item]
+	it := &y.attend.items[p.item]
+	t := int(y.tokens[it.from])
+	kv, q := w.query(t, it.head)
+	size := m.partLen()
+	kernel.AttendPart(w.scratch, &kv, q, m.parts[(it.first+p.part)*size:][:size], m.cfg.group(), m.tokens[t].pos+1, p.part, m.spans[it.span].Blocks)
+}
+
+// query gives a token's queries that share a KV head, and what they attend to.
+func (w *worker) query(t, head int) (kernel.KV, []float32) {
+	m, c := w.m, &w.m.cfg
+	layer, width := m.now.index, c.group()*c.HeadDim
+	kv := kernel.KV{Keys: m.kv.Keys(layer), Values: m.kv.Values(layer), Stride: m.kv.Stride(), Offset: m.kv.Offset(head, 0), HeadDim: c.HeadDim}
+	return kv, m.q[t*c.Heads*c.HeadDim+head*width:][:width]
 }
 
 // attentionOutput adds some rows of the output projection to the residual stream.

@@ -6,12 +6,16 @@ import (
 	"slices"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/synth"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func makeFile(t testing.TB, s synth.Shape) *gguf.File {
 	t.Helper()

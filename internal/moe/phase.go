@@ -9,12 +9,13 @@ const (
 
 	phaseAttentionInput  = 0 // of a layer
 	phaseProject         = 1
-	phaseAttention       = 2
-	phaseAttentionOutput = 3
-	phaseRoute           = 4
-	phaseExpertsIn       = 5
-	phaseExpertsOut      = 6
-	phasesPerLayer       = 7
+	phaseAttentionParts  = 2
+	phaseAttention       = 3
+	phaseAttentionOutput = 4
+	phaseRoute           = 5
+	phaseExpertsIn       = 6
+	phaseExpertsOut      = 7
+	phasesPerLayer       = 8
 
 	phaseOutputInput = 0 // behind the layers
 	phaseOutput      = 1
@@ -25,9 +26,9 @@ const (
 type step struct {
 	*layer
 	index  int
-	tokens []int32      // those that are computed to the end of the layer
-	attend []attendItem // their attention
-	rows   int          // matrix rows, or tokens, of one item
+	tokens []int32    // those that are computed to the end of the layer
+	attend *attention // theirs
+	rows   int        // matrix rows, or tokens, of one item
 }
 
 // inlineTokens is how many tokens' element-wise work is done by whoever plans: it takes less time than to hand it over.
@@ -55,9 +56,9 @@ func (m *Model) planPhase(phase int) (items int) {
 func (m *Model) planLayer(index, phase int) (items int) {
 	c, s := &m.cfg, &m.now
 	if phase == phaseAttentionInput {
-		*s = step{layer: &m.layers[index], index: index, tokens: m.all, attend: m.attend}
+		*s = step{layer: &m.layers[index], index: index, tokens: m.all, attend: &m.attend}
 		if index == len(m.layers)-1 { // nobody reads the last layer's output but the logits
-			s.tokens, s.attend = m.wanted, m.attendLast
+			s.tokens, s.attend = m.wanted, &m.attendLast
 		}
 	}
 	switch phase {
@@ -66,8 +67,10 @@ func (m *Model) planLayer(index, phase int) (items int) {
 	case phaseProject:
 		m.cut(len(m.tokens), s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
 		return pieces(s.q.Rows, s.rows) + 2*pieces(s.k.Rows, s.rows)
+	case phaseAttentionParts:
+		return len(s.attend.parts)
 	case phaseAttention:
-		return len(s.attend)
+		return len(s.attend.items)
 	case phaseAttentionOutput:
 		return m.cut(len(s.tokens), s.o.RowBytes(), s.o.Rows, kernel.RowAlign)
 	case phaseRoute:
@@ -130,6 +133,8 @@ func (m *Model) doItem(id, phase, item int) {
 		w.some(item, len(m.tokens), (*worker).attentionInput)
 	case phaseProject:
 		w.project(item)
+	case phaseAttentionParts:
+		w.attentionPart(item)
 	case phaseAttention:
 		w.attention(item)
 	case phaseAttentionOutput:
