@@ -190,6 +190,9 @@ func (s *sim) request(p testcase.Phase, n int, scheduled, issued, start int64) *
 		q.First = min(afterStall(q.First, s.stall), q.Done)
 	}
 	for range 10 {
+		if s.stall > 0 { // chunks would come in the stall too
+			break
+		}
 		q.Gaps = append(q.Gaps, (q.Last-q.First)/10/1000)
 	}
 	if s.rng.Float64() < s.failRate {
