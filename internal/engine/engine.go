@@ -14,7 +14,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/sample"
 	"github.com/hxp-enterprise/mixtral/internal/token"
 )
 
@@ -65,18 +64,17 @@ type Engine struct {
 	closing  bool
 
 	// The loop's own.
-	pace    pacer
-	spans   []moe.Span
-	plan    decisions
-	scratch sample.Scratch
-	probs   []sample.Prob
-	cost    costs
-	drafts  [][]int32
-	shares  []float64
-	events  []llm.Event
-	alone   bool  // Config.NoGuesses
-	guessed int64 // tokens guessed and computed since start
-	right   int64 // those that turned out right
+	pace     pacer
+	spans    []moe.Span
+	rows     [][][]float32 // of logits, of each span
+	plan     decisions
+	settlers []settler // one for each computing thread
+	cost     costs
+	drafts   [][]int32
+	shares   []float64
+	alone    bool  // Config.NoGuesses
+	guessed  int64 // tokens guessed and computed since start
+	right    int64 // those that turned out right; written under mu
 }
 
 // New loads a model and starts its loop. The file may be closed once New has returned. Close frees everything.
@@ -131,6 +129,9 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
+	for range net.Workers() {
+		e.settlers = append(e.settlers, settler{engine: e})
+	}
 	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens, context: c.ContextLength}, kvcache.NewPool(blocks))
 	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -57,8 +58,7 @@ func (e *Engine) next() bool {
 func (e *Engine) step() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			e.log.Error("panic in a step", "reason", r, "stack", string(debug.Stack()))
-			err = fmt.Errorf("panic: %v", r)
+			err = e.panicked(r)
 		}
 	}()
 	if len(e.spans) == 0 {
@@ -69,6 +69,9 @@ func (e *Engine) step() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := e.settle(rows, began); err != nil {
+		return err
+	}
 	decoding, prompt, guesses := 0, 0, 0
 	for _, sp := range e.plan.spans {
 		if sp.n == 1 && sp.start >= sp.q.prompt {
@@ -77,10 +80,8 @@ func (e *Engine) step() (err error) {
 			prompt += sp.n
 		}
 		guesses += sp.draft
-		e.guessed += int64(sp.draft)
-		e.settle(sp, rows[:sp.logits], began)
-		rows = rows[sp.logits:]
 	}
+	e.guessed += int64(guesses)
 	took := time.Since(began)
 	if prompt == 0 {
 		e.cost.record(decoding+guesses, took.Seconds())
@@ -96,9 +97,46 @@ func (e *Engine) step() (err error) {
 	return nil
 }
 
+// panicked logs a panic and makes it an error.
+func (e *Engine) panicked(reason any) error {
+	e.log.Error("panic in a step", "reason", reason, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic: %v", reason)
+}
+
+// settle takes in a step's results, the spans' in parallel: choosing from tens of thousands of logits takes a while.
+func (e *Engine) settle(rows [][]float32, began time.Time) error {
+	e.rows = e.rows[:0]
+	for _, sp := range e.plan.spans {
+		e.rows, rows = append(e.rows, rows[:sp.logits]), rows[sp.logits:]
+	}
+	var failed atomic.Pointer[error]
+	e.net.Parallel(len(e.plan.spans), func(worker, i int) {
+		defer func() {
+			if r := recover(); r != nil {
+				err := e.panicked(r)
+				failed.Store(&err)
+			}
+		}()
+		e.settlers[worker].settle(e.plan.spans[i], e.rows[i], began)
+	})
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// settler takes in spans' results. It is one thread's.
+type settler struct {
+	engine  *Engine
+	scratch sample.Scratch
+	probs   []sample.Prob
+	events  []llm.Event
+}
+
 // settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and tells
 // the request.
-func (e *Engine) settle(sp span, rows [][]float32, began time.Time) {
+func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
+	e := s.engine
 	var q *request
 	e.locked(func() { q = e.requests[sp.q] })
 	if q == nil {
@@ -108,11 +146,11 @@ func (e *Engine) settle(sp span, rows [][]float32, began time.Time) {
 		q.started = began
 	}
 	var err error
-	done := false
-	e.events = e.events[:0]
+	done, known := false, sp.n
+	s.events = s.events[:0]
 	for i, row := range rows {
 		var id int32
-		if id, done, err = e.choose(q, row[:e.model.Vocab]); done {
+		if id, done, err = s.choose(q, row[:e.model.Vocab]); done {
 			break
 		}
 		right := i < sp.draft && id == sp.q.draft[i]
@@ -123,42 +161,42 @@ func (e *Engine) settle(sp span, rows [][]float32, began time.Time) {
 			break
 		}
 		sp.n++ // the guess has become known, and is computed
-		e.right++
 	}
 	e.locked(func() {
+		e.right += int64(sp.n - known)
 		e.sched.advance(sp)
 		if done {
 			e.drop(sp.q)
 		}
 	})
-	for _, event := range e.events {
+	for _, event := range s.events {
 		q.out.put(event)
 	}
-	clear(e.events)
+	clear(s.events)
 	if err != nil {
 		q.out.fail(err)
 	}
 }
 
 // choose samples a token and adds its event. done says that it is the request's last, or that there is none for an error.
-func (e *Engine) choose(q *request, row []float32) (id int32, done bool, err error) {
-	id, err = q.sampler.Next(&e.scratch, row)
+func (s *settler) choose(q *request, row []float32) (id int32, done bool, err error) {
+	id, err = q.sampler.Next(&s.scratch, row)
 	if err != nil {
 		if errors.Is(err, sample.ErrNumeric) {
 			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
 		}
 		return 0, true, err
 	}
-	e.locked(func() { done = e.sched.push(q.seq, id) })
+	s.engine.locked(func() { done = s.engine.sched.push(q.seq, id) })
 	event := q.event(id, done)
 	if q.tops >= 0 {
-		event.Tokens = []llm.Token{e.token(q, row, id)}
+		event.Tokens = []llm.Token{s.token(q, row, id)}
 	}
 	if event.Finish != llm.FinishNone {
 		done = true
 		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt, CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
 	}
-	e.events = append(e.events, event)
+	s.events = append(s.events, event)
 	return id, done, nil
 }
 
@@ -190,12 +228,13 @@ func (q *request) event(id int32, last bool) llm.Event {
 }
 
 // token reports a token with its probability and alternatives.
-func (e *Engine) token(q *request, row []float32, id int32) llm.Token {
-	logprob, tops := sample.Logprobs(e.probs[:0], row, id, q.tops)
-	e.probs = tops
-	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: e.tok.Piece(id), Logprob: logprob}}
+func (s *settler) token(q *request, row []float32, id int32) llm.Token {
+	tok := s.engine.tok
+	logprob, tops := sample.Logprobs(s.probs[:0], row, id, q.tops)
+	s.probs = tops
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: tok.Piece(id), Logprob: logprob}}
 	for _, p := range tops {
-		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: e.tok.Piece(p.ID), Logprob: p.Logprob})
+		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: tok.Piece(p.ID), Logprob: p.Logprob})
 	}
 	return t
 }

@@ -38,6 +38,13 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 	return m.rows, nil
 }
 
+// Parallel calls do for items 0 … n−1 with the model's workers, so many at a time, and returns when all are done. do gets the
+// number of the worker, below Workers. It must not panic. It is for work between passes, and like them not safe for
+// concurrent use.
+func (m *Model) Parallel(n int, do func(worker, item int)) {
+	m.crew.Run(1, func(int) int { return n }, func(worker, _, item int) { do(worker, item) })
+}
+
 // check makes sure that no index of the pass can be out of range.
 func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
 	layout := kv.Layout()
