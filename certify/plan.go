@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/judge"
 	"github.com/hxp-enterprise/mixtral/internal/loadgen"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
@@ -132,9 +133,13 @@ func (r *runner) expected(ph testcase.Phase) time.Duration {
 	return d
 }
 
-// Arithmetic says what the phases of a profile ask of a server, before anything is run.
-func Arithmetic(c *testcase.Case, profile string, keys int) string {
+// Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything is
+// run. prompts is how many the case has.
+func Arithmetic(c *testcase.Case, profile string, prompts int) string {
 	var b strings.Builder
+	if s := judge.Arithmetic(c); s != "" {
+		b.WriteString(strings.ReplaceAll(s, ". ", ".\n") + "\n")
+	}
 	least := 0.0
 	for _, ph := range c.Profiles[profile] {
 		fmt.Fprintf(&b, "  %-20s ", ph.ID)
@@ -151,7 +156,7 @@ func Arithmetic(c *testcase.Case, profile string, keys int) string {
 			b.WriteString("is the server honest?")
 		case testcase.KindQuality:
 			if n == 0 {
-				n = keys
+				n = prompts
 			}
 			fmt.Fprintf(&b, "%d answers to score, %d in flight, at most %d tokens each", n, c.InFlight(ph), c.MaxTokens(ph))
 		default:

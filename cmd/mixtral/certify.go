@@ -181,7 +181,7 @@ func (c certifyCmd) check(a *app) error {
 	if _, ok := tc.Profiles[c.Profile]; !ok {
 		return usageError(fmt.Errorf("profile: %s has no %q", tc.ID, c.Profile))
 	}
-	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s:\n%s\n", tc.ID, tc.Name, len(tc.Checks), len(loaded.Prompts.Prompts), c.Profile,
+	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks), len(loaded.Prompts.Prompts), c.Profile,
 		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
 	return nil
 }
