@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -58,9 +58,9 @@ type Client struct {
 	secure  bool
 	head    []byte // of every request, up to the value of Content-Length
 
-	mu     sync.Mutex
-	idle   []*conn // the last used at the end
-	closed bool
+	idle   stack[*conn]
+	open   atomic.Int64 // connections in idle
+	closed atomic.Bool
 }
 
 // NewClient makes a client for the server at baseURL, with or without /v1 at its end.
@@ -124,9 +124,7 @@ func requestHead(u *url.URL, authorization string) []byte {
 // Warm opens connections until n are idle, so that a schedule does not measure their opening. A server that serves
 // each connection by a thread of a small pool (llama.cpp's) is blocked by more idle ones than it has threads.
 func (c *Client) Warm(ctx context.Context, n int) error {
-	c.mu.Lock()
-	missing := min(n, c.o.Conns) - len(c.idle)
-	c.mu.Unlock()
+	missing := min(n, c.o.Conns) - int(c.open.Load())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64) // a listener's queue is short on some systems
 	for range missing {
@@ -147,11 +145,8 @@ func (c *Client) Warm(ctx context.Context, n int) error {
 
 // Close closes the idle connections; the ones in use close when their requests end.
 func (c *Client) Close() {
-	c.mu.Lock()
-	idle := c.idle
-	c.idle, c.closed = nil, true
-	c.mu.Unlock()
-	for _, cn := range idle {
+	c.closed.Store(true)
+	for cn := c.take(); cn != nil; cn = c.take() {
 		cn.Close()
 	}
 }
@@ -200,7 +195,7 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 // finish brings a request to its end and its record with it.
 func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn, err error) {
 	if cn == nil && err == nil {
-		cn, err = c.open(ctx, epoch, q, r)
+		cn, err = c.connect(ctx, epoch, q, r)
 	}
 	begun, reusable := false, false
 	if err == nil {
@@ -223,8 +218,8 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 	}
 }
 
-// open gets a connection, by dialling where none is idle, and writes the request.
-func (c *Client) open(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
+// connect gets a connection, by dialling where none is idle, and writes the request.
+func (c *Client) connect(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
 	deadline := epoch.Add(time.Duration(r.Issued) + c.o.Timeout)
 	cn := c.get()
 	if cn == nil {
@@ -275,31 +270,31 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 // get takes the idle connection that was used last, and closes the ones it finds dead.
 func (c *Client) get() *conn {
 	for {
-		c.mu.Lock()
-		n := len(c.idle)
-		if n == 0 {
-			c.mu.Unlock()
-			return nil
-		}
-		cn := c.idle[n-1]
-		c.idle = c.idle[:n-1]
-		c.mu.Unlock()
-		if cn.alive() {
+		cn := c.take()
+		if cn == nil || cn.alive() {
 			return cn
 		}
 		cn.Close()
 	}
 }
 
-func (c *Client) put(cn *conn) {
-	c.mu.Lock()
-	keep := !c.closed && len(c.idle) < c.o.Conns
-	if keep {
-		c.idle = append(c.idle, cn)
+func (c *Client) take() *conn {
+	cn, ok := c.idle.pop()
+	if ok {
+		c.open.Add(-1)
 	}
-	c.mu.Unlock()
-	if !keep {
+	return cn
+}
+
+func (c *Client) put(cn *conn) {
+	if c.closed.Load() || c.open.Load() >= int64(c.o.Conns) {
 		cn.Close()
+		return
+	}
+	c.open.Add(1)
+	c.idle.push(cn)
+	if c.closed.Load() { // meanwhile
+		c.Close()
 	}
 }
 

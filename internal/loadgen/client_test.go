@@ -288,8 +288,8 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Errorf("%d connections after one was closed", n)
 	}
 	c.Close()
-	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailStatus || len(c.idle) != 0 {
-		t.Errorf("after Close: %+v, %d idle", r, len(c.idle))
+	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailStatus || c.open.Load() != 0 {
+		t.Errorf("after Close: %+v, %d idle", r, c.open.Load())
 	}
 }
 

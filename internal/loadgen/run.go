@@ -50,12 +50,17 @@ type runner struct {
 	epoch  time.Time
 	plan   *Plan
 
-	mu      sync.Mutex
-	machine *machine
-
-	wake     chan struct{} // a request has ended
+	machine  *machine // of the loop alone
+	ended    stack[ending]
+	wake     chan struct{} // there is something new in ended
 	requests sync.WaitGroup
 	records  chan *evidence.Request
+}
+
+// ending is what the machine learns of a request that has ended.
+type ending struct {
+	at    time.Duration
+	class string
 }
 
 // sink hands records on, one at a time.
@@ -81,13 +86,14 @@ func (r *runner) loop() {
 	next := r.plan.Make(0)
 	q := r.client.prepare(next)
 	for {
+		for _, e := range r.ended.takeAll() {
+			r.machine.done(e.at, e.class)
+		}
 		now := r.now()
-		r.mu.Lock()
 		if r.ctx.Err() != nil {
 			r.machine.interrupt(now)
 		}
 		d := r.machine.next(now)
-		r.mu.Unlock()
 		switch d.do {
 		case issue:
 			r.issue(d, next.Prompt, q)
@@ -120,9 +126,7 @@ func (r *runner) issue(d decision, prompt string, q *request) {
 		if r.plan.InFlight != nil {
 			r.plan.InFlight.Add(-1)
 		}
-		r.mu.Lock()
-		r.machine.done(r.now(), rec.Fail)
-		r.mu.Unlock()
+		r.ended.push(ending{r.now(), rec.Fail})
 		select {
 		case r.wake <- struct{}{}:
 		default: // the loop has not looked since the last one
