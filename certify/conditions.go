@@ -22,6 +22,9 @@ const (
 	calibrateFor    = 2 * time.Second
 	calibrateTokens = 8
 	calibrateGap    = 10 * time.Millisecond
+
+	// calibrations is how often it is tried: other work on the machine may pass. The last one counts.
+	calibrations = 3
 )
 
 // conditions proves what the case asks for before load means anything, and measures the client's own error.
@@ -129,18 +132,28 @@ func (r *runner) calibrate(ctx context.Context) result {
 	if rps == 0 {
 		rps = 50
 	}
-	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens, TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.o.Seed)})
+	var res result
+	for try := range calibrations {
+		if res = r.measureClient(ctx, rps, uint64(try)); res.err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return res
+}
+
+func (r *runner) measureClient(ctx context.Context, rps float64, try uint64) result {
+	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens, TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.o.Seed) + try})
 	if err != nil {
 		return result{err: err}
 	}
 	r.add(evidence.Event{Client: &e})
-	late := float64(e.IssueP99) / 1e6
-	res := result{detail: fmt.Sprintf("at %s requests/s: issues %.2f ms late at p99; error of the first token %.2f ms, of a gap %.2f ms", short(rps), late,
-		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)}
-	if limit := r.c.Limits.IssueDelayMS; late > limit {
-		res.err = fmt.Errorf("issues requests %.2f ms late at p99, the limit is %g ms", late, limit)
+	worst := float64(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) / 1e6
+	said := fmt.Sprintf("at %s requests/s at p99: issues %.2f ms late; error of the first token %.2f ms, of a gap %.2f ms", short(rps), float64(e.IssueP99)/1e6,
+		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)
+	if limit := r.c.Limits.IssueDelayMS; worst > limit {
+		return result{err: fmt.Errorf("%s; the limit is %g ms: is other work on this machine?", said, limit)}
 	}
-	return res
+	return result{detail: said}
 }
 
 // baseline says how the server does once it is warm; the phases that follow are held against it.

@@ -24,9 +24,9 @@ func Defaults() Case {
 			DegradationShare: 0.05,
 			StallMS:          1000, // half of the seed's 2,000 ms
 			LeakMBPerHour:    100,
-			LeakShare:        0.05,
+			LeakShare:        0.005,
 			CacheSpeedup:     0.10,
-			MetricsGapMS:     50,
+			MetricsGapMS:     40,
 			LittleShare:      0.05,
 			Confidence:       0.99,
 			QualityTolerance: 0.05,
