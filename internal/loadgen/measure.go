@@ -30,8 +30,8 @@ type MeasureOptions struct {
 
 // MeasureClient measures the generator's own error on this machine: the same Client and Run send requests to an
 // in-process server that remembers its true times. The error of a TTFT is |(first − issued) − (sent − received)|, that
-// of a gap |measured − true|. They hold the network stack of the loopback, and the server's share of the processor too:
-// the figures are upper bounds. Connections are opened before.
+// of a gap |measured − true|. Both hold the loopback's network stack, and what the server waits for a processor between
+// noting a time and writing: the figures are upper bounds. Connections are opened before.
 func MeasureClient(ctx context.Context, o MeasureOptions) (evidence.Client, error) {
 	out := evidence.Client{Streams: o.Streams, RPS: o.RPS}
 	if o.Streams <= 0 && !(o.RPS > 0) {
@@ -39,6 +39,9 @@ func MeasureClient(ctx context.Context, o MeasureOptions) (evidence.Client, erro
 	}
 	if o.Duration <= 0 {
 		o.Duration = time.Second
+	}
+	if o.Tokens <= 0 {
+		o.Tokens = 16
 	}
 	s, err := NewNullServer(NullOptions{Interval: o.TokenInterval, Tokens: o.Tokens, TTFT: spread(o.TTFT)})
 	if err != nil {
