@@ -115,7 +115,7 @@ type Request struct {
 	Prompt       string  `json:"prompt"`
 	Scheduled    int64   `json:"scheduled"` // closed loop: when the slot became free
 	Issued       int64   `json:"issued"`
-	First        int64   `json:"first,omitempty"` // first non-empty content; 0: none came
+	First        int64   `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
 	Last         int64   `json:"last,omitempty"`  // last content
 	Done         int64   `json:"done"`            // response complete, or failed
 	Chunks       int     `json:"chunks,omitempty"`

@@ -43,7 +43,9 @@ func (r *run) reconcile() []report.Reconciled {
 	}
 	rows = append(rows, r.countRows(spans)...)
 	rows = append(rows, histogramRows(spans, evidence.HistE2E, "latency", r.c.Limits.MetricsGapMS, (*phase).serverLatencies)...)
-	rows = append(rows, histogramRows(spans, evidence.HistTTFT, "ttft", r.c.Limits.MetricsGapMS, (*phase).serverTTFT)...)
+	if r.c.Request.Stream { // else the client cannot know it
+		rows = append(rows, histogramRows(spans, evidence.HistTTFT, "ttft", r.c.Limits.MetricsGapMS, (*phase).serverTTFT)...)
+	}
 	rows = append(rows, r.gaugeRow(), r.monotoneRow(), r.ageRow())
 	return rows
 }

@@ -44,8 +44,8 @@ func (a *answer) chunk(data []byte, at int64) error {
 	return a.add(&p, at)
 }
 
-// whole takes a response without streaming. First and last content are its end; Chunks stays 0, which tells that there
-// is no time to the first token and no time per token in it.
+// whole takes a response without streaming. Its content has come at the end; when its first token came nobody knows, so
+// First and Chunks stay 0: there is no time to the first token and no time per token in it.
 func (a *answer) whole(body []byte, at int64) error {
 	p, err := parsePiece(body, "message")
 	if err != nil {
@@ -54,7 +54,7 @@ func (a *answer) whole(body []byte, at int64) error {
 	if err := a.add(&p, at); err != nil {
 		return err
 	}
-	a.done, a.r.Done, a.r.Chunks = true, at, 0
+	a.done, a.r.Done, a.r.First, a.r.Chunks = true, at, 0, 0
 	return nil
 }
 
