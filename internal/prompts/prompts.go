@@ -158,7 +158,7 @@ func (s *Set) readCategory(dec *json.Decoder, category string) error {
 		}
 		p := Prompt{Category: category, Level: t.(string)}
 		if err := dec.Decode(&p.Text); err != nil {
-			return fmt.Errorf("%w: %s: must be a string", ErrInvalid, p.Key())
+			return fmt.Errorf("%w: %s: must be a string: %w", ErrInvalid, p.Key(), err)
 		}
 		switch _, twice := s.ByKey(p.Key()); {
 		case twice:

@@ -47,8 +47,30 @@ func exact(response string, answers []string) Part {
 		ok, why := statesNumber(tokens, values)
 		return verdict(ok, why+", expected "+want)
 	}
-	ok, why := statesPhrase(tokens, answers)
+	ok, why := statesPhrase(conclusion(tokens), answers)
 	return verdict(ok, why)
+}
+
+// conclusion gives what follows the last "answer" or "answer is", up to the end of its sentence; the whole where nothing follows one. Names on
+// the way to the answer do not count then.
+func conclusion(tokens []answerToken) []answerToken {
+	for i := len(tokens) - 1; i >= 0; i-- {
+		if tokens[i].text != "answer" {
+			continue
+		}
+		rest := tokens[i+1:]
+		if len(rest) > 0 && rest[0].text == "is" {
+			rest = rest[1:]
+		}
+		end := slices.IndexFunc(rest, func(t answerToken) bool { return t.text == "." })
+		if end < 0 {
+			end = len(rest)
+		}
+		if end > 0 {
+			return rest[:end]
+		}
+	}
+	return tokens
 }
 
 // answerToken is a word, a number, an equals sign, an operator or the end of a sentence (".").

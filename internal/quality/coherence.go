@@ -111,13 +111,11 @@ func spelling(d *doc) Part {
 
 // grammar is the share of function words. Running English has 40–60 %, verse and notes somewhat less, a list of keywords nearly none.
 func grammar(d *doc) Part {
-	n := 0
-	for _, w := range d.prose {
-		if functional(w) {
-			n++
-		}
+	all := len(d.prose) - countWords(d.prose, isNumber)
+	share := float64(countWords(d.prose, functional)) / float64(max(all, 1))
+	if all < 5 {
+		return part(Coherence, "function words", 1, "too few words to judge (%d)", all)
 	}
-	share := float64(n) / float64(max(len(d.prose), 1))
 	items, size := 0, 0
 	for _, l := range d.lines {
 		if listItem(l) || strings.HasPrefix(l, "|") {

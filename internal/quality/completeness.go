@@ -100,10 +100,23 @@ func ends(d *doc, last string) (bool, string) {
 	if n <= 10 && len(d.sentences) <= 2 && (len(d.expected) > 0 || d.form == "answer" || d.form == "" || d.form == "list") && len(d.lines) == 1 && !slices.ContainsFunc(d.sentences, func(s sentence) bool { return s.ended }) {
 		return true, "a short answer needs no full stop"
 	}
+	if len(d.expected) > 0 && len(d.lines) > 1 && n-countWords(words(last), isNumber) <= 8 {
+		return true, "a last line with the answer needs no full stop"
+	}
 	if n <= 14 && len(d.lines) >= 3 && !slices.ContainsFunc(d.lines, closed) {
 		return true, "lines without full stops"
 	}
 	return false, "the last sentence does not end"
+}
+
+func countWords(ws []string, is func(string) bool) int {
+	n := 0
+	for _, w := range ws {
+		if is(w) {
+			n++
+		}
+	}
+	return n
 }
 
 // verseEnds lets a poem that uses no punctuation end without it.

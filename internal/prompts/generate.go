@@ -1,0 +1,234 @@
+package prompts
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrOptions is matched by every error about what Generate is asked for.
+var ErrOptions = errors.New("invalid options")
+
+// Categories and their levels, as in TC-L1-COMP-MIXTRAL-003.
+var (
+	Categories = []string{"reasoning", "analysis", "generation"}
+	levelsOf   = map[string][]string{
+		"reasoning":  {"simple", "medium", "complex"},
+		"analysis":   {"simple", "medium", "complex"},
+		"generation": {"simple", "medium", "creative"},
+	}
+)
+
+// maxCount and maxTokens bound one generated file: far above any load test, far below what hurts.
+const (
+	maxCount  = 100_000
+	maxTokens = 30_000 // Mixtral's context is 32,768
+)
+
+// Options say what to generate.
+type Options struct {
+	Seed       uint64
+	Categories []string // empty: all
+	Levels     []string // empty: all that the categories have
+	Tokens     int      // estimated length of each prompt; 0: as long as the question is
+	Count      int      // 0: one of each category and level
+}
+
+// combo is one kind of prompt.
+type combo struct{ category, level string }
+
+func (o Options) combos() ([]combo, error) {
+	categories := o.Categories
+	if len(categories) == 0 {
+		categories = Categories
+	}
+	var all []combo
+	used := map[string]bool{}
+	for _, c := range categories {
+		levels, ok := levelsOf[c]
+		if !ok {
+			return nil, fmt.Errorf("%w: category %q is not one of %s", ErrOptions, c, strings.Join(Categories, ", "))
+		}
+		for _, l := range levels {
+			if len(o.Levels) == 0 || slices.Contains(o.Levels, l) {
+				all = append(all, combo{c, l})
+				used[l] = true
+			}
+		}
+	}
+	for _, l := range o.Levels {
+		if !used[l] {
+			return nil, fmt.Errorf("%w: level %q: %s has none of that name", ErrOptions, l, strings.Join(categories, ", "))
+		}
+	}
+	switch {
+	case o.Count < 0 || o.Count > maxCount:
+		return nil, fmt.Errorf("%w: count %d: must be from 0 to %d", ErrOptions, o.Count, maxCount)
+	case o.Tokens < 0 || o.Tokens > maxTokens:
+		return nil, fmt.Errorf("%w: tokens %d: must be from 0 to %d", ErrOptions, o.Tokens, maxTokens)
+	}
+	return all, nil
+}
+
+// Generate makes prompts with rubrics; the same options give the same prompts. The first of each category and level has the plain key
+// ("reasoning/simple"), further ones a number ("reasoning/simple-2"). Where Tokens is larger than the question, background notes that do not
+// change the answer stand before it.
+func Generate(o Options) (*Set, error) {
+	combos, err := o.combos()
+	if err != nil {
+		return nil, err
+	}
+	count := o.Count
+	if count == 0 {
+		count = len(combos)
+	}
+	s := &Set{Prompts: make([]Prompt, 0, count)}
+	made := map[string]bool{}
+	for i := range count {
+		c := combos[i%len(combos)]
+		p := Prompt{Category: c.category, Level: c.level}
+		if n := i / len(combos); n > 0 {
+			p.Level += "-" + strconv.Itoa(n+1)
+		}
+		for try := uint64(0); ; try++ { // the same question twice would let a cache answer; after some tries repetition is accepted
+			g := &generator{rand.New(rand.NewPCG(o.Seed, uint64(i)<<8|try))}
+			p.Text, p.Rubric = g.question(c)
+			if !made[p.Text] || try == 20 {
+				made[p.Text] = true
+				p.Text = g.pad(p.Text, o.Tokens)
+				break
+			}
+		}
+		s.Prompts = append(s.Prompts, p)
+	}
+	return s, nil
+}
+
+// generator draws questions.
+type generator struct{ *rand.Rand }
+
+func (g *generator) pick(list []string) string { return list[g.IntN(len(list))] }
+
+// some draws n different entries.
+func (g *generator) some(list []string, n int) []string {
+	out := slices.Clone(list)
+	g.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out[:n]
+}
+
+// between draws from lo to hi, both included.
+func (g *generator) between(lo, hi int) int { return lo + g.IntN(hi-lo+1) }
+
+func (g *generator) question(c combo) (string, *Rubric) {
+	kinds := map[combo][]func() (string, *Rubric){
+		{"reasoning", "simple"}:    {g.sum, g.sequence, g.conversion},
+		{"reasoning", "medium"}:    {g.sorting, g.shopping, g.weekday, g.tallest},
+		{"reasoning", "complex"}:   {g.production, g.journey, g.queue},
+		{"analysis", "simple"}:     {g.invoice, g.countKind},
+		{"analysis", "medium"}:     {g.table, g.offers},
+		{"analysis", "complex"}:    {g.growth, g.proposal},
+		{"generation", "simple"}:   {g.story},
+		{"generation", "medium"}:   {g.plan, g.letter},
+		{"generation", "creative"}: {g.poem},
+	}[c]
+	return kinds[g.IntN(len(kinds))]()
+}
+
+// pad puts background before a question until the estimate reaches tokens. No sentence holds a number or a name of a question.
+func (g *generator) pad(question string, tokens int) string {
+	if EstimateTokens(question) >= tokens {
+		return question
+	}
+	const head, tail = "Background notes, which are not needed for the answer:\n", "\n\nNow the question:\n"
+	var b strings.Builder
+	need := tokens - EstimateTokens(head+tail+question)
+	for need > 0 {
+		line := g.pick(noteSubjects) + " " + g.pick(noteVerbs) + " " + g.pick(noteObjects) + " " + g.pick(noteEnds) + "."
+		line = strings.ToUpper(line[:1]) + line[1:]
+		if cost := EstimateTokens(line); cost > need && need < cost/2 {
+			break
+		} else {
+			need -= cost
+		}
+		if b.Len() > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(line)
+	}
+	if b.Len() == 0 {
+		return question
+	}
+	return head + b.String() + tail + question
+}
+
+// Encode writes a set as a prompt file that Load reads back.
+func (s *Set) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	quote := func(v any) error {
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // Encode's line feed
+		return nil
+	}
+	b.WriteString("{\n")
+	var categories []string
+	for _, p := range s.Prompts {
+		if !slices.Contains(categories, p.Category) {
+			categories = append(categories, p.Category)
+		}
+	}
+	for _, category := range categories {
+		if err := quote(category); err != nil {
+			return nil, err
+		}
+		b.WriteString(": {\n")
+		first := true
+		for _, p := range s.Prompts {
+			if p.Category != category {
+				continue
+			}
+			if !first {
+				b.WriteString(",\n")
+			}
+			first = false
+			b.WriteString("  ")
+			if err := quote(p.Level); err != nil {
+				return nil, err
+			}
+			b.WriteString(": ")
+			if err := quote(p.Text); err != nil {
+				return nil, err
+			}
+		}
+		b.WriteString("\n},\n")
+	}
+	b.WriteString("\"schema_version\": 1,\n\"rubrics\": {\n")
+	first := true
+	for _, p := range s.Prompts {
+		if p.Rubric == nil {
+			continue
+		}
+		if !first {
+			b.WriteString(",\n")
+		}
+		first = false
+		b.WriteString("  ")
+		if err := quote(p.Key()); err != nil {
+			return nil, err
+		}
+		b.WriteString(": ")
+		if err := quote(p.Rubric); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteString("\n}\n}\n")
+	return b.Bytes(), nil
+}
