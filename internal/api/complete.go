@@ -43,11 +43,13 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 		return err
 	}
 	j.arrived = arrived
+	rec := w.(*recorder)
+	rec.completion = j.id
 	answer := s.atOnce
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(f, answer(r.Context(), w.(*recorder), j, f))
+	return inFormat(f, answer(r.Context(), rec, j, f))
 }
 
 // inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
@@ -81,9 +83,11 @@ func (r *recorder) note(j *job, choices []choice) {
 	r.finish = choices[0].finish
 }
 
-// stream answers as text comes. The header waits for the first event, so that a refusal still has its status.
+// stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its status.
 func (s *Server) stream(ctx context.Context, w *recorder, j *job, f format) error {
 	out := &streamWriter{s: s, w: w, control: http.NewResponseController(w), j: j, f: f, choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
+	out.begin()
+	defer out.end()
 	if err := s.run(ctx, j, out.event); err != nil {
 		return out.fail(err, toHTTP(err, s.advice.seconds()))
 	}
@@ -104,6 +108,35 @@ type streamWriter struct {
 	open    []bool
 	ended   int
 	buf     []byte
+	alive   *time.Timer
+	over    bool // the handler is about to return: nothing may be written from outside
+}
+
+// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a queue,
+// must not look like a dead connection to a proxy.
+func (o *streamWriter) keepAlive() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return
+	}
+	o.buf = append(o.buf[:0], ": waiting\n\n"...)
+	o.send() // the next event meets the same error
+}
+
+// begin starts keepAlive.
+func (o *streamWriter) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.alive = time.AfterFunc(o.s.c.KeepAlive, o.keepAlive)
+}
+
+// end stops keepAlive.
+func (o *streamWriter) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	o.alive.Stop()
 }
 
 // event writes what one event adds to a choice, in one piece: with the first one the choice's opening, with the last
@@ -141,6 +174,7 @@ func (o *streamWriter) send() error {
 	if len(o.buf) == 0 {
 		return nil
 	}
+	o.alive.Reset(o.s.c.KeepAlive)
 	if o.w.status == 0 {
 		h := o.w.Header()
 		h.Set("Content-Type", "text/event-stream; charset=utf-8")

@@ -28,7 +28,9 @@ type recorder struct {
 	caller  string // name of the API key
 	err     error  // that ended the request
 	usage   llm.Usage
-	finish  llm.Finish // of the first choice
+
+	completion string     // id of what was asked for, as in the answer
+	finish     llm.Finish // of the first choice
 }
 
 // WriteHeader counts the request before its client can have seen a byte of the answer.
@@ -116,6 +118,9 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 	}
 	if rec.caller != "" {
 		attrs = append(attrs, slog.String("key", rec.caller))
+	}
+	if rec.completion != "" {
+		attrs = append(attrs, slog.String("id", rec.completion))
 	}
 	if rec.usage.PromptTokens > 0 {
 		attrs = append(attrs, slog.Int("prompt_tokens", rec.usage.PromptTokens), slog.Int("completion_tokens", rec.usage.CompletionTokens), slog.String("finish", string(rec.finish)))

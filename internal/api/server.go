@@ -30,6 +30,7 @@ type Config struct {
 	MaxMessages  int           // messages of a chat; 1024
 	ReadTimeout  time.Duration // for a request's body; 30 s
 	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
+	KeepAlive    time.Duration // a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
 
 	Now func() time.Time // nil means time.Now
 }
@@ -73,6 +74,7 @@ func New(c Config) *Server {
 	setDefault(&c.MaxMessages, 1024)
 	setDefault(&c.ReadTimeout, 30*time.Second)
 	setDefault(&c.WriteTimeout, 30*time.Second)
+	setDefault(&c.KeepAlive, 15*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
@@ -230,6 +232,51 @@ func TestOneOfManyFails(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 2, telemetry.Requests + ",abort": 4, telemetry.Requests + ",stop": 0})
+}
+
+// TestKeepAlive: while the model takes its time, comments keep the connection open, and the answer is whole.
+func TestKeepAlive(t *testing.T) {
+	f := start(t, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 5 * time.Millisecond })
+	release := make(chan struct{})
+	f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
+		if i == 0 || i == 8 {
+			<-release
+		}
+		return nil
+	}
+	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`)) // returns with the first comment
+	defer resp.Body.Close()
+	r := bufio.NewReader(resp.Body)
+	waitComment := func() {
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(line, ":") {
+				return
+			}
+		}
+	}
+	waitComment()
+	waitComment()
+	release <- struct{}{}
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "data: ") {
+			break // the role and first word; the rest follows
+		}
+	}
+	waitComment()
+	release <- struct{}{}
+	s := readStream(t, r)
+	if !s.done || s.reasons[0] != "stop" || !strings.HasSuffix("one two three", s.texts[0]) || s.texts[0] == "" {
+		t.Errorf("%+v", s)
+	}
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1})
 }
 
 // TestClientLeaves at each point of a request: its generation ends, it is counted once, and others go on.
