@@ -3,7 +3,10 @@ package mixtral_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 
 	"github.com/hxp-enterprise/mixtral"
 )
@@ -39,4 +42,30 @@ func Example() {
 	// Output:
 	// 1 choice, true true
 	// within the limit: true
+}
+
+// The HTTP API is a handler: it can stand beside a program's other routes.
+func ExampleService_Handler() {
+	ctx := context.Background()
+	config := mixtral.DefaultConfig()
+	config.ModelPath = "synth:tiny"
+	service, err := mixtral.Open(ctx, config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer service.Close()
+
+	server := httptest.NewServer(service.Handler())
+	defer server.Close()
+	response, err := http.Get(server.URL + "/readyz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(response.StatusCode, string(body))
+	// Output: 200 {"status":"ready"}
 }

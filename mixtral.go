@@ -130,6 +130,20 @@ func loadKeys(path string) (*api.Keys, error) {
 	return keys, nil
 }
 
+// ReloadKeys reads the configuration's api_key_file again; the new keys count from the next request on. If the file is
+// not good, the old keys stay.
+func (s *Service) ReloadKeys() error {
+	if s.config.APIKeyFile == "" {
+		return fmt.Errorf("%w: api_key_file: none was given when the service started", ErrConfig)
+	}
+	keys, err := loadKeys(s.config.APIKeyFile)
+	if err != nil {
+		return err
+	}
+	s.api.SetKeys(keys)
+	return nil
+}
+
 // Load loads the model; the service is ready when it returns. It is called once. If ctx ends first, it returns at once,
 // and what was loaded is let go when the loading can be stopped.
 func (s *Service) Load(ctx context.Context) error {

@@ -327,6 +327,35 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+func TestReloadKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	write := func(content string) {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("alice alice-key-0123456789\n")
+	s := openTiny(t, func(c *Config) { c.APIKeyFile = path })
+	status := func(key string) int {
+		r := httptest.NewRequest("GET", "/v1/models", nil)
+		r.Header.Set("Authorization", "Bearer "+key)
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	write("alice short\n")
+	if err := s.ReloadKeys(); !errors.Is(err, ErrConfig) || status("alice-key-0123456789") != 200 {
+		t.Errorf("a bad file took the keys away: %v", err)
+	}
+	write("bob bob-key-0123456789\n")
+	if err := s.ReloadKeys(); err != nil || status("alice-key-0123456789") != 401 || status("bob-key-0123456789") != 200 {
+		t.Errorf("reload: %v", err)
+	}
+	if err := openTiny(t).ReloadKeys(); !errors.Is(err, ErrConfig) {
+		t.Error(err)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	s := openTiny(t)
 	m, err := s.MemoryUsage()

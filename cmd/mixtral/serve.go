@@ -53,7 +53,7 @@ type serveCmd struct {
 	Host         *string `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
 	Port         *int    `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
 	Backend      *string `placeholder:"NAME" help:"What answers: embedded, the engine of this program."`
-	APIKeyFile   *string `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line."`
+	APIKeyFile   *string `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line; SIGHUP reads it again."`
 	InsecureBind bool    `help:"Allow an address that others can reach without API keys."`
 }
 
@@ -106,12 +106,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve listens first and loads then, so that health checks are answered meanwhile. The first signal drains, the second
-// one stops at once.
+// serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains, the
+// second one stops at once; SIGHUP reloads the keys.
 func serve(a *app, service *mixtral.Service, l net.Listener) error {
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	if service.Config().APIKeyFile != "" { // without keys, closing the terminal ends the program as ever
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
 	served := make(chan error, 1)
@@ -128,7 +131,11 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 		select {
 		case err := <-served:
 			return err
-		case <-signals:
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				reload(a, service)
+				continue
+			}
 			if n++; n == 1 {
 				fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
 				continue
@@ -138,6 +145,15 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 			return exitWith(exitInterrupted)
 		}
 	}
+}
+
+// reload reads the API keys again. Whatever goes wrong, the service goes on with what it has.
+func reload(a *app, service *mixtral.Service) {
+	if err := service.ReloadKeys(); err != nil {
+		fmt.Fprintln(a.stderr, "mixtral: keys not reloaded:", err)
+		return
+	}
+	fmt.Fprintln(a.stderr, "mixtral: keys reloaded")
 }
 
 // loadError gives a failed load its exit code and hint.

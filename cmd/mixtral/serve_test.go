@@ -189,6 +189,25 @@ func TestServeKeys(t *testing.T) {
 	if resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}
+	if err := os.WriteFile(keys, []byte("other other-key-0123456789\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.stderr.String(), "keys reloaded"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not reloaded: %s", s.stderr)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if resp, err = http.DefaultClient.Do(r); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 401 {
+		t.Errorf("old key: %s", resp.Status)
+	}
 	if code := s.stop(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}

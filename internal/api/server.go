@@ -21,7 +21,7 @@ type Config struct {
 	Version string
 	Metrics *telemetry.Metrics // required
 	Logger  *slog.Logger       // nil: no logs
-	Keys    *Keys              // nil: everybody may ask
+	Keys    *Keys              // nil: everybody may ask; see SetKeys
 
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
@@ -52,6 +52,7 @@ type Server struct {
 	now     func() time.Time
 	gate    *gate
 	backend atomic.Pointer[backend]
+	keys    atomic.Pointer[Keys]
 	advice  retryAdvice
 	handler http.Handler
 	routes  map[string]route
@@ -82,6 +83,7 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate()}
+	s.keys.Store(c.Keys)
 	s.metrics.SetLoad(s.load)
 	metrics := s.metrics.Handler()
 	s.routes = map[string]route{
@@ -130,6 +132,9 @@ func (s *Server) SetBackend(b llm.Backend) {
 	s.gate.open()
 }
 
+// SetKeys changes the keys for requests from now on.
+func (s *Server) SetKeys(k *Keys) { s.keys.Store(k) }
+
 // Drain refuses new requests with 503 and waits until those under way have ended, or until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
@@ -172,10 +177,11 @@ func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) 
 		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed", allow: allow,
 			message: r.Method + " is not allowed for " + r.URL.Path + ": use " + route.method}
 	}
-	if s.c.Keys == nil || route.open {
+	keys := s.keys.Load()
+	if keys == nil || route.open {
 		return nil
 	}
-	caller, err := s.c.Keys.authenticate(r)
+	caller, err := keys.authenticate(r)
 	rec.caller = caller
 	return err
 }

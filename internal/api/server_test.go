@@ -149,6 +149,15 @@ func TestKeysAreAsked(t *testing.T) {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
 	}
+	other, err := ParseKeys(strings.NewReader("bob bob-key-0123456789\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server.SetKeys(other)
+	f.wantError("POST", "/v1/chat/completions", chatBody, 401, "", "Authorization", "Bearer alice-key-0123456789")
+	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Authorization", "Bearer bob-key-0123456789"); resp.StatusCode != 200 {
+		t.Errorf("new key: %s", resp.Status)
+	}
 	if log := f.log.String(); !strings.Contains(log, "key=alice") || strings.Contains(log, "alice-key") || strings.Contains(log, "wrong") {
 		t.Error(log)
 	}
