@@ -10,6 +10,7 @@ need() { # need COMMAND PACKAGE WHAT-FOR
 }
 need cc gcc "race detector"
 need pg_ctlcluster postgresql "the store on PostgreSQL"
+need promtool prometheus "the alert rules, and reading metrics through Prometheus"
 need chromium chromium "looking at the HTML report"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
