@@ -113,6 +113,24 @@ func TestRules(t *testing.T) {
 				return 0.9
 			}
 		}},
+		{"some answers garbled under load", "quality-load", report.Fail, "below the target", func(s *sim) {
+			n := 0
+			s.score = func(_ *rand.Rand, loaded bool) float64 {
+				if n++; loaded && n%2 == 0 {
+					return 0.2
+				}
+				return 0.95
+			}
+		}},
+		{"a little worse under load, by chance", "quality-load", report.Pass, "the spread", func(s *sim) {
+			n := 0
+			s.score = func(_ *rand.Rand, loaded bool) float64 {
+				if n++; loaded && n%9 == 0 {
+					return 0.3
+				}
+				return 0.95
+			}
+		}},
 		{"no metrics", "metrics", report.Fail, "not offered", func(s *sim) { s.noStats = true }},
 		{"tokens inflated", "metrics", report.Fail, "generation_tokens", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) { x.Values[evidence.MetricGenerationTokens] *= 1.01 }
@@ -150,6 +168,10 @@ func TestRules(t *testing.T) {
 			s.lie = func(x *evidence.Scrape) { n--; x.Values["other_total"] = n }
 		}},
 		{"drift within", "within", report.Fail, "the last third", func(s *sim) {
+			s.service = func(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
+		}},
+		{"a drift that matters to nobody", "within", report.Pass, "ms that matter", func(s *sim) {
+			s.edit = func(c *testcase.Case) { c.Limits.DegradationMS = 1e6 }
 			s.service = func(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
 		}},
 		{"within too short", "within", report.Invalid, "are the least", func(s *sim) {

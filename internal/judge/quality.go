@@ -160,7 +160,8 @@ func (r *run) whyLow(marks []mark) string {
 }
 
 // qualityUnderLoad compares answers under load with the quiet ones to the same prompts. It fails a drop that matters and
-// that the spread of the answers does not explain.
+// that the spread of the answers does not explain, or that takes good answers below the target: there the mean itself is
+// the gate, as it is for the quiet ones.
 func qualityUnderLoad(r *run, c *testcase.Check) outcome {
 	tolerance, err := r.value(c, r.c.Limits.QualityTolerance)
 	if err != nil {
@@ -191,12 +192,16 @@ func qualityUnderLoad(r *run, c *testcase.Check) outcome {
 	score, _ := meanByPrompt(under)
 	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score", verdict: report.Pass,
 		reason: fmt.Sprintf("%s under load score %s, %s from the quiet answers to the same prompts", plural(len(drops), "answer", "answers"), num(score), signed3(-drop))}
-	if drop > tolerance {
-		if lo > 0 {
-			o.verdict = report.Fail
-		} else {
-			o.reason += "; the spread of the answers may explain it"
-		}
+	target := r.c.Targets.Quality
+	switch fell := score < target && score+drop >= target; {
+	case drop <= tolerance:
+	case fell:
+		o.verdict = report.Fail
+		o.reason += fmt.Sprintf(", which takes them below the target of %s", num(target))
+	case lo > 0:
+		o.verdict = report.Fail
+	default:
+		o.reason += "; the spread of the answers may explain it"
 	}
 	return o
 }

@@ -194,12 +194,15 @@ func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) o
 	share := by / base
 	o.measured = ptr(share)
 	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p %s", nameB, nameA, signed(by), chance(p))
-	if o.verdict = report.Pass; share > limit && by > 0 {
-		if p < 1-r.conf() {
-			o.verdict = report.Fail
-		} else {
-			o.reason += ": chance may explain it"
-		}
+	o.verdict = report.Pass
+	switch floor := r.c.Limits.DegradationMS; {
+	case share <= limit || by <= 0:
+	case by <= floor:
+		o.reason += fmt.Sprintf(": less than the %s ms that matter", num(floor))
+	case p < 1-r.conf():
+		o.verdict = report.Fail
+	default:
+		o.reason += ": chance may explain it"
 	}
 	return o
 }
