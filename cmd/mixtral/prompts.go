@@ -1,7 +1,112 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
 
-type promptsCmd struct{}
+	"github.com/hxp-enterprise/mixtral/internal/prompts"
+)
 
-func (promptsCmd) Run(*app) error { return setupError(errors.New("prompts: not written yet")) }
+type promptsCmd struct {
+	Generate promptsGenerateCmd `cmd:"" help:"Write a file of seeded prompts with rubrics, and checkable answers where there are any."`
+	Check    promptsCheckCmd    `cmd:"" help:"Say what is wrong or doubtful in a prompt file; exit code 2 if it cannot be used."`
+}
+
+type promptsGenerateCmd struct {
+	Seed     uint64   `default:"1" help:"The same seed and options give the same file."`
+	Category []string `help:"reasoning, analysis, generation; several may be given. All if none is."`
+	Level    []string `help:"simple, medium, complex (reasoning, analysis), creative (generation). All if none is given."`
+	Tokens   int      `help:"Length of each prompt in Mixtral's tokens, estimated: within 5 % at 300 and more. Background notes fill it up. 0: the question alone."`
+	Count    int      `help:"Number of prompts. 0: one of each category and level, with the keys of the test case's own file."`
+	Out      string   `short:"o" default:"-" help:"File to write; - is standard output."`
+}
+
+func (c *promptsGenerateCmd) Run(a *app) error {
+	set, err := prompts.Generate(prompts.Options{Seed: c.Seed, Categories: c.Category, Levels: c.Level, Tokens: c.Tokens, Count: c.Count})
+	if err != nil {
+		return usageError(err)
+	}
+	data, err := set.Encode()
+	if err != nil {
+		return err
+	}
+	if c.Out == "-" {
+		_, err = a.stdout.Write(data)
+		return err
+	}
+	if err := os.WriteFile(c.Out, data, 0o644); err != nil {
+		return usageError(err)
+	}
+	fmt.Fprintf(a.stderr, "wrote %s to %s\n", describeSet(set), c.Out)
+	return nil
+}
+
+// describeSet counts what a prompt file holds.
+func describeSet(s *prompts.Set) string {
+	rubrics, checkable, tokens := 0, 0, 0
+	for _, p := range s.Prompts {
+		tokens += prompts.EstimateTokens(p.Text)
+		if p.Rubric != nil {
+			rubrics++
+			if len(p.Rubric.Answers) > 0 {
+				checkable++
+			}
+		}
+	}
+	return fmt.Sprintf("%d prompts (%d with rubrics, %d with checkable answers, about %d tokens each)", len(s.Prompts), rubrics, checkable, tokens/len(s.Prompts))
+}
+
+type promptsCheckCmd struct {
+	File   string `arg:"" help:"The prompt file."`
+	Strict bool   `help:"Exit with 1 if anything is doubtful."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// checked is what check prints.
+type checked struct {
+	File     string   `json:"file"`
+	Prompts  int      `json:"prompts"`
+	Doubtful []string `json:"doubtful"`
+}
+
+func (c *promptsCheckCmd) Run(a *app) error {
+	data, err := os.ReadFile(c.File)
+	if err != nil {
+		return usageError(err)
+	}
+	set, err := prompts.Load(data)
+	if err != nil {
+		where := c.File
+		if line, column, ok := prompts.Place(data, err); ok {
+			where = fmt.Sprintf("%s:%d:%d", c.File, line, column)
+		}
+		err = fmt.Errorf("%s: %w", where, err)
+		if errors.Is(err, prompts.ErrInvalid) {
+			err = withHint(err, "mixtral prompts generate writes a file of the right shape")
+		}
+		return usageError(err)
+	}
+	r := checked{File: c.File, Prompts: len(set.Prompts), Doubtful: set.Check()}
+	if c.JSON {
+		if r.Doubtful == nil {
+			r.Doubtful = []string{}
+		}
+		err = printJSON(a.stdout, r)
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "%s: %s\n%s", c.File, describeSet(set), bulleted(r.Doubtful))
+	}
+	if err == nil && c.Strict && len(r.Doubtful) > 0 {
+		return exitWith(exitFail)
+	}
+	return err
+}
+
+func bulleted(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString("  " + l + "\n")
+	}
+	return b.String()
+}

@@ -30,12 +30,6 @@ func (s *Set) Check() []string {
 		case r.Form == "answer" && len(r.Answers) == 0:
 			warn(p, "asks for an answer, but its rubric has none")
 		}
-		low := strings.ToLower(p.Text)
-		for _, a := range r.Answers {
-			if len(a) > 3 && strings.Contains(low, strings.ToLower(a)) {
-				warn(p, "answers: %q stands in the prompt itself", a)
-			}
-		}
 		for _, group := range []struct {
 			name   string
 			points []Point

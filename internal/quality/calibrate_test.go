@@ -1,14 +1,37 @@
 package quality
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
+
+// The recorded calibration is the one that this code gives; -update records it again.
+func TestCalibrationIsRecorded(t *testing.T) {
+	got := Calibrate()
+	if *update {
+		data, err := json.MarshalIndent(got, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("calibration.json", append(data, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	// Another platform may round a score differently in its last digit.
+	if d := cmp.Diff(Calibration(), got, cmpopts.EquateApprox(0, 0.01), cmpopts.IgnoreFields(Rate{}, "Count")); d != "" {
+		t.Errorf("run go test -run Recorded -update:\n%s", d)
+	}
+}
 
 // What a score must tell apart, on prompts that nothing was tuned on.
 func TestScoresTellGoodFromBadOnTheHeldOutHalf(t *testing.T) {
