@@ -22,6 +22,7 @@ func Defaults() Case {
 			MaxInFlight:      2000, // above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
 			RequestTimeoutS:  30,
 			DegradationShare: 0.05,
+			DegradationMS:    5,    // what a busy machine adds to a request; a four hundredth of the seed's target
 			StallMS:          1000, // half of the seed's 2,000 ms
 			LeakMBPerHour:    100,
 			LeakShare:        0.005,

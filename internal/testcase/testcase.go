@@ -56,21 +56,22 @@ type Targets struct {
 
 // Limits decide what is valid and what is noise.
 type Limits struct {
-	ErrorBudget      float64 `yaml:"error_budget" json:"error_budget"`           // share of scheduled requests that may fail
-	IssueDelayMS     float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`       // p99 above it: the generator was late, INVALID
-	MaxInFlight      int     `yaml:"max_in_flight" json:"max_in_flight"`         // reached in the open loop: INVALID
-	RequestTimeoutS  float64 `yaml:"request_timeout_s" json:"request_timeout_s"` // a request without an end by then has failed
-	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"` // shift of latency that matters (0.05)
-	StallMS          float64 `yaml:"stall_ms" json:"stall_ms"`                   // nothing at all arrives for longer, though requests wait: a stall
-	LeakMBPerHour    float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`   // growth that matters
-	LeakShare        float64 `yaml:"leak_share" json:"leak_share"`               // of the memory at the start, growth over the run that matters
-	CacheSpeedup     float64 `yaml:"cache_speedup" json:"cache_speedup"`         // audit: a repeated prompt may be this share faster
-	MetricsGapMS     float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`       // reconciliation: client mean minus server mean
-	LittleShare      float64 `yaml:"little_share" json:"little_share"`           // abs(L − λW)/L
-	Confidence       float64 `yaml:"confidence" json:"confidence"`               // of every interval and early stopping (0.99)
-	CachingDeclared  bool    `yaml:"caching_declared" json:"caching_declared"`   // the server says it caches prefixes or answers
-	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"` // quality under load may be this much below the quiet run's
-	BaselineShare    float64 `yaml:"baseline_share" json:"baseline_share"`       // phase D may differ from A by this before it counts
+	ErrorBudget      float64 `yaml:"error_budget" json:"error_budget"`               // share of scheduled requests that may fail
+	IssueDelayMS     float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`           // p99 above it: the generator was late, INVALID
+	MaxInFlight      int     `yaml:"max_in_flight" json:"max_in_flight"`             // reached in the open loop: INVALID
+	RequestTimeoutS  float64 `yaml:"request_timeout_s" json:"request_timeout_s"`     // a request without an end by then has failed
+	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`     // shift of latency that matters (0.05)
+	DegradationMS    float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"` // a shift below it matters to nobody, whatever its share
+	StallMS          float64 `yaml:"stall_ms" json:"stall_ms"`                       // nothing at all arrives for longer, though requests wait: a stall
+	LeakMBPerHour    float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`       // growth that matters
+	LeakShare        float64 `yaml:"leak_share" json:"leak_share"`                   // of the memory at the start, growth over the run that matters
+	CacheSpeedup     float64 `yaml:"cache_speedup" json:"cache_speedup"`             // audit: a repeated prompt may be this share faster
+	MetricsGapMS     float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`           // reconciliation: client mean minus server mean
+	LittleShare      float64 `yaml:"little_share" json:"little_share"`               // abs(L − λW)/L
+	Confidence       float64 `yaml:"confidence" json:"confidence"`                   // of every interval and early stopping (0.99)
+	CachingDeclared  bool    `yaml:"caching_declared" json:"caching_declared"`       // the server says it caches prefixes or answers
+	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`     // quality under load may be this much below the quiet run's
+	BaselineShare    float64 `yaml:"baseline_share" json:"baseline_share"`           // phase D may differ from A by this before it counts
 }
 
 // Request is what all requests of the case have in common; a phase may override it.

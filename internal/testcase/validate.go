@@ -126,6 +126,7 @@ func (l *Limits) validate(p *problems) {
 	p.within("limits.stall_ms", l.StallMS, 0, 86400e3)
 	p.within("limits.request_timeout_s", l.RequestTimeoutS, 0.1, 86400)
 	p.within("limits.degradation_share", l.DegradationShare, 0, 10)
+	p.within("limits.degradation_ms", l.DegradationMS, 0, 1e6)
 	p.within("limits.leak_mb_per_hour", l.LeakMBPerHour, 0, 1e9)
 	p.within("limits.leak_share", l.LeakShare, 0, 10)
 	p.within("limits.cache_speedup", l.CacheSpeedup, 0, 1)
