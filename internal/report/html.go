@@ -42,6 +42,7 @@ type pageData struct {
 	When      string
 	TargetIs  string
 	Tally     string
+	Deciding  []Check
 	Figures   []figure
 	Phases    []phaseView
 	Resource  []chart
@@ -126,7 +127,7 @@ type pair struct{ Key, Value string }
 // of a server or a case is escaped.
 func WriteHTML(w io.Writer, r *Report, s Series) error {
 	d := pageData{Report: r, CSS: template.CSS(pageCSS), When: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
-		TargetIs: target(r), Tally: tally(r.Checks), Figures: figures(r), Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
+		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r), Figures: figures(r), Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
 		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability), HasIdle: r.Resources.AfterIdleGB != nil}
 	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {
 		d.Calibrate = append(d.Calibrate, pair{strings.ReplaceAll(k, "_", " "), Number(r.Quality.Calibration[k])})

@@ -30,6 +30,13 @@ func Text(w io.Writer, r *Report) error {
 	phaseTable(&b, r.Phases)
 	wrap(&b, "", "", Clean(r.Arithmetic))
 	fmt.Fprintf(&b, "\n%s: %s\n", Clean(r.Status), tally(r.Checks))
+	var ids []string
+	for _, c := range Deciding(r) {
+		ids = append(ids, Clean(c.ID))
+	}
+	if len(ids) > 0 {
+		wrap(&b, "  decided by ", "  ", strings.Join(ids, ", "))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -42,6 +49,23 @@ func target(r *Report) string {
 		return r.Target.URL
 	}
 	return r.Target.Model
+}
+
+// Deciding are the gates that made a status other than PASS: those that failed, or, where none did, those that could not
+// be judged.
+func Deciding(r *Report) []Check {
+	for _, verdict := range []string{Fail, Invalid} {
+		var out []Check
+		for _, c := range r.Checks {
+			if c.Gate && c.Verdict == verdict {
+				out = append(out, c)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	return nil
 }
 
 // tally counts the checks by verdict.
