@@ -68,7 +68,10 @@ type Options struct {
 	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL
 	PID           int    // the server's process, if it runs on this machine; or
 	Cgroup        string // its control group; without both: the started process, or what the metrics say
-	Judge         Judge  // a second opinion on answers; nil: none
+
+	JudgeURL   string // an OpenAI-compatible server whose model gives a second opinion on answers; empty: none
+	JudgeModel string // its model; empty: the first that it lists
+	JudgeKey   string // its API key
 
 	Set       []string // "targets.throughput_rps=80", applied to the case in turn
 	Seed      int64    // of arrivals, salts and sampling; 0: drawn, and recorded
@@ -78,9 +81,6 @@ type Options struct {
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
 }
-
-// Judge gives a second opinion on one answer, between 0 and 1.
-type Judge func(ctx context.Context, prompt, answer string) (float64, error)
 
 // Run certifies a server and writes the report's files. The report comes with an error in one case: ErrInterrupted,
 // when ctx ended and the verdict rests on what was measured until then. A FAIL is no error: see Report.Status.

@@ -459,3 +459,48 @@ func TestUnreachableTargets(t *testing.T) {
 		}
 	}
 }
+
+func TestAJudgeGivesASecondOpinion(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	judges := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer judge-key":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/v1/models":
+			_, _ = w.Write([]byte(`{"data":[{"id":"wise"}]}`))
+		case asked.Add(1) == 1:
+			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"I like it."}}]}`))
+		default:
+			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"{\"relevance\":5,\"coherence\":3,\"completeness\":5,\"reason\":\"fine\"}"}}]}`))
+		}
+	}))
+	defer judges.Close()
+	o := certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), JudgeURL: judges.URL, JudgeKey: "judge-key"}
+	rep, err := certify.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := evidence.ReadFile(report.PathsFor(o.ReportDir, rep).Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opinions, failures := 0, 0
+	for _, e := range rec.Events {
+		switch {
+		case e.Score == nil:
+		case e.Score.Judge != nil && *e.Score.Judge > 0.8 && *e.Score.Judge < 0.9:
+			opinions++
+		case strings.Contains(e.Score.JudgeErr, "judge failed"):
+			failures++
+		}
+	}
+	if opinions != 8 || failures != 1 {
+		t.Errorf("%d opinions and %d failures of 9 answers", opinions, failures)
+	}
+	o.JudgeKey = "wrong"
+	o.Launch = environment.Handler(server(t, faults.Healthy))
+	if _, err := certify.Run(t.Context(), o); !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), "judge: ") {
+		t.Errorf("a judge that refuses: %v", err)
+	}
+}

@@ -248,13 +248,7 @@ func (p *phaseRun) score(ctx context.Context) {
 		prompt, _ := p.r.loaded.Prompts.ByKey(q.Prompt)
 		res := quality.Score(quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric})
 		s := &evidence.Score{Phase: q.Phase, N: q.N, Prompt: q.Prompt, Score: res.Score, Relevance: res.Relevance, Coherence: res.Coherence, Completeness: res.Completeness, Why: why(res)}
-		if p.r.o.Judge != nil && ctx.Err() == nil {
-			if v, err := p.r.o.Judge(ctx, prompt.Text, q.Text); err != nil {
-				s.JudgeErr = err.Error()
-			} else {
-				s.Judge = &v
-			}
-		}
+		p.r.judge(ctx, quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric}, s)
 		p.r.add(evidence.Event{Score: s})
 		p.r.o.Monitor.RecordQuality(q.Prompt, s.Score)
 	}

@@ -40,6 +40,7 @@ type runner struct {
 	scraper *probe.Scraper
 	source  probe.Source
 	asker   *asker
+	judges  *judgeClient // nil: nobody is asked
 
 	epoch  time.Time // all times of the record count from here, on the monotonic clock
 	events *evidence.Writer
@@ -65,15 +66,23 @@ func (r *runner) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.meet(ctx); err != nil {
-		return errors.Join(err, r.server.Stop())
+	if err = r.meet(ctx); err == nil {
+		err = r.begin()
 	}
-	if err := r.begin(); err != nil {
-		r.client.Close()
-		r.scraper.Close()
-		return errors.Join(err, r.server.Stop())
+	if err != nil {
+		return errors.Join(err, r.release())
 	}
 	return nil
+}
+
+// release lets go of the server and everything that was used to watch it.
+func (r *runner) release() error {
+	r.client.Close()
+	if r.scraper != nil {
+		r.scraper.Close()
+	}
+	r.judges.close()
+	return r.server.Stop()
 }
 
 // meet finds out which model to ask for, and where resources and metrics come from.
@@ -95,6 +104,9 @@ func (r *runner) meet(ctx context.Context) error {
 	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.metricsKey(metrics), model)
 	if r.source, err = environment.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
 		return fmt.Errorf("%w: resources: %w", environment.ErrSetup, err)
+	}
+	if r.judges, err = newJudge(ctx, r.o); err != nil {
+		return fmt.Errorf("judge: %w", err)
 	}
 	return nil
 }
@@ -232,9 +244,7 @@ func (r *runner) during() string {
 // finish closes the record, lets go of the server, judges the record as it stands in the file and writes the report.
 func (r *runner) finish(ctx context.Context) (*Report, error) {
 	err := r.events.Close()
-	r.client.Close()
-	r.scraper.Close()
-	stopErr := r.server.Stop()
+	stopErr := r.release()
 	if err != nil {
 		return nil, err
 	}

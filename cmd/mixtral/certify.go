@@ -36,6 +36,10 @@ type certifyCmd struct {
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
+	Judge        string `placeholder:"URL" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
+	JudgeModel   string `placeholder:"NAME" help:"The judge's model; default: the first that it lists."`
+	JudgeKeyFile string `name:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the judge's API key."`
+
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go."`
 	Seed      int64    `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
@@ -50,7 +54,7 @@ func (c certifyCmd) Run(a *app) error {
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
-		Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
+		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
 	}
 	if err := c.source(a, &o); err != nil {
 		return err
@@ -81,12 +85,15 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
 		return usageError(withHint(errors.New("--target and --model exclude each other"), "--target-model names the model to ask a server for"))
 	}
-	if c.APIKeyFile != "" {
-		key, err := os.ReadFile(c.APIKeyFile)
+	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.JudgeKeyFile: &o.JudgeKey} {
+		if file == "" {
+			continue
+		}
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return usageError(err)
 		}
-		o.APIKey = strings.TrimSpace(string(key))
+		*key = strings.TrimSpace(string(data))
 	}
 	if c.Target == "" {
 		o.Launch = c.launch(a)
