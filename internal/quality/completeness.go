@@ -169,7 +169,7 @@ func listItem(line string) bool {
 
 // least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse answers are answers.
 var least = map[string][2]float64{
-	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {4, 9}, "comparison": {8, 15}, "evaluation": {10, 20},
+	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {3, 7}, "comparison": {8, 15}, "evaluation": {10, 20},
 	"story": {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {1, 3},
 }
 
