@@ -225,7 +225,9 @@ func testLogprobs(t *testing.T, b llm.Backend) {
 	if out.Text != plain.Text {
 		t.Errorf("with log-probabilities %q, without %q", out.Text, plain.Text)
 	}
+	var joined []byte
 	for i, tok := range out.Tokens {
+		joined = append(joined, tok.Bytes...)
 		if !(tok.Logprob <= 0) || math.IsInf(tok.Logprob, 0) || len(tok.Top) != r.TopLogprobs {
 			t.Errorf("token %d: %+v", i, tok)
 		}
@@ -234,6 +236,10 @@ func testLogprobs(t *testing.T, b llm.Backend) {
 				t.Errorf("token %d: alternatives not in falling order: %+v", i, tok.Top)
 			}
 		}
+	}
+	// Each stray byte becomes U+FFFD, and the first word's space is not the answer's.
+	if got := string([]rune(string(joined))); strings.TrimPrefix(got, " ") != strings.TrimPrefix(out.Text, " ") {
+		t.Errorf("the tokens' bytes make %q, the text is %q", got, out.Text)
 	}
 }
 
