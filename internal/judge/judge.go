@@ -104,6 +104,9 @@ func (r *run) judge(c *testcase.Check) outcome {
 		return invalid("there is no rule %q", c.Rule)
 	}
 	o := rule.judge(r, c)
+	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && rule.op != "" {
+		o.target, o.op = ptr(x), rule.op
+	}
 	if rule.load {
 		if why := r.distrust(c); why != "" && o.verdict != report.Invalid {
 			o.reason = fmt.Sprintf("cannot be trusted (%s); what was measured would be %s: %s", why, o.verdict, o.reason)

@@ -357,6 +357,14 @@ func TestOnlyAHeader(t *testing.T) {
 	if _, err := report.JSON(r); err != nil {
 		t.Error(err)
 	}
+	events := healthy(1).run()[:1]
+	events[0].Header.Case.Checks[3].Target = "targets.latency_ms"
+	if r, err = Judge(events); err != nil {
+		t.Fatal(err)
+	}
+	if c := check(t, r, "mean"); c.Op != "<" || c.Target == nil || *c.Target != 500 {
+		t.Errorf("a check of a phase that did not run lost its target: %+v", c)
+	}
 }
 
 func TestOrderDoesNotMatter(t *testing.T) {

@@ -17,31 +17,32 @@ import (
 type rule struct {
 	judge func(*run, *testcase.Check) outcome
 	load  bool
+	op    string // how the check's own target is held, for a check that found nothing to hold against it
 }
 
 // rules by the name that a case uses.
 var rules = map[string]rule{
 	"answers_valid":      {judge: answersValid},
-	"mean_latency":       {judge: perPhase(meanLatency), load: true},
-	"percentile_latency": {judge: perPhase(percentileLatency), load: true},
-	"ttft_percentile":    {judge: perPhase(ttftPercentile), load: true},
-	"tpot_percentile":    {judge: perPhase(tpotPercentile), load: true},
-	"throughput":         {judge: throughput, load: true},
-	"batch_throughput":   {judge: batchThroughput, load: true},
-	"error_budget":       {judge: errorBudget},
-	"peak_memory":        {judge: peakMemory},
-	"peak_cpu":           {judge: peakCPU},
-	"quality":            {judge: qualityScore},
-	"quality_under_load": {judge: qualityUnderLoad},
+	"mean_latency":       {judge: perPhase(meanLatency), load: true, op: "<"},
+	"percentile_latency": {judge: perPhase(percentileLatency), load: true, op: "<="},
+	"ttft_percentile":    {judge: perPhase(ttftPercentile), load: true, op: "<="},
+	"tpot_percentile":    {judge: perPhase(tpotPercentile), load: true, op: "<="},
+	"throughput":         {judge: throughput, load: true, op: ">="},
+	"batch_throughput":   {judge: batchThroughput, load: true, op: ">="},
+	"error_budget":       {judge: errorBudget, op: "<="},
+	"peak_memory":        {judge: peakMemory, op: "<="},
+	"peak_cpu":           {judge: peakCPU, op: "<="},
+	"quality":            {judge: qualityScore, op: ">="},
+	"quality_under_load": {judge: qualityUnderLoad, op: "<="},
 	"metrics_reported":   {judge: metricsReported},
-	"degradation_within": {judge: perPhase(degradationWithin), load: true},
-	"degradation_after":  {judge: degradationAfter, load: true},
-	"stalls":             {judge: perPhase(stalls), load: true},
+	"degradation_within": {judge: perPhase(degradationWithin), load: true, op: "<="},
+	"degradation_after":  {judge: degradationAfter, load: true, op: "<="},
+	"stalls":             {judge: perPhase(stalls), load: true, op: "<="},
 	"leak":               {judge: leakRule},
 	"audits":             {judge: auditsRule},
 	"generator":          {judge: generatorRule},
 	"preconditions":      {judge: preconditionsRule},
-	"little":             {judge: littleRule},
+	"little":             {judge: littleRule, op: "<="},
 	"report_written":     {judge: reportWritten},
 	"steps_complete":     {judge: stepsComplete},
 }
