@@ -46,7 +46,7 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 		Resources: r.resources(),
 		Quality:   r.qualityReport(),
 	}
-	out.Reconciliation = r.reconciled()
+	out.Reconciliation = r.rows
 	out.ClientError = r.clientError()
 	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
 	for _, c := range r.conditions {

@@ -328,6 +328,28 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// A judge model is shown and decides nothing.
+func TestJudgeModelIsNoGate(t *testing.T) {
+	events := healthy(1).run()
+	low := 0.1
+	for i := range events {
+		if s := events[i].Score; s != nil {
+			if s.N == 0 {
+				s.JudgeErr = "timeout"
+			} else {
+				s.Judge = &low
+			}
+		}
+	}
+	r, err := Judge(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != report.Pass || r.Quality.Judge == nil || *r.Quality.Judge != low || r.Quality.JudgeErrors != 1 {
+		t.Errorf("%s, %+v", r.Status, r.Quality)
+	}
+}
+
 func TestUnusableEvidence(t *testing.T) {
 	header := healthy(1).run()[0]
 	later := *header.Header

@@ -239,6 +239,7 @@ func (r *run) qualityReport() report.Quality {
 			out.Completeness += m.scored.Completeness / float64(len(marks))
 		}
 	}
+	out.Judge, out.JudgeErrors = judgeModel(marks)
 	var under []mark
 	for _, p := range r.loaded("") {
 		m, _ := r.marks(p)
@@ -250,6 +251,24 @@ func (r *run) qualityReport() report.Quality {
 	}
 	out.Worst, out.Samples = worstOf(marks), samplesOf(marks)
 	return out
+}
+
+// judgeModel is the mean of what a judge model said of the answers, and how often it said nothing usable.
+func judgeModel(marks []mark) (mean *float64, errors int) {
+	sum, n := 0.0, 0
+	for _, m := range marks {
+		switch {
+		case m.scored == nil:
+		case m.scored.Judge != nil:
+			sum, n = sum+*m.scored.Judge, n+1
+		case m.scored.JudgeErr != "":
+			errors++
+		}
+	}
+	if n == 0 {
+		return nil, errors
+	}
+	return ptr(sum / float64(n)), errors
 }
 
 const (

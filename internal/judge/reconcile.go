@@ -50,8 +50,6 @@ func (r *run) reconcile() []report.Reconciled {
 	return rows
 }
 
-func (r *run) reconciled() []report.Reconciled { return r.rows }
-
 // spans pairs the scrapes before and after each phase whose every request is on record.
 func (r *run) spans() []span {
 	before, after := map[string]*evidence.Scrape{}, map[string]*evidence.Scrape{}

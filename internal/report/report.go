@@ -138,6 +138,8 @@ type Quality struct {
 	Coherence    float64            `json:"coherence"`
 	Completeness float64            `json:"completeness"`
 	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
+	Judge        *float64           `json:"judge,omitempty"` // mean of a judge model's scores, where one was asked; no part of the verdict
+	JudgeErrors  int                `json:"judge_errors,omitempty"`
 	Worst        []string           `json:"worst,omitempty"` // what cost most
 	Samples      []QualitySample    `json:"samples,omitempty"`
 	N            int                `json:"n"`
