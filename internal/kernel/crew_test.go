@@ -6,7 +6,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestCrewDoesEachItemOnce, phase after phase, whoever is slow.
 func TestCrewDoesEachItemOnce(t *testing.T) {

@@ -24,8 +24,8 @@ func BandwidthRead(n int) (float64, error) {
 		return 0, err
 	}
 	defer arena.Close()
-	p := NewPool(n)
-	defer p.Close()
+	c := NewCrew(n)
+	defer c.Close()
 	mem := arena.Alloc(size)
 	const page = 4096
 	for i := 0; i < len(mem); i += page {
@@ -33,21 +33,17 @@ func BandwidthRead(n int) (float64, error) {
 	}
 	var best float64
 	for range 8 {
-		best = max(best, readRate(p, mem))
+		best = max(best, readRate(c, mem))
 	}
 	return best, nil
 }
 
 // readRate reads mem once, in pieces that workers take as they come, as products do.
-func readRate(p *Pool, mem []byte) float64 {
+func readRate(c *Crew, mem []byte) float64 {
 	const piece = 1 << 20
 	pieces := len(mem) / piece
 	seconds := timed(func() {
-		p.Run(func(int) {
-			for i := p.Next(); i < pieces; i = p.Next() {
-				touch(mem[i*piece:][:piece])
-			}
-		})
+		c.Run(1, func(int) int { return pieces }, func(_, _, i int) { touch(mem[i*piece:][:piece]) })
 	})
 	return float64(pieces*piece) / seconds / 1e9
 }
@@ -61,28 +57,22 @@ func VNNIPeak(n int) float64 {
 	if active < tierAVX512 {
 		return 0
 	}
-	p := NewPool(n)
-	defer p.Close()
+	c := NewCrew(n)
+	defer c.Close()
 	var best float64
 	for range 40 {
-		best = max(best, vnniRate(p))
+		best = max(best, vnniRate(c))
 	}
 	return best
 }
 
-func vnniRate(p *Pool) float64 {
-	if active < tierAVX512 {
-		return 0
-	}
+func vnniRate(c *Crew) float64 {
 	const rounds, calls = 20000, 20 // a call is about 100 µs
+	n := calls * c.Workers()
 	seconds := timed(func() {
-		p.Run(func(int) {
-			for range calls {
-				multiply(rounds)
-			}
-		})
+		c.Run(1, func(int) int { return n }, func(_, _, _ int) { multiply(rounds) })
 	})
-	return float64(p.Workers()) * rounds * calls * multiplyOps / seconds / 1e9
+	return float64(n) * rounds * multiplyOps / seconds / 1e9
 }
 
 // sink keeps the compiler from dropping reads.
