@@ -149,5 +149,31 @@ func layout(d *doc) Part {
 		n += 2
 	}
 	share := float64(n) / float64(max(len(d.sentences), 1))
-	return part(Coherence, "layout", max(ramp(float64(n), 4, 1), ramp(share, 0.25, 0.1)), "%d marks of lists or headings inside lines", n)
+	v := max(ramp(float64(n), 4, 1), ramp(share, 0.25, 0.1))
+	jumps, numbers := numbering(d)
+	if numbers >= 3 {
+		v = min(v, ramp(float64(jumps)/float64(numbers), 0.4, 0.15))
+	}
+	return part(Coherence, "layout", v, "%d marks of lists or headings inside lines; %d of %d numbered items out of order", n, jumps, numbers)
+}
+
+// numbering counts the items that begin with a number, and those whose number neither follows the one before nor begins a list.
+func numbering(d *doc) (jumps, numbers int) {
+	last := 0
+	for _, s := range d.sentences {
+		text := strings.TrimLeft(s.text, "*# ")
+		i := strings.IndexAny(text, ".)")
+		if i < 1 || i > 2 || i+1 >= len(text) || text[i+1] != ' ' {
+			continue
+		}
+		n := smallNumber(text[:i])
+		if n == 0 {
+			continue
+		}
+		if numbers++; n != last+1 && n != 1 {
+			jumps++
+		}
+		last = n
+	}
+	return jumps, numbers
 }

@@ -52,6 +52,7 @@ const (
 	beforeAspect            // the rubric's facets in the rubric's order
 	beforeCloser            // closing words late
 	beforeBeginner          // opening words early
+	beforeFrame             // "Sure", "Dear" before all, "in conclusion", "Regards" after all
 	beforeIndefinite        // "a" early
 	beforeAdditive          // "also" late
 	beforeHand              // one hand before the other
@@ -186,7 +187,7 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextPronounSame, is(b.pronoun != "" && b.pronoun == a.pronoun))
 	add(nextColonItem, is(a.colon && b.item)-is(a.colon && !b.item))
 	add(nextItemItem, is(a.item && b.item))
-	add(nextHeadBody, -is(a.head && (b.head || b.colon)))
+	add(nextHeadBody, -is((a.head || a.colon && len(a.words) < 5) && (b.head || b.colon && len(b.words) < 5)))
 	add(nextQuestion, is(a.question && !b.question))
 	add(nextQuote, is(a.quote && b.quote))
 	add(nextRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
@@ -258,6 +259,7 @@ func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 	add(beforePoint, ahead(a.points, b.points)*per)
 	add(beforeAspect, ahead(a.facets, b.facets)*per)
 	add(beforeCloser, (is(b.closer || b.offer)-is(a.closer || a.offer))*per)
+	add(beforeFrame, float64(b.frame-a.frame)/2*near)
 	add(beforeBeginner, (is(a.beginner)-is(b.beginner))*per)
 	add(beforeIndefinite, (a.indefinite-b.indefinite)*per)
 	add(beforeAdditive, (is(b.additive)-is(a.additive))*per)

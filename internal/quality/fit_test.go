@@ -205,7 +205,7 @@ var featureNames = [orderFeatures]string{
 	"nextChainTail", "nextSubject", "nextPronounNoun", "nextPronounSame", "nextColonItem", "nextItemItem",
 	"nextHeadBody", "nextQuestion", "nextQuote", "nextRhyme", "nextRunOn", "nextTime",
 	"nextContinue", "nextPointer", "skipRhyme", "beforeColon", "beforeIntro", "beforeQuote",
-	"beforeNumber", "beforeTime", "beforeFacet", "beforePoint", "beforeAspect",
-	"beforeCloser", "beforeBeginner", "beforeIndefinite", "beforeAdditive", "beforeHand", "beforeDefines",
+	"beforeNumber", "beforeTime", "beforeFacet", "beforePoint", "beforeAspect", "beforeCloser",
+	"beforeBeginner", "beforeFrame", "beforeIndefinite", "beforeAdditive", "beforeHand", "beforeDefines",
 	"beforeModal", "beforeIf", "beforeLate", "beforeName", "beforeCentral", "beforePointer",
 }

@@ -27,6 +27,7 @@ type unit struct {
 	asked          bool            // opens with a word of the prompt
 	strange        bool            // opens with "the X", and X is not in the prompt
 	pointer        map[string]bool // stems after "this", "these", "such"
+	frame          int             // -1 opens a reply or letter, 1 closes it
 	subject        string          // stem of the first content word
 	setting        bool
 	figures        bool
@@ -70,6 +71,8 @@ func (d *doc) units() []unit {
 
 var (
 	offers     = []string{"let me know", "i hope", "feel free", "would you like", "do you want", "good luck", "enjoy", "as soon as you", "just paste", "best regards", "kind regards", "regards", "sincerely", "best,", "thank you for"}
+	greetings  = []string{"sure,", "sure!", "certainly", "of course!", "of course,", "here is a", "here's a", "here are", "absolutely", "i'd be happy to", "dear ", "hi ", "hello", "subject:", "title:", "executive summary", "introduction", "once upon a time"}
+	farewells  = []string{"in conclusion", "in summary", "to conclude", "to sum up", "to summarize", "all in all", "overall,", "conclusion", "verdict", "best regards", "kind regards", "regards", "sincerely", "best wishes", "yours", "enjoy", "good luck", "let me know", "i hope this", "the end", "feel free"}
 	additives  = set("also too another other others besides again both same such still even further additionally instead either neither similarly likewise")
 	evers      = set("again never always forever ever until finally last end home everyone overall ultimately still together both")
 	modals     = set("should must recommend advise choose consider depends")
@@ -96,6 +99,12 @@ func newUnit(text string, ws []string, head bool) unit {
 	u.lower = low != "" && trimmed[0] == low[0] && low[0] >= 'a' && low[0] <= 'z'
 	u.leans = hasPrefixAny(low, openers)
 	u.closer = hasPrefixAny(low, closers)
+	switch {
+	case hasPrefixAny(low, greetings):
+		u.frame = -1
+	case hasPrefixAny(low, farewells):
+		u.frame = 1
+	}
 	u.beginner = hasPrefixAny(low, beginners)
 	u.offer = containsAny(low, offers)
 	u.depends = hasPrefixAny(low, conditions)
