@@ -167,6 +167,38 @@ func TestMonitor(t *testing.T) {
 	}
 }
 
+// However the border lies, the search encloses it, and ends.
+func TestTheSearchEnclosesTheBorder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		border := rapid.Float64Range(0.2, 5000).Draw(t, "border")
+		s := newSearch(rapid.Float64Range(0, 500).Draw(t, "start"))
+		for i := 0; ; i++ {
+			rate, ok := s.next()
+			if !ok {
+				break
+			}
+			if i > 60 {
+				t.Fatalf("no end: %+v", s)
+			}
+			s.tried(rate, rate <= border)
+		}
+		if s.held > border || s.failed <= border || s.failed > s.held*sweepWithin {
+			t.Fatalf("%+v does not enclose %g", s, border)
+		}
+	})
+	never := newSearch(1)
+	for i := 0; i < 10; i++ {
+		rate, ok := never.next()
+		if !ok {
+			break
+		}
+		never.tried(rate, false)
+	}
+	if _, ok := never.next(); ok || never.held != 0 {
+		t.Errorf("a server that holds nothing is searched for ever: %+v", never)
+	}
+}
+
 func TestASpeedUpMustBeCertain(t *testing.T) {
 	slow, fast := []float64{100, 110, 120, 105, 95, 115, 108, 102}, []float64{10, 11, 12, 9, 8, 13, 10.5, 10.2}
 	if !certain(slow, fast) || certain(fast, slow) || certain(slow, slow) || certain(nil, fast) {

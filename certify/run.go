@@ -50,13 +50,25 @@ type runner struct {
 	inFlight atomic.Int64
 	refused  atomic.Int64 // connections refused since the last answer
 	current  atomic.Pointer[testcase.Phase]
+	swept    int     // requests of a sweep's earlier steps
 	before   float64 // requests that the server had counted before the current phase
 	telling  sync.Mutex
 	scraping sync.Mutex
 }
 
 // open gets the server, and begins the record with its header.
-func (r *runner) open(ctx context.Context) (err error) {
+func (r *runner) open(ctx context.Context) error {
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	if err := r.begin(); err != nil {
+		return errors.Join(err, r.release())
+	}
+	return nil
+}
+
+// connect starts or finds the server, and what is needed to watch it.
+func (r *runner) connect(ctx context.Context) (err error) {
 	need := environment.Need{Model: r.o.ModelRef, Concurrency: r.c.Targets.Concurrency}
 	if r.o.Target != "" {
 		r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey)
@@ -66,10 +78,7 @@ func (r *runner) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = r.meet(ctx); err == nil {
-		err = r.begin()
-	}
-	if err != nil {
+	if err := r.meet(ctx); err != nil {
 		return errors.Join(err, r.release())
 	}
 	return nil

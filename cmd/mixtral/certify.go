@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/certify"
@@ -45,6 +46,9 @@ type certifyCmd struct {
 	Seed      int64    `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
 	JSON      bool     `name:"json" help:"Print a summary as JSON instead of the table."`
 	Check     bool     `help:"Validate the case and print what it asks for; run nothing."`
+
+	Sweep     bool          `help:"Search for the highest rate at which the targets of load still hold, and certify nothing."`
+	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long each rate of a sweep is offered."`
 }
 
 func (c certifyCmd) Run(a *app) error {
@@ -58,6 +62,9 @@ func (c certifyCmd) Run(a *app) error {
 	}
 	if err := c.source(a, &o); err != nil {
 		return err
+	}
+	if c.Sweep {
+		return c.sweep(a, o)
 	}
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event
