@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -69,7 +70,13 @@ var labelled = sync.OnceValue(func() []topic {
 		if err != nil {
 			panic("quality: " + name + ": " + err.Error()) // a test proves that every file can be read
 		}
-		all = append(all, topics...)
+		for _, t := range topics { // a prompt may stand in several files
+			if i := slices.IndexFunc(all, func(o topic) bool { return o.prompt.Key() == t.prompt.Key() }); i >= 0 {
+				all[i].examples = append(all[i].examples, t.examples...)
+			} else {
+				all = append(all, t)
+			}
+		}
 	}
 	return all
 })
