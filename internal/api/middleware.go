@@ -27,9 +27,10 @@ type recorder struct {
 	id      string
 	caller  string // name of the API key
 	err     error  // that ended the request
-	usage   llm.Usage
+	held    int64  // bytes of Server.bodies
 
-	completion string     // id of what was asked for, as in the answer
+	completion string // id of what was asked for, as in the answer
+	usage      llm.Usage
 	finish     llm.Finish // of the first choice
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // object reads the fields of a JSON object one by one, so that an error can name the field. The first error stays; after
@@ -21,17 +23,45 @@ type object struct {
 	err    error
 }
 
+// freeBody is how much of a body every request may hold. What goes beyond it comes out of the budget of all large ones.
+const freeBody = 64 << 10
+
+// largeBodies is that budget, in bodies of the largest size. Reading and tokenising one takes about six times its size, so
+// that all together stay within 200 MB at the default of 4 MiB.
+const largeBodies = 8
+
 // readBody reads a request's body within its limits of size and time.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, error) {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.c.MaxBody))
+	limited := http.MaxBytesReader(w, r.Body, s.c.MaxBody)
+	body, err := io.ReadAll(io.LimitReader(limited, freeBody))
+	if err == nil && len(body) == freeBody {
+		if err := s.hold(w, r.ContentLength); err != nil {
+			return nil, err
+		}
+		var rest []byte
+		rest, err = io.ReadAll(limited)
+		body = append(body, rest...)
+	}
 	if err != nil {
 		return nil, bodyError(r, err)
 	}
 	// The deadline must go: the server keeps on reading, to see whether the client goes away.
 	control.SetReadDeadline(time.Time{})
 	return parseObject(body)
+}
+
+// hold takes a large body's bytes from the budget until the request has ended; see serve.
+func (s *Server) hold(w http.ResponseWriter, length int64) error {
+	if length < 0 || length > s.c.MaxBody { // not said, or about to be refused
+		length = s.c.MaxBody
+	}
+	if !s.bodies.TryAcquire(length) {
+		return llm.ErrQueueFull
+	}
+	w.(*recorder).held = length
+	return nil
 }
 
 // bodyError sorts out why a body could not be read.

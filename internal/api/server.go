@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
@@ -54,6 +56,7 @@ type Server struct {
 	backend atomic.Pointer[backend]
 	keys    atomic.Pointer[Keys]
 	advice  retryAdvice
+	bodies  *semaphore.Weighted // bytes of large bodies under way
 	handler http.Handler
 	routes  map[string]route
 }
@@ -82,7 +85,7 @@ func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate()}
+	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate(), bodies: semaphore.NewWeighted(largeBodies * c.MaxBody)}
 	s.keys.Store(c.Keys)
 	s.metrics.SetLoad(s.load)
 	metrics := s.metrics.Handler()
@@ -158,6 +161,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		rec.fail(toHTTP(err, s.advice.seconds()))
 		return
 	}
+	defer func() { s.bodies.Release(rec.held) }()
 	if err := route.handle(w, r); err != nil {
 		rec.err = err
 		rec.fail(toHTTP(err, s.advice.seconds()))

@@ -64,6 +64,52 @@ func TestBodyLimit(t *testing.T) {
 	f.wantError("POST", "/v1/chat/completions", `{"messages":[{},{},{},{}]}`, 400, "messages")
 }
 
+// TestLargeBodies: together they are bounded, and small ones do not suffer from them.
+func TestLargeBodies(t *testing.T) {
+	const size = 256 << 10
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		c.MaxBody = size
+		*fake = *llmtest.NewFake("fake", 4096, 32, 0)
+	})
+	release := make(chan struct{})
+	f.fake.Step = func(context.Context, *llm.Request, int) error { <-release; return nil }
+	large := with(`"user":"` + strings.Repeat("x", size-200) + `"`)
+	var group sync.WaitGroup
+	var answered atomic.Int32
+	ask := func(body string) {
+		group.Go(func() {
+			if resp, _ := f.do("POST", "/v1/chat/completions", body); resp.StatusCode == 200 {
+				answered.Add(1)
+			}
+		})
+	}
+	for range largeBodies {
+		ask(large)
+	}
+	eventually(t, "they run", func() bool { return f.fake.Status().Running == largeBodies })
+	resp, e := f.wantError("POST", "/v1/chat/completions", large, 429, "")
+	if *e.Code != "queue_full" || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%+v", e)
+	}
+	f.wantError("POST", "/tokenize", `{"prompt":"`+strings.Repeat("x", size-200)+`"}`, 429, "")
+	for range 4 {
+		ask(chatBody)
+	}
+	eventually(t, "small ones run too", func() bool { return f.fake.Status().Running == largeBodies+4 })
+	close(release)
+	group.Wait()
+	if answered.Load() != largeBodies+4 {
+		t.Errorf("%d answered", answered.Load())
+	}
+	for range 2 * largeBodies { // what was held is given back, also after errors
+		if resp, _ := f.do("POST", "/tokenize", `{"prompt":"`+strings.Repeat("x", size-200)+`"}`); resp.StatusCode != 200 {
+			t.Fatal(resp.Status)
+		}
+		f.wantError("POST", "/v1/chat/completions", with(`"user":"`+strings.Repeat("x", size)+`"`), 413, "")
+		f.wantError("POST", "/v1/chat/completions", strings.Repeat("x", size-200), 400, "")
+	}
+}
+
 // TestSlowBody: a body that does not come in time is given up.
 func TestSlowBody(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.ReadTimeout = 50 * time.Millisecond })
