@@ -145,6 +145,14 @@ func TestRules(t *testing.T) {
 				x.Histograms[evidence.HistE2E] = h
 			}
 		}},
+		{"latency understated to a late client", "metrics", report.Invalid, "it was late itself", func(s *sim) {
+			s.late = 80 * time.Millisecond
+			s.lie = func(x *evidence.Scrape) {
+				h := x.Histograms[evidence.HistE2E]
+				h.Sum *= 0.2
+				x.Histograms[evidence.HistE2E] = h
+			}
+		}},
 		{"latency overstated", "metrics", report.Fail, "latency_mean", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) {
 				h := x.Histograms[evidence.HistE2E]

@@ -42,9 +42,9 @@ func (r *run) reconcile() []report.Reconciled {
 		return rows
 	}
 	rows = append(rows, r.countRows(spans)...)
-	rows = append(rows, histogramRows(spans, evidence.HistE2E, "latency", r.c.Limits.MetricsGapMS, (*phase).serverLatencies)...)
+	rows = append(rows, r.histogramRows(spans, evidence.HistE2E, "latency", (*phase).serverLatencies)...)
 	if r.c.Request.Stream { // else the client cannot know it
-		rows = append(rows, histogramRows(spans, evidence.HistTTFT, "ttft", r.c.Limits.MetricsGapMS, (*phase).serverTTFT)...)
+		rows = append(rows, r.histogramRows(spans, evidence.HistTTFT, "ttft", (*phase).serverTTFT)...)
 	}
 	rows = append(rows, r.gaugeRow(), r.monotoneRow(), r.ageRow())
 	return rows
@@ -202,7 +202,7 @@ func (p *phase) serverTTFT() []float64 {
 }
 
 // histogramRows compare a histogram's count, mean and quantile with the client's own times.
-func histogramRows(spans []span, metric, id string, gapMS float64, own func(*phase) []float64) []report.Reconciled {
+func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []float64) []report.Reconciled {
 	n := report.Reconciled{ID: id + "_count", Unit: "requests"}
 	mean := report.Reconciled{ID: id + "_mean", Unit: "ms"}
 	p50, p99 := report.Reconciled{ID: id + "_p50", Unit: "ms"}, report.Reconciled{ID: id + "_p99", Unit: "ms"}
@@ -231,11 +231,12 @@ func histogramRows(spans []span, metric, id string, gapMS float64, own func(*pha
 		return []report.Reconciled{n, mean, p50, p99}
 	}
 	n = judgeCount(n, total.Count, float64(len(client)), true, failed, where)
-	return []report.Reconciled{n, meanRow(mean, total, client, failed, gapMS), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
+	return []report.Reconciled{n, r.meanRow(mean, total, client, failed), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
 }
 
-// meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one.
-func meanRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int, gapMS float64) report.Reconciled {
+// meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one. A client
+// that was itself late explains a gap, and leaves it open.
+func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 {
 		row.Verdict, row.Reason = report.Invalid, "nothing was observed"
 		return row
@@ -245,12 +246,14 @@ func meanRow(row report.Reconciled, h evidence.Histogram, client []float64, fail
 		mine += x / float64(len(client))
 	}
 	row.Server, row.Client = ptr(server), ptr(mine)
-	gap := mine - server
+	gap, gapMS := mine-server, r.c.Limits.MetricsGapMS
 	switch {
 	case failed > 0:
 		row.Verdict, row.Reason = report.Info, "requests failed, so the two means are over different requests"
 	case gap < -clockSlackMS:
 		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the server reports %s ms more than the client saw, which cannot be", num(-gap))
+	case gapMS > 0 && gap > gapMS && len(r.problems) > 0:
+		row.Verdict, row.Reason = report.Invalid, fmt.Sprintf("the client saw %s ms more, the limit is %s ms, but it was late itself", num(gap), num(gapMS))
 	case gapMS > 0 && gap > gapMS:
 		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client saw %s ms more, the limit is %s ms", num(gap), num(gapMS))
 	default:
