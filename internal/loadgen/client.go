@@ -61,7 +61,13 @@ type Client struct {
 	idle   stack[*conn]
 	open   atomic.Int64 // connections in idle
 	closed atomic.Bool
+
+	kept, dropped atomic.Int64 // by the server, after an answer
 }
+
+// settle is how long a connection rests after an answer before it takes the next request. Some servers (llama.cpp's)
+// close it within 0.1 ms without having said so; a request sent meanwhile would be lost, and count as their failure.
+const settle = 5 * time.Millisecond
 
 // NewClient makes a client for the server at baseURL, with or without /v1 at its end.
 func NewClient(baseURL string, o ClientOptions) (*Client, error) {
@@ -121,10 +127,11 @@ func requestHead(u *url.URL, authorization string) []byte {
 	return []byte(head + "Content-Length: ")
 }
 
-// Warm opens connections until n are idle, so that a schedule does not measure their opening. A server that serves
-// each connection by a thread of a small pool (llama.cpp's) is blocked by more idle ones than it has threads.
+// Warm opens connections until n are idle and a few to spare, since each rests for 5 ms after an answer, so that a
+// schedule does not measure their opening. A server that serves each connection by a thread of a small pool
+// (llama.cpp's) is blocked by more idle ones than it has threads.
 func (c *Client) Warm(ctx context.Context, n int) error {
-	missing := min(n, c.o.Conns) - int(c.open.Load())
+	missing := min(n+n/4+2, c.o.Conns) - int(c.open.Load())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64) // a listener's queue is short on some systems
 	for range missing {
@@ -156,7 +163,9 @@ func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Requ
 	q := c.prepare(job)
 	r := evidence.Request{Prompt: job.Prompt, Scheduled: c.since(epoch)}
 	cn, err := c.send(ctx, epoch, q, &r)
-	c.finish(ctx, epoch, q, &r, cn, err)
+	if cn = c.finish(ctx, epoch, q, &r, cn, err); cn != nil {
+		go c.rest(cn)
+	}
 	return r
 }
 
@@ -192,8 +201,9 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 	return cn, cn.write(q.wire, epoch.Add(time.Duration(r.Issued)+c.o.Timeout))
 }
 
-// finish brings a request to its end and its record with it.
-func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn, err error) {
+// finish brings a request to its end and its record with it. A connection that can take another request is returned,
+// for the caller to let it rest.
+func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn, err error) *conn {
 	if cn == nil && err == nil {
 		cn, err = c.connect(ctx, epoch, q, r)
 	}
@@ -209,11 +219,25 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 			r.Done = c.since(epoch)
 		}
 	}
+	if cn == nil || reusable {
+		return cn
+	}
+	cn.Close()
+	return nil
+}
+
+// rest waits until it is plain that the server keeps a connection, and makes it idle then. A server that drops most is
+// not trusted with any: under load it may take longer to close.
+func (c *Client) rest(cn *conn) {
+	dropped := c.dropped.Load()
 	switch {
-	case cn == nil:
-	case reusable:
+	case dropped >= 3 && dropped > c.kept.Load():
+		cn.Close()
+	case cn.quiet(settle):
+		c.kept.Add(1)
 		c.put(cn)
 	default:
+		c.dropped.Add(1)
 		cn.Close()
 	}
 }

@@ -275,6 +275,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		if want := []string{"", evidence.FailStatus}[i%2]; r.Fail != want {
 			t.Fatalf("request %d: %+v", i, r)
 		}
+		waitIdle(t, c, 1)
 	}
 	if n := conns.Load(); n != 1 {
 		t.Errorf("%d connections for 10 requests one after the other", n)
@@ -290,6 +291,54 @@ func TestConnectionsAreReused(t *testing.T) {
 	c.Close()
 	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailStatus || c.open.Load() != 0 {
 		t.Errorf("after Close: %+v, %d idle", r, c.open.Load())
+	}
+}
+
+// waitIdle waits until n connections have come to rest.
+func waitIdle(t *testing.T, c *Client, n int64) {
+	t.Helper()
+	for range 1000 {
+		if c.open.Load() == n {
+			return
+		}
+		time.Sleep(settle)
+	}
+	t.Fatalf("%d connections are idle, want %d", c.open.Load(), n)
+}
+
+// TestServersThatCloseWithoutSaying: llama.cpp closes a connection 0.1 ms after a stream, others after so many requests.
+// None of that is a failure.
+func TestServersThatCloseWithoutSaying(t *testing.T) {
+	for _, every := range []int{1, 4} {
+		requests := 0
+		over := make(chan bool, 1) // the server has done what it does after an answer
+		url := responder(t, func(c net.Conn) {
+			_, _ = io.WriteString(c, head+word+finish+event("[DONE]")+"0\r\n\r\n")
+			if requests++; requests%every == 0 {
+				c.Close()
+			}
+			over <- true
+		})
+		c := newClient(t, url, ClientOptions{})
+		for i := range 20 {
+			q := c.prepare(Job{Body: []byte(`{"stream":true}`)})
+			var r evidence.Request
+			epoch := time.Now()
+			cn, err := c.send(t.Context(), epoch, q, &r)
+			cn = c.finish(t.Context(), epoch, q, &r, cn, err)
+			if !r.OK() || cn == nil {
+				t.Fatalf("closing every %d, request %d: %s: %s", every, i, r.Fail, r.Detail)
+			}
+			<-over
+			c.rest(cn)
+		}
+		kept, dropped := c.kept.Load(), c.dropped.Load()
+		if every == 1 && (kept != 0 || dropped != 3 || c.open.Load() != 0) {
+			t.Errorf("a server that closes each: %d kept, %d found dropped, %d idle", kept, dropped, c.open.Load())
+		}
+		if every == 4 && (kept != 15 || dropped != 5) {
+			t.Errorf("a server that closes one in four: %d kept, %d dropped", kept, dropped)
+		}
 	}
 }
 

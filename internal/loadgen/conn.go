@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -71,6 +72,16 @@ func (cn *conn) write(wire []byte, deadline time.Time) error {
 	}
 	_, err := cn.Conn.Write(wire)
 	return err
+}
+
+// quiet says that for d nothing comes over the connection, its end least of all.
+func (cn *conn) quiet(d time.Duration) bool {
+	if cn.SetReadDeadline(cn.clock.Now().Add(d)) != nil {
+		return false
+	}
+	cn.budget = 1
+	_, err := cn.br.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil
 }
 
 // receive reads the response into r. begun: a response had begun; reusable: the connection can take another request.

@@ -96,7 +96,7 @@ func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []ev
 		p := plan("schedule")
 		p.Kind, p.Offsets = testcase.KindOpen, Poisson(o.Seed, o.RPS, o.Duration, 1)
 		// Little's law gives the mean in flight; four deviations and a few are enough to open none on the way.
-		mean := o.RPS * (o.TTFT + time.Duration(o.Tokens)*o.TokenInterval).Seconds()
+		mean := o.RPS * (o.TTFT + time.Duration(o.Tokens)*o.TokenInterval + settle).Seconds()
 		plans, conns = append(plans, p), conns+int(mean+4*math.Sqrt(mean))+8
 	}
 	if err := c.Warm(ctx, conns); err != nil {

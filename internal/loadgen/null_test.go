@@ -166,7 +166,7 @@ func TestMemoryIsFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	c := newClient(t, s.URL(), ClientOptions{})
+	c := newClient(t, s.URL(), ClientOptions{Conns: 20})
 	heap := func(requests int) int64 {
 		_, err := Run(t.Context(), c, time.Now(), Plan{
 			Kind: testcase.KindClosed, Concurrency: 20, Requests: requests, Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`), KeepText: true} },
@@ -184,9 +184,10 @@ func TestMemoryIsFlat(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
-	few := heap(100)
+	heap(1000)
+	few := heap(1000)
 	if many := heap(3000); many-few > 1<<20 {
-		t.Errorf("%d bytes held after 100 requests, %d after 3,000 more", few, many)
+		t.Errorf("%d bytes held after 1,000 requests, %d after 3,000 more", few, many)
 	}
 }
 

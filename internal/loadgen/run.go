@@ -37,9 +37,10 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	}()
 	<-looped
 	r.requests.Wait()
-	close(r.records)
 	end := time.Duration(c.since(epoch))
+	close(r.records)
 	<-sunk
+	r.resting.Wait()
 	return r.machine.phase(end), nil
 }
 
@@ -54,6 +55,7 @@ type runner struct {
 	ended    stack[ending]
 	wake     chan struct{} // there is something new in ended
 	requests sync.WaitGroup
+	resting  sync.WaitGroup // connections
 	records  chan *evidence.Request
 }
 
@@ -120,19 +122,27 @@ func (r *runner) issue(d decision, prompt string, q *request) {
 	rec := &evidence.Request{Phase: r.plan.ID, N: d.n, Prompt: prompt, Scheduled: int64(d.due)}
 	cn, err := r.client.send(r.ctx, r.epoch, q, rec)
 	r.requests.Add(1)
-	go func() {
-		defer r.requests.Done()
-		r.client.finish(r.ctx, r.epoch, q, rec, cn, err)
-		if r.plan.InFlight != nil {
-			r.plan.InFlight.Add(-1)
+	r.resting.Go(func() {
+		if rest := r.receive(q, rec, cn, err); rest != nil {
+			r.client.rest(rest)
 		}
-		r.ended.push(ending{r.now(), rec.Fail})
-		select {
-		case r.wake <- struct{}{}:
-		default: // the loop has not looked since the last one
-		}
-		r.records <- rec
-	}()
+	})
+}
+
+// receive brings a request to its end and tells of it.
+func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error) (rest *conn) {
+	defer r.requests.Done()
+	rest = r.client.finish(r.ctx, r.epoch, q, rec, cn, err)
+	if r.plan.InFlight != nil {
+		r.plan.InFlight.Add(-1)
+	}
+	r.ended.push(ending{r.now(), rec.Fail})
+	select {
+	case r.wake <- struct{}{}:
+	default: // the loop has not looked since the last one
+	}
+	r.records <- rec
+	return rest
 }
 
 func (r *runner) now() time.Duration { return time.Duration(r.client.since(r.epoch)) }

@@ -204,17 +204,25 @@ func TestWarmConnectionsAreUsed(t *testing.T) {
 		if err := c.Warm(t.Context(), 20); err != nil { // enough are open
 			t.Fatal(err)
 		}
-		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcase.KindBatch, Requests: 25, Make: simJob}); err != nil {
+		const open = 30 + 7 + 2 // with the spare ones
+		batch := func(n int) {
+			t.Helper()
+			if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcase.KindBatch, Requests: n, Make: simJob}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if batch(30); s.dials != open {
+			t.Errorf("%d connections for 30 warmed and used, want %d", s.dials, open)
+		}
+		if batch(open + 5); s.dials != open+5 {
+			t.Errorf("%d connections for %d at once", s.dials, open+5)
+		}
+		// One after the other: a connection rests while the next request takes another.
+		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcase.KindClosed, Concurrency: 40, Requests: 120, Make: simJob}); err != nil {
 			t.Fatal(err)
 		}
-		if s.dials != 30 {
-			t.Errorf("%d connections for 30 warmed and 25 used", s.dials)
-		}
-		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcase.KindBatch, Requests: 35, Make: simJob}); err != nil {
-			t.Fatal(err)
-		}
-		if s.dials != 35 {
-			t.Errorf("%d connections for 35 at once", s.dials)
+		if s.dials > 80 {
+			t.Errorf("%d connections for a closed loop of 40", s.dials)
 		}
 	})
 }
