@@ -16,6 +16,10 @@ const Threshold = 0.8
 // calibrationSeed draws the corruptions; another seed moves the figures within their intervals.
 const calibrationSeed = 3
 
+// draws is how often each corruption of a good answer is drawn: one shuffle may leave an answer nearly whole, and its luck would be the
+// figure's. Intervals count the answers, not the draws.
+const draws = 3
+
 // Report says how well scores tell good answers from bad ones on the labelled set. Intervals are at 95 %.
 type Report struct {
 	Threshold   float64 `json:"threshold"`
@@ -27,7 +31,7 @@ type Report struct {
 type Half struct {
 	Prompts     int          `json:"prompts"`
 	Good        int          `json:"good"`
-	Bad         int          `json:"bad"`
+	Bad         int          `json:"bad"`        // draws of a corruption counted singly
 	AUC         Interval     `json:"auc"`        // a good answer scores above a bad one with this probability
 	FalsePass   Rate         `json:"false_pass"` // bad answers at or above the threshold
 	FalseFail   Rate         `json:"false_fail"` // good answers below it
@@ -56,7 +60,7 @@ type Rate struct {
 	Of    int `json:"of"`
 }
 
-// Calibrate scores the embedded labelled set and its corruptions: some 3,000 answers, about a second of one processor.
+// Calibrate scores the embedded labelled set and its corruptions: some 9,000 answers, a few seconds of one processor.
 func Calibrate() Report { return calibrate(labelled(), calibrationSeed) }
 
 //go:embed calibration.json
@@ -108,12 +112,15 @@ func calibrate(set []topic, seed uint64) Report {
 			}
 		}
 		h.Good, h.Bad = len(pos), len(neg)
-		h.AUC = auc(pos, neg)
-		h.FalsePass = passing(neg)
-		fails := passing(pos)
-		h.FalseFail = rate(fails.Of-fails.Count, fails.Of)
+		h.AUC = auc(pos, neg, draws)
+		h.FalsePass = rate(passing(neg), len(neg), draws)
+		h.FalseFail = rate(len(pos)-passing(pos), len(pos), 1)
 		for _, kind := range append(slices.Clone(Corruptions), Written) {
-			h.Corruptions = append(h.Corruptions, Corruption{kind, len(by[kind]), auc(pos, by[kind]), passing(by[kind])})
+			times := draws
+			if kind == Written {
+				times = 1
+			}
+			h.Corruptions = append(h.Corruptions, Corruption{kind, len(by[kind]), auc(pos, by[kind], times), rate(passing(by[kind]), len(by[kind]), times)})
 		}
 		return h
 	}
@@ -142,8 +149,10 @@ func samples(set []topic, seed uint64) []sample {
 			d := read(t.input(e.text))
 			for c, kind := range Corruptions {
 				rng := rand.New(rand.NewPCG(seed, uint64(i)<<32|uint64(k)<<8|uint64(c)))
-				if text, ok := corrupt(rng, kind, d, others); ok {
-					all = append(all, sample{topic: i, kind: kind, text: text, heldOut: t.heldOut()})
+				for range draws {
+					if text, ok := corrupt(rng, kind, d, others); ok {
+						all = append(all, sample{topic: i, kind: kind, text: text, heldOut: t.heldOut()})
+					}
 				}
 			}
 		}
@@ -165,26 +174,26 @@ func score(set []topic, all []sample) {
 	wg.Wait()
 }
 
-func passing(scores []float64) Rate {
+func passing(scores []float64) int {
 	n := 0
 	for _, s := range scores {
 		if s >= Threshold {
 			n++
 		}
 	}
-	return rate(n, len(scores))
+	return n
 }
 
 // z95 is the normal distribution's 97.5 % quantile.
 const z95 = 1.959963984540054
 
-// rate gives a share and its Wilson interval; of nothing, the whole range.
-func rate(count, of int) Rate {
+// rate gives a share and its Wilson interval, of nothing the whole range. The cases come in groups of times that are not independent.
+func rate(count, of, times int) Rate {
 	r := Rate{Interval{0, 0, 1}, count, of}
 	if of == 0 {
 		return r
 	}
-	n, p, z2 := float64(of), float64(count)/float64(of), z95*z95
+	n, p, z2 := float64(of)/float64(times), float64(count)/float64(of), z95*z95
 	mid := (p + z2/(2*n)) / (1 + z2/n)
 	half := z95 / (1 + z2/n) * math.Sqrt(p*(1-p)/n+z2/(4*n*n))
 	r.Interval = Interval{p, math.Max(0, mid-half), math.Min(1, mid+half)}
@@ -192,8 +201,8 @@ func rate(count, of int) Rate {
 }
 
 // auc is the probability that a good answer scores above a bad one, ties counting half, with Newcombe's interval (2006,
-// method 5), which keeps a width where the two do not overlap at all.
-func auc(pos, neg []float64) Interval {
+// method 5), which keeps a width where the two do not overlap at all. The bad answers come in groups of times.
+func auc(pos, neg []float64, times int) Interval {
 	if len(pos) == 0 || len(neg) == 0 {
 		return Interval{0.5, 0, 1}
 	}
@@ -212,7 +221,8 @@ func auc(pos, neg []float64) Interval {
 	}
 	m, n := float64(len(pos)), float64(len(neg))
 	a := wins / (m * n)
-	mean := (m+n)/2 - 1
+	n = math.Max(1, n/float64(times))
+	mean := math.Max(0, (m+n)/2-1)
 	// beyond reports whether a lies further from theta than chance allows.
 	beyond := func(theta float64) bool {
 		v := theta * (1 - theta) * (1 + mean*((1-theta)/(2-theta)+theta/(1+theta))) / (m * n)

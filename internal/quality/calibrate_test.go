@@ -151,23 +151,26 @@ func TestAUC(t *testing.T) {
 		{"mixed", []float64{0.4, 0.8}, []float64{0.4, 0.2}, 0.875},
 		{"nothing", nil, []float64{1}, 0.5},
 	} {
-		got := auc(c.pos, c.neg)
+		got := auc(c.pos, c.neg, 1)
 		if math.Abs(got.Value-c.want) > 1e-12 || got.Low > got.Value || got.High < got.Value || got.Low < 0 || got.High > 1 {
 			t.Errorf("%s: %+v, want %g inside its interval", c.name, got, c.want)
 		}
 	}
-	if wide := auc([]float64{1, 1}, []float64{0, 0}); wide.Low > 0.9 {
+	if wide := auc([]float64{1, 1}, []float64{0, 0}, 1); wide.Low > 0.9 {
 		t.Errorf("four answers that do not overlap give an interval from %.3f: that is too sure", wide.Low)
 	}
 }
 
 // Wilson's interval for 5 of 100 is 2.2 to 11.2 %.
 func TestRate(t *testing.T) {
-	r := rate(5, 100)
+	r := rate(5, 100, 1)
 	if math.Abs(r.Low-0.0215) > 5e-4 || math.Abs(r.High-0.1118) > 5e-4 {
 		t.Errorf("rate(5, 100) = %+v", r)
 	}
-	if r := rate(0, 0); r.Low != 0 || r.High != 1 {
+	if grouped := rate(15, 300, 3); grouped.Value != r.Value || grouped.Low != r.Low {
+		t.Errorf("three draws of each of 100 cases are no more evidence: %+v", grouped)
+	}
+	if r := rate(0, 0, 1); r.Low != 0 || r.High != 1 {
 		t.Errorf("a rate of nothing is known to %+v", r)
 	}
 }
@@ -176,7 +179,7 @@ func TestAUCIsSymmetric(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		scores := rapid.SliceOfN(rapid.Float64Range(0, 1), 1, 20)
 		pos, neg := scores.Draw(t, "pos"), scores.Draw(t, "neg")
-		a, b := auc(pos, neg), auc(neg, pos)
+		a, b := auc(pos, neg, 1), auc(neg, pos, 1)
 		if math.Abs(a.Value+b.Value-1) > 1e-9 || math.Abs(a.Low+b.High-1) > 1e-6 {
 			t.Errorf("%+v and %+v do not mirror each other", a, b)
 		}
