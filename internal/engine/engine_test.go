@@ -94,16 +94,19 @@ func TestLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var group sync.WaitGroup
-	for i := range alone {
-		group.Go(func() {
-			out, err := llmtest.Collect(t.Context(), e, ask(ids(i, 20), 60))
-			if err != nil || out.Text != alone[i].Text {
-				t.Errorf("request %d: %q, %v; alone %q", i, out.Text, err, alone[i].Text)
-			}
-		})
+	// Who meets whom is up to the machine's other work: a few rounds, until somebody had to give way and found blocks again.
+	for round := 0; round < 50 && (e.Status().Preempted == 0 || e.Status().CacheHits == 0); round++ {
+		var group sync.WaitGroup
+		for i := range alone {
+			group.Go(func() {
+				out, err := llmtest.Collect(t.Context(), e, ask(ids(i, 20), 60))
+				if err != nil || out.Text != alone[i].Text {
+					t.Errorf("request %d: %q, %v; alone %q", i, out.Text, err, alone[i].Text)
+				}
+			})
+		}
+		group.Wait()
 	}
-	group.Wait()
 	if s := e.Status(); s.Preempted == 0 || s.KVUsed != 0 || s.CacheHits == 0 {
 		t.Errorf("%+v: nobody was pre-empted", s)
 	}
