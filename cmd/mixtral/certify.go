@@ -206,7 +206,7 @@ func (c certifyCmd) print(a *app, rep *certify.Report) error {
 	if c.JSON {
 		return printCertifyJSON(a.stdout, rep, paths)
 	}
-	if err := certreport.Text(a.stdout, rep); err != nil {
+	if err := printReport(a, rep); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON, paths.HTML, paths.Events, paths.JSON)

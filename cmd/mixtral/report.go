@@ -78,7 +78,24 @@ func (c *reportShowCmd) Run(a *app) error {
 		_, err = a.stdout.Write(data)
 		return err
 	}
-	return reports.Text(a.stdout, r)
+	return printReport(a, r)
+}
+
+// printReport prints a report as a table, in colour on a terminal unless NO_COLOR is set.
+func printReport(a *app, r *reports.Report) error {
+	return printPainted(a, func(w io.Writer) error { return reports.Text(w, r) })
+}
+
+func printPainted(a *app, write func(io.Writer) error) error {
+	if !isTerminal(a.stdout) || a.getenv("NO_COLOR") != "" {
+		return write(a.stdout)
+	}
+	var b strings.Builder
+	if err := write(&b); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.stdout, reports.Paint(b.String()))
+	return err
 }
 
 type reportHTMLCmd struct {
@@ -191,7 +208,7 @@ func (c *reportDiffCmd) Run(a *app) error {
 	if c.JSON {
 		err = printJSON(a.stdout, cmp)
 	} else {
-		err = reports.DiffText(a.stdout, cmp, c.All)
+		err = printPainted(a, func(w io.Writer) error { return reports.DiffText(w, cmp, c.All) })
 	}
 	if err == nil && cmp.Worse() {
 		return exitWith(exitFail)

@@ -1,0 +1,16 @@
+package report
+
+import "regexp"
+
+// verdictWord is a verdict at the start of a line of Text or DiffText.
+var verdictWord = regexp.MustCompile(`(?m)^(PASS|FAIL|INVALID|INFO|worse|better)\b`)
+
+// colours of verdicts on a terminal; words stay, so nothing depends on them.
+var colours = map[string]string{Pass: "32", Better: "32", Fail: "1;31", Worse: "1;31", Invalid: "1;33", Info: "2"}
+
+// Paint colours the verdicts of a text report for a terminal.
+func Paint(text string) string {
+	return verdictWord.ReplaceAllStringFunc(text, func(word string) string {
+		return "\x1b[" + colours[word] + "m" + word + "\x1b[0m"
+	})
+}
