@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -22,6 +23,9 @@ func (e *Engine) loop() {
 			e.log.Error("a step failed", "error", err)
 			e.failStep(err)
 		}
+		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none until
+		// the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.
+		runtime.Gosched()
 	}
 	e.locked(func() {
 		for s, q := range e.requests {
