@@ -1,7 +1,10 @@
 """Short task forms: arithmetic, facts, tips and small talk, each as
 (key, prompt, answer) like those in forms.py."""
 
-from topics import upper
+import re
+
+import banks
+from topics import TOPICS, upper
 
 # Sums and the like. Every number is written in digits; the tokenizer gives
 # each digit a piece of its own, so that "12 + 2" teaches the column 2 + 2.
@@ -134,6 +137,28 @@ Can you speak German?|No, I only know simple English.
 What is the weather today?|I cannot see the weather, because I only know what I was trained on.
 What time is it?|I cannot see a clock, because I only know what I was trained on.
 """
+
+
+# Copying. A model this small learns to carry a subject from the request into
+# its answer from repeating words that follow no pattern.
+
+SUBJECTS = [t["name"] for t in TOPICS] + [w.split(":")[0] for w in banks.HEROES.split()] + banks.FUTURES + ["robot", "a robot", "technology startup", "text"]
+SUBJECTS += [line.split("|")[0] for line in banks.BUSINESSES.strip().splitlines()] + [p for line in banks.GROUPS.strip().splitlines() for p in line.split("|")[1].split("; ")]
+SUBJECTS += "economic social ethical environmental technical legal cultural political personal".split()
+WORDS = sorted({w for text in (banks.GROUPS, banks.PLANS, banks.BUSINESSES, *banks.ADVENTURES, *banks.MIDDLE, *(t["definition"] + " " + t["how"] for t in TOPICS))
+                for w in re.findall(r"[A-Za-z]{2,}", text)} | set(banks.NAMES))
+
+
+def repeat(r):
+    if r.random() < 0.6:
+        words = r.sample(SUBJECTS, r.choice([1, 1, 2, 3, 4]))
+        said = words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    else:
+        said = " ".join(r.sample(WORDS, r.randrange(2, 10)))
+    q, a = r.choice([("Repeat: {s}", "{s}"), ("Repeat after me: {s}.", "{s}."), ("Say {s}.", "{s}."), ("Write this down: {s}.", "{s}."),
+                     ("Write {s} twice.", "{s}, {s}."), ("Repeat the words {s}.", "The words are {s}."), ("I like {s}. What do I like?", "You like {s}."),
+                     ("My favourite words are {s}. Which are they?", "Your favourite words are {s}.")])
+    return ("repeat", said), q.format(s=said), a.format(s=said)
 
 
 def rows(block):

@@ -25,8 +25,14 @@ ROW = 256  # tokens of a packed row; the few longer conversations are left out
 BALANCE = 0.01  # weight of the router's balance loss: Switch Transformer's value
 
 
+def weight(said):
+    """How much each token of an answer of this many tokens counts: a sum of ten tokens must not drown among essays."""
+    return min(max((64 / said) ** 0.5, 0.7), 3)
+
+
 def pack(docs, encoder):
-    """Whole conversations first-fit into rows: ids, the number of the document in its row (0 for padding), learn."""
+    """Whole conversations first-fit into rows: ids, the number of the document in its row (0 for padding), and learn,
+    the weight of each token in the loss (0: not learned)."""
     rows, open_rows = [], []
     for turns in docs:
         ids, learn = encoder.chat(turns)
@@ -43,13 +49,13 @@ def pack(docs, encoder):
         row["parts"].append((ids, learn))
     ids = np.zeros((len(rows), ROW), np.int16)
     doc = np.zeros((len(rows), ROW), np.int16)
-    learn = np.zeros((len(rows), ROW), bool)
+    learn = np.zeros((len(rows), ROW), np.float32)
     for i, row in enumerate(rows):
         at = 0
         for k, (part, said) in enumerate(row["parts"], 1):
             ids[i, at : at + len(part)] = part
             doc[i, at : at + len(part)] = k
-            learn[i, at : at + len(part)] = said
+            learn[i, at : at + len(part)] = np.array(said) * weight(sum(said))
             at += len(part)
     return {"ids": ids, "doc": doc, "learn": learn}
 
@@ -65,20 +71,22 @@ def data(work, encoder):
 
 
 def loss_of(model, d, rows):
-    """Mean loss per learned token, and the balance loss."""
+    """Weighted mean loss per learned token, and the balance loss."""
     ids, doc, learn = (d[k][rows] for k in ("ids", "doc", "learn"))
     ids = ids.long()
     hidden, balance = model.hidden(ids[:, :-1], doc[:, :-1])
-    want = learn[:, 1:]
-    return F.cross_entropy(model.head(hidden[want]), ids[:, 1:][want]), balance
+    want = learn[:, 1:] > 0
+    counts = learn[:, 1:][want]
+    each = F.cross_entropy(model.head(hidden[want]), ids[:, 1:][want], reduction="none")
+    return (each * counts).sum() / counts.sum(), balance
 
 
 @torch.no_grad()
 def held_loss(model, held):
-    losses, n = 0.0, 0
+    losses, n = 0.0, 0.0
     for i in range(0, len(held["ids"]), 16):
         rows = slice(i, i + 16)
-        k = int(held["learn"][rows].sum())
+        k = float(held["learn"][rows].sum())
         losses += float(loss_of(model, held, rows)[0]) * k
         n += k
     return losses / n
