@@ -133,7 +133,7 @@ func grammar(d *doc) Part {
 // evidence it takes.
 func sequence(d *doc) Part {
 	gain, n := learnedGrammar().meanGain(d)
-	slack := 0.5 / math.Sqrt(float64(max(n, 1)))
+	slack := 0.3 / math.Sqrt(float64(max(n, 1)))
 	return part(Coherence, "word order", ramp(gain+slack, -0.2, -0.02), "%+.2f nats a word against words in random order", gain)
 }
 

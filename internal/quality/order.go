@@ -11,8 +11,8 @@ const maxOrdered = 40
 // permutations drawn per judgement: with fewer than 100 the mean of their weights is too rough.
 const permutations = 150
 
-// ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of order.go's
-// model give every order a log-weight; the evidence is the log of this order's weight over the mean weight of random orders of the
+// ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of cues.go
+// give every order a log-weight; the evidence is the log of this order's weight over the mean weight of random orders of the
 // same sentences. Where there are no cues it is 0 and the part stays neutral.
 func ordering(d *doc) Part {
 	units := d.units()
