@@ -50,8 +50,10 @@ type runner struct {
 	inFlight atomic.Int64
 	refused  atomic.Int64 // connections refused since the last answer
 	current  atomic.Pointer[testcase.Phase]
-	swept    int     // requests of a sweep's earlier steps
-	before   float64 // requests that the server had counted before the current phase
+	swept    int              // requests of a sweep's earlier steps
+	before   float64          // requests that the server had counted before the current phase
+	last     *evidence.Scrape // the latest good one around a phase
+	lastAt   time.Time
 	telling  sync.Mutex
 	scraping sync.Mutex
 }

@@ -171,7 +171,8 @@ func flatten(name string, m *dto.Metric) []series {
 }
 
 // query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
-// every sample the time of the query, not of the scrape.
+// every sample the time of the query, not of the scrape. Both are evaluated at the same moment. A function of many
+// metrics is an error there, since it drops their names: the age is that of one.
 func (s *Scraper) query(ctx context.Context) ([]series, int64, error) {
 	var names []string
 	for _, d := range dialects {
@@ -179,22 +180,25 @@ func (s *Scraper) query(ctx context.Context) ([]series, int64, error) {
 	}
 	names = append(names, "process_resident_memory_bytes", "process_cpu_seconds_total")
 	names = append(names, slices.Sorted(maps.Keys(gpuMemory))...)
-	selector := fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|"))
-	all, err := s.instant(ctx, selector)
+	now := time.Now()
+	all, err := s.instant(ctx, fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|")), now)
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(all) == 0 {
+	own := recognise(all).prefix
+	i := slices.IndexFunc(all, func(x series) bool { return own != "" && strings.HasPrefix(x.name, own) })
+	if i < 0 {
 		return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server", ErrUnavailable)
 	}
-	own := recognise(all).prefix
-	stamps, err := s.instant(ctx, fmt.Sprintf("max(timestamp({__name__=~%q}))", own+".*"))
-	if err != nil || len(stamps) != 1 || own == "" {
+	stamps, err := s.instant(ctx, fmt.Sprintf("max(timestamp({__name__=%q}))", all[i].name), now)
+	if err != nil || len(stamps) != 1 {
 		return all, 0, err
 	}
-	age := float64(time.Now().UnixNano())/1e9 - stamps[0].value
+	age := unixSeconds(now) - stamps[0].value
 	return all, int64(math.Max(0, age) * 1e9), nil
 }
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
 // answer is what the query API gives for an instant vector.
 type answer struct {
@@ -209,8 +213,9 @@ type answer struct {
 	} `json:"data"`
 }
 
-func (s *Scraper) instant(ctx context.Context, query string) ([]series, error) {
-	address := strings.TrimRight(s.PrometheusURL, "/") + "/api/v1/query?query=" + url.QueryEscape(query)
+func (s *Scraper) instant(ctx context.Context, query string, at time.Time) ([]series, error) {
+	address := strings.TrimRight(s.PrometheusURL, "/") + "/api/v1/query?" + url.Values{
+		"query": {query}, "time": {strconv.FormatFloat(unixSeconds(at), 'f', 3, 64)}}.Encode()
 	body, err := s.get(ctx, address, "application/json")
 	if err != nil {
 		return nil, err

@@ -1,10 +1,13 @@
 package probe
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +161,8 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 		switch {
 		case r.URL.Path != "/prom/api/v1/query":
 			http.NotFound(w, r)
+		case r.URL.Query().Get("time") == "":
+			t.Error("the query has no time")
 		case strings.HasPrefix(q, "max(timestamp("):
 			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"%f"]}]}}`, at)
 		default:
@@ -176,7 +181,7 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 	if got.Values[evidence.MetricRSS] != 1e9 {
 		t.Errorf("another job's memory was added: %g", got.Values[evidence.MetricRSS])
 	}
-	if age := time.Duration(got.Age); age < 4*time.Second || age > 10*time.Second {
+	if age := time.Duration(got.Age); age < 3900*time.Millisecond || age > 10*time.Second {
 		t.Errorf("age %v, the sample is 4 s old", age)
 	}
 	if !strings.HasPrefix(got.Source, "prometheus http") {
@@ -188,6 +193,51 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 		if bad.Err == "" {
 			t.Errorf("%s: %+v", name, bad)
 		}
+	}
+}
+
+// A real Prometheus server, where there is one: its query language refuses what a fake would take.
+func TestThroughARealPrometheusServer(t *testing.T) {
+	program, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Skip("no prometheus on this machine")
+	}
+	target := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		fmt.Fprint(w, texts["vllm"])
+	})
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"p.yml": "scrape_configs:\n  - job_name: x\n    scrape_interval: 1s\n    static_configs: [{targets: ['" + strings.TrimPrefix(target, "http://") + "']}]\n"})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	var log bytes.Buffer
+	cmd := exec.Command(program, "--config.file="+dir+"/p.yml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+address)
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	}()
+	s := NewScraper("", "http://"+address, "", "m")
+	defer s.Close()
+	got := s.Scrape(t.Context(), "during A")
+	for deadline := time.Now().Add(30 * time.Second); got.Err != "" && time.Now().Before(deadline); got = s.Scrape(t.Context(), "during A") {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if got.Err != "" || got.Dialect != "vllm" || got.Values[evidence.MetricRequests] != 10 || got.Values[evidence.MetricRSS] != 1e9 || got.Histograms[evidence.HistE2E].Count != 10 {
+		t.Fatalf("%+v", got)
+	}
+	if age := time.Duration(got.Age); age > 20*time.Second {
+		t.Errorf("a sample of a server that is scraped every second is %v old", age)
 	}
 }
 
