@@ -228,8 +228,9 @@ func refusal(d *doc) Part {
 	low := strings.ToLower(strings.ReplaceAll(d.in.Response[:min(len(d.in.Response), 160)], "’", "'"))
 	declines := strings.Contains(low, "as an ai language model") || strings.Contains(low, "i'm just an ai")
 	for _, r := range refusals {
-		if i := strings.Index(low, r); i >= 0 && strings.Contains(low[max(0, i-40):i+len(r)], "i") {
-			declines = declines || strings.Contains(low[max(0, i-25):i], "i ") || strings.Contains(low[max(0, i-25):i], "i'm") || strings.HasPrefix(r, "i ")
+		if i := strings.Index(low, r); i >= 0 {
+			before := low[max(0, i-25):i] // "I", "I'm sorry, but I"
+			declines = declines || strings.HasPrefix(r, "i ") || strings.Contains(before, "i ") || strings.Contains(before, "i'm")
 		}
 	}
 	wanted := strings.Contains(strings.ToLower(d.in.Prompt), "declin") || strings.Contains(strings.ToLower(d.in.Prompt), "refus")
