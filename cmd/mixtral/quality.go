@@ -118,7 +118,7 @@ func (c *qualityCalibrateCmd) Run(a *app) error {
 	for _, h := range []struct {
 		name string
 		quality.Half
-	}{{"held-out half (nothing was tuned on it)", r.HeldOut}, {"development half", r.Development}} {
+	}{{"held-out half (nothing was fitted to it)", r.HeldOut}, {"development half", r.Development}} {
 		fmt.Fprintf(a.stdout, "%s: %d prompts, %d good and %d bad answers, threshold %.1f, intervals at 95 %%\n", h.name, h.Prompts, h.Good, h.Bad, r.Threshold)
 		t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  bad answers\tn\tAUC\t\tfalse pass\t")

@@ -23,8 +23,8 @@ const draws = 3
 // Report says how well scores tell good answers from bad ones on the labelled set. Intervals are at 95 %.
 type Report struct {
 	Threshold   float64 `json:"threshold"`
-	Development Half    `json:"development"` // what the measurements were tuned on
-	HeldOut     Half    `json:"held_out"`    // what they were not: quote this one
+	Development Half    `json:"development"` // what weights and thresholds were fitted to
+	HeldOut     Half    `json:"held_out"`    // what they were not fitted to: quote this one
 }
 
 // Half is the result on one half of the prompts.

@@ -33,7 +33,7 @@ func TestCalibrationIsRecorded(t *testing.T) {
 	}
 }
 
-// What a score must tell apart, on prompts that nothing was tuned on.
+// What a score must tell apart, on prompts that nothing was fitted to.
 func TestScoresTellGoodFromBadOnTheHeldOutHalf(t *testing.T) {
 	h := Calibration().HeldOut
 	if h.AUC.Value < 0.97 {

@@ -41,7 +41,7 @@ type topic struct {
 	examples []example
 }
 
-// heldOut reports whether the topic belongs to the half that nothing was tuned on. The prompt's text decides, so that no
+// heldOut reports whether the topic belongs to the half that nothing was fitted to. The prompt's text decides, so that no
 // answer to one prompt lies in both halves.
 func (t topic) heldOut() bool {
 	h := fnv.New32a()
