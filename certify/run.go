@@ -37,6 +37,7 @@ type runner struct {
 
 	server  *environment.Server
 	client  *environment.Client
+	version string // of the server, if it says one
 	scraper *probe.Scraper
 	source  probe.Source
 	asker   *asker
@@ -71,7 +72,7 @@ func (r *runner) open(ctx context.Context) error {
 
 // connect starts or finds the server, and what is needed to watch it.
 func (r *runner) connect(ctx context.Context) (err error) {
-	need := environment.Need{Model: r.o.ModelRef, Concurrency: r.c.Targets.Concurrency}
+	need := environment.Need{Model: r.o.ModelRef}
 	if r.o.Target != "" {
 		r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey)
 	} else {
@@ -103,6 +104,7 @@ func (r *runner) meet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.version = r.client.Version(ctx)
 	model := r.o.TargetModel
 	if model == "" {
 		model = models[0].ID
@@ -165,6 +167,9 @@ func (r *runner) fingerprints() map[string]string {
 	}
 	if r.o.Version != "" {
 		f["version"] = r.o.Version
+	}
+	if r.version != "" {
+		f["server_version"] = r.version
 	}
 	for k, v := range r.server.Fingerprints {
 		f[k] = v

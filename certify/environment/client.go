@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 // maxAnswer bounds what is read of an answer outside of load.
 const maxAnswer = 8 << 20
+
+// maxVersion bounds what a server calls its version.
+const maxVersion = 200
 
 // Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is safe
 // for concurrent use.
@@ -125,6 +129,17 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 		return nil, fmt.Errorf("%w: %s names no model", ErrSetup, Redact(c.root+"/v1/models"))
 	}
 	return list.Data, nil
+}
+
+// Version is what GET /version says, as vLLM's servers and ours have it; empty where there is no such thing.
+func (c *Client) Version(ctx context.Context) string {
+	var out struct {
+		Version string `json:"version"`
+	}
+	if err := c.call(ctx, http.MethodGet, "/version", nil, &out); err != nil || len(out.Version) > maxVersion {
+		return ""
+	}
+	return strings.ToValidUTF8(out.Version, "")
 }
 
 // Chat asks for one completion without streaming.

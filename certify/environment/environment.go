@@ -24,8 +24,7 @@ var ErrUnauthorized = errors.New("the server refuses the API key")
 
 // Need is what a launcher has to provide.
 type Need struct {
-	Model       string // a model reference; empty: the built-in one
-	Concurrency int    // requests that will be in flight in the closed loop
+	Model string // a model reference; empty: the built-in one
 }
 
 // Launcher starts a server and returns when it answers, or with an error when it never will.

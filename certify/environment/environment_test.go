@@ -290,6 +290,8 @@ func TestReadyWaits(t *testing.T) {
 func TestTokenizeAndChat(t *testing.T) {
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
+		case "/version":
+			fmt.Fprint(w, `{"version":"0.9.1"}`)
 		case "/tokenize":
 			fmt.Fprint(w, `{"count":3,"tokens":[1,2,3]}`)
 		case "/v1/chat/completions":
@@ -299,6 +301,9 @@ func TestTokenizeAndChat(t *testing.T) {
 	defer h.Close()
 	c := NewClient(h.URL, "")
 	defer c.Close()
+	if v := c.Version(t.Context()); v != "0.9.1" {
+		t.Errorf("version %q", v)
+	}
 	if n, err := c.Tokenize(t.Context(), "m", "a b c"); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
