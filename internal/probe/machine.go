@@ -15,26 +15,25 @@ func Machine() map[string]string {
 	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m["kernel"] = strings.TrimSpace(string(kernel))
 	}
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return m
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if name := cpuName(string(info)); name != "" {
+			m["cpu"] = name
+		}
 	}
-	if info, err := fs.CPUInfo(); err == nil && len(info) > 0 && info[0].ModelName != "" {
-		m["cpu"] = info[0].ModelName
-	}
-	if gb, ok := memoryGB(fs); ok {
+	if gb, ok := Memory(); ok {
 		m["memory_gb"] = strconv.FormatFloat(gb, 'f', 1, 64)
 	}
 	return m
 }
 
-// memoryGB is the machine's memory in units of 2³⁰ bytes.
-func memoryGB(fs procfs.FS) (float64, bool) {
-	info, err := fs.Meminfo()
-	if err != nil || info.MemTotalBytes == nil {
-		return 0, false
+// cpuName finds the processor's name where it has one: ARM's have none.
+func cpuName(info string) string {
+	for line := range strings.Lines(info) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
 	}
-	return float64(*info.MemTotalBytes) / (1 << 30), true
+	return ""
 }
 
 // Memory is the machine's memory in units of 2³⁰ bytes; ok is false where the system does not tell.
@@ -43,5 +42,9 @@ func Memory() (gb float64, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	return memoryGB(fs)
+	info, err := fs.Meminfo()
+	if err != nil || info.MemTotalBytes == nil {
+		return 0, false
+	}
+	return float64(*info.MemTotalBytes) / (1 << 30), true
 }

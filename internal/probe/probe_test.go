@@ -95,6 +95,24 @@ func TestAProcessAndItsChildren(t *testing.T) {
 	}
 }
 
+func TestTheMachineIsDescribed(t *testing.T) {
+	m := Machine()
+	for _, key := range []string{"os", "arch", "go", "cores"} {
+		if m[key] == "" {
+			t.Errorf("no %s: %v", key, m)
+		}
+	}
+	if gb, ok := Memory(); runtime.GOOS == "linux" && (!ok || gb <= 0 || m["memory_gb"] == "" || m["kernel"] == "") {
+		t.Errorf("memory %g, %v, machine %v", gb, ok, m)
+	}
+	if got := cpuName("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nmodel name\t: other\n"); got != "Some CPU @ 3 GHz" {
+		t.Errorf("cpu %q", got)
+	}
+	if got := cpuName("Features : fp asimd\n"); got != "" {
+		t.Errorf("cpu %q", got)
+	}
+}
+
 func put(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
