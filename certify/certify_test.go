@@ -444,6 +444,13 @@ func TestSecretsStayOutOfTheReport(t *testing.T) {
 	}
 }
 
+func TestAModelThatTheServerDoesNotList(t *testing.T) {
+	o := certify.Options{Launch: environment.Handler(server(t, faults.Healthy)), TargetModel: "mixtral", ReportDir: t.TempDir()}
+	if _, err := certify.Run(t.Context(), o); !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), `no model "mixtral"; it lists simulated-mixtral`) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnreachableTargets(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(http.NotFoundHandler())

@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/environment"
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/judge"
+	"github.com/hxp-enterprise/mixtral/internal/openai"
 	"github.com/hxp-enterprise/mixtral/internal/probe"
 	"github.com/hxp-enterprise/mixtral/internal/quality"
 	"github.com/hxp-enterprise/mixtral/internal/report"
@@ -109,6 +110,9 @@ func (r *runner) meet(ctx context.Context) error {
 	if model == "" {
 		model = models[0].ID
 	}
+	if err := serves(models, model); err != nil {
+		return err
+	}
 	r.asker = &asker{c: r.c, prompts: r.loaded.Prompts, model: model, seed: uint64(r.o.Seed), usage: true}
 	metrics := r.o.MetricsURL
 	if metrics == "" && r.o.PrometheusURL == "" {
@@ -122,6 +126,19 @@ func (r *runner) meet(ctx context.Context) error {
 		return fmt.Errorf("judge: %w", err)
 	}
 	return nil
+}
+
+// serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
+// after a minute of refusals.
+func serves(models []openai.Model, model string) error {
+	var names []string
+	for _, m := range models {
+		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag, and takes the name
+			return nil
+		}
+		names = append(names, m.ID)
+	}
+	return fmt.Errorf("%w: the server lists no model %q; it lists %s", environment.ErrSetup, model, strings.Join(names, ", "))
 }
 
 // metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
