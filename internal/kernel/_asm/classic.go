@@ -7,16 +7,17 @@ package main
 func classicTiles() *file {
 	f := newFile()
 	f.function("tileQ8", "// Q8_0: planes hold q+128.\n", func() {}, func(n int) {
-		f.classic(n, 1088, func() {
+		f.classic(n, 1088, func(fetch func(int, int)) {
 			for q := range 8 {
 				f.p("VMOVDQU32 %d(DI), %s", 64+128*q, w0)
 				f.p("VMOVDQU32 %d(DI), %s", 128+128*q, w1)
 				f.quad(n, 4*q, [halves]string{w0, w1})
+				fetch(q, 8)
 			}
 		})
 	})
 	f.function("tileQ4", "// Q4_0: 16·q, so the high nibbles need a mask only.\n", func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
-		f.classic(n, 576, func() {
+		f.classic(n, 576, func(fetch func(int, int)) {
 			for p := range 4 {
 				high := [halves]string{"Z27", "Z28"}
 				for h := range halves {
@@ -27,6 +28,7 @@ func classicTiles() *file {
 				}
 				f.quad(n, 4*p, [halves]string{w0, w1})
 				f.quad(n, 4*(p+4), high)
+				fetch(p, 4)
 			}
 		})
 	})
@@ -34,7 +36,7 @@ func classicTiles() *file {
 		f.broadcast(repeat(0x78), "Z31")
 		f.broadcast(repeat(0xf8), "Z30")
 	}, func(n int) {
-		f.classic(n, 704, func() {
+		f.classic(n, 704, func(fetch func(int, int)) {
 			for q := range 8 {
 				for h := range halves {
 					f.p("VMOVDQU32 %d(DI), %s", 192+128*(q%4)+64*h, wreg(h))
@@ -48,6 +50,7 @@ func classicTiles() *file {
 					f.p("VPANDD Z30, %s, %s", wreg(h), wreg(h))
 				}
 				f.quad(n, 4*q, [halves]string{w0, w1})
+				fetch(q, 8)
 			}
 		})
 	})
@@ -56,15 +59,16 @@ func classicTiles() *file {
 
 // classic is the loop over blocks of size bytes around the integer part. All groups of columns go through a chunk of
 // blocks, which stays in the L1 cache, before the next chunk: weights stream from memory at an even pace whatever the
-// number of columns. The first group fetches the next chunk, but not where there is a single column: then the
-// processor's own prefetching does better.
-func (f *file) classic(n, size int, integers func()) {
+// number of columns. The next chunk is fetched a line or two a quad: bursts fill the processor's miss buffers and stall
+// its loads. (Only the first group's fetches are needed, but a branch would cost as much.) A single column fetches
+// nothing: the processor's own prefetching does better.
+func (f *file) classic(n, size int, integers func(fetch func(step, steps int))) {
 	const chunkBytes = 9 << 10
 	chunk := chunkBytes / size
 	f.clearOuter(n)
 	f.p("MOVQ %d(SI), CX", argBlocks)
 	f.p("MOVQ CX, %d(SI)", argLeft)
-	chunks, groups, block, noFetch, last := f.label("chunk"), f.label("columns"), f.label("block"), f.label("fetched"), f.label("last")
+	chunks, groups, block, last := f.label("chunk"), f.label("columns"), f.label("block"), f.label("last")
 	f.l(chunks)
 	f.p("MOVQ $%d, CX", chunk)
 	f.p("MOVQ %d(SI), DX", argLeft)
@@ -84,16 +88,13 @@ func (f *file) classic(n, size int, integers func()) {
 		}
 	}
 	f.l(block)
-	if n > 1 {
-		f.p("TESTQ R14, R14")
-		f.p("JNZ  %s", noFetch)
-		for at := 0; at < size; at += 64 {
-			f.p("PREFETCHT0 %d(DI)", chunk*size+at)
-		}
-		f.l(noFetch)
-	}
 	f.startSums(n, 36)
-	integers()
+	integers(func(step, steps int) {
+		lines := (size + 63) / 64
+		for i := lines * step / steps; n > 1 && i < lines*(step+1)/steps; i++ {
+			f.p("PREFETCHT0 %d(DI)", chunk*size+64*i)
+		}
+	})
 	f.p("VCVTPH2PS 0(DI), %s", w0)
 	f.p("VCVTPH2PS 32(DI), %s", w1)
 	for j := range n {

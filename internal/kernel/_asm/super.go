@@ -139,15 +139,27 @@ func (f *file) superBody(s *super, n int, table string) {
 
 // run multiplies 32 k.
 func (f *file) run(s *super, n, groups int) {
-	fetched := f.label("fetched")
-	f.p("CMPQ %d(SI), $0", argGroup)
-	f.p("JNE  %s", fetched)
-	f.p("MOVL 24(R15), CX")
-	f.p("ADDQ DI, CX")
-	for i := range s.fetch() {
-		f.p("PREFETCHT0 %d(CX)", s.ahead()*s.size+64*i)
+	// A single column fetches a line or two a quad: a burst would fill the processor's miss buffers and stall its loads.
+	// More columns fetch at the start of a run, which only the first group does.
+	ahead := "R13"
+	if s.minima {
+		ahead = "DX"
 	}
-	f.l(fetched)
+	spread := n == 1 || s.minima
+	if spread {
+		f.p("MOVL 24(R15), %s", ahead)
+		f.p("ADDQ DI, %s", ahead)
+	} else {
+		fetched := f.label("fetched")
+		f.p("CMPQ %d(SI), $0", argGroup)
+		f.p("JNE  %s", fetched)
+		f.p("MOVL 24(R15), CX")
+		f.p("ADDQ DI, CX")
+		for i := range s.fetch() {
+			f.p("PREFETCHT0 %d(CX)", s.ahead()*s.size+64*i)
+		}
+		f.l(fetched)
+	}
 	f.p("MOVL 0(R15), CX")
 	f.p("ADDQ DI, CX")
 	f.p("VPBROADCASTD 16(R15), Z31")
@@ -181,6 +193,9 @@ func (f *file) run(s *super, n, groups int) {
 				f.p("VPANDD Z30, %s, %s", wreg(h), wreg(h))
 			}
 			f.quad(n, 4*q, [halves]string{w0, w1})
+			for i := s.fetch() * q / 8; spread && i < s.fetch()*(q+1)/8; i++ {
+				f.p("PREFETCHT0 %d(%s)", s.ahead()*s.size+64*i, ahead)
+			}
 		}
 		for h := range halves {
 			f.p("VMOVUPS %d(BX), %s", bufScale+128*g+64*h, wreg(h))
