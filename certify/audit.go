@@ -18,10 +18,10 @@ import (
 const (
 	auditTokens = 24 // of an answer: enough to time, short enough to repeat
 
-	// repeats pairs of a new prompt and its repetition. With eight of each, a difference that one in a hundred honest
-	// servers shows by chance is told from none.
+	// repeats pairs of a new prompt and its repetition. Eight of each that do not overlap come about by chance once in
+	// twelve thousand times; an answer from a cache does not overlap with one that was computed.
 	repeats     = 8
-	chance      = 0.01
+	chance      = 0.001
 	leastSaved  = 5.0 // milliseconds: less is what buffers and the scheduler of a machine do, whatever its share
 	decodeShare = 0.5 // a repeated answer may come this much faster token by token before it is no longer computed
 

@@ -15,11 +15,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/faults"
 )
 
-// bankRuns is set to the number of seeded runs of each server: MIXTRAL_BANK=30 go test ./certify -run TestBank -timeout 3h
-const bankRuns = "MIXTRAL_BANK"
+// bankRuns is set to the number of seeded runs of each server, bankOnly to the names of some:
+//
+//	MIXTRAL_BANK=30 MIXTRAL_BANK_ONLY=healthy,stall go test ./certify -run TestBank -v -timeout 3h
+const (
+	bankRuns = "MIXTRAL_BANK"
+	bankOnly = "MIXTRAL_BANK_ONLY"
+)
 
 // bankParallel runs go on at once: a server of the bank sleeps most of the time.
-const bankParallel = 4
+const bankParallel = 6
 
 // shortened makes a run of the quick profile of about 25 s. Slow faults are sped up to fit: what takes an hour in life
 // takes 36 s.
@@ -74,6 +79,16 @@ func TestBank(t *testing.T) {
 		t.Skipf("takes long: set %s to the number of runs of each server", bankRuns)
 	}
 	servers := append(faults.HealthyOnes(), faults.Planted()...)
+	if only := os.Getenv(bankOnly); only != "" {
+		servers = nil
+		for _, name := range strings.Split(only, ",") {
+			f, err := faults.Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			servers = append(servers, f)
+		}
+	}
 	tallies := map[faults.Fault]*tally{}
 	var mu sync.Mutex
 	slots := make(chan struct{}, bankParallel)
