@@ -27,12 +27,19 @@ type Config struct {
 	Host string `yaml:"host"`
 	Port int    `yaml:"port"`
 
-	// Backend is what answers: "embedded", the engine of this program. ModelPath is a GGUF file, "synth:tiny" or another
+	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, "synth:tiny" or another
 	// synthetic model, or "demo"; empty means the built-in model. ModelID is the name that clients see; empty means the
 	// model's own.
-	Backend   string `yaml:"backend"`
-	ModelPath string `yaml:"model_path"`
-	ModelID   string `yaml:"model_id"`
+	//
+	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or several
+	// replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels renames models,
+	// as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs then.
+	Backend         string `yaml:"backend"`
+	ModelPath       string `yaml:"model_path"`
+	ModelID         string `yaml:"model_id"`
+	Upstream        string `yaml:"upstream"`
+	UpstreamKeyFile string `yaml:"upstream_key_file"`
+	UpstreamModels  string `yaml:"upstream_models"`
 
 	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A machine
 	// or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with fewer gives
@@ -240,7 +247,8 @@ func (c *Config) set(key, value string) *Problem {
 func (c *Config) Validate() error {
 	v := &validator{}
 	v.number("port", float64(c.Port), 0, math.MaxUint16)
-	v.oneOf("backend", c.Backend, "embedded")
+	v.oneOf("backend", c.Backend, "embedded", "vllm")
+	c.validateUpstream(v)
 	v.above("memory_limit_gb", c.MemoryLimitGB, 1<<20)
 	v.number("cpu_cores", float64(c.CPUCores), 1, 1<<12)
 	v.number("context_length", float64(c.ContextLength), 0, 1<<24)

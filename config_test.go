@@ -144,7 +144,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{func(c *Config) { c.Port = 70000 }, Problem{"port", "70000", "must be between 0 and 65535"}},
 		{func(c *Config) { c.Port = -1 }, Problem{"port", "-1", "must be between 0 and 65535"}},
-		{func(c *Config) { c.Backend = "vllm" }, Problem{"backend", `"vllm"`, "must be embedded"}},
+		{func(c *Config) { c.Backend = "triton" }, Problem{"backend", `"triton"`, "must be embedded or vllm"}},
 		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0", "must be above 0 and at most 1048576"}},
 		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN", "must be above 0 and at most 1048576"}},
 		{func(c *Config) { c.CPUCores = 0 }, Problem{"cpu_cores", "0", "must be between 1 and 4096"}},

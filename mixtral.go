@@ -159,6 +159,9 @@ func (s *Service) Load(ctx context.Context) error {
 }
 
 func (s *Service) load() error {
+	if s.config.Backend == backendUpstream {
+		return s.connect()
+	}
 	start := time.Now()
 	model, err := catalog.Open(s.config.ModelPath)
 	if err != nil {
@@ -241,7 +244,11 @@ func (s *Service) Model() ModelInfo {
 	if s.backend == nil {
 		return ModelInfo{}
 	}
-	m := s.backend.Models()[0]
+	models := s.backend.Models()
+	if len(models) == 0 { // no upstream has said yet what it serves
+		return ModelInfo{}
+	}
+	m := models[0]
 	return ModelInfo{ID: m.ID, ContextLength: m.ContextLength, Vocab: m.Vocab}
 }
 
@@ -319,7 +326,11 @@ func (s *Service) Close() error {
 	if s.backend == nil {
 		return nil
 	}
-	return errors.Join(s.backend.Close(), s.model.Close())
+	err := s.backend.Close()
+	if s.model != nil {
+		err = errors.Join(err, s.model.Close())
+	}
+	return err
 }
 
 // Version is the module's version as the build knows it, or "devel".

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/hxp-enterprise/mixtral"
@@ -50,11 +51,12 @@ func override[T any](to *T, flag *T) {
 // serveCmd serves until it is told to stop.
 type serveCmd struct {
 	serviceFlags
-	Host         *string `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
-	Port         *int    `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
-	Backend      *string `placeholder:"NAME" help:"What answers: embedded, the engine of this program."`
-	APIKeyFile   *string `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line; SIGHUP reads it again."`
-	InsecureBind bool    `help:"Allow an address that others can reach without API keys."`
+	Host         *string  `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
+	Port         *int     `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
+	Backend      *string  `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
+	Upstream     []string `placeholder:"URL" help:"OpenAI-compatible server to pass requests on to; repeat it for replicas. Implies --backend vllm."`
+	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line; SIGHUP reads it again."`
+	InsecureBind bool     `help:"Allow an address that others can reach without API keys."`
 }
 
 func (s serveCmd) Run(a *app) error {
@@ -83,6 +85,9 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	}
 	override(&c.Host, s.Host)
 	override(&c.Port, s.Port)
+	if len(s.Upstream) > 0 {
+		c.Backend, c.Upstream = "vllm", strings.Join(s.Upstream, ",")
+	}
 	override(&c.Backend, s.Backend)
 	override(&c.APIKeyFile, s.APIKeyFile)
 	c.InsecureBind = c.InsecureBind || s.InsecureBind
@@ -124,9 +129,7 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 		stop()
 		return errors.Join(loadError(err), ignoreClosed(<-served))
 	}
-	limitHeap(a, service.MemoryPlan())
-	m := service.Model()
-	fmt.Fprintf(a.stdout, "serving %s on http://%s (context of %d tokens, %d cores, %s)\n", m.ID, l.Addr(), m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
+	announce(a, service, l.Addr())
 	for n := 0; ; {
 		select {
 		case err := <-served:
@@ -187,6 +190,17 @@ func useCores(n int) (restore func()) {
 	}
 	old := runtime.GOMAXPROCS(n)
 	return func() { runtime.GOMAXPROCS(old) }
+}
+
+// announce says where and what is served.
+func announce(a *app, service *mixtral.Service, address net.Addr) {
+	if c := service.Config(); c.Upstream != "" {
+		fmt.Fprintf(a.stdout, "passing requests to http://%s on to %s\n", address, c.Upstream)
+		return
+	}
+	limitHeap(a, service.MemoryPlan())
+	m := service.Model()
+	fmt.Fprintf(a.stdout, "serving %s on http://%s (context of %d tokens, %d cores, %s)\n", m.ID, address, m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
 }
 
 // limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT says

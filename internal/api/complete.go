@@ -30,6 +30,9 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err != nil {
 		return err
 	}
+	if p, ok := s.backend.Load().Backend.(passer); ok {
+		return s.pass(w.(*recorder), r, p, o, arrived)
+	}
 	name, _ := o.text("model")
 	if o.err != nil {
 		return o.err

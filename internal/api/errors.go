@@ -10,6 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
 // statusClientClosed is nginx's code for a client that went away before its answer: it shows in logs and metrics only.
@@ -77,6 +78,8 @@ func toHTTP(err error, retryAfter int) *httpError {
 		return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported", param: param, message: err.Error()}
 	case errors.Is(err, llm.ErrNumeric):
 		return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "non_finite_logits", message: "the model's output is not finite"}
+	case errors.Is(err, upstream.ErrUnreachable):
+		return &httpError{status: http.StatusBadGateway, typ: typeServer, code: "upstream_unreachable", message: "no upstream server answered"}
 	case errors.Is(err, context.Canceled):
 		return &httpError{status: statusClientClosed, typ: typeInvalid, code: "client_closed_request", message: "the client closed the request"}
 	case errors.Is(err, context.DeadlineExceeded):

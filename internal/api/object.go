@@ -20,6 +20,7 @@ import (
 type object struct {
 	path   string // of the object itself, "" for the body
 	fields map[string]json.RawMessage
+	body   []byte // the whole body, as it came
 	err    error
 }
 
@@ -49,7 +50,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	}
 	// The deadline must go: the server keeps on reading, to see whether the client goes away.
 	control.SetReadDeadline(time.Time{})
-	return parseObject(body)
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	o.body = body
+	return o, nil
 }
 
 // hold takes a large body's bytes from the budget until the request has ended; see serve.

@@ -82,15 +82,9 @@ func New(c Config) (*Upstream, error) {
 	if u.now == nil {
 		u.now = time.Now
 	}
-	if len(c.URLs) == 0 {
-		return nil, fmt.Errorf("%w: none given", ErrURL)
-	}
-	for _, raw := range c.URLs {
-		b, err := url.Parse(strings.TrimSuffix(strings.TrimRight(raw, "/"), "/v1"))
-		if err != nil || b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.User != nil || b.RawQuery != "" {
-			return nil, fmt.Errorf("%w: %q: want http://host:port or https://host", ErrURL, raw)
-		}
-		u.bases = append(u.bases, b)
+	var err error
+	if u.bases, err = parseURLs(c.URLs); err != nil {
+		return nil, err
 	}
 	u.pool = newPool(c.URLs)
 	u.http = &http.Client{
@@ -113,6 +107,27 @@ func New(c Config) (*Upstream, error) {
 		}
 	}
 	return u, nil
+}
+
+// CheckURLs says whether New would take these URLs.
+func CheckURLs(urls []string) error {
+	_, err := parseURLs(urls)
+	return err
+}
+
+func parseURLs(urls []string) ([]*url.URL, error) {
+	if len(urls) == 0 {
+		return nil, fmt.Errorf("%w: none given", ErrURL)
+	}
+	var bases []*url.URL
+	for _, raw := range urls {
+		b, err := url.Parse(strings.TrimSuffix(strings.TrimRight(raw, "/"), "/v1"))
+		if err != nil || b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.User != nil || b.RawQuery != "" {
+			return nil, fmt.Errorf("%w: %q: want http://host:port or https://host", ErrURL, raw)
+		}
+		bases = append(bases, b)
+	}
+	return bases, nil
 }
 
 func def[T int | time.Duration](v *T, d T) {
