@@ -70,11 +70,12 @@ var prompts = []string{
 	"func main() {\n\treturn\n}\n", "日本語のテキスト 😀",
 }
 
-// TestGreedyLikeLlamaCpp: unquantised models give the same 64 tokens.
+// TestGreedyLikeLlamaCpp: unquantised models give the same 64 tokens. The models are calm: in a plain random one a router
+// decided by 1.7e-4 between two experts, less than both engines round, and everything after that differed.
 func TestGreedyLikeLlamaCpp(t *testing.T) {
 	for _, typ := range []quant.Type{quant.F32, quant.F16} {
 		t.Run(typ.String(), func(t *testing.T) {
-			path := writeModel(t, nano(typ, false))
+			path := writeModel(t, nano(typ, true))
 			tok, llama, engine := readTokenizer(t, path), startOracle(t, path), openOurs(t, path)
 			for i, text := range prompts {
 				t.Run(fmt.Sprint(i), func(t *testing.T) {
