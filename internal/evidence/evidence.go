@@ -143,7 +143,8 @@ type Sample struct {
 	Anon       int64   `json:"anon,omitempty"`
 	File       int64   `json:"file,omitempty"`
 	Shared     int64   `json:"shared,omitempty"`
-	CPUSeconds float64 `json:"cpu_s"` // since the process began
+	CPUSeconds float64 `json:"cpu_s"`             // since the process began
+	Took       int64   `json:"took_ns,omitempty"` // reading it; what was read is as old as that, or as new as the event
 	Threads    int     `json:"threads,omitempty"`
 	FDs        int     `json:"fds,omitempty"`
 	GPU        int64   `json:"gpu,omitempty"`

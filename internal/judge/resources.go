@@ -89,7 +89,8 @@ func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
 		span := good[i].ns - good[j].ns
 		used := good[i].v.CPUSeconds - good[j].v.CPUSeconds
 		if span >= int64(length) && span <= 2*int64(length) && used >= 0 { // a counter that falls is another process
-			out = append(out, coresAt{good[i].ns, used / seconds(span)})
+			// The older value may be as old as its reading took: a counter that came late must not look like a burst.
+			out = append(out, coresAt{good[i].ns, used / seconds(span+good[j].v.Took)})
 		}
 	}
 	return out

@@ -45,6 +45,7 @@ func Watch(ctx context.Context, source Source, load func() int, sink func(eviden
 	defer tick.Stop()
 	var failed time.Time
 	for {
+		asked := time.Now()
 		s, err := source.Sample(ctx)
 		if ctx.Err() != nil {
 			return
@@ -52,6 +53,7 @@ func Watch(ctx context.Context, source Source, load func() int, sink func(eviden
 		s.Source, s.Load = source.Name(), load()
 		switch now := time.Now(); {
 		case err == nil:
+			s.Took = int64(now.Sub(asked))
 			sink(s)
 		case now.Sub(failed) >= errorEvery:
 			failed = now
