@@ -64,6 +64,10 @@ compare: build ## the same files through llama.cpp, where Node is present
 bench: ## kernels, scheduler, load generator; then the whole engine
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./internal/...
 
+.PHONY: bank
+bank: ## the certifier against servers with planted faults, 30 seeded runs of each (about an hour)
+	MIXTRAL_BANK=$${MIXTRAL_BANK:-30} $(GO) test ./certify -run 'TestBank$$' -v -timeout 4h
+
 .PHONY: demo
 demo: ## rebuild the demo model from nothing (hours; see models/demo/README.md)
 	sh models/demo/rebuild.sh

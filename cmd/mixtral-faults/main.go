@@ -1,5 +1,5 @@
-// Command mixtral-faults certifies the certifier: it runs it against a bank of servers with one planted fault each, and
-// against healthy ones, and prints how often each verdict is right. It can also serve one of them, to try other tools on.
+// Command mixtral-faults serves a server of the bank that the certifier is tried on: a healthy one, or one with a planted
+// fault. `mixtral certify --target` shows what the certifier makes of it; other tools can be tried on it too.
 package main
 
 import (
@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,14 +21,13 @@ import (
 type cli struct {
 	Serve serveCmd `cmd:"" help:"Serve one of the bank's servers."`
 	List  listCmd  `cmd:"" help:"List the bank."`
-	Bank  bankCmd  `cmd:"" help:"Certify every server of the bank, many times, and print the detection and false-alarm rates."`
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
-	k := kong.Parse(&c, kong.Name("mixtral-faults"), kong.Description("Servers with planted faults, and what the certifier makes of them."),
+	k := kong.Parse(&c, kong.Name("mixtral-faults"), kong.Description("Servers with planted faults, to try certifiers on."),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "mixtral-faults:", err)
@@ -74,20 +72,4 @@ func (c serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// pick reads --only; empty means all.
-func pick(only string) ([]faults.Fault, error) {
-	if only == "" {
-		return append(faults.HealthyOnes(), faults.Planted()...), nil
-	}
-	var list []faults.Fault
-	for name := range strings.SplitSeq(only, ",") {
-		f, err := faults.Parse(strings.TrimSpace(name))
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, f)
-	}
-	return list, nil
 }
