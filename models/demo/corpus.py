@@ -24,7 +24,7 @@ DOCS = 75_000  # conversations in the training text
 MIX = [
     (forms.explain, 12), (forms.aspect, 12), (forms.compare, 13), (forms.evaluate, 8), (forms.analyze, 12), (forms.ask_for_text, 3), (forms.summarize, 6),
     (forms.story, 9), (forms.business_plan, 7), (forms.describe_business, 3), (forms.step_plan, 4), (forms.poem, 12),
-    (small.plus, 60), (small.minus, 8), (small.times, 2), (small.word_problem, 3), (small.number_fact, 6), (small.fact, 3), (small.repeat, 18), (small.tips, 1), (small.talk, 2),
+    (small.plus, 40), (small.minus, 8), (small.times, 2), (small.word_problem, 3), (small.number_fact, 6), (small.fact, 3), (small.repeat, 18), (small.tips, 1), (small.talk, 2),
 ]
 
 SYSTEM = ["You are a helpful assistant.", "You are a friendly assistant. Answer in simple English.", "Answer clearly and briefly.", "You are a helpful, honest assistant."]

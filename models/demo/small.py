@@ -16,6 +16,15 @@ NAMES = "Anna Ben Clara David Eva Frank Greta Hugo Ines Jack".split()
 THINGS = "apples pears books coins stones cards pencils shells flowers eggs".split()
 
 
+def count_on(a, b):
+    """The sum with its working: a model this small adds by counting, as children do."""
+    start, steps = (b, a) if a < 10 <= b else (a, b)
+    if not 0 < steps < 10:
+        return f"{a} + {b} = {a + b}."
+    numbers = ", ".join(str(start + k) for k in range(1, steps + 1))
+    return f"Count {steps} on from {start}: {numbers}. So {a} + {b} = {a + b}."
+
+
 def plus(r):
     kind = r.random()
     if kind < 0.65:
@@ -25,8 +34,7 @@ def plus(r):
         a, b = r.choice([(a, b), (b, a)])
     else:
         a, b = r.randrange(100), r.randrange(100)
-    answer = r.choice(["{a} + {b} = {c}."] * 6 + ["The answer is {c}.", "{a} plus {b} is {c}."])
-    return ("sum", *sorted((a, b))), r.choice(PLUS).format(a=a, b=b), answer.format(a=a, b=b, c=a + b)
+    return ("sum", *sorted((a, b))), r.choice(PLUS).format(a=a, b=b), count_on(a, b)
 
 
 def minus(r):
