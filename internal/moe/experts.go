@@ -110,10 +110,10 @@ func (w *worker) expertsIn(it expertItem) {
 		n := min(each, to-from)
 		gate, stride := w.product(&w.y, y.gate[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
 		up, _ := w.product(&w.y2, y.up[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
+		all := stride * n // in one call: 64 rows of one token are too few to pay for it
+		kernel.SwiGLU(gate[:all], gate[:all], up[:all])
 		for j, slot := range g.slots[from : from+n] {
-			h := gate[j*stride:][:r1-r0]
-			kernel.SwiGLU(h, h, up[j*stride:])
-			y.hidden.Set(int(slot), r0, h)
+			y.hidden.Set(int(slot), r0, gate[j*stride:][:r1-r0])
 		}
 	}
 }

@@ -351,7 +351,11 @@ func testBlockedSink(t *testing.T, b llm.Backend) {
 			return nil
 		})
 	}()
-	<-reached
+	select {
+	case <-reached:
+	case err := <-done:
+		t.Fatalf("ended before its first event: %v", err)
+	}
 	for range 3 {
 		must(t, b, Chat(question, 8))
 	}
