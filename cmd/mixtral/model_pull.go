@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/hxp-enterprise/mixtral/internal/hub"
@@ -165,7 +165,7 @@ func pullError(err error) error {
 	case errors.Is(err, hub.ErrTransfer):
 		hint = "run the same command again: it continues where it stopped"
 	}
-	if strings.Contains(err.Error(), "context canceled") {
+	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	if hint != "" {
