@@ -129,8 +129,9 @@ func (s *scanner) hex4() bool {
 	}
 	for range 4 {
 		s.i++
-		c := s.b[s.i] | 0x20
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+		c := s.b[s.i]
+		letter := c | 0x20 // only letters: a control character would become a digit
+		if !(c >= '0' && c <= '9' || letter >= 'a' && letter <= 'f') {
 			return false
 		}
 	}
