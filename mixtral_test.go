@@ -21,6 +21,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
 )
 
@@ -186,12 +187,12 @@ func TestServe(t *testing.T) {
 		all, _ := io.ReadAll(resp.Body)
 		body <- string(all)
 	}()
-	<-started
+	llmtest.Await(t, "the answer's header", started)
 	cancel()
-	if got := <-body; !strings.Contains(got, `"finish_reason":"length"`) || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+	if got := llmtest.Await(t, "the answer", body); !strings.Contains(got, `"finish_reason":"length"`) || !strings.HasSuffix(got, "data: [DONE]\n\n") {
 		t.Errorf("the answer under way was cut off: %s", got)
 	}
-	if err := <-served; err != nil {
+	if err := llmtest.Await(t, "Serve to return", served); err != nil {
 		t.Errorf("drain: %v", err)
 	}
 	if _, err := client.Get(url + "/livez"); err == nil {
@@ -218,7 +219,7 @@ func TestClientLeaves(t *testing.T) {
 			resp.Body.Close()
 		})
 	}
-	group.Wait()
+	llmtest.Await(t, "all clients", llmtest.Done(group.Wait))
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		st := s.backend.Status()
@@ -260,13 +261,13 @@ func TestDrainHasABound(t *testing.T) {
 		})
 		ended <- err
 	}()
-	<-began
+	llmtest.Await(t, "the first piece of text", began)
 	cancel()
-	if err := <-served; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 requests") {
+	if err := llmtest.Await(t, "Serve to return", served); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 requests") {
 		t.Errorf("served: %v", err)
 	}
 	close(hold)
-	<-ended
+	llmtest.Await(t, "the request that was held", ended)
 }
 
 func TestListenAndServePortInUse(t *testing.T) {

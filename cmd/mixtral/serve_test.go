@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // servedProcess is a child process that runs mixtral serve.
@@ -83,7 +85,7 @@ func (s *servedProcess) stop(signals ...os.Signal) int {
 			s.t.Fatal(err)
 		}
 	}
-	s.cmd.Wait()
+	llmtest.Await(s.t, "mixtral serve to end", llmtest.Done(func() { s.cmd.Wait() }))
 	return s.cmd.ProcessState.ExitCode()
 }
 
@@ -140,11 +142,11 @@ func TestServeSecondSignal(t *testing.T) {
 			io.Copy(io.Discard, resp.Body) // cut off
 		})
 	}
-	<-begun
+	llmtest.Await(t, "the first answer's header", begun)
 	if code := s.stop(syscall.SIGINT, syscall.SIGTERM); code != exitInterrupted {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
-	group.Wait()
+	llmtest.Await(t, "all clients", llmtest.Done(group.Wait))
 }
 
 func TestServePortInUse(t *testing.T) {

@@ -47,6 +47,7 @@ func start(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 	f.http.Start()
 	t.Cleanup(func() {
 		f.http.Client().CloseIdleConnections()
+		f.http.CloseClientConnections() // a test that failed may have left requests that wait for it
 		f.http.Close()
 		f.fake.Close()
 	})

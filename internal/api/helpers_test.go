@@ -2,10 +2,24 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"sync"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
+
+// holdUntil is a step of the fake model that takes until release is closed or sent to, or the client is gone.
+func holdUntil(release <-chan struct{}) func(context.Context, *llm.Request, int) error {
+	return func(ctx context.Context, _ *llm.Request, _ int) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+}
 
 // syncBuffer is a log that may be read while it is written.
 type syncBuffer struct {

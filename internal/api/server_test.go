@@ -72,7 +72,7 @@ func TestLargeBodies(t *testing.T) {
 		*fake = *llmtest.NewFake("fake", 4096, 32, 0)
 	})
 	release := make(chan struct{})
-	f.fake.Step = func(context.Context, *llm.Request, int) error { <-release; return nil }
+	f.fake.Step = holdUntil(release)
 	large := with(`"user":"` + strings.Repeat("x", size-200) + `"`)
 	var group sync.WaitGroup
 	var answered atomic.Int32
@@ -97,7 +97,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 	eventually(t, "small ones run too", func() bool { return f.fake.Status().Running == largeBodies+4 })
 	close(release)
-	group.Wait()
+	llmtest.Await(t, "all requests", llmtest.Done(group.Wait))
 	if answered.Load() != largeBodies+4 {
 		t.Errorf("%d answered", answered.Load())
 	}
@@ -158,7 +158,7 @@ func TestHeaderLimits(t *testing.T) {
 		}
 	}
 	s.Close()
-	<-served
+	llmtest.Await(t, "the server's end", served)
 }
 
 func TestCrossOrigin(t *testing.T) {
@@ -389,7 +389,7 @@ func TestStarting(t *testing.T) {
 func TestDrain(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
-	f.fake.Step = func(context.Context, *llm.Request, int) error { <-release; return nil }
+	f.fake.Step = holdUntil(release)
 	answered := make(chan string, 1)
 	go func() {
 		resp, data := f.do("POST", "/v1/chat/completions", chatBody)
@@ -415,10 +415,10 @@ func TestDrain(t *testing.T) {
 	default:
 	}
 	close(release)
-	if got := <-answered; got != "200true" && got != "200 true" {
+	if got := llmtest.Await(t, "the answer under way", answered); got != "200true" && got != "200 true" {
 		t.Error(got)
 	}
-	if err := <-drained; err != nil {
+	if err := llmtest.Await(t, "Drain", drained); err != nil {
 		t.Error(err)
 	}
 	if resp, _ := f.do("GET", "/livez", ""); resp.StatusCode != 200 {
@@ -430,7 +430,7 @@ func TestDrain(t *testing.T) {
 func TestQueueFull(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
-	f.fake.Step = func(context.Context, *llm.Request, int) error { <-release; return nil }
+	f.fake.Step = holdUntil(release)
 	var group sync.WaitGroup
 	var answered atomic.Int32
 	for range 8 {
@@ -449,7 +449,7 @@ func TestQueueFull(t *testing.T) {
 		}
 	}
 	close(release)
-	group.Wait()
+	llmtest.Await(t, "all requests", llmtest.Done(group.Wait))
 	if answered.Load() != 8 {
 		t.Errorf("%d of 8 answered", answered.Load())
 	}
@@ -491,7 +491,7 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		})
 	}
-	group.Wait()
+	llmtest.Await(t, "all requests", llmtest.Done(group.Wait))
 	m := f.metrics()
 	if m[telemetry.Requests+",stop"] < float64(ok.Load()) || m[telemetry.GenerationTokens] < float64(generated.Load()) || ok.Load() == 0 {
 		t.Errorf("clients: %d answers, %d full, %d tokens; server: %v", ok.Load(), full.Load(), generated.Load(), m)

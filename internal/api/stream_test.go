@@ -238,9 +238,10 @@ func TestOneOfManyFails(t *testing.T) {
 func TestKeepAlive(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 5 * time.Millisecond })
 	release := make(chan struct{})
-	f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
+	hold := holdUntil(release)
+	f.fake.Step = func(ctx context.Context, r *llm.Request, i int) error {
 		if i == 0 || i == 8 {
-			<-release
+			return hold(ctx, r, i)
 		}
 		return nil
 	}
@@ -308,10 +309,10 @@ func TestClientLeaves(t *testing.T) {
 				}
 				ended <- err
 			}()
-			<-reached
+			llmtest.Await(t, fmt.Sprintf("step %d", point), reached)
 			cancel()
-			<-freed
-			if err := <-ended; !errors.Is(err, context.Canceled) {
+			llmtest.Await(t, fmt.Sprintf("the end of the generation at step %d", point), freed)
+			if err := llmtest.Await(t, "the client's error", ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("point %d: %v", point, err)
 			}
 			aborted++
@@ -328,13 +329,7 @@ func TestClientLeaves(t *testing.T) {
 func TestClientLeavesTheQueue(t *testing.T) {
 	f := start(t)
 	release := make(chan struct{})
-	f.fake.Step = func(ctx context.Context, _ *llm.Request, _ int) error {
-		select {
-		case <-release:
-		case <-ctx.Done():
-		}
-		return nil
-	}
+	f.fake.Step = holdUntil(release)
 	ended := make(chan error, 4)
 	for range 4 {
 		go func() {
@@ -354,13 +349,13 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	}()
 	eventually(t, "it waits", func() bool { return f.fake.Status().Waiting == 1 })
 	cancel()
-	if err := <-left; !errors.Is(err, context.Canceled) {
+	if err := llmtest.Await(t, "the client that left", left); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	eventually(t, "the queue is empty", func() bool { return f.fake.Status().Waiting == 0 })
 	close(release)
 	for range 4 {
-		if err := <-ended; err != nil {
+		if err := llmtest.Await(t, "those that ran", ended); err != nil {
 			t.Error(err)
 		}
 	}

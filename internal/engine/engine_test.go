@@ -173,7 +173,7 @@ func TestPanicCostsOneStep(t *testing.T) {
 	if err := e.submit(q); err != nil {
 		t.Fatal(err)
 	}
-	<-q.out.ready
+	llmtest.Await(t, "the step that panics", q.out.ready)
 	if events, err := q.out.take(nil); len(events) > 0 || err == nil || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("%v, %v", events, err)
 	}

@@ -240,7 +240,7 @@ func TestEachFaultShows(t *testing.T) {
 			begin := time.Now()
 			done := make(chan struct{})
 			for range 24 {
-				go func() { ask(t, h, question, 1); done <- struct{}{} }()
+				go func() { defer func() { done <- struct{}{} }(); ask(t, h, question, 1) }() // also where it fails
 			}
 			for range 24 {
 				<-done

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -199,10 +200,13 @@ func TestNoOtherReplicaAfterTheFirstByte(t *testing.T) {
 
 func TestAStreamIsNotHeldBack(t *testing.T) {
 	release := make(chan struct{})
-	f := newFake(t, func(w http.ResponseWriter, _ *http.Request) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, streamed)
 		w.(http.Flusher).Flush()
-		<-release
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
 		io.WriteString(w, "data: [DONE]\n\n")
 	})
 	u := connect(t, Config{}, f)
@@ -239,7 +243,7 @@ func TestAClientThatLeavesEndsTheRequestUpstream(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	<-gone
+	llmtest.Await(t, "the upstream to see the client leave", gone)
 	if s := u.Status(); s.Running != 0 {
 		t.Errorf("status %+v", s)
 	}

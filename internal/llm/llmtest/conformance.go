@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
@@ -47,7 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := open(t)
-			defer b.Close()
+			defer func() { Await(t, "Close", Done(func() { b.Close() })) }()
 			test.run(t, b)
 		})
 	}
@@ -56,67 +55,6 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 // Chat is a greedy request of one user message.
 func Chat(text string, maxTokens int) *llm.Request {
 	return &llm.Request{ID: "test", Messages: []llm.Message{{Role: llm.RoleUser, Content: text}}, MaxTokens: maxTokens}
-}
-
-// Result is a whole answer.
-type Result struct {
-	Text   string
-	Tokens []llm.Token
-	Finish llm.Finish
-	Usage  llm.Usage
-	Events int
-}
-
-// Collect generates to the end and checks what holds for every list of events.
-func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error) {
-	var (
-		out     Result
-		text    strings.Builder
-		nTokens int
-		broken  error
-	)
-	err := b.Generate(ctx, r, func(e llm.Event) error {
-		switch {
-		case out.Finish != llm.FinishNone:
-			broken = errors.New("an event after the last")
-		case !utf8.ValidString(e.Text):
-			broken = errors.New("text that is no valid UTF-8")
-		case (e.Finish == llm.FinishNone) != (e.Usage == nil):
-			broken = errors.New("finish and usage must come together")
-		case e.NTokens < 0 || r.Logprobs && len(e.Tokens) != e.NTokens || !r.Logprobs && len(e.Tokens) > 0:
-			broken = errors.New("tokens and NTokens do not fit")
-		}
-		text.WriteString(e.Text)
-		out.Tokens = append(out.Tokens, e.Tokens...)
-		out.Finish = e.Finish
-		out.Events++
-		nTokens += e.NTokens
-		if e.Usage != nil {
-			out.Usage = *e.Usage
-		}
-		return nil
-	})
-	out.Text = text.String()
-	good := out.Finish == llm.FinishStop || out.Finish == llm.FinishLength
-	switch {
-	case broken != nil:
-		return out, broken
-	case good != (err == nil):
-		return out, errors.Join(errors.New("must return nil exactly if the last event says stop or length"), err)
-	case good && nTokens != out.Usage.CompletionTokens:
-		return out, errors.New("the events' tokens do not add up to the usage")
-	}
-	return out, err
-}
-
-// must is Collect for a request that has to succeed.
-func must(t *testing.T, b llm.Backend, r *llm.Request) Result {
-	t.Helper()
-	out, err := Collect(t.Context(), b, r)
-	if err != nil {
-		t.Fatalf("%v after %+v", err, out)
-	}
-	return out
 }
 
 const question = "Which words, dear friend, follow each other in every country of the world?"
@@ -267,7 +205,7 @@ func testTogether(t *testing.T, b llm.Backend) {
 			}
 		})
 	}
-	group.Wait()
+	Await(t, "all that were asked together", Done(group.Wait))
 	waitIdle(t, b)
 }
 
@@ -355,6 +293,8 @@ func testBlockedSink(t *testing.T, b llm.Backend) {
 	case <-reached:
 	case err := <-done:
 		t.Fatalf("ended before its first event: %v", err)
+	case <-time.After(Limit):
+		t.Fatalf("no event within %v", Limit)
 	}
 	for range 3 {
 		must(t, b, Chat(question, 8))
@@ -365,7 +305,7 @@ func testBlockedSink(t *testing.T, b llm.Backend) {
 	default:
 	}
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
+	if err := Await(t, "the blocked request after its cancellation", done); !errors.Is(err, context.Canceled) {
 		t.Errorf("blocked, then cancelled: %v", err)
 	}
 	close(release)
@@ -376,8 +316,8 @@ func testBlockedSink(t *testing.T, b llm.Backend) {
 func testQueueFull(t *testing.T, b llm.Backend) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	errs := make(chan error)
 	const n = 8 * (MaxRunning + MaxWaiting)
+	errs := make(chan error, n)
 	for range n {
 		go func() {
 			errs <- b.Generate(ctx, long(), func(llm.Event) error {
@@ -388,7 +328,7 @@ func testQueueFull(t *testing.T, b llm.Backend) {
 	}
 	full, answered := 0, 0
 	for i := range n {
-		err := <-errs
+		err := Await(t, "each of many requests at once", errs)
 		switch {
 		case errors.Is(err, llm.ErrQueueFull):
 			full++
@@ -469,20 +409,25 @@ func testClose(t *testing.T, b llm.Backend) {
 	for range MaxRunning {
 		go func() {
 			var once sync.Once
-			done <- b.Generate(t.Context(), long(), func(llm.Event) error {
-				once.Do(func() { started <- struct{}{} })
+			begin := func() { once.Do(func() { started <- struct{}{} }) }
+			err := b.Generate(t.Context(), long(), func(llm.Event) error {
+				begin()
 				return nil
 			})
+			begin() // also where it failed before its first event
+			done <- err
 		}()
 	}
 	for range MaxRunning {
-		<-started
+		Await(t, "the first event of each", started)
 	}
-	if err := b.Close(); err != nil {
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	if err := Await(t, "Close with requests under way", closed); err != nil {
 		t.Error(err)
 	}
 	for range MaxRunning {
-		if err := <-done; err != nil && !errors.Is(err, llm.ErrClosed) { // one may have just come to its end
+		if err := Await(t, "the end of requests under way at Close", done); err != nil && !errors.Is(err, llm.ErrClosed) { // one may have just come to its end
 			t.Errorf("under way: %v", err)
 		}
 	}

@@ -1,0 +1,81 @@
+package llmtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// Result is a whole answer.
+type Result struct {
+	Text   string
+	Tokens []llm.Token
+	Finish llm.Finish
+	Usage  llm.Usage
+	Events int
+}
+
+// errLate ends a request that has no end within Limit.
+var errLate = fmt.Errorf("llmtest: the request had no end within %v", Limit)
+
+// Collect generates to the end, within Limit, and checks what holds for every list of events.
+func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, Limit, errLate)
+	defer cancel()
+	var (
+		out     Result
+		text    strings.Builder
+		nTokens int
+		broken  error
+	)
+	err := b.Generate(ctx, r, func(e llm.Event) error {
+		switch {
+		case out.Finish != llm.FinishNone:
+			broken = errors.New("an event after the last")
+		case !utf8.ValidString(e.Text):
+			broken = errors.New("text that is no valid UTF-8")
+		case (e.Finish == llm.FinishNone) != (e.Usage == nil):
+			broken = errors.New("finish and usage must come together")
+		case e.NTokens < 0 || r.Logprobs && len(e.Tokens) != e.NTokens || !r.Logprobs && len(e.Tokens) > 0:
+			broken = errors.New("tokens and NTokens do not fit")
+		}
+		text.WriteString(e.Text)
+		out.Tokens = append(out.Tokens, e.Tokens...)
+		out.Finish = e.Finish
+		out.Events++
+		nTokens += e.NTokens
+		if e.Usage != nil {
+			out.Usage = *e.Usage
+		}
+		return nil
+	})
+	if err != nil && context.Cause(ctx) == errLate {
+		err = errLate
+	}
+	out.Text = text.String()
+	good := out.Finish == llm.FinishStop || out.Finish == llm.FinishLength
+	switch {
+	case broken != nil:
+		return out, broken
+	case good != (err == nil):
+		return out, errors.Join(errors.New("must return nil exactly if the last event says stop or length"), err)
+	case good && nTokens != out.Usage.CompletionTokens:
+		return out, errors.New("the events' tokens do not add up to the usage")
+	}
+	return out, err
+}
+
+// must is Collect for a request that has to succeed.
+func must(t *testing.T, b llm.Backend, r *llm.Request) Result {
+	t.Helper()
+	out, err := Collect(t.Context(), b, r)
+	if err != nil {
+		t.Fatalf("%v after %+v", err, out)
+	}
+	return out
+}
