@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -137,37 +136,33 @@ func parseText(body []byte) ([]series, error) {
 	var all []series
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		for _, m := range families[name].GetMetric() {
-			all = append(all, flatten(name, m)...)
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			add := func(suffix string, v float64) { all = append(all, series{name + suffix, labels, v}) }
+			switch {
+			case m.Counter != nil:
+				add("", m.Counter.GetValue())
+			case m.Gauge != nil:
+				add("", m.Gauge.GetValue())
+			case m.Untyped != nil:
+				add("", m.Untyped.GetValue())
+			case m.Summary != nil:
+				add("_sum", m.Summary.GetSampleSum())
+				add("_count", float64(m.Summary.GetSampleCount()))
+			case m.Histogram != nil:
+				add("_sum", m.Histogram.GetSampleSum())
+				add("_count", float64(m.Histogram.GetSampleCount()))
+				for _, b := range m.Histogram.GetBucket() {
+					with := maps.Clone(labels)
+					with["le"] = strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64)
+					all = append(all, series{name + "_bucket", with, float64(b.GetCumulativeCount())})
+				}
+			}
 		}
 	}
 	return all, nil
-}
-
-func flatten(name string, m *dto.Metric) []series {
-	labels := map[string]string{}
-	for _, l := range m.GetLabel() {
-		labels[l.GetName()] = l.GetValue()
-	}
-	one := func(suffix string, v float64) series { return series{name + suffix, labels, v} }
-	switch {
-	case m.Counter != nil:
-		return []series{one("", m.Counter.GetValue())}
-	case m.Gauge != nil:
-		return []series{one("", m.Gauge.GetValue())}
-	case m.Untyped != nil:
-		return []series{one("", m.Untyped.GetValue())}
-	case m.Summary != nil:
-		return []series{one("_sum", m.Summary.GetSampleSum()), one("_count", float64(m.Summary.GetSampleCount()))}
-	case m.Histogram != nil:
-		out := []series{one("_sum", m.Histogram.GetSampleSum()), one("_count", float64(m.Histogram.GetSampleCount()))}
-		for _, b := range m.Histogram.GetBucket() {
-			with := maps.Clone(labels)
-			with["le"] = strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64)
-			out = append(out, series{name + "_bucket", with, float64(b.GetCumulativeCount())})
-		}
-		return out
-	}
-	return nil
 }
 
 // query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives

@@ -88,10 +88,23 @@ type Completion struct {
 	last   time.Time // of the latest token
 	tokens int
 	ended  bool
+	trace  string // id of the trace that shows it; empty: none
 }
 
 // Begin starts to observe a completion of a request that arrived at start.
 func (m *Metrics) Begin(start time.Time) Completion { return Completion{m: m, start: start} }
+
+// Trace links what is observed from now on to a trace, by exemplars; an empty id to none.
+func (c *Completion) Trace(id string) { c.trace = id }
+
+// observe adds to a histogram, and leaves the trace as an example of the bucket.
+func (c *Completion) observe(h prometheus.Histogram, d time.Duration) {
+	if c.trace == "" {
+		h.Observe(d.Seconds())
+		return
+	}
+	h.(prometheus.ExemplarObserver).ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": c.trace})
+}
 
 // Tokens counts n tokens that came together.
 func (c *Completion) Tokens(now time.Time, n int) {
@@ -100,7 +113,7 @@ func (c *Completion) Tokens(now time.Time, n int) {
 	}
 	gaps := n
 	if c.tokens == 0 {
-		c.m.first.Observe(now.Sub(c.start).Seconds())
+		c.observe(c.m.first, now.Sub(c.start))
 		c.last = now
 		gaps-- // the first token has no gap before it
 	}
@@ -121,8 +134,8 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 	c.ended = true
 	c.m.requests.WithLabelValues(reason).Inc()
 	if reason == "stop" || reason == "length" {
-		c.m.latency.Observe(now.Sub(c.start).Seconds())
-		c.m.qt.Observe(queued.Seconds())
+		c.observe(c.m.latency, now.Sub(c.start))
+		c.observe(c.m.qt, queued)
 	}
 }
 

@@ -1,0 +1,192 @@
+package telemetry
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ErrTracing is matched by errors about where and how to send traces; the message names the key or variable.
+var ErrTracing = errors.New("invalid tracing configuration")
+
+// tracesPath is where a collector takes traces, below its base URL.
+const tracesPath = "/v1/traces"
+
+// TracingURL gives the collector that the standard variables of OpenTelemetry name: where its traces go, complete with the
+// path; empty where they name none or turn tracing off. set is false where they say nothing at all.
+func TracingURL(getenv func(string) string) (address string, set bool) {
+	if strings.EqualFold(strings.TrimSpace(getenv("OTEL_SDK_DISABLED")), "true") || strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")) == "none" {
+		return "", true
+	}
+	if u := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); u != "" {
+		return u, true // as it stands
+	}
+	if u := getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); u != "" {
+		return strings.TrimRight(u, "/") + tracesPath, true
+	}
+	return "", false
+}
+
+// TracerConfig says where traces go. The URL of a collector without a path means its standard one. Everything else that
+// OpenTelemetry has variables for is taken from them: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION, _CERTIFICATE,
+// _CLIENT_CERTIFICATE and _CLIENT_KEY (each also with _TRACES_), OTEL_TRACES_SAMPLER and its _ARG, OTEL_SERVICE_NAME,
+// OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_*.
+type TracerConfig struct {
+	URL     string
+	Service string // service.name, where the environment says none
+	Version string
+	Logger  *slog.Logger // told of spans that are lost; nil: nobody is
+	Getenv  func(string) string
+}
+
+// NewTracer makes a tracer, or nil where the URL is empty. Nobody need listen there yet. Shutdown must be called.
+// Errors match ErrTracing.
+func NewTracer(c TracerConfig) (*Tracer, error) {
+	if c.URL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%w: the collector's address must be http://host:port or https://host", ErrTracing)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = tracesPath
+	}
+	e, err := newExporter(u, environment{c.Getenv}, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	sampler, err := newSampler(c.Getenv("OTEL_TRACES_SAMPLER"), c.Getenv("OTEL_TRACES_SAMPLER_ARG"))
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := resourceAttributes(c)
+	if err != nil {
+		return nil, err
+	}
+	r, err := resource.New(context.Background(), resource.WithTelemetrySDK(), resource.WithAttributes(attributes...))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTracing, err)
+	}
+	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(e), sdktrace.WithResource(r), sdktrace.WithSampler(sampler), sdktrace.WithIDGenerator(ids{}))
+	return &Tracer{provider: p, tracer: p.Tracer(scope), sampler: sampler, exporter: e}, nil
+}
+
+// resourceAttributes says who sends the spans. What the environment says wins.
+func resourceAttributes(c TracerConfig) ([]attribute.KeyValue, error) {
+	instance := make([]byte, 8)
+	crand.Read(instance) // never fails
+	values := map[string]string{"service.name": c.Service, "service.version": c.Version, "service.instance.id": hex.EncodeToString(instance)}
+	given, err := pairs(c.Getenv("OTEL_RESOURCE_ATTRIBUTES"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: OTEL_RESOURCE_ATTRIBUTES %w", ErrTracing, err)
+	}
+	for _, p := range given {
+		values[p[0]] = p[1]
+	}
+	if name := c.Getenv("OTEL_SERVICE_NAME"); name != "" {
+		values["service.name"] = name
+	}
+	var all []attribute.KeyValue
+	for k, v := range values {
+		all = append(all, attribute.String(k, v))
+	}
+	return all, nil
+}
+
+// pairs reads "name=value,name=value" with values in percent encoding. They may be secrets: no error shows one.
+func pairs(list string) (all [][2]string, err error) {
+	for pair := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !ok || name == "" || err != nil {
+			return nil, errors.New("must be name=value, several with commas between")
+		}
+		all = append(all, [2]string{name, value})
+	}
+	return all, nil
+}
+
+// Shutdown sends what is left until ctx ends; what is not sent then is lost. No goroutine remains.
+func (t *Tracer) Shutdown(ctx context.Context) error {
+	if t == nil {
+		return nil
+	}
+	err := t.provider.Shutdown(ctx)
+	t.exporter.abort() // whoever still sends fails at once, also where that took until ctx's end
+	<-t.exporter.closed
+	return err
+}
+
+// Samplers that OTEL_TRACES_SAMPLER may name.
+var Samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
+
+// newSampler makes the sampler that the environment names; the default follows the caller, and begins traces always.
+func newSampler(name, arg string) (sdktrace.Sampler, error) {
+	if name == "" {
+		name = "parentbased_always_on"
+	}
+	if !slices.Contains(Samplers, name) {
+		return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER is %q, must be one of %s", ErrTracing, name, strings.Join(Samplers, ", "))
+	}
+	kind, parent := strings.CutPrefix(name, "parentbased_")
+	var s sdktrace.Sampler
+	switch kind {
+	case "always_on":
+		s = sdktrace.AlwaysSample()
+	case "always_off":
+		s = sdktrace.NeverSample()
+	default:
+		ratio := 1.0
+		if arg != "" {
+			var err error
+			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || !(ratio >= 0 && ratio <= 1) {
+				return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER_ARG is %q, must be between 0 and 1", ErrTracing, arg)
+			}
+		}
+		s = sdktrace.TraceIDRatioBased(ratio)
+	}
+	if parent {
+		return sdktrace.ParentBased(s), nil
+	}
+	return s, nil
+}
+
+// randomIDs draws ids that are not zero, as the W3C wants.
+func randomIDs() (t trace.TraceID, s trace.SpanID) {
+	for !t.IsValid() || !s.IsValid() {
+		binary.BigEndian.PutUint64(t[:8], rand.Uint64())
+		binary.BigEndian.PutUint64(t[8:], rand.Uint64())
+		binary.BigEndian.PutUint64(s[:], rand.Uint64())
+	}
+	return t, s
+}
+
+// environment reads the variables of the OTLP exporter, each of which may be given for traces alone.
+type environment struct{ getenv func(string) string }
+
+func (e environment) get(name string) (value, variable string) {
+	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
+		if v := strings.TrimSpace(e.getenv(prefix + name)); v != "" {
+			return v, prefix + name
+		}
+	}
+	return "", ""
+}
