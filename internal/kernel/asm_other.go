@@ -2,6 +2,8 @@
 
 package kernel
 
+import "github.com/hxp-enterprise/mixtral/internal/quant"
+
 // Where there is no assembly the tiers above generic are never active: nothing here is called.
 
 const noAssembly = "kernel: no assembly"
@@ -41,3 +43,4 @@ func addScaledAVX2(_, _ *float32, _ int64, _ float32)                          {
 func toF16AVX2(*uint16, *float32, int64)                                       { panic(noAssembly) }
 func expSumAVX2(*float32, int64, float32) float32                              { panic(noAssembly) }
 func swigluAVX2(_, _, _ *float32, _ int64)                                     { panic(noAssembly) }
+func tryScalesAVX2(*quant.Trial, *float32, *float32, int64)                    { panic(noAssembly) }

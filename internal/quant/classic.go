@@ -25,15 +25,25 @@ func unpackQ8_0(dst []float32, src []byte) {
 	}
 }
 
-func packQ8_0(dst []byte, src []float32) {
-	for ; len(dst) >= 34; src, dst = src[classicLen:], dst[34:] {
-		b := (*[34]byte)(dst)
-		x := (*[classicLen]float32)(src)
-		d := putScale(b[:2], maxAbs(x[:])/127)
-		inv := invert(d)
-		for i, v := range x {
-			b[2+i] = byte(nearest(v*inv, -127, 127))
-		}
+func packQ8_0(p *Packer, dst []byte, src []float32) {
+	b := (*[34]byte)(dst)
+	x, w := p.x[:classicLen], p.w[:classicLen]
+	top := magnitude(src)
+	p.normalise(src, top)
+	// With 255 codes there is little to search: codes of the scale that just holds the largest, and the least-squares scale with these.
+	var qq, qx float32
+	for i, v := range x {
+		q := float32(roundSmall(v * 127))
+		wq := w[i] * q
+		qq += wq * q
+		qx += wq * v
+	}
+	if qq == 0 {
+		qx, qq = 1, 127
+	}
+	inv := invert(putScale(b[:2], qx/qq*top) * invert(top))
+	for i, v := range x {
+		b[2+i] = byte(nearest(v*inv, -127, 127))
 	}
 }
 
@@ -50,16 +60,21 @@ func unpackQ4_0(dst []float32, src []byte) {
 	}
 }
 
-func packQ4_0(dst []byte, src []float32) {
-	for ; len(dst) >= 18; src, dst = src[classicLen:], dst[18:] {
-		b := (*[18]byte)(dst)
-		x := (*[classicLen]float32)(src)
-		inv := invert(putScale(b[:2], symmetricScale(x[:], 8)))
-		for i := range 16 {
-			lo, hi := nearest(x[i]*inv, -8, 7)+8, nearest(x[i+16]*inv, -8, 7)+8
-			b[2+i] = byte(lo | hi<<4)
-		}
+func packQ4_0(p *Packer, dst []byte, src []float32) {
+	b := (*[18]byte)(dst)
+	p.classic(b[:2], src, 8)
+	q, c := (*[16]byte)(b[2:]), (*[classicLen]byte)(p.codes[:])
+	for i := range q {
+		q[i] = c[i] | c[i+16]<<4
 	}
+}
+
+// classic finds a block's scale for codes −n … n−1, stores it and leaves the codes, counted from −n, in p.codes.
+func (p *Packer) classic(d []byte, src []float32, n int32) {
+	top := extreme(src)
+	p.normalise(src, top)
+	scale := putScale(d, p.symmetric(p.x[:classicLen], p.w[:classicLen], n)*top)
+	p.code(0, classicLen, invert(scale*invert(top)), float32(n), 2*n-1)
 }
 
 func unpackQ5_0(dst []float32, src []byte) {
@@ -76,19 +91,16 @@ func unpackQ5_0(dst []float32, src []byte) {
 	}
 }
 
-func packQ5_0(dst []byte, src []float32) {
-	for ; len(dst) >= 22; src, dst = src[classicLen:], dst[22:] {
-		b := (*[22]byte)(dst)
-		x := (*[classicLen]float32)(src)
-		inv := invert(putScale(b[:2], symmetricScale(x[:], 16)))
-		high := uint32(0)
-		for i := range 16 {
-			lo, hi := nearest(x[i]*inv, -16, 15)+16, nearest(x[i+16]*inv, -16, 15)+16
-			b[6+i] = byte(lo&15 | hi&15<<4)
-			high |= uint32(lo>>4)<<i | uint32(hi>>4)<<(i+16)
-		}
-		binary.LittleEndian.PutUint32(b[2:6], high)
+func packQ5_0(p *Packer, dst []byte, src []float32) {
+	b := (*[22]byte)(dst)
+	p.classic(b[:2], src, 16)
+	c := (*[classicLen]byte)(p.codes[:])
+	high := uint32(0)
+	for i := range 16 {
+		b[6+i] = c[i]&15 | c[i+16]&15<<4
+		high |= uint32(c[i]>>4)<<i | uint32(c[i+16]>>4)<<(i+16)
 	}
+	binary.LittleEndian.PutUint32(b[2:6], high)
 }
 
 // putScale stores d as binary16, saturated at its largest finite number, and gives back what was stored.
@@ -121,11 +133,3 @@ func roundSmall(x float32) int32 {
 }
 
 func clampCode(q, lo, hi int32) int32 { return min(max(q, lo), hi) }
-
-func maxAbs(x []float32) float32 {
-	m := float32(0)
-	for _, v := range x {
-		m = max(m, float32(math.Abs(float64(v))))
-	}
-	return m
-}

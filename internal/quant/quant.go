@@ -50,8 +50,9 @@ type format struct {
 	elems  int // elements a block
 	bytes  int // bytes a block
 	any    bool
-	unpack func(dst []float32, src []byte) // whole blocks; lengths checked
-	pack   func(dst []byte, src []float32)
+	unpack func(dst []float32, src []byte)            // whole blocks; lengths checked
+	pack   func(dst []byte, src []float32)            // the plain formats
+	block  func(p *Packer, dst []byte, src []float32) // one block, searched for
 }
 
 // formats is indexed by Type; entries without a name are not supported. A function, not a variable with an
@@ -60,14 +61,14 @@ var formats = [...]format{
 	F32:  {name: "F32", elems: 1, bytes: 4, any: true, unpack: unpackF32, pack: packF32},
 	F16:  {name: "F16", elems: 1, bytes: 2, any: true, unpack: unpackF16, pack: packF16},
 	BF16: {name: "BF16", elems: 1, bytes: 2, any: true, unpack: unpackBF16, pack: packBF16},
-	Q4_0: {name: "Q4_0", elems: 32, bytes: 18, unpack: unpackQ4_0, pack: packQ4_0},
-	Q5_0: {name: "Q5_0", elems: 32, bytes: 22, unpack: unpackQ5_0, pack: packQ5_0},
-	Q8_0: {name: "Q8_0", elems: 32, bytes: 34, unpack: unpackQ8_0, pack: packQ8_0},
-	Q2_K: {name: "Q2_K", elems: superLen, bytes: 84, unpack: unpackQ2_K, pack: packQ2_K},
-	Q3_K: {name: "Q3_K", elems: superLen, bytes: 110, unpack: unpackQ3_K, pack: packQ3_K},
-	Q4_K: {name: "Q4_K", elems: superLen, bytes: 144, unpack: unpackQ4_K, pack: packQ4_K},
-	Q5_K: {name: "Q5_K", elems: superLen, bytes: 176, unpack: unpackQ5_K, pack: packQ5_K},
-	Q6_K: {name: "Q6_K", elems: superLen, bytes: 210, unpack: unpackQ6_K, pack: packQ6_K},
+	Q4_0: {name: "Q4_0", elems: 32, bytes: 18, unpack: unpackQ4_0, block: packQ4_0},
+	Q5_0: {name: "Q5_0", elems: 32, bytes: 22, unpack: unpackQ5_0, block: packQ5_0},
+	Q8_0: {name: "Q8_0", elems: 32, bytes: 34, unpack: unpackQ8_0, block: packQ8_0},
+	Q2_K: {name: "Q2_K", elems: superLen, bytes: 84, unpack: unpackQ2_K, block: packQ2_K},
+	Q3_K: {name: "Q3_K", elems: superLen, bytes: 110, unpack: unpackQ3_K, block: packQ3_K},
+	Q4_K: {name: "Q4_K", elems: superLen, bytes: 144, unpack: unpackQ4_K, block: packQ4_K},
+	Q5_K: {name: "Q5_K", elems: superLen, bytes: 176, unpack: unpackQ5_K, block: packQ5_K},
+	Q6_K: {name: "Q6_K", elems: superLen, bytes: 210, unpack: unpackQ6_K, block: packQ6_K},
 }
 
 // Types lists the supported formats, widest first.
@@ -166,19 +167,9 @@ func Unpack(t Type, dst []float32, src []byte) error {
 // numbers only: ErrNotFinite names the first that is not. Magnitudes beyond what a block's binary16 scale can reach
 // saturate.
 func Pack(t Type, dst []byte, src []float32) error {
-	f, err := check(t, len(dst), len(src))
-	if err != nil {
-		return fmt.Errorf("pack: %w", err)
-	}
-	if !f.any {
-		for i, x := range src {
-			if x-x != 0 {
-				return fmt.Errorf("pack: %w: element %d is %v", ErrNotFinite, i, x)
-			}
-		}
-	}
-	f.pack(dst, src)
-	return nil
+	p := packers.Get().(*Packer)
+	defer packers.Put(p)
+	return p.Pack(t, dst, src, nil)
 }
 
 func check(t Type, bytes, elems int) (*format, error) {

@@ -109,12 +109,13 @@ func TestUnpackIsTheDefinition(t *testing.T) {
 	}
 }
 
-// TestPackError holds every packer to its error on Gaussian rows, relative to their norm. The limits are about 4 %
-// above what the search reaches; plain rounding to the largest magnitude misses them (Q4_0: 0.09, Q3_K: 0.19).
+// TestPackError holds every packer to its error on Gaussian rows, relative to their norm. The limits are about 1 % above what the
+// search reaches, and below what llama.cpp reaches (measured on Gaussian weights: Q8_0 0.00535, Q6_K 0.0177, Q5_K 0.0361, Q4_K 0.0713, Q4_0
+// 0.0859, Q3_K 0.151, Q2_K 0.297).
 func TestPackError(t *testing.T) {
 	limits := map[Type]float64{
-		F32: 0, F16: 0.00022, BF16: 0.0017, Q8_0: 0.0056, Q6_K: 0.0178, Q5_K: 0.0375, Q5_0: 0.0417, Q4_K: 0.0745, Q4_0: 0.084,
-		Q3_K: 0.150, Q2_K: 0.280,
+		F32: 0, F16: 0.00022, BF16: 0.0017, Q8_0: 0.00531, Q6_K: 0.0172, Q5_K: 0.0347, Q5_0: 0.0407, Q4_K: 0.0705, Q4_0: 0.0816,
+		Q3_K: 0.1450, Q2_K: 0.2645,
 	}
 	x := gauss(1<<14, 3)
 	for _, typ := range Types() {

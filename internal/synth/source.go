@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
@@ -25,9 +26,10 @@ const (
 
 // source makes tensor data.
 type source struct {
-	seed uint64
-	unit []float32 // the bank's values with variance 1; nil until needed
-	bank map[bankKey][]byte
+	seed   uint64
+	unit   []float32 // the bank's values with variance 1; nil until needed
+	bank   map[bankKey][]byte
+	packer *quant.Packer
 }
 
 type bankKey struct {
@@ -36,7 +38,7 @@ type bankKey struct {
 }
 
 func newSource(seed uint64) *source {
-	return &source{seed: seed, bank: map[bankKey][]byte{}}
+	return &source{seed: seed, bank: map[bankKey][]byte{}, packer: kernel.NewPacker()}
 }
 
 func (s *source) rng(name string) *rand.Rand {
@@ -58,7 +60,7 @@ func (s *source) reader(t tensor) io.Reader {
 		if elems >= bankFrom && t.dims[0]%chunk == 0 && t.mean == 0 {
 			readers[i] = &bankReader{source: s, t: t, rng: s.rng(part), left: elems / chunk}
 		} else {
-			readers[i] = &freshReader{t: t, rng: s.rng(part), left: elems}
+			readers[i] = &freshReader{source: s, t: t, rng: s.rng(part), left: elems}
 		}
 	}
 	return io.MultiReader(readers...)
@@ -66,6 +68,7 @@ func (s *source) reader(t tensor) io.Reader {
 
 // freshReader draws every value.
 type freshReader struct {
+	source  *source
 	t       tensor
 	rng     *rand.Rand
 	left    int // elements
@@ -105,7 +108,7 @@ func (r *freshReader) fill(n int) error {
 	}
 	r.left -= n
 	r.pending = r.buf[:size]
-	return quant.Pack(r.t.typ, r.pending, values)
+	return r.source.packer.Pack(r.t.typ, r.pending, values, nil)
 }
 
 // bankReader copies chunks of the bank in random order.
@@ -168,7 +171,7 @@ func (s *source) packed(typ quant.Type, std float32) ([]byte, error) {
 		scaled[i] = std * v
 	}
 	b := make([]byte, size)
-	if err := quant.Pack(typ, b, scaled); err != nil {
+	if err := s.packer.Pack(typ, b, scaled, nil); err != nil {
 		return nil, err
 	}
 	s.bank[key] = b

@@ -1,0 +1,60 @@
+#include "textflag.h"
+
+// func tryScalesAVX2(t *quant.Trial, x, w *float32, n int64)
+//
+// Lanes are candidates, so each is summed in the order of the elements, as quant.Try does. Products are rounded before they are
+// added (no FMA), and a NaN becomes the lowest code: VMAXPS gives its second source then. Y0–Y5 hold Inv, Off, Lo, Hi; Y6–Y11 the sums.
+TEXT ·tryScalesAVX2(SB), NOSPLIT, $0-32
+	MOVQ t+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ w+16(FP), DX
+	MOVQ n+24(FP), CX
+	VMOVUPS 0(DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS 64(DI), Y2
+	VMOVUPS 96(DI), Y3
+	VBROADCASTSS 128(DI), Y4
+	VBROADCASTSS 132(DI), Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+element:
+	VBROADCASTSS (SI), Y12
+	VBROADCASTSS (DX), Y13
+	VMULPS Y0, Y12, Y14
+	VADDPS Y2, Y14, Y14
+	VMAXPS Y4, Y14, Y14
+	VMINPS Y5, Y14, Y14
+	VROUNDPS $0, Y14, Y14
+	VMULPS Y13, Y14, Y15
+	VADDPS Y15, Y6, Y6
+	VMULPS Y15, Y14, Y14
+	VADDPS Y14, Y8, Y8
+	VMULPS Y12, Y15, Y15
+	VADDPS Y15, Y10, Y10
+	VMULPS Y1, Y12, Y14
+	VADDPS Y3, Y14, Y14
+	VMAXPS Y4, Y14, Y14
+	VMINPS Y5, Y14, Y14
+	VROUNDPS $0, Y14, Y14
+	VMULPS Y13, Y14, Y15
+	VADDPS Y15, Y7, Y7
+	VMULPS Y15, Y14, Y14
+	VADDPS Y14, Y9, Y9
+	VMULPS Y12, Y15, Y15
+	VADDPS Y15, Y11, Y11
+	ADDQ $4, SI
+	ADDQ $4, DX
+	DECQ CX
+	JNZ  element
+	VMOVUPS Y6, 136(DI)
+	VMOVUPS Y7, 168(DI)
+	VMOVUPS Y8, 200(DI)
+	VMOVUPS Y9, 232(DI)
+	VMOVUPS Y10, 264(DI)
+	VMOVUPS Y11, 296(DI)
+	VZEROUPPER
+	RET
