@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"sync"
 
+	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/hub"
 )
 
@@ -137,17 +137,13 @@ func (c modelPullCmd) fetch(a *app, client *hub.Client, ref hub.Ref, f hub.File,
 	return pulled{Path: res.Path, Bytes: res.Size, SHA256: res.SHA256, Reused: res.Reused}, err
 }
 
-// modelDir is where pulled models live: $XDG_DATA_HOME/mixtral/models, or below ~/.local/share.
+// modelDir is where pulled models live: models/OWNER/REPO in the user's data directory.
 func modelDir(getenv func(string) string, ref hub.Ref) (string, error) {
-	dir := getenv("XDG_DATA_HOME")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("no home directory to put models into: %w", err)
-		}
-		dir = filepath.Join(home, ".local", "share")
+	dir, err := host.DataDir(getenv)
+	if err != nil {
+		return "", fmt.Errorf("nowhere to put models: %w", err)
 	}
-	return filepath.Join(dir, "mixtral", "models", ref.Owner, ref.Repo), nil
+	return filepath.Join(dir, "models", ref.Owner, ref.Repo), nil
 }
 
 // pullError gives a transfer's error its exit code and a hint.

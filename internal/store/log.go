@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -11,32 +12,21 @@ import (
 // LogOptions tune a request log; zero values mean what the comments say.
 type LogOptions struct {
 	Connect func(context.Context) (*DB, error) // opens the database; called again whenever it was lost
-	Buffer  int                                // requests kept while the database is slow or away; 0: 10,000 (about 2 MB)
+	Buffer  int                                // most requests that wait while the database is slow or away; 0: 10,000
+	Bytes   int64                              // most memory that they take; 0: 64 MiB
 	Batch   int                                // most requests in one insert; 0: 500
 	Every   time.Duration                      // longest time a request waits for its batch; 0: 1 s
-	Timeout time.Duration                      // of one attempt; 0: 5 s
+	Timeout time.Duration                      // of one attempt, and of all that Close still does; 0: 5 s
+	Keep    time.Duration                      // requests older than this are deleted, once an hour; 0: none is
 	Logger  *slog.Logger                       // nil: silent
 }
 
-// Log writes the request log in the background. Add never blocks and never fails: while the database is away requests
-// wait in a bounded buffer, and when that is full the oldest are dropped and counted.
-type Log struct {
-	o       LogOptions
-	mu      sync.Mutex
-	queue   queue
-	wake    chan struct{}
-	stop    chan struct{}
-	stopped chan struct{}
-	once    sync.Once
-	written atomic.Int64
-	dropped atomic.Int64
-	failed  atomic.Int64
-}
-
-// NewLog starts the background writer. Nothing need be reachable yet.
-func NewLog(o LogOptions) *Log {
+func (o *LogOptions) defaults() {
 	if o.Buffer <= 0 {
-		o.Buffer = 10_000
+		o.Buffer = 10_000 // 2 to 4 MB without prompts: minutes of a busy service
+	}
+	if o.Bytes <= 0 {
+		o.Bytes = 64 << 20
 	}
 	if o.Batch <= 0 {
 		o.Batch = 500
@@ -50,7 +40,31 @@ func NewLog(o LogOptions) *Log {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	l := &Log{o: o, queue: queue{limit: o.Buffer}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+}
+
+// Log writes the request log in the background. Add never blocks and never fails: while the database is away requests
+// wait in a bounded buffer, and when that is full the oldest are dropped and counted.
+type Log struct {
+	o        LogOptions
+	mu       sync.Mutex
+	queue    queue
+	closed   bool
+	wake     chan struct{}
+	stop     chan struct{}
+	stopped  chan struct{}
+	once     sync.Once
+	written  atomic.Int64
+	dropped  atomic.Int64
+	failed   atomic.Int64
+	db       *DB       // of the writer; nil: away
+	forgot   time.Time // when the writer last deleted old requests
+	reported int64     // drops that the writer has told of
+}
+
+// NewLog starts the background writer. Nothing need be reachable yet.
+func NewLog(o LogOptions) *Log {
+	o.defaults()
+	l := &Log{o: o, queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go l.run()
 	return l
 }
@@ -58,7 +72,12 @@ func NewLog(o LogOptions) *Log {
 // Add hands a request to the log.
 func (l *Log) Add(r Request) {
 	l.mu.Lock()
-	dropped, full := l.queue.add(r), len(l.queue.items) >= l.o.Batch
+	if l.closed {
+		l.mu.Unlock()
+		l.dropped.Add(1)
+		return
+	}
+	dropped, full := l.queue.add(r), l.queue.len() >= l.o.Batch
 	l.mu.Unlock()
 	l.dropped.Add(int64(dropped))
 	if full {
@@ -69,10 +88,11 @@ func (l *Log) Add(r Request) {
 	}
 }
 
-// Written, Dropped and Failures count since the start: requests stored, requests lost, attempts that failed.
+// Written counts requests that the database has taken.
 func (l *Log) Written() int64 { return l.written.Load() }
 
-// Dropped counts requests that were lost because the buffer was full or the log closed before the database came back.
+// Dropped counts requests that were lost: the buffer was full, the database refused them, or the log closed before it
+// came back.
 func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
 // Failures counts attempts to connect or to write that failed.
@@ -82,10 +102,10 @@ func (l *Log) Failures() int64 { return l.failed.Load() }
 func (l *Log) Pending() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.queue.items)
+	return l.queue.len()
 }
 
-// Close writes what is left, for at most one attempt, and stops. A second Close is harmless.
+// Close writes what is left, for at most Timeout, and stops. A second Close is harmless.
 func (l *Log) Close() error {
 	l.once.Do(func() { close(l.stop) })
 	<-l.stopped
@@ -97,109 +117,138 @@ func backoff(failures int) time.Duration {
 	return min(100*time.Millisecond<<min(failures, 7), 10*time.Second)
 }
 
+// run is the writer's loop. Its first attempt is at once, so that a wrong URL shows when the service starts.
 func (l *Log) run() {
 	defer close(l.stopped)
-	var db *DB
-	defer func() {
-		if db != nil {
-			db.Close()
-		}
-	}()
-	failures := 0
-	for closing := false; !closing; {
-		wait := l.o.Every
-		if failures > 0 {
-			wait = backoff(failures)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-l.stop:
-			closing = true
-		case <-timer.C:
-		case <-l.wakeUnless(failures > 0):
-		}
-		timer.Stop()
-		ok := true
-		for ok && l.Pending() > 0 {
-			db, ok = l.flush(db)
-		}
-		switch {
-		case ok && failures > 0:
-			l.o.Logger.Info("request log: database is back", "pending", l.Pending(), "dropped", l.Dropped())
-			failures = 0
-		case !ok:
-			failures++
-		}
-	}
-	l.dropped.Add(int64(l.Pending()))
-}
-
-// wakeUnless gives the channel that a full batch wakes, or none while the database is away.
-func (l *Log) wakeUnless(away bool) <-chan struct{} {
-	if away {
-		return nil
-	}
-	return l.wake
-}
-
-// flush makes one attempt to write one batch. A connection that failed is closed: the next attempt opens another.
-func (l *Log) flush(db *DB) (*DB, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.o.Timeout)
-	defer cancel()
-	var err error
-	if db == nil {
-		if db, err = l.o.Connect(ctx); err != nil {
-			l.failed.Add(1)
-			l.o.Logger.Warn("request log: cannot connect", "err", err)
-			return nil, false
-		}
+	failures := l.tell(0, l.flush(context.Background()))
+	for l.wait(failures) {
+		failures = l.tell(failures, l.flush(context.Background()))
 	}
 	l.mu.Lock()
-	batch := l.queue.take(l.o.Batch)
+	l.closed = true
 	l.mu.Unlock()
-	if err = db.AddRequests(ctx, batch); err != nil {
-		l.failed.Add(1)
-		l.o.Logger.Warn("request log: cannot write", "err", err)
-		db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), l.o.Timeout)
+	defer cancel()
+	l.tell(failures, l.flush(ctx))
+	l.dropped.Add(int64(l.Pending()))
+	l.lose()
+}
+
+// wait waits for the next attempt's time, or for a full batch unless the database is away. It is false when the log closes.
+func (l *Log) wait(failures int) bool {
+	every, wake := l.o.Every, l.wake
+	if failures > 0 {
+		every, wake = backoff(failures), nil
+	}
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	select {
+	case <-l.stop:
+		return false
+	case <-timer.C:
+	case <-wake:
+	}
+	return true
+}
+
+// tell says what changed, once for each outage and not once an attempt, and gives the number of failures in a row.
+func (l *Log) tell(failures int, err error) int {
+	lost := l.Dropped() - l.reported
+	switch {
+	case err != nil && failures == 0:
+		l.o.Logger.Warn("request log: database is away; requests wait in memory", "err", err, "buffer", l.o.Buffer)
+	case err == nil && failures > 0:
+		l.o.Logger.Info("request log: database is back")
+	}
+	if lost > 0 && (l.reported == 0 || err == nil) {
+		l.reported += lost
+		l.o.Logger.Warn("request log: requests dropped", "count", lost)
+	}
+	if err != nil {
+		return failures + 1
+	}
+	return 0
+}
+
+// flush connects if need be and writes all that waits. After an error the connection is given up: the next attempt
+// opens another.
+func (l *Log) flush(ctx context.Context) error {
+	err := l.connect(ctx)
+	for err == nil {
 		l.mu.Lock()
-		dropped := l.queue.giveBack(batch)
+		batch := l.queue.take(l.o.Batch)
 		l.mu.Unlock()
-		l.dropped.Add(int64(dropped))
-		return nil, false
+		if len(batch) == 0 {
+			err = l.forget(ctx)
+			break
+		}
+		var done int
+		if done, err = l.write(ctx, batch); err != nil {
+			l.mu.Lock()
+			dropped := l.queue.giveBack(batch[done:])
+			l.mu.Unlock()
+			l.dropped.Add(int64(dropped))
+		}
 	}
-	l.written.Add(int64(len(batch)))
-	return db, true
-}
-
-// queue is the bounded buffer: oldest first, oldest dropped.
-type queue struct {
-	limit int
-	items []Request
-}
-
-// add appends and says how many were dropped to make room.
-func (q *queue) add(r Request) (dropped int) {
-	if len(q.items) >= q.limit {
-		n := len(q.items) - q.limit + 1
-		q.items = append(q.items[:0], q.items[n:]...)
-		dropped = n
+	if err != nil {
+		l.failed.Add(1)
+		l.lose()
 	}
-	q.items = append(q.items, r)
-	return dropped
+	return err
 }
 
-// take removes up to n of the oldest.
-func (q *queue) take(n int) []Request {
-	n = min(n, len(q.items))
-	batch := append([]Request(nil), q.items[:n]...)
-	q.items = append(q.items[:0], q.items[n:]...)
-	return batch
+func (l *Log) connect(ctx context.Context) (err error) {
+	if l.db != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	l.db, err = l.o.Connect(ctx)
+	return err
 }
 
-// giveBack puts a batch that could not be written before the others; the oldest that find no room are dropped.
-func (q *queue) giveBack(batch []Request) (dropped int) {
-	all := append(batch, q.items...)
-	dropped = max(0, len(all)-q.limit)
-	q.items = append([]Request(nil), all[dropped:]...)
-	return dropped
+// lose closes the connection, if there is one.
+func (l *Log) lose() {
+	if l.db != nil {
+		l.db.Close()
+		l.db = nil
+	}
+}
+
+// write stores a batch and says how many of its first are dealt with. A request that the database refuses must not hold
+// up the others for ever: the batch is halved until it stands alone, and then it is dropped.
+func (l *Log) write(ctx context.Context, batch []Request) (done int, err error) {
+	bounded, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	err = l.db.AddRequests(bounded, batch)
+	cancel()
+	switch {
+	case err == nil:
+		l.written.Add(int64(len(batch)))
+		return len(batch), nil
+	case !errors.Is(err, ErrRefused):
+		return 0, err
+	case len(batch) == 1:
+		l.dropped.Add(1)
+		return 1, nil
+	}
+	half := len(batch) / 2
+	if done, err = l.write(ctx, batch[:half]); err != nil {
+		return done, err
+	}
+	more, err := l.write(ctx, batch[half:])
+	return done + more, err
+}
+
+// forget deletes old requests, where that is asked for and due.
+func (l *Log) forget(ctx context.Context) error {
+	if l.o.Keep <= 0 || time.Since(l.forgot) < time.Hour {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	defer cancel()
+	_, err := l.db.Forget(ctx, time.Now().Add(-l.o.Keep))
+	if err == nil {
+		l.forgot = time.Now()
+	}
+	return err
 }

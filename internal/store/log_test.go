@@ -1,27 +1,40 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestQueueLosesOnlyWhatItCounts: whatever is added, taken and given back, the queue holds the newest and counts the rest.
+// TestQueueLosesOnlyWhatItCounts: whatever is added, taken and given back, the queue holds the newest within its bounds
+// and counts the rest.
 func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := queue{limit: rapid.IntRange(1, 8).Draw(t, "limit")}
+		room := rapid.IntRange(1, 8).Draw(t, "room")
+		q := queue{limit: rapid.IntRange(1, 8).Draw(t, "limit"), maxBytes: int64(room) * (fixed + 10)}
 		added, dropped, written := 0, 0, 0
 		var out []Request
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
-				dropped += q.add(Request{ID: fmt.Sprint(added)})
+				r := Request{ID: fmt.Sprint(added)}
+				if rapid.Bool().Draw(t, "large") {
+					text := strings.Repeat("x", rapid.IntRange(0, 3*fixed).Draw(t, "prompt"))
+					r.Prompt = &text
+				}
+				dropped += q.add(r)
 				added++
 			},
 			"take": func(t *rapid.T) {
@@ -29,21 +42,52 @@ func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 					out = q.take(rapid.IntRange(1, 5).Draw(t, "n"))
 				}
 			},
-			"written": func(t *rapid.T) { written, out = written+len(out), nil },
-			"failed":  func(t *rapid.T) { dropped, out = dropped+q.giveBack(out), nil },
+			"written": func(t *rapid.T) {
+				n := rapid.IntRange(0, len(out)).Draw(t, "done")
+				written, dropped, out = written+n, dropped+q.giveBack(out[n:]), nil
+			},
 			"": func(t *rapid.T) {
-				if len(q.items) > q.limit {
-					t.Fatalf("%d items, limit %d", len(q.items), q.limit)
+				var bytes int64
+				held := q.items[q.head:]
+				for i := range held {
+					bytes += held[i].size()
 				}
-				if added != written+dropped+len(out)+len(q.items) {
-					t.Fatalf("%d added, %d written, %d dropped, %d out, %d queued", added, written, dropped, len(out), len(q.items))
+				if q.len() > q.limit || bytes != q.bytes || bytes > q.maxBytes && q.len() > 1 {
+					t.Fatalf("%d items of %d bytes (%d counted), limits %d and %d", q.len(), bytes, q.bytes, q.limit, q.maxBytes)
 				}
-				if n := len(q.items); n > 0 && q.items[n-1].ID != fmt.Sprint(added-1) {
-					t.Fatalf("the newest is %s of %d", q.items[n-1].ID, added)
+				if added != written+dropped+len(out)+q.len() {
+					t.Fatalf("%d added, %d written, %d dropped, %d out, %d queued", added, written, dropped, len(out), q.len())
+				}
+				for i, last := 0, -1; i < len(held); i++ { // in order; one that was out may be older than one that was dropped
+					id, err := strconv.Atoi(held[i].ID)
+					if err != nil || id <= last || i == len(held)-1 && id != added-1 {
+						t.Fatalf("place %d of %d holds %q after %d; %d were added", i, len(held), held[i].ID, last, added)
+					}
+					last = id
 				}
 			},
 		})
 	})
+}
+
+func TestFixedIsTheSizeOfARequest(t *testing.T) {
+	if got := int(reflect.TypeFor[Request]().Size()); got > fixed || got < fixed-64 {
+		t.Errorf("a Request has %d bytes, fixed says %d", got, fixed)
+	}
+}
+
+// BenchmarkAddToAFullBuffer is what a request pays while the database is away.
+func BenchmarkAddToAFullBuffer(b *testing.B) {
+	l := NewLog(LogOptions{Connect: func(context.Context) (*DB, error) { return nil, ErrUnavailable }})
+	defer l.Close()
+	r := Request{ID: "req-0123456789abcdef01234567", Model: "mixtral"}
+	for range 20_000 {
+		l.Add(r)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Add(r)
+	}
 }
 
 func TestAddNeverWaits(t *testing.T) {
@@ -60,8 +104,39 @@ func TestAddNeverWaits(t *testing.T) {
 	}
 	close(hang)
 	l.Close()
-	if l.Dropped() != 1000 || l.Failures() == 0 {
+	l.Add(Request{})
+	if l.Dropped() != 1001 || l.Failures() == 0 {
 		t.Errorf("%d dropped, %d failures", l.Dropped(), l.Failures())
+	}
+}
+
+// TestAnOutageIsToldOnce: an operator's log says that the database went and came back, not each attempt between.
+func TestAnOutageIsToldOnce(t *testing.T) {
+	var out bytes.Buffer
+	l := &Log{o: LogOptions{Logger: slog.New(slog.NewTextHandler(&out, nil))}}
+	failures := 0
+	for range 5 {
+		failures = l.tell(failures, ErrUnavailable)
+	}
+	l.dropped.Add(7)
+	failures = l.tell(failures, ErrUnavailable)
+	l.dropped.Add(7)
+	failures = l.tell(failures, ErrUnavailable)
+	if failures != 7 {
+		t.Errorf("%d failures", failures)
+	}
+	if l.tell(l.tell(failures, nil), nil) != 0 {
+		t.Error("failures after success")
+	}
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		_, msg, _ := strings.Cut(line, "msg=")
+		got = append(got, strings.TrimSpace(strings.Split(msg, " err=")[0]))
+	}
+	want := []string{`"request log: database is away; requests wait in memory"`, `"request log: requests dropped" count=7`,
+		`"request log: database is back"`, `"request log: requests dropped" count=7`}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
 

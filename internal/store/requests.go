@@ -4,19 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
 // Request is a line of the service's request log. It has no prompt text unless the operator asked for it.
 type Request struct {
-	ID           string
+	ID           string // as in the answer's X-Request-Id
+	Completion   string // the answer's own id, or empty
 	Received     time.Time
-	Endpoint     string // "/v1/chat/completions"
+	Endpoint     string // "/v1/chat/completions"; "go" for a program that embeds the service
 	Model        string
 	Key          string // the API key's name, never the key
 	Status       int    // HTTP
-	Finish       string
+	Finish       string // stop, length, abort, error; empty where the request was refused
 	Streamed     bool
+	Gone         bool // the client went away before its answer's end
 	PromptTokens int
 	OutputTokens int
 	CachedTokens int
@@ -26,18 +30,35 @@ type Request struct {
 	Prompt       *string
 }
 
-var requestColumns = []string{"id", "received_us", "endpoint", "model", "key_name", "status", "finish", "streamed", "prompt_tokens",
-	"completion_tokens", "cached_tokens", "queue_us", "first_us", "total_us", "prompt"}
+// size is about the memory that a request takes, in bytes.
+func (r *Request) size() int64 {
+	n := fixed + len(r.ID) + len(r.Completion) + len(r.Endpoint) + len(r.Model) + len(r.Key) + len(r.Finish)
+	if r.Prompt != nil {
+		n += len(*r.Prompt)
+	}
+	return int64(n)
+}
 
-// AddRequests appends to the request log, all or nothing.
+// fixed is the size of a Request without its texts, in bytes.
+const fixed = 240
+
+var requestColumns = []string{"id", "completion_id", "received_us", "endpoint", "model", "key_name", "status", "finish", "streamed", "client_gone",
+	"prompt_tokens", "completion_tokens", "cached_tokens", "queue_us", "first_us", "total_us", "prompt"}
+
+// AddRequests appends to the request log, all or nothing. ErrRefused is matched if the database does not take one of them.
 func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 	if len(list) == 0 {
 		return nil
 	}
 	rows := make([][]any, len(list))
 	for i, r := range list {
-		rows[i] = []any{r.ID, micros(r.Received), r.Endpoint, r.Model, r.Key, r.Status, r.Finish, flag(r.Streamed), r.PromptTokens,
-			r.OutputTokens, r.CachedTokens, r.Queue.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(), r.Prompt}
+		if r.Prompt != nil {
+			text := clean(*r.Prompt)
+			r.Prompt = &text
+		}
+		rows[i] = []any{clean(r.ID), clean(r.Completion), micros(r.Received), clean(r.Endpoint), clean(r.Model), clean(r.Key), r.Status, clean(r.Finish),
+			flag(r.Streamed), flag(r.Gone), count(r.PromptTokens), count(r.OutputTokens), count(r.CachedTokens),
+			r.Queue.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(), r.Prompt}
 	}
 	if err := d.bulk(ctx, "requests", requestColumns, rows); err != nil {
 		return fmt.Errorf("log %d requests: %w", len(list), err)
@@ -45,10 +66,12 @@ func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 	return nil
 }
 
+// count keeps a number of tokens, which another server may have made up, within the columns' 32 bits.
+func count(n int) int { return max(0, min(n, math.MaxInt32)) }
+
 // Requests gives the newest requests received at or after since.
 func (d *DB) Requests(ctx context.Context, since time.Time, limit int) ([]Request, error) {
-	rows, err := d.sql.QueryContext(ctx, `SELECT id, received_us, endpoint, model, key_name, status, finish, streamed, prompt_tokens,
-		completion_tokens, cached_tokens, queue_us, first_us, total_us, prompt FROM requests WHERE received_us >= $1
+	rows, err := d.sql.QueryContext(ctx, "SELECT "+strings.Join(requestColumns, ", ")+` FROM requests WHERE received_us >= $1
 		ORDER BY received_us DESC, id DESC LIMIT $2`, micros(since), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read requests: %w", err)
@@ -68,10 +91,10 @@ func (d *DB) Requests(ctx context.Context, since time.Time, limit int) ([]Reques
 func scanRequest(rows *sql.Rows) (Request, error) {
 	var r Request
 	var received, queue, first, total int64
-	var streamed int
-	err := rows.Scan(&r.ID, &received, &r.Endpoint, &r.Model, &r.Key, &r.Status, &r.Finish, &streamed, &r.PromptTokens,
-		&r.OutputTokens, &r.CachedTokens, &queue, &first, &total, &r.Prompt)
-	r.Received, r.Streamed = fromMicros(received), streamed != 0
+	var streamed, gone int
+	err := rows.Scan(&r.ID, &r.Completion, &received, &r.Endpoint, &r.Model, &r.Key, &r.Status, &r.Finish, &streamed, &gone,
+		&r.PromptTokens, &r.OutputTokens, &r.CachedTokens, &queue, &first, &total, &r.Prompt)
+	r.Received, r.Streamed, r.Gone = fromMicros(received), streamed != 0, gone != 0
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	r.Queue, r.First, r.Total = us(queue), us(first), us(total)
 	return r, err

@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // Run is one certification, with what people search for beside the whole report.
 type Run struct {
-	ID        string // unique; "TC-L1-COMP-MIXTRAL-003_1700000000"
+	ID        string // unique, hexadecimal: see RunID
 	TestCase  string
 	Profile   string
 	Status    string // PASS, FAIL, INVALID
@@ -61,19 +62,19 @@ func (d *DB) SaveRun(ctx context.Context, r *Run) error {
 				started_us = excluded.started_us, target = excluded.target, model = excluded.model, version = excluded.version,
 				latency_ms = excluded.latency_ms, rps = excluded.rps, quality = excluded.quality, memory_gb = excluded.memory_gb,
 				cpu_cores = excluded.cpu_cores, report = excluded.report`,
-			r.ID, r.TestCase, r.Profile, r.Status, micros(r.Started), r.Target, r.Model, r.Version,
-			r.LatencyMS, r.RPS, r.Quality, r.MemoryGB, r.CPUCores, string(r.Report)); err != nil {
+			r.ID, clean(r.TestCase), clean(r.Profile), r.Status, micros(r.Started), clean(r.Target), clean(r.Model), clean(r.Version),
+			r.LatencyMS, r.RPS, r.Quality, r.MemoryGB, r.CPUCores, clean(string(r.Report))); err != nil {
 			return err
 		}
 		for i, c := range r.Checks {
 			if _, err := tx.ExecContext(ctx, insertText("checks", []string{"run_id", "position", "id", "phase", "verdict", "gate", "measured", "target", "unit", "reason"}),
-				r.ID, i, c.ID, c.Phase, c.Verdict, flag(c.Gate), c.Measured, c.Target, c.Unit, c.Reason); err != nil {
+				r.ID, i, clean(c.ID), clean(c.Phase), c.Verdict, flag(c.Gate), c.Measured, c.Target, clean(c.Unit), clean(c.Reason)); err != nil {
 				return err
 			}
 		}
 		for i, p := range r.Phases {
 			if _, err := tx.ExecContext(ctx, insertText("phases", []string{"run_id", "position", "id", "kind", "duration_s", "scheduled", "completed", "failed", "rps", "latency_ms"}),
-				r.ID, i, p.ID, p.Kind, p.DurationS, p.Scheduled, p.Completed, p.Failed, p.RPS, p.LatencyMS); err != nil {
+				r.ID, i, clean(p.ID), p.Kind, p.DurationS, p.Scheduled, p.Completed, p.Failed, p.RPS, p.LatencyMS); err != nil {
 				return err
 			}
 		}
@@ -95,9 +96,23 @@ func scanRun(row interface{ Scan(...any) error }, r *Run, more ...any) error {
 	return err
 }
 
-// Runs lists the newest runs first, without checks, phases and report. testCase may be empty: all cases.
-func (d *DB) Runs(ctx context.Context, testCase string, limit int) ([]Run, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT "+runColumns+" FROM runs WHERE ($1 = '' OR test_case = $1) ORDER BY started_us DESC, id DESC LIMIT $2", testCase, limit)
+// RunID names a run by what it recorded: the beginning of the SHA-256 of its events. Two runs on two machines that start
+// in the same second differ in it, and a report that is saved again, or was judged again, has the same.
+func RunID(eventsSHA256 string) string { return eventsSHA256[:min(16, len(eventsSHA256))] }
+
+// Filter chooses runs; empty fields choose all.
+type Filter struct {
+	TestCase string // the whole id
+	Status   string // PASS, FAIL or INVALID
+	Target   string // a part of the target's URL
+	Limit    int
+}
+
+// Runs lists the newest runs first, without checks, phases and report.
+func (d *DB) Runs(ctx context.Context, f Filter) ([]Run, error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT "+runColumns+` FROM runs
+		WHERE ($1 = '' OR test_case = $1) AND ($2 = '' OR status = $2) AND target LIKE $3 ESCAPE '!'
+		ORDER BY started_us DESC, id DESC LIMIT $4`, f.TestCase, f.Status, "%"+likeEscape.Replace(f.Target)+"%", f.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
@@ -111,6 +126,35 @@ func (d *DB) Runs(ctx context.Context, testCase string, limit int) ([]Run, error
 		out = append(out, r)
 	}
 	return out, rows.Err()
+}
+
+var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
+// Find gives the id of the one run whose id begins with prefix. ErrNotFound is matched if there is none, and ErrAmbiguous if
+// there are more.
+func (d *DB) Find(ctx context.Context, prefix string) (string, error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT id FROM runs WHERE id LIKE $1 ESCAPE '!' LIMIT 2", likeEscape.Replace(prefix)+"%")
+	if err != nil {
+		return "", fmt.Errorf("run %q: %w", prefix, err)
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return "", fmt.Errorf("run %q: %w", prefix, err)
+		}
+		ids = append(ids, id)
+	}
+	switch {
+	case rows.Err() != nil:
+		return "", fmt.Errorf("run %q: %w", prefix, rows.Err())
+	case len(ids) == 0:
+		return "", fmt.Errorf("run %q: %w", prefix, ErrNotFound)
+	case len(ids) > 1:
+		return "", fmt.Errorf("run %q: %w", prefix, ErrAmbiguous)
+	}
+	return ids[0], nil
 }
 
 // Run loads one run whole. ErrNotFound is matched if it is not there.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -19,6 +20,10 @@ var (
 	ErrNotFound = errors.New("not in the database")
 	// ErrUnavailable is matched when the database cannot be reached, or refuses the credentials.
 	ErrUnavailable = errors.New("database unavailable")
+	// ErrRefused is matched when the database works and does not take a row: it would not take it another time.
+	ErrRefused = errors.New("refused by the database")
+	// ErrAmbiguous is matched when an abbreviated id fits several runs.
+	ErrAmbiguous = errors.New("more than one run begins so")
 )
 
 //go:embed migrations/*.sql
@@ -53,7 +58,7 @@ func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
-	if _, err := p.Up(ctx); err != nil {
+	if err := migrate(ctx, p); err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
 	d := &DB{sql: db, bulk: bulk}
@@ -61,6 +66,21 @@ func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB
 		d.bulk = d.insertEach
 	}
 	return d, nil
+}
+
+// migrate brings the schema up to date. Each step is a transaction, so of several programs that open a new database at the
+// same moment one makes it, and the others fail and find it made when they look again.
+func migrate(ctx context.Context, p *goose.Provider) (err error) {
+	for try := range 5 {
+		if _, err = p.Up(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Duration(try+1) * 50 * time.Millisecond):
+		}
+	}
+	return err
 }
 
 // Close closes the connections; a second Close is harmless.
@@ -110,6 +130,12 @@ func insertText(table string, columns []string) string {
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+// clean makes a text that every database takes: PostgreSQL refuses NUL and what is not UTF-8, and either may stand in a
+// name that a client sent.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
+}
 
 func flag(b bool) int {
 	if b {

@@ -1,19 +1,24 @@
 // Package open turns a database URL into an open store: it is where the drivers are chosen. It must not import anything
-// of this module but the store.
+// of this module but the store and internal/host.
 package open
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres"
 	"github.com/hxp-enterprise/mixtral/internal/store/sqlite"
 )
+
+// None is the URL that stands for no database.
+const None = "none"
 
 // ErrURL is matched by errors about a URL that no driver takes.
 var ErrURL = errors.New("unusable database URL")
@@ -34,6 +39,37 @@ func DB(ctx context.Context, raw string) (*store.DB, error) {
 		return postgres.Open(ctx, rest)
 	}
 	return sqlite.Open(ctx, rest)
+}
+
+// Existing is DB without making a file: fs.ErrNotExist is matched where there is none yet.
+func Existing(ctx context.Context, raw string) (*store.DB, error) {
+	scheme, rest, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if scheme == "sqlite" {
+		if _, err := os.Stat(rest); err != nil {
+			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+	}
+	return DB(ctx, raw)
+}
+
+// Name says which database a URL means, without its password.
+func Name(raw string) string {
+	scheme, rest, err := parse(raw)
+	switch {
+	case err != nil:
+		return "the database"
+	case scheme == "sqlite":
+		return rest
+	}
+	u, err := url.Parse(rest)
+	if err != nil {
+		return "PostgreSQL" // pgx takes more than url.Parse does
+	}
+	u.RawQuery = "" // may hold a password too
+	return u.Redacted()
 }
 
 func parse(raw string) (scheme, rest string, err error) {
@@ -61,15 +97,11 @@ func parse(raw string) (scheme, rest string, err error) {
 	return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database or sqlite:///path", ErrURL) // not shown: it may hold a password
 }
 
-// defaultPath is $XDG_DATA_HOME/mixtral/mixtral.db, or below ~/.local/share.
+// defaultPath is mixtral.db in the user's data directory.
 func defaultPath() (string, error) {
-	dir := os.Getenv("XDG_DATA_HOME")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", fmt.Errorf("%w: no home directory for the default file: %w", ErrURL, err)
-		}
-		dir = filepath.Join(home, ".local", "share")
+	dir, err := host.DataDir(os.Getenv)
+	if err != nil {
+		return "", fmt.Errorf("%w: nowhere to put the default file: %w", ErrURL, err)
 	}
-	return filepath.Join(dir, "mixtral", "mixtral.db"), nil
+	return filepath.Join(dir, "mixtral.db"), nil
 }

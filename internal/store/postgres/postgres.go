@@ -7,9 +7,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/hxp-enterprise/mixtral/internal/store"
@@ -60,7 +62,17 @@ func copier(db *sql.DB) store.Bulk {
 		defer conn.Close()
 		return conn.Raw(func(driver any) error {
 			_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
-			return err
+			return refused(err)
 		})
 	}
+}
+
+// refused marks errors about the rows themselves: PostgreSQL's classes 22 (data exception) and 23 (integrity constraint
+// violation).
+func refused(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")) {
+		return fmt.Errorf("%w: %w", store.ErrRefused, err)
+	}
+	return err
 }

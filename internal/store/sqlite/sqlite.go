@@ -22,6 +22,10 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 	}
+	// Only its owner may read it: it says who asked what, and may hold prompts. SQLite makes its other files alike.
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		f.Close()
+	}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(NORMAL)"},
 		"_txlock": {"immediate"}, // a transaction that writes must not find out halfway that another does too

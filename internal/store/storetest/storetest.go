@@ -27,6 +27,10 @@ func Run(t *testing.T, fresh func(t *testing.T) (open func(context.Context) (*st
 		"old requests are forgotten":             forgetting,
 		"many writers at once":                   writers,
 		"opening twice keeps what is there":      reopening,
+		"a new database is opened by many":       opening,
+		"an id may be abbreviated":               abbreviated,
+		"hostile texts are taken":                hostile,
+		"the log forgets what is old":            logForgets,
 		"the log writes in the background":       logWrites,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
@@ -99,17 +103,28 @@ func listing(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	for i, id := range []string{"b", "a", "c"} {
 		r := sample(id, base.Add(time.Duration(i)*time.Minute))
 		if id == "c" {
-			r.TestCase = "other"
+			r.TestCase, r.Status, r.Target = "other", "PASS", "http://50%_off/v1"
 		}
 		if err := db.SaveRun(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct {
-		testCase, want string
-		limit          int
-	}{{"", "c a b", 9}, {"", "c a", 2}, {"TC-L1-COMP-MIXTRAL-003", "a b", 9}, {"none", "", 9}} {
-		list, err := db.Runs(t.Context(), c.testCase, c.limit)
+		filter store.Filter
+		want   string
+	}{
+		{store.Filter{Limit: 9}, "c a b"},
+		{store.Filter{Limit: 2}, "c a"},
+		{store.Filter{TestCase: "TC-L1-COMP-MIXTRAL-003", Limit: 9}, "a b"},
+		{store.Filter{TestCase: "none", Limit: 9}, ""},
+		{store.Filter{Status: "PASS", Limit: 9}, "c"},
+		{store.Filter{Status: "FAIL", TestCase: "other", Limit: 9}, ""},
+		{store.Filter{Target: "127.0.0.1", Limit: 9}, "a b"},
+		{store.Filter{Target: "50%_off", Limit: 9}, "c"},
+		{store.Filter{Target: "5%o", Limit: 9}, ""},
+		{store.Filter{Target: "50%!off", Limit: 9}, ""},
+	} {
+		list, err := db.Runs(t.Context(), c.filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +151,7 @@ func atomicSave(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	if err := db.SaveRun(ctx, sample("a", time.Now())); err == nil {
 		t.Error("a cancelled save succeeded")
 	}
-	if list, err := db.Runs(t.Context(), "", 9); err != nil || len(list) != 0 {
+	if list, err := db.Runs(t.Context(), store.Filter{Limit: 9}); err != nil || len(list) != 0 {
 		t.Errorf("%d runs, %v", len(list), err)
 	}
 }
@@ -145,7 +160,7 @@ func requests(n int, at time.Time) []store.Request {
 	list := make([]store.Request, n)
 	for i := range list {
 		list[i] = store.Request{ID: fmt.Sprintf("r%05d", i), Received: at.Add(time.Duration(i) * time.Millisecond).UTC().Truncate(time.Microsecond), Endpoint: "/v1/chat/completions",
-			Model: "m", Key: "team-a", Status: 200, Finish: "stop", Streamed: i%2 == 0, PromptTokens: 10 + i, OutputTokens: i, Queue: time.Millisecond, First: 20 * time.Millisecond, Total: time.Second}
+			Model: "m", Key: "team-a", Status: 200, Finish: "stop", Streamed: i%2 == 0, Gone: i%3 == 0, Completion: fmt.Sprintf("chatcmpl-%d", i), CachedTokens: i / 2, PromptTokens: 10 + i, OutputTokens: i, Queue: time.Millisecond, First: 20 * time.Millisecond, Total: time.Second}
 	}
 	return list
 }
@@ -200,7 +215,7 @@ func writers(t *testing.T, open func(context.Context) (*store.DB, error)) {
 		})
 	}
 	wg.Wait()
-	runs, err := db.Runs(t.Context(), "", 99)
+	runs, err := db.Runs(t.Context(), store.Filter{Limit: 99})
 	if err != nil || len(runs) != 20 {
 		t.Errorf("%d runs, %v", len(runs), err)
 	}
@@ -219,6 +234,77 @@ func reopening(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	}
 	if _, err := mustOpen(t, open).Run(t.Context(), "a"); err != nil {
 		t.Error(err)
+	}
+}
+
+// opening: several programs may meet an empty database at the same moment, as the pods of a new deployment do.
+func opening(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			db, err := open(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			db.Close()
+		})
+	}
+	wg.Wait()
+}
+
+func abbreviated(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	for _, id := range []string{"3fa90001", "3fa9ffff", "b0000000", "%"} {
+		if err := db.SaveRun(t.Context(), sample(id, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		prefix, want string
+		err          error
+	}{{"3fa9f", "3fa9ffff", nil}, {"b0000000", "b0000000", nil}, {"%", "%", nil}, {"3fa9", "", store.ErrAmbiguous}, {"", "", store.ErrAmbiguous}, {"c", "", store.ErrNotFound}, {"_fa90001", "", store.ErrNotFound}} {
+		got, err := db.Find(t.Context(), c.prefix)
+		if got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%q: %q, %v", c.prefix, got, err)
+		}
+	}
+}
+
+// hostile: names come from clients and numbers from other servers.
+func hostile(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	prompt := "nul \x00 in a prompt"
+	r := store.Request{ID: "a\x00b", Model: "\xff\xfe'; DROP TABLE requests;--", Received: time.Now(), PromptTokens: 1 << 60, OutputTokens: -1 << 60, Prompt: &prompt}
+	if err := db.AddRequests(t.Context(), []store.Request{r}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := db.Requests(t.Context(), time.Time{}, 9)
+	if err != nil || len(list) != 1 || list[0].ID != "ab" || !strings.HasPrefix(list[0].Model, "\uFFFD'; DROP") || list[0].PromptTokens != 1<<31-1 || list[0].OutputTokens != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if *r.Prompt != prompt {
+		t.Error("the caller's prompt was changed")
+	}
+	run := sample("a", time.Now())
+	run.Checks[0].Reason = "the server said \x00\xff"
+	if err := db.SaveRun(t.Context(), run); err != nil {
+		t.Error(err)
+	}
+}
+
+func logForgets(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	if err := db.AddRequests(t.Context(), requests(10, time.Now().Add(-50*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	l := store.NewLog(store.LogOptions{Connect: open, Every: time.Millisecond, Keep: 48 * time.Hour})
+	l.Add(requests(1, time.Now())[0])
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := db.Requests(t.Context(), time.Time{}, 99); err != nil || len(list) != 1 {
+		t.Errorf("%d left, %v", len(list), err)
 	}
 }
 
