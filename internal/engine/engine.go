@@ -14,6 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/token"
 )
 
@@ -213,8 +214,14 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	if err != nil {
 		return err
 	}
+	if telemetry.SpanFrom(ctx).On() {
+		q.out.phases = &phases{}
+	}
 	if err := e.submit(q); err != nil {
 		return err
+	}
+	if q.out.phases != nil {
+		defer func() { q.trace(ctx, time.Now()) }()
 	}
 	defer e.withdraw(q) // also where sink panics
 	var events []llm.Event

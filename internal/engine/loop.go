@@ -173,6 +173,7 @@ func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
 			e.drop(sp.q)
 		}
 	})
+	q.out.note(sp.q, began, len(s.events))
 	for _, event := range s.events {
 		q.out.put(event)
 	}

@@ -39,6 +39,7 @@ type outbox struct {
 	events []llm.Event
 	err    error // ends the request without a last event
 	ready  chan struct{}
+	phases *phases // nil: nobody traces the request
 }
 
 // put adds an event.
