@@ -26,12 +26,29 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 		return err
 	}
 	defer s.gate.leave()
+	limit, err := headerLimit(r)
+	if err != nil {
+		return err
+	}
+	if err := s.inTime(arrived, limit, 0); err != nil {
+		return err
+	}
 	o, err := s.readBody(w, r)
 	if err != nil {
 		return err
 	}
+	limit = o.limit(limit)
+	rec := w.(*recorder)
+	if err := rec.grant.reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
+		return err
+	}
+	ctx, cancel := s.within(r.Context(), arrived, limit)
+	defer cancel()
 	if p, ok := s.backend.Load().Backend.(passer); ok {
-		return s.pass(w.(*recorder), r, p, o, arrived)
+		if o.err != nil {
+			return o.err
+		}
+		return s.pass(rec, r.WithContext(ctx), p, o, arrived)
 	}
 	name, _ := o.text("model")
 	if o.err != nil {
@@ -45,15 +62,20 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err != nil {
 		return err
 	}
-	j.arrived = arrived
-	rec := w.(*recorder)
+	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
+		return err
+	}
+	j.arrived, j.grant = arrived, rec.grant
 	rec.completion = j.id
 	answer := s.atOnce
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(f, answer(r.Context(), rec, j, f))
+	return inFormat(f, answer(ctx, rec, j, f))
 }
+
+// bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes its share.
+const bytesPerToken = 4
 
 // inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
 func inFormat(f format, err error) error {

@@ -32,9 +32,16 @@ type httpError struct {
 	message    string
 	retryAfter int    // seconds; 0 means no header
 	allow      string // methods, for 405
+	quotes     bool   // message holds words of the client's: they are for it alone, and not for logs
 }
 
-func (e *httpError) Error() string { return e.message }
+// Error is what logs may say.
+func (e *httpError) Error() string {
+	if e.quotes {
+		return e.code
+	}
+	return e.message
+}
 
 // badParam is a 400 that names the request's field.
 func badParam(param, format string, args ...any) error {

@@ -44,12 +44,15 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 			}
 			seen.End(now, string(e.Finish), queued)
 			s.advice.add(now.Sub(arrived))
+			if e.Usage != nil {
+				s.forecast.add(now.Sub(arrived)-queued, e.Usage.CompletionTokens)
+			}
 		}
 		return sink(e)
 	})
 	switch {
 	case err == nil || !started && refused(err):
-	case gone(err):
+	case gone(err) || errors.Is(err, context.DeadlineExceeded): // the client's own limit: there is no other
 		seen.End(s.now(), string(llm.FinishAbort), 0)
 	default:
 		seen.End(s.now(), string(llm.FinishError), 0)
@@ -83,14 +86,23 @@ func (s *Server) catch(id string, err *error) {
 
 // run generates all choices of a job at once. The first failure cancels the others.
 func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Event) error) error {
+	one := func(ctx context.Context, i int, r *llm.Request) error {
+		first := i%j.perText == 0 // of its prompt
+		return s.generate(ctx, j.arrived, r, first, func(e llm.Event) error {
+			prompt := 0
+			if first && e.Usage != nil {
+				prompt = e.Usage.PromptTokens
+			}
+			j.grant.use(e.NTokens, prompt)
+			return sink(i, e)
+		})
+	}
 	if len(j.requests) == 1 {
-		return s.generate(ctx, j.arrived, j.requests[0], true, func(e llm.Event) error { return sink(0, e) })
+		return one(ctx, 0, j.requests[0])
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, r := range j.requests {
-		group.Go(func() error {
-			return s.generate(ctx, j.arrived, r, i%j.perText == 0, func(e llm.Event) error { return sink(i, e) })
-		})
+		group.Go(func() error { return one(ctx, i, r) })
 	}
 	return group.Wait()
 }

@@ -26,6 +26,7 @@ type recorder struct {
 	status  int    // 0 until the header is written
 	id      string
 	caller  string // name of the API key
+	grant   *grant // of the key's limits; nil: none
 	err     error  // that ended the request
 	held    int64  // bytes of Server.bodies
 
@@ -39,6 +40,7 @@ func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
 		r.metrics.HTTP(r.route, status)
+		r.grant.header(r.Header())
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -62,7 +64,7 @@ func (r *recorder) fail(e *httpError) {
 
 // wrap gives every request an id, a count, a log line and a net under its panics, and turns browsers away that were
 // sent here by another site.
-func (s *Server) wrap(next http.Handler) http.Handler {
+func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
@@ -86,12 +88,17 @@ func (s *Server) wrap(next http.Handler) http.Handler {
 				panic(p)
 			}
 		}()
+		if err := names.check(r); err != nil {
+			rec.err = err
+			rec.fail(toHTTP(err, 0))
+			return
+		}
 		if err := guard.Check(r); err != nil {
 			rec.err = err
 			rec.fail(&httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin", message: "a page of another site may not use this service"})
 			return
 		}
-		next.ServeHTTP(rec, r)
+		s.serve(routes, rec, r)
 	})
 }
 
@@ -114,7 +121,7 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request", rec.id), slog.String("method", r.Method), slog.String("route", rec.route),
+		slog.String("request", rec.id), slog.String("method", method(r.Method)), slog.String("route", rec.route),
 		slog.Int("status", rec.status), slog.Duration("took", s.now().Sub(start)),
 	}
 	if rec.caller != "" {
@@ -130,6 +137,15 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 		attrs = append(attrs, slog.String("error", rec.err.Error()))
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// method shows a method that is known; a client may send any word.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "other"
 }
 
 // gone tells errors that are the client's own doing.

@@ -33,6 +33,9 @@ const largeBodies = 8
 
 // readBody reads a request's body within its limits of size and time.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, error) {
+	if r.ContentLength > s.c.MaxBody {
+		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
+	}
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
 	limited := http.MaxBytesReader(w, r.Body, s.c.MaxBody)
@@ -118,6 +121,19 @@ func (o *object) raw(field string) json.RawMessage {
 		return nil
 	}
 	return v
+}
+
+// mostTokens gives the tokens that a request for completions asks for at most, 0 if it does not say. What is not valid is not
+// counted: whoever reads the fields will say so.
+func (o *object) mostTokens() int {
+	peek := func(field string, most int) int {
+		n, err := strconv.Atoi(string(o.fields[field]))
+		if err != nil || n < 1 {
+			return 0
+		}
+		return min(n, most)
+	}
+	return max(peek("max_tokens", 1<<24), peek("max_completion_tokens", 1<<24)) * max(peek("n", maxChoices), 1)
 }
 
 // kind names a JSON value's type for error messages: the value itself may be long or private.

@@ -21,7 +21,14 @@ func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived
 	if s.keys.Load() != nil {
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 	}
-	out := p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body, func(out *upstream.Outcome) { s.countPassed(w, arrived, out) })
+	counted := false
+	out := p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+		counted = true
+		s.countPassed(w, arrived, out)
+	})
+	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
+		s.countPassed(w, arrived, out)
+	}
 	if out.Err != nil && out.Status == 0 {
 		return out.Err
 	}
@@ -32,8 +39,8 @@ func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived
 // countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens are
 // spread over the chunks evenly.
 func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outcome) {
-	if out.Status != http.StatusOK {
-		return
+	if out.Status != http.StatusOK && out.Status < http.StatusInternalServerError && out.Err == nil {
+		return // refused
 	}
 	seen := s.metrics.Begin(arrived)
 	chunks := len(out.Gaps) + 1
@@ -42,7 +49,9 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 		tokens = out.Usage.CompletionTokens
 		w.usage = *out.Usage
 		s.metrics.Prompt(out.Usage.PromptTokens, out.Usage.CachedTokens)
+		w.grant.use(0, out.Usage.PromptTokens)
 	}
+	w.grant.use(tokens, 0)
 	if out.First > 0 {
 		at := out.First
 		for i := range chunks {
@@ -54,11 +63,16 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 	}
 	w.finish = out.Finish
 	reason := out.Finish
-	if out.Err != nil || reason == llm.FinishNone {
+	switch {
+	case gone(out.Err):
+		reason = llm.FinishAbort
+	case out.Err != nil || reason == llm.FinishNone:
 		reason = llm.FinishError
 	}
 	seen.End(arrived.Add(out.Total), string(reason), 0)
-	s.advice.add(out.Total)
+	if out.Err == nil {
+		s.advice.add(out.Total)
+	}
 }
 
 // deadlineWriter gives every write its time: a client that reads nothing is given up.

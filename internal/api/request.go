@@ -18,6 +18,7 @@ type job struct {
 	model    llm.Model
 	created  int64
 	arrived  time.Time
+	grant    *grant
 	requests []*llm.Request
 	perText  int // choices of one prompt: n
 	stream   bool

@@ -216,14 +216,14 @@ func TestParseKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name, ok := k.Find("alice-key-0123456789"); name != "alice" || !ok {
+	if name, _, ok := k.Find("alice-key-0123456789"); name != "alice" || !ok {
 		t.Error(name, ok)
 	}
-	if name, ok := k.Find("bob-key-0123456789"); name != "bob" || !ok {
+	if name, _, ok := k.Find("bob-key-0123456789"); name != "bob" || !ok {
 		t.Error(name, ok)
 	}
 	for _, wrong := range []string{"", "alice", "alice-key-012345678", bob} {
-		if name, ok := k.Find(wrong); ok {
+		if name, _, ok := k.Find(wrong); ok {
 			t.Errorf("%q is %s's", wrong, name)
 		}
 	}
