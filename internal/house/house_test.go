@@ -31,6 +31,7 @@ var ranks = map[string]int{
 	"internal/kvcache":     1, // paged KV blocks
 	"internal/sample":      1, // next-token choice
 	"internal/hub":         1, // model files from elsewhere
+	"internal/safetensors": 1, // Hugging Face's weights
 	"internal/host":        0, // what the machine gives this process
 	"internal/llm":         1, // the seam
 	"internal/telemetry":   1, // logs and metrics
@@ -38,6 +39,7 @@ var ranks = map[string]int{
 
 	"internal/moe":      2, // the model
 	"internal/synth":    2, // synthetic models
+	"internal/convert":  2, // other files, other formats
 	"internal/upstream": 2, // other servers as llm.Backend
 	"internal/testcase": 1, // a test case as data
 	"testcases":         2, // the compiled-in cases
