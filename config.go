@@ -33,13 +33,15 @@ type Config struct {
 	//
 	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or several
 	// replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels renames models,
-	// as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs then.
-	Backend         string `yaml:"backend"`
-	ModelPath       string `yaml:"model_path"`
-	ModelID         string `yaml:"model_id"`
-	Upstream        string `yaml:"upstream"`
-	UpstreamKeyFile string `yaml:"upstream_key_file"`
-	UpstreamModels  string `yaml:"upstream_models"`
+	// as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs then. UpstreamTimeoutS is
+	// how many seconds one may be silent: before its answer begins, when another is tried, and within it, which ends it.
+	Backend          string  `yaml:"backend"`
+	ModelPath        string  `yaml:"model_path"`
+	ModelID          string  `yaml:"model_id"`
+	Upstream         string  `yaml:"upstream"`
+	UpstreamKeyFile  string  `yaml:"upstream_key_file"`
+	UpstreamModels   string  `yaml:"upstream_models"`
+	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
 
 	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A machine
 	// or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with fewer gives
@@ -86,8 +88,8 @@ func DefaultConfig() Config {
 		MemoryLimitGB: 90, CPUCores: 8,
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		DrainTimeoutS: 30,
-		LogLevel:      "info", LogFormat: "text",
+		UpstreamTimeoutS: 600, DrainTimeoutS: 30,
+		LogLevel: "info", LogFormat: "text",
 	}
 }
 
@@ -249,6 +251,7 @@ func (c *Config) Validate() error {
 	v.number("port", float64(c.Port), 0, math.MaxUint16)
 	v.oneOf("backend", c.Backend, "embedded", "vllm")
 	c.validateUpstream(v)
+	v.above("upstream_timeout_s", c.UpstreamTimeoutS, 24*3600)
 	v.above("memory_limit_gb", c.MemoryLimitGB, 1<<20)
 	v.number("cpu_cores", float64(c.CPUCores), 1, 1<<12)
 	v.number("context_length", float64(c.ContextLength), 0, 1<<24)

@@ -157,6 +157,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Temperature = 2.5 }, Problem{"temperature", "2.5", "must be between 0 and 2"}},
 		{func(c *Config) { c.Temperature = math.NaN() }, Problem{"temperature", "NaN", "must be between 0 and 2"}},
 		{func(c *Config) { c.DrainTimeoutS = -1 }, Problem{"drain_timeout_s", "-1", "must be between 0 and 3600"}},
+		{func(c *Config) { c.UpstreamTimeoutS = 0 }, Problem{"upstream_timeout_s", "0", "must be above 0 and at most 86400"}},
 		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" }, Problem{"database_url", `"mysql://u:xxxxx@h/d"`, "must begin with postgres:// or postgresql:// or sqlite://"}},
 		{func(c *Config) { c.DatabaseURL = "postgres:///d" }, Problem{"database_url", `"postgres:///d"`, "must name a host"}},
 		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" }, Problem{"database_url", "what is no URL", "must begin with postgres:// or postgresql:// or sqlite://"}},

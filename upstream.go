@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
@@ -67,7 +68,8 @@ func (s *Service) connect() error {
 		}
 		key = strings.TrimSpace(string(data))
 	}
-	u, err := upstream.New(upstream.Config{URLs: s.config.upstreams(), APIKey: key, Models: models, Logger: s.log})
+	u, err := upstream.New(upstream.Config{URLs: s.config.upstreams(), APIKey: key, Models: models,
+		Silence: time.Duration(s.config.UpstreamTimeoutS * float64(time.Second)), Logger: s.log})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -3,9 +3,11 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,7 +52,9 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 
 // try asks one replica. done says that the request needs no other: it was answered, or cannot be.
 func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path string, p prepared, start time.Time, more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, u.bases[i].JoinPath(path).String(), bytes.NewReader(p.body))
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.bases[i].JoinPath(path).String(), bytes.NewReader(p.body))
 	if err != nil {
 		out.Err = fmt.Errorf("%w: %w", ErrURL, err)
 		return ignored, 0, true
@@ -69,6 +73,7 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 		return broken, 0, false
 	}
 	defer resp.Body.Close()
+	resp.Body = watchSilence(resp.Body, u.c.Silence, cancel)
 	switch s := resp.StatusCode; {
 	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout || s == http.StatusTooManyRequests) && more:
 		// Another may be able to. A 429 and a 503 with Retry-After are a wish, not a failure.
@@ -86,7 +91,7 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 	out.Err = nil
 	if err := u.pass(w, resp, p, start, out, report); err != nil {
 		out.Err = err
-		if r.Context().Err() != nil {
+		if r.Context().Err() != nil || errors.Is(err, errGone) {
 			return ignored, 0, true
 		}
 		return broken, 0, true
@@ -121,6 +126,46 @@ func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, 
 	return u.passWhole(w, resp, start, out, report)
 }
 
+// errGone says that the client does not read any more, which is no fault of the upstream's.
+var errGone = fmt.Errorf("the client is gone: %w", context.Canceled)
+
+// errSilence ends an answer that has stopped to come while its connection lives on.
+var errSilence = errors.New("the upstream fell silent")
+
+// watchedBody is an answer that may not be silent for longer than a limit.
+type watchedBody struct {
+	io.ReadCloser
+	limit time.Duration
+	timer *time.Timer
+	quiet atomic.Bool
+}
+
+// watchSilence gives an answer's body whose reads fail with errSilence when nothing comes for so long.
+func watchSilence(body io.ReadCloser, limit time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
+	w := &watchedBody{ReadCloser: body, limit: limit}
+	w.timer = time.AfterFunc(limit, func() {
+		w.quiet.Store(true)
+		cancel(errSilence)
+	})
+	return w
+}
+
+// Read counts as silence only the time that it waits: a client that reads slowly is no fault of the upstream's.
+func (w *watchedBody) Read(p []byte) (int, error) {
+	w.timer.Reset(w.limit)
+	n, err := w.ReadCloser.Read(p)
+	w.timer.Stop()
+	if err != nil && w.quiet.Load() {
+		err = errSilence
+	}
+	return n, err
+}
+
+func (w *watchedBody) Close() error {
+	w.timer.Stop()
+	return w.ReadCloser.Close()
+}
+
 // maxAnswer bounds an answer that is not streamed: 8 choices of 32k tokens with alternatives are far smaller.
 const maxAnswer = 64 << 20
 
@@ -136,13 +181,21 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start t
 	out.Status = resp.StatusCode
 	out.Total = u.now().Sub(start)
 	if resp.StatusCode == http.StatusOK {
-		readWhole(data, out)
+		if !readWhole(data, out) {
+			out.Status = 0
+			return fmt.Errorf("%w: its answer is no JSON object", ErrUnreachable)
+		}
 		out.First = out.Total
+	} else if !isObject(data) { // a gateway's page, or a stack trace: not for the client's eyes
+		data = fmt.Appendf(nil, `{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
+		w.Header().Set("Content-Type", "application/json")
 	}
 	report(out)
 	w.WriteHeader(resp.StatusCode)
-	_, err = w.Write(data)
-	return err
+	if _, err := w.Write(data); err != nil {
+		return errGone
+	}
+	return nil
 }
 
 // passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
@@ -165,7 +218,7 @@ func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prep
 			}
 			if len(pass) > 0 {
 				if _, err := w.Write(pass); err != nil {
-					return context.Canceled // the client is gone
+					return errGone
 				}
 				control.Flush()
 			}

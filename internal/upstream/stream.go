@@ -135,10 +135,19 @@ func (o *Outcome) note(c *chunk) {
 	}
 }
 
-// readWhole reads an answer that was not streamed.
-func readWhole(data []byte, out *Outcome) {
+// readWhole reads an answer that was not streamed. It is false for what is no JSON object.
+func readWhole(data []byte, out *Outcome) bool {
+	if !isObject(data) {
+		return false
+	}
 	var c chunk
-	if json.Unmarshal(data, &c) == nil {
+	if json.Unmarshal(data, &c) == nil { // else it has other types than are looked at here
 		out.note(&c)
 	}
+	return true
+}
+
+func isObject(data []byte) bool {
+	data = bytes.TrimSpace(data)
+	return len(data) > 0 && data[0] == '{' && json.Valid(data)
 }

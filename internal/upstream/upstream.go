@@ -31,15 +31,15 @@ var (
 
 // Config describes the upstreams. Zero values mean what the comments say.
 type Config struct {
-	URLs          []string          // one gateway or several replicas, as "http://host:port" or with a path before /v1
-	APIKey        string            // sent upstream in place of the client's own
-	Models        map[string]string // names here to names there
-	HeaderTimeout time.Duration     // for one try to begin its answer; 0: 10 minutes (an answer at once may take long)
-	DialTimeout   time.Duration     // 0: 3 s
-	HealthEvery   time.Duration     // between health checks; 0: 5 s; negative: none
-	MaxTries      int               // replicas asked for one request; 0: 3
-	Logger        *slog.Logger      // nil: silent
-	Now           func() time.Time  // nil: time.Now
+	URLs        []string          // one gateway or several replicas, as "http://host:port" or with a path before /v1
+	APIKey      string            // sent upstream in place of the client's own
+	Models      map[string]string // names here to names there
+	Silence     time.Duration     // that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
+	DialTimeout time.Duration     // 0: 3 s
+	HealthEvery time.Duration     // between health checks; 0: 5 s; negative: none
+	MaxTries    int               // replicas asked for one request; 0: 3
+	Logger      *slog.Logger      // nil: silent
+	Now         func() time.Time  // nil: time.Now
 }
 
 // Outcome is what became of a request.
@@ -71,7 +71,7 @@ type Upstream struct {
 
 // New checks the configuration and starts the health checks. Nobody need answer yet.
 func New(c Config) (*Upstream, error) {
-	def(&c.HeaderTimeout, 10*time.Minute)
+	def(&c.Silence, 10*time.Minute)
 	def(&c.DialTimeout, 3*time.Second)
 	def(&c.HealthEvery, 5*time.Second)
 	def(&c.MaxTries, 3)
@@ -91,7 +91,7 @@ func New(c Config) (*Upstream, error) {
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			ResponseHeaderTimeout: c.HeaderTimeout,
+			ResponseHeaderTimeout: c.Silence,
 			MaxIdleConnsPerHost:   1024, // every request under way may leave a connection behind: reuse all of them
 			IdleConnTimeout:       time.Minute,
 			DisableCompression:    true, // bytes are passed on as they are

@@ -1,0 +1,165 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+)
+
+// silence is what these tests let an upstream be silent: long for whoever answers at once, short for whoever waits.
+const silence = 500 * time.Millisecond
+
+// hang writes what it is given and says nothing more until its client leaves.
+func hang(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if text != "" {
+			io.WriteString(w, text)
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
+	}
+}
+
+// TestSilence: an upstream that says nothing is given up, before its answer for another, and within it for good.
+func TestSilence(t *testing.T) {
+	const stream = `{"stream":true,"stream_options":{"include_usage":true}}`
+	t.Run("before the answer", func(t *testing.T) {
+		t.Parallel()
+		first, second := newFake(t, hang("")), newFake(t, sendWhole(200, wholeAnswer))
+		w, out, reports := forward(t, connect(t, Config{Silence: silence}, first, second), `{}`)
+		if w.Body.String() != wholeAnswer || out.Tries != 2 || out.Err != nil || reports != 1 {
+			t.Errorf("%s %+v", w.Body, out)
+		}
+	})
+	t.Run("with nobody else", func(t *testing.T) {
+		t.Parallel()
+		u := connect(t, Config{Silence: silence}, newFake(t, hang("")))
+		if w, out, reports := forward(t, u, `{}`); !errors.Is(out.Err, ErrUnreachable) || out.Status != 0 || w.Body.Len() > 0 || reports != 0 {
+			t.Errorf("%s %+v", w.Body, out)
+		}
+		if s := u.Status(); s.Running != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("in a stream", func(t *testing.T) {
+		t.Parallel()
+		w, out, reports := forward(t, connect(t, Config{Silence: silence}, newFake(t, hang(streamed))), stream)
+		if !errors.Is(out.Err, ErrUnreachable) || !errors.Is(out.Err, errSilence) || out.Status != 200 || reports != 1 {
+			t.Errorf("%+v", out)
+		}
+		if rest, ok := strings.CutPrefix(w.Body.String(), streamed); !ok || !strings.HasPrefix(rest, `data: {"error":`) {
+			t.Errorf("the client got %q", w.Body)
+		}
+	})
+	t.Run("in a whole answer", func(t *testing.T) {
+		t.Parallel()
+		w, out, _ := forward(t, connect(t, Config{Silence: silence}, newFake(t, hang(wholeAnswer[:9]))), `{}`)
+		if !errors.Is(out.Err, errSilence) || out.Status != 0 || w.Body.Len() > 0 {
+			t.Errorf("%s %+v", w.Body, out)
+		}
+	})
+}
+
+// TestGarbage: what is no answer does not reach the client as one, and no page of a gateway reaches it at all.
+func TestGarbage(t *testing.T) {
+	const page = "<html>Traceback (most recent call last): File \"/srv/vllm/server.py\"</html>"
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		status int    // 0: nothing may be written
+		body   string // what the client must get
+	}{
+		"a page for an answer":   {sendWhole(200, page), 0, ""},
+		"nothing":                {sendWhole(200, ""), 0, ""},
+		"null":                   {sendWhole(200, "null"), 0, ""},
+		"half an answer":         {sendWhole(200, wholeAnswer[:30]), 0, ""},
+		"binary":                 {sendWhole(200, "\x00\xff\xfe{}"), 0, ""},
+		"other types":            {sendWhole(200, `{"choices":7}`), 200, `{"choices":7}`},
+		"its own error":          {sendWhole(400, `{"detail":"no"}`), 400, `{"detail":"no"}`},
+		"a page for an error":    {sendWhole(500, page), 500, `{"error":{"message":"the upstream server answered with status 500","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"a page for a bad field": {sendWhole(422, page), 422, `{"error":{"message":"the upstream server answered with status 422","type":"server_error","param":null,"code":"upstream_error"}}`},
+	} {
+		w, out, _ := forward(t, connect(t, Config{}, newFake(t, c.answer)), `{}`)
+		if out.Status != c.status || w.Body.String() != c.body || (out.Err != nil) != (c.status == 0) {
+			t.Errorf("%s: %d %q, %+v", name, w.Code, w.Body, out)
+		}
+		if c.status == 0 && !errors.Is(out.Err, ErrUnreachable) {
+			t.Errorf("%s: %v", name, out.Err)
+		}
+	}
+	for name, stream := range map[string]string{"page": page, "binary": "\x00\x01\x02", "cut": streamed[:70], "no end": streamed, "endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
+		w, out, reports := forward(t, connect(t, Config{}, newFake(t, sendStream(stream, 64<<10))), `{"stream":true}`)
+		if !errors.Is(out.Err, ErrUnreachable) || reports != 1 || !strings.HasSuffix(w.Body.String(), "\"code\":\"upstream_error\"}}\n\n") {
+			t.Errorf("%s: %.100q, %+v, %d reports", name, w.Body, out.Err, reports)
+		}
+	}
+}
+
+// TestNotEvenHTTP: a server that speaks something else is one that does not answer.
+func TestNotEvenHTTP(t *testing.T) {
+	for _, says := range []string{"SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 999999999999 X\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2<<20), ""} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				c.Read(make([]byte, 64<<10))
+				io.WriteString(c, says)
+				c.Close()
+			}
+		}()
+		bad := &fake{Server: &httptest.Server{URL: "http://" + l.Addr().String()}}
+		good := newFake(t, sendWhole(200, wholeAnswer))
+		if w, out, _ := forward(t, connect(t, Config{}, bad, good), `{}`); w.Body.String() != wholeAnswer || out.Tries != 2 {
+			t.Errorf("%.20q: %s %+v", says, w.Body, out)
+		}
+		l.Close()
+		llmtest.Await(t, "the listener's end", done)
+	}
+}
+
+// deafWriter is a client that is gone when its answer comes.
+type deafWriter struct{ http.ResponseWriter }
+
+func (deafWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestAClientThatLeavesIsNotTheReplicasFault: clients that leave, however many, do not eject a replica.
+func TestAClientThatLeavesIsNotTheReplicasFault(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") == "text/event-stream" {
+			sendStream(streamed+"data: [DONE]\n\n", 1000)(w, r)
+		} else {
+			sendWhole(200, wholeAnswer)(w, r)
+		}
+	})
+	u := connect(t, Config{}, f)
+	for i := range 3 * failuresToEject {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", nil)
+		body := `{}`
+		if i%2 == 0 {
+			r.Header.Set("Accept", "text/event-stream")
+			body = `{"stream":true}`
+		}
+		out := u.Forward(deafWriter{httptest.NewRecorder()}, r, "/v1/chat/completions", []byte(body), func(*Outcome) {})
+		if !errors.Is(out.Err, context.Canceled) {
+			t.Errorf("%+v", out)
+		}
+	}
+	if s := u.Status(); !s.Ready || s.Running != 0 {
+		t.Errorf("%+v", s)
+	}
+}
