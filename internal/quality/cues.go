@@ -98,11 +98,14 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 	for i := range units {
 		u := &units[i]
 		u.asked = slices.Contains(about, u.subject)
+		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" && u.words[1] == "two") {
+			u.asked, u.leans, u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
+		}
 		if len(u.words) > 1 && (u.words[0] == "the" || u.words[0] == "those" || u.words[0] == "these") {
-			u.strange = !asked[stem(u.words[1])]
+			u.strange = !asked[stem(u.words[1])] && !(d.form == "comparison" && contrasted(u.words))
 		}
 		for k, s := range about {
-			if u.nouns[s] {
+			if u.nouns[s] && u.topic < 1 {
 				u.topic += 1 / float64(len(about))
 				if u.facet == 0 {
 					u.facet = k + 1
@@ -144,6 +147,13 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 		}
 	}
 	return m
+}
+
+// contrasted reports whether a sentence opens with the difference or likeness that a comparison was asked for.
+func contrasted(ws []string) bool {
+	return slices.ContainsFunc(ws[:min(len(ws), 4)], func(w string) bool {
+		return strings.HasPrefix(w, "differ") || strings.HasPrefix(w, "similar") || w == "contrast" || w == "distinction"
+	})
 }
 
 func is(b bool) float64 {

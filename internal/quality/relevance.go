@@ -77,6 +77,8 @@ func (d *doc) subjects(about []string) (share float64, missing []string) {
 			got += w
 		case n == 1: // one mention in a long answer may be chance
 			got += w / 2
+		case d.hasPart(s): // "clock" speaks of a clockmaker, if less than the word itself
+			got += w / 2
 		default:
 			missing = append(missing, s)
 		}
@@ -130,6 +132,16 @@ func repeatedWords(ws, about []string) []string {
 
 // hasStem reports whether a stem of the prompt occurs in the answer, or a word that begins with it.
 func (d *doc) hasStem(s string) bool { return d.stemCount(s) > 0 }
+
+// hasPart reports whether the answer has a word of at least five letters that the stem begins with.
+func (d *doc) hasPart(s string) bool {
+	for n := 5; n < len(s)-1; n++ {
+		if d.stems[s[:n]] > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 func (d *doc) stemCount(s string) int {
 	n := d.stems[s]
