@@ -28,12 +28,15 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 // the metrics.
 func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool, sink func(llm.Event) error) error {
 	seen := s.metrics.Begin(arrived)
+	ctx, span := s.traceCompletion(ctx, arrived, r)
+	seen.Trace(span.traceID())
 	started := false
 	err := s.ask(ctx, r, func(e llm.Event) (err error) {
 		defer s.catch(r.ID, &err)
 		now := s.now()
 		started = true
 		seen.Tokens(now, e.NTokens)
+		span.event(now, e)
 		if e.Usage != nil && countPrompt {
 			s.metrics.Prompt(e.Usage.PromptTokens, e.Usage.CachedTokens)
 		}
@@ -50,6 +53,7 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 		}
 		return sink(e)
 	})
+	span.end(err)
 	switch {
 	case err == nil || !started && refused(err):
 	case gone(err) || errors.Is(err, context.DeadlineExceeded): // the client's own limit: there is no other

@@ -29,6 +29,7 @@ type recorder struct {
 	grant   *grant // of the key's limits; nil: none
 	err     error  // that ended the request
 	held    int64  // bytes of Server.bodies
+	trace   string // id of the trace that shows the request; empty: none
 
 	completion string // id of what was asked for, as in the answer
 	usage      llm.Usage
@@ -70,6 +71,7 @@ func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 		start := s.now()
 		rec := &recorder{ResponseWriter: w, metrics: s.metrics, route: "other", id: requestID(r.Header.Get(headerID))}
 		rec.Header().Set(headerID, rec.id)
+		r, span := s.trace(r, rec)
 		defer func() {
 			p := recover()
 			if p != nil && p != http.ErrAbortHandler {
@@ -84,6 +86,7 @@ func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 				}
 			}
 			s.logRequest(r, rec, start)
+			endTrace(span, rec)
 			if p != nil {
 				panic(p)
 			}

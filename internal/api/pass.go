@@ -17,12 +17,15 @@ type passer interface {
 // pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it refuses,
 // it refuses in its own words.
 func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived time.Time) error {
+	var out *upstream.Outcome
 	r.Header.Set(headerID, w.id)
 	if s.keys.Load() != nil {
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 	}
 	counted := false
-	out := p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+	r, span := tracePassed(r, o, arrived)
+	defer func() { span.endPassed(out) }()
+	out = p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
 		counted = true
 		s.countPassed(w, arrived, out)
 	})
@@ -43,6 +46,7 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 		return // refused
 	}
 	seen := s.metrics.Begin(arrived)
+	seen.Trace(w.trace)
 	chunks := len(out.Gaps) + 1
 	tokens := chunks
 	if out.Usage != nil {

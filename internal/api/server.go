@@ -23,6 +23,7 @@ import (
 type Config struct {
 	Version string
 	Metrics *telemetry.Metrics // required
+	Tracer  *telemetry.Tracer  // nil: no traces
 	Logger  *slog.Logger       // nil: no logs
 	Keys    *Keys              // nil: everybody may ask; see SetKeys
 

@@ -36,7 +36,9 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 		tried[i] = true
 		out.Tries++
 		more := out.Tries < min(u.c.MaxTries, len(tried))
-		o, pause, done := u.try(w, r, i, path, p, start, more, out, report)
+		traced, span := u.traceTry(r, i, out.Tries)
+		o, pause, done := u.try(w, traced, i, path, p, start, more, out, report)
+		endTry(span, o, out)
 		u.mu.Lock()
 		u.pool.end(u.now(), i, o, pause)
 		u.mu.Unlock()
