@@ -15,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // ErrURL is matched by errors about a target's address.
@@ -41,11 +43,12 @@ type Job struct {
 
 // ClientOptions are optional in every field.
 type ClientOptions struct {
-	APIKey  string        // sent as a bearer token
-	Conns   int           // most idle connections kept; 0: DefaultConns
-	Timeout time.Duration // from sending a request to its end; 0: DefaultTimeout
-	Clock   Clock         // nil: the system's
-	TLS     *tls.Config   // for https; nil: the system's roots
+	APIKey  string            // sent as a bearer token
+	Conns   int               // most idle connections kept; 0: DefaultConns
+	Timeout time.Duration     // from sending a request to its end; 0: DefaultTimeout
+	Clock   Clock             // nil: the system's
+	TLS     *tls.Config       // for https; nil: the system's roots
+	Tracer  *telemetry.Tracer // begins a trace with each request; nil: none
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -174,17 +177,22 @@ type request struct {
 	wire     []byte
 	stream   bool
 	keepText bool
+	trace    telemetry.Reserved
+	model    string // for the trace
 }
 
 func (c *Client) prepare(job Job) *request {
 	var asks struct {
-		Stream bool `json:"stream"`
+		Stream bool   `json:"stream"`
+		Model  string `json:"model"`
 	}
 	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
-	wire := make([]byte, 0, len(c.head)+len(job.Body)+24)
+	trace := c.o.Tracer.Reserve()
+	wire := make([]byte, 0, len(c.head)+len(job.Body)+24+80) // 80: of a trace's header
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
-	wire = append(append(wire, "\r\n\r\n"...), job.Body...)
-	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText}
+	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
+	wire = append(wire, job.Body...)
+	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model}
 }
 
 // send writes a request on an idle connection if there is one and the request is small, and stamps it. Without a
@@ -204,6 +212,9 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 // finish brings a request to its end and its record with it. A connection that can take another request is returned,
 // for the caller to let it rest.
 func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn, err error) *conn {
+	if q.trace.On() {
+		defer c.record(epoch, q, r)
+	}
 	if cn == nil && err == nil {
 		cn, err = c.connect(ctx, epoch, q, r)
 	}
