@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/url"
 	"os"
 	"reflect"
@@ -66,10 +65,26 @@ type Config struct {
 	DatabaseURL   string `yaml:"database_url"`
 	MonitoringURL string `yaml:"monitoring_url"`
 
-	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH. InsecureBind allows an address that
-	// others can reach without keys.
+	// TracingURL is an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://localhost:4318; a path means
+	// the complete address. Empty means no traces. The environment's OTEL_EXPORTER_OTLP_ENDPOINT sets it too, and the other
+	// OTEL_ variables say how to send (headers, compression, certificates), what to sample, and who we are.
+	TracingURL string `yaml:"tracing_url"`
+
+	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH, and behind them the key's limits, as in
+	// "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4"; a line with the name * and no key gives the
+	// limits of those that name none. InsecureBind allows an address that others can reach without keys.
 	APIKeyFile   string `yaml:"api_key_file"`
 	InsecureBind bool   `yaml:"insecure_bind"`
+
+	// With TLSCertFile and TLSKeyFile, PEM files that are read again when they change, the API speaks TLS 1.2 or newer and
+	// HTTP/2. AllowedHosts are names under which requests may come in, with commas between: on an address that only this
+	// machine reaches, only localhost, Host and IP addresses are without it. MaxConnections bounds the connections that are
+	// open together. MetricsListen is an address and port that /metrics moves to, with the health checks beside it.
+	TLSCertFile    string `yaml:"tls_cert_file"`
+	TLSKeyFile     string `yaml:"tls_key_file"`
+	AllowedHosts   string `yaml:"allowed_hosts"`
+	MaxConnections int    `yaml:"max_connections"`
+	MetricsListen  string `yaml:"metrics_listen"`
 
 	// DrainTimeoutS is how many seconds requests under way have to end when the service stops.
 	DrainTimeoutS float64 `yaml:"drain_timeout_s"`
@@ -88,7 +103,7 @@ func DefaultConfig() Config {
 		MemoryLimitGB: 90, CPUCores: 8,
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		UpstreamTimeoutS: 600, DrainTimeoutS: 30,
+		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048,
 		LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -142,6 +157,9 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 	c := DefaultConfig()
 	if err := c.parseYAML(name, data); err != nil {
 		return Config{}, err
+	}
+	if u, set := tracingURL(environ); set { // over the file, and below a variable of our own
+		c.TracingURL = u
 	}
 	var problems []Problem
 	for _, entry := range environ {
@@ -264,26 +282,14 @@ func (c *Config) Validate() error {
 	v.number("drain_timeout_s", c.DrainTimeoutS, 0, 3600)
 	v.url("database_url", c.DatabaseURL, "postgres", "postgresql", "sqlite")
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
+	v.url("tracing_url", c.TracingURL, "http", "https")
 	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
 	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
-	switch {
-	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
-		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
-	case !loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
-		v.add("host", strconv.Quote(c.Host), "others can reach this address: set api_key_file, or insecure_bind if that is meant")
-	}
+	c.validateAccess(v)
 	if len(v.problems) > 0 {
 		return &ConfigError{v.problems}
 	}
 	return nil
-}
-
-// loopback tells whether only this machine can reach a host.
-func loopback(host string) bool {
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
-		return ip.IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
 }
 
 // validator collects problems.

@@ -166,6 +166,15 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.LogFormat = "xml" }, Problem{"log_format", `"xml"`, "must be text or json"}},
 		{func(c *Config) { c.Host = "" }, Problem{"host", `""`, "must be an IP address or a name"}},
 		{func(c *Config) { c.Host = "0.0.0.0" }, Problem{"host", `"0.0.0.0"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.Host, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0", "c", "k" }, Problem{"host", `"0.0.0.0"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.TLSCertFile = "c" }, Problem{"tls_key_file", `""`, "must be given: a certificate and its key go together"}},
+		{func(c *Config) { c.TLSKeyFile = "k" }, Problem{"tls_cert_file", `""`, "must be given: a certificate and its key go together"}},
+		{func(c *Config) { c.AllowedHosts = "a.example, https://b" }, Problem{"allowed_hosts", `"a.example, https://b"`, "must be host names without ports, several with commas between"}},
+		{func(c *Config) { c.AllowedHosts = "a:80" }, Problem{"allowed_hosts", `"a:80"`, "must be host names without ports, several with commas between"}},
+		{func(c *Config) { c.MetricsListen = "9464" }, Problem{"metrics_listen", `"9464"`, "must be address:port, another than the API's"}},
+		{func(c *Config) { c.MetricsListen = "127.0.0.1:11400" }, Problem{"metrics_listen", `"127.0.0.1:11400"`, "must be address:port, another than the API's"}},
+		{func(c *Config) { c.MetricsListen = "127.0.0.1:http" }, Problem{"metrics_listen", `"127.0.0.1:http"`, "must be address:port, another than the API's"}},
+		{func(c *Config) { c.MaxConnections = 0 }, Problem{"max_connections", "0", "must be between 1 and 1048576"}},
 		{func(c *Config) { c.Host = "::" }, Problem{"host", `"::"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
 	} {
 		c := DefaultConfig()
@@ -177,6 +186,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, change := range []func(*Config){
 		func(c *Config) { c.Host = "::1" }, func(c *Config) { c.Host = "localhost" }, func(c *Config) { c.Host, c.InsecureBind = "0.0.0.0", true }, func(c *Config) { c.Host, c.APIKeyFile = "10.0.0.1", "keys" },
+		func(c *Config) { c.TLSCertFile, c.TLSKeyFile, c.AllowedHosts = "c", "k", "a.example,b" }, func(c *Config) { c.MetricsListen = "[::1]:0" }, func(c *Config) { c.Host, c.MetricsListen, c.InsecureBind = "0.0.0.0", "127.0.0.1:11400", true },
 		func(c *Config) { c.DatabaseURL = "sqlite:///var/lib/mixtral.db" }, func(c *Config) { c.Port, c.MaxQueuedRequests, c.Temperature = 0, 0, 0 },
 	} {
 		c := DefaultConfig()

@@ -14,13 +14,9 @@ package mixtral
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
@@ -45,14 +41,16 @@ var (
 
 // Service serves one model.
 type Service struct {
-	config  Config
-	log     *slog.Logger
-	metrics *telemetry.Metrics
-	api     *api.Server
-	cores   int
-	limits  host.Limits
+	config      Config
+	log         *slog.Logger
+	metrics     *telemetry.Metrics
+	api         *api.Server
+	certificate *api.Certificate // nil: plain HTTP
+	cores       int
+	limits      host.Limits
 
-	meter lockedMeter
+	meter  lockedMeter
+	tracer *telemetry.Tracer // nil: no traces
 
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
@@ -104,44 +102,22 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openTracer(); err != nil {
+		return nil, err
+	}
 	s.api = api.New(api.Config{
-		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys,
+		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, Tracer: s.tracer,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
+		Slots: c.slots(), Queue: c.MaxQueuedRequests, Hosts: c.hosts(), MetricsApart: c.MetricsListen != "",
 	})
+	if s.certificate, err = s.loadCertificate(); err != nil {
+		s.closeTracer()
+		return nil, err
+	}
 	if u, err := host.Self(); err == nil {
 		s.meter.add(time.Now(), u.CPU)
 	}
 	return s, nil
-}
-
-func loadKeys(path string) (*api.Keys, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: api_key_file: %w", ErrConfig, err)
-	}
-	defer f.Close()
-	keys, err := api.ParseKeys(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w: api_key_file: %s: %w", ErrConfig, path, err)
-	}
-	return keys, nil
-}
-
-// ReloadKeys reads the configuration's api_key_file again; the new keys count from the next request on. If the file is
-// not good, the old keys stay.
-func (s *Service) ReloadKeys() error {
-	if s.config.APIKeyFile == "" {
-		return fmt.Errorf("%w: api_key_file: none was given when the service started", ErrConfig)
-	}
-	keys, err := loadKeys(s.config.APIKeyFile)
-	if err != nil {
-		return err
-	}
-	s.api.SetKeys(keys)
-	return nil
 }
 
 // Load loads the model; the service is ready when it returns. It is called once. If ctx ends first, it returns at once,
@@ -217,6 +193,14 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	return e, plan, nil
 }
 
+// slots is how many requests the engine computes together; of upstream servers nobody knows.
+func (c *Config) slots() int {
+	if c.Backend == backendUpstream {
+		return 0
+	}
+	return c.MaxConcurrentRequests
+}
+
 // Config gives the configuration the service was made with.
 func (s *Service) Config() Config { return s.config }
 
@@ -266,49 +250,6 @@ func (s *Service) ModelSHA256() (string, error) {
 // Handler serves the HTTP API: OpenAI's routes, /tokenize and /detokenize, /livez, /readyz, /metrics and /version.
 func (s *Service) Handler() http.Handler { return s.api }
 
-// Addr is where ListenAndServe listens.
-func (s *Service) Addr() string {
-	return net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port))
-}
-
-// ListenAndServe listens on the configured address and serves until ctx ends; see Serve.
-func (s *Service) ListenAndServe(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.Addr())
-	if err != nil {
-		return err
-	}
-	return s.Serve(ctx, l)
-}
-
-// Serve serves the API on l until ctx ends. Then it drains: new requests get a 503 while those under way have
-// drain_timeout_s to end; what is left is cut off. It returns nil if all had ended. It closes l.
-func (s *Service) Serve(ctx context.Context, l net.Listener) error {
-	server := s.api.HTTPServer()
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.config.DrainTimeoutS*float64(time.Second)))
-	defer cancel()
-	err := s.Drain(bounded)
-	if err == nil {
-		// The last answers may still be on their way out.
-		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(flush) == nil {
-			<-failed
-			return nil
-		}
-	}
-	err = errors.Join(err, server.Close())
-	<-failed
-	return err
-}
-
 // Drain refuses new requests and waits until those under way have ended, or until ctx ends.
 func (s *Service) Drain(ctx context.Context) error { return s.api.Drain(ctx) }
 
@@ -323,6 +264,7 @@ func (s *Service) Close() error {
 		return nil
 	}
 	s.closed = true
+	defer s.closeTracer()
 	if s.backend == nil {
 		return nil
 	}

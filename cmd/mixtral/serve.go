@@ -55,8 +55,12 @@ type serveCmd struct {
 	Port         *int     `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
 	Backend      *string  `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
 	Upstream     []string `placeholder:"URL" help:"OpenAI-compatible server to pass requests on to; repeat it for replicas. Implies --backend vllm."`
-	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name and an API key on each line; SIGHUP reads it again."`
+	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line; SIGHUP reads it again."`
 	InsecureBind bool     `help:"Allow an address that others can reach without API keys."`
+	TLSCert      *string  `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are read again when they change."`
+	TLSKey       *string  `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
+	AllowedHosts *string  `placeholder:"NAMES" help:"Names that requests may ask for, with commas between, beside localhost and IP addresses."`
+	Metrics      *string  `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Serve /metrics there and not beside the API."`
 }
 
 func (s serveCmd) Run(a *app) error {
@@ -71,11 +75,24 @@ func (s serveCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	listener, err := listen(a.ctx, service.Addr())
+	listener, err := listen(a.ctx, service.Addr(), "--port")
 	if err != nil {
 		return errors.Join(err, service.Close())
 	}
-	return errors.Join(serve(a, service, listener), service.Close())
+	if c.MetricsListen == "" {
+		return errors.Join(serve(a, service, listener), service.Close())
+	}
+	metrics, err := listen(a.ctx, c.MetricsListen, "--metrics-listen")
+	if err != nil {
+		return errors.Join(err, listener.Close(), service.Close())
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // the last requests can be watched
+	ended := make(chan error, 1)
+	go func() { ended <- service.ServeMetrics(ctx, metrics) }()
+	fmt.Fprintf(a.stderr, "mixtral: metrics on http://%s/metrics\n", metrics.Addr())
+	err = errors.Join(serve(a, service, listener), service.Close())
+	stop()
+	return errors.Join(err, <-ended)
 }
 
 func (s serveCmd) serviceConfig() (mixtral.Config, error) {
@@ -90,6 +107,10 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	}
 	override(&c.Backend, s.Backend)
 	override(&c.APIKeyFile, s.APIKeyFile)
+	override(&c.TLSCertFile, s.TLSCert)
+	override(&c.TLSKeyFile, s.TLSKey)
+	override(&c.AllowedHosts, s.AllowedHosts)
+	override(&c.MetricsListen, s.Metrics)
 	c.InsecureBind = c.InsecureBind || s.InsecureBind
 	if err := c.Validate(); err != nil {
 		return c, usageError(err)
@@ -97,50 +118,61 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	return c, nil
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen opens an address that the given flag chooses.
+func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, setupError(withHint(err, "another program listens there: stop it, or choose another port with --port (0 for any free one)"))
+		return nil, setupError(withHint(err, "another program listens there: stop it, or choose another port with "+flag+" (0 for any free one)"))
 	case errors.Is(err, syscall.EACCES):
-		return nil, setupError(withHint(err, "ports below 1024 need privileges: choose a higher one with --port"))
+		return nil, setupError(withHint(err, "ports below 1024 need privileges: choose a higher one with "+flag))
 	case err != nil:
-		return nil, setupError(withHint(err, "host must be an address of this machine"))
+		return nil, setupError(withHint(err, "it must be an address of this machine"))
 	}
 	return l, nil
 }
 
 // serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains, the
-// second one stops at once; SIGHUP reloads the keys.
+// second one stops at once; SIGHUP reloads the keys and the certificate.
 func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	if service.Config().APIKeyFile != "" { // without keys, closing the terminal ends the program as ever
+	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" { // otherwise, closing the terminal ends the program as ever
 		signal.Notify(signals, syscall.SIGHUP)
 	}
-	ctx, stop := context.WithCancel(a.ctx)
+	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when it is said that it drains
 	defer stop()
 	served := make(chan error, 1)
 	go func() { served <- service.Serve(ctx, l) }()
 	defer useCores(service.Cores())()
-	if err := service.Load(ctx); err != nil {
+	if err := service.Load(a.ctx); err != nil {
 		stop()
 		return errors.Join(loadError(err), ignoreClosed(<-served))
 	}
 	announce(a, service, l.Addr())
+	drain := func() {
+		if ctx.Err() == nil {
+			fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+			stop()
+		}
+	}
+	told := a.ctx.Done()
 	for n := 0; ; {
 		select {
 		case err := <-served:
 			return err
+		case <-told: // the same signal, or a caller within this program
+			told = nil
+			drain()
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
 				reload(a, service)
 				continue
 			}
 			if n++; n == 1 {
-				fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+				drain()
 				continue
 			}
 			service.Close() // requests under way end with an error, so nothing is left to wait for
@@ -150,13 +182,22 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	}
 }
 
-// reload reads the API keys again. Whatever goes wrong, the service goes on with what it has.
+// reload reads the API keys and the certificate again. Whatever goes wrong, the service goes on with what it has.
 func reload(a *app, service *mixtral.Service) {
-	if err := service.ReloadKeys(); err != nil {
-		fmt.Fprintln(a.stderr, "mixtral: keys not reloaded:", err)
-		return
+	c := service.Config()
+	for _, part := range []struct {
+		name, file string
+		reload     func() error
+	}{{"keys", c.APIKeyFile, service.ReloadKeys}, {"certificate", c.TLSCertFile, service.ReloadCertificate}} {
+		if part.file == "" {
+			continue
+		}
+		if err := part.reload(); err != nil {
+			fmt.Fprintf(a.stderr, "mixtral: %s not reloaded: %v\n", part.name, err)
+			continue
+		}
+		fmt.Fprintf(a.stderr, "mixtral: %s reloaded\n", part.name)
 	}
-	fmt.Fprintln(a.stderr, "mixtral: keys reloaded")
 }
 
 // loadError gives a failed load its exit code and hint.
@@ -194,13 +235,18 @@ func useCores(n int) (restore func()) {
 
 // announce says where and what is served.
 func announce(a *app, service *mixtral.Service, address net.Addr) {
-	if c := service.Config(); c.Upstream != "" {
-		fmt.Fprintf(a.stdout, "passing requests to http://%s on to %s\n", address, c.Upstream)
+	c := service.Config()
+	scheme := "http"
+	if c.TLSCertFile != "" {
+		scheme = "https"
+	}
+	if c.Upstream != "" {
+		fmt.Fprintf(a.stdout, "passing requests to %s://%s on to %s\n", scheme, address, c.Upstream)
 		return
 	}
 	limitHeap(a, service.MemoryPlan())
 	m := service.Model()
-	fmt.Fprintf(a.stdout, "serving %s on http://%s (context of %d tokens, %d cores, %s)\n", m.ID, address, m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
+	fmt.Fprintf(a.stdout, "serving %s on %s://%s (context of %d tokens, %d cores, %s)\n", m.ID, scheme, address, m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
 }
 
 // limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT says
