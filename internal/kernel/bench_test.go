@@ -54,7 +54,11 @@ func benchActs(m *Matrix, columns int) *Acts {
 // where the operating system takes a worker off its core now and then. Items are some ten microseconds.
 func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) float64 {
 	seconds := make([]float64, items)
-	c.Run(1, func(int) int { return items }, func(w, _, i int) { seconds[i] = timed(func() { do(w, i) }) })
+	c.Run(1, func(int) int { return items }, func(w, _, from, to int) {
+		for i := from; i < to; i++ {
+			seconds[i] = timed(func() { do(w, i) })
+		}
+	})
 	slices.Sort(seconds)
 	return amount * float64(c.Workers()) / seconds[items/2] / 1e9
 }

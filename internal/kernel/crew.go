@@ -12,22 +12,23 @@ import (
 // too, which every server is, that is what keeps a forward pass of a hundred phases from waiting a hundred times. (With
 // barriers, every worker must arrive at each.)
 //
+// Each worker begins with a run of neighbouring items of its own. It takes half of what is left of them at a time, so that
+// its reads of memory are long streams and few steps are shared with others; who has none left takes single items from the
+// back of another's, so that all end at about the same time.
+//
 // Nothing is allocated and no goroutine started in Run. The caller of Run is worker 0. One Run at a time.
 type Crew struct {
 	n      int
 	plan   func(phase int) int
-	do     func(worker, phase, item int)
+	do     func(worker, phase, from, to int)
 	phases int
-	first  uint64 // number of phase 0 of this Run
+	phase  int // that is open; written only while nothing can be taken
+	queues []queue
 
-	_ [128]byte // what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
-	// state is the number of the phase since the start, and its next item. It changes by comparing and swapping only
-	// while a phase is open: a worker that slept since it looked can take nothing.
-	state atomic.Uint64
-	total atomic.Uint64 // items of the phase; written only while nothing can be taken
-	_     [128]byte
-	done  atomic.Uint64 // items of the phase that are finished
-	_     [128]byte
+	_    [128]byte    // what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
+	left atomic.Int64 // items of the phase that are not finished, or whose worker has not said so yet
+	_    [128]byte
+	over atomic.Bool // the Run is
 
 	sleepers atomic.Int32
 	closing  atomic.Bool
@@ -36,21 +37,31 @@ type Crew struct {
 	exited   sync.WaitGroup
 }
 
+// queue is one worker's items.
+type queue struct {
+	// items is the next one and the end, 32 bits each. Who compares and swaps it has an item of the phase that is open at
+	// that moment, whatever he slept through since he looked, and the phase stays open until the item is done.
+	items atomic.Uint64
+	opens atomic.Uint64 // counts phases: what its worker watches while there is nothing to do
+	_     [112]byte
+}
+
 const (
-	itemBits = 24 // of state: 16 million items a phase; and 2⁴⁰ phases, after which their numbers begin again
-	noItem   = 1<<itemBits - 1
+	oneItem = 1 << 32 // in queue.items
+	itemEnd = oneItem - 1
+
+	// mostTaken bounds what a worker takes at once, and so what all wait for if it is taken off its core just then.
+	mostTaken = 16
 )
 
-// spinRounds × spinPauses PAUSE instructions are what a worker waits before it parks. A PAUSE is about 40 cycles on
-// Zen 3 (140 on Skylake): 24 × 16 of them are 5 µs (15 µs). The phases of a small model are shorter than that, so its
-// workers never park within a forward pass; and on a machine that does other work too a longer spin would steal it.
+// A worker that finds nothing to do looks again after a few PAUSE instructions, and parks after spinRounds × spinPauses of
+// them. A PAUSE is about 40 cycles on Zen 3 to 5 (140 on Skylake), so that is some 60 µs (or 200). Others' last items take
+// less than that, and so does what an engine does between two passes, while waking a parked thread takes 50 µs, or
+// milliseconds where other processes want the core.
 const (
-	spinRounds = 24
-	spinPauses = 16
+	spinRounds = 768
+	spinPauses = 4
 )
-
-// after gives the number that comes n after a phase's number.
-func after(number, n uint64) uint64 { return (number + n) << itemBits >> itemBits }
 
 // NewCrew starts n−1 goroutines; n < 1 means one worker per CPU the process may use. Close stops them.
 //
@@ -63,18 +74,13 @@ func NewCrew(n int) *Crew {
 	if n > 1 && runtime.GOMAXPROCS(0) < n+1 {
 		runtime.GOMAXPROCS(n + 1)
 	}
-	c := &Crew{n: n}
+	c := &Crew{n: n, queues: make([]queue, n)}
 	c.cond.L = &c.mu
-	c.state.Store(noItem)
 	c.exited.Add(n - 1)
 	for w := 1; w < n; w++ {
 		go func() {
 			defer c.exited.Done()
-			for !c.closing.Load() {
-				if v := c.state.Load(); !c.take(w, v) {
-					c.await(v)
-				}
-			}
+			c.work(w, &c.closing)
 		}()
 	}
 	return c
@@ -84,81 +90,104 @@ func NewCrew(n int) *Crew {
 func (c *Crew) Workers() int { return c.n }
 
 // Run goes through phases 0 … phases−1 and returns when all is done. plan(p) gives the number of items of phase p, less than
-// 2²⁴; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what the items need.
-// do does an item. Neither may panic.
-func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, item int)) {
+// 2³¹; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what the items need.
+// do does items from … to−1 of a phase. Neither may panic.
+func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, from, to int)) {
 	c.plan, c.do, c.phases = plan, do, phases
-	c.first = after(c.state.Load()>>itemBits, 1)
-	c.open(0)
-	for end := after(c.first, uint64(phases)); ; {
-		v := c.state.Load()
-		if v>>itemBits == end {
-			break
-		}
-		if !c.take(0, v) {
-			c.await(v)
-		}
-	}
+	c.over.Store(false)
+	c.open(0, 0)
+	c.work(0, &c.over)
 	c.plan, c.do = nil, nil
 }
 
-// take does an item if the phase seen in v has one left. It is false if there is nothing to do until state changes.
-func (c *Crew) take(w int, v uint64) bool {
-	item := v & noItem
-	total := c.total.Load()
-	if item >= total {
-		return false
+// work does items until end is set.
+func (c *Crew) work(w int, end *atomic.Bool) {
+	own := &c.queues[w]
+	done := 0 // items, not yet told
+	for !end.Load() {
+		seen := own.opens.Load()
+		if from, to := c.take(w); from < to {
+			c.do(w, c.phase, from, to)
+			done += to - from
+			continue
+		}
+		if done > 0 && c.left.Add(int64(-done)) == 0 {
+			c.open(w, c.phase+1)
+		}
+		done = 0
+		c.await(own, seen, end)
 	}
-	if !c.state.CompareAndSwap(v, v+1) {
-		return true // somebody else was faster, or the phase is over: look again
-	}
-	// The phase cannot end before this item is done, so all that belongs to it stays.
-	phase := int(after(v>>itemBits, -c.first))
-	c.do(w, phase, int(item))
-	if c.done.Add(1) == total {
-		c.open(phase + 1)
-	}
-	return true
 }
 
-// open begins a phase, or the next one that has items, or ends the Run.
-func (c *Crew) open(phase int) {
-	for ; ; phase++ {
-		number := after(c.first, uint64(phase)) << itemBits
-		if phase == c.phases {
-			c.state.Store(number | noItem)
-			break
-		}
-		c.state.Store(number | noItem) // before total changes: who saw the last phase must not take this one's item by it
-		if n := c.plan(phase); n > 0 {
-			c.done.Store(0)
-			c.total.Store(uint64(n))
-			c.state.Store(number)
-			break
+// take gives items, if any queue has one.
+func (c *Crew) take(w int) (from, to int) {
+	for i := range c.n {
+		q := &c.queues[(w+i)%c.n]
+		for {
+			v := q.items.Load()
+			next, end := v/oneItem, v&itemEnd
+			if next >= end {
+				break
+			}
+			if i == 0 {
+				n := min((end-next+1)/2, mostTaken)
+				if q.items.CompareAndSwap(v, v+n*oneItem) {
+					return int(next), int(next + n)
+				}
+			} else if q.items.CompareAndSwap(v, v-1) {
+				return int(end - 1), int(end)
+			}
 		}
 	}
-	c.wake()
+	return 0, 0
 }
+
+// open begins a phase, or the next one that has items, or ends the Run. Worker w does so, and gets the first items.
+func (c *Crew) open(w, phase int) {
+	n := 0
+	for ; n == 0 && phase < c.phases; phase++ {
+		c.phase = phase
+		n = c.plan(phase)
+	}
+	if n == 0 {
+		c.over.Store(true) // the next Run may begin: from here on this one must leave alone what belongs to a phase
+	} else {
+		c.left.Store(int64(n))
+	}
+	for i := c.n - 1; i >= 0; i-- {
+		q := &c.queues[(w+i)%c.n]
+		if from, to := share(n, i, c.n), share(n, i+1, c.n); from < to {
+			q.items.Store(uint64(from)*oneItem + uint64(to))
+		}
+		q.opens.Add(1)
+	}
+	if n != 1 { // who opened can do a single item himself
+		c.wake()
+	}
+}
+
+// share is where the part i of n items among so many workers begins. The first parts are the larger ones.
+func share(n, i, workers int) int { return (n*i + workers - 1) / workers }
 
 func (c *Crew) wake() {
-	if c.sleepers.Load() > 0 { // a sleeper counts itself before it looks at state under the lock: none is missed
+	if c.sleepers.Load() > 0 { // a sleeper counts itself before it looks at its queue under the lock: none is missed
 		c.mu.Lock()
 		c.cond.Broadcast()
 		c.mu.Unlock()
 	}
 }
 
-// await spins until state is no longer v, then sleeps.
-func (c *Crew) await(v uint64) {
+// await spins until a phase opens that worker did not see, then sleeps.
+func (c *Crew) await(own *queue, seen uint64, end *atomic.Bool) {
 	for range spinRounds {
-		pause(spinPauses)
-		if c.state.Load() != v {
+		if own.opens.Load() != seen {
 			return
 		}
+		pause(spinPauses)
 	}
 	c.sleepers.Add(1)
 	c.mu.Lock()
-	for c.state.Load() == v && !c.closing.Load() {
+	for own.opens.Load() == seen && !end.Load() {
 		c.cond.Wait()
 	}
 	c.mu.Unlock()

@@ -43,7 +43,7 @@ func readRate(c *Crew, mem []byte) float64 {
 	const piece = 1 << 20
 	pieces := len(mem) / piece
 	seconds := timed(func() {
-		c.Run(1, func(int) int { return pieces }, func(_, _, i int) { touch(mem[i*piece:][:piece]) })
+		c.Run(1, func(int) int { return pieces }, func(_, _, from, to int) { touch(mem[from*piece : to*piece]) })
 	})
 	return float64(pieces*piece) / seconds / 1e9
 }
@@ -70,7 +70,11 @@ func vnniRate(c *Crew) float64 {
 	const rounds, calls = 20000, 20 // a call is about 100 µs
 	n := calls * c.Workers()
 	seconds := timed(func() {
-		c.Run(1, func(int) int { return n }, func(_, _, _ int) { multiply(rounds) })
+		c.Run(1, func(int) int { return n }, func(_, _, from, to int) {
+			for range to - from {
+				multiply(rounds)
+			}
+		})
 	})
 	return float64(n) * rounds * multiplyOps / seconds / 1e9
 }

@@ -89,27 +89,31 @@ func (g *groups) busy() int {
 	return n
 }
 
-// cut makes items of so many rows of each busy expert.
-func (g *groups) cut(ffn, rows int) (items int) {
-	g.items = g.items[:0]
-	for e := range len(g.starts) - 1 {
-		for r := 0; r < ffn && g.starts[e] < g.starts[e+1]; r += rows {
-			g.items = append(g.items, expertItem{e, r})
+// expertsIn computes items of the busy experts, which follow one another.
+func (w *worker) expertsIn(from, to int) {
+	g, ffn, rows := &w.m.groups, w.m.cfg.FFN, w.m.now.rows
+	items := pieces(ffn, rows) // of an expert
+	for e := range w.m.cfg.Experts {
+		if g.starts[e] == g.starts[e+1] {
+			continue
 		}
+		w.expertIn(e, max(from, 0)*rows, min(to*rows, ffn))
+		from, to = from-items, to-items
 	}
-	return len(g.items)
 }
 
-// expertsIn computes silu(gate·x) ⊙ up·x, the input of the down projection, for some rows of one expert and all of its
+// expertIn computes silu(gate·x) ⊙ up·x, the input of the down projection, for some rows of one expert and all of its
 // tokens, so that weights are read from memory once.
-func (w *worker) expertsIn(it expertItem) {
+func (w *worker) expertIn(e, r0, r1 int) {
+	if r0 >= r1 {
+		return
+	}
 	y, g := &w.m.now, &w.m.groups
-	r0, r1 := it.row, min(it.row+y.rows, w.m.cfg.FFN)
-	from, to := g.expert(it.expert)
-	for each := columns(y.gate[it.expert], to-from); from < to; from += each {
+	from, to := g.expert(e)
+	for each := columns(y.gate[e], to-from); from < to; from += each {
 		n := min(each, to-from)
-		gate, stride := w.product(&w.y, y.gate[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
-		up, _ := w.product(&w.y2, y.up[it.expert], r0, r1, y.ffnIn, g.tokens[from:from+n])
+		gate, stride := w.product(&w.y, y.gate[e], r0, r1, y.ffnIn, g.tokens[from:from+n])
+		up, _ := w.product(&w.y2, y.up[e], r0, r1, y.ffnIn, g.tokens[from:from+n])
 		all := stride * n // in one call: 64 rows of one token are too few to pay for it
 		kernel.SwiGLU(gate[:all], gate[:all], up[:all])
 		for j, slot := range g.slots[from : from+n] {
@@ -118,11 +122,11 @@ func (w *worker) expertsIn(it expertItem) {
 	}
 }
 
-// expertsOut adds some rows of the experts' down projections, times the routing weights, to the residual stream. An item
-// is of all experts: a sum has one worker and the order of experts.
-func (w *worker) expertsOut(item int) {
+// expertsOut adds some rows of the experts' down projections, times the routing weights, to the residual stream. They
+// are of all experts: a sum has one worker and the order of experts.
+func (w *worker) expertsOut(from, to int) {
 	m, y, g := w.m, &w.m.now, &w.m.groups
-	r0, r1 := item*y.rows, min((item+1)*y.rows, m.cfg.Dim)
+	r0, r1 := from*y.rows, min(to*y.rows, m.cfg.Dim)
 	for e := range m.cfg.Experts {
 		from, to := g.expert(e)
 		if from == to {

@@ -42,7 +42,11 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 // number of the worker, below Workers. It must not panic. It is for work between passes, and like them not safe for
 // concurrent use.
 func (m *Model) Parallel(n int, do func(worker, item int)) {
-	m.crew.Run(1, func(int) int { return n }, func(worker, _, item int) { do(worker, item) })
+	m.crew.Run(1, func(int) int { return n }, func(worker, _, from, to int) {
+		for item := from; item < to; item++ {
+			do(worker, item)
+		}
+	})
 }
 
 // check makes sure that no index of the pass can be out of range.
@@ -114,14 +118,13 @@ func (w *worker) outputInput(i int) {
 }
 
 // output computes some logits of all wanted tokens, which are rows 0, 1, … of outIn.
-func (w *worker) output(item int) {
+func (w *worker) output(from, to int) {
 	m := w.m
+	r0, r1 := from*m.now.rows, min(to*m.now.rows, m.output.Rows)
 	stride := m.output.PaddedRows()
-	r0 := item * m.now.rows
-	r1 := min(r0+m.now.rows, m.output.Rows)
 	n := columns(m.output, len(m.wanted))
-	for from := 0; from < len(m.wanted); from += n {
-		cols := m.all[from:min(from+n, len(m.wanted))]
-		m.output.Mul(w.scratch, r0, r1, m.outIn, cols, m.logits[from*stride+r0:], stride)
+	for at := 0; at < len(m.wanted); at += n {
+		cols := m.all[at:min(at+n, len(m.wanted))]
+		m.output.Mul(w.scratch, r0, r1, m.outIn, cols, m.logits[at*stride+r0:], stride)
 	}
 }

@@ -13,10 +13,10 @@ const (
 	mostColumns  = 128
 	// itemBytes of weights are one item of a worker's work, if the matrix is large enough: about 8 µs of one thread's
 	// memory bandwidth, 20 times what taking an item costs, and little enough for both to stay in L2.
-	itemBytes = 128 << 10
+	itemBytes = 32 << 10
 	// itemsPerWorker bounds an item's size where matrices are small: the last item is then at most an eighth of a
 	// worker's part of the phase.
-	itemsPerWorker = 8
+	itemsPerWorker = 16
 )
 
 // columns cuts n tokens of a product into chunks of nearly equal size, so that no small rest pays for all the weights.
@@ -41,19 +41,31 @@ func (w *worker) attentionInput(t int) {
 	m.now.attnIn.Set(t, 0, x)
 }
 
-// project computes some heads of queries, keys or values, rotates the first two by their position (RoPE) and stores the
-// last two in the KV cache.
-func (w *worker) project(item int) {
-	m, c, y := w.m, &w.m.cfg, &w.m.now
-	nq, nk := pieces(y.q.Rows, y.rows), pieces(y.k.Rows, y.rows)
-	mat, tokens, store, piece := y.q, y.tokens, (*worker).storeQuery, item
-	switch {
-	case item >= nq+nk:
-		mat, tokens, store, piece = y.v, m.all, (*worker).storeValue, item-nq-nk
-	case item >= nq:
-		mat, tokens, store, piece = y.k, m.all, (*worker).storeKey, item-nq
+// project computes items of queries, keys and values, which follow one another.
+func (w *worker) project(from, to int) {
+	m, y := w.m, &w.m.now
+	for _, part := range [...]struct {
+		mat    *kernel.Matrix
+		tokens []int32
+		store  func(w *worker, t, head int, x []float32)
+	}{
+		{y.q, y.tokens, (*worker).storeQuery},
+		{y.k, m.all, (*worker).storeKey},
+		{y.v, m.all, (*worker).storeValue},
+	} {
+		w.heads(part.mat, max(from, 0)*y.rows, min(to*y.rows, part.mat.Rows), part.tokens, part.store)
+		items := pieces(part.mat.Rows, y.rows)
+		from, to = from-items, to-items
 	}
-	r0, r1 := piece*y.rows, min((piece+1)*y.rows, mat.Rows)
+}
+
+// heads computes some heads of queries, keys or values, rotates the first two by their position (RoPE) and stores the
+// last two in the KV cache.
+func (w *worker) heads(mat *kernel.Matrix, r0, r1 int, tokens []int32, store func(w *worker, t, head int, x []float32)) {
+	if r0 >= r1 {
+		return
+	}
+	c, y := &w.m.cfg, &w.m.now
 	n := columns(mat, len(tokens))
 	for from := 0; from < len(tokens); from += n {
 		cols := tokens[from:min(from+n, len(tokens))]
@@ -134,12 +146,12 @@ func (w *worker) query(t, head int) (kernel.KV, []float32) {
 }
 
 // attentionOutput adds some rows of the output projection to the residual stream.
-func (w *worker) attentionOutput(item int) {
+func (w *worker) attentionOutput(from, to int) {
 	m, y := w.m, &w.m.now
-	r0, r1 := item*y.rows, min((item+1)*y.rows, y.o.Rows)
+	r0, r1 := from*y.rows, min(to*y.rows, y.o.Rows)
 	n := columns(y.o, len(y.tokens))
-	for from := 0; from < len(y.tokens); from += n {
-		cols := y.tokens[from:min(from+n, len(y.tokens))]
+	for at := 0; at < len(y.tokens); at += n {
+		cols := y.tokens[at:min(at+n, len(y.tokens))]
 		out, stride := w.product(&w.y, y.o, r0, r1, y.attnOut, cols)
 		for j, t := range cols {
 			kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], 1)

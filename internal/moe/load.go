@@ -323,16 +323,17 @@ func (l *loader) pack(arena *kernel.Arena, crew *kernel.Crew) error {
 		}
 	}
 	var failed atomic.Pointer[error]
-	crew.Run(1, func(int) int { return len(todo) }, func(_, _, i int) {
-		p := todo[i]
-		if failed.Load() == nil {
-			if err := p.pack(); err != nil {
-				err = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
-				failed.Store(&err)
+	crew.Run(1, func(int) int { return len(todo) }, func(_, _, from, to int) {
+		for _, p := range todo[from:to] {
+			if failed.Load() == nil {
+				if err := p.pack(); err != nil {
+					err = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
+					failed.Store(&err)
+				}
 			}
-		}
-		if p.left.Add(-1) == 0 {
-			l.file.Release(p.data) // or the process would hold two copies of the weights while it loads
+			if p.left.Add(-1) == 0 {
+				l.file.Release(p.data) // or the process would hold two copies of the weights while it loads
+			}
 		}
 	})
 	if err := failed.Load(); err != nil {

@@ -79,7 +79,7 @@ func (m *Model) planLayer(index, phase int) (items int) {
 		m.groups.group(s.tokens, m.routes, c.ExpertsUsed)
 		busy := m.groups.busy()
 		m.cut(len(s.tokens), s.gate[0].RowBytes()+s.up[0].RowBytes(), busy*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
-		return m.groups.cut(c.FFN, s.rows)
+		return busy * pieces(c.FFN, s.rows)
 	default: // phaseExpertsOut
 		return m.cut(len(s.tokens), s.down[0].RowBytes()*m.groups.busy(), c.Dim, kernel.RowAlign)
 	}
@@ -108,51 +108,71 @@ func (m *Model) cut(n, rowBytes, rows, unit int) (items int) {
 	return pieces(rows, m.now.rows)
 }
 
-// doItem does an item of a phase. A panic ends the pass, not the process.
-func (m *Model) doItem(id, phase, item int) {
+// doItems does items of a phase. A panic ends the pass, not the process.
+func (m *Model) doItems(id, phase, from, to int) {
 	defer m.guard()
 	if m.broken.Load() != nil {
 		return
 	}
 	w := m.workers[id]
 	if phase < phasesBefore {
-		w.some(item, len(m.tokens), (*worker).embed)
+		w.some(from, to, len(m.tokens), (*worker).embed)
 		return
 	}
 	layer, phase := (phase-phasesBefore)/phasesPerLayer, (phase-phasesBefore)%phasesPerLayer
 	if layer == len(m.layers) {
 		if phase == phaseOutputInput {
-			w.some(item, len(m.wanted), (*worker).outputInput)
+			w.some(from, to, len(m.wanted), (*worker).outputInput)
 		} else {
-			w.output(item)
+			w.stream(from, to, (*worker).output)
 		}
 		return
 	}
 	switch phase {
 	case phaseAttentionInput:
-		w.some(item, len(m.tokens), (*worker).attentionInput)
+		w.some(from, to, len(m.tokens), (*worker).attentionInput)
 	case phaseProject:
-		w.project(item)
+		w.stream(from, to, (*worker).project)
 	case phaseAttentionParts:
-		w.attentionPart(item)
+		for ; from < to; from++ {
+			w.attentionPart(from)
+		}
 	case phaseAttention:
-		w.attention(item)
+		for ; from < to; from++ {
+			w.attention(from)
+		}
 	case phaseAttentionOutput:
-		w.attentionOutput(item)
+		w.stream(from, to, (*worker).attentionOutput)
 	case phaseRoute:
-		w.some(item, len(m.now.tokens), (*worker).route)
+		w.some(from, to, len(m.now.tokens), (*worker).route)
 	case phaseExpertsIn:
-		w.expertsIn(m.groups.items[item])
+		w.stream(from, to, (*worker).expertsIn)
 	default: // phaseExpertsOut
-		w.expertsOut(item)
+		w.stream(from, to, (*worker).expertsOut)
 	}
 }
 
-// some does an item that each planned.
-func (w *worker) some(item, n int, do func(*worker, int)) {
+// some does items that each planned.
+func (w *worker) some(from, to, n int, do func(*worker, int)) {
 	rows := w.m.now.rows
-	for i := item * rows; i < min((item+1)*rows, n); i++ {
+	for i := from * rows; i < min(to*rows, n); i++ {
 		do(w, i)
+	}
+}
+
+// streamTokens is how many tokens a pass may have for products to take neighbouring items together: reading the weights is
+// then what takes the time, and one long stream is read faster than many short ones. Beyond, an item's weights should stay
+// in the L2 cache for all of an expert's tokens.
+const streamTokens = 16
+
+// stream does items, together or one by one.
+func (w *worker) stream(from, to int, do func(w *worker, from, to int)) {
+	each := 1
+	if len(w.m.tokens) <= streamTokens {
+		each = to - from
+	}
+	for ; from < to; from += each {
+		do(w, from, from+each)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // load allocates nothing. A token is known by its index in the pass, over all spans.
 type state struct {
 	broken  atomic.Pointer[breakdown] // a worker panicked: nothing more is computed in this pass
-	plan    func(phase int) int       // Model.planPhase and doItem, bound once
-	do      func(worker, phase, item int)
+	plan    func(phase int) int       // Model.planPhase and doItems, bound once
+	do      func(worker, phase, from, to int)
 	workers []*worker
 	planner *worker // whoever plans: what is too little to share is done while planning
 
@@ -92,11 +92,7 @@ type groups struct {
 	tokens []int32
 	slots  []int32 // rows of hidden: ExpertsUsed·token + n
 	weight []float32
-	items  []expertItem
 }
-
-// expertItem is a piece of the experts' work: some rows of one expert, from row on.
-type expertItem struct{ expert, row int }
 
 // prepare makes what does not depend on the batch. types are the formats of the packed matrices.
 func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
@@ -117,7 +113,7 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	m.headsPerItem = c.headsPerItem(align)
 	m.freq = ropeFrequencies(c)
 	m.groups.starts = make([]int, c.Experts+1)
-	m.plan, m.do = m.planPhase, m.doItem
+	m.plan, m.do = m.planPhase, m.doItems
 	m.planner = m.newWorker()
 	for range m.crew.Workers() {
 		m.workers = append(m.workers, m.newWorker())
