@@ -1,0 +1,129 @@
+// Package faults_test puts a proxy that breaks connections (toxiproxy) between the service and what it depends on: the
+// upstream servers it passes requests on to, and its database.
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+)
+
+func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics have loggers of their own
+	m.Run()
+}
+
+// toxic is a way to break a connection, as toxiproxy names and sets it.
+type toxic struct {
+	kind       string
+	attributes map[string]any
+	up         bool // what the client sends, and not what comes back
+}
+
+// proxy is a toxiproxy in this process.
+type proxy struct {
+	t *testing.T
+	*toxiproxy.Proxy
+	added int
+}
+
+// newProxy begins to listen in front of a TCP address.
+func newProxy(t *testing.T, upstream string) *proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	p := &proxy{t: t, Proxy: toxiproxy.NewProxy(server, "test", "127.0.0.1:0", upstream)}
+	p.start()
+	t.Cleanup(p.Stop)
+	return p
+}
+
+func (p *proxy) start() {
+	p.t.Helper()
+	if err := p.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// poison adds toxics to those that are there.
+func (p *proxy) poison(toxics ...toxic) {
+	p.t.Helper()
+	for _, x := range toxics {
+		p.added++
+		stream := "downstream"
+		if x.up {
+			stream = "upstream"
+		}
+		data, err := json.Marshal(map[string]any{"type": x.kind, "name": fmt.Sprint(x.kind, p.added), "stream": stream, "attributes": x.attributes})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := p.Toxics.AddToxicJson(strings.NewReader(string(data))); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// heal ends all connections, with those that a toxic holds up, and takes the toxics away.
+func (p *proxy) heal() {
+	p.t.Helper()
+	p.Stop()
+	p.Toxics.ResetToxics(context.Background())
+	p.start()
+}
+
+// bridge makes a Unix socket reachable by TCP, which is all that toxiproxy speaks.
+func bridge(t *testing.T, socket string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() {
+				defer in.Close()
+				out, err := net.Dial("unix", socket)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				group.Go(func() { io.Copy(out, in); out.(*net.UnixConn).CloseWrite() })
+				io.Copy(in, out)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		llmtest.Await(t, "the bridge's connections", llmtest.Done(group.Wait))
+	})
+	return l.Addr().String()
+}
+
+// until waits for something that happens on its own time.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(llmtest.Limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", llmtest.Limit, what)
+		}
+	}
+}
+
+func addressOf(s *httptest.Server) string { return s.Listener.Addr().String() }
