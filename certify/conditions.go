@@ -102,6 +102,11 @@ func (r *runner) metrics(ctx context.Context) result {
 
 func (r *runner) resources(ctx context.Context) result {
 	s, err := r.source.Sample(ctx)
+	if err != nil && r.o.PID == 0 && r.o.Cgroup == "" {
+		if pid, name, ok := probe.ListensAt(ctx, r.server.URL); ok {
+			err = fmt.Errorf("%w; process %d (%s) listens there: it can be named with --pid %d", err, pid, name, pid)
+		}
+	}
 	return result{fmt.Sprintf("%s: %.2f GB at rest", r.source.Name(), float64(s.RSS)/(1<<30)), err}
 }
 

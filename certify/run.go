@@ -22,6 +22,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/probe"
 	"github.com/hxp-enterprise/mixtral/internal/quality"
 	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -41,8 +42,10 @@ type runner struct {
 	version string // of the server, if it says one
 	scraper *probe.Scraper
 	source  probe.Source
+	host    *probe.Host // nil: this system does not tell who uses it
 	asker   *asker
-	judges  *judgeClient // nil: nobody is asked
+	judges  *judgeClient      // nil: nobody is asked
+	tracer  *telemetry.Tracer // nil: requests are not traced
 
 	epoch  time.Time // all times of the record count from here, on the monotonic clock
 	events *evidence.Writer
@@ -82,7 +85,7 @@ func (r *runner) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.meet(ctx); err != nil {
+	if err := errors.Join(r.openTracer(), r.meet(ctx)); err != nil {
 		return errors.Join(err, r.release())
 	}
 	return nil
@@ -95,6 +98,7 @@ func (r *runner) release() error {
 		r.scraper.Close()
 	}
 	r.judges.close()
+	r.closeTracer()
 	return r.server.Stop()
 }
 
@@ -121,6 +125,9 @@ func (r *runner) meet(ctx context.Context) error {
 	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.metricsKey(metrics), model)
 	if r.source, err = environment.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
 		return fmt.Errorf("%w: resources: %w", environment.ErrSetup, err)
+	}
+	if r.host, err = probe.NewHost(ctx, r.source, r.server.URL); err != nil {
+		r.host = nil
 	}
 	if r.judges, err = newJudge(ctx, r.o); err != nil {
 		return fmt.Errorf("judge: %w", err)
@@ -229,7 +236,7 @@ func (r *runner) run(ctx context.Context) error {
 	r.tell(Event{Kind: EventPlan, Text: Arithmetic(r.c, r.o.Profile, len(r.loaded.Prompts.Prompts)), Expected: r.least()})
 	watching, stop := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){r.watchResources, r.watchMetrics, r.watchClock, r.watchTarget} {
+	for _, watch := range []func(context.Context){r.watchResources, r.watchMetrics, r.watchClock, r.watchHost, r.watchTarget} {
 		watchers.Go(func() { watch(watching) })
 	}
 	r.conditions(ctx)

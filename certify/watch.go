@@ -75,6 +75,25 @@ func (r *runner) watchClock(ctx context.Context) {
 	}
 }
 
+// watchHost records who uses this machine: what others took from the server or the client is nobody's fault.
+func (r *runner) watchHost(ctx context.Context) {
+	if r.host == nil {
+		return
+	}
+	tick := time.NewTicker(probe.HostInterval)
+	defer tick.Stop()
+	for {
+		if h, err := r.host.Read(); err == nil { // it could be read before the run
+			r.add(evidence.Event{Host: h})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // watchTarget ends the run when the server has gone: a started one by its process, any other when it refuses
 // connections and does not answer a simple question either.
 func (r *runner) watchTarget(ctx context.Context) {

@@ -26,6 +26,7 @@ type Event struct {
 	Score     *Score     `json:"score,omitempty"`     // quality of one answer
 	Audit     *Audit     `json:"audit,omitempty"`
 	Clock     *Clock     `json:"clock,omitempty"` // wall clock against monotonic clock
+	Host      *Host      `json:"host,omitempty"`  // who used the certifier's machine
 	End       *End       `json:"end,omitempty"`   // last; its absence means the run was killed
 }
 
@@ -221,6 +222,26 @@ type Audit struct {
 type Clock struct {
 	DriftNS int64 `json:"drift_ns"`
 }
+
+// Host says who used the machine that the certifier runs on: counters of seconds, to be read by their differences.
+type Host struct {
+	Cores    int     `json:"cores"`
+	Busy     float64 `json:"busy_s"`               // of every process, over all cores; interrupts are nobody's
+	Idle     float64 `json:"idle_s"`               // waiting for disks included
+	Steal    float64 `json:"steal_s,omitempty"`    // what the hypervisor gave to other machines
+	Own      float64 `json:"own_s"`                // Busy of the certifier, and of the server if its processes are known
+	Waited   float64 `json:"waited_s,omitempty"`   // for which their threads were ready, and no core took them
+	Pressure float64 `json:"pressure_s,omitempty"` // in which anything on the machine was ready and waited (PSI)
+	Turns    int64   `json:"turns,omitempty"`      // how often a core took one of their threads; 0: the kernel tells neither
+	Server   string  `json:"server"`               // HostServer…
+}
+
+// Where the server of a Host is.
+const (
+	HostServerCounted = "counted"   // on this machine: Own counts it
+	HostServerRemote  = "elsewhere" // on another machine
+	HostServerUnknown = "unknown"   // on this machine, but nobody knows which processes: what others use cannot be told from it
+)
 
 // End closes the record.
 type End struct {

@@ -109,8 +109,10 @@ func (r *run) judge(c *testcase.Check) outcome {
 	}
 	if rule.load {
 		if why := r.distrust(c); why != "" && o.verdict != report.Invalid {
-			o.reason = fmt.Sprintf("cannot be trusted (%s); what was measured would be %s: %s", why, o.verdict, o.reason)
-			o.verdict = report.Invalid
+			return distrusted(o, why)
+		}
+		if !rule.machine {
+			o = r.hindered(o, r.rests(c))
 		}
 	}
 	return o

@@ -178,7 +178,7 @@ func TestRules(t *testing.T) {
 		{"drift within", "within", report.Fail, "the last third", func(s *sim) {
 			s.service = func(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
 		}},
-		{"a drift that matters to nobody", "within", report.Pass, "ms that matter", func(s *sim) {
+		{"a drift that matters to nobody", "within", report.Pass, "does not matter", func(s *sim) {
 			s.edit = func(c *testcase.Case) { c.Limits.DegradationMS = 1e6 }
 			s.service = func(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
 		}},

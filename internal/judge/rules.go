@@ -17,7 +17,9 @@ import (
 type rule struct {
 	judge func(*run, *testcase.Check) outcome
 	load  bool
-	op    string // how the check's own target is held, for a check that found nothing to hold against it
+	// machine marks rules of load that look themselves at who used the machine, and when.
+	machine bool
+	op      string // how the check's own target is held, for a check that found nothing to hold against it
 }
 
 // rules by the name that a case uses.
@@ -35,9 +37,9 @@ var rules = map[string]rule{
 	"quality":            {judge: qualityScore, op: ">="},
 	"quality_under_load": {judge: qualityUnderLoad, op: "<="},
 	"metrics_reported":   {judge: metricsReported},
-	"degradation_within": {judge: perPhase(degradationWithin), load: true, op: "<="},
-	"degradation_after":  {judge: degradationAfter, load: true, op: "<="},
-	"stalls":             {judge: perPhase(stalls), load: true, op: "<="},
+	"degradation_within": {judge: perPhase(degradationWithin), load: true, machine: true, op: "<="},
+	"degradation_after":  {judge: degradationAfter, load: true, machine: true, op: "<="},
+	"stalls":             {judge: perPhase(stalls), load: true, machine: true, op: "<="},
 	"leak":               {judge: leakRule},
 	"audits":             {judge: auditsRule},
 	"generator":          {judge: generatorRule},

@@ -132,7 +132,9 @@ func degradationWithin(r *run, c *testcase.Check, p *phase) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	return r.shift(p.third(0), p.third(2), limit, correlation(p.latencies), "the first third", "the last third")
+	o := r.shift(p.third(0), p.third(2), limit, correlation(p.latencies), "the first third", "the last third")
+	w := (p.to - p.from) / 3
+	return r.compared(o, [2]int64{p.from, p.from + w}, [2]int64{p.from + 2*w, p.to})
 }
 
 // third is the latencies of one third of the steady window.
@@ -171,7 +173,8 @@ func degradationAfter(r *run, c *testcase.Check) outcome {
 		return invalid("%v", err)
 	}
 	times := math.Max(correlation(before.latencies), correlation(after.latencies))
-	return r.shift(before.latencies, after.latencies, limit, times, "phase "+before.plan.ID, "phase "+after.plan.ID)
+	o := r.shift(before.latencies, after.latencies, limit, times, "phase "+before.plan.ID, "phase "+after.plan.ID)
+	return r.compared(o, [2]int64{before.from, before.to}, [2]int64{after.from, after.to})
 }
 
 // shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
@@ -193,16 +196,19 @@ func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) o
 	p = dampen(z, p, len(a)+len(b), times)
 	share := by / base
 	o.measured = ptr(share)
-	o.reason = fmt.Sprintf("%s against %s: %s ms at the median (Hodges-Lehmann), Mann-Whitney p %s", nameB, nameA, signed(by), chance(p))
+	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s", nameB, nameA, signed(by), num(base), chance(p))
+	if floor := r.c.Limits.DegradationMS; floor > limit*base { // the target that is shown is the one that decides
+		o.target = ptr(floor / base)
+		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s", num(floor), percent(floor/base), percent(limit))
+		limit = floor / base
+	}
 	o.verdict = report.Pass
-	switch floor := r.c.Limits.DegradationMS; {
-	case share <= limit || by <= 0:
-	case by <= floor:
-		o.reason += fmt.Sprintf(": less than the %s ms that matter", num(floor))
+	switch {
+	case share <= limit:
 	case p < 1-r.conf():
 		o.verdict = report.Fail
 	default:
-		o.reason += ": chance may explain it"
+		o.reason += "; it is above the limit, but chance may explain it"
 	}
 	return o
 }

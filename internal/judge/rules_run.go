@@ -71,28 +71,38 @@ func (r *run) distrust(c *testcase.Check) string {
 	if lost := r.lost(); len(lost) > 0 {
 		return "precondition lost: " + lost[0]
 	}
-	phases := r.load(c.Phase)
-	switch c.Rule {
-	case "throughput", "batch_throughput":
-		if phases = nil; c.Phase != "" {
-			phases = r.load(c.Phase)
-		} else if p := r.sustainedPhase(); p != nil && c.Rule == "throughput" {
-			phases = []*phase{p}
-		}
-	case "degradation_after":
-		phases = nil
-		for _, p := range r.phases {
-			if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
-				phases = append(phases, p, r.byID(p.plan.CompareTo))
-			}
-		}
-	}
-	for _, p := range phases {
-		if p != nil && r.problems[p.plan.ID] != "" {
-			return r.problems[p.plan.ID]
+	for _, p := range r.rests(c) {
+		if why := r.problems[p.plan.ID]; why != "" {
+			return why
 		}
 	}
 	return ""
+}
+
+// rests lists the phases that a check of load rests on.
+func (r *run) rests(c *testcase.Check) []*phase {
+	switch c.Rule {
+	case "throughput", "batch_throughput":
+		if c.Phase != "" {
+			return r.load(c.Phase)
+		}
+		if p := r.sustainedPhase(); p != nil && c.Rule == "throughput" {
+			return []*phase{p}
+		}
+		return nil
+	case "degradation_after":
+		var out []*phase
+		for _, p := range r.phases {
+			if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
+				out = append(out, p)
+				if before := r.byID(p.plan.CompareTo); before != nil {
+					out = append(out, before)
+				}
+			}
+		}
+		return out
+	}
+	return r.load(c.Phase)
 }
 
 // generatorRule says whether the load was what the case asks for. It never fails a server.

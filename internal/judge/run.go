@@ -27,6 +27,8 @@ type run struct {
 	scores     []*evidence.Score
 	audits     []at[*evidence.Audit]
 	clocks     []at[*evidence.Clock]
+	hosts      []at[*evidence.Host]
+	uses       []use // of the certifier's machine, between two readings each
 	end        *evidence.End
 	rows       []report.Reconciled
 	leak       *leakFit
@@ -73,6 +75,8 @@ func read(events []evidence.Event) (*run, error) {
 			r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
 		case e.Clock != nil:
 			r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
+		case e.Host != nil:
+			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
 		case e.End != nil:
 			r.end = e.End
 		}
@@ -88,6 +92,7 @@ func read(events []evidence.Event) (*run, error) {
 	r.c = r.header.Case
 	r.sort()
 	r.join(ran, requests)
+	r.uses = uses(r.hosts)
 	r.problems = r.generatorProblems()
 	r.rows = r.reconcile()
 	r.leak = r.fitLeak()
@@ -102,6 +107,7 @@ func (r *run) sort() {
 	byTime(r.scrapes)
 	byTime(r.audits)
 	byTime(r.clocks)
+	byTime(r.hosts)
 	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
 		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {
 			return c
@@ -235,6 +241,11 @@ func (r *run) notices() []string {
 	} else if r.end.Interrupted {
 		n = append(n, strings.TrimSuffix("The run was interrupted: "+orElse(r.end.Reason, "on request"), ".")+".")
 	}
+	for _, p := range r.load("") {
+		if why := r.taken(p); why != "" {
+			n = append(n, strings.ToUpper(why[:1])+why[1:]+". What fails in it proves nothing.")
+		}
+	}
 	if r.header.Calibration == nil && len(r.scores) > 0 {
 		n = append(n, "The quality scores come without a calibration.")
 	}
@@ -249,6 +260,9 @@ func (r *run) environment() map[string]string {
 	}
 	if len(r.clocks) > 0 {
 		env["clock_drift"] = fmt.Sprintf("%s ms at most", num(ms(r.worstDrift())))
+	}
+	if s := r.machineUse(); s != "" {
+		env["machine_use"] = s
 	}
 	env["resources"] = r.header.Target.Resources
 	env["metrics"] = r.header.Target.Metrics

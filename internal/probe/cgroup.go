@@ -98,6 +98,21 @@ func (s *cgroupSource) read() (sample evidence.Sample, err error) {
 	return sample, nil
 }
 
+// pids are the group's processes, those of groups below it left out.
+func (s *cgroupSource) pids() []int {
+	data, err := os.ReadFile(filepath.Join(s.memory, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for line := range strings.Lines(string(data)) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
 func readNumber(path string) (int64, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -71,17 +71,17 @@ func TestAProcessAndItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.(*processSource)
-	for deadline := time.Now().Add(5 * time.Second); len(p.descendants()) < 2; {
+	for deadline := time.Now().Add(5 * time.Second); len(families(p.fs, p.pid)) < 2; {
 		if time.Now().After(deadline) {
 			t.Fatal("the shell's child was not found")
 		}
 		time.Sleep(time.Millisecond)
 	}
-	p.family = p.descendants()
+	p.family = families(p.fs, p.pid)
 	if sample, err := s.Sample(t.Context()); err != nil || sample.Threads < 2 {
 		t.Errorf("%+v, %v: want the threads of two processes", sample, err)
 	}
-	for _, pid := range p.descendants() {
+	for _, pid := range families(p.fs, p.pid) {
 		if proc, err := os.FindProcess(pid); err == nil {
 			_ = proc.Kill()
 		}

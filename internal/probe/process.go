@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -52,7 +53,7 @@ func (s *processSource) Name() string { return s.name }
 // Sample reads /proc.
 func (s *processSource) Sample(context.Context) (evidence.Sample, error) {
 	if now := s.now(); s.family == nil || now.Sub(s.found) >= familyAge {
-		s.family, s.found = s.descendants(), now
+		s.family, s.found = families(s.fs, s.pid), now
 	}
 	var sum evidence.Sample
 	for _, pid := range s.family {
@@ -95,11 +96,13 @@ func (s *processSource) add(sum *evidence.Sample, pid int) error {
 	return nil
 }
 
-// descendants lists the process and all that it started, however deep.
-func (s *processSource) descendants() []int {
-	all, err := s.fs.AllProcs()
+// families lists processes and all that they started, however deep, each once.
+func families(fs procfs.FS, roots ...int) []int {
+	slices.Sort(roots)
+	family := slices.Compact(roots)
+	all, err := fs.AllProcs()
 	if err != nil {
-		return []int{s.pid}
+		return family
 	}
 	children := map[int][]int{}
 	for _, p := range all {
@@ -107,9 +110,17 @@ func (s *processSource) descendants() []int {
 			children[stat.PPID] = append(children[stat.PPID], p.PID)
 		}
 	}
-	family := []int{s.pid}
+	seen := map[int]bool{}
+	for _, pid := range family {
+		seen[pid] = true
+	}
 	for i := 0; i < len(family); i++ {
-		family = append(family, children[family[i]]...)
+		for _, c := range children[family[i]] {
+			if !seen[c] {
+				seen[c] = true
+				family = append(family, c)
+			}
+		}
 	}
 	return family
 }

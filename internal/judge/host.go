@@ -1,0 +1,170 @@
+package judge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+)
+
+// Work of others on the certifier's machine makes a server on it look slow, and the certifier's own clock late. What it
+// slowed proves nothing against the server: FAIL becomes INVALID. It makes nothing faster, so PASS stands, but for
+// comparisons whose earlier side was slowed.
+const (
+	// othersShare and fullShare: others hinder nobody while cores are free, and little while they have a fifth of them.
+	othersShare = 0.2
+	fullShare   = 0.1 // of the machine, idle
+
+	// longWait is how long a ready thread of the run waited for a core, on average. An answer of eight tokens waits about
+	// ten times, so that a millisecond each adds up to what the degradation checks look for. A process of higher priority
+	// than the others waits less, whatever they do.
+	longWait = 0.001 // s
+
+	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
+	// tell it of threads.
+	pressureShare = 0.2
+
+	// shortestUse is the least time between two readings that are held against each other: the counters tick in 10 ms.
+	shortestUse = 500 * time.Millisecond
+
+	// stealShare: a hypervisor that takes a twentieth stops every thread for milliseconds at a time.
+	stealShare = 0.05
+
+	// takenLimit is the share of a window's time that may be taken: means and thirds bear a tenth of it.
+	takenLimit = 0.1
+)
+
+// use is who used the machine between two readings.
+type use struct {
+	from, to      int64
+	others, steal float64 // shares of the machine
+	wait          float64 // of a thread for its turn, in seconds
+	taken         bool
+}
+
+// uses reads the machine's use off its counters. Without counters nothing is known of it, and nothing is excused.
+func uses(readings []at[*evidence.Host]) []use {
+	var out []use
+	last := 0
+	for i := range readings {
+		a, b := readings[last].v, readings[i].v
+		u := use{from: readings[last].ns, to: readings[i].ns}
+		span := seconds(u.to - u.from)
+		all := span * float64(b.Cores)
+		if u.to-u.from < int64(shortestUse) || !(all > 0) {
+			continue
+		}
+		last = i
+		own := max(b.Own-a.Own, 0)
+		u.steal = (b.Steal - a.Steal) / all
+		if b.Server != evidence.HostServerUnknown {
+			u.others = max(b.Busy-a.Busy-own, 0) / all
+		}
+		full := (b.Idle-a.Idle)/all < fullShare
+		hindered := true
+		if turns := b.Turns - a.Turns; turns > 0 {
+			u.wait = (b.Waited - a.Waited) / float64(turns)
+			hindered = u.wait >= longWait
+		} else if b.Pressure > 0 {
+			hindered = (b.Pressure-a.Pressure)/span >= pressureShare
+		}
+		u.taken = u.steal >= stealShare || u.others >= othersShare && full && hindered
+		out = append(out, u)
+	}
+	return out
+}
+
+// takenOf is the share of a window in which others had the machine, and what that was like.
+func (r *run) takenOf(from, to int64) (share float64, why string) {
+	var sum use
+	var length float64
+	for _, u := range r.uses {
+		over := seconds(min(u.to, to) - max(u.from, from))
+		if over <= 0 || !u.taken {
+			continue
+		}
+		length += over
+		sum.others += u.others * over
+		sum.steal += u.steal * over
+		sum.wait += u.wait * over
+	}
+	if length == 0 || to <= from {
+		return 0, ""
+	}
+	why = fmt.Sprintf("other work took the machine for %s of %s s: %s of its cores", num(length), num(seconds(to-from)), percent(sum.others/length))
+	if sum.steal/length >= stealShare {
+		why += fmt.Sprintf(", %s by other machines on the same hardware", percent(sum.steal/length))
+	}
+	if sum.wait > 0 {
+		why += fmt.Sprintf("; the run's own threads waited %s ms for each turn", num(sum.wait/length*1000))
+	}
+	return length / seconds(to-from), why
+}
+
+// taken says that others had the machine for too much of a phase; "" if not.
+func (r *run) taken(p *phase) string {
+	if p == nil || p.ran == nil {
+		return ""
+	}
+	if share, why := r.takenOf(p.from, p.to); share >= takenLimit {
+		return "phase " + p.plan.ID + ": " + why
+	}
+	return ""
+}
+
+// hindered turns FAIL into INVALID where others slowed one of the phases that it rests on.
+func (r *run) hindered(o outcome, phases []*phase) outcome {
+	if o.verdict != report.Fail {
+		return o
+	}
+	for _, p := range phases {
+		if why := r.taken(p); why != "" {
+			return distrusted(o, why)
+		}
+	}
+	return o
+}
+
+// compared does the same for a comparison of two windows, and takes a PASS back too where the earlier one was slowed more
+// than the later: what looks alike may have become slower.
+func (r *run) compared(o outcome, a, b [2]int64) outcome {
+	before, whyBefore := r.takenOf(a[0], a[1])
+	after, whyAfter := r.takenOf(b[0], b[1])
+	switch {
+	case o.verdict == report.Fail && after >= takenLimit:
+		return distrusted(o, whyAfter+" in the later stretch")
+	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= takenLimit && before > 2*after:
+		return distrusted(o, whyBefore+" in the earlier stretch")
+	}
+	return o
+}
+
+func distrusted(o outcome, why string) outcome {
+	o.reason = fmt.Sprintf("cannot be trusted (%s); what was measured would be %s: %s", why, o.verdict, o.reason)
+	o.verdict = report.Invalid
+	return o
+}
+
+// machineUse says in a line who used the machine over the run.
+func (r *run) machineUse() string {
+	if len(r.uses) == 0 {
+		return ""
+	}
+	var others, steal, length, taken, peak float64
+	for _, u := range r.uses {
+		span := seconds(u.to - u.from)
+		length, others, steal, peak = length+span, others+u.others*span, steal+u.steal*span, max(peak, u.others)
+		if u.taken {
+			taken += span
+		}
+	}
+	s := fmt.Sprintf("others took %s of the cores on average, %s at most", percent(others/length), percent(peak))
+	if r.hosts[0].v.Server == evidence.HostServerUnknown {
+		s = "what others took is not known: the server runs here, and its processes were not found (name them with --pid or --cgroup)"
+	}
+	if steal > 0 {
+		s += fmt.Sprintf(", other machines %s", percent(steal/length))
+	}
+	return s + fmt.Sprintf("; they hindered the run in %s of %s s", num(taken), num(length))
+}
