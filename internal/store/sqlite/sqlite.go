@@ -16,7 +16,10 @@ import (
 
 // Open opens or creates the file at path; its directory is made if missing. Readers and one writer may be different
 // processes: the file is in WAL mode, and a writer waits up to 5 s for another.
-func Open(ctx context.Context, path string) (*store.DB, error) {
+func Open(ctx context.Context, path string) (*store.DB, error) { return open(ctx, path) }
+
+// open is Open with more pragmas.
+func open(ctx context.Context, path string, pragmas ...string) (*store.DB, error) {
 	if dir := filepath.Dir(path); dir != "." {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -27,7 +30,7 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 		f.Close()
 	}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
-		"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(NORMAL)"},
+		"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(NORMAL)"}, pragmas...),
 		"_txlock": {"immediate"}, // a transaction that writes must not find out halfway that another does too
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
