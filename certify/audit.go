@@ -56,7 +56,7 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 			a.prompt, a.key = prompt.Text, prompt.Key()
 		}
 	}
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Timeout: seconds(r.c.Timeout(p.ph))})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(p.ph))})
 	if err != nil {
 		rec.CutShort = err.Error()
 		return rec

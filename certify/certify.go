@@ -78,6 +78,8 @@ type Options struct {
 	ReportDir string   // empty: "reports"
 	Version   string   // of the program, for the report
 
+	TracingURL string // an OpenTelemetry collector for traces that begin with the load's requests; empty: none
+
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
 }
@@ -115,7 +117,7 @@ func prepare(o Options) (*runner, error) {
 	case o.PID < 0:
 		return nil, fmt.Errorf("%w: PID: %d is no process", ErrOptions, o.PID)
 	}
-	for name, address := range map[string]string{"MetricsURL": o.MetricsURL, "PrometheusURL": o.PrometheusURL} {
+	for name, address := range map[string]string{"MetricsURL": o.MetricsURL, "PrometheusURL": o.PrometheusURL, "TracingURL": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 			return nil, fmt.Errorf("%w: %s: want http://… or https://…, got %q", ErrOptions, name, address)
 		}

@@ -130,7 +130,7 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	r := p.r
 	begin := r.since()
 	none := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: begin, SteadyFrom: begin, Planned: plan.Requests}
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Timeout: seconds(r.c.Timeout(p.ph)), Conns: r.c.Limits.MaxInFlight})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(p.ph)), Conns: r.c.Limits.MaxInFlight})
 	if err == nil {
 		defer client.Close()
 		if werr := client.Warm(ctx, p.connections()); werr != nil && ctx.Err() == nil {

@@ -110,7 +110,7 @@ func (r *runner) openPhase() (int, testcase.Phase, bool) {
 
 // sweepStep offers one rate.
 func (r *runner) sweepStep(ctx context.Context, index int, ph testcase.Phase) (SweepStep, error) {
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
 	if err != nil {
 		return SweepStep{}, err
 	}
