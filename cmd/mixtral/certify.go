@@ -16,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/environment"
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
 	certreport "github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -36,6 +37,8 @@ type certifyCmd struct {
 	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server."`
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
+
+	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 
 	Judge        string `placeholder:"URL" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
 	JudgeModel   string `placeholder:"NAME" help:"The judge's model; default: the first that it lists."`
@@ -59,6 +62,9 @@ func (c certifyCmd) Run(a *app) error {
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
+	}
+	if o.TracingURL = c.TracingURL; o.TracingURL == "" {
+		o.TracingURL, _ = telemetry.TracingURL(a.getenv)
 	}
 	if err := c.source(a, &o); err != nil {
 		return err
@@ -121,6 +127,9 @@ func (c certifyCmd) launch(a *app) environment.Launcher {
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn"}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
+			}
+			if c.TracingURL != "" {
+				args = append(args, "--tracing-url", c.TracingURL)
 			}
 			return args
 		})
