@@ -42,6 +42,10 @@ type Config struct {
 	UpstreamModels   string  `yaml:"upstream_models"`
 	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
 
+	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then the processor time of all that it
+	// does is held to CPUCores, and not the model's alone.
+	OwnProcess bool `yaml:"-"`
+
 	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A machine
 	// or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with fewer gives
 	// what it has. ContextLength is the most tokens of a prompt and its answer; 0 means what the model was trained for.

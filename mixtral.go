@@ -185,12 +185,29 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	}
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: c.MaxConcurrentRequests, MaxWaiting: waiting,
-		ContextLength: length, KVBytes: plan.KV, Logger: s.log,
+		ContextLength: length, KVBytes: plan.KV, Logger: s.log, Throttle: s.throttle(),
 	})
 	if err != nil {
 		return nil, plan, err
 	}
 	return e, plan, nil
+}
+
+// throttle holds the process to its cores where there are more, by pauses between the model's steps.
+func (s *Service) throttle() func() {
+	most := float64(s.config.CPUCores)
+	if q := s.limits.Quota; q > 0 {
+		most = min(most, q) // beyond it, the kernel would stop everything for the rest of its period, answers too
+	}
+	if !s.config.OwnProcess || most >= float64(s.limits.Cores) {
+		return nil
+	}
+	budget := host.Budget{Cores: most}
+	return func() {
+		if pause := budget.Pause(time.Now(), host.CPUTime()); pause > 0 {
+			time.Sleep(pause)
+		}
+	}
 }
 
 // slots is how many requests the engine computes together; of upstream servers nobody knows.

@@ -72,6 +72,7 @@ func (s serveCmd) Run(a *app) error {
 	if c.Logger, err = telemetry.NewLogger(a.stderr, c.LogLevel, c.LogFormat); err != nil {
 		return usageError(err)
 	}
+	c.OwnProcess = true
 	service, err := mixtral.New(c)
 	if err != nil {
 		return usageError(err)
@@ -225,13 +226,10 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// useCores keeps the program to the cores it computes with. Where that is all of the machine, one more thread may run Go
-// code: computing threads spin between layers, and answers would wait for them.
+// useCores gives Go code one thread more than the model computes with: those of the model spin between layers, and answers
+// would wait for them. That they use no more cores together is the service's affair; see mixtral.Config.OwnProcess.
 func useCores(n int) (restore func()) {
-	if n >= runtime.NumCPU() {
-		n++
-	}
-	old := runtime.GOMAXPROCS(n)
+	old := runtime.GOMAXPROCS(n + 1)
 	return func() { runtime.GOMAXPROCS(old) }
 }
 

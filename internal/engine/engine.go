@@ -36,6 +36,7 @@ type Config struct {
 	PrefillChunk  int          // most prompt tokens in one step; default 512
 	NoGuesses     bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
 	Logger        *slog.Logger // default: none
+	Throttle      func()       // called after each step; it may sleep, to keep within a share of the processors; default: none
 }
 
 const (
@@ -73,7 +74,8 @@ type Engine struct {
 	cost     costs
 	drafts   [][]int32
 	shares   []float64
-	alone    bool  // Config.NoGuesses
+	alone    bool // Config.NoGuesses
+	throttle func()
 	guessed  int64 // tokens guessed and computed since start
 	right    int64 // those that turned out right; written under mu
 }
@@ -127,7 +129,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
 		kv: kv, memory: memory,
 		requests: map[*seq]*request{},
-		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, cost: costs{expect: expectation(net.Info())},
+		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle, cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
 	for range net.Workers() {
@@ -163,6 +165,9 @@ func (c *Config) defaults(f *gguf.File, shape moe.Config) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Throttle == nil {
+		c.Throttle = func() {}
 	}
 }
 
@@ -210,6 +215,9 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := e.room(); err != nil { // before it is encoded: refusals must be cheap
+		return err
+	}
 	q, err := e.prepare(r)
 	if err != nil {
 		return err
@@ -251,6 +259,16 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 			}
 		}
 	}
+}
+
+// room says whether a request may come; another may take its place before it does.
+func (e *Engine) room() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return llm.ErrClosed
+	}
+	return e.sched.room()
 }
 
 // submit puts a request into the queue.

@@ -26,6 +26,7 @@ func (e *Engine) loop() {
 		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none until
 		// the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.
 		runtime.Gosched()
+		e.throttle()
 	}
 	e.locked(func() {
 		for s, q := range e.requests {

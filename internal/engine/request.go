@@ -86,6 +86,9 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 	if err := e.checkRequest(r); err != nil {
 		return nil, err
 	}
+	if err := e.checkLength(r); err != nil {
+		return nil, err
+	}
 	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(), stops: sample.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
@@ -167,6 +170,19 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 		if !(math.Abs(v) <= 100) {
 			return llm.BadField("logit_bias", "must be between -100 and 100, got %v for token %d", v, id)
 		}
+	}
+	return nil
+}
+
+// checkLength refuses texts that are far too long before they are encoded, which takes 50 ms a megabyte.
+func (e *Engine) checkLength(r *llm.Request) error {
+	bytes := len(r.Prompt)
+	for _, m := range r.Messages {
+		bytes += len(m.Content)
+	}
+	if n := e.tok.AtLeast(bytes); n >= e.model.ContextLength {
+		return &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
+			Reason: fmt.Sprintf("has at least %d tokens, and the context of %d must hold at least one more", n, e.model.ContextLength)}
 	}
 	return nil
 }

@@ -102,8 +102,9 @@ func (s *scheduler) submit(prompt []int32, maxTokens int) (*seq, error) {
 	case room < 1:
 		return nil, &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
 			Reason: fmt.Sprintf("has %d tokens, and the context of %d must hold at least one more", len(prompt), s.context)}
-	case len(s.running)+len(s.waiting) >= s.limits.running+s.limits.waiting:
-		return nil, fmt.Errorf("%w: %d running, %d waiting", llm.ErrQueueFull, len(s.running), len(s.waiting))
+	}
+	if err := s.room(); err != nil {
+		return nil, err
 	}
 	if maxTokens <= 0 || maxTokens > room {
 		maxTokens = room
@@ -113,6 +114,14 @@ func (s *scheduler) submit(prompt []int32, maxTokens int) (*seq, error) {
 	s.nextID++
 	s.waiting = append(s.waiting, q)
 	return q, nil
+}
+
+// room says whether another sequence may come.
+func (s *scheduler) room() error {
+	if len(s.running)+len(s.waiting) >= s.limits.running+s.limits.waiting {
+		return fmt.Errorf("%w: %d running, %d waiting", llm.ErrQueueFull, len(s.running), len(s.waiting))
+	}
+	return nil
 }
 
 // remove ends a sequence: it finished, its client went away, or it failed. It is harmless if the sequence is gone.

@@ -14,6 +14,10 @@ func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	return t.appendText(ids, text)
 }
 
+// AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long to be
+// worth encoding.
+func (t *Tokenizer) AtLeast(bytes int) int { return bytes / t.maxText }
+
 // appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space prefix
 // where the vocabulary wants one. Empty text has no ids.
 func (t *Tokenizer) appendText(ids []int32, text string) []int32 {

@@ -95,6 +95,29 @@ func TestEncodeMatchesNaive(t *testing.T) {
 	})
 }
 
+// TestAtLeast: the bound is one, for any text and vocabulary, and close to the truth for the longest pieces.
+func TestAtLeast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tok, err := New(genSpec(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := rapid.OneOf(rapid.StringOfN(rapid.RuneFrom([]rune(" ▁abé😀x")), 0, 60, -1), rapid.Custom(func(t *rapid.T) string {
+			return string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes"))
+		})).Draw(t, "text")
+		if got, most := len(tok.Encode(text, false)), tok.AtLeast(len(text)); got < most {
+			t.Fatalf("%q has %d tokens, and was said to have at least %d", text, got, most)
+		}
+	})
+	tok, err := New(base("▁", "a", "aa", "aaaa"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.AtLeast(4000); got != 1000 {
+		t.Errorf("%d", got)
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	tok := mustNew(t, Synthetic(2000, 7))
 	noPrefix := Synthetic(300, 7)

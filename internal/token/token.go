@@ -56,6 +56,7 @@ type Tokenizer struct {
 	bytes    [256]int32       // byte piece of each byte, −1 where there is none
 	text     [][]byte         // what each id adds to a text
 	maxPiece int              // bytes of the longest piece in ids
+	maxText  int              // bytes of text that a token stands for at most
 	perWord  bool             // no piece has "▁" after another character: words encode independently
 	chat     chatFormat
 }
@@ -79,7 +80,7 @@ func New(s Spec) (*Tokenizer, error) {
 			return nil, fmt.Errorf("%w: %s id %d of %d pieces", ErrSpec, special.name, special.id, n)
 		}
 	}
-	t := &Tokenizer{spec: s, ids: make(map[string]int32, n), text: make([][]byte, n), perWord: true}
+	t := &Tokenizer{spec: s, ids: make(map[string]int32, n), text: make([][]byte, n), perWord: true, maxText: 1}
 	for b := range t.bytes {
 		t.bytes[b] = -1
 	}
@@ -126,6 +127,7 @@ func (t *Tokenizer) index(id int32) error {
 		}
 		t.ids[piece] = id
 		t.maxPiece = max(t.maxPiece, len(piece))
+		t.maxText = max(t.maxText, len(t.text[id]))
 		if strings.Contains(strings.TrimLeft(piece, space), space) {
 			t.perWord = false
 		}
