@@ -6,6 +6,7 @@ set -eu
 bin=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+export XDG_DATA_HOME="$dir/data" # where the run is kept
 die() {
 	echo "e2e: $*" >&2
 	exit 1
@@ -34,7 +35,9 @@ grep -q '<testsuites' "$base.junit.xml"
 "$bin" report show "$report" >"$dir/shown"
 grep -q "^$status" "$dir/shown" || die "report show says something else"
 "$bin" report list "$dir" | grep -q "$status" || die "report list does not show it"
-"$bin" report diff "$report" "$report" >/dev/null || die "a report is worse than itself"
+run=$("$bin" report list --json | sed -n 's/.*"run": "\([0-9a-f]*\)".*/\1/p')
+"$bin" report show --json "$run" | cmp - "$report" || die "the database has another report"
+"$bin" report diff "$run" "$report" >/dev/null || die "a report is worse than itself"
 gzip -dc "$base.events.jsonl.gz" | sed 's/"output_tokens":[0-9]*/"output_tokens":1/' | gzip >"$dir/forged.events.jsonl.gz"
 if "$bin" report verify "$report" --events "$dir/forged.events.jsonl.gz" >/dev/null; then
 	die "verified against events that were changed"

@@ -16,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/environment"
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
 	certreport "github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -46,9 +47,10 @@ type certifyCmd struct {
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go."`
-	Seed      int64    `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
-	JSON      bool     `name:"json" help:"Print a summary as JSON instead of the table."`
-	Check     bool     `help:"Validate the case and print what it asks for; run nothing."`
+	databaseFlag
+	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
+	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
+	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
 
 	Sweep     bool          `help:"Search for the highest rate at which the targets of load still hold, and certify nothing."`
 	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long each rate of a sweep is offered."`
@@ -62,6 +64,9 @@ func (c certifyCmd) Run(a *app) error {
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
+	}
+	if err := c.valid(); err != nil {
+		return err
 	}
 	if o.TracingURL = c.TracingURL; o.TracingURL == "" {
 		o.TracingURL, _ = telemetry.TracingURL(a.getenv)
@@ -79,7 +84,7 @@ func (c certifyCmd) Run(a *app) error {
 	if rep == nil {
 		return certifyError(a, err)
 	}
-	if err := c.print(a, rep); err != nil {
+	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON)); err != nil {
 		return err
 	}
 	switch {
@@ -209,16 +214,19 @@ func (c certifyCmd) check(a *app) error {
 	return nil
 }
 
-// print writes the verdict to standard output.
-func (c certifyCmd) print(a *app, rep *certify.Report) error {
+// print writes the verdict to standard output. run is its id in the database, or empty.
+func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
 	paths := certreport.PathsFor(c.ReportDir, rep)
 	if c.JSON {
-		return printCertifyJSON(a.stdout, rep, paths)
+		return printCertifyJSON(a.stdout, rep, paths, run)
 	}
 	if err := printReport(a, rep); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON, paths.HTML, paths.Events, paths.JSON)
+	if err == nil && run != "" {
+		_, err = fmt.Fprintf(a.stdout, "run:    %s in %s (mixtral report show %s)\n", run, open.Name(c.Database), run)
+	}
 	return err
 }
 
@@ -234,12 +242,13 @@ type certifySummary struct {
 	Report   string             `json:"report"`
 	HTML     string             `json:"html"`
 	Events   string             `json:"events"`
+	Run      string             `json:"run,omitempty"` // in the database
 }
 
-func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths) error {
+func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, run string) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status, Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
-		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events})
+		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run})
 }

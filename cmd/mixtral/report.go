@@ -1,15 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/judge"
@@ -21,11 +16,28 @@ type reportCmd struct {
 	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as one self-contained page."`
 	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events and compare it byte for byte."`
 	Diff   reportDiffCmd   `cmd:"" help:"What got better or worse between two reports; exit code 1 if anything got worse."`
-	List   reportListCmd   `cmd:"" help:"The reports of a directory."`
+	List   reportListCmd   `cmd:"" help:"The runs in the database, or the reports of a directory."`
+	Save   reportSaveCmd   `cmd:"" help:"Put reports into the database that are not there."`
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
 }
 
-const noReportHint = "mixtral certify writes reports into reports/, mixtral report list shows them"
+const noReportHint = "mixtral certify writes reports into reports/; mixtral report list shows the runs that were kept, mixtral report list reports the files"
+
+// openRef reads a report's file, or a run's report from the database.
+func (d databaseFlag) openRef(a *app, ref string) (*reports.Report, []byte, error) {
+	data, ok, err := d.stored(a, ref)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !ok:
+		return openReport(ref)
+	}
+	r, err := reports.Parse(data)
+	if err != nil {
+		return nil, nil, usageError(fmt.Errorf("run %s: %w", ref, err))
+	}
+	return r, data, nil
+}
 
 // openReport reads a report's JSON, or derives it if path is a record of events.
 func openReport(path string) (*reports.Report, []byte, error) {
@@ -65,12 +77,13 @@ func recordOf(path string, r *reports.Report) string {
 }
 
 type reportShowCmd struct {
-	File string `arg:"" help:"A report's .json, or its .events.jsonl.gz."`
-	JSON bool   `help:"Print the JSON."`
+	Report string `arg:"" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
+	JSON   bool   `help:"Print the JSON."`
+	databaseFlag
 }
 
 func (c *reportShowCmd) Run(a *app) error {
-	r, data, err := openReport(c.File)
+	r, data, err := c.openRef(a, c.Report)
 	if err != nil {
 		return err
 	}
@@ -99,12 +112,13 @@ func printPainted(a *app, write func(io.Writer) error) error {
 }
 
 type reportHTMLCmd struct {
-	File string `arg:"" help:"A report's .json, or its .events.jsonl.gz."`
+	File string `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
 	Out  string `help:"The page's file, - for stdout; default: beside the report."`
+	databaseFlag
 }
 
 func (c *reportHTMLCmd) Run(a *app) error {
-	r, _, err := openReport(c.File)
+	r, _, err := c.openRef(a, c.File)
 	if err != nil {
 		return err
 	}
@@ -189,18 +203,19 @@ func (reportSchemaCmd) Run(a *app) error {
 }
 
 type reportDiffCmd struct {
-	A    string `arg:"" help:"The report before."`
+	A    string `arg:"" help:"The report before: a file, or a run's id."`
 	B    string `arg:"" help:"The report after."`
 	All  bool   `help:"Show what stayed the same too."`
 	JSON bool   `help:"Print JSON."`
+	databaseFlag
 }
 
 func (c *reportDiffCmd) Run(a *app) error {
-	before, _, err := openReport(c.A)
+	before, _, err := c.openRef(a, c.A)
 	if err != nil {
 		return err
 	}
-	after, _, err := openReport(c.B)
+	after, _, err := c.openRef(a, c.B)
 	if err != nil {
 		return err
 	}
@@ -228,56 +243,4 @@ func shiftOf(a, b string) reports.Shift {
 		return nil
 	}
 	return shift
-}
-
-type reportListCmd struct {
-	Dir  string `arg:"" optional:"" default:"reports" help:"Where the reports lie."`
-	JSON bool   `help:"Print JSON."`
-}
-
-// listed is a line of report list.
-type listed struct {
-	File    string          `json:"file"`
-	Status  string          `json:"status"`
-	Case    string          `json:"test_case"`
-	Profile string          `json:"profile"`
-	Start   time.Time       `json:"start"`
-	Target  string          `json:"target"`
-	Summary reports.Summary `json:"summary"`
-}
-
-func (c *reportListCmd) Run(a *app) error {
-	files, err := filepath.Glob(filepath.Join(c.Dir, "*.json"))
-	if err != nil {
-		return usageError(fmt.Errorf("report list: %q: %w", c.Dir, err))
-	}
-	if info, err := os.Stat(c.Dir); err != nil || !info.IsDir() {
-		return usageError(withHint(fmt.Errorf("report list: %s is no directory", c.Dir), noReportHint))
-	}
-	list := []listed{}
-	for _, f := range files {
-		r, _, err := reports.ReadFile(f)
-		if errors.Is(err, reports.ErrFormat) {
-			fmt.Fprintf(a.stderr, "mixtral: skipped: %v\n", err)
-			continue
-		} else if err != nil {
-			return err
-		}
-		list = append(list, listed{f, r.Status, r.TestCase, r.Profile, time.UnixMilli(int64(r.Timestamp * 1000)).UTC(), r.Target.URL, r.Summary})
-	}
-	slices.SortStableFunc(list, func(x, y listed) int { return x.Start.Compare(y.Start) })
-	if c.JSON {
-		return printJSON(a.stdout, list)
-	}
-	if len(list) == 0 {
-		_, err := fmt.Fprintf(a.stdout, "no reports in %s\n", c.Dir)
-		return err
-	}
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "STATUS\tSTART\tPROFILE\tLATENCY MS\tRATE\tQUALITY\tFILE")
-	for _, l := range list {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", reports.Clean(l.Status), l.Start.Format("2006-01-02 15:04"), reports.Clean(l.Profile),
-			reports.Optional(l.Summary.AvgLatencyMS), reports.Optional(l.Summary.AvgThroughputRPS), reports.Optional(l.Summary.AvgQualityScore), l.File)
-	}
-	return tw.Flush()
 }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"time"
+
+	reports "github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/internal/store"
+	"github.com/hxp-enterprise/mixtral/internal/store/open"
+)
+
+// databaseFlag is for commands that keep runs in a database or read them from it.
+type databaseFlag struct {
+	Database string `env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Where runs are kept: postgres://user@host/database or sqlite:PATH; none turns it off. Default: an SQLite file in the user's data directory."`
+}
+
+const databaseHint = "--database or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or sqlite:PATH; none turns it off"
+
+// valid refuses a URL that cannot be one before any work is done. That there is no home directory for the default's file
+// is no reason to stop.
+func (d databaseFlag) valid() error {
+	if d.Database == open.None || d.Database == "" {
+		return nil
+	}
+	if err := open.Check(d.Database); err != nil {
+		return usageError(withHint(fmt.Errorf("--database: %w", err), databaseHint))
+	}
+	return nil
+}
+
+// databaseTimeout bounds all that one command does with a database: a verdict must not wait for ever for its copy.
+const databaseTimeout = 15 * time.Second
+
+// save keeps a run. Its report's files are written by then, and its verdict stands: what goes wrong here is an error of
+// the copy alone. An interrupted run is kept too.
+func (d databaseFlag) save(a *app, list ...*store.Run) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), databaseTimeout)
+	defer cancel()
+	db, err := open.DB(ctx, d.Database)
+	if err != nil {
+		return fmt.Errorf("%s: %w", open.Name(d.Database), err)
+	}
+	defer db.Close()
+	for _, r := range list {
+		if err := db.SaveRun(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", open.Name(d.Database), err)
+		}
+	}
+	return nil
+}
+
+// keep is save for a command whose exit code means something else: it gives the run's id, or a warning and none.
+func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string) {
+	if d.Database == open.None {
+		return ""
+	}
+	data, err := reports.JSON(rep)
+	if err == nil {
+		r := runOf(rep, data)
+		if err = d.save(a, r); err == nil {
+			return r.ID
+		}
+	}
+	fmt.Fprintf(a.stderr, "mixtral: the run is not in the database: %v\nhint: the report is whole; once the database can be reached, mixtral report save %s adds it\n", err, file)
+	return ""
+}
+
+// with opens the database to read. There may be none yet: then f is not called, and found is false.
+func (d databaseFlag) with(a *app, f func(context.Context, *store.DB) error) (found bool, err error) {
+	if d.Database == open.None {
+		return false, nil
+	}
+	if err := d.valid(); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, databaseTimeout)
+	defer cancel()
+	db, err := open.Existing(ctx, d.Database)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, setupError(withHint(fmt.Errorf("%s: %w", open.Name(d.Database), err), databaseHint))
+	}
+	defer db.Close()
+	return true, f(ctx, db)
+}
+
+// runID is what an id, or the beginning of one, looks like. Four digits are few enough to type.
+var runID = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
+
+// stored finds a run's report by its id or the beginning of it. ok is false where ref means a file: one of that name, or
+// what looks like no id.
+func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err error) {
+	if _, err := os.Stat(ref); err == nil || !runID.MatchString(ref) {
+		return nil, false, nil
+	}
+	found, err := d.with(a, func(ctx context.Context, db *store.DB) error {
+		id, err := db.Find(ctx, ref)
+		if err != nil {
+			return err
+		}
+		r, err := db.Run(ctx, id)
+		if err == nil {
+			data = r.Report
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && !found:
+		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor a run in %s", ref, open.Name(d.Database)), "mixtral report list shows the runs"))
+	case errors.Is(err, store.ErrAmbiguous):
+		return nil, true, usageError(withHint(err, "give more of its digits: mixtral report list shows the runs"))
+	case err != nil:
+		return nil, true, err
+	}
+	return data, true, nil
+}
+
+// runOf is what the database keeps of a report. data is its JSON.
+func runOf(rep *reports.Report, data []byte) *store.Run {
+	r := &store.Run{
+		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status, Started: startOf(rep), Target: rep.Target.URL,
+		Model: rep.Target.Model, Version: rep.Fingerprints["version"], LatencyMS: rep.Summary.AvgLatencyMS, RPS: rep.Summary.AvgThroughputRPS,
+		Quality: rep.Summary.AvgQualityScore, MemoryGB: rep.Summary.PeakMemoryGB, CPUCores: rep.Summary.PeakCPUCores, Report: data,
+	}
+	for _, c := range rep.Checks {
+		r.Checks = append(r.Checks, store.Check{ID: c.ID, Phase: c.Phase, Verdict: c.Verdict, Gate: c.Gate, Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
+	}
+	for _, p := range rep.Phases {
+		kept := store.Phase{ID: p.ID, Kind: p.Kind, DurationS: p.DurationS, Scheduled: p.Scheduled, Completed: p.Completed, Failed: p.Failed, RPS: p.RPS}
+		if p.Latency != nil {
+			kept.LatencyMS = &p.Latency.Mean
+		}
+		r.Phases = append(r.Phases, kept)
+	}
+	return r
+}
+
+// startOf is when a run started.
+func startOf(r *reports.Report) time.Time { return time.UnixMilli(int64(r.Timestamp * 1000)).UTC() }
+
+// reportSaveCmd puts reports into the database that are not there: of runs that could not reach it, or on other machines.
+type reportSaveCmd struct {
+	Files []string `arg:"" name:"file" help:"Reports' .json, or their .events.jsonl.gz."`
+	databaseFlag
+}
+
+func (c *reportSaveCmd) Run(a *app) error {
+	if err := c.valid(); err != nil {
+		return err
+	}
+	var list []*store.Run
+	for _, f := range c.Files {
+		rep, data, err := openReport(f)
+		if err != nil {
+			return err
+		}
+		r := runOf(rep, data)
+		if !runID.MatchString(r.ID) {
+			return usageError(withHint(fmt.Errorf("%s: evidence.sha256 names the run, and is %q", f, r.ID), "mixtral report save takes the record of events too"))
+		}
+		list = append(list, r)
+	}
+	if err := c.save(a, list...); err != nil {
+		return setupError(withHint(err, databaseHint))
+	}
+	for i, r := range list {
+		if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", r.ID, c.Files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
