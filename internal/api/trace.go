@@ -12,11 +12,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
-// trace begins the span of a request, in the trace that its client names or in a new one. Health checks, scrapes and paths
-// that are none have no span: nobody looks for them.
+// trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has one:
+// health checks, scrapes and lists of models come every few seconds, for ever.
 func (s *Server) trace(r *http.Request, rec *recorder) (*http.Request, telemetry.Span) {
 	route, ok := s.routes[r.URL.Path]
-	if s.c.Tracer == nil || !ok || route.open || route.method != r.Method {
+	if s.c.Tracer == nil || !ok || route.method != http.MethodPost || r.Method != http.MethodPost {
 		return r, telemetry.Span{}
 	}
 	ctx, span := s.c.Tracer.Serve(r.Context(), r.Header, route.method+" "+r.URL.Path)
