@@ -327,3 +327,59 @@ func TestRelease(t *testing.T) {
 		check(t, f.Close())
 	}
 }
+
+// TestCopyAndLayout: metadata of every kind copies as it is, and data written at Layout's offsets is where a reader finds it.
+func TestCopyAndLayout(t *testing.T) {
+	var first bytes.Buffer
+	w := NewWriter(&first)
+	values := map[string]any{
+		"a": uint8(1), "b": int64(-2), "c": float32(1.5), "d": true, "e": "text", "f": []string{"x", ""}, "g": []float32{1, 2}, "h": []int32{}, "i": float64(2.5),
+	}
+	for key, v := range values {
+		if err := w.Set(key, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.WriteHeader(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse(first.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := NewWriter(io.Discard)
+	for _, key := range f.Keys() {
+		if err := again.Copy(f, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := again.Copy(f, "a"); !errors.Is(err, ErrOrder) {
+		t.Errorf("copied twice: %v", err)
+	}
+	if err := again.Copy(f, "z"); !errors.Is(err, ErrMissing) {
+		t.Errorf("copied what is not there: %v", err)
+	}
+	for _, name := range []string{"one", "two"} {
+		if err := again.Add(name, quant.F32, 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	header, offsets := again.Layout()
+	file := append(header, make([]byte, again.Size()-int64(len(header)))...)
+	copy(file[offsets[1]:], "second value")
+	copy(file[offsets[0]:], "first  value")
+	g, err := Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, _ := g.Tensor("one")
+	two, _ := g.Tensor("two")
+	if string(one.Data) != "first  value" || string(two.Data) != "second value" {
+		t.Errorf("%q, %q", one.Data, two.Data)
+	}
+	for key := range values {
+		if a, b := f.values[key], g.values[key]; a.kind != b.kind || a.elem != b.elem || a.count != b.count || !bytes.Equal(a.raw, b.raw) {
+			t.Errorf("%s: %v, want %v", key, b, a)
+		}
+	}
+}

@@ -57,6 +57,28 @@ func (w *Writer) Set(key string, v any) error {
 	return nil
 }
 
+// Copy adds f's metadata value under the same key, as it is.
+func (w *Writer) Copy(f *File, key string) error {
+	v, ok := f.values[key]
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: %s", ErrMissing, key)
+	case w.header || w.keys[key] || key == keyAlignment:
+		return fmt.Errorf("%w: Copy(%q) after WriteHeader, of a key that is set, or of the alignment", ErrOrder, key)
+	}
+	le := binary.LittleEndian
+	b := le.AppendUint32(appendString(nil, key), uint32(v.kind))
+	switch v.kind {
+	case kindArray:
+		b = le.AppendUint64(le.AppendUint32(b, uint32(v.elem)), uint64(v.count))
+	case kindString:
+		b = le.AppendUint64(b, uint64(len(v.raw)))
+	}
+	w.keys[key] = true
+	w.pairs.Write(append(b, v.raw...))
+	return nil
+}
+
 // Add declares the next tensor; dims has ne0, the contiguous dimension, first.
 func (w *Writer) Add(name string, t quant.Type, dims ...int) error {
 	switch {
@@ -90,6 +112,16 @@ func (w *Writer) Add(name string, t quant.Type, dims ...int) error {
 
 // Size gives the length of the whole file as declared so far.
 func (w *Writer) Size() int64 { return int64(len(w.encodeHeader())) + int64(w.dataLen) }
+
+// Layout gives the header's bytes and where each tensor's data begins in the file, in the order of Add: for who writes the data
+// itself, in any order. Gaps are zeros.
+func (w *Writer) Layout() (header []byte, offsets []int64) {
+	header = w.encodeHeader()
+	for _, t := range w.tensors {
+		offsets = append(offsets, int64(len(header))+int64(t.offset))
+	}
+	return header, offsets
+}
 
 // WriteHeader writes everything before the tensor data.
 func (w *Writer) WriteHeader() error {

@@ -1,0 +1,183 @@
+package convert
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// hfConfig is what config.json says of a MixtralForCausalLM.
+type hfConfig struct {
+	ModelType     string      `json:"model_type"`
+	Architectures []string    `json:"architectures"`
+	Dim           int         `json:"hidden_size"`
+	FFN           int         `json:"intermediate_size"`
+	Layers        int         `json:"num_hidden_layers"`
+	Heads         int         `json:"num_attention_heads"`
+	KVHeads       int         `json:"num_key_value_heads"`
+	HeadDim       int         `json:"head_dim"` // 0, null or absent: Dim/Heads
+	Experts       int         `json:"num_local_experts"`
+	ExpertsUsed   int         `json:"num_experts_per_tok"`
+	Context       int         `json:"max_position_embeddings"`
+	Vocab         int         `json:"vocab_size"`
+	NormEps       float64     `json:"rms_norm_eps"`
+	RopeTheta     float64     `json:"rope_theta"`
+	Rope          ropeConfig  `json:"rope_parameters"` // where newer files have rope_theta
+	RopeScaling   *ropeConfig `json:"rope_scaling"`
+	Activation    string      `json:"hidden_act"`
+	Tied          bool        `json:"tie_word_embeddings"`
+	BOS           tokenID     `json:"bos_token_id"`
+	EOS           tokenID     `json:"eos_token_id"`
+}
+
+type ropeConfig struct {
+	Theta float64 `json:"rope_theta"`
+	Type  string  `json:"rope_type"`
+	Old   string  `json:"type"`
+}
+
+// kind is the sort of scaling; "" for none.
+func (r ropeConfig) kind() string {
+	for _, k := range []string{r.Type, r.Old} {
+		if k != "" && k != "default" {
+			return k
+		}
+	}
+	return ""
+}
+
+// tokenID is an id, or a list whose first counts; nil where there is none.
+type tokenID struct{ id *int32 }
+
+func (t *tokenID) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, &t.id); err == nil {
+		return nil
+	}
+	var list []int32
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		t.id = &list[0]
+	}
+	return nil
+}
+
+// maxJSON bounds the small files of a directory; tokenizer.json of the largest vocabularies has 30 MB.
+const maxJSON = 256 << 20
+
+// readFile reads a file of the directory; nil where it does not exist.
+func readFile(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular() || info.Size() > maxJSON:
+		return nil, fmt.Errorf("%w: %s is no file of at most %d MiB", ErrSource, path, maxJSON>>20)
+	}
+	return os.ReadFile(path)
+}
+
+func readConfig(dir string) (hfConfig, error) {
+	path := filepath.Join(dir, "config.json")
+	data, err := readFile(dir, "config.json")
+	if err != nil {
+		return hfConfig{}, err
+	}
+	if data == nil {
+		return hfConfig{}, fmt.Errorf("%w: %s is missing", ErrSource, path)
+	}
+	c, err := parseConfig(data)
+	if err != nil {
+		return c, fmt.Errorf("%w: %s: %w", ErrSource, path, err)
+	}
+	return c, nil
+}
+
+func parseConfig(data []byte) (c hfConfig, err error) {
+	if err := json.Unmarshal(data, &c); err != nil {
+		return c, err
+	}
+	if c.ModelType != "mixtral" {
+		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)", c.ModelType, strings.Join(c.Architectures, ", "))
+	}
+	if c.RopeTheta == 0 {
+		c.RopeTheta = c.Rope.Theta
+	}
+	if c.RopeTheta == 0 {
+		c.RopeTheta = 1e6 // MixtralConfig's default
+	}
+	if c.NormEps == 0 {
+		c.NormEps = 1e-5 // likewise
+	}
+	if c.KVHeads == 0 {
+		c.KVHeads = c.Heads
+	}
+	if c.HeadDim == 0 && c.Heads > 0 {
+		c.HeadDim = c.Dim / c.Heads
+	}
+	return c, c.check()
+}
+
+func (c *hfConfig) check() error {
+	for _, n := range []struct {
+		key        string
+		value, max int
+	}{
+		{"hidden_size", c.Dim, 1 << 17}, {"intermediate_size", c.FFN, 1 << 18}, {"num_hidden_layers", c.Layers, 1 << 10},
+		{"num_attention_heads", c.Heads, 1 << 10}, {"num_key_value_heads", c.KVHeads, 1 << 10}, {"head_dim", c.HeadDim, 1 << 10},
+		{"num_local_experts", c.Experts, 1 << 10}, {"num_experts_per_tok", c.ExpertsUsed, 1 << 10},
+		{"max_position_embeddings", c.Context, 1 << 24}, {"vocab_size", c.Vocab, 1 << 21},
+	} {
+		if n.value < 1 || n.value > n.max {
+			return fmt.Errorf("%s is %d, want 1 to %d", n.key, n.value, n.max)
+		}
+	}
+	switch {
+	case c.HeadDim%2 != 0:
+		return fmt.Errorf("head_dim %d is odd", c.HeadDim)
+	case c.Heads%c.KVHeads != 0:
+		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
+	case c.ExpertsUsed > c.Experts:
+		return fmt.Errorf("num_experts_per_tok is %d of %d experts", c.ExpertsUsed, c.Experts)
+	case !(c.RopeTheta > 1 && c.RopeTheta < 1e12):
+		return fmt.Errorf("rope_theta is %v, want above 1", c.RopeTheta)
+	case !(c.NormEps > 0 && c.NormEps < 1):
+		return fmt.Errorf("rms_norm_eps is %v, want between 0 and 1", c.NormEps)
+	case c.Activation != "" && c.Activation != "silu":
+		return fmt.Errorf("hidden_act is %q, want \"silu\"", c.Activation)
+	case c.Rope.kind() != "":
+		return fmt.Errorf("rope_parameters: %q is not supported", c.Rope.kind())
+	case c.RopeScaling != nil && c.RopeScaling.kind() != "":
+		return fmt.Errorf("rope_scaling: %q is not supported", c.RopeScaling.kind())
+	}
+	return nil
+}
+
+// dims gives the shape a tensor must have, ne0 first; for an expert's part without the expert dimension.
+func (c *hfConfig) dims(k Kind) []int {
+	switch k {
+	case Norm:
+		return []int{c.Dim}
+	case Router:
+		return []int{c.Dim, c.Experts}
+	case Query:
+		return []int{c.Dim, c.Heads * c.HeadDim}
+	case Key, Value:
+		return []int{c.Dim, c.KVHeads * c.HeadDim}
+	case Attended:
+		return []int{c.Heads * c.HeadDim, c.Dim}
+	case Gate, Up:
+		return []int{c.Dim, c.FFN}
+	case Down:
+		return []int{c.FFN, c.Dim}
+	}
+	return []int{c.Dim, c.Vocab}
+}

@@ -1,0 +1,194 @@
+package convert
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+)
+
+// Open opens a model to convert: a Hugging Face directory, a GGUF file, or the first file of a split GGUF model.
+func Open(path string) (*Source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err // names the path
+	}
+	if info.IsDir() {
+		return openHF(path)
+	}
+	if !strings.HasSuffix(path, ".gguf") && strings.HasSuffix(path, ".safetensors") {
+		return nil, fmt.Errorf("%w: %s: weights alone are no model: give the directory, with config.json and the tokenizer", ErrSource, path)
+	}
+	return openGGUF(path)
+}
+
+var splitName = regexp.MustCompile(`^(.*)-00001-of-(\d{5})\.gguf$`)
+
+// openGGUF opens a file and, where it is split, the others.
+func openGGUF(path string) (s *Source, err error) {
+	first, err := gguf.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	files := []*gguf.File{first}
+	paths := []string{path}
+	closeAll := func() error {
+		var errs []error
+		for _, f := range files {
+			errs = append(errs, f.Close())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+	if n := first.Uint32Or("split.count", 1); n > 1 {
+		m := splitName.FindStringSubmatch(path)
+		if m == nil || m[2] != fmt.Sprintf("%05d", n) {
+			return nil, fmt.Errorf("%w: %s is one of %d parts: give the first, NAME-00001-of-%05d.gguf, with the others beside it", ErrSource, path, n, n)
+		}
+		for i := 2; i <= int(n); i++ {
+			next := fmt.Sprintf("%s-%05d-of-%05d.gguf", m[1], i, n)
+			f, err := gguf.Open(next)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrSource, err)
+			}
+			files, paths = append(files, f), append(paths, next)
+		}
+	}
+	s = &Source{Name: first.StringOr("general.name", nameOf(path)), close: closeAll}
+	if err := s.fromGGUF(files, paths); err != nil {
+		return nil, err
+	}
+	id := sha256.New()
+	for _, p := range paths {
+		if err := stamp(id, p); err != nil {
+			return nil, err
+		}
+	}
+	s.identity = fmt.Sprintf("%x", id.Sum(nil))
+	s.meta = func(w *gguf.Writer) error { return copyMeta(w, first) }
+	return s, nil
+}
+
+// fromGGUF checks shape and tensors, and stacks experts that are single tensors.
+func (s *Source) fromGGUF(files []*gguf.File, paths []string) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s: %w", ErrSource, paths[0], fmt.Errorf(format, args...))
+	}
+	f := files[0]
+	if arch := f.StringOr("general.architecture", ""); arch != "llama" {
+		return bad("general.architecture is %q, want \"llama\"", arch)
+	}
+	for _, n := range []struct {
+		key string
+		to  *int
+	}{
+		{"llama.block_count", &s.shape.layers}, {"llama.attention.head_count", &s.shape.heads},
+		{"llama.attention.head_count_kv", &s.shape.kvHeads}, {"llama.expert_count", &s.shape.experts},
+	} {
+		v, err := f.Uint32(n.key)
+		if err != nil {
+			return bad("%w", err)
+		}
+		if v < 1 || v > 1<<10 {
+			return bad("%s is %d, want 1 to 1024", n.key, v)
+		}
+		*n.to = int(v)
+	}
+	found := map[string]*Tensor{}
+	tied := true
+	for i, f := range files {
+		for _, x := range f.Tensors() {
+			tied = tied && x.Name != "output.weight"
+			if err := s.fileTensor(found, f, x, paths[i]); err != nil {
+				return err
+			}
+		}
+	}
+	var err error
+	s.Tensors, err = complete(found, s.shape.layers, tied)
+	return err
+}
+
+// fileTensor files one tensor of a GGUF file: a stacked one as the parts it consists of.
+func (s *Source) fileTensor(found map[string]*Tensor, f *gguf.File, x gguf.Tensor, path string) error {
+	where := ggufPlace(x.Name)
+	kind, layer, ok := kindOf(where.name)
+	p := part{name: x.Name, file: path, typ: x.Type, cols: x.Dims[0], rows: 1}
+	if !ok {
+		return p.errorf("it is none of a Mixtral's")
+	}
+	dims := x.Dims
+	for len(dims) > 1 && dims[len(dims)-1] == 1 {
+		dims = dims[:len(dims)-1]
+	}
+	if len(dims) > 1 {
+		p.rows = dims[1]
+	}
+	stacked := where.expert < 0 && (kind == Gate || kind == Up || kind == Down)
+	switch {
+	case stacked && (len(dims) != 3 || dims[2] != s.shape.experts):
+		return p.errorf("shape %v, want one matrix for each of %d experts", x.Dims, s.shape.experts)
+	case !stacked && len(dims) > 2, kind == Norm && len(dims) != 1, kind != Norm && len(dims) < 2 && p.rows != 1:
+		return p.errorf("shape %v", x.Dims)
+	}
+	if kind != Norm && len(dims) == 1 {
+		dims = []int{dims[0], 1}
+	}
+	count := 1
+	if stacked {
+		count, dims = s.shape.experts, dims[:2]
+	}
+	each := len(x.Data) / count
+	for e := range count {
+		one, at := p, where
+		data := x.Data[e*each : (e+1)*each]
+		if stacked {
+			at.expert = e
+		}
+		one.read = func(_ []byte, off int64, n int) ([]byte, error) { return data[off : off+int64(n)], nil }
+		one.done = func() { f.Release(data) }
+		if err := place1(found, at, kind, layer, dims, s.shape.experts, one); err != nil {
+			return err
+		}
+		if t := found[where.name]; !sameMatrix(t, one) {
+			return one.errorf("%d × %d, expert 0 of %s is another shape", one.rows, one.cols, t.Name)
+		}
+	}
+	return nil
+}
+
+func sameMatrix(t *Tensor, p part) bool {
+	return t.Dims[0] == p.cols && (len(t.Dims) == 1 || t.Dims[1] == p.rows)
+}
+
+// copyMeta keeps everything but what describes the old file's formats and parts.
+func copyMeta(w *gguf.Writer, f *gguf.File) error {
+	for _, key := range f.Keys() {
+		switch {
+		case key == "general.file_type", key == "general.quantization_version", key == "general.alignment",
+			strings.HasPrefix(key, "split."), strings.HasPrefix(key, "quantize.imatrix."):
+			continue
+		}
+		if err := w.Copy(f, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unitName names a part of a tensor, such as "blk.3.ffn_down_exps.weight/5".
+func unitName(t *Tensor, i int) string {
+	if len(t.parts) == 1 {
+		return t.Name
+	}
+	return t.Name + "/" + strconv.Itoa(i)
+}
