@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -116,6 +117,7 @@ func TestKilledCertify(t *testing.T) {
 	rng := killSeed(t)
 	program, dir := binary(t), t.TempDir()
 	tc, reports := filepath.Join(dir, "case.yaml"), filepath.Join(dir, "reports")
+	t.Setenv("MIXTRAL_DATABASE_URL", "sqlite:"+filepath.Join(dir, "runs.db"))
 	if err := os.WriteFile(tc, []byte(killCase), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +160,15 @@ func TestKilledCertify(t *testing.T) {
 		t.Errorf("after %d kills: %v", kills, again)
 	}
 	checkReports(t, program, reports, "the last run")
+	runs := regexp.MustCompile(`"run": "([0-9a-f]+)"`).FindAllStringSubmatch(command(t, program, "report", "list", "--json").stdout, -1)
+	if len(runs) < 2 { // the first run and the last; those that were killed at their very end may be there too
+		t.Errorf("the database has %d runs", len(runs))
+	}
+	for _, run := range runs {
+		if r := command(t, program, "report", "show", run[1]); r.code != exitOK || !strings.Contains(r.stdout, "TC-KILL") && !strings.Contains(r.stdout, "latency") {
+			t.Errorf("run %s: %v", run[1], r)
+		}
+	}
 	if now, err := os.ReadFile(first[0]); err != nil || !bytes.Equal(now, original) {
 		t.Errorf("the first report changed: %v", err)
 	}
@@ -167,6 +178,9 @@ func TestKilledCertify(t *testing.T) {
 func checkReports(t *testing.T, program, dir, when string) (unfinished int) {
 	t.Helper()
 	if r := command(t, program, "report", "list", dir); r.code != exitOK || strings.Contains(r.stderr, "skipped") {
+		t.Errorf("%s: report list: %v", when, r)
+	}
+	if r := command(t, program, "report", "list"); r.code != exitOK { // of the database
 		t.Errorf("%s: report list: %v", when, r)
 	}
 	for _, path := range glob(t, dir, "performance_*.json") {
