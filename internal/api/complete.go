@@ -39,6 +39,9 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	}
 	limit = o.limit(limit)
 	rec := w.(*recorder)
+	if s.c.Observe != nil {
+		rec.seen.asked(o, s.c.KeepPrompts)
+	}
 	if err := rec.grant.reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
 		return err
 	}
@@ -65,8 +68,8 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
 		return err
 	}
-	j.arrived, j.grant = arrived, rec.grant
-	rec.completion = j.id
+	j.arrived, j.grant, j.seen = arrived, rec.grant, &rec.seen
+	rec.completion, rec.seen.model = j.id, model.ID
 	answer := s.atOnce
 	if j.stream {
 		answer = s.stream
@@ -105,6 +108,9 @@ func (s *Server) atOnce(ctx context.Context, w *recorder, j *job, f format) erro
 func (r *recorder) note(j *job, choices []choice) {
 	u := j.sum(choices)
 	r.usage = llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
+	if d := u.PromptTokensDetails; d != nil {
+		r.usage.CachedTokens = d.CachedTokens
+	}
 	r.finish = choices[0].finish
 }
 

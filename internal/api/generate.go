@@ -20,7 +20,14 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 		return err
 	}
 	defer s.gate.leave()
-	return s.generate(ctx, s.now(), r, true, sink)
+	start, seen, end := s.now(), sighting{}, llm.Event{}
+	err := s.generate(ctx, start, r, true, func(e llm.Event) error {
+		seen.event(0, s.now(), e)
+		end.Finish, end.Usage = e.Finish, e.Usage
+		return sink(e)
+	})
+	s.observeGo(&seen, r, start, end, err)
+	return err
 }
 
 // generate runs and counts one completion of a request that arrived at the given time. countPrompt is set for one choice
@@ -98,6 +105,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 				prompt = e.Usage.PromptTokens
 			}
 			j.grant.use(e.NTokens, prompt)
+			j.seen.event(i, s.now(), e)
 			return sink(i, e)
 		})
 	}

@@ -34,6 +34,7 @@ type recorder struct {
 	completion string // id of what was asked for, as in the answer
 	usage      llm.Usage
 	finish     llm.Finish // of the first choice
+	seen       sighting
 }
 
 // WriteHeader counts the request before its client can have seen a byte of the answer.
@@ -86,6 +87,7 @@ func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 				}
 			}
 			s.logRequest(r, rec, start)
+			s.observe(rec, start)
 			endTrace(span, rec)
 			if p != nil {
 				panic(p)

@@ -66,6 +66,9 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 		}
 	}
 	w.finish = out.Finish
+	if out.First > 0 {
+		w.seen.first = arrived.Add(out.First)
+	}
 	reason := out.Finish
 	switch {
 	case gone(out.Err):

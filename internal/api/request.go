@@ -19,6 +19,7 @@ type job struct {
 	created  int64
 	arrived  time.Time
 	grant    *grant
+	seen     *sighting
 	requests []*llm.Request
 	perText  int // choices of one prompt: n
 	stream   bool

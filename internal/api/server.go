@@ -27,6 +27,9 @@ type Config struct {
 	Logger  *slog.Logger       // nil: no logs
 	Keys    *Keys              // nil: everybody may ask; see SetKeys
 
+	Observe     func(Served) // told of each request for completions when it has ended; it must not block. nil: nobody is
+	KeepPrompts bool         // Served has the beginning of the prompt
+
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
 

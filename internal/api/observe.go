@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// Served is what became of one request for completions, for a log of requests. It holds no key, and of the texts only
+// Prompt, where that is asked for.
+type Served struct {
+	ID         string // as in X-Request-Id
+	Completion string // the answer's id; empty where the request was refused before it had one, or passed on
+	Route      string // RouteGo for a program that embeds the service
+	Model      string // as asked for, or the one that answered
+	Key        string // the API key's name
+	Received   time.Time
+	Status     int
+	Finish     llm.Finish // of the first choice; abort or error where the answer broke off, empty where it was refused
+	Streamed   bool
+	Gone       bool          // the client left before the end
+	Usage      llm.Usage     // of all choices; of an answer that broke off, the tokens until then
+	First      time.Duration // to the first token; 0: none came
+	Total      time.Duration
+	Prompt     string // JSON of messages or prompt, shortened; empty unless Config.KeepPrompts
+}
+
+// RouteGo stands for the call of a program that embeds the service.
+const RouteGo = "go"
+
+const (
+	maxModel  = 100      // bytes of a model's name that is kept: a client may send any
+	maxPrompt = 32 << 10 // bytes of a prompt that is kept
+)
+
+// sighting gathers what Served says and the log line does not. The first choice alone sets its fields, but for the tokens.
+type sighting struct {
+	model    string
+	prompt   string
+	streamed bool
+	first    time.Time
+	queued   time.Duration
+	tokens   atomic.Int64
+}
+
+// asked reads what was asked for. A field of the wrong kind is for others to refuse.
+func (g *sighting) asked(o *object, keepPrompt bool) {
+	peek := *o
+	name, _ := peek.text("model")
+	peek = *o
+	g.model, g.streamed = shorten(name, maxModel), peek.flag("stream")
+	if keepPrompt {
+		for _, field := range []string{"messages", "prompt"} {
+			if raw := o.raw(field); raw != nil {
+				g.prompt = shorten(string(raw), maxPrompt)
+			}
+		}
+	}
+}
+
+// shorten cuts a text that a client sent, and keeps no more of its memory.
+func shorten(s string, most int) string { return strings.Clone(s[:min(len(s), most)]) }
+
+// event takes in what the backend gives for a choice.
+func (g *sighting) event(choice int, now time.Time, e llm.Event) {
+	if g == nil {
+		return
+	}
+	g.tokens.Add(int64(e.NTokens))
+	if choice > 0 {
+		return
+	}
+	if g.first.IsZero() && e.NTokens > 0 {
+		g.first = now
+	}
+	if e.Usage != nil {
+		g.queued = e.Usage.Queued
+	}
+}
+
+// served puts together what became of a request that ends now.
+func (g *sighting) served(start, now time.Time, finish llm.Finish, usage llm.Usage, status int, err error) Served {
+	v := Served{Model: g.model, Received: start, Status: status, Finish: finish, Streamed: g.streamed, Gone: err != nil && gone(err),
+		Usage: usage, Total: now.Sub(start), Prompt: g.prompt}
+	v.Usage.Queued = max(g.queued, usage.Queued)
+	if v.Usage.CompletionTokens == 0 {
+		v.Usage.CompletionTokens = int(g.tokens.Load())
+	}
+	if !g.first.IsZero() {
+		v.First = g.first.Sub(start)
+	}
+	if err != nil {
+		v.Finish = broken(status, err)
+	}
+	return v
+}
+
+// broken says how an answer ended that has an error: not at all, where there was to be none.
+func broken(status int, err error) llm.Finish {
+	switch {
+	case refused(err):
+		return llm.FinishNone
+	case gone(err) || errors.Is(err, context.DeadlineExceeded):
+		return llm.FinishAbort
+	case status == http.StatusOK || status >= http.StatusInternalServerError:
+		return llm.FinishError
+	}
+	return llm.FinishNone
+}
+
+// observe tells Config.Observe of a request for completions.
+func (s *Server) observe(rec *recorder, start time.Time) {
+	if s.c.Observe == nil || rec.route != "/v1/chat/completions" && rec.route != "/v1/completions" {
+		return
+	}
+	v := rec.seen.served(start, s.now(), rec.finish, rec.usage, rec.status, rec.err)
+	v.ID, v.Completion, v.Route, v.Key = rec.id, rec.completion, rec.route, rec.caller
+	s.c.Observe(v)
+}
+
+// observeGo is observe for Generate.
+func (s *Server) observeGo(g *sighting, r *llm.Request, start time.Time, end llm.Event, err error) {
+	if s.c.Observe == nil {
+		return
+	}
+	status, usage := http.StatusOK, llm.Usage{}
+	if err != nil {
+		status = toHTTP(err, 0).status
+	}
+	if end.Usage != nil {
+		usage = *end.Usage
+	}
+	v := g.served(start, s.now(), end.Finish, usage, status, err)
+	v.ID, v.Completion, v.Route, v.Model = r.ID, r.ID, RouteGo, shorten(r.Model, maxModel)
+	s.c.Observe(v)
+}
