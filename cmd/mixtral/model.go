@@ -16,10 +16,11 @@ import (
 )
 
 type modelCmd struct {
-	Pull    modelPullCmd    `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
-	Inspect modelInspectCmd `cmd:"" help:"A model's shape, formats and memory."`
-	Verify  modelVerifyCmd  `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number."`
-	Synth   modelSynthCmd   `cmd:"" help:"Write a Mixtral-shaped model of seeded random weights."`
+	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
+	Quantize modelQuantizeCmd `cmd:"" help:"Convert a model from a hub's files or GGUF to another format."`
+	Inspect  modelInspectCmd  `cmd:"" help:"A model's shape, formats and memory."`
+	Verify   modelVerifyCmd   `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number."`
+	Synth    modelSynthCmd    `cmd:"" help:"Write a Mixtral-shaped model of seeded random weights."`
 }
 
 // openModel opens a model by reference; its errors are the user's.

@@ -16,6 +16,8 @@ type progress struct {
 	w     io.Writer
 	name  string
 	total int64
+	from  int64 // what an earlier run had done
+	start time.Time
 	next  time.Time // of the next line
 	bars  *mpb.Progress
 	bar   *mpb.Bar
@@ -24,11 +26,11 @@ type progress struct {
 const progressEvery = 5 * time.Second
 
 func newProgress(w io.Writer, name string, total int64) *progress {
-	p := &progress{w: w, name: name, total: total, next: time.Now().Add(progressEvery)}
+	p := &progress{w: w, name: name, total: total, start: time.Now(), next: time.Now().Add(progressEvery)}
 	if isTerminal(w) && total > 0 {
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 		p.bar = p.bars.AddBar(total, mpb.PrependDecorators(decor.Name(name+" ")),
-			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "), decor.AverageSpeed(decor.SizeB1000(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
 	return p
 }
@@ -41,8 +43,28 @@ func (p *progress) set(done int64) {
 	}
 	if now := time.Now(); now.After(p.next) {
 		p.next = now.Add(progressEvery)
-		fmt.Fprintf(p.w, "%s: %.0f %% of %s\n", p.name, 100*float64(done)/float64(max(p.total, 1)), size(p.total))
+		fmt.Fprintf(p.w, "%s: %.0f %% of %s%s\n", p.name, 100*float64(done)/float64(max(p.total, 1)), size(p.total), p.pace(now.Sub(p.start), done))
 	}
+}
+
+// resume says how much was done before this run: it does not count for the pace. Only the first call does anything.
+func (p *progress) resume(done int64) {
+	if p.from == 0 && done > 0 {
+		p.from = done
+		if p.bar != nil {
+			p.bar.SetRefill(done)
+		}
+	}
+}
+
+// pace gives rate and time left.
+func (p *progress) pace(took time.Duration, done int64) string {
+	rate := float64(done-p.from) / took.Seconds()
+	if rate <= 0 || done >= p.total {
+		return ""
+	}
+	left := time.Duration(float64(p.total-done) / rate * float64(time.Second))
+	return fmt.Sprintf(", %s/s, %v left", size(int64(rate)), left.Round(time.Second))
 }
 
 // stop ends the bar, whatever is missing. A second stop does nothing.
