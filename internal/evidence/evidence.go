@@ -169,6 +169,7 @@ type Scrape struct {
 const (
 	MetricRequests         = "requests" // successful, all finish reasons
 	MetricPromptTokens     = "prompt_tokens"
+	MetricPromptComputed   = "prompt_tokens_computed" // those of them that no cache held
 	MetricGenerationTokens = "generation_tokens"
 	MetricRunning          = "running" // gauges
 	MetricWaiting          = "waiting"

@@ -33,6 +33,10 @@ const (
 
 	// takenLimit is the share of a window's time that may be taken: means and thirds bear a tenth of it.
 	takenLimit = 0.1
+
+	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become slower: a
+	// median does not move for less than half of its sample.
+	slowedShare = 2. / 3
 )
 
 // use is who used the machine between two readings.
@@ -126,15 +130,15 @@ func (r *run) hindered(o outcome, phases []*phase) outcome {
 	return o
 }
 
-// compared does the same for a comparison of two windows, and takes a PASS back too where the earlier one was slowed more
-// than the later: what looks alike may have become slower.
+// compared does the same for a comparison of two windows, and takes a PASS back too where most of the earlier one was
+// slowed and the later was not.
 func (r *run) compared(o outcome, a, b [2]int64) outcome {
 	before, whyBefore := r.takenOf(a[0], a[1])
 	after, whyAfter := r.takenOf(b[0], b[1])
 	switch {
 	case o.verdict == report.Fail && after >= takenLimit:
 		return distrusted(o, whyAfter+" in the later stretch")
-	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= takenLimit && before > 2*after:
+	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= slowedShare && before > 2*after:
 		return distrusted(o, whyBefore+" in the earlier stretch")
 	}
 	return o

@@ -138,6 +138,10 @@ func TestRules(t *testing.T) {
 		{"requests missed", "metrics", report.Fail, "requests", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) { x.Values[evidence.MetricRequests] *= 0.99 }
 		}},
+		{"prompt tokens less those from the cache", "metrics", report.Pass, "agree", func(s *sim) { s.cached, s.lie = 5, computed(5) }},
+		{"fewer prompt tokens than were computed", "metrics", report.Fail, "prompt_tokens_computed", func(s *sim) { s.cached, s.lie = 5, computed(6) }},
+		{"prompt tokens less those from a cache that usage does not tell of", "metrics", report.Pass, "agree", func(s *sim) { s.lie = computed(5) }},
+		{"more prompt tokens than were sent", "metrics", report.Fail, "prompt_tokens_computed", func(s *sim) { s.lie = computed(-1) }},
 		{"latency understated", "metrics", report.Fail, "latency_mean", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) {
 				h := x.Histograms[evidence.HistE2E]
@@ -234,6 +238,16 @@ func TestRules(t *testing.T) {
 				t.Error("status PASS beside a check that could not be judged")
 			}
 		})
+	}
+}
+
+// computed makes a server count of each prompt what it computed, as llama.cpp does.
+func computed(cached float64) func(*evidence.Scrape) {
+	return func(x *evidence.Scrape) {
+		if n := x.Values[evidence.MetricRequests]; n > 0 {
+			x.Values[evidence.MetricPromptComputed] = x.Values[evidence.MetricPromptTokens] - cached*n
+		}
+		delete(x.Values, evidence.MetricPromptTokens)
 	}
 }
 

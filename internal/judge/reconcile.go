@@ -108,9 +108,30 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests", evidence.MetricRequests+":"+reason,
 			func(q *evidence.Request) bool { return q.Finish == reason }))
 	}
-	return append(rows,
-		tokenRow(r, spans, evidence.MetricPromptTokens, func(q *evidence.Request) int { return q.PromptTokens }),
-		tokenRow(r, spans, evidence.MetricGenerationTokens, func(q *evidence.Request) int { return q.OutputTokens }))
+	prompt := tokenRow(spans, evidence.MetricPromptTokens, func(q *evidence.Request) int { return q.PromptTokens })
+	if prompt.Reason == notOffered {
+		if computed := computedRow(spans); computed.Reason != notOffered {
+			prompt = computed
+		}
+	}
+	return append(rows, prompt, tokenRow(spans, evidence.MetricGenerationTokens, func(q *evidence.Request) int { return q.OutputTokens }))
+}
+
+// computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it says
+// nothing of one, less is no lie.
+func computedRow(spans []span) report.Reconciled {
+	row := tokenRow(spans, evidence.MetricPromptComputed, func(q *evidence.Request) int { return q.PromptTokens - q.CachedTokens })
+	for _, s := range spans {
+		for _, q := range s.phase.answered() {
+			if q.CachedTokens > 0 {
+				return row
+			}
+		}
+	}
+	if row.Verdict == report.Fail && *row.Server < *row.Client {
+		row.Verdict, row.Reason = report.Info, "the server counts the prompt tokens that it computed, and its usage does not say how many came from its cache"
+	}
+	return row
 }
 
 // countRow compares one counter of requests.
@@ -136,7 +157,7 @@ func countRow(spans []span, id, unit, metric string, match func(*evidence.Reques
 }
 
 // tokenRow compares a counter of tokens with the sum of usage.
-func tokenRow(r *run, spans []span, metric string, tokens func(*evidence.Request) int) report.Reconciled {
+func tokenRow(spans []span, metric string, tokens func(*evidence.Request) int) report.Reconciled {
 	row := report.Reconciled{ID: metric, Unit: "tokens"}
 	server, client, failed, offered, unknown := 0.0, 0, 0, false, 0
 	var where []string

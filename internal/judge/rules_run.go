@@ -195,7 +195,8 @@ func littleRule(r *run, c *testcase.Check) outcome {
 			reason: fmt.Sprintf("phase %s: %s in flight on average; %s allowed, the window's edges included", p.plan.ID, num(p.report.InFlight), percent(allowed))}
 		if off > allowed {
 			o.verdict = report.Invalid
-			o.reason = fmt.Sprintf("phase %s: L and λW differ by %s: it did not reach a steady state, or requests are missing from the record", p.plan.ID, percent(off))
+			o.reason = fmt.Sprintf("phase %s: L and λW differ by %s: it did not reach a steady state, or requests are missing from the record; in flight on average %s, at the window's start %s and at its end %s",
+				p.plan.ID, percent(off), num(p.report.InFlight), count(p.inFlightAt(p.from)), count(p.inFlightAt(p.to)))
 		}
 		if judged == 0 || o.worse(worst) {
 			worst = o

@@ -28,6 +28,7 @@ type sim struct {
 	late     time.Duration // the generator's delay
 	lie      func(*evidence.Scrape)
 	noStats  bool // no metrics
+	cached   int  // prompt tokens that every answer had from a cache
 	edit     func(*testcase.Case)
 	touch    func(*evidence.Request)
 	skip     map[string]bool // phases that do not run
@@ -175,7 +176,7 @@ func (s *sim) phase(p testcase.Phase) {
 
 // request plays one request that the server starts at start.
 func (s *sim) request(p testcase.Phase, n int, scheduled, issued, start int64) *evidence.Request {
-	q := &evidence.Request{Phase: p.ID, N: n, Scheduled: scheduled, Issued: issued, Status: 200, Finish: "stop", HasUsage: true, PromptTokens: 20, OutputTokens: 11, Chunks: 11,
+	q := &evidence.Request{Phase: p.ID, N: n, Scheduled: scheduled, Issued: issued, Status: 200, Finish: "stop", HasUsage: true, PromptTokens: 20, CachedTokens: s.cached, OutputTokens: 11, Chunks: 11,
 		Prompt: fmt.Sprintf("reasoning/p%d", n%9), TextBytes: 60, Text: "An answer with <b>some</b> words."}
 	if len(p.Prompts) > 0 {
 		q.Prompt = p.Prompts[n%len(p.Prompts)]

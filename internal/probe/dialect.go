@@ -71,9 +71,9 @@ var dialects = []dialect{
 			evidence.HistE2E:  {"sglang:e2e_request_latency_seconds"},
 			evidence.HistITL:  {"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"},
 		}},
-	{name: "llamacpp", prefix: "llamacpp:", // counts no requests
+	{name: "llamacpp", prefix: "llamacpp:", // counts no requests, and of a prompt what it computed
 		values: map[string][]string{
-			evidence.MetricPromptTokens:     {"llamacpp:prompt_tokens_total"},
+			evidence.MetricPromptComputed:   {"llamacpp:prompt_tokens_total"},
 			evidence.MetricGenerationTokens: {"llamacpp:tokens_predicted_total"},
 			evidence.MetricRunning:          {"llamacpp:requests_processing"},
 			evidence.MetricWaiting:          {"llamacpp:requests_deferred"},

@@ -85,9 +85,12 @@ func TestEveryDialectTellsTheSameStory(t *testing.T) {
 		for name, want := range story {
 			if v, ok := got.Values[name]; ok && v != want {
 				t.Errorf("%s: %s is %g, want %g", dialect, name, v, want)
-			} else if !ok && (dialect != "llamacpp" || name != evidence.MetricRequests) && (dialect != "tgi" || name != evidence.MetricKVUsage) {
+			} else if !ok && (dialect != "llamacpp" || name != evidence.MetricRequests && name != evidence.MetricPromptTokens) && (dialect != "tgi" || name != evidence.MetricKVUsage) {
 				t.Errorf("%s: no %s", dialect, name)
 			}
+		}
+		if n := got.Values[evidence.MetricPromptComputed]; dialect == "llamacpp" && n != 120 {
+			t.Errorf("%g computed prompt tokens", n)
 		}
 		if dialect != "vllm" && dialect != "mixtral" {
 			continue
