@@ -96,7 +96,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	runErr := r.run(ctx)
 	rep, err := r.finish(ctx)
-	if err = errors.Join(runErr, err); err != nil {
+	if runErr != nil && !errors.Is(err, runErr) { // a record that cannot be written cannot be closed either
+		err = errors.Join(runErr, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral"
@@ -193,8 +194,11 @@ func certifyError(a *app, err error) error {
 	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcase.ErrInvalid), errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
 		return usageError(err)
 	}
-	if hint := environment.Hint(err); hint != "" {
+	switch hint := environment.Hint(err); {
+	case hint != "":
 		err = withHint(err, hint)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG):
+		err = withHint(err, "free some space and run it again; mixtral report show FILE derives a report from the .events.jsonl.gz, or its .part, of what was measured")
 	}
 	return setupError(err)
 }

@@ -168,8 +168,8 @@ func (c *reportVerifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if rec.Lost > 0 || rec.Cut {
-		fmt.Fprintf(a.stderr, "mixtral: %s breaks off: %d lines are lost\n", c.Events, rec.Lost)
+	if lacks := missing(r, rec); lacks != "" {
+		fmt.Fprintf(a.stderr, "mixtral: %s is not whole: %s\n", c.Events, lacks)
 	}
 	differences, err := reports.Differences(data, want)
 	if err != nil {
