@@ -51,6 +51,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 		if o.err != nil {
 			return o.err
 		}
+		rec.light()
 		return s.pass(rec, r.WithContext(ctx), p, o, arrived)
 	}
 	name, _ := o.text("model")
@@ -68,6 +69,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
 		return err
 	}
+	rec.light()
 	j.arrived, j.grant, j.seen = arrived, rec.grant, &rec.seen
 	rec.completion, rec.seen.model = j.id, model.ID
 	answer := s.atOnce

@@ -29,6 +29,7 @@ type recorder struct {
 	grant   *grant // of the key's limits; nil: none
 	err     error  // that ended the request
 	held    int64  // bytes of Server.bodies
+	heavy   func() // ends the parsing of a large body; see Server.heavy
 	trace   string // id of the trace that shows the request; empty: none
 
 	completion string // id of what was asked for, as in the answer
@@ -52,6 +53,14 @@ func (r *recorder) Write(p []byte) (int, error) {
 		r.WriteHeader(http.StatusOK)
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// light ends the parsing of a large body.
+func (r *recorder) light() {
+	if r.heavy != nil {
+		r.heavy()
+		r.heavy = nil
+	}
 }
 
 // Unwrap is for http.ResponseController.

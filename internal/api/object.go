@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	limited := http.MaxBytesReader(w, r.Body, s.c.MaxBody)
 	body, err := io.ReadAll(io.LimitReader(limited, freeBody))
 	if err == nil && len(body) == freeBody {
-		if err := s.hold(w, r.ContentLength); err != nil {
+		if err := s.take(w, r.ContentLength); err != nil {
 			return nil, err
 		}
 		var rest []byte
@@ -53,6 +54,11 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	}
 	// The deadline must go: the server keeps on reading, to see whether the client goes away.
 	control.SetReadDeadline(time.Time{})
+	if len(body) >= freeBody {
+		if err := s.heavy(r.Context(), w.(*recorder)); err != nil {
+			return nil, err
+		}
+	}
 	o, err := parseObject(body)
 	if err != nil {
 		return nil, err
@@ -61,8 +67,31 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	return o, nil
 }
 
-// hold takes a large body's bytes from the budget until the request has ended; see serve.
-func (s *Server) hold(w http.ResponseWriter, length int64) error {
+// parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing 4 MiB
+// takes some 50 ms, and must not take more than a quarter of a core from those who wait for tokens.
+const parseShare = 3
+
+// heavy waits until no other large body is parsed. It ends with rec.light.
+func (s *Server) heavy(ctx context.Context, rec *recorder) error {
+	select {
+	case s.parsing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	began := time.Now()
+	rec.heavy = func() {
+		free := func() { <-s.parsing }
+		if b := s.backend.Load(); b == nil || b.Status().Running == 0 {
+			free()
+			return
+		}
+		time.AfterFunc(parseShare*time.Since(began), free)
+	}
+	return nil
+}
+
+// take takes a large body's bytes from the budget until the request has ended; see serve.
+func (s *Server) take(w http.ResponseWriter, length int64) error {
 	if length < 0 || length > s.c.MaxBody { // not said, or about to be refused
 		length = s.c.MaxBody
 	}

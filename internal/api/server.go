@@ -48,6 +48,8 @@ type Config struct {
 	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
 	KeepAlive    time.Duration // a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
 
+	Hold func() time.Duration // how long a request with a body is to wait before anything is done for it; nil: not at all
+
 	Now func() time.Time // nil means time.Now
 }
 
@@ -74,6 +76,7 @@ type Server struct {
 	forecast lockedForecast
 	bodies   *semaphore.Weighted // bytes of large bodies under way
 	posts    *semaphore.Weighted // requests with bodies under way
+	parsing  chan struct{}       // holds one while a large body is parsed; see heavy
 	handler  http.Handler
 	routes   map[string]route
 	ops      map[string]route // of MetricsServer
@@ -106,7 +109,7 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate(),
-		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests))}
+		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)), parsing: make(chan struct{}, 1)}
 	s.keys.Store(c.Keys)
 	s.metrics.SetLoad(s.load)
 	s.routes = map[string]route{
@@ -212,10 +215,12 @@ func (s *Server) serve(routes map[string]route, rec *recorder, r *http.Request) 
 			err = llm.ErrQueueFull
 		} else {
 			defer s.posts.Release(1)
+			err = s.hold(r.Context())
 		}
 	}
 	if err == nil {
 		defer func() { s.bodies.Release(rec.held) }()
+		defer rec.light()
 		err = route.handle(rec, r)
 	}
 	if err != nil {
@@ -252,6 +257,29 @@ func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) 
 	}
 	rec.grant, err = s.quotas.enter(s.now(), caller, limits)
 	return err
+}
+
+// hold lets a request wait where the processors that the service may use are taken by requests.
+func (s *Server) hold(ctx context.Context) error {
+	if s.c.Hold == nil {
+		return nil
+	}
+	return sleep(ctx, s.c.Hold())
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to nothing.

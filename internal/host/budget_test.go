@@ -7,30 +7,43 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestBudget simulates processes that use as many cores as they like and pause when they are told: over every second they keep
-// to their cores, and those that use less never pause.
+// TestBudget simulates a process in steps of a tenth of a millisecond: threads that compute when they do not pause, and requests that come
+// as fast as they are let in, each of which costs some time. The whole keeps to its cores over every second, computing gets what
+// requests leave and at least half, and a process that needs less than it may have never waits.
 func TestBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := Budget{Cores: float64(rapid.IntRange(1, 64).Draw(t, "cores"))}
-		wants := b.Cores * rapid.SampledFrom([]float64{0.5, 0.99, 1.01, 1.1, 1.5, 2}).Draw(t, "wants")
-		aside := rapid.SampledFrom([]float64{0, 0.1, 0.5}).Draw(t, "aside") // cores that go on while the others pause
+		compute := b.Cores * rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(t, "compute")
+		requests := b.Cores * rapid.SampledFrom([]float64{0, 0.05, 0.3, 0.6, 1, 3}).Draw(t, "requests")
+		const tick, seconds = 100 * time.Microsecond, 3
+		step := time.Duration(rapid.IntRange(10, 200).Draw(t, "step")) * tick
 		now, used := time.Unix(1000, 0), time.Duration(0)
-		step := func(d time.Duration, cores float64) {
-			now, used = now.Add(d), used+time.Duration(cores*float64(d))
-		}
-		began, before := now, used
-		for now.Sub(began) < 5*time.Second {
-			step(time.Duration(rapid.IntRange(100, 20000).Draw(t, "step"))*time.Microsecond, wants+aside)
-			if pause := b.Pause(now, used); pause > 0 {
-				if wants+aside < b.Cores {
-					t.Fatalf("pauses at %v of %v cores", wants+aside, b.Cores)
-				}
-				step(pause, aside)
+		b.Pause(now, used)
+		var computed, requested time.Duration
+		var paused, held, next time.Time
+		for range seconds * int(time.Second/tick) {
+			if !now.Before(paused) {
+				computed += time.Duration(compute * float64(tick))
+			}
+			if now = now.Add(tick); !now.Before(held) {
+				requested += time.Duration(requests * float64(tick))
+			}
+			used = computed + requested
+			if held = now.Add(b.Hold(now, used)); !now.Before(next) && !now.Before(paused) {
+				pause := b.Pause(now, used)
+				paused = now.Add(pause)
+				next = paused.Add(step)
 			}
 		}
-		wall := now.Sub(began).Seconds()
-		if got := (used - before).Seconds() / wall; got > b.Cores*(1+0.03/wall) { // the burst, and one step
-			t.Fatalf("%.3f cores of %v", got, b.Cores)
+		if total := used.Seconds() / seconds; total > b.Cores*1.03 { // burst, slack, and one step
+			t.Fatalf("%.3f cores of %v: %v of computing and %v of requests", total, b.Cores, computed, requested)
+		}
+		wants := (compute + requests) / b.Cores
+		if wants < 1 && used < time.Duration((compute+requests)*float64(seconds)*0.99*float64(time.Second)) {
+			t.Fatalf("waits without need: %v of %.2f cores", used, compute+requests)
+		}
+		if fair := min(compute, max(b.Cores-requests, compute/2)); computed.Seconds() < 0.9*fair*seconds {
+			t.Fatalf("computed %v in %d s with %.2f of %v cores; requests took %v", computed, seconds, compute, b.Cores, requested)
 		}
 	})
 }
@@ -44,13 +57,15 @@ func TestBudgetForgives(t *testing.T) {
 	}{
 		{0, 0, 0},
 		{-time.Hour, 0, 0},
-		{time.Second, time.Hour, mostPause},
-		{mostPause, 0, 0},
+		{time.Second, time.Hour, most},
+		{most, 0, 0},
 		{time.Second, 2 * time.Second, 0},
 		{time.Second, 2*time.Second + 60*time.Millisecond, 30 * time.Millisecond},
 		{0, -time.Hour, 0},
 		{10 * time.Hour, 0, 0},
-		{time.Millisecond, 40 * time.Millisecond, 9 * time.Millisecond}, // what was saved is no more than the burst
+		{20 * time.Millisecond, 78 * time.Millisecond, 9 * time.Millisecond}, // what was saved is no more than the burst
+		{9 * time.Millisecond, 0, 0},
+		{2 * time.Millisecond, 40 * time.Millisecond, 2 * time.Millisecond}, // half of the time is for computing
 	} {
 		now = now.Add(test.wall)
 		if got := b.Pause(now, b.used+test.cpu); got != test.want {
