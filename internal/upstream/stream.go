@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -137,14 +138,16 @@ func (o *Outcome) note(c *chunk) {
 
 // readWhole reads an answer that was not streamed. It is false for what is no JSON object.
 func readWhole(data []byte, out *Outcome) bool {
-	if !isObject(data) {
+	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
 		return false
 	}
 	var c chunk
-	if json.Unmarshal(data, &c) == nil { // else it has other types than are looked at here
+	var other *json.UnmarshalTypeError // an object whose fields have other types than are looked at here
+	err := json.Unmarshal(data, &c)
+	if err == nil {
 		out.note(&c)
 	}
-	return true
+	return err == nil || errors.As(err, &other)
 }
 
 func isObject(data []byte) bool {
