@@ -148,6 +148,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0", "must be above 0 and at most 1048576"}},
 		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN", "must be above 0 and at most 1048576"}},
 		{func(c *Config) { c.CPUCores = 0 }, Problem{"cpu_cores", "0", "must be between 1 and 4096"}},
+		{func(c *Config) { c.KVType = "q4_0" }, Problem{"kv_type", `"q4_0"`, "must be f16 or q8_0"}},
 		{func(c *Config) { c.ContextLength = -1 }, Problem{"context_length", "-1", "must be between 0 and 16777216"}},
 		{func(c *Config) { c.TargetLatencyMS = -1 }, Problem{"target_latency_ms", "-1", "must be above 0 and at most 1000000000"}},
 		{func(c *Config) { c.TargetThroughputRPS = 0 }, Problem{"target_throughput_rps", "0", "must be above 0 and at most 1000000000"}},

@@ -14,6 +14,7 @@ package mixtral
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -26,6 +27,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
@@ -171,7 +173,11 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 		length = info.Context
 	}
 	limit, bound := memoryLimit(c, s.limits)
-	plan, err := planMemory(limit, bound, info, c.MaxConcurrentRequests, length)
+	kv, err := quant.ParseKVType(c.KVType)
+	if err != nil {
+		return nil, MemoryPlan{}, fmt.Errorf("%w: kv_type: %w", ErrConfig, err)
+	}
+	plan, err := planMemory(limit, bound, info, kv, c.MaxConcurrentRequests, length)
 	if err != nil {
 		return nil, plan, err
 	}
@@ -185,7 +191,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	}
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: c.MaxConcurrentRequests, MaxWaiting: waiting,
-		ContextLength: length, KVBytes: plan.KV, Logger: s.log, Throttle: s.throttle(),
+		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.throttle(),
 	})
 	if err != nil {
 		return nil, plan, err

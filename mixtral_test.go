@@ -23,6 +23,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -409,19 +410,19 @@ func TestCPUMeter(t *testing.T) {
 func TestPlanMemory(t *testing.T) {
 	m := moe.Info{Config: moe.Config{Layers: 32, KVHeads: 8, HeadDim: 128, Context: 32768}, Packed: 26 * gib}
 	perToken := int64(2 * 2 * 32 * 8 * 128)
-	if got := m.KVBytes(16); got != 16*perToken {
+	if got := m.KVBytes(quant.KVF16, 16); got != 16*perToken {
 		t.Fatalf("%d bytes for 16 tokens, want %d", got, 16*perToken)
 	}
 	one := perToken * 32768 // 4 GiB
-	p, err := planMemory(90*gib, "memory_limit_gb", m, 10, 32768)
+	p, err := planMemory(90*gib, "memory_limit_gb", m, quant.KVF16, 10, 32768)
 	if err != nil || p.KV < 10*one || p.KV > 10*one+10*16*perToken || p.GoLimit() != 64*gib {
 		t.Errorf("%+v, %v", p, err)
 	}
-	p, err = planMemory(32*gib, "the machine", m, 10, 32768)
+	p, err = planMemory(32*gib, "the machine", m, quant.KVF16, 10, 32768)
 	if err != nil || p.KV != 32*gib-26*gib-reserveBytes {
 		t.Errorf("%+v, %v", p, err)
 	}
-	_, err = planMemory(28*gib, "cgroup v2", m, 10, 32768)
+	_, err = planMemory(28*gib, "cgroup v2", m, quant.KVF16, 10, 32768)
 	if !errors.Is(err, ErrMemory) {
 		t.Fatal(err)
 	}
@@ -430,10 +431,18 @@ func TestPlanMemory(t *testing.T) {
 			t.Errorf("%v lacks %q", err, part)
 		}
 	}
-	if _, err := planMemory(28*gib, "cgroup v2", m, 10, 13312-16); err != nil {
+	if _, err := planMemory(28*gib, "cgroup v2", m, quant.KVF16, 10, 13312-16); err != nil {
 		t.Errorf("what was proposed does not fit: %v", err)
 	}
-	if _, err := planMemory(20*gib, "the machine", m, 10, 512); !errors.Is(err, ErrMemory) || strings.Contains(err.Error(), "would fit") {
+	_, err = planMemory(29*gib, "cgroup v2", m, quant.KVF16, 10, 32768) // 2.62 GiB of room; 4 GiB in f16, 2.125 GiB in q8_0
+	if err == nil || !strings.HasSuffix(err.Error(), "would fit; so would kv_type q8_0") {
+		t.Errorf("%v does not propose q8_0", err)
+	}
+	p, err = planMemory(29*gib, "cgroup v2", m, quant.KVQ8, 10, 32768)
+	if err != nil || p.KV != 29*gib-26*gib-reserveBytes {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if _, err := planMemory(20*gib, "the machine", m, quant.KVF16, 10, 512); !errors.Is(err, ErrMemory) || strings.Contains(err.Error(), "would fit") {
 		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 // Memory is what the process holds, in bytes.
@@ -87,15 +88,18 @@ func memoryLimit(c Config, l host.Limits) (bytes int64, bound string) {
 
 // planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as there
 // is room; one whole context must fit.
-func planMemory(limit int64, bound string, m moe.Info, running, context int) (MemoryPlan, error) {
+func planMemory(limit int64, bound string, m moe.Info, kv quant.KVType, running, context int) (MemoryPlan, error) {
 	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: reserveBytes}
-	one := m.KVBytes(context + blockTokens - 1) // whole blocks
+	one := m.KVBytes(kv, context+blockTokens-1) // whole blocks
 	room := limit - p.Weights - p.Reserve
 	if room < one {
 		err := fmt.Errorf("%w: %.2f GiB of weights + %.2f GiB of KV cache for one context of %d tokens + %.2f GiB for everything else = %.2f GiB, but %s allows %.2f GiB",
 			ErrMemory, toGiB(p.Weights), toGiB(one), context, toGiB(p.Reserve), toGiB(p.Weights+one+p.Reserve), bound, toGiB(limit))
-		if perToken := m.KVBytes(blockTokens) / blockTokens; room >= m.KVBytes(minContext) {
+		if perToken := m.KVBytes(kv, blockTokens) / blockTokens; room >= m.KVBytes(kv, minContext) {
 			err = fmt.Errorf("%w; a context_length of %d would fit", err, room/perToken/blockTokens*blockTokens)
+		}
+		if kv != quant.KVQ8 && room >= m.KVBytes(quant.KVQ8, context+blockTokens-1) {
+			err = fmt.Errorf("%w; so would kv_type q8_0", err)
 		}
 		return p, err
 	}

@@ -12,17 +12,19 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/engine"
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
-	Model    string `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
-	Prompt   int    `default:"512" help:"Tokens of the prompt whose prefill is measured."`
-	Generate int    `default:"128" help:"Tokens to generate in each measurement of decoding."`
-	Parallel string `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
-	Threads  int    `help:"Computing threads; default: one for each CPU."`
-	Repeat   int    `default:"3" help:"Measurements of each figure; the median is shown."`
-	JSON     bool   `help:"Print JSON."`
+	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
+	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
+	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
+	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
+	Threads  int          `help:"Computing threads; default: one for each CPU."`
+	Repeat   int          `default:"3" help:"Measurements of each figure; the median is shown."`
+	JSON     bool         `help:"Print JSON."`
 }
 
 // benchResult is what bench --json prints. Rates are medians; byte and operation rates count 10⁹ as G. Fractions of a
@@ -31,6 +33,7 @@ type benchResult struct {
 	Model       string  `json:"model"`
 	Threads     int     `json:"threads"`
 	Tier        string  `json:"tier"`
+	KVType      string  `json:"kv_type"`
 	PromptTPS   float64 `json:"prompt_tps"`
 	GenerateTPS float64 `json:"generate_tps"`
 
@@ -73,7 +76,7 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	defer o.Close()
-	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1), NoGuesses: true})
+	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1), KVType: c.KVType, NoGuesses: true})
 	if err != nil {
 		return usageError(err)
 	}
@@ -84,7 +87,7 @@ func (c *benchCmd) Run(a *app) error {
 	}
 	b := &bench{app: a, engine: e, vocab: info.Vocab}
 	r := &benchResult{
-		Model: o.ID, Threads: threads, Tier: kernel.Tier(), PromptTokens: c.Prompt, GenerateTokens: c.Generate, Repeat: c.Repeat,
+		Model: o.ID, Threads: threads, Tier: kernel.Tier(), KVType: c.KVType.String(), PromptTokens: c.Prompt, GenerateTokens: c.Generate, Repeat: c.Repeat,
 		LoadSeconds: time.Since(began).Seconds(), WeightBytes: info.Packed,
 	}
 	if _, err := b.run(1, shortPrompt, 1); err != nil {

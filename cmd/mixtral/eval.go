@@ -7,18 +7,21 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/sample"
 )
 
 // evalCmd runs the model on given ids, without tokenizer, sampling or scheduler in between.
 type evalCmd struct {
-	Model    string `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
-	Tokens   string `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
-	Generate int    `default:"1" help:"Greedy tokens to generate."`
-	Top      int    `default:"5" help:"Highest logits to print for each generated token."`
-	Threads  int    `help:"Computing threads; default: one for each CPU."`
-	JSON     bool   `help:"Print JSON."`
+	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
+	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
+	Generate int          `default:"1" help:"Greedy tokens to generate."`
+	Top      int          `default:"5" help:"Highest logits to print for each generated token."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
+	Threads  int          `help:"Computing threads; default: one for each CPU."`
+	JSON     bool         `help:"Print JSON."`
 }
 
 // evaluation is what eval --json prints.
@@ -104,7 +107,7 @@ func parseTokens(list string) ([]int32, error) {
 // generate appends the likeliest token again and again.
 func (c *evalCmd) generate(a *app, m *moe.Model, result *evaluation) error {
 	blocks := (len(result.Tokens) + c.Generate + 15) / 16
-	kv := m.NewStorage(blocks)
+	kv := kvcache.NewStorage(m.Config().KVLayout(c.KVType, blocks), nil)
 	table := make([]int32, blocks)
 	for i := range table {
 		table[i] = int32(i)

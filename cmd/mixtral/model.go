@@ -38,10 +38,11 @@ func openModel(ref string) (*catalog.Opened, error) {
 
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
-	Model    string `arg:"" optional:"" help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int    `default:"10" help:"Requests computed together, for the memory estimate."`
-	Context  int    `help:"Tokens of each, for the memory estimate; default: what the model was trained for."`
-	JSON     bool   `help:"Print JSON."`
+	Model    string       `arg:"" optional:"" help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
+	Parallel int          `default:"10" help:"Requests computed together, for the memory estimate."`
+	Context  int          `help:"Tokens of each, for the memory estimate; default: what the model was trained for."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept, for the memory estimate: f16 (default) or q8_0."`
+	JSON     bool         `help:"Print JSON."`
 }
 
 // inspection is what inspect --json prints.
@@ -76,13 +77,14 @@ type formatShare struct {
 
 // memoryOfModel is what serving takes.
 type memoryOfModel struct {
-	WeightBytes    int64 `json:"weight_bytes"`     // as loaded
-	TokenReadBytes int64 `json:"token_read_bytes"` // of weights, for one token of one sequence
-	KVTokenBytes   int64 `json:"kv_token_bytes"`
-	Parallel       int   `json:"parallel"`
-	Context        int   `json:"context"`
-	KVBytes        int64 `json:"kv_bytes"`
-	TotalBytes     int64 `json:"total_bytes"`
+	WeightBytes    int64  `json:"weight_bytes"`     // as loaded
+	TokenReadBytes int64  `json:"token_read_bytes"` // of weights, for one token of one sequence
+	KVType         string `json:"kv_type"`
+	KVTokenBytes   int64  `json:"kv_token_bytes"`
+	Parallel       int    `json:"parallel"`
+	Context        int    `json:"context"`
+	KVBytes        int64  `json:"kv_bytes"`
+	TotalBytes     int64  `json:"total_bytes"`
 }
 
 func (c *modelInspectCmd) Run(a *app) error {
@@ -110,8 +112,8 @@ func (c *modelInspectCmd) Run(a *app) error {
 	for _, f := range info.Formats {
 		in.Formats = append(in.Formats, formatShare{f.Type.String(), f.Tensors, f.Params, f.Bytes})
 	}
-	kv := info.KVBytes((context + 15) / 16 * 16 * c.Parallel)
-	in.Memory = memoryOfModel{WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVTokenBytes: info.KVBytes(16) / 16,
+	kv := info.KVBytes(c.KVType, (context+15)/16*16*c.Parallel)
+	in.Memory = memoryOfModel{WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(), KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
 		Parallel: c.Parallel, Context: context, KVBytes: kv, TotalBytes: info.Packed + kv}
 	if c.JSON {
 		return printJSON(a.stdout, in)
@@ -137,7 +139,7 @@ func (in *inspection) print(w io.Writer) error {
 	}
 	m := in.Memory
 	row("weights", "%s in memory; a token reads %s", size(m.WeightBytes), size(m.TokenReadBytes))
-	row("KV cache", "%s: %d sequences × %d tokens × %s", size(m.KVBytes), m.Parallel, m.Context, size(m.KVTokenBytes))
+	row("KV cache", "%s: %d sequences × %d tokens × %s in %s", size(m.KVBytes), m.Parallel, m.Context, size(m.KVTokenBytes), m.KVType)
 	row("memory", "%s and about 100 MB for the rest", size(m.TotalBytes))
 	return t.Flush()
 }

@@ -23,6 +23,7 @@ type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
 	Model         *string  `placeholder:"REF" help:"GGUF file, synth:tiny or another synthetic model, or demo for the built-in one."`
 	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
+	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16, or q8_0 in little more than half the memory; default f16."`
 	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Most memory in GiB, weights and KV cache included."`
 	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Most cores to compute with."`
 	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
@@ -36,6 +37,7 @@ func (f *serviceFlags) config() (mixtral.Config, error) {
 	}
 	override(&c.ModelPath, f.Model)
 	override(&c.ContextLength, f.ContextLength)
+	override(&c.KVType, f.KVType)
 	override(&c.MemoryLimitGB, f.MemoryLimitGB)
 	override(&c.CPUCores, f.CPUCores)
 	override(&c.LogLevel, f.LogLevel)
@@ -213,7 +215,7 @@ func loadError(err error) error {
 	case errors.As(err, &model) && model.Hint != "":
 		err = withHint(err, model.Hint)
 	case errors.Is(err, mixtral.ErrMemory):
-		err = withHint(err, "use a smaller model or context_length, or raise the limit that is named")
+		err = withHint(err, "use a smaller model or context_length, kv_type q8_0, or raise the limit that is named")
 	}
 	return setupError(err)
 }

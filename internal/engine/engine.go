@@ -14,6 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/token"
 )
@@ -33,6 +34,7 @@ type Config struct {
 	MaxWaiting    int          // requests that wait beyond those; default 100; negative: none may wait
 	ContextLength int          // tokens of prompt and completion together; default: what the model was trained for
 	KVBytes       int64        // memory for keys and values; default: MaxRunning whole contexts, at most 1 GiB, at least one context
+	KVType        quant.KVType // how keys and values are kept; default: binary16
 	PrefillChunk  int          // most prompt tokens in one step; default 512
 	NoGuesses     bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
 	Logger        *slog.Logger // default: none
@@ -120,7 +122,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	if err != nil {
 		return nil, err
 	}
-	memory, kv, err := newStorage(net.Config().KVLayout(blocks))
+	memory, kv, err := newStorage(net.Config().KVLayout(c.KVType, blocks))
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +138,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
 	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens, context: c.ContextLength}, kvcache.NewPool(blocks))
-	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
+	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks, "kv_type", c.KVType.String(),
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
 		"workers", net.Workers(), "cpu_tier", kernel.Tier())
 	go e.loop()
@@ -189,12 +191,12 @@ func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return memory, kvcache.NewStorage(l, memory.Words), nil
+	return memory, kvcache.NewStorage(l, memory.Alloc), nil
 }
 
 // blocksFor gives the number of KV blocks.
 func blocksFor(c Config, net *moe.Model) (int, error) {
-	perBlock := net.Info().KVBytes(kernel.BlockTokens)
+	perBlock := net.Info().KVBytes(c.KVType, kernel.BlockTokens)
 	one := int64((c.ContextLength + kernel.BlockTokens - 1) / kernel.BlockTokens)
 	bytes := c.KVBytes
 	if bytes == 0 {
@@ -204,8 +206,8 @@ func blocksFor(c Config, net *moe.Model) (int, error) {
 	if blocks < one {
 		s := net.Config()
 		return 0, fmt.Errorf("%w: %d bytes hold %d tokens, and one sequence of the context needs %d (%d tokens × %d bytes: "+
-			"key and value of 2 bytes × %d layers × %d KV heads × %d)", ErrMemory, bytes, max(blocks, 0)*kernel.BlockTokens,
-			one*perBlock, one*kernel.BlockTokens, perBlock/kernel.BlockTokens, s.Layers, s.KVHeads, s.HeadDim)
+			"key and value in %v × %d layers × %d KV heads × %d)", ErrMemory, bytes, max(blocks, 0)*kernel.BlockTokens,
+			one*perBlock, one*kernel.BlockTokens, perBlock/kernel.BlockTokens, c.KVType, s.Layers, s.KVHeads, s.HeadDim)
 	}
 	return int(blocks), nil
 }

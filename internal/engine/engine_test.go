@@ -11,6 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/sample"
 	"github.com/hxp-enterprise/mixtral/internal/synth"
 )
@@ -196,7 +197,8 @@ func TestBadConfig(t *testing.T) {
 		{Config{ContextLength: 1}, ErrConfig, "ContextLength"},
 		{Config{MaxRunning: -1}, ErrConfig, "MaxRunning"},
 		{Config{PrefillChunk: -1}, ErrConfig, "PrefillChunk"},
-		{Config{KVBytes: 1 << 16}, ErrMemory, "65536 bytes hold 256 tokens, and one sequence of the context needs 262144 (1024 tokens × 256 bytes: key and value of 2 bytes × 2 layers × 2 KV heads × 16)"},
+		{Config{KVBytes: 1 << 16}, ErrMemory, "65536 bytes hold 256 tokens, and one sequence of the context needs 262144 (1024 tokens × 256 bytes: key and value in f16 × 2 layers × 2 KV heads × 16)"},
+		{Config{KVBytes: 1 << 16, KVType: quant.KVQ8}, ErrMemory, "hold 448 tokens, and one sequence of the context needs 147456 (1024 tokens × 144 bytes: key and value in q8_0 × 2 layers"},
 		{Config{KVBytes: 1}, ErrMemory, "hold 0 tokens"},
 	} {
 		if e, err := New(f, test.c); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {

@@ -19,28 +19,33 @@ const multiplyOps = 0 // of one round of multiply
 
 func touch(b []byte) { touchGeneric(b) }
 
-func scoresAVX512(*Scratch, *KV, []float32, int, int, []int32, float32) { panic(noAssembly) }
-func valuesAVX512(*Scratch, *KV, []float32, int, int, []int32)          { panic(noAssembly) }
-func quantise32AVX512(*byte, *float32, int64)                           { panic(noAssembly) }
-func quantise256AVX512(*byte, *float32, int64)                          { panic(noAssembly) }
-func dotAVX512(_, _ *float32, _ int64) float32                          { panic(noAssembly) }
-func scaleByAVX512(_, _, _ *float32, _ int64, _ float32)                { panic(noAssembly) }
-func addScaledAVX512(_, _ *float32, _ int64, _ float32)                 { panic(noAssembly) }
-func timesAVX512(*float32, int64, float32)                              { panic(noAssembly) }
-func expSumAVX512(*float32, int64) (top, sum float32)                   { panic(noAssembly) }
-func swigluAVX512(_, _, _ *float32, _ int64)                            { panic(noAssembly) }
-func toF16AVX512(*uint16, *float32, int64)                              { panic(noAssembly) }
-func ropeAVX512(_, _, _ *float32, _ int64)                              { panic(noAssembly) }
+func scoresHalfAVX512(*attention, int, float32)                          { panic(noAssembly) }
+func valuesHalfAVX512(*attention, int, []float32)                        { panic(noAssembly) }
+func scoresAVX512(_ *Scratch, _, _, _ []float32, _, _, _ int, _ float32) { panic(noAssembly) }
+func valuesAVX512(_ *Scratch, _, _, _ []float32, _, _, _ int)            { panic(noAssembly) }
+func widenAVX512(quant.KVType, []float32, []byte, int)                   { panic(noAssembly) }
+func widenAVX2(quant.KVType, []float32, []byte, int)                     { panic(noAssembly) }
+func putQ8AVX512(_, _ *byte, _ *float32, _ int64)                        { panic(noAssembly) }
+func quantise32AVX512(*byte, *float32, int64)                            { panic(noAssembly) }
+func quantise256AVX512(*byte, *float32, int64)                           { panic(noAssembly) }
+func dotAVX512(_, _ *float32, _ int64) float32                           { panic(noAssembly) }
+func scaleByAVX512(_, _, _ *float32, _ int64, _ float32)                 { panic(noAssembly) }
+func addScaledAVX512(_, _ *float32, _ int64, _ float32)                  { panic(noAssembly) }
+func timesAVX512(*float32, int64, float32)                               { panic(noAssembly) }
+func expSumAVX512(*float32, int64) (top, sum float32)                    { panic(noAssembly) }
+func swigluAVX512(_, _, _ *float32, _ int64)                             { panic(noAssembly) }
+func toF16AVX512(*byte, *float32, int64)                                 { panic(noAssembly) }
+func ropeAVX512(_, _, _ *float32, _ int64)                               { panic(noAssembly) }
 
 func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, []float32, int) { panic(noAssembly) }
 func multiply(int64)                                                           { panic(noAssembly) }
 func (m *Matrix) packPanelAVX512(_, _ []byte)                                  { panic(noAssembly) }
 func (m *Matrix) mulAVX2(*Scratch, int, int, *Acts, []int32, []float32, int)   { panic(noAssembly) }
-func scoresAVX2(*Scratch, *KV, []float32, int, int, []int32, float32)          { panic(noAssembly) }
-func valuesAVX2(*Scratch, *KV, []float32, int, int, []int32)                   { panic(noAssembly) }
+func scoresAVX2(_, _, _ []float32, _, _, _ int, _ float32)                     { panic(noAssembly) }
+func valuesAVX2(_, _, _ []float32, _, _, _ int)                                { panic(noAssembly) }
 func dotAVX2(_, _ *float32, _ int64) float32                                   { panic(noAssembly) }
 func addScaledAVX2(_, _ *float32, _ int64, _ float32)                          { panic(noAssembly) }
-func toF16AVX2(*uint16, *float32, int64)                                       { panic(noAssembly) }
+func toF16AVX2(*byte, *float32, int64)                                         { panic(noAssembly) }
 func expSumAVX2(*float32, int64, float32) float32                              { panic(noAssembly) }
 func swigluAVX2(_, _, _ *float32, _ int64)                                     { panic(noAssembly) }
 func tryScalesAVX2(*quant.Trial, *float32, *float32, int64)                    { panic(noAssembly) }

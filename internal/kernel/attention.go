@@ -11,134 +11,208 @@ const (
 	BlockTokens = 16
 	// SplitTokens is the number of positions whose attention is computed as one part. The parts of a long context may be
 	// computed by different workers: the result is the same as when one computes them all, because the cuts are fixed.
-	// 512 positions of a 128-wide head are 256 KiB of cache: some ten microseconds of work, far more than handing it out
-	// costs, and the four heads' scores stay in the L1 cache.
+	// 512 positions of a 128-wide head are 256 KiB of binary16: some ten microseconds of work, far more than handing it
+	// out costs; and it stays in the L2 cache while a tile of queries goes through it.
 	SplitTokens = 512
+	// wideFloats of keys or values are widened at once and then used by all queries of a tile: half of a 32 KiB L1 cache,
+	// beside which queries, scores and sums find room.
+	wideFloats = 4096
 )
 
-// KV is one layer's cached keys and values of one KV head, in blocks of BlockTokens × HeadDim binary16 numbers, position by
-// position. Block b of the cache begins at element b·Stride + Offset of Keys and of Values.
-type KV struct {
-	Keys, Values   []uint16
-	Stride, Offset int
-	HeadDim        int
+// Queries are what neighbouring positions of one sequence ask of one KV head: Heads vectors of the head's size for each
+// position (grouped-query attention, Ainslie et al. 2023). A position attends to itself and all before it.
+type Queries struct {
+	Data   []float32 // the vectors of position First+t begin at element t·Stride
+	Stride int
+	Heads  int
+	First  int // position
+	Count  int // of positions
 }
 
-func (kv *KV) at(b int32) (from, to int) {
-	from = int(b)*kv.Stride + kv.Offset
-	return from, from + BlockTokens*kv.HeadDim
+// of gives the vectors of position First+t.
+func (q *Queries) of(t, dim int) []float32 { return q.Data[t*q.Stride:][:q.Heads*dim] }
+
+// Parts is the number of parts that the last position's attention consists of.
+func (q *Queries) Parts() int { return partsOf(q.First + q.Count) }
+
+func partsOf(n int) int { return (n + SplitTokens - 1) / SplitTokens }
+
+// PartsLen is the length of all positions' parts, where a head has so many elements.
+func (q *Queries) PartsLen(dim int) int { return q.Count * q.Parts() * q.partLen(dim) }
+
+// partLen is the length of a part: for each head its sum of values, and then for each its largest score and sum of weights.
+func (q *Queries) partLen(dim int) int { return q.Heads * (dim + 2) }
+
+// part gives part i of position First+t.
+func (q *Queries) part(parts []float32, dim, t, i int) []float32 {
+	size := q.partLen(dim)
+	return parts[(t*q.Parts()+i)*size:][:size]
 }
 
-// Attend computes, for each of the heads query heads that share a KV head (grouped-query attention, Ainslie et al. 2023),
-// out = softmax(q·Kᵀ/√HeadDim)·V over positions 0 … n−1, which lie in blocks. q and out hold heads × HeadDim values. A
-// head's result depends on nothing but its query and these n positions.
-func Attend(s *Scratch, kv *KV, q, out []float32, heads, n int, blocks []int32) {
-	size, count := PartLen(kv, heads), Parts(n)
-	if len(s.parts) < size*count {
-		s.parts = AlignedFloats(max(size*count, 2*len(s.parts)))
-	}
-	for i := range count {
-		AttendPart(s, kv, q, s.parts[i*size:][:size], heads, n, i, blocks)
-	}
-	MergeParts(kv, out, s.parts[:size*count], heads)
-}
-
-// Parts is the number of parts that attention over n positions consists of.
-func Parts(n int) int { return (n + SplitTokens - 1) / SplitTokens }
-
-// PartLen is the length of a part of heads heads: for each its sum of values, largest score and sum of weights.
-func PartLen(kv *KV, heads int) int { return heads * (kv.HeadDim + 2) }
-
-// AttendPart computes part i of what Attend computes whole: positions i·SplitTokens up to the next part or n. part is
-// PartLen values.
-func AttendPart(s *Scratch, kv *KV, q, part []float32, heads, n, i int, blocks []int32) {
+// AttendPart computes part i of softmax(q·Kᵀ/√HeadDim)·V for all positions of q that reach it: cached positions i·SplitTokens
+// up to the next part, or to their own. The cache lies in blocks. parts is PartsLen values, of which this writes its own.
+// A head's result depends on nothing but its query and what it attends to; keys and values are read once for all.
+func AttendPart(s *Scratch, kv *KV, q *Queries, parts []float32, i int, blocks []int32) {
 	from := i * SplitTokens
-	n = min(n-from, SplitTokens)
+	first := max(from-q.First, 0) // of the positions that reach the part
+	n := min(q.First+q.Count-from, SplitTokens)
 	blocks = blocks[from/BlockTokens:][:(n+BlockTokens-1)/BlockTokens]
-	if len(s.scores) < heads*SplitTokens {
-		s.scores = AlignedFloats(heads * SplitTokens)
-	}
 	for _, b := range blocks {
-		from, to := kv.at(b)
-		_, _ = kv.Keys[from:to], kv.Values[from:to] // all reads are in there
+		_, _ = kv.run(kv.Keys, b), kv.run(kv.Values, b) // all reads are in there
 	}
-	dim := kv.HeadDim
-	out, rest := part[:heads*dim], part[heads*dim:][:2*heads]
-	q = q[:heads*dim]
-	scale := float32(1 / math.Sqrt(float64(dim)))
-	tier := active
-	if dim%16 != 0 {
-		tier = tierGeneric
+	if need := (q.Count - first) * q.Heads * SplitTokens; len(s.scores) < need {
+		s.scores = AlignedFloats(need)
 	}
-	switch tier {
-	case tierAVX512:
-		scoresAVX512(s, kv, q, heads, n, blocks, scale)
-	case tierAVX2:
-		scoresAVX2(s, kv, q, heads, n, blocks, scale)
-	default:
-		scoresGeneric(s, kv, q, heads, n, blocks, scale)
+	a := attention{s: s, kv: *kv, q: *q, first: first, from: from, n: n, blocks: blocks, tier: active}
+	if kv.HeadDim%16 != 0 {
+		a.tier = tierGeneric
 	}
-	for h := range heads {
-		rest[2*h], rest[2*h+1] = expSum(s.scores[h*SplitTokens:][:n])
-	}
-	clear(out)
-	switch tier {
-	case tierAVX512:
-		valuesAVX512(s, kv, out, heads, n, blocks)
-	case tierAVX2:
-		valuesAVX2(s, kv, out, heads, n, blocks)
-	default:
-		valuesGeneric(s, kv, out, heads, n, blocks)
-	}
+	a.attend(parts, i)
 }
 
-// MergeParts joins parts, in order, to the result of attention.
-func MergeParts(kv *KV, out, parts []float32, heads int) {
-	dim, size := kv.HeadDim, PartLen(kv, heads)
-	for h := range heads {
+// Merge joins the parts of position First+t, in order, to the result of its attention: Heads vectors.
+func (q *Queries) Merge(out, parts []float32, dim, t int) {
+	size := q.partLen(dim)
+	parts = parts[t*q.Parts()*size:][:partsOf(q.First+t+1)*size]
+	for h := range q.Heads {
 		top := float32(math.Inf(-1))
-		for at := heads*dim + 2*h; at < len(parts); at += size {
+		for at := q.Heads*dim + 2*h; at < len(parts); at += size {
 			top = max(top, parts[at]) // NaN wins
 		}
 		o := out[h*dim:][:dim]
 		clear(o)
 		var sum float32
 		for p := parts; len(p) >= size; p = p[size:] {
-			w := exp32(p[heads*dim+2*h] - top)
-			sum += w * p[heads*dim+2*h+1]
+			w := exp32(p[q.Heads*dim+2*h] - top)
+			sum += w * p[q.Heads*dim+2*h+1]
 			AddScaled(o, p[h*dim:][:dim], w)
 		}
 		times(o, 1/sum)
 	}
 }
 
-// scoresGeneric writes scores[h·SplitTokens + i] = scale · q_h·key_i.
-func scoresGeneric(s *Scratch, kv *KV, q []float32, heads, n int, blocks []int32, scale float32) {
-	dim := kv.HeadDim
-	for i := range n {
-		from, _ := kv.at(blocks[i/BlockTokens])
-		key := kv.Keys[from+i%BlockTokens*dim:][:dim]
+// attention is the work on one part.
+type attention struct {
+	s      *Scratch
+	kv     KV
+	q      Queries
+	first  int // of q's positions that reach the part
+	from   int // the part's first cached position
+	n      int // its cached positions
+	blocks []int32
+	tier   int
+}
+
+func (a *attention) attend(parts []float32, part int) {
+	dim, heads := a.kv.HeadDim, a.q.Heads
+	scale := float32(1 / math.Sqrt(float64(dim)))
+	direct := a.tier == tierAVX512 && a.kv.Type == quant.KVF16 && a.q.Count-a.first == 1
+	if direct {
+		scoresHalfAVX512(a, a.first, scale)
+	} else {
+		a.scores(scale)
+	}
+	for t := a.first; t < a.q.Count; t++ {
+		p := a.q.part(parts, dim, t, part)
+		clear(p[:heads*dim])
+		scores, rest := a.scoresOf(t), p[heads*dim:]
 		for h := range heads {
-			query := q[h*dim:][:dim]
-			var lanes [8]float32
-			for d, k := range key {
-				lanes[d%8] += query[d] * quant.F16to32(k)
+			rest[2*h], rest[2*h+1] = expSum(scores[h*SplitTokens:][:a.reach(t)])
+		}
+	}
+	if direct {
+		valuesHalfAVX512(a, a.first, a.q.part(parts, dim, a.first, part))
+	} else {
+		a.values(parts, part)
+	}
+}
+
+// reach is how many of the part's positions q's position t attends to.
+func (a *attention) reach(t int) int { return min(a.q.First+t+1-a.from, SplitTokens) }
+
+// scoresOf gives a position's scores, and later weights: SplitTokens for each head.
+func (a *attention) scoresOf(t int) []float32 {
+	n := a.q.Heads * SplitTokens
+	return a.s.scores[(t-a.first)*n:][:n]
+}
+
+// step is how many cached positions are widened at once.
+func (a *attention) step() int { return max(wideFloats/(BlockTokens*a.kv.HeadDim), 1) * BlockTokens }
+
+// wide gives the keys or values of the part's positions from c on, a step of them.
+func (a *attention) wide(cache []byte, c int) []float32 {
+	return a.s.widen(a.tier, &a.kv, cache, a.blocks[c/BlockTokens:(min(c+a.step(), a.n)+BlockTokens-1)/BlockTokens])
+}
+
+// scores computes scale · q·key of every position and head.
+func (a *attention) scores(scale float32) {
+	dim, heads := a.kv.HeadDim, a.q.Heads
+	for c := 0; c < a.n; c += a.step() {
+		keys := a.wide(a.kv.Keys, c)
+		for t := a.first; t < a.q.Count; t++ {
+			n := min(a.reach(t)-c, a.step())
+			if n <= 0 {
+				continue
 			}
-			s.scores[h*SplitTokens+i] = addLanes(&lanes) * scale
+			q, dst := a.q.of(t, dim), a.scoresOf(t)[c:]
+			switch a.tier {
+			case tierAVX512:
+				scoresAVX512(a.s, dst, q, keys, heads, n, dim, scale)
+			case tierAVX2:
+				scoresAVX2(dst, q, keys, heads, n, dim, scale)
+			default:
+				scoresGeneric(dst, q, keys, heads, n, dim, scale)
+			}
 		}
 	}
 }
 
-// valuesGeneric adds Σ_i scores[h·SplitTokens + i] · value_i to out_h, in the order of positions.
-func valuesGeneric(s *Scratch, kv *KV, out []float32, heads, n int, blocks []int32) {
-	dim := kv.HeadDim
+// values adds Σ weight · value to the sums of every position and head.
+func (a *attention) values(parts []float32, part int) {
+	dim, heads := a.kv.HeadDim, a.q.Heads
+	for c := 0; c < a.n; c += a.step() {
+		values := a.wide(a.kv.Values, c)
+		for t := a.first; t < a.q.Count; t++ {
+			n := min(a.reach(t)-c, a.step())
+			if n <= 0 {
+				continue
+			}
+			out, weights := a.q.part(parts, dim, t, part), a.scoresOf(t)[c:]
+			switch a.tier {
+			case tierAVX512:
+				valuesAVX512(a.s, out, weights, values, heads, n, dim)
+			case tierAVX2:
+				valuesAVX2(out, weights, values, heads, n, dim)
+			default:
+				valuesGeneric(out, weights, values, heads, n, dim)
+			}
+		}
+	}
+}
+
+// scoresGeneric writes dst[h·SplitTokens + i] = scale · q_h·key_i for n keys.
+func scoresGeneric(dst, q, keys []float32, heads, n, dim int, scale float32) {
 	for i := range n {
-		from, _ := kv.at(blocks[i/BlockTokens])
-		value := kv.Values[from+i%BlockTokens*dim:][:dim]
+		key := keys[i*dim:][:dim]
 		for h := range heads {
-			w, o := s.scores[h*SplitTokens+i], out[h*dim:][:dim]
+			query := q[h*dim:][:dim]
+			var lanes [8]float32
+			for d, k := range key {
+				lanes[d%8] += query[d] * k
+			}
+			dst[h*SplitTokens+i] = addLanes(&lanes) * scale
+		}
+	}
+}
+
+// valuesGeneric adds Σ_i weights[h·SplitTokens + i] · value_i to out_h, in the order of positions.
+func valuesGeneric(out, weights, values []float32, heads, n, dim int) {
+	for i := range n {
+		value := values[i*dim:][:dim]
+		for h := range heads {
+			w, o := weights[h*SplitTokens+i], out[h*dim:][:dim]
 			for d, v := range value {
-				o[d] += w * quant.F16to32(v)
+				o[d] += w * v
 			}
 		}
 	}

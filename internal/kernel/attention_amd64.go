@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+)
 
 // attendHeads is how many query heads an assembly kernel takes at once: as many as share a KV head in Mixtral.
 const attendHeads = 4
@@ -8,7 +12,7 @@ const attendHeads = 4
 // attend is the argument of the attention kernels; attention_amd64.s has its layout. scores, too, are sixteen for each
 // block that has begun.
 type attend struct {
-	base   unsafe.Pointer // block 0
+	base   unsafe.Pointer // block 0, or the first of the widened vectors
 	blocks unsafe.Pointer
 	n      int64 // positions
 	stride int64 // bytes between blocks
@@ -19,77 +23,104 @@ type attend struct {
 	scale  float32
 }
 
-func (a *attend) set(kv *KV, cache []uint16, n int, blocks []int32) {
-	a.base = unsafe.Pointer(&cache[kv.Offset])
-	a.blocks = unsafe.Pointer(unsafe.SliceData(blocks))
-	a.n, a.stride, a.dim = int64(n), int64(2*kv.Stride), int64(kv.HeadDim)
+// fours calls do for the heads by fours. Where fewer are left the last one is computed in their place too. x is the queries
+// or sums, scores begin every SplitTokens.
+func (a *attend) fours(x, scores []float32, to *[attendHeads]unsafe.Pointer, heads int, do func(*attend)) {
+	for h0 := 0; h0 < heads; h0 += attendHeads {
+		for i := range attendHeads {
+			h := min(h0+i, heads-1)
+			to[i], a.scores[i] = unsafe.Pointer(&x[h*int(a.dim)]), unsafe.Pointer(&scores[h*SplitTokens])
+		}
+		do(a)
+	}
 }
 
-// scoresAVX512 goes through the heads by fours. Where fewer are left the last one is computed in their place too.
-func scoresAVX512(s *Scratch, kv *KV, q []float32, heads, n int, blocks []int32, scale float32) {
-	a := &s.attend
-	a.set(kv, kv.Keys, n, blocks)
+// cached points to the part in the cache, which holds binary16.
+func (a *attend) cached(p *attention, cache []byte, t int) {
+	a.base = unsafe.Pointer(&cache[p.kv.Offset])
+	a.blocks = unsafe.Pointer(unsafe.SliceData(p.blocks))
+	a.n, a.stride, a.dim = int64(p.reach(t)), int64(p.kv.Stride), int64(p.kv.HeadDim)
+}
+
+// scoresHalfAVX512 is scores for one position, from the cache.
+func scoresHalfAVX512(p *attention, t int, scale float32) {
+	a := &p.s.attend
+	a.cached(p, p.kv.Keys, t)
 	a.scale = scale
-	for h0 := 0; h0 < heads; h0 += attendHeads {
-		for i := range attendHeads {
-			h := min(h0+i, heads-1)
-			a.q[i], a.scores[i] = unsafe.Pointer(&q[h*kv.HeadDim]), unsafe.Pointer(&s.scores[h*SplitTokens])
-		}
-		attendScoresAVX512(a)
-	}
+	a.fours(p.q.of(t, p.kv.HeadDim), p.scoresOf(t), &a.q, p.q.Heads, attendScoresF16AVX512)
 }
 
-func valuesAVX512(s *Scratch, kv *KV, out []float32, heads, n int, blocks []int32) {
+func valuesHalfAVX512(p *attention, t int, out []float32) {
+	a := &p.s.attend
+	a.cached(p, p.kv.Values, t)
+	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, attendValuesF16AVX512)
+}
+
+func scoresAVX512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
 	a := &s.attend
-	a.set(kv, kv.Values, n, blocks)
-	for h0 := 0; h0 < heads; h0 += attendHeads {
-		for i := range attendHeads {
-			h := min(h0+i, heads-1)
-			a.out[i], a.scores[i] = unsafe.Pointer(&out[h*kv.HeadDim]), unsafe.Pointer(&s.scores[h*SplitTokens])
+	a.base, a.n, a.dim, a.scale = unsafe.Pointer(unsafe.SliceData(keys)), int64(n), int64(dim), scale
+	a.fours(q, dst, &a.q, heads, attendScoresF32AVX512)
+}
+
+func valuesAVX512(s *Scratch, out, weights, values []float32, heads, n, dim int) {
+	a := &s.attend
+	a.base, a.n, a.dim = unsafe.Pointer(unsafe.SliceData(values)), int64(n), int64(dim)
+	a.fours(out, weights, &a.out, heads, attendValuesF32AVX512)
+}
+
+// widenAVX512 widens a run of BlockTokens vectors; dim is a multiple of 16.
+func widenAVX512(t quant.KVType, dst []float32, run []byte, dim int) {
+	if t == quant.KVQ8 {
+		widenQ8AVX512(&dst[0], &run[0], &run[BlockTokens*dim], int64(dim), BlockTokens)
+		return
+	}
+	widenF16AVX512(&dst[0], &run[0], int64(len(dst)))
+}
+
+func widenAVX2(t quant.KVType, dst []float32, run []byte, dim int) {
+	if t == quant.KVQ8 {
+		widenQ8AVX2(&dst[0], &run[0], &run[BlockTokens*dim], int64(dim), BlockTokens)
+		return
+	}
+	fromF16AVX2(&dst[0], (*uint16)(unsafe.Pointer(&run[0])), int64(len(dst)))
+}
+
+func scoresAVX2(dst, q, keys []float32, heads, n, dim int, scale float32) {
+	for i := range n {
+		for h := range heads {
+			dst[h*SplitTokens+i] = dotAVX2(&q[h*dim], &keys[i*dim], int64(dim)) * scale
 		}
-		attendValuesAVX512(a)
+	}
+}
+
+func valuesAVX2(out, weights, values []float32, heads, n, dim int) {
+	for i := range n {
+		for h := range heads {
+			addScaledAVX2(&out[h*dim], &values[i*dim], int64(dim), weights[h*SplitTokens+i])
+		}
 	}
 }
 
 //go:noescape
-func attendScoresAVX512(a *attend)
+func attendScoresF16AVX512(a *attend)
 
 //go:noescape
-func attendValuesAVX512(a *attend)
+func attendValuesF16AVX512(a *attend)
 
-// widen gives the keys or values of a block as float32.
-func (s *Scratch) widen(kv *KV, cache []uint16, block int32) []float32 {
-	n := BlockTokens * kv.HeadDim
-	if len(s.keys) < n {
-		s.keys = AlignedFloats(n)
-	}
-	from, to := kv.at(block)
-	fromF16AVX2(unsafe.SliceData(s.keys), unsafe.SliceData(cache[from:to]), int64(n))
-	return s.keys[:n]
-}
+//go:noescape
+func attendScoresF32AVX512(a *attend)
 
-func scoresAVX2(s *Scratch, kv *KV, q []float32, heads, n int, blocks []int32, scale float32) {
-	dim := kv.HeadDim
-	for i := range n {
-		if i%BlockTokens == 0 {
-			s.widen(kv, kv.Keys, blocks[i/BlockTokens])
-		}
-		key := &s.keys[i%BlockTokens*dim]
-		for h := range heads {
-			s.scores[h*SplitTokens+i] = dotAVX2(&q[h*dim], key, int64(dim)) * scale
-		}
-	}
-}
+//go:noescape
+func attendValuesF32AVX512(a *attend)
 
-func valuesAVX2(s *Scratch, kv *KV, out []float32, heads, n int, blocks []int32) {
-	dim := kv.HeadDim
-	for i := range n {
-		if i%BlockTokens == 0 {
-			s.widen(kv, kv.Values, blocks[i/BlockTokens])
-		}
-		value := &s.keys[i%BlockTokens*dim]
-		for h := range heads {
-			addScaledAVX2(&out[h*dim], value, int64(dim), s.scores[h*SplitTokens+i])
-		}
-	}
-}
+//go:noescape
+func widenF16AVX512(dst *float32, x *byte, n int64)
+
+//go:noescape
+func widenQ8AVX512(dst *float32, elements, scales *byte, dim, vectors int64)
+
+//go:noescape
+func widenQ8AVX2(dst *float32, elements, scales *byte, dim, vectors int64)
+
+//go:noescape
+func putQ8AVX512(elements, scales *byte, x *float32, n int64)

@@ -163,7 +163,7 @@ func BenchmarkVector(b *testing.B) {
 	const n = 4096
 	r := rand.New(rand.NewPCG(3, 3))
 	x, y, w, dst := randomFloats(r, n), randomFloats(r, n), randomFloats(r, n), make([]float32, n)
-	half, bytes := make([]uint16, n), make([]byte, 2*n)
+	run, bytes := make([]byte, 2*n), make([]byte, 2*n)
 	for _, c := range []struct {
 		name string
 		f    func()
@@ -174,7 +174,8 @@ func BenchmarkVector(b *testing.B) {
 		{"SwiGLU", func() { SwiGLU(dst, x, y) }},
 		{"Softmax", func() { Softmax(dst) }},
 		{"Rope", func() { Rope(dst, x[:n/2], y[:n/2]) }},
-		{"ToF16", func() { ToF16(half, x) }},
+		{"PutF16", func() { put(quant.KVF16, run, 0, x) }},
+		{"PutQ8", func() { put(quant.KVQ8, run, 0, x) }},
 		{"Quantise32", func() { quantise32(bytes, x) }},
 		{"Quantise256", func() { quantise256(bytes, x) }},
 	} {
@@ -193,24 +194,34 @@ func BenchmarkVector(b *testing.B) {
 	}
 }
 
+// BenchmarkAttend attends to a context from one position, as decoding does, and from the last 16, as prompts do. GFLOP/s
+// counts products with keys and values. A context of 32768 positions is 16 MiB of binary16.
 func BenchmarkAttend(b *testing.B) {
-	for _, n := range []int{64, 512, 4096} {
-		b.Run(fmt.Sprintf("positions=%d", n), func(b *testing.B) {
-			const heads, dim = 4, 128
-			r := rand.New(rand.NewPCG(4, 4))
-			ctx := newContext(r, dim, n)
-			q, out, s := randomFloats(r, heads*dim), make([]float32, heads*dim), NewScratch()
-			best := 1.
-			for b.Loop() {
-				best = min(best, timed(func() {
-					for range 10 {
-						Attend(s, &ctx.kv, q, out, heads, n, ctx.blocks)
-					}
-				}))
+	for _, dim := range []int{64, 128} {
+		for _, typ := range kvTypes {
+			for _, n := range []int{512, 4096, 32768} {
+				for _, count := range []int{1, 16} {
+					b.Run(fmt.Sprintf("size=%d/%v/context=%d/positions=%d", dim, typ, n, count), func(b *testing.B) {
+						const heads = 4
+						r := rand.New(rand.NewPCG(4, 4))
+						ctx := newContext(r, typ, dim, n)
+						q, s := ctx.queries(r, heads, count), NewScratch()
+						parts := make([]float32, q.PartsLen(dim))
+						best := 1.
+						for b.Loop() {
+							best = min(best, timed(func() {
+								for i := range q.Parts() {
+									AttendPart(s, &ctx.kv, q, parts, i, ctx.blocks)
+								}
+							}))
+						}
+						b.ReportMetric(float64(4*n*dim*heads*count)/best/1e9, "GFLOP/s")
+						b.ReportMetric(float64(2*n*typ.VectorBytes(dim))/best/1e9, "GB/s")
+						b.ReportMetric(0, "ns/op")
+					})
+				}
 			}
-			b.ReportMetric(10*float64(4*n*dim)/best/1e9, "GB/s") // keys and values
-			b.ReportMetric(0, "ns/op")
-		})
+		}
 	}
 }
 

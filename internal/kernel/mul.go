@@ -18,9 +18,8 @@ type Scratch struct {
 	acc    [tileCols][panelRows]float32
 	avx2   scratch2
 	attend attend
-	keys   []float32 // of a block, widened
-	scores []float32 // of a part of attention: heads × SplitTokens
-	parts  []float32 // of a whole attention
+	wide   []float32 // keys or values
+	scores []float32 // of a part of attention: queries × heads × SplitTokens
 }
 
 // NewScratch allocates a worker's memory.

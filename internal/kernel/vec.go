@@ -3,8 +3,6 @@ package kernel
 import (
 	"math"
 	"unsafe"
-
-	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 // Dot gives Σ a[i]·b[i] over the shorter length, in an order of summation that depends on the length only.
@@ -194,25 +192,5 @@ func Rope(x, cos, sin []float32) {
 		a, b := x[2*i], x[2*i+1]
 		x[2*i] = a*cos[i] - b*sin[i]
 		x[2*i+1] = a*sin[i] + b*cos[i]
-	}
-}
-
-// ToF16 rounds x to binary16, ties to even.
-func ToF16(dst []uint16, x []float32) {
-	dst = dst[:len(x)]
-	if active == tierAVX512 {
-		toF16AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(x)))
-		return
-	}
-	if k := len(x) &^ 7; active == tierAVX2 && k > 0 {
-		toF16AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(k))
-		dst, x = dst[k:], x[k:]
-	}
-	toF16Generic(dst, x)
-}
-
-func toF16Generic(dst []uint16, x []float32) {
-	for i, v := range x {
-		dst[i] = quant.F32to16(v)
 	}
 }

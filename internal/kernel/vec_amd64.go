@@ -25,7 +25,7 @@ func expSumAVX512(x *float32, n int64) (top, sum float32)
 func swigluAVX512(dst, gate, up *float32, n int64)
 
 //go:noescape
-func toF16AVX512(dst *uint16, x *float32, n int64)
+func toF16AVX512(dst *byte, x *float32, n int64)
 
 //go:noescape
 func ropeAVX512(x, cos, sin *float32, n int64)
@@ -40,7 +40,7 @@ func addScaledAVX2(dst, x *float32, n int64, factor float32)
 func fromF16AVX2(dst *float32, x *uint16, n int64)
 
 //go:noescape
-func toF16AVX2(dst *uint16, x *float32, n int64)
+func toF16AVX2(dst *byte, x *float32, n int64)
 
 //go:noescape
 func expSumAVX2(x *float32, n int64, top float32) (sum float32)

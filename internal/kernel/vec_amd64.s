@@ -119,7 +119,7 @@ done:
 	VZEROUPPER
 	RET
 
-// func toF16AVX512(dst *uint16, x *float32, n int64)
+// func toF16AVX512(dst *byte, x *float32, n int64)
 TEXT ·toF16AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ x+8(FP), SI

@@ -82,7 +82,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func toF16AVX2(dst *uint16, x *float32, n int64)
+// func toF16AVX2(dst *byte, x *float32, n int64)
 TEXT ·toF16AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ x+8(FP), SI

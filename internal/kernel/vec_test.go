@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -205,8 +206,8 @@ func TestRope(t *testing.T) {
 	})
 }
 
-// TestToF16 tries every binary16 number, the midpoints between neighbours (ties) and the floats next to them.
-func TestToF16(t *testing.T) {
+// TestPutF16 tries every binary16 number, the midpoints between neighbours (ties) and the floats next to them.
+func TestPutF16(t *testing.T) {
 	var x []float32
 	for h := range 1 << 16 {
 		f := quant.F16to32(uint16(h))
@@ -218,12 +219,12 @@ func TestToF16(t *testing.T) {
 	}
 	x = append(x, 65519.996, 65520, -65520, 1e-10, 3e38)
 	eachTier(t, func(t *testing.T) {
-		got := make([]uint16, len(x))
-		ToF16(got, x)
+		run := make([]byte, 2*len(x))
+		put(quant.KVF16, run, 0, x)
 		for i, v := range x {
-			want := quant.F32to16(v)
-			if got[i] != want && !(v != v && got[i]&0x7fff > 0x7c00) {
-				t.Fatalf("%v (%#x): %#x, want %#x", v, math.Float32bits(v), got[i], want)
+			got, want := binary.LittleEndian.Uint16(run[2*i:]), quant.F32to16(v)
+			if got != want && !(v != v && got&0x7fff > 0x7c00) {
+				t.Fatalf("%v (%#x): %#x, want %#x", v, math.Float32bits(v), got, want)
 			}
 		}
 	})

@@ -52,7 +52,7 @@ func (m *Model) Parallel(n int, do func(worker, item int)) {
 // check makes sure that no index of the pass can be out of range.
 func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
 	layout := kv.Layout()
-	if want := m.cfg.KVLayout(layout.Blocks); layout != want {
+	if want := m.cfg.KVLayout(layout.Type, layout.Blocks); layout != want {
 		return fmt.Errorf("%w: the KV cache has shape %+v, the model needs %+v", ErrSpan, layout, want)
 	}
 	if len(spans) == 0 {

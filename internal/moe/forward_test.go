@@ -2,12 +2,14 @@ package moe
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/synth"
 )
@@ -32,18 +34,24 @@ func sameBits(t *testing.T, what string, got, want [][]float32) {
 // equals, bit for bit, what the sequence gives alone and at once.
 func TestBatchesDoNotMatter(t *testing.T) {
 	const sequences, perSeq, blocksPerSeq = 4, 40, 3
-	for _, typ := range []quant.Type{quant.F32, quant.F16, quant.Q8_0, quant.Q4_0, quant.Q4_K, quant.Q6_K} {
-		t.Run(typ.String(), func(t *testing.T) {
-			s := shape(typ)
+	for _, c := range []struct {
+		typ quant.Type
+		kv  quant.KVType
+	}{
+		{quant.F32, quant.KVF16}, {quant.F16, quant.KVQ8}, {quant.Q8_0, quant.KVF16}, {quant.Q8_0, quant.KVQ8},
+		{quant.Q4_0, quant.KVF16}, {quant.Q4_K, quant.KVQ8}, {quant.Q6_K, quant.KVF16},
+	} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			s := shape(c.typ)
 			s.Layers, s.FFN = 2, 256
 			m := load(t, makeFile(t, s), 2)
 			tokens, alone := make([][]int32, sequences), make([][][]float32, sequences)
 			for i := range tokens {
 				tokens[i] = randomTokens(uint64(10+i), perSeq, m.cfg.Vocab)
-				alone[i] = newSession(t, m, perSeq).feed(tokens[i])
+				alone[i] = newSessionIn(t, m, c.kv, perSeq).feed(tokens[i])
 			}
-			kv := m.NewStorage(sequences * blocksPerSeq)
-			rng := rand.New(rand.NewPCG(1, uint64(typ)))
+			kv := kvcache.NewStorage(m.cfg.KVLayout(c.kv, sequences*blocksPerSeq), nil)
+			rng := rand.New(rand.NewPCG(1, uint64(c.typ)))
 			for range 5 {
 				at := make([]int, sequences)
 				for slices.Min(at) < perSeq {
@@ -93,26 +101,35 @@ func TestWorkersDoNotMatter(t *testing.T) {
 	}
 }
 
-// TestLongContexts: a long context's attention is divided among workers where one sequence decodes alone, not in a prompt or
-// with others, and not by one worker: all the same, bit for bit.
+// TestLongContexts: a long context's attention is divided among workers where few tokens are computed, and not in a long
+// prompt or by one worker: all the same, bit for bit. In the second shape two KV heads are one item.
 func TestLongContexts(t *testing.T) {
-	s := shape(quant.Q8_0)
-	s.Context, s.Layers, s.FFN = 2048, 2, 64
-	f := makeFile(t, s)
-	tokens := randomTokens(8, 1100, s.Vocab)
-	one, three := load(t, f, 1), load(t, f, 3)
-	want := newSession(t, one, len(tokens)).feed(tokens)
-	alone := newSession(t, three, len(tokens))
-	alone.feed(tokens[:1095])
-	for i := 1095; i < len(tokens); i++ {
-		if got := alone.feed(tokens[i : i+1]); len(three.attend.parts) == 0 {
-			t.Fatal("attention was not divided")
-		} else {
-			sameBits(t, "alone", got, want[i:i+1])
-		}
+	for _, c := range []struct {
+		typ   quant.Type
+		heads int
+		kv    quant.KVType
+	}{{quant.Q8_0, 8, quant.KVF16}, {quant.Q8_0, 8, quant.KVQ8}, {quant.Q4_K, 4, quant.KVF16}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			s := shape(c.typ)
+			s.Context, s.Layers, s.FFN, s.Heads = 2048, 2, 256, c.heads
+			f := makeFile(t, s)
+			const most = 1100
+			tokens := randomTokens(8, most, s.Vocab)
+			one, three := load(t, f, 1), load(t, f, 3)
+			want := newSessionIn(t, one, c.kv, most).feed(tokens)
+			few := newSessionIn(t, three, c.kv, most)
+			few.feed(tokens[:500])
+			for few.at < most {
+				from := few.at
+				n := min([]int{1, 5, 300, 17, 200, 2}[from%6], most-from)
+				got := few.feed(tokens[from : from+n])
+				if divided := len(three.attend.parts) > 0; from > 512 && n < 16 && !divided {
+					t.Fatalf("attention of %d tokens from %d was not divided", n, from)
+				}
+				sameBits(t, fmt.Sprintf("%d tokens from %d", n, from), got, want[from:from+n])
+			}
+		})
 	}
-	alone.at = 1095
-	sameBits(t, "five", alone.feed(tokens[1095:]), want[1095:])
 }
 
 // TestExpertLayouts: files from before April 2024 have a tensor for each expert; the model is the same.

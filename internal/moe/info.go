@@ -102,6 +102,6 @@ func (i Info) Ops(tokens, logits int) int64 {
 }
 
 // KVBytes is the memory that keys and values of so many tokens take.
-func (i Info) KVBytes(tokens int) int64 {
-	return i.KVLayout(0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
+func (i Info) KVBytes(t quant.KVType, tokens int) int64 {
+	return i.KVLayout(t, 0).BytesPerBlock() * int64(tokens) / kernel.BlockTokens
 }

@@ -25,8 +25,8 @@ func TestInfo(t *testing.T) {
 	if want := 2 * int64(10*s.Layers*(attention+2*expert+s.Experts*s.Dim)+s.Vocab*s.Dim); info.Ops(10, 1) != want {
 		t.Errorf("%d operations, want %d", info.Ops(10, 1), want)
 	}
-	if want := int64(16 * s.Layers * kv * 2 * 2); info.KVBytes(16) != want {
-		t.Errorf("%d bytes for 16 tokens, want %d", info.KVBytes(16), want)
+	if want := int64(16 * s.Layers * kv * 2 * 2); info.KVBytes(quant.KVF16, 16) != want {
+		t.Errorf("%d bytes for 16 tokens, want %d", info.KVBytes(quant.KVF16, 16), want)
 	}
 	m := load(t, makeFile(t, s), 1)
 	if m.Info().Packed != m.arena.Used() {

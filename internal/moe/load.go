@@ -77,14 +77,14 @@ func (m *Model) Info() Info { return m.info }
 // Workers is the number of threads that compute.
 func (m *Model) Workers() int { return m.crew.Workers() }
 
-// NewStorage makes a small KV cache of this model's shape, on Go's heap.
+// NewStorage makes a small KV cache of this model's shape, in binary16, on Go's heap.
 func (m *Model) NewStorage(blocks int) *kvcache.Storage {
-	return kvcache.NewStorage(m.cfg.KVLayout(blocks), nil)
+	return kvcache.NewStorage(m.cfg.KVLayout(quant.KVF16, blocks), nil)
 }
 
 // KVLayout is the shape of a KV cache of so many blocks.
-func (c Config) KVLayout(blocks int) kvcache.Layout {
-	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks}
+func (c Config) KVLayout(t quant.KVType, blocks int) kvcache.Layout {
+	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks, Type: t}
 }
 
 // Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.

@@ -50,8 +50,12 @@ type session struct {
 }
 
 func newSession(t testing.TB, m *Model, tokens int) *session {
+	return newSessionIn(t, m, quant.KVF16, tokens)
+}
+
+func newSessionIn(t testing.TB, m *Model, kv quant.KVType, tokens int) *session {
 	n := (tokens + kernel.BlockTokens - 1) / kernel.BlockTokens
-	s := &session{t: t, m: m, kv: m.NewStorage(n)}
+	s := &session{t: t, m: m, kv: kvcache.NewStorage(m.cfg.KVLayout(kv, n), nil)}
 	for b := range int32(n) {
 		s.blocks = append(s.blocks, int32(n)-1-b) // not in order: the table of blocks has to be used
 	}
@@ -92,22 +96,25 @@ func shape(typ quant.Type) synth.Shape {
 }
 
 // TestLikeReference holds the engine's logits to the equations in float64, on the weights as the format has them. F32 differs
-// by summation order and the F16 cache; the others by what their kernels round activations to: 8 bits for the integer
-// formats.
+// by summation order and the F16 or 8-bit cache; the others by what their kernels round activations to: 8 bits for the
+// integer formats.
 func TestLikeReference(t *testing.T) {
 	for _, test := range []struct {
 		typ quant.Type
+		kv  quant.KVType
 		rms float64
 	}{
-		{quant.F32, 1e-3}, {quant.F16, 1e-3}, {quant.BF16, 1e-3},
-		{quant.Q8_0, 1.5e-2}, {quant.Q5_0, 1.5e-2}, {quant.Q4_0, 1.5e-2},
-		{quant.Q2_K, 1.5e-2}, {quant.Q3_K, 1.5e-2}, {quant.Q4_K, 1.5e-2}, {quant.Q5_K, 1.5e-2}, {quant.Q6_K, 1.5e-2},
+		{quant.F32, quant.KVF16, 1e-3}, {quant.F16, quant.KVF16, 1e-3}, {quant.BF16, quant.KVF16, 1e-3},
+		{quant.Q8_0, quant.KVF16, 1.5e-2}, {quant.Q5_0, quant.KVF16, 1.5e-2}, {quant.Q4_0, quant.KVF16, 1.5e-2},
+		{quant.Q2_K, quant.KVF16, 1.5e-2}, {quant.Q3_K, quant.KVF16, 1.5e-2}, {quant.Q4_K, quant.KVF16, 1.5e-2},
+		{quant.Q5_K, quant.KVF16, 1.5e-2}, {quant.Q6_K, quant.KVF16, 1.5e-2},
+		{quant.F32, quant.KVQ8, 5e-3}, {quant.Q8_0, quant.KVQ8, 1.5e-2},
 	} {
-		t.Run(test.typ.String(), func(t *testing.T) {
+		t.Run(test.typ.String()+"/"+test.kv.String(), func(t *testing.T) {
 			f := makeFile(t, shape(test.typ))
 			m, ref := load(t, f, 2), newReference(t, f)
 			tokens := randomTokens(1, 40, m.cfg.Vocab)
-			rows := newSession(t, m, len(tokens)).feed(tokens)
+			rows := newSessionIn(t, m, test.kv, len(tokens)).feed(tokens)
 			var diff, norm float64
 			for i, id := range tokens {
 				for j, want := range ref.next(id) {

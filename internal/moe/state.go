@@ -29,7 +29,7 @@ type state struct {
 	now step // the phase being computed
 
 	attend, attendLast attention // for all tokens and for the wanted ones
-	parts              []float32 // results of attention's parts, kernel.PartLen each
+	parts              []float32 // of the items' attention, where they are divided
 
 	x        []float32 // the residual stream, Dim for each token
 	q        []float32 // rotated queries, Heads·HeadDim for each token
@@ -56,24 +56,6 @@ type route struct {
 	weight float32
 }
 
-// attention is a layer's attention cut into work.
-type attention struct {
-	items []attendItem
-	// parts is what comes before items where these are too few for all workers and contexts are long: each item is one
-	// token's, and its result is merged from parts of it.
-	parts []attendPart
-}
-
-// attendItem is some tokens of a span (indices into all or wanted), for the KV heads from head on (headsPerItem of them).
-type attendItem struct {
-	span, head int
-	from, to   int
-	first      int // its parts, if there are any, are first, first+1 …
-}
-
-// attendPart is one part of an item.
-type attendPart struct{ item, part int }
-
 // breakdown is a panic caught in a worker.
 type breakdown struct{ reason any }
 
@@ -83,6 +65,7 @@ type worker struct {
 	scratch *kernel.Scratch
 	y, y2   []float32 // results of a matrix product, see product
 	row     []float32 // one token's: max(Dim, Heads·HeadDim)
+	parts   []float32 // of an item's attention, where it is not divided
 	scores  []float32 // router logits, one for each expert
 }
 
@@ -156,58 +139,12 @@ func (m *Model) begin(kv *kvcache.Storage, spans []Span) {
 			m.all = append(m.all, int32(len(m.tokens)))
 			m.tokens = append(m.tokens, position{i, s.Start + j, id})
 		}
-		m.addAttention(&m.attend, i, first, len(m.tokens), attendTokens)
-		m.addAttention(&m.attendLast, i, wanted, len(m.wanted), attendTokens)
+		m.addAttention(&m.attend, i, first, len(m.tokens))
+		m.addAttention(&m.attendLast, i, wanted, len(m.wanted))
 	}
-	m.split(&m.attend, m.all)
-	m.split(&m.attendLast, m.wanted)
+	m.divide(&m.attend, m.all)
+	m.divide(&m.attendLast, m.wanted)
 	m.reserve(len(m.tokens), len(m.wanted))
-}
-
-// attendTokens is how many tokens of a prompt are one item of attention's work: few enough to balance among workers,
-// enough that the sequence's keys and values stay in the cache for all of them.
-const attendTokens = 16
-
-// addAttention cuts the work of a span's tokens into items of so many tokens.
-func (m *Model) addAttention(a *attention, span, from, to, tokens int) {
-	for ; from < to; from += tokens {
-		for h := 0; h < m.cfg.KVHeads; h += m.headsPerItem {
-			a.items = append(a.items, attendItem{span: span, head: h, from: from, to: min(from+tokens, to)})
-		}
-	}
-}
-
-// split cuts items into parts where they are too few and too long to be divided well. tokens are what their indices mean.
-func (m *Model) split(a *attention, tokens []int32) {
-	a.parts = a.parts[:0]
-	if m.headsPerItem > 1 || len(a.items) >= itemsPerWorker*m.crew.Workers() || m.crew.Workers() == 1 {
-		return
-	}
-	longest := 0
-	for _, t := range tokens {
-		longest = max(longest, m.tokens[t].pos+1)
-	}
-	if kernel.Parts(longest) == 1 {
-		return
-	}
-	a.items = a.items[:0]
-	for i, t := range tokens {
-		p := m.tokens[t]
-		n := len(a.items)
-		m.addAttention(a, p.span, i, i+1, 1)
-		for ; n < len(a.items); n++ {
-			a.items[n].first = len(a.parts)
-			for part := range kernel.Parts(p.pos + 1) {
-				a.parts = append(a.parts, attendPart{n, part})
-			}
-		}
-	}
-	m.parts = grow(m.parts, len(a.parts)*m.partLen())
-}
-
-// partLen is the size of a part's result.
-func (m *Model) partLen() int {
-	return kernel.PartLen(&kernel.KV{HeadDim: m.cfg.HeadDim}, m.cfg.group())
 }
 
 // headsPerItem is how many KV heads one worker attends to for a token: as few as make whole blocks of activations.
