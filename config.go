@@ -69,9 +69,17 @@ type Config struct {
 	MaxTokens             int     `yaml:"max_tokens"`
 	Temperature           float64 `yaml:"temperature"`
 
-	// DatabaseURL (postgres:// or sqlite://) and MonitoringURL (http:// or https://, a Prometheus server) are checked and
-	// kept for tools that read the configuration. The service does not use them yet.
-	DatabaseURL   string `yaml:"database_url"`
+	// DatabaseURL, postgres://user:password@host:port/database or sqlite:PATH, is where each request for completions is
+	// logged: ids, times, tokens, how it ended and the key's name. Empty or "none" means nowhere. The log never delays or
+	// fails a request: while the database is slow or away, requests wait in memory, and the oldest are dropped and counted
+	// when there are too many. LogPrompts keeps the beginning of each prompt too. RequestLogDays is how long requests are
+	// kept; 0 means for ever.
+	DatabaseURL    string `yaml:"database_url"`
+	LogPrompts     bool   `yaml:"log_prompts"`
+	RequestLogDays int    `yaml:"request_log_days"`
+
+	// MonitoringURL (http:// or https://) is a Prometheus server that scrapes the service. The service itself does not use
+	// it: mixtral certify reads the metrics of a --target from it.
 	MonitoringURL string `yaml:"monitoring_url"`
 
 	// TracingURL is an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://localhost:4318; a path means
@@ -292,7 +300,7 @@ func (c *Config) Validate() error {
 	v.number("max_tokens", float64(c.MaxTokens), 1, 1<<24)
 	v.number("temperature", c.Temperature, 0, 2)
 	v.number("drain_timeout_s", c.DrainTimeoutS, 0, 3600)
-	v.url("database_url", c.DatabaseURL, "postgres", "postgresql", "sqlite")
+	c.validateDatabase(v)
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
 	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
@@ -341,7 +349,7 @@ func (v *validator) url(key, got string, schemes ...string) {
 		v.add(key, "what is no URL", allowed) // a parser's message would show it
 	case !slices.Contains(schemes, u.Scheme):
 		v.add(key, strconv.Quote(u.Redacted()), allowed)
-	case u.Host == "" && u.Scheme != "sqlite":
+	case u.Host == "":
 		v.add(key, strconv.Quote(u.Redacted()), "must name a host")
 	}
 }

@@ -138,6 +138,7 @@ func TestLoadConfig(t *testing.T) {
 
 // TestValidate: each problem names key, value and what is allowed.
 func TestValidate(t *testing.T) {
+	const databases = "must be postgres://user:password@host:port/database, sqlite:PATH or none"
 	for _, test := range []struct {
 		change func(*Config)
 		want   Problem
@@ -159,9 +160,10 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Temperature = math.NaN() }, Problem{"temperature", "NaN", "must be between 0 and 2"}},
 		{func(c *Config) { c.DrainTimeoutS = -1 }, Problem{"drain_timeout_s", "-1", "must be between 0 and 3600"}},
 		{func(c *Config) { c.UpstreamTimeoutS = 0 }, Problem{"upstream_timeout_s", "0", "must be above 0 and at most 86400"}},
-		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" }, Problem{"database_url", `"mysql://u:xxxxx@h/d"`, "must begin with postgres:// or postgresql:// or sqlite://"}},
-		{func(c *Config) { c.DatabaseURL = "postgres:///d" }, Problem{"database_url", `"postgres:///d"`, "must name a host"}},
-		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" }, Problem{"database_url", "what is no URL", "must begin with postgres:// or postgresql:// or sqlite://"}},
+		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" }, Problem{"database_url", `"mysql://u:xxxxx@h/d"`, databases}},
+		{func(c *Config) { c.DatabaseURL = "sqlite:" }, Problem{"database_url", `"sqlite:"`, databases}},
+		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" }, Problem{"database_url", "what is no URL", databases}},
+		{func(c *Config) { c.RequestLogDays = -1 }, Problem{"request_log_days", "-1", "must be between 0 and 36500"}},
 		{func(c *Config) { c.MonitoringURL = "prometheus:9090" }, Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
 		{func(c *Config) { c.LogLevel = "loud" }, Problem{"log_level", `"loud"`, "must be debug or info or warn or error or off"}},
 		{func(c *Config) { c.LogFormat = "xml" }, Problem{"log_format", `"xml"`, "must be text or json"}},

@@ -27,6 +27,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
@@ -51,8 +52,9 @@ type Service struct {
 	cores       int
 	limits      host.Limits
 
-	meter  lockedMeter
-	tracer *telemetry.Tracer // nil: no traces
+	meter    lockedMeter
+	tracer   *telemetry.Tracer // nil: no traces
+	requests *store.Log        // nil: no request log
 
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
@@ -108,6 +110,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	s.api = api.New(api.Config{
+		Observe: s.observer(), KeepPrompts: c.LogPrompts,
 		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, Tracer: s.tracer,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		Slots: c.slots(), Queue: c.MaxQueuedRequests, Hosts: c.hosts(), MetricsApart: c.MetricsListen != "",
@@ -119,6 +122,7 @@ func New(c Config) (*Service, error) {
 	if u, err := host.Self(); err == nil {
 		s.meter.add(time.Now(), u.CPU)
 	}
+	s.openLog()
 	return s, nil
 }
 
@@ -288,6 +292,7 @@ func (s *Service) Close() error {
 	}
 	s.closed = true
 	defer s.closeTracer()
+	defer s.closeLog()
 	if s.backend == nil {
 		return nil
 	}

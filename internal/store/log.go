@@ -53,6 +53,8 @@ type Log struct {
 	stop     chan struct{}
 	stopped  chan struct{}
 	once     sync.Once
+	ctx      context.Context // of all attempts; over Timeout after Close
+	giveUp   context.CancelFunc
 	written  atomic.Int64
 	dropped  atomic.Int64
 	failed   atomic.Int64
@@ -65,6 +67,7 @@ type Log struct {
 func NewLog(o LogOptions) *Log {
 	o.defaults()
 	l := &Log{o: o, queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+	l.ctx, l.giveUp = context.WithCancel(context.Background())
 	go l.run()
 	return l
 }
@@ -107,7 +110,13 @@ func (l *Log) Pending() int {
 
 // Close writes what is left, for at most Timeout, and stops. A second Close is harmless.
 func (l *Log) Close() error {
-	l.once.Do(func() { close(l.stop) })
+	l.once.Do(func() {
+		close(l.stop)
+		timer := time.AfterFunc(l.o.Timeout, l.giveUp)
+		<-l.stopped
+		timer.Stop()
+		l.giveUp()
+	})
 	<-l.stopped
 	return nil
 }
@@ -120,16 +129,14 @@ func backoff(failures int) time.Duration {
 // run is the writer's loop. Its first attempt is at once, so that a wrong URL shows when the service starts.
 func (l *Log) run() {
 	defer close(l.stopped)
-	failures := l.tell(0, l.flush(context.Background()))
+	failures := l.tell(0, l.flush())
 	for l.wait(failures) {
-		failures = l.tell(failures, l.flush(context.Background()))
+		failures = l.tell(failures, l.flush())
 	}
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), l.o.Timeout)
-	defer cancel()
-	l.tell(failures, l.flush(ctx))
+	l.tell(failures, l.flush())
 	l.dropped.Add(int64(l.Pending()))
 	l.lose()
 }
@@ -172,18 +179,18 @@ func (l *Log) tell(failures int, err error) int {
 
 // flush connects if need be and writes all that waits. After an error the connection is given up: the next attempt
 // opens another.
-func (l *Log) flush(ctx context.Context) error {
-	err := l.connect(ctx)
+func (l *Log) flush() error {
+	err := l.connect()
 	for err == nil {
 		l.mu.Lock()
 		batch := l.queue.take(l.o.Batch)
 		l.mu.Unlock()
 		if len(batch) == 0 {
-			err = l.forget(ctx)
+			err = l.forget()
 			break
 		}
 		var done int
-		if done, err = l.write(ctx, batch); err != nil {
+		if done, err = l.write(batch); err != nil {
 			l.mu.Lock()
 			dropped := l.queue.giveBack(batch[done:])
 			l.mu.Unlock()
@@ -197,11 +204,11 @@ func (l *Log) flush(ctx context.Context) error {
 	return err
 }
 
-func (l *Log) connect(ctx context.Context) (err error) {
+func (l *Log) connect() (err error) {
 	if l.db != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.o.Timeout)
 	defer cancel()
 	l.db, err = l.o.Connect(ctx)
 	return err
@@ -217,8 +224,8 @@ func (l *Log) lose() {
 
 // write stores a batch and says how many of its first are dealt with. A request that the database refuses must not hold
 // up the others for ever: the batch is halved until it stands alone, and then it is dropped.
-func (l *Log) write(ctx context.Context, batch []Request) (done int, err error) {
-	bounded, cancel := context.WithTimeout(ctx, l.o.Timeout)
+func (l *Log) write(batch []Request) (done int, err error) {
+	bounded, cancel := context.WithTimeout(l.ctx, l.o.Timeout)
 	err = l.db.AddRequests(bounded, batch)
 	cancel()
 	switch {
@@ -232,19 +239,19 @@ func (l *Log) write(ctx context.Context, batch []Request) (done int, err error) 
 		return 1, nil
 	}
 	half := len(batch) / 2
-	if done, err = l.write(ctx, batch[:half]); err != nil {
+	if done, err = l.write(batch[:half]); err != nil {
 		return done, err
 	}
-	more, err := l.write(ctx, batch[half:])
+	more, err := l.write(batch[half:])
 	return done + more, err
 }
 
 // forget deletes old requests, where that is asked for and due.
-func (l *Log) forget(ctx context.Context) error {
+func (l *Log) forget() error {
 	if l.o.Keep <= 0 || time.Since(l.forgot) < time.Hour {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.o.Timeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.o.Timeout)
 	defer cancel()
 	_, err := l.db.Forget(ctx, time.Now().Add(-l.o.Keep))
 	if err == nil {

@@ -34,6 +34,9 @@ const (
 	HTTPRequests      = "mixtral_http_requests_total"
 	Panics            = "mixtral_panics_total"
 	BuildInfo         = "mixtral_build_info"
+	LogWritten        = "mixtral_request_log_written_total"
+	LogDropped        = "mixtral_request_log_dropped_total"
+	LogPending        = "mixtral_request_log_pending"
 )
 
 // Labels.
@@ -92,6 +95,12 @@ var Table = []Definition{
 		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
+	{Name: LogWritten, Kind: Counter,
+		Help: "Requests that the database of the request log has taken."},
+	{Name: LogDropped, Kind: Counter,
+		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the database refused them."},
+	{Name: LogPending, Kind: Gauge,
+		Help: "Requests that wait in memory for the database of the request log."},
 	{Name: BuildInfo, Kind: Gauge, Label: LabelVersion,
 		Help: "Always 1; the label is the version of the service."},
 }

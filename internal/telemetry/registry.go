@@ -27,6 +27,7 @@ type Metrics struct {
 	cached, panics          prometheus.Counter
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
+	log                     atomic.Pointer[func() RequestLog]
 }
 
 // NewMetrics makes a registry with every metric of Table, and those of the process and the Go runtime.
@@ -52,7 +53,7 @@ func NewMetrics(version string) *Metrics {
 		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
 	}
 	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.first, m.latency, m.gap, m.qt, info,
-		&loadCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+		&loadCollector{m}, &logCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
 }
 
@@ -142,13 +143,7 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 // loadCollector reads the load once for all gauges of a scrape, so that they agree.
 type loadCollector struct{ m *Metrics }
 
-var loadDescs = func() []*prometheus.Desc {
-	var descs []*prometheus.Desc
-	for _, name := range []string{Running, Waiting, KVCacheUsage, Preemptions} {
-		descs = append(descs, prometheus.NewDesc(name, mustLookup(name).Help, nil, nil))
-	}
-	return descs
-}()
+var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions)
 
 func (l *loadCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range loadDescs {

@@ -164,11 +164,12 @@ func TestLoad(t *testing.T) {
 		t.Errorf("before: %v", got)
 	}
 	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.5, Preempted: 6} })
+	m.SetRequestLog(func() RequestLog { return RequestLog{Written: 7, Dropped: 8, Pending: 9} })
 	m.HTTP("/v1/models", 200)
 	m.HTTP("other", 404)
 	m.Panic()
 	got := scrape(t, m)
-	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1,
+	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9,
 		HTTPRequests + ",200,/v1/models": 1, HTTPRequests + ",404,other": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)

@@ -1,0 +1,42 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// RequestLog is what the request log says of itself; see the metrics of these names in Table.
+type RequestLog struct {
+	Written, Dropped int64 // since start
+	Pending          int
+}
+
+// SetRequestLog says where the request log's metrics come from. Without one they are 0.
+func (m *Metrics) SetRequestLog(read func() RequestLog) { m.log.Store(&read) }
+
+// logCollector reads the request log once for all its metrics of a scrape.
+type logCollector struct{ m *Metrics }
+
+var logDescs = descsOf(LogWritten, LogDropped, LogPending)
+
+// descsOf describes metrics without labels.
+func descsOf(names ...string) []*prometheus.Desc {
+	var descs []*prometheus.Desc
+	for _, name := range names {
+		descs = append(descs, prometheus.NewDesc(name, mustLookup(name).Help, nil, nil))
+	}
+	return descs
+}
+
+func (l *logCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range logDescs {
+		ch <- d
+	}
+}
+
+func (l *logCollector) Collect(ch chan<- prometheus.Metric) {
+	var log RequestLog
+	if f := l.m.log.Load(); f != nil {
+		log = (*f)()
+	}
+	ch <- prometheus.MustNewConstMetric(logDescs[0], prometheus.CounterValue, float64(log.Written))
+	ch <- prometheus.MustNewConstMetric(logDescs[1], prometheus.CounterValue, float64(log.Dropped))
+	ch <- prometheus.MustNewConstMetric(logDescs[2], prometheus.GaugeValue, float64(log.Pending))
+}
