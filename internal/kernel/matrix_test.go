@@ -121,7 +121,7 @@ func roundingBound(typ quant.Type, w, x []float32) float64 {
 	return sum
 }
 
-// TestMulIndependent: a value depends neither on the columns beside it nor on how the rows are cut.
+// TestMulIndependent: a value depends neither on the columns beside it nor on how the rows are cut, nor on where it goes.
 func TestMulIndependent(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, typ := range quant.Types() {
@@ -138,6 +138,15 @@ func TestMulIndependent(t *testing.T) {
 						alone, _ := p.mul(0, rows, []int32{col})
 						if i, ok := sameBits(alone[:rows], whole[j*stride:][:rows]); !ok {
 							rt.Fatalf("column %d (%d of %d), row %d: %v beside others, %v alone", col, j, len(picked), i, whole[j*stride+i], alone[i])
+						}
+					}
+					at := make([]float32, n*stride)
+					for r0 := 0; r0 < rows; r0 += RowAlign {
+						p.m.MulAt(NewScratch(), r0, min(r0+RowAlign, rows), p.acts, picked, at, stride)
+					}
+					for j, col := range picked {
+						if i, ok := sameBits(at[int(col)*stride:][:rows], whole[j*stride:][:rows]); !ok {
+							rt.Fatalf("column %d, row %d: %v in its place, %v otherwise", col, i, at[int(col)*stride+i], whole[j*stride+i])
 						}
 					}
 					for r0 := 0; r0 < rows; r0 += RowAlign {

@@ -31,25 +31,50 @@ func NewScratch() *Scratch { return &Scratch{buf: (*tileBuffer)(AlignedFloats(le
 //
 // A value does not depend on the other columns, nor on how rows are cut.
 func (m *Matrix) Mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+	m.mul(s, r0, r1, a, cols, target{y: y, stride: stride})
+}
+
+// MulAt is Mul with the result of column j at y[cols[j]·stride + r]: rows of y belong to rows of a.
+func (m *Matrix) MulAt(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+	m.mul(s, r0, r1, a, cols, target{y: y[r0:], stride: stride, rows: cols})
+}
+
+// target is where results go: those of column j from offset(j) of y on.
+type target struct {
+	y      []float32
+	stride int
+	rows   []int32 // nil: 0, 1, 2 …
+}
+
+func (t *target) offset(j int) int {
+	if t.rows != nil {
+		j = int(t.rows[j])
+	}
+	return j * t.stride
+}
+
+func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	if r1 == m.Rows {
 		r1 = m.PaddedRows()
 	}
-	if r0 >= r1 || len(cols) == 0 {
+	if r0 >= r1 {
 		return
 	}
-	_ = y[(len(cols)-1)*stride+r1-r0-1] // all writes are below
+	for j := range cols {
+		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
+	}
 	switch active {
 	case tierAVX512:
-		m.mulAVX512(s, r0, r1, a, cols, y, stride)
+		m.mulAVX512(s, r0, r1, a, cols, to)
 	case tierAVX2:
-		m.mulAVX2(s, r0, r1, a, cols, y, stride)
+		m.mulAVX2(s, r0, r1, a, cols, to)
 	default:
-		m.mulGeneric(s, r0, r1, a, cols, y, stride)
+		m.mulGeneric(s, r0, r1, a, cols, to)
 	}
 }
 
 // mulGeneric computes panel by panel, a few columns at a time.
-func (m *Matrix) mulGeneric(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+func (m *Matrix) mulGeneric(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for r := r0; r < r1; r += panelRows {
 		w := m.panelAt(r)[:m.panel]
 		for j := 0; j < len(cols); j += tileCols {
@@ -61,7 +86,7 @@ func (m *Matrix) mulGeneric(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []f
 				m.addInts(s, w, a, group)
 			}
 			for i := range group {
-				copy(y[(j+i)*stride+r-r0:][:panelRows], s.acc[i][:])
+				copy(to.y[to.offset(j+i)+r-r0:][:panelRows], s.acc[i][:])
 			}
 		}
 	}

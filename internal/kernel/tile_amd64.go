@@ -29,7 +29,7 @@ const maxGroups = 8
 
 // mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels
 // in runs small enough for L2 too, and within these through groups of up to tileCols columns.
-func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	t := &s.tile
 	t.buf = s.buf
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
@@ -44,23 +44,22 @@ func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []fl
 	run := max(1, min(all, budget/m.panel))
 	chunk := max(tileCols, chunkBudget/a.stride[m.layout.act]/tileCols*tileCols)
 	for c0 := 0; c0 < len(cols); c0 += chunk {
-		part := cols[c0:min(c0+chunk, len(cols))]
+		c1 := min(c0+chunk, len(cols))
 		for p := 0; p < all; p += run {
 			t.w = unsafe.Pointer(unsafe.SliceData(m.panelAt(r0 + p*panelRows)))
-			m.mulGroups(t, min(run, all-p), together, a, part, y[c0*stride+p*panelRows:], stride)
+			m.mulGroups(t, min(run, all-p), together, a, cols[:c1], c0, to, p*panelRows)
 		}
 	}
 }
 
-// mulGroups multiplies a run of panels with all columns of cols, in as few groups as there can be. Those are of two sizes
-// that differ by one: 7 columns are 4 + 3, not 6 + 1.
-func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32, y []float32, stride int) {
-	kind := m.layout.act
+// mulGroups multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at on, in
+// as few groups as there can be. Those are of two sizes that differ by one: 7 columns are 4 + 3, not 6 + 1.
+func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32, at int, to target, row int) {
+	kind, n := m.layout.act, len(cols)-at
 	base, pitch := unsafe.Pointer(unsafe.SliceData(a.data[kind])), a.stride[kind]
-	groups := (len(cols) + tileCols - 1) / tileCols
-	small := len(cols) / groups
-	large := len(cols) - small*groups // so many groups have one more
-	at := 0
+	groups := (n + tileCols - 1) / tileCols
+	small := n / groups
+	large := n - small*groups // so many groups have one more
 	for g := 0; g < groups; {
 		size, n := small+1, min(large-g, together)
 		if g >= large {
@@ -69,7 +68,7 @@ func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32,
 		for i := range n {
 			for j := range size {
 				t.x[i][j] = unsafe.Add(base, int(cols[at])*pitch)
-				t.y[i][j] = unsafe.Pointer(&y[at*stride])
+				t.y[i][j] = unsafe.Pointer(&to.y[to.offset(at)+row])
 				at++
 			}
 		}

@@ -47,12 +47,12 @@ type scratch2 struct {
 	acc     [columns2][panelRows]float32
 }
 
-func (m *Matrix) mulAVX2(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {
+func (m *Matrix) mulAVX2(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for r := r0; r < r1; r += panelRows {
 		w := m.panelAt(r)[:m.panel]
 		if m.layout.act == actF32 {
 			for j, col := range cols {
-				m.floatsAVX2(&y[j*stride+r-r0], w, a.floats(int(col)))
+				m.floatsAVX2(&to.y[to.offset(j)+r-r0], w, a.floats(int(col)))
 			}
 			continue
 		}
@@ -60,7 +60,7 @@ func (m *Matrix) mulAVX2(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []floa
 			group := cols[j:min(j+columns2, len(cols))]
 			m.panelAVX2(s, w, a, group)
 			for i := range group {
-				copy(y[(j+i)*stride+r-r0:][:panelRows], s.avx2.acc[i][:])
+				copy(to.y[to.offset(j+i)+r-r0:][:panelRows], s.avx2.acc[i][:])
 			}
 		}
 	}

@@ -6,11 +6,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
 )
 
-// route normalises a token for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
+// route adds what attention gave to a token, normalises it for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
 // just these as weights (arXiv:2401.04088, section 2.1).
 func (w *worker) route(i int) {
 	m, c, y := w.m, &w.m.cfg, &w.m.now
 	t := int(y.tokens[i])
+	kernel.AddScaled(m.token(t), m.out[t*m.outStride:][:c.Dim], 1)
 	x := w.row[:c.Dim]
 	kernel.RMSNorm(x, m.token(t), y.ffnNorm, c.NormEps)
 	y.ffnIn.Set(t, 0, x)
@@ -70,17 +71,27 @@ func (g *groups) group(tokens []int32, routes []route, used int) {
 		for n, r := range routes[int(t)*used:][:used] {
 			g.starts[r.expert]--
 			i := g.starts[r.expert]
-			g.tokens[i], g.slots[i], g.weight[i] = t, t*int32(used)+int32(n), r.weight
+			g.tokens[i], g.slots[i] = t, t*int32(used)+int32(n)
 		}
 	}
 }
 
-// expert gives the range of an expert's entries.
-func (g *groups) expert(e int) (from, to int) { return g.starts[e], g.starts[e+1] }
+// expert gives an expert's entries.
+func (g *groups) expert(e int) (tokens, slots []int32) {
+	from, to := g.starts[e], g.starts[e+1]
+	return g.tokens[from:to], g.slots[from:to]
+}
+
+// items is how many items the products of experts' tokens with ms are, in pieces of so many rows.
+func (g *groups) items(ms []*kernel.Matrix, rows int) (n int) {
+	for e, m := range ms {
+		n += chunks(m, g.starts[e+1]-g.starts[e]) * pieces(m.Rows, rows)
+	}
+	return n
+}
 
 // busy is the number of experts that have a token.
-func (g *groups) busy() int {
-	n := 0
+func (g *groups) busy() (n int) {
 	for e := range len(g.starts) - 1 {
 		if g.starts[e] < g.starts[e+1] {
 			n++
@@ -89,55 +100,39 @@ func (g *groups) busy() int {
 	return n
 }
 
-// expertsIn computes items of the busy experts, which follow one another.
+// expertsIn computes items of silu(gate·x) ⊙ up·x, the inputs of the down projections. Each expert's weights are used for all
+// of its tokens, so that they are read from memory once.
 func (w *worker) expertsIn(from, to int) {
-	g, ffn, rows := &w.m.groups, w.m.cfg.FFN, w.m.now.rows
-	items := pieces(ffn, rows) // of an expert
+	y := &w.m.now
 	for e := range w.m.cfg.Experts {
-		if g.starts[e] == g.starts[e+1] {
-			continue
-		}
-		w.expertIn(e, max(from, 0)*rows, min(to*rows, ffn))
-		from, to = from-items, to-items
-	}
-}
-
-// expertIn computes silu(gate·x) ⊙ up·x, the input of the down projection, for some rows of one expert and all of its
-// tokens, so that weights are read from memory once.
-func (w *worker) expertIn(e, r0, r1 int) {
-	if r0 >= r1 {
-		return
-	}
-	y, g := &w.m.now, &w.m.groups
-	from, to := g.expert(e)
-	for each := columns(y.gate[e], to-from); from < to; from += each {
-		n := min(each, to-from)
-		gate, stride := w.product(&w.y, y.gate[e], r0, r1, y.ffnIn, g.tokens[from:from+n])
-		up, _ := w.product(&w.y2, y.up[e], r0, r1, y.ffnIn, g.tokens[from:from+n])
-		all := stride * n // in one call: 64 rows of one token are too few to pay for it
-		kernel.SwiGLU(gate[:all], gate[:all], up[:all])
-		for j, slot := range g.slots[from : from+n] {
-			y.hidden.Set(int(slot), r0, gate[j*stride:][:r1-r0])
-		}
-	}
-}
-
-// expertsOut adds some rows of the experts' down projections, times the routing weights, to the residual stream. They
-// are of all experts: a sum has one worker and the order of experts.
-func (w *worker) expertsOut(from, to int) {
-	m, y, g := w.m, &w.m.now, &w.m.groups
-	r0, r1 := from*y.rows, min(to*y.rows, m.cfg.Dim)
-	for e := range m.cfg.Experts {
-		from, to := g.expert(e)
-		if from == to {
-			continue
-		}
-		for each := columns(y.down[e], to-from); from < to; from += each {
-			n := min(each, to-from)
-			out, stride := w.product(&w.y, y.down[e], r0, r1, y.hidden, g.slots[from:from+n])
-			for j, t := range g.tokens[from : from+n] {
-				kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], g.weight[from+j])
+		tokens, slots := w.m.groups.expert(e)
+		from, to = w.products(y.gate[e], len(tokens), from, to, func(r0, r1, first, end int) {
+			gate, stride := w.product(&w.y, y.gate[e], r0, r1, y.ffnIn, tokens[first:end])
+			up, _ := w.product(&w.y2, y.up[e], r0, r1, y.ffnIn, tokens[first:end])
+			all := stride * (end - first) // in one call: 32 rows of one token are too few to pay for it
+			kernel.SwiGLU(gate[:all], gate[:all], up[:all])
+			for j, slot := range slots[first:end] {
+				y.hidden.Set(int(slot), r0, gate[j*stride:][:r1-r0])
 			}
-		}
+		})
+	}
+}
+
+// expertsOut computes items of the down projections, each token's into its slot of out.
+func (w *worker) expertsOut(from, to int) {
+	m, y := w.m, &w.m.now
+	for e := range m.cfg.Experts {
+		_, slots := m.groups.expert(e)
+		from, to = w.products(y.down[e], len(slots), from, to, func(r0, r1, first, end int) {
+			y.down[e].MulAt(w.scratch, r0, r1, y.hidden, slots[first:end], m.out, m.outStride)
+		})
+	}
+}
+
+// addExperts adds what a token's experts of the last layer gave, times their routing weights, to its residual stream.
+func (m *Model) addExperts(t int) {
+	used := m.cfg.ExpertsUsed
+	for n, r := range m.routes[t*used:][:used] {
+		kernel.AddScaled(m.token(t), m.out[(t*used+n)*m.outStride:][:m.cfg.Dim], r.weight)
 	}
 }

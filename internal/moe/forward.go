@@ -109,22 +109,19 @@ func ropeFrequencies(c Config) []float64 {
 	return f
 }
 
-// outputInput normalises a wanted token.
+// outputInput adds what the last experts gave to a wanted token, and normalises it.
 func (w *worker) outputInput(i int) {
-	m := w.m
+	m, t := w.m, int(w.m.wanted[i])
+	m.addExperts(t)
 	x := w.row[:m.cfg.Dim]
-	kernel.RMSNorm(x, m.token(int(m.wanted[i])), m.outNorm, m.cfg.NormEps)
+	kernel.RMSNorm(x, m.token(t), m.outNorm, m.cfg.NormEps)
 	m.outIn.Set(i, 0, x)
 }
 
-// output computes some logits of all wanted tokens, which are rows 0, 1, … of outIn.
+// output computes items of the logits of all wanted tokens, which are rows 0, 1, … of outIn.
 func (w *worker) output(from, to int) {
 	m := w.m
-	r0, r1 := from*m.now.rows, min(to*m.now.rows, m.output.Rows)
-	stride := m.output.PaddedRows()
-	n := columns(m.output, len(m.wanted))
-	for at := 0; at < len(m.wanted); at += n {
-		cols := m.all[at:min(at+n, len(m.wanted))]
-		m.output.Mul(w.scratch, r0, r1, m.outIn, cols, m.logits[at*stride+r0:], stride)
-	}
+	w.products(m.output, len(m.wanted), from, to, func(r0, r1, first, end int) {
+		m.output.MulAt(w.scratch, r0, r1, m.outIn, m.all[first:end], m.logits, m.output.PaddedRows())
+	})
 }

@@ -11,18 +11,38 @@ const (
 	columnBytes  = 512 << 10
 	leastColumns = 32
 	mostColumns  = 128
-	// itemBytes of weights are one item of a worker's work, if the matrix is large enough: about 8 µs of one thread's
-	// memory bandwidth, 20 times what taking an item costs, and little enough for both to stay in L2.
-	itemBytes = 32 << 10
-	// itemsPerWorker bounds an item's size where matrices are small: the last item is then at most an eighth of a
+	// Items of work are small where reading weights takes the time, since neighbouring ones are taken together: 32 KiB are
+	// 1 to 2 µs of one thread's memory bandwidth. Where computing does, results should come in longer runs than a panel.
+	streamItemBytes  = 32 << 10
+	computeItemBytes = 256 << 10
+	// itemsPerWorker bounds an item's size where matrices are small: the last item is then at most a sixteenth of a
 	// worker's part of the phase.
 	itemsPerWorker = 16
 )
 
 // columns cuts n tokens of a product into chunks of nearly equal size, so that no small rest pays for all the weights.
 func columns(m *kernel.Matrix, n int) int {
-	most := min(max(columnBytes/(m.Cols+m.Cols/8), leastColumns), mostColumns)
-	return pieces(n, max(pieces(n, most), 1))
+	return pieces(n, max(chunks(m, n), 1))
+}
+
+// chunks is how many chunks there are. Items go through all rows with one chunk before the next: its activations then stay
+// in the L2 cache, while weights come from memory in a stream that is fetched ahead.
+func chunks(m *kernel.Matrix, n int) int {
+	return pieces(n, min(max(columnBytes/(m.Cols+m.Cols/8), leastColumns), mostColumns))
+}
+
+// products does the items from … to−1 that belong to a matrix: pieces of rows, for one chunk of n tokens after the other. It
+// gives what is left of the items for the next matrix.
+func (w *worker) products(m *kernel.Matrix, n, from, to int, do func(r0, r1, first, end int)) (int, int) {
+	rows := w.m.now.rows
+	each, items := columns(m, n), pieces(m.Rows, rows)
+	for at := 0; at < n && to > 0; at += each {
+		if r0, r1 := max(from, 0)*rows, min(to*rows, m.Rows); r0 < r1 {
+			do(r0, r1, at, min(at+each, n))
+		}
+		from, to = from-items, to-items
+	}
+	return from, to
 }
 
 // product gives rows r0 … r1−1 of a matrix times columns of a, r1−r0 (rounded up to RowAlign) floats a column, in y.
@@ -33,63 +53,54 @@ func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.A
 	return *y, stride
 }
 
-// attentionInput normalises a token for the layer's queries, keys and values.
+// attentionInput adds what the experts of the layer before gave to a token, and normalises it for the queries, keys and
+// values.
 func (w *worker) attentionInput(t int) {
 	m := w.m
+	if m.now.index > 0 {
+		m.addExperts(t)
+	}
 	x := w.row[:m.cfg.Dim]
 	kernel.RMSNorm(x, m.token(t), m.now.attnNorm, m.cfg.NormEps)
 	m.now.attnIn.Set(t, 0, x)
 }
 
-// project computes items of queries, keys and values, which follow one another.
+// project computes items of queries, keys and values, rotates the first two by their position (RoPE) and stores the last two
+// in the KV cache.
 func (w *worker) project(from, to int) {
-	m, y := w.m, &w.m.now
-	for _, part := range [...]struct {
+	y := &w.m.now
+	for _, p := range [...]struct {
 		mat    *kernel.Matrix
 		tokens []int32
 		store  func(w *worker, t, head int, x []float32)
 	}{
 		{y.q, y.tokens, (*worker).storeQuery},
-		{y.k, m.all, (*worker).storeKey},
-		{y.v, m.all, (*worker).storeValue},
+		{y.k, w.m.all, (*worker).storeKey},
+		{y.v, w.m.all, (*worker).storeValue},
 	} {
-		w.heads(part.mat, max(from, 0)*y.rows, min(to*y.rows, part.mat.Rows), part.tokens, part.store)
-		items := pieces(part.mat.Rows, y.rows)
-		from, to = from-items, to-items
+		from, to = w.products(p.mat, len(p.tokens), from, to, func(r0, r1, first, end int) {
+			w.heads(p.mat, r0, r1, p.tokens[first:end], p.store)
+		})
 	}
 }
 
-// heads computes some heads of queries, keys or values, rotates the first two by their position (RoPE) and stores the
-// last two in the KV cache.
+// heads computes some rows of queries, keys or values, which are whole heads.
 func (w *worker) heads(mat *kernel.Matrix, r0, r1 int, tokens []int32, store func(w *worker, t, head int, x []float32)) {
-	if r0 >= r1 {
-		return
-	}
-	c, y := &w.m.cfg, &w.m.now
-	n := columns(mat, len(tokens))
-	for from := 0; from < len(tokens); from += n {
-		cols := tokens[from:min(from+n, len(tokens))]
-		out, stride := w.product(&w.y, mat, r0, r1, y.attnIn, cols)
-		for j, t := range cols {
-			for r := r0; r < r1; r += c.HeadDim {
-				store(w, int(t), r/c.HeadDim, out[j*stride+r-r0:][:c.HeadDim])
-			}
+	dim := w.m.cfg.HeadDim
+	out, stride := w.product(&w.y, mat, r0, r1, w.m.now.attnIn, tokens)
+	for j, t := range tokens {
+		for r := r0; r < r1; r += dim {
+			store(w, int(t), r/dim, out[j*stride+r-r0:][:dim])
 		}
 	}
 }
 
-// attentionOutput adds some rows of the output projection to the residual stream.
+// attentionOutput computes items of the output projection.
 func (w *worker) attentionOutput(from, to int) {
 	m, y := w.m, &w.m.now
-	r0, r1 := from*y.rows, min(to*y.rows, y.o.Rows)
-	n := columns(y.o, len(y.tokens))
-	for at := 0; at < len(y.tokens); at += n {
-		cols := y.tokens[at:min(at+n, len(y.tokens))]
-		out, stride := w.product(&w.y, y.o, r0, r1, y.attnOut, cols)
-		for j, t := range cols {
-			kernel.AddScaled(m.token(int(t))[r0:r1], out[j*stride:][:r1-r0], 1)
-		}
-	}
+	w.products(y.o, len(y.tokens), from, to, func(r0, r1, first, end int) {
+		y.o.MulAt(w.scratch, r0, r1, y.attnOut, y.tokens[first:end], m.out, m.outStride)
+	})
 }
 
 func lcm(a, b int) int {

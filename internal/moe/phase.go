@@ -48,7 +48,7 @@ func (m *Model) planPhase(phase int) (items int) {
 		if (phase-phasesBefore)%phasesPerLayer == phaseOutputInput {
 			return m.each(len(m.wanted), (*worker).outputInput)
 		}
-		return m.cut(len(m.wanted), m.output.RowBytes(), m.output.Rows, kernel.RowAlign)
+		return m.cut(m.output.RowBytes(), m.output.Rows, kernel.RowAlign).items(m.output, len(m.wanted))
 	}
 	return m.planLayer(index, (phase-phasesBefore)%phasesPerLayer)
 }
@@ -65,23 +65,23 @@ func (m *Model) planLayer(index, phase int) (items int) {
 	case phaseAttentionInput:
 		return m.each(len(m.tokens), (*worker).attentionInput)
 	case phaseProject:
-		m.cut(len(m.tokens), s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
-		return pieces(s.q.Rows, s.rows) + 2*pieces(s.k.Rows, s.rows)
+		m.cut(s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
+		return s.items(s.q, len(s.tokens)) + s.items(s.k, len(m.tokens)) + s.items(s.v, len(m.tokens))
 	case phaseAttentionParts:
 		return len(s.attend.parts)
 	case phaseAttention:
 		return len(s.attend.items)
 	case phaseAttentionOutput:
-		return m.cut(len(s.tokens), s.o.RowBytes(), s.o.Rows, kernel.RowAlign)
+		return m.cut(s.o.RowBytes(), s.o.Rows, kernel.RowAlign).items(s.o, len(s.tokens))
 	case phaseRoute:
 		return m.each(len(s.tokens), (*worker).route)
 	case phaseExpertsIn:
 		m.groups.group(s.tokens, m.routes, c.ExpertsUsed)
-		busy := m.groups.busy()
-		m.cut(len(s.tokens), s.gate[0].RowBytes()+s.up[0].RowBytes(), busy*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
-		return busy * pieces(c.FFN, s.rows)
+		m.cut(s.gate[0].RowBytes()+s.up[0].RowBytes(), m.groups.busy()*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
+		return m.groups.items(s.gate, s.rows)
 	default: // phaseExpertsOut
-		return m.cut(len(s.tokens), s.down[0].RowBytes()*m.groups.busy(), c.Dim, kernel.RowAlign)
+		m.cut(s.down[0].RowBytes(), m.groups.busy()*c.Dim, kernel.RowAlign)
+		return m.groups.items(s.down, s.rows)
 	}
 }
 
@@ -97,16 +97,25 @@ func (m *Model) each(n int, do func(*worker, int)) (items int) {
 	return pieces(n, m.now.rows)
 }
 
-// cut plans products of n tokens with matrices of so many rows in all, in items of a multiple of unit rows, itself a
-// multiple of RowAlign.
-func (m *Model) cut(n, rowBytes, rows, unit int) (items int) {
-	if n == 0 {
-		return 0
+// cut sets the rows of an item, a multiple of unit, which is a multiple of RowAlign, for products with rows rows in all.
+func (m *Model) cut(rowBytes, rows, unit int) *step {
+	bytes := computeItemBytes
+	if m.streams() {
+		bytes = streamItemBytes
 	}
-	each := min(itemBytes/max(rowBytes, 1), rows/(itemsPerWorker*m.crew.Workers()))
+	each := min(bytes/max(rowBytes, 1), rows/(itemsPerWorker*m.crew.Workers()))
 	m.now.rows = max(each/unit, 1) * unit
-	return pieces(rows, m.now.rows)
+	return &m.now
 }
+
+// items is how many items a product of n tokens is.
+func (s *step) items(m *kernel.Matrix, n int) int { return chunks(m, n) * pieces(m.Rows, s.rows) }
+
+// streams tells whether reading weights is what takes a pass's time. Neighbouring items are then taken together: one long
+// stream is read faster than many short ones.
+func (m *Model) streams() bool { return len(m.tokens) <= streamTokens }
+
+const streamTokens = 16
 
 // doItems does items of a phase. A panic ends the pass, not the process.
 func (m *Model) doItems(id, phase, from, to int) {
@@ -160,15 +169,10 @@ func (w *worker) some(from, to, n int, do func(*worker, int)) {
 	}
 }
 
-// streamTokens is how many tokens a pass may have for products to take neighbouring items together: reading the weights is
-// then what takes the time, and one long stream is read faster than many short ones. Beyond, an item's weights should stay
-// in the L2 cache for all of an expert's tokens.
-const streamTokens = 16
-
-// stream does items, together or one by one.
+// stream does items of products, together or one by one.
 func (w *worker) stream(from, to int, do func(w *worker, from, to int)) {
 	each := 1
-	if len(w.m.tokens) <= streamTokens {
+	if w.m.streams() {
 		each = to - from
 	}
 	for ; from < to; from += each {

@@ -32,6 +32,7 @@ type state struct {
 	parts              []float32 // of the items' attention, where they are divided
 
 	x        []float32 // the residual stream, Dim for each token
+	out      []float32 // what is to be added to x: outStride of attention for each token, or of experts for each of its routes
 	q        []float32 // rotated queries, Heads·HeadDim for each token
 	cos, sin []float32 // of RoPE's angles, HeadDim/2 for each token
 	freq     []float64 // RoPE's frequencies
@@ -40,6 +41,7 @@ type state struct {
 	logits   []float32
 	rows     [][]float32 // what Forward returns, in logits
 
+	outStride    int // Dim, padded to whole panels
 	headsPerItem int // of attention's work, see Config.headsPerItem
 }
 
@@ -74,7 +76,6 @@ type groups struct {
 	starts []int // expert e has the entries starts[e] … starts[e+1]−1
 	tokens []int32
 	slots  []int32 // rows of hidden: ExpertsUsed·token + n
-	weight []float32
 }
 
 // prepare makes what does not depend on the batch. types are the formats of the packed matrices.
@@ -94,6 +95,7 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	}
 	m.outIn = actsFor(share, types, m.output)
 	m.headsPerItem = c.headsPerItem(align)
+	m.outStride = m.layers[0].o.PaddedRows()
 	m.freq = ropeFrequencies(c)
 	m.groups.starts = make([]int, c.Experts+1)
 	m.plan, m.do = m.planPhase, m.doItems
@@ -164,12 +166,13 @@ func (c Config) group() int { return c.Heads / c.KVHeads }
 func (m *Model) reserve(tokens, wanted int) {
 	c := m.cfg
 	m.x = grow(m.x, tokens*c.Dim)
+	m.out = grow(m.out, tokens*c.ExpertsUsed*m.outStride)
 	m.q = grow(m.q, tokens*c.Heads*c.HeadDim)
 	m.cos, m.sin = grow(m.cos, tokens*c.HeadDim/2), grow(m.sin, tokens*c.HeadDim/2)
 	m.logits = grow(m.logits, wanted*m.output.PaddedRows())
 	if n := tokens * c.ExpertsUsed; len(m.routes) < n {
 		m.routes = make([]route, 2*n)
-		m.groups.tokens, m.groups.slots, m.groups.weight = make([]int32, 2*n), make([]int32, 2*n), make([]float32, 2*n)
+		m.groups.tokens, m.groups.slots = make([]int32, 2*n), make([]int32, 2*n)
 	}
 	for i := range m.layers {
 		y := &m.layers[i]
