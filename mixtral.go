@@ -27,8 +27,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
@@ -51,6 +51,7 @@ type Service struct {
 	certificate *api.Certificate // nil: plain HTTP
 	cores       int
 	limits      host.Limits
+	budget      *lockedBudget // nil: nothing to keep to
 
 	meter    lockedMeter
 	tracer   *telemetry.Tracer // nil: no traces
@@ -102,6 +103,7 @@ func New(c Config) (*Service, error) {
 	if usable < c.CPUCores {
 		s.log.Info("fewer cores than cpu_cores", "cpu_cores", c.CPUCores, "used", s.cores, "reason", why)
 	}
+	s.budget = s.newBudget()
 	keys, err := loadKeys(c.APIKeyFile)
 	if err != nil {
 		return nil, err
@@ -114,6 +116,7 @@ func New(c Config) (*Service, error) {
 		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, Tracer: s.tracer,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		Slots: c.slots(), Queue: c.MaxQueuedRequests, Hosts: c.hosts(), MetricsApart: c.MetricsListen != "",
+		Hold: s.budget.hold,
 	})
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		s.closeTracer()
@@ -195,29 +198,12 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	}
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: c.MaxConcurrentRequests, MaxWaiting: waiting,
-		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.throttle(),
+		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.budget.pause,
 	})
 	if err != nil {
 		return nil, plan, err
 	}
 	return e, plan, nil
-}
-
-// throttle holds the process to its cores where there are more, by pauses between the model's steps.
-func (s *Service) throttle() func() {
-	most := float64(s.config.CPUCores)
-	if q := s.limits.Quota; q > 0 {
-		most = min(most, q) // beyond it, the kernel would stop everything for the rest of its period, answers too
-	}
-	if !s.config.OwnProcess || most >= float64(s.limits.Cores) {
-		return nil
-	}
-	budget := host.Budget{Cores: most}
-	return func() {
-		if pause := budget.Pause(time.Now(), host.CPUTime()); pause > 0 {
-			time.Sleep(pause)
-		}
-	}
 }
 
 // slots is how many requests the engine computes together; of upstream servers nobody knows.

@@ -3,6 +3,7 @@ package mixtral
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/host"
@@ -53,6 +54,47 @@ func (m *cpuMeter) next(at time.Time, used time.Duration) (cores float64) {
 	}
 	m.at, m.used = at, used
 	return cores
+}
+
+// lockedBudget is a host.Budget for many goroutines; a nil one sets no bounds.
+type lockedBudget struct {
+	mu sync.Mutex
+	b  host.Budget
+}
+
+// newBudget holds the process to its cores, where it is the service's own and there are more.
+func (s *Service) newBudget() *lockedBudget {
+	most := float64(s.config.CPUCores)
+	if q := s.limits.Quota; q > 0 {
+		most = min(most, q) // beyond it, the kernel would stop everything for the rest of its period, answers too
+	}
+	if !s.config.OwnProcess || most >= float64(s.limits.Cores) {
+		return nil
+	}
+	return &lockedBudget{b: host.Budget{Cores: most}}
+}
+
+// pause lets a computing thread sleep for as long as it has to.
+func (l *lockedBudget) pause() {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	d := l.b.Pause(time.Now(), host.CPUTime())
+	l.mu.Unlock()
+	if d > 0 {
+		time.Sleep(d)
+	}
+}
+
+// hold says how long a request is to wait.
+func (l *lockedBudget) hold() time.Duration {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Hold(time.Now(), host.CPUTime())
 }
 
 // ErrMemory is matched when a model cannot be served within the memory limit; the message shows the arithmetic.

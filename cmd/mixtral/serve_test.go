@@ -47,9 +47,16 @@ func (b *lockedBuffer) String() string {
 // startServe runs this test binary as the command mixtral; see TestMain.
 func startServe(t *testing.T, args ...string) *servedProcess {
 	t.Helper()
-	s := &servedProcess{t: t, stderr: &lockedBuffer{}}
-	s.cmd = exec.CommandContext(t.Context(), os.Args[0])
-	s.cmd.Args = append([]string{"mixtral", "serve", "--model", "synth:tiny", "--port", "0"}, args...)
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Args[0] = "mixtral"
+	return startCommand(t, cmd, args...)
+}
+
+// startCommand is startServe for a command that becomes mixtral.
+func startCommand(t *testing.T, cmd *exec.Cmd, args ...string) *servedProcess {
+	t.Helper()
+	s := &servedProcess{t: t, cmd: cmd, stderr: &lockedBuffer{}}
+	s.cmd.Args = append(append(s.cmd.Args, "serve", "--model", "synth:tiny", "--port", "0"), args...)
 	s.cmd.Stderr = s.stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -23,15 +23,8 @@ type Certificate struct {
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	state   [2]fileState // of the files when they were last read, whether they were good or not
+	state   [2]os.FileInfo // of the files when they were last read, whether they were good or not
 	checked time.Time
-}
-
-// fileState tells versions of a file apart. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another
-// file with another time.
-type fileState struct {
-	size    int64
-	changed time.Time
 }
 
 // checkEvery is how often handshakes look at the files.
@@ -53,18 +46,26 @@ func (c *Certificate) Reload() error {
 	return c.load(c.look())
 }
 
-// look gives the files' state; the zero value for one that is not there.
-func (c *Certificate) look() (s [2]fileState) {
+// look gives the files' state; nil for one that is not there.
+func (c *Certificate) look() (s [2]os.FileInfo) {
 	for i, path := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(path); err == nil {
-			s[i] = fileState{info.Size(), info.ModTime()}
+			s[i] = info
 		}
 	}
 	return s
 }
 
+// same tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another file.
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
 // load reads the files, which had the given state just before; mu is held.
-func (c *Certificate) load(state [2]fileState) error {
+func (c *Certificate) load(state [2]os.FileInfo) error {
 	c.state, c.checked = state, c.now()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
@@ -80,7 +81,7 @@ func (c *Certificate) current() *tls.Certificate {
 	defer c.mu.Unlock()
 	if c.now().Sub(c.checked) >= checkEvery {
 		c.checked = c.now()
-		if state := c.look(); state != c.state {
+		if state := c.look(); !same(state[0], c.state[0]) || !same(state[1], c.state[1]) {
 			// A file may be half written, or its partner not yet: then the next look will see another state.
 			if err := c.load(state); err != nil {
 				c.log.Warn("the certificate has changed and is not good: the old one stays", "error", err)
