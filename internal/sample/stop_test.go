@@ -85,3 +85,31 @@ func TestCutsDoNotMatter(t *testing.T) {
 		}
 	})
 }
+
+// FuzzStops: the text before a hit is what a search in the whole text finds, wherever the pieces end.
+func FuzzStops(f *testing.F) {
+	f.Add("one\n\ntwo", "\n\n", "wo", 3)
+	f.Add("aaab", "aab", "b", 1)
+	f.Add("\xff\xfe", "\xfe", "", 1)
+	f.Fuzz(func(t *testing.T, text, a, b string, step int) {
+		step = max(1, step%16)
+		var pieces []string
+		for rest := text; rest != ""; rest = rest[min(step, len(rest)):] {
+			pieces = append(pieces, rest[:min(step, len(rest))])
+		}
+		got, hit := run([]string{a, b}, pieces...)
+		found := false
+		for _, stop := range []string{a, b} {
+			if stop == "" {
+				continue
+			}
+			found = found || strings.Contains(text, stop)
+			if hit && strings.Contains(got, stop) {
+				t.Fatalf("%q of %q holds %q", got, text, stop)
+			}
+		}
+		if hit != found || !hit && got != text || !strings.HasPrefix(text, got) {
+			t.Fatalf("%q, %v of %q with %q and %q in steps of %d", got, hit, text, a, b, step)
+		}
+	})
+}

@@ -168,3 +168,30 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSet: any assignment is taken or is an error that matches ErrInvalid; what is taken can be validated.
+func FuzzSet(f *testing.F) {
+	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.sustained.duration_s=30", "checks.latency.gate=false", "checks.0.id=x", "=", ".=.", "profiles.quick=1",
+		"targets=3", "targets.latency_ms=nan", "targets.latency_ms=1e400", "environment.=1", "profiles.quick.0.requests=99999999999", "id", "traceability.x.y=1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, assignment string) {
+		c, err := Parse([]byte(small))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Set(assignment); err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Errorf("not ErrInvalid: %v", err)
+			}
+			return
+		}
+		if err := c.Validate(); err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("not ErrInvalid: %v", err)
+		}
+		key, _, _ := strings.Cut(assignment, "=")
+		if n, err := c.Number(strings.TrimSpace(key)); err == nil && math.IsNaN(n) {
+			t.Error("no number")
+		}
+	})
+}

@@ -136,9 +136,12 @@ func (o *Outcome) note(c *chunk) {
 	}
 }
 
+// jsonSpace is what JSON takes for white space; Unicode knows more.
+const jsonSpace = " \t\r\n"
+
 // readWhole reads an answer that was not streamed. It is false for what is no JSON object.
 func readWhole(data []byte, out *Outcome) bool {
-	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
+	if data = bytes.Trim(data, jsonSpace); len(data) == 0 || data[0] != '{' {
 		return false
 	}
 	var c chunk
@@ -151,6 +154,6 @@ func readWhole(data []byte, out *Outcome) bool {
 }
 
 func isObject(data []byte) bool {
-	data = bytes.TrimSpace(data)
+	data = bytes.Trim(data, jsonSpace)
 	return len(data) > 0 && data[0] == '{' && json.Valid(data)
 }

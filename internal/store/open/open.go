@@ -68,7 +68,7 @@ func Name(raw string) string {
 	if err != nil {
 		return "PostgreSQL" // pgx takes more than url.Parse does
 	}
-	u.RawQuery = "" // may hold a password too
+	u.RawQuery, u.Fragment = "", "" // may hold a password too
 	return u.Redacted()
 }
 
