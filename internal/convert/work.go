@@ -210,7 +210,7 @@ func (k *worker) chunk(u *unit, c int) error {
 	packed, e := raw, Errors{}
 	if p.typ != to {
 		k.values = grow(k.values, n)
-		if err := quant.Unpack(p.typ, k.values, raw); err != nil {
+		if err := kernel.Unpack(p.typ, k.values, raw); err != nil {
 			return p.errorf("%w", err)
 		}
 		packed = k.packed
@@ -219,10 +219,11 @@ func (k *worker) chunk(u *unit, c int) error {
 		}
 		if !lossless(p.typ, to) {
 			k.again = grow(k.again, n)
-			if err := quant.Unpack(to, k.again, packed); err != nil {
+			if err := kernel.Unpack(to, k.again, packed); err != nil {
 				return p.errorf("%w", err)
 			}
-			e = compare(k.values, k.again)
+			squares, norm, most := kernel.Difference(k.values, k.again)
+			e = Errors{squares, norm, float64(most)}
 		}
 	}
 	if _, err := k.out.WriteAt(packed, u.at+int64(r0)*int64(u.rowBytes)); err != nil {
@@ -240,25 +241,6 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// compare adds up the errors of new against old.
-func compare(old, new []float32) Errors {
-	var squares, norm [4]float64 // four sums, which do not wait for each other
-	most := float32(0)
-	new = new[:len(old)]
-	for i, v := range old {
-		d := v - new[i]
-		squares[i&3] += float64(d) * float64(d)
-		norm[i&3] += float64(v) * float64(v)
-		if d < 0 {
-			d = -d
-		}
-		if d > most {
-			most = d
-		}
-	}
-	return Errors{squares[0] + squares[1] + squares[2] + squares[3], norm[0] + norm[1] + norm[2] + norm[3], float64(most)}
-}
-
 // finished records a chunk, and with the last one its unit.
 func (w *work) finished(u *unit, e Errors, bytes int64) error {
 	w.mu.Lock()
@@ -268,11 +250,13 @@ func (w *work) finished(u *unit, e Errors, bytes int64) error {
 	if u.left.Add(-1) > 0 {
 		return nil
 	}
-	if end := w.partOf(u).done; end != nil {
-		end()
+	p := w.partOf(u)
+	writeBack(w.out, u.at, int64(p.rows)*int64(u.rowBytes))
+	if p.done != nil {
+		p.done()
 	}
 	if math.IsInf(u.errors.Squares, 0) || math.IsNaN(u.errors.Squares) {
-		return w.partOf(u).errorf("its values are beyond what %v holds", w.types[u.tensor])
+		return p.errorf("its values are beyond what %v holds", w.types[u.tensor])
 	}
 	w.waiting = append(w.waiting, done{u.name, u.sum(), u.errors})
 	if w.unsynced < commitBytes && time.Since(w.synced) < commitEvery {

@@ -49,3 +49,9 @@ func toF16AVX2(*byte, *float32, int64)                                         {
 func expSumAVX2(*float32, int64, float32) float32                              { panic(noAssembly) }
 func swigluAVX2(_, _, _ *float32, _ int64)                                     { panic(noAssembly) }
 func tryScalesAVX2(*quant.Trial, *float32, *float32, int64)                    { panic(noAssembly) }
+func bestScaleAVX2(*quant.Trial) int64                                         { panic(noAssembly) }
+func extremeAVX2(*float32, int64) float32                                      { panic(noAssembly) }
+func scaleToAVX2(_, _ *float32, _ int64, _ float32)                            { panic(noAssembly) }
+func codeAVX2(*byte, *float32, int64, float32, float32, int32)                 { panic(noAssembly) }
+func differenceAVX2(_, _ *float32, _ int64) (_, _ float64, _ float32)          { panic(noAssembly) }
+func fromF16AVX2(*float32, *uint16, int64)                                     { panic(noAssembly) }

@@ -1,9 +1,47 @@
 #include "textflag.h"
 
+DATA absMask<>+0(SB)/4, $0x7fffffff
+GLOBL absMask<>(SB), RODATA|NOPTR, $4
+
+DATA leastSum<>+0(SB)/4, $1e-30
+GLOBL leastSum<>(SB), RODATA|NOPTR, $4
+
+DATA notLane<>+0(SB)/4, $0xfffffff8
+GLOBL notLane<>(SB), RODATA|NOPTR, $4
+
+DATA laneNumbers<>+0(SB)/8, $0x0000000100000000
+DATA laneNumbers<>+8(SB)/8, $0x0000000300000002
+DATA laneNumbers<>+16(SB)/8, $0x0000000500000004
+DATA laneNumbers<>+24(SB)/8, $0x0000000700000006
+GLOBL laneNumbers<>(SB), RODATA|NOPTR, $32
+
+// func bestScaleAVX2(t *quant.Trial) int64
+TEXT ·bestScaleAVX2(SB), NOSPLIT, $0-16
+	MOVQ t+0(FP), DI
+	VBROADCASTSS leastSum<>(SB), Y0
+	VADDPS 104(DI), Y0, Y0
+	VMOVUPS 136(DI), Y1
+	VMULPS Y1, Y1, Y1
+	VDIVPS Y0, Y1, Y1
+	VBROADCASTSS notLane<>(SB), Y0
+	VPAND Y0, Y1, Y1
+	VPOR laneNumbers<>(SB), Y1, Y1
+	VEXTRACTI128 $1, Y1, X2
+	VPMAXUD X2, X1, X1
+	VPSHUFD $0x4e, X1, X2
+	VPMAXUD X2, X1, X1
+	VPSHUFD $0xb1, X1, X2
+	VPMAXUD X2, X1, X1
+	VMOVD X1, AX
+	ANDQ $7, AX
+	MOVQ AX, ret+8(FP)
+	VZEROUPPER
+	RET
+
 // func tryScalesAVX2(t *quant.Trial, x, w *float32, n int64)
 //
-// Lanes are candidates, so each is summed in the order of the elements, as quant.Try does. Products are rounded before they are
-// added (no FMA), and a NaN becomes the lowest code: VMAXPS gives its second source then. Y0–Y5 hold Inv, Off, Lo, Hi; Y6–Y11 the sums.
+// w may be nil for ones. Lanes are candidates, so each is summed in the order of the elements, as quant.Portable does. Products are rounded before they
+// are added (no FMA), and a NaN becomes the lowest code: VMAXPS gives its second source then. Y0–Y3 hold Inv, Off, Lo, Hi; Y4–Y6 the sums.
 TEXT ·tryScalesAVX2(SB), NOSPLIT, $0-32
 	MOVQ t+0(FP), DI
 	MOVQ x+8(FP), SI
@@ -11,50 +49,177 @@ TEXT ·tryScalesAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), CX
 	VMOVUPS 0(DI), Y0
 	VMOVUPS 32(DI), Y1
-	VMOVUPS 64(DI), Y2
-	VMOVUPS 96(DI), Y3
-	VBROADCASTSS 128(DI), Y4
-	VBROADCASTSS 132(DI), Y5
+	VBROADCASTSS 64(DI), Y2
+	VBROADCASTSS 68(DI), Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
+	TESTQ DX, DX
+	JZ   plain
 element:
-	VBROADCASTSS (SI), Y12
-	VBROADCASTSS (DX), Y13
-	VMULPS Y0, Y12, Y14
-	VADDPS Y2, Y14, Y14
-	VMAXPS Y4, Y14, Y14
-	VMINPS Y5, Y14, Y14
-	VROUNDPS $0, Y14, Y14
-	VMULPS Y13, Y14, Y15
-	VADDPS Y15, Y6, Y6
-	VMULPS Y15, Y14, Y14
-	VADDPS Y14, Y8, Y8
-	VMULPS Y12, Y15, Y15
-	VADDPS Y15, Y10, Y10
-	VMULPS Y1, Y12, Y14
-	VADDPS Y3, Y14, Y14
-	VMAXPS Y4, Y14, Y14
-	VMINPS Y5, Y14, Y14
-	VROUNDPS $0, Y14, Y14
-	VMULPS Y13, Y14, Y15
-	VADDPS Y15, Y7, Y7
-	VMULPS Y15, Y14, Y14
-	VADDPS Y14, Y9, Y9
-	VMULPS Y12, Y15, Y15
-	VADDPS Y15, Y11, Y11
+	VBROADCASTSS (SI), Y7
+	VBROADCASTSS (DX), Y8
+	VMULPS Y0, Y7, Y9
+	VADDPS Y1, Y9, Y9
+	VMAXPS Y2, Y9, Y9
+	VMINPS Y3, Y9, Y9
+	VROUNDPS $0, Y9, Y9
+	VMULPS Y8, Y9, Y10
+	VADDPS Y10, Y4, Y4
+	VMULPS Y10, Y9, Y9
+	VADDPS Y9, Y5, Y5
+	VMULPS Y7, Y10, Y10
+	VADDPS Y10, Y6, Y6
 	ADDQ $4, SI
 	ADDQ $4, DX
 	DECQ CX
 	JNZ  element
+	JMP  store
+plain:
+	VBROADCASTSS (SI), Y7
+	VMULPS Y0, Y7, Y9
+	VADDPS Y1, Y9, Y9
+	VMAXPS Y2, Y9, Y9
+	VMINPS Y3, Y9, Y9
+	VROUNDPS $0, Y9, Y9
+	VADDPS Y9, Y4, Y4
+	VMULPS Y9, Y9, Y10
+	VADDPS Y10, Y5, Y5
+	VMULPS Y7, Y9, Y9
+	VADDPS Y9, Y6, Y6
+	ADDQ $4, SI
+	DECQ CX
+	JNZ  plain
+store:
+	VMOVUPS Y4, 72(DI)
+	VMOVUPS Y5, 104(DI)
 	VMOVUPS Y6, 136(DI)
-	VMOVUPS Y7, 168(DI)
-	VMOVUPS Y8, 200(DI)
-	VMOVUPS Y9, 232(DI)
-	VMOVUPS Y10, 264(DI)
-	VMOVUPS Y11, 296(DI)
+	VZEROUPPER
+	RET
+
+// func extremeAVX2(x *float32, n int64) float32
+//
+// The largest magnitude first, then the first element that has it.
+TEXT ·extremeAVX2(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), CX
+	VBROADCASTSS absMask<>(SB), Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ SI, DI
+largest:
+	VANDPS (DI), Y0, Y2
+	VMAXPS Y2, Y1, Y1
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JG   largest
+	VEXTRACTF128 $1, Y1, X2
+	VMAXPS X2, X1, X1
+	VPSHUFD $0x4e, X1, X2
+	VMAXPS X2, X1, X1
+	VPSHUFD $0xb1, X1, X2
+	VMAXPS X2, X1, X1
+	VBROADCASTSS X1, Y1
+find:
+	VANDPS (SI), Y0, Y2
+	VPCMPEQD Y2, Y1, Y2
+	VMOVMSKPS Y2, AX
+	ADDQ $32, SI
+	TESTL AX, AX
+	JZ   find
+	BSFL AX, AX
+	MOVL -32(SI)(AX*4), AX
+	MOVL AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func scaleToAVX2(dst, src *float32, n int64, by float32)
+TEXT ·scaleToAVX2(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS by+24(FP), Y0
+vector:
+	VMULPS (SI), Y0, Y1
+	VMOVUPS Y1, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JG   vector
+	VZEROUPPER
+	RET
+
+// func codeAVX2(codes *byte, x *float32, n int64, inv, off float32, most int32)
+TEXT ·codeAVX2(SB), NOSPLIT, $0-36
+	MOVQ codes+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS inv+24(FP), Y0
+	VBROADCASTSS off+28(FP), Y1
+	MOVL most+32(FP), AX
+	VMOVD AX, X2
+	VPBROADCASTD X2, Y2
+	VPXOR Y3, Y3, Y3
+vector:
+	VMULPS (SI), Y0, Y4
+	VADDPS Y1, Y4, Y4
+	VCVTPS2DQ Y4, Y4
+	VPMAXSD Y3, Y4, Y4
+	VPMINSD Y2, Y4, Y4
+	VEXTRACTI128 $1, Y4, X5
+	VPACKUSDW X5, X4, X4
+	VPACKUSWB X4, X4, X4
+	VMOVQ X4, (DI)
+	ADDQ $32, SI
+	ADDQ $8, DI
+	SUBQ $8, CX
+	JG   vector
+	VZEROUPPER
+	RET
+
+// func differenceAVX2(a, b *float32, n int64) (squares, norm float64, most float32)
+TEXT ·differenceAVX2(SB), NOSPLIT, $0-44
+	MOVQ a+0(FP), SI
+	MOVQ b+8(FP), DI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS absMask<>(SB), Y0
+	VXORPS Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+vector:
+	VMOVUPS (SI), Y6
+	VSUBPS (DI), Y6, Y7
+	VANDPS Y7, Y0, Y8
+	VMAXPS Y8, Y1, Y1
+	VCVTPS2PD X7, Y9
+	VEXTRACTF128 $1, Y7, X7
+	VCVTPS2PD X7, Y10
+	VFMADD231PD Y9, Y9, Y2
+	VFMADD231PD Y10, Y10, Y3
+	VCVTPS2PD X6, Y9
+	VEXTRACTF128 $1, Y6, X6
+	VCVTPS2PD X6, Y10
+	VFMADD231PD Y9, Y9, Y4
+	VFMADD231PD Y10, Y10, Y5
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JG   vector
+	VADDPD Y3, Y2, Y2
+	VADDPD Y5, Y4, Y4
+	VHADDPD Y4, Y2, Y2
+	VEXTRACTF128 $1, Y2, X3
+	VADDPD X3, X2, X2
+	VMOVSD X2, squares+24(FP)
+	VPERMILPD $1, X2, X2
+	VMOVSD X2, norm+32(FP)
+	VEXTRACTF128 $1, Y1, X2
+	VMAXPS X2, X1, X1
+	VPSHUFD $0x4e, X1, X2
+	VMAXPS X2, X1, X1
+	VPSHUFD $0xb1, X1, X2
+	VMAXPS X2, X1, X1
+	VMOVSS X1, most+40(FP)
 	VZEROUPPER
 	RET

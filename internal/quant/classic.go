@@ -27,23 +27,22 @@ func unpackQ8_0(dst []float32, src []byte) {
 
 func packQ8_0(p *Packer, dst []byte, src []float32) {
 	b := (*[34]byte)(dst)
-	x, w := p.x[:classicLen], p.w[:classicLen]
-	top := magnitude(src)
+	top := p.magnitude(src)
 	p.normalise(src, top)
-	// With 255 codes there is little to search: codes of the scale that just holds the largest, and the least-squares scale with these.
-	var qq, qx float32
-	for i, v := range x {
-		q := float32(roundSmall(v * 127))
-		wq := w[i] * q
-		qq += wq * q
-		qx += wq * v
+	t := &p.trial
+	t.Lo, t.Hi = -127, 127
+	for k := range Lanes { // with so many codes it is worth little to clip, and something to be lucky with the roundings
+		t.Inv[k] = 127.4 - 0.3*float32(k)
 	}
-	if qq == 0 {
-		qx, qq = 1, 127
+	t.Off = [Lanes]float32{}
+	p.arithmetic.Try(t, p.x[:classicLen], p.weight(0, classicLen))
+	d := float32(1)
+	if best := p.arithmetic.Best(t); t.QQ[best] > 0 {
+		d = t.QX[best] / t.QQ[best]
 	}
-	inv := invert(putScale(b[:2], qx/qq*top) * invert(top))
-	for i, v := range x {
-		b[2+i] = byte(nearest(v*inv, -127, 127))
+	p.code(0, classicLen, invert(putScale(b[:2], d*top)*invert(top)), 128, 255)
+	for i, c := range (*[classicLen]byte)(p.codes[:]) {
+		b[2+i] = c ^ 0x80
 	}
 }
 
@@ -71,9 +70,9 @@ func packQ4_0(p *Packer, dst []byte, src []float32) {
 
 // classic finds a block's scale for codes −n … n−1, stores it and leaves the codes, counted from −n, in p.codes.
 func (p *Packer) classic(d []byte, src []float32, n int32) {
-	top := extreme(src)
+	top := p.arithmetic.Extreme(src)
 	p.normalise(src, top)
-	scale := putScale(d, p.symmetric(p.x[:classicLen], p.w[:classicLen], n)*top)
+	scale := putScale(d, p.symmetric(p.x[:classicLen], p.weight(0, classicLen), 1, n)*top)
 	p.code(0, classicLen, invert(scale*invert(top)), float32(n), 2*n-1)
 }
 

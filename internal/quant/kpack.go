@@ -13,11 +13,11 @@ type grid struct {
 // affine fits groups of size elements with x ≈ d·s·q − dmin·m, codes q of 0 … n and integers s and m of 0 … most. It stores d and
 // dmin, and leaves the rest in p.grid and p.codes.
 func (p *Packer) affine(d, dmin []byte, src []float32, size int, n, most int32) {
-	top, g := magnitude(src), &p.grid // minima are positive, so the unit must be
+	top, g := p.magnitude(src), &p.grid // minima are positive, so the unit must be
 	p.normalise(src, top)
 	unit, groups := invert(top), superLen/size
 	for i := range groups {
-		x, w := p.x[size*i:size*(i+1)], p.w[size*i:size*(i+1)]
+		x, w := p.x[size*i:size*(i+1)], p.weight(size*i, size)
 		g.sums[i] = weigh(x, w)
 		g.scale[i], g.min[i] = p.line(x, w, g.sums[i], n)
 	}
@@ -31,63 +31,76 @@ func (p *Packer) affine(d, dmin []byte, src []float32, size int, n, most int32) 
 // settle chooses group i's integers under the super-scales du and mu, and its codes.
 func (p *Packer) settle(i, size int, du, mu float32, n, most int32) {
 	g, t := &p.grid, &p.trial
-	s0 := nearest(g.scale[i]*invert(du), 0, most)
+	du1 := invert(du)
+	s0 := nearest(g.scale[i]*du1, 0, most)
 	m0 := nearest(g.min[i]*invert(mu), 0, most)
-	for k := range int32(Lanes) {
-		t.Inv[k], t.Off[k] = steps(du*float32(near(s0, k%3, 1, most)), mu*float32(near(m0, k/3, 2, most)))
+	var ds, ms [3]int32
+	for k := range int32(3) {
+		ds[k], ms[k] = clampCode(s0+k-1, 0, most), clampCode(m0+k-1, 0, most)
+	}
+	// All nine pairs but one corner: eight lanes.
+	for k := range Lanes {
+		t.Inv[k] = du1 * reciprocal[ds[k%3]]
+		t.Off[k] = mu * float32(ms[k/3]) * t.Inv[k]
 	}
 	t.Lo, t.Hi = 0, float32(n)
-	p.try(t, p.x[size*i:size*(i+1)], p.w[size*i:size*(i+1)])
-	best := int32(-1)
+	p.arithmetic.Try(t, p.x[size*i:size*(i+1)], p.weight(size*i, size))
+	best := 0
 	var least float32
-	for k := range int32(Lanes) {
-		s, m := near(s0, k%3, 1, most), near(m0, k/3, 2, most)
-		if e := g.sums[i].err(t, int(k), du*float32(s), mu*float32(m)); best < 0 || e < least {
-			best, least, g.s[i], g.m[i] = k, e, s, m
+	for k := range Lanes {
+		if e := g.sums[i].err(t, k, du*float32(ds[k%3]), mu*float32(ms[k/3])); k == 0 || e < least {
+			best, least = k, e
 		}
 	}
+	g.s[i], g.m[i] = ds[best%3], ms[best/3]
 	p.code(size*i, size, t.Inv[best], t.Off[best], n)
 }
 
-// near gives from + k − back within 0 … most.
-func near(from, k, back, most int32) int32 { return clampCode(from+k-back, 0, most) }
-
-// steps gives what turns x into codes of x ≈ d·q − m.
-func steps(d, m float32) (inv, off float32) {
-	inv = invert(d)
-	return inv, m * inv
-}
+// reciprocal is 1/s of the integers that scales are stored as, and 0 of 0: a zero scale makes every code the code of zero.
+var reciprocal = func() (r [129]float32) {
+	for s := 1; s < len(r); s++ {
+		r[s] = 1 / float32(s)
+	}
+	return r
+}()
 
 // scaled fits groups of 16 elements with x ≈ d·s·q, codes q of −n … n−1 and integers s of lo … hi. It stores d, and leaves the rest in
 // p.grid and, counted from −n, in p.codes.
 func (p *Packer) scaled(d []byte, src []float32, n, lo, hi int32) {
 	const size = 16
-	top, g := extreme(src), &p.grid
+	top, g := p.arithmetic.Extreme(src), &p.grid
 	p.normalise(src, top)
 	for i := range 16 {
-		g.scale[i] = p.symmetric(p.x[size*i:size*(i+1)], p.w[size*i:size*(i+1)], n)
+		x := p.x[size*i : size*(i+1)]
+		g.scale[i] = p.symmetric(x, p.weight(size*i, size), p.arithmetic.Extreme(x), n)
 	}
 	// The largest scale becomes lo, which is the end with one more.
 	du := putScale(d, extreme(g.scale[:])/float32(lo)*top) * invert(top)
+	du1 := invert(du)
 	t := &p.trial
 	t.Lo, t.Hi = float32(-n), float32(n-1)
+	t.Off = [Lanes]float32{}
 	for i := range 16 {
-		x, w := p.x[size*i:size*(i+1)], p.w[size*i:size*(i+1)]
-		s0 := nearest(g.scale[i]*invert(du), lo, hi)
+		x, w := p.x[size*i:size*(i+1)], p.weight(size*i, size)
+		s0 := nearest(g.scale[i]*du1, lo, hi)
+		var s [Lanes]int32
 		for k := range int32(Lanes) {
-			t.Inv[k] = invert(du * float32(clampCode(s0+k-Lanes/2, lo, hi)))
-		}
-		t.Off = [Lanes]float32{}
-		p.try(t, x, w)
-		best := int32(-1)
-		var gain float32
-		for k := range int32(Lanes) {
-			s := clampCode(s0+k-Lanes/2, lo, hi)
-			ds := du * float32(s)
-			if e := ds * (2*t.QX[k] - ds*t.QQ[k]); best < 0 || e > gain {
-				best, gain, g.s[i] = k, e, s
+			s[k] = clampCode(s0+k-Lanes/2, lo, hi)
+			t.Inv[k] = du1 * reciprocal[max(s[k], -s[k])]
+			if s[k] < 0 {
+				t.Inv[k] = -t.Inv[k]
 			}
 		}
+		p.arithmetic.Try(t, x, w)
+		best := 0
+		var gain float32
+		for k := range Lanes {
+			ds := du * float32(s[k])
+			if e := ds * (2*t.QX[k] - ds*t.QQ[k]); k == 0 || e > gain {
+				best, gain = k, e
+			}
+		}
+		g.s[i] = s[best]
 		p.code(size*i, size, t.Inv[best], float32(n), 2*n-1)
 	}
 }

@@ -2,26 +2,32 @@ package quant
 
 import (
 	"fmt"
+	"math"
 	"sync"
 )
 
-// Packer packs rows as Pack does, and knows two things more: how much each column matters, and a faster Try. It holds scratch, so
-// it is for one goroutine. The zero value is ready.
+// Packer packs rows as Pack does, and knows two things more: how much each column matters, and faster inner loops. It holds
+// scratch, so it is for one goroutine.
 type Packer struct {
-	// Try sums what the search for scales needs; nil means the function Try. Another one must give the same bits, or files would
-	// depend on the machine that made them.
-	Try func(t *Trial, x, w []float32)
+	arithmetic Arithmetic
 
 	trial  Trial
 	x      [superLen]float32 // a block in units of its element of largest magnitude, so that no sum over- or underflows
 	w      [superLen]float32 // the weights of its elements
 	codes  [superLen]byte
 	grid   grid
-	even   bool // w is all ones
-	column []float32
+	column []float32 // the weights of a row's columns; nil: ones
 }
 
-var packers = sync.Pool{New: func() any { return new(Packer) }}
+// NewPacker gives a packer; a nil Arithmetic means Portable.
+func NewPacker(a Arithmetic) *Packer {
+	if a == nil {
+		a = Portable{}
+	}
+	return &Packer{arithmetic: a}
+}
+
+var packers = sync.Pool{New: func() any { return NewPacker(nil) }}
 
 // leastImportance keeps columns alive that the calibration text never used: their weights get what precision costs nothing elsewhere.
 const leastImportance = 1e-3
@@ -34,10 +40,8 @@ func (p *Packer) Pack(t Type, dst []byte, src, importance []float32) error {
 		return fmt.Errorf("pack: %w", err)
 	}
 	if !f.any {
-		for i, x := range src {
-			if x-x != 0 {
-				return fmt.Errorf("pack: %w: element %d is %v", ErrNotFinite, i, x)
-			}
+		if i := notFinite(src); i >= 0 {
+			return fmt.Errorf("pack: %w: element %d is %v", ErrNotFinite, i, src[i])
 		}
 	}
 	if f.pack != nil {
@@ -68,12 +72,6 @@ func (p *Packer) weights(importance []float32, n, block int) error {
 	}
 	if sum == 0 { // none given, or all alike
 		p.column = nil
-		if !p.even {
-			for i := range p.w {
-				p.w[i] = 1
-			}
-			p.even = true
-		}
 		return nil
 	}
 	if len(importance)%block != 0 || n%len(importance) != 0 {
@@ -83,24 +81,38 @@ func (p *Packer) weights(importance []float32, n, block int) error {
 	for _, v := range importance {
 		p.column = append(p.column, max(float32(float64(v)*scale), leastImportance))
 	}
-	p.even = false
 	return nil
 }
 
-func (p *Packer) try(t *Trial, x, w []float32) {
-	if p.Try != nil {
-		p.Try(t, x, w)
-		return
+// weight gives the weights of count elements of the block from at on; nil for ones.
+func (p *Packer) weight(at, count int) []float32 {
+	if p.column == nil {
+		return nil
 	}
-	Try(t, x, w)
+	return p.w[at : at+count]
+}
+
+// notFinite gives the index of the first NaN or infinity, or −1.
+func notFinite(x []float32) int {
+	const exponent = 0x7f800000
+	any := uint32(0)
+	for _, v := range x {
+		any |= math.Float32bits(v)&^(1<<31) + (1<<31 - exponent) // carries into the top bit from the exponent on that only they have
+	}
+	if any>>31 == 0 {
+		return -1
+	}
+	for i, v := range x {
+		if v-v != 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // normalise fills p.x with a block in units of top, its largest magnitude or its element of that magnitude: 1 at most.
 func (p *Packer) normalise(src []float32, top float32) {
-	unit := invert(top)
-	for i, v := range src {
-		p.x[i] = v * unit
-	}
+	p.arithmetic.Scale(p.x[:len(src)], src, invert(top))
 }
 
 // code fills p.codes from at on with round(x·inv + off) within 0 … n.
@@ -108,9 +120,7 @@ func (p *Packer) code(at, count int, inv, off float32, n int32) {
 	x, codes := p.x[at:at+count], p.codes[at:at+count]
 	const safe = 1 << 20 // with |x| ≤ 1 every sum stays where roundSmall works
 	if inv > -safe && inv < safe && off < safe {
-		for i, v := range x {
-			codes[i] = byte(clampCode(roundSmall(float32(v*inv)+off), 0, n))
-		}
+		p.arithmetic.Code(codes, x, inv, off, n)
 		return
 	}
 	for i, v := range x { // a scale that binary16 could not hold

@@ -28,7 +28,7 @@ func TestImportance(t *testing.T) {
 			w[i] = 5
 		}
 	}
-	p := &Packer{}
+	p := NewPacker(nil)
 	for _, typ := range Types()[3:] {
 		size, _ := typ.RowBytes(len(x))
 		pack := func(w []float32) []float32 {
@@ -68,7 +68,7 @@ func TestImportanceIsChecked(t *testing.T) {
 		"NaN": {bad, ErrNotFinite}, "negative": {negative, ErrNotFinite}, "wrong length": {[]float32{1, 2, 3}, ErrLength},
 		"all zero": {make([]float32, 256), nil},
 	} {
-		if err := new(Packer).Pack(Q4_K, b, x, c.w); !errors.Is(err, c.want) {
+		if err := NewPacker(nil).Pack(Q4_K, b, x, c.w); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -76,14 +76,11 @@ func TestImportanceIsChecked(t *testing.T) {
 
 // TestSearchIsNearTheBest: for groups of 16 in 3 bits, a scan of 4,000 scales finds hardly better ones.
 func TestSearchIsNearTheBest(t *testing.T) {
-	p := &Packer{}
-	if err := p.weights(nil, superLen, superLen); err != nil {
-		t.Fatal(err)
-	}
+	p := NewPacker(nil)
 	var found, best float64
 	for seed := range uint64(200) {
 		x := gauss(16, seed)
-		d := p.symmetric(x, p.w[:16], 4)
+		d := p.symmetric(x, nil, extreme(x), 4)
 		errorAt := func(d float64) (e float64) {
 			for _, v := range x {
 				q := math.Max(-4, math.Min(3, math.RoundToEven(float64(v)/d)))
@@ -93,7 +90,7 @@ func TestSearchIsNearTheBest(t *testing.T) {
 		}
 		least := math.Inf(1)
 		for i := range 4000 {
-			s := float64(magnitude(x)) * (0.1 + float64(i)/4000*0.4)
+			s := float64(p.magnitude(x)) * (0.1 + float64(i)/4000*0.4)
 			least = min(least, errorAt(s), errorAt(-s))
 		}
 		found, best = found+errorAt(float64(d)), best+least
