@@ -218,7 +218,7 @@ func (c *modelVerifyCmd) Run(a *app) error {
 // modelSynthCmd makes a model. The shape's flags change the preset's numbers.
 type modelSynthCmd struct {
 	Out     string      `required:"" type:"path" help:"File to write."`
-	Preset  string      `default:"tiny" help:"Shape to start from: tiny, nano, mid or 8x7b (also: full)."`
+	Preset  string      `default:"tiny" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full) or needle, which finds again what it was told."`
 	Dim     *int        `help:"Width of the residual stream."`
 	FFN     *int        `name:"ffn" help:"Hidden width of one expert."`
 	Layers  *int        `help:"Layers."`

@@ -53,7 +53,7 @@ const synthPrefix = "synth:"
 // Open finds a model:
 //
 //	demo or ""                 the built-in model
-//	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid or 8x7b, of a format such as q4_0
+//	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid, 8x7b or needle, of a format such as q4_0
 //	path/to/model.gguf         a file
 //
 // Errors are *Error. Close the result.

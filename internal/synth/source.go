@@ -57,7 +57,7 @@ func (s *source) reader(t tensor) io.Reader {
 	readers := make([]io.Reader, len(t.parts))
 	for i, part := range t.parts {
 		// Rows of whole chunks only: whether the bank is used must not depend on the format.
-		if elems >= bankFrom && t.dims[0]%chunk == 0 && t.mean == 0 {
+		if elems >= bankFrom && t.dims[0]%chunk == 0 && t.mean == 0 && t.exact == nil {
 			readers[i] = &bankReader{source: s, t: t, rng: s.rng(part), left: elems / chunk}
 		} else {
 			readers[i] = &freshReader{source: s, t: t, rng: s.rng(part), left: elems}
@@ -72,6 +72,7 @@ type freshReader struct {
 	t       tensor
 	rng     *rand.Rand
 	left    int // elements
+	at      int // the next element
 	values  []float32
 	pending []byte
 	buf     []byte
@@ -104,8 +105,13 @@ func (r *freshReader) fill(n int) error {
 	}
 	values := r.values[:n]
 	for i := range values {
+		if r.t.exact != nil {
+			values[i] = r.t.exact((r.at+i)/r.t.dims[0], (r.at+i)%r.t.dims[0])
+			continue
+		}
 		values[i] = r.t.mean + r.t.std*float32(r.rng.NormFloat64())
 	}
+	r.at += n
 	r.left -= n
 	r.pending = r.buf[:size]
 	return r.source.packer.Pack(r.t.typ, r.pending, values, nil)

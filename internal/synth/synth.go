@@ -18,6 +18,9 @@ import (
 // expertsUsed is Mixtral's number of experts for each token (arXiv:2401.04088, section 2.1).
 const expertsUsed = 2
 
+// ropeTheta is Mixtral's base of RoPE's frequencies.
+const ropeTheta = 1e6
+
 // Shape is a model to make.
 type Shape struct {
 	Dim     int // width of the residual stream
@@ -32,6 +35,7 @@ type Shape struct {
 	Type            quant.Type // of all matrices but the router, which is F32 as in every Mixtral file
 	Seed            uint64
 	Calm            bool // damp the residual branches: rounding noise is not amplified from layer to layer
+	Needle          bool // weights made by hand, see Needle; then Seed decides the vocabulary alone
 	OldExpertLayout bool // one tensor for each expert, as files made before April 2024 have
 }
 
@@ -59,9 +63,9 @@ func Full() Shape {
 var presets = []struct {
 	name  string
 	shape func() Shape
-}{{"tiny", Tiny}, {"nano", Nano}, {"mid", Mid}, {"8x7b", Full}}
+}{{"tiny", Tiny}, {"nano", Nano}, {"mid", Mid}, {"8x7b", Full}, {"needle", Needle}}
 
-// Presets lists the names that Preset knows, small models first.
+// Presets lists the names that Preset knows.
 func Presets() []string {
 	names := make([]string, len(presets))
 	for i, p := range presets {
@@ -70,7 +74,7 @@ func Presets() []string {
 	return names
 }
 
-// Preset finds a shape by name: tiny, nano, mid or 8x7b.
+// Preset finds a shape by name: tiny, nano, mid, 8x7b or needle.
 func Preset(name string) (Shape, bool) {
 	for _, p := range presets {
 		if p.name == name {
@@ -118,6 +122,9 @@ func (s Shape) Validate() error {
 		if f.value%block != 0 {
 			return &FieldError{f.name, fmt.Sprintf("%d is not a multiple of %d, which rows in %v need", f.value, block, s.Type)}
 		}
+	}
+	if s.Needle {
+		return s.checkNeedle()
 	}
 	return nil
 }
@@ -201,7 +208,7 @@ func (s Shape) declare(w *gguf.Writer, tensors []tensor) error {
 		{"llama.attention.head_count", uint32(s.Heads)},
 		{"llama.attention.head_count_kv", uint32(s.KVHeads)},
 		{"llama.attention.layer_norm_rms_epsilon", float32(1e-5)},
-		{"llama.rope.freq_base", float32(1e6)}, // Mixtral's
+		{"llama.rope.freq_base", float32(ropeTheta)},
 		{"llama.rope.dimension_count", uint32(s.Dim / s.Heads)},
 		{"llama.expert_count", uint32(s.Experts)},
 		{"llama.expert_used_count", uint32(expertsUsed)},

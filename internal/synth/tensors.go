@@ -15,6 +15,7 @@ type tensor struct {
 	parts []string // names that seed the values of each part
 	mean  float32
 	std   float32
+	exact func(row, col int) float32 // if not nil, each weight
 }
 
 // calmFactor scales the matrices that write to the residual stream (attn_output, ffn_down) in calm models: a layer then
@@ -50,6 +51,11 @@ func (s Shape) tensors() []tensor {
 	}
 	add("output_norm.weight", quant.F32, 1, normStd, s.Dim)
 	add("output.weight", s.Type, 0, dimStd, s.Dim, s.Vocab)
+	for i := range out {
+		if s.Needle {
+			out[i].exact = s.needle(out[i].name)
+		}
+	}
 	return out
 }
 
