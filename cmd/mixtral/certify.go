@@ -36,7 +36,7 @@ type certifyCmd struct {
 	InProcess   bool   `help:"Serve inside this process, and not in one of its own."`
 
 	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server."`
-	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server."`
+	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server; with --target, MIXTRAL_MONITORING_URL names it too."`
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
@@ -116,6 +116,8 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 	}
 	if c.Target == "" {
 		o.Launch = c.launch(a)
+	} else if c.Metrics == "" && c.Prometheus == "" { // a server that is started here is in nobody's configuration yet
+		o.PrometheusURL = a.getenv("MIXTRAL_MONITORING_URL")
 	}
 	return nil
 }
@@ -130,7 +132,8 @@ func (c certifyCmd) launch(a *app) environment.Launcher {
 		}
 		program, err := os.Executable()
 		start := environment.Child(program, func(port int, need environment.Need) []string {
-			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn"}
+			// The database of the environment is for the run, and not for its requests.
+			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn", "--database", open.None}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -171,7 +174,7 @@ func inProcess(ctx context.Context, need environment.Need) (*environment.Server,
 	if err != nil {
 		return nil, usageError(err)
 	}
-	config.ModelPath = need.Model
+	config.ModelPath, config.DatabaseURL = need.Model, open.None
 	service, err := mixtral.Open(ctx, config)
 	if err != nil {
 		return nil, loadError(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"regexp"
 	"time"
@@ -81,7 +80,7 @@ func (d databaseFlag) with(a *app, f func(context.Context, *store.DB) error) (fo
 	ctx, cancel := context.WithTimeout(a.ctx, databaseTimeout)
 	defer cancel()
 	db, err := open.Existing(ctx, d.Database)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, open.ErrNoFile) {
 		return false, nil
 	}
 	if err != nil {

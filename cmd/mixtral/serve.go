@@ -63,6 +63,7 @@ type serveCmd struct {
 	TLSCert      *string  `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are read again when they change."`
 	TLSKey       *string  `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
 	AllowedHosts *string  `placeholder:"NAMES" help:"Names that requests may ask for, with commas between, beside localhost and IP addresses."`
+	Database     *string  `placeholder:"URL" help:"Log requests there: postgres://user@host/database, sqlite:PATH, or none, the default."`
 	Metrics      *string  `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Serve /metrics there and not beside the API."`
 }
 
@@ -111,6 +112,7 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	}
 	override(&c.Backend, s.Backend)
 	override(&c.APIKeyFile, s.APIKeyFile)
+	override(&c.DatabaseURL, s.Database)
 	override(&c.TracingURL, s.TracingURL)
 	override(&c.TLSCertFile, s.TLSCert)
 	override(&c.TLSKeyFile, s.TLSKey)

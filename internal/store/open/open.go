@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,8 +21,12 @@ import (
 // None is the URL that stands for no database.
 const None = "none"
 
-// ErrURL is matched by errors about a URL that no driver takes.
-var ErrURL = errors.New("unusable database URL")
+var (
+	// ErrURL is matched by errors about a URL that no driver takes.
+	ErrURL = errors.New("unusable database URL")
+	// ErrNoFile is matched where an SQLite file is not there.
+	ErrNoFile = errors.New("no database file")
+)
 
 // Check says whether a URL can be used, without connecting. The empty URL is the default.
 func Check(raw string) error {
@@ -41,15 +46,15 @@ func DB(ctx context.Context, raw string) (*store.DB, error) {
 	return sqlite.Open(ctx, rest)
 }
 
-// Existing is DB without making a file: fs.ErrNotExist is matched where there is none yet.
+// Existing is DB without making a file: ErrNoFile is matched where there is none yet.
 func Existing(ctx context.Context, raw string) (*store.DB, error) {
 	scheme, rest, err := parse(raw)
 	if err != nil {
 		return nil, err
 	}
 	if scheme == "sqlite" {
-		if _, err := os.Stat(rest); err != nil {
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		if _, err := os.Stat(rest); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %s", ErrNoFile, rest)
 		}
 	}
 	return DB(ctx, raw)

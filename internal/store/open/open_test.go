@@ -2,13 +2,10 @@ package open
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/hxp-enterprise/mixtral/internal/store"
 )
 
 func TestCheck(t *testing.T) {
@@ -47,7 +44,7 @@ func TestNameShowsNoPassword(t *testing.T) {
 func TestTheDefaultIsAFile(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", dir)
-	if _, err := Existing(t.Context(), ""); !errors.Is(err, fs.ErrNotExist) || !errors.Is(err, store.ErrUnavailable) {
+	if _, err := Existing(t.Context(), ""); !errors.Is(err, ErrNoFile) {
 		t.Errorf("got %v", err)
 	}
 	db, err := DB(t.Context(), "")
