@@ -56,8 +56,8 @@ func (c *Certificate) look() (s [2]os.FileInfo) {
 	return s
 }
 
-// same tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another file.
-func same(a, b os.FileInfo) bool {
+// sameFile tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another file.
+func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -81,7 +81,7 @@ func (c *Certificate) current() *tls.Certificate {
 	defer c.mu.Unlock()
 	if c.now().Sub(c.checked) >= checkEvery {
 		c.checked = c.now()
-		if state := c.look(); !same(state[0], c.state[0]) || !same(state[1], c.state[1]) {
+		if state := c.look(); !sameFile(state[0], c.state[0]) || !sameFile(state[1], c.state[1]) {
 			// A file may be half written, or its partner not yet: then the next look will see another state.
 			if err := c.load(state); err != nil {
 				c.log.Warn("the certificate has changed and is not good: the old one stays", "error", err)
