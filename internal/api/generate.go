@@ -66,6 +66,9 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 	case gone(err) || errors.Is(err, context.DeadlineExceeded): // the client's own limit: there is no other
 		seen.End(s.now(), string(llm.FinishAbort), 0)
 	default:
+		if errors.Is(err, llm.ErrNumeric) {
+			s.metrics.NonFinite()
+		}
 		seen.End(s.now(), string(llm.FinishError), 0)
 	}
 	return err

@@ -33,6 +33,7 @@ const (
 	Preemptions       = "mixtral_preemptions_total"
 	HTTPRequests      = "mixtral_http_requests_total"
 	Panics            = "mixtral_panics_total"
+	NonFinite         = "mixtral_non_finite_logits_total"
 	BuildInfo         = "mixtral_build_info"
 	LogWritten        = "mixtral_request_log_written_total"
 	LogDropped        = "mixtral_request_log_dropped_total"
@@ -95,6 +96,8 @@ var Table = []Definition{
 		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
+	{Name: NonFinite, Kind: Counter,
+		Help: "Completions that ended with an error because the model's output was NaN or infinite: broken weights, or a broken machine."},
 	{Name: LogWritten, Kind: Counter,
 		Help: "Requests that the database of the request log has taken."},
 	{Name: LogDropped, Kind: Counter,

@@ -25,6 +25,7 @@ type Metrics struct {
 	http                    *prometheus.CounterVec
 	prompt, generated       prometheus.Counter
 	cached, panics          prometheus.Counter
+	nonFinite               prometheus.Counter
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
 	log                     atomic.Pointer[func() RequestLog]
@@ -42,7 +43,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: vec(Requests), http: vec(HTTPRequests),
-		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens), panics: counter(Panics),
+		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens), panics: counter(Panics), nonFinite: counter(NonFinite),
 		first: mustLookup(TimeToFirstToken).histogram(), latency: mustLookup(RequestLatency).histogram(),
 		gap: mustLookup(InterTokenLatency).histogram(), qt: mustLookup(QueueTime).histogram(),
 	}
@@ -52,7 +53,7 @@ func NewMetrics(version string) *Metrics {
 	for _, reason := range []string{"stop", "length", "abort", "error"} {
 		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
 	}
-	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.first, m.latency, m.gap, m.qt, info,
+	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info,
 		&loadCollector{m}, &logCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
 }
@@ -75,6 +76,9 @@ func (m *Metrics) HTTP(route string, code int) {
 
 // Panic counts a panic that was caught.
 func (m *Metrics) Panic() { m.panics.Inc() }
+
+// NonFinite counts a completion that ended because the model's output was no number.
+func (m *Metrics) NonFinite() { m.nonFinite.Inc() }
 
 // Prompt counts the tokens of a request's prompt, once however many choices were asked for.
 func (m *Metrics) Prompt(tokens, cached int) {
