@@ -202,8 +202,9 @@ type answer struct {
 	Data   struct {
 		ResultType string `json:"resultType"`
 		Result     []struct {
-			Metric map[string]string  `json:"metric"`
-			Value  [2]json.RawMessage `json:"value"` // time, value as a string
+			Metric    map[string]string  `json:"metric"`
+			Value     [2]json.RawMessage `json:"value"`     // time, value as a string
+			Histogram [2]json.RawMessage `json:"histogram"` // time, nativeHistogram; in place of a value
 		} `json:"result"`
 	} `json:"data"`
 }
@@ -229,6 +230,18 @@ func parseVector(body []byte) ([]series, error) {
 	}
 	all := make([]series, 0, len(a.Data.Result))
 	for _, r := range a.Data.Result {
+		if r.Histogram[1] != nil {
+			var h nativeHistogram
+			if err := json.Unmarshal(r.Histogram[1], &h); err != nil {
+				return nil, fmt.Errorf("a histogram of %s: %w", r.Metric["__name__"], err)
+			}
+			parts, err := h.classic(r.Metric["__name__"], r.Metric)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, parts...)
+			continue
+		}
 		var text string
 		if err := json.Unmarshal(r.Value[1], &text); err != nil {
 			return nil, fmt.Errorf("a sample of %s: %w", r.Metric["__name__"], err)
