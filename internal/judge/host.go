@@ -28,10 +28,7 @@ const (
 	// shortestUse is the least time between two readings that are held against each other: the counters tick in 10 ms.
 	shortestUse = 500 * time.Millisecond
 
-	// stealShare: a hypervisor that takes a twentieth stops every thread for milliseconds at a time.
-	stealShare = 0.05
-
-	// takenLimit is the share of a window's time that may be taken: means and thirds bear a tenth of it.
+	// takenLimit is the share of a window's time that may be lost: means and thirds bear a tenth of it.
 	takenLimit = 0.1
 
 	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become slower: a
@@ -44,7 +41,7 @@ type use struct {
 	from, to      int64
 	others, steal float64 // shares of the machine
 	wait          float64 // of a thread for its turn, in seconds
-	taken         bool
+	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
 }
 
 // uses reads the machine's use off its counters. Without counters nothing is known of it, and nothing is excused.
@@ -73,19 +70,20 @@ func uses(readings []at[*evidence.Host]) []use {
 		} else if b.Pressure > 0 {
 			hindered = (b.Pressure-a.Pressure)/span >= pressureShare
 		}
-		u.taken = u.steal >= stealShare || u.others >= othersShare && full && hindered
+		if u.lost = min(max(u.steal, 0), 1); u.others >= othersShare && full && hindered {
+			u.lost = 1
+		}
 		out = append(out, u)
 	}
 	return out
 }
 
-// takenOf is the share of a window in which others had the machine, and what that was like.
-func (r *run) takenOf(from, to int64) (share float64, why string) {
+// takenOf is how many seconds of a window others had the machine for, and what that was like.
+func (r *run) takenOf(from, to int64) (length float64, why string) {
 	var sum use
-	var length float64
 	for _, u := range r.uses {
-		over := seconds(min(u.to, to) - max(u.from, from))
-		if over <= 0 || !u.taken {
+		over := seconds(min(u.to, to)-max(u.from, from)) * u.lost
+		if over <= 0 {
 			continue
 		}
 		length += over
@@ -93,16 +91,25 @@ func (r *run) takenOf(from, to int64) (share float64, why string) {
 		sum.steal += u.steal * over
 		sum.wait += u.wait * over
 	}
-	if length == 0 || to <= from {
+	if length == 0 {
 		return 0, ""
 	}
 	why = fmt.Sprintf("other work took the machine for %s of %s s: %s of its cores", num(length), num(seconds(to-from)), percent(sum.others/length))
-	if sum.steal/length >= stealShare {
-		why += fmt.Sprintf(", %s by other machines on the same hardware", percent(sum.steal/length))
+	if sum.steal > 0 {
+		why += fmt.Sprintf(", and other machines on the same hardware %s", percent(sum.steal/length))
 	}
 	if sum.wait > 0 {
 		why += fmt.Sprintf("; the run's own threads waited %s ms for each turn", num(sum.wait/length*1000))
 	}
+	return length, why
+}
+
+// takenShare is the same as a share of the window.
+func (r *run) takenShare(from, to int64) (share float64, why string) {
+	if to <= from {
+		return 0, ""
+	}
+	length, why := r.takenOf(from, to)
 	return length / seconds(to-from), why
 }
 
@@ -111,7 +118,7 @@ func (r *run) taken(p *phase) string {
 	if p == nil || p.ran == nil {
 		return ""
 	}
-	if share, why := r.takenOf(p.from, p.to); share >= takenLimit {
+	if share, why := r.takenShare(p.from, p.to); share >= takenLimit {
 		return "phase " + p.plan.ID + ": " + why
 	}
 	return ""
@@ -133,8 +140,8 @@ func (r *run) hindered(o outcome, phases []*phase) outcome {
 // compared does the same for a comparison of two windows, and takes a PASS back too where most of the earlier one was
 // slowed and the later was not.
 func (r *run) compared(o outcome, a, b [2]int64) outcome {
-	before, whyBefore := r.takenOf(a[0], a[1])
-	after, whyAfter := r.takenOf(b[0], b[1])
+	before, whyBefore := r.takenShare(a[0], a[1])
+	after, whyAfter := r.takenShare(b[0], b[1])
 	switch {
 	case o.verdict == report.Fail && after >= takenLimit:
 		return distrusted(o, whyAfter+" in the later stretch")
@@ -159,9 +166,7 @@ func (r *run) machineUse() string {
 	for _, u := range r.uses {
 		span := seconds(u.to - u.from)
 		length, others, steal, peak = length+span, others+u.others*span, steal+u.steal*span, max(peak, u.others)
-		if u.taken {
-			taken += span
-		}
+		taken += span * u.lost
 	}
 	s := fmt.Sprintf("others took %s of the cores on average, %s at most", percent(others/length), percent(peak))
 	if r.hosts[0].v.Server == evidence.HostServerUnknown {

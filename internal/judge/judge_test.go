@@ -172,6 +172,14 @@ func TestRules(t *testing.T) {
 				}
 			}
 		}},
+		{"times to first token without the queue", "metrics", report.Fail, "such as that in its queue", func(s *sim) {
+			s.edit = func(c *testcase.Case) { c.Limits.MetricsGapMS = 10 }
+			s.lie = func(x *evidence.Scrape) {
+				h := x.Histograms[evidence.HistTTFT]
+				h.Sum *= 0.2
+				x.Histograms[evidence.HistTTFT] = h
+			}
+		}},
 		{"stale", "metrics", report.Fail, "scrape_age", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) { x.Age = 61 * sec }
 		}},
@@ -204,6 +212,10 @@ func TestRules(t *testing.T) {
 		{"leak", "leak", report.Fail, "after idle", func(s *sim) { s.leakMB = 10 }},
 		{"growth that idle gives back", "leak", report.Pass, "idle gave it back", func(s *sim) { s.leakMB, s.idleBack = 10, true }},
 		{"growth and no idle", "leak", report.Invalid, "no idle phase", func(s *sim) { s.leakMB, s.skip = 10, map[string]bool{"idle": true} }},
+		{"growth of a server that falls behind", "leak", report.Invalid, "fell behind", func(s *sim) {
+			s.leakMB, s.servers, s.service = 10, 1, func(*rand.Rand, float64) float64 { return 0.06 }
+			s.edit = func(c *testcase.Case) { c.Checks[12].Phase = "sustained" }
+		}},
 		{"leak unobserved", "leak", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
 		{"late generator", "generator", report.Invalid, "late at p99", func(s *sim) { s.late = 50 * time.Millisecond }},
 		{"late generator makes latency void", "mean", report.Invalid, "cannot be trusted", func(s *sim) { s.late = 50 * time.Millisecond }},

@@ -2,7 +2,6 @@ package judge
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +18,6 @@ const (
 
 	// clockSlack is what a server's mean may exceed the client's by: the two clocks' and histograms' rounding.
 	clockSlackMS = 1.0
-
-	// fewestGauges is the least number of gauge readings under load that are averaged.
-	fewestGauges = 5
 )
 
 // notOffered is how a row says that the server has no such metric.
@@ -42,9 +38,14 @@ func (r *run) reconcile() []report.Reconciled {
 		return rows
 	}
 	rows = append(rows, r.countRows(spans)...)
-	rows = append(rows, r.histogramRows(spans, evidence.HistE2E, "latency", (*phase).serverLatencies)...)
+	latency := r.histogramRows(spans, evidence.HistE2E, "latency", (*phase).serverLatencies)
+	rows = append(rows, latency...)
 	if r.c.Request.Stream { // else the client cannot know it
-		rows = append(rows, r.histogramRows(spans, evidence.HistTTFT, "ttft", (*phase).serverTTFT)...)
+		ttft := r.histogramRows(spans, evidence.HistTTFT, "ttft", (*phase).serverTTFT)
+		if ttft[meanAt].Verdict == report.Fail && latency[meanAt].Verdict == report.Pass {
+			ttft[meanAt].Reason += "; its latencies agree with the client's, so its times to first token leave out a part of the wait, such as that in its queue"
+		}
+		rows = append(rows, ttft...)
 	}
 	rows = append(rows, r.gaugeRow(), r.monotoneRow(), r.ageRow())
 	return rows
@@ -222,6 +223,9 @@ func (p *phase) serverTTFT() []float64 {
 	return out
 }
 
+// meanAt is where the mean stands among histogramRows.
+const meanAt = 1
+
 // histogramRows compare a histogram's count, mean and quantile with the client's own times.
 func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []float64) []report.Reconciled {
 	n := report.Reconciled{ID: id + "_count", Unit: "requests"}
@@ -252,16 +256,35 @@ func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []
 		return []report.Reconciled{n, mean, p50, p99}
 	}
 	n = judgeCount(n, total.Count, float64(len(client)), true, failed, where)
-	late := ""
+	return []report.Reconciled{n, r.meanRow(mean, total, client, failed, r.doubt(spans, metric, own)), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
+}
+
+// doubt says why a client that saw more than the server tells may be to blame itself; "" if it is not. The phases in which
+// nobody was in its way settle it, if they show the gap too.
+func (r *run) doubt(spans []span, metric string, own func(*phase) []float64) string {
 	if len(r.problems) > 0 {
-		late = "it was late itself"
+		return "it was late itself"
 	}
+	why, server, mine := "", evidence.Histogram{}, []float64{}
 	for _, s := range spans {
-		if why := r.taken(s.phase); why != "" {
-			late = why
+		if taken := r.taken(s.phase); taken != "" {
+			why = taken
+		} else if a, ok := s.after.Histograms[metric]; ok {
+			server, mine = histogramSum(server, histogramDelta(s.before.Histograms[metric], a)), append(mine, own(s.phase)...)
 		}
 	}
-	return []report.Reconciled{n, r.meanRow(mean, total, client, failed, late), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
+	if server.Count > 0 && len(mine) > 0 && meanOf(mine)-server.Sum/server.Count*1000 > r.c.Limits.MetricsGapMS {
+		return ""
+	}
+	return why
+}
+
+func meanOf(x []float64) float64 {
+	mean := 0.0
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	return mean
 }
 
 // meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one. A client
@@ -271,10 +294,7 @@ func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []floa
 		row.Verdict, row.Reason = report.Invalid, "nothing was observed"
 		return row
 	}
-	server, mine := h.Sum/h.Count*1000, 0.0
-	for _, x := range client {
-		mine += x / float64(len(client))
-	}
+	server, mine := h.Sum/h.Count*1000, meanOf(client)
 	row.Server, row.Client = ptr(server), ptr(mine)
 	gap, gapMS := mine-server, r.c.Limits.MetricsGapMS
 	switch {
@@ -343,88 +363,6 @@ func histogramSum(a, b evidence.Histogram) evidence.Histogram {
 		a.Buckets[i].Count += b.Buckets[i].Count
 	}
 	return a
-}
-
-// gaugeRow compares running + waiting, as the server told it during load, with what the client had in flight at the
-// same moments. A scrape in flight blurs each reading, so the spread of the differences is allowed for.
-func (r *run) gaugeRow() report.Reconciled {
-	row := report.Reconciled{ID: "in_flight", Unit: "requests"}
-	var server, client float64
-	var diffs []float64
-	for _, s := range r.scrapes {
-		id, ok := strings.CutPrefix(s.v.Label, "during ")
-		p := r.byID(id)
-		running, has := s.v.Values[evidence.MetricRunning]
-		if !ok || s.v.Err != "" || p == nil || !has || s.v.Age > int64(time.Second) {
-			continue
-		}
-		x := running + s.v.Values[evidence.MetricWaiting]
-		y := float64(p.inFlightAt(s.ns-s.v.Took/2)+p.inFlightAt(s.ns-s.v.Took)+p.inFlightAt(s.ns)) / 3
-		server, client = server+x, client+y
-		diffs = append(diffs, x-y)
-	}
-	n := len(diffs)
-	if n < fewestGauges {
-		row.Verdict, row.Reason = report.Info, orElse(map[bool]string{true: notOffered}[n == 0], "too few readings under load")
-		return row
-	}
-	server, client = server/float64(n), client/float64(n)
-	row.Server, row.Client = ptr(server), ptr(client)
-	_, lo, hi := meanInterval(diffs, r.conf())
-	allowed := math.Max(1, r.c.Limits.LittleShare*client) // one request on its way in or out is nowhere yet
-	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load", plural(n, "reading", "readings")); lo > allowed || hi < -allowed {
-		row.Verdict = report.Fail
-		row.Reason += fmt.Sprintf("; they differ by more than %s", num(allowed))
-	}
-	return row
-}
-
-// monotoneRow: a counter that falls was reset, or lies.
-func (r *run) monotoneRow() report.Reconciled {
-	row := report.Reconciled{ID: "monotone", Unit: "falls"}
-	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricRSS}
-	last := map[string]float64{}
-	var fell []string
-	see := func(name string, v float64) {
-		if old, ok := last[name]; ok && v < old && !slices.Contains(fell, name) {
-			fell = append(fell, name)
-		}
-		last[name] = v
-	}
-	for _, s := range r.scrapes {
-		if s.v.Err != "" {
-			continue
-		}
-		for _, k := range sortedKeys(s.v.Values) {
-			if !slices.Contains(gauges, k) {
-				see(k, s.v.Values[k])
-			}
-		}
-		for _, k := range sortedKeys(s.v.Histograms) {
-			see(k+"_count", s.v.Histograms[k].Count)
-		}
-	}
-	row.Server, row.Client = ptr(float64(len(fell))), ptr(0)
-	if row.Verdict, row.Reason = report.Pass, "no counter ever fell"; len(fell) > 0 {
-		row.Verdict, row.Reason = report.Fail, "fell: "+strings.Join(fell, ", ")
-	}
-	return row
-}
-
-// ageRow bounds how old the figures of a scrape were.
-func (r *run) ageRow() report.Reconciled {
-	row := report.Reconciled{ID: "scrape_age", Unit: "s"}
-	var worst int64
-	for _, s := range r.scrapes {
-		if s.v.Err == "" {
-			worst = max(worst, s.v.Age)
-		}
-	}
-	row.Server = ptr(seconds(worst))
-	if row.Verdict, row.Reason = report.Pass, "of the oldest figures used"; worst > int64(oldestScrape) {
-		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the limit is %s s", num(oldestScrape.Seconds()))
-	}
-	return row
 }
 
 // metricsReported makes reconciliation a gate. A server without metrics fails it: the test case names metrics that are

@@ -190,6 +190,7 @@ type leakFit struct {
 	hours        float64
 	requests     float64
 	start, grown float64  // MB
+	queued       bool     // the phase's backlog grew
 	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
 }
 
@@ -220,7 +221,7 @@ func (r *run) fitLeak() *leakFit {
 	if longest == nil || len(good) == 0 {
 		return nil
 	}
-	f := &leakFit{phase: longest.plan.ID, what: "anonymous", from: longest.from, requests: float64(len(longest.judged))}
+	f := &leakFit{queued: longest.fallsBehind(longest.offered(r.c)), phase: longest.plan.ID, what: "anonymous", from: longest.from, requests: float64(len(longest.judged))}
 	value := func(s *evidence.Sample) float64 { return float64(s.Anon) / mib }
 	if !slices.ContainsFunc(good, func(s at[*evidence.Sample]) bool { return s.v.Anon > 0 }) {
 		f.what = "resident"
@@ -295,6 +296,9 @@ func leakRule(r *run, c *testcase.Check) outcome {
 		o.reason += "; it grows, and no idle phase shows whether it comes back"
 	case *f.kept < 0.5: // half is given back: a pool that shrinks, not a leak
 		o.reason += "; idle gave it back"
+	case f.queued:
+		o.verdict = report.Invalid
+		o.reason += "; the server fell behind its load, and memory grows with what waits"
 	default:
 		o.verdict = report.Fail
 		o.reason += fmt.Sprintf("; after idle %s of the growth is still there", percent(*f.kept))

@@ -54,8 +54,7 @@ func throughput(r *run, c *testcase.Check) outcome {
 	}
 	n, _ := p.completions()
 	offered := p.offered(r.c)
-	growth := b.slope / offered
-	grows := b.lo > 0 && growth > backlogShare
+	grows := p.fallsBehind(offered)
 	lost := 0
 	for _, q := range p.judged {
 		if !q.OK() {
@@ -66,7 +65,7 @@ func throughput(r *run, c *testcase.Check) outcome {
 	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived (offered %s/s); backlog %s to %s, trend %s/s",
 		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
 	switch {
-	case grows && d.RPSLow >= target && offered > target*(1+backlogShare):
+	case grows && d.RPS >= target && offered > target*(1+backlogShare):
 		o.verdict, o.reason = report.Invalid, seen+": it completes more than the target, but not all that was offered; offer a rate nearer to the target"
 	case grows:
 		o.verdict, o.reason = report.Fail, seen+": not sustained, the backlog grows"
@@ -84,6 +83,11 @@ func throughput(r *run, c *testcase.Check) outcome {
 		o.verdict, o.reason = report.Fail, seen
 	}
 	return o
+}
+
+// fallsBehind says that the backlog of an open loop certainly grows, and by more than it wanders.
+func (p *phase) fallsBehind(offered float64) bool {
+	return p.backlog.lo > 0 && p.backlog.slope > backlogShare*offered
 }
 
 func signed(x float64) string {

@@ -35,7 +35,7 @@ func stalls(r *run, c *testcase.Check, p *phase) outcome {
 			continue
 		}
 		over++
-		if share, why := r.takenOf(s[0], s[1]); share > 0 {
+		if taken, why := r.takenOf(s[0], s[1]); ms(s[1]-s[0])-taken*1000 <= limit {
 			excused, whose = excused+1, why
 		}
 	}
@@ -46,7 +46,7 @@ func stalls(r *run, c *testcase.Check, p *phase) outcome {
 		o.reason = fmt.Sprintf("%s longer than %s ms in which nothing arrived while %d requests or more waited", plural(over, "silence", "silences"), num(limit), fewestWaiting)
 	}
 	if over > 0 && over == excused {
-		return distrusted(o, "in each of them others had the machine; in the last one "+whose)
+		return distrusted(o, "without what others took of them they are within the limit; in the last one "+whose)
 	}
 	return o
 }
