@@ -3,6 +3,7 @@
 GO       ?= go
 TOOL     := $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 5s
+SOAK     ?= 5m
 REPORTS  ?= $(shell mktemp -d)
 export CGO_ENABLED ?= 0
 
@@ -35,6 +36,7 @@ unit: ## all tests on the best kernel tier, then the numeric ones on every tier
 	@for tier in $$($(GO) run ./internal/kernel/tiers); do echo "== tier $$tier"; \
 		MIXTRAL_CPU_TIER=$$tier $(GO) test ./internal/kernel ./internal/moe || exit 1; done
 	$(GO) test -tags invariants ./internal/engine ./internal/kvcache
+	$(GO) test -tags invariants -run 'Chaos|Leaves' .
 
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
@@ -47,6 +49,13 @@ arm64: ## it builds and vets where there is no assembly
 .PHONY: fuzz
 fuzz: ## search new inputs with every fuzz target for FUZZTIME each (the committed corpora run in unit)
 	@FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+
+.PHONY: soak
+soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos, and new fuzz inputs
+	MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v .
+	MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v .
+	cd test && MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
+	$(MAKE) fuzz
 
 .PHONY: client
 client: ## the official OpenAI client against the service
