@@ -37,10 +37,10 @@ func swigluAVX512(_, _, _ *float32, _ int64)                             { panic
 func toF16AVX512(*byte, *float32, int64)                                 { panic(noAssembly) }
 func ropeAVX512(_, _, _ *float32, _ int64)                               { panic(noAssembly) }
 
-func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, []float32, int) { panic(noAssembly) }
+func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, target) { panic(noAssembly) }
 func multiply(int64)                                                           { panic(noAssembly) }
 func (m *Matrix) packPanelAVX512(_, _ []byte)                                  { panic(noAssembly) }
-func (m *Matrix) mulAVX2(*Scratch, int, int, *Acts, []int32, []float32, int)   { panic(noAssembly) }
+func (m *Matrix) mulAVX2(*Scratch, int, int, *Acts, []int32, target)   { panic(noAssembly) }
 func scoresAVX2(_, _, _ []float32, _, _, _ int, _ float32)                     { panic(noAssembly) }
 func valuesAVX2(_, _, _ []float32, _, _, _ int)                                { panic(noAssembly) }
 func dotAVX2(_, _ *float32, _ int64) float32                                   { panic(noAssembly) }
