@@ -15,6 +15,18 @@ help: ## list the targets
 build: ## bin/mixtral
 	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
 
+.PHONY: release
+release: ## dist/: binaries, bills of materials and checksums of what is committed
+	sh scripts/release.sh dist
+
+.PHONY: reproduce
+reproduce: ## the release built twice, in two places: the same bytes
+	sh scripts/reproduce.sh
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the program calls
+	sh scripts/vuln.sh ./cmd/mixtral
+
 .PHONY: test
 test: deps lint unit race arm64 client e2e ## everything a change must pass, within 15 minutes on 2 cores
 	@echo "make test: passed"
@@ -40,7 +52,8 @@ unit: ## all tests on the best kernel tier, then the numeric ones on every tier
 
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./internal/engine ./internal/api ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./certify/...
+	CGO_ENABLED=1 $(GO) test -race -short . ./internal/engine ./internal/api ./internal/upstream ./internal/telemetry ./internal/store/... ./internal/hub \
+		./internal/evidence ./internal/faults ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./certify/...
 
 .PHONY: arm64
 arm64: ## it builds and vets where there is no assembly
@@ -58,8 +71,9 @@ soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos, and new 
 	$(MAKE) fuzz
 
 .PHONY: client
-client: ## the official OpenAI client against the service
+client: ## other people's software against the service: OpenAI's client, OpenTelemetry's types, Kubernetes'; and our tools
 	cd test && $(GO) test ./...
+	cd tools && $(GO) test ./...
 
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
