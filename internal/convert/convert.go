@@ -30,6 +30,7 @@ type Source struct {
 	Tensors []Tensor // in the order of the new file
 
 	shape    shape
+	fileType uint32                   // general.file_type of what is there
 	meta     func(*gguf.Writer) error // sets everything but general.file_type and the like
 	identity string                   // changes when the files do
 	close    func() error

@@ -224,8 +224,13 @@ func TestOldExperts(t *testing.T) {
 	if err := os.WriteFile(in, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := convert(t, in, Options{Mix: mix(t, "f16")})
-	sameTensors(t, got, want)
+	for _, name := range []string{"f16", "keep"} {
+		got, _ := convert(t, in, Options{Mix: mix(t, name)})
+		sameTensors(t, got, want)
+		if n := got.Uint32Or("general.file_type", 99); n != 1 {
+			t.Errorf("%s: file type %d", name, n)
+		}
+	}
 }
 
 // TestEveryMix: each name makes a file that loads, no larger than the one before it.

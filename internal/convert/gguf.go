@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
 )
 
-// Open opens a model to convert: a Hugging Face directory, a GGUF file, or the first file of a split GGUF model.
+// Open opens a model to convert: a Hugging Face directory, a GGUF file, or the first part of a split one.
 func Open(path string) (*Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -27,63 +26,36 @@ func Open(path string) (*Source, error) {
 	return openGGUF(path)
 }
 
-var splitName = regexp.MustCompile(`^(.*)-00001-of-(\d{5})\.gguf$`)
-
-// openGGUF opens a file and, where it is split, the others.
 func openGGUF(path string) (s *Source, err error) {
-	first, err := gguf.Open(path)
+	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
-	files := []*gguf.File{first}
-	paths := []string{path}
-	closeAll := func() error {
-		var errs []error
-		for _, f := range files {
-			errs = append(errs, f.Close())
-		}
-		return errors.Join(errs...)
-	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, closeAll())
+			err = errors.Join(err, f.Close())
 		}
 	}()
-	if n := first.Uint32Or("split.count", 1); n > 1 {
-		m := splitName.FindStringSubmatch(path)
-		if m == nil || m[2] != fmt.Sprintf("%05d", n) {
-			return nil, fmt.Errorf("%w: %s is one of %d parts: give the first, NAME-00001-of-%05d.gguf, with the others beside it", ErrSource, path, n, n)
-		}
-		for i := 2; i <= int(n); i++ {
-			next := fmt.Sprintf("%s-%05d-of-%05d.gguf", m[1], i, n)
-			f, err := gguf.Open(next)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrSource, err)
-			}
-			files, paths = append(files, f), append(paths, next)
-		}
-	}
-	s = &Source{Name: first.StringOr("general.name", nameOf(path)), close: closeAll}
-	if err := s.fromGGUF(files, paths); err != nil {
+	s = &Source{Name: f.StringOr("general.name", nameOf(path)), close: f.Close, fileType: f.Uint32Or("general.file_type", 0)}
+	if err := s.fromGGUF(f, path); err != nil {
 		return nil, err
 	}
 	id := sha256.New()
-	for _, p := range paths {
+	for _, p := range f.Paths() {
 		if err := stamp(id, p); err != nil {
 			return nil, err
 		}
 	}
 	s.identity = fmt.Sprintf("%x", id.Sum(nil))
-	s.meta = func(w *gguf.Writer) error { return copyMeta(w, first) }
+	s.meta = func(w *gguf.Writer) error { return copyMeta(w, f) }
 	return s, nil
 }
 
 // fromGGUF checks shape and tensors, and stacks experts that are single tensors.
-func (s *Source) fromGGUF(files []*gguf.File, paths []string) error {
+func (s *Source) fromGGUF(f *gguf.File, path string) error {
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %w", ErrSource, paths[0], fmt.Errorf(format, args...))
+		return fmt.Errorf("%w: %s: %w", ErrSource, path, fmt.Errorf(format, args...))
 	}
-	f := files[0]
 	if arch := f.StringOr("general.architecture", ""); arch != "llama" {
 		return bad("general.architecture is %q, want \"llama\"", arch)
 	}
@@ -105,12 +77,10 @@ func (s *Source) fromGGUF(files []*gguf.File, paths []string) error {
 	}
 	found := map[string]*Tensor{}
 	tied := true
-	for i, f := range files {
-		for _, x := range f.Tensors() {
-			tied = tied && x.Name != "output.weight"
-			if err := s.fileTensor(found, f, x, paths[i]); err != nil {
-				return err
-			}
+	for _, x := range f.Tensors() {
+		tied = tied && x.Name != "output.weight"
+		if err := s.fileTensor(found, f, x, path); err != nil {
+			return err
 		}
 	}
 	var err error

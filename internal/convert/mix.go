@@ -53,15 +53,21 @@ func Mixes() []string {
 	return names
 }
 
-// ParseMix finds a mix by its name in any case, such as Q4_K_M.
+// keep is the mix that changes no format: it stacks experts and joins parts.
+const keep = "keep"
+
+// ParseMix finds a mix by its name in any case, such as Q4_K_M; "keep" leaves every tensor in its format.
 func ParseMix(name string) (Mix, error) {
 	key := strings.ToLower(name)
+	if key == keep {
+		return Mix{Name: keep}, nil
+	}
 	if long, ok := short[key]; ok {
 		key = long
 	}
 	m, ok := mixes[key]
 	if !ok {
-		return m, fmt.Errorf("%w: format %q, want one of %s", quant.ErrType, name, strings.Join(Mixes(), ", "))
+		return m, fmt.Errorf("%w: format %q, want one of %s, or %s", quant.ErrType, name, strings.Join(Mixes(), ", "), keep)
 	}
 	m.Name = key
 	return m, nil
@@ -69,6 +75,9 @@ func ParseMix(name string) (Mix, error) {
 
 // Type gives the format of one tensor.
 func (m Mix) Type(t Tensor, s shape, tied bool) quant.Type {
+	if m.Name == keep {
+		return t.From
+	}
 	if t.Kind == Norm || t.Kind == Router {
 		return quant.F32
 	}

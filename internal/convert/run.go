@@ -102,10 +102,14 @@ func newPlan(s *Source, o Options) (*plan, error) {
 	if err := s.meta(w); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSource, err)
 	}
+	fileType := o.Mix.fileType
+	if o.Mix.Name == keep {
+		fileType = s.fileType
+	}
 	for _, kv := range []struct {
 		key   string
 		value any
-	}{{"general.file_type", o.Mix.fileType}, {"general.quantization_version", uint32(2)}} { // ggml's block layouts since May 2023
+	}{{"general.file_type", fileType}, {"general.quantization_version", uint32(2)}} { // ggml's block layouts since May 2023
 		if err := w.Set(kv.key, kv.value); err != nil {
 			return nil, err
 		}

@@ -63,7 +63,7 @@ type File struct {
 	tensors []Tensor
 	byName  map[string]int
 	size    int64
-	source  source
+	sources []source // of a split model several
 }
 
 // Keys lists the metadata keys in file order.
@@ -81,7 +81,7 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return f.tensors[i], true
 }
 
-// Size gives the file's length in bytes.
+// Size gives the file's length in bytes, of a split model that of all parts.
 func (f *File) Size() int64 { return f.size }
 
 // Parse reads a GGUF file held in memory. Tensor data point into data, which must not change afterwards.

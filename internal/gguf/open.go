@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 )
 
@@ -16,16 +17,17 @@ type source struct {
 	release func([]byte) // nil where nothing is mapped
 }
 
-// Open maps the file at path and reads its directory. The weights stay on disk until touched.
+// Open maps the file at path and reads its directory. The weights stay on disk until touched. If the file is the first part of a
+// split model (NAME-00001-of-00003.gguf), the other parts are opened with it, and the File is all of them.
 //
 // Reading a mapping whose file was truncated meanwhile kills the process (SIGBUS), and rewriting it in place changes
 // weights under a running model. Replace model files by renaming a new one over the old; CheckUnchanged tells whether
 // a file was touched, and OpenCopy holds a private copy where files cannot be trusted to stay.
-func Open(path string) (*File, error) { return open(path, mapFile, releasePages) }
+func Open(path string) (*File, error) { return openAll(path, mapFile, releasePages) }
 
 // OpenCopy is Open with the whole file read into memory instead of mapped.
 func OpenCopy(path string) (*File, error) {
-	return open(path, func(file *os.File, size int64) ([]byte, func() error, error) {
+	return openAll(path, func(file *os.File, size int64) ([]byte, func() error, error) {
 		data := make([]byte, size)
 		for n := 0; n < len(data); {
 			k, err := file.ReadAt(data[n:], int64(n))
@@ -37,7 +39,52 @@ func OpenCopy(path string) (*File, error) {
 	}, nil)
 }
 
-func open(path string, load func(*os.File, int64) ([]byte, func() error, error), release func([]byte)) (*File, error) {
+var partName = regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`)
+
+const keyParts = "split.count"
+
+type loader func(*os.File, int64) ([]byte, func() error, error)
+
+// openAll opens a file and the parts that belong to it.
+func openAll(path string, load loader, release func([]byte)) (*File, error) {
+	f, err := open(path, load, release)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.join(path, load, release); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// join adds the tensors of a split model's other parts.
+func (f *File) join(path string, load loader, release func([]byte)) error {
+	n := f.Uint32Or(keyParts, 1)
+	if n <= 1 {
+		return nil
+	}
+	m := partName.FindStringSubmatch(path)
+	if m == nil || m[2] != "00001" || m[3] != fmt.Sprintf("%05d", n) {
+		return fmt.Errorf("%s: %w: one of %d parts: open the first, NAME-00001-of-%05d.gguf, with the others beside it", path, ErrUnsupported, n, n)
+	}
+	for i := 2; i <= int(n); i++ {
+		part, err := open(fmt.Sprintf("%s-%05d-of-%s.gguf", m[1], i, m[3]), load, release)
+		if err != nil {
+			return err
+		}
+		f.sources, f.size = append(f.sources, part.sources...), f.size+part.size // closed with f from here on
+		for _, t := range part.tensors {
+			if _, dup := f.byName[t.Name]; dup {
+				return fmt.Errorf("%s: %w: tensor %q is in another part, too", part.sources[0].path, ErrFormat, t.Name)
+			}
+			f.byName[t.Name] = len(f.tensors)
+			f.tensors = append(f.tensors, t)
+		}
+	}
+	return nil
+}
+
+func open(path string, load loader, release func([]byte)) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
@@ -63,24 +110,31 @@ func open(path string, load func(*os.File, int64) ([]byte, func() error, error),
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), unmap())
 	}
-	f.source = source{path: path, size: info.Size(), modTime: info.ModTime(), unmap: unmap, release: release}
+	f.sources = []source{{path: path, size: info.Size(), modTime: info.ModTime(), unmap: unmap, release: release}}
 	return f, nil
 }
 
-// CheckUnchanged returns ErrChanged if the file's size or modification time differ from when it was opened. Files
+// Paths lists the files behind f: one, or all parts of a split model; none for what Parse was given.
+func (f *File) Paths() []string {
+	var paths []string
+	for _, s := range f.sources {
+		paths = append(paths, s.path)
+	}
+	return paths
+}
+
+// CheckUnchanged returns ErrChanged if a file's size or modification time differ from when it was opened. Files
 // from Parse never change.
 func (f *File) CheckUnchanged() error {
-	s := f.source
-	if s.path == "" {
-		return nil
-	}
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrChanged, err)
-	}
-	if info.Size() != s.size || !info.ModTime().Equal(s.modTime) {
-		return fmt.Errorf("%w: %s had %d bytes of %s, has %d of %s", ErrChanged, s.path,
-			s.size, s.modTime.Format(time.RFC3339Nano), info.Size(), info.ModTime().Format(time.RFC3339Nano))
+	for _, s := range f.sources {
+		info, err := os.Stat(s.path)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrChanged, err)
+		}
+		if info.Size() != s.size || !info.ModTime().Equal(s.modTime) {
+			return fmt.Errorf("%w: %s had %d bytes of %s, has %d of %s", ErrChanged, s.path,
+				s.size, s.modTime.Format(time.RFC3339Nano), info.Size(), info.ModTime().Format(time.RFC3339Nano))
+		}
 	}
 	return nil
 }
@@ -89,19 +143,18 @@ func (f *File) CheckUnchanged() error {
 // them again brings them back from the page cache or the disk. It is a hint, for weights that were copied elsewhere;
 // where the file is not mapped it does nothing.
 func (f *File) Release(data []byte) {
-	if f.source.release != nil && len(data) > 0 {
-		f.source.release(data)
+	if len(f.sources) > 0 && f.sources[0].release != nil && len(data) > 0 {
+		f.sources[0].release(data)
 	}
 }
 
 // Close releases the mapping. Tensor data must not be touched afterwards; metadata stays valid only where the getter
 // copied it, so use no method but Close after Close. A second Close does nothing.
 func (f *File) Close() error {
-	unmap := f.source.unmap
-	if unmap == nil {
-		return nil
+	var errs []error
+	for _, s := range f.sources {
+		errs = append(errs, s.unmap())
 	}
-	f.source.unmap, f.source.release = nil, nil
-	f.tensors, f.byName, f.values, f.keys = nil, nil, nil, nil
-	return unmap()
+	f.sources, f.tensors, f.byName, f.values, f.keys = nil, nil, nil, nil, nil
+	return errors.Join(errs...)
 }
