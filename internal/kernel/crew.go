@@ -16,8 +16,15 @@ import (
 // its reads of memory are long streams and few steps are shared with others; who has none left takes single items from the
 // back of another's, so that all end at about the same time.
 //
+// A worker that waits for the others may do something of use meanwhile: Idle.
+//
 // Nothing is allocated and no goroutine started in Run. The caller of Run is worker 0. One Run at a time.
 type Crew struct {
+	// Idle, which may be set while no Run is under way, is called by a worker that has done items of the open phase and finds no
+	// more, again and again until the next phase begins or it says that it has no more to do. Phases are planned
+	// meanwhile, so it may read only what belongs to its worker, and each call should take no more than 100 ns.
+	Idle func(worker int) (more bool)
+
 	n      int
 	plan   func(phase int) int
 	do     func(worker, phase, from, to int)
@@ -104,18 +111,21 @@ func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, 
 func (c *Crew) work(w int, end *atomic.Bool) {
 	own := &c.queues[w]
 	done := 0 // items, not yet told
+	var idle func(worker int) bool
 	for !end.Load() {
 		seen := own.opens.Load()
 		if from, to := c.take(w); from < to {
 			c.do(w, c.phase, from, to)
 			done += to - from
+			idle = c.Idle
 			continue
 		}
 		if done > 0 && c.left.Add(int64(-done)) == 0 {
 			c.open(w, c.phase+1)
 		}
 		done = 0
-		c.await(own, seen, end)
+		c.await(w, seen, end, idle)
+		idle = nil
 	}
 }
 
@@ -142,7 +152,7 @@ func (c *Crew) take(w int) (from, to int) {
 	return 0, 0
 }
 
-// open begins a phase, or the next one that has items, or ends the Run. Worker w does so, and gets the first items.
+// open begins a phase, or the next one that has items, or ends the Run. Worker w does so.
 func (c *Crew) open(w, phase int) {
 	n := 0
 	for ; n == 0 && phase < c.phases; phase++ {
@@ -154,9 +164,10 @@ func (c *Crew) open(w, phase int) {
 	} else {
 		c.left.Store(int64(n))
 	}
-	for i := c.n - 1; i >= 0; i-- {
-		q := &c.queues[(w+i)%c.n]
-		if from, to := share(n, i, c.n), share(n, i+1, c.n); from < to {
+	for i := range c.n { // himself last
+		j := (w + 1 + i) % c.n
+		q := &c.queues[j]
+		if from, to := c.Share(n, j), c.Share(n, j+1); from < to {
 			q.items.Store(uint64(from)*oneItem + uint64(to))
 		}
 		q.opens.Add(1)
@@ -166,8 +177,8 @@ func (c *Crew) open(w, phase int) {
 	}
 }
 
-// share is where the part i of n items among so many workers begins. The first parts are the larger ones.
-func share(n, i, workers int) int { return (n*i + workers - 1) / workers }
+// Share gives the first item of a worker's own, of n. It is the same in all phases of so many items.
+func (c *Crew) Share(n, worker int) int { return (n*worker + c.n - 1) / c.n }
 
 func (c *Crew) wake() {
 	if c.sleepers.Load() > 0 { // a sleeper counts itself before it looks at its queue under the lock: none is missed
@@ -177,13 +188,18 @@ func (c *Crew) wake() {
 	}
 }
 
-// await spins until a phase opens that worker did not see, then sleeps.
-func (c *Crew) await(own *queue, seen uint64, end *atomic.Bool) {
+// await spins until a phase opens that worker w did not see, then sleeps.
+func (c *Crew) await(w int, seen uint64, end *atomic.Bool, idle func(worker int) bool) {
+	own := &c.queues[w]
 	for range spinRounds {
 		if own.opens.Load() != seen {
 			return
 		}
-		pause(spinPauses)
+		if idle == nil {
+			pause(spinPauses)
+		} else if !idle(w) {
+			idle = nil
+		}
 	}
 	c.sleepers.Add(1)
 	c.mu.Lock()

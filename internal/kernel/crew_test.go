@@ -16,6 +16,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestCrewDoesEachItemOnce(t *testing.T) {
 	for _, workers := range []int{1, 2, 3, 7} {
 		c := NewCrew(workers)
+		idle := make([]int, workers) // each its worker's own
+		c.Idle = func(w int) bool {
+			idle[w]++
+			return idle[w]%5 > 0
+		}
 		rng := rand.New(rand.NewPCG(1, uint64(workers)))
 		for run := range 60 {
 			phases := rng.IntN(8)

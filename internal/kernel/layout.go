@@ -110,6 +110,12 @@ func NewMatrix(t quant.Type, rows, cols int, dst []byte) (*Matrix, error) {
 // panelAt gives the panels from the one that row r, a multiple of panelRows, begins.
 func (m *Matrix) panelAt(r int) []byte { return m.data[r/panelRows*m.panel:] }
 
+// From gives up to n bytes of weights that are read first by who begins with row r, a multiple of RowAlign: for Fetch.
+func (m *Matrix) From(r, n int) []byte {
+	b := m.panelAt(r)
+	return b[:min(n, len(b))]
+}
+
 // PaddedRows is Rows rounded up to whole panels: products write that many values.
 func (m *Matrix) PaddedRows() int { return (m.Rows + panelRows - 1) / panelRows * panelRows }
 

@@ -16,6 +16,11 @@ func bestTier() int {
 	return tierGeneric
 }
 
+// fetch asks for the lines of b, but for a rest below 256 bytes.
+//
+//go:noescape
+func fetch(b []byte)
+
 // pause runs n PAUSE instructions: a polite busy-wait.
 //
 //go:noescape

@@ -48,6 +48,7 @@ func (m *Model) planPhase(phase int) (items int) {
 		if (phase-phasesBefore)%phasesPerLayer == phaseOutputInput {
 			return m.each(len(m.wanted), (*worker).outputInput)
 		}
+		m.expectLayer(0)
 		return m.cut(m.output.RowBytes(), m.output.Rows, kernel.RowAlign).items(m.output, len(m.wanted))
 	}
 	return m.planLayer(index, (phase-phasesBefore)%phasesPerLayer)
@@ -65,6 +66,7 @@ func (m *Model) planLayer(index, phase int) (items int) {
 	case phaseAttentionInput:
 		return m.each(len(m.tokens), (*worker).attentionInput)
 	case phaseProject:
+		m.expect(s.o)
 		m.cut(s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
 		return s.items(s.q, len(s.tokens)) + s.items(s.k, len(m.tokens)) + s.items(s.v, len(m.tokens))
 	case phaseAttentionParts:
@@ -72,14 +74,17 @@ func (m *Model) planLayer(index, phase int) (items int) {
 	case phaseAttention:
 		return len(s.attend.items)
 	case phaseAttentionOutput:
+		m.expect() // nobody knows which experts
 		return m.cut(s.o.RowBytes(), s.o.Rows, kernel.RowAlign).items(s.o, len(s.tokens))
 	case phaseRoute:
 		return m.each(len(s.tokens), (*worker).route)
 	case phaseExpertsIn:
 		m.groups.group(s.tokens, m.routes, c.ExpertsUsed)
+		m.expectDown()
 		m.cut(s.gate[0].RowBytes()+s.up[0].RowBytes(), m.groups.busy()*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
 		return m.groups.items(s.gate, s.rows)
 	default: // phaseExpertsOut
+		m.expectLayer(index + 1)
 		m.cut(s.down[0].RowBytes(), m.groups.busy()*c.Dim, kernel.RowAlign)
 		return m.groups.items(s.down, s.rows)
 	}
@@ -124,6 +129,7 @@ func (m *Model) doItems(id, phase, from, to int) {
 		return
 	}
 	w := m.workers[id]
+	w.listen(id)
 	if phase < phasesBefore {
 		w.some(from, to, len(m.tokens), (*worker).embed)
 		return

@@ -38,6 +38,7 @@ type state struct {
 	freq     []float64 // RoPE's frequencies
 	routes   []route   // ExpertsUsed for each token, by expert
 	groups   groups
+	ahead    ahead
 	logits   []float32
 	rows     [][]float32 // what Forward returns, in logits
 
@@ -69,6 +70,9 @@ type worker struct {
 	row     []float32 // one token's: max(Dim, Heads·HeadDim)
 	parts   []float32 // of an item's attention, where it is not divided
 	scores  []float32 // router logits, one for each expert
+
+	round int    // of state.ahead that it knows
+	fetch []byte // what it still has to fetch of that
 }
 
 // groups lists the layer's routes by expert.
@@ -98,7 +102,8 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	m.outStride = m.layers[0].o.PaddedRows()
 	m.freq = ropeFrequencies(c)
 	m.groups.starts = make([]int, c.Experts+1)
-	m.plan, m.do = m.planPhase, m.doItems
+	m.plan, m.do, m.crew.Idle = m.planPhase, m.doItems, m.idle
+	m.ahead.first = make([][]byte, m.crew.Workers())
 	m.planner = m.newWorker()
 	for range m.crew.Workers() {
 		m.workers = append(m.workers, m.newWorker())
