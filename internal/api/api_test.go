@@ -135,7 +135,7 @@ func (f *fixture) metrics() map[string]float64 {
 			case m.Gauge != nil:
 				values[key] = m.Gauge.GetValue()
 			case m.Histogram != nil:
-				values[key] = float64(m.Histogram.GetSampleCount())
+				values[key], values[key+"_sum"] = float64(m.Histogram.GetSampleCount()), m.Histogram.GetSampleSum()
 			}
 		}
 	}

@@ -20,11 +20,12 @@ const module = "github.com/hxp-enterprise/mixtral"
 
 // ranks: a package imports strictly lower ranks only. A new package needs a line here.
 var ranks = map[string]int{
-	"internal/quant":  0, // block formats
-	"internal/token":  0, // SentencePiece BPE
-	"internal/openai": 0, // wire types, SSE
-	"internal/stats":  0, // statistics
-	"models/demo":     0, // the embedded demo model
+	"internal/quant":    0, // block formats
+	"internal/token":    0, // SentencePiece BPE
+	"internal/openai":   0, // wire types, SSE
+	"internal/stats":    0, // statistics
+	"internal/walltest": 0, // a wall clock that is set, for tests
+	"models/demo":       0, // the embedded demo model
 
 	"internal/gguf":        1, // model container
 	"internal/kernel":      1, // numeric kernels
@@ -79,7 +80,7 @@ var (
 // onlyIn names what may be imported in few places: cgo nowhere, unsafe where bytes become numbers.
 var onlyIn = map[string][]string{
 	"C":                     {},
-	"unsafe":                {"internal/kernel", "internal/quant", "internal/gguf"},
+	"unsafe":                {"internal/kernel", "internal/quant", "internal/gguf", "internal/walltest"},
 	"go.opentelemetry.io/":  {"internal/telemetry"},
 	"github.com/jackc/pgx":  {"internal/store/postgres"},
 	"modernc.org/sqlite":    {"internal/store/sqlite"},

@@ -19,8 +19,9 @@ import (
 // kernelStamps reads by recvmsg, which gives the time at which the kernel got the last packet read.
 type kernelStamps struct {
 	net.Conn
-	raw syscall.RawConn
-	at  time.Time
+	raw   syscall.RawConn
+	at    time.Time
+	clock wallClock
 
 	// Of the read under way; receive is kept so that no read makes a new closure.
 	p       []byte
@@ -47,7 +48,7 @@ func kernelArrivals(c net.Conn) arrivalConn {
 	}); err != nil || set != nil {
 		return nil
 	}
-	k := &kernelStamps{Conn: c, raw: raw}
+	k := &kernelStamps{Conn: c, raw: raw, clock: wallClock{seen: time.Now()}}
 	k.receive = func(fd uintptr) bool {
 		for {
 			k.n, k.oobn, _, _, k.err = unix.Recvmsg(int(fd), k.p, k.oob[:], 0)
@@ -77,18 +78,35 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 	case k.n == 0:
 		return 0, io.EOF
 	}
-	if t, ok := stamp(k.oob[:k.oobn]); ok {
-		// The stamp is on the wall clock. Seen from now, a packet came a little while ago; if the clock was set
-		// meanwhile, it may seem otherwise, and the time of the read has to do.
-		if ago := time.Duration(k.at.UnixNano() - t); ago > 0 && ago < maxAgo {
-			k.at = k.at.Add(-ago)
-		}
-	}
+	t, ok := stamp(k.oob[:k.oobn])
+	k.at = k.clock.arrival(k.at, t, ok)
 	return k.n, nil
 }
 
 // maxAgo bounds what a stamp is believed: nothing keeps a reader waiting for longer.
 const maxAgo = 10 * time.Second
+
+// wallClock turns stamps, which are on the wall clock, into times on the monotonic one, and notices when the wall clock
+// was set: what a stamp from before says is worth nothing then.
+type wallClock struct {
+	seen time.Time // the last look at both clocks
+}
+
+// arrival is when a packet came that was read at now, with the kernel's stamp if there is one. Seen from now, it came a
+// little while ago. Where the clocks moved apart since the last look, by more than the millisecond that reading both may
+// take and the thousandth by which a clock is slewed, the time of the read has to do.
+func (w *wallClock) arrival(now time.Time, stamp int64, stamped bool) time.Time {
+	elapsed := now.Sub(w.seen)
+	apart := now.Round(0).Sub(w.seen.Round(0)) - elapsed
+	w.seen = now
+	if !stamped || apart.Abs() > time.Millisecond+elapsed/1000 {
+		return now
+	}
+	if ago := time.Duration(now.UnixNano() - stamp); ago > 0 && ago < maxAgo {
+		return now.Add(-ago)
+	}
+	return now
+}
 
 // stamp finds SCM_TIMESTAMPNS, a struct timespec of two 64-bit fields, among control messages.
 func stamp(oob []byte) (ns int64, ok bool) {

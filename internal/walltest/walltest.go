@@ -1,0 +1,38 @@
+// Package walltest makes times as they are after somebody has set the wall clock, for tests that durations do not hang on
+// it. It must not import anything of this module.
+package walltest
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// Set gives a time as the system would if its wall clock had been set forward by d, which the monotonic clock does not
+// notice. There is no other way to make one than to know how a time.Time is laid out; that it is right is checked.
+func Set(t testing.TB, now time.Time, d time.Duration) time.Time {
+	t.Helper()
+	const nanoBits = 30
+	set := now
+	wall := (*uint64)(unsafe.Pointer(&set)) // 1 bit: has a monotonic reading; 33 bits of seconds; 30 bits of nanoseconds
+	nanos := int64(*wall&(1<<nanoBits-1)) + int64(d%time.Second)
+	seconds := int64(*wall<<1>>(nanoBits+1)) + int64(d/time.Second)
+	for ; nanos < 0; nanos += 1e9 {
+		seconds--
+	}
+	for ; nanos >= 1e9; nanos -= 1e9 {
+		seconds++
+	}
+	*wall = 1<<63 | uint64(seconds)<<nanoBits | uint64(nanos)
+	if set.Sub(now) != 0 || set.Round(0).Sub(now.Round(0)) != d {
+		t.Fatalf("time.Time has another layout: set by %v it moved by %v, and its monotonic part by %v", d, set.Round(0).Sub(now.Round(0)), set.Sub(now))
+	}
+	return set
+}
+
+// Jumping gives a clock whose wall part jumps by an hour, to and fro, each time it is asked.
+func Jumping(t testing.TB) func() time.Time {
+	var asked atomic.Int64
+	return func() time.Time { return Set(t, time.Now(), time.Duration(asked.Add(1)%3-1)*time.Hour) }
+}
