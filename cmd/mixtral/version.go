@@ -3,26 +3,21 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+
+	"github.com/hxp-enterprise/mixtral"
 )
 
-// version is set by the release build with -ldflags "-X main.version=v1.2.3".
-var version = ""
-
-// versionString gives the version, the VCS revision if the build knew it, the Go version and the platform.
+// versionString gives the version as /version says it, the VCS revision if the build knew it, the Go version and the
+// platform. There is no flag that stamps a version: the go command takes it from the tag that was checked out, so that
+// two builds of one commit cannot differ in it.
 func versionString() string {
-	v, rev := version, ""
+	rev := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v == "" {
-			v = info.Main.Version
-		}
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
 				rev = " " + s.Value[:12]
 			}
 		}
 	}
-	if v == "" {
-		v = "devel"
-	}
-	return "mixtral " + v + rev + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+	return "mixtral " + mixtral.Version() + rev + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
 }
