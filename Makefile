@@ -91,6 +91,10 @@ bench: ## kernels, scheduler, load generator; then the whole engine
 bank: ## the certifier against servers with planted faults, 30 seeded runs of each (about an hour)
 	MIXTRAL_BANK=$${MIXTRAL_BANK:-30} $(GO) test ./certify -run 'TestBank$$' -v -timeout 4h
 
+.PHONY: overload
+overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
+	MIXTRAL_OVERLOAD=$${OVERLOAD_SECONDS:-15} $(GO) test ./cmd/mixtral -run 'TestOverload$$' -v -count 1
+
 .PHONY: demo
 demo: ## rebuild the demo model from nothing (hours; see models/demo/README.md)
 	sh models/demo/rebuild.sh
