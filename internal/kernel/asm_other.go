@@ -38,20 +38,20 @@ func toF16AVX512(*byte, *float32, int64)                                 { panic
 func ropeAVX512(_, _, _ *float32, _ int64)                               { panic(noAssembly) }
 
 func (m *Matrix) mulAVX512(*Scratch, int, int, *Acts, []int32, target) { panic(noAssembly) }
-func multiply(int64)                                                           { panic(noAssembly) }
-func (m *Matrix) packPanelAVX512(_, _ []byte)                                  { panic(noAssembly) }
+func multiply(int64)                                                   { panic(noAssembly) }
+func (m *Matrix) packPanelAVX512(_, _ []byte)                          { panic(noAssembly) }
 func (m *Matrix) mulAVX2(*Scratch, int, int, *Acts, []int32, target)   { panic(noAssembly) }
-func scoresAVX2(_, _, _ []float32, _, _, _ int, _ float32)                     { panic(noAssembly) }
-func valuesAVX2(_, _, _ []float32, _, _, _ int)                                { panic(noAssembly) }
-func dotAVX2(_, _ *float32, _ int64) float32                                   { panic(noAssembly) }
-func addScaledAVX2(_, _ *float32, _ int64, _ float32)                          { panic(noAssembly) }
-func toF16AVX2(*byte, *float32, int64)                                         { panic(noAssembly) }
-func expSumAVX2(*float32, int64, float32) float32                              { panic(noAssembly) }
-func swigluAVX2(_, _, _ *float32, _ int64)                                     { panic(noAssembly) }
-func tryScalesAVX2(*quant.Trial, *float32, *float32, int64)                    { panic(noAssembly) }
-func bestScaleAVX2(*quant.Trial) int64                                         { panic(noAssembly) }
-func extremeAVX2(*float32, int64) float32                                      { panic(noAssembly) }
-func scaleToAVX2(_, _ *float32, _ int64, _ float32)                            { panic(noAssembly) }
-func codeAVX2(*byte, *float32, int64, float32, float32, int32)                 { panic(noAssembly) }
-func differenceAVX2(_, _ *float32, _ int64) (_, _ float64, _ float32)          { panic(noAssembly) }
-func fromF16AVX2(*float32, *uint16, int64)                                     { panic(noAssembly) }
+func scoresAVX2(_, _, _ []float32, _, _, _ int, _ float32)             { panic(noAssembly) }
+func valuesAVX2(_, _, _ []float32, _, _, _ int)                        { panic(noAssembly) }
+func dotAVX2(_, _ *float32, _ int64) float32                           { panic(noAssembly) }
+func addScaledAVX2(_, _ *float32, _ int64, _ float32)                  { panic(noAssembly) }
+func toF16AVX2(*byte, *float32, int64)                                 { panic(noAssembly) }
+func expSumAVX2(*float32, int64, float32) float32                      { panic(noAssembly) }
+func swigluAVX2(_, _, _ *float32, _ int64)                             { panic(noAssembly) }
+func tryScalesAVX2(*quant.Trial, *float32, *float32, int64)            { panic(noAssembly) }
+func bestScaleAVX2(*quant.Trial) int64                                 { panic(noAssembly) }
+func extremeAVX2(*float32, int64) float32                              { panic(noAssembly) }
+func scaleToAVX2(_, _ *float32, _ int64, _ float32)                    { panic(noAssembly) }
+func codeAVX2(*byte, *float32, int64, float32, float32, int32)         { panic(noAssembly) }
+func differenceAVX2(_, _ *float32, _ int64) (_, _ float64, _ float32)  { panic(noAssembly) }
+func fromF16AVX2(*float32, *uint16, int64)                             { panic(noAssembly) }
