@@ -17,6 +17,7 @@ import (
 
 type modelCmd struct {
 	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
+	List     modelListCmd     `cmd:"" help:"Models that can be pulled by name, and which are here."`
 	Quantize modelQuantizeCmd `cmd:"" help:"Convert a model from a hub's files or GGUF to another format."`
 	Inspect  modelInspectCmd  `cmd:"" help:"A model's shape, formats and memory."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number."`
@@ -26,14 +27,19 @@ type modelCmd struct {
 // openModel opens a model by reference; its errors are the user's.
 func openModel(ref string) (*catalog.Opened, error) {
 	o, err := catalog.Open(ref)
-	var known *catalog.Error
-	if errors.As(err, &known) && known.Hint != "" {
-		err = withHint(err, known.Hint)
-	}
 	if err != nil {
-		return nil, usageError(err)
+		return nil, usageError(withCatalogHint(err))
 	}
 	return o, nil
+}
+
+// withCatalogHint shows the hint that an error of the catalogue carries.
+func withCatalogHint(err error) error {
+	var known *catalog.Error
+	if errors.As(err, &known) && known.Hint != "" {
+		return withHint(err, known.Hint)
+	}
+	return err
 }
 
 // modelInspectCmd reads the directory of a file only.

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/hub"
 )
 
 // modelPullCmd downloads a model's files.
 type modelPullCmd struct {
-	Source      string `arg:"" help:"hf://owner/repo[/file][@revision], or the https URL of a file."`
+	Source      string `arg:"" help:"A name that model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
 	Out         string `help:"Directory to put files into; default: models/OWNER/REPO in the user's data directory."`
 	Endpoint    string `env:"HF_ENDPOINT" help:"Another server that speaks the hub's protocol."`
 	Connections int    `default:"4" help:"Transfers at the same time."`
@@ -33,12 +33,21 @@ type pulled struct {
 }
 
 func (c modelPullCmd) Run(a *app) error {
-	ref, err := hub.ParseRef(c.Source)
+	known, isName, err := catalog.Lookup(c.Source)
 	if err != nil {
-		return usageError(err)
+		return usageError(withCatalogHint(err))
+	}
+	ref := known.Ref()
+	if !isName {
+		if ref, err = hub.ParseRef(c.Source); err != nil {
+			return usageError(withHint(err, "mixtral model list shows the names that can be pulled, too"))
+		}
 	}
 	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections}
-	files, err := c.files(a, client, ref)
+	files, err := c.files(a, client, ref, isName)
+	if err == nil && isName && !c.List {
+		files, err = known.Choose(files)
+	}
 	if err != nil {
 		return pullError(err)
 	}
@@ -47,7 +56,7 @@ func (c modelPullCmd) Run(a *app) error {
 	}
 	dir := c.Out
 	if dir == "" {
-		if dir, err = modelDir(a.getenv, ref); err != nil {
+		if dir, err = catalog.Dir(a.getenv, ref); err != nil {
 			return setupError(err)
 		}
 	}
@@ -68,8 +77,8 @@ func (c modelPullCmd) Run(a *app) error {
 	return nil
 }
 
-// files finds out what to download.
-func (c modelPullCmd) files(a *app, client *hub.Client, ref hub.Ref) ([]hub.File, error) {
+// files finds out what to download; of a repository that the catalogue named, all there is.
+func (c modelPullCmd) files(a *app, client *hub.Client, ref hub.Ref, named bool) ([]hub.File, error) {
 	if ref.URL != "" {
 		u, err := url.Parse(ref.URL)
 		if err != nil {
@@ -81,7 +90,7 @@ func (c modelPullCmd) files(a *app, client *hub.Client, ref hub.Ref) ([]hub.File
 	switch {
 	case err != nil:
 		return nil, err
-	case c.List:
+	case c.List, ref.File == "" && named:
 		return all, nil
 	case ref.File == "":
 		return hub.Choose(all)
@@ -137,15 +146,6 @@ func (c modelPullCmd) fetch(a *app, client *hub.Client, ref hub.Ref, f hub.File,
 	return pulled{Path: res.Path, Bytes: res.Size, SHA256: res.SHA256, Reused: res.Reused}, err
 }
 
-// modelDir is where pulled models live: models/OWNER/REPO in the user's data directory.
-func modelDir(getenv func(string) string, ref hub.Ref) (string, error) {
-	dir, err := host.DataDir(getenv)
-	if err != nil {
-		return "", fmt.Errorf("nowhere to put models: %w", err)
-	}
-	return filepath.Join(dir, "models", ref.Owner, ref.Repo), nil
-}
-
 // pullError gives a transfer's error its exit code and a hint.
 func pullError(err error) error {
 	hint := ""
@@ -156,6 +156,8 @@ func pullError(err error) error {
 		hint = "check the name; a private repository also needs HF_TOKEN"
 	case errors.Is(err, hub.ErrChoice):
 		hint = "add the file to the name, as in hf://owner/repo/file.gguf"
+	case errors.Is(err, hub.ErrChecksum):
+		hint = "do not use the file: its repository has changed, or something between it and this machine has"
 	case errors.Is(err, hub.ErrSpace):
 		hint = "free some space, or choose another directory with --out"
 	case errors.Is(err, hub.ErrTransfer):

@@ -69,3 +69,66 @@ func TestPullThenRun(t *testing.T) {
 		t.Errorf("list: %d %q", code, out)
 	}
 }
+
+// TestPullByName: a name of the catalogue is pulled from its repository and runs by that name; a file whose checksum is another than
+// the published one is refused before a byte of it is asked for.
+func TestPullByName(t *testing.T) {
+	shape, _ := synth.Preset("tiny")
+	model, err := synth.Bytes(shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(model)
+	const repo = "TheBloke/Mixtral-8x7B-Instruct-v0.1-GGUF"
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/models/"+repo+"/tree/main", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "[")
+		for _, typ := range []string{"Q8_0", "Q4_K_M"} {
+			fmt.Fprintf(w, `{"type":"file","path":"mixtral-8x7b-instruct-v0.1.%s.gguf","size":%d,"lfs":{"oid":"%x","size":%d}},`, typ, len(model), sum, len(model))
+		}
+		fmt.Fprint(w, `{"type":"file","path":"README.md","size":1}]`)
+	})
+	mux.HandleFunc("/"+repo+"/resolve/main/", func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "Q8_0.gguf") {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		w.Header().Set("ETag", `"x"`)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(model))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("HF_HOME", t.TempDir())
+	call := func(args ...string) (code int, stdout, stderr string) {
+		var out, errs bytes.Buffer
+		code = run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, args)
+		return code, out.String(), errs.String()
+	}
+	const name = "mixtral-8x7b-instruct:q8_0"
+	if code, _, errs := call("run", "--model", name, "hello"); code == exitOK || !strings.Contains(errs, "hint: mixtral model pull "+name) {
+		t.Errorf("before it is pulled: %d, %s", code, errs)
+	}
+	if code, out, errs := call("model", "pull", "--endpoint", server.URL, name); code != exitOK || !strings.Contains(out, "Q8_0.gguf") {
+		t.Fatalf("pull: %d, %s%s", code, out, errs)
+	}
+	if code, out, errs := call("run", "--model", name, "--max-tokens", "4", "hello"); code != exitOK || out == "" {
+		t.Errorf("run: %d, %q, %s", code, out, errs)
+	}
+	if code, out, errs := call("model", "list"); code != exitOK || !strings.Contains(out, "q8_0 (here)") || strings.Count(out, "(here)") != 1 {
+		t.Errorf("list: %d, %s%s", code, out, errs)
+	}
+	for _, c := range []struct {
+		name string
+		code int
+		want string
+	}{
+		{"mixtral-8x7b-instruct", exitSetup, "the catalogue knows 91936846"},
+		{"mixtral-8x7b-instruct:q2_k", exitSetup, "holds no mixtral-8x7b-instruct of type q2_k"},
+		{"mixtral-8x7b-instruct:q9", exitUsage, "hint: its types are"},
+		{"mixtral-9x9b", exitUsage, "mixtral model list"},
+	} {
+		if code, _, errs := call("model", "pull", "--endpoint", server.URL, c.name); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: %d, %s", c.name, code, errs)
+		}
+	}
+}

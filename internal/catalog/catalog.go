@@ -1,9 +1,8 @@
-// Package catalog opens models by reference: a GGUF file's path, a synthetic model's name, or the built-in one. It must
+// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic model's name, or the built-in one. It must
 // not import the API or the public package.
 package catalog
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,18 +52,22 @@ const synthPrefix = "synth:"
 // Open finds a model:
 //
 //	demo or ""                 the built-in model
+//	NAME[:TYPE]                a model of the catalogue that was pulled, such as mixtral-8x7b-instruct:q4_k_m
 //	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid, 8x7b or needle, of a format such as q4_0
 //	path/to/model.gguf         a file
 //
 // Errors are *Error. Close the result.
 func Open(ref string) (*Opened, error) {
 	var o *Opened
-	var err error
+	known, isName, err := Lookup(ref)
 	switch preset, isSynth := strings.CutPrefix(ref, synthPrefix); {
 	case ref == "" || ref == demoRef:
 		o, err = openDemo()
 	case isSynth:
 		o, err = openSynth(preset)
+	case isName && err == nil:
+		o, err = openNamed(known)
+	case isName:
 	default:
 		o, err = openPath(ref)
 	}
@@ -84,22 +87,21 @@ func Open(ref string) (*Opened, error) {
 // Close releases the file.
 func (o *Opened) Close() error { return o.File.Close() }
 
-// SHA256 gives the file's hash in hexadecimal. The first call reads the whole file.
+// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other. The first call reads it all.
 func (o *Opened) SHA256() (string, error) { return o.hash() }
 
 func (o *Opened) sum() (string, error) {
-	var r io.Reader = bytes.NewReader(o.data)
-	if o.Path != "" {
-		f, err := os.Open(o.Path)
+	h := sha256.New()
+	h.Write(o.data)
+	for _, path := range o.File.Paths() {
+		f, err := os.Open(path)
 		if err != nil {
 			return "", err
 		}
-		defer f.Close()
-		r = f
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", err
+		_, err = io.Copy(h, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", err
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

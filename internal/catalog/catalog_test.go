@@ -87,6 +87,8 @@ func TestCacheIsUsed(t *testing.T) {
 }
 
 func TestWhatIsNoModel(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir()) // what a user has pulled must not matter
+	t.Setenv("HF_HOME", t.TempDir())
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
@@ -113,15 +115,19 @@ func TestWhatIsNoModel(t *testing.T) {
 		{"synth:tiny:q4_k", "multiple of 256", ""},
 		{"synth:8x7b", "too large", "model synth --preset 8x7b"},
 		{filepath.Join(dir, "none.gguf"), "no such file", ""},
-		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "no such file", "model hub"},
-		{"https://example.org/a.gguf", "no such file", "download it first"},
+		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "no such file", "model pull hf://mistralai/Mixtral-8x7B-Instruct-v0.1"},
+		{"https://example.org/a.gguf", "no such file", "model pull URL"},
 		{"mixtral", "no such file", "synth:tiny"},
-		{filepath.Dir(weights), "a directory", "convert_hf_to_gguf.py"},
+		{"mixtral-8x7b-instruct", "mixtral-8x7b-instruct:q4_k_m is not on this machine", "mixtral model pull mixtral-8x7b-instruct:q4_k_m"},
+		{"Mixtral-8x22B-Instruct:Q2_K", "is not on this machine", "pull mixtral-8x22b-instruct:q2_k"},
+		{"mixtral-8x7b-instruct:q9", `has no type "q9"`, "q4_k_m, q2_k"},
+		{"tiny-mixtral", "weights to be quantised", "model quantize"},
+		{filepath.Dir(weights), "a directory", "model quantize"},
 		{filepath.Join(dir, "gg"), "a directory", filepath.Join("gg", "a.gguf")},
 		{t.TempDir(), "a directory", ""},
-		{weights, "does not start with", "convert_hf_to_gguf.py"},
+		{weights, "does not start with", "model quantize"},
 		{write("empty.gguf", nil), "is empty", ""},
-		{write("split.gguf", split.Bytes()), "one of 3 parts", "--merge"},
+		{write("split.gguf", split.Bytes()), "one of 3 parts", ""},
 	} {
 		o, err := Open(test.ref)
 		var own *Error

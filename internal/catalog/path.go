@@ -32,14 +32,10 @@ func openPath(path string) (*Opened, error) {
 		}
 		return nil, &Error{Err: fmt.Errorf("%w: %w", ErrRef, err), Hint: hint}
 	}
-	if n := f.Uint32Or("split.count", 1); n > 1 {
-		return nil, errors.Join(&Error{Err: fmt.Errorf("%w: the file is one of %d parts of a split model", ErrRef, n),
-			Hint: "join the parts first: llama-gguf-split --merge FIRST-PART.gguf WHOLE.gguf"}, f.Close())
-	}
 	return &Opened{File: f, ID: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), Path: path}, nil
 }
 
-const convertHint = "models are read from GGUF files: convert with llama.cpp's convert_hf_to_gguf.py, or get a .gguf of the model"
+const convertHint = "models are read from GGUF files: mixtral model quantize DIRECTORY --type q4_k_m --out FILE.gguf makes one"
 
 // hubName is how model hubs name repositories: one slash, no extension.
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
@@ -47,13 +43,13 @@ var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
 func guess(path string) string {
 	switch lower := strings.ToLower(path); {
 	case strings.Contains(path, "://"):
-		return "models are read from local files: download it first"
+		return "models are read from local files: mixtral model pull URL brings it here"
 	case strings.HasSuffix(lower, ".gguf"):
 		return ""
 	case hubName.MatchString(path):
-		return "that looks like a repository on a model hub: download one of its .gguf files and give its path"
+		return "that looks like a repository on a model hub: mixtral model pull hf://" + path + " brings its files here"
 	case !strings.ContainsAny(path, `/\.`):
-		return "give a .gguf file's path, synth:tiny, synth:nano or synth:mid for random weights, or demo for the built-in model"
+		return "give a .gguf file's path, a name that mixtral model list shows, synth:tiny, synth:nano or synth:mid for random weights, or demo for the built-in model"
 	}
 	return ""
 }
