@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/host"
-	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 	"github.com/hxp-enterprise/mixtral/internal/synth"
@@ -50,18 +50,11 @@ func TestNeedle(t *testing.T) {
 					needle := []int32{301, 450, 333, 900, 1500, 2001, 777}
 					prompt := hay(r, n, depth, needle, s.Vocab)
 					for _, cached := range []bool{false, true} {
-						got, err := llmtest.Collect(t.Context(), e, ask(prompt, len(needle)-1))
-						if err != nil {
-							t.Fatal(err)
-						}
-						var answer []int32
-						for _, tok := range got.Tokens {
-							answer = append(answer, tok.ID)
-						}
+						answer, usage := answerTo(t, e, prompt, len(needle)-1)
 						if !slices.Equal(answer, needle[1:]) {
 							t.Errorf("%d tokens, needle at %.0f %%, cached %v: %v, want %v", n, 100*depth, cached, answer, needle[1:])
 						}
-						if hit := got.Usage.CachedTokens; cached && hit < n-32 {
+						if hit := usage.CachedTokens; cached && hit < n-32 {
 							t.Errorf("%d of %d tokens were cached", hit, n)
 						}
 					}
@@ -88,9 +81,7 @@ func TestMemoryIsAsPredicted(t *testing.T) {
 		t.Run(kv.String(), func(t *testing.T) {
 			before := resident(t)
 			e := open(t, s, Config{MaxRunning: 1, KVType: kv})
-			if _, err := llmtest.Collect(t.Context(), e, ask(hay(rand.New(rand.NewPCG(1, 1)), n-3, 0, []int32{301}, s.Vocab), 2)); err != nil {
-				t.Fatal(err)
-			}
+			answerTo(t, e, hay(rand.New(rand.NewPCG(1, 1)), n-3, 0, []int32{301}, s.Vocab), 2)
 			got, want := resident(t)-before, info.Packed+info.KVBytes(kv, n)
 			t.Logf("%d tokens: %.1f MB more, predicted %.1f MB of weights and %.1f MB of KV cache", n, float64(got)/1e6,
 				float64(info.Packed)/1e6, float64(info.KVBytes(kv, n))/1e6)
@@ -100,6 +91,24 @@ func TestMemoryIsAsPredicted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// answerTo gives n greedy tokens, however long the prompt takes.
+func answerTo(t *testing.T, e *Engine, prompt []int32, n int) (answer []int32, usage llm.Usage) {
+	t.Helper()
+	err := e.Generate(t.Context(), ask(prompt, n), func(ev llm.Event) error {
+		for _, tok := range ev.Tokens {
+			answer = append(answer, tok.ID)
+		}
+		if ev.Usage != nil {
+			usage = *ev.Usage
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, usage
 }
 
 // resident is the memory of this process after all garbage is given back.

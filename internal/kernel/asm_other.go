@@ -19,13 +19,14 @@ const multiplyOps = 0 // of one round of multiply
 
 func touch(b []byte) { touchGeneric(b) }
 
-func scoresHalfAVX512(*attention, int, float32)                          { panic(noAssembly) }
-func valuesHalfAVX512(*attention, int, []float32)                        { panic(noAssembly) }
+func directAVX512(*KV) bool                                              { panic(noAssembly) }
+func scoresDirectAVX512(*attention, int, float32)                        { panic(noAssembly) }
+func valuesDirectAVX512(*attention, int, []float32)                      { panic(noAssembly) }
 func scoresAVX512(_ *Scratch, _, _, _ []float32, _, _, _ int, _ float32) { panic(noAssembly) }
 func valuesAVX512(_ *Scratch, _, _, _ []float32, _, _, _ int)            { panic(noAssembly) }
 func widenAVX512(quant.KVType, []float32, []byte, int)                   { panic(noAssembly) }
 func widenAVX2(quant.KVType, []float32, []byte, int)                     { panic(noAssembly) }
-func putQ8AVX512(_, _ *byte, _ *float32, _ int64)                        { panic(noAssembly) }
+func putQ8AVX512(_, _ *byte, _ *float32, _, _ int64)                     { panic(noAssembly) }
 func quantise32AVX512(*byte, *float32, int64)                            { panic(noAssembly) }
 func quantise256AVX512(*byte, *float32, int64)                           { panic(noAssembly) }
 func dotAVX512(_, _ *float32, _ int64) float32                           { panic(noAssembly) }

@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"math"
-
-	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 const (
@@ -56,8 +54,8 @@ func AttendPart(s *Scratch, kv *KV, q *Queries, parts []float32, i int, blocks [
 	from := i * SplitTokens
 	first := max(from-q.First, 0) // of the positions that reach the part
 	n := min(q.First+q.Count-from, SplitTokens)
-	blocks = blocks[from/BlockTokens:][:(n+BlockTokens-1)/BlockTokens]
-	for _, b := range blocks {
+	blocks = blocks[from/BlockTokens:]
+	for _, b := range blocks[:(n+BlockTokens-1)/BlockTokens] {
 		_, _ = kv.run(kv.Keys, b), kv.run(kv.Values, b) // all reads are in there
 	}
 	if need := (q.Count - first) * q.Heads * SplitTokens; len(s.scores) < need {
@@ -96,19 +94,19 @@ type attention struct {
 	s      *Scratch
 	kv     KV
 	q      Queries
-	first  int // of q's positions that reach the part
-	from   int // the part's first cached position
-	n      int // its cached positions
-	blocks []int32
+	first  int     // of q's positions that reach the part
+	from   int     // the part's first cached position
+	n      int     // its cached positions
+	blocks []int32 // its own, and those that come behind
 	tier   int
 }
 
 func (a *attention) attend(parts []float32, part int) {
 	dim, heads := a.kv.HeadDim, a.q.Heads
 	scale := float32(1 / math.Sqrt(float64(dim)))
-	direct := a.tier == tierAVX512 && a.kv.Type == quant.KVF16 && a.q.Count-a.first == 1
+	direct := a.tier == tierAVX512 && a.q.Count-a.first == 1 && directAVX512(&a.kv)
 	if direct {
-		scoresHalfAVX512(a, a.first, scale)
+		scoresDirectAVX512(a, a.first, scale)
 	} else {
 		a.scores(scale)
 	}
@@ -121,7 +119,7 @@ func (a *attention) attend(parts []float32, part int) {
 		}
 	}
 	if direct {
-		valuesHalfAVX512(a, a.first, a.q.part(parts, dim, a.first, part))
+		valuesDirectAVX512(a, a.first, a.q.part(parts, dim, a.first, part))
 	} else {
 		a.values(parts, part)
 	}
@@ -144,11 +142,23 @@ func (a *attention) wide(cache []byte, c int) []float32 {
 	return a.s.widen(a.tier, &a.kv, cache, a.blocks[c/BlockTokens:(min(c+a.step(), a.n)+BlockTokens-1)/BlockTokens])
 }
 
+// ahead asks for what wide will be asked for, so that it comes from memory while the step before is computed.
+func (a *attention) ahead(cache []byte, c int) {
+	for i := c / BlockTokens; i < min((c+a.step())/BlockTokens, len(a.blocks)); i++ {
+		fetch(a.kv.run(cache, a.blocks[i]))
+	}
+}
+
 // scores computes scale · q·key of every position and head.
 func (a *attention) scores(scale float32) {
 	dim, heads := a.kv.HeadDim, a.q.Heads
 	for c := 0; c < a.n; c += a.step() {
 		keys := a.wide(a.kv.Keys, c)
+		if next := c + a.step(); next < a.n {
+			a.ahead(a.kv.Keys, next)
+		} else {
+			a.ahead(a.kv.Values, 0)
+		}
 		for t := a.first; t < a.q.Count; t++ {
 			n := min(a.reach(t)-c, a.step())
 			if n <= 0 {
@@ -172,6 +182,11 @@ func (a *attention) values(parts []float32, part int) {
 	dim, heads := a.kv.HeadDim, a.q.Heads
 	for c := 0; c < a.n; c += a.step() {
 		values := a.wide(a.kv.Values, c)
+		if next := c + a.step(); next < a.n {
+			a.ahead(a.kv.Values, next)
+		} else {
+			a.ahead(a.kv.Keys, next) // the next part's
+		}
 		for t := a.first; t < a.q.Count; t++ {
 			n := min(a.reach(t)-c, a.step())
 			if n <= 0 {

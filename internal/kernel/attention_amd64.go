@@ -9,6 +9,9 @@ import (
 // attendHeads is how many query heads an assembly kernel takes at once: as many as share a KV head in Mixtral.
 const attendHeads = 4
 
+// maxDim bounds a head's size, for the kernels that read the cache directly.
+const maxDim = 1024
+
 // attend is the argument of the attention kernels; attention_amd64.s has its layout. scores, too, are sixteen for each
 // block that has begun.
 type attend struct {
@@ -21,6 +24,8 @@ type attend struct {
 	scores [attendHeads]unsafe.Pointer
 	out    [attendHeads]unsafe.Pointer
 	scale  float32
+	last   int64                              // block of the table: what comes behind n is only fetched ahead
+	_      [BlockTokens * maxDim / 32]float32 // where the kernels widen KVQ8's scales of one block
 }
 
 // fours calls do for the heads by fours. Where fewer are left the last one is computed in their place too. x is the queries
@@ -35,25 +40,38 @@ func (a *attend) fours(x, scores []float32, to *[attendHeads]unsafe.Pointer, hea
 	}
 }
 
-// cached points to the part in the cache, which holds binary16.
+// directAVX512 says whether there are kernels that read a cache of this kind without widening it first.
+func directAVX512(kv *KV) bool {
+	return kv.HeadDim <= maxDim && (kv.Type == quant.KVF16 || kv.HeadDim%32 == 0)
+}
+
+// cached points to the part in the cache.
 func (a *attend) cached(p *attention, cache []byte, t int) {
 	a.base = unsafe.Pointer(&cache[p.kv.Offset])
 	a.blocks = unsafe.Pointer(unsafe.SliceData(p.blocks))
-	a.n, a.stride, a.dim = int64(p.reach(t)), int64(p.kv.Stride), int64(p.kv.HeadDim)
+	a.n, a.stride, a.dim, a.last = int64(p.reach(t)), int64(p.kv.Stride), int64(p.kv.HeadDim), int64(len(p.blocks)-1)
 }
 
-// scoresHalfAVX512 is scores for one position, from the cache.
-func scoresHalfAVX512(p *attention, t int, scale float32) {
+// scoresDirectAVX512 is scores for one position, from the cache.
+func scoresDirectAVX512(p *attention, t int, scale float32) {
 	a := &p.s.attend
 	a.cached(p, p.kv.Keys, t)
 	a.scale = scale
-	a.fours(p.q.of(t, p.kv.HeadDim), p.scoresOf(t), &a.q, p.q.Heads, attendScoresF16AVX512)
+	do := attendScoresF16AVX512
+	if p.kv.Type == quant.KVQ8 {
+		do = attendScoresQ8AVX512
+	}
+	a.fours(p.q.of(t, p.kv.HeadDim), p.scoresOf(t), &a.q, p.q.Heads, do)
 }
 
-func valuesHalfAVX512(p *attention, t int, out []float32) {
+func valuesDirectAVX512(p *attention, t int, out []float32) {
 	a := &p.s.attend
 	a.cached(p, p.kv.Values, t)
-	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, attendValuesF16AVX512)
+	do := attendValuesF16AVX512
+	if p.kv.Type == quant.KVQ8 {
+		do = attendValuesQ8AVX512
+	}
+	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, do)
 }
 
 func scoresAVX512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
@@ -108,6 +126,12 @@ func attendScoresF16AVX512(a *attend)
 func attendValuesF16AVX512(a *attend)
 
 //go:noescape
+func attendScoresQ8AVX512(a *attend)
+
+//go:noescape
+func attendValuesQ8AVX512(a *attend)
+
+//go:noescape
 func attendScoresF32AVX512(a *attend)
 
 //go:noescape
@@ -123,4 +147,4 @@ func widenQ8AVX512(dst *float32, elements, scales *byte, dim, vectors int64)
 func widenQ8AVX2(dst *float32, elements, scales *byte, dim, vectors int64)
 
 //go:noescape
-func putQ8AVX512(elements, scales *byte, x *float32, n int64)
+func putQ8AVX512(elements, scales *byte, x *float32, n, stride int64)

@@ -32,10 +32,10 @@ func (kv *KV) PutValue(block int32, slot int, x []float32) {
 
 // put is quant.KVType.Put, bit for bit.
 func put(t quant.KVType, run []byte, slot int, x []float32) {
-	elements, scales := t.Split(run, slot, len(x))
+	elements, scales, stride := t.Split(run, slot, len(x))
 	switch k := len(x) &^ 7; {
 	case t == quant.KVQ8 && active == tierAVX512 && len(x)%32 == 0:
-		putQ8AVX512(unsafe.SliceData(elements), unsafe.SliceData(scales), unsafe.SliceData(x), int64(len(x)))
+		putQ8AVX512(unsafe.SliceData(elements), unsafe.SliceData(scales), unsafe.SliceData(x), int64(len(x)), int64(stride))
 	case t == quant.KVF16 && active == tierAVX512:
 		toF16AVX512(unsafe.SliceData(elements), unsafe.SliceData(x), int64(len(x)))
 	case t == quant.KVF16 && active == tierAVX2 && k > 0:

@@ -26,16 +26,18 @@ TEXT ·widenQ8AVX512(SB), NOSPLIT, $0-40
 	MOVQ scales+16(FP), BX
 	MOVQ dim+24(FP), DX
 	MOVQ vectors+32(FP), CX
+	LEAQ (CX)(CX*1), R9     // from scale to scale of a vector
 vector:
 	MOVQ DX, R8
+	MOVQ BX, R10
 group:
-	VPBROADCASTW 0(BX), Y0
+	VPBROADCASTW 0(R10), Y0
 	VCVTPH2PS Y0, Z0
 	VPMOVSXBD 0(SI), Z1
 	VCVTDQ2PS Z1, Z1
 	VMULPS Z0, Z1, Z1
 	VMOVUPS Z1, 0(DI)
-	ADDQ $2, BX
+	ADDQ R9, R10
 	SUBQ $32, R8
 	JLT  half
 	VPMOVSXBD 16(SI), Z2
@@ -47,6 +49,7 @@ group:
 	TESTQ R8, R8
 	JNZ  group
 next:
+	ADDQ $2, BX
 	DECQ CX
 	JNZ  vector
 	VZEROUPPER
@@ -65,10 +68,12 @@ TEXT ·widenQ8AVX2(SB), NOSPLIT, $0-40
 	MOVQ scales+16(FP), BX
 	MOVQ dim+24(FP), DX
 	MOVQ vectors+32(FP), CX
+	LEAQ (CX)(CX*1), R9     // from scale to scale of a vector
 vector:
 	MOVQ DX, R8
+	MOVQ BX, R10
 group:
-	VPBROADCASTW 0(BX), X0
+	VPBROADCASTW 0(R10), X0
 	VCVTPH2PS X0, Y0
 	VPMOVSXBD 0(SI), Y1
 	VPMOVSXBD 8(SI), Y2
@@ -78,7 +83,7 @@ group:
 	VMULPS Y0, Y2, Y2
 	VMOVUPS Y1, 0(DI)
 	VMOVUPS Y2, 32(DI)
-	ADDQ $2, BX
+	ADDQ R9, R10
 	SUBQ $32, R8
 	JLT  half
 	VPMOVSXBD 16(SI), Y1
@@ -94,6 +99,7 @@ group:
 	TESTQ R8, R8
 	JNZ  group
 next:
+	ADDQ $2, BX
 	DECQ CX
 	JNZ  vector
 	VZEROUPPER
@@ -103,14 +109,15 @@ half:
 	ADDQ $64, DI
 	JMP  next
 
-// func putQ8AVX512(elements, scales *byte, x *float32, n int64)
+// func putQ8AVX512(elements, scales *byte, x *float32, n, stride int64)
 //
 // n is a multiple of 32. Registers: Z31 = 0x7fffffff (magnitudes), X30 = 127, X29 = 127.5, X28 = 1.
-TEXT ·putQ8AVX512(SB), NOSPLIT, $0-32
+TEXT ·putQ8AVX512(SB), NOSPLIT, $0-40
 	MOVQ elements+0(FP), DI
 	MOVQ scales+8(FP), BX
 	MOVQ x+16(FP), SI
 	MOVQ n+24(FP), CX
+	MOVQ stride+32(FP), DX  // from scale to scale
 	MOVL $0x7fffffff, AX
 	VPBROADCASTD AX, Z31
 	MOVL $0x42fe0000, AX
@@ -161,7 +168,7 @@ fits:
 next:
 	ADDQ $128, SI
 	ADDQ $32, DI
-	ADDQ $2, BX
+	ADDQ DX, BX
 	SUBQ $32, CX
 	JG   loop
 	VZEROUPPER

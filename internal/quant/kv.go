@@ -8,8 +8,8 @@ import (
 )
 
 // KVType is a format in which attention's keys and values are kept. They are vectors of the head's size, several in a run:
-// KVF16 holds their elements one after the other; KVQ8 holds Q8_0's numbers, but first all the vectors' bytes and then all
-// their scales, so that whole vectors are loaded from aligned addresses.
+// KVF16 holds their elements one after the other; KVQ8 holds Q8_0's numbers, but first all the vectors' bytes and then the
+// scales, those of all vectors' first 32 elements first: whole vectors and whole columns of scales are loaded at once.
 type KVType uint8
 
 const (
@@ -53,19 +53,19 @@ func (t KVType) VectorBytes(dim int) int {
 
 func kvGroups(dim int) int { return (dim + kvGroup - 1) / kvGroup }
 
-// Split gives vector i of a run: its elements, and for KVQ8 its scales.
-func (t KVType) Split(run []byte, i, dim int) (elements, scales []byte) {
+// Split gives vector i of a run: its elements, and for KVQ8 its first scale; the next ones follow every stride bytes.
+func (t KVType) Split(run []byte, i, dim int) (elements, scales []byte, stride int) {
 	if t == KVF16 {
-		return run[2*i*dim:][:2*dim], nil
+		return run[2*i*dim:][:2*dim], nil, 0
 	}
-	n, size := len(run)/t.VectorBytes(dim), 2*kvGroups(dim)
-	return run[i*dim:][:dim], run[n*dim+i*size:][:size]
+	n := len(run) / t.VectorBytes(dim)
+	return run[i*dim:][:dim], run[n*dim+2*i:], 2 * n
 }
 
 // Put rounds x to vector i of a run. NaN, infinity and what is too large come back as NaN or infinity: in KVQ8 with all that
 // share their scale.
 func (t KVType) Put(run []byte, i int, x []float32) {
-	elements, scales := t.Split(run, i, len(x))
+	elements, scales, stride := t.Split(run, i, len(x))
 	if t == KVF16 {
 		for d, v := range x {
 			binary.LittleEndian.PutUint16(elements[2*d:], F32to16(v))
@@ -75,7 +75,7 @@ func (t KVType) Put(run []byte, i int, x []float32) {
 	for g := range kvGroups(len(x)) {
 		part := x[g*kvGroup : min((g+1)*kvGroup, len(x))]
 		scale := kvScale(part)
-		binary.LittleEndian.PutUint16(scales[2*g:], scale)
+		binary.LittleEndian.PutUint16(scales[g*stride:], scale)
 		kvRound(elements[g*kvGroup:], part, F16to32(scale))
 	}
 }
@@ -112,7 +112,7 @@ func kvRound(dst []byte, x []float32, scale float32) {
 
 // Get widens vector i of a run to len(dst) elements, exactly: a byte times a scale has 19 bits.
 func (t KVType) Get(dst []float32, run []byte, i int) {
-	elements, scales := t.Split(run, i, len(dst))
+	elements, scales, stride := t.Split(run, i, len(dst))
 	if t == KVF16 {
 		for d := range dst {
 			dst[d] = F16to32(binary.LittleEndian.Uint16(elements[2*d:]))
@@ -120,6 +120,6 @@ func (t KVType) Get(dst []float32, run []byte, i int) {
 		return
 	}
 	for d := range dst {
-		dst[d] = float32(int8(elements[d])) * F16to32(binary.LittleEndian.Uint16(scales[d/kvGroup*2:]))
+		dst[d] = float32(int8(elements[d])) * F16to32(binary.LittleEndian.Uint16(scales[d/kvGroup*stride:]))
 	}
 }
