@@ -77,31 +77,51 @@ func (r *runner) scrape(ctx context.Context, label string, after *phaseRun) {
 		r.add(evidence.Event{Scrape: &s})
 		return
 	}
-	ended := time.Now()
-	s := r.scraper.Scrape(ctx, label)
-	for s.Err == "" && ctx.Err() == nil {
-		wait := settlePause
-		if r.scraper.PrometheusURL != "" {
-			if time.Duration(s.Age) < time.Since(ended) || time.Since(ended) > maxLag {
-				break
-			}
-			wait = time.Second
-		} else if after == nil || after.counted(s) || time.Since(ended) > settle {
-			break
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-		s = r.scraper.Scrape(ctx, label)
-	}
+	s := r.settled(ctx, label, after)
 	if after == nil {
 		r.before = s.Values[evidence.MetricRequests]
 	}
 	if s.Err == "" {
-		r.last, r.lastAt = &s, time.Now()
+		r.last, r.lastAt, r.scraped = &s, time.Now(), true
+	} else {
+		r.last = nil // requests were counted since: it is not what comes before the next phase
 	}
 	r.add(evidence.Event{Scrape: &s})
+}
+
+// settled scrapes until one is good enough.
+func (r *runner) settled(ctx context.Context, label string, after *phaseRun) evidence.Scrape {
+	ended := time.Now()
+	for {
+		s := r.scraper.Scrape(ctx, label)
+		wait, enough := r.enough(s, after, time.Since(ended)-time.Duration(s.Took))
+		if enough {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			return s
+		case <-time.After(wait):
+		}
+	}
+}
+
+// enough says whether a scrape that began so long after a phase's end is the one to keep, or how long to wait for another.
+func (r *runner) enough(s evidence.Scrape, after *phaseRun, since time.Duration) (wait time.Duration, ok bool) {
+	remote := r.scraper.PrometheusURL != ""
+	wait, limit := settlePause, settle
+	if remote {
+		wait, limit = time.Second, maxLag
+	}
+	switch {
+	case since > limit:
+		return 0, true
+	case s.Err != "": // where it never worked nothing is offered; else it may work in a moment
+		return wait, !r.scraped
+	case remote:
+		return wait, time.Duration(s.Age) < since
+	}
+	return wait, after == nil || after.counted(s)
 }
 
 // phaseRun is one phase while it runs.

@@ -59,6 +59,7 @@ type runner struct {
 	before   float64          // requests that the server had counted before the current phase
 	last     *evidence.Scrape // the latest good one around a phase
 	lastAt   time.Time
+	scraped  bool // the metrics could be read at least once
 	telling  sync.Mutex
 	scraping sync.Mutex
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -32,6 +33,8 @@ type Scraper struct {
 	APIKey        string // sent as a bearer token, if any
 	Model         string // narrows the series of servers of several models
 	Client        *http.Client
+
+	own atomic.Value // string: a metric of the server that Prometheus knows
 }
 
 // NewScraper reads from metricsURL, or from the Prometheus server at prometheusURL.
@@ -166,31 +169,57 @@ func parseText(body []byte) ([]series, error) {
 }
 
 // query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
-// every sample the time of the query, not of the scrape. Both are evaluated at the same moment. A function of many
-// metrics is an error there, since it drops their names: the age is that of one.
-func (s *Scraper) query(ctx context.Context) ([]series, int64, error) {
+// every sample the time of the query, not of the scrape. Both are evaluated at the same moment, and the age is asked for
+// first: a scrape that comes in between is younger than it says, where the other way round an old one would look young. A
+// function of many metrics is an error there, since it drops their names: the age is that of one, which all of a scrape
+// share.
+func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error) {
+	now := time.Now()
+	one, _ := s.own.Load().(string)
+	if one == "" { // the first time
+		if all, err = s.instant(ctx, interesting(), now); err != nil {
+			return nil, 0, err
+		}
+		if one = ownMetric(all); one == "" {
+			return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server", ErrUnavailable)
+		}
+		s.own.Store(one)
+		now = time.Now()
+	}
+	stamps, err := s.instant(ctx, fmt.Sprintf("max(timestamp({__name__=%q}))", one), now)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(stamps) != 1 {
+		s.own.Store("") // another server may be there by and by
+		return nil, 0, fmt.Errorf("the Prometheus server knows no %s any more", one)
+	}
+	if all, err = s.instant(ctx, interesting(), now); err != nil {
+		return nil, 0, err
+	}
+	return all, int64(math.Max(0, unixSeconds(now)-stamps[0].value) * 1e9), nil
+}
+
+// interesting is the query for all series that mean something here.
+func interesting() string {
 	var names []string
 	for _, d := range dialects {
 		names = append(names, d.prefix+".*")
 	}
 	names = append(names, "process_resident_memory_bytes", "process_cpu_seconds_total")
 	names = append(names, slices.Sorted(maps.Keys(gpuMemory))...)
-	now := time.Now()
-	all, err := s.instant(ctx, fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|")), now)
-	if err != nil {
-		return nil, 0, err
+	return fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|"))
+}
+
+// ownMetric finds a metric of the inference server, under its own name: the parts of a native histogram have none there.
+func ownMetric(all []series) string {
+	prefix := recognise(all).prefix
+	for _, x := range all {
+		if prefix != "" && strings.HasPrefix(x.name, prefix) && x.labels["__name__"] == x.name {
+			return x.name
+		}
 	}
-	own := recognise(all).prefix
-	i := slices.IndexFunc(all, func(x series) bool { return own != "" && strings.HasPrefix(x.name, own) })
-	if i < 0 {
-		return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server", ErrUnavailable)
-	}
-	stamps, err := s.instant(ctx, fmt.Sprintf("max(timestamp({__name__=%q}))", all[i].name), now)
-	if err != nil || len(stamps) != 1 {
-		return all, 0, err
-	}
-	age := unixSeconds(now) - stamps[0].value
-	return all, int64(math.Max(0, age) * 1e9), nil
+	return ""
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

@@ -199,6 +199,27 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 	}
 }
 
+// TestAScrapeBetweenTheQueriesIsNoYounger: a sample has the time at which its scrape began, and can be seen when that has
+// ended. What comes in between the query for the age and that for the values must not make old values look young.
+func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
+	samples := 0 // the i-th is 100-i seconds old and counts i requests
+	s := NewScraper("", serve(t, func(w http.ResponseWriter, r *http.Request) {
+		value, name := float64(samples), "vllm:request_success_total"
+		if strings.HasPrefix(r.URL.Query().Get("query"), "max(timestamp(") {
+			value, name = unixSeconds(time.Now())-100+float64(samples), ""
+		}
+		samples++
+		fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":%q},"value":[1,"%f"]}]}}`, name, value)
+	}), "", "")
+	defer s.Close()
+	for range 5 {
+		got := s.Scrape(t.Context(), "")
+		if age := time.Duration(got.Age).Seconds(); got.Err != "" || got.Values[evidence.MetricRequests] < 100-age-1 {
+			t.Errorf("values of sample %v are said to be %.1f s old, and are %v s: %s", got.Values[evidence.MetricRequests], age, 100-got.Values[evidence.MetricRequests], got.Err)
+		}
+	}
+}
+
 // A real Prometheus server, where there is one: its query language refuses what a fake would take.
 func TestThroughARealPrometheusServer(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
