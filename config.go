@@ -248,6 +248,28 @@ func yamlError(name string, err error) error {
 	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrConfig, name, token.Position.Line, message, strings.TrimRight(source, "\n "))
 }
 
+// Set gives a key, as in YAML, a value from a string. Errors match ErrConfig.
+func (c *Config) Set(key, value string) error {
+	if !slices.Contains(configKeys(), key) {
+		return fmt.Errorf("%w: %q is no key: there are %s", ErrConfig, key, strings.Join(configKeys(), ", "))
+	}
+	if p := c.set(key, value); p != nil {
+		return &ConfigError{[]Problem{*p}}
+	}
+	return nil
+}
+
+// configKeys lists all keys in the order of Config.
+func configKeys() (keys []string) {
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("yaml"); key != "-" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // set gives a key a value from a string. A key that is none is not a problem: other variables begin with MIXTRAL_ too.
 func (c *Config) set(key, value string) *Problem {
 	v := reflect.ValueOf(c).Elem()

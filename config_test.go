@@ -2,6 +2,7 @@ package mixtral
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -116,6 +117,46 @@ func TestEnvironment(t *testing.T) {
 		if err != nil || cmp.Equal(c, DefaultConfig()) {
 			t.Errorf("%s: no effect, %v", f.Name, err)
 		}
+	}
+}
+
+func TestSet(t *testing.T) {
+	c := DefaultConfig()
+	if err := errors.Join(c.Set("port", "7"), c.Set("insecure_bind", "true"), c.Set("allowed_hosts", "a,b")); err != nil || c.Port != 7 || !c.InsecureBind || c.AllowedHosts != "a,b" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for key, value := range map[string]string{"prot": "secret", "-": "secret", "": "secret", "Port": "secret", "port": "x"} {
+		if err := c.Set(key, value); !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+// TestConfigIsDocumented: every key stands in docs/CONFIGURATION.md with its default, in the order of Config, and no other does.
+func TestConfigIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("docs", "CONFIGURATION.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for line := range strings.Lines(string(doc)) {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) > 2 {
+			got = append(got, strings.TrimPrefix(cells[0], "| ")+" "+cells[1])
+		}
+	}
+	c := reflect.ValueOf(DefaultConfig())
+	for i := range c.NumField() {
+		key, value := c.Type().Field(i).Tag.Get("yaml"), fmt.Sprint(c.Field(i))
+		if key == "-" {
+			continue
+		}
+		if value == "" {
+			value = "none"
+		}
+		want = append(want, "`"+key+"` "+value)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

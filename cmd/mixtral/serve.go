@@ -17,10 +17,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
-// serviceFlags are what every command takes that runs a model as the service does. A flag wins over the environment, which
-// wins over the file.
+// serviceFlags are what every command takes that runs a model as the service does. A flag wins over --set, which wins over the
+// environment, which wins over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
+	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeat it for more."`
 	Model         *string  `placeholder:"REF" help:"GGUF file, synth:tiny or another synthetic model, or demo for the built-in one."`
 	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16, or q8_0 in little more than half the memory; default f16."`
@@ -34,6 +35,15 @@ func (f *serviceFlags) config() (mixtral.Config, error) {
 	c, err := mixtral.LoadConfig(f.Config)
 	if err != nil {
 		return c, usageError(err)
+	}
+	for _, pair := range f.Set {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return c, usageError(fmt.Errorf("--set: must be KEY=VALUE, got %q", pair))
+		}
+		if err := c.Set(key, value); err != nil {
+			return c, usageError(err)
+		}
 	}
 	override(&c.ModelPath, f.Model)
 	override(&c.ContextLength, f.ContextLength)
