@@ -113,9 +113,13 @@ type MemoryPlan struct {
 func (p MemoryPlan) GoLimit() int64 { return p.Limit - p.Weights }
 
 // reserveBytes is kept for everything but weights and KV cache. Measured under load from 12 clients, beside weights and the
-// KV cache in use: 25 MB with the tiny synthetic model, below 0.1 GB with one of 1.15 billion weights (dim 1024). The
-// buffers of a step grow with the model's width, four times that for Mixtral-8x7B.
+// KV cache in use: 25 MB with the tiny synthetic model, below 0.1 GB with one of 1.15 billion weights (dim 1024); 150 MB
+// where half of the clients send bodies as large as are allowed. The buffers of a step grow with the model's width, four
+// times that for Mixtral-8x7B.
 const reserveBytes = 384 << 20
+
+// ReserveBytes is what a service keeps for everything but weights and KV cache.
+const ReserveBytes = reserveBytes
 
 const gib = 1 << 30
 
