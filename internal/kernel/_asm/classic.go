@@ -17,7 +17,7 @@ func classicTiles() *file {
 		})
 	})
 	f.function("tileQ4", "// Q4_0: 16·q, so the high nibbles need a mask only.\n", func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
-		f.classic(n, 576, false, func(fetch func(int, int)) {
+		f.classic(n, 576, true, func(fetch func(int, int)) {
 			for p := range 4 {
 				high := [halves]string{"Z27", "Z28"}
 				for h := range halves {
@@ -61,7 +61,7 @@ func classicTiles() *file {
 // blocks, which stays in the L1 cache, before the next chunk: weights stream from memory at an even pace whatever the
 // number of columns. The next chunk is fetched a line or two a quad: bursts fill the processor's miss buffers and stall
 // its loads. (Only the first group's fetches are needed, but a branch would cost as much.) A single column fetches
-// only if fetchOne says so (Q5_0, which unpacks most): for the others the processor's own prefetching does better.
+// only if fetchOne says so: for Q8_0 the processor's own prefetching does as well.
 func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step, steps int))) {
 	const chunkBytes = 9 << 10
 	chunk := chunkBytes / size
