@@ -47,20 +47,20 @@ func (c *modelSynthCmd) shape() (synth.Shape, error) {
 	return s, nil
 }
 
-// checkTokenizer makes sure that text can become tokens that the model has.
-func checkTokenizer(f *gguf.File, vocab int) error {
+// readTokenizer makes sure that text can become tokens that the model has.
+func readTokenizer(f *gguf.File, vocab int) (*token.Tokenizer, error) {
 	spec, err := moe.TokenSpec(f)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tok, err := token.New(spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if tok.Vocab() > vocab {
-		return fmt.Errorf("%w: %d tokens, but embeddings for %d", moe.ErrModel, tok.Vocab(), vocab)
+		return nil, fmt.Errorf("%w: %d tokens, but embeddings for %d", moe.ErrModel, tok.Vocab(), vocab)
 	}
-	return nil
+	return tok, nil
 }
 
 // scan looks for weights that are no finite numbers, which damaged files and failed conversions have.

@@ -23,6 +23,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 	x, _ := f.Tensor("blk.1.ffn_down_exps.weight")
 	at := bytes.Index(good, x.Data)
+	r, _ := f.Tensor("blk.0.ffn_gate_inp.weight")
+	router := bytes.Index(good, r.Data)
 	for name, test := range map[string]struct {
 		spoil func([]byte) []byte
 		code  int
@@ -30,6 +32,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}{
 		"whole": {func(b []byte) []byte { return b }, exitOK, ""},
 		"NaN":   {func(b []byte) []byte { b[at+34*100], b[at+34*100+1] = 0xff, 0xff; return b }, exitFail, "tensor blk.1.ffn_down_exps.weight: weight 3200 is NaN"},
+		"dead":  {func(b []byte) []byte { clear(b[router+3*256 : router+4*256]); return b }, exitFail, "tensor blk.0.ffn_gate_inp.weight: the experts' rows have norms of 0 to"},
+		"twins": {func(b []byte) []byte { copy(b[router+5*256:router+6*256], b[router:router+256]); return b }, exitFail, "experts 0 and 5 have the same row"},
 		"cut":   {func(b []byte) []byte { return b[:len(b)-1000] }, exitUsage, "cut short"},
 		"missing": {func(b []byte) []byte {
 			return bytes.Replace(b, []byte("blk.1.attn_k.weight"), []byte("blk.1.attn_x.weight"), 1)

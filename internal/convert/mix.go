@@ -73,6 +73,16 @@ func ParseMix(name string) (Mix, error) {
 	return m, nil
 }
 
+// MixOf gives the name for what a file says of itself in general.file_type; empty for what no mix here makes.
+func MixOf(fileType uint32) string {
+	for name, m := range mixes {
+		if m.fileType == fileType {
+			return name
+		}
+	}
+	return ""
+}
+
 // Type gives the format of one tensor.
 func (m Mix) Type(t Tensor, s shape, tied bool) quant.Type {
 	if m.Name == keep {

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/convert"
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/token"
+)
+
+// modelInspectCmd reads the directory of a file only.
+type modelInspectCmd struct {
+	Model    string       `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
+	Parallel int          `default:"10" help:"Requests computed together, for the memory estimate."`
+	Context  int          `help:"Tokens of each, for the memory estimate; default: what the model was trained for."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept, for the memory estimate: f16 (default) or q8_0."`
+	Memory   float64      `placeholder:"GIB" help:"Memory to fit into; default: what the machine or the control group allows."`
+	JSON     bool         `help:"Print JSON."`
+}
+
+// inspection is what inspect --json prints.
+type inspection struct {
+	Model        string        `json:"model"`
+	Path         string        `json:"path,omitempty"`
+	Name         string        `json:"name,omitempty"`
+	FileBytes    int64         `json:"file_bytes"`
+	Params       int64         `json:"params"`
+	ActiveParams int64         `json:"active_params"`
+	Layers       int           `json:"layers"`
+	Dim          int           `json:"dim"`
+	FFN          int           `json:"ffn"`
+	Heads        int           `json:"heads"`
+	KVHeads      int           `json:"kv_heads"`
+	HeadDim      int           `json:"head_dim"`
+	Experts      int           `json:"experts"`
+	ExpertsUsed  int           `json:"experts_used"`
+	Vocab        int           `json:"vocab"`
+	Context      int           `json:"context"`
+	RopeTheta    float32       `json:"rope_theta"`
+	Mix          string        `json:"mix,omitempty"` // what the file says it is, such as q4_k_m
+	Tokenizer    string        `json:"tokenizer"`
+	Template     string        `json:"template"` // "own", "missing" or "unsupported"
+	Formats      []formatShare `json:"formats"`
+	Memory       memoryOfModel `json:"memory"`
+}
+
+type formatShare struct {
+	Type    string `json:"type"`
+	Tensors int    `json:"tensors"`
+	Params  int64  `json:"params"`
+	Bytes   int64  `json:"bytes"`
+}
+
+// memoryOfModel is what serving takes.
+type memoryOfModel struct {
+	WeightBytes    int64  `json:"weight_bytes"`     // as loaded
+	TokenReadBytes int64  `json:"token_read_bytes"` // of weights, for one token of one sequence
+	KVType         string `json:"kv_type"`
+	KVTokenBytes   int64  `json:"kv_token_bytes"`
+	Parallel       int    `json:"parallel"`
+	Context        int    `json:"context"`
+	KVBytes        int64  `json:"kv_bytes"`
+	ReserveBytes   int64  `json:"reserve_bytes"` // for everything else
+	TotalBytes     int64  `json:"total_bytes"`
+	BoundBytes     int64  `json:"bound_bytes"` // what may be used; 0 if unknown
+	Bound          string `json:"bound"`       // what sets it
+	Fits           string `json:"fits"`        // "yes", "partly" (fewer contexts at once), "no" or "unknown"
+	Why            string `json:"why"`
+}
+
+func (c *modelInspectCmd) Run(a *app) error {
+	if c.Parallel < 1 || c.Context < 0 || c.Memory < 0 {
+		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d and %g", c.Parallel, c.Context, c.Memory))
+	}
+	o, err := openModel(c.Model)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	info, err := moe.Describe(o.File)
+	if err != nil {
+		return usageError(err)
+	}
+	context := c.Context
+	if context == 0 {
+		context = info.Context
+	}
+	in := inspection{
+		Model: o.ID, Path: o.Path, Name: o.File.StringOr("general.name", ""), FileBytes: o.File.Size(), Params: info.Params, ActiveParams: info.Active,
+		Layers: info.Layers, Dim: info.Dim, FFN: info.FFN, Heads: info.Heads, KVHeads: info.KVHeads, HeadDim: info.HeadDim,
+		Experts: info.Experts, ExpertsUsed: info.ExpertsUsed, Vocab: info.Vocab, Context: info.Context, RopeTheta: info.RopeTheta,
+	}
+	for _, f := range info.Formats {
+		in.Formats = append(in.Formats, formatShare{f.Type.String(), f.Tensors, f.Params, f.Bytes})
+	}
+	if n, err := o.File.Uint32("general.file_type"); err == nil {
+		in.Mix = convert.MixOf(n)
+	}
+	in.Tokenizer, in.Template = describeTokenizer(o.File)
+	in.Memory = c.plan(o, info, context)
+	if c.JSON {
+		return printJSON(a.stdout, in)
+	}
+	return in.print(a.stdout)
+}
+
+func (in *inspection) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("model", "%s", strings.TrimSpace(in.Model+"  "+in.Name))
+	if in.Path != "" {
+		row("file", "%s", in.Path)
+	}
+	row("file size", "%s", size(in.FileBytes))
+	row("parameters", "%s, %s active for a token", count(in.Params), count(in.ActiveParams))
+	row("shape", "%d layers of width %d; %d heads of %d on %d KV heads", in.Layers, in.Dim, in.Heads, in.HeadDim, in.KVHeads)
+	row("experts", "%d of width %d, %d for a token", in.Experts, in.FFN, in.ExpertsUsed)
+	row("vocabulary", "%d", in.Vocab)
+	row("context", "%d tokens, RoPE theta %g", in.Context, in.RopeTheta)
+	row("tokenizer", "%s", in.Tokenizer)
+	row("chat template", "%s", templateText[in.Template])
+	if in.Mix != "" {
+		row("format", "%s", in.Mix)
+	}
+	for _, f := range in.Formats {
+		row("format "+f.Type, "%d tensors, %s parameters, %s", f.Tensors, count(f.Params), size(f.Bytes))
+	}
+	m := in.Memory
+	row("weights", "%s in memory; a token reads %s", size(m.WeightBytes), size(m.TokenReadBytes))
+	row("KV cache", "%s: %d sequences × %d tokens × %s in %s", size(m.KVBytes), m.Parallel, m.Context, size(m.KVTokenBytes), m.KVType)
+	row("memory", "%s with %s for everything else", size(m.TotalBytes), size(m.ReserveBytes))
+	row("fits", "%s: %s", m.Fits, m.Why)
+	return t.Flush()
+}
+
+// describeTokenizer says what the vocabulary is and how its chat template will be used.
+func describeTokenizer(f *gguf.File) (text, template string) {
+	spec, err := moe.TokenSpec(f)
+	if err != nil {
+		return err.Error(), "unsupported"
+	}
+	tok, err := token.New(spec)
+	if err != nil {
+		return err.Error(), "unsupported"
+	}
+	template = "own"
+	if spec.Template == "" {
+		template = "missing"
+	}
+	if _, err := tok.Chat([]token.Message{{Role: "user", Content: "hello"}}); err != nil {
+		template = "unsupported"
+	}
+	return fmt.Sprintf("SentencePiece BPE, %d pieces, BOS %d, EOS %d", tok.Vocab(), tok.BOS(), tok.EOS()), template
+}
+
+// templateText explains the JSON's words to people.
+var templateText = map[string]string{
+	"own": "in the file, [INST] … [/INST]", "missing": "none in the file: Mixtral's is used", "unsupported": "not supported: only templates with [INST] are",
+}
+
+// plan adds up what serving takes and holds it against what there is, as the service does when it starts.
+func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) memoryOfModel {
+	kv := func(t quant.KVType, sequences int) int64 { return info.KVBytes(t, (context+15)/16*16*sequences) }
+	m := memoryOfModel{
+		WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(), KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
+		Parallel: c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel), ReserveBytes: mixtral.ReserveBytes,
+	}
+	m.TotalBytes = m.WeightBytes + m.KVBytes + m.ReserveBytes
+	m.BoundBytes, m.Bound = host.Read().MemoryBound()
+	if c.Memory > 0 {
+		m.BoundBytes, m.Bound = int64(c.Memory*(1<<30)), "--memory"
+	}
+	room := m.BoundBytes - m.WeightBytes - m.ReserveBytes
+	one := kv(c.KVType, 1)
+	switch {
+	case m.BoundBytes == 0:
+		m.Fits, m.Why = "unknown", "the system does not say how much memory there is"
+	case m.TotalBytes <= m.BoundBytes:
+		m.Fits, m.Why = "yes", fmt.Sprintf("%s of the %s that %s allows", size(m.TotalBytes), size(m.BoundBytes), m.Bound)
+	case room >= one:
+		m.Fits = "partly"
+		m.Why = fmt.Sprintf("%s allows %s, which holds %d whole contexts of %d tokens; shorter requests run %d at a time", m.Bound, size(m.BoundBytes), room/one, context, c.Parallel)
+		if q8 := kv(quant.KVQ8, c.Parallel); c.KVType != quant.KVQ8 && room >= q8 {
+			m.Why += "; with --kv-type q8_0 all fit"
+		}
+	default:
+		m.Fits = "no"
+		m.Why = fmt.Sprintf("%s with one context, and %s allows %s%s", size(m.WeightBytes+one+m.ReserveBytes), m.Bound, size(m.BoundBytes), c.wouldFit(o, info, m.BoundBytes, one))
+	}
+	return m
+}
+
+// wouldFit says what to change: a shorter context, or else the widest format whose weights leave room for one.
+func (c *modelInspectCmd) wouldFit(o *catalog.Opened, info moe.Info, bound, one int64) string {
+	const least = 2048 // tokens that a useful conversation takes
+	if room := bound - info.Packed - mixtral.ReserveBytes; room >= info.KVBytes(c.KVType, least) {
+		return fmt.Sprintf("; a context of %d tokens fits", room*16/info.KVBytes(c.KVType, 16)/16*16)
+	}
+	if o.Path == "" {
+		return ""
+	}
+	source, err := convert.Open(o.Path)
+	if err != nil {
+		return ""
+	}
+	defer source.Close()
+	for _, name := range convert.Mixes() {
+		mix, err := convert.ParseMix(name)
+		if err != nil {
+			continue
+		}
+		// A packed model is as large as its file, but for a few per cent.
+		if n, err := convert.Size(source, convert.Options{Mix: mix, Requantize: true}); err == nil && n+n/50+one+mixtral.ReserveBytes <= bound {
+			return fmt.Sprintf("; in %s it would fit (%s of weights: mixtral model quantize)", name, size(n))
+		}
+	}
+	return "; no format makes it fit"
+}
