@@ -19,14 +19,15 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/report"
 )
 
-// The bank's settings. bankRuns is the number of seeded runs of each server, bankOnly the names of some, bankParallel how
-// many run at once. bankDir keeps the records of the runs: what is there is judged again instead of run again, so that the
+// The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones (few
+// blamed take more runs to show than many found), bankOnly the names of some, bankParallel how many run at once. bankDir keeps the records of the runs: what is there is judged again instead of run again, so that the
 // bank can be run in parts, and a change of the judge be tried on all of them in minutes. With bankDoc the table is
 // written into docs/CERTIFIER.md.
 //
 //	MIXTRAL_BANK=30 MIXTRAL_BANK_ONLY=healthy,stall go test ./certify -run 'TestBank$' -v -timeout 3h
 const (
 	bankRuns     = "MIXTRAL_BANK"
+	bankHealthy  = "MIXTRAL_BANK_HEALTHY"
 	bankOnly     = "MIXTRAL_BANK_ONLY"
 	bankParallel = "MIXTRAL_BANK_PARALLEL"
 	bankDir      = "MIXTRAL_BANK_DIR"
@@ -96,10 +97,7 @@ func TestBank(t *testing.T) {
 	if err != nil || runs < 1 {
 		t.Skipf("takes long: set %s to the number of runs of each server", bankRuns)
 	}
-	parallel, err := strconv.Atoi(os.Getenv(bankParallel))
-	if err != nil || parallel < 1 {
-		parallel = atOnce
-	}
+	parallel, healthyRuns := bankNumber(bankParallel, atOnce), bankNumber(bankHealthy, runs)
 	servers := bankServers(t)
 	tallies := map[faults.Fault]*tally{}
 	for _, f := range servers {
@@ -108,8 +106,11 @@ func TestBank(t *testing.T) {
 	var mu sync.Mutex
 	slots := make(chan struct{}, parallel)
 	var wg sync.WaitGroup
-	for seed := range runs {
+	for seed := range max(runs, healthyRuns) {
 		for _, f := range servers {
+			if slices.Contains(faults.HealthyOnes(), f) && seed >= healthyRuns || !slices.Contains(faults.HealthyOnes(), f) && seed >= runs {
+				continue
+			}
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
@@ -142,6 +143,14 @@ func TestBank(t *testing.T) {
 	if os.Getenv(bankDoc) != "" {
 		writeTable(t, table)
 	}
+}
+
+// bankNumber reads a setting that has a usual value.
+func bankNumber(name string, usual int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n > 0 {
+		return n
+	}
+	return usual
 }
 
 // bankServers are all servers of the bank, or those that are asked for.

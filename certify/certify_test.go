@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -271,6 +272,9 @@ func TestAServerWithoutMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, rep, "metrics", certify.Fail, "not offered")
+	if !slices.ContainsFunc(rep.Notices, func(n string) bool { return strings.HasPrefix(n, "The server offers no metrics (not offered: ") }) {
+		t.Errorf("the verdict does not begin with it: %q", rep.Notices)
+	}
 	want(t, rep, "preconditions", certify.Pass, "")
 	want(t, rep, "audits", certify.Pass, "")
 }

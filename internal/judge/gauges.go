@@ -19,7 +19,8 @@ const fewestGauges = 5
 func (r *run) gaugeRow() report.Reconciled {
 	row := report.Reconciled{ID: "in_flight", Unit: "requests"}
 	var server, client float64
-	var diffs []float64
+	var diffs, clear []float64 // clear: of phases in which nobody was in the client's way
+	taken := ""
 	for _, s := range r.scrapes {
 		id, ok := strings.CutPrefix(s.v.Label, "during ")
 		p := r.byID(id)
@@ -31,6 +32,11 @@ func (r *run) gaugeRow() report.Reconciled {
 		y := float64(p.inFlightAt(s.ns-s.v.Took/2)+p.inFlightAt(s.ns-s.v.Took)+p.inFlightAt(s.ns)) / 3
 		server, client = server+x, client+y
 		diffs = append(diffs, x-y)
+		if why := r.taken(p); why != "" {
+			taken = why
+		} else {
+			clear = append(clear, x-y)
+		}
 	}
 	n := len(diffs)
 	if n < fewestGauges {
@@ -39,11 +45,18 @@ func (r *run) gaugeRow() report.Reconciled {
 	}
 	server, client = server/float64(n), client/float64(n)
 	row.Server, row.Client = ptr(server), ptr(client)
-	_, lo, hi := meanInterval(diffs, r.conf())
 	allowed := math.Max(1, r.c.Limits.LittleShare*client) // one request on its way in or out is nowhere yet
-	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load", plural(n, "reading", "readings")); lo > allowed || hi < -allowed {
+	differ := func(x []float64) bool {
+		_, lo, hi := meanInterval(x, r.conf())
+		return lo > allowed || hi < -allowed
+	}
+	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load", plural(n, "reading", "readings")); differ(diffs) {
 		row.Verdict = report.Fail
 		row.Reason += fmt.Sprintf("; they differ by more than %s", num(allowed))
+		if taken != "" && (len(clear) < fewestGauges || !differ(clear)) {
+			row.Verdict = report.Invalid
+			row.Reason += ", but " + taken
+		}
 	}
 	return row
 }

@@ -74,6 +74,11 @@ func understate(s *sim) {
 	}
 }
 
+// gauges makes a server tell of so many requests too many while it is under load.
+func gauges(too float64) func(*sim) {
+	return func(s *sim) { s.gauges, s.extra = true, too }
+}
+
 func drifting(r *rand.Rand, t float64) float64 { return (0.05 + 0.01*r.ExpFloat64()) * (1 + t/60) }
 
 // What others do to the machine turns FAIL into INVALID, and only that, only then, and only where it happened.
@@ -133,6 +138,12 @@ func TestOthersOnTheMachine(t *testing.T) {
 				}
 			}
 		}, always(busy)},
+		{"timeouts while others worked", "errors", report.Invalid, "other work", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(busy)},
+		{"timeouts on a quiet machine", "errors", report.Fail, "", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(quiet)},
+		{"refusals while others worked", "errors", report.Fail, "", func(s *sim) { s.failRate = 0.02 }, always(busy)},
+		{"gauges while others worked", "metrics", report.Invalid, "other work", gauges(9), always(busy)},
+		{"gauges on a quiet machine", "metrics", report.Fail, "in_flight", gauges(9), always(quiet)},
+		{"gauges that are right", "metrics", report.Pass, "", gauges(0), always(busy)},
 		{"a gap in the server's mean", "metrics", report.Invalid, "other work", understate, always(busy)},
 		{"a gap that shows without others too", "metrics", report.Fail, "the limit is", understate, third(0, busy)},
 	}

@@ -405,15 +405,8 @@ func metricsReported(r *run, _ *testcase.Check) outcome {
 
 // noMetrics tells a server without metrics from a run that did not read them.
 func (r *run) noMetrics(o outcome) outcome {
-	good, firstErr := 0, ""
-	for _, s := range r.scrapes {
-		if s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0 {
-			good++
-		} else if firstErr == "" {
-			firstErr = s.v.Err
-		}
-	}
-	if good > 0 {
+	firstErr := r.withoutMetrics()
+	if slices.ContainsFunc(r.scrapes, func(s at[*evidence.Scrape]) bool { return s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0 }) {
 		return invalid("no phase lies between two scrapes with all of its requests on record")
 	}
 	absent := firstErr != "" || r.header.Target.Metrics == "none" || slices.ContainsFunc(r.conditions, func(c at[*evidence.Condition]) bool { return c.v.ID == "metrics" && !c.v.OK })

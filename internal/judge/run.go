@@ -241,6 +241,9 @@ func (r *run) notices() []string {
 	} else if r.end.Interrupted {
 		n = append(n, strings.TrimSuffix("The run was interrupted: "+orElse(r.end.Reason, "on request"), ".")+".")
 	}
+	if why := r.withoutMetrics(); why != "" {
+		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against what was seen.")
+	}
 	for _, p := range r.load("") {
 		if why := r.taken(p); why != "" {
 			n = append(n, strings.ToUpper(why[:1])+why[1:]+". What fails in it proves nothing.")
@@ -275,6 +278,18 @@ func (r *run) fingerprints() map[string]string {
 		f[k] = v
 	}
 	return f
+}
+
+// withoutMetrics says why no scrape of the server gave anything; "" if one did, or none was tried.
+func (r *run) withoutMetrics() string {
+	why := ""
+	for _, s := range r.scrapes {
+		if s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0 {
+			return ""
+		}
+		why = orElse(why, s.v.Err)
+	}
+	return why
 }
 
 // dialect is the metrics dialect that the scrapes spoke.

@@ -27,8 +27,10 @@ type sim struct {
 	score    func(r *rand.Rand, loaded bool) float64
 	late     time.Duration // the generator's delay
 	lie      func(*evidence.Scrape)
-	noStats  bool // no metrics
-	cached   int  // prompt tokens that every answer had from a cache
+	noStats  bool    // no metrics
+	gauges   bool    // its gauges are read under load
+	extra    float64 // requests that they tell too many
+	cached   int     // prompt tokens that every answer had from a cache
 	edit     func(*testcase.Case)
 	touch    func(*evidence.Request)
 	skip     map[string]bool // phases that do not run
@@ -114,6 +116,9 @@ func (s *sim) run() []evidence.Event {
 		}
 	}
 	s.resources()
+	if s.gauges {
+		s.readGauges()
+	}
 	s.add(evidence.Event{Clock: &evidence.Clock{DriftNS: 1_000_000}})
 	if !s.noEnd {
 		s.add(evidence.Event{End: &evidence.End{}})
@@ -311,6 +316,27 @@ func (s *sim) scrape(label string) {
 		s.lie(x)
 	}
 	s.add(evidence.Event{Scrape: x})
+}
+
+// readGauges adds what the server tells of its requests twice a second, under load.
+func (s *sim) readGauges() {
+	var loops []evidence.Phase
+	for _, e := range s.events {
+		if e.Phase != nil && (e.Phase.Kind == testcase.KindClosed || e.Phase.Kind == testcase.KindOpen) {
+			loops = append(loops, *e.Phase)
+		}
+	}
+	for _, p := range loops {
+		for t := p.Start + sec/2; t < p.End; t += sec / 2 {
+			n := s.extra
+			for _, q := range s.done {
+				if q.Issued <= t && t < q.Done {
+					n++
+				}
+			}
+			s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "during " + p.ID, Dialect: "mixtral", Source: "http", Values: map[string]float64{evidence.MetricRunning: n}}})
+		}
+	}
 }
 
 // resources adds samples at 10 Hz over the whole run.
