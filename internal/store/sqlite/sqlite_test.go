@@ -100,3 +100,18 @@ func TestFull(t *testing.T) {
 		t.Errorf("%d dropped, %v", l.Dropped(), err)
 	}
 }
+
+func BenchmarkAddRequests(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "x.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	list := make([]store.Request, 500)
+	for b.Loop() {
+		if err := s.AddRequests(b.Context(), list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(list))/b.Elapsed().Seconds(), "requests/s")
+}
