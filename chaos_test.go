@@ -68,7 +68,7 @@ func TestChaos(t *testing.T) {
 	for w := range workers {
 		group.Go(func() {
 			c := chaosClient{t: t, s: s, http: client, url: server.URL, rng: rand.New(rand.NewPCG(seed, uint64(w))), saw: &saw}
-			for time.Now().Before(until) {
+			for i := 0; i < 30 || time.Now().Before(until); i++ { // on a machine that is busy otherwise too
 				c.act()
 			}
 		})
@@ -88,7 +88,7 @@ func TestChaos(t *testing.T) {
 	if counts[`mixtral_requests_total{finish_reason="error"}`] > counts["mixtral_panics_total"]+broken { // a panic at the last event comes after the count
 		t.Errorf("errors other than the panics and the broken weights that were asked for: %v", counts)
 	}
-	if seen := float64(saw.broken.Load()); broken < seen || seen == 0 && lasts >= time.Second {
+	if seen := float64(saw.broken.Load()); broken < seen || seen == 0 {
 		t.Errorf("clients saw %v completions with broken weights, the server %v", seen, broken)
 	}
 	t.Logf("%d answers, %d with broken weights", saw.answers.Load(), saw.broken.Load())

@@ -15,7 +15,7 @@ import (
 )
 
 // silence is what these tests let an upstream be silent: long for whoever answers at once, short for whoever waits.
-const silence = 500 * time.Millisecond
+const silence = 2 * time.Second
 
 // hang writes what it is given and says nothing more until its client leaves.
 func hang(text string) http.HandlerFunc {
