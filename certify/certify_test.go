@@ -387,6 +387,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		"two metrics":   {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions, "exclude"},
 		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
 		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "MetricsURL"},
+		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "TracingURL"},
 		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
 	} {
 		if name != "no target" {

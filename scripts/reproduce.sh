@@ -5,8 +5,10 @@ set -eu
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 platform=$(go env GOOS)/$(go env GOARCH)
+commit=$(git rev-parse HEAD) # somebody may commit meanwhile
 build() { # build FOLDER
 	git clone -q --no-local . "$dir/$1"
+	git -C "$dir/$1" checkout -q "$commit"
 	(cd "$dir/$1" && PLATFORMS=$platform sh scripts/release.sh out >/dev/null)
 }
 build first

@@ -1,0 +1,66 @@
+package certify_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/internal/testcase"
+)
+
+// TestARunIsTraced: the server hears of a trace with every request of the load, and the collector gets them all, with the
+// phase that each belongs to.
+func TestARunIsTraced(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var collected bytes.Buffer
+	var announced [][]byte
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		io.Copy(&collected, r.Body)
+	}))
+	defer collector.Close()
+	healthy := server(t, faults.Healthy)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := r.Header.Get("Traceparent"); len(h) == 55 {
+			id, err := hex.DecodeString(h[3:35])
+			if err != nil {
+				t.Errorf("traceparent %q", h)
+			}
+			mu.Lock()
+			announced = append(announced, id)
+			mu.Unlock()
+		}
+		healthy.ServeHTTP(w, r)
+	})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(handler), ReportDir: t.TempDir(), Seed: 42, TracingURL: collector.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := 0
+	for _, p := range rep.Phases {
+		if p.Kind == testcase.KindAudit { // its requests are no load
+			continue
+		}
+		requests += p.Issued
+		if p.Issued > 0 && !bytes.Contains(collected.Bytes(), []byte(p.ID)) {
+			t.Errorf("no span is of the phase %s", p.ID)
+		}
+	}
+	if len(announced) < requests || requests == 0 {
+		t.Errorf("%d requests in the report, %d of the server's had a trace", requests, len(announced))
+	}
+	for _, id := range announced {
+		if !bytes.Contains(collected.Bytes(), id) {
+			t.Fatalf("the trace %x was announced and never sent", id)
+		}
+	}
+}
