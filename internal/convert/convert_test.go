@@ -235,7 +235,9 @@ func TestOldExperts(t *testing.T) {
 
 // TestEveryMix: each name makes a file that loads, no larger than the one before it.
 func TestEveryMix(t *testing.T) {
-	b, err := synth.Bytes(small(quant.F32))
+	s := small(quant.F32)
+	s.Layers, s.Experts = 1, 2
+	b, err := synth.Bytes(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,6 +420,10 @@ func TestContinue(t *testing.T) {
 		return resumed
 	}
 	stopAt(0.3)
+	if s, err = Open(in); err != nil { // another process would
+		t.Fatal(err)
+	}
+	defer s.Close()
 	if n := stopAt(0.6); n == 0 {
 		t.Error("the second run began anew")
 	}
@@ -495,12 +501,12 @@ func TestOtherPlanBeginsAnew(t *testing.T) {
 	}
 }
 
-// TestMemoryDoesNotGrow: a model of 200 MB passes through a few MB of memory, whichever way its weights lie on the disk.
+// TestMemoryDoesNotGrow: a model of 100 MB passes through a few MB of memory, whichever way its weights lie on the disk.
 func TestMemoryDoesNotGrow(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes 200 MB")
+		t.Skip("writes 100 MB")
 	}
-	s := synth.Shape{Dim: 512, FFN: 2048, Layers: 4, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512, Type: quant.F16, Seed: 7}
+	s := synth.Shape{Dim: 512, FFN: 2048, Layers: 2, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512, Type: quant.F16, Seed: 7}
 	in := filepath.Join(t.TempDir(), "in.gguf")
 	file, err := os.Create(in)
 	if err != nil {
@@ -518,7 +524,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	r, err := Run(t.Context(), source, filepath.Join(t.TempDir(), "out.gguf"), Options{Mix: mix(t, "q8_0"), Workers: 2})
 	runtime.ReadMemStats(&after)
-	if err != nil || r.Bytes < 100<<20 {
+	if err != nil || r.Bytes < 50<<20 {
 		t.Fatalf("%d bytes, %v", r.Bytes, err)
 	}
 	if n := after.TotalAlloc - before.TotalAlloc; n > 24<<20 { // 2 workers with four buffers of about 1 MB, and the directory

@@ -186,7 +186,10 @@ func complete(found map[string]*Tensor, layers int, tied bool) ([]Tensor, error)
 		if a, b := order(all[i].Name), order(all[j].Name); a != b {
 			return a < b
 		}
-		return all[i].Kind < all[j].Kind
+		if all[i].Kind != all[j].Kind {
+			return all[i].Kind < all[j].Kind
+		}
+		return all[i].Name < all[j].Name
 	})
 	return all, nil
 }

@@ -3,14 +3,12 @@ package convert
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
@@ -175,7 +173,7 @@ func Run(ctx context.Context, s *Source, path string, o Options) (Result, error)
 		return Result{}, fmt.Errorf("%w: %w", ErrOutput, err)
 	}
 	defer out.Close()
-	w := &work{plan: p, out: out, journal: j, synced: time.Now()}
+	w := &work{plan: p, out: out, journal: j}
 	if err := w.begin(finished); err != nil {
 		return Result{}, err
 	}
@@ -184,7 +182,7 @@ func Run(ctx context.Context, s *Source, path string, o Options) (Result, error)
 		workers = runtime.GOMAXPROCS(0)
 	}
 	if err := w.run(ctx, workers); err != nil {
-		return Result{}, errors.Join(err, w.commit()) // what is finished need not be made again
+		return Result{}, err
 	}
 	if err := w.finish(part, path); err != nil {
 		return Result{}, err
@@ -194,8 +192,8 @@ func Run(ctx context.Context, s *Source, path string, o Options) (Result, error)
 
 // finish puts the whole file in place.
 func (w *work) finish(part, path string) error {
-	if err := w.commit(); err != nil {
-		return err
+	if err := w.out.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
 	if err := w.out.Close(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)

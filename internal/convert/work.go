@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,13 +16,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
-const (
-	// chunkElems is about how many elements a worker converts at once: 1 MB of float32, which stays in its cache.
-	chunkElems = 1 << 18
-	// What is on the disk is recorded after so many bytes or so long: as much as a kill costs at most.
-	commitBytes = 256 << 20
-	commitEvery = 5 * time.Second
-)
+// chunkElems is about how many elements a worker converts at once: 1 MB of float32, which stays in its cache.
+const chunkElems = 1 << 18
 
 // unit is what the journal records: one matrix.
 type unit struct {
@@ -85,10 +79,7 @@ type work struct {
 	total   int64
 	resumed int64
 
-	mu       sync.Mutex // of what follows
-	waiting  []done     // finished, and not yet known to be on the disk
-	unsynced int64      // bytes
-	synced   time.Time
+	mu sync.Mutex // of the units' errors and of the journal
 }
 
 // begin sizes the partial file, writes its header and takes over what an earlier run has finished and the disk still holds.
@@ -231,7 +222,7 @@ func (k *worker) chunk(u *unit, c int) error {
 	}
 	u.sums[c] = crc32.Checksum(packed, castagnoli)
 	k.say(int64(n))
-	return k.finished(u, e, int64(len(packed)))
+	return k.finished(u, e)
 }
 
 func grow[T any](s []T, n int) []T {
@@ -241,12 +232,12 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// finished records a chunk, and with the last one its unit.
-func (w *work) finished(u *unit, e Errors, bytes int64) error {
+// finished records a chunk, and with the last one its unit. The journal does not wait for the disk: it holds a checksum, so what a power cut
+// takes away is noticed.
+func (w *work) finished(u *unit, e Errors) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	u.errors = u.errors.Add(e)
-	w.unsynced += bytes
 	if u.left.Add(-1) > 0 {
 		return nil
 	}
@@ -258,23 +249,5 @@ func (w *work) finished(u *unit, e Errors, bytes int64) error {
 	if math.IsInf(u.errors.Squares, 0) || math.IsNaN(u.errors.Squares) {
 		return p.errorf("its values are beyond what %v holds", w.types[u.tensor])
 	}
-	w.waiting = append(w.waiting, done{u.name, u.sum(), u.errors})
-	if w.unsynced < commitBytes && time.Since(w.synced) < commitEvery {
-		return nil
-	}
-	return w.commit()
-}
-
-// commit makes sure of what is written before it says so. Under w.mu, or when no worker is left.
-func (w *work) commit() error {
-	if err := w.out.Sync(); err != nil {
-		return fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	for _, d := range w.waiting {
-		if err := w.journal.write(d); err != nil {
-			return err
-		}
-	}
-	w.waiting, w.unsynced, w.synced = nil, 0, time.Now()
-	return nil
+	return w.journal.write(done{u.name, u.sum(), u.errors})
 }

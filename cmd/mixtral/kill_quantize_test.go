@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestKillQuantize: quantize that is killed goes on where it was, and makes the same file as one that was left alone.
+func TestKillQuantize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("converts 40 MB twice")
+	}
+	program, dir := binary(t), t.TempDir()
+	in, whole, out := filepath.Join(dir, "in.gguf"), filepath.Join(dir, "whole.gguf"), filepath.Join(dir, "out.gguf")
+	for _, args := range [][]string{
+		{"model", "synth", "--out", in, "--dim", "256", "--ffn", "1024", "--layers", "3", "--heads", "4", "--type", "f16"},
+		{"model", "quantize", in, "--type", "q2_k", "--out", whole, "--threads", "1"},
+	} {
+		if r := command(t, program, args...); r.code != exitOK {
+			t.Fatalf("%v: %v", args, r)
+		}
+	}
+	args := []string{"model", "quantize", in, "--type", "q2_k", "--out", out, "--threads", "1", "--json"}
+	killed := exec.CommandContext(t.Context(), program, args...)
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Not before a third of its work is recorded.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		data, _ := os.ReadFile(out + ".part.journal")
+		if bytes.Count(data, []byte("\n")) > 40 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is recorded")
+		}
+	}
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Wait(); err == nil {
+		t.Skip("it was done before it could be killed")
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("the file is there under its name before it is whole")
+	}
+	r := command(t, program, args...)
+	m := regexp.MustCompile(`"resumed_params": (\d+)`).FindStringSubmatch(r.stdout)
+	if r.code != exitOK || len(m) != 2 {
+		t.Fatalf("going on: %v", r)
+	}
+	if n, _ := strconv.Atoi(m[1]); n == 0 {
+		t.Error("it began anew")
+	}
+	a, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(out); err != nil || !bytes.Equal(a, b) {
+		t.Errorf("the file differs: %v", err)
+	}
+}
