@@ -19,6 +19,7 @@ import (
 type benchCmd struct {
 	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
 	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
+	After    int          `default:"15" help:"Tokens of the prompt before those that one sequence generates: decoding in a long context."`
 	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
 	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
@@ -39,6 +40,7 @@ type benchResult struct {
 
 	Parallel       []benchParallel `json:"parallel"`
 	PromptTokens   int             `json:"prompt_tokens"`
+	AfterTokens    int             `json:"after_tokens"`
 	GenerateTokens int             `json:"generate_tokens"`
 	Repeat         int             `json:"repeat"`
 	LoadSeconds    float64         `json:"load_seconds"`        // open and load
@@ -67,8 +69,8 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if c.Prompt < 1 || c.Generate < 2 || c.Repeat < 1 {
-		return usageError(fmt.Errorf("--prompt and --repeat must be at least 1 and --generate at least 2, got %d, %d and %d", c.Prompt, c.Repeat, c.Generate))
+	if c.Prompt < 1 || c.After < 1 || c.Generate < 2 || c.Repeat < 1 {
+		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
 	}
 	began := time.Now()
 	o, err := openModel(c.Model)
@@ -82,12 +84,12 @@ func (c *benchCmd) Run(a *app) error {
 	}
 	defer e.Close()
 	info, threads := e.Info()
-	if need := max(c.Prompt+1, shortPrompt+c.Generate); need > info.Context {
+	if need := max(c.Prompt+1, max(shortPrompt, c.After)+c.Generate); need > info.Context {
 		return usageError(fmt.Errorf("%d tokens are more than the model's context of %d", need, info.Context))
 	}
 	b := &bench{app: a, engine: e, vocab: info.Vocab}
 	r := &benchResult{
-		Model: o.ID, Threads: threads, Tier: kernel.Tier(), KVType: c.KVType.String(), PromptTokens: c.Prompt, GenerateTokens: c.Generate, Repeat: c.Repeat,
+		Model: o.ID, Threads: threads, Tier: kernel.Tier(), KVType: c.KVType.String(), PromptTokens: c.Prompt, AfterTokens: c.After, GenerateTokens: c.Generate, Repeat: c.Repeat,
 		LoadSeconds: time.Since(began).Seconds(), WeightBytes: info.Packed,
 	}
 	if _, err := b.run(1, shortPrompt, 1); err != nil {
@@ -130,7 +132,7 @@ func (r *benchResult) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t%.1f\t%.0f %%\t\n", name, tps, rate, unit, limit, 100*fraction)
 	}
 	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s")
-	row(fmt.Sprintf("decode %d", r.GenerateTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs, r.GenerateFraction, "GB/s")
+	row(fmt.Sprintf("decode %d after %d", r.GenerateTokens, r.AfterTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs, r.GenerateFraction, "GB/s")
 	for _, p := range r.Parallel {
 		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, r.ReadGBs, p.Fraction, "GB/s")
 	}

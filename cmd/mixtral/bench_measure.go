@@ -72,7 +72,7 @@ func (b *bench) measure(r *benchResult, parallel []int) error {
 			return err
 		}
 		prompt = append(prompt, float64(r.PromptTokens)/times[0].at[0].Sub(times[0].start).Seconds())
-		if times, err = b.run(1, shortPrompt, r.GenerateTokens); err != nil {
+		if times, err = b.run(1, r.AfterTokens, r.GenerateTokens); err != nil {
 			return err
 		}
 		generate = append(generate, rate(times))
