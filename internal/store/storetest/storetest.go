@@ -63,7 +63,7 @@ func sample(id string, at time.Time) *store.Run {
 			{ID: "quality", Verdict: "INVALID", Reason: "日本語 \"quoted\" \\ 😀"},
 		},
 		Phases: []store.Phase{{ID: "single", Kind: "closed", DurationS: 1.5, Scheduled: 10, Completed: 9, Failed: 1, RPS: 6, LatencyMS: number(3)}, {ID: "idle", Kind: "idle"}},
-		Report: []byte("{\n  \"status\": \"FAIL\"\n}\n" + strings.Repeat("x", 1<<20)),
+		Report: []byte("{\n  \"status\": \"FAIL\"\n}\n" + strings.Repeat("x", 1<<16)),
 	}
 }
 
