@@ -14,4 +14,4 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 	return data, func() error { return nil }, err
 }
 
-var releasePages func([]byte) // nothing is mapped
+var releasePages func([]byte, int64) // nothing is mapped

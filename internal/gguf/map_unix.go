@@ -24,11 +24,19 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 }
 
 // releasePages drops the whole pages of data, a part of a mapping. The file is not changed: the mapping is shared and
-// read-only.
-func releasePages(data []byte) {
+// read-only. The page cache keeps them for the next start, unless all of the file is more than half of the machine's
+// memory: beside a copy of it there is no room then, and a cache that has filled the memory leaves no huge pages to the
+// copy and makes it wait for each piece.
+func releasePages(data []byte, all int64) {
 	page := os.Getpagesize()
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(data))) & uintptr(page-1))
-	if n := (len(data) - skip) &^ (page - 1); n > 0 {
-		_ = unix.Madvise(data[skip:skip+n], unix.MADV_DONTNEED) // a hint
+	n := (len(data) - skip) &^ (page - 1)
+	if n <= 0 {
+		return
 	}
+	data = data[skip : skip+n] // all that follows are hints
+	if tooLargeToCache(all) {
+		forgetPages(data)
+	}
+	_ = unix.Madvise(data, unix.MADV_DONTNEED)
 }

@@ -14,7 +14,7 @@ type source struct {
 	size    int64
 	modTime time.Time
 	unmap   func() error
-	release func([]byte) // nil where nothing is mapped
+	release func(data []byte, all int64) // nil where nothing is mapped
 }
 
 // Open maps the file at path and reads its directory. The weights stay on disk until touched. If the file is the first part of a
@@ -46,7 +46,7 @@ const keyParts = "split.count"
 type loader func(*os.File, int64) ([]byte, func() error, error)
 
 // openAll opens a file and the parts that belong to it.
-func openAll(path string, load loader, release func([]byte)) (*File, error) {
+func openAll(path string, load loader, release func([]byte, int64)) (*File, error) {
 	f, err := open(path, load, release)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func openAll(path string, load loader, release func([]byte)) (*File, error) {
 }
 
 // join adds the tensors of a split model's other parts.
-func (f *File) join(path string, load loader, release func([]byte)) error {
+func (f *File) join(path string, load loader, release func([]byte, int64)) error {
 	n := f.Uint32Or(keyParts, 1)
 	if n <= 1 {
 		return nil
@@ -84,7 +84,7 @@ func (f *File) join(path string, load loader, release func([]byte)) error {
 	return nil
 }
 
-func open(path string, load loader, release func([]byte)) (*File, error) {
+func open(path string, load loader, release func([]byte, int64)) (*File, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
@@ -144,7 +144,7 @@ func (f *File) CheckUnchanged() error {
 // where the file is not mapped it does nothing.
 func (f *File) Release(data []byte) {
 	if len(f.sources) > 0 && f.sources[0].release != nil && len(data) > 0 {
-		f.sources[0].release(data)
+		f.sources[0].release(data, f.size)
 	}
 }
 
