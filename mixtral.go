@@ -162,6 +162,7 @@ func (s *Service) load() error {
 		return errors.Join(ErrClosed, backend.Close(), model.Close())
 	}
 	s.backend, s.model, s.plan = backend, model, plan
+	s.metrics.SetKVCache(plan.KVType, plan.KV)
 	s.api.SetBackend(backend)
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
 		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)

@@ -106,6 +106,7 @@ type MemoryPlan struct {
 	Bound   string // what sets the limit: "memory_limit_gb", "the machine", "cgroup v2"
 	Weights int64  // the model, packed
 	KV      int64  // keys and values of running requests, and of prompts that may come again
+	KVType  string // how they are kept: "f16" or "q8_0"
 	Reserve int64  // everything else: buffers of the computation, requests, the Go runtime
 }
 
@@ -135,7 +136,7 @@ func memoryLimit(c Config, l host.Limits) (bytes int64, bound string) {
 // planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as there
 // is room; one whole context must fit.
 func planMemory(limit int64, bound string, m moe.Info, kv quant.KVType, running, context int) (MemoryPlan, error) {
-	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: reserveBytes}
+	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: reserveBytes, KVType: kv.String()}
 	one := m.KVBytes(kv, context+blockTokens-1) // whole blocks
 	room := limit - p.Weights - p.Reserve
 	if room < one {

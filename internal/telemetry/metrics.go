@@ -30,6 +30,7 @@ const (
 	Running           = "mixtral_requests_running"
 	Waiting           = "mixtral_requests_waiting"
 	KVCacheUsage      = "mixtral_kv_cache_usage_ratio"
+	KVCacheBytes      = "mixtral_kv_cache_bytes"
 	Preemptions       = "mixtral_preemptions_total"
 	HTTPRequests      = "mixtral_http_requests_total"
 	Panics            = "mixtral_panics_total"
@@ -46,6 +47,7 @@ const (
 	LabelRoute        = "route"
 	LabelCode         = "code"
 	LabelVersion      = "version"
+	LabelKVType       = "kv_type" // f16, q8_0
 )
 
 // Definition describes one metric.
@@ -90,6 +92,8 @@ var Table = []Definition{
 		Help: "Completions in the queue."},
 	{Name: KVCacheUsage, Kind: Gauge, VLLM: "vllm:kv_cache_usage_perc",
 		Help: "Share of the KV cache held by running completions, from 0 to 1."},
+	{Name: KVCacheBytes, Kind: Gauge, Label: LabelKVType,
+		Help: "Memory set aside for keys and values, in bytes; the label is how they are kept."},
 	{Name: Preemptions, Kind: Counter, VLLM: "vllm:num_preemptions_total",
 		Help: "Completions that gave their KV cache to an older one and were computed again."},
 	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels

@@ -25,6 +25,7 @@ type Metrics struct {
 	http                    *prometheus.CounterVec
 	prompt, generated       prometheus.Counter
 	cached, panics          prometheus.Counter
+	kvBytes                 *prometheus.GaugeVec
 	nonFinite               prometheus.Counter
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
@@ -47,19 +48,28 @@ func NewMetrics(version string) *Metrics {
 		first: mustLookup(TimeToFirstToken).histogram(), latency: mustLookup(RequestLatency).histogram(),
 		gap: mustLookup(InterTokenLatency).histogram(), qt: mustLookup(QueueTime).histogram(),
 	}
-	build := mustLookup(BuildInfo)
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts(build.opts()), build.labels())
+	gauges := func(name string) *prometheus.GaugeVec {
+		d := mustLookup(name)
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts(d.opts()), d.labels())
+	}
+	info := gauges(BuildInfo)
+	m.kvBytes = gauges(KVCacheBytes)
 	info.WithLabelValues(version).Set(1)
 	for _, reason := range []string{"stop", "length", "abort", "error"} {
 		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
 	}
-	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info,
+	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
 		&loadCollector{m}, &logCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
 }
 
 // SetLoad says where the gauges come from. Until then they are 0.
 func (m *Metrics) SetLoad(load func() Load) { m.load.Store(&load) }
+
+// SetKVCache says how much memory the KV cache has, and how it is kept.
+func (m *Metrics) SetKVCache(kvType string, bytes int64) {
+	m.kvBytes.WithLabelValues(kvType).Set(float64(bytes))
+}
 
 // Registry is where the metrics live, for further collectors and tests.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }

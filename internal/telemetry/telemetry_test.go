@@ -57,6 +57,7 @@ func scrape(t interface {
 
 func TestLint(t *testing.T) {
 	m := NewMetrics("v1")
+	m.SetKVCache("q8_0", 17<<20)
 	m.HTTP("/v1/models", 200)
 	problems, err := testutil.GatherAndLint(m.Registry())
 	if err != nil {
@@ -169,7 +170,7 @@ func TestLoad(t *testing.T) {
 	m.HTTP("other", 404)
 	m.Panic()
 	got := scrape(t, m)
-	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9,
+	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, KVCacheBytes + ",q8_0": 17 << 20,
 		HTTPRequests + ",200,/v1/models": 1, HTTPRequests + ",404,other": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
