@@ -59,6 +59,7 @@ func TestLint(t *testing.T) {
 	m := NewMetrics("v1")
 	m.SetKVCache("q8_0", 17<<20)
 	m.HTTP("/v1/models", 200)
+	m.SetKVCache("f16", 1)
 	problems, err := testutil.GatherAndLint(m.Registry())
 	if err != nil {
 		t.Fatal(err)
