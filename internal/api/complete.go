@@ -215,7 +215,7 @@ func (o *streamWriter) send() error {
 		h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 		o.w.WriteHeader(http.StatusOK)
 	}
-	o.control.SetWriteDeadline(time.Now().Add(o.s.c.WriteTimeout)) // not supported by all writers in tests
+	defer o.w.writing(o.control, o.s.c.WriteTimeout)()
 	if _, err := o.w.Write(o.buf); err != nil {
 		return clientError(err)
 	}

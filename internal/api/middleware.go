@@ -25,12 +25,13 @@ type recorder struct {
 	route   string // from the table of routes, or "other"
 	status  int    // 0 until the header is written
 	id      string
-	caller  string // name of the API key
-	grant   *grant // of the key's limits; nil: none
-	err     error  // that ended the request
-	held    int64  // bytes of Server.bodies
-	heavy   func() // ends the parsing of a large body; see Server.heavy
-	trace   string // id of the trace that shows the request; empty: none
+	caller  string        // name of the API key
+	grant   *grant        // of the key's limits; nil: none
+	err     error         // that ended the request
+	held    int64         // bytes of Server.bodies
+	heavy   func()        // ends the parsing of a large body; see Server.heavy
+	blocked time.Duration // in writes to the client; see writing
+	trace   string        // id of the trace that shows the request; empty: none
 
 	completion string // id of what was asked for, as in the answer
 	usage      llm.Usage
@@ -53,6 +54,17 @@ func (r *recorder) Write(p []byte) (int, error) {
 		r.WriteHeader(http.StatusOK)
 	}
 	return r.ResponseWriter.Write(p)
+}
+
+// patience is how many write timeouts a client may make an answer wait in all its writes together. One that takes a few bytes
+// just before each timeout would otherwise hold its place for hours.
+const patience = 4
+
+// writing gives a write its deadline, and what is called when it is over.
+func (r *recorder) writing(control *http.ResponseController, limit time.Duration) (done func()) {
+	began := time.Now()
+	control.SetWriteDeadline(began.Add(min(limit, patience*limit-r.blocked))) // not supported by all writers in tests
+	return func() { r.blocked += time.Since(began) }
 }
 
 // light ends the parsing of a large body.

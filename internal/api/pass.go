@@ -90,10 +90,19 @@ type deadlineWriter struct {
 }
 
 func (d *deadlineWriter) Write(p []byte) (int, error) {
-	d.control.SetWriteDeadline(time.Now().Add(d.limit)) // not supported by all writers in tests
+	defer d.writing(d.control, d.limit)()
 	n, err := d.recorder.Write(p)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errClient, err)
 	}
 	return n, err
+}
+
+// FlushError is what http.ResponseController calls: a write to a slow client waits here.
+func (d *deadlineWriter) FlushError() error {
+	defer d.writing(d.control, d.limit)()
+	if err := d.control.Flush(); err != nil {
+		return clientError(err)
+	}
+	return nil
 }

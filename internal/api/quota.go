@@ -65,9 +65,11 @@ func (b *bucket) giveBack(n int) {
 
 // remaining is how many can be spent now.
 func (b *bucket) remaining(now time.Time) int {
+	// The most whose cost, cut to nanoseconds, is no more than what is left.
 	left := max(period-b.reset(now), 0)
-	hi, lo := bits.Mul64(uint64(left), uint64(b.limit))
-	n, _ := bits.Div64(hi, lo, uint64(period)) // at most limit: left is at most a period
+	hi, lo := bits.Mul64(uint64(left)+1, uint64(b.limit))
+	lo, borrow := bits.Sub64(lo, 1, 0)
+	n, _ := bits.Div64(hi-borrow, lo, uint64(period)) // at most limit: left is at most a period
 	return int(n)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -384,6 +385,66 @@ func TestSlowReader(t *testing.T) {
 	eventually(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
 	if ended.Load() {
 		t.Error("its generation went on")
+	}
+	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
+}
+
+// deadlines is a client that keeps the deadlines it is given.
+type deadlines struct {
+	nowhere
+	at time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(at time.Time) error {
+	d.at = at
+	return nil
+}
+
+// TestPatience: each write has the write timeout, and all together a few of them.
+func TestPatience(t *testing.T) {
+	const limit = time.Minute
+	client := &deadlines{}
+	r := &recorder{ResponseWriter: client}
+	for _, test := range []struct{ blocked, left time.Duration }{{0, limit}, {3 * limit, limit}, {3*limit + 20*time.Second, 40 * time.Second}, {4 * limit, 0}, {5 * limit, -limit}} {
+		r.blocked = test.blocked
+		before := time.Now()
+		done := r.writing(http.NewResponseController(r), limit)
+		if got := client.at.Sub(before); got < test.left || got > test.left+time.Since(before) {
+			t.Errorf("after %v: %v are left", test.blocked, got)
+		}
+		done()
+		if r.blocked < test.blocked || r.blocked > test.blocked+time.Since(before) {
+			t.Errorf("%v became %v", test.blocked, r.blocked)
+		}
+	}
+}
+
+// TestTricklingReader: a client that takes a little just before each timeout is given up too, once it has made its answer wait long
+// enough in all.
+func TestTricklingReader(t *testing.T) {
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		c.WriteTimeout = 200 * time.Millisecond
+		c.MaxTokens = 1 << 30
+		*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
+	})
+	conn, err := net.Dial("tcp", f.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	body := with(`"stream":true,"ignore_eos":true`)
+	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	piece, taken := make([]byte, 2048), 0
+	eventually(t, "the reader is given up", func() bool {
+		n, _ := conn.Read(piece)
+		taken += n
+		return f.metrics()[telemetry.Requests+",abort"] == 1
+	})
+	if taken < len(piece) {
+		t.Errorf("it took %d bytes", taken)
 	}
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }
