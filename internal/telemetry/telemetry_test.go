@@ -57,9 +57,7 @@ func scrape(t interface {
 
 func TestLint(t *testing.T) {
 	m := NewMetrics("v1")
-	m.SetKVCache("q8_0", 17<<20)
 	m.HTTP("/v1/models", 200)
-	m.SetKVCache("f16", 1)
 	problems, err := testutil.GatherAndLint(m.Registry())
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +73,7 @@ func TestLint(t *testing.T) {
 func TestTable(t *testing.T) {
 	m := NewMetrics("v1")
 	m.HTTP("/v1/models", 200)
+	m.SetKVCache("f16", 1)
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +166,7 @@ func TestLoad(t *testing.T) {
 	}
 	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.5, Preempted: 6} })
 	m.SetRequestLog(func() RequestLog { return RequestLog{Written: 7, Dropped: 8, Pending: 9} })
+	m.SetKVCache("q8_0", 17<<20)
 	m.HTTP("/v1/models", 200)
 	m.HTTP("other", 404)
 	m.Panic()
