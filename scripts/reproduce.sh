@@ -6,6 +6,9 @@ dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 platform=$(go env GOOS)/$(go env GOARCH)
 commit=$(git rev-parse HEAD) # somebody may commit meanwhile
+# A checkout may be somebody else's, as CI's often is: git and the go command must read it all the same.
+printf '[safe]\n\tdirectory = *\n' >"$dir/gitconfig"
+export GIT_CONFIG_GLOBAL="$dir/gitconfig"
 build() { # build FOLDER
 	git clone -q --no-local . "$dir/$1"
 	git -C "$dir/$1" checkout -q "$commit"
