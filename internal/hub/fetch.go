@@ -33,6 +33,7 @@ type source struct {
 	origin string
 	what   string
 
+	// Learned before the first location is known, and the same from then on.
 	size   int64
 	sha    string
 	tag    string
@@ -54,7 +55,9 @@ func (s *source) resolve(ctx context.Context) error {
 				return false, err
 			}
 			resp.Body.Close()
-			s.learn(resp)
+			if s.location == "" { // later, for another link, the connections read these without a lock
+				s.learn(resp)
+			}
 			switch {
 			case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 				u, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
