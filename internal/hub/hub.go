@@ -282,7 +282,7 @@ func Choose(files []File) ([]File, error) {
 		case strings.HasSuffix(base, ".safetensors") && !strings.Contains(f.Path, "/"):
 			shards = true
 			hf = append(hf, f)
-		case slices.Contains([]string{"model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"}, f.Path):
+		case slices.Contains([]string{"model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}, f.Path):
 			hf = append(hf, f)
 		}
 	}
