@@ -108,7 +108,7 @@ func sameTensors(t *testing.T, got, want *gguf.File) {
 // attn_q and attn_k, experts, vocabulary and logits.
 func TestThereAndBack(t *testing.T) {
 	want := build(t, small(quant.F32))
-	for _, o := range []hftest.Options{{DType: "F32", Shards: 1}, {DType: "F32", Shards: 3, JSON: true}} {
+	for _, o := range []hftest.Options{{DType: "F32", Shards: 1}, {DType: "F32", Shards: 3, JSON: true}, {DType: "F32", Shards: 2, Packed: true}} {
 		t.Run(fmt.Sprint(o), func(t *testing.T) {
 			dir := t.TempDir()
 			if err := hftest.Write(dir, want, o); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
@@ -73,6 +74,12 @@ func stamp(h hash.Hash, path string) error {
 func hfTensors(c *hfConfig, m *safetensors.Model) ([]Tensor, error) {
 	found := map[string]*Tensor{}
 	for _, x := range m.Tensors() {
+		if m := hfPackedName.FindStringSubmatch(x.Name); m != nil {
+			if err := unpackExperts(found, c, x, m[1], hfPacked[m[2]]); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		where, skip, ok := hfPlace(x.Name)
 		switch {
 		case skip:
@@ -90,6 +97,42 @@ func hfTensors(c *hfConfig, m *safetensors.Model) ([]Tensor, error) {
 		}
 	}
 	return complete(found, c.Layers, c.Tied)
+}
+
+// unpackExperts files the parts of an array that holds matrices of all experts.
+func unpackExperts(found map[string]*Tensor, c *hfConfig, x safetensors.Tensor, number string, stems []string) error {
+	layer, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	kind, _, _ := kindOf(blockTensor(layer, stems[0]))
+	dims := c.dims(kind)
+	cols, rows := dims[0], dims[1]
+	p := part{name: x.Name, file: x.File, cols: cols, rows: rows}
+	typ, ok := x.Type()
+	if !ok {
+		return p.errorf("dtype %s is not supported (F32, F16 and BF16 are)", x.DType)
+	}
+	if want := []int{c.Experts, len(stems) * rows, cols}; !slices.Equal(x.Shape, want) {
+		return p.errorf("shape %v, config.json wants %v", x.Shape, want)
+	}
+	p.typ = typ
+	size := int64(rows) * int64(cols) * int64(typ.BlockBytes())
+	for e := range c.Experts {
+		for i, stem := range stems {
+			base := int64(e*len(stems)+i) * size
+			p.read = func(buf []byte, off int64, n int) ([]byte, error) {
+				_, err := x.ReadAt(buf[:n], base+off)
+				return buf[:n], err
+			}
+			where := place{blockTensor(layer, stem), e}
+			kind, _, _ := kindOf(where.name)
+			if err := place1(found, where, kind, layer, dims, c.Experts, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // hfPart checks an array's type and shape.

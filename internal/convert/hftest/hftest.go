@@ -23,11 +23,12 @@ type Options struct {
 	DType  string // F32, F16 or BF16
 	Shards int    // files; 1 means one without an index
 	JSON   bool   // tokenizer.json instead of tokenizer.model
+	Packed bool   // arrays of all experts, as Transformers 5 holds them
 }
 
 // Write makes the directory from a model with stacked experts and a head size of dim/heads.
 func Write(dir string, f *gguf.File, o Options) error {
-	arrays, err := weights(f, o.DType)
+	arrays, err := weights(f, o)
 	if err != nil {
 		return err
 	}
@@ -113,8 +114,8 @@ func shards(dir string, arrays []safetensors.Array, n int) error {
 }
 
 // weights renames every tensor; experts become arrays of their own, and rows of attn_q and attn_k go back to halves.
-func weights(f *gguf.File, dtype string) ([]safetensors.Array, error) {
-	typ, err := quant.ParseType(dtype)
+func weights(f *gguf.File, o Options) ([]safetensors.Array, error) {
+	typ, err := quant.ParseType(o.DType)
 	if err != nil {
 		return nil, err
 	}
@@ -124,6 +125,10 @@ func weights(f *gguf.File, dtype string) ([]safetensors.Array, error) {
 		"attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
 		"ffn_gate_exps": "w1", "ffn_down_exps": "w2", "ffn_up_exps": "w3",
 	}
+	if o.Packed {
+		names["ffn_gate_inp"] = "mlp.gate"
+	}
+	gates := map[int][]float32{} // by layer, until ffn_up comes
 	var arrays []safetensors.Array
 	for _, t := range f.Tensors() {
 		x := make([]float32, t.Elems())
@@ -137,7 +142,10 @@ func weights(f *gguf.File, dtype string) ([]safetensors.Array, error) {
 			if err != nil {
 				return err
 			}
-			a := safetensors.Array{Name: name + ".weight", DType: strings.ToUpper(dtype), Shape: shape, Data: make([]byte, n)}
+			if !strings.HasSuffix(name, "_proj") || !strings.Contains(name, "experts") {
+				name += ".weight"
+			}
+			a := safetensors.Array{Name: name, DType: strings.ToUpper(o.DType), Shape: shape, Data: make([]byte, n)}
 			arrays = append(arrays, a)
 			return quant.Pack(typ, a.Data, x)
 		}
@@ -147,6 +155,20 @@ func weights(f *gguf.File, dtype string) ([]safetensors.Array, error) {
 		case n == 2:
 			stem = strings.TrimSuffix(stem, ".weight")
 			prefix := fmt.Sprintf("model.layers.%d.", layer)
+			if len(shape) == 3 && o.Packed {
+				switch stem {
+				case "ffn_gate_exps":
+					gates[layer] = x
+				case "ffn_up_exps":
+					err = add(prefix+"mlp.experts.gate_up_proj", []int{shape[0], 2 * shape[1], shape[2]}, interleave(gates[layer], x, shape[0]))
+				default:
+					err = add(prefix+"mlp.experts.down_proj", shape, x)
+				}
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
 			if len(shape) == 3 {
 				each := len(x) / shape[0]
 				for e := range shape[0] {
@@ -165,6 +187,15 @@ func weights(f *gguf.File, dtype string) ([]safetensors.Array, error) {
 		}
 	}
 	return arrays, nil
+}
+
+// interleave puts n parts of a and b together in turn.
+func interleave(a, b []float32, n int) []float32 {
+	out, each := make([]float32, 0, 2*len(a)), len(a)/n
+	for i := range n {
+		out = append(append(out, a[i*each:(i+1)*each]...), b[i*each:(i+1)*each]...)
+	}
+	return out
 }
 
 // halves orders each head's rows as even ones, then odd ones.
