@@ -21,6 +21,9 @@ const (
 	// than the others waits less, whatever they do.
 	longWait = 0.001 // s
 
+	// heldShare is how much a thread that computes all the time may wait: a fifth makes what it computes a quarter slower.
+	heldShare = 0.2
+
 	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
 	// tell it of threads.
 	pressureShare = 0.2
@@ -41,6 +44,7 @@ type use struct {
 	from, to      int64
 	others, steal float64 // shares of the machine
 	wait          float64 // of a thread for its turn, in seconds
+	held          float64 // share of the time for which threads that compute all the time waited, added up
 	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
 }
 
@@ -66,7 +70,8 @@ func uses(readings []at[*evidence.Host]) []use {
 		hindered := true
 		if turns := b.Turns - a.Turns; turns > 0 {
 			u.wait = (b.Waited - a.Waited) / float64(turns)
-			hindered = u.wait >= longWait
+			u.held = (b.Held - a.Held) / span
+			hindered = u.wait >= longWait || u.held >= heldShare
 		} else if b.Pressure > 0 {
 			hindered = (b.Pressure-a.Pressure)/span >= pressureShare
 		}
@@ -90,6 +95,7 @@ func (r *run) takenOf(from, to int64) (length float64, why string) {
 		sum.others += u.others * over
 		sum.steal += u.steal * over
 		sum.wait += u.wait * over
+		sum.held += u.held * over
 	}
 	if length == 0 {
 		return 0, ""
@@ -100,6 +106,9 @@ func (r *run) takenOf(from, to int64) (length float64, why string) {
 	}
 	if sum.wait > 0 {
 		why += fmt.Sprintf("; the run's own threads waited %s ms for each turn", num(sum.wait/length*1000))
+	}
+	if sum.held > 0 {
+		why += fmt.Sprintf(", those that compute for %s of the time", percent(sum.held/length))
 	}
 	return length, why
 }

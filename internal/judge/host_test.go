@@ -16,6 +16,7 @@ import (
 type second struct {
 	own, others, steal float64 // cores
 	wait               float64 // of a thread for its turn, in seconds
+	held               float64 // for which computing threads waited
 	server             string  // "": counted
 	untold             bool    // the kernel does not tell how long threads wait
 	pressure           float64 // share of the second
@@ -41,6 +42,7 @@ func watched(events []evidence.Event, at func(t float64) second) []evidence.Even
 		if !s.untold {
 			h.Turns += 1000
 			h.Waited += s.wait * 1000
+			h.Held += s.held
 		}
 		if h.Server = s.server; h.Server == "" {
 			h.Server = evidence.HostServerCounted
@@ -112,6 +114,8 @@ func TestOthersOnTheMachine(t *testing.T) {
 		{"no drift while others worked", "within", report.Pass, "", func(*sim) {}, always(busy)},
 		{"others that leave cores free", "within", report.Fail, "", drift, always(second{own: 1, others: 2, wait: 0.004})},
 		{"others that have to wait themselves", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003})},
+		{"others before the threads that compute", "within", report.Invalid, "those that compute", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.4})},
+		{"others before them for a little", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.1})},
 		{"a little of others", "within", report.Fail, "", drift, always(second{own: 3.3, others: 0.7, wait: 0.004})},
 		{"the server's own work", "within", report.Fail, "", drift, always(second{own: 4, wait: 0.02})},
 		{"steal", "within", report.Invalid, "other machines on the same hardware", drift, always(second{own: 1, steal: 0.5, wait: 0.0001})},
@@ -184,7 +188,7 @@ func TestTheMachineDecidesNothing(t *testing.T) {
 		k := rapid.IntRange(0, len(records)-1).Draw(rt, "record")
 		kinds := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) second {
 			return second{own: rapid.Float64Range(0, 4).Draw(rt, "own"), others: rapid.Float64Range(0, 4).Draw(rt, "others"), steal: rapid.Float64Range(0, 1).Draw(rt, "steal"),
-				wait: rapid.Float64Range(0, 0.01).Draw(rt, "wait"), untold: rapid.Bool().Draw(rt, "untold"), pressure: rapid.Float64Range(0, 1).Draw(rt, "pressure")}
+				wait: rapid.Float64Range(0, 0.01).Draw(rt, "wait"), held: rapid.Float64Range(0, 2).Draw(rt, "held"), untold: rapid.Bool().Draw(rt, "untold"), pressure: rapid.Float64Range(0, 1).Draw(rt, "pressure")}
 		}), 1, 40).Draw(rt, "seconds")
 		i := 0
 		r, err := Judge(watched(records[k], func(float64) second { i++; return kinds[i%len(kinds)] }))

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/procfs"
 
@@ -28,7 +30,10 @@ type Host struct {
 	cpu    map[int]float64
 	queues map[int]procfs.ProcSchedstat // by thread
 	waited uint64                       // ns
+	held   uint64                       // ns, of threads that compute all the time
 	turns  uint64
+	now    func() time.Time
+	read   time.Time
 }
 
 // NewHost watches the machine for a run against the server at target, whose resources come from source. A server whose
@@ -63,7 +68,7 @@ func NewHost(ctx context.Context, source Source, target string) (*Host, error) {
 }
 
 func newHost(fs procfs.FS) *Host {
-	return &Host{fs: fs, server: evidence.HostServerCounted, cpu: map[int]float64{}, queues: map[int]procfs.ProcSchedstat{}}
+	return &Host{fs: fs, server: evidence.HostServerCounted, cpu: map[int]float64{}, queues: map[int]procfs.ProcSchedstat{}, now: time.Now}
 }
 
 // Read reads the counters.
@@ -74,7 +79,12 @@ func (h *Host) Read() (*evidence.Host, error) {
 	}
 	t := stat.CPUTotal // User holds Guest, and Nice GuestNice
 	out := &evidence.Host{Cores: len(stat.CPU), Busy: t.User + t.Nice + t.System, Idle: t.Idle + t.Iowait, Steal: t.Steal, Server: h.server}
-	alive := map[int]procfs.ProcSchedstat{}
+	alive, now := map[int]procfs.ProcSchedstat{}, h.now()
+	half := uint64(now.Sub(h.read)) / 2
+	if h.read.IsZero() {
+		half = math.MaxUint64
+	}
+	h.read = now
 	for _, pid := range families(h.fs, h.roots()...) {
 		p, err := h.fs.Proc(pid)
 		if err != nil {
@@ -83,21 +93,21 @@ func (h *Host) Read() (*evidence.Host, error) {
 		if s, err := p.Stat(); err == nil {
 			h.cpu[pid] = s.CPUTime()
 		}
-		h.threads(pid, alive)
+		h.threads(pid, alive, half)
 	}
 	h.queues = alive
 	for _, cpu := range h.cpu { // those that ended keep theirs
 		out.Own += cpu
 	}
-	out.Waited, out.Turns = float64(h.waited)/1e9, int64(h.turns)
+	out.Waited, out.Held, out.Turns = float64(h.waited)/1e9, float64(h.held)/1e9, int64(h.turns)
 	if psi, err := h.fs.PSIStatsForResource("cpu"); err == nil && psi.Some != nil {
 		out.Pressure = float64(psi.Some.Total) / 1e6
 	}
 	return out, nil
 }
 
-// threads adds what a process's threads have waited since the last reading.
-func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat) {
+// threads adds what a process's threads have waited since the last reading. half is half of the time since then.
+func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, half uint64) {
 	threads, err := h.fs.AllThreads(pid)
 	if err != nil {
 		return
@@ -108,11 +118,15 @@ func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat) {
 			continue
 		}
 		last := h.queues[t.PID]
-		if s.RunTimeslices < last.RunTimeslices || s.WaitingNanoseconds < last.WaitingNanoseconds {
+		if s.RunTimeslices < last.RunTimeslices || s.WaitingNanoseconds < last.WaitingNanoseconds || s.RunningNanoseconds < last.RunningNanoseconds {
 			last = procfs.ProcSchedstat{} // another thread of the same number
 		}
 		alive[t.PID] = s
-		h.waited += s.WaitingNanoseconds - last.WaitingNanoseconds
+		waited := s.WaitingNanoseconds - last.WaitingNanoseconds
+		h.waited += waited
+		if waited+s.RunningNanoseconds-last.RunningNanoseconds >= half {
+			h.held += waited
+		}
 		h.turns += s.RunTimeslices - last.RunTimeslices
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // fakeProc writes a machine of two cores with the certifier (10), its server (20) and its child (21), and another process.
-func fakeProc(t *testing.T, root string, busy, cpu, waited, turns int) procfs.FS {
+func fakeProc(t *testing.T, root string, busy, cpu, ran, waited, turns int) procfs.FS {
 	t.Helper()
 	stat := func(pid, parent, ticks int) string {
 		return fmt.Sprintf("%d (x) S %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20 0 1 0 1 0 0%s", pid, parent, ticks, strings.Repeat(" 0", 28))
@@ -29,7 +29,7 @@ func fakeProc(t *testing.T, root string, busy, cpu, waited, turns int) procfs.FS
 	}
 	for pid, parent := range map[int]int{10: 1, 20: 1, 21: 20, 30: 1} {
 		files[fmt.Sprintf("%d/stat", pid)] = stat(pid, parent, cpu)
-		files[fmt.Sprintf("%d/task/%d/schedstat", pid, pid)] = fmt.Sprintf("5 %d %d", waited, turns)
+		files[fmt.Sprintf("%d/task/%d/schedstat", pid, pid)] = fmt.Sprintf("%d %d %d", ran, waited, turns)
 	}
 	put(t, root, files)
 	fs, err := procfs.NewFS(root)
@@ -42,7 +42,9 @@ func fakeProc(t *testing.T, root string, busy, cpu, waited, turns int) procfs.FS
 func TestTheUseOfTheMachine(t *testing.T) {
 	root := t.TempDir()
 	about := cmpopts.EquateApprox(0, 1e-9)
-	h := newHost(fakeProc(t, root, 300, 50, 1_000_000, 4))
+	h := newHost(fakeProc(t, root, 300, 50, 1_000_000, 1_000_000, 4))
+	clock := time.Unix(0, 0)
+	h.now = func() time.Time { clock = clock.Add(10 * time.Millisecond); return clock }
 	h.roots = func() []int { return []int{10, 20, 10} }
 	first, err := h.Read()
 	if err != nil {
@@ -52,7 +54,7 @@ func TestTheUseOfTheMachine(t *testing.T) {
 	if diff := cmp.Diff(want, first, about); diff != "" {
 		t.Error(diff)
 	}
-	fakeProc(t, root, 500, 80, 4_000_000, 10)
+	fakeProc(t, root, 500, 80, 3_000_000, 4_000_000, 10) // ready for 5 of 10 ms
 	if err := os.RemoveAll(root + "/21"); err != nil {
 		t.Fatal(err)
 	}
@@ -61,12 +63,12 @@ func TestTheUseOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The child that has ended keeps what it had; its thread's waits have been counted, and nothing is taken back.
-	want = &evidence.Host{Cores: 2, Busy: 5.3, Idle: 10.05, Steal: 0.07, Own: 2.1, Waited: 0.009, Turns: 24, Pressure: 2.5, Server: evidence.HostServerCounted}
+	want = &evidence.Host{Cores: 2, Busy: 5.3, Idle: 10.05, Steal: 0.07, Own: 2.1, Waited: 0.009, Held: 0.006, Turns: 24, Pressure: 2.5, Server: evidence.HostServerCounted}
 	if diff := cmp.Diff(want, second, about); diff != "" {
 		t.Error(diff)
 	}
-	fakeProc(t, root, 500, 80, 500_000, 2) // other threads of the same numbers
-	if third, err := h.Read(); err != nil || third.Waited < second.Waited || third.Turns != second.Turns+6 {
+	fakeProc(t, root, 500, 80, 0, 500_000, 2) // other threads of the same numbers
+	if third, err := h.Read(); err != nil || third.Waited < second.Waited || third.Held != second.Held || third.Turns != second.Turns+6 {
 		t.Errorf("%+v, %v", third, err)
 	}
 	if _, err := newHost(procfs.FS{}).Read(); err == nil {
