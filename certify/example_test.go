@@ -56,7 +56,7 @@ func TestMixtralInferencePerformance(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = service.Close() })
 
-	rep, err := certify.Run(t.Context(), certify.Options{
+	options := certify.Options{
 		Launch:    environment.Handler(service.Handler()), // or Target: "http://…"
 		ReportDir: t.TempDir(),
 		Set: []string{ // leave these out to certify for real
@@ -69,17 +69,28 @@ func TestMixtralInferencePerformance(t *testing.T) {
 			"profiles.quick.idle.duration_s=0.5",
 			"profiles.quick.quality.max_tokens=8", "profiles.quick.quality-under-load.max_tokens=8",
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	wanted := map[string]bool{"latency-single": true, "latency-concurrent": true, "memory": true, "metrics": true, "steps": true, "report": true}
-	for _, c := range rep.Checks {
-		if wanted[c.ID] && c.Verdict != certify.Pass {
-			t.Errorf("%s: %s: %s (%s)", c.ID, c.Verdict, c.Clause, c.Reason)
+	for left := 2; ; left-- { // a run that could not be judged, because others took the machine, is made again
+		rep, err := certify.Run(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if _, err := os.Stat(rep.Evidence.File); err == nil {
-		t.Error("the record lies in the working folder, and not where the report is")
+		if _, err := os.Stat(rep.Evidence.File); err == nil {
+			t.Error("the record lies in the working folder, and not where the report is")
+		}
+		again := false
+		for _, c := range rep.Checks {
+			switch {
+			case !wanted[c.ID] || c.Verdict == certify.Pass:
+			case c.Verdict == certify.Invalid && left > 0:
+				again = true
+			default:
+				t.Errorf("%s: %s: %s (%s)", c.ID, c.Verdict, c.Clause, c.Reason)
+			}
+		}
+		if !again || t.Failed() {
+			return
+		}
 	}
 }
