@@ -96,6 +96,10 @@ bank: ## the certifier against servers with planted faults, 30 seeded runs of ea
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
 	MIXTRAL_OVERLOAD=$${OVERLOAD_SECONDS:-15} $(GO) test ./cmd/mixtral -run 'TestOverload$$' -v -count 1
 
+.PHONY: long
+long: ## contexts of 32k tokens: a needle found at any depth, memory as predicted (about two minutes on two free cores)
+	MIXTRAL_LONG=1 $(GO) test ./internal/engine -run 'TestNeedle$$|TestMemoryIsAsPredicted$$' -v -count 1 -timeout 1h
+
 .PHONY: demo
 demo: ## rebuild the demo model from nothing (hours; see models/demo/README.md)
 	sh models/demo/rebuild.sh
