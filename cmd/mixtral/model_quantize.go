@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -99,10 +98,7 @@ func (c *modelQuantizeCmd) convert(a *app, source *convert.Source, o convert.Opt
 	}
 	bar := newProgress(a.stderr, "quantize "+filepath.Base(c.Out), total)
 	defer bar.stop()
-	var mu sync.Mutex // workers report side by side
 	o.Progress = func(p convert.Progress) {
-		mu.Lock()
-		defer mu.Unlock()
 		share := float64(total) / float64(max(p.Total, 1)) // elements as bytes of the new file
 		bar.resume(int64(float64(p.Resumed) * share))
 		bar.set(int64(float64(p.Done) * share))

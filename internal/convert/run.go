@@ -17,10 +17,10 @@ import (
 // Options say what to make.
 type Options struct {
 	Mix        Mix
-	Importance *Importance // nil: every column counts the same
-	Requantize bool        // weights of fewer than 8 bits may lose more
-	Workers    int         // < 1: one for each CPU
-	Progress   func(Progress)
+	Importance *Importance    // nil: every column counts the same
+	Requantize bool           // weights of fewer than 8 bits may lose more
+	Workers    int            // < 1: one for each CPU
+	Progress   func(Progress) // one call at a time
 }
 
 // Progress says how far a conversion is.

@@ -75,9 +75,11 @@ type work struct {
 	out     *os.File
 	journal *journal
 
-	done    atomic.Int64 // elements
-	total   int64
+	total   int64 // elements
 	resumed int64
+
+	progress sync.Mutex // of done, and one report at a time
+	done     int64      // elements
 
 	mu sync.Mutex // of the units' errors and of the journal
 }
@@ -106,8 +108,7 @@ func (w *work) begin(finished map[string]done) error {
 		u.done, u.errors = true, d.Errors
 		w.resumed += n
 	}
-	w.done.Store(w.resumed)
-	w.say(0)
+	w.say(w.resumed)
 	return nil
 }
 
@@ -129,9 +130,11 @@ func (w *work) read(u *unit) error {
 
 // say reports n more elements.
 func (w *work) say(n int64) {
-	done := w.done.Add(n)
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	w.done += n
 	if w.options.Progress != nil {
-		w.options.Progress(Progress{Done: done, Total: w.total, Resumed: w.resumed})
+		w.options.Progress(Progress{Done: w.done, Total: w.total, Resumed: w.resumed})
 	}
 }
 
