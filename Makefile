@@ -54,7 +54,7 @@ unit: ## all tests on the best kernel tier, the certifier's alone on the machine
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short . ./internal/engine ./internal/api ./internal/upstream ./internal/telemetry ./internal/store/... ./internal/hub \
-		./internal/evidence ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./certify/...
+		./internal/evidence ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./internal/convert ./certify/...
 
 .PHONY: arm64
 arm64: ## it builds and vets where there is no assembly
