@@ -101,5 +101,5 @@ long: ## contexts of 32k tokens: a needle found at any depth, memory as predicte
 	MIXTRAL_LONG=1 $(GO) test ./internal/engine -run 'TestNeedle$$|TestMemoryIsAsPredicted$$' -v -count 1 -timeout 1h
 
 .PHONY: demo
-demo: ## rebuild the demo model from nothing (hours; see models/demo/README.md)
+demo: ## rebuild the demo model from nothing (half an hour; see models/demo/README.md)
 	sh models/demo/rebuild.sh

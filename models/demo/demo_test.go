@@ -234,10 +234,10 @@ func TestTokensLikeTheTrainers(t *testing.T) {
 // The engine rounds activations to 8 bits and keys and values to 16, the framework rounds nothing; both use the same
 // rounded weights. A token near the border between two experts may then go to the other one, which moves its logits
 // more: so there is a bound on the root mean square of all, and a wider one on 99 of 100. Without any agreement the
-// differences would be about 1.
+// differences would be about 1. Two trainings gave 0.033 and 0.049 for the mean, 0.10 and 0.15 for the 99 of 100.
 const (
 	meanBound = 0.08
-	mostBound = 0.15
+	mostBound = 0.2
 )
 
 // TestLogitsLikeTheFramework compares the largest logits of every row, relative to the root mean square of the row.

@@ -3,7 +3,7 @@
 #
 #   models/demo/rebuild.sh [WORK]
 #
-# Needs Debian's python3-torch and libopenblas0-openmp (about an hour on two free cores). WORK (tmp/demo-model) holds the
+# Needs Debian's python3-torch and libopenblas0-openmp (half an hour on two free cores). WORK (tmp/demo-model) holds the
 # run; a run that was stopped goes on there. PYTHON names another interpreter.
 set -eu
 cd "$(dirname "$0")"

@@ -107,7 +107,7 @@ def save(path, **state):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--work", type=pathlib.Path, required=True)
-    p.add_argument("--steps", type=int, default=3000)
+    p.add_argument("--steps", type=int, default=2200)
     p.add_argument("--batch", type=int, default=12, help="rows")
     p.add_argument("--until", type=int, default=None, help="stop early, at this step")
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the matrices; 0: AdamW for all")
