@@ -233,7 +233,7 @@ type Host struct {
 	Own      float64 `json:"own_s"`                // Busy of the certifier, and of the server if its processes are known
 	Waited   float64 `json:"waited_s,omitempty"`   // for which their threads were ready, and no core took them
 	Pressure float64 `json:"pressure_s,omitempty"` // in which anything on the machine was ready and waited (PSI)
-	Held     float64 `json:"held_s,omitempty"`     // Waited of threads that were ready for half of the time since the last reading or more
+	Held     float64 `json:"held_s,omitempty"`     // Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
 	Turns    int64   `json:"turns,omitempty"`      // how often a core took one of their threads; 0: the kernel tells neither
 	Server   string  `json:"server"`               // HostServer…
 }

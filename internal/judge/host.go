@@ -21,7 +21,8 @@ const (
 	// than the others waits less, whatever they do.
 	longWait = 0.001 // s
 
-	// heldShare is how much a thread that computes all the time may wait: a fifth makes what it computes a quarter slower.
+	// heldShare is how much the threads that compute (that had a core for a quarter of the time at least) may wait: a fifth
+	// of the time makes what one computes a quarter slower.
 	heldShare = 0.2
 
 	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
@@ -44,7 +45,7 @@ type use struct {
 	from, to      int64
 	others, steal float64 // shares of the machine
 	wait          float64 // of a thread for its turn, in seconds
-	held          float64 // share of the time for which threads that compute all the time waited, added up
+	held          float64 // share of the time for which threads that compute waited, added up
 	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
 }
 

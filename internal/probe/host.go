@@ -30,7 +30,7 @@ type Host struct {
 	cpu    map[int]float64
 	queues map[int]procfs.ProcSchedstat // by thread
 	waited uint64                       // ns
-	held   uint64                       // ns, of threads that compute all the time
+	held   uint64                       // ns, of threads that compute
 	turns  uint64
 	now    func() time.Time
 	read   time.Time
@@ -80,9 +80,9 @@ func (h *Host) Read() (*evidence.Host, error) {
 	t := stat.CPUTotal // User holds Guest, and Nice GuestNice
 	out := &evidence.Host{Cores: len(stat.CPU), Busy: t.User + t.Nice + t.System, Idle: t.Idle + t.Iowait, Steal: t.Steal, Server: h.server}
 	alive, now := map[int]procfs.ProcSchedstat{}, h.now()
-	half := uint64(now.Sub(h.read)) / 2
+	quarter := uint64(now.Sub(h.read)) / 4
 	if h.read.IsZero() {
-		half = math.MaxUint64
+		quarter = math.MaxUint64
 	}
 	h.read = now
 	for _, pid := range families(h.fs, h.roots()...) {
@@ -93,7 +93,7 @@ func (h *Host) Read() (*evidence.Host, error) {
 		if s, err := p.Stat(); err == nil {
 			h.cpu[pid] = s.CPUTime()
 		}
-		h.threads(pid, alive, half)
+		h.threads(pid, alive, quarter)
 	}
 	h.queues = alive
 	for _, cpu := range h.cpu { // those that ended keep theirs
@@ -106,8 +106,8 @@ func (h *Host) Read() (*evidence.Host, error) {
 	return out, nil
 }
 
-// threads adds what a process's threads have waited since the last reading. half is half of the time since then.
-func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, half uint64) {
+// threads adds what a process's threads have waited since the last reading. quarter is a quarter of the time since then.
+func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint64) {
 	threads, err := h.fs.AllThreads(pid)
 	if err != nil {
 		return
@@ -124,7 +124,7 @@ func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, half uint64)
 		alive[t.PID] = s
 		waited := s.WaitingNanoseconds - last.WaitingNanoseconds
 		h.waited += waited
-		if waited+s.RunningNanoseconds-last.RunningNanoseconds >= half {
+		if s.RunningNanoseconds-last.RunningNanoseconds >= quarter {
 			h.held += waited
 		}
 		h.turns += s.RunTimeslices - last.RunTimeslices

@@ -54,7 +54,7 @@ func TestTheUseOfTheMachine(t *testing.T) {
 	if diff := cmp.Diff(want, first, about); diff != "" {
 		t.Error(diff)
 	}
-	fakeProc(t, root, 500, 80, 3_000_000, 4_000_000, 10) // ready for 5 of 10 ms
+	fakeProc(t, root, 500, 80, 3_500_000, 4_000_000, 10) // computed for 2.5 of 10 ms
 	if err := os.RemoveAll(root + "/21"); err != nil {
 		t.Fatal(err)
 	}
