@@ -273,9 +273,12 @@ func TestEachFaultShows(t *testing.T) {
 			return peak.Load() > 90*gib && metric(t, h, "process_resident_memory_bytes") < 90*gib
 		},
 		Drift: func(t *testing.T, h *httptest.Server) bool { // at speed 60000: +1000 % a second
-			a := ask(t, h, question, 1).first
+			least := func() time.Duration { // of three: one may meet a busy machine
+				return min(ask(t, h, question, 1).first, ask(t, h, question, 1).first, ask(t, h, question, 1).first)
+			}
+			a := least()
 			time.Sleep(600 * time.Millisecond)
-			return ask(t, h, question, 1).first > 2*a
+			return least() > 2*a
 		},
 		Stall: func(t *testing.T, h *httptest.Server) bool {
 			time.Sleep(8600 * time.Millisecond)
@@ -293,9 +296,12 @@ func TestEachFaultShows(t *testing.T) {
 				t.Skip("takes 10 s")
 			}
 			c := Config{Fault: f, Seed: 3, TTFT: 8 * time.Millisecond, Gap: 100 * time.Microsecond, Spread: 1e-9, LatencyMS: 40, TargetRPS: 100, Speed: 60000}
-			if !show(t, start(t, c)) {
-				t.Error("the fault does not show")
+			for range 3 { // the faults are made of time, and a busy machine hides one now and then
+				if show(t, start(t, c)) {
+					return
+				}
 			}
+			t.Error("the fault does not show")
 		})
 	}
 }
