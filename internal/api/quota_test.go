@@ -313,13 +313,14 @@ func TestTokenLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", alice)
-	if resp, err := f.http.Client().Do(r); err == nil {
+	if resp, err := f.http.Client().Do(r); err == nil { // its headers come with the first token
+		<-reached
 		resp.Body.Close()
 	}
-	f.fake.Step = nil
 	// Its prompt was counted by its bytes, as no usage came.
 	prompt := len(with(`"stream":true,"max_tokens":10`)) / bytesPerToken
 	eventually(t, "it is settled", func() bool { return left() == remain(100-31-prompt-5-beside) })
+	f.fake.Step = nil
 	later(time.Minute)
 	ask(`"max_tokens":60`, 200)
 }
