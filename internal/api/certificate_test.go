@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,14 +17,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // makeCertificate gives PEM of a self-signed certificate and of its key.
@@ -147,26 +143,9 @@ func startHTTP2(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 
 // TestSlowReaderHTTP2: as TestSlowReader; another stream of the same connection goes on.
 func TestSlowReaderHTTP2(t *testing.T) {
-	f := startHTTP2(t, func(c *Config, fake *llmtest.Fake) {
-		c.WriteTimeout = 100 * time.Millisecond
-		c.MaxTokens = 1 << 30
-		*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
-	})
-	var ended atomic.Bool
-	f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
-		if i > 1<<20 {
-			ended.Store(true)
-		}
-		return nil
-	}
-	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true,"ignore_eos":true`))
-	defer resp.Body.Close()
-	if resp.ProtoMajor != 2 {
-		t.Fatal(resp.Proto)
-	}
-	eventually(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
-	if ended.Load() {
-		t.Error("its generation went on")
+	f := startHTTP2(t, endless)
+	if major := takeNothing(t, f); major != 2 {
+		t.Fatal(major)
 	}
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }

@@ -366,26 +366,37 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// TestSlowReader: a client that takes nothing for the write timeout loses its stream, and nobody else does.
-func TestSlowReader(t *testing.T) {
-	f := start(t, func(c *Config, fake *llmtest.Fake) {
-		c.WriteTimeout = 100 * 1e6 // 100 ms
-		c.MaxTokens = 1 << 30
-		*fake = *llmtest.NewFake("fake", 1<<24, 4, 4) // more tokens than all socket buffers hold
-	})
+// endless makes a service whose stream is longer than all socket buffers hold, and which gives a reader 100 ms.
+func endless(c *Config, fake *llmtest.Fake) {
+	c.WriteTimeout = 100 * time.Millisecond
+	c.MaxTokens = 1 << 30
+	*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
+}
+
+// takeNothing asks an endless service for a stream and reads none of it, until it is given up. It returns the protocol's
+// major version.
+func takeNothing(t *testing.T, f *fixture) int {
+	t.Helper()
 	var ended atomic.Bool
-	f.fake.Step = func(ctx context.Context, r *llm.Request, i int) error {
+	f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
 		if i > 1<<20 {
 			ended.Store(true)
 		}
 		return nil
 	}
 	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true,"ignore_eos":true`))
-	defer resp.Body.Close()
+	t.Cleanup(func() { resp.Body.Close() }) // open until the test ends
 	eventually(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
 	if ended.Load() {
 		t.Error("its generation went on")
 	}
+	return resp.ProtoMajor
+}
+
+// TestSlowReader: a client that takes nothing for the write timeout loses its stream, and nobody else does.
+func TestSlowReader(t *testing.T) {
+	f := start(t, endless)
+	takeNothing(t, f)
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }
 
