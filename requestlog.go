@@ -23,8 +23,7 @@ func (c *Config) validateDatabase(v *validator) {
 	}
 	shown := "what is no URL" // a parser's message would show it
 	if u, err := url.Parse(c.DatabaseURL); err == nil {
-		u.RawQuery = "" // may hold a password too
-		shown = strconv.Quote(u.Redacted())
+		shown = strconv.Quote(open.Redact(*u))
 	}
 	v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
 }

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hxp-enterprise/mixtral/internal/engine"
+	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
@@ -152,15 +149,9 @@ func fraction(rate, limit float64) float64 {
 
 // peakRSS is the most memory this process has held, 0 where the system does not say.
 func peakRSS() int64 {
-	data, err := os.ReadFile("/proc/self/status")
+	u, err := host.Self()
 	if err != nil {
 		return 0
 	}
-	for s := bufio.NewScanner(bytes.NewReader(data)); s.Scan(); {
-		if fields := bytes.Fields(s.Bytes()); len(fields) == 3 && string(fields[0]) == "VmHWM:" {
-			kib, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
+	return u.Peak
 }

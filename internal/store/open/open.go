@@ -73,7 +73,12 @@ func Name(raw string) string {
 	if err != nil {
 		return "PostgreSQL" // pgx takes more than url.Parse does
 	}
-	u.RawQuery, u.Fragment = "", "" // may hold a password too
+	return Redact(*u)
+}
+
+// Redact shows a database's URL without what may be a password: that of its user, the query, the fragment.
+func Redact(u url.URL) string {
+	u.RawQuery, u.Fragment = "", ""
 	return u.Redacted()
 }
 
