@@ -97,7 +97,7 @@ func TestChaos(t *testing.T) {
 // awaitIdle waits until a service holds nothing.
 func awaitIdle(t *testing.T, s *Service) {
 	t.Helper()
-	until(t, "everything to be let go", func() bool {
+	llmtest.Until(t, "everything to be let go", func() bool {
 		st := s.backend.Status()
 		return st.Running+st.Waiting+st.KVUsed == 0
 	})

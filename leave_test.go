@@ -49,16 +49,7 @@ func (l *leaver) read(n int) {
 // until waits for a state of the service.
 func (l *leaver) until(what string, ok func(llm.Status) bool) {
 	l.t.Helper()
-	until(l.t, what, func() bool { return ok(l.s.backend.Status()) })
-}
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(llmtest.Limit); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s", llmtest.Limit, what)
-		}
-	}
+	llmtest.Until(l.t, what, func() bool { return ok(l.s.backend.Status()) })
 }
 
 // endless is a request that takes longer than any client here stays: three answers that fill the context.
@@ -153,7 +144,7 @@ func TestClientLeavesAnywhere(t *testing.T) {
 				}
 				switch {
 				case at.aborts > 0:
-					until(t, "the aborts to be counted", func() bool { return aborts() >= float64(at.aborts) })
+					llmtest.Until(t, "the aborts to be counted", func() bool { return aborts() >= float64(at.aborts) })
 				case at.aborts == 0 && aborts() != 0:
 					t.Errorf("%v aborts of a request that never came", aborts())
 				}

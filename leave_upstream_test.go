@@ -62,7 +62,7 @@ func TestClientLeavesAPassedRequest(t *testing.T) {
 		cancel()
 		llmtest.Await(t, "the request to end upstream", ended)
 		want := fmt.Sprintf(`mixtral_requests_total{finish_reason="abort"} %d`, i+1)
-		until(t, "the abort to be counted", func() bool { return strings.Contains(metricsOf(t, h), want) })
+		llmtest.Until(t, "the abort to be counted", func() bool { return strings.Contains(metricsOf(t, h), want) })
 	}
 	for _, other := range []string{"stop", "length", "error"} {
 		if !strings.Contains(metricsOf(t, h), `mixtral_requests_total{finish_reason="`+other+`"} 0`) {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
@@ -87,7 +88,7 @@ func TestKilledServeLeavesAReadableLog(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "requests are written", func() bool { return s.written() > 20 })
+		llmtest.Until(t, "requests are written", func() bool { return s.written() > 20 })
 		written := int(s.written())
 		if err := s.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

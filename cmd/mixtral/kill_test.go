@@ -152,7 +152,7 @@ func TestKilledCertify(t *testing.T) {
 		cmd.Process.Kill()
 		llmtest.Await(t, "the killed run", ended)
 		if runtime.GOOS == "linux" {
-			eventually(t, "its server to die with it", func() bool { return processes(program) == 0 })
+			llmtest.Until(t, "its server to die with it", func() bool { return processes(program) == 0 })
 		}
 		left = checkReports(t, program, reports, fmt.Sprintf("kill %d after %v of %v", i, wait, took))
 	}
@@ -216,15 +216,6 @@ func glob(t *testing.T, dir, pattern string) []string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(llmtest.Limit); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s", llmtest.Limit, what)
-		}
-	}
 }
 
 // TestKilledServe kills the service at any moment, from its start on and under load: the next one starts on the same port

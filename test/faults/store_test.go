@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
@@ -53,7 +54,7 @@ func TestRequestLogOnABadNetwork(t *testing.T) {
 		}
 	}
 	add(100)
-	until(t, "the first requests", func() bool { return l.Written() == 100 })
+	llmtest.Until(t, "the first requests", func() bool { return l.Written() == 100 })
 	set := func(key string, n int) map[string]any { return map[string]any{key: n} }
 	for _, c := range []struct {
 		name  string
@@ -75,14 +76,14 @@ func TestRequestLogOnABadNetwork(t *testing.T) {
 			c.do()
 			add(200)
 			if c.fails {
-				until(t, "the writer to notice", func() bool { return l.Failures() > failures })
+				llmtest.Until(t, "the writer to notice", func() bool { return l.Failures() > failures })
 			}
 			add(20)
 			if !p.Enabled {
 				p.start()
 			}
 			p.heal()
-			until(t, "all to be stored", func() bool { return l.Pending() == 0 && l.Written() == int64(logged) })
+			llmtest.Until(t, "all to be stored", func() bool { return l.Pending() == 0 && l.Written() == int64(logged) })
 			list, err := db.Requests(t.Context(), time.Time{}, 1<<20)
 			if err != nil {
 				t.Fatal(err)

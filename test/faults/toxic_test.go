@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -116,16 +115,6 @@ func bridge(t *testing.T, socket string) (address string) {
 		llmtest.Await(t, "the bridge's connections", llmtest.Done(group.Wait))
 	})
 	return l.Addr().String()
-}
-
-// until waits for something that happens on its own time.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(llmtest.Limit); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for %s", llmtest.Limit, what)
-		}
-	}
 }
 
 func addressOf(s *httptest.Server) string { return s.Listener.Addr().String() }

@@ -232,7 +232,7 @@ func TestUpstreamFaults(t *testing.T) {
 				p.start()
 			}
 			p.heal()
-			until(t, "the service to be well again", func() bool { return s.ask(body(true)).verdict(want) == "whole" })
+			llmtest.Until(t, "the service to be well again", func() bool { return s.ask(body(true)).verdict(want) == "whole" })
 		})
 	}
 	if n := s.metric("mixtral_requests_running"); n != 0 {
@@ -303,8 +303,8 @@ func TestUpstreamChaos(t *testing.T) {
 	for _, p := range proxies {
 		p.heal()
 	}
-	until(t, "an answer afterwards", func() bool { return s.ask(body(true)).verdict(want) == "whole" })
-	until(t, "nothing to run", func() bool { return s.metric("mixtral_requests_running") == 0 })
+	llmtest.Until(t, "an answer afterwards", func() bool { return s.ask(body(true)).verdict(want) == "whole" })
+	llmtest.Until(t, "nothing to run", func() bool { return s.metric("mixtral_requests_running") == 0 })
 	counted := s.good()
 	if counted < float64(verdicts[0].Load()+2) || s.metric("mixtral_panics_total") != 0 {
 		t.Errorf("%v counted, clients have %d", counted, verdicts[0].Load())

@@ -33,3 +33,13 @@ func Done(wait func()) <-chan struct{} {
 	}()
 	return done
 }
+
+// Until waits for what happens on its own time. When it does not within Limit, the test fails and names what it waited for.
+func Until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(Limit); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", Limit, what)
+		}
+	}
+}
