@@ -100,17 +100,21 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.p("MOVQ CX, %d(SI)", argGroup)
 	f.columns(n, "CX")
 	f.clearAcc(n)
-	f.p("LEAQ ·%s<>(SB), R15", table)
-	f.p("MOVQ AX, DX")
-	f.l(run)
-	f.run(s, n, scales)
-	f.p("ADDQ $%d, BX", 128*scales)
-	f.p("ADDQ $8, DX")
-	f.p("ADDQ $32, AX")
-	f.p("ADDQ $%d, R15", runBytes)
-	f.p("CMPL %d(R15), $0", 20-runBytes)
-	f.p("JNE  %s", run)
-	f.p("SUBQ $%d, BX", 8*128*scales)
+	if n == 1 && s.high == nil {
+		f.sets(s, scales)
+	} else {
+		f.p("LEAQ ·%s<>(SB), R15", table)
+		f.p("MOVQ AX, DX")
+		f.l(run)
+		f.run(s, n, scales)
+		f.p("ADDQ $%d, BX", 128*scales)
+		f.p("ADDQ $8, DX")
+		f.p("ADDQ $32, AX")
+		f.p("ADDQ $%d, R15", runBytes)
+		f.p("CMPL %d(R15), $0", 20-runBytes)
+		f.p("JNE  %s", run)
+		f.p("SUBQ $%d, BX", 8*128*scales)
+	}
 	if s.minima {
 		f.minima(n, s.runs16)
 	}
@@ -135,6 +139,68 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.p("DECQ %d(SI)", argLeft)
 	f.p("JNZ  %s", block)
 	f.storeOuter(n)
+}
+
+// sets multiplies a super-block with a single column. All runs whose fields lie in the same planes go together: a third
+// fewer instructions stand between two reads of memory, which take 92 % and then 97 % of its bandwidth in Q4_K. Floats are
+// added in the order of runs, as for more columns. Registers: Z0 … Z17 sums of integers by run, scale and half, with the
+// float sums Z12 and Z13 among them; Z18 … Z21 masks; Z22 … Z25 weights; Z27 … Z30 activations.
+func (f *file) sets(s *super, groups int) {
+	together := 1
+	for s.low(together) == s.low(0) {
+		together++
+	}
+	sum := func(r, g, h int) int {
+		i := (r*groups+g)*halves + h
+		if i >= acc(0, 0) { // beside the float sums
+			i += halves
+		}
+		return i
+	}
+	for r := range together {
+		f.p("VPBROADCASTD ·%s<>+%d(SB), Z%d", s.name+"Runs", runBytes*r+16, 18+r)
+	}
+	loop, lines := f.label("set"), s.size/64*together/8
+	f.p("LEAQ %d(DI), CX", s.low(0))
+	f.p("MOVQ DI, DX")
+	f.p("MOVQ $%d, R14", 8/together)
+	f.l(loop)
+	for i := range together * groups * halves {
+		z := sum(0, 0, i)
+		f.p("VPXORD Z%d, Z%d, Z%d", z, z, z)
+	}
+	for q := range 8 {
+		g := q * groups / 8
+		for r := range together {
+			f.p("VPBROADCASTD %d(%s)(AX*1), Z%d", 32*r+4*q, xReg[0], 27+r)
+		}
+		for h := range halves {
+			f.p("VMOVDQU32 %d(CX), Z%d", 128*q+64*h, 22+h)
+			for r := range together {
+				f.p("VPANDD Z%d, Z%d, Z%d", 22+h, 18+r, 24+(h+r)%2)
+				f.p("VPDPBUSD Z%d, Z%d, Z%d", 27+r, 24+(h+r)%2, sum(r, g, h))
+			}
+		}
+		for i := lines * q / 8; i < lines*(q+1)/8; i++ {
+			f.p("PREFETCHT0 %d(DX)", s.ahead()*s.size+64*i)
+		}
+	}
+	for r := range together {
+		for g := range groups {
+			for h := range halves {
+				z := sum(r, g, h)
+				f.p("VCVTDQ2PS Z%d, Z%d", z, z)
+				f.p("VFMADD231PS %d(BX), Z%d, Z%d", bufScale+128*(groups*r+g)+64*h, z, acc(0, h))
+			}
+		}
+	}
+	f.p("ADDQ $%d, BX", 128*groups*together)
+	f.p("ADDQ $%d, AX", 32*together)
+	f.p("ADDQ $1024, CX")
+	f.p("ADDQ $%d, DX", 64*lines)
+	f.p("DECQ R14")
+	f.p("JNZ  %s", loop)
+	f.p("SUBQ $%d, BX", 8*128*groups)
 }
 
 // run multiplies 32 k.
