@@ -44,6 +44,9 @@ const (
 
 // Acts holds rows of k activations in every form that a set of matrices wants.
 type Acts struct {
+	// Tap, if not nil, gets what Set gets, before it is rounded: for who wants to know what matrices are multiplied with.
+	Tap func(row, at int, x []float32)
+
 	k      int
 	rows   int
 	need   [actKinds]bool
@@ -79,6 +82,9 @@ func (a *Acts) Align() int {
 	return 1
 }
 
+// Cols is the length of a row.
+func (a *Acts) Cols() int { return a.k }
+
 // Reserve makes room for rows rows; what was there is lost if it has to grow.
 func (a *Acts) Reserve(rows int) {
 	if rows <= a.rows {
@@ -97,6 +103,9 @@ func (a *Acts) Reserve(rows int) {
 func (a *Acts) Set(row, at int, x []float32) {
 	if align := a.Align(); at%align != 0 || len(x)%align != 0 {
 		panic("kernel: a piece of activations cuts a block: see Acts.Align")
+	}
+	if a.Tap != nil {
+		a.Tap(row, at, x)
 	}
 	if a.need[actF32] {
 		copy(a.floats(row)[at:], x)

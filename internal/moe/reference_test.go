@@ -18,6 +18,7 @@ type reference struct {
 	cfg  Config
 	w    map[string][]float64
 	k, v [][][]float64 // of each layer and position
+	see  func(layer int, in Input, expert int, row []float64)
 }
 
 func newReference(t testing.TB, f *gguf.File) *reference {
@@ -28,7 +29,7 @@ func newReference(t testing.TB, f *gguf.File) *reference {
 	}
 	embed, _ := f.Tensor("token_embd.weight")
 	cfg.Vocab = embed.Dims[1]
-	return &reference{t: t, file: f, cfg: cfg, w: map[string][]float64{}, k: make([][][]float64, cfg.Layers), v: make([][][]float64, cfg.Layers)}
+	return &reference{t: t, file: f, cfg: cfg, w: map[string][]float64{}, k: make([][][]float64, cfg.Layers), v: make([][][]float64, cfg.Layers), see: func(int, Input, int, []float64) {}}
 }
 
 func (r *reference) tensor(name string) []float64 {
@@ -126,12 +127,15 @@ func (r *reference) next(id int32) []float64 {
 	for l := range c.Layers {
 		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", l, s) }
 		h := r.norm(x, r.tensor(name("attn_norm")))
+		r.see(l, AttentionInput, 0, h)
 		q, k, v := matVec(r.tensor(name("attn_q")), h), matVec(r.tensor(name("attn_k")), h), matVec(r.tensor(name("attn_v")), h)
 		pos := len(r.k[l])
 		r.rope(q, pos)
 		r.rope(k, pos)
 		r.k[l], r.v[l] = append(r.k[l], k), append(r.v[l], v)
-		add64(x, matVec(r.tensor(name("attn_output")), r.attend(l, q)), 1)
+		a := r.attend(l, q)
+		r.see(l, AttentionOutput, 0, a)
+		add64(x, matVec(r.tensor(name("attn_output")), a), 1)
 		h = r.norm(x, r.tensor(name("ffn_norm")))
 		r.mixture(l, x, h, matVec(r.tensor(name("ffn_gate_inp")), h))
 	}
@@ -139,7 +143,9 @@ func (r *reference) next(id int32) []float64 {
 	if _, ok := r.file.Tensor(out); !ok {
 		out = "token_embd.weight"
 	}
-	return matVec(r.tensor(out), r.norm(x, r.tensor("output_norm.weight")))
+	h := r.norm(x, r.tensor("output_norm.weight"))
+	r.see(c.Layers, OutputInput, 0, h)
+	return matVec(r.tensor(out), h)
 }
 
 func (r *reference) attend(l int, q []float64) []float64 {
@@ -176,6 +182,8 @@ func (r *reference) mixture(l int, x, h, router []float64) {
 		for j, g := range gate {
 			gate[j] = g / (1 + math.Exp(-g)) * up[j]
 		}
+		r.see(l, ExpertInput, e, h)
+		r.see(l, ExpertHidden, e, gate)
 		add64(x, matVec(r.expert(l, "ffn_down", e), gate), w)
 	}
 }
