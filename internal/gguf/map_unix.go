@@ -40,3 +40,10 @@ func releasePages(data []byte, all int64) {
 	}
 	_ = unix.Madvise(data, unix.MADV_DONTNEED)
 }
+
+// whole gives the pages that hold data, a part of a mapping: it begins before data, at a page, and a mapping begins at one.
+func whole(data []byte) []byte {
+	first := unsafe.Pointer(unsafe.SliceData(data))
+	skip := int(uintptr(first) & uintptr(os.Getpagesize()-1))
+	return unsafe.Slice((*byte)(unsafe.Add(first, -skip)), skip+len(data))
+}

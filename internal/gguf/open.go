@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,8 +14,21 @@ type source struct {
 	path    string
 	size    int64
 	modTime time.Time
-	unmap   func() error
+	bytes   *holding
 	release func(data []byte, all int64) // nil where nothing is mapped
+}
+
+// holding counts who needs a file's bytes: the File, until it is closed, and its Holds.
+type holding struct {
+	users atomic.Int32
+	unmap func() error
+}
+
+func (h *holding) drop() error {
+	if h.users.Add(-1) > 0 {
+		return nil
+	}
+	return h.unmap()
 }
 
 // Open maps the file at path and reads its directory. The weights stay on disk until touched. If the file is the first part of a
@@ -110,8 +124,33 @@ func open(path string, load loader, release func([]byte, int64)) (*File, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), unmap())
 	}
-	f.sources = []source{{path: path, size: info.Size(), modTime: info.ModTime(), unmap: unmap, release: release}}
+	bytes := &holding{unmap: unmap}
+	bytes.users.Store(1)
+	f.sources = []source{{path: path, size: info.Size(), modTime: info.ModTime(), bytes: bytes, release: release}}
 	return f, nil
+}
+
+// Hold keeps the bytes behind the tensors' Data beyond the File's Close, until its own.
+type Hold struct{ bytes []*holding }
+
+// Hold is for who goes on reading tensors when the File is closed. Close it when nothing is read any more.
+func (f *File) Hold() *Hold {
+	h := &Hold{}
+	for _, s := range f.sources {
+		s.bytes.users.Add(1)
+		h.bytes = append(h.bytes, s.bytes)
+	}
+	return h
+}
+
+// Close gives up the bytes. A second Close does nothing.
+func (h *Hold) Close() error {
+	var errs []error
+	for _, b := range h.bytes {
+		errs = append(errs, b.drop())
+	}
+	h.bytes = nil
+	return errors.Join(errs...)
 }
 
 // Paths lists the files behind f: one, or all parts of a split model; none for what Parse was given.
@@ -148,12 +187,24 @@ func (f *File) Release(data []byte) {
 	}
 }
 
-// Close releases the mapping. Tensor data must not be touched afterwards; metadata stays valid only where the getter
+// Populate brings the pages of data, a part of the file, into this process's memory, so that who reads them later does not
+// wait. It asks for huge pages. It fails with ErrChanged if the file no longer has them; where the file is not mapped it does nothing.
+func (f *File) Populate(data []byte) error {
+	if len(f.sources) == 0 || f.sources[0].release == nil || len(data) == 0 {
+		return nil
+	}
+	if err := populatePages(data); err != nil {
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return nil
+}
+
+// Close releases the mapping, unless it is held. Tensor data must not be touched afterwards; metadata stays valid only where the getter
 // copied it, so use no method but Close after Close. A second Close does nothing.
 func (f *File) Close() error {
 	var errs []error
 	for _, s := range f.sources {
-		errs = append(errs, s.unmap())
+		errs = append(errs, s.bytes.drop())
 	}
 	f.sources, f.tensors, f.byName, f.values, f.keys = nil, nil, nil, nil, nil
 	return errors.Join(errs...)

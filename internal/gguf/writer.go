@@ -24,6 +24,7 @@ type Writer struct {
 	tensors []directory
 	names   map[string]bool
 	dataLen uint64 // padded bytes of all tensors
+	align   int
 	header  bool
 	next    int
 	err     error
@@ -31,7 +32,21 @@ type Writer struct {
 
 // NewWriter gives a Writer of version 3, little-endian, aligned to 32 bytes.
 func NewWriter(w io.Writer) *Writer {
-	return &Writer{w: w, keys: map[string]bool{}, names: map[string]bool{}}
+	return &Writer{w: w, keys: map[string]bool{}, names: map[string]bool{}, align: defaultAlignment}
+}
+
+// Align has each tensor's data begin at a multiple of n, which is one of 8 and at most 1 MiB. It comes before Add.
+func (w *Writer) Align(n int) error {
+	if len(w.tensors) > 0 || w.header || w.keys[keyAlignment] || n < 8 || n%8 != 0 || n > 1<<20 {
+		return fmt.Errorf("%w: Align(%d) twice, after Add, or no multiple of 8", ErrOrder, n)
+	}
+	encoded, err := encodeValue(uint32(n))
+	if err != nil {
+		return err
+	}
+	w.align, w.keys[keyAlignment] = n, true
+	w.pairs.Write(append(appendString(nil, keyAlignment), encoded...))
+	return nil
 }
 
 // Set adds a metadata value: an integer of 8 to 64 bits, float32, float64, bool, string, or a slice of strings,
@@ -45,7 +60,7 @@ func (w *Writer) Set(key string, v any) error {
 	case w.keys[key]:
 		return fmt.Errorf("%w: key %q set twice", ErrOrder, key)
 	case key == keyAlignment:
-		return fmt.Errorf("%w: %s is fixed at %d", ErrOrder, key, defaultAlignment)
+		return fmt.Errorf("%w: %s is set by Align", ErrOrder, key)
 	}
 	encoded, err := encodeValue(v)
 	if err != nil {
@@ -106,7 +121,7 @@ func (w *Writer) Add(name string, t quant.Type, dims ...int) error {
 	}
 	w.names[name] = true
 	w.tensors = append(w.tensors, directory{Tensor{Name: name, Type: t, Dims: slices.Clone(dims)}, w.dataLen, size})
-	w.dataLen += uint64(align(size, defaultAlignment))
+	w.dataLen += uint64(align(size, w.align))
 	return nil
 }
 
@@ -148,7 +163,7 @@ func (w *Writer) encodeHeader() []byte {
 		b = le.AppendUint32(b, uint32(t.Type))
 		b = le.AppendUint64(b, t.offset)
 	}
-	return append(b, make([]byte, align(len(b), defaultAlignment)-len(b))...)
+	return append(b, make([]byte, align(len(b), w.align)-len(b))...)
 }
 
 // WriteTensor writes the next tensor's data, a []byte or an io.Reader that gives exactly its bytes.
@@ -183,7 +198,7 @@ func (w *Writer) WriteTensor(name string, data any) error {
 		return w.err
 	}
 	w.next++
-	return w.write(make([]byte, align(t.bytes, defaultAlignment)-t.bytes))
+	return w.write(make([]byte, align(t.bytes, w.align)-t.bytes))
 }
 
 // Close checks that every declared tensor was written. It does not close the underlying writer.
