@@ -10,16 +10,13 @@ import (
 // Pack fills rows r0 … r1−1 from src, the format-t bytes of exactly these rows. r0 is a multiple of RowAlign and r1 too
 // unless it is Rows; different ranges may be packed at the same time.
 func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
-	if r0 < 0 || r1 > m.Rows || r0 > r1 || r0%RowAlign != 0 || (r1%RowAlign != 0 && r1 != m.Rows) {
-		return fmt.Errorf("kernel: pack rows %d to %d of %d", r0, r1, m.Rows)
-	}
 	if t != m.typ {
 		return fmt.Errorf("kernel: pack %v into a matrix of %v", t, m.typ)
 	}
-	row := m.RowBytes()
-	if len(src) != (r1-r0)*row {
-		return fmt.Errorf("kernel: %d bytes for %d rows of %d", len(src), r1-r0, row)
+	if err := m.rowsIn(r0, r1, src); err != nil {
+		return fmt.Errorf("kernel: pack: %w", err)
 	}
+	row := m.RowBytes()
 	for r := r0; r < r1; r += panelRows {
 		m.packPanel(m.panelAt(r)[:m.panel], src[(r-r0)*row:], min(panelRows, r1-r))
 	}
