@@ -1,16 +1,12 @@
 package convert
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"math"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 // Importance is how much each column of each matrix matters: the mean square of the activation it is multiplied with, over a
@@ -18,24 +14,16 @@ import (
 type Importance struct {
 	Chunks int // of the text; 0 if the file does not say
 
-	name   string
-	values map[string][]float32 // by tensor; for stacked experts one stretch each
-	hash   string
+	name     string
+	datasets []string
+	values   map[string][]float32 // by tensor; for stacked experts one stretch each
+	unseen   map[string][]int     // stretches of values that say nothing
+	hash     string
 }
 
-// maxImportance bounds the file: that of Mixtral-8x22B has 60 MB.
-const maxImportance = 1 << 30
-
-// ReadImportance reads an importance matrix as llama.cpp's imatrix tool writes it: its GGUF format, or the older .dat.
+// ReadImportance reads an importance matrix as ReadSums does.
 func ReadImportance(path string) (*Importance, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxImportance {
-		return nil, fmt.Errorf("%w: %s is no file of at most %d MiB", ErrImportance, path, maxImportance>>20)
-	}
-	data, err := os.ReadFile(path)
+	data, err := readImportance(path)
 	if err != nil {
 		return nil, err
 	}
@@ -48,136 +36,81 @@ func ReadImportance(path string) (*Importance, error) {
 }
 
 func parseImportance(data []byte) (*Importance, error) {
-	m := &Importance{values: map[string][]float32{}, hash: fmt.Sprintf("%x", sha256.Sum256(data))}
-	read := m.readLegacy
-	if bytes.HasPrefix(data, []byte("GGUF")) {
-		read = m.readGGUF
-	}
-	if err := read(data); err != nil {
+	s, _, err := parseSums(data)
+	if err != nil {
 		return nil, err
 	}
-	for name, values := range m.values {
-		for i, v := range values {
-			if !(v >= 0) || math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("tensor %s: value %d is %v", name, i, v)
-			}
+	m := &Importance{Chunks: s.Chunks, datasets: s.Datasets, values: map[string][]float32{}, unseen: map[string][]int{}, hash: fmt.Sprintf("%x", sha256.Sum256(data))}
+	for name, e := range s.entries {
+		m.values[name] = e.means()
+		if parts := e.unseen(); parts != nil {
+			m.unseen[name] = parts
 		}
 	}
 	return m, nil
 }
 
-const (
-	sumSuffix   = ".in_sum2"
-	countSuffix = ".counts"
-)
-
-// readGGUF reads sums of squares (in_sum2) and how many tokens they are of (counts), one for each expert.
-func (m *Importance) readGGUF(data []byte) error {
-	f, err := gguf.Parse(data)
-	if err != nil {
-		return err
-	}
-	m.Chunks = int(f.Uint32Or("imatrix.chunk_count", 0))
-	for _, t := range f.Tensors() {
-		name, ok := strings.CutSuffix(t.Name, sumSuffix)
-		if !ok {
-			continue
-		}
-		c, ok := f.Tensor(name + countSuffix)
-		if !ok || t.Type != quant.F32 || c.Type != quant.F32 {
-			return fmt.Errorf("tensor %s: %s is missing, or one of them is not F32", t.Name, name+countSuffix)
-		}
-		sums, counts := make([]float32, t.Elems()), make([]float32, c.Elems())
-		if err := quant.Unpack(t.Type, sums, t.Data); err != nil {
-			return err
-		}
-		if err := quant.Unpack(c.Type, counts, c.Data); err != nil {
-			return err
-		}
-		if len(sums)%len(counts) != 0 {
-			return fmt.Errorf("tensor %s: %d sums for %d counts", t.Name, len(sums), len(counts))
-		}
-		cols := len(sums) / len(counts)
-		for i := range sums {
-			// An expert that no token of the text went to has no sums: all its columns count the same.
-			if n := counts[i/cols]; n > 0 {
-				sums[i] /= n
-			} else {
-				sums[i] = 1
-			}
-		}
-		m.values[name] = sums
-	}
-	return m.some()
-}
-
-func (m *Importance) some() error {
-	if len(m.values) == 0 {
-		return fmt.Errorf("it has no entries")
-	}
-	return nil
-}
-
-// readLegacy reads the older format: a count of entries, each a name, the number of chunks, the number of values, and means times
-// that number of chunks; all integers of 32 bits, little-endian.
-func (m *Importance) readLegacy(data []byte) error {
-	next := func(n int) []byte {
-		if n < 0 || n > len(data) {
-			return nil
-		}
-		b := data[:n]
-		data = data[n:]
-		return b
-	}
-	number := func() int {
-		if b := next(4); b != nil {
-			return int(int32(binary.LittleEndian.Uint32(b)))
-		}
-		return -1
-	}
-	entries := number()
-	if entries < 1 {
-		return fmt.Errorf("neither GGUF nor an imatrix.dat")
-	}
-	for i := range entries {
-		name := next(number())
-		calls, n := number(), number()
-		if len(name) == 0 || calls < 0 || n < 1 || n > len(data)/4 {
-			return fmt.Errorf("entry %d of %d is cut short or no entry", i, entries)
-		}
-		values, raw := make([]float32, n), next(4*n)
-		for k := range values {
-			values[k] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*k:])) / float32(max(calls, 1))
-		}
-		m.values[string(name)] = values
-	}
-	m.Chunks = max(number(), 0)
-	return m.some()
-}
-
-// columns gives the importance of the columns of part i of t; nil where the matrix says nothing.
+// columns gives the importance of the columns of part i of t; nil where the matrix says nothing, and all columns count the same.
 func (m *Importance) columns(t *Tensor, i int) ([]float32, error) {
 	if m == nil || len(t.Dims) < 2 {
 		return nil, nil
 	}
-	cols := t.Dims[0]
-	v, ok := m.values[t.Name]
-	if ok && len(v) == cols*len(t.parts) {
-		return v[i*cols : (i+1)*cols], nil
-	}
+	cols, name, at := t.Dims[0], t.Name, i
+	v, ok := m.values[name]
 	if !ok && len(t.parts) > 1 { // made from a file with one tensor for each expert
-		v, ok = m.values[strings.Replace(t.Name, "_exps.weight", fmt.Sprintf(".%d.weight", i), 1)]
+		name, at = strings.Replace(t.Name, "_exps.weight", fmt.Sprintf(".%d.weight", i), 1), 0
+		v, ok = m.values[name]
+	}
+	if ok && len(v) == cols*len(t.parts) && name == t.Name {
+		v = v[i*cols : (i+1)*cols]
 	}
 	if ok && len(v) != cols {
 		return nil, fmt.Errorf("%w: %s: %d values for tensor %s of %d columns in %d parts", ErrImportance, m.name, len(v), t.Name, cols, len(t.parts))
 	}
+	if slices.Contains(m.unseen[name], at) {
+		return nil, nil
+	}
 	return v, nil
+}
+
+// Gaps lists what the matrix says nothing about and is quantised without it: experts of its text's blind spots, and matrices of layers.
+// That it is silent about embedding and output is usual.
+func (m *Importance) Gaps(s *Source) ([]Gap, error) {
+	var all []Gap
+	for i := range s.Tensors {
+		t := &s.Tensors[i]
+		if t.Kind == Norm || t.Kind == Router || t.Kind == Embedding || t.Kind == Output {
+			continue
+		}
+		var parts []int
+		for e := range t.parts {
+			v, err := m.columns(t, e)
+			if err != nil {
+				return nil, err
+			}
+			if v == nil {
+				parts = append(parts, e)
+			}
+		}
+		switch {
+		case len(parts) == len(t.parts):
+			all = append(all, Gap{t.Name, nil})
+		case parts != nil:
+			all = append(all, Gap{t.Name, parts})
+		}
+	}
+	return all, nil
 }
 
 // set records in the new file that it was made with the matrix, under llama.cpp's keys.
 func (m *Importance) set(w *gguf.Writer) error {
 	if err := w.Set("quantize.imatrix.file", m.name); err != nil {
 		return err
+	}
+	if len(m.datasets) > 0 { // the key has room for one
+		if err := w.Set("quantize.imatrix.dataset", m.datasets[0]); err != nil {
+			return err
+		}
 	}
 	if err := w.Set("quantize.imatrix.entries_count", int32(len(m.values))); err != nil {
 		return err
