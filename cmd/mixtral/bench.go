@@ -28,8 +28,8 @@ type benchCmd struct {
 	JSON     bool         `help:"Print JSON."`
 }
 
-// benchResult is what bench --json prints. Rates are medians; byte and operation rates count 10⁹ as G. Fractions of a
-// limit that could not be measured are absent.
+// benchResult is what bench --json prints. Rates and fractions are medians of repetitions: a fraction is of the limit measured
+// just before and just after, and 0 where none could be. Byte and operation rates count 10⁹ as G.
 type benchResult struct {
 	Model       string  `json:"model"`
 	Threads     int     `json:"threads"`
@@ -61,6 +61,7 @@ type benchParallel struct {
 	N           int     `json:"n"`
 	GenerateTPS float64 `json:"generate_tps"`           // of all sequences together
 	GBs         float64 `json:"generate_gb_per_second"` // of the weights that a step reads if experts are chosen equally often
+	ReadGBs     float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside it
 	Fraction    float64 `json:"generate_read_fraction"`
 }
 
@@ -96,10 +97,9 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	r.FirstToken = time.Since(began).Seconds()
-	if err := b.measure(r, parallel); err != nil {
+	if err := b.measure(r, info, parallel); err != nil {
 		return err
 	}
-	r.derive(info)
 	if c.JSON {
 		return printJSON(a.stdout, r)
 	}
@@ -134,7 +134,7 @@ func (r *benchResult) print(w io.Writer) error {
 	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s")
 	row(fmt.Sprintf("decode %d after %d", r.GenerateTokens, r.AfterTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs, r.GenerateFraction, "GB/s")
 	for _, p := range r.Parallel {
-		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, r.ReadGBs, p.Fraction, "GB/s")
+		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, p.ReadGBs, p.Fraction, "GB/s")
 	}
 	if err := t.Flush(); err != nil {
 		return err

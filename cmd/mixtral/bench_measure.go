@@ -59,42 +59,67 @@ func (b *bench) one(ctx context.Context, r *llm.Request, t *timing) error {
 	})
 }
 
-// measure fills in the medians. Limits are measured between the repetitions, because a shared machine changes its mind.
-func (b *bench) measure(r *benchResult, parallel []int) error {
-	var prompt, generate, reads, peaks []float64
-	together := make([][]float64, len(parallel))
+// figures are repeated measurements of a rate, each with the limit that was measured just before and just after it.
+type figures struct {
+	tps, limits, shares []float64
+}
+
+// add takes one measurement in. cost is what a token takes of the limit.
+func (f *figures) add(tps, before, after, cost float64) {
+	f.tps = append(f.tps, tps)
+	if limit := (before + after) / 2; limit > 0 {
+		f.limits, f.shares = append(f.limits, limit), append(f.shares, tps*cost/limit)
+	}
+}
+
+// measure fills in the medians. A shared machine changes its mind from second to second, so that limits are measured between
+// all measurements, and a share of the limit is the median of shares, not the share of medians.
+func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
+	limits, err := kernel.NewLimits(r.Threads)
+	if err != nil {
+		return err
+	}
+	defer limits.Close()
+	var prompt, generate figures
+	together := make([]figures, len(parallel))
 	for range r.Repeat {
+		peak := limits.Multiply()
 		times, err := b.run(1, r.PromptTokens, 1)
 		if err != nil {
 			return err
 		}
-		prompt = append(prompt, float64(r.PromptTokens)/times[0].at[0].Sub(times[0].start).Seconds())
-		if times, err = b.run(1, r.AfterTokens, r.GenerateTokens); err != nil {
-			return err
-		}
-		generate = append(generate, rate(times))
-		for i, n := range parallel {
-			if times, err = b.run(n, shortPrompt, r.GenerateTokens); err != nil {
+		tps := float64(r.PromptTokens) / times[0].at[0].Sub(times[0].start).Seconds()
+		prompt.add(tps, peak, limits.Multiply(), float64(info.Ops(r.PromptTokens, 1))/float64(r.PromptTokens)/1e9)
+
+		read := limits.Read()
+		decode := func(f *figures, n, after int) error {
+			times, err := b.run(n, after, r.GenerateTokens)
+			if err != nil {
 				return err
 			}
-			together[i] = append(together[i], rate(times))
+			before := read
+			read = limits.Read()
+			f.add(rate(times), before, read, stepGB(info, n)/float64(n))
+			return nil
 		}
-		if r.PeakRSS == 0 {
-			r.PeakRSS = peakRSS() // before the limits take memory of their own
-		}
-		read, err := kernel.BandwidthRead(r.Threads)
-		if err != nil {
+		if err := decode(&generate, 1, r.AfterTokens); err != nil {
 			return err
 		}
-		reads, peaks = append(reads, read), append(peaks, kernel.VNNIPeak(r.Threads))
+		for i, n := range parallel {
+			if err := decode(&together[i], n, shortPrompt); err != nil {
+				return err
+			}
+		}
+		if r.PeakRSS == 0 { // before the prefix cache fills with prompts that nobody sends again
+			r.PeakRSS = max(peakRSS()-limits.Bytes(), 0)
+		}
 	}
-	r.PromptTPS, r.GenerateTPS = median(prompt), median(generate)
-	r.ReadGBs, r.PeakGOPs, r.ReadSpread = median(reads), median(peaks), slices.Max(reads)/slices.Min(reads)
-	for i, n := range parallel {
-		r.Parallel = append(r.Parallel, benchParallel{N: n, GenerateTPS: median(together[i])})
-	}
+	r.derive(info, &prompt, &generate, parallel, together)
 	return nil
 }
+
+// stepGB is what a step of n sequences reads.
+func stepGB(info moe.Info, n int) float64 { return float64(info.StepBytes(n)) / 1e9 }
 
 // rate gives tokens a second of all requests together, while all were decoding: from when the last one had its first
 // token to when the first one was done.
@@ -123,28 +148,27 @@ func rate(times []timing) float64 {
 }
 
 func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
 	v = slices.Sorted(slices.Values(v))
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// derive relates the figures to the limits.
-func (r *benchResult) derive(info moe.Info) {
-	r.GenerateGBs = r.GenerateTPS * float64(info.StepBytes(1)) / 1e9
-	r.GenerateFraction = fraction(r.GenerateGBs, r.ReadGBs)
+// derive fills in the medians.
+func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
+	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.tps), median(prompt.limits), median(prompt.shares)
 	r.PromptGOPs = r.PromptTPS * float64(info.Ops(r.PromptTokens, 1)) / float64(r.PromptTokens) / 1e9
-	r.PromptFraction = fraction(r.PromptGOPs, r.PeakGOPs)
-	for i := range r.Parallel {
-		p := &r.Parallel[i]
-		p.GBs = p.GenerateTPS / float64(p.N) * float64(info.StepBytes(p.N)) / 1e9
-		p.Fraction = fraction(p.GBs, r.ReadGBs)
+	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.tps), median(generate.limits), median(generate.shares)
+	r.GenerateGBs = r.GenerateTPS * stepGB(info, 1)
+	reads := slices.Clone(generate.limits)
+	for i, n := range parallel {
+		f := &together[i]
+		p := benchParallel{N: n, GenerateTPS: median(f.tps), ReadGBs: median(f.limits), Fraction: median(f.shares)}
+		p.GBs = p.GenerateTPS / float64(n) * stepGB(info, n)
+		r.Parallel, reads = append(r.Parallel, p), append(reads, f.limits...)
 	}
-}
-
-func fraction(rate, limit float64) float64 {
-	if limit == 0 {
-		return 0
-	}
-	return rate / limit
+	r.ReadSpread = slices.Max(reads) / slices.Min(reads)
 }
 
 // peakRSS is the most memory this process has held, 0 where the system does not say.
