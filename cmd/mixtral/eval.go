@@ -126,7 +126,7 @@ func (c *evalCmd) generate(a *app, m *moe.Model, result *evaluation) error {
 		if err != nil {
 			return err
 		}
-		logprob, top := sample.Logprobs(nil, rows[0], id, c.Top)
+		logprob, top := sample.Logprobs(nil, scratch, rows[0], id, c.Top)
 		step := evalStep{ID: id, Logit: rows[0][id], Logprob: logprob, Top: []evalTop{}}
 		for _, p := range top {
 			step.Top = append(step.Top, evalTop{p.ID, rows[0][p.ID], p.Logprob})

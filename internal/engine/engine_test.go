@@ -70,7 +70,7 @@ func TestLogprobsAreTeacherForced(t *testing.T) {
 			t.Fatal(err)
 		}
 		for k, tok := range result.Tokens {
-			want, _ := sample.Logprobs(nil, rows[len(prompt)-1+k], tok.ID, 0)
+			want, _ := sample.Logprobs(nil, &sample.Scratch{}, rows[len(prompt)-1+k], tok.ID, 0)
 			if math.Float64bits(want) != math.Float64bits(tok.Logprob) {
 				t.Errorf("request %d, token %d: log-probability %v, want %v", i, k, tok.Logprob, want)
 				break

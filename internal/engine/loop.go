@@ -236,7 +236,7 @@ func (q *request) event(id int32, last bool) llm.Event {
 // token reports a token with its probability and alternatives.
 func (s *settler) token(q *request, row []float32, id int32) llm.Token {
 	tok := s.engine.tok
-	logprob, tops := sample.Logprobs(s.probs[:0], row, id, q.tops)
+	logprob, tops := sample.Logprobs(s.probs[:0], &s.scratch, row, id, q.tops)
 	s.probs = tops
 	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: tok.Piece(id), Logprob: logprob}}
 	for _, p := range tops {

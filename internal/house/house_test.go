@@ -30,7 +30,7 @@ var ranks = map[string]int{
 	"internal/gguf":        1, // model container
 	"internal/kernel":      1, // numeric kernels
 	"internal/kvcache":     1, // paged KV blocks
-	"internal/sample":      1, // next-token choice
+	"internal/sample":      2, // next-token choice
 	"internal/hub":         1, // model files from elsewhere
 	"internal/safetensors": 1, // Hugging Face's weights
 	"internal/host":        0, // what the machine gives this process
@@ -57,8 +57,9 @@ var ranks = map[string]int{
 	"internal/store/storetest": 3, // conformance suite of the store
 	"internal/store/open":      4, // which driver
 
-	"internal/engine": 3, // continuous batching
-	"internal/report": 3, // reports people read
+	"internal/engine":    3, // continuous batching
+	"internal/calibrate": 3, // importance matrices from a text
+	"internal/report":    3, // reports people read
 	"internal/judge":  4, // evidence to verdict
 
 	"internal/api":     4, // HTTP routes

@@ -34,6 +34,9 @@ func scaleByAVX512(_, _, _ *float32, _ int64, _ float32)                 { panic
 func addScaledAVX512(_, _ *float32, _ int64, _ float32)                  { panic(noAssembly) }
 func timesAVX512(*float32, int64, float32)                               { panic(noAssembly) }
 func expSumAVX512(*float32, int64) (top, sum float32)                    { panic(noAssembly) }
+func expScaledAVX512(_, _ *float32, _ int64, _, _ float32)               { panic(noAssembly) }
+func highestAVX512(*float32, int64) (top float32, largest uint32)        { panic(noAssembly) }
+func indexAVX512(*float32, int64, float32) int64                         { panic(noAssembly) }
 func swigluAVX512(_, _, _ *float32, _ int64)                             { panic(noAssembly) }
 func toF16AVX512(*byte, *float32, int64)                                 { panic(noAssembly) }
 func ropeAVX512(_, _, _ *float32, _ int64)                               { panic(noAssembly) }

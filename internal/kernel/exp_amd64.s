@@ -122,6 +122,45 @@ done:
 	VZEROUPPER
 	RET
 
+// func expScaledAVX512(dst, x *float32, n int64, top, factor float32)
+//
+// dst = e^((x−top)·factor)
+TEXT ·expScaledAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), DX
+	EXPCONSTANTS
+	VBROADCASTSS top+24(FP), Z5
+	VBROADCASTSS factor+28(FP), Z6
+	SUBQ $16, DX
+	JLT  rest
+loop:
+	VMOVUPS 0(SI), Z0
+	VSUBPS Z5, Z0, Z0
+	VMULPS Z6, Z0, Z0
+	EXP
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, DX
+	JGE  loop
+rest:
+	ADDQ $16, DX
+	JZ   done
+	MOVQ DX, CX
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	VMOVUPS.Z 0(SI), K1, Z0
+	VSUBPS Z5, Z0, Z0
+	VMULPS Z6, Z0, Z0
+	EXP
+	VMOVUPS Z1, K1, 0(DI)
+done:
+	VZEROUPPER
+	RET
+
 // SILU turns Z6 (gate) and Z7 (up) into gate / (1 + e^−gate) · up in Z6.
 #define SILU \
 	VPXORD Z19, Z6, Z0; \

@@ -22,6 +22,15 @@ func timesAVX512(x *float32, n int64, factor float32)
 func expSumAVX512(x *float32, n int64) (top, sum float32)
 
 //go:noescape
+func expScaledAVX512(dst, x *float32, n int64, top, factor float32)
+
+//go:noescape
+func highestAVX512(x *float32, n int64) (top float32, largest uint32)
+
+//go:noescape
+func indexAVX512(x *float32, n int64, v float32) int64
+
+//go:noescape
 func swigluAVX512(dst, gate, up *float32, n int64)
 
 //go:noescape

@@ -189,3 +189,71 @@ rest:
 done:
 	VZEROUPPER
 	RET
+
+// func highestAVX512(x *float32, n int64) (top float32, largest uint32)
+//
+// The largest of x, and the largest of their bits without the signs; n is a multiple of 16.
+TEXT ·highestAVX512(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), DX
+	MOVL $0xff800000, AX // −Inf
+	VPBROADCASTD AX, Z0
+	MOVL $0x7fffffff, AX
+	VPBROADCASTD AX, Z2
+	VPXORD Z1, Z1, Z1
+loop:
+	VMOVUPS (SI), Z3
+	VMAXPS Z3, Z0, Z0
+	VPANDD Z2, Z3, Z3
+	VPMAXUD Z3, Z1, Z1
+	ADDQ $64, SI
+	SUBQ $16, DX
+	JG   loop
+	VEXTRACTF64X4 $1, Z0, Y2
+	VMAXPS Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X2
+	VMAXPS X2, X0, X0
+	VPSHUFD $0x4e, X0, X2
+	VMAXPS X2, X0, X0
+	VPSHUFD $0xb1, X0, X2
+	VMAXPS X2, X0, X0
+	VMOVSS X0, top+16(FP)
+	VEXTRACTI64X4 $1, Z1, Y2
+	VPMAXUD Y2, Y1, Y1
+	VEXTRACTI128 $1, Y1, X2
+	VPMAXUD X2, X1, X1
+	VPSHUFD $0x4e, X1, X2
+	VPMAXUD X2, X1, X1
+	VPSHUFD $0xb1, X1, X2
+	VPMAXUD X2, X1, X1
+	VMOVD X1, AX
+	MOVL AX, largest+20(FP)
+	VZEROUPPER
+	RET
+
+// func indexAVX512(x *float32, n int64, v float32) int64
+//
+// The first of x that equals v, or −1; n is a multiple of 16.
+TEXT ·indexAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), SI
+	MOVQ n+8(FP), DX
+	VBROADCASTSS v+16(FP), Z0
+	XORL AX, AX
+loop:
+	VCMPPS $0, (SI)(AX*4), Z0, K1
+	KMOVW K1, CX
+	TESTL CX, CX
+	JNZ  found
+	ADDQ $16, AX
+	CMPQ AX, DX
+	JLT  loop
+	MOVQ $-1, AX
+	MOVQ AX, ret+24(FP)
+	VZEROUPPER
+	RET
+found:
+	BSFL CX, CX
+	ADDQ CX, AX
+	MOVQ AX, ret+24(FP)
+	VZEROUPPER
+	RET

@@ -3,6 +3,8 @@ package sample
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
 )
 
 // candidate is a token that may be drawn.
@@ -17,41 +19,109 @@ func (c candidate) before(d candidate) bool {
 	return c.weight > d.weight || c.weight == d.weight && c.id < d.id
 }
 
-// negligible is the exponent below which a weight cannot change a draw: e^−36.1 < 2⁻⁵², the last bit of a sum ≥ 1.
-const negligible = -36.1
-
 // draw takes a token at random. top is the highest logit.
 func (s *Sampler) draw(w *Scratch, logits []float32, top float32) int32 {
-	inverse := 1 / s.p.Temperature
-	c := w.candidates[:0]
-	// exp is the cost of a draw. Most tokens need none, where min-p says so or they are negligible.
-	least := negligible
-	if s.p.MinP > 0 {
-		least = max(least, math.Log(s.p.MinP)*(1+1e-12)-1e-12) // a little lower: the exact comparison is below
+	weights := w.weigh(logits, top, 1/s.p.Temperature)
+	u := rand.New(&s.rng).Float64()
+	byK, byP := s.p.TopK > 0 && s.p.TopK < len(weights), s.p.TopP > 0 && s.p.TopP < 1
+	if s.p.MinP <= 0 && !byK && !byP {
+		return pick(weights, u*total(weights))
 	}
-	for id, v := range logits {
-		x := float64(v-top) * inverse
-		if !(x >= least) {
-			continue
+	least, all := s.p.MinP, 0.
+	if byP && !byK && least <= 0 {
+		// All tokens that are less likely than a share (1 − TopP)/n are together less likely than 1 − TopP, so that the
+		// others reach TopP without them.
+		all = total(weights)
+		least = (1 - s.p.TopP) * (1 - 1e-6) * all / float64(len(weights))
+	}
+	c := w.atLeast(weights, least)
+	if byK && s.p.TopK < len(c) {
+		c = topK(c, s.p.TopK)
+	}
+	if byP {
+		if all == 0 {
+			all = sum(c)
 		}
-		if weight := math.Exp(x); weight >= s.p.MinP {
-			c = append(c, candidate{weight, int32(id)})
-		}
+		c = topP(c, s.p.TopP*all)
 	}
-	w.candidates = c
-	if k := s.p.TopK; k > 0 && k < len(c) {
-		c = topK(c, k)
-	}
-	if p := s.p.TopP; p > 0 && p < 1 {
-		c = topP(c, p)
-	}
-	at := rand.New(&s.rng).Float64() * sum(c)
+	at := u * sum(c)
 	for _, x := range c {
 		if at -= x.weight; at < 0 {
 			return x.id
 		}
 	}
 	return c[len(c)-1].id // rounding left a crumb
+}
+
+// atLeast gives the ids whose weights are not less than least, nor zero.
+func (w *Scratch) atLeast(weights []float32, least float64) []candidate {
+	bound := max(float32(least), math.SmallestNonzeroFloat32)
+	if float64(bound) < least {
+		bound = math.Nextafter32(bound, 2)
+	}
+	c := w.candidates[:0]
+	for id, v := range weights {
+		if v >= bound {
+			c = append(c, candidate{float64(v), int32(id)})
+		}
+	}
+	w.candidates = c
+	return c
+}
+
+// weigh gives exp((logit − top) · factor) of every id.
+func (w *Scratch) weigh(logits []float32, top float32, factor float64) []float32 {
+	if cap(w.weights) < len(logits) {
+		w.weights = make([]float32, len(logits))
+	}
+	w.weights = w.weights[:len(logits)]
+	kernel.ExpScaled(w.weights, logits, top, float32(min(factor, math.MaxFloat32)))
+	return w.weights
+}
+
+// sumBlock is how many weights are added as float32 before the sum goes on as float64: their error is some 10⁻⁷.
+const sumBlock = 64
+
+// blockSum adds up to sumBlock weights, in an order that lets a processor do several at a time.
+func blockSum(w []float32) float64 {
+	var a, b, c, d float32
+	i := 0
+	for ; i+4 <= len(w); i += 4 {
+		x := (*[4]float32)(w[i:])
+		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
+	}
+	for ; i < len(w); i++ {
+		a += w[i]
+	}
+	return float64((a + b) + (c + d))
+}
+
+func total(weights []float32) (t float64) {
+	for i := 0; i < len(weights); i += sumBlock {
+		t += blockSum(weights[i:min(i+sumBlock, len(weights))])
+	}
+	return t
+}
+
+// pick gives the first id up to which the weights are more than at: whole blocks are passed over.
+func pick(weights []float32, at float64) int32 {
+	for i := 0; i < len(weights); i += sumBlock {
+		block := weights[i:min(i+sumBlock, len(weights))]
+		if s := blockSum(block); at >= s {
+			at -= s
+			continue
+		}
+		for j, x := range block {
+			if at -= float64(x); at < 0 {
+				return int32(i + j)
+			}
+		}
+	}
+	last := len(weights) - 1 // rounding left a crumb
+	for weights[last] == 0 {
+		last--
+	}
+	return int32(last)
 }
 
 func sum(c []candidate) float64 {
@@ -78,9 +148,8 @@ func topK(c []candidate, k int) []candidate {
 	return c[:k]
 }
 
-// topP keeps the likeliest whose weights reach the share p of all: the last one kept crosses it. Linear expected time.
-func topP(c []candidate, p float64) []candidate {
-	need := p * sum(c) // still, of the weights from lo on
+// topP keeps the likeliest whose weights reach need: the last one kept crosses it. Linear expected time.
+func topP(c []candidate, need float64) []candidate {
 	lo, hi := 0, len(c)
 	for lo < hi {
 		at := lo + partition(c[lo:hi])

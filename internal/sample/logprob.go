@@ -1,6 +1,10 @@
 package sample
 
-import "math"
+import (
+	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+)
 
 // Prob is a token and the natural logarithm of its probability.
 type Prob struct {
@@ -10,18 +14,10 @@ type Prob struct {
 
 // Logprobs gives the log-probability of id under the unmodified distribution, softmax(logits), and appends the top likeliest
 // tokens to dst, the likeliest first and the lower id first among equals. logits must be finite.
-func Logprobs(dst []Prob, logits []float32, id int32, top int) (float64, []Prob) {
-	highest := float32(math.Inf(-1))
-	for _, v := range logits {
-		highest = max(highest, v)
-	}
-	var total float64
-	for _, v := range logits {
-		if x := float64(v - highest); x > negligible-12 { // e⁻¹² more for a vocabulary of 2¹⁷ such terms
-			total += math.Exp(x)
-		}
-	}
-	norm := float64(highest) + math.Log(total)
+func Logprobs(dst []Prob, w *Scratch, logits []float32, id int32, top int) (float64, []Prob) {
+	best, _ := kernel.Highest(logits)
+	highest := logits[best]
+	norm := float64(highest) + math.Log(total(w.weigh(logits, highest, 1)))
 	start := len(dst)
 	top = min(top, len(logits))
 	for i, v := range logits {

@@ -1,5 +1,5 @@
 // Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
-// stream of text. It must not import the model, the engine or anything else of this module.
+// stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
 //
 // A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what else
 // is sampled at the same time.
@@ -8,8 +8,9 @@ package sample
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
 )
 
 // ErrNumeric is matched when a logit is NaN or infinite: the model or its weights are broken.
@@ -48,6 +49,7 @@ type bias struct {
 // Scratch is memory for choosing. Samplers may share it, one after the other.
 type Scratch struct {
 	logits     []float32
+	weights    []float32 // of every id, the likeliest has 1
 	candidates []candidate
 }
 
@@ -109,17 +111,16 @@ func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
 
 // argmax gives the index of the highest logit, the lowest among equals.
 func argmax(logits []float32) (int32, error) {
-	best, top := 0, float32(math.Inf(-1))
-	for i, v := range logits {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return 0, fmt.Errorf("%w: logit %d is %v", ErrNumeric, i, v)
-		}
-		if v > top {
-			best, top = i, v
-		}
-	}
 	if len(logits) == 0 {
 		return 0, fmt.Errorf("%w: there are none", ErrNumeric)
+	}
+	best, finite := kernel.Highest(logits)
+	if !finite {
+		for i, v := range logits {
+			if v-v != 0 {
+				return 0, fmt.Errorf("%w: logit %d is %v", ErrNumeric, i, v)
+			}
+		}
 	}
 	return int32(best), nil
 }

@@ -186,7 +186,9 @@ func TestKeepsTheDefinedSet(t *testing.T) {
 			// no ratio of sums of these weights: which side of the border it is on must not depend on rounding
 			TopP: (float64(rapid.IntRange(0, 999).Draw(t, "p")) + 0.12345678912) / 1000, MinP: rapid.Float64Range(0, 0.9).Draw(t, "min-p"), Seed: rapid.Uint64().Draw(t, "seed"),
 		}
-		want := distribution(p, logits)
+		relaxed := p // weights are float32
+		relaxed.TopP, relaxed.MinP = p.TopP+1e-6, p.MinP*(1-1e-6)
+		want := distribution(relaxed, logits)
 		s, w := New(p, len(logits), nil), &Scratch{}
 		for range 5 {
 			id, err := s.Next(w, logits)
@@ -201,7 +203,7 @@ func TestKeepsTheDefinedSet(t *testing.T) {
 		for id, v := range logits {
 			c = append(c, candidate{math.Exp(float64(v-slices.Max(logits)) / p.Temperature), int32(id)})
 		}
-		kept := topP(c, 0.7)
+		kept := topP(c, 0.7*sum(c))
 		for _, x := range c[len(kept):] {
 			for _, y := range kept {
 				if x.before(y) {
@@ -261,13 +263,13 @@ func TestLogprobs(t *testing.T) {
 		}
 		id := int32(rapid.IntRange(0, len(logits)-1).Draw(t, "id"))
 		n := rapid.IntRange(0, 20).Draw(t, "top")
-		got, top := Logprobs(nil, logits, id, n)
+		got, top := Logprobs(nil, &Scratch{}, logits, id, n)
 		var total float64
 		for _, v := range logits {
 			total += math.Exp(float64(v))
 		}
 		want := func(id int32) float64 { return float64(logits[id]) - math.Log(total) }
-		if math.Abs(got-want(id)) > 1e-9 {
+		if math.Abs(got-want(id)) > 1e-6 {
 			t.Fatalf("%v, want %v", got, want(id))
 		}
 		if len(top) != min(n, len(logits)) {
@@ -279,9 +281,34 @@ func TestLogprobs(t *testing.T) {
 		}
 		slices.SortStableFunc(order, func(a, b int32) int { return int(8*logits[b]) - int(8*logits[a]) })
 		for i, p := range top {
-			if p.ID != order[i] || math.Abs(p.Logprob-want(p.ID)) > 1e-9 {
+			if p.ID != order[i] || math.Abs(p.Logprob-want(p.ID)) > 1e-6 {
 				t.Fatalf("alternative %d is %v, want id %d", i, p, order[i])
 			}
+		}
+	})
+}
+
+// TestPick: every weight owns its part of the sum, whatever blocks it lies in, and one of nothing owns none.
+func TestPick(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := make([]float32, rapid.IntRange(1, 3*sumBlock+5).Draw(t, "vocab"))
+		for i := range weights {
+			if rapid.Bool().Draw(t, "some") {
+				weights[i] = float32(rapid.IntRange(0, 1000).Draw(t, "weight")) / 1024 // sums are exact
+			}
+		}
+		weights[rapid.IntRange(0, len(weights)-1).Draw(t, "top")] = 1
+		at := float64(rapid.IntRange(0, int(total(weights)*2048)-1).Draw(t, "at")) / 2048
+		want, passed := 0, float64(weights[0])
+		for passed <= at {
+			want++
+			passed += float64(weights[want])
+		}
+		if got := pick(weights, at); got != int32(want) {
+			t.Fatalf("%v of %v is %d, want %d", at, total(weights), got, want)
+		}
+		if got := pick(weights, 2*total(weights)); weights[got] == 0 {
+			t.Fatalf("behind the end: %d, whose weight is 0", got)
 		}
 	})
 }
@@ -297,7 +324,7 @@ func TestNoAllocations(t *testing.T) {
 		s.Next(w, logits)
 		if n := testing.AllocsPerRun(100, func() {
 			id, _ := s.Next(w, logits)
-			Logprobs(probs, logits, id, 20)
+			Logprobs(probs, w, logits, id, 20)
 		}); n > 0 {
 			t.Errorf("%+v: %v allocations a token", p, n)
 		}
