@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // writeCertificate writes a self-signed certificate with a serial number.
@@ -121,6 +123,23 @@ func TestTLS(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode == 200 {
 			t.Error("answers without TLS")
+		}
+	}
+}
+
+// TestLimitsAreShown: an operator sees what the service keeps to, and how long its certificate lasts.
+func TestLimitsAreShown(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	leaf := writeCertificate(t, certFile, keyFile, 1)
+	s := openTiny(t, func(c *Config) {
+		c.TLSCertFile, c.TLSKeyFile, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MemoryLimitGB = certFile, keyFile, 3, 7, 1.5
+	})
+	for name, want := range map[string]float64{
+		telemetry.Ready: 1, telemetry.RunningLimit: 3, telemetry.WaitingLimit: 7, telemetry.MemoryLimit: float64(s.MemoryPlan().Limit), telemetry.CertificateExpiry: float64(leaf.NotAfter.Unix()),
+	} {
+		if got := metricOf(t, s, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
 }

@@ -122,6 +122,9 @@ func New(c Config) (*Service, error) {
 		s.closeTracer()
 		return nil, err
 	}
+	if s.certificate != nil {
+		s.metrics.SetExpiry(func() time.Time { return s.certificate.Leaf().NotAfter })
+	}
 	if u, err := host.Self(); err == nil {
 		s.meter.add(time.Now(), u.CPU)
 	}
@@ -163,6 +166,7 @@ func (s *Service) load() error {
 	}
 	s.backend, s.model, s.plan = backend, model, plan
 	s.metrics.SetKVCache(plan.KVType, plan.KV)
+	s.metrics.SetLimits(telemetry.Limits{Running: s.config.MaxConcurrentRequests, Waiting: s.config.MaxQueuedRequests, Memory: plan.Limit})
 	s.api.SetBackend(backend)
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
 		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)

@@ -60,15 +60,20 @@ func (f *logFixture) ask(id string) int {
 	return resp.StatusCode
 }
 
-// metric reads a metric as a Prometheus server would.
 func (f *logFixture) metric(name string) float64 {
 	f.t.Helper()
+	return metricOf(f.t, f.service, name)
+}
+
+// metricOf reads a metric as a Prometheus server would.
+func metricOf(t *testing.T, s *Service, name string) float64 {
+	t.Helper()
 	w := httptest.NewRecorder()
-	f.service.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(w.Body.Bytes()))
 	if err != nil || families[name] == nil {
-		f.t.Fatalf("%s: %v", name, err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	m := families[name].Metric[0]
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()

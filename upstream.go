@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
@@ -80,6 +81,12 @@ func (s *Service) connect() error {
 		return ErrClosed
 	}
 	s.backend = u
+	s.metrics.SetReplicas(func() (list []telemetry.Replica) {
+		for _, r := range u.Replicas() {
+			list = append(list, telemetry.Replica{Name: r.Host, Up: r.Up, Failures: r.Failed})
+		}
+		return list
+	})
 	s.api.SetBackend(u)
 	s.log.Info("passing requests on", "upstreams", len(s.config.upstreams()))
 	return nil

@@ -111,6 +111,13 @@ func TestNobodyUpstream(t *testing.T) {
 	if code != http.StatusBadGateway || !strings.Contains(body, "upstream_unreachable") || strings.Contains(body, "127.0.0.1") {
 		t.Errorf("%d %s", code, body)
 	}
+	metrics := metricsOf(t, h)
+	if !strings.Contains(metrics, `mixtral_upstream_up{replica="127.0.0.1:1"}`) || !strings.Contains(metrics, `mixtral_upstream_failures_total{replica="127.0.0.1:1"} 1`) {
+		t.Error(metrics)
+	}
+	if strings.Contains(metrics, "\nmixtral_requests_running_limit ") {
+		t.Error("limits of an upstream server are shown, which nobody knows")
+	}
 }
 
 func TestUpstreamConfig(t *testing.T) {

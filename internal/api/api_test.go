@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -46,6 +45,9 @@ func start(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 	f.http.Config = f.server.HTTPServer()
 	f.http.Start()
 	t.Cleanup(func() {
+		if refusals(t, f.server)[telemetry.ReasonOther] != 0 {
+			t.Error("a request was refused for a reason that telemetry.Reasons does not list")
+		}
 		f.http.Client().CloseIdleConnections()
 		f.http.CloseClientConnections() // a test that failed may have left requests that wait for it
 		f.http.Close()
@@ -150,18 +152,6 @@ func (f *fixture) wantMetrics(want map[string]float64) {
 			f.t.Errorf("%s is %v, want %v", name, got[name], v)
 		}
 	}
-}
-
-// eventually waits for something that happens just after a client has seen or done something.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("never: %s", what)
 }
 
 const chatBody = `{"messages":[{"role":"user","content":"one two three"}],"temperature":0}`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
@@ -93,6 +94,22 @@ func toHTTP(err error, retryAfter int) *httpError {
 		return &httpError{status: http.StatusGatewayTimeout, typ: typeServer, code: "timeout", message: "the request took too long"}
 	}
 	return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "internal_error", message: "internal error"}
+}
+
+// countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left, that its time
+// was over or that something broke does not.
+func (s *Server) countRefusal(e *httpError) {
+	if e.status == statusClientClosed || e.status >= 500 && e.status != http.StatusServiceUnavailable && e.status != http.StatusNotImplemented {
+		return
+	}
+	reason := e.code
+	switch phase := s.gate.phase(); {
+	case reason == "":
+		reason = telemetry.ReasonInvalid
+	case reason == "not_ready" && phase != ready:
+		reason = phase.String()
+	}
+	s.metrics.Refused(reason)
 }
 
 // body is the error in OpenAI's shape.

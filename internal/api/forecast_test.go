@@ -94,7 +94,7 @@ func (f *fixture) fill(n int) *sync.WaitGroup {
 			}
 		})
 	}
-	eventually(f.t, "they are under way", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == n })
+	llmtest.Until(f.t, "they are under way", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == n })
 	return &group
 }
 
@@ -122,7 +122,7 @@ func TestNotInTime(t *testing.T) {
 			resp, _ := f.do("POST", "/v1/chat/completions", with(`"max_tokens":13`), headerTimeout, timeout)
 			more <- resp.StatusCode
 		}()
-		eventually(t, "it is under way", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == 7 || s.Running+s.Waiting == 8 })
+		llmtest.Until(t, "it is under way", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == 7 || s.Running+s.Waiting == 8 })
 		if timeout == "17.6" {
 			// The next would wait for one more: 7.5 s and 10 s.
 			f.wantError("POST", "/v1/chat/completions", with(`"max_tokens":13`), 503, "", headerTimeout, "17.6")
@@ -162,7 +162,7 @@ func TestTimeLimit(t *testing.T) {
 	if s.done || s.err == nil || *s.err.Code != "timeout" {
 		t.Errorf("%+v", s)
 	}
-	eventually(t, "nothing runs", func() bool { st := f.fake.Status(); return st.Running+st.Waiting == 0 })
+	llmtest.Until(t, "nothing runs", func() bool { st := f.fake.Status(); return st.Running+st.Waiting == 0 })
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",abort": 3, telemetry.Requests + ",error": 0})
 }
 
@@ -213,7 +213,7 @@ func TestRequestsAtOnce(t *testing.T) {
 		conns = append(conns, conn)
 		fmt.Fprintf(conn, "POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	}
-	eventually(t, "it is full", func() bool {
+	llmtest.Until(t, "it is full", func() bool {
 		resp, _ := f.do("POST", "/tokenize", `{"prompt":"a"}`)
 		return resp.StatusCode == 429
 	})
@@ -223,7 +223,7 @@ func TestRequestsAtOnce(t *testing.T) {
 	for _, c := range conns {
 		c.Close()
 	}
-	eventually(t, "there is room", func() bool {
+	llmtest.Until(t, "there is room", func() bool {
 		resp, _ := f.do("POST", "/tokenize", `{"prompt":"a"}`)
 		return resp.StatusCode == 200
 	})

@@ -17,6 +17,7 @@ import (
 // the backend or of sink is an error. It is the door for programs that embed the service.
 func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	if err := s.gate.enter(); err != nil {
+		s.countRefusal(toHTTP(err, 0))
 		return err
 	}
 	defer s.gate.leave()
@@ -26,6 +27,9 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 		end.Finish, end.Usage = e.Finish, e.Usage
 		return sink(e)
 	})
+	if err != nil && seen.tokens.Load() == 0 {
+		s.countRefusal(toHTTP(err, 0))
+	}
 	s.observeGo(&seen, r, start, end, err)
 	return err
 }

@@ -115,17 +115,24 @@ func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 			}
 		}()
 		if err := names.check(r); err != nil {
-			rec.err = err
-			rec.fail(toHTTP(err, 0))
+			s.turnAway(rec, err, errHost)
 			return
 		}
 		if err := guard.Check(r); err != nil {
-			rec.err = err
-			rec.fail(&httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin", message: "a page of another site may not use this service"})
+			s.turnAway(rec, err, errOrigin)
 			return
 		}
 		s.serve(routes, rec, r)
 	})
+}
+
+var errOrigin = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin", message: "a page of another site may not use this service"}
+
+// turnAway refuses a request whatever it asks for.
+func (s *Server) turnAway(rec *recorder, err error, answer *httpError) {
+	rec.err = err
+	s.countRefusal(answer)
+	rec.fail(answer)
 }
 
 // caught counts and logs a panic.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -36,6 +37,9 @@ const largeBodies = 8
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, error) {
 	if r.ContentLength > s.c.MaxBody {
 		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return nil, &httpError{status: http.StatusUnsupportedMediaType, typ: typeInvalid, code: "unsupported_encoding", message: "the request's body must not be compressed"}
 	}
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
@@ -143,6 +147,14 @@ func (o *object) fail(field, format string, args ...any) {
 	}
 }
 
+// unsupported refuses a field that asks for what this service does not do, with OpenAI's code for it.
+func (o *object) unsupported(field string) {
+	if o.err == nil {
+		o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter", param: o.name(field),
+			message: o.name(field) + ": is not supported by this service"}
+	}
+}
+
 // raw gives a field's JSON, nil where it is absent or null.
 func (o *object) raw(field string) json.RawMessage {
 	v := o.fields[field]
@@ -156,11 +168,11 @@ func (o *object) raw(field string) json.RawMessage {
 // counted: whoever reads the fields will say so.
 func (o *object) mostTokens() int {
 	peek := func(field string, most int) int {
-		n, err := strconv.Atoi(string(o.fields[field]))
-		if err != nil || n < 1 {
+		n, ok := whole(o.fields[field])
+		if !ok || n < 1 {
 			return 0
 		}
-		return min(n, most)
+		return int(min(n, int64(most)))
 	}
 	return max(peek("max_tokens", 1<<24), peek("max_completion_tokens", 1<<24)) * max(peek("n", maxChoices), 1)
 }
@@ -204,14 +216,27 @@ func (o *object) flag(field string) (b bool) {
 	return b
 }
 
+// whole gives an integer. Languages without integers write 8.0 for 8.
+func whole(v json.RawMessage) (int64, bool) {
+	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+		return n, true
+	}
+	const exact = 1 << 53 // beyond it, a float64 has no fraction to tell by
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= exact || kind(v) != "a number" {
+		return 0, false
+	}
+	return int64(f), true
+}
+
 // integer reads a number without a fraction from lo to hi.
 func (o *object) integer(field string, lo, hi int64) (n int64, ok bool) {
 	v := o.raw(field)
 	if v == nil {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(string(v), 10, 64)
-	if err != nil {
+	n, ok = whole(v)
+	if !ok {
 		got := kind(v)
 		if got == "a number" {
 			got = short(string(v))

@@ -34,7 +34,7 @@ func (w *watcher) see(v Served) {
 // next waits for the n-th, counted from 0: it is told after the client has its answer.
 func (w *watcher) next(t *testing.T, n int) (v Served) {
 	t.Helper()
-	eventually(t, "the request is told of", func() bool {
+	llmtest.Until(t, "the request is told of", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if len(w.list) > n {
@@ -184,7 +184,7 @@ func TestObservePassed(t *testing.T) {
 	var w watcher
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Observe = w.see })
 	f.server.SetBackend(backend)
-	eventually(t, "the upstream is healthy", func() bool { return backend.Status().Ready })
+	llmtest.Until(t, "the upstream is healthy", func() bool { return backend.Status().Ready })
 	f.do("POST", "/v1/chat/completions", with(`"model":"far","stream":true,"stream_options":{"include_usage":true}`))
 	got := w.next(t, 0)
 	same(t, got, Served{Route: "/v1/chat/completions", Model: "far", Status: 200, Finish: llm.FinishLength, Streamed: true,

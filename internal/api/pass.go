@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
@@ -43,7 +44,8 @@ func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived
 // spread over the chunks evenly.
 func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outcome) {
 	if out.Status != http.StatusOK && out.Status < http.StatusInternalServerError && out.Err == nil {
-		return // refused
+		s.metrics.Refused(telemetry.ReasonUpstream)
+		return
 	}
 	seen := s.metrics.Begin(arrived)
 	seen.Trace(w.trace)

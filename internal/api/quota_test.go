@@ -290,7 +290,7 @@ func TestTokenLimit(t *testing.T) {
 		t.Errorf("%s remain after one that was refused", got)
 	}
 	ask(`"max_tokens":2,"ignore_eos":true`, 200) // 29 + 2 tokens
-	eventually(t, "it is settled", func() bool { return left() == remain(100-31-beside) })
+	llmtest.Until(t, "it is settled", func() bool { return left() == remain(100-31-beside) })
 	// 30 tokens would fit, and with n = 2 they do not.
 	resp := ask(`"max_tokens":30,"n":2`, 429)
 	if resp.Header.Get("Retry-After") == "" || resp.Header.Get("Retry-After") == "0" {
@@ -319,7 +319,7 @@ func TestTokenLimit(t *testing.T) {
 	}
 	// Its prompt was counted by its bytes, as no usage came.
 	prompt := len(with(`"stream":true,"max_tokens":10`)) / bytesPerToken
-	eventually(t, "it is settled", func() bool { return left() == remain(100-31-prompt-5-beside) })
+	llmtest.Until(t, "it is settled", func() bool { return left() == remain(100-31-prompt-5-beside) })
 	f.fake.Step = nil
 	later(time.Minute)
 	ask(`"max_tokens":60`, 200)
@@ -355,7 +355,7 @@ func TestConcurrencyLimit(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "both run", func() bool { return f.fake.Status().Running == 2 })
+	llmtest.Until(t, "both run", func() bool { return f.fake.Status().Running == 2 })
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/tokenize"} {
 		resp, e := f.wantError("POST", path, chatBody, 429, "", "Authorization", alice)
 		if *e.Code != "concurrency_limit_exceeded" || resp.Header.Get("Retry-After") != "1" {
@@ -363,7 +363,7 @@ func TestConcurrencyLimit(t *testing.T) {
 		}
 	}
 	leave()
-	eventually(t, "one has left", func() bool {
+	llmtest.Until(t, "one has left", func() bool {
 		resp, _ := f.do("POST", "/tokenize", `{"prompt":"a"}`, "Authorization", alice)
 		return resp.StatusCode == 200
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,18 +57,36 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	return base, j
 }
 
-// unsupported refuses what would change the answer's meaning if it was passed over, unless it asks for nothing.
+// unsupportedFields ask for what this service does not do: passed over, they would change what the answer means. Of a value that
+// asks for nothing, as absence would, nobody need hear; beside those of asksNothing, they are the ones listed here, as JSON.
+var unsupportedFields = []struct {
+	name     string
+	harmless []string
+}{
+	// OpenAI's.
+	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil}, {"function_call", []string{`"none"`, `"auto"`}},
+	{"response_format", []string{`{"type":"text"}`}}, {"modalities", []string{`["text"]`}}, {"audio", nil}, {"web_search_options", nil},
+	{"suffix", nil}, {"echo", nil}, {"best_of", []string{"1"}},
+	// vLLM's and llama.cpp's.
+	{"structured_outputs", nil}, {"guided_json", nil}, {"guided_regex", nil}, {"guided_choice", nil}, {"guided_grammar", nil}, {"grammar", nil}, {"json_schema", nil},
+	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil}, {"allowed_token_ids", nil},
+	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil}, {"prompt_embeds", nil},
+	{"chat_template", nil}, {"continue_final_message", nil}, {"add_generation_prompt", []string{"true"}}, {"documents", nil},
+}
+
+// asksNothing are values that mean the same as no value, in most of these fields.
+var asksNothing = []string{"", "[]", "{}", `""`, "false"}
+
 func unsupported(o *object) {
-	for _, field := range []string{"tools", "functions", "response_format", "suffix", "echo", "guided_json", "guided_regex", "guided_choice", "guided_grammar"} {
-		v := o.raw(field)
-		switch strings.Join(strings.Fields(string(v)), "") {
-		case "", "[]", "{}", `""`, "false", `{"type":"text"}`:
-		default:
-			o.fail(field, "is not supported by this service")
+	for _, f := range unsupportedFields {
+		v := strings.Join(strings.Fields(string(o.raw(f.name))), "")
+		nothing := slices.Contains(asksNothing, v)
+		if f.name == "add_generation_prompt" { // here false asks for something
+			nothing = v == ""
 		}
-	}
-	if n, ok := o.integer("best_of", 1, math.MaxInt32); ok && n != 1 {
-		o.fail("best_of", "is not supported by this service: use n")
+		if !nothing && !slices.Contains(f.harmless, v) {
+			o.unsupported(f.name)
+		}
 	}
 }
 
@@ -182,10 +201,15 @@ func (s *Server) messages(o *object) []llm.Message {
 		case "developer": // OpenAI's newer name
 			role = llm.RoleSystem
 		default:
+			if !ok {
+				m.fail("role", "is missing")
+			}
 			m.fail("role", "must be system, user or assistant")
 		}
-		if !ok {
-			m.fail("role", "is missing")
+		for _, field := range []string{"tool_calls", "function_call"} {
+			if v := m.raw(field); v != nil && string(v) != "[]" {
+				m.unsupported(field)
+			}
 		}
 		messages = append(messages, llm.Message{Role: role, Content: content(m)})
 		o.adopt(m)

@@ -225,7 +225,11 @@ func (s *Server) serve(routes map[string]route, rec *recorder, r *http.Request) 
 	}
 	if err != nil {
 		rec.err = err
-		rec.fail(toHTTP(err, s.advice.seconds()))
+		e := toHTTP(err, s.advice.seconds())
+		if !route.open && rec.status == 0 && rec.seen.tokens.Load() == 0 {
+			s.countRefusal(e)
+		}
+		rec.fail(e)
 	}
 }
 
@@ -342,7 +346,7 @@ func (s *Server) load() telemetry.Load {
 		return telemetry.Load{}
 	}
 	st := b.Status()
-	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted}
+	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted, Ready: st.Ready && s.gate.phase() == ready}
 	if st.KVTotal > 0 {
 		l.KVUsage = float64(st.KVUsed) / float64(st.KVTotal)
 	}

@@ -86,7 +86,7 @@ func TestLargeBodies(t *testing.T) {
 	for range largeBodies {
 		ask(large)
 	}
-	eventually(t, "they run", func() bool { return f.fake.Status().Running == largeBodies })
+	llmtest.Until(t, "they run", func() bool { return f.fake.Status().Running == largeBodies })
 	resp, e := f.wantError("POST", "/v1/chat/completions", large, 429, "")
 	if *e.Code != "queue_full" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%+v", e)
@@ -95,7 +95,7 @@ func TestLargeBodies(t *testing.T) {
 	for range 4 {
 		ask(chatBody)
 	}
-	eventually(t, "small ones run too", func() bool { return f.fake.Status().Running == largeBodies+4 })
+	llmtest.Until(t, "small ones run too", func() bool { return f.fake.Status().Running == largeBodies+4 })
 	close(release)
 	llmtest.Await(t, "all requests", llmtest.Done(group.Wait))
 	if answered.Load() != largeBodies+4 {
@@ -395,7 +395,7 @@ func TestDrain(t *testing.T) {
 		resp, data := f.do("POST", "/v1/chat/completions", chatBody)
 		answered <- fmt.Sprint(resp.StatusCode, strings.Contains(string(data), "one two three"))
 	}()
-	eventually(t, "it runs", func() bool { return f.fake.Status().Running == 1 })
+	llmtest.Until(t, "it runs", func() bool { return f.fake.Status().Running == 1 })
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := f.server.Drain(short); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 requests") {
@@ -440,7 +440,7 @@ func TestQueueFull(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "it is full", func() bool { s := f.fake.Status(); return s.Running == 4 && s.Waiting == 4 })
+	llmtest.Until(t, "it is full", func() bool { s := f.fake.Status(); return s.Running == 4 && s.Waiting == 4 })
 	f.wantMetrics(map[string]float64{telemetry.Running: 4, telemetry.Waiting: 4, telemetry.KVCacheUsage: 1})
 	for _, body := range []string{chatBody, with(`"stream":true`), with(`"n":2`)} {
 		resp, e := f.wantError("POST", "/v1/chat/completions", body, 429, "")

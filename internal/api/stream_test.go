@@ -317,12 +317,12 @@ func TestClientLeaves(t *testing.T) {
 				t.Errorf("point %d: %v", point, err)
 			}
 			aborted++
-			eventually(t, "the abort is counted", func() bool { return f.metrics()[telemetry.Requests+",abort"] == float64(aborted) })
+			llmtest.Until(t, "the abort is counted", func() bool { return f.metrics()[telemetry.Requests+",abort"] == float64(aborted) })
 		}
 	}
 	f.fake.Step = nil
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
-	eventually(t, "nothing runs", func() bool { return f.fake.Status().Running == 0 })
+	llmtest.Until(t, "nothing runs", func() bool { return f.fake.Status().Running == 0 })
 	f.wantMetrics(map[string]float64{telemetry.Requests + ",abort": 28, telemetry.Requests + ",stop": 1, telemetry.Requests + ",error": 0})
 }
 
@@ -337,7 +337,7 @@ func TestClientLeavesTheQueue(t *testing.T) {
 			ended <- f.server.Generate(context.Background(), llmtest.Chat("a", 5), func(llm.Event) error { return nil })
 		}()
 	}
-	eventually(t, "all slots are taken", func() bool { return f.fake.Status().Running == 4 })
+	llmtest.Until(t, "all slots are taken", func() bool { return f.fake.Status().Running == 4 })
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions", strings.NewReader(chatBody))
 	if err != nil {
@@ -348,19 +348,19 @@ func TestClientLeavesTheQueue(t *testing.T) {
 		_, err := f.http.Client().Do(r)
 		left <- err
 	}()
-	eventually(t, "it waits", func() bool { return f.fake.Status().Waiting == 1 })
+	llmtest.Until(t, "it waits", func() bool { return f.fake.Status().Waiting == 1 })
 	cancel()
 	if err := llmtest.Await(t, "the client that left", left); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	eventually(t, "the queue is empty", func() bool { return f.fake.Status().Waiting == 0 })
+	llmtest.Until(t, "the queue is empty", func() bool { return f.fake.Status().Waiting == 0 })
 	close(release)
 	for range 4 {
 		if err := llmtest.Await(t, "those that ran", ended); err != nil {
 			t.Error(err)
 		}
 	}
-	eventually(t, "all are counted", func() bool {
+	llmtest.Until(t, "all are counted", func() bool {
 		m := f.metrics()
 		return m[telemetry.Requests+",abort"] == 1 && m[telemetry.Requests+",stop"] == 4 && m[telemetry.HTTPRequests+",499,/v1/chat/completions"] == 1
 	})
@@ -386,7 +386,7 @@ func takeNothing(t *testing.T, f *fixture) int {
 	}
 	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true,"ignore_eos":true`))
 	t.Cleanup(func() { resp.Body.Close() }) // open until the test ends
-	eventually(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
+	llmtest.Until(t, "the reader is given up", func() bool { return f.metrics()[telemetry.Requests+",abort"] == 1 })
 	if ended.Load() {
 		t.Error("its generation went on")
 	}
@@ -449,7 +449,7 @@ func TestTricklingReader(t *testing.T) {
 	body := with(`"stream":true,"ignore_eos":true`)
 	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	piece, taken := make([]byte, 2048), 0
-	eventually(t, "the reader is given up", func() bool {
+	llmtest.Until(t, "the reader is given up", func() bool {
 		n, _ := conn.Read(piece)
 		taken += n
 		return f.metrics()[telemetry.Requests+",abort"] == 1

@@ -23,6 +23,7 @@ var wallReaders = map[string]string{
 	"internal/judge/judge.go":           "the report's timestamp",
 	"internal/loadgen/arrival_linux.go": "the kernel's stamps are on the wall clock; it notices when that is set",
 	"internal/probe/scrape.go":          "the times that a Prometheus server speaks of",
+	"internal/telemetry/limits.go":      "when a certificate expires, which is a date",
 	"internal/telemetry/otlpwire.go":    "the protocol of traces",
 }
 

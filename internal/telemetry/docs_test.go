@@ -14,8 +14,8 @@ import (
 var update = flag.Bool("update", false, "write the table into docs/METRICS.md")
 
 // markdown is Table as docs/METRICS.md has it.
-func markdown() (table, buckets string) {
-	var t, b strings.Builder
+func markdown() (table, buckets, reasons string) {
+	var t, b, r strings.Builder
 	t.WriteString("| metric | type | labels | meaning | as vLLM's |\n|---|---|---|---|---|\n")
 	b.WriteString("| metric | upper bounds in seconds |\n|---|---|\n")
 	for _, d := range Table {
@@ -36,7 +36,15 @@ func markdown() (table, buckets string) {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", d.Name, strings.Join(bounds, " "))
 		}
 	}
-	return t.String(), b.String()
+	r.WriteString("| reason | status | what it means |\n|---|---|---|\n")
+	for _, reason := range Reasons {
+		status := strconv.Itoa(reason.Status)
+		if reason.Status == 0 {
+			status = "any"
+		}
+		fmt.Fprintf(&r, "| `%s` | %s | %s |\n", reason.Name, status, reason.Meaning)
+	}
+	return t.String(), b.String(), r.String()
 }
 
 // TestDocs: docs/METRICS.md holds the table, word for word. -update writes it.
@@ -46,9 +54,9 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, buckets := markdown()
+	table, buckets, reasons := markdown()
 	want := string(data)
-	for mark, text := range map[string]string{"<!-- table -->\n": table, "<!-- buckets -->\n": buckets} {
+	for mark, text := range map[string]string{"<!-- table -->\n": table, "<!-- buckets -->\n": buckets, "<!-- reasons -->\n": reasons} {
 		before, after, ok := strings.Cut(want, mark)
 		if !ok {
 			t.Fatalf("no %s in %s", mark, path)

@@ -33,6 +33,14 @@ const (
 	KVCacheBytes      = "mixtral_kv_cache_bytes"
 	Preemptions       = "mixtral_preemptions_total"
 	HTTPRequests      = "mixtral_http_requests_total"
+	Refused           = "mixtral_refused_requests_total"
+	Ready             = "mixtral_ready"
+	RunningLimit      = "mixtral_requests_running_limit"
+	WaitingLimit      = "mixtral_requests_waiting_limit"
+	MemoryLimit       = "mixtral_memory_limit_bytes"
+	CertificateExpiry = "mixtral_tls_certificate_expiry_timestamp_seconds"
+	UpstreamUp        = "mixtral_upstream_up"
+	UpstreamFailures  = "mixtral_upstream_failures_total"
 	Panics            = "mixtral_panics_total"
 	NonFinite         = "mixtral_non_finite_logits_total"
 	BuildInfo         = "mixtral_build_info"
@@ -48,6 +56,8 @@ const (
 	LabelCode         = "code"
 	LabelVersion      = "version"
 	LabelKVType       = "kv_type" // f16, q8_0
+	LabelReason       = "reason"  // one of Reasons
+	LabelReplica      = "replica" // host:port, as the configuration has it
 )
 
 // Definition describes one metric.
@@ -98,6 +108,22 @@ var Table = []Definition{
 		Help: "Completions that gave their KV cache to an older one and were computed again."},
 	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels
 		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
+	{Name: Refused, Kind: Counter, Label: LabelReason,
+		Help: "Requests that were refused before anything was computed for them, by reason; health checks are not among them."},
+	{Name: Ready, Kind: Gauge,
+		Help: "1 while a request would be taken, as /readyz says; 0 while the model loads, the service drains or no upstream may be asked."},
+	{Name: RunningLimit, Kind: Gauge,
+		Help: "Completions that are computed together at most: max_concurrent_requests."},
+	{Name: WaitingLimit, Kind: Gauge,
+		Help: "Completions that wait at most: max_queued_requests."},
+	{Name: MemoryLimit, Kind: Gauge,
+		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control group has less."},
+	{Name: CertificateExpiry, Kind: Gauge,
+		Help: "When the TLS certificate in use expires, as Unix time."},
+	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,
+		Help: "1 while a replica may be asked; 0 while its health check fails or it is left alone after failures."},
+	{Name: UpstreamFailures, Kind: Counter, Label: LabelReplica,
+		Help: "Tries that a replica failed: no connection, no answer, an error of a server, or an answer that broke off."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
 	{Name: NonFinite, Kind: Counter,

@@ -16,6 +16,7 @@ type Load struct {
 	Running, Waiting int
 	KVUsage          float64 // 0 to 1
 	Preempted        int64   // since start
+	Ready            bool
 }
 
 // Metrics counts. All methods are safe for concurrent use.
@@ -27,9 +28,13 @@ type Metrics struct {
 	cached, panics          prometheus.Counter
 	kvBytes                 *prometheus.GaugeVec
 	nonFinite               prometheus.Counter
+	refused                 map[string]prometheus.Counter // by reason
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
 	log                     atomic.Pointer[func() RequestLog]
+	limits                  atomic.Pointer[Limits]
+	expiry                  atomic.Pointer[func() time.Time]
+	replicas                atomic.Pointer[func() []Replica]
 }
 
 // NewMetrics makes a registry with every metric of Table, and those of the process and the Go runtime.
@@ -58,8 +63,13 @@ func NewMetrics(version string) *Metrics {
 	for _, reason := range []string{"stop", "length", "abort", "error"} {
 		m.requests.WithLabelValues(reason) // a series that starts at 0 has no first step to miss
 	}
-	m.registry.MustRegister(m.requests, m.http, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
-		&loadCollector{m}, &logCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	refused := vec(Refused)
+	m.refused = map[string]prometheus.Counter{}
+	for _, r := range Reasons {
+		m.refused[r.Name] = refused.WithLabelValues(r.Name)
+	}
+	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
+		&loadCollector{m}, &limitCollector{m}, &logCollector{m}, &replicaCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
 }
 
@@ -157,7 +167,7 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 // loadCollector reads the load once for all gauges of a scrape, so that they agree.
 type loadCollector struct{ m *Metrics }
 
-var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions)
+var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions, Ready)
 
 func (l *loadCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range loadDescs {
@@ -174,4 +184,13 @@ func (l *loadCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(loadDescs[1], prometheus.GaugeValue, float64(load.Waiting))
 	ch <- prometheus.MustNewConstMetric(loadDescs[2], prometheus.GaugeValue, load.KVUsage)
 	ch <- prometheus.MustNewConstMetric(loadDescs[3], prometheus.CounterValue, float64(load.Preempted))
+	ch <- prometheus.MustNewConstMetric(loadDescs[4], prometheus.GaugeValue, one(load.Ready))
+}
+
+// one is how Prometheus writes true.
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -74,6 +74,9 @@ func TestTable(t *testing.T) {
 	m := NewMetrics("v1")
 	m.HTTP("/v1/models", 200)
 	m.SetKVCache("f16", 1)
+	m.SetLimits(Limits{Running: 1, Waiting: 1, Memory: 1})
+	m.SetExpiry(time.Now)
+	m.SetReplicas(func() []Replica { return []Replica{{Name: "a:1"}} })
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)

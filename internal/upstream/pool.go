@@ -20,7 +20,7 @@ type replica struct {
 	ejections   int       // in a row; the next wait doubles with each
 	until       time.Time // not before; a replica that asked for a pause, or is ejected
 	unhealthy   bool      // its last health check failed
-	served      int64
+	failed      int64     // tries, since start
 }
 
 // pool decides which replica gets the next request: a pure state machine, whose events are begin, end and health.
@@ -57,7 +57,6 @@ func (p *pool) begin(now time.Time, tried []bool) int {
 	if best >= 0 {
 		p.turn = (best + 1) % len(p.replicas)
 		p.replicas[best].outstanding++
-		p.replicas[best].served++
 	}
 	return best
 }
@@ -97,6 +96,7 @@ func (p *pool) end(now time.Time, i int, o outcome, pause time.Duration) {
 		r.failures = 0
 		r.until = later(r.until, now.Add(pause))
 	case broken:
+		r.failed++
 		if r.failures++; r.failures >= failuresToEject {
 			r.failures = 0
 			wait := min(firstEjection<<min(r.ejections, 10), lastEjection)

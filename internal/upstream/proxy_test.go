@@ -252,21 +252,20 @@ func TestAClientThatLeavesEndsTheRequestUpstream(t *testing.T) {
 func TestHealthFindsModelsAndReplicas(t *testing.T) {
 	f := newFake(t, sendWhole(200, wholeAnswer))
 	u := connect(t, Config{HealthEvery: 5 * time.Millisecond, Models: map[string]string{"here": "there"}}, f)
-	until := func(what string, ok func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal(what)
-			}
-		}
-	}
-	until("no models", func() bool { return len(u.Models()) == 1 })
+	llmtest.Until(t, "models", func() bool { return len(u.Models()) == 1 })
 	if m := u.Models()[0]; m.ID != "here" || m.ContextLength != 99 {
 		t.Errorf("%+v", m)
 	}
+	if r := u.Replicas(); len(r) != 1 || !r[0].Up || r[0].Failed != 0 || !strings.HasSuffix(f.URL, r[0].Host) {
+		t.Errorf("%+v", r)
+	}
 	f.CloseClientConnections()
 	f.Close()
-	until("still ready", func() bool { return !u.Status().Ready })
+	llmtest.Until(t, "the replica to be missed", func() bool { return !u.Status().Ready })
+	forward(t, u, `{}`)
+	if r := u.Replicas(); len(r) != 1 || r[0].Up || r[0].Failed != 1 {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestBackendEvents(t *testing.T) {

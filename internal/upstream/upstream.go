@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,6 +151,31 @@ func (u *Upstream) Status() llm.Status {
 	defer u.mu.Unlock()
 	usable, outstanding := u.pool.status(u.now())
 	return llm.Status{Ready: usable > 0, Running: outstanding}
+}
+
+// Replica is what is known of one upstream server.
+type Replica struct {
+	Host   string // and port
+	Up     bool   // it may be asked now
+	Failed int64  // tries, since start
+}
+
+// Replicas gives all replicas, in the order of Config.URLs. Those of the same host and port are one.
+func (u *Upstream) Replicas() []Replica {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now, list := u.now(), make([]Replica, 0, len(u.bases))
+	for i := range u.pool.replicas {
+		r, host := &u.pool.replicas[i], u.bases[i].Host
+		at := slices.IndexFunc(list, func(known Replica) bool { return known.Host == host })
+		if at < 0 {
+			list = append(list, Replica{Host: host, Up: r.usable(now), Failed: r.failed})
+			continue
+		}
+		list[at].Up = list[at].Up && r.usable(now)
+		list[at].Failed += r.failed
+	}
+	return list
 }
 
 // Models gives the models that the replicas serve, under the names they have here; what the last health check heard.

@@ -1,0 +1,46 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Limits are what the service keeps to. Those that are 0 are not shown: of upstream servers nobody knows.
+type Limits struct {
+	Running, Waiting int
+	Memory           int64 // bytes
+}
+
+// SetLimits says what the service keeps to.
+func (m *Metrics) SetLimits(l Limits) { m.limits.Store(&l) }
+
+// SetExpiry says where the time comes from at which the TLS certificate expires.
+func (m *Metrics) SetExpiry(expiry func() time.Time) { m.expiry.Store(&expiry) }
+
+// limitCollector shows those limits that are known.
+type limitCollector struct{ m *Metrics }
+
+var limitDescs = descsOf(RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry)
+
+func (l *limitCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range limitDescs {
+		ch <- d
+	}
+}
+
+func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
+	var at float64
+	if expiry := l.m.expiry.Load(); expiry != nil {
+		at = float64((*expiry)().Unix())
+	}
+	var most Limits
+	if p := l.m.limits.Load(); p != nil {
+		most = *p
+	}
+	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at} {
+		if v > 0 {
+			ch <- prometheus.MustNewConstMetric(limitDescs[i], prometheus.GaugeValue, v)
+		}
+	}
+}
