@@ -44,7 +44,7 @@ func (s *Sums) Tensors() int { return len(s.entries) }
 // squaresEach is how many squares are worth a goroutine: some 100 µs of work.
 const squaresEach = 1 << 18
 
-// Add adds the squares of rows, the inputs of a part for one token each. Their order decides over rounding, the number of CPUs does not.
+// Add adds the squares of rows, the inputs of a part for one token each; it is an error if a sum is beyond what a file can hold. Their order decides over rounding, the number of CPUs does not.
 func (e *Sum) Add(part int, rows [][]float32) error {
 	cols := len(e.squares) / len(e.counts)
 	sums := e.squares[part*cols:][:cols]
@@ -61,8 +61,8 @@ func (e *Sum) Add(part int, rows [][]float32) error {
 		group.Wait()
 	}
 	for i, v := range sums {
-		if !(v <= math.MaxFloat32) { // what a file can hold
-			return fmt.Errorf("%w: the squares of column %d sum up to %v", ErrImportance, i, v)
+		if !(v <= math.MaxFloat32) {
+			return fmt.Errorf("the squares of column %d sum up to %v", i, v)
 		}
 	}
 	return nil

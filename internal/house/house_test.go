@@ -60,7 +60,7 @@ var ranks = map[string]int{
 	"internal/engine":    3, // continuous batching
 	"internal/calibrate": 3, // importance matrices from a text
 	"internal/report":    3, // reports people read
-	"internal/judge":  4, // evidence to verdict
+	"internal/judge":     4, // evidence to verdict
 
 	"internal/api":     4, // HTTP routes
 	"internal/catalog": 4, // model names to files

@@ -1,6 +1,10 @@
 package moe
 
-import "github.com/hxp-enterprise/mixtral/internal/kernel"
+import (
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
+)
 
 // Input is what some of a layer's matrices are multiplied with.
 type Input int
@@ -100,4 +104,26 @@ func (t *tap) show(layer int, in Input, expert int, at []int32, a *kernel.Acts) 
 		t.rows = append(t.rows, t.keep[int(row)*a.Cols():][:a.Cols()])
 	}
 	t.see(layer, in, expert, t.rows)
+}
+
+// Tensors gives the names of the matrices that are multiplied with an input. Experts are parts of stacked tensors, also where the model's file
+// has one tensor for each.
+func (in Input) Tensors(layer int) []string {
+	var stems []string
+	switch in {
+	case AttentionInput:
+		stems = []string{"attn_q", "attn_k", "attn_v"}
+	case AttentionOutput:
+		stems = []string{"attn_output"}
+	case ExpertInput:
+		stems = []string{"ffn_gate_exps", "ffn_up_exps"}
+	case ExpertHidden:
+		stems = []string{"ffn_down_exps"}
+	default:
+		return []string{"output.weight"}
+	}
+	for i, s := range stems {
+		stems[i] = fmt.Sprintf("blk.%d.%s.weight", layer, s)
+	}
+	return stems
 }
