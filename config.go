@@ -27,9 +27,9 @@ type Config struct {
 	Host string `yaml:"host"`
 	Port int    `yaml:"port"`
 
-	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, "synth:tiny" or another
-	// synthetic model, or "demo"; empty means the built-in model. ModelID is the name that clients see; empty means the
-	// model's own.
+	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, the name of a pulled model
+	// such as "mixtral-8x7b-instruct:q4_k_m", "synth:tiny" or another synthetic model, or "demo"; empty means the built-in
+	// model. ModelID is the name that clients see; empty means the model's own.
 	//
 	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or several
 	// replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels renames models,

@@ -20,6 +20,7 @@ type modelPullCmd struct {
 	Out         string `help:"Directory to put files into; default: models/OWNER/REPO in the user's data directory."`
 	Endpoint    string `env:"HF_ENDPOINT" help:"Another server that speaks the hub's protocol."`
 	Connections int    `default:"4" help:"Transfers at the same time."`
+	Attempts    int    `default:"8" help:"Times to try again what makes no progress, with growing waits between."`
 	List        bool   `help:"List the repository's files and stop."`
 	JSON        bool   `help:"Print JSON."`
 }
@@ -27,8 +28,8 @@ type modelPullCmd struct {
 // pulled is what pull --json prints for each file.
 type pulled struct {
 	Path   string `json:"path"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes,omitempty"`  // nothing where the hub could not be asked
+	SHA256 string `json:"sha256,omitempty"` // likewise
 	Reused bool   `json:"reused"`
 }
 
@@ -43,10 +44,15 @@ func (c modelPullCmd) Run(a *app) error {
 			return usageError(withHint(err, "mixtral model list shows the names that can be pulled, too"))
 		}
 	}
-	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections}
+	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections, Attempts: c.Attempts}
 	files, err := c.files(a, client, ref, isName)
 	if err == nil && isName && !c.List {
 		files, err = known.Choose(files)
+	}
+	if errors.Is(err, hub.ErrTransfer) && !c.List && c.Out == "" {
+		if p, ok := known.Find(a.getenv); ok { // a service that starts again must not depend on the hub
+			return c.keep(a, p, err)
+		}
 	}
 	if err != nil {
 		return pullError(err)
@@ -75,6 +81,16 @@ func (c modelPullCmd) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "%s  %s\n", p.SHA256, p.Path)
 	}
 	return nil
+}
+
+// keep makes do with what is here while the hub cannot be asked.
+func (c modelPullCmd) keep(a *app, path string, why error) error {
+	fmt.Fprintf(a.stderr, "mixtral: %v; using what was pulled before, unchecked\n", why)
+	if c.JSON {
+		return json.NewEncoder(a.stdout).Encode([]pulled{{Path: path, Reused: true}})
+	}
+	_, err := fmt.Fprintln(a.stdout, path)
+	return err
 }
 
 // files finds out what to download; of a repository that the catalogue named, all there is.

@@ -131,4 +131,13 @@ func TestPullByName(t *testing.T) {
 			t.Errorf("%s: %d, %s", c.name, code, errs)
 		}
 	}
+	// A service that starts again finds its model while the hub is away; what was never pulled stays an error.
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer away.Close()
+	if code, out, errs := call("model", "pull", "--attempts", "1", "--endpoint", away.URL, name); code != exitOK || !strings.HasSuffix(out, "Q8_0.gguf\n") || !strings.Contains(errs, "unchecked") {
+		t.Errorf("while the hub is away: %d, %s%s", code, out, errs)
+	}
+	if code, _, errs := call("model", "pull", "--attempts", "1", "--endpoint", away.URL, "mixtral-8x7b-instruct:q2_k"); code != exitSetup || !strings.Contains(errs, "hint:") {
+		t.Errorf("while the hub is away: %d, %s", code, errs)
+	}
 }

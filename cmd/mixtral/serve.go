@@ -22,7 +22,7 @@ import (
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
 	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeat it for more."`
-	Model         *string  `placeholder:"REF" help:"GGUF file, synth:tiny or another synthetic model, or demo for the built-in one."`
+	Model         *string  `placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
 	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16, or q8_0 in little more than half the memory; default f16."`
 	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Most memory in GiB, weights and KV cache included."`
@@ -156,8 +156,9 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" { // otherwise, closing the terminal ends the program as ever
-		signal.Notify(signals, syscall.SIGHUP)
+	terminal := isTerminal(os.Stdin) || isTerminal(a.stdout) || isTerminal(a.stderr)
+	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" || !terminal {
+		signal.Notify(signals, syscall.SIGHUP) // otherwise, closing the terminal ends the program as ever
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when it is said that it drains
 	defer stop()
@@ -202,6 +203,9 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 // reload reads the API keys and the certificate again. Whatever goes wrong, the service goes on with what it has.
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
+	if c.APIKeyFile == "" && c.TLSCertFile == "" {
+		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: there are no keys and no certificate")
+	}
 	for _, part := range []struct {
 		name, file string
 		reload     func() error

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -81,12 +80,7 @@ func (s *servedProcess) stop(signals ...os.Signal) int {
 	s.t.Helper()
 	for i, sig := range signals {
 		if i > 0 { // signals that come together may be one
-			for range 1000 {
-				if strings.Contains(s.stderr.String(), "draining") {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
+			llmtest.Until(s.t, "the drain", func() bool { return strings.Contains(s.stderr.String(), "draining") })
 		}
 		if err := s.cmd.Process.Signal(sig); err != nil {
 			s.t.Fatal(err)
@@ -123,6 +117,11 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 || len(answer.Choices) != 1 {
 		t.Errorf("%d %s", code, body)
 	}
+	// A service manager's reload must not end a service that has nothing to reload.
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	llmtest.Until(t, "the reload", func() bool { return strings.Contains(s.stderr.String(), "nothing to reload") })
 	if code := s.stop(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
@@ -204,12 +203,7 @@ func TestServeKeys(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(s.stderr.String(), "keys reloaded"); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not reloaded: %s", s.stderr)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	llmtest.Until(t, "the new keys", func() bool { return strings.Contains(s.stderr.String(), "keys reloaded") })
 	if resp, err = http.DefaultClient.Do(r); err != nil {
 		t.Fatal(err)
 	}

@@ -128,6 +128,7 @@ func (o *overlay) checkPod(w workload) {
 	for _, c := range p.Containers {
 		if w.serves {
 			o.checkProbes(w.name+"/"+c.Name, c)
+			o.checkStop(w.name+"/"+c.Name, c, p.TerminationGracePeriodSeconds)
 		}
 	}
 }
@@ -184,6 +185,20 @@ func (o *overlay) checkProbes(name string, c corev1.Container) {
 	}
 	if ours(c) && !hasPort(c, intstr.FromInt(mixtral.DefaultConfig().Port)) {
 		o.bad("%s: does not expose the service's port %d", name, mixtral.DefaultConfig().Port)
+	}
+}
+
+// checkStop: whoever sends requests forgets the service before it refuses them, and its drain has the time it takes.
+func (o *overlay) checkStop(name string, c corev1.Container, grace *int64) {
+	if !ours(c) {
+		return
+	}
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil || c.Lifecycle.PreStop.Sleep.Seconds < 5 {
+		o.bad("%s: stops while requests are still sent to it: no preStop", name)
+		return
+	}
+	if need := float64(c.Lifecycle.PreStop.Sleep.Seconds) + mixtral.DefaultConfig().DrainTimeoutS; grace == nil || float64(*grace) <= need {
+		o.bad("%s: preStop and drain take %v s, more than the pod's grace period", name, need)
 	}
 }
 

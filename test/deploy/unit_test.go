@@ -27,7 +27,7 @@ func file(t *testing.T, path string) string {
 // directives are those that the unit may use, by section: a misspelt one is only ignored by systemd, with what it protects.
 var directives = map[string][]string{
 	"Unit": {"Description", "Documentation", "After", "Wants"},
-	"Service": {"Type", "ExecStart", "TimeoutStopSec", "Restart", "RestartSec", "DynamicUser", "StateDirectory", "Environment",
+	"Service": {"Type", "ExecStart", "ExecReload", "TimeoutStopSec", "Restart", "RestartSec", "DynamicUser", "StateDirectory", "Environment",
 		"CPUQuota", "MemoryMax", "MemorySwapMax", "LimitNOFILE", "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp",
 		"PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock", "ProtectHostname",
 		"ProtectProc", "ProtectControlGroups", "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
