@@ -20,6 +20,7 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("mmap: %w", err)
 	}
+	wantHugePages(data)
 	return data, func() error { return unix.Munmap(data) }, nil
 }
 

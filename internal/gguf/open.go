@@ -188,7 +188,7 @@ func (f *File) Release(data []byte) {
 }
 
 // Populate brings the pages of data, a part of the file, into this process's memory, so that who reads them later does not
-// wait. It asks for huge pages. It fails with ErrChanged if the file no longer has them; where the file is not mapped it does nothing.
+// wait. It fails with ErrChanged if the file no longer has them; where the file is not mapped it does nothing.
 func (f *File) Populate(data []byte) error {
 	if len(f.sources) == 0 || f.sources[0].release == nil || len(data) == 0 {
 		return nil

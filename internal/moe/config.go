@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/token"
 )
 
@@ -51,8 +52,14 @@ func readConfig(f *gguf.File) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	if arch != "llama" { // the architecture name under which GGUF files hold Mixtral
-		return c, fmt.Errorf("%w: general.architecture is %q, want \"llama\"", ErrModel, arch)
+	switch arch {
+	case plainArchitecture:
+	case kernel.FileLayout:
+		if err := checkLayout(f); err != nil {
+			return c, err
+		}
+	default:
+		return c, fmt.Errorf("%w: general.architecture is %q, want %q", ErrModel, arch, plainArchitecture)
 	}
 	for _, n := range []struct {
 		key string

@@ -118,17 +118,24 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// FuzzLoad changes bytes of a good file, most of them in the directory: an error or a model that runs, never a crash.
+// FuzzLoad changes bytes of a good file, plain or packed, most of them in the directory: an error or a model that runs, never a crash.
 func FuzzLoad(f *testing.F) {
-	good := little(f)
-	f.Add(uint16(0), []byte{})
-	f.Add(uint16(9), []byte{0, 0, 0, 255})
-	for _, name := range []string{"llama.block_count", "head_count_kv", "expert_used_count", "blk.0.attn_q.weight", "output_norm.weight", "ggml.token_type"} {
-		at := bytes.Index(good, []byte(name))
-		f.Add(uint16(1), append(binary.LittleEndian.AppendUint16(nil, uint16(at+len(name))), 4, 0xff))
+	plain := little(f)
+	packed := rewrite(f, parse(f, plain))
+	for _, good := range [][]byte{plain, packed} {
+		isPacked := &good[0] == &packed[0]
+		f.Add(isPacked, uint16(0), []byte{})
+		f.Add(isPacked, uint16(9), []byte{0, 0, 0, 255})
+		for _, name := range []string{"llama.block_count", "head_count_kv", "expert_used_count", "blk.0.attn_q.", "output_norm.weight", "ggml.token_type", keyLayout} {
+			at := max(bytes.Index(good, []byte(name)), 0)
+			f.Add(isPacked, uint16(1), append(binary.LittleEndian.AppendUint16(nil, uint16(at+len(name))), 4, 0xff))
+		}
 	}
-	f.Fuzz(func(t *testing.T, cut uint16, changes []byte) {
-		data := bytes.Clone(good)
+	f.Fuzz(func(t *testing.T, isPacked bool, cut uint16, changes []byte) {
+		data := bytes.Clone(plain)
+		if isPacked {
+			data = bytes.Clone(packed)
+		}
 		for ; len(changes) >= 4; changes = changes[4:] { // two bytes of position, how far behind it, and what to write
 			at := int(binary.LittleEndian.Uint16(changes)) + int(changes[2])
 			data[at%len(data)] = changes[3]

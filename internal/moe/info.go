@@ -14,6 +14,7 @@ type Info struct {
 	Params  int64 // weights in all
 	Active  int64 // weights that one token goes through: ExpertsUsed of the experts
 	Packed  int64 // bytes of the loaded weights
+	Mapped  bool  // they are the file's own bytes: it is packed
 	Formats []Format
 
 	lookup  int64 // packed bytes of one row of the embedding
@@ -33,12 +34,8 @@ type Format struct {
 
 // Describe reads a model's shape and checks that every tensor is there. Its errors are those of Load.
 func Describe(f *gguf.File) (Info, error) {
-	cfg, err := readConfig(f)
+	l, err := newLoader(f, &Model{})
 	if err != nil {
-		return Info{}, err
-	}
-	l := &loader{file: f, cfg: cfg}
-	if err := l.plan(&Model{}); err != nil {
 		return Info{}, err
 	}
 	return l.info(), nil
@@ -46,18 +43,26 @@ func Describe(f *gguf.File) (Info, error) {
 
 // info adds up what plan found.
 func (l *loader) info() Info {
-	i := Info{Config: l.cfg, Packed: l.size}
+	i := Info{Config: l.cfg, Packed: l.size, Mapped: l.packed}
 	formats := map[quant.Type]*Format{}
+	panels := l.panels()
 	for _, t := range l.file.Tensors() {
+		elems := int64(t.Elems())
+		if jobs := panels[t.Name]; len(jobs) > 0 { // without what fills panels
+			elems = int64(len(jobs)) * int64(jobs[0].rows) * int64(jobs[0].cols)
+		}
+		if l.packed && t.Name == tiedPanels { // token_embd.weight again
+			continue
+		}
 		f := formats[t.Type]
 		if f == nil {
 			f = &Format{Type: t.Type}
 			formats[t.Type] = f
 		}
 		f.Tensors++
-		f.Params += int64(t.Elems())
+		f.Params += elems
 		f.Bytes += int64(len(t.Data))
-		i.Params += int64(t.Elems())
+		i.Params += elems
 	}
 	for _, t := range quant.Types() {
 		if f := formats[t]; f != nil {

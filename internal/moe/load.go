@@ -1,6 +1,7 @@
 package moe
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -26,11 +27,13 @@ type layer struct {
 	ffnIn, hidden   *kernel.Acts // the inputs of gate and up, and of down
 }
 
-// Model is a loaded Mixtral. Its weights are packed copies: the file may be closed once Load has returned.
+// Model is a loaded Mixtral. Its weights are copies in the order of the kernels, or, of a packed file, the file's own bytes, which it
+// holds: either way the file may be closed once Load has returned.
 type Model struct {
 	cfg   Config
 	info  Info
-	arena *kernel.Arena
+	arena *kernel.Arena // of copies
+	hold  *gguf.Hold    // of a packed file
 	crew  *kernel.Crew
 
 	embed     []byte // token_embd, rows in the file's format
@@ -46,22 +49,14 @@ type Model struct {
 
 // Load reads a model. Its errors match ErrModel where the file is at fault, and name the tensor or key.
 func Load(f *gguf.File, o Options) (*Model, error) {
-	cfg, err := readConfig(f)
+	m := &Model{}
+	l, err := newLoader(f, m)
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{file: f, cfg: cfg}
-	m := &Model{cfg: cfg}
-	if err := l.plan(m); err != nil {
-		return nil, err
-	}
-	if m.arena, err = kernel.NewArena(l.size); err != nil {
-		return nil, err
-	}
 	m.crew = kernel.NewCrew(o.Workers)
-	if err := l.pack(m.arena, m.crew); err != nil {
-		m.Close()
-		return nil, err
+	if err := l.load(m); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	m.embed, m.info = l.embed, l.info()
 	m.prepare(l.types())
@@ -90,20 +85,50 @@ func (c Config) KVLayout(t quant.KVType, blocks int) kvcache.Layout {
 // Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.
 func (m *Model) Close() error {
 	m.crew.Close()
-	return m.arena.Close()
+	var errs []error
+	if m.arena != nil {
+		errs = append(errs, m.arena.Close())
+	}
+	if m.hold != nil {
+		errs = append(errs, m.hold.Close())
+	}
+	return errors.Join(errs...)
 }
 
-// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel.
+// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel, or adopt leaves
+// them where they are.
 type loader struct {
-	file *gguf.File
-	cfg  Config
-	size int64
-	todo []*job
+	file   *gguf.File
+	packed bool // the file is
+	cfg    Config
+	size   int64
+	todo   []*job
 
-	embed []byte // the arena's copy of token_embd
+	embed []byte // token_embd, in the arena or the file
 }
 
-// job is one matrix to be packed.
+// newLoader plans for a model.
+func newLoader(f *gguf.File, m *Model) (*loader, error) {
+	cfg, err := readConfig(f)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{file: f, packed: IsPacked(f), cfg: cfg}
+	return l, l.plan(m)
+}
+
+func (l *loader) load(m *Model) (err error) {
+	if l.packed {
+		m.hold = l.file.Hold()
+		return l.adopt(m.crew)
+	}
+	if m.arena, err = kernel.NewArena(l.size); err != nil {
+		return err
+	}
+	return l.pack(m.arena, m.crew)
+}
+
+// job is one matrix to be packed, or that is packed.
 type job struct {
 	name string
 	typ  quant.Type
@@ -138,13 +163,13 @@ func (l *loader) plan(m *Model) error {
 		return fmt.Errorf("%w: tensor token_embd.weight: %w", ErrModel, err)
 	}
 	l.size += kernel.ArenaSize(int64(len(embed.Data)))
-	l.todo = append(l.todo, &job{name: "token_embd.weight", data: embed.Data, rows: c.Vocab})
+	l.todo = append(l.todo, &job{name: "token_embd.weight", typ: embed.Type, data: embed.Data, rows: c.Vocab, cols: c.Dim})
 
-	outName := "output.weight"
-	if _, ok := l.file.Tensor(outName); !ok {
-		outName = "token_embd.weight" // tied embeddings
+	out := l.name("output")
+	if _, ok := l.file.Tensor(out); !ok {
+		out = l.name("token_embd") // tied embeddings
 	}
-	if err := l.matrix(&m.output, outName, c.Dim, c.Vocab); err != nil {
+	if err := l.matrix(&m.output, out, c.Dim, c.Vocab); err != nil {
 		return err
 	}
 	l.todo[len(l.todo)-1].output = true
@@ -162,29 +187,29 @@ func (l *loader) plan(m *Model) error {
 
 func (l *loader) layer(y *layer, i int) error {
 	c := &l.cfg
-	name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", i, s) }
+	part := func(s string) string { return fmt.Sprintf("blk.%d.%s", i, s) }
 	var err error
-	if y.attnNorm, err = l.floats(name("attn_norm"), c.Dim); err != nil {
+	if y.attnNorm, err = l.floats(part("attn_norm.weight"), c.Dim); err != nil {
 		return err
 	}
-	if y.ffnNorm, err = l.floats(name("ffn_norm"), c.Dim); err != nil {
+	if y.ffnNorm, err = l.floats(part("ffn_norm.weight"), c.Dim); err != nil {
 		return err
 	}
 	for _, t := range []struct {
 		to       **kernel.Matrix
-		name     string
+		part     string
 		in, rows int
 	}{
-		{&y.q, name("attn_q"), c.Dim, c.Heads * c.HeadDim},
-		{&y.k, name("attn_k"), c.Dim, c.KVHeads * c.HeadDim},
-		{&y.v, name("attn_v"), c.Dim, c.KVHeads * c.HeadDim},
-		{&y.o, name("attn_output"), c.Heads * c.HeadDim, c.Dim},
+		{&y.q, "attn_q", c.Dim, c.Heads * c.HeadDim},
+		{&y.k, "attn_k", c.Dim, c.KVHeads * c.HeadDim},
+		{&y.v, "attn_v", c.Dim, c.KVHeads * c.HeadDim},
+		{&y.o, "attn_output", c.Heads * c.HeadDim, c.Dim},
 	} {
-		if err := l.matrix(t.to, t.name, t.in, t.rows); err != nil {
+		if err := l.matrix(t.to, l.name(part(t.part)), t.in, t.rows); err != nil {
 			return err
 		}
 	}
-	router, err := l.floats(name("ffn_gate_inp"), c.Dim, c.Experts)
+	router, err := l.floats(part("ffn_gate_inp.weight"), c.Dim, c.Experts)
 	if err != nil {
 		return err
 	}
@@ -205,21 +230,21 @@ func (l *loader) layer(y *layer, i int) error {
 // one tensor for each expert ("ffn_gate.3"), as files made before April 2024 have.
 func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, error) {
 	all := make([]*kernel.Matrix, l.cfg.Experts)
-	whole := fmt.Sprintf("blk.%d.%s_exps.weight", i, kind)
+	whole := l.name(fmt.Sprintf("blk.%d.%s_exps", i, kind))
 	if _, ok := l.file.Tensor(whole); !ok {
-		single := fmt.Sprintf("blk.%d.%s.0.weight", i, kind)
-		if _, ok := l.file.Tensor(single); !ok {
-			return nil, fmt.Errorf("%w: tensor %s is missing (and so is %s)", ErrModel, whole, single)
+		single := func(e int) string { return l.name(fmt.Sprintf("blk.%d.%s.%d", i, kind, e)) }
+		if _, ok := l.file.Tensor(single(0)); !ok {
+			return nil, fmt.Errorf("%w: tensor %s is missing (and so is %s)", ErrModel, whole, single(0))
 		}
 		for e := range all {
-			if err := l.matrix(&all[e], fmt.Sprintf("blk.%d.%s.%d.weight", i, kind, e), in, rows); err != nil {
+			if err := l.matrix(&all[e], single(e), in, rows); err != nil {
 				return nil, err
 			}
 			l.todo[len(l.todo)-1].expert = true
 		}
 		return all, nil
 	}
-	t, err := l.tensor(whole, in, rows, l.cfg.Experts)
+	t, err := l.tensor(whole, in, l.rowsInFile(rows), l.cfg.Experts)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +283,7 @@ func (l *loader) tensor(name string, dims ...int) (gguf.Tensor, error) {
 
 // matrix plans a tensor of rows × in weights.
 func (l *loader) matrix(to **kernel.Matrix, name string, in, rows int) error {
-	t, err := l.tensor(name, in, rows)
+	t, err := l.tensor(name, in, l.rowsInFile(rows))
 	if err != nil {
 		return err
 	}
@@ -293,6 +318,9 @@ func (l *loader) floats(name string, dims ...int) ([]float32, error) {
 	n := 1
 	for _, d := range dims {
 		n *= d
+	}
+	if err := l.file.Populate(t.Data); err != nil {
+		return nil, err
 	}
 	v := kernel.AlignedFloats(n)
 	if err := quant.Unpack(t.Type, v, t.Data); err != nil {
