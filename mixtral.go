@@ -165,7 +165,6 @@ func (s *Service) load() error {
 		return errors.Join(ErrClosed, backend.Close(), model.Close())
 	}
 	s.backend, s.model, s.plan = backend, model, plan
-	s.metrics.SetKVCache(plan.KVType, plan.KV)
 	s.metrics.SetLimits(telemetry.Limits{Running: s.config.MaxConcurrentRequests, Waiting: s.config.MaxQueuedRequests, Memory: plan.Limit})
 	s.api.SetBackend(backend)
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
@@ -208,6 +207,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	if err != nil {
 		return nil, plan, err
 	}
+	s.metrics.SetKVCache(plan.KVType, plan.KV, e.KVResident)
 	return e, plan, nil
 }
 

@@ -323,6 +323,17 @@ func (e *Engine) Status() llm.Status {
 	}
 }
 
+// KVResident is the memory that the KV cache takes so far, in bytes: that of the blocks that were ever used. It grows
+// towards what was set aside, and is 0 once the engine closes.
+func (e *Engine) KVResident() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing { // the memory may be gone
+		return 0
+	}
+	return e.kv.Resident(e.sched.pool.Touched(), kernel.Resident)
+}
+
 // Close ends all requests with llm.ErrClosed, after the step under way, and frees the model.
 func (e *Engine) Close() error {
 	e.locked(func() {

@@ -215,6 +215,34 @@ func TestBadConfig(t *testing.T) {
 	e.Close()
 }
 
+// TestKVResident: the cache takes memory as blocks are used for the first time, keeps it, and never more than there is.
+func TestKVResident(t *testing.T) {
+	e, err := New(makeFile(t, synth.Tiny()), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	layout := e.kv.Layout()
+	last := e.KVResident()
+	if last != 0 {
+		t.Errorf("%d bytes before the first request", last)
+	}
+	for i := range 4 {
+		if _, err := llmtest.Collect(t.Context(), e, ask(ids(i, 100), 5)); err != nil {
+			t.Fatal(err)
+		}
+		now, touched := e.KVResident(), int64((i+1)*100/layout.BlockTokens)*layout.BytesPerBlock()
+		if now < last || now < touched || now > int64(layout.Blocks)*layout.BytesPerBlock() {
+			t.Errorf("after %d prompts %d bytes, after %d there were %d; at least %d were written, %d are the most", i+1, now, i, last, touched, int64(layout.Blocks)*layout.BytesPerBlock())
+		}
+		last = now
+	}
+	e.Close()
+	if n := e.KVResident(); n != 0 {
+		t.Errorf("%d bytes after the end", n)
+	}
+}
+
 func TestRequestsOutOfRange(t *testing.T) {
 	e := open(t, synth.Tiny(), Config{})
 	nan := math.NaN()

@@ -45,6 +45,7 @@ type Pool struct {
 	oldest int32 // LRU list: the next to be evicted
 	newest int32
 	cached int
+	fresh  int32 // the lowest block that was never given; all above it were not either
 }
 
 // NewPool returns a pool of n free blocks.
@@ -68,6 +69,10 @@ func (p *Pool) Available() int { return len(p.free) + p.cached }
 // Held is the number of blocks with at least one holder.
 func (p *Pool) Held() int { return len(p.blocks) - p.Available() }
 
+// Touched is the number of blocks that were ever given. They are the ones with the lowest numbers: a block that was given
+// before comes first.
+func (p *Pool) Touched() int { return int(p.fresh) }
+
 // Alloc gives a block with one holder and undefined content, evicting the least recently used cached block if none is
 // free. ok is false if every block is held.
 func (p *Pool) Alloc() (b int32, ok bool) {
@@ -84,6 +89,7 @@ func (p *Pool) Alloc() (b int32, ok bool) {
 		return 0, false
 	}
 	p.blocks[b].refs = 1
+	p.fresh = max(p.fresh, b+1)
 	return b, true
 }
 
@@ -189,6 +195,11 @@ func (p *Pool) Check(holders ...[]int32) error {
 			return fmt.Errorf("block %d is in the free stack twice", b)
 		}
 		state[b] = "free"
+	}
+	for b := int(p.fresh); b < len(p.blocks); b++ {
+		if at := len(p.blocks) - 1 - b; at >= len(p.free) || p.free[at] != int32(b) {
+			return fmt.Errorf("block %d was never given, and is not in its place at the bottom of the free stack", b)
+		}
 	}
 	n, last := 0, none
 	for b := p.oldest; b != none; b = p.blocks[b].next {

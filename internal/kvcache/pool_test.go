@@ -98,6 +98,7 @@ func TestPoolBooks(t *testing.T) {
 		p := NewPool(rapid.IntRange(1, 12).Draw(t, "blocks"))
 		seqs := make([][]int32, 4)
 		keys := make([]Key, 4)
+		given := map[int32]bool{}
 		t.Repeat(map[string]func(*rapid.T){
 			"grow": func(t *rapid.T) {
 				i := rapid.IntRange(0, 3).Draw(t, "seq")
@@ -110,6 +111,7 @@ func TestPoolBooks(t *testing.T) {
 						}
 						return
 					}
+					given[b] = true
 					p.Publish(b, next)
 				}
 				seqs[i], keys[i] = append(seqs[i], b), next
@@ -117,6 +119,7 @@ func TestPoolBooks(t *testing.T) {
 			"grow unpublished": func(t *rapid.T) {
 				i := rapid.IntRange(0, 3).Draw(t, "seq")
 				if b, ok := p.Alloc(); ok {
+					given[b] = true
 					seqs[i] = append(seqs[i], b)
 				}
 			},
@@ -128,6 +131,9 @@ func TestPoolBooks(t *testing.T) {
 			"": func(t *rapid.T) {
 				if err := p.Check(seqs...); err != nil {
 					t.Fatal(err)
+				}
+				if p.Touched() != len(given) {
+					t.Fatalf("%d blocks touched, %d were given", p.Touched(), len(given))
 				}
 			},
 		})

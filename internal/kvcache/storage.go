@@ -52,6 +52,22 @@ func NewStorage(l Layout, alloc func(bytes int) []byte) *Storage {
 	return s
 }
 
+// pageReach is how far beyond the last byte written memory may be taken: the kernel gives pages of up to 2 MiB.
+const pageReach = 2 << 20
+
+// Resident is the memory that the first blocks take, all of them having been written, with what the kernel gave beyond
+// them because its pages are larger; resident tells how much of a stretch that is. The rest is address space.
+func (s *Storage) Resident(blocks int, resident func([]byte) int64) int64 {
+	var sum int64
+	for _, pieces := range [][][]byte{s.keys, s.values} {
+		for _, p := range pieces {
+			end := blocks * s.Stride()
+			sum += int64(end) + resident(p[end:min(end+pageReach, len(p))])
+		}
+	}
+	return sum
+}
+
 // Layout gives the shape the storage was made with.
 func (s *Storage) Layout() Layout { return s.layout }
 

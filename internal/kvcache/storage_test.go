@@ -48,6 +48,28 @@ func TestRunsDoNotOverlap(t *testing.T) {
 }
 
 // TestBytesPerBlock: what 16 positions of Mixtral-8x7B take, by hand.
+// TestResident: the blocks that were written count in whole, and beyond them what is there within a page's reach.
+func TestResident(t *testing.T) {
+	l := Layout{Layers: 3, KVHeads: 2, HeadDim: 64, BlockTokens: 16, Blocks: 1000}
+	s := NewStorage(l, nil)
+	var reach []int
+	beyond := func(b []byte) int64 {
+		reach = append(reach, len(b))
+		return 7
+	}
+	for blocks, left := range map[int]int{0: 2 << 20, 400: 2 << 20, 999: s.Stride(), 1000: 0} {
+		reach = nil
+		if got, want := s.Resident(blocks, beyond), int64(blocks)*l.BytesPerBlock()+6*7; got != want {
+			t.Errorf("%d blocks: %d bytes, want %d", blocks, got, want)
+		}
+		for _, n := range reach {
+			if n != left {
+				t.Errorf("%d blocks: looked at %d bytes beyond them, want %d", blocks, n, left)
+			}
+		}
+	}
+}
+
 func TestBytesPerBlock(t *testing.T) {
 	l := Layout{Layers: 32, KVHeads: 8, HeadDim: 128, BlockTokens: 16}
 	if got, want := l.BytesPerBlock(), int64(2*32*8*16*128*2); got != want {

@@ -31,6 +31,7 @@ const (
 	Waiting           = "mixtral_requests_waiting"
 	KVCacheUsage      = "mixtral_kv_cache_usage_ratio"
 	KVCacheBytes      = "mixtral_kv_cache_bytes"
+	KVCacheResident   = "mixtral_kv_cache_resident_bytes"
 	Preemptions       = "mixtral_preemptions_total"
 	HTTPRequests      = "mixtral_http_requests_total"
 	Refused           = "mixtral_refused_requests_total"
@@ -104,6 +105,8 @@ var Table = []Definition{
 		Help: "Share of the KV cache held by running completions, from 0 to 1."},
 	{Name: KVCacheBytes, Kind: Gauge, Label: LabelKVType,
 		Help: "Memory set aside for keys and values, in bytes; the label is how they are kept."},
+	{Name: KVCacheResident, Kind: Gauge,
+		Help: "Memory that keys and values take so far, in bytes: blocks take theirs when first used, and keep it."},
 	{Name: Preemptions, Kind: Counter, VLLM: "vllm:num_preemptions_total",
 		Help: "Completions that gave their KV cache to an older one and were computed again."},
 	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels

@@ -31,6 +31,7 @@ type Metrics struct {
 	refused                 map[string]prometheus.Counter // by reason
 	first, latency, gap, qt prometheus.Histogram
 	load                    atomic.Pointer[func() Load]
+	resident                atomic.Pointer[func() int64] // of the KV cache; nil: there is none
 	log                     atomic.Pointer[func() RequestLog]
 	limits                  atomic.Pointer[Limits]
 	expiry                  atomic.Pointer[func() time.Time]
@@ -76,9 +77,10 @@ func NewMetrics(version string) *Metrics {
 // SetLoad says where the gauges come from. Until then they are 0.
 func (m *Metrics) SetLoad(load func() Load) { m.load.Store(&load) }
 
-// SetKVCache says how much memory the KV cache has, and how it is kept.
-func (m *Metrics) SetKVCache(kvType string, bytes int64) {
+// SetKVCache says how much memory the KV cache has, and how it is kept; resident tells how much of it is in use so far.
+func (m *Metrics) SetKVCache(kvType string, bytes int64, resident func() int64) {
 	m.kvBytes.WithLabelValues(kvType).Set(float64(bytes))
+	m.resident.Store(&resident)
 }
 
 // Registry is where the metrics live, for further collectors and tests.
@@ -167,7 +169,7 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 // loadCollector reads the load once for all gauges of a scrape, so that they agree.
 type loadCollector struct{ m *Metrics }
 
-var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions, Ready)
+var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions, Ready, KVCacheResident)
 
 func (l *loadCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range loadDescs {
@@ -185,6 +187,9 @@ func (l *loadCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(loadDescs[2], prometheus.GaugeValue, load.KVUsage)
 	ch <- prometheus.MustNewConstMetric(loadDescs[3], prometheus.CounterValue, float64(load.Preempted))
 	ch <- prometheus.MustNewConstMetric(loadDescs[4], prometheus.GaugeValue, one(load.Ready))
+	if resident := l.m.resident.Load(); resident != nil {
+		ch <- prometheus.MustNewConstMetric(loadDescs[5], prometheus.GaugeValue, float64((*resident)()))
+	}
 }
 
 // one is how Prometheus writes true.

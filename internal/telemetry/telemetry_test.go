@@ -73,7 +73,7 @@ func TestLint(t *testing.T) {
 func TestTable(t *testing.T) {
 	m := NewMetrics("v1")
 	m.HTTP("/v1/models", 200)
-	m.SetKVCache("f16", 1)
+	m.SetKVCache("f16", 1, func() int64 { return 1 })
 	m.SetLimits(Limits{Running: 1, Waiting: 1, Memory: 1})
 	m.SetExpiry(time.Now)
 	m.SetReplicas(func() []Replica { return []Replica{{Name: "a:1"}} })
@@ -169,12 +169,12 @@ func TestLoad(t *testing.T) {
 	}
 	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.5, Preempted: 6} })
 	m.SetRequestLog(func() RequestLog { return RequestLog{Written: 7, Dropped: 8, Pending: 9} })
-	m.SetKVCache("q8_0", 17<<20)
+	m.SetKVCache("q8_0", 17<<20, func() int64 { return 5 << 20 })
 	m.HTTP("/v1/models", 200)
 	m.HTTP("other", 404)
 	m.Panic()
 	got := scrape(t, m)
-	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, KVCacheBytes + ",q8_0": 17 << 20,
+	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, KVCacheBytes + ",q8_0": 17 << 20, KVCacheResident: 5 << 20,
 		HTTPRequests + ",200,/v1/models": 1, HTTPRequests + ",404,other": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
