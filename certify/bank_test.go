@@ -58,7 +58,7 @@ const bankSpeed = 100
 
 // foundBy is the check that must fail a faulty server.
 var foundBy = map[faults.Fault]string{
-	faults.Stall: "stalls", faults.Leak: "leak", faults.LyingTokens: "metrics", faults.MissedCounts: "metrics", faults.CachedReplies: "audits",
+	faults.Stall: "stalls", faults.Leak: "leak", faults.LyingCache: "leak", faults.LyingTokens: "metrics", faults.MissedCounts: "metrics", faults.CachedReplies: "audits",
 	faults.EmptyFirst: "audits", faults.InflatedUsage: "audits", faults.Drift: "degradation-within", faults.Errors: "errors", faults.Truncated: "errors",
 	faults.SlowFirst: "latency-single", faults.CPUBurner: "cpu", faults.IgnoresMax: "valid-responses", faults.FalseFinish: "audits",
 	faults.LyingTTFT: "metrics", faults.TooSlow: "throughput-sustained", faults.Garbled: "quality-under-load", faults.MemoryHog: "memory",

@@ -38,7 +38,8 @@ func (r *runner) watchResources(ctx context.Context) {
 	})
 }
 
-// watchMetrics records the server's metrics while there is load: its gauges say how many requests it believes to have.
+// watchMetrics records the server's metrics while there is load, when its gauges say how many requests it believes to have,
+// and while there is none, when no cache of it may grow.
 func (r *runner) watchMetrics(ctx context.Context) {
 	tick := time.NewTicker(scrapeEvery)
 	defer tick.Stop()
@@ -49,11 +50,19 @@ func (r *runner) watchMetrics(ctx context.Context) {
 		case <-tick.C:
 		}
 		ph := r.current.Load()
-		if ph == nil || ph.Kind != testcase.KindClosed && ph.Kind != testcase.KindOpen {
+		label := ""
+		switch {
+		case ph == nil:
+			continue
+		case ph.Kind == testcase.KindClosed || ph.Kind == testcase.KindOpen:
+			label = "during " + ph.ID
+		case ph.Kind == testcase.KindIdle:
+			label = "idle " + ph.ID
+		default:
 			continue
 		}
 		r.scraping.Lock()
-		if s := r.scraper.Scrape(ctx, "during "+ph.ID); s.Err == "" { // failures are recorded before and after the phase
+		if s := r.scraper.Scrape(ctx, label); s.Err == "" { // failures are recorded before and after the phase
 			r.add(evidence.Event{Scrape: &s})
 		}
 		r.scraping.Unlock()

@@ -155,7 +155,7 @@ type Sample struct {
 
 // Scrape is the server's metrics at one moment, in canonical names; see internal/probe for every dialect's own.
 type Scrape struct {
-	Label      string               `json:"label"`   // "before PHASE", "after PHASE", "during PHASE"
+	Label      string               `json:"label"`   // "before PHASE", "after PHASE", "during PHASE"; "idle PHASE" in one without load
 	Dialect    string               `json:"dialect"` // mixtral, vllm, sglang, llamacpp, tgi, unknown
 	Source     string               `json:"source"`
 	Took       int64                `json:"took_ns"`
@@ -174,6 +174,8 @@ const (
 	MetricRunning          = "running" // gauges
 	MetricWaiting          = "waiting"
 	MetricKVUsage          = "kv_usage"
+	MetricCacheUsed        = "cache_used_bytes"     // memory that the server's cache takes so far
+	MetricCacheCapacity    = "cache_capacity_bytes" // the most it may ever take
 	MetricRSS              = "process_rss_bytes"
 	MetricCPUSeconds       = "process_cpu_seconds"
 	HistTTFT               = "ttft_seconds" // in Histograms

@@ -18,9 +18,12 @@ const (
 	Healthy         Fault = "healthy"          // steady, honest, within every target
 	HealthyNoisy    Fault = "healthy-noisy"    // latencies spread widely, but within every target
 	HealthySawtooth Fault = "healthy-sawtooth" // memory rises and is given back again and again, as with a garbage collector
+	HealthyCache    Fault = "healthy-cache"    // memory grows by a cache that fills for hours, and that it declares
+	HealthyWarming  Fault = "healthy-warming"  // memory grows by buffers that it takes once, and does not speak of
 
 	Stall         Fault = "stall"          // everything stops for 1.4 s in every 10 s
 	Leak          Fault = "leak"           // memory grows linearly and never comes back
+	LyingCache    Fault = "lying-cache"    // the same, and a gauge calls it a cache; by seed its bound moves, is too low, or it fills in idle too
 	LyingTokens   Fault = "lying-tokens"   // the token counters of /metrics are 3 % too high
 	MissedCounts  Fault = "missed-counts"  // /metrics misses one request in 40
 	CachedReplies Fault = "cached-replies" // a prompt that was seen before is answered at once
@@ -43,11 +46,13 @@ const (
 var ErrUnknown = errors.New("unknown fault")
 
 // HealthyOnes lists the servers that must pass.
-func HealthyOnes() []Fault { return []Fault{Healthy, HealthyNoisy, HealthySawtooth} }
+func HealthyOnes() []Fault {
+	return []Fault{Healthy, HealthyNoisy, HealthySawtooth, HealthyCache, HealthyWarming}
+}
 
 // Planted lists the servers that must not pass.
 func Planted() []Fault {
-	return []Fault{Stall, Leak, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage, Drift, Errors, Truncated,
+	return []Fault{Stall, Leak, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage, Drift, Errors, Truncated,
 		SlowFirst, CPUBurner, IgnoresMax, FalseFinish, LyingTTFT, TooSlow, Garbled, MemoryHog}
 }
 

@@ -181,6 +181,11 @@ func TestEachFaultShows(t *testing.T) {
 			time.Sleep(30 * time.Millisecond)
 			return metric(t, h, "process_resident_memory_bytes") > before
 		},
+		LyingCache: func(t *testing.T, h *httptest.Server) bool {
+			before, claimed := metric(t, h, "process_resident_memory_bytes"), metric(t, h, "mixtral_kv_cache_resident_bytes")
+			time.Sleep(30 * time.Millisecond)
+			return metric(t, h, "process_resident_memory_bytes") > before && metric(t, h, "mixtral_kv_cache_resident_bytes") > claimed && metric(t, h, "mixtral_kv_cache_bytes") > 0
+		},
 		LyingTokens: func(t *testing.T, h *httptest.Server) bool {
 			r := ask(t, h, question, 99)
 			return metric(t, h, "vllm:generation_tokens_total") != float64(r.usage)

@@ -50,6 +50,10 @@ func newMetrics(s *Server) *metrics {
 	read("vllm:kv_cache_usage_perc", false, func() float64 { return math.Min(1, float64(s.running.Load())/256) })
 	read("process_resident_memory_bytes", false, s.memory)
 	read("process_cpu_seconds_total", true, s.cpu)
+	if s.cfg.Fault == HealthyCache || s.cfg.Fault == LyingCache {
+		read("mixtral_kv_cache_resident_bytes", false, func() float64 { used, _ := s.cache(); return used })
+		read("mixtral_kv_cache_bytes", false, func() float64 { _, capacity := s.cache(); return capacity })
+	}
 	return m
 }
 
@@ -59,8 +63,13 @@ func (s *Server) memory() float64 {
 	running := float64(s.running.Load())
 	rss := 40*gib + running*(4<<20)
 	switch s.cfg.Fault {
-	case Leak: // 2 GiB an hour
-		rss += 2 * gib * t / 3600 * s.cfg.Speed
+	case Leak, LyingCache:
+		rss += s.leaked()
+	case HealthyCache:
+		used, _ := s.cache()
+		rss += used
+	case HealthyWarming: // done after 500 requests
+		rss += math.Min(float64(s.requests.Load()), 500) * (1 << 20)
 	case HealthySawtooth: // 200 MiB up and down every 3 s
 		rss += 200 << 20 * math.Mod(t, 3) / 3
 	case MemoryHog:
@@ -69,6 +78,27 @@ func (s *Server) memory() float64 {
 		}
 	}
 	return rss
+}
+
+// leaked is 2 GiB an hour.
+func (s *Server) leaked() float64 {
+	return 2 * gib * time.Since(s.start).Seconds() / 3600 * s.cfg.Speed
+}
+
+// cache is what the server says of its cache: the memory it takes so far, and the most it may take.
+func (s *Server) cache() (used, capacity float64) {
+	if s.cfg.Fault == HealthyCache {
+		const capacity = 16 * gib
+		return math.Min(float64(s.requests.Load())*(2<<20), capacity), capacity // keys and values of some tens of tokens each
+	}
+	used = s.leaked()
+	switch s.cfg.Seed % 3 {
+	case 0:
+		return used, used + gib // a bound that is none
+	case 1:
+		return used, gib // more than that is leaked
+	}
+	return used, 16 * gib // but nobody asked for what comes in idle
 }
 
 // cpu is the process's CPU seconds so far.

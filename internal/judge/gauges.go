@@ -64,7 +64,7 @@ func (r *run) gaugeRow() report.Reconciled {
 // monotoneRow: a counter that falls was reset, or lies.
 func (r *run) monotoneRow() report.Reconciled {
 	row := report.Reconciled{ID: "monotone", Unit: "falls"}
-	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricRSS}
+	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricCacheUsed, evidence.MetricCacheCapacity, evidence.MetricRSS}
 	last := map[string]float64{}
 	var fell []string
 	see := func(name string, v float64) {

@@ -3,12 +3,10 @@ package judge
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 )
 
@@ -65,6 +63,7 @@ func (r *run) resources() report.Resources {
 		if f.requests > 0 {
 			out.SlopePer1000 = ptr(f.slope * f.hours / f.requests * 1000)
 		}
+		out.Cache = f.claim.report()
 	}
 	return out
 }
@@ -172,136 +171,6 @@ func (r *run) watched(o outcome, good []at[*evidence.Sample], within bool) outco
 	case gap > blindGap:
 		o.verdict = report.Invalid
 		o.reason = fmt.Sprintf("no sample for %s s under load; %s", num(gap.Seconds()), o.reason)
-	}
-	return o
-}
-
-// leakFit is the trend of memory under constant load.
-type leakFit struct {
-	phase        string
-	what         string // "anonymous" or "resident"
-	points       int
-	x, y         []float64 // window minima: hours and MB since the fit's start
-	from         int64
-	slope        float64 // MB an hour, with its interval
-	lo, hi       float64
-	late         float64 // lower bound of the slope over the second half
-	smallest     float64 // slope that this run would have told from none
-	hours        float64
-	requests     float64
-	start, grown float64  // MB
-	queued       bool     // the phase's backlog grew
-	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
-}
-
-const (
-	leakWindows  = 40 // minima over windows free the trend from the sawtooth of garbage collection
-	fewestMinima = 12 // the least for a trend and for one of its second half
-	mib          = 1 << 20
-
-	// allocatorMB is growth that says nothing: heaps take memory in steps of some MB.
-	allocatorMB = 8
-)
-
-// fitLeak fits the longest loop that the case loads: memory rises with the load itself, so a trend needs one load.
-func (r *run) fitLeak() *leakFit {
-	var longest *phase
-	name := ""
-	for i := range r.c.Checks {
-		if r.c.Checks[i].Rule == "leak" {
-			name = r.c.Checks[i].Phase
-		}
-	}
-	for _, p := range r.load(name) {
-		if p.ran != nil && (longest == nil || p.to-p.from > longest.to-longest.from) {
-			longest = p
-		}
-	}
-	good := r.goodSamples()
-	if longest == nil || len(good) == 0 {
-		return nil
-	}
-	f := &leakFit{queued: longest.fallsBehind(longest.offered(r.c)), phase: longest.plan.ID, what: "anonymous", from: longest.from, requests: float64(len(longest.judged))}
-	value := func(s *evidence.Sample) float64 { return float64(s.Anon) / mib }
-	if !slices.ContainsFunc(good, func(s at[*evidence.Sample]) bool { return s.v.Anon > 0 }) {
-		f.what = "resident"
-		value = func(s *evidence.Sample) float64 { return float64(s.RSS) / mib }
-	}
-	f.minima(good, longest, value)
-	if f.points < fewestMinima {
-		return f
-	}
-	f.hours = seconds(longest.to-longest.from) / 3600
-	f.slope, f.lo, f.hi = stats.TheilSen(f.x, f.y, r.conf())
-	_, f.late, _ = stats.TheilSen(f.x[f.points/2:], f.y[f.points/2:], 0.9) // half the points cannot carry 99 %
-	f.smallest = f.slope - f.lo
-	f.start, f.grown = f.y[0], f.slope*f.hours
-	for _, p := range r.phases {
-		if p.plan.Kind != testcase.KindIdle || p.ran == nil || p.ran.Start < longest.to {
-			continue
-		}
-		for _, s := range good {
-			if s.ns > p.ran.Start && s.ns <= p.ran.End && f.grown > 0 {
-				f.kept = ptr((value(s.v) - f.start) / f.grown) // the last one stays
-			}
-		}
-	}
-	return f
-}
-
-// minima fills x and y with the least value of each window of the steady time.
-func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(*evidence.Sample) float64) {
-	width := max((p.to-p.from)/leakWindows, 1)
-	cur := int64(-1)
-	for _, s := range good {
-		if s.ns < p.from || s.ns > p.to {
-			continue
-		}
-		v, i := value(s.v), (s.ns-p.from)/width
-		if i != cur {
-			cur = i
-			f.x, f.y = append(f.x, seconds(s.ns-p.from)/3600), append(f.y, v)
-		} else if last := len(f.y) - 1; v < f.y[last] {
-			f.x[last], f.y[last] = seconds(s.ns-p.from)/3600, v
-		}
-	}
-	f.points = len(f.x)
-}
-
-// leakRule fails growth that is certain, material, still going on in the second half, and not given back in idle.
-func leakRule(r *run, c *testcase.Check) outcome {
-	limit, err := r.value(c, r.c.Limits.LeakMBPerHour)
-	if err != nil {
-		return invalid("%v", err)
-	}
-	f := r.leak
-	if f == nil {
-		return invalid("memory was not observed under load (source: %s)", orElse(r.header.Target.Resources, "none"))
-	}
-	if f.points < fewestMinima {
-		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"), f.phase, fewestMinima)
-	}
-	// What matters is the largest of three bounds: in a short run an hour's limit is less than memory moves by itself.
-	allowed := math.Max(math.Max(limit*f.hours, r.c.Limits.LeakShare*f.start), allocatorMB)
-	o := outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed), unit: "MB", verdict: report.Pass}
-	o.reason = fmt.Sprintf("%s memory over %s s of phase %s, %s MB/h; the smallest trend this run could see is %s MB/h",
-		f.what, num(f.hours*3600), f.phase, signed(f.slope), num(f.smallest))
-	material := f.grown > allowed
-	switch {
-	case !(f.lo > 0) || !material:
-	case !(f.late > 0):
-		o.reason += "; it grew at first and then stopped"
-	case f.kept == nil:
-		o.verdict = report.Invalid
-		o.reason += "; it grows, and no idle phase shows whether it comes back"
-	case *f.kept < 0.5: // half is given back: a pool that shrinks, not a leak
-		o.reason += "; idle gave it back"
-	case f.queued:
-		o.verdict = report.Invalid
-		o.reason += "; the server fell behind its load, and memory grows with what waits"
-	default:
-		o.verdict = report.Fail
-		o.reason += fmt.Sprintf("; after idle %s of the growth is still there", percent(*f.kept))
 	}
 	return o
 }

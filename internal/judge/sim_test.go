@@ -19,10 +19,12 @@ type sim struct {
 	servers  int                                   // requests worked on at once; more queue. 0: no limit
 	failRate float64
 	failAs   string
-	stall    time.Duration // nothing is sent for so long, every ten seconds
-	leakMB   float64       // a second
-	idleBack bool          // idle gives the leak back
-	cores    float64       // CPU used under load
+	stall    time.Duration                                    // nothing is sent for so long, every ten seconds
+	leakMB   float64                                          // a second
+	idleBack bool                                             // idle gives the leak back
+	grow     func(loaded, t float64) float64                  // more memory in MB, after so many seconds of load and in all; nil: none
+	claim    func(loaded, t float64) (used, capacity float64) // what the server says of its cache, in MB; nil: nothing
+	cores    float64                                          // CPU used under load
 	memoryMB float64
 	score    func(r *rand.Rand, loaded bool) float64
 	late     time.Duration // the generator's delay
@@ -118,6 +120,9 @@ func (s *sim) run() []evidence.Event {
 	s.resources()
 	if s.gauges {
 		s.readGauges()
+	}
+	if s.claim != nil {
+		s.declare()
 	}
 	s.add(evidence.Event{Clock: &evidence.Clock{DriftNS: 1_000_000}})
 	if !s.noEnd {
@@ -339,6 +344,33 @@ func (s *sim) readGauges() {
 	}
 }
 
+// declare adds what the server says of its cache to every scrape, and scrapes of that alone twice a second.
+func (s *sim) declare() {
+	for t := int64(0); t <= s.now; t += sec / 2 {
+		s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "idle", Dialect: "mixtral", Source: "http"}})
+	}
+	for _, e := range s.events {
+		if e.Scrape != nil {
+			values := map[string]float64{}
+			for k, v := range e.Scrape.Values {
+				values[k] = v
+			}
+			used, capacity := s.claim(s.loadedBy(e.At), seconds(e.At))
+			values[evidence.MetricCacheUsed], values[evidence.MetricCacheCapacity] = used*mib, capacity*mib
+			e.Scrape.Values = values
+		}
+	}
+}
+
+// loadedBy is for how many seconds there was load before a moment.
+func (s *sim) loadedBy(t int64) float64 {
+	var sum int64
+	for _, x := range s.shed {
+		sum += max(min(t, x.to)-x.from, 0)
+	}
+	return seconds(sum)
+}
+
 // resources adds samples at 10 Hz over the whole run.
 func (s *sim) resources() {
 	end, cpu, leaked := s.now, 0.0, 0.0
@@ -354,6 +386,9 @@ func (s *sim) resources() {
 			}
 		}
 		saw := 20 * math.Mod(float64(t)/1e9, 0.7) // a collector's sawtooth
+		if s.grow != nil {
+			saw += s.grow(s.loadedBy(t), seconds(t))
+		}
 		anon := int64((s.memoryMB/2 + leaked + saw) * mib)
 		load := 0
 		if busy {

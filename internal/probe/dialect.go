@@ -101,6 +101,9 @@ var (
 	processValues = map[string][]string{
 		evidence.MetricRSS:        {"process_resident_memory_bytes"},
 		evidence.MetricCPUSeconds: {"process_cpu_seconds_total"},
+		// A server of any dialect may declare a cache that it fills as this service does.
+		evidence.MetricCacheUsed:     {telemetry.KVCacheResident},
+		evidence.MetricCacheCapacity: {telemetry.KVCacheBytes},
 	}
 	gpuMemory = map[string]float64{"DCGM_FI_DEV_FB_USED": 1 << 20, "nvidia_smi_memory_used_bytes": 1, "nvidia_gpu_memory_used_bytes": 1} // → bytes
 )

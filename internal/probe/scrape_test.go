@@ -44,6 +44,8 @@ process_resident_memory_bytes 1e9
 process_cpu_seconds_total 12.5
 DCGM_FI_DEV_FB_USED{gpu="0"} 1000
 DCGM_FI_DEV_FB_USED{gpu="1"} 1000
+mixtral_kv_cache_bytes{kv_type="f16"} 4096
+mixtral_kv_cache_resident_bytes 1024
 `,
 	"sglang":   "sglang:num_requests_total 10\nsglang:prompt_tokens_total 120\nsglang:generation_tokens_total 80\nsglang:num_running_reqs 3\nsglang:num_queue_reqs 1\nsglang:token_usage 0.5\n",
 	"llamacpp": "# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total 120\nllamacpp:tokens_predicted_total 80\nllamacpp:requests_processing 3\nllamacpp:requests_deferred 1\nllamacpp:kv_cache_usage_ratio 0.5\n",
@@ -105,6 +107,9 @@ func TestEveryDialectTellsTheSameStory(t *testing.T) {
 		}
 		if got.Values[evidence.MetricRSS] != 1e9 || got.Values[MetricGPU] != 2000<<20 {
 			t.Errorf("%s: memory %v", dialect, got.Values)
+		}
+		if got.Values[evidence.MetricCacheUsed] != 1024 || got.Values[evidence.MetricCacheCapacity] != 4096 {
+			t.Errorf("%s: cache %v", dialect, got.Values) // any server may declare one
 		}
 	}
 }

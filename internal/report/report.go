@@ -197,6 +197,15 @@ type Resources struct {
 	SlopeBand    *[2]float64 `json:"slope_interval,omitempty"`
 	SlopePer1000 *float64    `json:"slope_mb_per_1000_requests,omitempty"`
 	SmallestMBH  *float64    `json:"smallest_detectable_mb_per_hour,omitempty"`
+	Cache        *Cache      `json:"cache,omitempty"` // over the time of the slope
+}
+
+// Cache is what the server's own metrics say of a cache that it fills, in MB of 2²⁰ bytes.
+type Cache struct {
+	GrownMB    float64 `json:"grown_mb"`
+	UsedMB     float64 `json:"used_mb"` // at the end
+	CapacityMB float64 `json:"capacity_mb"`
+	Refused    string  `json:"refused,omitempty"` // why it explains no growth of memory
 }
 
 // CaseInfo names the test case and where it comes from.
