@@ -102,6 +102,9 @@ func TestCachesAndLeaks(t *testing.T) {
 			if test.claim != nil && test.touch == nil && r.Resources.Cache == nil {
 				t.Error("the report does not show the cache that the server declares")
 			}
+			if x := r.Resources.Cache; x != nil && (x.CapacityMB > x.UsedMB) != strings.Contains(check(t, r, "memory").Reason, "GB of cache still to fill") {
+				t.Errorf("%+v; memory: %s", x, check(t, r, "memory").Reason)
+			}
 		})
 	}
 }

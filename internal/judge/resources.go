@@ -135,6 +135,9 @@ func peakMemory(r *run, c *testcase.Check) outcome {
 	res := r.resources()
 	o := outcome{measured: ptr(res.PeakGB), op: "<=", target: ptr(limit), unit: "GB", verdict: report.Pass,
 		reason: fmt.Sprintf("%s; anonymous %s GB, file-backed %s GB", plural(len(good), "sample", "samples"), num(res.PeakAnonGB), num(res.PeakFileGB))}
+	if c := res.Cache; c != nil && c.CapacityMB > c.UsedMB {
+		o.reason += fmt.Sprintf("; by its own metrics it has %s GB of cache still to fill", num((c.CapacityMB-c.UsedMB)/1024))
+	}
 	return r.watched(o, good, res.PeakGB <= limit)
 }
 
