@@ -181,44 +181,6 @@ func cached(id string, size int64, shape synth.Shape) (string, error) {
 
 // WriteSynth writes a synthetic model to a file that appears under its name only when it is complete. progress, if not
 // nil, is called with the number of bytes written so far. It stops when ctx ends.
-func WriteSynth(ctx context.Context, path string, shape synth.Shape, progress func(int64)) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if err := synth.Write(&meter{ctx, f, 0, progress}, shape); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-// meter counts what goes through it, until ctx ends.
-type meter struct {
-	ctx    context.Context
-	w      io.Writer
-	n      int64
-	report func(int64)
-}
-
-func (m *meter) Write(p []byte) (int, error) {
-	if err := m.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := m.w.Write(p)
-	m.n += int64(n)
-	if m.report != nil {
-		m.report(m.n)
-	}
-	return n, err
+func WriteSynth(ctx context.Context, path string, shape synth.Shape, progress func(int64)) error {
+	return writeWhole(ctx, path, progress, func(w io.Writer) error { return synth.Write(w, shape) })
 }

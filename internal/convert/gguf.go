@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/kernel"
 )
 
 // Open opens a model to convert: a Hugging Face directory, a GGUF file, or the first part of a split one.
@@ -56,7 +57,11 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s: %w", ErrSource, path, fmt.Errorf(format, args...))
 	}
-	if arch := f.StringOr("general.architecture", ""); arch != "llama" {
+	switch arch := f.StringOr("general.architecture", ""); arch {
+	case "llama":
+	case kernel.FileLayout:
+		return bad("its matrices are in the order of the kernels: convert the file that it was packed from, or what mixtral model pack --undo makes of it")
+	default:
 		return bad("general.architecture is %q, want \"llama\"", arch)
 	}
 	for _, n := range []struct {
