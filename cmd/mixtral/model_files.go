@@ -64,20 +64,26 @@ func readTokenizer(f *gguf.File, vocab int) (*token.Tokenizer, error) {
 }
 
 // scan looks for weights that are no finite numbers, which damaged files and failed conversions have.
-func scan(t gguf.Tensor) error {
-	const rows = 1 << 16 // elements at a time, whole blocks of any format
-	values := make([]float32, min(rows, t.Elems()))
-	block, bytes := t.Type.BlockLen(), t.Type.BlockBytes()
-	for at := 0; at < t.Elems(); at += rows {
-		n := min(rows, t.Elems()-at)
-		if err := quant.Unpack(t.Type, values[:n], t.Data[at/block*bytes:(at+n)/block*bytes]); err != nil {
-			return fmt.Errorf("tensor %s: %w", t.Name, err)
-		}
-		for i, v := range values[:n] {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return fmt.Errorf("%w: tensor %s: weight %d is %v", moe.ErrModel, t.Name, at+i, v)
+func scan(r *moe.Rewriting, t gguf.Tensor) error {
+	at := 0
+	return r.Weights(t, func(typ quant.Type, data []byte) error {
+		const piece = 1 << 16 // elements at a time, whole blocks of any format
+		block, bytes := typ.BlockLen(), typ.BlockBytes()
+		elems := len(data) / bytes * block
+		values := make([]float32, min(piece, elems))
+		for ; len(data) > 0; at += len(values) {
+			values = values[:min(len(values), len(data)/bytes*block)]
+			n := len(values) / block * bytes
+			if err := quant.Unpack(typ, values, data[:n]); err != nil {
+				return fmt.Errorf("tensor %s: %w", t.Name, err)
 			}
+			for i, v := range values {
+				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+					return fmt.Errorf("%w: tensor %s: weight %d is %v", moe.ErrModel, t.Name, at+i, v)
+				}
+			}
+			data = data[n:]
 		}
-	}
-	return nil
+		return nil
+	})
 }

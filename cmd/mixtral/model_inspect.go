@@ -46,6 +46,7 @@ type inspection struct {
 	Context      int           `json:"context"`
 	RopeTheta    float32       `json:"rope_theta"`
 	Mix          string        `json:"mix,omitempty"` // what the file says it is, such as q4_k_m
+	Packed       bool          `json:"packed"`        // by model pack: computed from where the file is mapped
 	Tokenizer    string        `json:"tokenizer"`
 	Template     string        `json:"template"` // "own", "missing" or "unsupported"
 	Formats      []formatShare `json:"formats"`
@@ -104,6 +105,7 @@ func (c *modelInspectCmd) Run(a *app) error {
 	if n, err := o.File.Uint32("general.file_type"); err == nil {
 		in.Mix = convert.MixOf(n)
 	}
+	in.Packed = info.Mapped
 	in.Tokenizer, in.Template = describeTokenizer(o.File)
 	in.Memory = c.plan(o, info, context)
 	if c.JSON {
@@ -134,7 +136,11 @@ func (in *inspection) print(w io.Writer) error {
 		row("format "+f.Type, "%d tensors, %s parameters, %s", f.Tensors, count(f.Params), size(f.Bytes))
 	}
 	m := in.Memory
-	row("weights", "%s in memory; a token reads %s", size(m.WeightBytes), size(m.TokenReadBytes))
+	where := "in memory"
+	if in.Packed {
+		where = "in the page cache (the file is packed)"
+	}
+	row("weights", "%s %s; a token reads %s", size(m.WeightBytes), where, size(m.TokenReadBytes))
 	row("KV cache", "%s: %d sequences × %d tokens × %s in %s", size(m.KVBytes), m.Parallel, m.Context, size(m.KVTokenBytes), m.KVType)
 	row("memory", "%s with %s for everything else", size(m.TotalBytes), size(m.ReserveBytes))
 	row("fits", "%s: %s", m.Fits, m.Why)

@@ -79,6 +79,10 @@ func (v *verified) print(w io.Writer) error {
 
 // read goes through every weight.
 func (c *modelVerifyCmd) read(a *app, o *catalog.Opened, info moe.Info) error {
+	weights, err := moe.NewRewriting(o.File)
+	if err != nil {
+		return err
+	}
 	bar := newProgress(a.stderr, "verify", o.File.Size())
 	defer bar.stop()
 	var done int64
@@ -86,7 +90,7 @@ func (c *modelVerifyCmd) read(a *app, o *catalog.Opened, info moe.Info) error {
 		if err := a.ctx.Err(); err != nil {
 			return err
 		}
-		if err := scan(t); err != nil {
+		if err := scan(weights, t); err != nil {
 			return err
 		}
 		if strings.HasSuffix(t.Name, ".ffn_gate_inp.weight") {
