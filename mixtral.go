@@ -204,6 +204,12 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 		ModelID: id, Workers: s.cores, MaxRunning: c.MaxConcurrentRequests, MaxWaiting: waiting,
 		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.budget.pause,
 	})
+	if err == nil {
+		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over it.
+		if changed := model.File.CheckUnchanged(); changed != nil {
+			err = errors.Join(changed, e.Close())
+		}
+	}
 	if err != nil {
 		return nil, plan, err
 	}

@@ -20,10 +20,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/host"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/moe"
 	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/synth"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -326,6 +328,36 @@ func TestOpenErrors(t *testing.T) {
 	cancel()
 	if _, err := Open(ctx, tinyConfig()); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// TestModelChangesWhileItLoads: weights of two files are no model.
+func TestModelChangesWhileItLoads(t *testing.T) {
+	shape, _ := synth.Preset("tiny")
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := catalog.WriteSynth(t.Context(), path, shape, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(tinyConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	model, err := catalog.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	if e, _, err := s.start(model); err != nil {
+		t.Fatal(err)
+	} else if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, time.Now(), time.Unix(1700000000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.start(model); !errors.Is(err, gguf.ErrChanged) {
+		t.Errorf("got %v", err)
 	}
 }
 

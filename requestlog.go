@@ -38,7 +38,7 @@ func (s *Service) openLog() {
 		Keep:    time.Duration(s.config.RequestLogDays) * 24 * time.Hour, Logger: s.log,
 	})
 	s.metrics.SetRequestLog(func() telemetry.RequestLog {
-		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(), Pending: s.requests.Pending()}
+		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(), Failures: s.requests.Failures(), Pending: s.requests.Pending()}
 	})
 }
 

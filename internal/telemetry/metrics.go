@@ -47,6 +47,7 @@ const (
 	BuildInfo         = "mixtral_build_info"
 	LogWritten        = "mixtral_request_log_written_total"
 	LogDropped        = "mixtral_request_log_dropped_total"
+	LogFailures       = "mixtral_request_log_failures_total"
 	LogPending        = "mixtral_request_log_pending"
 )
 
@@ -135,6 +136,8 @@ var Table = []Definition{
 		Help: "Requests that the database of the request log has taken."},
 	{Name: LogDropped, Kind: Counter,
 		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the database refused them."},
+	{Name: LogFailures, Kind: Counter,
+		Help: "Attempts of the request log to reach its database or to write to it that failed; it tries again."},
 	{Name: LogPending, Kind: Gauge,
 		Help: "Requests that wait in memory for the database of the request log."},
 	{Name: BuildInfo, Kind: Gauge, Label: LabelVersion,

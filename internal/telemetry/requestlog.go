@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // RequestLog is what the request log says of itself; see the metrics of these names in Table.
 type RequestLog struct {
-	Written, Dropped int64 // since start
-	Pending          int
+	Written, Dropped, Failures int64 // since start
+	Pending                    int
 }
 
 // SetRequestLog says where the request log's metrics come from. Without one they are 0.
@@ -14,7 +14,7 @@ func (m *Metrics) SetRequestLog(read func() RequestLog) { m.log.Store(&read) }
 // logCollector reads the request log once for all its metrics of a scrape.
 type logCollector struct{ m *Metrics }
 
-var logDescs = descsOf(LogWritten, LogDropped, LogPending)
+var logDescs = descsOf(LogWritten, LogDropped, LogPending, LogFailures)
 
 // descsOf describes metrics without labels.
 func descsOf(names ...string) []*prometheus.Desc {
@@ -39,4 +39,5 @@ func (l *logCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(logDescs[0], prometheus.CounterValue, float64(log.Written))
 	ch <- prometheus.MustNewConstMetric(logDescs[1], prometheus.CounterValue, float64(log.Dropped))
 	ch <- prometheus.MustNewConstMetric(logDescs[2], prometheus.GaugeValue, float64(log.Pending))
+	ch <- prometheus.MustNewConstMetric(logDescs[3], prometheus.CounterValue, float64(log.Failures))
 }

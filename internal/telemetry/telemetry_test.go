@@ -167,14 +167,14 @@ func TestLoad(t *testing.T) {
 	if got := scrape(t, m); got[Running] != 0 || got[BuildInfo+",v1.2.3"] != 1 {
 		t.Errorf("before: %v", got)
 	}
-	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.5, Preempted: 6} })
-	m.SetRequestLog(func() RequestLog { return RequestLog{Written: 7, Dropped: 8, Pending: 9} })
+	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.5, Preempted: 6, Ready: true} })
+	m.SetRequestLog(func() RequestLog { return RequestLog{Written: 7, Dropped: 8, Pending: 9, Failures: 10} })
 	m.SetKVCache("q8_0", 17<<20, func() int64 { return 5 << 20 })
 	m.HTTP("/v1/models", 200)
 	m.HTTP("other", 404)
 	m.Panic()
 	got := scrape(t, m)
-	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, KVCacheBytes + ",q8_0": 17 << 20, KVCacheResident: 5 << 20,
+	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Ready: 1, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, LogFailures: 10, KVCacheBytes + ",q8_0": 17 << 20, KVCacheResident: 5 << 20,
 		HTTPRequests + ",200,/v1/models": 1, HTTPRequests + ",404,other": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
