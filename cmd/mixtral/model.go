@@ -16,6 +16,7 @@ type modelCmd struct {
 	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
 	List     modelListCmd     `cmd:"" help:"Models that can be pulled by name, and which are here."`
 	Quantize modelQuantizeCmd `cmd:"" help:"Convert a model from a hub's files or GGUF to another format."`
+	Imatrix  modelImatrixCmd  `cmd:"" help:"Collect an importance matrix from a text: quantize loses less with it."`
 	Pack     modelPackCmd     `cmd:"" help:"Write a model in the order in which it is computed: it then starts at once, and takes its memory once."`
 	Inspect  modelInspectCmd  `cmd:"" help:"A model's shape, formats and memory, and whether it fits this machine."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number, the checksum, and that it computes."`

@@ -21,7 +21,7 @@ type modelQuantizeCmd struct {
 	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_0, q4_k_m, q4_k_s, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_k_s; q4_k is q4_k_m and so on; keep leaves formats as they are, to join a split model's parts or stack its experts."`
 	Out        string `required:"" type:"path" help:"File to write. What an interrupted run left beside it is continued."`
 	Pure       bool   `help:"Every matrix in the same format; otherwise those that matter more get more bits."`
-	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix of llama.cpp's imatrix tool (.gguf or .dat): columns that matter more lose less."`
+	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix of model imatrix or llama.cpp's imatrix tool (.gguf or .dat): columns that matter more lose less."`
 	Requantize bool   `help:"Convert even weights of fewer than 8 bits, which lose precision a second time."`
 	Threads    int    `help:"Working threads; default: one for each CPU."`
 	Force      bool   `help:"Replace the file if it exists."`
@@ -95,6 +95,13 @@ func (c *modelQuantizeCmd) convert(a *app, source *convert.Source, o convert.Opt
 	}
 	if err := c.room(total); err != nil {
 		return convert.Result{}, err
+	}
+	if o.Importance != nil {
+		gaps, err := o.Importance.Gaps(source)
+		if err != nil {
+			return convert.Result{}, err
+		}
+		warnGaps(a.stderr, "the importance matrix says nothing about it: its columns count the same", gaps)
 	}
 	bar := newProgress(a.stderr, "quantize "+filepath.Base(c.Out), total)
 	defer bar.stop()

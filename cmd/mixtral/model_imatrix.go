@@ -1,0 +1,317 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/calibrate"
+	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/convert"
+	"github.com/hxp-enterprise/mixtral/internal/moe"
+)
+
+// modelImatrixCmd collects an importance matrix, or merges some.
+type modelImatrixCmd struct {
+	Model        string   `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
+	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text that the model reads; may be given more than once. Such text as the model is for, some 100,000 tokens of it."`
+	Out          string   `required:"" type:"path" help:"File to write, .gguf. It is written again and again while the model reads."`
+	Context      int      `default:"512" help:"Tokens of a chunk; each is read by itself."`
+	Chunks       int      `help:"Chunks to read; default: all of the text."`
+	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; may be given more than once. Without --text they are merged, and no model is needed."`
+	Output       bool     `name:"process-output" help:"Also collect for output.weight."`
+	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and the like in the text as what they name, not as characters."`
+	Resume       bool     `help:"Go on where an earlier run with the same flags ended."`
+	Threads      int      `help:"Computing threads; default: one for each CPU."`
+	Force        bool     `help:"Replace the file if it exists."`
+	JSON         bool     `help:"Print JSON."`
+}
+
+// imatrix is what imatrix --json prints.
+type imatrix struct {
+	Path            string        `json:"path"`
+	Tensors         int           `json:"tensors"`
+	Datasets        []string      `json:"datasets"`
+	Chunks          int           `json:"chunks"` // in the file
+	ChunkTokens     int           `json:"chunk_tokens"`
+	Read            int           `json:"read"` // chunks, by this run
+	Perplexity      float64       `json:"perplexity,omitempty"`
+	PerplexityError float64       `json:"perplexity_error,omitempty"` // standard error
+	Unseen          []imatrixHole `json:"unseen"`
+	Seconds         float64       `json:"seconds"`
+}
+
+// imatrixHole is a tensor with experts that no token of the text went to.
+type imatrixHole struct {
+	Tensor  string `json:"tensor"`
+	Experts []int  `json:"experts"`
+}
+
+func (c *modelImatrixCmd) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return usageError(err)
+	}
+	start := time.Now()
+	r := &imatrixRun{modelImatrixCmd: c, a: a}
+	if err := r.readFiles(); err != nil {
+		return imatrixError(err)
+	}
+	if len(c.Text) > 0 {
+		if err := r.collect(); err != nil {
+			return imatrixError(err)
+		}
+	} else if err := r.base.WriteFile(c.Out); err != nil {
+		return imatrixError(err)
+	}
+	return r.report(time.Since(start))
+}
+
+// check refuses flags that mean nothing.
+func (c *modelImatrixCmd) check() error {
+	const more = "any text file will do to try; for good weights such text as the model will be used on, some 100,000 tokens: --text FILE"
+	_, err := os.Stat(c.Out)
+	switch {
+	case len(c.Text) == 0 && len(c.InFile) == 0:
+		return withHint(errors.New("--text: no text to read"), more)
+	case len(c.Text) == 0 && (c.Model != "" || c.Resume):
+		return withHint(errors.New("--text: no text to read; without it files are merged, which needs neither a model nor --resume"), more)
+	case len(c.Text) > 0 && c.Model == "":
+		return errors.New("no model to read the text")
+	case c.Context < calibrate.LeastContext:
+		return fmt.Errorf("--context must be at least %d, got %d", calibrate.LeastContext, c.Context)
+	case c.Chunks < 0:
+		return fmt.Errorf("--chunks must be at least 1, got %d", c.Chunks)
+	case err == nil && !c.Force && !c.Resume:
+		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist), "--resume goes on with it, --force replaces it")
+	}
+	return nil
+}
+
+// imatrixError gives an error its exit code.
+func imatrixError(err error) error {
+	switch {
+	case errors.Is(err, convert.ErrOutput):
+		return setupError(err)
+	case errors.Is(err, convert.ErrImportance), errors.Is(err, fs.ErrNotExist), errors.Is(err, calibrate.ErrNotFinite):
+		return usageError(err)
+	}
+	return err
+}
+
+// imatrixRun is the command under way.
+type imatrixRun struct {
+	*modelImatrixCmd
+	a *app
+
+	base *convert.Sums // of files
+	skip int           // chunks of the text that an earlier run read
+	all  *convert.Sums // what the file holds
+	read int           // chunks, by this run
+	loss calibrate.Loss
+}
+
+// readFiles reads what is added to: the files given, or what an earlier run has made of them.
+func (r *imatrixRun) readFiles() error {
+	var files []*convert.Sums
+	for _, path := range r.InFile {
+		s, err := convert.ReadSums(path, r.Context)
+		if err != nil {
+			return fmt.Errorf("--in-file: %w", err)
+		}
+		files = append(files, s)
+	}
+	var err error
+	if r.base, err = convert.MergeSums(files...); err != nil {
+		return fmt.Errorf("--in-file: %w", err)
+	}
+	r.all = r.base
+	if !r.Resume {
+		return nil
+	}
+	earlier, err := convert.ReadSums(r.Out, r.Context)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it ended before its first chunk
+	}
+	if err != nil {
+		return fmt.Errorf("--resume: %w", err)
+	}
+	want := slices.Concat(r.base.Datasets, r.datasets())
+	if !slices.Equal(earlier.Datasets, want) || earlier.ChunkSize != r.Context || earlier.Chunks < r.base.Chunks {
+		err := fmt.Errorf("--resume: %s is of %q in chunks of %d tokens, not of %q in chunks of %d", r.Out, earlier.Datasets, earlier.ChunkSize, want, r.Context)
+		return usageError(withHint(err, "give the flags of the run that made it"))
+	}
+	r.skip = earlier.Chunks - r.base.Chunks
+	r.base, r.all = earlier, earlier
+	return nil
+}
+
+// datasets are the texts' names in the file: without directories, which are nobody's business.
+func (r *imatrixRun) datasets() []string {
+	var names []string
+	for _, path := range r.Text {
+		names = append(names, filepath.Base(path))
+	}
+	return names
+}
+
+// collect lets the model read.
+func (r *imatrixRun) collect() error {
+	o, err := openModel(r.Model)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	chunks, err := r.chunks(o)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(o, r.Threads)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	c, err := calibrate.New(m, r.Context, r.Output)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if r.skip == 0 {
+		c.Sums().Datasets = r.datasets() // of a run that goes on the file names them already
+	}
+	return r.readAll(c, chunks)
+}
+
+// saveEvery is how many chunks a kill loses at most: with Mixtral-8x7B a chunk of 512 tokens takes seconds, the file 30 MB.
+const saveEvery = 10
+
+// readAll reads chunks until none is left or the user has enough.
+func (r *imatrixRun) readAll(c *calibrate.Collector, chunks [][]int32) error {
+	p := &imatrixProgress{w: r.a.stderr, terminal: isTerminal(r.a.stderr), total: len(chunks), from: r.skip, start: time.Now()}
+	defer p.stop()
+	for at := r.skip; at < len(chunks); at++ {
+		if err := r.a.ctx.Err(); err != nil {
+			p.stop()
+			return r.interrupted(c, at, len(chunks), err)
+		}
+		if err := c.Read(chunks[at]); err != nil {
+			return fmt.Errorf("chunk %d: %w", at+1, err)
+		}
+		r.read, r.loss = r.read+1, c.Loss()
+		p.show(at+1, r.loss)
+		if r.read%saveEvery == 0 && at+1 < len(chunks) {
+			if err := r.save(c); err != nil {
+				return err
+			}
+		}
+	}
+	return r.save(c)
+}
+
+// interrupted keeps what there is.
+func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why error) error {
+	if r.read == 0 {
+		return fmt.Errorf("interrupted before the first chunk: %w", why)
+	}
+	if err := r.save(c); err != nil {
+		return err
+	}
+	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why), "the same command with --resume goes on from there")
+}
+
+func (r *imatrixRun) save(c *calibrate.Collector) error {
+	var err error
+	if r.all, err = convert.MergeSums(r.base, c.Sums()); err != nil {
+		return fmt.Errorf("--in-file: %w", err)
+	}
+	return r.all.WriteFile(r.Out)
+}
+
+// chunks reads the texts, one after the other, and cuts them.
+func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
+	info, err := moe.Describe(o.File)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if r.Context > info.Context {
+		return nil, usageError(fmt.Errorf("--context: %d tokens are more than the model's context of %d", r.Context, info.Context))
+	}
+	tok, err := readTokenizer(o.File, info.Vocab)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	encode := tok.Encode
+	if r.ParseSpecial {
+		if encode, err = specialEncoder(o.File, tok); err != nil {
+			return nil, usageError(err)
+		}
+	}
+	var tokens []int32
+	for _, path := range r.Text {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("--text: %w", err)
+		}
+		tokens = append(tokens, encode(string(data), true)...)
+	}
+	bos := int32(-1)
+	if head := tok.Encode("", true); len(head) > 0 {
+		bos = head[0]
+	}
+	chunks := calibrate.Chunks(tokens, r.Context, bos)
+	switch {
+	case len(chunks) == 0:
+		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens are less than a chunk of %d", len(tokens), r.Context), "give more text, or a smaller --context"))
+	case r.skip > len(chunks):
+		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, the text has %d", r.Out, r.skip, len(chunks)))
+	case r.Chunks > 0:
+		chunks = chunks[:min(max(r.Chunks, r.skip), len(chunks))]
+	}
+	return chunks, nil
+}
+
+// report says what the file holds, and which experts no token went to.
+func (r *imatrixRun) report(took time.Duration) error {
+	s := r.all
+	out := imatrix{Path: r.Out, Tensors: s.Tensors(), Datasets: s.Datasets, Chunks: s.Chunks, ChunkTokens: s.ChunkSize, Read: r.read, Unseen: []imatrixHole{}, Seconds: took.Seconds()}
+	if r.loss.Tokens > 1 {
+		out.Perplexity, out.PerplexityError = r.loss.Perplexity()
+	}
+	for _, g := range s.Unseen() {
+		out.Unseen = append(out.Unseen, imatrixHole{g.Tensor, g.Parts})
+	}
+	warnGaps(r.a.stderr, "no token went there; quantize will treat their columns alike. More text may reach them", s.Unseen())
+	if r.JSON {
+		return printJSON(r.a.stdout, out)
+	}
+	line := fmt.Sprintf("%s: %d tensors, %d chunks of %d tokens", out.Path, out.Tensors, out.Chunks, out.ChunkTokens)
+	if r.loss.Tokens > 1 {
+		line += fmt.Sprintf(", perplexity %.4f ± %.4f", out.Perplexity, out.PerplexityError)
+		if r.read < out.Chunks {
+			line += fmt.Sprintf(" in the %d read now", r.read)
+		}
+	}
+	_, err := fmt.Fprintf(r.a.stdout, "%s, %.1f s\n", line, out.Seconds)
+	return err
+}
+
+// warnGaps names what an importance matrix says nothing about.
+func warnGaps(w io.Writer, why string, gaps []convert.Gap) {
+	for _, g := range gaps {
+		what := ""
+		if len(g.Parts) > 0 {
+			experts := make([]string, len(g.Parts))
+			for i, e := range g.Parts {
+				experts[i] = strconv.Itoa(e)
+			}
+			what = ", experts " + strings.Join(experts, ", ")
+		}
+		fmt.Fprintf(w, "warning: %s%s: %s\n", g.Tensor, what, why)
+	}
+}
