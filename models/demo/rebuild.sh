@@ -19,6 +19,7 @@ export OMP_WAIT_POLICY=passive MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THR
 
 "$python" corpus.py check
 "$python" corpus.py prompts testdata/prompts.txt.gz
+"$python" corpus.py show 1000 | gzip -9n > testdata/conversations.txt.gz
 [ -f "$work/vocab.json" ] || "$python" vocab.py "$work/vocab.json"
 nice -n 19 "$python" train.py --work "$work"
 "$python" export.py --work "$work" --out mixtral-demo.gguf --vectors testdata/vectors.json.gz
