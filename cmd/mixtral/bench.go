@@ -55,6 +55,9 @@ type benchResult struct {
 	PromptGOPs       float64 `json:"prompt_gop_per_second"`  // products with weights in prefill
 	PromptFraction   float64 `json:"prompt_peak_fraction"`   // of the limit
 	ReadSpread       float64 `json:"read_spread"`            // highest read rate over the lowest: what the machine itself varies
+
+	PromptSamples   figures `json:"prompt_samples"`
+	GenerateSamples figures `json:"generate_samples"`
 }
 
 type benchParallel struct {
@@ -63,6 +66,7 @@ type benchParallel struct {
 	GBs         float64 `json:"generate_gb_per_second"` // of the weights that a step reads if experts are chosen equally often
 	ReadGBs     float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside it
 	Fraction    float64 `json:"generate_read_fraction"`
+	Samples     figures `json:"samples"`
 }
 
 func (c *benchCmd) Run(a *app) error {

@@ -61,14 +61,16 @@ func (b *bench) one(ctx context.Context, r *llm.Request, t *timing) error {
 
 // figures are repeated measurements of a rate, each with the limit that was measured just before and just after it.
 type figures struct {
-	tps, limits, shares []float64
+	TPS    []float64 `json:"tps"`    // tokens a second
+	Limits []float64 `json:"limits"` // empty where none could be measured, as shares are
+	Shares []float64 `json:"shares"` // of the limit
 }
 
 // add takes one measurement in. cost is what a token takes of the limit.
 func (f *figures) add(tps, before, after, cost float64) {
-	f.tps = append(f.tps, tps)
+	f.TPS = append(f.TPS, tps)
 	if limit := (before + after) / 2; limit > 0 {
-		f.limits, f.shares = append(f.limits, limit), append(f.shares, tps*cost/limit)
+		f.Limits, f.Shares = append(f.Limits, limit), append(f.Shares, tps*cost/limit)
 	}
 }
 
@@ -157,16 +159,17 @@ func median(v []float64) float64 {
 
 // derive fills in the medians.
 func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
-	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.tps), median(prompt.limits), median(prompt.shares)
+	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.TPS), median(prompt.Limits), median(prompt.Shares)
 	r.PromptGOPs = r.PromptTPS * float64(info.Ops(r.PromptTokens, 1)) / float64(r.PromptTokens) / 1e9
-	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.tps), median(generate.limits), median(generate.shares)
+	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.TPS), median(generate.Limits), median(generate.Shares)
 	r.GenerateGBs = r.GenerateTPS * stepGB(info, 1)
-	reads := slices.Clone(generate.limits)
+	r.PromptSamples, r.GenerateSamples = *prompt, *generate
+	reads := slices.Clone(generate.Limits)
 	for i, n := range parallel {
 		f := &together[i]
-		p := benchParallel{N: n, GenerateTPS: median(f.tps), ReadGBs: median(f.limits), Fraction: median(f.shares)}
+		p := benchParallel{N: n, GenerateTPS: median(f.TPS), ReadGBs: median(f.Limits), Fraction: median(f.Shares), Samples: *f}
 		p.GBs = p.GenerateTPS / float64(n) * stepGB(info, n)
-		r.Parallel, reads = append(r.Parallel, p), append(reads, f.limits...)
+		r.Parallel, reads = append(r.Parallel, p), append(reads, f.Limits...)
 	}
 	r.ReadSpread = slices.Max(reads) / slices.Min(reads)
 }
