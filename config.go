@@ -182,8 +182,8 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		key, ours := strings.CutPrefix(variable, "MIXTRAL_")
-		if !ours || value == "" {
-			continue
+		if !ours || value == "" || variable == "MIXTRAL_PORT" && strings.HasPrefix(value, "tcp://") {
+			continue // the last is what Kubernetes tells pods beside a Service of the name mixtral
 		}
 		if p := c.set(strings.ToLower(key), value); p != nil {
 			p.Key = variable

@@ -96,6 +96,7 @@ func TestEnvironment(t *testing.T) {
 	c, err := ParseConfig("c.yaml", []byte("port: 1\nhost: file\n"), []string{
 		"MIXTRAL_PORT=2", "MIXTRAL_MODEL_PATH=synth:tiny", "MIXTRAL_TEMPERATURE=0.25", "MIXTRAL_INSECURE_BIND=true", "MIXTRAL_LOG_LEVEL=debug",
 		"MIXTRAL_CPU_TIER=generic", "MIXTRAL_", "PORT=9", "MIXTRAL_CPU_CORES=", "nonsense",
+		"MIXTRAL_PORT=tcp://10.0.0.1:11400", "MIXTRAL_SERVICE_HOST=10.0.0.1", "MIXTRAL_PORT_11400_TCP=tcp://10.0.0.1:11400", // Kubernetes, of a Service mixtral
 	})
 	want := DefaultConfig()
 	want.Port, want.Host, want.ModelPath, want.Temperature, want.InsecureBind, want.LogLevel = 2, "file", "synth:tiny", 0.25, true, "debug"

@@ -175,6 +175,7 @@ func inProcess(ctx context.Context, need environment.Need) (*environment.Server,
 		return nil, usageError(err)
 	}
 	config.ModelPath, config.DatabaseURL = need.Model, open.None
+	unreachable(&config)
 	service, err := mixtral.Open(ctx, config)
 	if err != nil {
 		return nil, loadError(err)

@@ -40,6 +40,7 @@ func (r runCmd) Run(a *app) error {
 	if r.LogLevel == nil {
 		c.LogLevel = "warn" // standard error is for what the user asked to see
 	}
+	unreachable(&c)
 	if err := c.Validate(); err != nil {
 		return usageError(err)
 	}
@@ -51,6 +52,14 @@ func (r runCmd) Run(a *app) error {
 		return loadError(err)
 	}
 	return errors.Join(r.answer(a, service, request), service.Close())
+}
+
+// unreachable takes out of a configuration, which may be a server's, who may reach it and how: this program does not listen, or
+// only for itself.
+func unreachable(c *mixtral.Config) {
+	d := mixtral.DefaultConfig()
+	c.Host, c.AllowedHosts, c.MetricsListen = d.Host, d.AllowedHosts, d.MetricsListen
+	c.APIKeyFile, c.TLSCertFile, c.TLSKeyFile = d.APIKeyFile, d.TLSCertFile, d.TLSKeyFile
 }
 
 // request puts the flags together.

@@ -122,6 +122,11 @@ func (o *overlay) checkPod(w workload) {
 			}
 		}
 	}
+	for _, c := range p.Containers {
+		if ours(c) && (p.EnableServiceLinks == nil || *p.EnableServiceLinks) {
+			o.bad("%s: Kubernetes sets MIXTRAL_PORT and the like, which are the service's own", w.name)
+		}
+	}
 	for _, c := range slices.Concat(p.InitContainers, p.Containers) {
 		o.checkContainer(w.name+"/"+c.Name, c, volumes)
 	}
@@ -337,6 +342,9 @@ func TestFaultsAreFound(t *testing.T) {
 		{"embedded", "api_key_file: /etc/mixtral-keys/keys", "insecure_bind: true", "API keys"},
 		{"embedded", "serviceAccountName: mixtral", "serviceAccountName: default2", "no service account"},
 		{"embedded", "mountPath: /data\n          name: data", "mountPath: /data\n          name: date", "no volume date"},
+		{"embedded", "enableServiceLinks: false", "enableServiceLinks: true", "MIXTRAL_PORT"},
+		{"embedded", "seconds: 10", "seconds: 1", "no preStop"},
+		{"embedded", "terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 30", "grace period"},
 		{"vllm", "number: 8000", "number: 8001", "nothing it selects has port 8001"},
 		{"vllm", "failureMode: FailOpen", "failureMode: FailSoft", "FailSoft"},
 		{"vllm", "targetPorts:", "targetPort:", "unknown field"},
