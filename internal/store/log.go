@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -46,7 +48,9 @@ func (o *LogOptions) defaults() {
 // wait in a bounded buffer, and when that is full the oldest are dropped and counted.
 type Log struct {
 	o        LogOptions
+	name     string // of this log; with a number it names a line
 	mu       sync.Mutex
+	added    uint64
 	queue    queue
 	closed   bool
 	wake     chan struct{}
@@ -66,10 +70,18 @@ type Log struct {
 // NewLog starts the background writer. Nothing need be reachable yet.
 func NewLog(o LogOptions) *Log {
 	o.defaults()
-	l := &Log{o: o, queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Log{o: o, name: newName(), queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 	l.ctx, l.giveUp = context.WithCancel(context.Background())
 	go l.run()
 	return l
+}
+
+// newName is unlike that of any other log, of whichever process and machine. The time comes first, so that lines lie in an
+// index as they were written.
+func newName() string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return fmt.Sprintf("%011x%x", time.Now().UnixMilli(), random)
 }
 
 // Add hands a request to the log.
@@ -80,6 +92,8 @@ func (l *Log) Add(r Request) {
 		l.dropped.Add(1)
 		return
 	}
+	l.added++
+	r.Line = fmt.Sprintf("%s-%010x", l.name, l.added)
 	dropped, full := l.queue.add(r), l.queue.len() >= l.o.Batch
 	l.mu.Unlock()
 	l.dropped.Add(int64(dropped))

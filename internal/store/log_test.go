@@ -3,10 +3,13 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,6 +76,59 @@ func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 func TestFixedIsTheSizeOfARequest(t *testing.T) {
 	if got := int(reflect.TypeFor[Request]().Size()); got > fixed || got < fixed-64 {
 		t.Errorf("a Request has %d bytes, fixed says %d", got, fixed)
+	}
+}
+
+// nowhere is a database that can only be closed.
+type nowhere struct{}
+
+func (nowhere) Connect(context.Context) (driver.Conn, error) { return nil, ErrUnavailable }
+func (nowhere) Driver() driver.Driver                        { return nil }
+
+// TestABatchThatWasStoredAndBroke: the answer to a batch is lost after it was stored. It is sent again, line by line under
+// the same names, so that a database can tell.
+func TestABatchThatWasStoredAndBroke(t *testing.T) {
+	var sent [][]string
+	bulk := func(_ context.Context, _, unique string, columns []string, rows [][]any) error {
+		at := slices.Index(columns, unique)
+		var lines []string
+		for _, row := range rows {
+			lines = append(lines, *row[at].(*string))
+		}
+		if sent = append(sent, lines); len(sent) == 1 {
+			return errors.New("connection reset")
+		}
+		return nil
+	}
+	l := NewLog(LogOptions{Every: time.Millisecond, Connect: func(context.Context) (*DB, error) { return &DB{sql: sql.OpenDB(nowhere{}), bulk: bulk}, nil }})
+	for range 3 {
+		l.Add(Request{ID: "same"})
+	}
+	for l.Written() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	l.Close()
+	if len(sent) < 2 || !slices.Equal(sent[0], sent[1][:len(sent[0])]) {
+		t.Fatalf("sent %q", sent)
+	}
+	names := map[string]bool{}
+	for _, batch := range sent[1:] {
+		for _, line := range batch {
+			names[line] = true
+		}
+	}
+	if len(names) != 3 || l.Failures() != 1 {
+		t.Errorf("%d names of 3 lines, %d failures", len(names), l.Failures())
+	}
+}
+
+func TestNoTwoLogsNameALineAlike(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		seen[newName()] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d names of 1000", len(seen))
 	}
 }
 

@@ -35,8 +35,9 @@ const (
 	SQLite   = goose.DialectSQLite3
 )
 
-// Bulk inserts rows of a table the fastest way a driver has. It is atomic.
-type Bulk func(ctx context.Context, table string, columns []string, rows [][]any) error
+// Bulk inserts rows of a table the fastest way a driver has. It is atomic. A row whose value in the column unique is there
+// already is left out.
+type Bulk func(ctx context.Context, table, unique string, columns []string, rows [][]any) error
 
 // DB is an open database whose schema is current. It is safe for concurrent use.
 type DB struct {
@@ -99,9 +100,9 @@ func (d *DB) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 }
 
 // insertEach is the Bulk of drivers that have none.
-func (d *DB) insertEach(ctx context.Context, table string, columns []string, rows [][]any) error {
+func (d *DB) insertEach(ctx context.Context, table, unique string, columns []string, rows [][]any) error {
 	return d.inTx(ctx, func(tx *sql.Tx) error {
-		s, err := tx.PrepareContext(ctx, insertText(table, columns))
+		s, err := tx.PrepareContext(ctx, insertText(table, columns)+" ON CONFLICT ("+unique+") DO NOTHING")
 		if err != nil {
 			return err
 		}

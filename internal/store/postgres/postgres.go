@@ -52,26 +52,55 @@ func parse(url string) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// copier inserts rows by COPY.
+// copier inserts rows by COPY. Only where one of them is there already is the slower way taken that leaves it out.
 func copier(db *sql.DB) store.Bulk {
-	return func(ctx context.Context, table string, columns []string, rows [][]any) error {
+	return func(ctx context.Context, table, unique string, columns []string, rows [][]any) error {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		defer conn.Close()
 		return conn.Raw(func(driver any) error {
-			_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+			c := driver.(*stdlib.Conn).Conn()
+			_, err := c.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
+			if code(err) == uniqueViolation {
+				err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return copyNew(ctx, tx, table, unique, columns, rows) })
+			}
 			return refused(err)
 		})
 	}
 }
 
+// copyNew inserts the rows that are not there, by way of a table of its own.
+func copyNew(ctx context.Context, tx pgx.Tx, table, unique string, columns []string, rows [][]any) error {
+	const fresh = "fresh_rows"
+	if _, err := tx.Exec(ctx, "CREATE TEMPORARY TABLE "+fresh+" (LIKE "+table+") ON COMMIT DROP"); err != nil {
+		return err
+	}
+	if _, err := tx.CopyFrom(ctx, pgx.Identifier{fresh}, columns, pgx.CopyFromRows(rows)); err != nil {
+		return err
+	}
+	names := strings.Join(columns, ", ")
+	_, err := tx.Exec(ctx, "INSERT INTO "+table+" ("+names+") SELECT "+names+" FROM "+fresh+" ON CONFLICT ("+unique+") DO NOTHING")
+	return err
+}
+
+// uniqueViolation is PostgreSQL's code for a value that a unique index has already.
+const uniqueViolation = "23505"
+
+// code is PostgreSQL's code of an error; empty for any other.
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
 // refused marks errors about the rows themselves: PostgreSQL's classes 22 (data exception) and 23 (integrity constraint
 // violation).
 func refused(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")) {
+	if class := code(err); strings.HasPrefix(class, "22") || strings.HasPrefix(class, "23") {
 		return fmt.Errorf("%w: %w", store.ErrRefused, err)
 	}
 	return err

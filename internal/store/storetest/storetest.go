@@ -24,6 +24,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (open func(context.Context) (*st
 		"a missing run is ErrNotFound":           missing,
 		"a failed save leaves nothing":           atomicSave,
 		"requests come back as they were logged": requestRoundTrip,
+		"a line that is sent twice is one":       sentTwice,
 		"old requests are forgotten":             forgetting,
 		"many writers at once":                   writers,
 		"opening twice keeps what is there":      reopening,
@@ -181,6 +182,35 @@ func requestRoundTrip(t *testing.T, open func(context.Context) (*store.DB, error
 	for i := range got {
 		if d := cmp.Diff(want[49-i], got[i]); d != "" {
 			t.Fatal(d)
+		}
+	}
+}
+
+// sentTwice: after a connection that broke as a batch was stored nobody knows whether it was, and it is sent again, by then
+// perhaps with others.
+func sentTwice(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	list := requests(20, time.Now())
+	for i := range list {
+		list[i].Line = fmt.Sprintf("log-%d", i)
+	}
+	nameless := requests(2, time.Now())
+	for _, batch := range [][]store.Request{list[:10], list[:10], list[5:], list, nameless, nameless} {
+		if err := db.AddRequests(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := db.Requests(t.Context(), time.Time{}, 99)
+	if err != nil || len(got) != len(list)+2*len(nameless) {
+		t.Fatalf("%d requests, %v; want each of 20 lines once, and 4 without a name", len(got), err)
+	}
+	seen := map[string]int{}
+	for _, r := range got {
+		seen[r.Line]++
+	}
+	for _, r := range list {
+		if seen[r.Line] != 1 {
+			t.Errorf("line %s is there %d times", r.Line, seen[r.Line])
 		}
 	}
 }
