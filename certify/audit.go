@@ -1,6 +1,7 @@
 package certify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -279,7 +280,7 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	text := a.fresh()
 	short, long := a.ask(ctx, text, cutTokens), a.ask(ctx, text, auditTokens)
 	if !short.OK() || !long.OK() {
-		return unclear(id, "a request failed: %s%s", short.Fail, long.Fail)
+		return unclear(id, "a request failed: %s", cmp.Or(short.Fail, long.Fail))
 	}
 	res := evidence.Audit{ID: id, Valid: true, OK: true}
 	wrong := func(detail string, args ...any) {
@@ -305,7 +306,7 @@ func (a *auditor) determinism(ctx context.Context) evidence.Audit {
 	text := a.fresh()
 	x, y := a.ask(ctx, text, auditTokens), a.ask(ctx, text, auditTokens)
 	if !x.OK() || !y.OK() {
-		return unclear(id, "a request failed")
+		return unclear(id, "a request failed: %s", cmp.Or(x.Fail, y.Fail))
 	}
 	res := evidence.Audit{ID: id, Valid: true, OK: x.TextHash == y.TextHash, Detail: "the same answer twice at temperature 0"}
 	if !res.OK {

@@ -25,6 +25,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/environment"
 	"github.com/hxp-enterprise/mixtral/internal/report"
@@ -153,7 +154,7 @@ func prepare(o Options) (*runner, error) {
 	if o.Monitor == nil {
 		o.Monitor = NewMonitor()
 	}
-	return &runner{o: o, loaded: loaded, c: loaded.Case, phases: phases}, nil
+	return &runner{o: o, loaded: loaded, c: loaded.Case, phases: phases, epoch: time.Now()}, nil
 }
 
 // Load reads a case as Run would, with overrides applied, and says everything that is wrong with it.

@@ -27,10 +27,33 @@ const (
 	calibrations = 3
 )
 
+// proof is a precondition that was looked at before there was a record.
+type proof struct {
+	id  string
+	res result
+}
+
+// prove looks whether the server answers at all. Without it nothing can be measured, and to blame a server for a wrong
+// key would be wrong.
+func (r *runner) prove(ctx context.Context) error {
+	for _, p := range []struct {
+		id   string
+		look func(context.Context) result
+	}{{"ready", r.ready}, {"model", r.model}} {
+		res := p.look(ctx)
+		if res.err != nil {
+			return res.err
+		}
+		r.proven = append(r.proven, proof{p.id, res})
+	}
+	return nil
+}
+
 // conditions proves what the case asks for before load means anything, and measures the client's own error.
 func (r *runner) conditions(ctx context.Context) {
-	r.condition("ready", r.ready(ctx))
-	r.condition("model", r.model(ctx))
+	for _, p := range r.proven {
+		r.condition(p.id, p.res)
+	}
 	r.condition("prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts), digest(r.loaded.PromptBytes))})
 	r.condition("metrics", r.metrics(ctx))
 	r.condition("resources", r.resources(ctx))
@@ -72,7 +95,7 @@ func (r *runner) model(ctx context.Context) result {
 	case err != nil:
 		return result{err: fmt.Errorf("model %s: %w", r.asker.model, err)}
 	case len(answer.Choices) == 0:
-		return result{err: fmt.Errorf("model %s answers without choices", r.asker.model)}
+		return result{err: fmt.Errorf("%w: model %s answers without choices", environment.ErrSetup, r.asker.model)}
 	}
 	if r.c.Request.Stream {
 		ask.Stream, ask.StreamOptions = true, &openai.StreamOptions{IncludeUsage: true}

@@ -27,6 +27,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
+// slowStart is how long is waited for a server before a person is told.
+const slowStart = 2 * time.Second
+
 // errTargetLost ends a run whose server has gone.
 var errTargetLost = errors.New("target lost")
 
@@ -47,6 +50,8 @@ type runner struct {
 	judges  *judgeClient      // nil: nobody is asked
 	tracer  *telemetry.Tracer // nil: requests are not traced
 
+	proven []proof // before the record began
+
 	epoch  time.Time // all times of the record count from here, on the monotonic clock
 	events *evidence.Writer
 	failed atomic.Pointer[error] // the record could not be written
@@ -64,12 +69,17 @@ type runner struct {
 	scraping sync.Mutex
 }
 
-// open gets the server, and begins the record with its header.
+// open gets the server, proves that it answers at all, and begins the record with its header. A server that refuses the
+// key, or has no working model, is no server that was measured: there is nothing to certify, and no record.
 func (r *runner) open(ctx context.Context) error {
 	if err := r.connect(ctx); err != nil {
 		return err
 	}
-	if err := r.begin(); err != nil {
+	err := r.prove(ctx)
+	if err == nil {
+		err = r.begin()
+	}
+	if err != nil {
 		return errors.Join(err, r.release())
 	}
 	return nil
@@ -77,11 +87,16 @@ func (r *runner) open(ctx context.Context) error {
 
 // connect starts or finds the server, and what is needed to watch it.
 func (r *runner) connect(ctx context.Context) (err error) {
-	need := environment.Need{Model: r.o.ModelRef}
+	waits := "the server starts"
 	if r.o.Target != "" {
-		r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey)
-	} else {
-		r.server, err = r.o.Launch(ctx, need)
+		waits = environment.Redact(r.o.Target) + " has not answered yet"
+	}
+	slow := time.AfterFunc(slowStart, func() { r.tell(Event{Kind: EventNote, Text: waits}) })
+	defer slow.Stop()
+	if r.o.Target == "" {
+		r.server, err = r.o.Launch(ctx, environment.Need{Model: r.o.ModelRef})
+	} else if r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey); r.unlisted(err) {
+		r.server, err = environment.At(r.o.Target)
 	}
 	if err != nil {
 		return err
@@ -107,17 +122,19 @@ func (r *runner) release() error {
 func (r *runner) meet(ctx context.Context) error {
 	r.client = environment.NewClient(r.server.URL, r.o.APIKey)
 	models, err := r.client.Models(ctx)
-	if err != nil {
+	model := r.o.TargetModel
+	switch {
+	case r.unlisted(err):
+	case err != nil:
 		return err
+	case model == "":
+		model = models[0].ID
+	default:
+		if err := serves(models, model); err != nil {
+			return err
+		}
 	}
 	r.version = r.client.Version(ctx)
-	model := r.o.TargetModel
-	if model == "" {
-		model = models[0].ID
-	}
-	if err := serves(models, model); err != nil {
-		return err
-	}
 	r.asker = &asker{c: r.c, prompts: r.loaded.Prompts, model: model, seed: uint64(r.o.Seed), usage: true}
 	metrics := r.o.MetricsURL
 	if metrics == "" && r.o.PrometheusURL == "" {
@@ -134,6 +151,11 @@ func (r *runner) meet(ctx context.Context) error {
 		return fmt.Errorf("judge: %w", err)
 	}
 	return nil
+}
+
+// unlisted says that a server lists no models, and that it need not: the caller names one.
+func (r *runner) unlisted(err error) bool {
+	return r.o.TargetModel != "" && environment.NotOffered(err)
 }
 
 // serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not

@@ -65,7 +65,6 @@ func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepSt
 		return nil, err
 	}
 	defer func() { _ = r.release() }() // the result stands whatever the server does now
-	r.epoch = time.Now()
 	if res := r.model(ctx); res.err != nil {
 		return nil, res.err
 	}

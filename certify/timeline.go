@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/certify/environment"
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/loadgen"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
 )
 
@@ -25,18 +27,17 @@ func (a *auditor) timeline(ctx context.Context, text string, maxTokens int) (t t
 	q := evidence.Request{N: a.n, Prompt: a.key, Issued: r.since()}
 	q.Scheduled = q.Issued
 	a.n++
-	ctx, cancel := context.WithTimeout(ctx, seconds(r.c.Timeout(a.p.ph)))
+	bounded, cancel := context.WithTimeout(ctx, seconds(r.c.Timeout(a.p.ph)))
 	defer cancel()
 	r.inFlight.Add(1)
-	err := a.follow(ctx, json.RawMessage(r.asker.body(text, maxTokens, 0, 1)), &q, &t)
+	err := a.follow(bounded, json.RawMessage(r.asker.body(text, maxTokens, 0, 1)), &q, &t)
 	r.inFlight.Add(-1)
 	q.Done = r.since()
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		q.Fail = evidence.FailCanceled
-	default:
-		q.Fail, q.Detail = evidence.FailProtocol, err.Error()
+	if err != nil {
+		q.Fail, q.Detail = loadgen.Classify(ctx, err, q.Status != 0), loadgen.Detail(err)
+		if status := (*environment.StatusError)(nil); errors.As(err, &status) {
+			q.Status, q.Fail = status.Status, evidence.FailStatus
+		}
 	}
 	a.p.sink(q)
 	return t

@@ -3,11 +3,15 @@ package environment
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +24,15 @@ const maxAnswer = 8 << 20
 
 // maxVersion bounds what a server calls its version.
 const maxVersion = 200
+
+// patience is how long a server may take to answer what stands beside the load. A server that accepts connections and
+// never answers must not hold a run for ever.
+const patience = 30 * time.Second
+
+var (
+	errSilent = errors.New("no answer in time")
+	errNoJSON = errors.New("no JSON")
+)
 
 // Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is safe
 // for concurrent use.
@@ -79,7 +92,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+		return nil, c.unanswered(path, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -87,6 +100,17 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	defer resp.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data)}
+}
+
+// unanswered is the error of a question that got no whole answer. net/http's own words hold the address twice.
+func (c *Client) unanswered(path string, err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", errSilent, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
 }
 
 // message finds the message of OpenAI's error body; any other body is shortened.
@@ -110,19 +134,38 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err == nil && out != nil {
-		err = json.Unmarshal(data, out)
-	}
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
+		return c.unanswered(path, err)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%w: %s answers with %w (%s): %w", ErrSetup, Redact(c.root+path), errNoJSON, contentType(resp), err)
 	}
 	return nil
+}
+
+// contentType is what a response says that it is, short enough for a message.
+func contentType(resp *http.Response) string {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || len(kind) > 40 {
+		return "of no known type"
+	}
+	return kind
+}
+
+// ask is call for questions that a server answers at once.
+func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.call(ctx, method, path, in, out)
 }
 
 // Models lists what the server serves.
 func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 	var list openai.ModelList
-	if err := c.call(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
 		return nil, err
 	}
 	if len(list.Data) == 0 {
@@ -136,7 +179,7 @@ func (c *Client) Version(ctx context.Context) string {
 	var out struct {
 		Version string `json:"version"`
 	}
-	if err := c.call(ctx, http.MethodGet, "/version", nil, &out); err != nil || len(out.Version) > maxVersion {
+	if err := c.ask(ctx, http.MethodGet, "/version", nil, &out); err != nil || len(out.Version) > maxVersion {
 		return ""
 	}
 	return strings.ToValidUTF8(out.Version, "")
@@ -157,7 +200,7 @@ func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatRe
 func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
 	bare := false
 	var out openai.TokenizeResponse
-	if err := c.call(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text, AddSpecialTokens: &bare}, &out); err != nil {
+	if err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text, AddSpecialTokens: &bare}, &out); err != nil {
 		return 0, err
 	}
 	return max(out.Count, len(out.Tokens)), nil
@@ -184,25 +227,36 @@ func (c *Client) Ready(ctx context.Context, gone <-chan struct{}) error {
 
 func (c *Client) ready(ctx context.Context) error {
 	for _, path := range []string{"/readyz", "/health"} {
-		err := c.call(ctx, http.MethodGet, path, nil, nil)
-		var status *StatusError
-		if errors.As(err, &status) && (status.Status == http.StatusNotFound || status.Status == http.StatusMethodNotAllowed) {
-			continue
+		if err := c.ask(ctx, http.MethodGet, path, nil, nil); !NotOffered(err) {
+			return err
 		}
-		return err
 	}
 	_, err := c.Models(ctx)
+	if NotOffered(err) { // it answers; whether it has a model shows when one is asked
+		return nil
+	}
 	return err
+}
+
+// NotOffered says that a server answers and has no such route.
+func NotOffered(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented}, status.Status)
 }
 
 // Hint says what to do about an error of this package; empty where there is nothing to say.
 func Hint(err error) string {
-	var status *StatusError
+	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or http://host:8000/v1"
+	var unknown *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, ErrUnauthorized):
 		return "give the server's key with --api-key-file FILE"
-	case errors.As(err, &status) && status.Status == http.StatusNotFound:
-		return "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or http://host:8000/v1"
+	case NotOffered(err):
+		return root + "; one that does not list its models needs --target-model NAME"
+	case errors.Is(err, errNoJSON):
+		return root
+	case errors.As(err, &unknown):
+		return "a certificate that no public authority signed is trusted with SSL_CERT_FILE=ca.pem"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: is the server started, and is the port right?"
 	case errors.Is(err, context.DeadlineExceeded):

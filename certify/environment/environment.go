@@ -95,13 +95,22 @@ func Redact(address string) string {
 
 // Existing checks that a server answers at target. It starts nothing and stops nothing.
 func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
-	root, err := Root(target)
+	s, err := At(target)
 	if err != nil {
 		return nil, err
 	}
-	c := NewClient(root, apiKey)
+	c := NewClient(s.URL, apiKey)
 	defer c.Close()
 	if _, err := c.Models(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// At is the server at target, which may answer or not.
+func At(target string) (*Server, error) {
+	root, err := Root(target)
+	if err != nil {
 		return nil, err
 	}
 	return &Server{URL: root}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -242,7 +244,7 @@ func TestExistingServers(t *testing.T) {
 		"no key":    {h: answers(401, `{"error":{"message":"who are you?"}}`), says: "401 Unauthorized: who are you?", hint: "--api-key-file"},
 		"forbidden": {h: answers(403, ""), says: "403", hint: "--api-key-file"},
 		"elsewhere": {h: http.NotFoundHandler(), says: "404", hint: "the address must be the root"},
-		"a page":    {h: answers(200, "<html>"), says: "invalid character"},
+		"a page":    {h: answers(200, "<html>"), says: "answers with no JSON (text/html)", hint: "the address must be the root"},
 		"empty":     {h: answers(200, `{"data":[]}`), says: "names no model"},
 		"broken":    {h: answers(500, strings.Repeat("x", 9999)), says: "500 Internal Server Error"},
 	} {
@@ -258,6 +260,43 @@ func TestExistingServers(t *testing.T) {
 	}
 	if err := fmt.Errorf("x: %w", syscall.ECONNREFUSED); Hint(err) == "" || Hint(errors.New("x")) != "" {
 		t.Error("hints")
+	}
+}
+
+// TestAServerThatNeverAnswers: neither one that sends nothing nor one that never ends its answer may hold a run.
+func TestAServerThatNeverAnswers(t *testing.T) {
+	for name, begins := range map[string]bool{"no answer": false, "no end": true} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			c := NewClient("http://host", "")
+			c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}
+			go func() {
+				_, _ = there.Read(make([]byte, 4096))
+				if begins {
+					_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+				}
+			}()
+			begun := time.Now()
+			_, err := c.Models(t.Context())
+			if took := time.Since(begun); !errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), "http://host/v1/models: no answer in time") || took != patience {
+				t.Errorf("%s: %v after %s", name, err, took)
+			}
+			if Hint(err) == "" {
+				t.Errorf("%s: no hint", name)
+			}
+			c.Close()
+			there.Close()
+		})
+	}
+}
+
+func TestAServerWithoutAListOfModelsIsReady(t *testing.T) {
+	h := httptest.NewServer(http.NotFoundHandler())
+	defer h.Close()
+	c := NewClient(h.URL, "")
+	defer c.Close()
+	if err := c.Ready(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }
 

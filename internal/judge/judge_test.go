@@ -104,6 +104,10 @@ func TestRules(t *testing.T) {
 		{"exactly the cores", "cpu", report.Pass, "", func(s *sim) { s.cores = 8.01 }},
 		{"cpu unobserved", "cpu", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
 		{"bad answers", "quality", report.Fail, "it cost most", func(s *sim) { s.score = func(r *rand.Rand, _ bool) float64 { return 0.6 } }},
+		{"exactly the quality asked for", "quality", report.Pass, "weakest", func(s *sim) {
+			s.score = func(*rand.Rand, bool) float64 { return 0.61 } // whose mean over nine prompts is 0.6099999999999999
+			s.edit = func(c *testcase.Case) { c.Targets.Quality = 0.61 }
+		}},
 		{"no scores", "quality", report.Invalid, "", func(s *sim) { s.score = nil }},
 		{"worse under load", "quality-load", report.Fail, "", func(s *sim) {
 			s.score = func(r *rand.Rand, loaded bool) float64 {
@@ -111,6 +115,21 @@ func TestRules(t *testing.T) {
 					return 0.7 + 0.04*r.Float64()
 				}
 				return 0.9
+			}
+		}},
+		{"exactly as much worse as is tolerated", "quality-load", report.Pass, "", func(s *sim) {
+			s.score = func(_ *rand.Rand, loaded bool) float64 {
+				if loaded {
+					return 0.85
+				}
+				return 0.9 // 0.9 − 0.85 is 0.050000000000000044
+			}
+		}},
+		{"no quiet answer to compare with", "quality-load", report.Invalid, "no quiet answer", func(s *sim) {
+			s.touch = func(q *evidence.Request) {
+				if q.Phase == "quality" {
+					q.Fail = evidence.FailStatus
+				}
 			}
 		}},
 		{"some answers garbled under load", "quality-load", report.Fail, "below the target", func(s *sim) {
@@ -197,6 +216,7 @@ func TestRules(t *testing.T) {
 		{"within too short", "within", report.Invalid, "are the least", func(s *sim) {
 			s.edit = func(c *testcase.Case) { c.Profiles["full"][4].DurationS = 2.5 }
 		}},
+		{"nothing but failures", "within", report.Invalid, "0 answered requests", func(s *sim) { s.failRate = 1 }},
 		{"slower after", "after", report.Fail, "phase again", func(s *sim) {
 			s.touch = func(q *evidence.Request) {
 				if q.Phase == "again" {

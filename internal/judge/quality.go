@@ -103,6 +103,7 @@ func qualityScore(r *run, c *testcase.Check) outcome {
 		return invalid("no answer was scored")
 	}
 	mean, each := meanByPrompt(marks)
+	mean = significant(mean)
 	o := outcome{measured: ptr(mean), op: ">=", target: ptr(target), unit: "score", verdict: report.Pass}
 	weakest := sortedKeys(each)
 	slices.SortStableFunc(weakest, func(a, b string) int { return cmpFloat(each[a], each[b]) })
@@ -172,6 +173,9 @@ func qualityUnderLoad(r *run, c *testcase.Check) outcome {
 		return invalid("no quality phase ran to compare with")
 	}
 	before, _ := r.marks(quiet)
+	if !slices.ContainsFunc(before, func(m mark) bool { return m.scored != nil }) {
+		return invalid("no quiet answer was scored that those under load could be compared with")
+	}
 	_, base := meanByPrompt(before)
 	var drops []float64
 	var under []mark
@@ -189,11 +193,12 @@ func qualityUnderLoad(r *run, c *testcase.Check) outcome {
 		return invalid("%s under load can be compared, %d are the least", plural(len(drops), "answer", "answers"), fewest)
 	}
 	drop, lo, hi := meanInterval(drops, r.conf())
+	drop = significant(drop)
 	score, _ := meanByPrompt(under)
 	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score", verdict: report.Pass,
 		reason: fmt.Sprintf("%s under load score %s, %s from the quiet answers to the same prompts", plural(len(drops), "answer", "answers"), num(score), signed3(-drop))}
 	target := r.c.Targets.Quality
-	switch fell := score < target && score+drop >= target; {
+	switch fell := significant(score) < target && significant(score+drop) >= target; {
 	case drop <= tolerance:
 	case fell:
 		o.verdict = report.Fail

@@ -91,6 +91,7 @@ func meanLatency(r *run, c *testcase.Check, p *phase) outcome {
 		return invalid("no request was judged")
 	}
 	mean, lo, hi := meanInterval(p.latencies, r.conf())
+	mean, hi = significant(mean), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
 	over := fmt.Sprintf("mean of %s, at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()), num(lo), num(hi))
 	switch {
@@ -234,12 +235,13 @@ func errorBudget(r *run, c *testcase.Check) outcome {
 		return invalid("no request was sent")
 	}
 	lo, hi := stats.Wilson(failed, n, r.conf())
-	o := outcome{measured: ptr(float64(failed) / float64(n)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share", verdict: report.Pass,
+	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
+	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share", verdict: report.Pass,
 		reason: fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes))}
-	if float64(failed) > budget*float64(n) {
+	if share(failed) > budget {
 		o.verdict = report.Fail
-		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget), num(math.Floor(budget*float64(n))))
-		if float64(failed-excused) <= budget*float64(n) {
+		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget), num(math.Floor(significant(budget*float64(n)))))
+		if share(failed-excused) <= budget {
 			return distrusted(o, why)
 		}
 	}
@@ -302,9 +304,9 @@ func answersValid(r *run, c *testcase.Check) outcome {
 			silent = append(silent, key)
 		}
 	}
-	o := outcome{measured: ptr(float64(bad)), op: "=", target: ptr(0), unit: "answers", verdict: report.Pass,
+	o := outcome{measured: ptr(float64(bad + len(silent))), op: "=", target: ptr(0), unit: "faults", verdict: report.Pass,
 		reason: fmt.Sprintf("%s to %s were valid", plural(answers, "answer", "answers"), plural(len(prompts), "prompt", "prompts"))}
-	if withUsage == 0 {
+	if withUsage == 0 && answers > 0 {
 		o.reason += "; the server reports no usage, so token counts were not checked"
 	}
 	if bad > 0 {

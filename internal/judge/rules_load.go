@@ -52,6 +52,7 @@ func throughput(r *run, c *testcase.Check) outcome {
 		o.verdict, o.reason = report.Invalid, fmt.Sprintf("only %s in the steady window, %d are the least", plural(b.arrivals, "arrival", "arrivals"), fewestArrivals)
 		return o
 	}
+	d.RPS, d.RPSLow, d.RPSHigh = significant(d.RPS), significant(d.RPSLow), significant(d.RPSHigh)
 	n, _ := p.completions()
 	offered := p.offered(r.c)
 	grows := p.fallsBehind(offered)
@@ -118,6 +119,7 @@ func batchThroughput(r *run, c *testcase.Check) outcome {
 		return invalid("%v", err)
 	}
 	rate, lo, hi := p.batchRate(r.conf())
+	rate = significant(rate)
 	o := outcome{measured: ptr(rate), interval: band(lo, hi), op: ">=", target: ptr(target), unit: "requests/s", verdict: report.Pass,
 		reason: fmt.Sprintf("%s of %s at once were answered", count(len(p.requests)-p.failed), plural(len(p.requests), "request", "requests"))}
 	if !(rate >= target) {
@@ -136,22 +138,28 @@ func degradationWithin(r *run, c *testcase.Check, p *phase) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	o := r.shift(p.third(0), p.third(2), limit, correlation(p.latencies), "the first third", "the last third")
 	w := (p.to - p.from) / 3
+	first, last := p.stretch("the first third", p.from, p.from+w), p.stretch("the last third", p.from+2*w, p.to+1)
+	o := r.shift(first, last, limit, correlation(p.latencies))
 	return r.compared(o, [2]int64{p.from, p.from + w}, [2]int64{p.from + 2*w, p.to})
 }
 
-// third is the latencies of one third of the steady window.
-func (p *phase) third(i int64) []float64 {
-	w := p.to - p.from
-	lo, hi := p.from+w/3*i, p.from+w/3*(i+1)
-	if i == 2 {
-		hi = p.to + 1
-	}
-	var out []float64
+// stretch is a part of a phase that is held against another.
+type stretch struct {
+	name      string
+	latencies []float64
+	answered  int
+}
+
+// stretch takes the requests that were scheduled from one time until before another.
+func (p *phase) stretch(name string, from, until int64) stretch {
+	out := stretch{name: name}
 	for k, q := range p.judged {
-		if q.Scheduled >= lo && q.Scheduled < hi {
-			out = append(out, p.latencies[k])
+		if q.Scheduled >= from && q.Scheduled < until {
+			out.latencies = append(out.latencies, p.latencies[k])
+			if q.OK() {
+				out.answered++
+			}
 		}
 	}
 	return out
@@ -177,19 +185,20 @@ func degradationAfter(r *run, c *testcase.Check) outcome {
 		return invalid("%v", err)
 	}
 	times := math.Max(correlation(before.latencies), correlation(after.latencies))
-	o := r.shift(before.latencies, after.latencies, limit, times, "phase "+before.plan.ID, "phase "+after.plan.ID)
+	o := r.shift(before.stretch("phase "+before.plan.ID, before.from, before.to+1), after.stretch("phase "+after.plan.ID, after.from, after.to+1), limit, times)
 	return r.compared(o, [2]int64{before.from, before.to}, [2]int64{after.from, after.to})
 }
 
 // shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
 // (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
-func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) outcome {
+func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
-	if len(a) < fewestShift || len(b) < fewestShift {
+	if before.answered < fewestShift || after.answered < fewestShift {
 		o.verdict = report.Invalid
-		o.reason = fmt.Sprintf("%s has %d requests and %s %d: %d each are the least", nameA, len(a), nameB, len(b), fewestShift)
+		o.reason = fmt.Sprintf("%s has %s and %s %d: %d each are the least", before.name, plural(before.answered, "answered request", "answered requests"), after.name, after.answered, fewestShift)
 		return o
 	}
+	a, b := before.latencies, after.latencies
 	d := distribution(a, r.conf())
 	by := stats.HodgesLehmann(a, b)
 	base := *d.P50 // eight samples are enough for a median
@@ -198,9 +207,9 @@ func (r *run) shift(a, b []float64, limit, times float64, nameA, nameB string) o
 	}
 	z, p := stats.MannWhitney(a, b)
 	p = dampen(z, p, len(a)+len(b), times)
-	share := by / base
+	share := significant(by / base)
 	o.measured = ptr(share)
-	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s", nameB, nameA, signed(by), num(base), chance(p))
+	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s", after.name, before.name, signed(by), num(base), chance(p))
 	if floor := r.c.Limits.DegradationMS; floor > limit*base { // the target that is shown is the one that decides
 		o.target = ptr(floor / base)
 		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s", num(floor), percent(floor/base), percent(limit))

@@ -18,7 +18,7 @@ func TestStampedReadsFailLikeReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := time.Now()
-		if _, err := a.Read(make([]byte, 1)); classify(t.Context(), err, true) != "timeout" || a.arrived().Before(before) {
+		if _, err := a.Read(make([]byte, 1)); Classify(t.Context(), err, true) != "timeout" || a.arrived().Before(before) {
 			t.Errorf("%T: at the deadline: %v, stamped %v", a, err, a.arrived().Sub(before))
 		}
 		if err := a.SetReadDeadline(time.Time{}); err != nil {
@@ -31,11 +31,11 @@ func TestStampedReadsFailLikeReads(t *testing.T) {
 		in, out = socketPair(t)
 		a = stampArrivals(in, clock)
 		reset(out)
-		if _, err := a.Read(make([]byte, 1)); classify(t.Context(), err, true) != "truncated" {
+		if _, err := a.Read(make([]byte, 1)); Classify(t.Context(), err, true) != "truncated" {
 			t.Errorf("%T: after a reset: %v", a, err)
 		}
 		in.Close()
-		if _, err := a.Read(make([]byte, 1)); classify(t.Context(), err, true) != "truncated" {
+		if _, err := a.Read(make([]byte, 1)); Classify(t.Context(), err, true) != "truncated" {
 			t.Errorf("%T: closed: %v", a, err)
 		}
 	}

@@ -225,7 +225,7 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 		reusable = stop() && reusable
 	}
 	if err != nil {
-		r.Fail, r.Detail = classify(ctx, err, begun), detail(err.Error())
+		r.Fail, r.Detail = Classify(ctx, err, begun), Detail(err)
 		if r.Done == 0 {
 			r.Done = c.since(epoch)
 		}

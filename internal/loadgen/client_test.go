@@ -397,7 +397,7 @@ func TestDetail(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		s = strings.Repeat(s, rapid.IntRange(1, 30).Draw(t, "times"))
-		d := detail(s)
+		d := shorten(s)
 		if len(d) > maxDetail || !utf8.ValidString(d) || strings.ContainsAny(d, "\r\n") {
 			t.Fatalf("%q becomes %q", s, d)
 		}
@@ -435,7 +435,7 @@ func FuzzResponse(f *testing.F) {
 		if r.TextBytes != len(r.Text) || len(r.Gaps) != max(r.Chunks-1, 0) || r.Last < r.First || (r.TextBytes > 0) != (r.TextHash != "") {
 			t.Fatalf("record: %+v", r)
 		}
-		if class := classify(t.Context(), err, begun); err != nil && (class == evidence.FailCanceled || class == evidence.FailTimeout || class == "") {
+		if class := Classify(t.Context(), err, begun); err != nil && (class == evidence.FailCanceled || class == evidence.FailTimeout || class == "") {
 			t.Fatalf("%v is called %q", err, class)
 		}
 		if reusable && cn.br.Buffered() > 0 {

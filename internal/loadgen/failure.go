@@ -22,8 +22,9 @@ type failure struct {
 func (f failure) Error() string { return f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
-// classify gives an error's class. Until a response has begun a lost connection is FailConnect, then FailTruncated.
-func classify(ctx context.Context, err error, begun bool) string {
+// Classify gives the class of a request's error. Until a response has begun a lost connection is evidence.FailConnect,
+// then evidence.FailTruncated. ctx is what can break the request off from outside, and no timeout.
+func Classify(ctx context.Context, err error, begun bool) string {
 	var own failure
 	var dns *net.DNSError
 	switch {
@@ -54,8 +55,10 @@ func lost(err error) bool {
 // maxDetail bounds Request.Detail, in bytes.
 const maxDetail = 200
 
-// detail shortens an explanation to one line that a record may carry.
-func detail(s string) string {
+// Detail is an error's text on one line, shortened to what a record may carry.
+func Detail(err error) string { return shorten(err.Error()) }
+
+func shorten(s string) string {
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
 	if len(s) <= maxDetail {
 		return s

@@ -1,0 +1,115 @@
+package certify_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/internal/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/internal/report"
+)
+
+// refusing lists its models to everybody and answers nobody.
+func refusing(status int, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v1/models":
+			fmt.Fprint(w, `{"data":[{"id":"m"}]}`)
+		case "/v1/chat/completions":
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		}
+	})
+}
+
+// TestAServerThatCannotAnswerIsNotJudged: a wrong key or a model that does not load is a mistake of the set-up, told at
+// once. A verdict about it would blame a server that nobody has measured.
+func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		h          http.Handler
+		says, hint string
+	}{
+		"a wrong key":  {refusing(401, `{"error":{"message":"invalid key"}}`), "model m: ", "--api-key-file"},
+		"out of order": {refusing(500, `{"error":{"message":"out of memory"}}`), "answers 500 Internal Server Error: out of memory", ""},
+		"a page":       {refusing(200, "<html>"), "answers with no JSON", "the address must be the root"},
+		"no choices":   {refusing(200, "{}"), "answers without choices", ""},
+	} {
+		dir := t.TempDir()
+		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(tt.h), ReportDir: dir})
+		if rep != nil || !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(environment.Hint(err), tt.hint) {
+			t.Errorf("%s: %v, hint %q", name, err, environment.Hint(err))
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+			t.Errorf("%s: it left %v (%v)", name, files, err)
+		}
+	}
+}
+
+// TestAServerThatListsNoModels can be certified by whoever knows what to ask it for.
+func TestAServerThatListsNoModels(t *testing.T) {
+	t.Parallel()
+	s := server(t, faults.Healthy)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			http.NotFound(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	o := certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()}
+	if _, err := certify.Run(t.Context(), o); !strings.Contains(environment.Hint(err), "--target-model") {
+		t.Errorf("without a name: %v, hint %q", err, environment.Hint(err))
+	}
+	o.TargetModel = "simulated-mixtral"
+	rep, err := certify.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rep, "preconditions", certify.Pass, "")
+	want(t, rep, "errors", certify.Pass, "")
+}
+
+// TestEveryFailureOfAnAuditHasItsClass: audits have a client of their own beside the load's, and count like it.
+func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
+	t.Parallel()
+	s := server(t, faults.Healthy)
+	var broken atomic.Bool
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() && r.Method == http.MethodPost {
+			http.Error(w, "no", http.StatusTeapot)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	dir := t.TempDir()
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: dir, Progress: func(e certify.Event) {
+		broken.Store(e.Phase.Kind == "audit")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rep, "audits", certify.Invalid, "a request failed: status")
+	rec, err := evidence.ReadFile(report.PathsFor(dir, rep).Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range rec.Events {
+		if q := e.Request; q != nil && q.Phase == "audits" {
+			if n++; q.Fail != evidence.FailStatus || q.Status != http.StatusTeapot {
+				t.Errorf("request %d: fail %q, status %d, %s", q.N, q.Fail, q.Status, q.Detail)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no request of the audits is on record")
+	}
+}
