@@ -181,6 +181,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
+	server.SetKeepAlivesEnabled(false) // whoever asks again comes on a new connection, which a load balancer sends elsewhere
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.config.DrainTimeoutS*float64(time.Second)))
 	defer cancel()
 	err := s.Drain(bounded)

@@ -242,37 +242,6 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-// TestDrainHasABound: a request that does not end is cut off.
-func TestDrainHasABound(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.DrainTimeoutS = 0 })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
-	hold, ended := make(chan struct{}), make(chan error, 1)
-	var once sync.Once
-	began := make(chan struct{})
-	go func() {
-		_, err := s.StreamCompletion(context.Background(), Request{Prompt: "a"}, func(string) error {
-			once.Do(func() { close(began) })
-			<-hold
-			return nil
-		})
-		ended <- err
-	}()
-	llmtest.Await(t, "the first piece of text", began)
-	cancel()
-	if err := llmtest.Await(t, "Serve to return", served); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 requests") {
-		t.Errorf("served: %v", err)
-	}
-	close(hold)
-	llmtest.Await(t, "the request that was held", ended)
-}
-
 func TestListenAndServePortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
