@@ -420,7 +420,7 @@ func TestPlanMemory(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	p, err = planMemory(32*gib, "the machine", m, quant.KVF16, 10, 32768)
-	if err != nil || p.KV != 32*gib-26*gib-reserveBytes {
+	if err != nil || p.KV != 32*gib-26*gib-ReserveBytes {
 		t.Errorf("%+v, %v", p, err)
 	}
 	_, err = planMemory(28*gib, "cgroup v2", m, quant.KVF16, 10, 32768)
@@ -440,7 +440,7 @@ func TestPlanMemory(t *testing.T) {
 		t.Errorf("%v does not propose q8_0", err)
 	}
 	p, err = planMemory(29*gib, "cgroup v2", m, quant.KVQ8, 10, 32768)
-	if err != nil || p.KV != 29*gib-26*gib-reserveBytes {
+	if err != nil || p.KV != 29*gib-26*gib-ReserveBytes {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if _, err := planMemory(20*gib, "the machine", m, quant.KVF16, 10, 512); !errors.Is(err, ErrMemory) || strings.Contains(err.Error(), "would fit") {

@@ -113,14 +113,11 @@ type MemoryPlan struct {
 // GoLimit is what the Go runtime may use of it, for debug.SetMemoryLimit: the weights are outside its heap.
 func (p MemoryPlan) GoLimit() int64 { return p.Limit - p.Weights }
 
-// reserveBytes is kept for everything but weights and KV cache. Measured under load from 12 clients, beside weights and the
+// ReserveBytes is kept for everything but weights and KV cache. Measured under load from 12 clients, beside weights and the
 // KV cache in use: 25 MB with the tiny synthetic model, below 0.1 GB with one of 1.15 billion weights (dim 1024); 150 MB
 // where half of the clients send bodies as large as are allowed. The buffers of a step grow with the model's width, four
 // times that for Mixtral-8x7B.
-const reserveBytes = 384 << 20
-
-// ReserveBytes is what a service keeps for everything but weights and KV cache.
-const ReserveBytes = reserveBytes
+const ReserveBytes = 384 << 20
 
 const gib = 1 << 30
 
@@ -136,7 +133,7 @@ func memoryLimit(c Config, l host.Limits) (bytes int64, bound string) {
 // planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as there
 // is room; one whole context must fit.
 func planMemory(limit int64, bound string, m moe.Info, kv quant.KVType, running, context int) (MemoryPlan, error) {
-	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: reserveBytes, KVType: kv.String()}
+	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: ReserveBytes, KVType: kv.String()}
 	one := m.KVBytes(kv, context+blockTokens-1) // whole blocks
 	room := limit - p.Weights - p.Reserve
 	if room < one {
