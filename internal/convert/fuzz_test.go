@@ -1,11 +1,13 @@
 package convert
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/token"
 )
 
@@ -107,7 +109,23 @@ func FuzzConfig(f *testing.F) {
 func FuzzImportance(f *testing.F) {
 	f.Add(legacy(map[string][]float32{"blk.0.attn_q.weight": {1, 2, 3}}, 4))
 	f.Add([]byte("GGUF\x03\x00\x00\x00"))
+	sums := NewSums()
+	sums.Share(3, 2, "blk.0.ffn_up_exps.weight")
+	var file bytes.Buffer
+	if err := sums.write(&file); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if s, _, err := parseSums(data); err == nil {
+			if _, err := MergeSums(s, s); err != nil {
+				t.Fatalf("it does not fit itself: %v", err)
+			}
+			var again bytes.Buffer
+			if err := s.write(&again); err != nil && !errors.Is(err, gguf.ErrOrder) { // names that no file can have
+				t.Fatal(err)
+			}
+		}
 		m, err := parseImportance(data)
 		if err != nil {
 			return
