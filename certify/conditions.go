@@ -52,13 +52,13 @@ func (r *runner) prove(ctx context.Context) error {
 // conditions proves what the case asks for before load means anything, and measures the client's own error.
 func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
-		r.condition(p.id, p.res)
+		r.condition(ctx, p.id, p.res)
 	}
-	r.condition("prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts), digest(r.loaded.PromptBytes))})
-	r.condition("metrics", r.metrics(ctx))
-	r.condition("resources", r.resources(ctx))
-	r.condition("environment", result{detail: r.machine()})
-	r.condition("client", r.calibrate(ctx))
+	r.condition(ctx, "prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts), digest(r.loaded.PromptBytes))})
+	r.condition(ctx, "metrics", r.metrics(ctx))
+	r.condition(ctx, "resources", r.resources(ctx))
+	r.condition(ctx, "environment", result{detail: r.machine()})
+	r.condition(ctx, "client", r.calibrate(ctx))
 }
 
 // result is how a precondition turned out.
@@ -67,7 +67,11 @@ type result struct {
 	err    error
 }
 
-func (r *runner) condition(id string, res result) {
+// condition records how one turned out. What a run that was stopped could not look at is not lost: nobody looked.
+func (r *runner) condition(ctx context.Context, id string, res result) {
+	if ctx.Err() != nil {
+		return
+	}
 	c := &evidence.Condition{ID: id, OK: res.err == nil, Detail: res.detail}
 	if res.err != nil {
 		c.Detail = res.err.Error()
@@ -113,7 +117,9 @@ func (r *runner) model(ctx context.Context) result {
 
 func (r *runner) metrics(ctx context.Context) result {
 	s := r.scraper.Scrape(ctx, "start")
-	r.add(evidence.Event{Scrape: &s})
+	if ctx.Err() == nil {
+		r.add(evidence.Event{Scrape: &s})
+	}
 	switch {
 	case s.Err != "":
 		return result{err: errors.New(s.Err)}

@@ -86,7 +86,9 @@ func (r *runner) scrape(ctx context.Context, label string, after *phaseRun) {
 	} else {
 		r.last = nil // requests were counted since: it is not what comes before the next phase
 	}
-	r.add(evidence.Event{Scrape: &s})
+	if s.Err == "" || ctx.Err() == nil { // a question that was broken off says nothing of the server
+		r.add(evidence.Event{Scrape: &s})
+	}
 }
 
 // settled scrapes until one is good enough.
@@ -204,7 +206,7 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 		rec.CutShort = ""
 	}
 	if ctx.Err() == nil {
-		p.r.condition("baseline", p.r.baseline(p.latencies, p.failed, at, steady))
+		p.r.condition(ctx, "baseline", p.r.baseline(p.latencies, p.failed, at, steady))
 	}
 	return rec
 }

@@ -1,6 +1,7 @@
 package certify_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -111,5 +112,36 @@ func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no request of the audits is on record")
+	}
+}
+
+// TestARunThatIsStoppedEarlyBlamesNobody: what was not looked at any more is not lost, and metrics that were not read are
+// not missing.
+func TestARunThatIsStoppedEarlyBlamesNobody(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"", "ready", "prompts", "metrics", "client"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), Progress: func(e certify.Event) {
+			if when == "" && e.Kind == certify.EventPlan || when != "" && e.Kind == certify.EventCondition && strings.HasPrefix(e.Text, when+":") {
+				cancel()
+			}
+		}})
+		cancel()
+		if !errors.Is(err, certify.ErrInterrupted) || rep == nil {
+			t.Fatalf("at %q: report %v, error %v", when, rep, err)
+		}
+		if rep.Status != certify.Invalid {
+			t.Errorf("at %q: %s", when, rep.Status)
+		}
+		for _, c := range rep.Checks {
+			if c.Verdict == certify.Fail {
+				t.Errorf("at %q: %s FAIL: %s", when, c.ID, c.Reason)
+			}
+		}
+		for _, p := range rep.Preconditions {
+			if !p.OK {
+				t.Errorf("at %q: precondition %s is lost: %s", when, p.ID, p.Detail)
+			}
+		}
 	}
 }
