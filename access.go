@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -77,31 +76,27 @@ func (c *Config) hosts() []string {
 	return append(allowed, c.Host)
 }
 
-func loadKeys(path string) (*api.Keys, error) {
-	if path == "" {
+// openKeys gives nil where there are none.
+func (s *Service) openKeys() (keys *api.Keys, err error) {
+	if s.config.APIKeyFile == "" {
 		return nil, nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
+	if s.keyFile, keys, err = api.OpenKeys(s.config.APIKeyFile, s.log); err != nil {
 		return nil, fmt.Errorf("%w: api_key_file: %w", ErrConfig, err)
-	}
-	defer f.Close()
-	keys, err := api.ParseKeys(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w: api_key_file: %s: %w", ErrConfig, path, err)
 	}
 	return keys, nil
 }
 
-// ReloadKeys reads the configuration's api_key_file again; the new keys and limits count from the next request on, and what a
-// key has used stays with its name. If the file is not good, the old keys stay.
+// ReloadKeys reads the configuration's api_key_file again, which otherwise happens within a second of its change, when a request
+// comes. The new keys and limits count from the next request on, and what a key has used stays with its name. If the file is
+// not good, the old keys stay.
 func (s *Service) ReloadKeys() error {
-	if s.config.APIKeyFile == "" {
+	if s.keyFile == nil {
 		return fmt.Errorf("%w: api_key_file: none was given when the service started", ErrConfig)
 	}
-	keys, err := loadKeys(s.config.APIKeyFile)
+	keys, err := s.keyFile.Read()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: api_key_file: %w", ErrConfig, err)
 	}
 	s.api.SetKeys(keys)
 	return nil

@@ -49,6 +49,7 @@ type Service struct {
 	metrics     *telemetry.Metrics
 	api         *api.Server
 	certificate *api.Certificate // nil: plain HTTP
+	keyFile     *api.KeyFile     // nil: everybody may ask
 	cores       int
 	limits      host.Limits
 	budget      *lockedBudget // nil: nothing to keep to
@@ -104,7 +105,7 @@ func New(c Config) (*Service, error) {
 		s.log.Info("fewer cores than cpu_cores", "cpu_cores", c.CPUCores, "used", s.cores, "reason", why)
 	}
 	s.budget = s.newBudget()
-	keys, err := loadKeys(c.APIKeyFile)
+	keys, err := s.openKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func New(c Config) (*Service, error) {
 	}
 	s.api = api.New(api.Config{
 		Observe: s.observer(), KeepPrompts: c.LogPrompts,
-		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, Tracer: s.tracer,
+		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, KeyFile: s.keyFile, Tracer: s.tracer,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		Slots: c.slots(), Queue: c.MaxQueuedRequests, Hosts: c.hosts(), MetricsApart: c.MetricsListen != "",
 		Hold: s.budget.hold,

@@ -67,7 +67,7 @@ type serveCmd struct {
 	Port         *int     `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
 	Backend      *string  `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
 	Upstream     []string `placeholder:"URL" help:"OpenAI-compatible server to pass requests on to; repeat it for replicas. Implies --backend vllm."`
-	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line; SIGHUP reads it again."`
+	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line; it is read again when it changes."`
 	TracingURL   *string  `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 	InsecureBind bool     `help:"Allow an address that others can reach without API keys."`
 	TLSCert      *string  `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are read again when they change."`

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 )
@@ -21,18 +20,14 @@ type Certificate struct {
 	log               *slog.Logger
 	now               func() time.Time
 
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	state   [2]os.FileInfo // of the files when they were last read, whether they were good or not
-	checked time.Time
+	mu    sync.Mutex
+	pair  *tls.Certificate
+	watch watch
 }
-
-// checkEvery is how often handshakes look at the files.
-const checkEvery = time.Second
 
 // LoadCertificate reads a certificate. Errors match ErrCertificate.
 func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now}
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now, watch: watch{paths: []string{certFile, keyFile}}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -43,30 +38,12 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 func (c *Certificate) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.load(c.look())
+	c.watch.look(c.now())
+	return c.load()
 }
 
-// look gives the files' state; nil for one that is not there.
-func (c *Certificate) look() (s [2]os.FileInfo) {
-	for i, path := range []string{c.certFile, c.keyFile} {
-		if info, err := os.Stat(path); err == nil {
-			s[i] = info
-		}
-	}
-	return s
-}
-
-// sameFile tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another file.
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// load reads the files, which had the given state just before; mu is held.
-func (c *Certificate) load(state [2]os.FileInfo) error {
-	c.state, c.checked = state, c.now()
+// load reads the files; mu is held.
+func (c *Certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
@@ -79,15 +56,12 @@ func (c *Certificate) load(state [2]os.FileInfo) error {
 func (c *Certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now().Sub(c.checked) >= checkEvery {
-		c.checked = c.now()
-		if state := c.look(); !sameFile(state[0], c.state[0]) || !sameFile(state[1], c.state[1]) {
-			// A file may be half written, or its partner not yet: then the next look will see another state.
-			if err := c.load(state); err != nil {
-				c.log.Warn("the certificate has changed and is not good: the old one stays", "error", err)
-			} else {
-				c.log.Info("certificate loaded", "expires", c.pair.Leaf.NotAfter)
-			}
+	if c.watch.changed(c.now()) {
+		// A file may be half written, or its partner not yet: then the next look will see another state.
+		if err := c.load(); err != nil {
+			c.log.Warn("the certificate has changed and is not good: the old one stays", "error", err)
+		} else {
+			c.log.Info("certificate loaded", "expires", c.pair.Leaf.NotAfter)
 		}
 	}
 	return c.pair

@@ -26,6 +26,7 @@ type Config struct {
 	Tracer  *telemetry.Tracer  // nil: no traces
 	Logger  *slog.Logger       // nil: no logs
 	Keys    *Keys              // nil: everybody may ask; see SetKeys
+	KeyFile *KeyFile           // where the keys come from: requests look whether it has changed. nil: nowhere
 
 	Observe     func(Served) // told of each request for completions when it has ended; it must not block. nil: nobody is
 	KeepPrompts bool         // Served has the beginning of the prompt
@@ -247,8 +248,16 @@ func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) 
 		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed", allow: allow, quotes: true,
 			message: printable(r.Method) + " is not allowed for " + printable(r.URL.Path) + ": use " + route.method}
 	}
+	if route.open {
+		return nil
+	}
+	if s.c.KeyFile != nil {
+		if changed := s.c.KeyFile.changed(s.now()); changed != nil {
+			s.SetKeys(changed)
+		}
+	}
 	keys := s.keys.Load()
-	if keys == nil || route.open {
+	if keys == nil {
 		return s.room(route)
 	}
 	caller, limits, err := keys.authenticate(r)
