@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/convert"
+	"github.com/hxp-enterprise/mixtral/internal/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/quant"
 )
 
 // canceller ends a run with its first line, as somebody who has seen enough.
@@ -22,38 +24,64 @@ func (c *canceller) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
-// TestInterruptImatrix: what was read is kept, and the run goes on from there.
+// TestInterruptImatrix: what was read is kept, and the run goes on from there; nothing is counted twice, not what it adds to either.
 func TestInterruptImatrix(t *testing.T) {
 	dir := t.TempDir()
-	text, out := filepath.Join(dir, "text.txt"), filepath.Join(dir, "i.gguf")
+	text, first, out := filepath.Join(dir, "text.txt"), filepath.Join(dir, "first.gguf"), filepath.Join(dir, "i.gguf")
 	if err := os.WriteFile(text, []byte(strings.Repeat("the man saw a dog by the sea. ", 40)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"model", "imatrix", "synth:tiny", "--text", text, "--context", "16", "--out", out, "--resume"}
+	command := func(ctx context.Context, stderr io.Writer, args ...string) (int, string) {
+		var stdout bytes.Buffer
+		code := run(&app{ctx: ctx, stdout: &stdout, stderr: stderr, getenv: os.Getenv},
+			append([]string{"model", "imatrix", "synth:tiny", "--text", text, "--context", "16"}, args...))
+		return code, stdout.String()
+	}
+	if code, _ := command(t.Context(), io.Discard, "--out", first); code != exitOK {
+		t.Fatalf("exit code %d", code)
+	}
+	whole := counted(t, first)
+	if whole < 3*16 {
+		t.Fatalf("%d tokens are no text to interrupt", whole)
+	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	stderr := &canceller{cancel: cancel}
-	code := run(&app{ctx: ctx, stdout: &bytes.Buffer{}, stderr: stderr, getenv: os.Getenv}, args)
+	args := []string{"--out", out, "--in-file", first, "--resume"}
+	code, _ := command(ctx, stderr, args...)
 	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted after 1 of ") || !strings.Contains(stderr.String(), "hint: the same command with --resume") {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	first, err := convert.ReadSums(out, 16)
-	if err != nil || first.Chunks != 1 {
-		t.Fatalf("%+v, %v", first, err)
+	if n := counted(t, out); n != whole+16 {
+		t.Errorf("%d tokens after one more chunk, want %d", n, whole+16)
 	}
+	if code, _ := command(ctx, stderr, args...); code != exitInterrupted || counted(t, out) != whole+16 {
+		t.Errorf("cancelled at once: exit code %d, %d tokens", code, counted(t, out))
+	}
+	code, stdout := command(t.Context(), io.Discard, args...)
+	if n := counted(t, out); code != exitOK || n != 2*whole {
+		t.Errorf("exit code %d, %d tokens, want %d", code, n, 2*whole)
+	}
+	if !strings.Contains(stdout, "read now") {
+		t.Errorf("nothing says whose the perplexity is: %s", stdout)
+	}
+}
 
-	// Nothing is read before a run that was cancelled at once, and the file stays.
-	if code := run(&app{ctx: ctx, stdout: &bytes.Buffer{}, stderr: stderr, getenv: os.Getenv}, args); code != exitInterrupted {
-		t.Fatalf("exit code %d: %s", code, stderr)
+// counted gives the tokens that a file counts.
+func counted(t *testing.T, path string) int {
+	t.Helper()
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var stdout bytes.Buffer
-	if code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &bytes.Buffer{}, getenv: os.Getenv}, args); code != exitOK {
-		t.Fatalf("exit code %d", code)
+	defer f.Close()
+	x, ok := f.Tensor("blk.1.attn_output.weight.counts")
+	count := make([]float32, 1)
+	if err := quant.Unpack(x.Type, count, x.Data); !ok || err != nil {
+		t.Fatal(ok, err)
 	}
-	last, err := convert.ReadSums(out, 16)
-	if err != nil || last.Chunks < 3 || len(last.Datasets) != 1 || last.Datasets[0] != "text.txt" {
-		t.Fatalf("%+v, %v", last, err)
+	if n := f.Uint32Or("imatrix.chunk_count", 0); float32(16*n) != count[0] {
+		t.Errorf("%s: %d chunks of %v tokens", path, n, count[0])
 	}
-	if !strings.Contains(stdout.String(), "read now") {
-		t.Errorf("nothing says whose the perplexity is: %s", stdout.String())
-	}
+	return int(count[0])
 }
