@@ -89,7 +89,8 @@ type Config struct {
 
 	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH, and behind them the key's limits, as in
 	// "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4"; a line with the name * and no key gives the
-	// limits of those that name none. It is read again when it changes. InsecureBind allows an address that others can reach without keys.
+	// limits of those that name none. It is read again when it changes. InsecureBind allows an address that others can reach
+	// without keys.
 	APIKeyFile   string `yaml:"api_key_file"`
 	InsecureBind bool   `yaml:"insecure_bind"`
 
