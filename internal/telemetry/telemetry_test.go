@@ -184,9 +184,9 @@ func TestLoad(t *testing.T) {
 
 func TestLogger(t *testing.T) {
 	for _, test := range []struct{ level, format, want string }{
-		{"debug", "text", "level=DEBUG msg=a\nlevel=INFO msg=b\nlevel=ERROR msg=c\n"},
-		{"info", "text", "level=INFO msg=b\nlevel=ERROR msg=c\n"},
-		{"error", "json", `{"level":"ERROR","msg":"c"}` + "\n"},
+		{"debug", "text", "level=DEBUG msg=a\nlevel=INFO msg=b\nlevel=ERROR msg=c took=250ms\n"},
+		{"info", "text", "level=INFO msg=b\nlevel=ERROR msg=c took=250ms\n"},
+		{"error", "json", `{"level":"ERROR","msg":"c","took_seconds":0.25}` + "\n"},
 		{"off", "text", ""},
 	} {
 		var out bytes.Buffer
@@ -196,7 +196,7 @@ func TestLogger(t *testing.T) {
 		}
 		log.Debug("a")
 		log.Info("b")
-		log.Error("c")
+		log.Error("c", "took", 250*time.Millisecond)
 		got := out.String()
 		for line := range strings.Lines(out.String()) { // the time is not ours to know
 			if i := strings.Index(line, " level="); i >= 0 {
