@@ -27,6 +27,9 @@ type cli struct {
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
 	Doctor  doctorCmd  `cmd:"" help:"What this machine can do and what is missing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion   completionCmd   `cmd:"" help:"Print a script that completes this command line in a shell."`
+	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"What a command line may go on with."`
 }
 
 // app is what every command gets: its context (cancelled by SIGINT and SIGTERM) and its streams.
