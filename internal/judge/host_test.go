@@ -144,7 +144,9 @@ func TestOthersOnTheMachine(t *testing.T) {
 		}, always(busy)},
 		{"timeouts while others worked", "errors", report.Invalid, "other work", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(busy)},
 		{"timeouts on a quiet machine", "errors", report.Fail, "", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(quiet)},
-		{"refusals while others worked", "errors", report.Fail, "", func(s *sim) { s.failRate = 0.02 }, always(busy)},
+		{"errors of the server while others worked", "errors", report.Fail, "", refused(500), always(busy)},
+		{"refusals of a server that others slowed", "errors", report.Invalid, "other work", refused(429), always(busy)},
+		{"refusals on a quiet machine", "errors", report.Fail, "", refused(429), always(quiet)},
 		{"gauges while others worked", "metrics", report.Invalid, "other work", gauges(9), always(busy)},
 		{"gauges on a quiet machine", "metrics", report.Fail, "in_flight", gauges(9), always(quiet)},
 		{"gauges that are right", "metrics", report.Pass, "", gauges(0), always(busy)},
@@ -168,6 +170,18 @@ func TestOthersOnTheMachine(t *testing.T) {
 				t.Error("the report does not say who used the machine")
 			}
 		})
+	}
+}
+
+// refused makes some requests fail by a status.
+func refused(status int) func(*sim) {
+	return func(s *sim) {
+		s.failRate = 0.02
+		s.touch = func(q *evidence.Request) {
+			if !q.OK() {
+				q.Status = status
+			}
+		}
 	}
 }
 

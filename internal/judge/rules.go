@@ -3,6 +3,7 @@ package judge
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -226,7 +227,7 @@ func errorBudget(r *run, c *testcase.Check) outcome {
 			if !q.OK() {
 				classes[q.Fail]++
 			}
-			if q.Fail == evidence.FailTimeout && taken != "" { // nothing else is a matter of time
+			if taken != "" && forLackOfTime(q) {
 				excused, why = excused+1, taken
 			}
 		}
@@ -246,6 +247,12 @@ func errorBudget(r *run, c *testcase.Check) outcome {
 		}
 	}
 	return o
+}
+
+// forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since those
+// before it had not been served yet.
+func forLackOfTime(q *evidence.Request) bool {
+	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus && (q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
 }
 
 // breakdown writes counts by name: " (status 3, timeout 1)".
