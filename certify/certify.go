@@ -115,15 +115,15 @@ func prepare(o Options) (*runner, error) {
 	case o.Target == "" && o.Launch == nil:
 		return nil, fmt.Errorf("%w: neither Target nor Launch says what to certify", ErrOptions)
 	case o.MetricsURL != "" && o.PrometheusURL != "":
-		return nil, fmt.Errorf("%w: MetricsURL and PrometheusURL exclude each other", ErrOptions)
+		return nil, fmt.Errorf("%w: a metrics URL and a Prometheus URL exclude each other", ErrOptions)
 	case o.PID != 0 && o.Cgroup != "":
-		return nil, fmt.Errorf("%w: PID and Cgroup exclude each other", ErrOptions)
+		return nil, fmt.Errorf("%w: a process and a control group exclude each other", ErrOptions)
 	case o.PID < 0:
-		return nil, fmt.Errorf("%w: PID: %d is no process", ErrOptions, o.PID)
+		return nil, fmt.Errorf("%w: %d is no process", ErrOptions, o.PID)
 	}
-	for name, address := range map[string]string{"MetricsURL": o.MetricsURL, "PrometheusURL": o.PrometheusURL, "TracingURL": o.TracingURL} {
+	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL, "tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-			return nil, fmt.Errorf("%w: %s: want http://… or https://…, got %q", ErrOptions, name, address)
+			return nil, fmt.Errorf("%w: %s URL: want http://… or https://…, got %q", ErrOptions, name, address)
 		}
 	}
 	loaded, err := Load(o.Case, o.Set)
@@ -145,7 +145,7 @@ func prepare(o Options) (*runner, error) {
 	if o.ReportDir == "" {
 		o.ReportDir = DefaultReportDir
 	}
-	if err := os.MkdirAll(o.ReportDir, 0o755); err != nil {
+	if err := writable(o.ReportDir); err != nil {
 		return nil, fmt.Errorf("%w: report folder: %w", ErrOptions, err)
 	}
 	if o.Seed == 0 {
@@ -155,6 +155,19 @@ func prepare(o Options) (*runner, error) {
 		o.Monitor = NewMonitor()
 	}
 	return &runner{o: o, loaded: loaded, c: loaded.Case, phases: phases, epoch: time.Now()}, nil
+}
+
+// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a model
+// was loaded.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // Load reads a case as Run would, with overrides applied, and says everything that is wrong with it.

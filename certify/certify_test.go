@@ -386,8 +386,8 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		"prompt file":   {certify.Options{Set: []string{"prompts=/none.json"}}, testcase.ErrInvalid, "/none.json"},
 		"two metrics":   {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions, "exclude"},
 		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
-		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "MetricsURL"},
-		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "TracingURL"},
+		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
+		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "tracing URL"},
 		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
 	} {
 		if name != "no target" {

@@ -13,7 +13,7 @@ import (
 func (r *runner) openTracer() (err error) {
 	r.tracer, err = telemetry.NewTracer(telemetry.TracerConfig{URL: r.o.TracingURL, Service: "mixtral-certify", Version: r.o.Version, Getenv: os.Getenv})
 	if err != nil {
-		return fmt.Errorf("%w: TracingURL: %w", ErrOptions, err)
+		return fmt.Errorf("%w: tracing URL: %w", ErrOptions, err)
 	}
 	return nil
 }

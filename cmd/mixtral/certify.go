@@ -47,7 +47,7 @@ type certifyCmd struct {
 	JudgeKeyFile string `name:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the judge's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
-	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go."`
+	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
 	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
@@ -55,6 +55,11 @@ type certifyCmd struct {
 
 	Sweep     bool          `help:"Search for the highest rate at which the targets of load still hold, and certify nothing."`
 	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long each rate of a sweep is offered."`
+}
+
+// Help stands below the flags.
+func (certifyCmd) Help() string {
+	return "Exit codes: 0 PASS, 1 FAIL, 2 bad input or usage, 3 the server could not be started or reached, 4 INVALID (the run could not be judged), 130 interrupted."
 }
 
 func (c certifyCmd) Run(a *app) error {

@@ -113,7 +113,7 @@ func printPainted(a *app, write func(io.Writer) error) error {
 
 type reportHTMLCmd struct {
 	File string `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
-	Out  string `help:"The page's file, - for stdout; default: beside the report."`
+	Out  string `placeholder:"FILE" help:"The page's file, - for stdout; default: beside the report."`
 	databaseFlag
 }
 
@@ -145,7 +145,7 @@ func (c *reportHTMLCmd) Run(a *app) error {
 
 type reportVerifyCmd struct {
 	File   string `arg:"" help:"A report's .json."`
-	Events string `help:"The record of events; default: beside the report."`
+	Events string `placeholder:"FILE" help:"The record of events; default: beside the report."`
 }
 
 func (c *reportVerifyCmd) Run(a *app) error {

@@ -41,12 +41,35 @@ func (c Comparison) Worse() bool {
 type Shift func(phase string) (byMS, p float64, ok bool)
 
 // Diff compares two reports. A figure has changed if its intervals do not overlap; one without an interval, if it is
-// more than noiseShare apart. A verdict that turns from PASS to FAIL is worse whatever its figure.
+// further apart than two runs of one server are. A verdict that turns from PASS to FAIL is worse whatever its figure.
 func Diff(a, b *Report) Comparison { return DiffWith(a, b, nil) }
 
-// noiseShare is the change that counts for figures without an interval, such as a peak of memory: two runs of one
-// server differ by some percent there.
-const noiseShare = 0.05
+// Two runs of one server differ in figures without an interval: by some percent in a peak of memory or a score, by far more
+// in the slowest of a hundred requests and in the busiest second. Of times that are small beside what is allowed even that
+// is too fine; and a share, such as a degradation, is noise about zero, where only its limit gives a measure.
+const (
+	noiseShare = 0.05
+	peakShare  = 0.25
+)
+
+// noise is how far apart the figures of two checks may be that have no interval.
+func noise(x, y Check) float64 {
+	larger, target := math.Max(math.Abs(*x.Measured), math.Abs(*y.Measured)), 0.0
+	for _, c := range []Check{x, y} {
+		if c.Target != nil {
+			target = math.Max(target, math.Abs(*c.Target))
+		}
+	}
+	switch x.Unit {
+	case "share":
+		return math.Max(noiseShare*larger, target)
+	case "ms":
+		return math.Max(peakShare*larger, noiseShare*target)
+	case "cores":
+		return peakShare * larger
+	}
+	return noiseShare * larger
+}
 
 // DiffWith compares two reports and, where shift is given, their latencies by their events.
 func DiffWith(a, b *Report, shift Shift) Comparison {
@@ -105,7 +128,7 @@ func compareCheck(x, y Check) Change {
 	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" {
 		return c
 	}
-	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, y.Op == ">="); how != Same {
+	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, noise(x, y), y.Op == ">="); how != Same {
 		c.How = how
 		if c.Reason == "" {
 			c.Reason = percentChange(*x.Measured, *y.Measured)
@@ -114,13 +137,13 @@ func compareCheck(x, y Check) Change {
 	return c
 }
 
-// changed says how b relates to a, with noise taken out.
-func changed(a float64, ia *[2]float64, b float64, ib *[2]float64, largerIsBetter bool) string {
-	noise := ia == nil || ib == nil
-	if noise && math.Abs(b-a) <= noiseShare*math.Max(math.Abs(a), math.Abs(b)) {
+// changed says how b relates to a. Where one of them has no interval, they are the same within the noise.
+func changed(a float64, ia *[2]float64, b float64, ib *[2]float64, noise float64, largerIsBetter bool) string {
+	bare := ia == nil || ib == nil
+	if bare && math.Abs(b-a) <= noise {
 		return Same
 	}
-	if !noise && ia[0] <= ib[1] && ib[0] <= ia[1] {
+	if !bare && ia[0] <= ib[1] && ib[0] <= ia[1] {
 		return Same
 	}
 	if (b > a) == largerIsBetter {
@@ -156,14 +179,14 @@ func phaseChanges(a, b *Report, shift Shift) []Change {
 		out = append(out, latencyChange(q, p, shift))
 		if p.TTFT != nil && q.TTFT != nil {
 			c := Change{What: p.ID + " ttft", A: &q.TTFT.Mean, B: &p.TTFT.Mean, Unit: "ms"}
-			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B, &[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, false)
+			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B, &[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, 0, false)
 			if c.How != Same {
 				c.Reason = percentChange(*c.A, *c.B)
 			}
 			out = append(out, c)
 		}
 		rate := Change{What: p.ID + " rate", A: &q.RPS, B: &p.RPS, Unit: "requests/s"}
-		rate.How = changed(q.RPS, &[2]float64{q.RPSLow, q.RPSHigh}, p.RPS, &[2]float64{p.RPSLow, p.RPSHigh}, true)
+		rate.How = changed(q.RPS, &[2]float64{q.RPSLow, q.RPSHigh}, p.RPS, &[2]float64{p.RPSLow, p.RPSHigh}, 0, true)
 		if rate.How != Same {
 			rate.Reason = percentChange(q.RPS, p.RPS)
 		}
@@ -191,7 +214,7 @@ func latencyChange(q, p Phase, shift Shift) Change {
 			return c
 		}
 	}
-	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, false)
+	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, 0, false)
 	if c.How != Same {
 		c.Reason = percentChange(*c.A, *c.B)
 	}

@@ -65,6 +65,35 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestDiffOfTwoRunsOfOneServer: figures of two healthy runs, a quiet and a less quiet one. None of them is a regression.
+func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
+	for _, tt := range []struct {
+		name, op, unit       string
+		before, after, limit float64
+		want                 string
+	}{
+		{"a degradation about zero", "<=", "share", -0.0264, -0.0017, 0.10, Same},
+		{"one that grew by more than its limit", "<=", "share", 0.01, 0.2, 0.10, Worse},
+		{"Little's law, off by a trifle", "<=", "share", 0.0019, 0.0084, 0.05, Same},
+		{"a percentile far below its limit", "<=", "ms", 7.95, 47.4, 2000, Same},
+		{"a percentile that doubled", "<=", "ms", 700, 1400, 2000, Worse},
+		{"a percentile a tenth longer", "<=", "ms", 1000, 1100, 2000, Same},
+		{"the busiest second", "<=", "cores", 1.64, 1.83, 8, Same},
+		{"half a core more", "<=", "cores", 1.2, 1.7, 8, Worse},
+		{"a peak of memory", "<=", "GB", 0.0637, 0.0641, 90, Same},
+		{"twice the memory", "<=", "GB", 20, 40, 90, Worse},
+	} {
+		a, b := sample(), sample()
+		c := Check{ID: "x", Op: tt.op, Unit: tt.unit, Measured: &tt.before, Target: &tt.limit, Verdict: Pass, Gate: true}
+		a.Checks = []Check{c}
+		c.Measured = &tt.after
+		b.Checks = []Check{c}
+		if got := how(t, Diff(a, b), "x"); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestDiffByEvents(t *testing.T) {
 	shift := func(by, p float64) Shift {
 		return func(string) (float64, float64, bool) { return by, p, true }
@@ -91,7 +120,8 @@ func TestDiffIsAntisymmetric(t *testing.T) {
 		}
 		larger := rapid.Bool().Draw(t, "larger is better")
 		flip := map[string]string{Worse: Better, Better: Worse, Same: Same}
-		there, back := changed(a, ia, b, ib, larger), changed(b, ib, a, ia, larger)
+		noise := rapid.Float64Range(0, 50).Draw(t, "noise")
+		there, back := changed(a, ia, b, ib, noise, larger), changed(b, ib, a, ia, noise, larger)
 		if flip[there] != back {
 			t.Fatalf("%s one way, %s the other", there, back)
 		}
