@@ -101,7 +101,7 @@ func TestRules(t *testing.T) {
 		{"too much memory", "memory", report.Fail, "", func(s *sim) { s.memoryMB = 17000 }},
 		{"memory unobserved", "memory", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
 		{"too many cores", "cpu", report.Fail, "busiest second", func(s *sim) { s.cores = 8.1 }},
-		{"exactly the cores", "cpu", report.Pass, "", func(s *sim) { s.cores = 8.01 }},
+		{"exactly the cores", "cpu", report.Pass, "ticks of its clock", func(s *sim) { s.cores = 8.01 }},
 		{"cpu unobserved", "cpu", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
 		{"bad answers", "quality", report.Fail, "it cost most", func(s *sim) { s.score = func(r *rand.Rand, _ bool) float64 { return 0.6 } }},
 		{"exactly the quality asked for", "quality", report.Pass, "weakest", func(s *sim) {

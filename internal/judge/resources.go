@@ -155,6 +155,9 @@ func peakCPU(r *run, c *testcase.Check) outcome {
 	res := r.resources()
 	o := outcome{measured: ptr(res.PeakCPU1s), op: "<=", target: ptr(limit), unit: "cores", verdict: report.Pass,
 		reason: fmt.Sprintf("busiest second; over 10 s %s, over 60 s %s cores", orNone(res.PeakCPU10s), orNone(res.PeakCPU60s))}
+	if significant(res.PeakCPU1s) > limit {
+		o.reason += fmt.Sprintf("; %s cores are allowed for the ticks of its clock", num(tickCores))
+	}
 	return r.watched(o, good, res.PeakCPU1s <= limit+tickCores)
 }
 

@@ -191,8 +191,8 @@ type Resources struct {
 	PeakFileGB   float64     `json:"peak_file_gb"`
 	PeakGPUGB    float64     `json:"peak_gpu_gb,omitempty"`
 	PeakCPU1s    float64     `json:"peak_cpu_1s"`
-	PeakCPU10s   float64     `json:"peak_cpu_10s"`
-	PeakCPU60s   float64     `json:"peak_cpu_60s"`
+	PeakCPU10s   float64     `json:"peak_cpu_10s,omitempty"` // absent where the run was shorter
+	PeakCPU60s   float64     `json:"peak_cpu_60s,omitempty"`
 	SlopeMBH     *float64    `json:"slope_mb_per_hour"` // Theil-Sen on window minima of anonymous memory
 	SlopeBand    *[2]float64 `json:"slope_interval,omitempty"`
 	SlopePer1000 *float64    `json:"slope_mb_per_1000_requests,omitempty"`
