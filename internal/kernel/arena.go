@@ -3,6 +3,8 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"sync"
+	"time"
 )
 
 // arenaAlign is two cache lines: the unit of the adjacent-line prefetcher, and more than any vector load needs.
@@ -12,6 +14,13 @@ const arenaAlign = 128
 type Arena struct {
 	mem  []byte
 	used int
+
+	mu      sync.Mutex
+	backing backing
+	small   bool // huge pages were given up
+
+	stop    chan struct{} // of Join's goroutine
+	stopped sync.WaitGroup
 }
 
 // NewArena reserves size bytes; pages are touched only when written.
@@ -40,10 +49,67 @@ func (a *Arena) Alloc(n int) []byte {
 // Used is the number of bytes handed out.
 func (a *Arena) Used() int64 { return int64(a.used) }
 
+// Back gets memory for b, a part of the arena that is about to be written: in huge pages, until these turn out to be dear. It may be
+// called at the same time for different parts, and need not be.
+func (a *Arena) Back(b []byte) {
+	a.mu.Lock()
+	small := a.small
+	a.mu.Unlock()
+	if small || len(b) == 0 {
+		return // writing gets small ones
+	}
+	start := time.Now()
+	if !populate(b) {
+		return
+	}
+	took := time.Since(start)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.backing.note(len(b), took) && !a.small {
+		a.small = true
+		smallPages(a.mem)
+	}
+}
+
+// Join makes huge pages of the small ones that Back settled for, in the background, until Close. It does nothing if there are none.
+// Everything in the arena can be used meanwhile.
+func (a *Arena) Join() {
+	if !a.small || a.stop != nil {
+		return
+	}
+	whole := hugePagesIn(a.mem[:a.used])
+	hugePages(a.mem)
+	a.stop = make(chan struct{})
+	a.stopped.Go(func() { a.join(whole) })
+}
+
+func (a *Arena) join(whole []byte) {
+	j := joining{left: len(whole) / hugePage}
+	rest, more := joinDelay, j.left > 0
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	for more {
+		select {
+		case <-a.stop:
+			return
+		case <-timer.C:
+		}
+		start := time.Now()
+		ok := collapse(whole[:hugePage])
+		whole = whole[hugePage:]
+		rest, more = j.done(time.Since(start), ok)
+		timer.Reset(rest)
+	}
+}
+
 // Close frees everything handed out; the slices must not be touched afterwards. A second Close is harmless.
 func (a *Arena) Close() error {
 	if a.mem == nil {
 		return nil
+	}
+	if a.stop != nil {
+		close(a.stop)
+		a.stopped.Wait()
 	}
 	mem := a.mem
 	a.mem = nil

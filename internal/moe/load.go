@@ -354,6 +354,7 @@ func (l *loader) pack(arena *kernel.Arena, crew *kernel.Crew) error {
 	crew.Run(1, func(int) int { return len(todo) }, func(_, _, from, to int) {
 		for _, p := range todo[from:to] {
 			if failed.Load() == nil {
+				arena.Back(p.target())
 				if err := p.pack(); err != nil {
 					err = fmt.Errorf("%w: tensor %s: %w", ErrModel, p.name, err)
 					failed.Store(&err)
@@ -367,6 +368,7 @@ func (l *loader) pack(arena *kernel.Arena, crew *kernel.Crew) error {
 	if err := failed.Load(); err != nil {
 		return *err
 	}
+	arena.Join()
 	return nil
 }
 
@@ -384,6 +386,15 @@ func (l *loader) place(j *job, arena *kernel.Arena) error {
 	j.mat, err = kernel.NewMatrix(j.typ, j.rows, j.cols, arena.Alloc(int(n)))
 	*j.to = j.mat
 	return err
+}
+
+// target is where the piece goes.
+func (p piece) target() []byte {
+	if p.copy != nil {
+		row := len(p.data) / p.rows
+		return p.copy[p.from*row : p.to*row]
+	}
+	return p.mat.From(p.from, (p.to-p.from)*p.mat.RowBytes())
 }
 
 func (p piece) pack() error {

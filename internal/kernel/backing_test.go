@@ -1,0 +1,109 @@
+package kernel
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestBacking: what huge pages cost decides whether more are asked for.
+func TestBacking(t *testing.T) {
+	const piece = hugePage / 8
+	for name, c := range map[string]struct {
+		page  func(i int) time.Duration // what the i-th huge page takes
+		pages int
+		most  time.Duration // spent before it is given up; 0: never
+	}{
+		"free memory at hand":          {func(int) time.Duration { return 150 * time.Microsecond }, 7500, 0},
+		"beside another process":       {func(int) time.Duration { return 320 * time.Microsecond }, 7500, 0},
+		"one dear page":                {func(i int) time.Duration { return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true] }, 600, 0},
+		"none at hand":                 {func(int) time.Duration { return 6 * time.Millisecond }, 600, 60 * time.Millisecond},
+		"none at hand after the first": {func(i int) time.Duration { return 150*time.Microsecond + time.Duration(i/300)*6*time.Millisecond }, 600, 300 * time.Millisecond},
+	} {
+		var b backing
+		var spent time.Duration
+		gaveUp := false
+		for i := 0; i < c.pages && !gaveUp; i++ {
+			for k := range hugePage / piece { // the first to touch a page waits for it
+				took := time.Microsecond
+				if k == 0 {
+					took += c.page(i)
+				}
+				spent += took
+				gaveUp = b.note(piece, took) || gaveUp
+			}
+		}
+		if gaveUp != (c.most > 0) || gaveUp && spent > c.most {
+			t.Errorf("%s: gave up: %v, after %v", name, gaveUp, spent)
+		}
+	}
+}
+
+// TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for any.
+func TestJoining(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		pages := rapid.IntRange(1, 300).Draw(r, "pages")
+		outcomes := rapid.SliceOfN(rapid.IntRange(0, 9), pages, pages).Draw(r, "outcomes") // 0 to 7: a failure
+		j := joining{left: pages}
+		tried, row, longest := 0, 0, 0
+		for more := true; more; tried++ {
+			took := time.Duration(outcomes[tried]) * time.Millisecond
+			ok := outcomes[tried] > 7
+			if row++; ok {
+				row = 0
+			}
+			longest = max(longest, row)
+			var rest time.Duration
+			if rest, more = j.done(took, ok); rest < joinShare*took || rest < joinRest {
+				r.Fatalf("a rest of %v after %v", rest, took)
+			}
+		}
+		if tried != pages && longest != joinFails || longest > joinFails {
+			r.Fatalf("%d of %d pages tried, %d failures in a row", tried, pages, longest)
+		}
+	})
+}
+
+// TestJoin: what was written before stays while small pages are joined, and Close ends that whenever it comes.
+func TestJoin(t *testing.T) {
+	for _, wait := range []time.Duration{0, joinDelay + 50*time.Millisecond} {
+		a, err := NewArena(16 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := a.Alloc(15 << 20)
+		a.Back(b[:1<<20])
+		a.backing.note(1, time.Hour)
+		a.Back(b[1<<20 : 3<<20])
+		if populate(b[:1]) != a.small {
+			t.Errorf("given up: %v", a.small)
+		}
+		for i := range b {
+			b[i] = byte(i * i >> 9)
+		}
+		a.Join()
+		a.Join()
+		time.Sleep(wait)
+		for i := range b {
+			if b[i] != byte(i*i>>9) {
+				t.Fatalf("byte %d has changed", i)
+			}
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	a, err := NewArena(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Back(a.Alloc(0))
+	a.Join()
+	if a.small || a.stop != nil {
+		t.Error("joins what is not small")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
