@@ -163,13 +163,15 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		s.log.Warn("API keys and prompts travel in the clear, unless something in front speaks TLS", "host", s.config.Host)
 	}
 	server := s.api.HTTPServer()
-	l = api.LimitListener(l, s.maxConnections())
+	most := s.maxConnections()
+	limited := api.LimitListener(l, most)
+	s.metrics.SetConnections(limited.Open, most)
 	failed := make(chan error, 1)
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.TLSConfig()
-		go func() { failed <- server.ServeTLS(l, "", "") }()
+		go func() { failed <- server.ServeTLS(limited, "", "") }()
 	} else {
-		go func() { failed <- server.Serve(l) }()
+		go func() { failed <- server.Serve(limited) }()
 	}
 	select {
 	case err := <-failed:

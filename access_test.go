@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
@@ -261,12 +262,16 @@ func TestMaxConnections(t *testing.T) {
 	if answered(c, 50*time.Millisecond) {
 		t.Error("a third is answered")
 	}
+	if open, most := metricOf(t, s, telemetry.Connections), metricOf(t, s, telemetry.ConnectionsLimit); open != 2 || most != 2 {
+		t.Errorf("%v of %v connections are shown", open, most)
+	}
 	a.Close()
 	if !answered(c, time.Minute) {
 		t.Error("the third is never answered")
 	}
 	b.Close()
 	c.Close()
+	llmtest.Until(t, "all to be counted as closed", func() bool { return metricOf(t, s, telemetry.Connections) == 0 })
 }
 
 // TestBadAccess: what cannot be read is said at the start, with its key and without secrets.

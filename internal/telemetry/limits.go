@@ -15,13 +15,23 @@ type Limits struct {
 // SetLimits says what the service keeps to.
 func (m *Metrics) SetLimits(l Limits) { m.limits.Store(&l) }
 
+// SetConnections says where the number of open connections comes from, and how many there may be.
+func (m *Metrics) SetConnections(open func() int, most int) {
+	m.connections.Store(&connections{open, most})
+}
+
+type connections struct {
+	open func() int
+	most int
+}
+
 // SetExpiry says where the time comes from at which the TLS certificate expires.
 func (m *Metrics) SetExpiry(expiry func() time.Time) { m.expiry.Store(&expiry) }
 
 // limitCollector shows those limits that are known.
 type limitCollector struct{ m *Metrics }
 
-var limitDescs = descsOf(RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry)
+var limitDescs = descsOf(RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry, ConnectionsLimit, Connections)
 
 func (l *limitCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range limitDescs {
@@ -38,7 +48,12 @@ func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
 	if p := l.m.limits.Load(); p != nil {
 		most = *p
 	}
-	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at} {
+	var conns connections
+	if p := l.m.connections.Load(); p != nil {
+		conns = *p
+		ch <- prometheus.MustNewConstMetric(limitDescs[5], prometheus.GaugeValue, float64(conns.open())) // 0 says something, too
+	}
+	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at, float64(conns.most)} {
 		if v > 0 {
 			ch <- prometheus.MustNewConstMetric(limitDescs[i], prometheus.GaugeValue, v)
 		}

@@ -39,6 +39,8 @@ const (
 	RunningLimit      = "mixtral_requests_running_limit"
 	WaitingLimit      = "mixtral_requests_waiting_limit"
 	MemoryLimit       = "mixtral_memory_limit_bytes"
+	Connections       = "mixtral_connections"
+	ConnectionsLimit  = "mixtral_connections_limit"
 	CertificateExpiry = "mixtral_tls_certificate_expiry_timestamp_seconds"
 	UpstreamUp        = "mixtral_upstream_up"
 	UpstreamFailures  = "mixtral_upstream_failures_total"
@@ -122,6 +124,10 @@ var Table = []Definition{
 		Help: "Completions that wait at most: max_queued_requests."},
 	{Name: MemoryLimit, Kind: Gauge,
 		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control group has less."},
+	{Name: Connections, Kind: Gauge,
+		Help: "Connections to the API that are open. When all are taken, more wait unanswered, health checks too."},
+	{Name: ConnectionsLimit, Kind: Gauge,
+		Help: "Connections to the API that may be open: max_connections, or half of the files that the process may open."},
 	{Name: CertificateExpiry, Kind: Gauge,
 		Help: "When the TLS certificate in use expires, as Unix time."},
 	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,

@@ -34,6 +34,7 @@ type Metrics struct {
 	resident                atomic.Pointer[func() int64] // of the KV cache; nil: there is none
 	log                     atomic.Pointer[func() RequestLog]
 	limits                  atomic.Pointer[Limits]
+	connections             atomic.Pointer[connections]
 	expiry                  atomic.Pointer[func() time.Time]
 	replicas                atomic.Pointer[func() []Replica]
 }

@@ -76,6 +76,7 @@ func TestTable(t *testing.T) {
 	m.SetKVCache("f16", 1, func() int64 { return 1 })
 	m.SetLimits(Limits{Running: 1, Waiting: 1, Memory: 1})
 	m.SetExpiry(time.Now)
+	m.SetConnections(func() int { return 0 }, 1)
 	m.SetReplicas(func() []Replica { return []Replica{{Name: "a:1"}} })
 	families, err := m.Registry().Gather()
 	if err != nil {
