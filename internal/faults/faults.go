@@ -23,7 +23,7 @@ const (
 
 	Stall         Fault = "stall"          // everything stops for 1.4 s in every 10 s
 	Leak          Fault = "leak"           // memory grows linearly and never comes back
-	LyingCache    Fault = "lying-cache"    // the same, and a gauge calls it a cache; by seed its bound moves, is too low, or it fills in idle too
+	LyingCache    Fault = "lying-cache"    // the same, and a gauge calls it a cache; by seed its bound moves, or is too low, or is not kept, or it fills in idle too
 	LyingTokens   Fault = "lying-tokens"   // the token counters of /metrics are 3 % too high
 	MissedCounts  Fault = "missed-counts"  // /metrics misses one request in 40
 	CachedReplies Fault = "cached-replies" // a prompt that was seen before is answered at once

@@ -92,11 +92,14 @@ func (s *Server) cache() (used, capacity float64) {
 		return math.Min(float64(s.requests.Load())*(2<<20), capacity), capacity // keys and values of some tens of tokens each
 	}
 	used = s.leaked()
-	switch s.cfg.Seed % 3 {
+	const low = 3 * gib / 4
+	switch s.cfg.Seed % 4 {
 	case 0:
 		return used, used + gib // a bound that is none
 	case 1:
-		return used, gib // more than that is leaked
+		return math.Min(used, low), low // more than that is leaked
+	case 2:
+		return used, low // and so much for the bound
 	}
 	return used, 16 * gib // but nobody asked for what comes in idle
 }

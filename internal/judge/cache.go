@@ -24,6 +24,9 @@ const (
 	// cacheStepMB is growth of a cache in idle that is still none: what was under way, or a page at its edge.
 	cacheStepMB = 1
 
+	// overShare is how far above its bound a cache may be: it is counted in pages, and bounds are often not.
+	overShare = 0.02
+
 	// capacityMB is how far a capacity may move and still be one: it is printed with finite digits.
 	capacityMB = 0.01
 )
@@ -31,14 +34,14 @@ const (
 // claimOf reads the claim that a server makes for a phase; nil where it makes none.
 func (r *run) claimOf(p *phase, good []at[*evidence.Sample]) *cacheClaim {
 	c := &cacheClaim{from: p.from, to: p.to}
-	least, most := math.Inf(1), math.Inf(-1)
+	least, most, top := math.Inf(1), math.Inf(-1), 0.0
 	for _, s := range r.scrapes {
 		used, ok := s.v.Values[evidence.MetricCacheUsed]
 		capacity, bounded := s.v.Values[evidence.MetricCacheCapacity]
 		if s.v.Err != "" || !ok || !bounded {
 			continue
 		}
-		least, most = math.Min(least, capacity/mib), math.Max(most, capacity/mib)
+		least, most, top = math.Min(least, capacity/mib), math.Max(most, capacity/mib), math.Max(top, used/mib)
 		c.used = append(c.used, at[float64]{s.ns - s.v.Took/2 - s.v.Age, used / mib})
 	}
 	if len(c.used) == 0 {
@@ -55,6 +58,8 @@ func (r *run) claimOf(p *phase, good []at[*evidence.Sample]) *cacheClaim {
 	case c.refused != "":
 	case most-least > capacityMB:
 		c.refused = fmt.Sprintf("its bound moved between %s and %s MB", num(least), num(most))
+	case top > c.capacity*(1+overShare)+cacheStepMB:
+		c.refused = fmt.Sprintf("it takes %s MB, and its bound is %s", num(top), num(c.capacity))
 	default:
 		c.refused = r.contradicted(c, p, good)
 	}
