@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/hub"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // modelPullCmd downloads a model's files.
@@ -44,7 +45,11 @@ func (c modelPullCmd) Run(a *app) error {
 			return usageError(withHint(err, "mixtral model list shows the names that can be pulled, too"))
 		}
 	}
-	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections, Attempts: c.Attempts}
+	log, err := telemetry.NewLogger(a.stderr, "info", "text") // a minute may pass in which nothing comes
+	if err != nil {
+		return err
+	}
+	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections, Attempts: c.Attempts, Logger: log}
 	files, err := c.files(a, client, ref, isName)
 	if err == nil && isName && !c.List {
 		files, err = known.Choose(files)

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -51,7 +52,7 @@ func (c *Client) retry(ctx context.Context, what string, f func() (progress bool
 		}
 		if failures++; failures >= c.attempts() {
 			if !errors.Is(err, ErrTransfer) {
-				err = errors.Join(ErrTransfer, err)
+				err = fmt.Errorf("%w: %w", ErrTransfer, err)
 			}
 			return err
 		}
