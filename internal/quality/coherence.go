@@ -2,6 +2,7 @@ package quality
 
 import (
 	"math"
+	"regexp"
 	"strings"
 )
 
@@ -137,10 +138,14 @@ func sequence(d *doc) Part {
 	return part(Coherence, "word order", ramp(gain+slack, -0.2, -0.02), "%+.2f nats a word against words in random order", gain)
 }
 
+// bolded is the beginning of a line, of an item perhaps, that has a title in bold: "1. **Cost** - it is".
+var bolded = regexp.MustCompile(`^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+)?\*\*[^*]+\*\*:?\s*`)
+
 // layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading whose lines were lost.
 func layout(d *doc) Part {
 	n := 0
 	for _, l := range d.lines {
+		l = l[len(bolded.FindString(l)):]
 		for _, mark := range []string{" # ", " ## ", " ### ", ". - ", ": - ", "** - ", ". * ", ": * ", " - **", "**: **", "| |", " • "} {
 			n += strings.Count(l, mark)
 		}

@@ -46,6 +46,21 @@ func TestGoodAnswersPass(t *testing.T) {
 	}
 }
 
+// TestFormIsNoFault: chat models like lists with titles in bold. Only where the lines of such a list were lost is it torn.
+func TestFormIsNoFault(t *testing.T) {
+	list := "Machine learning is a branch of artificial intelligence in which computers learn from data rather than being explicitly programmed.\n\n" +
+		"1. **Collect data** - for example, thousands of emails marked spam or not spam.\n" +
+		"2. **Train a model** - an algorithm looks for patterns that separate the two groups.\n" +
+		"3. **Predict** - the trained model labels new emails.\n\n" +
+		"So, much like people learn from experience, the computer gets better as it sees more examples."
+	if r := Score(input(t, "reasoning/medium", list)); r.Score < Threshold {
+		t.Errorf("a list scores %.2f%s", r.Score, explain(r))
+	}
+	if r := Score(input(t, "reasoning/medium", strings.ReplaceAll(list, "\n", " "))); r.Score >= Threshold {
+		t.Errorf("a list without its lines scores %.2f%s", r.Score, explain(r))
+	}
+}
+
 func TestBadAnswersFail(t *testing.T) {
 	salad := "of robot the and found window small a it lonely was broken in to never bird again through sky the its opened is an every at"
 	for _, c := range []struct{ name, key, text string }{
