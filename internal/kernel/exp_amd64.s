@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "rest_amd64.h"
 
 // EXP leaves eˣ of Z0 in Z1, changes Z2 and Z3: the same reduction and polynomial as exp32, but the power of two is applied
 // by VSCALEFPS, which goes through the subnormals to zero. The bounds keep infinities out of the subtraction; x is the
@@ -70,12 +71,7 @@ toploop:
 	JGE  toploop
 toprest:
 	ADDQ $16, BX
-	JZ   top
-	MOVQ BX, CX
-	MOVL $1, AX
-	SHLL CX, AX
-	DECL AX
-	KMOVW AX, K1
+	REST(BX, top)
 	VMOVUPS 0(DI), K1, Z6 // −Inf elsewhere
 	VMAXPS Z6, Z5, Z5
 top:
@@ -146,12 +142,7 @@ loop:
 	JGE  loop
 rest:
 	ADDQ $16, DX
-	JZ   done
-	MOVQ DX, CX
-	MOVL $1, AX
-	SHLL CX, AX
-	DECL AX
-	KMOVW AX, K1
+	REST(DX, done)
 	VMOVUPS.Z 0(SI), K1, Z0
 	VSUBPS Z5, Z0, Z0
 	VMULPS Z6, Z0, Z0
@@ -192,12 +183,7 @@ loop:
 	JGE  loop
 rest:
 	ADDQ $16, DX
-	JZ   done
-	MOVQ DX, CX
-	MOVL $1, AX
-	SHLL CX, AX
-	DECL AX
-	KMOVW AX, K1
+	REST(DX, done)
 	VMOVUPS.Z 0(SI), K1, Z6
 	VMOVUPS.Z 0(BX), K1, Z7
 	SILU

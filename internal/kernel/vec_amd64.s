@@ -1,10 +1,7 @@
 #include "textflag.h"
+#include "rest_amd64.h"
 
-// Element-wise functions: sixteen elements a round, and the rest under a mask. A masked lane is loaded as zero and not
-// stored. REST jumps to done where nothing is left, else K1 has the lowest n bits, 0 < n < 16.
-#define REST(n, done) \
-	TESTQ n, n; JZ done; \
-	MOVQ n, CX; MOVL $1, AX; SHLL CX, AX; DECL AX; KMOVW AX, K1
+// Element-wise functions.
 
 // func dotAVX512(a, b *float32, n int64) float32
 //
