@@ -3,10 +3,12 @@ package deploy
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -255,6 +257,11 @@ func (o *overlay) checkConfig(m *corev1.ConfigMap) {
 	if c.Port != mixtral.DefaultConfig().Port || c.APIKeyFile == "" {
 		o.bad("config map %s: port %d, API keys in %q", m.Name, c.Port, c.APIKeyFile)
 	}
+	_, port, _ := net.SplitHostPort(c.MetricsListen)
+	if metrics, ok := has[*corev1.Service](o, m.Name+"-metrics"); !ok || port != strconv.Itoa(int(metrics.Spec.Ports[0].Port)) || metrics.Annotations["prometheus.io/port"] != port ||
+		!slices.ContainsFunc(o.selected(metrics.Spec.Selector), func(c corev1.Container) bool { return hasPort(c, intstr.Parse(port)) }) {
+		o.bad("config map %s: metrics_listen %q is not where the pods and the service of the metrics have it", m.Name, c.MetricsListen)
+	}
 }
 
 func (o *overlay) checkPool(p *inferencev1.InferencePool) {
@@ -342,6 +349,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{"embedded", "api_key_file: /etc/mixtral-keys/keys", "insecure_bind: true", "API keys"},
 		{"embedded", "serviceAccountName: mixtral", "serviceAccountName: default2", "no service account"},
 		{"embedded", "mountPath: /data\n          name: data", "mountPath: /data\n          name: date", "no volume date"},
+		{"embedded", "metrics_listen: 0.0.0.0:9464", "metrics_listen: 0.0.0.0:9465", "metrics_listen"},
+		{"vllm", "containerPort: 9464", "containerPort: 9465", "metrics_listen"},
 		{"embedded", "enableServiceLinks: false", "enableServiceLinks: true", "MIXTRAL_PORT"},
 		{"embedded", "seconds: 10", "seconds: 1", "no preStop"},
 		{"embedded", "terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 30", "grace period"},
