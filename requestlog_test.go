@@ -18,9 +18,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
+	"github.com/hxp-enterprise/mixtral/internal/store/storetest"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
@@ -89,20 +89,6 @@ func (f *logFixture) until(what string, ok func() bool) {
 	}
 }
 
-func readLog(t *testing.T, database string) []store.Request {
-	t.Helper()
-	db, err := open.DB(t.Context(), database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	list, err := db.Requests(t.Context(), time.Time{}, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
-}
-
 // TestRequestLog: what was asked over HTTP and by this program stands in the database, without prompts unless they are
 // asked for, and all of it once the service is closed.
 func TestRequestLog(t *testing.T) {
@@ -124,7 +110,7 @@ func TestRequestLog(t *testing.T) {
 		if err := f.service.Close(); err != nil {
 			t.Fatal(err)
 		}
-		list := readLog(t, database)
+		list := storetest.Logged(t, open.DB, database)
 		if len(list) != 3 {
 			t.Fatalf("%d requests: %+v", len(list), list)
 		}
@@ -197,7 +183,7 @@ func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 		return f.metric(telemetry.LogPending) == 0 && f.metric(telemetry.LogWritten) >= float64(want)
 	})
 	ids := map[string]bool{}
-	for _, r := range readLog(t, url) {
+	for _, r := range storetest.Logged(t, open.DB, url) {
 		ids[r.ID] = true
 	}
 	if int64(len(ids)) != want || f.metric(telemetry.LogDropped) != 0 {

@@ -9,32 +9,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/store"
 	"github.com/hxp-enterprise/mixtral/internal/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
+	"github.com/hxp-enterprise/mixtral/internal/store/storetest"
 	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
-
-// logged reads a request log.
-func logged(t *testing.T, url string) []store.Request {
-	t.Helper()
-	db, err := open.DB(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	list, err := db.Requests(t.Context(), time.Time{}, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
-}
 
 // written asks a service how many requests its log has written.
 func (s *servedProcess) written() float64 {
@@ -64,7 +48,7 @@ func TestServeLogsRequests(t *testing.T) {
 	if code := s.stop(os.Interrupt); code != exitOK {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
-	if list := logged(t, url); len(list) != 3 || list[0].Status != 200 {
+	if list := storetest.Logged(t, open.DB, url); len(list) != 3 || list[0].Status != 200 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -95,7 +79,7 @@ func TestKilledServeLeavesAReadableLog(t *testing.T) {
 		}
 		s.cmd.Wait()
 		load.Wait()
-		now := len(logged(t, url))
+		now := len(storetest.Logged(t, open.DB, url))
 		if now < before+written {
 			t.Errorf("%d requests in the file, %d before and %d written since", now, before, written)
 		}
@@ -145,7 +129,7 @@ func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 	if shown := command(t, program, "report", "show", "--json", run[1][:6]); shown.code != exitOK || !bytes.Equal([]byte(shown.stdout), data) {
 		t.Errorf("the database has another report: %d %s", shown.code, shown.stderr)
 	}
-	if list := logged(t, cluster.URL("postgres")); len(list) > 0 {
+	if list := storetest.Logged(t, open.DB, cluster.URL("postgres")); len(list) > 0 {
 		t.Errorf("%d requests of the certification are in the log of requests", len(list))
 	}
 

@@ -107,11 +107,5 @@ func BenchmarkAddRequests(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	list := make([]store.Request, 500)
-	for b.Loop() {
-		if err := s.AddRequests(b.Context(), list); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N*len(list))/b.Elapsed().Seconds(), "requests/s")
+	storetest.BenchmarkAddRequests(b, s)
 }

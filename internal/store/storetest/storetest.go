@@ -52,6 +52,36 @@ func mustOpen(t *testing.T, open func(context.Context) (*store.DB, error)) *stor
 	return db
 }
 
+// Logged is the request log of the database at url, which open opens.
+func Logged(t *testing.T, open func(context.Context, string) (*store.DB, error), url string) []store.Request {
+	t.Helper()
+	db, err := open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Requests(t.Context(), time.Time{}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// BenchmarkAddRequests writes full batches, as the request log of a busy service does.
+func BenchmarkAddRequests(b *testing.B, db *store.DB) {
+	list, n := requests(500, time.Now()), 0
+	for b.Loop() {
+		for i := range list {
+			n++
+			list[i].Line = fmt.Sprintf("log-%012d", n)
+		}
+		if err := db.AddRequests(b.Context(), list); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(list))/b.Elapsed().Seconds(), "requests/s")
+}
+
 func number(v float64) *float64 { return &v }
 
 // sample is a run with everything, some of it hostile.
