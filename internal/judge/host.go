@@ -44,6 +44,7 @@ const (
 type use struct {
 	from, to      int64
 	others, steal float64 // shares of the machine
+	filled        bool    // others have a part of it, and little is left idle
 	wait          float64 // of a thread for its turn, in seconds
 	held          float64 // share of the time for which threads that compute waited, added up
 	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
@@ -76,7 +77,8 @@ func uses(readings []at[*evidence.Host]) []use {
 		} else if b.Pressure > 0 {
 			hindered = (b.Pressure-a.Pressure)/span >= pressureShare
 		}
-		if u.lost = min(max(u.steal, 0), 1); u.others >= othersShare && full && hindered {
+		u.filled = u.others >= othersShare && full
+		if u.lost = min(max(u.steal, 0), 1); u.filled && hindered {
 			u.lost = 1
 		}
 		out = append(out, u)
@@ -148,17 +150,42 @@ func (r *run) hindered(o outcome, phases []*phase) outcome {
 }
 
 // compared does the same for a comparison of two windows, and takes a PASS back too where most of the earlier one was
-// slowed and the later was not.
-func (r *run) compared(o outcome, a, b [2]int64) outcome {
-	before, whyBefore := r.takenShare(a[0], a[1])
-	after, whyAfter := r.takenShare(b[0], b[1])
+// slowed and the later was not. Waits too short to call a second taken add up over a request: where its threads waited
+// longer for others in the later one, by as much as the shift is above its limit, it is distrusted too.
+func (r *run) compared(o outcome, a, b stretch) outcome {
+	before, whyBefore := r.takenShare(a.from, a.until)
+	after, whyAfter := r.takenShare(b.from, b.until)
+	waited := 1000 * (r.waitedFor(b) - r.waitedFor(a))
 	switch {
 	case o.verdict == report.Fail && after >= takenLimit:
 		return distrusted(o, whyAfter+" in the later stretch")
 	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= slowedShare && before > 2*after:
 		return distrusted(o, whyBefore+" in the earlier stretch")
+	case o.verdict == report.Fail && waited >= o.beyond:
+		return distrusted(o, fmt.Sprintf("others filled the machine, and an answer waited %s ms longer for its turns in the later stretch", num(waited)))
 	}
 	return o
+}
+
+// turnsFor are the turns of an answer that come one after another: for each of its chunks, for the request and for the end
+// one of a thread of the server and one of the client's.
+func turnsFor(chunks float64) float64 { return 2 * (chunks + 2) }
+
+// waitedFor is how many seconds an answer of a stretch waited for its turns, while others filled the machine.
+func (r *run) waitedFor(s stretch) float64 {
+	var sum, length float64
+	for _, u := range r.uses {
+		if over := float64(min(u.to, s.until) - max(u.from, s.from)); over > 0 {
+			length += over
+			if u.filled {
+				sum += u.wait * over
+			}
+		}
+	}
+	if length == 0 {
+		return 0
+	}
+	return turnsFor(s.chunks) * sum / length
 }
 
 func distrusted(o outcome, why string) outcome {

@@ -116,6 +116,11 @@ func TestOthersOnTheMachine(t *testing.T) {
 		{"others that have to wait themselves", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003})},
 		{"others before the threads that compute", "within", report.Invalid, "those that compute", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.4})},
 		{"others before them for a little", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.1})},
+		{"short waits that add up to the shift", "within", report.Invalid, "an answer waited", laterBy(8), third(2, second{own: 1, others: 3, wait: 0.0006})},
+		{"the same shift on a quiet machine", "within", report.Fail, "the last third", laterBy(8), always(quiet)},
+		{"the same waits all along", "within", report.Fail, "the last third", laterBy(8), always(second{own: 1, others: 3, wait: 0.0006})},
+		{"short waits, and cores free", "within", report.Fail, "the last third", laterBy(8), third(2, second{own: 1, others: 2, wait: 0.0006})},
+		{"short waits, and more of a shift than they make", "within", report.Fail, "the last third", laterBy(30), third(2, second{own: 1, others: 3, wait: 0.0006})},
 		{"a little of others", "within", report.Fail, "", drift, always(second{own: 3.3, others: 0.7, wait: 0.004})},
 		{"the server's own work", "within", report.Fail, "", drift, always(second{own: 4, wait: 0.02})},
 		{"steal", "within", report.Invalid, "other machines on the same hardware", drift, always(second{own: 1, steal: 0.5, wait: 0.0001})},
@@ -170,6 +175,20 @@ func TestOthersOnTheMachine(t *testing.T) {
 				t.Error("the report does not say who used the machine")
 			}
 		})
+	}
+}
+
+// laterBy makes requests of the sustained phase take longer and longer: those of the last third so many milliseconds more
+// than those of the first.
+func laterBy(ms int64) func(*sim) {
+	return func(s *sim) {
+		s.service = func(r *rand.Rand, _ float64) float64 { return 0.06 + 0.01*r.ExpFloat64() }
+		s.touch = func(q *evidence.Request) {
+			if q.Phase == "sustained" {
+				q.Done += ms * 1e6 * int64(q.N) * 3 / 2 / 966 // of so many, about
+				q.Last = q.Done
+			}
+		}
 	}
 }
 

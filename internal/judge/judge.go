@@ -130,6 +130,7 @@ type outcome struct {
 	unit     string
 	verdict  string
 	reason   string
+	beyond   float64 // milliseconds by which a shift is above its limit
 }
 
 func invalid(format string, args ...any) outcome {

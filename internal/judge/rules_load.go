@@ -140,28 +140,31 @@ func degradationWithin(r *run, c *testcase.Check, p *phase) outcome {
 	}
 	w := (p.to - p.from) / 3
 	first, last := p.stretch("the first third", p.from, p.from+w), p.stretch("the last third", p.from+2*w, p.to+1)
-	o := r.shift(first, last, limit, correlation(p.latencies))
-	return r.compared(o, [2]int64{p.from, p.from + w}, [2]int64{p.from + 2*w, p.to})
+	return r.compared(r.shift(first, last, limit, correlation(p.latencies)), first, last)
 }
 
 // stretch is a part of a phase that is held against another.
 type stretch struct {
-	name      string
-	latencies []float64
-	answered  int
+	name        string
+	from, until int64
+	latencies   []float64
+	answered    int
+	chunks      float64 // of an answer, on average
 }
 
 // stretch takes the requests that were scheduled from one time until before another.
 func (p *phase) stretch(name string, from, until int64) stretch {
-	out := stretch{name: name}
+	out := stretch{name: name, from: from, until: until}
 	for k, q := range p.judged {
 		if q.Scheduled >= from && q.Scheduled < until {
 			out.latencies = append(out.latencies, p.latencies[k])
 			if q.OK() {
 				out.answered++
+				out.chunks += float64(q.Chunks)
 			}
 		}
 	}
+	out.chunks /= float64(max(out.answered, 1))
 	return out
 }
 
@@ -185,8 +188,8 @@ func degradationAfter(r *run, c *testcase.Check) outcome {
 		return invalid("%v", err)
 	}
 	times := math.Max(correlation(before.latencies), correlation(after.latencies))
-	o := r.shift(before.stretch("phase "+before.plan.ID, before.from, before.to+1), after.stretch("phase "+after.plan.ID, after.from, after.to+1), limit, times)
-	return r.compared(o, [2]int64{before.from, before.to}, [2]int64{after.from, after.to})
+	earlier, later := before.stretch("phase "+before.plan.ID, before.from, before.to+1), after.stretch("phase "+after.plan.ID, after.from, after.to+1)
+	return r.compared(r.shift(earlier, later, limit, times), earlier, later)
 }
 
 // shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
@@ -215,7 +218,7 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s", num(floor), percent(floor/base), percent(limit))
 		limit = floor / base
 	}
-	o.verdict = report.Pass
+	o.verdict, o.beyond = report.Pass, by-limit*base
 	switch {
 	case share <= limit:
 	case p < 1-r.conf():
