@@ -120,14 +120,7 @@ type Bytes []byte
 // MinLogprob stands for the log-probability of what cannot happen: JSON has no −Inf. OpenAI's servers use it so.
 const MinLogprob = -9999
 
-// TextRequest is the body of POST /v1/completions.
-type TextRequest struct {
-	Prompt any `json:"prompt"` // string, []string, []int32 or [][]int32
-	Sampling
-	Logprobs *int `json:"logprobs,omitempty"` // alternatives beside each token
-}
-
-// TextResponse answers a TextRequest; its chunks have the same shape.
+// TextResponse answers POST /v1/completions without streaming; its chunks have the same shape.
 type TextResponse struct {
 	ID      string       `json:"id"`
 	Object  string       `json:"object"`
@@ -196,13 +189,7 @@ type TokenizeResponse struct {
 	Tokens      []int32 `json:"tokens"`
 }
 
-// DetokenizeRequest is the body of POST /detokenize.
-type DetokenizeRequest struct {
-	Model  string  `json:"model,omitempty"`
-	Tokens []int32 `json:"tokens"`
-}
-
-// DetokenizeResponse answers a DetokenizeRequest.
+// DetokenizeResponse answers POST /detokenize.
 type DetokenizeResponse struct {
 	Prompt string `json:"prompt"`
 }
