@@ -84,21 +84,19 @@ func (a *Arena) Join() {
 }
 
 func (a *Arena) join(whole []byte) {
-	j := joining{left: len(whole) / hugePage}
-	rest, more := joinDelay, j.left > 0
-	timer := time.NewTimer(rest)
+	timer := time.NewTimer(joinDelay)
 	defer timer.Stop()
-	for more {
+	j := joining{left: len(whole)}
+	for n := j.next(); n > 0; n = j.next() {
 		select {
 		case <-a.stop:
 			return
 		case <-timer.C:
 		}
 		start := time.Now()
-		ok := collapse(whole[:hugePage])
-		whole = whole[hugePage:]
-		rest, more = j.done(time.Since(start), ok)
-		timer.Reset(rest)
+		ok := collapse(whole[:n])
+		whole = whole[n:]
+		timer.Reset(j.done(time.Since(start), ok))
 	}
 }
 

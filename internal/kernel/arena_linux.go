@@ -35,7 +35,7 @@ func populate(b []byte) bool {
 	return !errors.Is(err, unix.EINVAL)
 }
 
-// collapse makes one huge page (Linux 6.1) of what is in small ones, or leaves it as it is.
+// collapse makes huge pages (Linux 6.1) of what is in small ones, or leaves some as they are: it tells whether all are huge.
 func collapse(b []byte) bool { return unix.Madvise(b, unix.MADV_COLLAPSE) == nil }
 
 // hugePagesIn gives the part of b that huge pages can fill.

@@ -31,29 +31,38 @@ func (b *backing) note(bytes int, took time.Duration) bool {
 	return b.spent > patience && float64(b.spent)*hugePage > float64(dearPage)*float64(b.bytes)
 }
 
-// joining decides how small pages are joined afterwards: one huge page after the other, with rests.
+// joining decides how small pages are joined afterwards: some at a time, with rests.
 type joining struct {
-	left   int // huge pages still to be made
-	failed int // one after the other
+	left   int // bytes
+	failed int // pieces, one after the other
 }
 
 const (
-	// joinShare is the rest after each page, in times of what it took: a quarter of one core's time is for joining.
+	// joinPiece is joined at a time. Each call first waits for all processors to give up pages that they have set aside, which takes
+	// milliseconds where they are busy; a huge page then takes 0.4 ms, and no page is locked for longer.
+	joinPiece = 8 * hugePage
+	// joinShare is the rest after each piece, in times of what it took: at most a quarter of one core's time is for joining.
 	joinShare = 3
-	// joinRest is at least a step of decoding, in which nothing is moved.
-	joinRest = 2 * time.Millisecond
-	// joinFails is how many pages in a row may fail: there is then no memory to make any of.
-	joinFails = 32
+	// joinFails is how many pieces in a row may fail: there is then no memory to make huge pages of.
+	joinFails = 8
 	// joinDelay leaves the first request alone.
 	joinDelay = time.Second
 )
 
-// done takes what one page took and whether it failed, and says how long to rest; more is false at the end.
-func (j *joining) done(took time.Duration, ok bool) (rest time.Duration, more bool) {
-	j.left--
+// next is the size of the next piece; 0: there is none.
+func (j *joining) next() int {
+	if j.failed == joinFails {
+		return 0
+	}
+	return min(j.left, joinPiece)
+}
+
+// done takes what the next piece took and whether all of it is joined, and says how long to rest.
+func (j *joining) done(took time.Duration, ok bool) time.Duration {
+	j.left -= j.next()
 	j.failed++
 	if ok {
 		j.failed = 0
 	}
-	return max(joinShare*took, joinRest), j.left > 0 && j.failed < joinFails
+	return joinShare * took
 }

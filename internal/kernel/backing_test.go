@@ -43,24 +43,26 @@ func TestBacking(t *testing.T) {
 // TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for any.
 func TestJoining(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		pages := rapid.IntRange(1, 300).Draw(r, "pages")
-		outcomes := rapid.SliceOfN(rapid.IntRange(0, 9), pages, pages).Draw(r, "outcomes") // 0 to 7: a failure
-		j := joining{left: pages}
-		tried, row, longest := 0, 0, 0
-		for more := true; more; tried++ {
-			took := time.Duration(outcomes[tried]) * time.Millisecond
-			ok := outcomes[tried] > 7
+		bytes := rapid.IntRange(0, 40*joinPiece/hugePage).Draw(r, "pages") * hugePage
+		threshold := rapid.IntRange(0, 9).Draw(r, "threshold")
+		j := joining{left: bytes}
+		row, tried := 0, 0
+		for n := j.next(); n > 0; n = j.next() {
+			if n > joinPiece || n%hugePage != 0 {
+				r.Fatalf("a piece of %d bytes", n)
+			}
+			tried += n
+			ok := rapid.IntRange(0, 9).Draw(r, "outcome") < threshold
 			if row++; ok {
 				row = 0
 			}
-			longest = max(longest, row)
-			var rest time.Duration
-			if rest, more = j.done(took, ok); rest < joinShare*took || rest < joinRest {
+			took := time.Duration(rapid.IntRange(0, 1e7).Draw(r, "took"))
+			if rest := j.done(took, ok); rest < joinShare*took {
 				r.Fatalf("a rest of %v after %v", rest, took)
 			}
 		}
-		if tried != pages && longest != joinFails || longest > joinFails {
-			r.Fatalf("%d of %d pages tried, %d failures in a row", tried, pages, longest)
+		if tried != bytes && row != joinFails || row > joinFails {
+			r.Fatalf("%d of %d bytes tried, %d failures at the end", tried, bytes, row)
 		}
 	})
 }
