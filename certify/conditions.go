@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/environment"
@@ -46,7 +47,21 @@ func (r *runner) prove(ctx context.Context) error {
 		}
 		r.proven = append(r.proven, proof{p.id, res})
 	}
-	return nil
+	return r.monitored(ctx)
+}
+
+// monitored looks whether there are metrics where the caller says that they are. That nothing answers there is the
+// caller's mistake, or the monitoring's; a server is to blame where its own address offers none, or where a Prometheus
+// server that works knows none of it.
+func (r *runner) monitored(ctx context.Context) error {
+	if r.o.MetricsURL == "" && r.o.PrometheusURL == "" {
+		return nil
+	}
+	s := r.scraper.Scrape(ctx, "")
+	if s.Err == "" || r.o.PrometheusURL != "" && strings.HasPrefix(s.Err, probe.ErrUnavailable.Error()) {
+		return nil
+	}
+	return fmt.Errorf("%w: metrics of %s: %s", environment.ErrSetup, r.scraper.Name(), s.Err)
 }
 
 // conditions proves what the case asks for before load means anything, and measures the client's own error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -50,6 +51,25 @@ func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 		}
 		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
 			t.Errorf("%s: it left %v (%v)", name, files, err)
+		}
+	}
+}
+
+// TestMonitoringThatIsNotThereIsNotTheServersFault: the caller named it, and nothing answers.
+func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
+	t.Parallel()
+	empty := httptest.NewServer(http.NotFoundHandler())
+	defer empty.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, o := range map[string]certify.Options{
+		"no Prometheus there": {PrometheusURL: gone.URL},
+		"no metrics there":    {MetricsURL: empty.URL + "/metrics"},
+		"nothing there":       {MetricsURL: gone.URL + "/metrics"},
+	} {
+		o.Case, o.Launch, o.ReportDir = short, environment.Handler(server(t, faults.Healthy)), t.TempDir()
+		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), "metrics of ") {
+			t.Errorf("%s: report %v, %v", name, rep, err)
 		}
 	}
 }
