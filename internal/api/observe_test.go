@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/upstream"
 )
 
@@ -194,6 +196,56 @@ func TestObservePassed(t *testing.T) {
 	}
 	f.do("POST", "/v1/chat/completions", with(`"model":"far","user":"refuse"`))
 	same(t, w.next(t, 1), Served{Route: "/v1/chat/completions", Model: "far", Status: 400})
+}
+
+// TestPassedClaims: what an upstream says of its answer makes no label, no panic and no endless count.
+func TestPassedClaims(t *testing.T) {
+	var answer atomic.Value
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			io.WriteString(w, `{"object":"list","data":[{"id":"far","object":"model"}]}`)
+			return
+		}
+		io.WriteString(w, answer.Load().(string))
+	}))
+	defer far.Close()
+	backend, err := upstream.New(upstream.Config{URLs: []string{far.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	f := start(t)
+	f.server.SetBackend(backend)
+	want := map[string]float64{telemetry.Panics: 0, telemetry.PromptTokens: 0, telemetry.Requests + ",error": 0}
+	for _, test := range []struct {
+		finish, usage string
+		tokens        float64
+		label         string
+	}{
+		{"stop", `{"prompt_tokens":2,"completion_tokens":3}`, 3, "stop"},
+		{"length", `{"prompt_tokens":2,"completion_tokens":3}`, 3, "length"},
+		{"tool_calls", `{"prompt_tokens":2,"completion_tokens":3}`, 3, "stop"},
+		{"anything at all", `{"prompt_tokens":2,"completion_tokens":3}`, 3, "stop"},
+		{"stop", `{"prompt_tokens":2,"completion_tokens":1000000000000}`, 1, "stop"},
+		{"stop", `{"prompt_tokens":-2,"completion_tokens":3}`, 1, "stop"},
+		{"stop", `{"prompt_tokens":2,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-9}}`, 3, "stop"},
+	} {
+		answer.Store(`{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"` + test.finish + `"}],"usage":` + test.usage + `}`)
+		if resp, data := f.do("POST", "/v1/chat/completions", chatBody); resp.StatusCode != 200 || string(data) != answer.Load() {
+			t.Errorf("%+v: %d %s", test, resp.StatusCode, data)
+		}
+		want[telemetry.Requests+","+test.label]++
+		want[telemetry.GenerationTokens] += test.tokens
+		if test.tokens == 3 {
+			want[telemetry.PromptTokens] += 2
+		}
+		f.wantMetrics(want)
+	}
+	for name := range f.metrics() {
+		if strings.HasPrefix(name, telemetry.Requests+",") && want[name] == 0 && !strings.HasSuffix(name, ",error") && !strings.HasSuffix(name, ",abort") {
+			t.Errorf("a label of the upstream's: %s", name)
+		}
+	}
 }
 
 // TestObserveGenerate: the door for programs is told of too.

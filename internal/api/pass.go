@@ -77,6 +77,8 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 		reason = llm.FinishAbort
 	case out.Err != nil || reason == llm.FinishNone:
 		reason = llm.FinishError
+	case reason != llm.FinishLength: // tool_calls and whatever else upstreams say: it ended by itself, and the label is not theirs
+		reason = llm.FinishStop
 	}
 	seen.End(arrived.Add(out.Total), string(reason), 0)
 	if out.Err == nil {

@@ -110,6 +110,22 @@ func TestAStreamPassesByteForByte(t *testing.T) {
 	}
 }
 
+// TestWhateverIsGeneratedIsTimed: tool calls and thoughts are what a model generated, too; roles and empty fields are not.
+func TestWhateverIsGeneratedIsTimed(t *testing.T) {
+	var stream strings.Builder
+	for _, delta := range []string{
+		`{"role":"assistant","content":""}`, `{"reasoning_content":"hm"}`, `{"reasoning":"hm"}`, `{"content":null,"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}`,
+		`{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}`, `{"content":"","tool_calls":[],"reasoning":null}`,
+	} {
+		stream.WriteString(`data: {"choices":[{"index":0,"delta":` + delta + `,"finish_reason":null}]}` + "\n\n")
+	}
+	whole := stream.String() + `data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\n" + usageChunk + "data: [DONE]\n\n"
+	w, out, _ := forward(t, connect(t, Config{}, newFake(t, sendStream(whole, 1000))), `{"stream":true,"stream_options":{"include_usage":true}}`)
+	if w.Body.String() != whole || out.Err != nil || out.First == 0 || len(out.Gaps) != 3 || out.Finish != "tool_calls" {
+		t.Errorf("%+v, and the client got %q", out, w.Body)
+	}
+}
+
 // TestUsageIsAlwaysObtained: the client did not ask for usage, so it is asked for upstream and kept back from the client.
 func TestUsageIsAlwaysObtained(t *testing.T) {
 	for _, options := range []string{"", `,"stream_options":{"include_usage":false}`, `,"stream_options":null`} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -68,7 +69,10 @@ type chunk struct {
 	Choices []struct {
 		Index int `json:"index"`
 		Delta struct {
-			Content string `json:"content"`
+			Content   string          `json:"content"`
+			Thought   json.RawMessage `json:"reasoning_content"` // vLLM's older name
+			Reasoning json.RawMessage `json:"reasoning"`
+			Tools     json.RawMessage `json:"tool_calls"`
 		} `json:"delta"`
 		Text         string  `json:"text"`
 		FinishReason *string `json:"finish_reason"`
@@ -80,6 +84,21 @@ type chunk struct {
 			Cached int `json:"cached_tokens"`
 		} `json:"prompt_tokens_details"`
 	} `json:"usage"`
+}
+
+// generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
+func (c *chunk) generated() bool {
+	for _, ch := range c.Choices {
+		if d := &ch.Delta; d.Content != "" || ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) || holds(d.Tools) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds tells whether a field is there and not empty.
+func holds(v json.RawMessage) bool {
+	return len(v) > 0 && !slices.Contains([]string{"null", `""`, "[]"}, string(v))
 }
 
 // event reads one event and says whether it is the usage chunk.
@@ -99,18 +118,15 @@ func (s *splitter) event(raw []byte) (usage bool) {
 			return false
 		}
 		s.out.note(&c)
-		for _, ch := range c.Choices {
-			if ch.Delta.Content != "" || ch.Text != "" {
-				s.content()
-				break
-			}
+		if c.generated() {
+			s.content()
 		}
 		usage = len(c.Choices) == 0 && c.Usage != nil
 	}
 	return usage
 }
 
-// content stamps a chunk with text.
+// content stamps a chunk that was generated.
 func (s *splitter) content() {
 	now := s.clock()
 	if s.out.First == 0 {
@@ -128,13 +144,18 @@ func (o *Outcome) note(c *chunk) {
 			o.Finish = llm.Finish(*ch.FinishReason)
 		}
 	}
-	if u := c.Usage; u != nil {
+	if u := c.Usage; u != nil && credible(u.PromptTokens) && credible(u.CompletionTokens) {
 		o.Usage = &llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
-		if u.Details != nil {
+		if u.Details != nil && credible(u.Details.Cached) {
 			o.Usage.CachedTokens = u.Details.Cached
 		}
 	}
 }
+
+// maxTokens is more than any context has. Each token is observed by itself: what an upstream claims must not cost for ever.
+const maxTokens = 1 << 20
+
+func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
 
 // jsonSpace is what JSON takes for white space; Unicode knows more.
 const jsonSpace = " \t\r\n"
