@@ -150,8 +150,12 @@ func (w *eventWriter) Write(b []byte) (int, error) {
 // end sends the last event.
 func (w *eventWriter) end(out *Outcome) error {
 	e := llm.Event{Finish: out.Finish, Usage: out.Usage}
-	if e.Finish == llm.FinishNone {
+	switch e.Finish {
+	case llm.FinishNone:
 		return fmt.Errorf("%w: the stream had no finish_reason", ErrUnreachable)
+	case llm.FinishLength:
+	default: // whatever else an upstream says, the answer ended by itself
+		e.Finish = llm.FinishStop
 	}
 	if e.Usage == nil {
 		e.Usage = &llm.Usage{}

@@ -303,6 +303,10 @@ func TestBackendEvents(t *testing.T) {
 			t.Errorf("upstream got %s", f.body)
 		}
 	}
+	odd := connect(t, Config{}, newFake(t, sendStream(strings.Replace(streamed, `"stop"`, `"content_filter"`, 1)+usageChunk+"data: [DONE]\n\n", 1000)))
+	if err := odd.Generate(t.Context(), &llm.Request{Prompt: "x"}, func(e llm.Event) error { last = e; return nil }); err != nil || last.Finish != llm.FinishStop {
+		t.Errorf("an upstream's own finish_reason: %+v, %v", last, err)
+	}
 	stop := errors.New("enough")
 	if err := u.Generate(t.Context(), &llm.Request{Prompt: "x"}, func(llm.Event) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
