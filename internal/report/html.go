@@ -26,6 +26,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"unit":      func(of string) string { _, u := Figure(0, of); return u },
 	"op":        op,
 	"some":      some,
+	"fewest":    fewest,
 	"visible":   visible,
 	"hasPrefix": strings.HasPrefix,
 	"class":     verdictClass,

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/stats"
 )
 
 // width is the widest line of the text report: it fits a terminal beside a margin, and a CI log.
@@ -146,7 +148,18 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	for _, row := range rows {
 		writeRow(b, row, widths)
 	}
-	b.WriteString("A \"-\" is a percentile that the sample is too small to state.\n\n")
+	wrap(b, "", "", "A \"-\" is a percentile that the sample is too small to state; "+fewest()+".")
+	b.WriteByte('\n')
+}
+
+// fewest says how many requests it takes to state a percentile at 99 % confidence; where one is missing, a reader can tell
+// how many more would do.
+func fewest() string {
+	var parts []string
+	for _, p := range []float64{0.5, 0.9, 0.95, 0.99, 0.999} {
+		parts = append(parts, fmt.Sprintf("p%s %s", Number(100*p), Number(float64(stats.MinSamples(p, 0.99, 0)))))
+	}
+	return "it takes at least so many requests: " + strings.Join(parts, ", ")
 }
 
 // Optional writes a number in a narrow column; nil is a percentile that the sample is too small for.
