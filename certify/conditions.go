@@ -15,6 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/loadgen"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
 	"github.com/hxp-enterprise/mixtral/internal/probe"
+	"github.com/hxp-enterprise/mixtral/internal/stats"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 )
 
@@ -218,5 +219,9 @@ func (r *runner) baseline(latencies []float64, failed int, steadyAt int, steady 
 	if steady {
 		return result{detail: fmt.Sprintf("%s, steady after %d of %d warm-up requests", detail, steadyAt, len(latencies))}
 	}
-	return result{detail: fmt.Sprintf("%s over %d warm-up requests; they are too few to tell whether it is steady", detail, len(latencies))}
+	why := "they are too few to tell whether it is steady"
+	if len(latencies) >= stats.FewestSteady {
+		why = "it has not settled yet"
+	}
+	return result{detail: fmt.Sprintf("%s over %d warm-up requests; %s", detail, len(latencies), why)}
 }

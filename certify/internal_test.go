@@ -3,6 +3,7 @@ package certify
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/openai"
 	"github.com/hxp-enterprise/mixtral/internal/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/stats"
 	"github.com/hxp-enterprise/mixtral/internal/testcase"
 )
 
@@ -238,6 +240,26 @@ func TestTheChunksOfATimeline(t *testing.T) {
 		}
 		if got != (timeline{tt.empty, tt.content}) {
 			t.Errorf("%s: %+v, want %v %v", name, got, tt.empty, tt.content)
+		}
+	}
+}
+
+func TestABaselineSaysWhatItKnows(t *testing.T) {
+	r := &runner{}
+	for _, tt := range []struct {
+		answered, failed int
+		steady           bool
+		says             string
+	}{
+		{0, 7, false, "none of 7 warm-up requests was answered"},
+		{stats.FewestSteady - 1, 0, false, "too few to tell"},
+		{stats.FewestSteady, 0, false, "has not settled yet"},
+		{stats.FewestSteady, 0, true, "steady after 10 of 50"},
+	} {
+		latencies := slices.Repeat([]float64{2}, tt.answered)
+		res := r.baseline(latencies, tt.failed, min(10, tt.answered), tt.steady)
+		if said := fmt.Sprint(res.detail, res.err); !strings.Contains(said, tt.says) || (res.err != nil) != (tt.answered == 0) {
+			t.Errorf("%d answered, steady %v: %s", tt.answered, tt.steady, said)
 		}
 	}
 }

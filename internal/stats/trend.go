@@ -108,14 +108,17 @@ func thin(s []float64, limit int) []float64 {
 // steadyBatch is the batch size of MSER-5.
 const steadyBatch = 5
 
+// FewestSteady is the length from which SteadyFrom can tell: ten batches.
+const FewestSteady = 10 * steadyBatch
+
 // SteadyFrom finds where a series has left its start-up behind, by MSER-5 (White 1997): the cut that makes the standard
-// error of the mean of what follows smallest, over means of batches of five. ok is false if there are fewer than ten
-// batches, or if the best cut lies in the second half: then the series has not settled.
+// error of the mean of what follows smallest, over means of batches of five. ok is false if there are fewer than
+// FewestSteady, or if the best cut lies in the second half: then the series has not settled.
 func SteadyFrom(x []float64) (from int, ok bool) {
-	k := len(x) / steadyBatch
-	if k < 10 {
+	if len(x) < FewestSteady {
 		return 0, false
 	}
+	k := len(x) / steadyBatch
 	means := make([]float64, k)
 	for i := range means {
 		means[i] = meanOf(x[i*steadyBatch : (i+1)*steadyBatch])
