@@ -52,6 +52,9 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	for _, c := range r.conditions {
 		out.Preconditions = append(out.Preconditions, report.Precondition{ID: c.v.ID, OK: c.v.OK, Detail: c.v.Detail})
 	}
+	for _, p := range r.load("") {
+		p.report.Taken = r.taken(p)
+	}
 	for _, p := range r.phases {
 		if p.ran != nil {
 			out.Phases = append(out.Phases, p.report)

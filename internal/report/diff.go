@@ -75,6 +75,7 @@ func noise(x, y Check) float64 {
 func DiffWith(a, b *Report, shift Shift) Comparison {
 	var c Comparison
 	c.Warnings = comparable(a, b)
+	took := takenOf(a, b)
 	checksA := map[string]Check{}
 	for _, x := range a.Checks {
 		checksA[x.ID] = x
@@ -83,7 +84,11 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 	for _, y := range b.Checks {
 		seen[y.ID] = true
 		if x, ok := checksA[y.ID]; ok {
-			c.Changes = append(c.Changes, compareCheck(x, y))
+			change := compareCheck(x, y)
+			if y.Verdict != Fail {
+				change = took.hindered(change, y.Phase)
+			}
+			c.Changes = append(c.Changes, change)
 		} else {
 			c.Changes = append(c.Changes, Change{What: y.ID, B: y.Measured, Unit: y.Unit, How: Differ, Reason: "only in the second report, " + y.Verdict})
 		}
@@ -93,8 +98,37 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 			c.Changes = append(c.Changes, Change{What: x.ID, A: x.Measured, Unit: x.Unit, How: Differ, Reason: "only in the first report, " + x.Verdict})
 		}
 	}
-	c.Changes = append(c.Changes, phaseChanges(a, b, shift)...)
+	c.Changes = append(c.Changes, phaseChanges(a, b, shift, took)...)
 	c.Changes = append(c.Changes, promptChanges(a, b)...)
+	return c
+}
+
+// taken is what others took of the machine, by phase, before and after.
+type taken map[string][2]string
+
+func takenOf(a, b *Report) taken {
+	t := taken{}
+	for i, r := range []*Report{a, b} {
+		for _, p := range r.Phases {
+			both := t[p.ID]
+			both[i] = p.Taken
+			t[p.ID] = both
+		}
+	}
+	return t
+}
+
+// hindered takes the blame from a server that was slower while others had its machine, and the praise from one that was
+// faster than then.
+func (t taken) hindered(c Change, phase string) Change {
+	both := t[phase]
+	why := both[1]
+	if c.How == Better {
+		why = both[0]
+	}
+	if why != "" && (c.How == Worse || c.How == Better) {
+		c.How, c.Reason = Differ, c.Reason+"; "+why
+	}
 	return c
 }
 
@@ -125,8 +159,8 @@ func compareCheck(x, y Check) Change {
 		}
 		c.How = Differ
 	}
-	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" {
-		return c
+	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" || x.Verdict == Invalid || y.Verdict == Invalid {
+		return c // what could not be judged has no figure to hold on to
 	}
 	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, noise(x, y), y.Op == ">="); how != Same {
 		c.How = how
@@ -165,7 +199,7 @@ func percentChange(a, b float64) string {
 
 // phaseChanges compares the latencies of each loop: by rank tests where both records are at hand, else by the intervals
 // of the means.
-func phaseChanges(a, b *Report, shift Shift) []Change {
+func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	before := map[string]Phase{}
 	for _, p := range a.Phases {
 		before[p.ID] = p
@@ -176,14 +210,15 @@ func phaseChanges(a, b *Report, shift Shift) []Change {
 		if !ok || p.Latency == nil || q.Latency == nil || p.Kind != "open" && p.Kind != "closed" {
 			continue
 		}
-		out = append(out, latencyChange(q, p, shift))
+		add := func(c Change) { out = append(out, took.hindered(c, p.ID)) }
+		add(latencyChange(q, p, shift))
 		if p.TTFT != nil && q.TTFT != nil {
 			c := Change{What: p.ID + " ttft", A: &q.TTFT.Mean, B: &p.TTFT.Mean, Unit: "ms"}
 			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B, &[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, 0, false)
 			if c.How != Same {
 				c.Reason = percentChange(*c.A, *c.B)
 			}
-			out = append(out, c)
+			add(c)
 		}
 		rate := Change{What: p.ID + " rate", A: &q.RPS, B: &p.RPS, Unit: "requests/s"}
 		rate.How = changed(q.RPS, &[2]float64{q.RPSLow, q.RPSHigh}, p.RPS, &[2]float64{p.RPSLow, p.RPSHigh}, 0, true)
@@ -193,7 +228,7 @@ func phaseChanges(a, b *Report, shift Shift) []Change {
 		if p.Kind == "open" && p.OfferedRPS != q.OfferedRPS && rate.How != Same {
 			rate.How, rate.Reason = Differ, "another rate was offered"
 		}
-		out = append(out, rate)
+		add(rate)
 	}
 	return out
 }

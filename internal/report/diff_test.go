@@ -94,6 +94,32 @@ func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
 	}
 }
 
+// TestDiffOfAHinderedRun: a server is not worse for what others took of its machine, nor better than when they did.
+func TestDiffOfAHinderedRun(t *testing.T) {
+	shift := func(string) (float64, float64, bool) { return 100, 0.001, true }
+	quiet, taken := sample(), sample()
+	for i := range taken.Phases {
+		taken.Phases[i].Taken = "other work took the machine"
+	}
+	*taken.Checks[0].Measured, *taken.Checks[0].Interval, taken.Checks[0].Phase = 800, [2]float64{780, 820}, "single"
+	quiet.Checks[0].Phase = "single"
+	for _, what := range []string{"latency-single", "single latency"} {
+		if got := how(t, DiffWith(quiet, taken, shift), what); got != Differ {
+			t.Errorf("%s is %s in the run that was hindered", what, got)
+		}
+	}
+	if got := how(t, DiffWith(taken, quiet, shift), "latency-single"); got != Differ {
+		t.Errorf("a run is %s than one that was hindered", got)
+	}
+	if got := how(t, DiffWith(taken, quiet, shift), "single latency"); got != Worse {
+		t.Errorf("slower than a run that was hindered is %s", got)
+	}
+	taken.Checks[0].Verdict = Fail
+	if got := how(t, DiffWith(quiet, taken, shift), "latency-single"); got != Worse {
+		t.Errorf("a verdict of FAIL is %s", got)
+	}
+}
+
 func TestDiffByEvents(t *testing.T) {
 	shift := func(by, p float64) Shift {
 		return func(string) (float64, float64, bool) { return by, p, true }

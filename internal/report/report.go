@@ -127,6 +127,7 @@ type Phase struct {
 	PromptMean  float64        `json:"prompt_tokens_mean,omitempty"` // of answers with usage: a latency means nothing without lengths
 	OutputMean  float64        `json:"output_tokens_mean,omitempty"`
 	CutShort    string         `json:"cut_short,omitempty"`
+	Taken       string         `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
 }
 
 // Quality is what the answers were worth.
