@@ -31,7 +31,7 @@ func newJudge(ctx context.Context, o Options) (*judgeClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &judgeClient{client: environment.NewClient(root, o.JudgeKey), model: o.JudgeModel}
+	j := &judgeClient{client: environment.NewRemoteClient(root, o.JudgeKey), model: o.JudgeModel}
 	models, err := j.client.Models(ctx)
 	if err != nil {
 		j.close()

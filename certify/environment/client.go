@@ -41,9 +41,20 @@ type Client struct {
 	http      *http.Client
 }
 
-// NewClient makes a client of the server at root; key may be empty.
+// NewClient makes a client of the server at root; key may be empty. Like the client that makes the load it uses no proxy
+// and follows no redirect: what one of them reaches, the other must reach too.
 func NewClient(root, key string) *Client {
-	return &Client{root: root, key: key, http: &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute}}}
+	return &Client{root: root, key: key, http: &http.Client{
+		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// NewRemoteClient is NewClient for a server that is not under test: it goes through the proxy of the environment.
+func NewRemoteClient(root, key string) *Client {
+	c := NewClient(root, key)
+	c.http.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment
+	return c
 }
 
 // Close lets go of idle connections.
@@ -98,6 +109,9 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	if to, err := resp.Location(); err == nil {
+		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: "to " + to.Redacted()}
+	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data)}
 }
@@ -248,6 +262,7 @@ func NotOffered(err error) bool {
 func Hint(err error) string {
 	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or http://host:8000/v1"
 	var unknown *tls.CertificateVerificationError
+	var status *StatusError
 	switch {
 	case errors.Is(err, ErrUnauthorized):
 		return "give the server's key with --api-key-file FILE"
@@ -255,6 +270,8 @@ func Hint(err error) string {
 		return root + "; one that does not list its models needs --target-model NAME"
 	case errors.Is(err, errNoJSON):
 		return root
+	case errors.As(err, &status) && status.Status/100 == 3:
+		return "the server sends its clients elsewhere, which a measurement must not follow: give the address that it names"
 	case errors.As(err, &unknown):
 		return "a certificate that no public authority signed is trusted with SSL_CERT_FILE=ca.pem"
 	case errors.Is(err, syscall.ECONNREFUSED):

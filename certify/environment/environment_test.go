@@ -245,6 +245,7 @@ func TestExistingServers(t *testing.T) {
 		"forbidden": {h: answers(403, ""), says: "403", hint: "--api-key-file"},
 		"elsewhere": {h: http.NotFoundHandler(), says: "404", hint: "the address must be the root"},
 		"a page":    {h: answers(200, "<html>"), says: "answers with no JSON (text/html)", hint: "the address must be the root"},
+		"redirect":  {h: http.RedirectHandler("https://elsewhere.example/v1/models", http.StatusPermanentRedirect), says: "308 Permanent Redirect: to https://elsewhere.example/v1/models", hint: "give the address"},
 		"empty":     {h: answers(200, `{"data":[]}`), says: "names no model"},
 		"broken":    {h: answers(500, strings.Repeat("x", 9999)), says: "500 Internal Server Error"},
 	} {
