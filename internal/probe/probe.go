@@ -14,7 +14,7 @@ import (
 // ErrUnavailable is matched where this machine or server does not offer what a probe needs.
 var ErrUnavailable = errors.New("not offered")
 
-// Source reads the resources of one server. Sample fills everything but Load.
+// Source reads the resources of one server. Sample fills everything but Load, and is safe for concurrent use.
 type Source interface {
 	Name() string // as in evidence.Target.Resources: "self", "pid 42", "cgroup /x", "metrics"
 	Sample(ctx context.Context) (evidence.Sample, error)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hxp-enterprise/mixtral/internal/evidence"
 )
@@ -57,6 +58,30 @@ func TestSelfSeesItsOwnMemoryAndWork(t *testing.T) {
 	}
 	if after.Threads == 0 || after.FDs == 0 || s.Name() != "self" {
 		t.Errorf("%s: %+v", s.Name(), after)
+	}
+}
+
+// TestOneSourceManyReaders: a run samples on a clock and once more where it states what the server has. (For the race
+// detector.)
+func TestOneSourceManyReaders(t *testing.T) {
+	linux(t)
+	s, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error {
+			for range 50 {
+				if _, err := s.Sample(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

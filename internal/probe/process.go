@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -23,6 +24,8 @@ type processSource struct {
 	pid    int
 	fs     procfs.FS
 	now    func() time.Time
+
+	mu     sync.Mutex
 	family []int
 	found  time.Time
 	cpu    map[int]float64 // the last CPU seconds of every member: those that ended keep theirs
@@ -52,6 +55,8 @@ func (s *processSource) Name() string { return s.name }
 
 // Sample reads /proc.
 func (s *processSource) Sample(context.Context) (evidence.Sample, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if now := s.now(); s.family == nil || now.Sub(s.found) >= familyAge {
 		s.family, s.found = families(s.fs, s.pid), now
 	}
