@@ -20,10 +20,10 @@ const familyAge = time.Second
 // processSource samples a process and its descendants: servers such as vLLM fork their workers. Memory that they share
 // is counted in each, so their sum is an upper bound; a cgroup counts it once.
 type processSource struct {
-	name   string
-	pid    int
-	fs     procfs.FS
-	now    func() time.Time
+	name string
+	pid  int
+	fs   procfs.FS
+	now  func() time.Time
 
 	mu     sync.Mutex
 	family []int
