@@ -45,6 +45,7 @@ type benchResult struct {
 	Repeat         int             `json:"repeat"`
 	LoadSeconds    float64         `json:"load_seconds"`        // open and load
 	FirstToken     float64         `json:"first_token_seconds"` // from opening the file to the first token of a short prompt
+	Settled        float64         `json:"settled_seconds"`     // until the system had joined the pages; measured behind it
 	WeightBytes    int64           `json:"weight_bytes"`
 	PeakRSS        int64           `json:"peak_rss_bytes"` // of this process, the measuring of limits left out; 0 where unknown
 
@@ -101,6 +102,8 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	r.FirstToken = time.Since(began).Seconds()
+	e.Settle()
+	r.Settled = time.Since(began).Seconds()
 	if err := b.measure(r, info, parallel); err != nil {
 		return err
 	}

@@ -311,6 +311,10 @@ func (e *Engine) locked(f func()) {
 // Info gives the model's figures and Workers the number of computing threads, for reports.
 func (e *Engine) Info() (info moe.Info, workers int) { return e.net.Info(), e.net.Workers() }
 
+// Settle waits until the system has joined the weights' pages, after which steps take as long as they will ever take: some seconds
+// after New where memory is in small pieces, and no time where it is not.
+func (e *Engine) Settle() { e.net.Settle() }
+
 // Status gives a snapshot.
 func (e *Engine) Status() llm.Status {
 	e.mu.Lock()

@@ -100,6 +100,9 @@ func (a *Arena) join(whole []byte) {
 	}
 }
 
+// Settle waits until Join's work is done, or is given up because the arena closes.
+func (a *Arena) Settle() { a.stopped.Wait() }
+
 // Close frees everything handed out; the slices must not be touched afterwards. A second Close is harmless.
 func (a *Arena) Close() error {
 	if a.mem == nil {

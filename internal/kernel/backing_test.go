@@ -69,7 +69,7 @@ func TestJoining(t *testing.T) {
 
 // TestJoin: what was written before stays while small pages are joined, and Close ends that whenever it comes.
 func TestJoin(t *testing.T) {
-	for _, wait := range []time.Duration{0, joinDelay + 50*time.Millisecond} {
+	for _, settle := range []bool{false, true} {
 		a, err := NewArena(16 << 20)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,9 @@ func TestJoin(t *testing.T) {
 		}
 		a.Join()
 		a.Join()
-		time.Sleep(wait)
+		if settle {
+			a.Settle()
+		}
 		for i := range b {
 			if b[i] != byte(i*i>>9) {
 				t.Fatalf("byte %d has changed", i)
@@ -102,6 +104,7 @@ func TestJoin(t *testing.T) {
 	}
 	a.Back(a.Alloc(0))
 	a.Join()
+	a.Settle()
 	if a.small || a.stop != nil {
 		t.Error("joins what is not small")
 	}

@@ -82,6 +82,13 @@ func (c Config) KVLayout(t quant.KVType, blocks int) kvcache.Layout {
 	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks, Type: t}
 }
 
+// Settle waits until the weights are in the pages that they will stay in, which a measurement of speed may want to.
+func (m *Model) Settle() {
+	if m.arena != nil {
+		m.arena.Settle()
+	}
+}
+
 // Close stops the workers and frees the weights. No Forward may be under way; a second Close is harmless.
 func (m *Model) Close() error {
 	m.crew.Close()
