@@ -7,26 +7,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resident is how many of b's bytes are in memory, in whole pages that begin in b. It asks the kernel, which looks at every
+// Resident is how many of b's bytes are in memory. It asks the kernel, which looks at every
 // page: 20 ns each on the machines this was made on.
 func Resident(b []byte) int64 {
-	page := os.Getpagesize()
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (page - 1)
-	if skip >= len(b) {
+	if len(b) == 0 {
 		return 0
 	}
-	b = b[skip:]
+	page := os.Getpagesize()
+	at := int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) & uintptr(page-1)) // of b's first byte in its page
+	first := unsafe.Add(unsafe.Pointer(unsafe.SliceData(b)), -at)
 	var state [512]byte // one byte a page
 	var n int64
-	for len(b) > 0 {
-		part := b[:min(len(b), len(state)*page)]
-		b = b[len(part):]
-		pages := (len(part) + page - 1) / page
-		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&part[0])), uintptr(len(part)), uintptr(unsafe.Pointer(&state[0]))); errno != 0 {
+	for from, end := 0, at+len(b); from < end; from += len(state) * page {
+		part := min(end-from, len(state)*page)
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Add(first, from)), uintptr(part), uintptr(unsafe.Pointer(&state[0]))); errno != 0 {
 			return n
 		}
-		for _, s := range state[:pages] {
-			n += int64(s&1) * int64(page)
+		for i, s := range state[:(part+page-1)/page] {
+			low, high := max(from+i*page, at), min(from+(i+1)*page, end)
+			n += int64(s&1) * int64(high-low)
 		}
 	}
 	return n

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestResident: pages are in memory once they are written, and a page that begins before a stretch is none of it.
+// TestResident: pages are in memory once they are written, and of those at a stretch's ends what lies in it counts.
 func TestResident(t *testing.T) {
 	page := os.Getpagesize()
 	b, err := mapBytes(4 << 20)
@@ -24,9 +24,14 @@ func TestResident(t *testing.T) {
 	for i := 0; i < len(b); i += page {
 		b[i] = 1
 	}
-	for from, want := range map[int]int64{0: 4 << 20, 1: 4<<20 - int64(page), page: 4<<20 - int64(page), len(b) - 1: 0, len(b): 0} {
-		if n := Resident(b[from:]); n != want {
-			t.Errorf("%d bytes from %d on, want %d", n, from, want)
+	for _, from := range []int{0, 1, page - 1, page, page + 1, len(b) - page - 1, len(b) - 1, len(b)} {
+		for _, end := range []int{from, from + 1, from + page, len(b) - 1, len(b)} {
+			if end < from || end > len(b) {
+				continue
+			}
+			if n := Resident(b[from:end]); n != int64(end-from) {
+				t.Errorf("%d bytes from %d to %d", n, from, end)
+			}
 		}
 	}
 	if n := Resident(nil); n != 0 {
