@@ -59,20 +59,14 @@ func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) *x50
 // serveTiny serves on a free port until the test ends.
 func serveTiny(t *testing.T, s *Service, serve func(context.Context, net.Listener) error) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- serve(ctx, l) }()
+	address, stop, served := serving(t, serve)
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	return l.Addr().String()
+	return address
 }
 
 // TestTLS: the service speaks HTTP/2 over TLS 1.2 or newer, and a renewed certificate counts for new connections while those

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,14 +15,7 @@ import (
 // TestDrainHasABound: a request that does not end is cut off.
 func TestDrainHasABound(t *testing.T) {
 	s := openTiny(t, func(c *Config) { c.DrainTimeoutS = 0 })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
+	_, cancel, served := serving(t, s.Serve)
 	hold, ended := make(chan struct{}), make(chan error, 1)
 	var once sync.Once
 	began := make(chan struct{})
@@ -47,14 +39,7 @@ func TestDrainHasABound(t *testing.T) {
 // TestDrainLetsConnectionsGo: while a service drains, no client keeps a connection to it: its next request shall reach another.
 func TestDrainLetsConnectionsGo(t *testing.T) {
 	s := openTiny(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
+	address, cancel, served := serving(t, s.Serve)
 	began, hold, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var once sync.Once
 	go func() {
@@ -69,7 +54,7 @@ func TestDrainLetsConnectionsGo(t *testing.T) {
 	defer client.CloseIdleConnections()
 	closes := func() (int, bool) {
 		t.Helper()
-		resp, err := client.Get("http://" + l.Addr().String() + "/readyz")
+		resp, err := client.Get("http://" + address + "/readyz")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,20 @@ func openTiny(t *testing.T, change ...func(*Config)) *Service {
 	return s
 }
 
+// serving has a service serve at a free port of this machine until stop: served then gets what serve returns.
+func serving(t *testing.T, serve func(context.Context, net.Listener) error) (address string, stop context.CancelFunc, served chan error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	served = make(chan error, 1)
+	go func() { served <- serve(ctx, l) }()
+	return l.Addr().String(), stop, served
+}
+
 func TestGenerateCompletion(t *testing.T) {
 	s := openTiny(t)
 	seed, warm := int64(7), 1.0
@@ -145,16 +159,9 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, l) }()
+	address, cancel, served := serving(t, s.Serve)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	url := "http://" + l.Addr().String()
+	url := "http://" + address
 	get := func(path string) (int, string) {
 		t.Helper()
 		resp, err := client.Get(url + path)

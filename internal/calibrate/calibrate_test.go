@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func load(t *testing.T, s synth.Shape, workers int) *moe.Model {
+func makeFile(t *testing.T, s synth.Shape) *gguf.File {
 	t.Helper()
 	b, err := synth.Bytes(s)
 	if err != nil {
@@ -29,6 +29,12 @@ func load(t *testing.T, s synth.Shape, workers int) *moe.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+func load(t *testing.T, s synth.Shape, workers int) *moe.Model {
+	t.Helper()
+	f := makeFile(t, s)
 	m, err := moe.Load(f, moe.Options{Workers: workers})
 	if err != nil {
 		t.Fatal(err)
@@ -199,16 +205,9 @@ func TestRefuses(t *testing.T) {
 func TestNotFinite(t *testing.T) {
 	s := synth.Tiny()
 	s.Type = quant.F32
-	b, err := synth.Bytes(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := gguf.Parse(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := makeFile(t, s)
 	norm, _ := f.Tensor("blk.1.ffn_norm.weight")
-	copy(norm.Data, []byte{0, 0, 0xc0, 0x7f}) // NaN; Data points into b
+	copy(norm.Data, []byte{0, 0, 0xc0, 0x7f}) // NaN; Data points into the model's bytes
 	m, err := moe.Load(f, moe.Options{Workers: 2})
 	if err != nil {
 		t.Fatal(err)
