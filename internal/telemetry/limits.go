@@ -29,15 +29,12 @@ type connections struct {
 func (m *Metrics) SetExpiry(expiry func() time.Time) { m.expiry.Store(&expiry) }
 
 // limitCollector shows those limits that are known.
-type limitCollector struct{ m *Metrics }
-
-var limitDescs = descsOf(RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry, ConnectionsLimit, Connections)
-
-func (l *limitCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range limitDescs {
-		ch <- d
-	}
+type limitCollector struct {
+	descs
+	m *Metrics
 }
+
+var limitDescs = descsOf(nil, RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry, ConnectionsLimit, Connections)
 
 func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
 	var at float64

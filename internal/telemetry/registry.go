@@ -71,7 +71,7 @@ func NewMetrics(version string) *Metrics {
 		m.refused[r.Name] = refused.WithLabelValues(r.Name)
 	}
 	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
-		&loadCollector{m}, &limitCollector{m}, &logCollector{m}, &replicaCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+		&loadCollector{loadDescs, m}, &limitCollector{limitDescs, m}, &logCollector{logDescs, m}, &replicaCollector{replicaDescs, m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 	return m
 }
 
@@ -168,15 +168,12 @@ func (c *Completion) End(now time.Time, reason string, queued time.Duration) {
 }
 
 // loadCollector reads the load once for all gauges of a scrape, so that they agree.
-type loadCollector struct{ m *Metrics }
-
-var loadDescs = descsOf(Running, Waiting, KVCacheUsage, Preemptions, Ready, KVCacheResident)
-
-func (l *loadCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range loadDescs {
-		ch <- d
-	}
+type loadCollector struct {
+	descs
+	m *Metrics
 }
+
+var loadDescs = descsOf(nil, Running, Waiting, KVCacheUsage, Preemptions, Ready, KVCacheResident)
 
 func (l *loadCollector) Collect(ch chan<- prometheus.Metric) {
 	var load Load

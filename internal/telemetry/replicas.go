@@ -13,20 +13,12 @@ type Replica struct {
 func (m *Metrics) SetReplicas(read func() []Replica) { m.replicas.Store(&read) }
 
 // replicaCollector reads all replicas once for a scrape.
-type replicaCollector struct{ m *Metrics }
-
-var replicaDescs = func() (descs [2]*prometheus.Desc) {
-	for i, name := range []string{UpstreamUp, UpstreamFailures} {
-		descs[i] = prometheus.NewDesc(name, mustLookup(name).Help, []string{LabelReplica}, nil)
-	}
-	return descs
-}()
-
-func (c *replicaCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range replicaDescs {
-		ch <- d
-	}
+type replicaCollector struct {
+	descs
+	m *Metrics
 }
+
+var replicaDescs = descsOf([]string{LabelReplica}, UpstreamUp, UpstreamFailures)
 
 func (c *replicaCollector) Collect(ch chan<- prometheus.Metric) {
 	read := c.m.replicas.Load()

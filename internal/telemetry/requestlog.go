@@ -12,24 +12,12 @@ type RequestLog struct {
 func (m *Metrics) SetRequestLog(read func() RequestLog) { m.log.Store(&read) }
 
 // logCollector reads the request log once for all its metrics of a scrape.
-type logCollector struct{ m *Metrics }
-
-var logDescs = descsOf(LogWritten, LogDropped, LogPending, LogFailures)
-
-// descsOf describes metrics without labels.
-func descsOf(names ...string) []*prometheus.Desc {
-	var descs []*prometheus.Desc
-	for _, name := range names {
-		descs = append(descs, prometheus.NewDesc(name, mustLookup(name).Help, nil, nil))
-	}
-	return descs
+type logCollector struct {
+	descs
+	m *Metrics
 }
 
-func (l *logCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range logDescs {
-		ch <- d
-	}
-}
+var logDescs = descsOf(nil, LogWritten, LogDropped, LogPending, LogFailures)
 
 func (l *logCollector) Collect(ch chan<- prometheus.Metric) {
 	var log RequestLog
