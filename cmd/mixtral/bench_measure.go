@@ -91,7 +91,7 @@ func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 			return err
 		}
 		tps := float64(r.PromptTokens) / times[0].at[0].Sub(times[0].start).Seconds()
-		prompt.add(tps, peak, limits.Multiply(), float64(info.Ops(r.PromptTokens, 1))/float64(r.PromptTokens)/1e9)
+		prompt.add(tps, peak, limits.Multiply(), promptGOP(info, r.PromptTokens))
 
 		read := limits.Read()
 		decode := func(f *figures, n, after int) error {
@@ -119,6 +119,9 @@ func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 	r.derive(info, &prompt, &generate, parallel, together)
 	return nil
 }
+
+// promptGOP is what a token of a prompt of n takes in products with weights.
+func promptGOP(info moe.Info, n int) float64 { return float64(info.Ops(n, 1)) / float64(n) / 1e9 }
 
 // stepGB is what a step of n sequences reads.
 func stepGB(info moe.Info, n int) float64 { return float64(info.StepBytes(n)) / 1e9 }
@@ -160,7 +163,7 @@ func median(v []float64) float64 {
 // derive fills in the medians.
 func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
 	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.TPS), median(prompt.Limits), median(prompt.Shares)
-	r.PromptGOPs = r.PromptTPS * float64(info.Ops(r.PromptTokens, 1)) / float64(r.PromptTokens) / 1e9
+	r.PromptGOPs = r.PromptTPS * promptGOP(info, r.PromptTokens)
 	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.TPS), median(generate.Limits), median(generate.Shares)
 	r.GenerateGBs = r.GenerateTPS * stepGB(info, 1)
 	r.PromptSamples, r.GenerateSamples = *prompt, *generate
