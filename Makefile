@@ -44,17 +44,17 @@ lint: ## format, vet, staticcheck, import ranks
 
 .PHONY: unit
 unit: ## all tests on the best kernel tier, what measures time alone on the machine, then the numeric ones on every tier
-	$(GO) test $$($(GO) list ./... | grep -v -e /mixtral/certify -e /internal/faults)
-	$(GO) test -p 1 ./certify/... ./internal/faults
-	@for tier in $$($(GO) run ./internal/kernel/tiers); do echo "== tier $$tier"; \
-		MIXTRAL_CPU_TIER=$$tier $(GO) test ./internal/kernel ./internal/moe || exit 1; done
-	$(GO) test -tags invariants ./internal/engine ./internal/kvcache
+	$(GO) test $$($(GO) list ./... | grep -v -e /mixtral/certify -e /internal/certify/faults)
+	$(GO) test -p 1 ./certify/... ./internal/certify/faults
+	@for tier in $$($(GO) run ./internal/infer/kernel/tiers); do echo "== tier $$tier"; \
+		MIXTRAL_CPU_TIER=$$tier $(GO) test ./internal/infer/kernel ./internal/infer/moe || exit 1; done
+	$(GO) test -tags invariants ./internal/infer/engine ./internal/infer/kvcache
 	$(GO) test -tags invariants -run 'Chaos|Leaves' .
 
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./internal/engine ./internal/api ./internal/upstream ./internal/telemetry ./internal/store/... ./internal/hub \
-		./internal/evidence ./internal/loadgen ./internal/probe ./internal/kernel ./internal/sample ./internal/convert ./certify/...
+	CGO_ENABLED=1 $(GO) test -race -short . ./internal/infer/engine ./internal/serve/api ./internal/serve/upstream ./internal/base/telemetry ./internal/base/store/... ./internal/model/hub \
+		./internal/certify/evidence ./internal/certify/loadgen ./internal/certify/probe ./internal/infer/kernel ./internal/infer/sample ./internal/model/convert ./certify/...
 
 .PHONY: arm64
 arm64: ## it builds and vets where there is no assembly
@@ -98,7 +98,7 @@ overload: ## ten times the capacity for a while, on a machine that does nothing 
 
 .PHONY: long
 long: ## contexts of 32k tokens: a needle found at any depth, memory as predicted (about two minutes on two free cores)
-	MIXTRAL_LONG=1 $(GO) test ./internal/engine -run 'TestNeedle$$|TestMemoryIsAsPredicted$$' -v -count 1 -timeout 1h
+	MIXTRAL_LONG=1 $(GO) test ./internal/infer/engine -run 'TestNeedle$$|TestMemoryIsAsPredicted$$' -v -count 1 -timeout 1h
 
 .PHONY: demo
 demo: ## rebuild the demo model from nothing (half an hour; see models/demo/README.md)

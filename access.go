@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/api"
-	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
 // validateAccess checks who may reach the service, and how.

@@ -21,8 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // writeCertificate writes a self-signed certificate with a serial number.

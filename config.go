@@ -16,8 +16,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML files

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 )
 
 // hostileTexts are JSON strings, quotes included, that clients send by mistake or on purpose.

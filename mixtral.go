@@ -21,15 +21,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/api"
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/engine"
-	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/store"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
 // What can go wrong with a request, for errors.Is.

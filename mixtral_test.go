@@ -19,13 +19,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

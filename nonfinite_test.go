@@ -10,9 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // brokenTokens are those of brokenModel whose embeddings are no numbers: NaN, and infinite.

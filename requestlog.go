@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/api"
-	"github.com/hxp-enterprise/mixtral/internal/store"
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
 // logsRequests tells whether there is to be a request log.

@@ -18,10 +18,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
-	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
-	"github.com/hxp-enterprise/mixtral/internal/store/storetest"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres/pgtest"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/storetest"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 // logFixture is a service with a request log, over HTTP.

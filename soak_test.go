@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
 )
 
 // soakSample is what the process holds between two rounds of load, with nothing under way.

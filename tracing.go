@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 // tracingURL gives the collector that the standard variables among environ name; see telemetry.TracingURL.

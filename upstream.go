@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/upstream"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
 // backendUpstream is the Backend that passes requests on.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
 // passing opens a service in front of a server of the bank, with an API key of its own.

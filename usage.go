@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/host"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // Memory is what the process holds, in bytes.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
 // Audits ask whether the server is what it claims to be. Each is a small experiment with one request in flight; a server

@@ -13,10 +13,10 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/faults"
-	"github.com/hxp-enterprise/mixtral/internal/judge"
-	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
 // The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones (few

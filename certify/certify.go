@@ -6,13 +6,13 @@
 //
 //	plan → load, probe, quality → events → verdict → report
 //
-// The case is data (see internal/testcase); TC-L1-COMP-MIXTRAL-003 is compiled in. While load is made, every request,
+// The case is data (see testcases); TC-L1-COMP-MIXTRAL-003 is compiled in. While load is made, every request,
 // resource sample and metrics scrape is appended to an events file. The verdict is a pure function of that file: anyone
 // can derive it again with `mixtral report verify`, and a run that was killed still has what it measured.
 //
-// Whose process? A started server runs as a process of its own where possible (environment.Child): then the memory and
+// Whose process? A started server runs as a process of its own where possible (target.Child): then the memory and
 // CPU that are sampled are the server's alone, and a crash of the server is a finding and not the end of the certifier.
-// Inside `go test` a server is an http.Handler in the same process (environment.Handler), and the report says that its
+// Inside `go test` a server is an http.Handler in the same process (target.Handler), and the report says that its
 // memory and CPU include the load generator's.
 package certify
 
@@ -27,8 +27,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -42,7 +42,7 @@ const (
 	Invalid = report.Invalid
 )
 
-// What Run's errors match, beside testcases.ErrNotFound, testcase.ErrInvalid and environment.ErrSetup.
+// What Run's errors match, beside testcases.ErrNotFound, testcases.ErrInvalid and target.ErrSetup.
 var (
 	ErrOptions     = errors.New("invalid options")
 	ErrInterrupted = errors.New("interrupted") // the report of what was measured until then comes with it
@@ -59,11 +59,11 @@ type Options struct {
 	Case    string // a compiled-in case's id or a case file's path; empty: TC-L1-COMP-MIXTRAL-003
 	Profile string // of the case; empty: "quick"
 
-	Target      string               // URL of a server that runs already
-	Launch      environment.Launcher // starts the server, where Target is empty
-	ModelRef    string               // handed to Launch: which model to serve
-	TargetModel string               // the model to ask for; empty: the first that the server lists
-	APIKey      string               // sent as a bearer token
+	Target      string          // URL of a server that runs already
+	Launch      target.Launcher // starts the server, where Target is empty
+	ModelRef    string          // handed to Launch: which model to serve
+	TargetModel string          // the model to ask for; empty: the first that the server lists
+	APIKey      string          // sent as a bearer token
 
 	MetricsURL    string // of the server's metrics; empty: /metrics below its root
 	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL

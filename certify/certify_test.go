@@ -19,12 +19,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/faults"
-	"github.com/hxp-enterprise/mixtral/internal/judge"
-	"github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -71,7 +70,7 @@ func TestARunFromEndToEnd(t *testing.T) {
 	t.Parallel()
 	dir, monitor := t.TempDir(), certify.NewMonitor()
 	var kinds []certify.Kind
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: dir, Seed: 42, Version: "test",
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: dir, Seed: 42, Version: "test",
 		Monitor: monitor, Progress: func(e certify.Event) { kinds = append(kinds, e.Kind) }})
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +198,7 @@ func TestAuditsCatchDishonestServers(t *testing.T) {
 			t.Parallel()
 			s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
 			t.Cleanup(s.Close)
-			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Launch: environment.Handler(s), ReportDir: t.TempDir()})
+			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Launch: target.Handler(s), ReportDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +211,7 @@ func TestInterruptedRunsKeepWhatTheyMeasured(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: dir, Progress: func(e certify.Event) {
+	rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: dir, Progress: func(e certify.Event) {
 		if e.Kind == certify.EventStart && e.Phase.ID == "concurrent" {
 			cancel()
 		}
@@ -267,7 +266,7 @@ func TestAServerWithoutMetrics(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +300,7 @@ func TestAnOldServerThatRefusesStreamOptions(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +368,7 @@ func phasesIn(dir string) (n int) {
 
 func TestBadOptionsNeverReachAServer(t *testing.T) {
 	launched := false
-	launch := func(context.Context, environment.Need) (*environment.Server, error) {
+	launch := func(context.Context, target.Need) (*target.Server, error) {
 		launched = true
 		return nil, errors.New("launched")
 	}
@@ -381,9 +380,9 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		"no target":     {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
 		"no such case":  {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
 		"profile":       {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
-		"set":           {certify.Options{Set: []string{"targets.speed=1"}}, testcase.ErrInvalid, "throughput_rps"},
-		"bad set":       {certify.Options{Set: []string{"targets.quality=7"}}, testcase.ErrInvalid, "targets.quality: must be between 0 and 1, is 7"},
-		"prompt file":   {certify.Options{Set: []string{"prompts=/none.json"}}, testcase.ErrInvalid, "/none.json"},
+		"set":           {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},
+		"bad set":       {certify.Options{Set: []string{"targets.quality=7"}}, testcases.ErrInvalid, "targets.quality: must be between 0 and 1, is 7"},
+		"prompt file":   {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
 		"two metrics":   {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions, "exclude"},
 		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
 		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
@@ -450,8 +449,8 @@ func TestSecretsStayOutOfTheReport(t *testing.T) {
 }
 
 func TestAModelThatTheServerDoesNotList(t *testing.T) {
-	o := certify.Options{Launch: environment.Handler(server(t, faults.Healthy)), TargetModel: "mixtral", ReportDir: t.TempDir()}
-	if _, err := certify.Run(t.Context(), o); !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), `no model "mixtral"; it lists simulated-mixtral`) {
+	o := certify.Options{Launch: target.Handler(server(t, faults.Healthy)), TargetModel: "mixtral", ReportDir: t.TempDir()}
+	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), `no model "mixtral"; it lists simulated-mixtral`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -466,8 +465,8 @@ func TestUnreachableTargets(t *testing.T) {
 	defer locked.Close()
 	for url, hint := range map[string]string{closed.URL: "nothing listens there", page.URL: "the address must be the root", locked.URL: "--api-key-file", "ftp://x": ""} {
 		_, err := certify.Run(t.Context(), certify.Options{Target: url, ReportDir: t.TempDir()})
-		if !errors.Is(err, environment.ErrSetup) || !strings.Contains(environment.Hint(err), hint) {
-			t.Errorf("%s: %v, hint %q, want %q", url, err, environment.Hint(err), hint)
+		if !errors.Is(err, target.ErrSetup) || !strings.Contains(target.Hint(err), hint) {
+			t.Errorf("%s: %v, hint %q, want %q", url, err, target.Hint(err), hint)
 		}
 	}
 }
@@ -488,7 +487,7 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 		}
 	}))
 	defer judges.Close()
-	o := certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), JudgeURL: judges.URL, JudgeKey: "judge-key"}
+	o := certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), JudgeURL: judges.URL, JudgeKey: "judge-key"}
 	rep, err := certify.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -511,8 +510,8 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 		t.Errorf("%d opinions and %d failures of 9 answers", opinions, failures)
 	}
 	o.JudgeKey = "wrong"
-	o.Launch = environment.Handler(server(t, faults.Healthy))
-	if _, err := certify.Run(t.Context(), o); !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), "judge: ") {
+	o.Launch = target.Handler(server(t, faults.Healthy))
+	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), "judge: ") {
 		t.Errorf("a judge that refuses: %v", err)
 	}
 }

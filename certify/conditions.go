@@ -10,13 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/probe"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Limits of the client's calibration: long enough for a p99 at the seed's rate, short beside the shortest profile.
@@ -62,7 +62,7 @@ func (r *runner) monitored(ctx context.Context) error {
 	if s.Err == "" || r.o.PrometheusURL != "" && strings.HasPrefix(s.Err, probe.ErrUnavailable.Error()) {
 		return nil
 	}
-	return fmt.Errorf("%w: metrics of %s: %s", environment.ErrSetup, r.scraper.Name(), s.Err)
+	return fmt.Errorf("%w: metrics of %s: %s", target.ErrSetup, r.scraper.Name(), s.Err)
 }
 
 // conditions proves what the case asks for before load means anything, and measures the client's own error.
@@ -99,7 +99,7 @@ func (r *runner) condition(ctx context.Context, id string, res result) {
 func (r *runner) ready(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return result{environment.Redact(r.server.URL) + " is ready", r.client.Ready(ctx, r.server.Gone)}
+	return result{target.Redact(r.server.URL) + " is ready", r.client.Ready(ctx, r.server.Gone)}
 }
 
 // model asks for a token, so that the first request of the load does not find a model that is not loaded, and finds out
@@ -115,12 +115,12 @@ func (r *runner) model(ctx context.Context) result {
 	case err != nil:
 		return result{err: fmt.Errorf("model %s: %w", r.asker.model, err)}
 	case len(answer.Choices) == 0:
-		return result{err: fmt.Errorf("%w: model %s answers without choices", environment.ErrSetup, r.asker.model)}
+		return result{err: fmt.Errorf("%w: model %s answers without choices", target.ErrSetup, r.asker.model)}
 	}
 	if r.c.Request.Stream {
 		ask.Stream, ask.StreamOptions = true, &openai.StreamOptions{IncludeUsage: true}
 		resp, err := r.client.Send(ctx, http.MethodPost, "/v1/chat/completions", ask)
-		var status *environment.StatusError
+		var status *target.StatusError
 		if errors.As(err, &status) && status.Status == http.StatusBadRequest {
 			r.asker.usage = false
 			r.tell(Event{Kind: EventNote, Text: "the server refuses stream_options: token counts of streams are not known"})
@@ -175,7 +175,7 @@ func (r *runner) machine() string {
 func (r *runner) calibrate(ctx context.Context) result {
 	rps := 0.0
 	for _, ph := range r.phases {
-		if ph.Kind == testcase.KindOpen {
+		if ph.Kind == testcases.KindOpen {
 			rps = max(rps, r.c.Rate(ph))
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
+	"github.com/hxp-enterprise/mixtral/certify/target"
 )
 
 // Certify a server that runs somewhere, with a higher rate than the test case asks for.
@@ -57,7 +57,7 @@ func TestMixtralInferencePerformance(t *testing.T) {
 	t.Cleanup(func() { _ = service.Close() })
 
 	options := certify.Options{
-		Launch:    environment.Handler(service.Handler()), // or Target: "http://…"
+		Launch:    target.Handler(service.Handler()), // or Target: "http://…"
 		ReportDir: t.TempDir(),
 		Set: []string{ // leave these out to certify for real
 			"targets.throughput_rps=5", "limits.issue_delay_ms=10000",

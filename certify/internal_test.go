@@ -13,11 +13,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 func TestNoSaltComesTwice(t *testing.T) {
@@ -48,7 +48,7 @@ func TestTheOfferedRateIsTheOneAskedFor(t *testing.T) {
 		rps := rapid.Float64Range(0.5, 500).Draw(t, "rps")
 		d := time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second
 		least := rapid.IntRange(0, 50).Draw(t, "least")
-		arrivals := rapid.SampledFrom(testcase.Arrivals).Draw(t, "arrivals")
+		arrivals := rapid.SampledFrom(testcases.Arrivals).Draw(t, "arrivals")
 		seed := rapid.Uint64().Draw(t, "seed")
 		got := offsets(seed, rps, d, least, arrivals)
 		want := max(least, int(math.Round(rps*d.Seconds())), 1)
@@ -82,7 +82,7 @@ func TestArrivalsAreBursty(t *testing.T) {
 }
 
 func newAsker() *asker {
-	c := testcase.Defaults()
+	c := testcases.Defaults()
 	return &asker{c: &c, prompts: prompts.Default(), model: "m", seed: 9, usage: true}
 }
 
@@ -99,7 +99,7 @@ func body(t *testing.T, data []byte) openai.ChatRequest {
 
 func TestRequestsAreSaltedButForQuality(t *testing.T) {
 	a := newAsker()
-	load := testcase.Phase{ID: "x", Kind: testcase.KindClosed, Prompts: []string{"reasoning/simple", "generation/creative"}, MaxTokens: 5}
+	load := testcases.Phase{ID: "x", Kind: testcases.KindClosed, Prompts: []string{"reasoning/simple", "generation/creative"}, MaxTokens: 5}
 	first, second, third := a.job(1, load, 0), a.job(1, load, 1), a.job(1, load, 2)
 	if first.Prompt != "reasoning/simple" || second.Prompt != "generation/creative" || third.Prompt != first.Prompt {
 		t.Errorf("prompts %s, %s, %s", first.Prompt, second.Prompt, third.Prompt)
@@ -115,7 +115,7 @@ func TestRequestsAreSaltedButForQuality(t *testing.T) {
 	if same := newAsker().job(1, load, 0); !bytes.Equal(same.Body, first.Body) {
 		t.Error("the same seed makes another request")
 	}
-	quality := a.job(2, testcase.Phase{ID: "q", Kind: testcase.KindQuality, KeepText: true}, 0)
+	quality := a.job(2, testcases.Phase{ID: "q", Kind: testcases.KindQuality, KeepText: true}, 0)
 	if got := body(t, quality.Body); got.Messages[0].Content != a.prompts.Prompts[0].Text || got.MaxTokens != a.c.Request.MaxTokens || !quality.KeepText {
 		t.Errorf("quality asks %s", quality.Body)
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/quality"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 
 // judgeClient asks another server's model for its opinion on answers. It is asked after a phase, never beside load.
 type judgeClient struct {
-	client *environment.Client
+	client *target.Client
 	model  string
 }
 
@@ -27,11 +27,11 @@ func newJudge(ctx context.Context, o Options) (*judgeClient, error) {
 	if o.JudgeURL == "" {
 		return nil, nil
 	}
-	root, err := environment.Root(o.JudgeURL)
+	root, err := target.Root(o.JudgeURL)
 	if err != nil {
 		return nil, err
 	}
-	j := &judgeClient{client: environment.NewRemoteClient(root, o.JudgeKey), model: o.JudgeModel}
+	j := &judgeClient{client: target.NewRemoteClient(root, o.JudgeKey), model: o.JudgeModel}
 	models, err := j.client.Models(ctx)
 	if err != nil {
 		j.close()

@@ -7,11 +7,11 @@ import (
 	"io"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/quality"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 const (
@@ -36,18 +36,18 @@ const (
 )
 
 // phase runs one phase between two scrapes, and scores the texts that it kept.
-func (r *runner) phase(ctx context.Context, index int, ph testcase.Phase) {
+func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	r.current.Store(&ph)
 	r.tell(Event{Kind: EventStart, Phase: ph, Index: index + 1, Planned: ph.Requests, Expected: r.expected(ph)})
 	r.scrape(ctx, "before "+ph.ID, nil)
 	run := &phaseRun{r: r, ph: ph, index: index, begun: time.Now()}
 	var rec evidence.Phase
 	switch ph.Kind {
-	case testcase.KindIdle:
+	case testcases.KindIdle:
 		rec = run.idle(ctx)
-	case testcase.KindAudit:
+	case testcases.KindAudit:
 		rec = run.audits(ctx)
-	case testcase.KindWarmup:
+	case testcases.KindWarmup:
 		rec = run.warmup(ctx)
 	default:
 		rec = run.load(ctx, r.load(index, ph, 0))
@@ -129,7 +129,7 @@ func (r *runner) enough(s evidence.Scrape, after *phaseRun, since time.Duration)
 // phaseRun is one phase while it runs.
 type phaseRun struct {
 	r     *runner
-	ph    testcase.Phase
+	ph    testcases.Phase
 	index int
 	begun time.Time
 	told  time.Time
@@ -174,9 +174,9 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 // server within the seed's latency target has no more in flight.
 func (p *phaseRun) connections() int {
 	switch p.ph.Kind {
-	case testcase.KindOpen:
+	case testcases.KindOpen:
 		return min(int(2*p.r.c.Rate(p.ph))+1, p.r.c.Limits.MaxInFlight)
-	case testcase.KindBatch:
+	case testcases.KindBatch:
 		return p.ph.Requests
 	}
 	return p.r.c.InFlight(p.ph)
@@ -224,7 +224,7 @@ func (p *phaseRun) sink(q evidence.Request) {
 		r.refused.Store(0)
 		d := time.Duration(q.Done - p.start(q))
 		p.latencies = append(p.latencies, float64(d)/float64(time.Millisecond))
-		if p.ph.Kind != testcase.KindWarmup {
+		if p.ph.Kind != testcases.KindWarmup {
 			r.o.Monitor.RecordLatency(p.ph.ID, d)
 		}
 		if p.ph.KeepText {
@@ -241,7 +241,7 @@ func (p *phaseRun) sink(q evidence.Request) {
 }
 
 func (p *phaseRun) start(q evidence.Request) int64 {
-	if p.ph.Kind == testcase.KindOpen {
+	if p.ph.Kind == testcases.KindOpen {
 		return q.Scheduled
 	}
 	return q.Issued
@@ -301,7 +301,7 @@ func why(res quality.Result) []string {
 func (p *phaseRun) describe(rec evidence.Phase) string {
 	text := fmt.Sprintf("%d requests", p.done)
 	switch {
-	case p.ph.Kind == testcase.KindIdle:
+	case p.ph.Kind == testcases.KindIdle:
 		text = "idle"
 	case p.answered > 0:
 		sum := 0.0
@@ -309,10 +309,10 @@ func (p *phaseRun) describe(rec evidence.Phase) string {
 			sum += x
 		}
 		text += fmt.Sprintf(", %.0f ms on average", sum/float64(len(p.latencies)))
-		if took := time.Duration(rec.End - rec.Start).Seconds(); took > 0 && p.ph.Kind != testcase.KindQuality && p.ph.Kind != testcase.KindAudit {
+		if took := time.Duration(rec.End - rec.Start).Seconds(); took > 0 && p.ph.Kind != testcases.KindQuality && p.ph.Kind != testcases.KindAudit {
 			rate := float64(p.answered) / took
 			text += fmt.Sprintf(", %.1f requests/s", rate)
-			if p.ph.Kind == testcase.KindOpen || p.ph.Kind == testcase.KindBatch {
+			if p.ph.Kind == testcases.KindOpen || p.ph.Kind == testcases.KindBatch {
 				p.r.o.Monitor.RecordThroughput(p.ph.ID, rate)
 			}
 		}

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/judge"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Salts are five letters: short, so that they cost the server few tokens, and enough for eleven million requests
@@ -40,7 +40,7 @@ func salted(prompt, marker string) string { return "Ref " + marker + ".\n" + pro
 
 // asker makes the requests of a run.
 type asker struct {
-	c       *testcase.Case
+	c       *testcases.Case
 	prompts *prompts.Set
 	model   string
 	seed    uint64
@@ -48,7 +48,7 @@ type asker struct {
 }
 
 // keys are the prompts that a phase takes in turn.
-func (a *asker) keys(ph testcase.Phase) []string {
+func (a *asker) keys(ph testcases.Phase) []string {
 	if len(ph.Prompts) > 0 {
 		return ph.Prompts
 	}
@@ -56,12 +56,12 @@ func (a *asker) keys(ph testcase.Phase) []string {
 }
 
 // job makes request n of a phase. The same run with the same seed makes the same requests.
-func (a *asker) job(index int, ph testcase.Phase, n int) loadgen.Job {
+func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
 	keys := a.keys(ph)
 	key := keys[n%len(keys)]
 	p, _ := a.prompts.ByKey(key) // the case was checked
 	text := p.Text
-	if a.c.Request.Salt && ph.Kind != testcase.KindQuality {
+	if a.c.Request.Salt && ph.Kind != testcases.KindQuality {
 		text = salted(text, salt(a.seed, index, n))
 	}
 	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
@@ -84,7 +84,7 @@ func (a *asker) body(text string, maxTokens int, temperature float64, seed int64
 }
 
 // load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.
-func (r *runner) load(index int, ph testcase.Phase, from int) loadgen.Plan {
+func (r *runner) load(index int, ph testcases.Phase, from int) loadgen.Plan {
 	p := loadgen.Plan{
 		ID: ph.ID, Kind: ph.Kind, Requests: ph.Requests, Concurrency: r.c.InFlight(ph),
 		MinDuration: seconds(ph.DurationS), MaxDuration: seconds(ph.MaxS), Ramp: seconds(ph.RampS),
@@ -92,13 +92,13 @@ func (r *runner) load(index int, ph testcase.Phase, from int) loadgen.Plan {
 		Make:     func(n int) loadgen.Job { return r.asker.job(index, ph, from+n) },
 	}
 	switch ph.Kind {
-	case testcase.KindOpen:
+	case testcases.KindOpen:
 		p.Cap = r.c.Limits.MaxInFlight
 		p.Offsets = offsets(uint64(r.o.Seed)+uint64(index), r.c.Rate(ph), seconds(ph.DurationS), ph.Requests, ph.Arrivals)
 		if p.MinDuration == 0 {
 			p.MinDuration = p.Offsets[len(p.Offsets)-1]
 		}
-	case testcase.KindQuality:
+	case testcases.KindQuality:
 		if p.Requests == 0 {
 			p.Requests = len(r.asker.keys(ph))
 		}
@@ -125,9 +125,9 @@ func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals st
 }
 
 // expected is how long a phase takes at least: what a progress bar can know beforehand.
-func (r *runner) expected(ph testcase.Phase) time.Duration {
+func (r *runner) expected(ph testcases.Phase) time.Duration {
 	d := seconds(ph.DurationS)
-	if ph.Kind == testcase.KindOpen {
+	if ph.Kind == testcases.KindOpen {
 		d = max(d, time.Duration(float64(ph.Requests)/r.c.Rate(ph)*float64(time.Second)))
 	}
 	return d
@@ -135,7 +135,7 @@ func (r *runner) expected(ph testcase.Phase) time.Duration {
 
 // Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything is
 // run. prompts is how many the case has.
-func Arithmetic(c *testcase.Case, profile string, prompts int) string {
+func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	var b strings.Builder
 	if s := judge.Arithmetic(c); s != "" {
 		b.WriteString(strings.ReplaceAll(s, ". ", ".\n") + "\n")
@@ -145,16 +145,16 @@ func Arithmetic(c *testcase.Case, profile string, prompts int) string {
 		fmt.Fprintf(&b, "  %-20s ", ph.ID)
 		n := max(ph.Requests, 0)
 		switch ph.Kind {
-		case testcase.KindOpen:
+		case testcases.KindOpen:
 			rate := c.Rate(ph)
 			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate), short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
-		case testcase.KindBatch:
+		case testcases.KindBatch:
 			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
-		case testcase.KindIdle:
+		case testcases.KindIdle:
 			fmt.Fprintf(&b, "no load for %s s", short(ph.DurationS))
-		case testcase.KindAudit:
+		case testcases.KindAudit:
 			b.WriteString("is the server honest?")
-		case testcase.KindQuality:
+		case testcases.KindQuality:
 			if n == 0 {
 				n = prompts
 			}

@@ -3,7 +3,7 @@ package certify
 import (
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // Kind says what an Event reports.
@@ -23,12 +23,12 @@ const (
 // Event is what a run tells whoever watches it.
 type Event struct {
 	Kind     Kind
-	At       time.Duration  // since the run's start
-	Phase    testcase.Phase // of EventStart, EventProgress, EventEnd
-	Index    int            // of the phase, from 1
-	Phases   int            // how many there are
-	Done     int            // requests that have ended
-	Planned  int            // requests at least; 0: not known
+	At       time.Duration   // since the run's start
+	Phase    testcases.Phase // of EventStart, EventProgress, EventEnd
+	Index    int             // of the phase, from 1
+	Phases   int             // how many there are
+	Done     int             // requests that have ended
+	Planned  int             // requests at least; 0: not known
 	Failed   int
 	InFlight int
 	Elapsed  time.Duration // of the phase

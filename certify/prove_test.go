@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/faults"
-	"github.com/hxp-enterprise/mixtral/internal/report"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
 // refusing lists its models to everybody and answers nobody.
@@ -45,9 +45,9 @@ func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 		"no choices":   {refusing(200, "{}"), "answers without choices", ""},
 	} {
 		dir := t.TempDir()
-		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(tt.h), ReportDir: dir})
-		if rep != nil || !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(environment.Hint(err), tt.hint) {
-			t.Errorf("%s: %v, hint %q", name, err, environment.Hint(err))
+		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(tt.h), ReportDir: dir})
+		if rep != nil || !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(target.Hint(err), tt.hint) {
+			t.Errorf("%s: %v, hint %q", name, err, target.Hint(err))
 		}
 		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
 			t.Errorf("%s: it left %v (%v)", name, files, err)
@@ -67,8 +67,8 @@ func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
 		"no metrics there":    {MetricsURL: empty.URL + "/metrics"},
 		"nothing there":       {MetricsURL: gone.URL + "/metrics"},
 	} {
-		o.Case, o.Launch, o.ReportDir = short, environment.Handler(server(t, faults.Healthy)), t.TempDir()
-		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, environment.ErrSetup) || !strings.Contains(err.Error(), "metrics of ") {
+		o.Case, o.Launch, o.ReportDir = short, target.Handler(server(t, faults.Healthy)), t.TempDir()
+		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), "metrics of ") {
 			t.Errorf("%s: report %v, %v", name, rep, err)
 		}
 	}
@@ -85,9 +85,9 @@ func TestAServerThatListsNoModels(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	o := certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: t.TempDir()}
-	if _, err := certify.Run(t.Context(), o); !strings.Contains(environment.Hint(err), "--target-model") {
-		t.Errorf("without a name: %v, hint %q", err, environment.Hint(err))
+	o := certify.Options{Case: short, Launch: target.Handler(h), ReportDir: t.TempDir()}
+	if _, err := certify.Run(t.Context(), o); !strings.Contains(target.Hint(err), "--target-model") {
+		t.Errorf("without a name: %v, hint %q", err, target.Hint(err))
 	}
 	o.TargetModel = "simulated-mixtral"
 	rep, err := certify.Run(t.Context(), o)
@@ -111,7 +111,7 @@ func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 		s.ServeHTTP(w, r)
 	})
 	dir := t.TempDir()
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(h), ReportDir: dir, Progress: func(e certify.Event) {
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: dir, Progress: func(e certify.Event) {
 		broken.Store(e.Phase.Kind == "audit")
 	}})
 	if err != nil {
@@ -141,7 +141,7 @@ func TestARunThatIsStoppedEarlyBlamesNobody(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"", "ready", "prompts", "metrics", "client"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: environment.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), Progress: func(e certify.Event) {
+		rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), Progress: func(e certify.Event) {
 			if when == "" && e.Kind == certify.EventPlan || when != "" && e.Kind == certify.EventCondition && strings.HasPrefix(e.Text, when+":") {
 				cancel()
 			}

@@ -15,15 +15,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/judge"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
-	"github.com/hxp-enterprise/mixtral/internal/probe"
-	"github.com/hxp-enterprise/mixtral/internal/quality"
-	"github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -37,11 +36,11 @@ var errTargetLost = errors.New("target lost")
 type runner struct {
 	o      Options
 	loaded *testcases.Loaded
-	c      *testcase.Case
-	phases testcase.Phases
+	c      *testcases.Case
+	phases testcases.Phases
 
-	server  *environment.Server
-	client  *environment.Client
+	server  *target.Server
+	client  *target.Client
 	version string // of the server, if it says one
 	scraper *probe.Scraper
 	source  probe.Source
@@ -59,7 +58,7 @@ type runner struct {
 
 	inFlight atomic.Int64
 	refused  atomic.Int64 // connections refused since the last answer
-	current  atomic.Pointer[testcase.Phase]
+	current  atomic.Pointer[testcases.Phase]
 	swept    int              // requests of a sweep's earlier steps
 	before   float64          // requests that the server had counted before the current phase
 	last     *evidence.Scrape // the latest good one around a phase
@@ -89,14 +88,14 @@ func (r *runner) open(ctx context.Context) error {
 func (r *runner) connect(ctx context.Context) (err error) {
 	waits := "the server starts"
 	if r.o.Target != "" {
-		waits = environment.Redact(r.o.Target) + " has not answered yet"
+		waits = target.Redact(r.o.Target) + " has not answered yet"
 	}
 	slow := time.AfterFunc(slowStart, func() { r.tell(Event{Kind: EventNote, Text: waits}) })
 	defer slow.Stop()
 	if r.o.Target == "" {
-		r.server, err = r.o.Launch(ctx, environment.Need{Model: r.o.ModelRef})
-	} else if r.server, err = environment.Existing(ctx, r.o.Target, r.o.APIKey); r.unlisted(err) {
-		r.server, err = environment.At(r.o.Target)
+		r.server, err = r.o.Launch(ctx, target.Need{Model: r.o.ModelRef})
+	} else if r.server, err = target.Existing(ctx, r.o.Target, r.o.APIKey); r.unlisted(err) {
+		r.server, err = target.At(r.o.Target)
 	}
 	if err != nil {
 		return err
@@ -120,7 +119,7 @@ func (r *runner) release() error {
 
 // meet finds out which model to ask for, and where resources and metrics come from.
 func (r *runner) meet(ctx context.Context) error {
-	r.client = environment.NewClient(r.server.URL, r.o.APIKey)
+	r.client = target.NewClient(r.server.URL, r.o.APIKey)
 	models, err := r.client.Models(ctx)
 	model := r.o.TargetModel
 	switch {
@@ -141,8 +140,8 @@ func (r *runner) meet(ctx context.Context) error {
 		metrics = r.server.URL + "/metrics"
 	}
 	r.scraper = probe.NewScraper(metrics, r.o.PrometheusURL, r.metricsKey(metrics), model)
-	if r.source, err = environment.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
-		return fmt.Errorf("%w: resources: %w", environment.ErrSetup, err)
+	if r.source, err = target.Watch(r.server, r.o.PID, r.o.Cgroup, r.scraper); err != nil {
+		return fmt.Errorf("%w: resources: %w", target.ErrSetup, err)
 	}
 	if r.host, err = probe.NewHost(ctx, r.source, r.server.URL); err != nil {
 		r.host = nil
@@ -155,7 +154,7 @@ func (r *runner) meet(ctx context.Context) error {
 
 // unlisted says that a server lists no models, and that it need not: the caller names one.
 func (r *runner) unlisted(err error) bool {
-	return r.o.TargetModel != "" && environment.NotOffered(err)
+	return r.o.TargetModel != "" && target.NotOffered(err)
 }
 
 // serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
@@ -168,7 +167,7 @@ func serves(models []openai.Model, model string) error {
 		}
 		names = append(names, m.ID)
 	}
-	return fmt.Errorf("%w: the server lists no model %q; it lists %s", environment.ErrSetup, model, strings.Join(names, ", "))
+	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model, strings.Join(names, ", "))
 }
 
 // metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
@@ -197,7 +196,7 @@ func (r *runner) begin() (err error) {
 	}
 	h := &evidence.Header{
 		SchemaVersion: evidence.SchemaVersion, Start: r.epoch.UTC().Round(0), Case: r.c, Profile: r.o.Profile, Seed: r.o.Seed,
-		Target: evidence.Target{Kind: "url", URL: environment.Redact(r.server.URL), Model: r.asker.model, BuiltIn: r.server.BuiltIn,
+		Target: evidence.Target{Kind: "url", URL: target.Redact(r.server.URL), Model: r.asker.model, BuiltIn: r.server.BuiltIn,
 			Resources: r.source.Name(), Metrics: r.scraper.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 	}

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/probe"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 )
 
 // TestEnoughScrapes: a scrape after a phase is kept when it has seen the phase's end, and an error is waited out where

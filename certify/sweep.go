@@ -6,10 +6,10 @@ import (
 	"math"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/stats"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // SweepStep is one rate that was tried.
@@ -69,7 +69,7 @@ func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepSt
 		return nil, res.err
 	}
 	out := &SweepResult{TestCase: r.c.ID, Target: r.server.URL, Model: r.asker.model, Seed: r.o.Seed}
-	s := newSearch(r.c.Rate(testcase.Phase{}) / 2)
+	s := newSearch(r.c.Rate(testcases.Phase{}) / 2)
 	for range sweepSteps {
 		rate, ok := s.next()
 		if !ok {
@@ -98,17 +98,17 @@ func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepSt
 }
 
 // openPhase finds the phase whose rate is swept.
-func (r *runner) openPhase() (int, testcase.Phase, bool) {
+func (r *runner) openPhase() (int, testcases.Phase, bool) {
 	for i, ph := range r.phases {
-		if ph.Kind == testcase.KindOpen {
+		if ph.Kind == testcases.KindOpen {
 			return i, ph, true
 		}
 	}
-	return 0, testcase.Phase{}, false
+	return 0, testcases.Phase{}, false
 }
 
 // sweepStep offers one rate.
-func (r *runner) sweepStep(ctx context.Context, index int, ph testcase.Phase) (SweepStep, error) {
+func (r *runner) sweepStep(ctx context.Context, index int, ph testcases.Phase) (SweepStep, error) {
 	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
 	if err != nil {
 		return SweepStep{}, err
@@ -130,7 +130,7 @@ func (r *runner) sweepStep(ctx context.Context, index int, ph testcase.Phase) (S
 }
 
 // holds judges one step.
-func holds(c *testcase.Case, ph testcase.Phase, rec evidence.Phase, records []evidence.Request) SweepStep {
+func holds(c *testcases.Case, ph testcases.Phase, rec evidence.Phase, records []evidence.Request) SweepStep {
 	s := SweepStep{RPS: ph.RPS, Requests: len(records), MaxInFlight: rec.MaxInFlight}
 	var latencies []float64
 	for _, q := range records {

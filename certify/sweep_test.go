@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
 func TestASweepFindsWhereAServerSaturates(t *testing.T) {
@@ -16,7 +16,7 @@ func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 	s := faults.New(faults.Config{Fault: faults.TooSlow, TargetRPS: 50, TTFT: 5 * time.Millisecond, Gap: time.Millisecond}) // serves 40 a second
 	t.Cleanup(s.Close)
 	told := 0
-	res, err := certify.Sweep(t.Context(), certify.Options{Case: short, Launch: environment.Handler(s), ReportDir: t.TempDir(), Seed: 5, Set: []string{"targets.latency_ms=400"}},
+	res, err := certify.Sweep(t.Context(), certify.Options{Case: short, Launch: target.Handler(s), ReportDir: t.TempDir(), Seed: 5, Set: []string{"targets.latency_ms=400"}},
 		time.Second, func(certify.SweepStep) { told++ })
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 }
 
 func TestSweepsThatCannotBe(t *testing.T) {
-	o := certify.Options{Case: "testdata/audits.yaml", Launch: environment.Handler(nil), ReportDir: t.TempDir()}
+	o := certify.Options{Case: "testdata/audits.yaml", Launch: target.Handler(nil), ReportDir: t.TempDir()}
 	if _, err := certify.Sweep(t.Context(), o, time.Minute, nil); !errors.Is(err, certify.ErrOptions) {
 		t.Errorf("no open phase: %v", err)
 	}
@@ -41,7 +41,7 @@ func TestSweepsThatCannotBe(t *testing.T) {
 		t.Errorf("short steps: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	o.Launch = environment.Handler(server(t, faults.Healthy))
+	o.Launch = target.Handler(server(t, faults.Healthy))
 	_, err := certify.Sweep(ctx, o, time.Second, func(certify.SweepStep) { cancel() })
 	if !errors.Is(err, certify.ErrInterrupted) {
 		t.Errorf("interrupted: %v", err)

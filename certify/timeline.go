@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/openai"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
 // timeline is when the parts of a stream came, counted from the request; 0 where they did not.
@@ -35,7 +35,7 @@ func (a *auditor) timeline(ctx context.Context, text string, maxTokens int) (t t
 	q.Done = r.since()
 	if err != nil {
 		q.Fail, q.Detail = loadgen.Classify(ctx, err, q.Status != 0), loadgen.Detail(err)
-		if status := (*environment.StatusError)(nil); errors.As(err, &status) {
+		if status := (*target.StatusError)(nil); errors.As(err, &status) {
 			q.Status, q.Fail = status.Status, evidence.FailStatus
 		}
 	}

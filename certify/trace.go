@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 // openTracer begins to trace the requests of the load where Options name a collector.

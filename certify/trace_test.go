@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/faults"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // TestARunIsTraced: the server hears of a trace with every request of the load, and the collector gets them all, with the
@@ -41,13 +41,13 @@ func TestARunIsTraced(t *testing.T) {
 		}
 		healthy.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: environment.Handler(handler), ReportDir: t.TempDir(), Seed: 42, TracingURL: collector.URL})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(handler), ReportDir: t.TempDir(), Seed: 42, TracingURL: collector.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	requests := 0
 	for _, p := range rep.Phases {
-		if p.Kind == testcase.KindAudit { // its requests are no load
+		if p.Kind == testcases.KindAudit { // its requests are no load
 			continue
 		}
 		requests += p.Issued

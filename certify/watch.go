@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/probe"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 const (
@@ -54,9 +54,9 @@ func (r *runner) watchMetrics(ctx context.Context) {
 		switch {
 		case ph == nil:
 			continue
-		case ph.Kind == testcase.KindClosed || ph.Kind == testcase.KindOpen:
+		case ph.Kind == testcases.KindClosed || ph.Kind == testcases.KindOpen:
 			label = "during " + ph.ID
-		case ph.Kind == testcase.KindIdle:
+		case ph.Kind == testcases.KindIdle:
 			label = "idle " + ph.ID
 		default:
 			continue

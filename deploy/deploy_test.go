@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 var metricName = regexp.MustCompile(`\bmixtral_[a-z0-9_]+\b`)

@@ -12,8 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
 // Default is the case that certify runs when none is named.
@@ -40,14 +39,14 @@ func List() []string {
 
 // Loaded is a case with what it refers to, and the bytes that its fingerprints are taken of.
 type Loaded struct {
-	Case        *testcase.Case
+	Case        *Case
 	Source      []byte
 	Prompts     *prompts.Set
 	PromptBytes []byte
 }
 
 // Load reads a compiled-in case by its id, or a case file by its path, and its prompts. Every prompt that a phase
-// names must exist. Errors match ErrNotFound, testcase.ErrInvalid or prompts.ErrInvalid.
+// names must exist. Errors match ErrNotFound, ErrInvalid or prompts.ErrInvalid.
 func Load(ref string) (*Loaded, error) {
 	if ref == "" {
 		ref = Default
@@ -66,7 +65,7 @@ func Load(ref string) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.Case, err = testcase.Parse(l.Source); err != nil {
+	if l.Case, err = Parse(l.Source); err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	if err := l.LoadPrompts(dir); err != nil {
@@ -83,7 +82,7 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			name = filepath.Join(dir, name)
 		}
 		if l.PromptBytes, err = os.ReadFile(name); err != nil {
-			return &testcase.Problem{Key: "prompts", Reason: err.Error()}
+			return &Problem{Key: "prompts", Reason: err.Error()}
 		}
 	}
 	if l.Prompts, err = prompts.Load(l.PromptBytes); err != nil {
@@ -93,7 +92,7 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 		for i, ph := range phases {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
-					return &testcase.Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
+					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
 						Reason: fmt.Sprintf("there is no prompt %q; there are %s", key, strings.Join(l.Prompts.Keys(), ", "))}
 				}
 			}

@@ -13,8 +13,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/jsonschema-go/jsonschema"
-
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
 )
 
 var update = flag.Bool("update", false, "write case.schema.json anew")
@@ -45,7 +43,7 @@ func TestTheSeedsNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := testcase.Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8, Concurrency: 10}
+	want := Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8, Concurrency: 10}
 	if l.Case.Targets != want {
 		t.Errorf("targets %+v, want %+v", l.Case.Targets, want)
 	}
@@ -98,17 +96,17 @@ func TestCasesInFiles(t *testing.T) {
 		}
 	}
 	put("prompts: builtin", "prompts: mine.json")
-	if _, err := Load(file); !errors.Is(err, testcase.ErrInvalid) || !strings.Contains(err.Error(), "mine.json") {
+	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "mine.json") {
 		t.Errorf("missing prompt file: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "mine.json"), []byte(`{"reasoning":{"simple":"What is 3 + 3?"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(file); !errors.Is(err, testcase.ErrInvalid) || !strings.Contains(err.Error(), "reasoning/complex") {
+	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "reasoning/complex") {
 		t.Errorf("missing prompt: %v", err)
 	}
 	put("latency_ms: 2000", "latency_ms: -1")
-	if _, err := Load(file); !errors.Is(err, testcase.ErrInvalid) || !strings.Contains(err.Error(), "targets.latency_ms: must be between 0 and 1e+09, is -1") || !strings.Contains(err.Error(), "latency_ms: -1\n") {
+	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "targets.latency_ms: must be between 0 and 1e+09, is -1") || !strings.Contains(err.Error(), "latency_ms: -1\n") {
 		t.Errorf("bad target: %v", err)
 	}
 	if _, err := Load("TC-none"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), Default) {
@@ -117,7 +115,7 @@ func TestCasesInFiles(t *testing.T) {
 }
 
 func TestTheSchemaIsCurrentAndTrue(t *testing.T) {
-	want, err := testcase.Schema()
+	want, err := Schema()
 	if err != nil {
 		t.Fatal(err)
 	}

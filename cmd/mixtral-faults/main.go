@@ -15,7 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/hxp-enterprise/mixtral/internal/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 )
 
 type cli struct {

@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/engine"
-	"github.com/hxp-enterprise/mixtral/internal/kernel"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.

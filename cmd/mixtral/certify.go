@@ -14,12 +14,11 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/environment"
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	certreport "github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/testcase"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	certreport "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -129,14 +128,14 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 
 // launch starts the service as a process of this same program, so that its memory and CPU are its own. Under `go run`
 // that program is there as long as it runs. Where it cannot be started again, the service runs in this process.
-func (c certifyCmd) launch(a *app) environment.Launcher {
-	return func(ctx context.Context, need environment.Need) (*environment.Server, error) {
+func (c certifyCmd) launch(a *app) target.Launcher {
+	return func(ctx context.Context, need target.Need) (*target.Server, error) {
 		marks, builtIn, err := modelMarks(need.Model)
 		if err != nil {
 			return nil, err
 		}
 		program, err := os.Executable()
-		start := environment.Child(program, func(port int, need environment.Need) []string {
+		start := target.Child(program, func(port int, need target.Need) []string {
 			// The database of the environment is for the run, and not for its requests.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn", "--database", open.None}
 			if need.Model != "" {
@@ -174,7 +173,7 @@ func modelMarks(ref string) (marks map[string]string, builtIn bool, err error) {
 }
 
 // inProcess serves inside this process.
-func inProcess(ctx context.Context, need environment.Need) (*environment.Server, error) {
+func inProcess(ctx context.Context, need target.Need) (*target.Server, error) {
 	config, err := mixtral.LoadConfig("")
 	if err != nil {
 		return nil, usageError(err)
@@ -185,7 +184,7 @@ func inProcess(ctx context.Context, need environment.Need) (*environment.Server,
 	if err != nil {
 		return nil, loadError(err)
 	}
-	s, err := environment.Handler(service.Handler())(ctx, need)
+	s, err := target.Handler(service.Handler())(ctx, need)
 	if err != nil {
 		return nil, errors.Join(err, service.Close())
 	}
@@ -200,10 +199,10 @@ func certifyError(a *app, err error) error {
 		return err
 	case a.ctx.Err() != nil:
 		return exitWith(exitInterrupted)
-	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcase.ErrInvalid), errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
+	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcases.ErrInvalid), errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
 		return usageError(err)
 	}
-	switch hint := environment.Hint(err); {
+	switch hint := target.Hint(err); {
 	case hint != "":
 		err = withHint(err, hint)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG):

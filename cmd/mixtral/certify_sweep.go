@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	certreport "github.com/hxp-enterprise/mixtral/internal/report"
+	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 )
 
 // sweep searches for the rate at which the server saturates, prints what it tried and keeps it beside the reports. It exits

@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"time"
 
-	reports "github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/store"
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
+	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 )
 
 // databaseFlag is for commands that keep runs in a database or read them from it.

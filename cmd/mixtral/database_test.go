@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres/pgtest"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/storetest"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
-	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
-	"github.com/hxp-enterprise/mixtral/internal/store/storetest"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
 )
 
 // written asks a service how many requests its log has written.

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/host"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // goodFacts is a machine on which nothing is missing.

@@ -6,11 +6,11 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/kvcache"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/sample"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
 // evalCmd runs the model on given ids, without tokenizer, sampling or scheduler in between.

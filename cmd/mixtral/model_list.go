@@ -5,7 +5,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
 // modelListCmd shows the catalogue.

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/host"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
 // modelPackCmd writes a model's file in the order of the kernels, or back.

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/hub"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/hub"
 )
 
 // modelPullCmd downloads a model's files.

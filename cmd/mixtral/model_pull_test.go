@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // TestPullThenRun: from nothing to an answer in two commands, against a local hub.

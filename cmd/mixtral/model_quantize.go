@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/convert"
-	"github.com/hxp-enterprise/mixtral/internal/host"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
 // modelQuantizeCmd converts a model to another format.

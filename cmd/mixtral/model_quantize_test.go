@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/convert/hftest"
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert/hftest"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // TestQuantizeDirectory: a Hugging Face directory becomes a file that verifies and runs.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // TestVerifyFindsDamage: a weight that is no number, a file cut short, a tensor missing.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 // outcome is what became of one request.

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
 type promptsCmd struct {

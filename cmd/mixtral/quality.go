@@ -10,9 +10,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/quality"
-	"github.com/hxp-enterprise/mixtral/internal/quality/dataset"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality/dataset"
 )
 
 type qualityCmd struct {

@@ -12,9 +12,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	reports "github.com/hxp-enterprise/mixtral/internal/report"
-	"github.com/hxp-enterprise/mixtral/internal/store"
-	"github.com/hxp-enterprise/mixtral/internal/store/open"
+	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 )
 
 type reportListCmd struct {

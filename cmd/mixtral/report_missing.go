@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	reports "github.com/hxp-enterprise/mixtral/internal/report"
+	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
 // missing says what a damaged record lacks of what its report was made from; it is empty for one that is whole.

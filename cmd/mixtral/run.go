@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
 // runCmd answers one prompt.

@@ -13,8 +13,8 @@ import (
 	"syscall"
 
 	"github.com/hxp-enterprise/mixtral"
-	"github.com/hxp-enterprise/mixtral/internal/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
 // serviceFlags are what every command takes that runs a model as the service does. A flag wins over --set, which wins over the

@@ -20,71 +20,73 @@ const module = "github.com/hxp-enterprise/mixtral"
 
 // ranks: a package imports strictly lower ranks only. A new package needs a line here.
 var ranks = map[string]int{
-	"internal/quant":    0, // block formats
-	"internal/token":    0, // SentencePiece BPE
-	"internal/openai":   0, // wire types, SSE
-	"internal/stats":    0, // statistics
-	"internal/walltest": 0, // a wall clock that is set, for tests
-	"models/demo":       0, // the embedded demo model
+	"internal/base/openai":    0, // wire types, SSE
+	"internal/base/token":     0, // SentencePiece BPE
+	"internal/base/stats":     0, // statistics
+	"internal/base/host":      0, // what the machine gives this process
+	"internal/base/walltest":  0, // a wall clock that is set, for tests
+	"internal/base/telemetry": 1, // logs and metrics
 
-	"internal/gguf":        1, // model container
-	"internal/kernel":      1, // numeric kernels
-	"internal/kvcache":     1, // paged KV blocks
-	"internal/sample":      2, // next-token choice
-	"internal/hub":         1, // model files from elsewhere
-	"internal/safetensors": 1, // Hugging Face's weights
-	"internal/host":        0, // what the machine gives this process
+	"internal/base/store":           2, // runs and requests in a database
+	"internal/base/store/postgres":  3, // PostgreSQL
+	"internal/base/store/sqlite":    3, // SQLite
+	"internal/base/store/storetest": 3, // conformance suite of the store
+	"internal/base/store/open":      4, // which driver
+
 	"internal/llm":         1, // the seam
-	"internal/telemetry":   1, // logs and metrics
 	"internal/llm/llmtest": 2, // conformance suite of the seam
 
-	"internal/moe":      2, // the model
-	"internal/synth":    2, // synthetic models
-	"internal/convert":  2, // other files, other formats
-	"internal/upstream": 2, // other servers as llm.Backend
-	"internal/testcase": 1, // a test case as data
-	"testcases":         2, // the compiled-in cases
-	"internal/evidence": 2, // what a run records
-	"internal/loadgen":  3, // load and its clocks
-	"internal/store":    2, // runs and requests in a database
-	"internal/faults":   3, // servers with one planted fault each
-	"internal/probe":    3, // resources and metrics from outside
-	"internal/quality":  2, // answer scores
-	"internal/prompts":  1, // prompt files
+	"internal/infer/quant":   0, // block formats
+	"internal/infer/gguf":    1, // model container
+	"internal/infer/kernel":  1, // numeric kernels
+	"internal/infer/kvcache": 1, // paged KV blocks
+	"internal/infer/sample":  2, // next-token choice
+	"internal/infer/moe":     2, // the model
+	"internal/infer/engine":  3, // continuous batching
 
-	"internal/store/postgres":  3, // PostgreSQL
-	"internal/store/sqlite":    3, // SQLite
-	"internal/store/storetest": 3, // conformance suite of the store
-	"internal/store/open":      4, // which driver
+	"models/demo":                0, // the embedded demo model
+	"internal/model/hub":         1, // model files from elsewhere
+	"internal/model/safetensors": 1, // Hugging Face's weights
+	"internal/model/synth":       2, // synthetic models
+	"internal/model/convert":     2, // other files, other formats
+	"internal/model/calibrate":   3, // importance matrices from a text
+	"internal/model/catalog":     4, // model names to files
 
-	"internal/engine":    3, // continuous batching
-	"internal/calibrate": 3, // importance matrices from a text
-	"internal/report":    3, // reports people read
-	"internal/judge":     4, // evidence to verdict
+	"internal/serve/upstream": 2, // other servers as llm.Backend
+	"internal/serve/api":      4, // HTTP routes
 
-	"internal/api":     4, // HTTP routes
-	"internal/catalog": 4, // model names to files
+	"certify/prompts":           1, // prompt files
+	"certify/target":            5, // servers to certify: started, or found
+	"testcases":                 2, // test cases as data, and the compiled-in ones
+	"certify/report":            3, // reports people read
+	"internal/certify/evidence": 3, // what a run records
+	"internal/certify/quality":  2, // answer scores
+	"internal/certify/loadgen":  4, // load and its clocks
+	"internal/certify/probe":    4, // resources and metrics from outside
+	"internal/certify/faults":   3, // servers with one planted fault each
+	"internal/certify/judge":    4, // evidence to verdict
 
 	"":        5, // package mixtral
-	"certify": 5, // the certifier
+	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,
 	"cmd/mixtral-faults": 9,
 }
 
-// certifying packages see the service through HTTP only.
+// The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service through HTTP only.
 var (
-	certifying = []string{"testcases", "internal/testcase", "internal/evidence", "internal/loadgen", "internal/probe", "internal/faults", "internal/judge", "internal/quality", "internal/prompts", "internal/report", "certify"}
-	meeting    = []string{"internal/openai", "internal/stats", "internal/telemetry", "internal/token", "internal/store"}
+	serving    = []string{"internal/infer", "internal/model", "internal/serve", "models"}
+	certifying = []string{"internal/certify", "certify", "testcases"}
+	shared     = []string{"internal/base", "internal/llm"}
 )
 
 // onlyIn names what may be imported in few places: cgo nowhere, unsafe where bytes become numbers.
 var onlyIn = map[string][]string{
 	"C":                     {},
-	"unsafe":                {"internal/kernel", "internal/quant", "internal/gguf", "internal/walltest"},
-	"go.opentelemetry.io/":  {"internal/telemetry"},
-	"github.com/jackc/pgx":  {"internal/store/postgres"},
-	"modernc.org/sqlite":    {"internal/store/sqlite"},
+	"unsafe":                {"internal/infer/kernel", "internal/infer/quant", "internal/infer/gguf", "internal/base/walltest"},
+	"go.opentelemetry.io/":  {"internal/base/telemetry"},
+	"github.com/jackc/pgx":  {"internal/base/store/postgres"},
+	"modernc.org/sqlite":    {"internal/base/store/sqlite"},
 	"github.com/alecthomas": {"cmd/mixtral", "cmd/mixtral-faults"},
 }
 
@@ -174,8 +176,13 @@ func TestImportRanks(t *testing.T) {
 			if ok && depRank >= rank && !inside {
 				t.Errorf("%q (rank %d) imports %q (rank %d): only lower ranks are allowed", rel, rank, dep, depRank)
 			}
-			if under(rel, certifying) && !under(dep, certifying) && !under(dep, meeting) {
-				t.Errorf("%q certifies over HTTP and must not import %q of the serving half", rel, dep)
+			switch {
+			case under(rel, certifying) && (!under(dep, certifying) && !under(dep, shared) || under(dep, []string{"internal/llm"})):
+				t.Errorf("%q certifies over HTTP and must not import %q", rel, dep)
+			case (rel == "" || under(rel, serving)) && under(dep, certifying):
+				t.Errorf("%q serves and must not import %q of the certifying half", rel, dep)
+			case under(rel, shared) && !under(dep, shared):
+				t.Errorf("%q is shared by both halves and must not import %q of one of them", rel, dep)
 			}
 		}
 	}
@@ -191,8 +198,8 @@ func TestThingsInTheirPlace(t *testing.T) {
 				}
 			}
 		}
-		if len(p.SFiles) > 0 && rel != "internal/kernel" {
-			t.Errorf("%q has assembly: it belongs in internal/kernel", rel)
+		if len(p.SFiles) > 0 && rel != "internal/infer/kernel" {
+			t.Errorf("%q has assembly: it belongs in internal/infer/kernel", rel)
 		}
 		if len(p.CgoFiles) > 0 {
 			t.Errorf("%q uses cgo", rel)

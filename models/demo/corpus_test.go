@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
 // plain gives a prompt's words, lower case, without marks.

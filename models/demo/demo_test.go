@@ -9,13 +9,13 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/kernel"
-	"github.com/hxp-enterprise/mixtral/internal/kvcache"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/quality"
-	"github.com/hxp-enterprise/mixtral/internal/token"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/models/demo"
 )
 

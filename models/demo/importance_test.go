@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/calibrate"
-	"github.com/hxp-enterprise/mixtral/internal/convert"
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/kernel"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 	"github.com/hxp-enterprise/mixtral/models/demo"
 )
 

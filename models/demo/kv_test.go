@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/kernel"
-	"github.com/hxp-enterprise/mixtral/internal/kvcache"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // distances are how far two models' logits are apart, over many positions of the same text.

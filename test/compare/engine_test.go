@@ -5,10 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/kvcache"
-	"github.com/hxp-enterprise/mixtral/internal/moe"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // ours is the engine's model with room for one sequence.

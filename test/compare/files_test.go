@@ -4,8 +4,8 @@ import (
 	"math"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // prompt is plain prose: any ids would do, but these repeat like text does.

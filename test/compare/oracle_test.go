@@ -16,9 +16,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
-	"github.com/hxp-enterprise/mixtral/internal/token"
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 func TestMain(m *testing.M) {

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/convert"
-	"github.com/hxp-enterprise/mixtral/internal/convert/hftest"
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert/hftest"
 )
 
 // convertModel writes a calm nano as a Hugging Face directory of BF16 shards and converts it.

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hxp-enterprise/mixtral/internal/synth"
-	"github.com/hxp-enterprise/mixtral/internal/token"
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // texts hold what tokenizers disagree about. (A literal "▁" is left out on purpose: package token says why.)

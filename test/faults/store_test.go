@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres/pgtest"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
-	"github.com/hxp-enterprise/mixtral/internal/store"
-	"github.com/hxp-enterprise/mixtral/internal/store/postgres"
-	"github.com/hxp-enterprise/mixtral/internal/store/postgres/pgtest"
 )
 
 // database is a private PostgreSQL: reached through the proxy, and straight, to see what is really there.

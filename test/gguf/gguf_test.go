@@ -11,9 +11,9 @@ import (
 
 	parser "github.com/gpustack/gguf-parser-go"
 
-	"github.com/hxp-enterprise/mixtral/internal/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/quant"
-	"github.com/hxp-enterprise/mixtral/internal/synth"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 func TestFilesAsOthersReadThem(t *testing.T) {

@@ -21,9 +21,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/hxp-enterprise/mixtral"
-	"github.com/hxp-enterprise/mixtral/internal/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/loadgen"
-	"github.com/hxp-enterprise/mixtral/internal/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

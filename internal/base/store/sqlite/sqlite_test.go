@@ -1,0 +1,111 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) func(context.Context) (*store.DB, error) {
+		path := filepath.Join(t.TempDir(), "new dir", "what? #1.db") // characters that a URL would take apart
+		return func(ctx context.Context) (*store.DB, error) { return Open(ctx, path) }
+	})
+}
+
+func TestGarbageIsNotADatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	if err := os.WriteFile(path, []byte("this is a text file, and long enough to be looked at as a database header"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); err == nil {
+		t.Error("opened garbage")
+	}
+	if _, err := Open(t.Context(), filepath.Join(path, "below", "a file.db")); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFull: on a full disk writes fail and say so, what is there stays whole and can be read, the request log waits, and
+// once there is room again everything goes on.
+func TestFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	full := func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "max_page_count(60)") } // of 4 KiB
+	db, err := full(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	prompt := strings.Repeat("a prompt ", 100)
+	batch := func(n int) []store.Request {
+		list := make([]store.Request, n)
+		for i := range list {
+			list[i] = store.Request{ID: fmt.Sprint(i), Received: time.Now(), Prompt: &prompt}
+		}
+		return list
+	}
+	stored := 0
+	for ; err == nil; stored += 10 {
+		if stored > 1000 {
+			t.Fatal("never full")
+		}
+		err = db.AddRequests(t.Context(), batch(10))
+	}
+	stored -= 10
+	if errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "full") {
+		t.Errorf("full: %v", err)
+	}
+	if err := db.SaveRun(t.Context(), &store.Run{ID: "r", Report: []byte(strings.Repeat("x", 100_000))}); err == nil {
+		t.Error("a run was saved on a full disk")
+	}
+	if _, err := db.Run(t.Context(), "r"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("half a run: %v", err)
+	}
+	if list, err := db.Requests(t.Context(), time.Time{}, 1<<20); err != nil || len(list) != stored {
+		t.Errorf("%d of %d requests, %v", len(list), stored, err)
+	}
+	l := store.NewLog(store.LogOptions{Connect: full, Every: time.Millisecond, Buffer: 100})
+	for _, r := range batch(100) {
+		l.Add(r)
+	}
+	for deadline := time.Now().Add(time.Minute); l.Failures() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the log did not notice")
+		}
+	}
+	if l.Pending() == 0 || l.Dropped() > 0 {
+		t.Errorf("%d pending, %d dropped, %d written", l.Pending(), l.Dropped(), l.Written())
+	}
+	if n, err := db.Forget(t.Context(), time.Now()); err != nil || n < int64(stored) { // needs no room
+		t.Errorf("forgot %d, %v", n, err)
+	}
+	for deadline := time.Now().Add(time.Minute); l.Written() < 100; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d written, %d pending, %d dropped with room again", l.Written(), l.Pending(), l.Dropped())
+		}
+	}
+	if err := l.Close(); err != nil || l.Dropped() != 0 {
+		t.Errorf("%d dropped, %v", l.Dropped(), err)
+	}
+}
+
+func BenchmarkAddRequests(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "x.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	storetest.BenchmarkAddRequests(b, s)
+}

@@ -1,0 +1,193 @@
+// Package telemetry is what the service says about itself: logs, a Prometheus registry whose metrics stand in one table,
+// and traces by OpenTelemetry. It must not import any package of this module but internal/base/stats and internal/base/openai: the
+// certifier reads the same table to check the service's figures against its own, and begins traces with the same Tracer.
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Kind is a metric's Prometheus type.
+type Kind string
+
+// Kinds of metric.
+const (
+	Counter   Kind = "counter"
+	Gauge     Kind = "gauge"
+	Histogram Kind = "histogram"
+)
+
+// Names of the metrics. Each means what the vLLM metric beside it in Table means.
+const (
+	Requests          = "mixtral_requests_total"
+	PromptTokens      = "mixtral_prompt_tokens_total"
+	GenerationTokens  = "mixtral_generation_tokens_total"
+	CachedTokens      = "mixtral_prompt_cached_tokens_total"
+	TimeToFirstToken  = "mixtral_time_to_first_token_seconds"
+	RequestLatency    = "mixtral_e2e_request_latency_seconds"
+	InterTokenLatency = "mixtral_inter_token_latency_seconds"
+	QueueTime         = "mixtral_request_queue_time_seconds"
+	Running           = "mixtral_requests_running"
+	Waiting           = "mixtral_requests_waiting"
+	KVCacheUsage      = "mixtral_kv_cache_usage_ratio"
+	KVCacheBytes      = "mixtral_kv_cache_bytes"
+	KVCacheResident   = "mixtral_kv_cache_resident_bytes"
+	Preemptions       = "mixtral_preemptions_total"
+	HTTPRequests      = "mixtral_http_requests_total"
+	Refused           = "mixtral_refused_requests_total"
+	Ready             = "mixtral_ready"
+	RunningLimit      = "mixtral_requests_running_limit"
+	WaitingLimit      = "mixtral_requests_waiting_limit"
+	MemoryLimit       = "mixtral_memory_limit_bytes"
+	Connections       = "mixtral_connections"
+	ConnectionsLimit  = "mixtral_connections_limit"
+	CertificateExpiry = "mixtral_tls_certificate_expiry_timestamp_seconds"
+	UpstreamUp        = "mixtral_upstream_up"
+	UpstreamFailures  = "mixtral_upstream_failures_total"
+	Panics            = "mixtral_panics_total"
+	NonFinite         = "mixtral_non_finite_logits_total"
+	BuildInfo         = "mixtral_build_info"
+	LogWritten        = "mixtral_request_log_written_total"
+	LogDropped        = "mixtral_request_log_dropped_total"
+	LogFailures       = "mixtral_request_log_failures_total"
+	LogPending        = "mixtral_request_log_pending"
+)
+
+// Labels.
+const (
+	LabelFinishReason = "finish_reason" // stop, length, abort, error
+	LabelRoute        = "route"
+	LabelCode         = "code"
+	LabelVersion      = "version"
+	LabelKVType       = "kv_type" // f16, q8_0
+	LabelReason       = "reason"  // one of Reasons
+	LabelReplica      = "replica" // host:port, as the configuration has it
+)
+
+// Definition describes one metric.
+type Definition struct {
+	Name    string
+	Kind    Kind
+	Help    string
+	Label   string    // the one label, or none
+	Buckets []float64 // upper bounds in seconds
+	VLLM    string    // vLLM's metric of the same meaning, if there is one
+}
+
+// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. 2 s is a bound because it
+// is the latency target of TC-L1-COMP-MIXTRAL-003.
+var (
+	latencyBuckets = []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240}
+	firstBuckets   = []float64{.001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2, 2.5, 5, 7.5, 10, 20, 40, 80}
+	gapBuckets     = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5}
+)
+
+// Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
+var Table = []Definition{
+	{Name: Requests, Kind: Counter, Label: LabelFinishReason, VLLM: "vllm:request_success_total",
+		Help: "Completions that ended, by reason; each of a request's n choices counts. Refused requests are not among them."},
+	{Name: PromptTokens, Kind: Counter, VLLM: "vllm:prompt_tokens_total",
+		Help: "Prompt tokens of the requests that ended, as their usage says."},
+	{Name: GenerationTokens, Kind: Counter, VLLM: "vllm:generation_tokens_total",
+		Help: "Generated tokens, counted as they come; for completions that ended with stop or length they add up to the usage."},
+	{Name: CachedTokens, Kind: Counter, VLLM: "vllm:prefix_cache_hits_total",
+		Help: "Prompt tokens that were found in the prefix cache."},
+	{Name: TimeToFirstToken, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:time_to_first_token_seconds",
+		Help: "Time from the request's arrival to the completion's first token."},
+	{Name: RequestLatency, Kind: Histogram, Buckets: latencyBuckets, VLLM: "vllm:e2e_request_latency_seconds",
+		Help: "Time from the request's arrival to the completion's end, for those that ended with stop or length."},
+	{Name: InterTokenLatency, Kind: Histogram, Buckets: gapBuckets, VLLM: "vllm:inter_token_latency_seconds",
+		Help: "Time between a completion's tokens; tokens that come together share the gap before them equally."},
+	{Name: QueueTime, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:request_queue_time_seconds",
+		Help: "Time a completion waited before the model first computed for it, for those that ended with stop or length."},
+	{Name: Running, Kind: Gauge, VLLM: "vllm:num_requests_running",
+		Help: "Completions being computed."},
+	{Name: Waiting, Kind: Gauge, VLLM: "vllm:num_requests_waiting",
+		Help: "Completions in the queue."},
+	{Name: KVCacheUsage, Kind: Gauge, VLLM: "vllm:kv_cache_usage_perc",
+		Help: "Share of the KV cache held by running completions, from 0 to 1."},
+	{Name: KVCacheBytes, Kind: Gauge, Label: LabelKVType,
+		Help: "Memory set aside for keys and values, in bytes; the label is how they are kept."},
+	{Name: KVCacheResident, Kind: Gauge,
+		Help: "Memory that keys and values take so far, in bytes: blocks take theirs when first used, and keep it."},
+	{Name: Preemptions, Kind: Counter, VLLM: "vllm:num_preemptions_total",
+		Help: "Completions that gave their KV cache to an older one and were computed again."},
+	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels
+		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
+	{Name: Refused, Kind: Counter, Label: LabelReason,
+		Help: "Requests that were refused before anything was computed for them, by reason; health checks are not among them."},
+	{Name: Ready, Kind: Gauge,
+		Help: "1 while a request would be taken, as /readyz says; 0 while the model loads, the service drains or no upstream may be asked."},
+	{Name: RunningLimit, Kind: Gauge,
+		Help: "Completions that are computed together at most: max_concurrent_requests."},
+	{Name: WaitingLimit, Kind: Gauge,
+		Help: "Completions that wait at most: max_queued_requests."},
+	{Name: MemoryLimit, Kind: Gauge,
+		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control group has less."},
+	{Name: Connections, Kind: Gauge,
+		Help: "Connections to the API that are open. When all are taken, more wait unanswered, health checks too."},
+	{Name: ConnectionsLimit, Kind: Gauge,
+		Help: "Connections to the API that may be open: max_connections, or half of the files that the process may open."},
+	{Name: CertificateExpiry, Kind: Gauge,
+		Help: "When the TLS certificate in use expires, as Unix time."},
+	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,
+		Help: "1 while a replica may be asked; 0 while its health check fails or it is left alone after failures."},
+	{Name: UpstreamFailures, Kind: Counter, Label: LabelReplica,
+		Help: "Tries that a replica failed: no connection, no answer, an error of a server, or an answer that broke off."},
+	{Name: Panics, Kind: Counter,
+		Help: "Panics caught while a request was handled."},
+	{Name: NonFinite, Kind: Counter,
+		Help: "Completions that ended with an error because the model's output was NaN or infinite: broken weights, or a broken machine."},
+	{Name: LogWritten, Kind: Counter,
+		Help: "Requests that the database of the request log has taken."},
+	{Name: LogDropped, Kind: Counter,
+		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the database refused them."},
+	{Name: LogFailures, Kind: Counter,
+		Help: "Attempts of the request log to reach its database or to write to it that failed; it tries again."},
+	{Name: LogPending, Kind: Gauge,
+		Help: "Requests that wait in memory for the database of the request log."},
+	{Name: BuildInfo, Kind: Gauge, Label: LabelVersion,
+		Help: "Always 1; the label is the version of the service."},
+}
+
+var httpLabels = []string{LabelRoute, LabelCode}
+
+func (d Definition) opts() prometheus.Opts { return prometheus.Opts{Name: d.Name, Help: d.Help} }
+
+func (d Definition) labels() []string {
+	if d.Name == HTTPRequests {
+		return httpLabels
+	}
+	if d.Label != "" {
+		return []string{d.Label}
+	}
+	return nil
+}
+
+// nativeFactor bounds the relative error of a quantile read from a native histogram to 10 %.
+const nativeFactor = 1.1
+
+func (d Definition) histogram() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: d.Name, Help: d.Help, Buckets: d.Buckets,
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160, // Prometheus' own default bound
+	})
+}
+
+// Lookup finds a metric's definition by name.
+func Lookup(name string) (Definition, bool) {
+	for _, d := range Table {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Definition{}, false
+}
+
+func mustLookup(name string) Definition {
+	d, ok := Lookup(name)
+	if !ok {
+		panic("telemetry: " + name + " is not in the table")
+	}
+	return d
+}

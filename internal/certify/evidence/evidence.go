@@ -1,0 +1,254 @@
+// Package evidence is what a certification run records: one JSON object a line, gzipped, written as things happen.
+// A verdict is a pure function of it, so anyone can derive the verdict again. It must not import anything that makes
+// load, and nothing of the serving half.
+package evidence
+
+import (
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// SchemaVersion is the version of the event format.
+const SchemaVersion = 1
+
+// Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
+// monotonic clock.
+type Event struct {
+	At        int64      `json:"at"`
+	Header    *Header    `json:"header,omitempty"`    // first
+	Condition *Condition `json:"condition,omitempty"` // preconditions
+	Client    *Client    `json:"client,omitempty"`    // the generator's own error
+	Phase     *Phase     `json:"phase,omitempty"`     // when a phase has ended
+	Request   *Request   `json:"request,omitempty"`   // when a request has ended
+	Sample    *Sample    `json:"sample,omitempty"`    // resources
+	Scrape    *Scrape    `json:"scrape,omitempty"`    // the server's metrics
+	Score     *Score     `json:"score,omitempty"`     // quality of one answer
+	Audit     *Audit     `json:"audit,omitempty"`
+	Clock     *Clock     `json:"clock,omitempty"` // wall clock against monotonic clock
+	Host      *Host      `json:"host,omitempty"`  // who used the certifier's machine
+	End       *End       `json:"end,omitempty"`   // last; its absence means the run was killed
+}
+
+// Header says what was run against what, with everything the verdict needs to know.
+type Header struct {
+	SchemaVersion int               `json:"schema_version"`
+	Start         time.Time         `json:"start"`
+	Case          *testcases.Case   `json:"case"` // with --set applied
+	Profile       string            `json:"profile"`
+	Seed          int64             `json:"seed"`
+	Target        Target            `json:"target"`
+	Environment   map[string]string `json:"environment"`  // the machine the certifier ran on: cpu, cores, memory, kernel, go, …
+	Fingerprints  map[string]string `json:"fingerprints"` // version, case_sha256, prompts_sha256, model_sha256, config_sha256
+	Calibration   *Calibration      `json:"calibration,omitempty"`
+}
+
+// Target is the server under test.
+type Target struct {
+	Kind      string `json:"kind"` // "embedded" (started by the run) or "url"
+	URL       string `json:"url"`
+	Model     string `json:"model"`
+	BuiltIn   bool   `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
+	Resources string `json:"resources"`          // where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
+	Metrics   string `json:"metrics"`            // where scrapes come from: a URL, "prometheus URL", "none"
+}
+
+// Calibration of the quality score, as published with the product.
+type Calibration struct {
+	AUC       float64            `json:"auc"`
+	PerFault  map[string]float64 `json:"auc_per_corruption"`
+	FalsePass float64            `json:"false_pass"`
+	FalseFail float64            `json:"false_fail"`
+	Threshold float64            `json:"threshold"`
+	Good, Bad int                `json:"-"`
+}
+
+// Condition is one precondition of the case.
+type Condition struct {
+	ID     string `json:"id"` // ready, model, metrics, prompts, baseline, resources, client
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// Client is the generator's own error, measured against an in-process server that answers at known times.
+type Client struct {
+	Streams      int     `json:"streams"`
+	RPS          float64 `json:"rps"`
+	IssueP50     int64   `json:"issue_p50_ns"` // issued − scheduled
+	IssueP99     int64   `json:"issue_p99_ns"`
+	TTFTErrorP50 int64   `json:"ttft_error_p50_ns"` // measured − true
+	TTFTErrorP99 int64   `json:"ttft_error_p99_ns"`
+	GapErrorP50  int64   `json:"gap_error_p50_ns"`
+	GapErrorP99  int64   `json:"gap_error_p99_ns"`
+}
+
+// Phase is a phase as it ran.
+type Phase struct {
+	ID          string  `json:"id"`
+	Kind        string  `json:"kind"`
+	Start       int64   `json:"start"`
+	SteadyFrom  int64   `json:"steady_from"` // the steady window: what rates and means are taken over
+	SteadyTo    int64   `json:"steady_to"`
+	End         int64   `json:"end"` // when the last request had ended
+	Planned     int     `json:"planned"`
+	Issued      int     `json:"issued"`
+	OfferedRPS  float64 `json:"offered_rps,omitempty"` // open loop
+	MaxInFlight int     `json:"max_in_flight"`
+	CapHit      bool    `json:"cap_hit,omitempty"`   // Limits.MaxInFlight was reached
+	CutShort    string  `json:"cut_short,omitempty"` // why it ended before its plan: "max_s", "interrupted", "target lost"
+}
+
+// Failure classes of a request.
+const (
+	FailConnect   = "connect"   // no connection, or reset before a response
+	FailTimeout   = "timeout"   // no end within the limit
+	FailStatus    = "status"    // HTTP status other than 200
+	FailProtocol  = "protocol"  // not what the API promises: broken JSON, no choices, stream without [DONE]
+	FailTruncated = "truncated" // the stream broke off
+	FailEmpty     = "empty"     // no content at all
+	FailCanceled  = "canceled"  // the run was interrupted: not counted
+)
+
+// Request is one request as the client saw it.
+type Request struct {
+	Phase        string  `json:"phase"`
+	N            int     `json:"n"` // place in the phase's schedule, from 0
+	Prompt       string  `json:"prompt"`
+	Scheduled    int64   `json:"scheduled"` // closed loop: when the slot became free
+	Issued       int64   `json:"issued"`
+	First        int64   `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
+	Last         int64   `json:"last,omitempty"`  // last content
+	Done         int64   `json:"done"`            // response complete, or failed
+	Chunks       int     `json:"chunks,omitempty"`
+	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
+	Status       int     `json:"status,omitempty"`
+	Fail         string  `json:"fail,omitempty"`
+	Detail       string  `json:"detail,omitempty"` // of the failure, ≤ 200 bytes
+	Finish       string  `json:"finish,omitempty"`
+	HasUsage     bool    `json:"has_usage,omitempty"`
+	PromptTokens int     `json:"prompt_tokens,omitempty"`
+	OutputTokens int     `json:"output_tokens,omitempty"`
+	CachedTokens int     `json:"cached_tokens,omitempty"`
+	TextBytes    int     `json:"text_bytes"`
+	TextHash     string  `json:"text_hash,omitempty"` // first 16 hex digits of SHA-256
+	Text         string  `json:"text,omitempty"`      // where the phase keeps texts
+}
+
+// OK says that the request was answered.
+func (r *Request) OK() bool { return r.Fail == "" }
+
+// Sample is the resources of the server at one moment.
+type Sample struct {
+	Source     string  `json:"source"`
+	RSS        int64   `json:"rss"` // bytes
+	Anon       int64   `json:"anon,omitempty"`
+	File       int64   `json:"file,omitempty"`
+	Shared     int64   `json:"shared,omitempty"`
+	CPUSeconds float64 `json:"cpu_s"`             // since the process began
+	Took       int64   `json:"took_ns,omitempty"` // reading it; what was read is as old as that, or as new as the event
+	Threads    int     `json:"threads,omitempty"`
+	FDs        int     `json:"fds,omitempty"`
+	GPU        int64   `json:"gpu,omitempty"`
+	Load       int     `json:"load"` // requests in flight, as the client knows them
+	Err        string  `json:"err,omitempty"`
+}
+
+// Scrape is the server's metrics at one moment, in canonical names; see internal/certify/probe for every dialect's own.
+type Scrape struct {
+	Label      string               `json:"label"`   // "before PHASE", "after PHASE", "during PHASE"; "idle PHASE" in one without load
+	Dialect    string               `json:"dialect"` // mixtral, vllm, sglang, llamacpp, tgi, unknown
+	Source     string               `json:"source"`
+	Took       int64                `json:"took_ns"`
+	Age        int64                `json:"age_ns,omitempty"` // of the sample, where a Prometheus server lies between
+	Values     map[string]float64   `json:"values,omitempty"` // canonical counters and gauges
+	Histograms map[string]Histogram `json:"histograms,omitempty"`
+	Err        string               `json:"err,omitempty"`
+}
+
+// Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …
+const (
+	MetricRequests         = "requests" // successful, all finish reasons
+	MetricPromptTokens     = "prompt_tokens"
+	MetricPromptComputed   = "prompt_tokens_computed" // those of them that no cache held
+	MetricGenerationTokens = "generation_tokens"
+	MetricRunning          = "running" // gauges
+	MetricWaiting          = "waiting"
+	MetricKVUsage          = "kv_usage"
+	MetricCacheUsed        = "cache_used_bytes"     // memory that the server's cache takes so far
+	MetricCacheCapacity    = "cache_capacity_bytes" // the most it may ever take
+	MetricRSS              = "process_rss_bytes"
+	MetricCPUSeconds       = "process_cpu_seconds"
+	HistTTFT               = "ttft_seconds" // in Histograms
+	HistE2E                = "e2e_seconds"
+	HistITL                = "itl_seconds"
+)
+
+// Histogram is a cumulative Prometheus histogram.
+type Histogram struct {
+	Count   float64  `json:"count"`
+	Sum     float64  `json:"sum"`
+	Buckets []Bucket `json:"buckets,omitempty"` // by rising bound; the last is +Inf, written as 0 with Inf set
+}
+
+// Bucket counts observations ≤ LE.
+type Bucket struct {
+	LE    float64 `json:"le"`
+	Inf   bool    `json:"inf,omitempty"`
+	Count float64 `json:"count"`
+}
+
+// Score is the quality of one recorded answer.
+type Score struct {
+	Phase        string   `json:"phase"`
+	N            int      `json:"n"`
+	Prompt       string   `json:"prompt"`
+	Score        float64  `json:"score"`
+	Relevance    float64  `json:"relevance"`
+	Coherence    float64  `json:"coherence"`
+	Completeness float64  `json:"completeness"`
+	Why          []string `json:"why,omitempty"` // what cost points
+	Judge        *float64 `json:"judge,omitempty"`
+	JudgeErr     string   `json:"judge_err,omitempty"`
+}
+
+// Audit is one test of the server's honesty.
+type Audit struct {
+	ID       string  `json:"id"` // cache, usage, empty-first-token, max-tokens, finish-reason, determinism
+	OK       bool    `json:"ok"`
+	Valid    bool    `json:"valid"` // false: could not be judged
+	Measured float64 `json:"measured"`
+	Limit    float64 `json:"limit"`
+	Detail   string  `json:"detail"`
+}
+
+// Clock compares the wall clock with the monotonic one; a step makes timestamps of other machines incomparable.
+type Clock struct {
+	DriftNS int64 `json:"drift_ns"`
+}
+
+// Host says who used the machine that the certifier runs on: counters of seconds, to be read by their differences.
+type Host struct {
+	Cores    int     `json:"cores"`
+	Busy     float64 `json:"busy_s"`               // of every process, over all cores; interrupts are nobody's
+	Idle     float64 `json:"idle_s"`               // waiting for disks included
+	Steal    float64 `json:"steal_s,omitempty"`    // what the hypervisor gave to other machines
+	Own      float64 `json:"own_s"`                // Busy of the certifier, and of the server if its processes are known
+	Waited   float64 `json:"waited_s,omitempty"`   // for which their threads were ready, and no core took them
+	Pressure float64 `json:"pressure_s,omitempty"` // in which anything on the machine was ready and waited (PSI)
+	Held     float64 `json:"held_s,omitempty"`     // Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
+	Turns    int64   `json:"turns,omitempty"`      // how often a core took one of their threads; 0: the kernel tells neither
+	Server   string  `json:"server"`               // HostServer…
+}
+
+// Where the server of a Host is.
+const (
+	HostServerCounted = "counted"   // on this machine: Own counts it
+	HostServerRemote  = "elsewhere" // on another machine
+	HostServerUnknown = "unknown"   // on this machine, but nobody knows which processes: what others use cannot be told from it
+)
+
+// End closes the record.
+type End struct {
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+}

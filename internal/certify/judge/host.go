@@ -1,0 +1,216 @@
+package judge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// Work of others on the certifier's machine makes a server on it look slow, and the certifier's own clock late. What it
+// slowed proves nothing against the server: FAIL becomes INVALID. It makes nothing faster, so PASS stands, but for
+// comparisons whose earlier side was slowed.
+const (
+	// othersShare and fullShare: others hinder nobody while cores are free, and little while they have a fifth of them.
+	othersShare = 0.2
+	fullShare   = 0.1 // of the machine, idle
+
+	// longWait is how long a ready thread of the run waited for a core, on average. An answer of eight tokens waits about
+	// ten times, so that a millisecond each adds up to what the degradation checks look for. A process of higher priority
+	// than the others waits less, whatever they do.
+	longWait = 0.001 // s
+
+	// heldShare is how much the threads that compute (that had a core for a quarter of the time at least) may wait: a fifth
+	// of the time makes what one computes a quarter slower.
+	heldShare = 0.2
+
+	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
+	// tell it of threads.
+	pressureShare = 0.2
+
+	// shortestUse is the least time between two readings that are held against each other: the counters tick in 10 ms.
+	shortestUse = 500 * time.Millisecond
+
+	// takenLimit is the share of a window's time that may be lost: means and thirds bear a tenth of it.
+	takenLimit = 0.1
+
+	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become slower: a
+	// median does not move for less than half of its sample.
+	slowedShare = 2. / 3
+)
+
+// use is who used the machine between two readings.
+type use struct {
+	from, to      int64
+	others, steal float64 // shares of the machine
+	filled        bool    // others have a part of it, and little is left idle
+	wait          float64 // of a thread for its turn, in seconds
+	held          float64 // share of the time for which threads that compute waited, added up
+	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
+}
+
+// uses reads the machine's use off its counters. Without counters nothing is known of it, and nothing is excused.
+func uses(readings []at[*evidence.Host]) []use {
+	var out []use
+	last := 0
+	for i := range readings {
+		a, b := readings[last].v, readings[i].v
+		u := use{from: readings[last].ns, to: readings[i].ns}
+		span := seconds(u.to - u.from)
+		all := span * float64(b.Cores)
+		if u.to-u.from < int64(shortestUse) || !(all > 0) {
+			continue
+		}
+		last = i
+		own := max(b.Own-a.Own, 0)
+		u.steal = (b.Steal - a.Steal) / all
+		if b.Server != evidence.HostServerUnknown {
+			u.others = max(b.Busy-a.Busy-own, 0) / all
+		}
+		full := (b.Idle-a.Idle)/all < fullShare
+		hindered := true
+		if turns := b.Turns - a.Turns; turns > 0 {
+			u.wait = (b.Waited - a.Waited) / float64(turns)
+			u.held = (b.Held - a.Held) / span
+			hindered = u.wait >= longWait || u.held >= heldShare
+		} else if b.Pressure > 0 {
+			hindered = (b.Pressure-a.Pressure)/span >= pressureShare
+		}
+		u.filled = u.others >= othersShare && full
+		if u.lost = min(max(u.steal, 0), 1); u.filled && hindered {
+			u.lost = 1
+		}
+		out = append(out, u)
+	}
+	return out
+}
+
+// takenOf is how many seconds of a window others had the machine for, and what that was like.
+func (r *run) takenOf(from, to int64) (length float64, why string) {
+	var sum use
+	for _, u := range r.uses {
+		over := seconds(min(u.to, to)-max(u.from, from)) * u.lost
+		if over <= 0 {
+			continue
+		}
+		length += over
+		sum.others += u.others * over
+		sum.steal += u.steal * over
+		sum.wait += u.wait * over
+		sum.held += u.held * over
+	}
+	if length == 0 {
+		return 0, ""
+	}
+	why = fmt.Sprintf("other work took the machine for %s of %s s: %s of its cores", num(length), num(seconds(to-from)), percent(sum.others/length))
+	if sum.steal > 0 {
+		why += fmt.Sprintf(", and other machines on the same hardware %s", percent(sum.steal/length))
+	}
+	if sum.wait > 0 {
+		why += fmt.Sprintf("; the run's own threads waited %s ms for each turn", num(sum.wait/length*1000))
+	}
+	if sum.held > 0 {
+		why += fmt.Sprintf(", those that compute for %s of the time", percent(sum.held/length))
+	}
+	return length, why
+}
+
+// takenShare is the same as a share of the window.
+func (r *run) takenShare(from, to int64) (share float64, why string) {
+	if to <= from {
+		return 0, ""
+	}
+	length, why := r.takenOf(from, to)
+	return length / seconds(to-from), why
+}
+
+// taken says that others had the machine for too much of a phase; "" if not.
+func (r *run) taken(p *phase) string {
+	if p == nil || p.ran == nil {
+		return ""
+	}
+	if share, why := r.takenShare(p.from, p.to); share >= takenLimit {
+		return "phase " + p.plan.ID + ": " + why
+	}
+	return ""
+}
+
+// hindered turns FAIL into INVALID where others slowed one of the phases that it rests on.
+func (r *run) hindered(o outcome, phases []*phase) outcome {
+	if o.verdict != report.Fail {
+		return o
+	}
+	for _, p := range phases {
+		if why := r.taken(p); why != "" {
+			return distrusted(o, why)
+		}
+	}
+	return o
+}
+
+// compared does the same for a comparison of two windows, and takes a PASS back too where most of the earlier one was
+// slowed and the later was not. Waits too short to call a second taken add up over a request: where its threads waited
+// longer for others in the later one, by as much as the shift is above its limit, it is distrusted too.
+func (r *run) compared(o outcome, a, b stretch) outcome {
+	before, whyBefore := r.takenShare(a.from, a.until)
+	after, whyAfter := r.takenShare(b.from, b.until)
+	waited := 1000 * (r.waitedFor(b) - r.waitedFor(a))
+	switch {
+	case o.verdict == report.Fail && after >= takenLimit:
+		return distrusted(o, whyAfter+" in the later stretch")
+	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= slowedShare && before > 2*after:
+		return distrusted(o, whyBefore+" in the earlier stretch")
+	case o.verdict == report.Fail && waited >= o.beyond:
+		return distrusted(o, fmt.Sprintf("others filled the machine, and an answer waited %s ms longer for its turns in the later stretch", num(waited)))
+	}
+	return o
+}
+
+// turnsFor are the turns of an answer that come one after another: for each of its chunks, for the request and for the end
+// one of a thread of the server and one of the client's.
+func turnsFor(chunks float64) float64 { return 2 * (chunks + 2) }
+
+// waitedFor is how many seconds an answer of a stretch waited for its turns, while others filled the machine.
+func (r *run) waitedFor(s stretch) float64 {
+	var sum, length float64
+	for _, u := range r.uses {
+		if over := float64(min(u.to, s.until) - max(u.from, s.from)); over > 0 {
+			length += over
+			if u.filled {
+				sum += u.wait * over
+			}
+		}
+	}
+	if length == 0 {
+		return 0
+	}
+	return turnsFor(s.chunks) * sum / length
+}
+
+func distrusted(o outcome, why string) outcome {
+	o.reason = fmt.Sprintf("cannot be trusted (%s); what was measured would be %s: %s", why, o.verdict, o.reason)
+	o.verdict = report.Invalid
+	return o
+}
+
+// machineUse says in a line who used the machine over the run.
+func (r *run) machineUse() string {
+	if len(r.uses) == 0 {
+		return ""
+	}
+	var others, steal, length, taken, peak float64
+	for _, u := range r.uses {
+		span := seconds(u.to - u.from)
+		length, others, steal, peak = length+span, others+u.others*span, steal+u.steal*span, max(peak, u.others)
+		taken += span * u.lost
+	}
+	s := fmt.Sprintf("others took %s of the cores on average, %s at most", percent(others/length), percent(peak))
+	if r.hosts[0].v.Server == evidence.HostServerUnknown {
+		s = "what others took is not known: the server runs here, and its processes were not found (name them with --pid or --cgroup)"
+	}
+	if steal > 0 {
+		s += fmt.Sprintf(", other machines %s", percent(steal/length))
+	}
+	return s + fmt.Sprintf("; they hindered the run in %s of %s s", num(taken), num(length))
+}

@@ -1,0 +1,83 @@
+package judge
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// onlySustained leaves the open loop of a quick profile and the checks that read it.
+func onlySustained(c *testcases.Case) {
+	c.Targets.LatencyMS, c.Targets.ThroughputRPS = 2000, 50
+	open := c.Profiles["full"][4]
+	open.DurationS = 18
+	c.Profiles["full"] = testcases.Phases{open}
+	var keep []testcases.Check
+	for _, ch := range c.Checks {
+		if ch.Rule == "degradation_within" || ch.Rule == "throughput" || ch.Rule == "little" {
+			keep = append(keep, ch)
+		}
+	}
+	c.Checks = keep
+}
+
+// Latencies in a queue depend on each other: waits of busy servers wander for seconds. The checks of change must not
+// take that for degradation: of 60 healthy servers at 85 % load at most 3 may be accused. At a false-alarm rate of 1 %
+// four or more would come up once in 300 times; the seeds are fixed.
+func TestBusyServersAreNotAccused(t *testing.T) {
+	alarms := map[string]int{}
+	for seed := range uint64(60) {
+		s := healthy(seed)
+		s.edit = onlySustained
+		s.servers = 4
+		s.service = func(r *rand.Rand, _ float64) float64 { return 0.0591 * r.ExpFloat64() } // 4/0.0591 = 67.7/s, offered 57.5/s
+		for _, c := range judged(t, s).Checks {
+			if c.Verdict != report.Pass {
+				alarms[c.ID]++
+			}
+		}
+	}
+	for id, n := range alarms {
+		if n > 3 {
+			t.Errorf("%s accused %d of 60 healthy servers", id, n)
+		}
+	}
+}
+
+// A server that drifts by a quarter over the window is found nearly always.
+func TestDriftIsFound(t *testing.T) {
+	found := 0
+	const runs = 40
+	for seed := range uint64(runs) {
+		s := healthy(seed)
+		s.edit = onlySustained
+		s.service = func(r *rand.Rand, t float64) float64 { return (0.06 + 0.02*r.ExpFloat64()) * (1 + t/72) }
+		if check(t, judged(t, s), "within").Verdict == report.Fail {
+			found++
+		}
+	}
+	if found < runs*95/100 {
+		t.Errorf("found %d of %d", found, runs)
+	}
+}
+
+// The integrated autocorrelation time of an AR(1) series is (1+ρ)/(1−ρ).
+func TestCorrelationTime(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for _, rho := range []float64{0, 0.5, 0.9} {
+		x := make([]float64, 20000)
+		for i := 1; i < len(x); i++ {
+			x[i] = rho*x[i-1] + rng.NormFloat64()
+		}
+		want := (1 + rho) / (1 - rho)
+		if got := correlation(x); math.Abs(got-want) > 0.15*want {
+			t.Errorf("ρ = %v: %v, want about %v", rho, got, want)
+		}
+	}
+	if got := correlation(make([]float64, 100)); got != 1 {
+		t.Errorf("a constant: %v", got)
+	}
+}

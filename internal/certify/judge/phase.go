@@ -1,0 +1,371 @@
+package judge
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// phase is one phase: its plan, how it ran, and what was measured. All lists are in the order of the schedule.
+type phase struct {
+	plan     testcases.Phase
+	planned  bool
+	ran      *evidence.Phase
+	requests []*evidence.Request // as recorded; measure takes the cancelled ones out
+	canceled int
+
+	from, to int64               // the steady window
+	judged   []*evidence.Request // scheduled inside it
+
+	// Samples over judged, one each, in milliseconds. A request that failed counts with its time or the target,
+	// whichever is longer: a failure never improves a mean.
+	latencies []float64
+	ttft      []float64 // of requests that had content
+	tpot      []float64
+	delay     []float64 // issued − scheduled, over all requests
+
+	failed  int
+	report  report.Phase
+	backlog backlog
+}
+
+// measure fills everything that the rules read.
+func (p *phase) measure(c *testcases.Case) {
+	all := p.requests
+	slices.SortFunc(all, func(a, b *evidence.Request) int {
+		if c := cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N), cmp.Compare(a.Done, b.Done)); c != 0 {
+			return c
+		}
+		return compareContent(a, b)
+	})
+	p.requests = make([]*evidence.Request, 0, len(all))
+	for _, q := range all {
+		if q.Fail == evidence.FailCanceled {
+			p.canceled++
+			continue
+		}
+		p.requests = append(p.requests, q)
+	}
+	if p.ran == nil {
+		return
+	}
+	p.from, p.to = p.ran.SteadyFrom, p.ran.SteadyTo
+	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
+		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
+	}
+	target := c.Targets.LatencyMS
+	for _, q := range p.requests {
+		p.delay = append(p.delay, max(ms(q.Issued-q.Scheduled), 0))
+		if !q.OK() {
+			p.failed++
+		}
+		if q.Scheduled < p.from || q.Scheduled > p.to {
+			continue
+		}
+		p.judged = append(p.judged, q)
+		p.latencies = append(p.latencies, p.latency(q, target))
+		if x, ok := p.firstToken(q); ok {
+			p.ttft = append(p.ttft, x)
+		}
+		if x, ok := perToken(q); ok {
+			p.tpot = append(p.tpot, x)
+		}
+	}
+	p.backlog = p.measureBacklog(confidence(c))
+	p.describe(c)
+}
+
+// begin is where a request's latency counts from: its schedule in the open loop, so that a server that stalls is charged
+// for those who had to wait; its issue elsewhere.
+func (p *phase) begin(q *evidence.Request) int64 {
+	if p.plan.Kind == testcases.KindOpen {
+		return q.Scheduled
+	}
+	return q.Issued
+}
+
+// latency is end to end, in milliseconds.
+func (p *phase) latency(q *evidence.Request, target float64) float64 {
+	if !q.OK() {
+		return math.Max(ms(q.Done-p.begin(q)), target)
+	}
+	end := q.Last
+	if end == 0 {
+		end = q.Done
+	}
+	return ms(end - p.begin(q))
+}
+
+func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
+	return ms(q.First - p.begin(q)), q.OK() && q.First > 0
+}
+
+// perToken is the time per output token after the first.
+func perToken(q *evidence.Request) (float64, bool) {
+	if !q.OK() || q.OutputTokens < 2 || q.First == 0 || q.Last < q.First {
+		return 0, false
+	}
+	return ms(q.Last-q.First) / float64(q.OutputTokens-1), true
+}
+
+// window is the steady window's length in seconds.
+func (p *phase) window() float64 { return seconds(p.to - p.from) }
+
+// describe fills the phase's part of the report.
+func (p *phase) describe(c *testcases.Case) {
+	ran, conf := p.ran, confidence(c)
+	d := report.Phase{ID: p.plan.ID, Kind: p.plan.Kind, StartS: seconds(ran.Start), DurationS: seconds(ran.End - ran.Start),
+		SteadyFromS: seconds(p.from), SteadyToS: seconds(p.to), Concurrency: p.concurrency(c), OfferedRPS: p.offered(c),
+		Scheduled: max(len(p.requests), ran.Issued-p.canceled), Issued: len(p.requests), Failed: p.failed, Completed: len(p.requests) - p.failed,
+		MaxInFlight: ran.MaxInFlight, CutShort: ran.CutShort}
+	for _, q := range p.requests {
+		if !q.OK() {
+			if d.Failures == nil {
+				d.Failures = map[string]int{}
+			}
+			d.Failures[q.Fail]++
+		}
+	}
+	if len(p.requests) == 0 {
+		p.report = d
+		return
+	}
+	var gaps []float64
+	for _, q := range p.judged {
+		for _, g := range q.Gaps {
+			gaps = append(gaps, float64(g)/1000)
+		}
+	}
+	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf), distribution(p.ttft, conf), distribution(p.tpot, conf)
+	d.Gap, d.IssueDelay = distribution(gaps, conf), distribution(p.delay, conf)
+	n, tokens := p.completions()
+	if w := p.window(); w > 0 {
+		d.RPS, d.RPSLow, d.RPSHigh = stats.RateInterval(n, w, conf)
+		d.OutputTPS = float64(tokens) / w
+	}
+	if p.plan.Kind == testcases.KindBatch {
+		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
+	}
+	d.PromptMean, d.OutputMean = p.lengths()
+	d.Goodput = p.goodput(c)
+	d.InFlight, d.Little = p.little()
+	p.report = d
+}
+
+// offered is the planned rate of an open loop.
+func (p *phase) offered(c *testcases.Case) float64 {
+	switch {
+	case p.plan.Kind != testcases.KindOpen:
+		return 0
+	case p.ran != nil && !p.planned:
+		return p.ran.OfferedRPS
+	}
+	return c.Rate(p.plan)
+}
+
+func (p *phase) concurrency(c *testcases.Case) int {
+	if p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindQuality {
+		return c.InFlight(p.plan)
+	}
+	return p.plan.Concurrency
+}
+
+// completions counts answers that ended in the steady window, and their tokens.
+func (p *phase) completions() (n, tokens int) {
+	for _, q := range p.requests {
+		if q.OK() && q.Done > p.from && q.Done <= p.to {
+			n++
+			tokens += q.OutputTokens
+		}
+	}
+	return n, tokens
+}
+
+// lengths are the mean tokens of prompts and answers, over answers with usage.
+func (p *phase) lengths() (prompt, output float64) {
+	n := 0.0
+	for _, q := range p.requests {
+		if q.OK() && q.HasUsage {
+			n++
+			prompt += float64(q.PromptTokens)
+			output += float64(q.OutputTokens)
+		}
+	}
+	return prompt / math.Max(n, 1), output / math.Max(n, 1)
+}
+
+// batchRate is what the seed's step 2 computes: answers over the time from the first request to the last answer.
+func (p *phase) batchRate(conf float64) (rate, lo, hi float64) {
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, q := range p.requests {
+		first, last = min(first, q.Issued), max(last, q.Done)
+	}
+	if last <= first {
+		return 0, 0, 0
+	}
+	return stats.RateInterval(len(p.requests)-p.failed, seconds(last-first), conf)
+}
+
+// goodput is the share of scheduled requests that met every target which can be held against one request.
+func (p *phase) goodput(c *testcases.Case) float64 {
+	ttft, tpot := math.Inf(1), math.Inf(1)
+	for i := range c.Checks {
+		x := &c.Checks[i]
+		limit, err := c.Number(x.Target)
+		if err != nil || limit <= 0 || x.Phase != "" && x.Phase != p.plan.ID {
+			continue
+		}
+		switch x.Rule {
+		case "ttft_percentile":
+			ttft = math.Min(ttft, limit)
+		case "tpot_percentile":
+			tpot = math.Min(tpot, limit)
+		}
+	}
+	good := 0
+	for _, q := range p.requests {
+		first, _ := p.firstToken(q)
+		each, _ := perToken(q)
+		if q.OK() && (c.Targets.LatencyMS <= 0 || p.latency(q, 0) < c.Targets.LatencyMS) && first <= ttft && each <= tpot {
+			good++
+		}
+	}
+	return float64(good) / float64(max(len(p.requests), 1))
+}
+
+// little holds the steady window against Little's law: the time average of requests in flight, and its relative
+// difference to λW over the requests that ended in the window.
+func (p *phase) little() (inFlight, off float64) {
+	w := p.window()
+	if w <= 0 {
+		return 0, 0
+	}
+	var area, spent float64
+	ended := 0
+	for _, q := range p.requests {
+		if over := min(q.Done, p.to) - max(q.Issued, p.from); over > 0 {
+			area += seconds(over)
+		}
+		if q.Done > p.from && q.Done <= p.to {
+			ended++
+			spent += seconds(q.Done - q.Issued)
+		}
+	}
+	if area == 0 || ended == 0 {
+		return area / w, 0
+	}
+	return area / w, stats.LittleError(area/w, float64(ended)/w, spent/float64(ended))
+}
+
+// inFlightAt counts requests issued and not ended at a time.
+func (p *phase) inFlightAt(t int64) int {
+	n := 0
+	for _, q := range p.requests {
+		if q.Issued <= t && t < q.Done {
+			n++
+		}
+	}
+	return n
+}
+
+// backlog is how many scheduled requests had not ended, over the steady window.
+type backlog struct {
+	start, end float64
+	arrivals   int
+	slope      float64 // requests a second, with its interval
+	lo, hi     float64
+}
+
+// backlogBins cuts the steady window; the mean of each bin is one point of the trend. Thirty are enough for its interval
+// and few enough that neighbours hardly depend on each other.
+const backlogBins = 30
+
+func (p *phase) measureBacklog(conf float64) backlog {
+	b := backlog{arrivals: len(p.judged)}
+	w := p.window()
+	if w <= 0 || p.plan.Kind != testcases.KindOpen {
+		return b
+	}
+	x, y := make([]float64, backlogBins), make([]float64, backlogBins)
+	width := w / backlogBins
+	for i := range x {
+		x[i] = (float64(i) + 0.5) * width
+	}
+	for _, q := range p.requests {
+		s, e := seconds(q.Scheduled-p.from)/width, seconds(q.Done-p.from)/width // in bins
+		for i := max(int(s), 0); i < backlogBins && float64(i) < e; i++ {
+			y[i] += math.Max(0, math.Min(e, float64(i+1))-math.Max(s, float64(i)))
+		}
+		if q.Scheduled <= p.from && q.Done > p.from {
+			b.start++
+		}
+		if q.Scheduled <= p.to && q.Done > p.to {
+			b.end++
+		}
+	}
+	b.slope, b.lo, b.hi = stats.TheilSen(x, y, conf)
+	return b
+}
+
+// distribution describes a sample in its order of time; nil without one.
+func distribution(x []float64, conf float64) *report.Dist {
+	n := len(x)
+	if n == 0 {
+		return nil
+	}
+	sorted := slices.Sorted(slices.Values(x))
+	d := &report.Dist{N: n, Min: sorted[0], Max: sorted[n-1], NEff: stats.EffectiveN(x)}
+	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf)
+	if n == 1 { // no interval: the ends say so by being the value
+		d.MeanLow, d.MeanHigh = d.Mean, d.Mean
+	}
+	for _, q := range []struct {
+		p  float64
+		to **float64
+	}{{.5, &d.P50}, {.9, &d.P90}, {.95, &d.P95}, {.99, &d.P99}, {.999, &d.P999}} {
+		if n >= stats.MinSamples(q.p, 0.99, 0) {
+			*q.to = ptr(stats.Percentile(sorted, q.p))
+		}
+	}
+	return d
+}
+
+// bootstrapPoints bounds the bootstrap's work. Longer series are averaged in runs first, which are blocks themselves; a
+// thousand of them give the interval to a few percent of its width.
+const bootstrapPoints = 1000
+
+// meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures that
+// cannot be negative is not either.
+func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
+	mean, lo, hi = bootstrap(x, conf)
+	if slices.Min(x) >= 0 {
+		lo = math.Max(lo, 0)
+	}
+	return mean, lo, hi
+}
+
+func bootstrap(x []float64, conf float64) (mean, lo, hi float64) {
+	const seed = 1
+	if len(x) <= bootstrapPoints {
+		return stats.MeanInterval(x, conf, seed)
+	}
+	runs := make([]float64, bootstrapPoints)
+	total := 0.0
+	for i := range runs {
+		from, to := i*len(x)/bootstrapPoints, (i+1)*len(x)/bootstrapPoints
+		s := 0.0
+		for _, v := range x[from:to] {
+			s += v
+		}
+		total += s
+		runs[i] = s / float64(to-from)
+	}
+	mid, lo, hi := stats.MeanInterval(runs, conf, seed)
+	mean = total / float64(len(x))
+	return mean, mean + lo - mid, mean + hi - mid
+}

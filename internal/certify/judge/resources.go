@@ -1,0 +1,182 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+const (
+	// blindGap is the longest stretch without a sample, under load, that still counts as watched. Samples come at 10 Hz,
+	// from remote metrics at 1 Hz; a peak of ten seconds must not be missed.
+	blindGap = 10 * time.Second
+
+	// tickCores is the resolution of a 1 s window: process accounting counts in ticks of 10 ms, at both ends.
+	tickCores = 0.02
+)
+
+// goodSamples are the samples without an error.
+func (r *run) goodSamples() []at[*evidence.Sample] {
+	out := make([]at[*evidence.Sample], 0, len(r.samples))
+	for _, s := range r.samples {
+		if s.v.Err == "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// resources describes the server's memory and CPU.
+func (r *run) resources() report.Resources {
+	good := r.goodSamples()
+	out := report.Resources{Source: r.header.Target.Resources, Samples: len(good), Errors: len(r.samples) - len(good)}
+	if len(good) == 0 {
+		return out
+	}
+	out.BaselineGB = gb(good[0].v.RSS)
+	for _, s := range good {
+		out.PeakGB = math.Max(out.PeakGB, gb(s.v.RSS))
+		out.PeakAnonGB = math.Max(out.PeakAnonGB, gb(s.v.Anon))
+		out.PeakFileGB = math.Max(out.PeakFileGB, gb(s.v.File))
+		out.PeakGPUGB = math.Max(out.PeakGPUGB, gb(s.v.GPU))
+	}
+	for _, p := range r.phases {
+		if p.plan.Kind != testcases.KindIdle || p.ran == nil {
+			continue
+		}
+		for _, s := range good {
+			if s.ns > p.ran.Start && s.ns <= p.ran.End {
+				out.AfterIdleGB = ptr(gb(s.v.RSS)) // the last one stays
+			}
+		}
+	}
+	out.PeakCPU1s = peakCores(cpuWindows(good, time.Second))
+	out.PeakCPU10s = peakCores(cpuWindows(good, 10*time.Second))
+	out.PeakCPU60s = peakCores(cpuWindows(good, time.Minute))
+	if f := r.leak; f != nil && f.points > 0 {
+		out.SlopeMBH, out.SlopeBand = ptr(f.slope), band(f.lo, f.hi)
+		out.SmallestMBH = ptr(f.smallest)
+		if f.requests > 0 {
+			out.SlopePer1000 = ptr(f.slope * f.hours / f.requests * 1000)
+		}
+		out.Cache = f.claim.report()
+	}
+	return out
+}
+
+func gb(bytes int64) float64 { return float64(bytes) / gib }
+
+// coresAt is the mean number of cores over a window that ends at a time.
+type coresAt struct {
+	ns    int64
+	cores float64
+}
+
+// cpuWindows gives the cores over every window of a length, from the counter of CPU seconds. A window reaches back to the
+// last sample at least its length ago; where samples are missing and it would be twice as long, there is none.
+func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
+	var out []coresAt
+	j := 0
+	for i := range good {
+		for j+1 < i && good[i].ns-good[j+1].ns >= int64(length) {
+			j++
+		}
+		span := good[i].ns - good[j].ns
+		used := good[i].v.CPUSeconds - good[j].v.CPUSeconds
+		if span >= int64(length) && span <= 2*int64(length) && used >= 0 { // a counter that falls is another process
+			// The older value may be as old as its reading took: a counter that came late must not look like a burst.
+			out = append(out, coresAt{good[i].ns, used / seconds(span+good[j].v.Took)})
+		}
+	}
+	return out
+}
+
+func peakCores(windows []coresAt) float64 {
+	peak := 0.0
+	for _, w := range windows {
+		peak = math.Max(peak, w.cores)
+	}
+	return peak
+}
+
+// blind is the longest time under load that no sample saw.
+func (r *run) blind(good []at[*evidence.Sample]) time.Duration {
+	var worst int64
+	for _, p := range r.load("") {
+		if p.ran == nil {
+			continue
+		}
+		last := p.ran.Start
+		for _, s := range good {
+			if s.ns > last && s.ns <= p.ran.End {
+				worst = max(worst, s.ns-last)
+				last = s.ns
+			}
+		}
+		worst = max(worst, p.ran.End-last)
+	}
+	return time.Duration(worst)
+}
+
+// peakMemory holds the largest resident memory of any sample against the limit.
+func peakMemory(r *run, c *testcases.Check) outcome {
+	limit, err := r.value(c, r.c.Targets.MemoryGB)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	good := r.goodSamples()
+	if len(good) == 0 {
+		return invalid("memory was not observed (source: %s)", orElse(r.header.Target.Resources, "none"))
+	}
+	res := r.resources()
+	o := outcome{measured: ptr(res.PeakGB), op: "<=", target: ptr(limit), unit: "GB", verdict: report.Pass,
+		reason: fmt.Sprintf("%s; anonymous %s GB, file-backed %s GB", plural(len(good), "sample", "samples"), num(res.PeakAnonGB), num(res.PeakFileGB))}
+	if c := res.Cache; c != nil && c.CapacityMB > c.UsedMB {
+		o.reason += fmt.Sprintf("; by its own metrics it has %s GB of cache still to fill", num((c.CapacityMB-c.UsedMB)/1024))
+	}
+	return r.watched(o, good, res.PeakGB <= limit)
+}
+
+// peakCPU holds the busiest second against the limit.
+func peakCPU(r *run, c *testcases.Check) outcome {
+	limit, err := r.value(c, r.c.Targets.CPUCores)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	good := r.goodSamples()
+	windows := cpuWindows(good, time.Second)
+	if len(windows) == 0 {
+		return invalid("CPU was not observed (source: %s)", orElse(r.header.Target.Resources, "none"))
+	}
+	res := r.resources()
+	o := outcome{measured: ptr(res.PeakCPU1s), op: "<=", target: ptr(limit), unit: "cores", verdict: report.Pass,
+		reason: fmt.Sprintf("busiest second; over 10 s %s, over 60 s %s cores", orNone(res.PeakCPU10s), orNone(res.PeakCPU60s))}
+	if significant(res.PeakCPU1s) > limit {
+		o.reason += fmt.Sprintf("; %s cores are allowed for the ticks of its clock", num(tickCores))
+	}
+	return r.watched(o, good, res.PeakCPU1s <= limit+tickCores)
+}
+
+func orNone(x float64) string {
+	if x == 0 {
+		return "(no such window)"
+	}
+	return num(x)
+}
+
+// watched turns a peak into a verdict: above the limit is FAIL whatever else was missed, below it counts only if no load
+// went unwatched.
+func (r *run) watched(o outcome, good []at[*evidence.Sample], within bool) outcome {
+	switch gap := r.blind(good); {
+	case !within:
+		o.verdict = report.Fail
+	case gap > blindGap:
+		o.verdict = report.Invalid
+		o.reason = fmt.Sprintf("no sample for %s s under load; %s", num(gap.Seconds()), o.reason)
+	}
+	return o
+}

@@ -1,0 +1,345 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// rule judges one check. load marks rules about times and rates under load: their figures mean nothing when the
+// generator was late or a precondition was lost.
+type rule struct {
+	judge func(*run, *testcases.Check) outcome
+	load  bool
+	// machine marks rules of load that look themselves at who used the machine, and when.
+	machine bool
+	op      string // how the check's own target is held, for a check that found nothing to hold against it
+}
+
+// rules by the name that a case uses.
+var rules = map[string]rule{
+	"answers_valid":      {judge: answersValid},
+	"mean_latency":       {judge: perPhase(meanLatency), load: true, op: "<"},
+	"percentile_latency": {judge: perPhase(percentileLatency), load: true, op: "<="},
+	"ttft_percentile":    {judge: perPhase(ttftPercentile), load: true, op: "<="},
+	"tpot_percentile":    {judge: perPhase(tpotPercentile), load: true, op: "<="},
+	"throughput":         {judge: throughput, load: true, op: ">="},
+	"batch_throughput":   {judge: batchThroughput, load: true, op: ">="},
+	"error_budget":       {judge: errorBudget, op: "<="},
+	"peak_memory":        {judge: peakMemory, op: "<="},
+	"peak_cpu":           {judge: peakCPU, op: "<="},
+	"quality":            {judge: qualityScore, op: ">="},
+	"quality_under_load": {judge: qualityUnderLoad, op: "<="},
+	"metrics_reported":   {judge: metricsReported},
+	"degradation_within": {judge: perPhase(degradationWithin), load: true, machine: true, op: "<="},
+	"degradation_after":  {judge: degradationAfter, load: true, machine: true, op: "<="},
+	"stalls":             {judge: perPhase(stalls), load: true, machine: true, op: "<="},
+	"leak":               {judge: leakRule},
+	"audits":             {judge: auditsRule},
+	"generator":          {judge: generatorRule},
+	"preconditions":      {judge: preconditionsRule},
+	"little":             {judge: littleRule, op: "<="},
+	"report_written":     {judge: reportWritten},
+	"steps_complete":     {judge: stepsComplete},
+}
+
+// perPhase applies a rule to the phase that the check names, or to every closed and open loop; the worst one counts.
+func perPhase(judge func(*run, *testcases.Check, *phase) outcome) func(*run, *testcases.Check) outcome {
+	return func(r *run, c *testcases.Check) outcome {
+		phases := r.load(c.Phase)
+		if len(phases) == 0 {
+			return invalid("%s", noPhase(c))
+		}
+		var worst outcome
+		for i, p := range phases {
+			o := invalid("the phase did not run")
+			if p.ran != nil {
+				o = judge(r, c, p)
+			}
+			if len(phases) > 1 {
+				o.reason = "phase " + p.plan.ID + ": " + o.reason
+			}
+			if i == 0 || o.worse(worst) {
+				worst = o
+			}
+		}
+		return worst
+	}
+}
+
+func noPhase(c *testcases.Check) string {
+	if c.Phase != "" {
+		return fmt.Sprintf("there is no phase %q", c.Phase)
+	}
+	return "there is no phase to judge"
+}
+
+// meanLatency holds the upper bound of the mean against the target.
+func meanLatency(r *run, c *testcases.Check, p *phase) outcome {
+	target, err := r.value(c, r.c.Targets.LatencyMS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	n := len(p.latencies)
+	if n == 0 {
+		return invalid("no request was judged")
+	}
+	mean, lo, hi := meanInterval(p.latencies, r.conf())
+	mean, hi = significant(mean), significant(hi)
+	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
+	over := fmt.Sprintf("mean of %s, at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()), num(lo), num(hi))
+	switch {
+	case hi < target:
+		o.verdict, o.reason = report.Pass, over
+	case mean < target:
+		o.verdict = report.Invalid
+		o.reason = over + ": the bound is not below the target; " + moreNeeded(n, hi-mean, target-mean)
+	default:
+		o.verdict, o.reason = report.Fail, over
+	}
+	return o
+}
+
+// moreNeeded says how many further samples would shrink a half-width to a distance; widths shrink with √n.
+func moreNeeded(n int, half, distance float64) string {
+	if math.IsInf(half, 0) || math.IsNaN(half) || distance <= 0 {
+		return "not enough evidence"
+	}
+	need := math.Ceil(float64(n) * (half*half/(distance*distance) - 1))
+	if need > 1e7 {
+		return "not enough evidence, and no practical number of requests would settle it"
+	}
+	return "not enough evidence: need about " + num(math.Max(need, 1)) + " more"
+}
+
+// percentileLatency proves a percentile by early stopping.
+func percentileLatency(r *run, c *testcases.Check, p *phase) outcome {
+	target, err := r.value(c, r.c.Targets.LatencyMS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	failed := map[int]bool{}
+	for i, q := range p.judged {
+		failed[i] = !q.OK()
+	}
+	return r.percentile(c, "latency", "ms", p.latencies, target, func(i int) bool { return failed[i] })
+}
+
+func ttftPercentile(r *run, c *testcases.Check, p *phase) outcome {
+	target, err := r.value(c, r.c.Targets.LatencyMS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	if !r.c.Request.Stream {
+		return invalid("the case does not stream: there is no time to first token")
+	}
+	x, failed := make([]float64, len(p.judged)), make([]bool, len(p.judged))
+	for i, q := range p.judged {
+		if v, ok := p.firstToken(q); ok {
+			x[i] = v
+		} else {
+			x[i], failed[i] = p.latency(q, target), true
+		}
+	}
+	return r.percentile(c, "time to first token", "ms", x, target, func(i int) bool { return failed[i] })
+}
+
+// tpotPercentile judges answers of two tokens and more; others have no time per further token.
+func tpotPercentile(r *run, c *testcases.Check, p *phase) outcome {
+	target, err := r.value(c, r.c.Targets.LatencyMS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	var x []float64
+	var failed []bool
+	for _, q := range p.judged {
+		v, ok := perToken(q)
+		if ok || !q.OK() {
+			x, failed = append(x, v), append(failed, !ok)
+		}
+	}
+	return r.percentile(c, "time per output token", "ms", x, target, func(i int) bool { return failed[i] })
+}
+
+// percentile judges the check's percentile of x against a limit. A failed request is above any limit. FAIL needs as much
+// confidence as PASS; between them lies INVALID, with the number of samples that would settle it.
+func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, limit float64, failed func(int) bool) outcome {
+	p, conf, n := c.P, r.conf(), len(x)
+	if !(p > 0 && p < 1) {
+		return invalid("p = %v is not between 0 and 1", p)
+	}
+	if n == 0 {
+		return invalid("no request was judged")
+	}
+	over := 0
+	ranked := slices.Clone(x)
+	for i := range ranked {
+		if failed(i) {
+			ranked[i] = math.Max(ranked[i], limit)
+		}
+		if failed(i) || ranked[i] > limit {
+			over++
+		}
+	}
+	slices.Sort(ranked)
+	o := outcome{op: "<=", target: ptr(limit), unit: unit}
+	name := "p" + num(p*100)
+	if n >= stats.MinSamples(p, 0.99, 0) {
+		o.measured = ptr(stats.Percentile(ranked, p))
+	}
+	seen := fmt.Sprintf("%s of %s above %s %s", count(over), plural(n, "request", "requests"), num(limit), unit)
+	pass, more := stats.EarlyStopping(p, conf, n, over)
+	switch lo, _ := stats.Wilson(over, n, conf); {
+	case pass:
+		o.verdict, o.reason = report.Pass, fmt.Sprintf("%s of %s: %s", name, what, seen)
+	case lo > 1-p:
+		o.verdict, o.reason = report.Fail, fmt.Sprintf("%s of %s: %s, more than the %s allowed", name, what, seen, percent(1-p))
+	default:
+		o.verdict = report.Invalid
+		o.reason = fmt.Sprintf("%s of %s: %s; not enough evidence: need about %s more", name, what, seen, count(more))
+	}
+	return o
+}
+
+// errorBudget counts every failure of every phase that sent requests: a plain count, since a budget is spent by what
+// happened and not by what might have.
+func errorBudget(r *run, c *testcases.Check) outcome {
+	budget, err := r.value(c, r.c.Limits.ErrorBudget)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	n, failed, excused, why, classes := 0, 0, 0, "", map[string]int{}
+	for _, p := range r.phases {
+		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" {
+			continue
+		}
+		n += len(p.requests)
+		failed += p.failed
+		taken := r.taken(p)
+		for _, q := range p.requests {
+			if !q.OK() {
+				classes[q.Fail]++
+			}
+			if taken != "" && forLackOfTime(q) {
+				excused, why = excused+1, taken
+			}
+		}
+	}
+	if n == 0 {
+		return invalid("no request was sent")
+	}
+	lo, hi := stats.Wilson(failed, n, r.conf())
+	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
+	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share", verdict: report.Pass,
+		reason: fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes))}
+	if share(failed) > budget {
+		o.verdict = report.Fail
+		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget), num(math.Floor(significant(budget*float64(n)))))
+		if share(failed-excused) <= budget {
+			return distrusted(o, why)
+		}
+	}
+	return o
+}
+
+// forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since those
+// before it had not been served yet.
+func forLackOfTime(q *evidence.Request) bool {
+	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus && (q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
+}
+
+// breakdown writes counts by name: " (status 3, timeout 1)".
+func breakdown(m map[string]int) string {
+	if len(m) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, k := range sortedKeys(m) {
+		parts = append(parts, k+" "+count(m[k]))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// answersValid is the functional criterion: every answer has choices, content and a truthful end, and every prompt was
+// answered. Requests that never got an answer belong to the error budget.
+func answersValid(r *run, c *testcases.Check) outcome {
+	faults, answers, withUsage := map[string]int{}, 0, 0
+	prompts := map[string]bool{} // answered?
+	for _, p := range r.phases {
+		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindAudit {
+			continue
+		}
+		limit := r.c.MaxTokens(p.plan)
+		for _, q := range p.requests {
+			if _, ok := prompts[q.Prompt]; !ok {
+				prompts[q.Prompt] = false
+			}
+			fault := answerFault(q, limit)
+			if q.OK() {
+				answers++
+				if q.HasUsage {
+					withUsage++
+				}
+			}
+			if fault != "" {
+				faults[fault]++
+			} else if q.OK() {
+				prompts[q.Prompt] = true
+			}
+		}
+	}
+	if len(prompts) == 0 {
+		return invalid("no request was sent")
+	}
+	if withUsage > 0 && withUsage < answers {
+		faults["no usage"] += answers - withUsage
+	}
+	bad := 0
+	for _, n := range faults {
+		bad += n
+	}
+	var silent []string
+	for _, key := range sortedKeys(prompts) {
+		if !prompts[key] {
+			silent = append(silent, key)
+		}
+	}
+	o := outcome{measured: ptr(float64(bad + len(silent))), op: "=", target: ptr(0), unit: "faults", verdict: report.Pass,
+		reason: fmt.Sprintf("%s to %s were valid", plural(answers, "answer", "answers"), plural(len(prompts), "prompt", "prompts"))}
+	if withUsage == 0 && answers > 0 {
+		o.reason += "; the server reports no usage, so token counts were not checked"
+	}
+	if bad > 0 {
+		o.verdict, o.reason = report.Fail, plural(bad, "answer was", "answers were")+" not valid"+breakdown(faults)
+	}
+	if len(silent) > 0 {
+		o.verdict, o.reason = report.Fail, o.reason+"; no valid answer to "+strings.Join(silent, ", ")
+	}
+	return o
+}
+
+// answerFault names what is wrong with an answer; "" for a valid one, or for a request that got none.
+func answerFault(q *evidence.Request, maxTokens int) string {
+	switch {
+	case q.Fail == evidence.FailProtocol || q.Fail == evidence.FailEmpty:
+		return q.Fail
+	case !q.OK():
+		return ""
+	case q.TextBytes == 0:
+		return evidence.FailEmpty
+	case q.Finish != "stop" && q.Finish != "length":
+		return fmt.Sprintf("finish_reason %.20q", q.Finish)
+	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
+		return "usage of no tokens"
+	case q.HasUsage && maxTokens > 0 && q.OutputTokens > maxTokens:
+		return "more than max_tokens"
+	}
+	return ""
+}

@@ -1,0 +1,346 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+const (
+	// fewestArrivals is the least number of arrivals that can show a sustained rate: below it an exact interval spans
+	// more than half of the rate itself.
+	fewestArrivals = 30
+
+	// backlogShare is the growth of the backlog, as a share of the offered rate, below which a server keeps up. A
+	// healthy open loop at 50/s with a second of latency fluctuates by 0.3 requests/s in 20 s: 2 % is 1 request/s.
+	backlogShare = 0.02
+)
+
+// throughput judges the sustained rate of completions in an open loop. A rate is proven if the exact interval of the
+// completions lies above the target. It is proven too if the server kept up with a schedule that offers at least the
+// target: it completed what arrived, and its backlog did not grow. What arrives is drawn before the run, so its
+// randomness is no doubt about the server; without this, a load of exactly the target could never pass.
+func throughput(r *run, c *testcases.Check) outcome {
+	p := r.sustainedPhase()
+	if c.Phase != "" {
+		p = r.byID(c.Phase)
+	}
+	switch {
+	case p == nil && c.Phase == "":
+		return invalid("the case has no open loop that ran")
+	case p == nil:
+		return invalid("%s", noPhase(c))
+	case p.ran == nil:
+		return invalid("phase %s did not run", p.plan.ID)
+	case p.plan.Kind != testcases.KindOpen:
+		return invalid("phase %s is not an open loop: its rate depends on its concurrency", p.plan.ID)
+	}
+	target, err := r.value(c, r.c.Targets.ThroughputRPS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	d, b, w := p.report, p.backlog, p.window()
+	o := outcome{measured: ptr(d.RPS), interval: band(d.RPSLow, d.RPSHigh), op: ">=", target: ptr(target), unit: "requests/s"}
+	if b.arrivals < fewestArrivals || w <= 0 {
+		o.verdict, o.reason = report.Invalid, fmt.Sprintf("only %s in the steady window, %d are the least", plural(b.arrivals, "arrival", "arrivals"), fewestArrivals)
+		return o
+	}
+	d.RPS, d.RPSLow, d.RPSHigh = significant(d.RPS), significant(d.RPSLow), significant(d.RPSHigh)
+	n, _ := p.completions()
+	offered := p.offered(r.c)
+	grows := p.fallsBehind(offered)
+	lost := 0
+	for _, q := range p.judged {
+		if !q.OK() {
+			lost++
+		}
+	}
+	kept := !grows && float64(lost) <= math.Max(r.c.Limits.ErrorBudget, 0)*float64(b.arrivals)
+	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived (offered %s/s); backlog %s to %s, trend %s/s",
+		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
+	switch {
+	case grows && d.RPS >= target && offered > target*(1+backlogShare):
+		o.verdict, o.reason = report.Invalid, seen+": it completes more than the target, but not all that was offered; offer a rate nearer to the target"
+	case grows:
+		o.verdict, o.reason = report.Fail, seen+": not sustained, the backlog grows"
+	case d.RPSLow >= target:
+		o.verdict, o.reason = report.Pass, seen
+	case kept && offered >= target && d.RPSHigh >= target:
+		o.verdict, o.reason = report.Pass, seen+": the server kept up with the whole schedule"
+	case kept && d.RPSHigh >= target:
+		o.verdict, o.reason = report.Invalid, seen+": it kept up, but less was offered than the target asks for"
+	case d.RPS >= target:
+		o.verdict, o.reason = report.Invalid, seen+": "+moreNeeded(n, d.RPS-d.RPSLow, d.RPS-target)
+	case kept && float64(b.arrivals)/w < target:
+		o.verdict, o.reason = report.Invalid, seen+": it kept up, but the schedule held less than the target asks for"
+	default:
+		o.verdict, o.reason = report.Fail, seen
+	}
+	return o
+}
+
+// fallsBehind says that the backlog of an open loop certainly grows, and by more than it wanders.
+func (p *phase) fallsBehind(offered float64) bool {
+	return p.backlog.lo > 0 && p.backlog.slope > backlogShare*offered
+}
+
+func signed(x float64) string {
+	if math.Abs(x) < 0.005 {
+		return "0"
+	}
+	if x > 0 {
+		return "+" + num(x)
+	}
+	return num(x)
+}
+
+// batchThroughput is the seed's step 2 as it stands: so many requests at once, answers over the time they took. It says
+// how fast a burst is served, not what is sustained.
+func batchThroughput(r *run, c *testcases.Check) outcome {
+	var p *phase
+	for _, x := range r.phases {
+		if x.ran != nil && (c.Phase == x.plan.ID || c.Phase == "" && x.plan.Kind == testcases.KindBatch) {
+			p = x
+			break
+		}
+	}
+	if p == nil || len(p.requests) == 0 {
+		return invalid("no batch ran")
+	}
+	target, err := r.value(c, r.c.Targets.ThroughputRPS)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	rate, lo, hi := p.batchRate(r.conf())
+	rate = significant(rate)
+	o := outcome{measured: ptr(rate), interval: band(lo, hi), op: ">=", target: ptr(target), unit: "requests/s", verdict: report.Pass,
+		reason: fmt.Sprintf("%s of %s at once were answered", count(len(p.requests)-p.failed), plural(len(p.requests), "request", "requests"))}
+	if !(rate >= target) {
+		o.verdict = report.Fail
+	}
+	return o
+}
+
+// fewestShift is the least sample on either side of a comparison of two stretches: eight against eight have a smallest
+// possible p of 0.00016, so 99 % confidence is within reach.
+const fewestShift = 8
+
+// degradationWithin compares the last third of the steady window with the first.
+func degradationWithin(r *run, c *testcases.Check, p *phase) outcome {
+	limit, err := r.value(c, r.c.Limits.DegradationShare)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	w := (p.to - p.from) / 3
+	first, last := p.stretch("the first third", p.from, p.from+w), p.stretch("the last third", p.from+2*w, p.to+1)
+	return r.compared(r.shift(first, last, limit, correlation(p.latencies)), first, last)
+}
+
+// stretch is a part of a phase that is held against another.
+type stretch struct {
+	name        string
+	from, until int64
+	latencies   []float64
+	answered    int
+	chunks      float64 // of an answer, on average
+}
+
+// stretch takes the requests that were scheduled from one time until before another.
+func (p *phase) stretch(name string, from, until int64) stretch {
+	out := stretch{name: name, from: from, until: until}
+	for k, q := range p.judged {
+		if q.Scheduled >= from && q.Scheduled < until {
+			out.latencies = append(out.latencies, p.latencies[k])
+			if q.OK() {
+				out.answered++
+				out.chunks += float64(q.Chunks)
+			}
+		}
+	}
+	out.chunks /= float64(max(out.answered, 1))
+	return out
+}
+
+// degradationAfter compares a phase with the earlier one of the same shape.
+func degradationAfter(r *run, c *testcases.Check) outcome {
+	var after *phase
+	for _, p := range r.phases {
+		if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
+			after = p
+		}
+	}
+	if after == nil {
+		return invalid("no phase compares to an earlier one")
+	}
+	before := r.byID(after.plan.CompareTo)
+	if before == nil || before.ran == nil || after.ran == nil {
+		return invalid("phase %s or %s did not run", after.plan.ID, after.plan.CompareTo)
+	}
+	limit, err := r.value(c, r.c.Limits.BaselineShare)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	times := math.Max(correlation(before.latencies), correlation(after.latencies))
+	earlier, later := before.stretch("phase "+before.plan.ID, before.from, before.to+1), after.stretch("phase "+after.plan.ID, after.from, after.to+1)
+	return r.compared(r.shift(earlier, later, limit, times), earlier, later)
+}
+
+// shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
+// (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
+func (r *run) shift(before, after stretch, limit, times float64) outcome {
+	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
+	if before.answered < fewestShift || after.answered < fewestShift {
+		o.verdict = report.Invalid
+		o.reason = fmt.Sprintf("%s has %s and %s %d: %d each are the least", before.name, plural(before.answered, "answered request", "answered requests"), after.name, after.answered, fewestShift)
+		return o
+	}
+	a, b := before.latencies, after.latencies
+	d := distribution(a, r.conf())
+	by := stats.HodgesLehmann(a, b)
+	base := *d.P50 // eight samples are enough for a median
+	if base <= 0 {
+		base = d.Mean
+	}
+	z, p := stats.MannWhitney(a, b)
+	p = dampen(z, p, len(a)+len(b), times)
+	share := significant(by / base)
+	o.measured = ptr(share)
+	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s", after.name, before.name, signed(by), num(base), chance(p))
+	if floor := r.c.Limits.DegradationMS; floor > limit*base { // the target that is shown is the one that decides
+		o.target = ptr(floor / base)
+		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s", num(floor), percent(floor/base), percent(limit))
+		limit = floor / base
+	}
+	o.verdict, o.beyond = report.Pass, by-limit*base
+	switch {
+	case share <= limit:
+	case p < 1-r.conf():
+		o.verdict = report.Fail
+	default:
+		o.reason += "; it is above the limit, but chance may explain it"
+	}
+	return o
+}
+
+// chance writes a p; what lies below a millionth is no more certain for its digits.
+func chance(p float64) string {
+	if p < 1e-6 {
+		return "< 0.000001"
+	}
+	return "= " + num(p)
+}
+
+// dampen raises the p of a z for dependent samples: with a correlation time of so many samples the variance is as many
+// times as large, and what is left are few independent samples, whose spread Student's t allows for.
+func dampen(z, p float64, n int, times float64) float64 {
+	if times <= 1 || z == 0 {
+		return p
+	}
+	free := float64(n)/times - 2
+	if free < 1 {
+		return 1
+	}
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: free}
+	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
+}
+
+// correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth one.
+// It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks for; the
+// sum ends where its window is five times the time itself (Sokal 1997).
+func correlation(x []float64) float64 {
+	n := len(x)
+	if n < 2*fewestShift {
+		return 1
+	}
+	r := ranksOf(x)
+	mid := float64(n-1) / 2
+	var mean, cross, square float64
+	for i, v := range r {
+		mean += v / float64(n)
+		cross += (float64(i) - mid) * v
+		square += (float64(i) - mid) * (float64(i) - mid)
+	}
+	var c0 float64
+	for i := range r {
+		r[i] -= mean + cross/square*(float64(i)-mid)
+		c0 += r[i] * r[i]
+	}
+	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant is rounding
+		return 1
+	}
+	times := 1.0
+	for k := 1; k <= n/4; k++ {
+		var c float64
+		for i := k; i < n; i++ {
+			c += r[i] * r[i-k]
+		}
+		times += 2 * c / c0
+		if float64(k) >= 5*times {
+			break
+		}
+	}
+	return math.Max(times, 1)
+}
+
+// ranksOf gives each value its rank; ties share their mean.
+func ranksOf(x []float64) []float64 {
+	n := len(x)
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmpFloat(x[a], x[b]) })
+	out := make([]float64, n)
+	for i := 0; i < n; {
+		j := i
+		for j < n && x[order[j]] == x[order[i]] {
+			j++
+		}
+		j = max(j, i+1)
+		for k := i; k < j; k++ {
+			out[order[k]] = float64(i+j-1) / 2
+		}
+		i = j
+	}
+	return out
+}
+
+// Shift compares the latencies of two records, phase by phase, for report.DiffWith.
+func Shift(a, b []evidence.Event) (report.Shift, error) {
+	before, err := latencies(a)
+	if err != nil {
+		return nil, err
+	}
+	after, err := latencies(b)
+	if err != nil {
+		return nil, err
+	}
+	return func(phase string) (byMS, p float64, ok bool) {
+		x, y := before[phase], after[phase]
+		if len(x) < fewestShift || len(y) < fewestShift {
+			return 0, 1, false
+		}
+		z, p := stats.MannWhitney(x, y)
+		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(correlation(x), correlation(y))), true
+	}, nil
+}
+
+// latencies are the judged latencies of a record by phase.
+func latencies(events []evidence.Event) (map[string][]float64, error) {
+	r, err := read(events)
+	if err != nil {
+		return nil, err
+	}
+	m := map[string][]float64{}
+	for _, p := range r.phases {
+		m[p.plan.ID] = p.latencies
+	}
+	return m, nil
+}

@@ -1,0 +1,306 @@
+package judge
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// worstStep is the drift of the wall clock above which other machines' timestamps mean nothing.
+const worstStep = 500 * time.Millisecond
+
+// issueDelay is the 99th percentile of issued − scheduled of an open loop, in milliseconds. A closed loop has no schedule:
+// its latencies count from the issue, so a late request is in none of its figures.
+func (p *phase) issueDelay() float64 {
+	if len(p.delay) == 0 || p.plan.Kind != testcases.KindOpen {
+		return 0
+	}
+	return stats.Percentile(slices.Sorted(slices.Values(p.delay)), 0.99)
+}
+
+// generatorProblems finds what makes the load untrustworthy: by phase, and under "" for the whole run.
+func (r *run) generatorProblems() map[string]string {
+	m := map[string]string{}
+	limit := r.c.Limits.IssueDelayMS
+	if len(r.clients) == 0 {
+		m[""] = "the generator's own error was not measured"
+	} else if e := r.clients[len(r.clients)-1].v; limit > 0 && ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) > limit {
+		m[""] = fmt.Sprintf("against a null server the generator was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit is %s ms",
+			num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
+	}
+	if d := r.worstDrift(); d > int64(worstStep) {
+		m[""] = fmt.Sprintf("the clock stepped by %s ms", num(ms(d)))
+	}
+	for _, p := range r.load("") {
+		switch late := p.issueDelay(); {
+		case p.ran == nil:
+		case p.ran.CapHit:
+			m[p.plan.ID] = fmt.Sprintf("phase %s reached the cap of %s requests in flight", p.plan.ID, count(r.c.Limits.MaxInFlight))
+		case limit > 0 && late > limit:
+			m[p.plan.ID] = fmt.Sprintf("phase %s issued its requests %s ms late at p99, the limit is %s ms", p.plan.ID, num(late), num(limit))
+		}
+	}
+	return m
+}
+
+// independent are the conditions whose loss only costs the checks that read them: those say so themselves.
+var independent = []string{"metrics", "resources"}
+
+// lost lists the preconditions that do not hold and bear on load.
+func (r *run) lost() []string {
+	var out []string
+	for _, c := range r.conditions {
+		if !c.v.OK && !slices.Contains(independent, c.v.ID) {
+			out = append(out, c.v.ID+": "+c.v.Detail)
+		}
+	}
+	return out
+}
+
+// distrust says why the load behind a check means nothing; "" if it does.
+func (r *run) distrust(c *testcases.Check) string {
+	if why := r.problems[""]; why != "" {
+		return why
+	}
+	if lost := r.lost(); len(lost) > 0 {
+		return "precondition lost: " + lost[0]
+	}
+	for _, p := range r.rests(c) {
+		if why := r.problems[p.plan.ID]; why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// rests lists the phases that a check of load rests on.
+func (r *run) rests(c *testcases.Check) []*phase {
+	switch c.Rule {
+	case "throughput", "batch_throughput":
+		if c.Phase != "" {
+			return r.load(c.Phase)
+		}
+		if p := r.sustainedPhase(); p != nil && c.Rule == "throughput" {
+			return []*phase{p}
+		}
+		return nil
+	case "degradation_after":
+		var out []*phase
+		for _, p := range r.phases {
+			if p.plan.CompareTo != "" && (c.Phase == "" || c.Phase == p.plan.ID) {
+				out = append(out, p)
+				if before := r.byID(p.plan.CompareTo); before != nil {
+					out = append(out, before)
+				}
+			}
+		}
+		return out
+	}
+	return r.load(c.Phase)
+}
+
+// generatorRule says whether the load was what the case asks for. It never fails a server.
+func generatorRule(r *run, _ *testcases.Check) outcome {
+	worst, any := 0.0, false
+	for _, p := range r.load("") {
+		if p.ran != nil && len(p.delay) > 0 {
+			worst, any = max(worst, p.issueDelay()), true
+		}
+	}
+	o := outcome{op: "<=", target: ptr(r.c.Limits.IssueDelayMS), unit: "ms"}
+	if any {
+		o.measured = ptr(worst)
+	}
+	if len(r.problems) > 0 {
+		var why []string
+		for _, k := range sortedKeys(r.problems) {
+			why = append(why, r.problems[k])
+		}
+		o.verdict, o.reason = report.Invalid, strings.Join(why, "; ")
+		return o
+	}
+	if !any {
+		o.verdict, o.reason = report.Invalid, "no load was made"
+		return o
+	}
+	e := r.clients[len(r.clients)-1].v
+	o.verdict = report.Pass
+	o.reason = fmt.Sprintf("p99 issue delay of the worst phase; the client's own error at p99 is %s ms on the first token and %s ms between chunks",
+		num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)))
+	return o
+}
+
+// clientError is the generator's own error as the report shows it.
+func (r *run) clientError() *report.ClientError {
+	if len(r.clients) == 0 {
+		return nil
+	}
+	e := r.clients[len(r.clients)-1].v
+	out := &report.ClientError{Streams: e.Streams, RPS: e.RPS, IssueP50MS: ms(e.IssueP50), IssueP99MS: ms(e.IssueP99),
+		TTFTP50MS: ms(e.TTFTErrorP50), TTFTP99MS: ms(e.TTFTErrorP99), GapP50MS: ms(e.GapErrorP50), GapP99MS: ms(e.GapErrorP99),
+		LimitMS: r.c.Limits.IssueDelayMS, WithinLimit: len(r.problems) == 0}
+	for _, p := range r.load("") {
+		out.WorstIssue = max(out.WorstIssue, p.issueDelay())
+	}
+	return out
+}
+
+func preconditionsRule(r *run, _ *testcases.Check) outcome {
+	if len(r.conditions) == 0 {
+		return invalid("no precondition was checked")
+	}
+	lost := r.lost()
+	held := 0
+	var elsewhere []string
+	for _, c := range r.conditions {
+		if c.v.OK {
+			held++
+		} else if slices.Contains(independent, c.v.ID) {
+			elsewhere = append(elsewhere, c.v.ID+": "+c.v.Detail)
+		}
+	}
+	o := outcome{measured: ptr(float64(len(lost))), op: "=", target: ptr(0), unit: "lost", verdict: report.Pass,
+		reason: plural(held, "precondition holds", "preconditions hold")}
+	if len(elsewhere) > 0 {
+		o.reason += "; judged by their own checks: " + strings.Join(elsewhere, "; ")
+	}
+	if len(lost) > 0 {
+		o.verdict, o.reason = report.Invalid, strings.Join(lost, "; ")
+	}
+	return o
+}
+
+// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of their
+// latency to it at either end, which is no error: that much is allowed on top of the limit.
+func littleRule(r *run, c *testcases.Check) outcome {
+	limit, err := r.value(c, r.c.Limits.LittleShare)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	var worst outcome
+	judged := 0
+	for _, p := range r.load(c.Phase) {
+		w := p.window()
+		if p.ran == nil || len(p.judged) == 0 || w <= 0 {
+			continue
+		}
+		off, allowed := p.report.Little, limit+2*p.report.Latency.Mean/1000/w
+		o := outcome{measured: ptr(off), op: "<=", target: ptr(limit), unit: "share", verdict: report.Pass,
+			reason: fmt.Sprintf("phase %s: %s in flight on average; %s allowed, the window's edges included", p.plan.ID, num(p.report.InFlight), percent(allowed))}
+		if off > allowed {
+			o.verdict = report.Invalid
+			o.reason = fmt.Sprintf("phase %s: L and λW differ by %s: it did not reach a steady state, or requests are missing from the record; in flight on average %s, at the window's start %s and at its end %s",
+				p.plan.ID, percent(off), num(p.report.InFlight), count(p.inFlightAt(p.from)), count(p.inFlightAt(p.to)))
+		}
+		if judged == 0 || o.worse(worst) {
+			worst = o
+		}
+		judged++
+	}
+	if judged == 0 {
+		return invalid("no loop ran")
+	}
+	return worst
+}
+
+// auditsRule fails a server that was caught lying. Determinism is reported only: servers batch, and batches reorder sums.
+func auditsRule(r *run, _ *testcases.Check) outcome {
+	if len(r.audits) == 0 {
+		return invalid("no audit ran")
+	}
+	var caught, unclear, noted []string
+	for _, a := range r.audits {
+		switch line := a.v.ID + ": " + a.v.Detail; {
+		case a.v.Valid && !a.v.OK && a.v.ID == "determinism":
+			noted = append(noted, line)
+		case a.v.Valid && !a.v.OK:
+			caught = append(caught, line)
+		case !a.v.Valid && a.v.ID != "determinism":
+			unclear = append(unclear, line)
+		}
+	}
+	o := outcome{measured: ptr(float64(len(caught))), op: "=", target: ptr(0), unit: "caught", verdict: report.Pass,
+		reason: plural(len(r.audits)-len(unclear), "audit", "audits") + " found nothing"}
+	if len(noted) > 0 {
+		o.reason += "; noted: " + strings.Join(noted, "; ")
+	}
+	if len(unclear) > 0 {
+		o.verdict, o.reason = report.Invalid, "could not be judged: "+strings.Join(unclear, "; ")
+	}
+	if len(caught) > 0 {
+		o.verdict, o.reason = report.Fail, strings.Join(caught, "; ")
+	}
+	return o
+}
+
+// reportWritten is the seed's last line of the checklist: this report exists, and the record behind it is whole.
+func reportWritten(r *run, _ *testcases.Check) outcome {
+	o := outcome{measured: ptr(0), op: "=", target: ptr(0), unit: "parts missing", verdict: report.Pass, reason: "the record is whole, and this report is derived from it"}
+	if r.end == nil {
+		o.measured, o.verdict, o.reason = ptr(1), report.Invalid, "the record has no end: the run was killed, or its file was cut"
+	}
+	return o
+}
+
+// stepsComplete says whether every phase ran to its plan.
+func stepsComplete(r *run, _ *testcases.Check) outcome {
+	planned, complete := 0, 0
+	var short, gone []string
+	for _, p := range r.phases {
+		if !p.planned {
+			continue
+		}
+		planned++
+		switch id := p.plan.ID; {
+		case p.ran == nil:
+			short = append(short, id+" did not run")
+		case p.ran.CutShort == "target lost":
+			gone = append(gone, id)
+		case p.ran.CutShort != "":
+			short = append(short, fmt.Sprintf("%s was cut short (%s) after %s of %s requests", id, p.ran.CutShort, count(p.ran.Issued), count(p.ran.Planned)))
+		case p.ran.Issued < p.plan.Requests && sends(p.plan.Kind):
+			short = append(short, fmt.Sprintf("%s issued %s requests, its plan asks for %s", id, count(p.ran.Issued), count(p.plan.Requests)))
+		case len(p.requests)+p.canceled < p.ran.Issued && sends(p.plan.Kind):
+			short = append(short, fmt.Sprintf("%s issued %s requests, the record holds %s", id, count(p.ran.Issued), count(len(p.requests)+p.canceled)))
+		default:
+			complete++
+		}
+	}
+	o := outcome{measured: ptr(float64(complete)), op: "=", target: ptr(float64(planned)), unit: "phases", verdict: report.Pass, reason: "every phase ran to its plan"}
+	if planned == 0 {
+		return invalid("the case has no phases in profile %q", r.header.Profile)
+	}
+	if len(short) > 0 {
+		o.verdict, o.reason = report.Invalid, strings.Join(short, "; ")
+	}
+	if len(gone) > 0 {
+		o.verdict, o.reason = report.Fail, "the server went away during "+strings.Join(gone, ", ")
+	}
+	return o
+}
+
+// sends says whether phases of a kind record each of their requests.
+func sends(kind string) bool {
+	switch kind {
+	case testcases.KindClosed, testcases.KindOpen, testcases.KindBatch, testcases.KindQuality:
+		return true
+	}
+	return false
+}
+
+// answered lists the requests of a phase that have an answer.
+func (p *phase) answered() []*evidence.Request {
+	var out []*evidence.Request
+	for _, q := range p.requests {
+		if q.OK() {
+			out = append(out, q)
+		}
+	}
+	return out
+}

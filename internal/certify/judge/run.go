@@ -1,0 +1,316 @@
+package judge
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// run is the evidence, sorted and joined with the case's plan.
+type run struct {
+	header     *evidence.Header
+	c          *testcases.Case
+	conditions []at[*evidence.Condition]
+	clients    []at[*evidence.Client]
+	phases     []*phase // as planned, then any that ran unplanned
+	samples    []at[*evidence.Sample]
+	scrapes    []at[*evidence.Scrape]
+	scores     []*evidence.Score
+	audits     []at[*evidence.Audit]
+	clocks     []at[*evidence.Clock]
+	hosts      []at[*evidence.Host]
+	uses       []use // of the certifier's machine, between two readings each
+	end        *evidence.End
+	rows       []report.Reconciled
+	leak       *leakFit
+	problems   map[string]string // what makes a phase's load untrustworthy, by phase; "" is the whole run
+}
+
+// at is a record with its time.
+type at[T any] struct {
+	ns int64
+	v  T
+}
+
+// read sorts the events into a run and measures every phase.
+func read(events []evidence.Event) (*run, error) {
+	r := &run{}
+	ran := map[string]*evidence.Phase{}
+	requests := map[string][]*evidence.Request{}
+	for i := range events {
+		e := &events[i]
+		switch {
+		case e.Header != nil:
+			if r.header != nil {
+				return nil, fmt.Errorf("%w: event %d: a second header", ErrEvidence, i)
+			}
+			r.header = e.Header
+		case e.Condition != nil:
+			r.conditions = append(r.conditions, at[*evidence.Condition]{e.At, e.Condition})
+		case e.Client != nil:
+			r.clients = append(r.clients, at[*evidence.Client]{e.At, e.Client})
+		case e.Phase != nil:
+			if _, twice := ran[e.Phase.ID]; twice {
+				return nil, fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, e.Phase.ID)
+			}
+			ran[e.Phase.ID] = e.Phase
+		case e.Request != nil:
+			requests[e.Request.Phase] = append(requests[e.Request.Phase], e.Request)
+		case e.Sample != nil:
+			r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
+		case e.Scrape != nil:
+			r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
+		case e.Score != nil:
+			r.scores = append(r.scores, e.Score)
+		case e.Audit != nil:
+			r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
+		case e.Clock != nil:
+			r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
+		case e.Host != nil:
+			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
+		case e.End != nil:
+			r.end = e.End
+		}
+	}
+	switch {
+	case r.header == nil:
+		return nil, fmt.Errorf("%w: no header", ErrEvidence)
+	case r.header.SchemaVersion < 1 || r.header.SchemaVersion > evidence.SchemaVersion:
+		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion, evidence.SchemaVersion)
+	case r.header.Case == nil:
+		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
+	}
+	r.c = r.header.Case
+	r.sort()
+	r.join(ran, requests)
+	r.uses = uses(r.hosts)
+	r.problems = r.generatorProblems()
+	r.rows = r.reconcile()
+	r.leak = r.fitLeak()
+	return r, nil
+}
+
+// sort brings every list into an order that does not depend on the order of the file.
+func (r *run) sort() {
+	byTime(r.conditions)
+	byTime(r.clients)
+	byTime(r.samples)
+	byTime(r.scrapes)
+	byTime(r.audits)
+	byTime(r.clocks)
+	byTime(r.hosts)
+	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
+		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {
+			return c
+		}
+		return compareContent(a, b)
+	})
+}
+
+func byTime[T any](list []at[T]) {
+	slices.SortFunc(list, func(a, b at[T]) int {
+		if a.ns != b.ns {
+			return cmp.Compare(a.ns, b.ns)
+		}
+		return compareContent(a.v, b.v)
+	})
+}
+
+// compareContent orders records of the same time by what they say.
+func compareContent(a, b any) int {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	if errX != nil || errY != nil {
+		return 0 // what cannot be written cannot have been read
+	}
+	return bytes.Compare(x, y)
+}
+
+// join gives every planned phase what it recorded.
+func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*evidence.Request) {
+	add := func(plan testcases.Phase, planned bool) {
+		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID]}
+		p.measure(r.c)
+		r.phases = append(r.phases, p)
+	}
+	seen := map[string]bool{}
+	for _, plan := range r.c.Profiles[r.header.Profile] {
+		if !seen[plan.ID] {
+			add(plan, true)
+		}
+		seen[plan.ID] = true
+	}
+	ids := map[string]bool{}
+	for id := range ran {
+		ids[id] = true
+	}
+	for id := range requests {
+		ids[id] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		if !seen[id] {
+			kind := ""
+			if ran[id] != nil {
+				kind = ran[id].Kind
+			}
+			add(testcases.Phase{ID: id, Kind: kind}, false)
+		}
+	}
+}
+
+// byID finds a phase.
+func (r *run) byID(id string) *phase {
+	for _, p := range r.phases {
+		if p.plan.ID == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// load lists the phases whose latencies are judged: closed and open loops. id narrows it to one phase of any kind.
+func (r *run) load(id string) []*phase {
+	var out []*phase
+	for _, p := range r.phases {
+		if id == p.plan.ID || id == "" && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// sustainedPhase is the open loop that throughput is read from: the one that a throughput check names, or the first.
+func (r *run) sustainedPhase() *phase {
+	for i := range r.c.Checks {
+		if c := &r.c.Checks[i]; c.Rule == "throughput" && c.Phase != "" {
+			if p := r.byID(c.Phase); p != nil && p.ran != nil {
+				return p
+			}
+		}
+	}
+	for _, p := range r.phases {
+		if p.plan.Kind == testcases.KindOpen && p.ran != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// conf is the confidence of every interval: the case's, or 0.99.
+func (r *run) conf() float64 { return confidence(r.c) }
+
+func confidence(c *testcases.Case) float64 {
+	if x := c.Limits.Confidence; x > 0 && x < 1 {
+		return x
+	}
+	return 0.99
+}
+
+// value is the number that a check names as its target, or the rule's own default.
+func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
+	if c.Target == "" {
+		return fallback, nil
+	}
+	return r.c.Number(c.Target)
+}
+
+// notices are what a reader must know before the verdict.
+func (r *run) notices() []string {
+	n := []string{}
+	t := r.header.Target
+	if r.header.Profile != "full" {
+		n = append(n, fmt.Sprintf("Profile %q: every phase is present but short. It finds faults; it is not a full certificate.", r.header.Profile))
+	}
+	if t.BuiltIn {
+		n = append(n, "The target serves the built-in model, a small one made for demonstration: its speed and quality say nothing about Mixtral-8x7B.")
+	}
+	if t.Kind == "embedded" && t.Resources == "self" {
+		n = append(n, "The load generator runs inside the server's process: memory and CPU include its own.")
+	}
+	if r.end == nil {
+		n = append(n, "The record has no end: the run was killed, or its file was cut.")
+	} else if r.end.Interrupted {
+		n = append(n, strings.TrimSuffix("The run was interrupted: "+orElse(r.end.Reason, "on request"), ".")+".")
+	}
+	if why := r.withoutMetrics(); why != "" {
+		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against what was seen.")
+	}
+	for _, p := range r.load("") {
+		if why := r.taken(p); why != "" {
+			n = append(n, strings.ToUpper(why[:1])+why[1:]+". What fails in it proves nothing.")
+		}
+	}
+	if r.header.Calibration == nil && len(r.scores) > 0 {
+		n = append(n, "The quality scores come without a calibration.")
+	}
+	return n
+}
+
+// environment is where the certifier ran, and how the wall clock behaved.
+func (r *run) environment() map[string]string {
+	env := map[string]string{}
+	for k, v := range r.header.Environment {
+		env[k] = v
+	}
+	if len(r.clocks) > 0 {
+		env["clock_drift"] = fmt.Sprintf("%s ms at most", num(ms(r.worstDrift())))
+	}
+	if s := r.machineUse(); s != "" {
+		env["machine_use"] = s
+	}
+	env["resources"] = r.header.Target.Resources
+	env["metrics"] = r.header.Target.Metrics
+	return env
+}
+
+func (r *run) fingerprints() map[string]string {
+	f := map[string]string{"seed": strconv.FormatInt(r.header.Seed, 10)}
+	for k, v := range r.header.Fingerprints {
+		f[k] = v
+	}
+	return f
+}
+
+// withoutMetrics says why no scrape of the server gave anything; "" if one did, or none was tried.
+func (r *run) withoutMetrics() string {
+	why := ""
+	for _, s := range r.scrapes {
+		if s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0 {
+			return ""
+		}
+		why = orElse(why, s.v.Err)
+	}
+	return why
+}
+
+// dialect is the metrics dialect that the scrapes spoke.
+func (r *run) dialect() string {
+	for _, s := range r.scrapes {
+		if s.v.Err == "" && s.v.Dialect != "" {
+			return s.v.Dialect
+		}
+	}
+	return ""
+}
+
+// worstDrift is the largest step of the wall clock against the monotonic one, in nanoseconds.
+func (r *run) worstDrift() int64 {
+	var worst int64
+	for _, c := range r.clocks {
+		d := c.v.DriftNS
+		if d < 0 {
+			d = -d
+		}
+		worst = max(worst, d)
+	}
+	return worst
+}

@@ -1,0 +1,112 @@
+package loadgen
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// ErrProtocol is matched by errors about an answer that is not what the API promises.
+var ErrProtocol = errors.New("not the OpenAI protocol")
+
+// answer turns the content of a response into the fields of a request's record, as bytes come. Times are nanoseconds.
+type answer struct {
+	r        *evidence.Request
+	keepText bool
+	text     strings.Builder
+	hash     hash.Hash
+	choices  bool
+	done     bool // [DONE] has come, or the whole answer
+}
+
+func newAnswer(r *evidence.Request, keepText bool) *answer {
+	return &answer{r: r, keepText: keepText, hash: sha256.New()}
+}
+
+// chunk takes the data of one event, complete at time at.
+func (a *answer) chunk(data []byte, at int64) error {
+	switch {
+	case a.done:
+		return nil // nothing counts behind the end
+	case isDone(data):
+		a.done, a.r.Done = true, at
+		return nil
+	}
+	p, err := parsePiece(data, "delta")
+	if err != nil {
+		return fmt.Errorf("%w: chunk %d: %w", ErrProtocol, a.r.Chunks, err)
+	}
+	return a.add(&p, at)
+}
+
+// whole takes a response without streaming. Its content has come at the end; when its first token came nobody knows, so
+// First and Chunks stay 0: there is no time to the first token and no time per token in it.
+func (a *answer) whole(body []byte, at int64) error {
+	p, err := parsePiece(body, "message")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	if err := a.add(&p, at); err != nil {
+		return err
+	}
+	a.done, a.r.Done, a.r.First, a.r.Chunks = true, at, 0, 0
+	return nil
+}
+
+func (a *answer) add(p *piece, at int64) error {
+	r := a.r
+	if p.fault != "" {
+		return fmt.Errorf("%w: the server reports: %s", ErrProtocol, p.fault)
+	}
+	a.choices = a.choices || p.choices
+	if p.finish != "" {
+		r.Finish = p.finish
+	}
+	if p.usage {
+		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
+	}
+	if len(p.text) == 0 {
+		return nil
+	}
+	if r.Chunks == 0 {
+		r.First = at
+	} else {
+		r.Gaps = append(r.Gaps, (at-r.Last+500)/1000) // to the nearest µs
+	}
+	r.Last = at
+	r.Chunks++
+	r.TextBytes += len(p.text)
+	a.hash.Write(p.text)
+	if a.keepText {
+		a.text.Write(p.text)
+	}
+	return nil
+}
+
+// record completes the text fields, whatever came of the request.
+func (a *answer) record() {
+	if a.r.TextBytes > 0 {
+		a.r.TextHash = hex.EncodeToString(a.hash.Sum(nil))[:16]
+		a.r.Text = a.text.String()
+	}
+}
+
+// judge says what is wrong, as an answer, with a response that ended well as HTTP.
+func (a *answer) judge() error {
+	switch {
+	case !a.done && a.r.Finish == "":
+		return failure{evidence.FailTruncated, errors.New("the stream ended without a finish_reason")}
+	case !a.done:
+		return fmt.Errorf("%w: the stream ended without [DONE]", ErrProtocol)
+	case !a.choices:
+		return fmt.Errorf("%w: no choices", ErrProtocol)
+	case a.r.TextBytes == 0:
+		return failure{evidence.FailEmpty, errors.New("no content")}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+package loadgen
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// Bounds of a response, in bytes. A server without end must not fill the client's memory.
+const (
+	maxHeader = 1 << 20
+	maxStream = 256 << 20 // a million chunks
+	maxWhole  = 16 << 20
+	maxError  = 4 << 10 // of an error's body
+	maxTail   = 4 << 10 // behind [DONE]
+)
+
+// Waits for what decides nothing but whether the connection can be used again, or what an error says.
+const (
+	tailWait  = 100 * time.Millisecond // behind [DONE]
+	errorWait = time.Second            // for the body of a refusal
+)
+
+var errTooLarge = fmt.Errorf("%w: the response is too large", ErrProtocol)
+
+// conn is a connection that stamps what it reads.
+type conn struct {
+	net.Conn
+	in     arrivalConn     // the socket, below TLS
+	raw    syscall.RawConn // of the socket, nil if there is none
+	tls    bool
+	clock  Clock
+	br     *bufio.Reader
+	buf    []byte
+	at     time.Time // when bytes came last
+	end    error     // of the last read
+	budget int       // bytes that may still come
+}
+
+// newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
+func newConn(c net.Conn, in arrivalConn, raw syscall.RawConn, clock Clock) *conn {
+	cn := &conn{Conn: c, in: in, raw: raw, tls: c != net.Conn(in), clock: clock, buf: make([]byte, 4096)}
+	cn.br = bufio.NewReaderSize(cn, 4096)
+	return cn
+}
+
+// Read notes when what it gives came.
+func (cn *conn) Read(p []byte) (int, error) {
+	if cn.budget <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := cn.Conn.Read(p)
+	cn.at = cn.in.arrived()
+	cn.budget -= n
+	cn.end = err
+	return n, err
+}
+
+func (cn *conn) write(wire []byte, deadline time.Time) error {
+	if err := cn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	_, err := cn.Conn.Write(wire)
+	return err
+}
+
+// quiet says that for d nothing comes over the connection, its end least of all.
+func (cn *conn) quiet(d time.Duration) bool {
+	if cn.SetReadDeadline(cn.clock.Now().Add(d)) != nil {
+		return false
+	}
+	cn.budget = 1
+	_, err := cn.br.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && cn.SetReadDeadline(time.Time{}) == nil
+}
+
+// receive reads the response into r. begun: a response had begun; reusable: the connection can take another request.
+func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun, reusable bool, err error) {
+	resp, err := cn.header()
+	if err != nil {
+		return false, false, err
+	}
+	defer resp.Body.Close()
+	r.Status = resp.StatusCode
+	cn.budget = maxStream
+	a := newAnswer(r, q.keepText)
+	defer a.record()
+	sse := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	var ended bool
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		ended, err = cn.refused(resp)
+	case sse && !q.stream:
+		err = fmt.Errorf("%w: a stream that was not asked for", ErrProtocol)
+	case q.stream && (sse || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")):
+		ended, err = cn.stream(resp.Body, epoch, a)
+	default:
+		ended, err = cn.whole(resp.Body, epoch, q, a)
+	}
+	if err == nil {
+		err = a.judge()
+	}
+	if r.Done == 0 && err != nil {
+		r.Done = int64(cn.at.Sub(epoch))
+	}
+	return true, ended && !resp.Close && cn.br.Buffered() == 0, err
+}
+
+// header reads the response's head, interim responses left out.
+func (cn *conn) header() (*http.Response, error) {
+	cn.budget = maxHeader
+	for {
+		resp, err := http.ReadResponse(cn.br, nil)
+		if err != nil && cn.end != nil {
+			return nil, cn.end // a head cut short reads like a malformed one
+		}
+		if err != nil || resp.StatusCode >= 200 {
+			return resp, err
+		}
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			return nil, fmt.Errorf("%w: the server switches protocols", ErrProtocol)
+		}
+	}
+}
+
+// stream reads events to the end of the body. ended says that the body is complete, so that nothing of it is left on
+// the connection.
+func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
+	var ev events
+	each := func(data []byte) error { return a.chunk(data, int64(cn.at.Sub(epoch))) }
+	for {
+		n, readErr := body.Read(cn.buf)
+		if n > 0 && !a.done {
+			if err := ev.feed(cn.buf[:n], each); err != nil {
+				return false, err
+			}
+			if a.done { // the answer is complete; what follows only decides about the connection
+				cn.budget = maxTail
+				if err := cn.SetReadDeadline(cn.clock.Now().Add(tailWait)); err != nil {
+					return false, nil
+				}
+			}
+		}
+		switch {
+		case readErr == nil:
+		case errors.Is(readErr, io.EOF):
+			return true, ev.finish(each)
+		case a.done:
+			return false, nil
+		default:
+			return false, readErr
+		}
+	}
+}
+
+// whole reads a response that is no stream.
+func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (ended bool, err error) {
+	data, err := io.ReadAll(io.LimitReader(body, maxWhole+1))
+	if err != nil {
+		return false, err
+	}
+	if len(data) > maxWhole {
+		return false, errTooLarge
+	}
+	if err := a.whole(data, int64(cn.at.Sub(epoch))); err != nil {
+		return true, err
+	}
+	if q.stream {
+		return true, fmt.Errorf("%w: a whole answer where a stream was asked for", ErrProtocol)
+	}
+	return true, nil
+}
+
+// refused makes the error of a response that is not 200.
+func (cn *conn) refused(resp *http.Response) (ended bool, err error) {
+	if err := cn.SetReadDeadline(cn.clock.Now().Add(errorWait)); err != nil {
+		return false, err
+	}
+	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxError)) // as much as comes
+	p, err := slowPiece(body, "message")
+	text := p.fault
+	if err != nil || text == "" {
+		text = string(bytes.TrimSpace(body))
+	}
+	return readErr == nil && len(body) < maxError, failure{evidence.FailStatus, fmt.Errorf("status %d: %s", resp.StatusCode, text)}
+}

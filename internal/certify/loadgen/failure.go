@@ -1,0 +1,71 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// failure is an error with its class in evidence.
+type failure struct {
+	class string
+	err   error
+}
+
+func (f failure) Error() string { return f.err.Error() }
+func (f failure) Unwrap() error { return f.err }
+
+// Classify gives the class of a request's error. Until a response has begun a lost connection is evidence.FailConnect,
+// then evidence.FailTruncated. ctx is what can break the request off from outside, and no timeout.
+func Classify(ctx context.Context, err error, begun bool) string {
+	var own failure
+	var dns *net.DNSError
+	switch {
+	case ctx.Err() != nil:
+		return evidence.FailCanceled
+	case errors.As(err, &own):
+		return own.class
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return evidence.FailTimeout
+	case errors.Is(err, ErrProtocol), errors.Is(err, errLongLine):
+		return evidence.FailProtocol
+	case lost(err) && begun:
+		return evidence.FailTruncated
+	case lost(err), errors.As(err, &dns):
+		return evidence.FailConnect
+	}
+	return evidence.FailProtocol
+}
+
+// lost says whether the connection, and not what came over it, is at fault.
+func lost(err error) bool {
+	var op *net.OpError
+	var errno syscall.Errno
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, net.ErrClosed) || errors.As(err, &op) || errors.As(err, &errno)
+}
+
+// maxDetail bounds Request.Detail, in bytes.
+const maxDetail = 200
+
+// Detail is an error's text on one line, shortened to what a record may carry.
+func Detail(err error) string { return shorten(err.Error()) }
+
+func shorten(s string) string {
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
+	if len(s) <= maxDetail {
+		return s
+	}
+	end := maxDetail - len("…")
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

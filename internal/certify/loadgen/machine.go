@@ -1,0 +1,200 @@
+package loadgen
+
+import (
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// A server that refuses connections is asked again after backoff, and given up as lost after lostAfter and lostCount
+// refusals without anything else between them: a crashed server can restart, a wrong address never answers.
+const (
+	backoff   = 200 * time.Millisecond // closed loop only: it would spin
+	lostAfter = 10 * time.Second
+	lostCount = 20
+)
+
+// verb is what a machine decides.
+type verb uint8
+
+const (
+	issue verb = iota // send request n now; it was due at due
+	wait              // ask again at due
+	hold              // ask again when a request has ended
+	stop              // nothing more to send
+)
+
+type decision struct {
+	do  verb
+	n   int
+	due time.Duration
+}
+
+// machine runs one plan: events and the time go in, decisions come out. Times count from the record's epoch.
+type machine struct {
+	plan  *Plan
+	start time.Duration
+
+	issued   int
+	inFlight int
+	most     int
+	capHit   bool
+	cut      string
+	stopped  time.Duration // when issuing ended; valid with ended
+	ended    bool
+
+	free    []time.Duration // closed: slots that can issue, since when
+	cooling []time.Duration // closed: slots that can issue later, when; rising
+
+	refused   int // refusals in a row
+	refusedAt time.Duration
+}
+
+func newMachine(p *Plan, start time.Duration) *machine {
+	m := &machine{plan: p, start: start}
+	if m.closedLoop() {
+		m.free = make([]time.Duration, p.Concurrency)
+		for i := range m.free {
+			m.free[i] = start
+		}
+	}
+	return m
+}
+
+func (m *machine) closedLoop() bool {
+	return m.plan.Kind != testcases.KindOpen && m.plan.Kind != testcases.KindBatch
+}
+
+// planned is how many requests the plan asks for.
+func (m *machine) planned() int {
+	switch m.plan.Kind {
+	case testcases.KindOpen:
+		return len(m.plan.Offsets)
+	case testcases.KindBatch:
+		return m.plan.Requests
+	}
+	return max(m.plan.Requests, m.issued) // a closed loop's duration may ask for more than its count
+}
+
+// next decides what to do at time now.
+func (m *machine) next(now time.Duration) decision {
+	switch {
+	case m.ended:
+		return decision{do: stop}
+	case m.enough(now):
+		return m.end(now, "")
+	case m.plan.MaxDuration > 0 && now >= m.start+m.plan.MaxDuration:
+		return m.end(now, "max_s")
+	case m.lost(now):
+		return m.end(now, "target lost")
+	case m.closedLoop():
+		return m.nextClosed(now)
+	}
+	return m.nextOpen(now)
+}
+
+func (m *machine) enough(now time.Duration) bool {
+	if !m.closedLoop() {
+		return m.issued == m.planned()
+	}
+	return m.issued >= m.plan.Requests && now >= m.start+m.plan.MinDuration
+}
+
+func (m *machine) lost(now time.Duration) bool {
+	return m.refused >= lostCount && now >= m.refusedAt+lostAfter
+}
+
+func (m *machine) end(now time.Duration, cut string) decision {
+	m.ended, m.stopped, m.cut = true, now, cut
+	return decision{do: stop}
+}
+
+// nextOpen follows the schedule whatever the server does. A late arrival is sent at once, and stays due when it was.
+func (m *machine) nextOpen(now time.Duration) decision {
+	due := m.start
+	if m.plan.Kind == testcases.KindOpen {
+		due += m.plan.Offsets[m.issued]
+	}
+	if now < due {
+		return decision{do: wait, due: due}
+	}
+	if m.plan.Cap > 0 && m.inFlight >= m.plan.Cap {
+		m.capHit = true
+		return decision{do: hold}
+	}
+	return m.issue(due)
+}
+
+// nextClosed issues on a free slot; the request was due when the slot became free.
+func (m *machine) nextClosed(now time.Duration) decision {
+	for len(m.cooling) > 0 && m.cooling[0] <= now {
+		m.free = append(m.free, m.cooling[0])
+		m.cooling = m.cooling[1:]
+	}
+	if len(m.free) > 0 {
+		due := m.free[0]
+		m.free = m.free[1:]
+		return m.issue(due)
+	}
+	if len(m.cooling) > 0 {
+		return decision{do: wait, due: m.cooling[0]}
+	}
+	return decision{do: hold}
+}
+
+func (m *machine) issue(due time.Duration) decision {
+	d := decision{do: issue, n: m.issued, due: due}
+	m.issued++
+	m.inFlight++
+	m.most = max(m.most, m.inFlight)
+	return d
+}
+
+// done notes that a request has ended, with its failure class or "".
+func (m *machine) done(now time.Duration, class string) {
+	m.inFlight--
+	if class != evidence.FailConnect {
+		m.refused = 0
+	} else if m.refused++; m.refused == 1 {
+		m.refusedAt = now
+	}
+	switch {
+	case !m.closedLoop():
+	case class == evidence.FailConnect:
+		m.cooling = append(m.cooling, now+backoff)
+	default:
+		m.free = append(m.free, now)
+	}
+}
+
+// interrupt ends the plan early.
+func (m *machine) interrupt(now time.Duration) {
+	if !m.ended {
+		m.end(now, "interrupted")
+	}
+}
+
+// phase is the plan's record, when all its requests have ended at time end.
+func (m *machine) phase(end time.Duration) evidence.Phase {
+	p := evidence.Phase{
+		ID: m.plan.ID, Kind: m.plan.Kind, Start: int64(m.start), End: int64(end), Planned: m.planned(), Issued: m.issued,
+		MaxInFlight: m.most, CapHit: m.capHit, CutShort: m.cut,
+	}
+	to := m.stopped
+	switch m.plan.Kind {
+	case testcases.KindOpen:
+		last := m.plan.Offsets[len(m.plan.Offsets)-1]
+		if m.cut == "" {
+			to = m.start + last
+		}
+		if span := max(last, m.plan.MinDuration).Seconds(); span > 0 {
+			p.OfferedRPS = float64(len(m.plan.Offsets)) / span
+		}
+	case testcases.KindBatch:
+		to = end
+	}
+	p.SteadyTo = int64(to)
+	p.SteadyFrom = min(int64(m.start+m.plan.Ramp), p.SteadyTo)
+	return p
+}

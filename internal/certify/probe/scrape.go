@@ -1,0 +1,306 @@
+package probe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// maxBody bounds a scrape: vLLM's has about 50 KB, a Prometheus server's answer for it ten times that.
+const maxBody = 32 << 20
+
+// Scraper reads a server's metrics, from itself or from a Prometheus server that scrapes it. It is safe for concurrent
+// use.
+type Scraper struct {
+	MetricsURL    string // of the text format; or
+	PrometheusURL string // of a Prometheus server's root
+	APIKey        string // sent as a bearer token, if any
+	Model         string // narrows the series of servers of several models
+	Client        *http.Client
+
+	own atomic.Value // string: a metric of the server that Prometheus knows
+}
+
+// NewScraper reads from metricsURL, or from the Prometheus server at prometheusURL.
+func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
+	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
+		Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4, Proxy: http.ProxyFromEnvironment}}}
+}
+
+// Name says where the metrics come from, as in evidence.Target.Metrics.
+func (s *Scraper) Name() string {
+	switch {
+	case s.MetricsURL != "":
+		return redact(s.MetricsURL)
+	case s.PrometheusURL != "":
+		return "prometheus " + redact(s.PrometheusURL)
+	}
+	return "none"
+}
+
+// redact hides a password: names are recorded and shown.
+func redact(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return address
+}
+
+// Close lets go of idle connections.
+func (s *Scraper) Close() { s.Client.CloseIdleConnections() }
+
+// Scrape reads the metrics now. What goes wrong is recorded in Err; a server without metrics reads "not offered".
+func (s *Scraper) Scrape(ctx context.Context, label string) evidence.Scrape {
+	begin := time.Now()
+	out := evidence.Scrape{Label: label, Source: s.Name(), Dialect: Unknown}
+	var all []series
+	var err error
+	switch {
+	case s.MetricsURL != "":
+		all, err = s.text(ctx)
+	case s.PrometheusURL != "":
+		all, out.Age, err = s.query(ctx)
+	default:
+		err = fmt.Errorf("%w: no metrics URL", ErrUnavailable)
+	}
+	out.Took = time.Since(begin).Nanoseconds()
+	if err != nil {
+		out.Err = err.Error()
+		return out
+	}
+	out.Dialect, out.Values, out.Histograms = translate(all, s.Model)
+	return out
+}
+
+func (s *Scraper) get(ctx context.Context, address, accept string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
+	}
+	if s.APIKey != "" {
+		req.Header.Set("Authorization", "Bearer "+s.APIKey)
+	}
+	resp, err := s.Client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	switch {
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNotImplemented:
+		return nil, fmt.Errorf("%w: %s answers %s", ErrUnavailable, redact(address), resp.Status)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s answers %s", redact(address), resp.Status)
+	case err != nil:
+		return nil, err
+	case len(body) > maxBody:
+		return nil, fmt.Errorf("%s: more than %d bytes", redact(address), maxBody)
+	}
+	return body, nil
+}
+
+func (s *Scraper) text(ctx context.Context) ([]series, error) {
+	body, err := s.get(ctx, s.MetricsURL, "text/plain;version=0.0.4")
+	if err != nil {
+		return nil, err
+	}
+	return parseText(body)
+}
+
+// parseText reads the text format.
+func parseText(body []byte) ([]series, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
+	if err != nil {
+		return nil, fmt.Errorf("no metrics in the text format: %w", err)
+	}
+	if len(families) == 0 {
+		return nil, errors.New("no metrics in the answer")
+	}
+	var all []series
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		for _, m := range families[name].GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			add := func(suffix string, v float64) { all = append(all, series{name + suffix, labels, v}) }
+			switch {
+			case m.Counter != nil:
+				add("", m.Counter.GetValue())
+			case m.Gauge != nil:
+				add("", m.Gauge.GetValue())
+			case m.Untyped != nil:
+				add("", m.Untyped.GetValue())
+			case m.Summary != nil:
+				add("_sum", m.Summary.GetSampleSum())
+				add("_count", float64(m.Summary.GetSampleCount()))
+			case m.Histogram != nil:
+				add("_sum", m.Histogram.GetSampleSum())
+				add("_count", float64(m.Histogram.GetSampleCount()))
+				for _, b := range m.Histogram.GetBucket() {
+					with := maps.Clone(labels)
+					with["le"] = strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64)
+					all = append(all, series{name + "_bucket", with, float64(b.GetCumulativeCount())})
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
+// every sample the time of the query, not of the scrape. Both are evaluated at the same moment, and the age is asked for
+// first: a scrape that comes in between is younger than it says, where the other way round an old one would look young. A
+// function of many metrics is an error there, since it drops their names: the age is that of one, which all of a scrape
+// share.
+func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error) {
+	now := time.Now()
+	one, _ := s.own.Load().(string)
+	if one == "" { // the first time
+		if all, err = s.instant(ctx, interesting(), now); err != nil {
+			return nil, 0, err
+		}
+		if one = ownMetric(all); one == "" {
+			return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server", ErrUnavailable)
+		}
+		s.own.Store(one)
+		now = time.Now()
+	}
+	stamps, err := s.instant(ctx, fmt.Sprintf("max(timestamp({__name__=%q}))", one), now)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(stamps) != 1 {
+		s.own.Store("") // another server may be there by and by
+		return nil, 0, fmt.Errorf("the Prometheus server knows no %s any more", one)
+	}
+	if all, err = s.instant(ctx, interesting(), now); err != nil {
+		return nil, 0, err
+	}
+	return all, int64(math.Max(0, unixSeconds(now)-stamps[0].value) * 1e9), nil
+}
+
+// interesting is the query for all series that mean something here.
+func interesting() string {
+	var names []string
+	for _, d := range dialects {
+		names = append(names, d.prefix+".*")
+	}
+	names = append(names, "process_resident_memory_bytes", "process_cpu_seconds_total")
+	names = append(names, slices.Sorted(maps.Keys(gpuMemory))...)
+	return fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|"))
+}
+
+// ownMetric finds a metric of the inference server, under its own name: the parts of a native histogram have none there.
+func ownMetric(all []series) string {
+	prefix := recognise(all).prefix
+	for _, x := range all {
+		if prefix != "" && strings.HasPrefix(x.name, prefix) && x.labels["__name__"] == x.name {
+			return x.name
+		}
+	}
+	return ""
+}
+
+func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
+
+// answer is what the query API gives for an instant vector.
+type answer struct {
+	Status string `json:"status"`
+	Error  string `json:"error"`
+	Data   struct {
+		ResultType string `json:"resultType"`
+		Result     []struct {
+			Metric    map[string]string  `json:"metric"`
+			Value     [2]json.RawMessage `json:"value"`     // time, value as a string
+			Histogram [2]json.RawMessage `json:"histogram"` // time, nativeHistogram; in place of a value
+		} `json:"result"`
+	} `json:"data"`
+}
+
+func (s *Scraper) instant(ctx context.Context, query string, at time.Time) ([]series, error) {
+	address := strings.TrimRight(s.PrometheusURL, "/") + "/api/v1/query?" + url.Values{
+		"query": {query}, "time": {strconv.FormatFloat(unixSeconds(at), 'f', 3, 64)}}.Encode()
+	body, err := s.get(ctx, address, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	return parseVector(body)
+}
+
+// parseVector reads an instant vector.
+func parseVector(body []byte) ([]series, error) {
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, fmt.Errorf("no answer of a Prometheus server: %w", err)
+	}
+	if a.Status != "success" || a.Data.ResultType != "vector" {
+		return nil, fmt.Errorf("the Prometheus server answers %q %s", a.Status, a.Error)
+	}
+	all := make([]series, 0, len(a.Data.Result))
+	for _, r := range a.Data.Result {
+		if r.Histogram[1] != nil {
+			var h nativeHistogram
+			if err := json.Unmarshal(r.Histogram[1], &h); err != nil {
+				return nil, fmt.Errorf("a histogram of %s: %w", r.Metric["__name__"], err)
+			}
+			parts, err := h.classic(r.Metric["__name__"], r.Metric)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, parts...)
+			continue
+		}
+		var text string
+		if err := json.Unmarshal(r.Value[1], &text); err != nil {
+			return nil, fmt.Errorf("a sample of %s: %w", r.Metric["__name__"], err)
+		}
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("a sample of %s: %w", r.Metric["__name__"], err)
+		}
+		all = append(all, series{r.Metric["__name__"], r.Metric, v})
+	}
+	return all, nil
+}
+
+// remoteSource samples resources through a server's metrics.
+type remoteSource struct{ scraper *Scraper }
+
+// Remote samples what the server's own metrics say of its process.
+func Remote(s *Scraper) Source { return &remoteSource{s} }
+
+func (r *remoteSource) Name() string { return "metrics" }
+
+// Sample scrapes once.
+func (r *remoteSource) Sample(ctx context.Context) (evidence.Sample, error) {
+	scrape := r.scraper.Scrape(ctx, "")
+	if scrape.Err != "" {
+		return evidence.Sample{}, errors.New(scrape.Err)
+	}
+	rss, ok := scrape.Values[evidence.MetricRSS]
+	if !ok {
+		return evidence.Sample{}, fmt.Errorf("%w: the metrics have no process_resident_memory_bytes", ErrUnavailable)
+	}
+	return evidence.Sample{RSS: int64(rss), CPUSeconds: scrape.Values[evidence.MetricCPUSeconds], GPU: int64(scrape.Values[MetricGPU])}, nil
+}

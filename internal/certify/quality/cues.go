@@ -1,0 +1,324 @@
+package quality
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+)
+
+// The features of the order model: what about a unit, a pair of neighbours or a pair in general speaks for its place.
+const (
+	firstAlone       = iota // first place: does not lean on a sentence before it
+	firstNoun               // first place: does not open with a pronoun
+	firstTopic              // first place: share of the prompt's subjects
+	firstAsked              // first place: opens with a subject of the prompt
+	firstBeginner           // first place: opens a text
+	firstHead               // first place: a heading
+	firstProse              // first place: no list item
+	firstGiven              // first place: no "the X" that neither the prompt nor anyone has spoken of
+	firstPlain              // first place: no pronoun of the third person anywhere
+	firstCentral            // first place: its words come back
+	firstSetting            // first place of a story: "there was", "had", "lived"
+	firstWhole              // first place: no figures
+	lastBody                // last place: no heading
+	lastOffer               // last place: an offer or a greeting
+	lastEnded               // last place: has a full stop
+	lastEver                // last place: "always", "never", "until", "home"
+	nextOverlap             // neighbours share words
+	nextChain               // opens with what the one before it speaks of
+	nextChainTail           // opens with what the one before it ends on
+	nextSubject             // after a heading: a sentence that does not lean
+	nextPronounNoun         // a pronoun that can point into the sentence before it
+	nextPronounSame         // the same pronoun again
+	nextColonItem           // a list after a colon
+	nextItemItem            // list items stay together
+	nextHeadBody            // text after a heading
+	nextQuestion            // an answer after a question
+	nextQuote               // speech stays together
+	nextRhyme               // rhymes stand close
+	nextRunOn               // a small letter goes on with an open line
+	nextTime                // the time of the one before it, or later
+	nextContinue            // an open line of verse goes on with "and", "that", "of"
+	nextPointer             // "this X" right after X
+	skipRhyme               // a rhyme with the line before the last one
+	beforeColon             // what announces a list before its items
+	beforeIntro             // "a robot" before "the robot"
+	beforeQuote             // speech late, in a story
+	beforeNumber            // first before second
+	beforeTime              // March before May
+	beforeFacet             // the prompt's subjects in the prompt's order
+	beforePoint             // the rubric's points in the rubric's order
+	beforeAspect            // the rubric's facets in the rubric's order
+	beforeCloser            // closing words late
+	beforeBeginner          // opening words early
+	beforeFrame             // "Sure", "Dear" before all, "in conclusion", "Regards" after all
+	beforeIndefinite        // "a" early
+	beforeAdditive          // "also" late
+	beforeHand              // one hand before the other
+	beforeDefines           // "X is a" early
+	beforeModal             // "should" late
+	beforeIf                // conditions and consequences late
+	beforeLate              // "soon", "later", "finally" late
+	beforeName              // a name before the pronouns for it
+	beforeCentral           // what comes back early
+	beforePointer           // "this X" late
+	orderFeatures
+)
+
+// orderModel holds what does not change under permutation.
+type orderModel struct {
+	units    []unit
+	story    bool
+	verse    bool
+	restarts bool        // numbers begin again: the text has more than one numbered list
+	shared   [][]float64 // lexical overlap between units
+	// Tables of log-weights; see weigh.
+	first, last, next, skip, before []float64
+}
+
+func newOrderModel(d *doc, units []unit) *orderModel {
+	m := &orderModel{units: units, verse: d.form == "poem", story: d.form == "story"}
+	about := contentWords(d.prompt, asking)
+	used := map[int]bool{}
+	for _, u := range units {
+		m.restarts = m.restarts || u.number > 0 && used[u.number]
+		used[u.number] = true
+	}
+	names := map[string]bool{} // those that stand inside a sentence somewhere; at the beginning all words have capitals
+	for _, u := range units {
+		for s := range u.names {
+			names[s] = true
+		}
+	}
+	asked := map[string]bool{}
+	for _, w := range d.prompt {
+		asked[stem(w)] = true
+	}
+	for i := range units {
+		u := &units[i]
+		u.asked = slices.Contains(about, u.subject)
+		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" && u.words[1] == "two") {
+			u.asked, u.leans, u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
+		}
+		if len(u.words) > 1 && (u.words[0] == "the" || u.words[0] == "those" || u.words[0] == "these") {
+			u.strange = !asked[stem(u.words[1])] && !(d.form == "comparison" && contrasted(u.words))
+		}
+		for k, s := range about {
+			if u.nouns[s] && u.topic < 1 {
+				u.topic += 1 / float64(len(about))
+				if u.facet == 0 {
+					u.facet = k + 1
+				}
+			}
+		}
+		if r := d.in.Rubric; r != nil {
+			one := &doc{words: u.words, roots: stemAll(u.words)}
+			u.points, u.facets = one.meanRank(r.Points), one.meanRank(r.Facets)
+		}
+		if len(u.words) > 0 && names[u.subject] && u.subject == stem(u.words[0]) {
+			u.names[u.subject] = true
+		}
+	}
+	for i := range units {
+		n := 0
+		for s := range units[i].nouns {
+			for j := range units {
+				if j != i && units[j].nouns[s] {
+					n++
+					break
+				}
+			}
+		}
+		units[i].central = float64(n) / float64(len(units[i].nouns)+2)
+	}
+	m.shared = make([][]float64, len(units))
+	for i := range units {
+		m.shared[i] = make([]float64, len(units))
+		for j := range i {
+			n := 0
+			for s := range units[i].nouns {
+				if units[j].nouns[s] {
+					n++
+				}
+			}
+			m.shared[i][j] = min(1, float64(n)/3)
+			m.shared[j][i] = m.shared[i][j]
+		}
+	}
+	return m
+}
+
+// contrasted reports whether a sentence opens with the difference or likeness that a comparison was asked for.
+func contrasted(ws []string) bool {
+	return slices.ContainsFunc(ws[:min(len(ws), 4)], func(w string) bool {
+		return strings.HasPrefix(w, "differ") || strings.HasPrefix(w, "similar") || w == "contrast" || w == "distinction"
+	})
+}
+
+func is(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (m *orderModel) firstFeatures(i int, add func(int, float64)) {
+	u := &m.units[i]
+	add(firstAlone, -is(u.leans && !u.beginner))
+	add(firstNoun, -is(u.pronoun != ""))
+	add(firstTopic, u.topic)
+	add(firstAsked, is(u.asked))
+	add(firstBeginner, is(u.beginner))
+	add(firstHead, is(u.head))
+	add(firstGiven, -is(u.strange))
+	add(firstProse, -is(u.item))
+	add(firstCentral, u.central)
+	add(firstSetting, is(m.story && u.setting))
+	add(firstWhole, -is(u.figures && u.number == 0))
+	add(firstPlain, -is(u.personal))
+}
+
+func (m *orderModel) lastFeatures(i int, add func(int, float64)) {
+	u := &m.units[i]
+	add(lastBody, -is(u.head || u.colon))
+	add(lastOffer, is(u.offer))
+	add(lastEnded, is(u.ended))
+	add(lastEver, is(u.ever))
+}
+
+func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
+	a, b := &m.units[i], &m.units[j]
+	add(nextOverlap, m.shared[i][j])
+	add(nextChain, is(b.subject != "" && a.nouns[b.subject]))
+	add(nextChainTail, is(b.subject != "" && slices.Contains(a.content[max(0, len(a.content)-3):], b.subject)))
+	add(nextSubject, -is((b.leans || b.pronoun != "") && (a.head || a.colon) && !m.verse))
+	add(nextPronounNoun, is(b.pronoun != "" && agrees(b.pronoun, a)))
+	add(nextPronounSame, is(b.pronoun != "" && b.pronoun == a.pronoun))
+	add(nextColonItem, is(a.colon && b.item)-is(a.colon && !b.item))
+	add(nextItemItem, is(a.item && b.item))
+	add(nextHeadBody, -is((a.head || a.colon && len(a.words) < 5) && (b.head || b.colon && len(b.words) < 5)))
+	add(nextQuestion, is(a.question && !b.question))
+	add(nextQuote, is(a.quote && b.quote))
+	add(nextRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
+	add(nextRunOn, is(!a.ended && b.lower)-is(a.ended && b.lower))
+	if m.verse {
+		add(nextContinue, is(a.bare && b.continues)-is(a.ended && b.continues))
+	}
+	pointed := 0.0
+	for s := range b.pointer {
+		if a.nouns[s] {
+			pointed = 1
+		}
+	}
+	add(nextPointer, pointed)
+	add(nextTime, sameClock(a.time, b.time))
+}
+
+// skipFeatures are about two places with one between them.
+func (m *orderModel) skipFeatures(i, j int, add func(int, float64)) {
+	a, b := &m.units[i], &m.units[j]
+	add(skipRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
+}
+
+// agrees reports whether a pronoun that opens a sentence can point into the one before it.
+func agrees(pronoun string, a *unit) bool {
+	switch pronoun {
+	case "he", "his", "him":
+		return a.has("he", "his", "him", "man", "boy", "father", "brother", "king") || len(a.names) > 0
+	case "she", "her":
+		return a.has("she", "her", "woman", "girl", "mother", "grandmother", "sister") || len(a.names) > 0
+	case "they", "their", "them", "these", "those", "both":
+		return a.pronoun == "they" || slices.ContainsFunc(a.words, func(w string) bool {
+			return len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") && !functional(w) || w == "people" || w == "they" || w == "their"
+		})
+	}
+	return true
+}
+
+func (u *unit) has(list ...string) bool {
+	return slices.ContainsFunc(u.words, func(w string) bool { return slices.Contains(list, w) })
+}
+
+func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
+	a, b := &m.units[i], &m.units[j]
+	per := 1 / float64(len(m.units)-1) // a unit's pairs together weigh as much as one
+	near := min(1, 6*per)              // in a long text a pair says less
+	n := 0
+	for s := range a.intro {
+		if b.nouns[s] && !b.intro[s] {
+			n++
+		}
+	}
+	back := 0
+	for s := range b.intro {
+		if a.nouns[s] && !a.intro[s] {
+			back++
+		}
+	}
+	add(beforeIntro, (min(1, float64(n))-min(1, float64(back)))*near)
+	add(beforeColon, (is(a.colon && b.item)-is(a.item && b.colon))*per)
+	if !m.restarts {
+		add(beforeNumber, sign(a.number, b.number)*near)
+	}
+	add(beforeTime, sameClock(a.time, b.time)*near)
+	add(beforeFacet, sign(a.facet, b.facet)*per)
+	if m.story {
+		add(beforeQuote, (is(b.quote)-is(a.quote))*per)
+	}
+	add(beforePoint, ahead(a.points, b.points)*per)
+	add(beforeAspect, ahead(a.facets, b.facets)*per)
+	add(beforeCloser, (is(b.closer || b.offer)-is(a.closer || a.offer))*per)
+	add(beforeFrame, float64(b.frame-a.frame)/2*near)
+	add(beforeBeginner, (is(a.beginner)-is(b.beginner))*per)
+	add(beforeIndefinite, (a.indefinite-b.indefinite)*per)
+	add(beforeAdditive, (is(b.additive)-is(a.additive))*per)
+	add(beforeHand, is(a.hand == 1 && b.hand == 2)-is(a.hand == 2 && b.hand == 1))
+	add(beforeDefines, (is(a.defines)-is(b.defines))*per)
+	add(beforeModal, (is(b.modal)-is(a.modal))*per)
+	add(beforeIf, (is(b.depends)-is(a.depends))*per)
+	add(beforeLate, (is(b.late)-is(a.late))*per)
+	add(beforeCentral, (a.central-b.central)*per)
+	add(beforePointer, (is(len(b.pointer) > 0)-is(len(a.pointer) > 0))*per)
+	add(beforeName, (is(len(a.names) > 0 && b.personal)-is(len(b.names) > 0 && a.personal))*per)
+}
+
+// meanRank is the mean place, from 1, of the points that the words mention; 0 for none.
+func (d *doc) meanRank(points []prompts.Point) float64 {
+	sum, n := 0, 0
+	for k, p := range points {
+		if d.mentions(p.Any, 1) > 0 {
+			sum += k + 1
+			n++
+		}
+	}
+	return float64(sum) / float64(max(n, 1))
+}
+
+// ahead is the sign of b - a where both are given, softened below one place.
+func ahead(a, b float64) float64 {
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(-1, min(1, b-a))
+}
+
+// sign is 1 where a comes before b in a count that both have, -1 where it comes after.
+func sign(a, b int) float64 {
+	switch {
+	case a == 0 || b == 0 || a == b:
+		return 0
+	case a < b:
+		return 1
+	}
+	return -1
+}
+
+// sameClock compares two times of the same kind: hours, months, weeks, years.
+func sameClock(a, b int) float64 {
+	kind := func(t int) int { return min(t/100, 10) }
+	if kind(a) != kind(b) {
+		return 0
+	}
+	return sign(a, b)
+}

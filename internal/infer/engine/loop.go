@@ -1,0 +1,265 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// loop computes step after step until Close.
+func (e *Engine) loop() {
+	defer close(e.closed)
+	for e.next() {
+		if err := e.step(); err != nil {
+			e.log.Error("a step failed", "error", err)
+			e.failStep(err)
+		}
+		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none until
+		// the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.
+		runtime.Gosched()
+		e.throttle()
+	}
+	e.locked(func() {
+		for s, q := range e.requests {
+			e.drop(s)
+			q.out.fail(llm.ErrClosed)
+		}
+	})
+	if err := errors.Join(e.net.Close(), e.memory.Close()); err != nil {
+		e.log.Error("free the model", "error", err)
+	}
+}
+
+// next waits for work and plans a step. It is false when the engine closes.
+func (e *Engine) next() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.sched.idle() && !e.closing {
+		e.wake.Wait()
+	}
+	if e.closing {
+		return false
+	}
+	e.propose()
+	e.plan = e.sched.plan(e.pace.budget(e.sched.decoding()))
+	e.spans = e.spans[:0]
+	for _, sp := range e.plan.spans {
+		e.spans = append(e.spans, moe.Span{Tokens: sp.tokens(), Start: sp.start, Blocks: sp.q.blocks, Logits: sp.logits})
+	}
+	return true
+}
+
+// step runs the model and takes its results in. A panic on the way is an error: it costs this step's requests, not the
+// process.
+func (e *Engine) step() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = e.panicked(r)
+		}
+	}()
+	if len(e.spans) == 0 {
+		return errors.New("the scheduler found nothing to compute")
+	}
+	began := time.Now()
+	rows, err := e.net.Forward(e.kv, e.spans)
+	if err != nil {
+		return err
+	}
+	if err := e.settle(rows, began); err != nil {
+		return err
+	}
+	decoding, prompt, guesses := 0, 0, 0
+	for _, sp := range e.plan.spans {
+		if sp.n == 1 && sp.start >= sp.q.prompt {
+			decoding++
+		} else {
+			prompt += sp.n
+		}
+		guesses += sp.draft
+	}
+	e.guessed += int64(guesses)
+	took := time.Since(began)
+	if prompt == 0 {
+		e.cost.record(decoding+guesses, took.Seconds())
+	}
+	if guesses == 0 {
+		e.pace.record(decoding, prompt, took)
+	}
+	if invariants {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.sched.check()
+	}
+	return nil
+}
+
+// panicked logs a panic and makes it an error.
+func (e *Engine) panicked(reason any) error {
+	e.log.Error("panic in a step", "reason", reason, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic: %v", reason)
+}
+
+// settle takes in a step's results, the spans' in parallel: choosing from tens of thousands of logits takes a while.
+func (e *Engine) settle(rows [][]float32, began time.Time) error {
+	e.rows = e.rows[:0]
+	for _, sp := range e.plan.spans {
+		e.rows, rows = append(e.rows, rows[:sp.logits]), rows[sp.logits:]
+	}
+	var failed atomic.Pointer[error]
+	e.net.Parallel(len(e.plan.spans), func(worker, i int) {
+		defer func() {
+			if r := recover(); r != nil {
+				err := e.panicked(r)
+				failed.Store(&err)
+			}
+		}()
+		e.settlers[worker].settle(e.plan.spans[i], e.rows[i], began)
+	})
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// settler takes in spans' results. It is one thread's.
+type settler struct {
+	engine  *Engine
+	scratch sample.Scratch
+	probs   []sample.Prob
+	events  []llm.Event
+}
+
+// settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and tells
+// the request.
+func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
+	e := s.engine
+	var q *request
+	e.locked(func() { q = e.requests[sp.q] })
+	if q == nil {
+		return // withdrawn while the step ran
+	}
+	if q.started.IsZero() {
+		q.started = began
+	}
+	var err error
+	done, known := false, sp.n
+	s.events = s.events[:0]
+	for i, row := range rows {
+		var id int32
+		if id, done, err = s.choose(q, row[:e.model.Vocab]); done {
+			break
+		}
+		right := i < sp.draft && id == sp.q.draft[i]
+		if i < sp.draft || sp.draft == 0 && q.guessed >= 0 { // a guess was made, computed or not
+			q.trust.learn(right || sp.draft == 0 && id == q.guessed)
+		}
+		if !right {
+			break
+		}
+		sp.n++ // the guess has become known, and is computed
+	}
+	e.locked(func() {
+		e.right += int64(sp.n - known)
+		e.sched.advance(sp)
+		if done {
+			e.drop(sp.q)
+		}
+	})
+	q.out.note(sp.q, began, len(s.events))
+	for _, event := range s.events {
+		q.out.put(event)
+	}
+	clear(s.events)
+	if err != nil {
+		q.out.fail(err)
+	}
+}
+
+// choose samples a token and adds its event. done says that it is the request's last, or that there is none for an error.
+func (s *settler) choose(q *request, row []float32) (id int32, done bool, err error) {
+	id, err = q.sampler.Next(&s.scratch, row)
+	if err != nil {
+		if errors.Is(err, sample.ErrNumeric) {
+			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
+		}
+		return 0, true, err
+	}
+	s.engine.locked(func() { done = s.engine.sched.push(q.seq, id) })
+	event := q.event(id, done)
+	if q.tops >= 0 {
+		event.Tokens = []llm.Token{s.token(q, row, id)}
+	}
+	if event.Finish != llm.FinishNone {
+		done = true
+		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt, CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
+	}
+	s.events = append(s.events, event)
+	return id, done, nil
+}
+
+// event gives what a token adds to the answer. last says that it is the last one allowed.
+func (q *request) event(id int32, last bool) llm.Event {
+	event := llm.Event{NTokens: 1}
+	ended := id == q.eos
+	if !ended {
+		text, hit := q.stops.Write(q.decoder.Write(id))
+		event.Text = text
+		ended = hit
+	}
+	switch {
+	case ended:
+		event.Finish = llm.FinishStop
+	case last:
+		event.Finish = llm.FinishLength
+	default:
+		return event
+	}
+	// What the decoder still holds is half a character, which may yet complete a stop string.
+	text, hit := q.stops.Write(q.decoder.Flush())
+	event.Text += text
+	if hit {
+		event.Finish = llm.FinishStop
+	}
+	event.Text += q.stops.Flush()
+	return event
+}
+
+// token reports a token with its probability and alternatives.
+func (s *settler) token(q *request, row []float32, id int32) llm.Token {
+	tok := s.engine.tok
+	logprob, tops := sample.Logprobs(s.probs[:0], &s.scratch, row, id, q.tops)
+	s.probs = tops
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: tok.Piece(id), Logprob: logprob}}
+	for _, p := range tops {
+		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: tok.Piece(p.ID), Logprob: p.Logprob})
+	}
+	return t
+}
+
+// failStep ends all requests that a broken step computed for.
+func (e *Engine) failStep(err error) {
+	var failed []*request
+	e.locked(func() {
+		for _, sp := range e.plan.spans {
+			if q := e.requests[sp.q]; q != nil {
+				failed = append(failed, q)
+			}
+		}
+		if len(e.plan.spans) == 0 { // nothing could be planned: nobody would ever be answered
+			failed = slices.Collect(maps.Values(e.requests))
+		}
+	})
+	for _, q := range failed {
+		e.withdraw(q)
+		q.out.fail(fmt.Errorf("engine: %w", err))
+	}
+}

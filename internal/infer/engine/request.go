@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// request is a sequence with everything the scheduler need not know. What the loop writes only the loop reads, but for
+// the outbox.
+type request struct {
+	seq     *seq
+	ids     []int32 // the prompt
+	max     int     // as asked for; the scheduler cuts it
+	eos     int32   // −1: goes on to max
+	tops    int     // alternatives to report; −1: no log-probabilities
+	sampler *sample.Sampler
+	decoder *token.Decoder
+	stops   *sample.Stops
+	out     outbox
+	trust   trust
+	guessed int32 // the first guess of this step, computed or not; −1: none
+
+	arrived time.Time
+	started time.Time // first step that computed for it; zero before
+}
+
+// outbox takes events from the loop to the goroutine of Generate. The loop never waits for it: a slow reader's events
+// pile up here, at most as many as the request may have tokens.
+type outbox struct {
+	mu     sync.Mutex
+	events []llm.Event
+	err    error // ends the request without a last event
+	ready  chan struct{}
+	phases *phases // nil: nobody traces the request
+}
+
+// put adds an event.
+func (o *outbox) put(e llm.Event) {
+	o.mu.Lock()
+	o.events = append(o.events, e)
+	o.mu.Unlock()
+	o.signal()
+}
+
+// fail ends the request behind the events so far.
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	o.err = err
+	o.mu.Unlock()
+	o.signal()
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.ready <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// take gives what is there; into is memory to reuse.
+func (o *outbox) take(into []llm.Event) ([]llm.Event, error) {
+	clear(into)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	events := o.events
+	o.events = into[:0]
+	if len(events) > 0 {
+		return events, nil
+	}
+	return events, o.err
+}
+
+// prepare checks a request and makes all it needs.
+func (e *Engine) prepare(r *llm.Request) (*request, error) {
+	if r.Model != "" && r.Model != e.model.ID {
+		return nil, fmt.Errorf("%w: %q (this server has %q)", llm.ErrModelNotFound, r.Model, e.model.ID)
+	}
+	if err := e.checkRequest(r); err != nil {
+		return nil, err
+	}
+	if err := e.checkLength(r); err != nil {
+		return nil, err
+	}
+	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(), stops: sample.NewStops(r.Stop)}
+	q.out.ready = make(chan struct{}, 1)
+	if !r.IgnoreEOS {
+		q.eos = e.tok.EOS()
+	}
+	if r.Logprobs {
+		q.tops = r.TopLogprobs
+	}
+	var err error
+	switch {
+	case r.Messages != nil:
+		q.ids, err = e.TokenizeChat(r.Messages)
+		q.decoder = e.tok.NewDecoder()
+	case r.PromptTokens != nil:
+		q.ids = r.PromptTokens
+		q.decoder = e.tok.NewContinuation()
+	default:
+		q.ids, err = e.Tokenize(r.Prompt, true)
+		q.decoder = e.tok.NewContinuation()
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := r.Sampling
+	p := sample.Params{
+		Temperature: s.Temperature, MinP: s.MinP, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.RepetitionPenalty,
+		PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty, Bias: s.LogitBias, Seed: rand.Uint64(),
+	}
+	if s.Seed != nil {
+		p.Seed = uint64(*s.Seed)
+	}
+	q.sampler = sample.New(p, e.model.Vocab, q.ids)
+	return q, nil
+}
+
+// checkRequest holds a request to the ranges that package llm states.
+func (e *Engine) checkRequest(r *llm.Request) error {
+	forms := 0
+	for _, given := range []bool{r.Messages != nil, r.Prompt != "", r.PromptTokens != nil} {
+		if given {
+			forms++
+		}
+	}
+	if forms != 1 {
+		return llm.BadField("prompt", "exactly one of messages, prompt and prompt tokens must be given, got %d", forms)
+	}
+	if err := e.checkTokens("prompt", r.PromptTokens); err != nil {
+		return err
+	}
+	for i, s := range r.Stop {
+		if s == "" {
+			return llm.BadField(fmt.Sprintf("stop[%d]", i), "must not be empty")
+		}
+	}
+	s := r.Sampling
+	for _, f := range []struct {
+		name   string
+		value  float64
+		lo, hi float64
+	}{
+		{"max_tokens", float64(r.MaxTokens), 0, math.MaxInt32},
+		{"temperature", s.Temperature, 0, math.MaxFloat32},
+		{"top_p", s.TopP, 0, 1},
+		{"top_k", float64(s.TopK), 0, math.MaxInt32},
+		{"min_p", s.MinP, 0, 1},
+		{"repetition_penalty", s.RepetitionPenalty, 0, math.MaxFloat32},
+		{"presence_penalty", s.PresencePenalty, -2, 2},
+		{"frequency_penalty", s.FrequencyPenalty, -2, 2},
+		{"top_logprobs", float64(r.TopLogprobs), 0, 20},
+	} {
+		if !(f.value >= f.lo && f.value <= f.hi) {
+			return llm.BadField(f.name, "must be between %v and %v, got %v", f.lo, f.hi, f.value)
+		}
+	}
+	for id, v := range s.LogitBias {
+		if id < 0 || int(id) >= e.model.Vocab {
+			return llm.BadField("logit_bias", "token %d is not in the vocabulary of %d", id, e.model.Vocab)
+		}
+		if !(math.Abs(v) <= 100) {
+			return llm.BadField("logit_bias", "must be between -100 and 100, got %v for token %d", v, id)
+		}
+	}
+	return nil
+}
+
+// checkLength refuses texts that are far too long before they are encoded, which takes 50 ms a megabyte.
+func (e *Engine) checkLength(r *llm.Request) error {
+	bytes := len(r.Prompt)
+	for _, m := range r.Messages {
+		bytes += len(m.Content)
+	}
+	if n := e.tok.AtLeast(bytes); n >= e.model.ContextLength {
+		return &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
+			Reason: fmt.Sprintf("has at least %d tokens, and the context of %d must hold at least one more", n, e.model.ContextLength)}
+	}
+	return nil
+}
+
+func (e *Engine) checkTokens(field string, ids []int32) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= e.model.Vocab {
+			return llm.BadField(field, "token %d at index %d is not in the vocabulary of %d", id, i, e.model.Vocab)
+		}
+	}
+	return nil
+}
+
+// Models gives the one model.
+func (e *Engine) Models() []llm.Model { return []llm.Model{e.model} }
+
+// Tokenize gives the ids of a text, behind BOS if addSpecial says so and the model uses it.
+func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
+	return e.tok.Encode(text, addSpecial), nil
+}
+
+// TokenizeChat puts messages into Mixtral's chat format. A bad order of roles is an llm.FieldError.
+func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
+	turns := make([]token.Message, len(messages))
+	for i, m := range messages {
+		turns[i] = token.Message(m)
+	}
+	ids, err := e.tok.Chat(turns)
+	var role *token.RoleError
+	switch {
+	case errors.As(err, &role):
+		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", role.Index), "%s", role.Reason)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", llm.ErrUnsupported, err)
+	}
+	return ids, nil
+}
+
+// Detokenize gives the text of ids.
+func (e *Engine) Detokenize(ids []int32) (string, error) {
+	if err := e.checkTokens("tokens", ids); err != nil {
+		return "", err
+	}
+	return e.tok.Decode(ids), nil
+}

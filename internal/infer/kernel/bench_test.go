@@ -1,0 +1,246 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// benchTypes are the formats in the order of their width.
+var benchTypes = quant.Types()
+
+// benchMatrix is a 4096-wide matrix of about size bytes.
+func benchMatrix(b *testing.B, typ quant.Type, cols, size int) *Matrix {
+	b.Helper()
+	row, err := typ.RowBytes(cols)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := size / row / RowAlign * RowAlign
+	arena, err := NewArena(int64(rows * row))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = arena.Close() })
+	m, err := NewMatrix(typ, rows, cols, arena.Alloc(rows*row))
+	if err != nil {
+		b.Fatal(err)
+	}
+	const piece = 8 * RowAlign
+	src := randomRows(rand.New(rand.NewPCG(1, 1)), typ, piece, cols)
+	for r := 0; r < rows; r += piece {
+		n := min(piece, rows-r)
+		if err := m.Pack(typ, r, r+n, src[:n*row]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return m
+}
+
+func benchActs(m *Matrix, columns int) *Acts {
+	r := rand.New(rand.NewPCG(2, 2))
+	a := NewActs(m)
+	a.Reserve(columns)
+	for j := range columns {
+		a.Set(j, 0, randomFloats(r, m.Cols))
+	}
+	return a
+}
+
+// itemRate does items on all workers and gives the median item's speed times the workers: what the kernels reach, also
+// where the operating system takes a worker off its core now and then. Items are some ten microseconds.
+func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) float64 {
+	seconds := make([]float64, items)
+	c.Run(1, func(int) int { return items }, func(w, _, from, to int) {
+		for i := from; i < to; i++ {
+			seconds[i] = timed(func() { do(w, i) })
+		}
+	})
+	slices.Sort(seconds)
+	return amount * float64(c.Workers()) / seconds[items/2] / 1e9
+}
+
+// mulRate multiplies the whole matrix, about size bytes of weights an item, and gives the rate of amount a row.
+func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32, size int, amount float64) float64 {
+	rows := max(1, min(size/m.RowBytes(), m.Rows/c.Workers())/RowAlign) * RowAlign
+	return itemRate(c, m.Rows/rows, amount*float64(rows), func(w, i int) {
+		r0 := i * rows
+		m.Mul(scratch[w], r0, r0+rows, a, cols, y[r0:], m.Rows)
+	})
+}
+
+// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column. %read is the median of its rate over the
+// mean of plain reads of the same memory just before and just after.
+func BenchmarkGEMV(b *testing.B) {
+	for _, typ := range benchTypes {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) { benchCold(b, typ, workers, 1) })
+		}
+	}
+}
+
+// BenchmarkCold is the same with the few columns of a batch that decodes together.
+func BenchmarkCold(b *testing.B) {
+	for _, typ := range []quant.Type{quant.Q8_0, quant.Q4_0, quant.Q4_K, quant.Q2_K} {
+		for _, n := range []int{2, 4, 8, 10, 16} {
+			b.Run(fmt.Sprintf("%v/columns=%d", typ, n), func(b *testing.B) { benchCold(b, typ, 2, n) })
+		}
+	}
+}
+
+func benchCold(b *testing.B, typ quant.Type, workers, columns int) {
+	m := benchMatrix(b, typ, 4096, 256<<20)
+	crew := NewCrew(workers)
+	defer crew.Close()
+	a := benchActs(m, columns)
+	scratch := []*Scratch{NewScratch(), NewScratch()}
+	y := AlignedFloats(columns * m.Rows)
+	cols := allCols(columns)
+	const item = 512 << 10
+	read := func() float64 {
+		return itemRate(crew, len(m.data)/item, item, func(_, i int) { touch(m.data[i*item:][:item]) })
+	}
+	var rates, ratios []float64
+	before := read()
+	for b.Loop() {
+		rate := mulRate(crew, scratch, m, a, cols, y, item, float64(m.RowBytes()))
+		after := read()
+		rates, ratios = append(rates, rate), append(ratios, 2*rate/(before+after))
+		before = after
+	}
+	rate := median(rates)
+	b.ReportMetric(rate, "GB/s")
+	b.ReportMetric(100*median(ratios), "%read")
+	b.ReportMetric(2*rate*float64(columns)*float64(m.Cols)/float64(m.RowBytes()), "GOP/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
+}
+
+// BenchmarkGEMM is a prefill: 512 columns times 512 × 4096 weights.
+func BenchmarkGEMM(b *testing.B) {
+	for _, typ := range benchTypes {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%v/workers=%d", typ, workers), func(b *testing.B) {
+				row, _ := typ.RowBytes(4096)
+				m := benchMatrix(b, typ, 4096, 512*row)
+				crew := NewCrew(workers)
+				defer crew.Close()
+				const columns = 512
+				a := benchActs(m, columns)
+				scratch := []*Scratch{NewScratch(), NewScratch()}
+				y := AlignedFloats(columns * m.Rows)
+				cols := allCols(columns)
+				var rates, ratios []float64
+				for b.Loop() {
+					rate := mulRate(crew, scratch, m, a, cols, y, 1, 2*columns*float64(m.Cols))
+					rates = append(rates, rate)
+					if active < tierAVX512 {
+						continue // no peak is known where there is no VNNI
+					}
+					const rounds = 20000
+					peak := itemRate(crew, 20, rounds*multiplyOps, func(int, int) { multiply(rounds) })
+					ratios = append(ratios, rate/peak)
+				}
+				b.ReportMetric(median(rates), "GOP/s")
+				if len(ratios) > 0 {
+					b.ReportMetric(100*median(ratios), "%peak")
+				}
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// BenchmarkVector runs the element-wise functions on 4096 elements, and attention on a context that its caches hold.
+func BenchmarkVector(b *testing.B) {
+	const n = 4096
+	r := rand.New(rand.NewPCG(3, 3))
+	x, y, w, dst := randomFloats(r, n), randomFloats(r, n), randomFloats(r, n), make([]float32, n)
+	run, bytes := make([]byte, 2*n), make([]byte, 2*n)
+	for _, c := range []struct {
+		name string
+		f    func()
+	}{
+		{"Dot", func() { Dot(x, y) }},
+		{"RMSNorm", func() { RMSNorm(dst, x, w, 1e-5) }},
+		{"AddScaled", func() { AddScaled(dst, x, 0.5) }},
+		{"SwiGLU", func() { SwiGLU(dst, x, y) }},
+		{"Softmax", func() { Softmax(dst) }},
+		{"Rope", func() { Rope(dst, x[:n/2], y[:n/2]) }},
+		{"PutF16", func() { put(quant.KVF16, run, 0, x) }},
+		{"PutQ8", func() { put(quant.KVQ8, run, 0, x) }},
+		{"Quantise32", func() { quantise32(bytes, x) }},
+		{"Quantise256", func() { quantise256(bytes, x) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			best := 1.
+			for b.Loop() {
+				best = min(best, timed(func() {
+					for range 100 {
+						c.f()
+					}
+				}))
+			}
+			b.ReportMetric(100*n/best/1e9, "Gelem/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkAttend attends to a context from one position, as decoding does, and from the last 16, as prompts do. GFLOP/s
+// counts products with keys and values. A context of 32768 positions is 16 MiB of binary16.
+func BenchmarkAttend(b *testing.B) {
+	for _, dim := range []int{64, 128} {
+		for _, typ := range kvTypes {
+			for _, n := range []int{512, 4096, 32768} {
+				for _, count := range []int{1, 16} {
+					b.Run(fmt.Sprintf("size=%d/%v/context=%d/positions=%d", dim, typ, n, count), func(b *testing.B) {
+						const heads = 4
+						r := rand.New(rand.NewPCG(4, 4))
+						ctx := newContext(r, typ, dim, n)
+						q, s := ctx.queries(r, heads, count), NewScratch()
+						parts := make([]float32, q.PartsLen(dim))
+						best := 1.
+						for b.Loop() {
+							best = min(best, timed(func() {
+								for i := range q.Parts() {
+									AttendPart(s, &ctx.kv, q, parts, i, ctx.blocks)
+								}
+							}))
+						}
+						b.ReportMetric(float64(4*n*dim*heads*count)/best/1e9, "GFLOP/s")
+						b.ReportMetric(float64(2*n*typ.VectorBytes(dim))/best/1e9, "GB/s")
+						b.ReportMetric(0, "ns/op")
+					})
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkPack packs 64 MiB, from and to memory that no cache holds.
+func BenchmarkPack(b *testing.B) {
+	for _, typ := range benchTypes {
+		b.Run(typ.String(), func(b *testing.B) {
+			m := benchMatrix(b, typ, 4096, 64<<20)
+			src := randomRows(rand.New(rand.NewPCG(5, 5)), typ, m.Rows, m.Cols)
+			best := 1e9
+			for b.Loop() {
+				best = min(best, timed(func() {
+					if err := m.Pack(typ, 0, m.Rows, src); err != nil {
+						b.Fatal(err)
+					}
+				}))
+			}
+			b.ReportMetric(float64(m.Bytes())/best/1e9, "GB/s")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

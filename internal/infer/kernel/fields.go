@@ -1,0 +1,67 @@
+package kernel
+
+import "github.com/hxp-enterprise/mixtral/internal/infer/quant"
+
+// field says where four quads of 32 rows are in a packed block: a bit field of each byte of four planes, and perhaps a
+// second one that goes above it.
+type field struct {
+	low, high           int    // offsets of the planes
+	lowShift, highShift uint   // of the fields, to the right
+	lowMask, highMask   uint32 // after that
+	up                  uint   // of the second field, to the left
+	highStep, shiftStep int    // from quad to quad, of high and highShift
+}
+
+// The fields of a word's four bytes.
+const (
+	low1 = 0x01010101
+	low2 = 0x03030303
+	low4 = 0x0f0f0f0f
+	all8 = 0xffffffff
+)
+
+// fields lists a block's fields in the order of k, with the shift that takes −128·Σq to what a sum of products starts
+// from: the formats' integers are unsigned, with an offset of 128 >> shift.
+type fields struct {
+	quads []field
+	shift uint
+}
+
+var fieldsOf = map[quant.Type]fields{
+	quant.Q8_0: {quads: []field{{low: halfPlane, lowMask: all8}, {low: halfPlane + 4*plane, lowMask: all8}}},
+	quant.Q4_0: {quads: []field{{low: halfPlane, lowMask: low4}, {low: halfPlane, lowShift: 4, lowMask: low4}}, shift: 4},
+	quant.Q5_0: {quads: []field{
+		{low: halfPlane + plane, lowMask: low4, high: halfPlane, highMask: low1, up: 4, shiftStep: 1},
+		{low: halfPlane + plane, lowShift: 4, lowMask: low4, high: halfPlane, highShift: 4, highMask: low1, up: 4, shiftStep: 1},
+	}, shift: 3},
+	quant.Q2_K: {quads: superFields(func(t int) field {
+		return field{low: (4 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2}
+	})},
+	quant.Q3_K: {quads: superFields(func(t int) field {
+		return field{low: (8 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2, highShift: uint(t), highMask: low1, up: 2}
+	}), shift: 5},
+	quant.Q4_K: {quads: superFields(func(t int) field {
+		return field{low: (4 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4}
+	})},
+	quant.Q5_K: {quads: superFields(func(t int) field {
+		return field{low: (12 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4, high: 4 * plane, highShift: uint(t), highMask: low1, up: 4}
+	})},
+	quant.Q6_K: {quads: superFields(func(t int) field {
+		return field{low: (t/4*16 + t%2*8) * plane, lowShift: uint(t % 4 / 2 * 4), lowMask: low4,
+			high: (32 + t/4*8) * plane, highShift: uint(t % 4 * 2), highMask: low2, up: 4}
+	}), shift: 2},
+}
+
+// superFields gives the sixteen fields of a super-block whose runs of 32, eight planes each, begin as run says.
+func superFields(run func(t int) field) []field {
+	var all []field
+	for t := range 8 {
+		f := run(t)
+		f.highStep = plane
+		all = append(all, f)
+		f.low += 4 * plane
+		f.high += 4 * plane
+		all = append(all, f)
+	}
+	return all
+}

@@ -1,0 +1,126 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// A packed matrix is cut into panels of 32 rows. A panel holds the file's own blocks, interleaved: where a row's block
+// has a 32-bit word, the panel has a plane of 32 such words, one for each row (two cache lines). One vector lane then
+// belongs to one row, sums need no horizontal additions, and the words of four 8-bit, eight 4-bit or sixteen 2-bit
+// weights are what VPDPBUSD multiplies. Nothing is widened: a panel is exactly as long as the rows it was packed from,
+// so one copy of the weights is enough.
+//
+//	Q8_0  half-plane d, 8 planes of integers with the sign bit flipped (q+128)
+//	Q4_0  half-plane d, 4 planes: low nibbles of plane j are quad j, high nibbles quad j+4
+//	Q5_0  half-plane d, 1 plane of fifth bits (bit j of byte i: element 4j+i), 4 planes as Q4_0
+//	Q2_K  4 planes of (scale, min) nibbles, 16 planes of 2-bit weights, 1 plane (d, dmin)
+//	Q3_K  8 planes of third bits, 16 planes of 2-bit weights, 3 planes of 6-bit scales, half-plane d
+//	Q4_K  1 plane (d, dmin), 3 planes of 6-bit scales and mins, 32 planes of nibbles
+//	Q5_K  as Q4_K, with 8 planes of fifth bits before the nibbles
+//	Q6_K  32 planes of low nibbles, 16 planes of upper 2 bits, 4 planes of int8 scales, half-plane d
+//	F32   for each k a plane;  F16, BF16: for each k a half-plane
+//
+// A quad is four neighbouring k. A half-plane is 32 binary16 (or bfloat16) numbers, one cache line. Why 32 rows: a
+// broadcast of four activations then feeds two VPDPBUSD, so loads are no bottleneck (see tile_amd64.go).
+const (
+	panelRows = 32
+	plane     = 4 * panelRows
+	halfPlane = 2 * panelRows
+
+	// RowAlign divides every row number that splits a matrix among workers.
+	RowAlign = panelRows
+)
+
+// layout says where a format's block goes. Parts of a source block: one binary16 number (or none), and words.
+type layout struct {
+	act     actKind
+	half    int    // offset of the binary16 scale in the source block; −1: it is not apart
+	words   int    // offset of the 32-bit words in the source block
+	n       int    // how many words
+	xor     uint32 // flips bits of every word
+	toHalf  int    // offset of the half-plane in the packed block
+	toWords int    // offset of the first plane
+	unit    float32
+}
+
+// layouts of the block formats. unit is what the unsigned integers of the kernels have to be multiplied with: formats
+// with an offset are shifted up until the offset is 128 in all of them (Q4_0: 16·(q−8), Q6_K: 4·(q−32)), so that one
+// correction, −128·Σx, serves all.
+var layouts = map[quant.Type]layout{
+	quant.Q8_0: {act: act32, half: 0, words: 2, n: 8, xor: 0x80808080, toHalf: 0, toWords: halfPlane, unit: 1},
+	quant.Q4_0: {act: act32, half: 0, words: 2, n: 4, toHalf: 0, toWords: halfPlane, unit: 1. / 16},
+	quant.Q5_0: {act: act32, half: 0, words: 2, n: 5, toHalf: 0, toWords: halfPlane, unit: 1. / 8},
+	quant.Q2_K: {act: act256, half: -1, n: 21, unit: 1},
+	quant.Q3_K: {act: act256, half: 108, n: 27, toHalf: 27 * plane, unit: 1. / 32},
+	quant.Q4_K: {act: act256, half: -1, n: 36, unit: 1},
+	quant.Q5_K: {act: act256, half: -1, n: 44, unit: 1},
+	quant.Q6_K: {act: act256, half: 208, n: 52, toHalf: 52 * plane, unit: 1. / 4},
+	quant.F32:  {act: actF32, half: -1, n: 1, unit: 1},
+	quant.F16:  {act: actF32, half: 0, unit: 1},
+	quant.BF16: {act: actF32, half: 0, unit: 1},
+}
+
+// Matrix is a weight matrix of Rows outputs and Cols inputs, packed for products with batches of activations. The
+// values are exactly those of the format it was packed from. It is read-only after Pack and safe for concurrent use.
+type Matrix struct {
+	Rows, Cols int
+	typ        quant.Type
+	layout     layout
+	block      int // bytes of a packed block of 32 rows
+	panel      int // bytes of a panel
+	data       []byte
+}
+
+// PackedSize gives the bytes that Pack writes for a rows × cols matrix of format t: the size of the rows themselves,
+// padded to a multiple of RowAlign.
+func PackedSize(t quant.Type, rows, cols int) (int64, error) {
+	if _, ok := layouts[t]; !ok {
+		return 0, fmt.Errorf("kernel: %w: %v", quant.ErrType, t)
+	}
+	if rows < 1 || cols < 1 {
+		return 0, fmt.Errorf("kernel: matrix of %d × %d", rows, cols)
+	}
+	row, err := t.RowBytes(cols)
+	if err != nil {
+		return 0, err
+	}
+	panels := (int64(rows) + panelRows - 1) / panelRows
+	return panels * panelRows * int64(row), nil
+}
+
+// NewMatrix describes a rows × cols matrix of format t whose packed form will be in dst, PackedSize bytes long. dst should
+// begin at a multiple of 64.
+func NewMatrix(t quant.Type, rows, cols int, dst []byte) (*Matrix, error) {
+	size, err := PackedSize(t, rows, cols)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(dst)) != size {
+		return nil, fmt.Errorf("kernel: %d bytes for a packed matrix of %d", len(dst), size)
+	}
+	row, err := t.RowBytes(cols)
+	if err != nil {
+		return nil, err
+	}
+	return &Matrix{Rows: rows, Cols: cols, typ: t, layout: layouts[t], block: panelRows * t.BlockBytes(), panel: panelRows * row, data: dst}, nil
+}
+
+// panelAt gives the panels from the one that row r, a multiple of panelRows, begins.
+func (m *Matrix) panelAt(r int) []byte { return m.data[r/panelRows*m.panel:] }
+
+// From gives up to n bytes of weights that are read first by who begins with row r, a multiple of RowAlign: for Fetch.
+func (m *Matrix) From(r, n int) []byte {
+	b := m.panelAt(r)
+	return b[:min(n, len(b))]
+}
+
+// PaddedRows is Rows rounded up to whole panels: products write that many values.
+func (m *Matrix) PaddedRows() int { return (m.Rows + panelRows - 1) / panelRows * panelRows }
+
+// Bytes is the size of the packed weights.
+func (m *Matrix) Bytes() int64 { return int64(len(m.data)) }
+
+// RowBytes is the packed size of a row, for cutting work into equal pieces.
+func (m *Matrix) RowBytes() int { return m.panel / panelRows }

@@ -1,0 +1,51 @@
+package kernel
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"unsafe"
+)
+
+// TestTileLayout holds type tile to the offsets that _asm/tile.go has.
+func TestTileLayout(t *testing.T) {
+	var a tile
+	for _, c := range []struct {
+		name      string
+		got, want uintptr
+	}{
+		{"w", unsafe.Offsetof(a.w), 0}, {"blocks", unsafe.Offsetof(a.blocks), 8}, {"panels", unsafe.Offsetof(a.panels), 16},
+		{"unit", unsafe.Offsetof(a.unit), 24}, {"cols", unsafe.Offsetof(a.cols), 28}, {"buf", unsafe.Offsetof(a.buf), 32},
+		{"groups", unsafe.Offsetof(a.groups), 64}, {"x", unsafe.Offsetof(a.x), 88}, {"y", unsafe.Offsetof(a.y), 88 + 8*tileCols*maxGroups},
+		{"buffer", unsafe.Sizeof(tileBuffer{}), 16384},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is at %d, the assembly has it at %d", c.name, c.got, c.want)
+		}
+	}
+	if need := uintptr(3200 + maxGroups*tileCols*panelRows*4); need > unsafe.Sizeof(tileBuffer{}) {
+		t.Errorf("the outer sums need %d bytes of buffer", need)
+	}
+}
+
+// TestGenerated: the committed assembly is what its generator writes.
+func TestGenerated(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "run", "./_asm", dir).CombinedOutput(); err != nil {
+		t.Fatalf("generator: %v\n%s", err, out)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) == 0 {
+		t.Fatal("the generator wrote nothing", err)
+	}
+	for _, f := range files {
+		want, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have, err := os.ReadFile(f.Name()); err != nil || string(have) != string(want) {
+			t.Errorf("%s is stale: go generate ./internal/infer/kernel", f.Name())
+		}
+	}
+}

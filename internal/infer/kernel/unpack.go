@@ -1,0 +1,63 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes with, and
+// LayoutVersion says which order: it goes up whenever one byte of what Pack writes changes, and files of another one are refused.
+const (
+	FileLayout    = "mixtral-panels"
+	LayoutVersion = 1
+)
+
+// Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of Pack. It is for
+// reading weights, not for speed.
+func (m *Matrix) Unpack(r0, r1 int, dst []byte) error {
+	row := m.RowBytes()
+	if err := m.rowsIn(r0, r1, dst); err != nil {
+		return fmt.Errorf("kernel: unpack: %w", err)
+	}
+	for r := r0; r < r1; r += panelRows {
+		m.unpackPanel(dst[(r-r0)*row:], m.panelAt(r)[:m.panel], min(panelRows, r1-r))
+	}
+	return nil
+}
+
+// rowsIn checks that b has room for rows r0 … r1−1, and that these can be packed apart from others.
+func (m *Matrix) rowsIn(r0, r1 int, b []byte) error {
+	if r0 < 0 || r1 > m.Rows || r0 > r1 || r0%RowAlign != 0 || (r1%RowAlign != 0 && r1 != m.Rows) {
+		return fmt.Errorf("rows %d to %d of %d", r0, r1, m.Rows)
+	}
+	if row := m.RowBytes(); len(b) != (r1-r0)*row {
+		return fmt.Errorf("%d bytes for %d rows of %d", len(b), r1-r0, row)
+	}
+	return nil
+}
+
+// unpackPanel gives rows rows of a panel.
+func (m *Matrix) unpackPanel(dst, src []byte, rows int) {
+	l, row, size := &m.layout, m.RowBytes(), m.typ.BlockBytes()
+	for at := 0; at < row; at, src = at+size, src[m.block:] {
+		for r := range rows {
+			to := dst[r*row+at:]
+			if l.half >= 0 {
+				copy(to[l.half:][:2], src[l.toHalf+2*r:])
+			}
+			to = to[l.words:]
+			for i := range l.n {
+				v := binary.LittleEndian.Uint32(src[l.toWords+plane*i+4*r:])
+				if m.typ == quant.Q5_0 && i == 0 {
+					v = gatherBits(v)
+				}
+				binary.LittleEndian.PutUint32(to[4*i:], v^l.xor)
+			}
+		}
+	}
+}
+
+// gatherBits undoes spreadBits: with its two rotations of five digits, three more are a whole turn.
+func gatherBits(h uint32) uint32 { return unshuffle(unshuffle(unshuffle(h))) }

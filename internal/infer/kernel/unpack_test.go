@@ -1,0 +1,72 @@
+package kernel
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// TestUnpack: unpacking gives back what was packed, in every format, on every tier, for whole matrices and parts of them.
+func TestUnpack(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		rapid.Check(t, func(r *rapid.T) {
+			typ := rapid.SampledFrom(quant.Types()).Draw(r, "type")
+			rows := rapid.IntRange(1, 100).Draw(r, "rows")
+			cols := rapid.IntRange(1, 3).Draw(r, "blocks") * max(typ.BlockLen(), rapid.IntRange(1, 40).Draw(r, "unit"))
+			cols = (cols + typ.BlockLen() - 1) / typ.BlockLen() * typ.BlockLen()
+			src := randomRows(rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 1)), typ, rows, cols)
+			m := packed(t, typ, rows, cols, src)
+			from := rapid.IntRange(0, (rows-1)/RowAlign).Draw(r, "from") * RowAlign
+			row := m.RowBytes()
+			got := make([]byte, (rows-from)*row)
+			if err := m.Unpack(from, rows, got); err != nil {
+				r.Fatal(err)
+			}
+			if !bytes.Equal(got, src[from*row:]) {
+				r.Fatalf("%v, %d × %d from row %d: other bytes", typ, rows, cols, from)
+			}
+		})
+	})
+}
+
+// TestUnpackLimits: what Pack refuses, Unpack refuses too.
+func TestUnpackLimits(t *testing.T) {
+	m := packed(t, quant.F32, 40, 1, make([]byte, 160))
+	for _, c := range []struct{ from, to, bytes int }{{-32, 0, 128}, {0, 41, 164}, {32, 0, 0}, {1, 40, 156}, {0, 31, 124}, {0, 32, 127}, {32, 40, 33}} {
+		if err := m.Unpack(c.from, c.to, make([]byte, c.bytes)); err == nil {
+			t.Errorf("unpacked rows %d to %d into %d bytes", c.from, c.to, c.bytes)
+		}
+		if err := m.Pack(quant.F32, c.from, c.to, make([]byte, c.bytes)); err == nil {
+			t.Errorf("packed rows %d to %d from %d bytes", c.from, c.to, c.bytes)
+		}
+	}
+}
+
+// TestLayoutVersion: files are packed once and read for years. Where this fails, the order of bytes has changed: raise
+// LayoutVersion, and put the new sums here.
+func TestLayoutVersion(t *testing.T) {
+	const version = 1
+	sums := map[quant.Type]string{ // the first eight bytes of SHA-256
+		quant.F32: "57e6eb4ad863c12a", quant.F16: "ee1d28543f284586", quant.BF16: "a48a8217a359b6f8", quant.Q8_0: "ce9c044a028fc1a1",
+		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "12ddb055b2fdf47e", quant.Q3_K: "b5b8f5e83bd37654",
+		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "5d101d4275ac5a4f", quant.Q6_K: "1ebe73963c5a7460",
+	}
+	if LayoutVersion != version {
+		t.Errorf("LayoutVersion is %d, the sums here are of %d", LayoutVersion, version)
+	}
+	eachTier(t, func(t *testing.T) {
+		for _, typ := range quant.Types() {
+			m := packed(t, typ, 70, 512, randomRows(rand.New(rand.NewPCG(3, 14)), typ, 70, 512))
+			sum := sha256.Sum256(m.data)
+			if got := hex.EncodeToString(sum[:8]); got != sums[typ] {
+				t.Errorf("%v: packed bytes have the sum %q, want %q", typ, got, sums[typ])
+			}
+		}
+	})
+}

@@ -1,0 +1,177 @@
+// Package moe is the Mixtral model: a decoder-only transformer with grouped-query attention and a sparse mixture of
+// SwiGLU experts (Jiang et al. 2024, arXiv:2401.04088), from a GGUF file to logits, for batches of sequences that share
+// a paged KV cache. It must not import the engine, the API or anything else that knows about requests.
+package moe
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+)
+
+var (
+	// ErrModel is matched by every error about a file that is not a Mixtral-like model; the message names the key or
+	// tensor.
+	ErrModel = errors.New("not a usable Mixtral model")
+	// ErrSpan is matched by errors about what Forward is asked to do.
+	ErrSpan = errors.New("bad span")
+)
+
+// Config is the model's shape, with the paper's names in comments.
+type Config struct {
+	Vocab       int // vocab_size
+	Dim         int // dim
+	FFN         int // hidden_dim of one expert
+	Layers      int // n_layers
+	Heads       int // n_heads
+	KVHeads     int // n_kv_heads
+	HeadDim     int // head_dim
+	Experts     int // num_experts
+	ExpertsUsed int // top_k_experts
+	Context     int // context_len
+	RopeTheta   float32
+	NormEps     float32
+}
+
+// Bounds far above any real model, so that a damaged file is an error and not a huge allocation.
+const (
+	maxDim     = 1 << 17
+	maxCount   = 1 << 10 // layers, heads, experts
+	maxVocab   = 1 << 21
+	maxContext = 1 << 24
+)
+
+// readConfig reads and checks the metadata. The vocabulary's size comes from the embedding's shape.
+func readConfig(f *gguf.File) (Config, error) {
+	var c Config
+	arch, err := f.String("general.architecture")
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	switch arch {
+	case plainArchitecture:
+	case kernel.FileLayout:
+		if err := checkLayout(f); err != nil {
+			return c, err
+		}
+	default:
+		return c, fmt.Errorf("%w: general.architecture is %q, want %q", ErrModel, arch, plainArchitecture)
+	}
+	for _, n := range []struct {
+		key string
+		to  *int
+		max int
+	}{
+		{"llama.block_count", &c.Layers, maxCount},
+		{"llama.embedding_length", &c.Dim, maxDim},
+		{"llama.feed_forward_length", &c.FFN, 2 * maxDim},
+		{"llama.attention.head_count", &c.Heads, maxCount},
+		{"llama.attention.head_count_kv", &c.KVHeads, maxCount},
+		{"llama.context_length", &c.Context, maxContext},
+		{"llama.expert_count", &c.Experts, maxCount},
+		{"llama.expert_used_count", &c.ExpertsUsed, maxCount},
+	} {
+		v, err := f.Uint32(n.key)
+		if err != nil {
+			if n.key == "llama.expert_count" && !f.Has(n.key) {
+				return c, fmt.Errorf("%w: key llama.expert_count is missing: a dense model, not a mixture of experts", ErrModel)
+			}
+			return c, fmt.Errorf("%w: %w", ErrModel, err)
+		}
+		if v < 1 || int64(v) > int64(n.max) {
+			return c, fmt.Errorf("%w: %s is %d, want 1 to %d", ErrModel, n.key, v, n.max)
+		}
+		*n.to = int(v)
+	}
+	if c.RopeTheta, err = f.Float32("llama.rope.freq_base"); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if c.NormEps, err = f.Float32("llama.attention.layer_norm_rms_epsilon"); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	return c, c.check(f)
+}
+
+// check holds the numbers against each other and refuses variants that would be computed wrongly.
+func (c *Config) check(f *gguf.File) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrModel, fmt.Sprintf(format, args...))
+	}
+	if !(c.RopeTheta > 1) || math.IsInf(float64(c.RopeTheta), 0) {
+		return bad("llama.rope.freq_base is %v, want a finite number above 1", c.RopeTheta)
+	}
+	if !(c.NormEps > 0 && c.NormEps < 1) {
+		return bad("llama.attention.layer_norm_rms_epsilon is %v, want between 0 and 1", c.NormEps)
+	}
+	if c.ExpertsUsed > c.Experts {
+		return bad("llama.expert_used_count is %d of %d experts", c.ExpertsUsed, c.Experts)
+	}
+	if c.Heads%c.KVHeads != 0 {
+		return bad("llama.attention.head_count %d is not a multiple of head_count_kv %d", c.Heads, c.KVHeads)
+	}
+	headDim := f.Uint32Or("llama.attention.key_length", uint32(c.Dim/c.Heads))
+	if headDim < 2 || headDim%2 != 0 || headDim > 1024 {
+		return bad("llama.attention.key_length is %d, want an even number of 2 to 1024", headDim)
+	}
+	c.HeadDim = int(headDim)
+	if !f.Has("llama.attention.key_length") && c.Dim%c.Heads != 0 {
+		return bad("llama.embedding_length %d is not a multiple of llama.attention.head_count %d", c.Dim, c.Heads)
+	}
+	if v := f.Uint32Or("llama.attention.value_length", headDim); v != headDim {
+		return bad("llama.attention.value_length is %d, want %d as the keys", v, headDim)
+	}
+	if d := f.Uint32Or("llama.rope.dimension_count", headDim); d != headDim {
+		return bad("llama.rope.dimension_count is %d, want the head size %d", d, headDim)
+	}
+	if s := f.StringOr("llama.rope.scaling.type", "none"); s != "none" {
+		return bad("llama.rope.scaling.type %q is not supported", s)
+	}
+	if _, ok := f.Tensor("rope_freqs.weight"); ok {
+		return bad("tensor rope_freqs.weight: frequency-scaled RoPE is not supported")
+	}
+	return nil
+}
+
+// TokenSpec reads the vocabulary (tokenizer.ggml.*) of a model file.
+func TokenSpec(f *gguf.File) (token.Spec, error) {
+	var s token.Spec
+	kind, err := f.String("tokenizer.ggml.model")
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if kind != "llama" { // SentencePiece
+		return s, fmt.Errorf("%w: tokenizer.ggml.model is %q, want \"llama\" (SentencePiece)", ErrModel, kind)
+	}
+	if s.Pieces, err = f.Strings("tokenizer.ggml.tokens"); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if s.Scores, err = f.Float32s("tokenizer.ggml.scores"); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	if s.Types, err = f.Int32s("tokenizer.ggml.token_type"); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	}
+	for _, id := range []struct {
+		key string
+		to  *int32
+		def uint32
+	}{
+		{"tokenizer.ggml.bos_token_id", &s.BOS, 1}, // the defaults of SentencePiece and of every Llama vocabulary
+		{"tokenizer.ggml.eos_token_id", &s.EOS, 2},
+		{"tokenizer.ggml.unknown_token_id", &s.UNK, 0},
+	} {
+		v := f.Uint32Or(id.key, id.def)
+		if int64(v) >= int64(len(s.Pieces)) {
+			return s, fmt.Errorf("%w: %s is %d of %d tokens", ErrModel, id.key, v, len(s.Pieces))
+		}
+		*id.to = int32(v)
+	}
+	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
+	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
+	s.Template = f.StringOr("tokenizer.chat_template", "")
+	return s, nil
+}

@@ -1,0 +1,169 @@
+// Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
+// stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
+//
+// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what else
+// is sampled at the same time.
+package sample
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+)
+
+// ErrNumeric is matched when a logit is NaN or infinite: the model or its weights are broken.
+var ErrNumeric = errors.New("non-finite logits")
+
+// Params say how to choose. The zero value is greedy.
+//
+// They apply in this order: repetition penalty, presence and frequency penalty, bias, temperature, min-p, top-k, top-p.
+type Params struct {
+	Temperature       float64           // ≥ 0; 0 is greedy: the highest logit, the lowest id among equals
+	MinP              float64           // drop tokens less likely than MinP times the likeliest; 0 is off
+	TopK              int               // keep the TopK likeliest; 0 is off
+	TopP              float64           // keep the likeliest whose probabilities reach TopP together (Holtzman et al. 2020); 0 and 1 are off
+	RepetitionPenalty float64           // divides positive and multiplies negative logits of tokens in prompt or answer (Keskar et al. 2019); 0 and 1 are off
+	PresencePenalty   float64           // subtracted from the logit of every token in the answer
+	FrequencyPenalty  float64           // subtracted once for each time the token is in the answer
+	Bias              map[int32]float64 // added to the logits of these ids; those beyond the vocabulary count for nothing
+	Seed              uint64
+}
+
+// Sampler chooses the tokens of one answer. It is for one goroutine.
+type Sampler struct {
+	p      Params
+	rng    rand.PCG
+	bias   []bias
+	prompt []int32 // distinct ids of the prompt, if they are penalised
+	answer []int32 // distinct ids of the answer, if they are penalised
+	counts []int32 // of every id in the answer; −1 for one that only the prompt has
+}
+
+type bias struct {
+	id    int32
+	value float32
+}
+
+// Scratch is memory for choosing. Samplers may share it, one after the other.
+type Scratch struct {
+	logits     []float32
+	weights    []float32 // of every id, the likeliest has 1
+	candidates []candidate
+}
+
+// New starts an answer to a prompt. vocab is the length of the logits to come.
+func New(p Params, vocab int, prompt []int32) *Sampler {
+	s := &Sampler{p: p, rng: *rand.NewPCG(p.Seed, 0x73616d706c65)} // "sample": any constant stream will do
+	for id, v := range p.Bias {
+		if id >= 0 && int(id) < vocab && v != 0 {
+			s.bias = append(s.bias, bias{id, float32(v)})
+		}
+	}
+	if !s.penalises() {
+		return s
+	}
+	s.counts = make([]int32, vocab)
+	s.answer = make([]int32, 0, 256)
+	if s.repetition() != 1 {
+		for _, id := range prompt {
+			if id >= 0 && int(id) < vocab && s.counts[id] == 0 {
+				s.counts[id] = -1
+				s.prompt = append(s.prompt, id)
+			}
+		}
+	}
+	return s
+}
+
+func (s *Sampler) repetition() float32 {
+	if s.p.RepetitionPenalty == 0 {
+		return 1
+	}
+	return float32(s.p.RepetitionPenalty)
+}
+
+func (s *Sampler) penalises() bool {
+	return s.repetition() != 1 || s.p.PresencePenalty != 0 || s.p.FrequencyPenalty != 0
+}
+
+// Next chooses a token and counts it as part of the answer. logits are not changed. Its error matches ErrNumeric.
+func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
+	best, err := argmax(logits)
+	if err != nil {
+		return 0, err
+	}
+	if s.counts != nil || s.bias != nil {
+		logits = s.adjust(w, logits)
+		if best, err = argmax(logits); err != nil {
+			return 0, err
+		}
+	}
+	if s.p.Temperature > 0 {
+		best = s.draw(w, logits, logits[best])
+	}
+	if s.counts != nil {
+		s.count(best)
+	}
+	return best, nil
+}
+
+// argmax gives the index of the highest logit, the lowest among equals.
+func argmax(logits []float32) (int32, error) {
+	if len(logits) == 0 {
+		return 0, fmt.Errorf("%w: there are none", ErrNumeric)
+	}
+	best, finite := kernel.Highest(logits)
+	if !finite {
+		for i, v := range logits {
+			if v-v != 0 {
+				return 0, fmt.Errorf("%w: logit %d is %v", ErrNumeric, i, v)
+			}
+		}
+	}
+	return int32(best), nil
+}
+
+// adjust gives a copy with penalties and bias.
+func (s *Sampler) adjust(w *Scratch, logits []float32) []float32 {
+	w.logits = append(w.logits[:0], logits...)
+	out := w.logits
+	if r := s.repetition(); r != 1 {
+		for _, ids := range [2][]int32{s.prompt, s.answer} {
+			for _, id := range ids {
+				if out[id] > 0 {
+					out[id] /= r
+				} else {
+					out[id] *= r
+				}
+			}
+		}
+	}
+	for _, id := range s.answer {
+		out[id] -= float32(s.p.PresencePenalty + s.p.FrequencyPenalty*float64(s.counts[id]))
+	}
+	for _, b := range s.bias {
+		out[b.id] += b.value
+	}
+	return out
+}
+
+// count notes a token of the answer. An id is in one of prompt and answer.
+func (s *Sampler) count(id int32) {
+	switch n := s.counts[id]; {
+	case n > 0:
+		s.counts[id]++
+		return
+	case n < 0: // moves from the prompt's list
+		for i, p := range s.prompt {
+			if p == id {
+				s.prompt[i] = s.prompt[len(s.prompt)-1]
+				s.prompt = s.prompt[:len(s.prompt)-1]
+				break
+			}
+		}
+	}
+	s.counts[id] = 1
+	s.answer = append(s.answer, id)
+}

@@ -1,0 +1,186 @@
+// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic model's name, or the built-in one. It must
+// not import the API or the public package.
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
+)
+
+// ErrRef is matched by every error about a reference that leads to no model. It is wrapped in an *Error.
+var ErrRef = errors.New("no such model")
+
+// Error says what is wrong with a reference, and often what to do.
+type Error struct {
+	Ref  string
+	Err  error
+	Hint string // one line; may be empty
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("model %q: %v", e.Ref, e.Err) }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Opened is a model ready to be loaded.
+type Opened struct {
+	File *gguf.File
+	ID   string // what clients call it
+	Path string // of the file; empty for models in memory
+
+	data []byte // of models in memory
+	hash func() (string, error)
+}
+
+// demoRef names the built-in model; an empty reference means it too.
+const demoRef = "demo"
+
+const synthPrefix = "synth:"
+
+// Open finds a model:
+//
+//	demo or ""                 the built-in model
+//	NAME[:TYPE]                a model of the catalogue that was pulled, such as mixtral-8x7b-instruct:q4_k_m
+//	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid, 8x7b or needle, of a format such as q4_0
+//	path/to/model.gguf         a file
+//
+// Errors are *Error. Close the result.
+func Open(ref string) (*Opened, error) {
+	var o *Opened
+	known, isName, err := Lookup(ref)
+	switch preset, isSynth := strings.CutPrefix(ref, synthPrefix); {
+	case ref == "" || ref == demoRef:
+		o, err = openDemo()
+	case isSynth:
+		o, err = openSynth(preset)
+	case isName && err == nil:
+		o, err = openNamed(known)
+	case isName:
+	default:
+		o, err = openPath(ref)
+	}
+	if err != nil {
+		var own *Error
+		if !errors.As(err, &own) {
+			err = &Error{Err: err}
+			errors.As(err, &own)
+		}
+		own.Ref = ref
+		return nil, own
+	}
+	o.hash = sync.OnceValues(o.sum)
+	return o, nil
+}
+
+// Close releases the file.
+func (o *Opened) Close() error { return o.File.Close() }
+
+// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other. The first call reads it all.
+func (o *Opened) SHA256() (string, error) { return o.hash() }
+
+func (o *Opened) sum() (string, error) {
+	h := sha256.New()
+	h.Write(o.data)
+	for _, path := range o.File.Paths() {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(h, f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// fromMemory opens a file held in memory.
+func fromMemory(id string, data []byte) (*Opened, error) {
+	f, err := gguf.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Opened{File: f, ID: id, data: data}, nil
+}
+
+// inMemory is the size up to which a synthetic model is made afresh in memory each time: about 0.2 s of work. A larger
+// one is a file in the user's cache directory, made once, up to inCache.
+const (
+	inMemory = 64 << 20
+	inCache  = 4 << 30
+)
+
+func openSynth(name string) (*Opened, error) {
+	preset, typ, typed := strings.Cut(name, ":")
+	shape, ok := synth.Preset(preset)
+	if !ok {
+		return nil, &Error{Err: fmt.Errorf("%w: no synthetic preset %q", ErrRef, preset), Hint: "presets are " + strings.Join(synth.Presets(), ", ")}
+	}
+	if typed {
+		t, err := quant.ParseType(typ)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRef, err)
+		}
+		shape.Type = t
+	}
+	size, err := synth.Size(shape)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRef, err)
+	}
+	id := fmt.Sprintf("mixtral-synthetic-%s-%s", preset, strings.ToLower(shape.Type.String()))
+	switch {
+	case size <= inMemory:
+		data, err := synth.Bytes(shape)
+		if err != nil {
+			return nil, err
+		}
+		return fromMemory(id, data)
+	case size > inCache:
+		return nil, &Error{Err: fmt.Errorf("%w: %.0f GiB are too large to be made on the fly", ErrRef, float64(size)/(1<<30)),
+			Hint: fmt.Sprintf("mixtral model synth --preset %s --type %v --out FILE.gguf, then --model FILE.gguf", preset, shape.Type)}
+	}
+	path, err := cached(id, size, shape)
+	if err != nil {
+		return nil, err
+	}
+	o, err := openPath(path)
+	if err == nil {
+		o.ID = id
+	}
+	return o, err
+}
+
+// cached makes a synthetic file once.
+func cached(id string, size int64, shape synth.Shape) (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	dir = filepath.Join(dir, "mixtral")
+	path := filepath.Join(dir, fmt.Sprintf("%s-%d.gguf", id, size)) // another writer of another size makes another file
+	if info, err := os.Stat(path); err == nil && info.Size() == size {
+		return path, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return path, WriteSynth(context.Background(), path, shape, nil)
+}
+
+// WriteSynth writes a synthetic model to a file that appears under its name only when it is complete. progress, if not
+// nil, is called with the number of bytes written so far. It stops when ctx ends.
+func WriteSynth(ctx context.Context, path string, shape synth.Shape, progress func(int64)) error {
+	return writeWhole(ctx, path, progress, func(w io.Writer) error { return synth.Write(w, shape) })
+}

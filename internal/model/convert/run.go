@@ -1,0 +1,226 @@
+package convert
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// Options say what to make.
+type Options struct {
+	Mix        Mix
+	Importance *Importance    // nil: every column counts the same
+	Requantize bool           // weights of fewer than 8 bits may lose more
+	Workers    int            // < 1: one for each CPU
+	Progress   func(Progress) // one call at a time
+}
+
+// Progress says how far a conversion is.
+type Progress struct {
+	Done, Total int64 // elements
+	Resumed     int64 // of Done, finished by an earlier run
+}
+
+// Result is what Run made.
+type Result struct {
+	Bytes   int64
+	Resumed int64 // elements that an earlier run had finished
+	Tensors []Report
+}
+
+// Report is one tensor of the new file.
+type Report struct {
+	Name  string
+	From  quant.Type
+	To    quant.Type
+	Elems int64
+	Bytes int64
+	Errors
+}
+
+// Errors are how far the new weights are from the old.
+type Errors struct {
+	Squares float64 `json:"squares"` // Σ (old − new)²
+	Norm    float64 `json:"norm"`    // Σ old²
+	Max     float64 `json:"max"`     // the largest |old − new|
+}
+
+// RMSE is the root of the mean squared error of n weights.
+func (e Errors) RMSE(n int64) float64 { return math.Sqrt(e.Squares / float64(max(n, 1))) }
+
+// Relative is the error's norm over the weights' norm.
+func (e Errors) Relative() float64 {
+	if e.Norm == 0 {
+		return 0
+	}
+	return math.Sqrt(e.Squares / e.Norm)
+}
+
+// Add gives the errors of both.
+func (e Errors) Add(o Errors) Errors {
+	return Errors{e.Squares + o.Squares, e.Norm + o.Norm, max(e.Max, o.Max)}
+}
+
+// plan is the new file before any weight is in it.
+type plan struct {
+	source  *Source
+	options Options
+	types   []quant.Type
+	header  []byte
+	offsets []int64
+	size    int64
+	units   []*unit
+	hash    string
+}
+
+// Size gives the bytes of the file that Run would write.
+func Size(s *Source, o Options) (int64, error) {
+	p, err := newPlan(s, o)
+	if err != nil {
+		return 0, err
+	}
+	return p.size, nil
+}
+
+func newPlan(s *Source, o Options) (*plan, error) {
+	p := &plan{source: s, options: o}
+	tied := true
+	for i := range s.Tensors {
+		tied = tied && s.Tensors[i].Kind != Output
+	}
+	w := gguf.NewWriter(io.Discard)
+	if err := s.meta(w); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSource, err)
+	}
+	fileType := o.Mix.fileType
+	if o.Mix.Name == keep {
+		fileType = s.fileType
+	}
+	for _, kv := range []struct {
+		key   string
+		value any
+	}{{"general.file_type", fileType}, {"general.quantization_version", uint32(2)}} { // ggml's block layouts since May 2023
+		if err := w.Set(kv.key, kv.value); err != nil {
+			return nil, err
+		}
+	}
+	if m := o.Importance; m != nil {
+		if err := m.check(s.Tensors); err != nil {
+			return nil, err
+		}
+		if err := m.set(w); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.Tensors {
+		t := &s.Tensors[i]
+		to := o.Mix.Type(*t, s.shape, tied)
+		if err := p.allowed(t, to); err != nil {
+			return nil, err
+		}
+		p.types = append(p.types, to)
+		if err := w.Add(t.Name, to, t.Dims...); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSource, err)
+		}
+	}
+	p.header, p.offsets = w.Layout()
+	p.size = w.Size()
+	if err := p.cut(); err != nil {
+		return nil, err
+	}
+	sum := ""
+	if o.Importance != nil {
+		sum = o.Importance.hash
+	}
+	p.hash = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "1 %d %s %s %x", chunkElems, s.identity, sum, p.header)))
+	return p, nil
+}
+
+// allowed refuses to make bad weights worse unless told to.
+func (p *plan) allowed(t *Tensor, to quant.Type) error {
+	for i := range t.parts {
+		from := t.parts[i].typ
+		if from != to && from.BitsPerWeight() < 8 && !p.options.Requantize {
+			return fmt.Errorf("%w: %s: tensor %s is %v, and would be %v", ErrRequantize, t.parts[i].file, t.parts[i].name, from, to)
+		}
+	}
+	return nil
+}
+
+// Run writes the model to path, which appears there when it is whole. Until then it is path.part, with a record in
+// path.part.journal of what is finished: the same Run again continues from there. It stops when ctx ends.
+func Run(ctx context.Context, s *Source, path string, o Options) (Result, error) {
+	p, err := newPlan(s, o)
+	if err != nil {
+		return Result{}, err
+	}
+	part := path + ".part"
+	j, finished, err := openJournal(part+".journal", p.hash)
+	if err != nil {
+		return Result{}, err
+	}
+	defer j.close()
+	out, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return Result{}, fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	defer out.Close()
+	w := &work{plan: p, out: out, journal: j}
+	if err := w.begin(finished); err != nil {
+		return Result{}, err
+	}
+	workers := o.Workers
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if err := w.run(ctx, workers); err != nil {
+		return Result{}, err
+	}
+	if err := w.finish(part, path); err != nil {
+		return Result{}, err
+	}
+	return w.result(), nil
+}
+
+// finish puts the whole file in place.
+func (w *work) finish(part, path string) error {
+	if err := w.out.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := w.out.Close(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := os.Rename(part, path); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if err := os.Remove(part + ".journal"); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = dir.Sync() // not every file system can: the name then comes with its next write
+		_ = dir.Close()
+	}
+	return nil
+}
+
+// result adds up units to tensors.
+func (w *work) result() Result {
+	r := Result{Bytes: w.size, Resumed: w.resumed}
+	for i := range w.source.Tensors {
+		t := &w.source.Tensors[i]
+		bytes, _ := w.types[i].RowBytes(t.Dims[0])
+		r.Tensors = append(r.Tensors, Report{Name: t.Name, From: t.From, To: w.types[i], Elems: t.Elems(), Bytes: int64(bytes) * t.Elems() / int64(t.Dims[0])})
+	}
+	for _, u := range w.units {
+		r.Tensors[u.tensor].Errors = r.Tensors[u.tensor].Add(u.errors)
+	}
+	return r
+}

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+)
+
+// makeCertificate gives PEM of a self-signed certificate and of its key.
+func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCertificateChanges: new files count from the first handshake that looks, whether they were written in place, one after the
+// other, or swapped by a symbolic link; and files that are not good never replace what works.
+func TestCertificateChanges(t *testing.T) {
+	dir := t.TempDir()
+	log := &syncBuffer{}
+	for i, folder := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cert, key := makeCertificate(t, int64(i+1))
+		write(t, filepath.Join(dir, folder, "tls.crt"), cert)
+		write(t, filepath.Join(dir, folder, "tls.key"), key)
+	}
+	link := filepath.Join(dir, "current")
+	point := func(to string) { // as Kubernetes does: the name is never missing
+		t.Helper()
+		if err := os.Symlink(to, link+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(link+".new", link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point("one")
+	certFile, keyFile := filepath.Join(link, "tls.crt"), filepath.Join(link, "tls.key")
+	c, err := LoadCertificate(certFile, keyFile, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	c.now = func() time.Time { return now }
+	serial := func() int64 {
+		got, err := c.TLSConfig().GetCertificate(&tls.ClientHelloInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Leaf.SerialNumber.Int64()
+	}
+	want := func(what string, n int64) {
+		t.Helper()
+		if got := serial(); got != n {
+			t.Errorf("%s: certificate %d, want %d", what, got, n)
+		}
+	}
+	want("at first", 1)
+	point("two")
+	want("within a second", 1)
+	now = now.Add(checkEvery)
+	want("after a second", 2)
+	third, key := makeCertificate(t, 3)
+	write(t, certFile, third)
+	now = now.Add(checkEvery)
+	want("the key is not there yet", 2)
+	write(t, keyFile, key[:20])
+	now = now.Add(checkEvery)
+	want("the key is half written", 2)
+	write(t, keyFile, key)
+	now = now.Add(checkEvery)
+	want("both are there", 3)
+	if err := os.Remove(certFile); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(checkEvery)
+	want("the file is gone", 3)
+	if err := c.Reload(); !errors.Is(err, ErrCertificate) {
+		t.Errorf("%v", err)
+	}
+	want("after a reload that failed", 3)
+	for range 3 { // what is no news is not said again
+		now = now.Add(checkEvery)
+		serial()
+	}
+	if n := strings.Count(log.String(), "is not good"); n != 3 || strings.Contains(log.String(), "PRIVATE") {
+		t.Errorf("%d warnings: %s", n, log)
+	}
+	if _, err := LoadCertificate(certFile, keyFile, nil); !errors.Is(err, ErrCertificate) {
+		t.Errorf("%v", err)
+	}
+}
+
+// startHTTP2 is start over TLS and HTTP/2, where limits hold for streams and not for connections.
+func startHTTP2(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
+	f := start(t, change...)
+	f.http.Close()
+	f.http = httptest.NewUnstartedServer(nil)
+	f.http.Config = f.server.HTTPServer()
+	f.http.EnableHTTP2 = true
+	f.http.StartTLS() // start closes it
+	return f
+}
+
+// TestSlowReaderHTTP2: as TestSlowReader; another stream of the same connection goes on.
+func TestSlowReaderHTTP2(t *testing.T) {
+	f := startHTTP2(t, endless)
+	if major := takeNothing(t, f); major != 2 {
+		t.Fatal(major)
+	}
+	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
+}
+
+// TestSlowBodyHTTP2: as TestSlowBody.
+func TestSlowBodyHTTP2(t *testing.T) {
+	f := startHTTP2(t, func(c *Config, _ *llmtest.Fake) { c.ReadTimeout = 50 * time.Millisecond })
+	body, slow := io.Pipe()
+	defer slow.Close()
+	go fmt.Fprint(slow, "{")
+	r, err := http.NewRequestWithContext(t.Context(), "POST", f.http.URL+"/v1/chat/completions", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := f.http.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if data, _ := io.ReadAll(resp.Body); resp.StatusCode != 408 || !strings.Contains(string(data), "request_timeout") {
+		t.Errorf("%s %s", resp.Status, data)
+	}
+}

@@ -1,0 +1,239 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
+	return s.complete(w, r, s.chatJob, chatFormat{})
+}
+
+func (s *Server) text(w http.ResponseWriter, r *http.Request) error {
+	return s.complete(w, r, s.textJob, textFormat{})
+}
+
+// complete answers a request for completions of either kind.
+func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*object, llm.Model) (*job, error), f format) error {
+	arrived := s.now()
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	limit, err := headerLimit(r)
+	if err != nil {
+		return err
+	}
+	if err := s.inTime(arrived, limit, 0); err != nil {
+		return err
+	}
+	o, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	limit = o.limit(limit)
+	rec := w.(*recorder)
+	if s.c.Observe != nil {
+		rec.seen.asked(o, s.c.KeepPrompts)
+	}
+	if err := rec.grant.reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
+		return err
+	}
+	ctx, cancel := s.within(r.Context(), arrived, limit)
+	defer cancel()
+	if p, ok := s.backend.Load().Backend.(passer); ok {
+		if o.err != nil {
+			return o.err
+		}
+		rec.light()
+		return s.pass(rec, r.WithContext(ctx), p, o, arrived)
+	}
+	name, _ := o.text("model")
+	if o.err != nil {
+		return o.err
+	}
+	model, err := lookup(s.backend.Load(), name)
+	if err != nil {
+		return err
+	}
+	j, err := parse(o, model)
+	if err != nil {
+		return err
+	}
+	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
+		return err
+	}
+	rec.light()
+	j.arrived, j.grant, j.seen = arrived, rec.grant, &rec.seen
+	rec.completion, rec.seen.model = j.id, model.ID
+	answer := s.atOnce
+	if j.stream {
+		answer = s.stream
+	}
+	return inFormat(f, answer(ctx, rec, j, f))
+}
+
+// bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes its share.
+const bytesPerToken = 4
+
+// inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
+func inFormat(f format, err error) error {
+	var field *llm.FieldError
+	if errors.As(err, &field) && field.Field == "prompt" && f.prompt() != "prompt" {
+		return &llm.FieldError{Field: f.prompt(), Reason: field.Reason, Err: field.Err}
+	}
+	return err
+}
+
+// atOnce answers when all choices have ended.
+func (s *Server) atOnce(ctx context.Context, w *recorder, j *job, f format) error {
+	choices := make([]choice, len(j.requests))
+	err := s.run(ctx, j, func(i int, e llm.Event) error {
+		choices[i].add(e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	w.note(j, choices)
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
+	return respond(w, f.whole(j, choices))
+}
+
+// note keeps what the log says of a request.
+func (r *recorder) note(j *job, choices []choice) {
+	u := j.sum(choices)
+	r.usage = llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
+	if d := u.PromptTokensDetails; d != nil {
+		r.usage.CachedTokens = d.CachedTokens
+	}
+	r.finish = choices[0].finish
+}
+
+// stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its status.
+func (s *Server) stream(ctx context.Context, w *recorder, j *job, f format) error {
+	out := &streamWriter{s: s, w: w, control: http.NewResponseController(w), j: j, f: f, choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
+	out.begin()
+	defer out.end()
+	if err := s.run(ctx, j, out.event); err != nil {
+		return out.fail(err, toHTTP(err, s.advice.seconds()))
+	}
+	w.note(j, out.choices)
+	return nil
+}
+
+// streamWriter writes a job's events. Its choices take turns.
+type streamWriter struct {
+	s       *Server
+	w       *recorder
+	control *http.ResponseController
+	j       *job
+	f       format
+
+	mu      sync.Mutex
+	choices []choice
+	open    []bool
+	ended   int
+	buf     []byte
+	alive   *time.Timer
+	over    bool // the handler is about to return: nothing may be written from outside
+}
+
+// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a queue,
+// must not look like a dead connection to a proxy.
+func (o *streamWriter) keepAlive() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
+		return
+	}
+	o.buf = append(o.buf[:0], ": waiting\n\n"...)
+	o.send() // the next event meets the same error
+}
+
+// begin starts keepAlive.
+func (o *streamWriter) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.alive = time.AfterFunc(o.s.c.KeepAlive, o.keepAlive)
+}
+
+// end stops keepAlive.
+func (o *streamWriter) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	o.alive.Stop()
+}
+
+// event writes what one event adds to a choice, in one piece: with the first one the choice's opening, with the last
+// one its end, and with the last of all the stream's.
+func (o *streamWriter) event(i int, e llm.Event) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c, tokens := &o.choices[i], shown(e)
+	if e.Text == "" && len(tokens) == 0 && e.Finish == llm.FinishNone {
+		return nil // tokens whose text is held back
+	}
+	o.buf = o.buf[:0]
+	if !o.open[i] {
+		o.open[i] = true
+		o.buf = o.f.open(o.buf, o.j, i)
+	}
+	if e.Text != "" || len(tokens) > 0 {
+		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)
+	}
+	if e.Finish == llm.FinishStop || e.Finish == llm.FinishLength {
+		c.end(e)
+		o.buf = o.f.close(o.buf, o.j, i, string(e.Finish))
+		if o.ended++; o.ended == len(o.choices) {
+			if o.j.usage {
+				o.buf = o.f.usage(o.buf, o.j, o.j.sum(o.choices))
+			}
+			o.buf = openai.AppendEvent(o.buf, []byte(openai.Done))
+		}
+	}
+	return o.send()
+}
+
+// send writes the buffer. A client that takes none of it for a while is given up.
+func (o *streamWriter) send() error {
+	if len(o.buf) == 0 {
+		return nil
+	}
+	o.alive.Reset(o.s.c.KeepAlive)
+	if o.w.status == 0 {
+		h := o.w.Header()
+		h.Set("Content-Type", "text/event-stream; charset=utf-8")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+		o.w.WriteHeader(http.StatusOK)
+	}
+	defer o.w.writing(o.control, o.s.c.WriteTimeout)()
+	if _, err := o.w.Write(o.buf); err != nil {
+		return clientError(err)
+	}
+	if err := o.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return clientError(err)
+	}
+	return nil
+}
+
+// fail ends a stream that has begun with an error event and without its regular end. One that has not gets the error's
+// own status from the caller.
+func (o *streamWriter) fail(err error, e *httpError) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.w.status == 0 || errors.Is(err, errClient) {
+		return err
+	}
+	o.buf = openai.AppendEvent(o.buf[:0], e.body())
+	o.send() // whether the client still reads makes no difference now
+	return err
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+)
+
+// section gives what docs/API.md has behind a mark, up to the next empty line but one.
+func section(t *testing.T, doc, mark string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(doc, "<!-- "+mark+" -->\n")
+	if !ok {
+		t.Fatalf("docs/API.md has no %s", mark)
+	}
+	text, _, _ := strings.Cut(rest, "\n\n")
+	return text
+}
+
+var quoted = regexp.MustCompile("`([a-z_]+)`")
+
+// names lists what stands between back quotes in the given column of a table, or in a text: column −1.
+func names(text string, column int) (all []string) {
+	for line := range strings.Lines(text) {
+		if column >= 0 {
+			cells := strings.Split(line, "|")
+			if len(cells) < column+2 {
+				continue
+			}
+			line = cells[column+1]
+		}
+		for _, m := range quoted.FindAllStringSubmatch(line, -1) {
+			all = append(all, m[1])
+		}
+	}
+	return all
+}
+
+// TestDocs: docs/API.md has the fields that are read, those that are refused, and the codes of errors: no more and no fewer.
+func TestDocs(t *testing.T) {
+	data, err := os.ReadFile("../../../docs/API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(data)
+	f := start(t)
+	fields := names(section(t, doc, "fields"), 0)
+	for _, field := range fields {
+		wrong := `{"x":[]}`
+		if field == "stream_options" || field == "logit_bias" {
+			wrong = "5"
+		}
+		text, chat := `{"prompt":"a",`, `{"messages":[{"role":"user","content":"a"}],`
+		path, body := "/v1/chat/completions", chat
+		switch field {
+		case "prompt":
+			path, body = "/v1/completions", "{"
+		case "messages":
+			body = "{"
+		case "logprobs":
+			f.wantError("POST", "/v1/completions", text+fmt.Sprintf(`"%s":%s}`, field, wrong), 400, field)
+		}
+		f.wantError("POST", path, body+fmt.Sprintf(`"%s":%s}`, field, wrong), 400, field)
+	}
+	read := regexp.MustCompile(`\bo\.(?:text|flag|integer|number|list|raw|child)\("([a-z_]+)"`)
+	for _, file := range []string{"request.go", "complete.go", "forecast.go"} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range read.FindAllStringSubmatch(string(source), -1) {
+			if !slices.Contains(fields, m[1]) {
+				t.Errorf("%s reads %s, of which docs/API.md says nothing", file, m[1])
+			}
+		}
+	}
+	var refused []string
+	for _, u := range unsupportedFields {
+		refused = append(refused, u.name)
+	}
+	if got := names(section(t, doc, "refused"), -1); !slices.Equal(got, refused) {
+		t.Errorf("docs/API.md lists as refused\n%v, and the code\n%v", got, refused)
+	}
+	codes := names(section(t, doc, "codes"), 1)
+	own := regexp.MustCompile(`code: "([a-z_]+)"`)
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !strings.HasSuffix(file.Name(), ".go") || strings.HasSuffix(file.Name(), "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range own.FindAllStringSubmatch(string(source), -1) {
+			if m[1] != "client_closed_request" && !slices.Contains(codes, m[1]) { // which nobody is there to read
+				t.Errorf("docs/API.md does not list the code %s of %s", m[1], file.Name())
+			}
+		}
+	}
+	for _, r := range telemetry.Reasons {
+		stands := slices.Contains(codes, r.Name)
+		if other := slices.Contains([]string{"starting", "draining", telemetry.ReasonInvalid, telemetry.ReasonUpstream, telemetry.ReasonOther}, r.Name); stands == other {
+			t.Errorf("%s: among the codes of docs/API.md: %v", r.Name, stands)
+		}
+	}
+}

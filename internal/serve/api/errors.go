@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
+)
+
+// statusClientClosed is nginx's code for a client that went away before its answer: it shows in logs and metrics only.
+const statusClientClosed = 499
+
+// Types of error, as OpenAI's clients know them.
+const (
+	typeInvalid = "invalid_request_error"
+	typeLimit   = "rate_limit_error"
+	typeServer  = "server_error"
+)
+
+// httpError is an error with its answer.
+type httpError struct {
+	status     int
+	typ        string
+	code       string // null when empty
+	param      string // null when empty
+	message    string
+	retryAfter int    // seconds; 0 means no header
+	allow      string // methods, for 405
+	quotes     bool   // message holds words of the client's: they are for it alone, and not for logs
+}
+
+// Error is what logs may say.
+func (e *httpError) Error() string {
+	if e.quotes {
+		return e.code
+	}
+	return e.message
+}
+
+// badParam is a 400 that names the request's field.
+func badParam(param, format string, args ...any) error {
+	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param, message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
+}
+
+// errPanic stands for a panic in whoever handled the request.
+var errPanic = errors.New("panic while the request was handled")
+
+// toHTTP decides what a client learns of an error: the one place that maps errors to HTTP. What is not meant for clients
+// becomes a 500 without a detail. retryAfter is the advice for when the service has no room.
+func toHTTP(err error, retryAfter int) *httpError {
+	var (
+		known   *httpError
+		field   *llm.FieldError
+		tooLong *http.MaxBytesError
+		param   string
+	)
+	if errors.As(err, &known) {
+		return known
+	}
+	if errors.As(err, &field) {
+		param = field.Field
+	}
+	switch {
+	case errors.As(err, &tooLong):
+		return &httpError{status: http.StatusRequestEntityTooLarge, typ: typeInvalid, code: "request_too_large",
+			message: fmt.Sprintf("the request's body is larger than %d bytes", tooLong.Limit)}
+	case errors.Is(err, llm.ErrContextLength):
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "context_length_exceeded", param: param, message: err.Error()}
+	case errors.Is(err, llm.ErrModelNotFound):
+		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model", message: err.Error()}
+	case errors.Is(err, llm.ErrBadRequest):
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param, message: err.Error()}
+	case errors.Is(err, llm.ErrQueueFull):
+		return &httpError{status: http.StatusTooManyRequests, typ: typeLimit, code: "queue_full", retryAfter: retryAfter,
+			message: "the service has as many requests as it can hold: try again later"}
+	case errors.Is(err, llm.ErrNotReady), errors.Is(err, llm.ErrClosed):
+		return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_ready", retryAfter: retryAfter, message: err.Error()}
+	case errors.Is(err, llm.ErrUnsupported):
+		return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported", param: param, message: err.Error()}
+	case errors.Is(err, llm.ErrNumeric):
+		return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "non_finite_logits", message: "the model's output is not finite"}
+	case errors.Is(err, upstream.ErrUnreachable):
+		return &httpError{status: http.StatusBadGateway, typ: typeServer, code: "upstream_unreachable", message: "no upstream server answered"}
+	case errors.Is(err, context.Canceled):
+		return &httpError{status: statusClientClosed, typ: typeInvalid, code: "client_closed_request", message: "the client closed the request"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &httpError{status: http.StatusGatewayTimeout, typ: typeServer, code: "timeout", message: "the request took too long"}
+	}
+	return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "internal_error", message: "internal error"}
+}
+
+// countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left, that its time
+// was over or that something broke does not.
+func (s *Server) countRefusal(e *httpError) {
+	if e.status == statusClientClosed || e.status >= 500 && e.status != http.StatusServiceUnavailable && e.status != http.StatusNotImplemented {
+		return
+	}
+	reason := e.code
+	switch phase := s.gate.phase(); {
+	case reason == "":
+		reason = telemetry.ReasonInvalid
+	case reason == "not_ready" && phase != ready:
+		reason = phase.String()
+	}
+	s.metrics.Refused(reason)
+}
+
+// body is the error in OpenAI's shape.
+func (e *httpError) body() []byte {
+	null := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	return encode(openai.ErrorResponse{Error: openai.Error{Message: e.message, Type: e.typ, Param: null(e.param), Code: null(e.code)}})
+}
+
+func (e *httpError) write(w http.ResponseWriter) {
+	h := w.Header()
+	if e.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.retryAfter))
+	}
+	if e.allow != "" {
+		h.Set("Allow", e.allow)
+	}
+	if e.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Bearer")
+	}
+	writeBody(w, e.status, e.body())
+}
+
+// encode gives v's JSON without HTML escapes.
+func encode(v any) []byte {
+	var buf jsonBuffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("api: " + err.Error()) // our own types, without floats that are not finite
+	}
+	return buf[:len(buf)-1]
+}
+
+type jsonBuffer []byte
+
+func (b *jsonBuffer) Write(p []byte) (int, error) {
+	*b = append(*b, p...)
+	return len(p), nil
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body) // a client that is gone learns nothing: there is nobody to tell
+}

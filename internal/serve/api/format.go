@@ -1,0 +1,162 @@
+package api
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// format is how a kind of completion looks on the wire.
+type format interface {
+	// prompt is the request's field with what is asked.
+	prompt() string
+	// whole is the answer without streaming.
+	whole(j *job, choices []choice) any
+	// open appends the events with which a choice's stream begins, if any.
+	open(dst []byte, j *job, index int) []byte
+	// piece appends the event for some text and tokens.
+	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
+	// close appends the event with a choice's finish_reason.
+	close(dst []byte, j *job, index int, reason string) []byte
+	// usage appends the event with the job's usage.
+	usage(dst []byte, j *job, u *openai.Usage) []byte
+}
+
+// chatFormat is that of /v1/chat/completions.
+type chatFormat struct{}
+
+func (chatFormat) prompt() string { return "messages" }
+
+func (chatFormat) whole(j *job, choices []choice) any {
+	r := openai.ChatResponse{ID: j.id, Object: openai.ObjectChat, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}
+	for i := range choices {
+		c := &choices[i]
+		out := openai.ChatChoice{Index: i, Message: openai.Message{Role: llm.RoleAssistant, Content: c.text.String()}, FinishReason: string(c.finish)}
+		if j.requests[i].Logprobs {
+			out.Logprobs = chatLogprobs(c.tokens)
+		}
+		r.Choices = append(r.Choices, out)
+	}
+	return r
+}
+
+// chatChunk is an event with one choice, or with none.
+func chatChunk(dst []byte, j *job, choices ...openai.ChatChunkChoice) []byte {
+	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created, Model: j.model.ID, Choices: choices})
+}
+
+func appendChat(dst []byte, c *openai.ChatChunk) []byte {
+	dst = append(dst, "data: "...)
+	return append(openai.AppendChatChunk(dst, c), '\n', '\n')
+}
+
+func (chatFormat) open(dst []byte, j *job, index int) []byte {
+	empty := ""
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
+}
+
+func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, tokens []llm.Token) []byte {
+	c := openai.ChatChunkChoice{Index: index, Delta: openai.Delta{Content: &text}}
+	if len(tokens) > 0 {
+		c.Logprobs = chatLogprobs(tokens)
+	}
+	return chatChunk(dst, j, c)
+}
+
+func (chatFormat) close(dst []byte, j *job, index int, reason string) []byte {
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason})
+}
+
+func (chatFormat) usage(dst []byte, j *job, u *openai.Usage) []byte {
+	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created, Model: j.model.ID, Usage: u})
+}
+
+func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
+	l := &openai.ChatLogprobs{Content: make([]openai.TokenLogprob, len(tokens))}
+	for i, t := range tokens {
+		l.Content[i] = openai.TokenLogprob{TopLogprob: topLogprob(t.TokenProb), TopLogprobs: make([]openai.TopLogprob, len(t.Top))}
+		for k, alternative := range t.Top {
+			l.Content[i].TopLogprobs[k] = topLogprob(alternative)
+		}
+	}
+	return l
+}
+
+func topLogprob(p llm.TokenProb) openai.TopLogprob {
+	b := p.Bytes
+	if b == nil {
+		b = []byte{}
+	}
+	return openai.TopLogprob{Token: tokenText(p), Logprob: max(p.Logprob, openai.MinLogprob), Bytes: b}
+}
+
+// tokenText shows a token; parts of a character become U+FFFD.
+func tokenText(p llm.TokenProb) string { return strings.ToValidUTF8(string(p.Bytes), "\ufffd") }
+
+// textFormat is that of /v1/completions.
+type textFormat struct{}
+
+func (textFormat) prompt() string { return "prompt" }
+
+func (textFormat) whole(j *job, choices []choice) any {
+	r := openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}
+	for i := range choices {
+		c := &choices[i]
+		reason := string(c.finish)
+		out := openai.TextChoice{Index: i, Text: c.text.String(), FinishReason: &reason}
+		if j.requests[i].Logprobs {
+			out.Logprobs = textLogprobs(c, c.tokens)
+		}
+		r.Choices = append(r.Choices, out)
+	}
+	return r
+}
+
+func textChunk(dst []byte, j *job, u *openai.Usage, choices ...openai.TextChoice) []byte {
+	dst = append(dst, "data: "...)
+	dst = openai.AppendTextChunk(dst, &openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID, Choices: choices, Usage: u})
+	return append(dst, '\n', '\n')
+}
+
+func (textFormat) open(dst []byte, _ *job, _ int) []byte { return dst }
+
+func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte {
+	out := openai.TextChoice{Index: index, Text: text}
+	if len(tokens) > 0 {
+		out.Logprobs = textLogprobs(c, tokens)
+	}
+	return textChunk(dst, j, nil, out)
+}
+
+func (textFormat) close(dst []byte, j *job, index int, reason string) []byte {
+	return textChunk(dst, j, nil, openai.TextChoice{Index: index, FinishReason: &reason})
+}
+
+func (textFormat) usage(dst []byte, j *job, u *openai.Usage) []byte { return textChunk(dst, j, u) }
+
+// textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
+// spans tokens begins at the first.
+func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
+	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
+	for _, t := range tokens {
+		l.Tokens = append(l.Tokens, tokenText(t.TokenProb))
+		l.TokenLogprobs = append(l.TokenLogprobs, max(t.Logprob, openai.MinLogprob))
+		top := make(map[string]float64, len(t.Top))
+		for _, alternative := range t.Top {
+			text := tokenText(alternative)
+			if _, dup := top[text]; !dup { // several parts of characters look alike: the likeliest stands
+				top[text] = max(alternative.Logprob, openai.MinLogprob)
+			}
+		}
+		l.TopLogprobs = append(l.TopLogprobs, top)
+		l.TextOffset = append(l.TextOffset, c.offset)
+		for _, b := range t.Bytes {
+			if utf8.RuneStart(b) {
+				c.offset++
+			}
+		}
+	}
+	return l
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// Generate answers one request as the HTTP routes do: it counts, it refuses while starting or draining, and a panic of
+// the backend or of sink is an error. It is the door for programs that embed the service.
+func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
+	if err := s.gate.enter(); err != nil {
+		s.countRefusal(toHTTP(err, 0))
+		return err
+	}
+	defer s.gate.leave()
+	start, seen, end := s.now(), sighting{}, llm.Event{}
+	err := s.generate(ctx, start, r, true, func(e llm.Event) error {
+		seen.event(0, s.now(), e)
+		end.Finish, end.Usage = e.Finish, e.Usage
+		return sink(e)
+	})
+	if err != nil && seen.tokens.Load() == 0 {
+		s.countRefusal(toHTTP(err, 0))
+	}
+	s.observeGo(&seen, r, start, end, err)
+	return err
+}
+
+// generate runs and counts one completion of a request that arrived at the given time. countPrompt is set for one choice
+// of each prompt. What is counted is counted before sink sees the last event: a client that has its answer finds it in
+// the metrics.
+func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool, sink func(llm.Event) error) error {
+	seen := s.metrics.Begin(arrived)
+	ctx, span := s.traceCompletion(ctx, arrived, r)
+	seen.Trace(span.traceID())
+	started := false
+	err := s.ask(ctx, r, func(e llm.Event) (err error) {
+		defer s.catch(r.ID, &err)
+		now := s.now()
+		started = true
+		seen.Tokens(now, e.NTokens)
+		span.event(now, e)
+		if e.Usage != nil && countPrompt {
+			s.metrics.Prompt(e.Usage.PromptTokens, e.Usage.CachedTokens)
+		}
+		if e.Finish != llm.FinishNone {
+			var queued time.Duration
+			if e.Usage != nil {
+				queued = e.Usage.Queued
+			}
+			seen.End(now, string(e.Finish), queued)
+			s.advice.add(now.Sub(arrived))
+			if e.Usage != nil {
+				s.forecast.add(now.Sub(arrived)-queued, e.Usage.CompletionTokens)
+			}
+		}
+		return sink(e)
+	})
+	span.end(err)
+	switch {
+	case err == nil || !started && refused(err):
+	case gone(err) || errors.Is(err, context.DeadlineExceeded): // the client's own limit: there is no other
+		seen.End(s.now(), string(llm.FinishAbort), 0)
+	default:
+		if errors.Is(err, llm.ErrNumeric) {
+			s.metrics.NonFinite()
+		}
+		seen.End(s.now(), string(llm.FinishError), 0)
+	}
+	return err
+}
+
+// refused tells errors of requests that were never taken on.
+func refused(err error) bool {
+	for _, e := range []error{llm.ErrBadRequest, llm.ErrModelNotFound, llm.ErrQueueFull, llm.ErrNotReady, llm.ErrClosed, llm.ErrUnsupported} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// ask turns a panic of the backend into an error.
+func (s *Server) ask(ctx context.Context, r *llm.Request, sink func(llm.Event) error) (err error) {
+	defer s.catch(r.ID, &err)
+	return s.backend.Load().Generate(ctx, r, sink)
+}
+
+// catch is deferred where a panic must not go further.
+func (s *Server) catch(id string, err *error) {
+	if p := recover(); p != nil {
+		s.caught(p, id)
+		*err = errPanic
+	}
+}
+
+// run generates all choices of a job at once. The first failure cancels the others.
+func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Event) error) error {
+	one := func(ctx context.Context, i int, r *llm.Request) error {
+		first := i%j.perText == 0 // of its prompt
+		return s.generate(ctx, j.arrived, r, first, func(e llm.Event) error {
+			prompt := 0
+			if first && e.Usage != nil {
+				prompt = e.Usage.PromptTokens
+			}
+			j.grant.use(e.NTokens, prompt)
+			j.seen.event(i, s.now(), e)
+			return sink(i, e)
+		})
+	}
+	if len(j.requests) == 1 {
+		return one(ctx, 0, j.requests[0])
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i, r := range j.requests {
+		group.Go(func() error { return one(ctx, i, r) })
+	}
+	return group.Wait()
+}
+
+// choice collects one answer.
+type choice struct {
+	text   strings.Builder
+	tokens []llm.Token
+	finish llm.Finish
+	usage  llm.Usage
+	offset int // characters of text already in log-probabilities sent
+}
+
+func (c *choice) add(e llm.Event) {
+	c.text.WriteString(e.Text)
+	c.tokens = append(c.tokens, shown(e)...)
+	c.end(e)
+}
+
+func (c *choice) end(e llm.Event) {
+	c.finish = e.Finish
+	if e.Usage != nil {
+		c.usage = *e.Usage
+	}
+}
+
+// shown leaves out the end-of-sequence token: it is no part of the content.
+func shown(e llm.Event) []llm.Token {
+	if n := len(e.Tokens); n > 0 && e.Finish == llm.FinishStop && len(e.Tokens[n-1].Bytes) == 0 {
+		return e.Tokens[:n-1]
+	}
+	return e.Tokens
+}
+
+// sum adds up a job's usage: each prompt once, however many choices it has.
+func (j *job) sum(choices []choice) *openai.Usage {
+	var u openai.Usage
+	cached := 0
+	for i := range choices {
+		if i%j.perText == 0 {
+			u.PromptTokens += choices[i].usage.PromptTokens
+			cached += choices[i].usage.CachedTokens
+		}
+		u.CompletionTokens += choices[i].usage.CompletionTokens
+	}
+	u.TotalTokens = u.PromptTokens + u.CompletionTokens
+	if cached > 0 {
+		u.PromptTokensDetails = &openai.PromptDetails{CachedTokens: cached}
+	}
+	return &u
+}
+
+// errClient is matched by errors of writing to a client.
+var errClient = errors.New("client does not read")
+
+func clientError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errClient, err)
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// modelPrefix is followed by a model's id, which may hold slashes.
+const modelPrefix = "/v1/models/"
+
+func (s *Server) models(w http.ResponseWriter, _ *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	list := openai.ModelList{Object: openai.ObjectList, Data: []openai.Model{}}
+	for _, m := range b.Models() {
+		list.Data = append(list.Data, wireModel(m))
+	}
+	return respond(w, list)
+}
+
+func (s *Server) model(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	m, err := lookup(b, strings.TrimPrefix(r.URL.Path, modelPrefix))
+	if err != nil {
+		return err
+	}
+	return respond(w, wireModel(m))
+}
+
+func wireModel(m llm.Model) openai.Model {
+	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral", MaxModelLen: m.ContextLength}
+}
+
+// tokenize answers POST /tokenize.
+func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) error {
+	b, model, o, err := s.readFor(w, r)
+	if err != nil {
+		return err
+	}
+	var tokens []int32
+	text, ok := o.text("prompt")
+	special := true
+	if o.raw("add_special_tokens") != nil {
+		special = o.flag("add_special_tokens")
+	}
+	if ok == (o.raw("messages") != nil) {
+		o.fail("prompt", "exactly one of prompt and messages must be given")
+	}
+	if ok {
+		if o.err == nil {
+			tokens, err = b.Tokenize(text, special)
+		}
+	} else if messages := s.messages(o); o.err == nil {
+		tokens, err = b.TokenizeChat(messages)
+	}
+	if o.err != nil {
+		return o.err
+	}
+	if err != nil {
+		return err
+	}
+	if tokens == nil {
+		tokens = []int32{}
+	}
+	return respond(w, openai.TokenizeResponse{Count: len(tokens), MaxModelLen: model.ContextLength, Tokens: tokens})
+}
+
+// detokenize answers POST /detokenize.
+func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) error {
+	b, _, o, err := s.readFor(w, r)
+	if err != nil {
+		return err
+	}
+	var list []int32
+	if v := o.raw("tokens"); v == nil {
+		o.fail("tokens", "is missing")
+	} else if string(v) != "[]" {
+		list = ids(o, "tokens", v)
+	}
+	if o.err != nil {
+		return o.err
+	}
+	text, err := b.Detokenize(list)
+	if err != nil {
+		return err
+	}
+	return respond(w, openai.DetokenizeResponse{Prompt: text})
+}
+
+// readFor reads a body and finds the model that it names.
+func (s *Server) readFor(w http.ResponseWriter, r *http.Request) (llm.Backend, llm.Model, *object, error) {
+	b, err := s.current()
+	if err != nil {
+		return nil, llm.Model{}, nil, err
+	}
+	o, err := s.readBody(w, r)
+	if err != nil {
+		return nil, llm.Model{}, nil, err
+	}
+	name, _ := o.text("model")
+	if o.err != nil {
+		return nil, llm.Model{}, nil, o.err
+	}
+	model, err := lookup(b, name)
+	return b, model, o, err
+}

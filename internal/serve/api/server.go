@@ -1,0 +1,390 @@
+// Package api is the HTTP side of the service: OpenAI's routes, health, metrics, limits, keys and drain, in front of an
+// llm.Backend. It must not import the engine; of a backend that passes requests on it knows only what became of them.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// Config says what a Server needs and allows. Zero limits get the defaults written beside them.
+type Config struct {
+	Version string
+	Metrics *telemetry.Metrics // required
+	Tracer  *telemetry.Tracer  // nil: no traces
+	Logger  *slog.Logger       // nil: no logs
+	Keys    *Keys              // nil: everybody may ask; see SetKeys
+	KeyFile *KeyFile           // where the keys come from: requests look whether it has changed. nil: nowhere
+
+	Observe     func(Served) // told of each request for completions when it has ended; it must not block. nil: nobody is
+	KeepPrompts bool         // Served has the beginning of the prompt
+
+	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
+	Temperature float64 // where the request has none
+
+	// What the backend computes together and what it holds besides: requests beyond both are refused before anything of
+	// them is read. 0: not known.
+	Slots, Queue int
+
+	Hosts []string // names under which HTTPServer may be asked, beside localhost and IP addresses; nil: any
+
+	MetricsApart bool // /metrics is not among the routes: MetricsServer has it
+
+	MaxBody      int64         // bytes of a request's body; 4 MiB
+	MaxMessages  int           // messages of a chat; 1024
+	MaxRequests  int           // requests whose bodies are read or that are worked on; 1024
+	ReadTimeout  time.Duration // for a request's body; 30 s
+	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
+	KeepAlive    time.Duration // a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
+
+	Hold func() time.Duration // how long a request with a body is to wait before anything is done for it; nil: not at all
+
+	Now func() time.Time // nil means time.Now
+}
+
+const (
+	maxChoices  = 8   // n
+	maxStops    = 4   // as OpenAI
+	maxStopSize = 512 // bytes of a stop string
+	maxTop      = 20  // top_logprobs, as OpenAI
+	maxBatch    = 128 // choices of a text completion with several prompts
+	maxBias     = 300 // entries of logit_bias
+)
+
+// Server answers HTTP requests. It starts without a backend and refuses to generate until SetBackend.
+type Server struct {
+	c        Config
+	metrics  *telemetry.Metrics
+	log      *slog.Logger
+	now      func() time.Time
+	gate     *gate
+	backend  atomic.Pointer[backend]
+	keys     atomic.Pointer[Keys]
+	quotas   quotas
+	advice   retryAdvice
+	forecast lockedForecast
+	bodies   *semaphore.Weighted // bytes of large bodies under way
+	posts    *semaphore.Weighted // requests with bodies under way
+	parsing  chan struct{}       // holds one while a large body is parsed; see heavy
+	handler  http.Handler
+	routes   map[string]route
+	ops      map[string]route // of MetricsServer
+}
+
+// backend boxes the interface for an atomic pointer.
+type backend struct{ llm.Backend }
+
+// route is one path. Its name is a metrics label.
+type route struct {
+	method string
+	open   bool // without an API key
+	work   bool // takes a place in the backend
+	handle func(w http.ResponseWriter, r *http.Request) error
+}
+
+// New makes a Server in its starting phase.
+func New(c Config) *Server {
+	setDefault(&c.MaxTokens, 4096)
+	setDefault(&c.MaxBody, 4<<20)
+	setDefault(&c.MaxMessages, 1024)
+	setDefault(&c.MaxRequests, 1024)
+	setDefault(&c.ReadTimeout, 30*time.Second)
+	setDefault(&c.WriteTimeout, 30*time.Second)
+	setDefault(&c.KeepAlive, 15*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate(),
+		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)), parsing: make(chan struct{}, 1)}
+	s.keys.Store(c.Keys)
+	s.metrics.SetLoad(s.load)
+	s.routes = map[string]route{
+		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
+		"/v1/completions":      {method: http.MethodPost, work: true, handle: s.text},
+		"/v1/models":           {method: http.MethodGet, handle: s.models},
+		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
+		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
+	}
+	s.ops = map[string]route{
+		"/livez":   {method: http.MethodGet, open: true, handle: s.livez},
+		"/readyz":  {method: http.MethodGet, open: true, handle: s.readyz},
+		"/version": {method: http.MethodGet, open: true, handle: s.version},
+		"/metrics": {method: http.MethodGet, open: true, handle: plain(s.metrics.Handler())},
+	}
+	for path, r := range s.ops {
+		if path != "/metrics" || !c.MetricsApart {
+			s.routes[path] = r
+		}
+	}
+	s.handler = s.wrap(s.routes, nil)
+	return s
+}
+
+// plain makes a route's handler of one that has no errors.
+func plain(h http.Handler) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// HTTPServer gives a server with the limits that hold before a handler runs: for slow and large headers, for idle connections,
+// and for the names of Config.Hosts. Reading a body and writing an answer have their own limits, as answers may stream for
+// long.
+func (s *Server) HTTPServer() *http.Server { return s.httpServer(s.wrap(s.routes, s.c.Hosts)) }
+
+// MetricsServer gives a server of /metrics and the health checks alone, for a listener of their own. With profiles, which
+// is for listeners that only this machine reaches, it also has /debug/pprof/.
+func (s *Server) MetricsServer(profiles bool) *http.Server {
+	routes := maps.Clone(s.ops)
+	if profiles {
+		addProfiles(routes)
+	}
+	return s.httpServer(s.wrap(routes, s.c.Hosts))
+}
+
+func (s *Server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100}, // of one connection
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// SetBackend makes the service ready. It is called once.
+func (s *Server) SetBackend(b llm.Backend) {
+	s.backend.Store(&backend{b})
+	s.gate.open()
+}
+
+// SetKeys changes the keys for requests from now on. What a key has used of its limits stays with its name.
+func (s *Server) SetKeys(k *Keys) {
+	s.keys.Store(k)
+	s.quotas.keep(k)
+}
+
+// Drain refuses new requests with 503 and waits until those under way have ended, or until ctx ends.
+func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
+
+// find finds a path's route and the name under which it is counted.
+func (s *Server) find(routes map[string]route, path string) (name string, r route, ok bool) {
+	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" && routes["/v1/models"].handle != nil {
+		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
+	}
+	r, ok = routes[path]
+	return path, r, ok
+}
+
+// serve routes a request. Its errors are the handlers'.
+func (s *Server) serve(routes map[string]route, rec *recorder, r *http.Request) {
+	name, route, ok := s.find(routes, r.URL.Path)
+	if ok {
+		rec.route = name
+	}
+	err := s.admit(route, ok, rec, r)
+	defer func() { rec.grant.close(s.now()) }()
+	if err == nil && route.method == http.MethodPost {
+		if !s.posts.TryAcquire(1) {
+			err = llm.ErrQueueFull
+		} else {
+			defer s.posts.Release(1)
+			err = s.hold(r.Context())
+		}
+	}
+	if err == nil {
+		defer func() { s.bodies.Release(rec.held) }()
+		defer rec.light()
+		err = route.handle(rec, r)
+	}
+	if err != nil {
+		rec.err = err
+		e := toHTTP(err, s.advice.seconds())
+		if !route.open && rec.status == 0 && rec.seen.tokens.Load() == 0 {
+			s.countRefusal(e)
+		}
+		rec.fail(e)
+	}
+}
+
+// admit checks what can be known without the body.
+func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) error {
+	if !found {
+		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "not_found", quotes: true,
+			message: "no such route: " + printable(r.Method) + " " + printable(r.URL.Path)}
+	}
+	if r.Method != route.method && !(r.Method == http.MethodHead && route.method == http.MethodGet) {
+		allow := route.method
+		if allow == http.MethodGet {
+			allow = "GET, HEAD"
+		}
+		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed", allow: allow, quotes: true,
+			message: printable(r.Method) + " is not allowed for " + printable(r.URL.Path) + ": use " + route.method}
+	}
+	if route.open {
+		return nil
+	}
+	if s.c.KeyFile != nil {
+		if changed := s.c.KeyFile.changed(s.now()); changed != nil {
+			s.SetKeys(changed)
+		}
+	}
+	keys := s.keys.Load()
+	if keys == nil {
+		return s.room(route)
+	}
+	caller, limits, err := keys.authenticate(r)
+	rec.caller = caller
+	if err != nil {
+		return err
+	}
+	if err := s.room(route); err != nil || route.method != http.MethodPost {
+		return err
+	}
+	rec.grant, err = s.quotas.enter(s.now(), caller, limits)
+	return err
+}
+
+// hold lets a request wait where the processors that the service may use are taken by requests.
+func (s *Server) hold(ctx context.Context) error {
+	if s.c.Hold == nil {
+		return nil
+	}
+	return sleep(ctx, s.c.Hold())
+}
+
+// sleep waits, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to nothing.
+func (s *Server) room(route route) error {
+	b := s.backend.Load()
+	if !route.work || b == nil || s.c.Slots == 0 {
+		return nil
+	}
+	if st := b.Status(); st.Running+st.Waiting >= s.c.Slots+s.c.Queue {
+		return llm.ErrQueueFull
+	}
+	return nil
+}
+
+// printable cuts a path that comes from outside to what may be shown.
+func printable(path string) string {
+	const most = 100
+	if i := strings.IndexFunc(path, func(r rune) bool { return r < '!' || r > '~' }); i >= 0 {
+		path = path[:i] + "…"
+	}
+	if len(path) > most {
+		path = path[:most] + "…"
+	}
+	return path
+}
+
+func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, map[string]string{"status": "ok"})
+}
+
+// readyz says whether a request would be taken now.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	if !b.Status().Ready {
+		return llm.ErrNotReady
+	}
+	return respond(w, map[string]string{"status": ready.String()})
+}
+
+func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, map[string]string{"version": s.c.Version})
+}
+
+// current gives the backend of a ready service.
+func (s *Server) current() (llm.Backend, error) {
+	l := lifecycle{phase: s.gate.phase()}
+	if err := l.enter(); err != nil {
+		return nil, err
+	}
+	return s.backend.Load(), nil
+}
+
+// load is what the gauges show.
+func (s *Server) load() telemetry.Load {
+	b := s.backend.Load()
+	if b == nil {
+		return telemetry.Load{}
+	}
+	st := b.Status()
+	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted, Ready: st.Ready && s.gate.phase() == ready}
+	if st.KVTotal > 0 {
+		l.KVUsage = float64(st.KVUsed) / float64(st.KVTotal)
+	}
+	return l
+}
+
+// lookup finds a model by the name a request gave; an empty name means the first.
+func lookup(b llm.Backend, name string) (llm.Model, error) {
+	models := b.Models()
+	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
+	if i < 0 {
+		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model", quotes: true,
+			message: "the model " + string(quote(name)) + " does not exist: GET /v1/models lists those that do"}
+	}
+	return models[i], nil
+}
+
+// quote shows a name that comes from outside.
+func quote(name string) []byte {
+	const most = 100
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	data, _ := json.Marshal(name) // a string is always encodable
+	return data
+}
+
+// respond writes a success.
+func respond(w http.ResponseWriter, v any) error {
+	writeBody(w, http.StatusOK, encode(v))
+	return nil
+}

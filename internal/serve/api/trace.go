@@ -1,0 +1,198 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
+)
+
+// trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has one:
+// health checks, scrapes and lists of models come every few seconds, for ever.
+func (s *Server) trace(r *http.Request, rec *recorder) (*http.Request, telemetry.Span) {
+	route, ok := s.routes[r.URL.Path]
+	if s.c.Tracer == nil || !ok || route.method != http.MethodPost || r.Method != http.MethodPost {
+		return r, telemetry.Span{}
+	}
+	ctx, span := s.c.Tracer.Serve(r.Context(), r.Header, route.method+" "+r.URL.Path)
+	span.Text(telemetry.AttrMethod, route.method)
+	span.Text(telemetry.AttrRoute, r.URL.Path)
+	span.Text(telemetry.AttrPath, r.URL.Path)
+	span.Text(telemetry.AttrRequestID, rec.id)
+	rec.trace = span.TraceID()
+	return r.WithContext(ctx), span
+}
+
+// endTrace ends a request's span.
+func endTrace(span telemetry.Span, rec *recorder) {
+	if rec.err != nil && rec.status == http.StatusOK {
+		span.Fail(errorType(rec.err)) // half an answer
+	}
+	span.EndHTTP(rec.status, telemetry.Server)
+}
+
+// errorType names what went wrong, from a small set.
+func errorType(err error) string {
+	switch {
+	case gone(err):
+		return "canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, llm.ErrQueueFull):
+		return "queue_full"
+	case errors.Is(err, llm.ErrClosed), errors.Is(err, llm.ErrNotReady):
+		return "unavailable"
+	case errors.Is(err, llm.ErrBadRequest):
+		return "bad_request"
+	case errors.Is(err, llm.ErrNumeric):
+		return "numeric"
+	case errors.Is(err, upstream.ErrUnreachable):
+		return "upstream_error"
+	}
+	return "_OTHER" // the convention's word
+}
+
+// completionSpan is the span of one completion, with the attributes for generative AI. A nil one stands for none.
+type completionSpan struct {
+	telemetry.Span
+	arrived time.Time
+	begun   bool
+}
+
+// traceID gives the trace's id.
+func (c *completionSpan) traceID() string {
+	if c == nil {
+		return ""
+	}
+	return c.TraceID()
+}
+
+// traceCompletion begins the span of a completion, below which the backend's phases stand.
+func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.Request) (context.Context, *completionSpan) {
+	if !telemetry.SpanFrom(ctx).On() {
+		return ctx, nil
+	}
+	operation, model := telemetry.OperationText, r.Model
+	if r.Messages != nil {
+		operation = telemetry.OperationChat
+	}
+	if models := s.backend.Load().Models(); model == "" && len(models) > 0 {
+		model = models[0].ID
+	}
+	ctx, span := startCompletion(ctx, operation, model, telemetry.Internal)
+	c := &completionSpan{Span: span, arrived: arrived}
+	c.Text(telemetry.AttrResponseID, r.ID)
+	c.Text(telemetry.AttrResponseModel, model)
+	p := r.Sampling
+	if r.MaxTokens > 0 {
+		c.Int(telemetry.AttrMaxTokens, r.MaxTokens)
+	}
+	c.Float(telemetry.AttrTemperature, p.Temperature)
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{telemetry.AttrTopP, p.TopP}, {telemetry.AttrFrequencyPenalty, p.FrequencyPenalty}, {telemetry.AttrPresencePenalty, p.PresencePenalty}} {
+		if f.value != 0 {
+			c.Float(f.name, f.value)
+		}
+	}
+	if p.TopK > 0 {
+		c.Int(telemetry.AttrTopK, p.TopK)
+	}
+	if p.Seed != nil {
+		c.Int(telemetry.AttrSeed, int(*p.Seed))
+	}
+	return ctx, c
+}
+
+func startCompletion(ctx context.Context, operation, model string, kind telemetry.SpanKind) (context.Context, telemetry.Span) {
+	ctx, span := telemetry.Start(ctx, operation+" "+model, kind, time.Time{})
+	span.Text(telemetry.AttrOperation, operation)
+	span.Text(telemetry.AttrProvider, telemetry.Provider)
+	span.Text(telemetry.AttrRequestModel, model)
+	return ctx, span
+}
+
+// event takes in what the backend gives.
+func (c *completionSpan) event(now time.Time, e llm.Event) {
+	if c == nil {
+		return
+	}
+	if !c.begun && e.NTokens > 0 {
+		c.begun = true
+		c.Float(telemetry.AttrFirstChunk, now.Sub(c.arrived).Seconds())
+	}
+	if e.Finish != llm.FinishNone {
+		c.Texts(telemetry.AttrFinishReasons, string(e.Finish))
+	}
+	c.usage(e.Usage)
+}
+
+func (c *completionSpan) usage(u *llm.Usage) {
+	if u == nil {
+		return
+	}
+	c.Int(telemetry.AttrInputTokens, u.PromptTokens)
+	c.Int(telemetry.AttrOutputTokens, u.CompletionTokens)
+	if u.CachedTokens > 0 {
+		c.Int(telemetry.AttrCachedTokens, u.CachedTokens)
+	}
+}
+
+// end ends the span.
+func (c *completionSpan) end(err error) {
+	if c == nil {
+		return
+	}
+	if err != nil {
+		c.Fail(errorType(err))
+	}
+	c.End()
+}
+
+// tracePassed begins the span of a request that is passed on. Its tries stand below it.
+func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, *completionSpan) {
+	if !telemetry.SpanFrom(r.Context()).On() {
+		return r, nil
+	}
+	operation := telemetry.OperationText
+	if r.URL.Path == "/v1/chat/completions" {
+		operation = telemetry.OperationChat
+	}
+	peek := *o // what is no text is the upstream's to refuse
+	model, _ := peek.text("model")
+	const most = 100
+	if len(model) > most {
+		model = model[:most]
+	}
+	ctx, span := startCompletion(r.Context(), operation, model, telemetry.Client)
+	return r.WithContext(ctx), &completionSpan{Span: span, arrived: arrived}
+}
+
+// endPassed ends the span of such a request; out is nil after a panic.
+func (c *completionSpan) endPassed(out *upstream.Outcome) {
+	if c == nil {
+		return
+	}
+	if out == nil {
+		c.end(errPanic)
+		return
+	}
+	if out.First > 0 {
+		c.Float(telemetry.AttrFirstChunk, out.First.Seconds())
+	}
+	if out.Finish != llm.FinishNone {
+		c.Texts(telemetry.AttrFinishReasons, string(out.Finish))
+	}
+	c.usage(out.Usage)
+	if out.Status >= 400 {
+		c.Int(telemetry.AttrStatus, out.Status)
+		c.Fail(strconv.Itoa(out.Status))
+	}
+	c.end(out.Err)
+}

@@ -1,0 +1,180 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// splitter looks at a stream of events while it passes. Bytes go through unchanged and at once, except when the usage chunk
+// must be kept back: then they go through event by event.
+type splitter struct {
+	hide     bool
+	out      *Outcome
+	clock    func() time.Duration
+	ended    bool // [DONE] was seen
+	reported bool
+	pending  []byte // of the event that is not complete yet
+	pass     []byte
+	last     time.Duration
+}
+
+// maxEvent bounds what is kept of one event; a longer one passes unread.
+const maxEvent = openai.DefaultMaxEvent
+
+// take gives the bytes to pass on now. They are valid until the next call.
+func (s *splitter) take(b []byte) []byte {
+	s.pass = s.pass[:0]
+	rest := b
+	for len(rest) > 0 {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			s.pending = append(s.pending, rest...)
+			break
+		}
+		s.pending = append(s.pending, rest[:i+1]...)
+		rest = rest[i+1:]
+		if blank(s.pending) {
+			keep := s.event(s.pending) && s.hide
+			if s.hide && !keep {
+				s.pass = append(s.pass, s.pending...)
+			}
+			s.pending = s.pending[:0]
+		}
+	}
+	if len(s.pending) > maxEvent { // not an event of ours: let it go
+		if s.hide {
+			s.pass = append(s.pass, s.pending...)
+		}
+		s.pending = s.pending[:0]
+	}
+	if s.hide {
+		return s.pass
+	}
+	return b
+}
+
+// blank says that an event ends here: its last line is empty.
+func blank(event []byte) bool {
+	return bytes.HasSuffix(event, []byte("\n\n")) || bytes.HasSuffix(event, []byte("\r\n\r\n")) || len(bytes.TrimRight(event, "\r\n")) == 0
+}
+
+// chunk is what is read of a stream's chunk, and of a whole answer.
+type chunk struct {
+	Choices []struct {
+		Index int `json:"index"`
+		Delta struct {
+			Content   string          `json:"content"`
+			Thought   json.RawMessage `json:"reasoning_content"` // vLLM's older name
+			Reasoning json.RawMessage `json:"reasoning"`
+			Tools     json.RawMessage `json:"tool_calls"`
+		} `json:"delta"`
+		Text         string  `json:"text"`
+		FinishReason *string `json:"finish_reason"`
+	} `json:"choices"`
+	Usage *struct {
+		PromptTokens     int `json:"prompt_tokens"`
+		CompletionTokens int `json:"completion_tokens"`
+		Details          *struct {
+			Cached int `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
+	} `json:"usage"`
+}
+
+// generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
+func (c *chunk) generated() bool {
+	for _, ch := range c.Choices {
+		if d := &ch.Delta; d.Content != "" || ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) || holds(d.Tools) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds tells whether a field is there and not empty.
+func holds(v json.RawMessage) bool {
+	return len(v) > 0 && !slices.Contains([]string{"null", `""`, "[]"}, string(v))
+}
+
+// event reads one event and says whether it is the usage chunk.
+func (s *splitter) event(raw []byte) (usage bool) {
+	for line := range bytes.Lines(raw) {
+		data, ok := bytes.CutPrefix(line, []byte("data:"))
+		if !ok {
+			continue
+		}
+		data = bytes.TrimSpace(data)
+		if string(data) == openai.Done {
+			s.ended = true
+			return false
+		}
+		var c chunk
+		if json.Unmarshal(data, &c) != nil {
+			return false
+		}
+		s.out.note(&c)
+		if c.generated() {
+			s.content()
+		}
+		usage = len(c.Choices) == 0 && c.Usage != nil
+	}
+	return usage
+}
+
+// content stamps a chunk that was generated.
+func (s *splitter) content() {
+	now := s.clock()
+	if s.out.First == 0 {
+		s.out.First = now
+	} else {
+		s.out.Gaps = append(s.out.Gaps, now-s.last)
+	}
+	s.last = now
+}
+
+// note keeps the finish reason of the first choice, and the usage.
+func (o *Outcome) note(c *chunk) {
+	for _, ch := range c.Choices {
+		if ch.Index == 0 && ch.FinishReason != nil {
+			o.Finish = llm.Finish(*ch.FinishReason)
+		}
+	}
+	if u := c.Usage; u != nil && credible(u.PromptTokens) && credible(u.CompletionTokens) {
+		o.Usage = &llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
+		if u.Details != nil && credible(u.Details.Cached) {
+			o.Usage.CachedTokens = u.Details.Cached
+		}
+	}
+}
+
+// maxTokens is more than any context has. Each token is observed by itself: what an upstream claims must not cost for ever.
+const maxTokens = 1 << 20
+
+func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
+
+// jsonSpace is what JSON takes for white space; Unicode knows more.
+const jsonSpace = " \t\r\n"
+
+// readWhole reads an answer that was not streamed. It is false for what is no JSON object.
+func readWhole(data []byte, out *Outcome) bool {
+	if data = bytes.Trim(data, jsonSpace); len(data) == 0 || data[0] != '{' {
+		return false
+	}
+	var c chunk
+	var other *json.UnmarshalTypeError // an object whose fields have other types than are looked at here
+	err := json.Unmarshal(data, &c)
+	if err == nil {
+		out.note(&c)
+	}
+	return err == nil || errors.As(err, &other)
+}
+
+func isObject(data []byte) bool {
+	data = bytes.Trim(data, jsonSpace)
+	return len(data) > 0 && data[0] == '{' && json.Valid(data)
+}

@@ -1,0 +1,138 @@
+// Package testcase holds a test case as data: identity, targets, phases of load and the checks that make its verdict.
+// A case is a YAML file; TC-L1-COMP-MIXTRAL-003 is compiled in. It must not import anything that runs a case.
+package testcases
+
+import (
+	"errors"
+)
+
+// ErrInvalid is matched by every error about a case's content; the message names the key, and for YAML shows the line.
+var ErrInvalid = errors.New("invalid test case")
+
+// SchemaVersion is the version of the file format.
+const SchemaVersion = 1
+
+// Case is one test case.
+type Case struct {
+	SchemaVersion int               `yaml:"schema_version" json:"schema_version"`
+	ID            string            `yaml:"id" json:"id"`
+	Name          string            `yaml:"name" json:"name"`
+	Category      string            `yaml:"category" json:"category,omitempty"`
+	Level         string            `yaml:"level" json:"level,omitempty"`
+	Priority      string            `yaml:"priority" json:"priority,omitempty"`
+	Type          string            `yaml:"type" json:"type,omitempty"`
+	Objective     string            `yaml:"objective" json:"objective,omitempty"`
+	Component     map[string]string `yaml:"component" json:"component,omitempty"`
+	Traceability  map[string]string `yaml:"traceability" json:"traceability,omitempty"`
+	Environment   Environment       `yaml:"environment" json:"environment"`
+	Targets       Targets           `yaml:"targets" json:"targets"`
+	Limits        Limits            `yaml:"limits" json:"limits"`
+	Criteria      map[string]string `yaml:"criteria" json:"criteria,omitempty"` // the source's own sentences by id; every one is covered by a check
+	Prompts       string            `yaml:"prompts" json:"prompts"`             // "builtin", or a path relative to the case file
+	Request       Request           `yaml:"request" json:"request"`
+	Profiles      map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
+	Checks        []Check           `yaml:"checks" json:"checks"`
+}
+
+// Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
+// the case has a check for it.
+type Environment struct {
+	Type        string  `yaml:"type" json:"type,omitempty"`
+	CPUCores    int     `yaml:"cpu_cores" json:"cpu_cores,omitempty"`
+	MemoryGB    float64 `yaml:"memory_gb" json:"memory_gb,omitempty"`
+	StorageGB   float64 `yaml:"storage_gb" json:"storage_gb,omitempty"`
+	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
+}
+
+// Targets are the numbers that the seed names. GB are 2³⁰ bytes, as the seed computes them.
+type Targets struct {
+	LatencyMS     float64 `yaml:"latency_ms" json:"latency_ms"`         // mean end-to-end latency stays below
+	ThroughputRPS float64 `yaml:"throughput_rps" json:"throughput_rps"` // sustained completions a second, at least
+	Quality       float64 `yaml:"quality" json:"quality"`               // mean score, at least
+	MemoryGB      float64 `yaml:"memory_gb" json:"memory_gb"`           // peak, at most
+	CPUCores      float64 `yaml:"cpu_cores" json:"cpu_cores"`           // peak over 1 s windows, at most
+	Concurrency   int     `yaml:"concurrency" json:"concurrency"`       // requests in flight in the closed loop
+}
+
+// Limits decide what is valid and what is noise.
+type Limits struct {
+	ErrorBudget      float64 `yaml:"error_budget" json:"error_budget"`               // share of scheduled requests that may fail
+	IssueDelayMS     float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`           // p99 above it: the generator was late, INVALID
+	MaxInFlight      int     `yaml:"max_in_flight" json:"max_in_flight"`             // reached in the open loop: INVALID
+	RequestTimeoutS  float64 `yaml:"request_timeout_s" json:"request_timeout_s"`     // a request without an end by then has failed
+	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`     // shift of latency that matters (0.05)
+	DegradationMS    float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"` // a shift below it matters to nobody, whatever its share
+	StallMS          float64 `yaml:"stall_ms" json:"stall_ms"`                       // nothing at all arrives for longer, though requests wait: a stall
+	LeakMBPerHour    float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`       // growth that matters
+	LeakShare        float64 `yaml:"leak_share" json:"leak_share"`                   // of the memory at the start, growth over the run that matters
+	CacheSpeedup     float64 `yaml:"cache_speedup" json:"cache_speedup"`             // audit: a repeated prompt may be this share faster
+	MetricsGapMS     float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`           // reconciliation: client mean minus server mean
+	LittleShare      float64 `yaml:"little_share" json:"little_share"`               // abs(L − λW)/L
+	Confidence       float64 `yaml:"confidence" json:"confidence"`                   // of every interval and early stopping (0.99)
+	CachingDeclared  bool    `yaml:"caching_declared" json:"caching_declared"`       // the server says it caches prefixes or answers
+	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`     // quality under load may be this much below the quiet run's
+	BaselineShare    float64 `yaml:"baseline_share" json:"baseline_share"`           // phase D may differ from A by this before it counts
+}
+
+// Request is what all requests of the case have in common; a phase may override it.
+type Request struct {
+	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`
+	Temperature float64 `yaml:"temperature" json:"temperature"`
+	Stream      bool    `yaml:"stream" json:"stream"`
+	Salt        bool    `yaml:"salt" json:"salt"` // a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
+}
+
+// Phases run in order.
+type Phases []Phase
+
+// ByID returns the phase called id.
+func (p Phases) ByID(id string) (Phase, bool) {
+	for _, ph := range p {
+		if ph.ID == id {
+			return ph, true
+		}
+	}
+	return Phase{}, false
+}
+
+// Kinds of phase.
+const (
+	KindWarmup  = "warmup"  // closed loop until latencies are steady; not judged
+	KindClosed  = "closed"  // Concurrency in flight, next when one ends
+	KindOpen    = "open"    // arrivals at RPS whatever the server does; latency from the schedule
+	KindBatch   = "batch"   // Requests at once, as the seed's step 2: informative, reported beside the sustained figure
+	KindIdle    = "idle"    // no load: memory should come back
+	KindQuality = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
+	KindAudit   = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
+)
+
+// Phase is a stretch of load.
+type Phase struct {
+	ID          string   `yaml:"id" json:"id"`
+	Kind        string   `yaml:"kind" json:"kind"`
+	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"` // keys "category/level", taken in turn; none: all
+	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
+	RPS         float64  `yaml:"rps" json:"rps,omitempty"`               // open; 0: Targets.ThroughputRPS
+	Arrivals    string   `yaml:"arrivals" json:"arrivals,omitempty"`     // "poisson" (default) or "constant"
+	RPSFactor   float64  `yaml:"rps_factor" json:"rps_factor,omitempty"` // open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
+	Requests    int      `yaml:"requests" json:"requests,omitempty"`     // at least this many …
+	DurationS   float64  `yaml:"duration_s" json:"duration_s,omitempty"` // … and at least this long
+	RampS       float64  `yaml:"ramp_s" json:"ramp_s,omitempty"`         // left out of the steady window at its start
+	MaxS        float64  `yaml:"max_s" json:"max_s,omitempty"`           // a closed phase ends here even with too few requests (then INVALID)
+	MaxTokens   int      `yaml:"max_tokens" json:"max_tokens,omitempty"` // 0: Request.MaxTokens
+	TimeoutS    float64  `yaml:"timeout_s" json:"timeout_s,omitempty"`   // of one request; 0: Limits.RequestTimeoutS
+	KeepText    bool     `yaml:"keep_text" json:"keep_text,omitempty"`   // texts recorded and scored
+	CompareTo   string   `yaml:"compare_to" json:"compare_to,omitempty"` // an earlier phase of the same shape (degradation)
+}
+
+// Check is one criterion. Rule names the function that judges it (see internal/certify/judge); Phase narrows it.
+type Check struct {
+	ID     string   `yaml:"id" json:"id"`
+	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps
+	Covers []string `yaml:"covers" json:"covers,omitempty"` // keys of Criteria
+	Rule   string   `yaml:"rule" json:"rule"`
+	Phase  string   `yaml:"phase" json:"phase,omitempty"`
+	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
+	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
+	Gate   *bool    `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
+}

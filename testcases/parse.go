@@ -1,0 +1,125 @@
+package testcases
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// maxFile bounds a case file; the compiled-in one has about 10 KB.
+const maxFile = 1 << 20
+
+// Defaults are what a case file need not say: limits that certify has found to tell faults from noise, and requests
+// as chat clients send them.
+func Defaults() Case {
+	return Case{
+		Prompts: "builtin",
+		Limits: Limits{
+			ErrorBudget:      0.001,
+			IssueDelayMS:     50,   // 2.5 % of the seed's 2,000 ms
+			MaxInFlight:      2000, // above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
+			RequestTimeoutS:  30,
+			DegradationShare: 0.05,
+			DegradationMS:    5,    // what a busy machine adds to a request; a four hundredth of the seed's target
+			StallMS:          1000, // half of the seed's 2,000 ms
+			LeakMBPerHour:    100,
+			LeakShare:        0.005,
+			CacheSpeedup:     0.10,
+			MetricsGapMS:     40,
+			LittleShare:      0.05,
+			Confidence:       0.99,
+			QualityTolerance: 0.05,
+			BaselineShare:    0.10,
+		},
+		Request: Request{MaxTokens: 64, Temperature: 0.7, Stream: true, Salt: true},
+	}
+}
+
+// Parse reads a case file: strict YAML over Defaults, validated. Errors match ErrInvalid, and show the line at fault.
+func Parse(data []byte) (*Case, error) {
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(data), maxFile)
+	}
+	c := Defaults()
+	if err := unmarshal(data, &c); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, showLines(err, data)
+	}
+	return &c, nil
+}
+
+// unmarshal reads strict YAML. The YAML library panics on some files that are no YAML (fuzzing found them, see
+// testdata); a bad file is an error here, never the end of the process.
+func unmarshal(data []byte, c *Case) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: no readable YAML (%v)", ErrInvalid, r)
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
+		return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	return nil
+}
+
+// annotated gives the lines around a key of the source; none where the key does not stand in it.
+func annotated(data []byte, key string) (lines string) {
+	defer func() {
+		if recover() != nil {
+			lines = ""
+		}
+	}()
+	path, err := yaml.PathString("$." + key)
+	if err != nil {
+		return ""
+	}
+	src, err := path.AnnotateSource(data, false)
+	if err != nil {
+		return ""
+	}
+	return "\n" + strings.TrimRight(string(src), "\n ")
+}
+
+// Problem is one thing wrong with a case: the key, and what is allowed there.
+type Problem struct {
+	Key    string // "targets.latency_ms", "profiles.quick[3].rps"
+	Reason string
+}
+
+// Error gives "key: reason".
+func (p *Problem) Error() string { return p.Key + ": " + p.Reason }
+
+// Is makes every Problem an ErrInvalid.
+func (p *Problem) Is(target error) bool { return target == ErrInvalid }
+
+// Problems lists the problems in err.
+func Problems(err error) []*Problem {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		var p *Problem
+		if errors.As(err, &p) {
+			return []*Problem{p}
+		}
+		return nil
+	}
+	var all []*Problem
+	for _, e := range joined.Unwrap() {
+		all = append(all, Problems(e)...)
+	}
+	return all
+}
+
+// showLines adds to every problem the source line it stands in, where the key is in the file.
+func showLines(err error, data []byte) error {
+	var all []error
+	for _, p := range Problems(err) {
+		shown := *p
+		shown.Reason += annotated(data, p.Key)
+		all = append(all, &shown)
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,57 @@
+package testcases
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// Schema gives the JSON Schema of a case file, for editors and other programs. What needs more than one field to be
+// told (a phase that a check names) is left to Validate.
+func Schema() ([]byte, error) {
+	s, err := jsonschema.For[Case](nil)
+	if err != nil {
+		return nil, err
+	}
+	s.Schema = "https://json-schema.org/draft/2020-12/schema"
+	s.Title = "mixtral certification test case"
+	s.Required = []string{"schema_version", "id", "name", "targets", "profiles", "checks"}
+	version := any(SchemaVersion)
+	s.Properties["schema_version"].Const = &version
+	s.Properties["id"].Pattern = idForm.String()
+	for _, section := range []string{"environment", "targets", "limits", "request"} {
+		s.Properties[section].Required = nil
+		for _, field := range s.Properties[section].Properties {
+			if field.Type == "number" || field.Type == "integer" {
+				field.Minimum = new(float64)
+			}
+		}
+	}
+	phases := s.Properties["profiles"].AdditionalProperties
+	notNull(phases)
+	phase := phases.Items
+	phase.Required = []string{"id", "kind"}
+	phase.Properties["id"].Pattern = idForm.String()
+	phase.Properties["kind"].Enum = anys(Kinds)
+	phase.Properties["arrivals"].Enum = anys(Arrivals)
+	notNull(s.Properties["checks"])
+	check := s.Properties["checks"].Items
+	check.Required = []string{"id", "clause", "rule"}
+	check.Properties["id"].Pattern = idForm.String()
+	check.Properties["rule"].Enum = anys(slices.Sorted(maps.Keys(Rules)))
+	data, err := json.MarshalIndent(s, "", "  ")
+	return append(data, '\n'), err
+}
+
+// notNull forbids null where Go's nil slice would allow it.
+func notNull(s *jsonschema.Schema) { s.Type, s.Types = "array", nil }
+
+func anys(list []string) []any {
+	out := make([]any, len(list))
+	for i, v := range list {
+		out[i] = v
+	}
+	return out
+}

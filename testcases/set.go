@@ -1,0 +1,130 @@
+package testcases
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Set overrides one scalar, given as "targets.throughput_rps=80". Phases and checks are named by their ids:
+// "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". The case is not validated: call Validate after
+// the last Set. Errors match ErrInvalid and name the keys that exist.
+func (c *Case) Set(assignment string) error {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok {
+		return &Problem{Key: assignment, Reason: "must be KEY=VALUE, such as targets.throughput_rps=80"}
+	}
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	v := reflect.ValueOf(c).Elem()
+	return descend(v, strings.Split(key, "."), key, func(leaf reflect.Value) error { return setScalar(leaf, key, value) })
+}
+
+// Number reads one number by its path, such as "limits.error_budget".
+func (c *Case) Number(key string) (float64, error) {
+	var n float64
+	err := descend(reflect.ValueOf(c).Elem(), strings.Split(key, "."), key, func(leaf reflect.Value) error {
+		switch leaf.Kind() {
+		case reflect.Int:
+			n = float64(leaf.Int())
+		case reflect.Float64:
+			n = leaf.Float()
+		default:
+			return &Problem{Key: key, Reason: "is no number"}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// descend walks from v along path and calls do with the settable value it ends at.
+func descend(v reflect.Value, path []string, key string, do func(reflect.Value) error) error {
+	if len(path) == 0 {
+		return do(v)
+	}
+	name := path[0]
+	switch v.Kind() {
+	case reflect.Struct:
+		fields := map[string]int{}
+		for i := range v.NumField() {
+			fields[yamlName(v.Type().Field(i))] = i
+		}
+		if i, ok := fields[name]; ok {
+			return descend(v.Field(i), path[1:], key, do)
+		}
+		return unknown(key, name, slices.Sorted(maps.Keys(fields)))
+	case reflect.Map: // its values are no variables: change a copy, then put it back
+		var keys []string
+		for _, k := range v.MapKeys() {
+			keys = append(keys, k.String())
+			if k.String() == name {
+				value := reflect.New(v.Type().Elem()).Elem()
+				value.Set(v.MapIndex(k))
+				err := descend(value, path[1:], key, do)
+				v.SetMapIndex(k, value)
+				return err
+			}
+		}
+		slices.Sort(keys)
+		return unknown(key, name, keys)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return &Problem{Key: key, Reason: "is a list: only single values can be set"}
+		}
+		var ids []string
+		for i := range v.Len() {
+			id := v.Index(i).FieldByName("ID").String()
+			ids = append(ids, id)
+			if id == name || strconv.Itoa(i) == name {
+				return descend(v.Index(i), path[1:], key, do)
+			}
+		}
+		return unknown(key, name, ids)
+	}
+	return &Problem{Key: key, Reason: fmt.Sprintf("has nothing below it called %q", name)}
+}
+
+func yamlName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return name
+}
+
+func unknown(key, name string, known []string) error {
+	return &Problem{Key: key, Reason: fmt.Sprintf("there is no %q; there are %s", name, strings.Join(known, ", "))}
+}
+
+func setScalar(v reflect.Value, key, value string) error {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(value)
+	case reflect.Int:
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil {
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a whole number, is %q", value)}
+		}
+		v.SetInt(n)
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !finite(n) {
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a number, is %q", value)}
+		}
+		v.SetFloat(n)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, is %q", value)}
+		}
+		v.SetBool(b)
+	case reflect.Pointer:
+		target := reflect.New(v.Type().Elem())
+		if err := setScalar(target.Elem(), key, value); err != nil {
+			return err
+		}
+		v.Set(target)
+	default:
+		return &Problem{Key: key, Reason: "is no single value: give the path of one inside it"}
+	}
+	return nil
+}

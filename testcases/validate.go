@@ -1,0 +1,312 @@
+package testcases
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Rule says what a check needs for its rule to judge it. The functions are in internal/certify/judge, under the same names.
+type Rule struct {
+	Phase bool // needs a phase
+	P     bool // needs a percentile
+}
+
+// Rules are the names that Check.Rule may have.
+var Rules = map[string]Rule{
+	"answers_valid":      {},
+	"mean_latency":       {Phase: true},
+	"percentile_latency": {Phase: true, P: true},
+	"ttft_percentile":    {Phase: true, P: true},
+	"tpot_percentile":    {Phase: true, P: true},
+	"throughput":         {Phase: true},
+	"batch_throughput":   {Phase: true},
+	"error_budget":       {},
+	"peak_memory":        {},
+	"peak_cpu":           {},
+	"quality":            {},
+	"quality_under_load": {},
+	"metrics_reported":   {},
+	"degradation_within": {Phase: true},
+	"degradation_after":  {Phase: true},
+	"leak":               {},
+	"audits":             {},
+	"generator":          {},
+	"preconditions":      {},
+	"little":             {},
+	"report_written":     {},
+	"stalls":             {Phase: true},
+	"steps_complete":     {},
+}
+
+// Kinds are the names that Phase.Kind may have.
+var Kinds = []string{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
+
+// Arrivals are the names that Phase.Arrivals may have.
+var Arrivals = []string{"poisson", "constant"}
+
+// idForm keeps ids fit for file names, paths and report keys.
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// problems collects what is wrong, so that one reading of a file shows all of it.
+type problems struct{ all []error }
+
+func (p *problems) add(key, reason string, args ...any) {
+	p.all = append(p.all, &Problem{Key: key, Reason: fmt.Sprintf(reason, args...)})
+}
+
+// within demands lo ≤ v ≤ hi, and a number.
+func (p *problems) within(key string, v, lo, hi float64) {
+	if !(v >= lo && v <= hi) {
+		p.add(key, "must be between %g and %g, is %g", lo, hi, v)
+	}
+}
+
+func (p *problems) count(key string, v, lo, hi int) {
+	if v < lo || v > hi {
+		p.add(key, "must be between %d and %d, is %d", lo, hi, v)
+	}
+}
+
+func (p *problems) id(key, v string) {
+	if !idForm.MatchString(v) {
+		p.add(key, "must be 1 to 64 letters, digits, dots, dashes or underscores, is %q", v)
+	}
+}
+
+func (p *problems) oneOf(key, v string, allowed []string) {
+	if !slices.Contains(allowed, v) {
+		p.add(key, "must be one of %s, is %q", strings.Join(allowed, ", "), v)
+	}
+}
+
+// Validate says everything that is wrong with a case, as Problems.
+func (c *Case) Validate() error {
+	var p problems
+	if c.SchemaVersion != SchemaVersion {
+		p.add("schema_version", "must be %d, is %d", SchemaVersion, c.SchemaVersion)
+	}
+	p.id("id", c.ID)
+	if strings.TrimSpace(c.Name) == "" {
+		p.add("name", "must not be empty")
+	}
+	p.count("environment.cpu_cores", c.Environment.CPUCores, 0, 1<<16)
+	p.within("environment.memory_gb", c.Environment.MemoryGB, 0, 1e6)
+	p.within("environment.storage_gb", c.Environment.StorageGB, 0, 1e9)
+	p.within("environment.network_gbps", c.Environment.NetworkGbps, 0, 1e6)
+	c.Targets.validate(&p)
+	c.Limits.validate(&p)
+	if c.Prompts == "" {
+		p.add("prompts", `must be "builtin" or the path of a prompt file`)
+	}
+	p.count("request.max_tokens", c.Request.MaxTokens, 1, 1<<20)
+	p.within("request.temperature", c.Request.Temperature, 0, 2)
+	c.validateProfiles(&p)
+	c.validateChecks(&p)
+	return errors.Join(p.all...)
+}
+
+func (t *Targets) validate(p *problems) {
+	p.within("targets.latency_ms", t.LatencyMS, 0, 1e9)
+	p.within("targets.throughput_rps", t.ThroughputRPS, 0, 1e6)
+	p.within("targets.quality", t.Quality, 0, 1)
+	p.within("targets.memory_gb", t.MemoryGB, 0, 1e6)
+	p.within("targets.cpu_cores", t.CPUCores, 0, 1<<16)
+	p.count("targets.concurrency", t.Concurrency, 0, 1e6)
+}
+
+func (l *Limits) validate(p *problems) {
+	p.within("limits.error_budget", l.ErrorBudget, 0, 1)
+	p.within("limits.issue_delay_ms", l.IssueDelayMS, 0.01, 1e6)
+	p.count("limits.max_in_flight", l.MaxInFlight, 1, 1e6)
+	p.within("limits.stall_ms", l.StallMS, 0, 86400e3)
+	p.within("limits.request_timeout_s", l.RequestTimeoutS, 0.1, 86400)
+	p.within("limits.degradation_share", l.DegradationShare, 0, 10)
+	p.within("limits.degradation_ms", l.DegradationMS, 0, 1e6)
+	p.within("limits.leak_mb_per_hour", l.LeakMBPerHour, 0, 1e9)
+	p.within("limits.leak_share", l.LeakShare, 0, 10)
+	p.within("limits.cache_speedup", l.CacheSpeedup, 0, 1)
+	p.within("limits.metrics_gap_ms", l.MetricsGapMS, 0, 1e6)
+	p.within("limits.little_share", l.LittleShare, 0, 1)
+	p.within("limits.confidence", l.Confidence, 0.5, 0.9999)
+	p.within("limits.quality_tolerance", l.QualityTolerance, 0, 1)
+	p.within("limits.baseline_share", l.BaselineShare, 0, 10)
+}
+
+func (c *Case) validateProfiles(p *problems) {
+	if len(c.Profiles) == 0 {
+		p.add("profiles", `needs one at least, such as "quick"`)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+		key := "profiles." + name
+		p.id(key, name)
+		if len(c.Profiles[name]) == 0 {
+			p.add(key, "needs one phase at least")
+		}
+		earlier := map[string]string{} // id → kind
+		for i, ph := range c.Profiles[name] {
+			at := fmt.Sprintf("%s[%d]", key, i)
+			if _, twice := earlier[ph.ID]; twice {
+				p.add(at+".id", "%q stands twice in this profile", ph.ID)
+			}
+			c.validatePhase(p, at, ph, earlier)
+			earlier[ph.ID] = ph.Kind
+		}
+	}
+}
+
+// maxPhaseS is a week: longer is a typing error.
+const maxPhaseS = 7 * 86400
+
+func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[string]string) {
+	p.id(at+".id", ph.ID)
+	p.oneOf(at+".kind", ph.Kind, Kinds)
+	p.count(at+".concurrency", ph.Concurrency, 0, 1e6)
+	p.count(at+".requests", ph.Requests, 0, 1e8)
+	p.count(at+".max_tokens", ph.MaxTokens, 0, 1<<20)
+	p.within(at+".rps", ph.RPS, 0, 1e6)
+	p.within(at+".rps_factor", ph.RPSFactor, 0, 100)
+	for name, v := range map[string]float64{"duration_s": ph.DurationS, "ramp_s": ph.RampS, "max_s": ph.MaxS, "timeout_s": ph.TimeoutS} {
+		p.within(at+"."+name, v, 0, maxPhaseS)
+	}
+	if ph.MaxS > 0 && ph.MaxS < ph.DurationS {
+		p.add(at+".max_s", "must be at least duration_s (%g), is %g", ph.DurationS, ph.MaxS)
+	}
+	if ph.DurationS > 0 && ph.RampS >= ph.DurationS {
+		p.add(at+".ramp_s", "must be below duration_s (%g), is %g: nothing would be left to judge", ph.DurationS, ph.RampS)
+	}
+	if ph.CompareTo != "" {
+		if kind, ok := earlier[ph.CompareTo]; !ok || kind != ph.Kind {
+			p.add(at+".compare_to", "must name an earlier phase of kind %s, is %q", ph.Kind, ph.CompareTo)
+		}
+	}
+	switch ph.Kind {
+	case KindOpen:
+		if ph.Arrivals != "" {
+			p.oneOf(at+".arrivals", ph.Arrivals, Arrivals)
+		}
+		if c.Rate(ph) <= 0 {
+			p.add(at+".rps", "needs a rate here or in targets.throughput_rps")
+		}
+		if ph.DurationS <= 0 && ph.Requests <= 0 {
+			p.add(at+".duration_s", "an open phase needs duration_s or requests")
+		}
+	case KindClosed, KindWarmup:
+		if ph.DurationS <= 0 && ph.Requests <= 0 {
+			p.add(at+".duration_s", "a %s phase needs duration_s or requests", ph.Kind)
+		}
+	case KindBatch:
+		if ph.Requests <= 0 {
+			p.add(at+".requests", "a batch phase needs the number of requests")
+		}
+	case KindIdle:
+		if ph.DurationS <= 0 {
+			p.add(at+".duration_s", "an idle phase needs a duration")
+		}
+	}
+}
+
+func (c *Case) validateChecks(p *problems) {
+	if len(c.Checks) == 0 {
+		p.add("checks", "needs one at least")
+	}
+	ids, covered := map[string]bool{}, map[string]bool{}
+	for i, ch := range c.Checks {
+		at := fmt.Sprintf("checks[%d]", i)
+		p.id(at+".id", ch.ID)
+		if ids[ch.ID] {
+			p.add(at+".id", "%q stands twice", ch.ID)
+		}
+		ids[ch.ID] = true
+		if strings.TrimSpace(ch.Clause) == "" {
+			p.add(at+".clause", "must be the sentence that the check keeps")
+		}
+		for _, id := range ch.Covers {
+			covered[id] = true
+			if _, ok := c.Criteria[id]; !ok {
+				p.add(at+".covers", "%q is no key of criteria", id)
+			}
+		}
+		c.validateCheck(p, at, ch)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Criteria)) {
+		if !covered[id] {
+			p.add("criteria."+id, "no check covers it")
+		}
+	}
+}
+
+func (c *Case) validateCheck(p *problems, at string, ch Check) {
+	rule, ok := Rules[ch.Rule]
+	if !ok {
+		p.add(at+".rule", "must be one of %s, is %q", strings.Join(slices.Sorted(maps.Keys(Rules)), ", "), ch.Rule)
+		return
+	}
+	if rule.P && !(ch.P > 0 && ch.P < 1) {
+		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, is %g", ch.Rule, ch.P)
+	}
+	if !rule.P && ch.P != 0 {
+		p.add(at+".p", "rule %s has no percentile", ch.Rule)
+	}
+	if rule.Phase && ch.Phase == "" {
+		p.add(at+".phase", "rule %s needs a phase", ch.Rule)
+	}
+	if ch.Phase != "" {
+		for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+			if _, ok := c.Profiles[name].ByID(ch.Phase); !ok {
+				p.add(at+".phase", "profile %s has no phase %q", name, ch.Phase)
+			}
+		}
+	}
+	if ch.Target != "" {
+		if _, err := c.Number(ch.Target); err != nil {
+			p.add(at+".target", "must be a number among targets or limits, is %q", ch.Target)
+		}
+	}
+}
+
+// Rate is the arrivals a second that an open phase offers.
+func (c *Case) Rate(ph Phase) float64 {
+	if ph.RPS > 0 {
+		return ph.RPS
+	}
+	factor := ph.RPSFactor
+	if factor == 0 {
+		factor = 1
+	}
+	return factor * c.Targets.ThroughputRPS
+}
+
+// InFlight is the concurrency of a closed phase: its own, or the case's target.
+func (c *Case) InFlight(ph Phase) int {
+	switch {
+	case ph.Concurrency > 0:
+		return ph.Concurrency
+	case ph.Kind == KindClosed && c.Targets.Concurrency > 0:
+		return c.Targets.Concurrency
+	}
+	return 1
+}
+
+// MaxTokens is what the requests of a phase ask for.
+func (c *Case) MaxTokens(ph Phase) int {
+	if ph.MaxTokens > 0 {
+		return ph.MaxTokens
+	}
+	return c.Request.MaxTokens
+}
+
+// Timeout is the limit of one request of a phase, in seconds.
+func (c *Case) Timeout(ph Phase) float64 {
+	if ph.TimeoutS > 0 {
+		return ph.TimeoutS
+	}
+	return c.Limits.RequestTimeoutS
+}
+
+// finite says that v is a number.
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
