@@ -20,7 +20,8 @@ func (c *Config) validateAccess(v *validator) {
 	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
 		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
 	case !loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
-		v.add("host", strconv.Quote(c.Host), "others can reach this address: set api_key_file, or insecure_bind if that is meant")
+		v.add("host", strconv.Quote(c.Host),
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		key, value := "tls_key_file", c.TLSKeyFile
@@ -31,13 +32,15 @@ func (c *Config) validateAccess(v *validator) {
 	}
 	for _, name := range c.allowedHosts() {
 		if strings.ContainsAny(name, ":/ *") {
-			v.add("allowed_hosts", strconv.Quote(c.AllowedHosts), "must be host names without ports, several with commas between")
+			v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
+				"must be host names without ports, several with commas between")
 			break
 		}
 	}
 	if c.MetricsListen != "" {
 		host, port, err := net.SplitHostPort(c.MetricsListen)
-		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" || n != 0 &&
+			int(n) == c.Port && host == c.Host {
 			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, another than the API's")
 		}
 	}
@@ -66,8 +69,8 @@ func splitList(s string) []string {
 	return list
 }
 
-// hosts gives the names that requests may use: what is said, and on an address that only this machine reaches no others but
-// its own. Elsewhere, nil: the service cannot know its names.
+// hosts gives the names that requests may use: what is said, and on an address that only this machine reaches no
+// others but its own. Elsewhere, nil: the service cannot know its names.
 func (c *Config) hosts() []string {
 	allowed := c.allowedHosts()
 	if len(allowed) == 0 && !loopback(c.Host) {
@@ -87,9 +90,9 @@ func (s *Service) openKeys() (keys *api.Keys, err error) {
 	return keys, nil
 }
 
-// ReloadKeys reads the configuration's api_key_file again, which otherwise happens within a second of its change, when a request
-// comes. The new keys and limits count from the next request on, and what a key has used stays with its name. If the file is
-// not good, the old keys stay.
+// ReloadKeys reads the configuration's api_key_file again, which otherwise happens within a second of its change,
+// when a request comes. The new keys and limits count from the next request on, and what a key has used stays with
+// its name. If the file is not good, the old keys stay.
 func (s *Service) ReloadKeys() error {
 	if s.keyFile == nil {
 		return fmt.Errorf("%w: api_key_file: none was given when the service started", ErrConfig)
@@ -117,8 +120,8 @@ func (s *Service) loadCertificate() (*api.Certificate, error) {
 	return certificate, nil
 }
 
-// ReloadCertificate reads tls_cert_file and tls_key_file again, which otherwise happens within a second of their change.
-// Connections that are open stay. If the files are not good, the old certificate stays.
+// ReloadCertificate reads tls_cert_file and tls_key_file again, which otherwise happens within a second of their
+// change. Connections that are open stay. If the files are not good, the old certificate stays.
 func (s *Service) ReloadCertificate() error {
 	if s.certificate == nil {
 		return fmt.Errorf("%w: tls_cert_file: none was given when the service started", ErrConfig)
@@ -156,11 +159,13 @@ func (s *Service) ListenAndServe(ctx context.Context) error {
 	return errors.Join(err, <-done)
 }
 
-// Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get a 503
-// while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended. It closes l.
+// Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get
+// a 503 while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended.
+// It closes l.
 func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	if s.config.APIKeyFile != "" && s.certificate == nil && !loopback(s.config.Host) {
-		s.log.Warn("API keys and prompts travel in the clear, unless something in front speaks TLS", "host", s.config.Host)
+		s.log.Warn("API keys and prompts travel in the clear, unless something in front speaks TLS", "host",
+			s.config.Host)
 	}
 	server := s.api.HTTPServer()
 	most := s.maxConnections()
@@ -178,8 +183,10 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	server.SetKeepAlivesEnabled(false) // whoever asks again comes on a new connection, which a load balancer sends elsewhere
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.config.DrainTimeoutS*float64(time.Second)))
+	// whoever asks again comes on a new connection, which a load balancer sends elsewhere
+	server.SetKeepAlivesEnabled(false)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		time.Duration(s.config.DrainTimeoutS*float64(time.Second)))
 	defer cancel()
 	err := s.Drain(bounded)
 	if err == nil {
@@ -200,14 +207,15 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 func (s *Service) maxConnections() int {
 	if files, err := host.OpenFiles(); err == nil && files/2 < uint64(s.config.MaxConnections) {
 		n := max(int(files/2), 1)
-		s.log.Info("fewer connections than max_connections", "max_connections", s.config.MaxConnections, "used", n, "open_files", files)
+		s.log.Info("fewer connections than max_connections", "max_connections", s.config.MaxConnections, "used", n,
+			"open_files", files)
 		return n
 	}
 	return s.config.MaxConnections
 }
 
-// ServeMetrics serves /metrics, /livez, /readyz and /version on l, in plain HTTP and without keys, until ctx ends; where only
-// this machine reaches metrics_listen, also Go's profiles at /debug/pprof/. It closes l.
+// ServeMetrics serves /metrics, /livez, /readyz and /version on l, in plain HTTP and without keys, until ctx ends;
+// where only this machine reaches metrics_listen, also Go's profiles at /debug/pprof/. It closes l.
 func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	name, _, _ := net.SplitHostPort(s.config.MetricsListen)
 	server := s.api.MetricsServer(loopback(name))

@@ -33,8 +33,10 @@ func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) *x50
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "mixtral test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "mixtral test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -44,7 +46,8 @@ func writeCertificate(t *testing.T, certFile, keyFile string, serial int64) *x50
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -69,8 +72,8 @@ func serveTiny(t *testing.T, s *Service, serve func(context.Context, net.Listene
 	return address
 }
 
-// TestTLS: the service speaks HTTP/2 over TLS 1.2 or newer, and a renewed certificate counts for new connections while those
-// that are open stay.
+// TestTLS: the service speaks HTTP/2 over TLS 1.2 or newer, and a renewed certificate counts for new connections
+// while those that are open stay.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -79,11 +82,13 @@ func TestTLS(t *testing.T) {
 	address := serveTiny(t, s, s.Serve)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(first)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, ForceAttemptHTTP2: true}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted},
+		ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	ask := func() (serial int64, status int) {
 		t.Helper()
-		resp, err := client.Post("https://"+address+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":3,"stream":true}`))
+		resp, err := client.Post("https://"+address+"/v1/chat/completions", "application/json",
+			strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":3,"stream":true}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +114,8 @@ func TestTLS(t *testing.T) {
 		t.Errorf("after the reload: certificate %d", serial)
 	}
 	for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
-		if conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusted, MinVersion: version, MaxVersion: version}); err == nil {
+		if conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusted, MinVersion: version,
+			MaxVersion: version}); err == nil {
 			conn.Close()
 			t.Errorf("speaks TLS version %#x", version)
 		}
@@ -128,10 +134,13 @@ func TestLimitsAreShown(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	leaf := writeCertificate(t, certFile, keyFile, 1)
 	s := openTiny(t, func(c *Config) {
-		c.TLSCertFile, c.TLSKeyFile, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MemoryLimitGB = certFile, keyFile, 3, 7, 1.5
+		c.TLSCertFile, c.TLSKeyFile, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MemoryLimitGB = certFile,
+			keyFile, 3, 7, 1.5
 	})
 	for name, want := range map[string]float64{
-		telemetry.Ready: 1, telemetry.RunningLimit: 3, telemetry.WaitingLimit: 7, telemetry.MemoryLimit: float64(s.MemoryPlan().Limit), telemetry.CertificateExpiry: float64(leaf.NotAfter.Unix()),
+		telemetry.Ready: 1, telemetry.RunningLimit: 3, telemetry.WaitingLimit: 7,
+		telemetry.MemoryLimit:       float64(s.MemoryPlan().Limit),
+		telemetry.CertificateExpiry: float64(leaf.NotAfter.Unix()),
 	} {
 		if got := metricOf(t, s, name); got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
@@ -139,16 +148,19 @@ func TestLimitsAreShown(t *testing.T) {
 	}
 }
 
-// TestHosts: on an address that only this machine reaches, a page that calls itself by another name is turned away, whatever it
-// asks for; and the names that are allowed are not.
+// TestHosts: on an address that only this machine reaches, a page that calls itself by another name is turned away,
+// whatever it asks for; and the names that are allowed are not.
 func TestHosts(t *testing.T) {
 	for _, test := range []struct {
 		host, allowed string
 		names         map[string]bool
 	}{
-		{"127.0.0.1", "", map[string]bool{"127.0.0.1:80": true, "127.0.0.1": true, "localhost": true, "LocalHost.:9": true, "[::1]:80": true, "10.1.2.3": true,
-			"evil.example": false, "evil.example:11400": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "evil": false}},
-		{"127.0.0.1", "llm.example, other", map[string]bool{"llm.example": true, "LLM.example:443": true, "other": true, "localhost": true, "evil.example": false}},
+		{"127.0.0.1", "", map[string]bool{"127.0.0.1:80": true, "127.0.0.1": true, "localhost": true,
+			"LocalHost.:9": true, "[::1]:80": true, "10.1.2.3": true,
+			"evil.example": false, "evil.example:11400": false, "localhost.evil.example": false,
+			"127.0.0.1.evil.example": false, "evil": false}},
+		{"127.0.0.1", "llm.example, other", map[string]bool{"llm.example": true, "LLM.example:443": true,
+			"other": true, "localhost": true, "evil.example": false}},
 		{"0.0.0.0", "", map[string]bool{"any.example": true}},
 		{"0.0.0.0", "llm.example", map[string]bool{"llm.example": true, "10.1.2.3:80": true, "evil.example": false}},
 	} {
@@ -167,7 +179,8 @@ func TestHosts(t *testing.T) {
 				}
 				body, _ := io.ReadAll(resp.Body)
 				resp.Body.Close()
-				if got := resp.StatusCode != http.StatusForbidden; got != want || !got && (!bytes.Contains(body, []byte("host_not_allowed")) || bytes.Contains(body, []byte("evil"))) {
+				if got := resp.StatusCode != http.StatusForbidden; got != want || !got &&
+					(!bytes.Contains(body, []byte("host_not_allowed")) || bytes.Contains(body, []byte("evil"))) {
 					t.Errorf("bound to %s, asked as %s for %s: %d %s", test.host, name, path, resp.StatusCode, body)
 				}
 			}
@@ -187,14 +200,16 @@ func TestMetricsApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		if body, err := io.ReadAll(resp.Body); path == "/metrics" && resp.StatusCode == 200 && !bytes.Contains(body, []byte("mixtral_requests_total")) || err != nil {
+		if body, err := io.ReadAll(resp.Body); path == "/metrics" && resp.StatusCode == 200 &&
+			!bytes.Contains(body, []byte("mixtral_requests_total")) || err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
 		return resp.StatusCode
 	}
 	defer http.DefaultClient.CloseIdleConnections()
 	for path, want := range map[string][2]int{
-		"/metrics": {404, 200}, "/livez": {200, 200}, "/readyz": {200, 200}, "/version": {200, 200}, "/v1/models": {200, 404}, "/v1/models/x": {404, 404},
+		"/metrics": {404, 200}, "/livez": {200, 200}, "/readyz": {200, 200}, "/version": {200, 200},
+		"/v1/models": {200, 404}, "/v1/models/x": {404, 404},
 		"/debug/pprof/": {404, 200}, "/debug/pprof/goroutine": {404, 200}, "/debug/pprof/cmdline": {404, 404},
 	} {
 		if got := [2]int{status(main, path), status(apart, path)}; got != want {
@@ -256,7 +271,8 @@ func TestMaxConnections(t *testing.T) {
 	if answered(c, 50*time.Millisecond) {
 		t.Error("a third is answered")
 	}
-	if open, most := metricOf(t, s, telemetry.Connections), metricOf(t, s, telemetry.ConnectionsLimit); open != 2 || most != 2 {
+	if open, most := metricOf(t, s, telemetry.Connections), metricOf(t, s, telemetry.ConnectionsLimit); open != 2 ||
+		most != 2 {
 		t.Errorf("%v of %v connections are shown", open, most)
 	}
 	a.Close()

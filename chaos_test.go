@@ -21,8 +21,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// chaosSettings gives how long chaos lasts and its seed: MIXTRAL_CHAOS=2m, MIXTRAL_CHAOS_SEED=7. The seed is written down for
-// who wants to see the same again, as far as the machine's own order of things allows.
+// chaosSettings gives how long chaos lasts and its seed: MIXTRAL_CHAOS=2m, MIXTRAL_CHAOS_SEED=7. The seed is written
+// down for who wants to see the same again, as far as the machine's own order of things allows.
 func chaosSettings(t *testing.T) (lasts time.Duration, seed uint64) {
 	t.Helper()
 	lasts, seed = 2*time.Second, rand.Uint64()
@@ -54,7 +54,8 @@ func TestChaos(t *testing.T) {
 	defer client.CloseIdleConnections()
 	ask := func() string {
 		greedy := 0.0
-		c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30, Temperature: &greedy})
+		c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30,
+			Temperature: &greedy})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +68,8 @@ func TestChaos(t *testing.T) {
 	until := time.Now().Add(lasts)
 	for w := range workers {
 		group.Go(func() {
-			c := chaosClient{t: t, s: s, http: client, url: server.URL, rng: rand.New(rand.NewPCG(seed, uint64(w))), saw: &saw}
+			c := chaosClient{t: t, s: s, http: client, url: server.URL, rng: rand.New(rand.NewPCG(seed, uint64(w))),
+				saw: &saw}
 			for i := 0; i < 30 || time.Now().Before(until); i++ { // on a machine that is busy otherwise too
 				c.act()
 			}
@@ -80,12 +82,15 @@ func TestChaos(t *testing.T) {
 	}
 	counts := chaosMetrics(t, s)
 	answers := float64(saw.answers.Load() + 2)
-	if done := counts[`mixtral_requests_total{finish_reason="stop"}`] + counts[`mixtral_requests_total{finish_reason="length"}`]; done < answers ||
-		done != counts["mixtral_e2e_request_latency_seconds_count"] || done != counts["mixtral_request_queue_time_seconds_count"] {
+	if done := counts[`mixtral_requests_total{finish_reason="stop"}`] +
+		counts[`mixtral_requests_total{finish_reason="length"}`]; done < answers ||
+		done != counts["mixtral_e2e_request_latency_seconds_count"] ||
+		done != counts["mixtral_request_queue_time_seconds_count"] {
 		t.Errorf("clients have %v answers, the server %v", answers, counts)
 	}
 	broken := counts["mixtral_non_finite_logits_total"]
-	if counts[`mixtral_requests_total{finish_reason="error"}`] > counts["mixtral_panics_total"]+broken { // a panic at the last event comes after the count
+	// a panic at the last event comes after the count
+	if counts[`mixtral_requests_total{finish_reason="error"}`] > counts["mixtral_panics_total"]+broken {
 		t.Errorf("errors other than the panics and the broken weights that were asked for: %v", counts)
 	}
 	if seen := float64(saw.broken.Load()); broken < seen || seen == 0 {
@@ -139,7 +144,8 @@ type chaosClient struct {
 
 func (c *chaosClient) act() {
 	chat := func(fields string) string {
-		return fmt.Sprintf(`{"messages":[{"role":"user","content":"word %d"}],"max_tokens":%d%s}`, c.rng.IntN(5), 1+c.rng.IntN(60), fields)
+		return fmt.Sprintf(`{"messages":[{"role":"user","content":"word %d"}],"max_tokens":%d%s}`, c.rng.IntN(5),
+			1+c.rng.IntN(60), fields)
 	}
 	switch c.rng.IntN(13) {
 	case 0:
@@ -159,7 +165,8 @@ func (c *chaosClient) act() {
 	case 7:
 		c.expect(`{"messages":`, 400)
 	case 8:
-		c.s.StreamCompletion(context.Background(), Request{Prompt: "panic", MaxTokens: 20}, func(string) error { panic("asked for") })
+		c.s.StreamCompletion(context.Background(), Request{Prompt: "panic", MaxTokens: 20},
+			func(string) error { panic("asked for") })
 	case 9:
 		c.broken()
 	case 10:
@@ -179,7 +186,8 @@ func (c *chaosClient) act() {
 
 // broken asks with a token whose weights are no numbers.
 func (c *chaosClient) broken() {
-	code, answer := c.readFrom("/v1/completions", fmt.Sprintf(`{"prompt":[1,%d,5],"max_tokens":9,"stream":%v}`, brokenTokens[c.rng.IntN(len(brokenTokens))], c.rng.IntN(2) == 0))
+	code, answer := c.readFrom("/v1/completions", fmt.Sprintf(`{"prompt":[1,%d,5],"max_tokens":9,"stream":%v}`,
+		brokenTokens[c.rng.IntN(len(brokenTokens))], c.rng.IntN(2) == 0))
 	switch {
 	case code == 429:
 	case code != 500 || !strings.Contains(answer, "non_finite_logits"):
@@ -282,7 +290,8 @@ func (c *chaosClient) chanced(answer string) bool {
 }
 
 func (c *chaosClient) expect(body string, want int) {
-	if code, answer := c.read(body); code != want && code != http.StatusTooManyRequests { // a full queue is told before the body is read
+	// a full queue is told before the body is read
+	if code, answer := c.read(body); code != want && code != http.StatusTooManyRequests {
 		c.t.Errorf("%.80s: %d %s, want %d", body, code, answer, want)
 	}
 }

@@ -82,8 +82,9 @@ func (s *Service) GenerateCompletion(ctx context.Context, r Request) (*Completio
 	return s.StreamCompletion(ctx, r, func(string) error { return nil })
 }
 
-// StreamCompletion answers a request and calls sink with each piece of text as it comes, in order; a piece never splits
-// a character. It returns the whole answer after the last call. An error of sink ends the generation and is returned.
+// StreamCompletion answers a request and calls sink with each piece of text as it comes, in order; a piece never
+// splits a character. It returns the whole answer after the last call. An error of sink ends the generation and is
+// returned.
 func (s *Service) StreamCompletion(ctx context.Context, r Request, sink func(text string) error) (*Completion, error) {
 	internal, err := s.request(r)
 	if err != nil {
@@ -96,7 +97,8 @@ func (s *Service) StreamCompletion(ctx context.Context, r Request, sink func(tex
 		text.WriteString(e.Text)
 		if e.Usage != nil {
 			choice.FinishReason = string(e.Finish)
-			c.Usage = Usage{e.Usage.PromptTokens, e.Usage.CompletionTokens, e.Usage.PromptTokens + e.Usage.CompletionTokens}
+			c.Usage = Usage{e.Usage.PromptTokens, e.Usage.CompletionTokens, e.Usage.PromptTokens +
+				e.Usage.CompletionTokens}
 		}
 		if e.Text == "" {
 			return nil
@@ -129,14 +131,16 @@ func (s *Service) request(r Request) (*llm.Request, error) {
 		given++
 	}
 	if given != 1 {
-		return nil, llm.BadField("prompt", "exactly one of prompt, messages and raw prompt must be given, got %d", given)
+		return nil, llm.BadField("prompt", "exactly one of prompt, messages and raw prompt must be given, got %d",
+			given)
 	}
 	if out.MaxTokens == 0 {
 		out.MaxTokens = s.config.MaxTokens
 	}
 	out.Sampling = llm.Sampling{
-		Temperature: s.config.Temperature, TopP: r.TopP, TopK: r.TopK, MinP: r.MinP, RepetitionPenalty: r.RepetitionPenalty,
-		PresencePenalty: r.PresencePenalty, FrequencyPenalty: r.FrequencyPenalty, Seed: r.Seed,
+		Temperature: s.config.Temperature, TopP: r.TopP, TopK: r.TopK, MinP: r.MinP,
+		RepetitionPenalty: r.RepetitionPenalty,
+		PresencePenalty:   r.PresencePenalty, FrequencyPenalty: r.FrequencyPenalty, Seed: r.Seed,
 	}
 	if r.Temperature != nil {
 		out.Sampling.Temperature = *r.Temperature

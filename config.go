@@ -20,21 +20,22 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML files
-// and, as MIXTRAL_ and the key in capitals, in the environment.
+// Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML
+// files and, as MIXTRAL_ and the key in capitals, in the environment.
 type Config struct {
 	// Where to listen. Port 0 means any free one. An address that others can reach needs APIKeyFile or InsecureBind.
 	Host string `yaml:"host"`
 	Port int    `yaml:"port"`
 
-	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, the name of a pulled model
-	// such as "mixtral-8x7b-instruct:q4_k_m", "synth:tiny" or another synthetic model, or "demo"; empty means the built-in
-	// model. ModelID is the name that clients see; empty means the model's own.
+	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, the name of a
+	// pulled model such as "mixtral-8x7b-instruct:q4_k_m", "synth:tiny" or another synthetic model, or "demo"; empty
+	// means the built-in model. ModelID is the name that clients see; empty means the model's own.
 	//
-	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or several
-	// replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels renames models,
-	// as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs then. UpstreamTimeoutS is
-	// how many seconds one may be silent: before its answer begins, when another is tried, and within it, which ends it.
+	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or
+	// several replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels
+	// renames models, as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs
+	// then. UpstreamTimeoutS is how many seconds one may be silent: before its answer begins, when another is tried,
+	// and within it, which ends it.
 	Backend          string  `yaml:"backend"`
 	ModelPath        string  `yaml:"model_path"`
 	ModelID          string  `yaml:"model_id"`
@@ -43,61 +44,64 @@ type Config struct {
 	UpstreamModels   string  `yaml:"upstream_models"`
 	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
 
-	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then the processor time of all that it
-	// does is held to CPUCores, and not the model's alone.
+	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then the processor time of all
+	// that it does is held to CPUCores, and not the model's alone.
 	OwnProcess bool `yaml:"-"`
 
-	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A machine
-	// or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with fewer gives
-	// what it has. ContextLength is the most tokens of a prompt and its answer; 0 means what the model was trained for.
+	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A
+	// machine or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with
+	// fewer gives what it has. ContextLength is the most tokens of a prompt and its answer; 0 means what the model
+	// was trained for.
 	MemoryLimitGB float64 `yaml:"memory_limit_gb"`
 	CPUCores      int     `yaml:"cpu_cores"`
 	ContextLength int     `yaml:"context_length"`
 
-	// KVType is how the keys and values of attention are kept: "f16", or "q8_0" in little more than half the memory, so
-	// that twice as long a context or twice as many requests fit.
+	// KVType is how the keys and values of attention are kept: "f16", or "q8_0" in little more than half the memory,
+	// so that twice as long a context or twice as many requests fit.
 	KVType string `yaml:"kv_type"`
 
 	// What the service is certified against. The service itself does not act on them.
 	TargetLatencyMS     float64 `yaml:"target_latency_ms"`
 	TargetThroughputRPS float64 `yaml:"target_throughput_rps"`
 
-	// MaxConcurrentRequests are computed together, MaxQueuedRequests wait; more get a 429. MaxTokens is the most tokens
-	// of an answer, and what a chat gets that asks for no number. Temperature is for requests without one.
+	// MaxConcurrentRequests are computed together, MaxQueuedRequests wait; more get a 429. MaxTokens is the most
+	// tokens of an answer, and what a chat gets that asks for no number. Temperature is for requests without one.
 	MaxConcurrentRequests int     `yaml:"max_concurrent_requests"`
 	MaxQueuedRequests     int     `yaml:"max_queued_requests"`
 	MaxTokens             int     `yaml:"max_tokens"`
 	Temperature           float64 `yaml:"temperature"`
 
-	// DatabaseURL, postgres://user:password@host:port/database or sqlite:PATH, is where each request for completions is
-	// logged: ids, times, tokens, how it ended and the key's name. Empty or "none" means nowhere. The log never delays or
-	// fails a request: while the database is slow or away, requests wait in memory, and the oldest are dropped and counted
-	// when there are too many. LogPrompts keeps the beginning of each prompt too. RequestLogDays is how long requests are
-	// kept; 0 means for ever.
+	// DatabaseURL, postgres://user:password@host:port/database or sqlite:PATH, is where each request for completions
+	// is logged: ids, times, tokens, how it ended and the key's name. Empty or "none" means nowhere. The log never
+	// delays or fails a request: while the database is slow or away, requests wait in memory, and the oldest are
+	// dropped and counted when there are too many. LogPrompts keeps the beginning of each prompt too. RequestLogDays
+	// is how long requests are kept; 0 means for ever.
 	DatabaseURL    string `yaml:"database_url"`
 	LogPrompts     bool   `yaml:"log_prompts"`
 	RequestLogDays int    `yaml:"request_log_days"`
 
-	// MonitoringURL (http:// or https://) is a Prometheus server that scrapes the service. The service itself does not use
-	// it: mixtral certify reads the metrics of a --target from it.
+	// MonitoringURL (http:// or https://) is a Prometheus server that scrapes the service. The service itself does
+	// not use it: mixtral certify reads the metrics of a --target from it.
 	MonitoringURL string `yaml:"monitoring_url"`
 
-	// TracingURL is an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://localhost:4318; a path means
-	// the complete address. Empty means no traces. The environment's OTEL_EXPORTER_OTLP_ENDPOINT sets it too, and the other
-	// OTEL_ variables say how to send (headers, compression, certificates), what to sample, and who we are.
+	// TracingURL is an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://localhost:4318; a path
+	// means the complete address. Empty means no traces. The environment's OTEL_EXPORTER_OTLP_ENDPOINT sets it too,
+	// and the other OTEL_ variables say how to send (headers, compression, certificates), what to sample, and who we
+	// are.
 	TracingURL string `yaml:"tracing_url"`
 
-	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH, and behind them the key's limits, as in
-	// "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4"; a line with the name * and no key gives the
-	// limits of those that name none. It is read again when it changes. InsecureBind allows an address that others can reach
-	// without keys.
+	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH, and behind them the key's limits, as
+	// in "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4"; a line with the name * and no key
+	// gives the limits of those that name none. It is read again when it changes. InsecureBind allows an address that
+	// others can reach without keys.
 	APIKeyFile   string `yaml:"api_key_file"`
 	InsecureBind bool   `yaml:"insecure_bind"`
 
-	// With TLSCertFile and TLSKeyFile, PEM files that are read again when they change, the API speaks TLS 1.2 or newer and
-	// HTTP/2. AllowedHosts are names under which requests may come in, with commas between: on an address that only this
-	// machine reaches, only localhost, Host and IP addresses are without it. MaxConnections bounds the connections that are
-	// open together. MetricsListen is an address and port that /metrics moves to, with the health checks beside it.
+	// With TLSCertFile and TLSKeyFile, PEM files that are read again when they change, the API speaks TLS 1.2 or
+	// newer and HTTP/2. AllowedHosts are names under which requests may come in, with commas between: on an address
+	// that only this machine reaches, only localhost, Host and IP addresses are without it. MaxConnections bounds the
+	// connections that are open together. MetricsListen is an address and port that /metrics moves to, with the
+	// health checks beside it.
 	TLSCertFile    string `yaml:"tls_cert_file"`
 	TLSKeyFile     string `yaml:"tls_key_file"`
 	AllowedHosts   string `yaml:"allowed_hosts"`
@@ -107,8 +111,8 @@ type Config struct {
 	// DrainTimeoutS is how many seconds requests under way have to end when the service stops.
 	DrainTimeoutS float64 `yaml:"drain_timeout_s"`
 
-	// LogLevel (debug, info, warn, error, off) and LogFormat (text, json) are for programs that make their logger from the
-	// configuration, as mixtral serve does. Logger is the one the service uses; nil means none.
+	// LogLevel (debug, info, warn, error, off) and LogFormat (text, json) are for programs that make their logger
+	// from the configuration, as mixtral serve does. Logger is the one the service uses; nil means none.
 	LogLevel  string       `yaml:"log_level"`
 	LogFormat string       `yaml:"log_format"`
 	Logger    *slog.Logger `yaml:"-"`
@@ -157,8 +161,9 @@ func (e *ConfigError) Error() string {
 // Is makes every ConfigError an ErrConfig.
 func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
 
-// LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the environment.
-// Open checks the result; Validate does it earlier. Errors match ErrConfig, unless the file cannot be read.
+// LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
+// environment. Open checks the result; Validate does it earlier. Errors match ErrConfig, unless the file cannot be
+// read.
 func LoadConfig(path string) (Config, error) {
 	var data []byte
 	if path != "" {
@@ -230,7 +235,8 @@ func (c *Config) parseYAML(name string, data []byte) error {
 
 // kindNames says what a key of a kind must be.
 var kindNames = map[reflect.Kind]string{
-	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number", reflect.Bool: "must be true or false",
+	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
+	reflect.Bool: "must be true or false",
 }
 
 // yamlError shows the faulty line with a mark below the fault.
@@ -246,7 +252,8 @@ func yamlError(name string, err error) error {
 	}
 	// The first line names the place; the formatter's own would do it a second time.
 	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
-	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrConfig, name, token.Position.Line, message, strings.TrimRight(source, "\n "))
+	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrConfig, name, token.Position.Line, message,
+		strings.TrimRight(source, "\n "))
 }
 
 // Set gives a key, as in YAML, a value from a string. Errors match ErrConfig.

@@ -39,7 +39,8 @@ func TestSeedConfig(t *testing.T) {
 		t.Error(err)
 	}
 	want := DefaultConfig() // the seed's figures are the defaults
-	want.ModelPath, want.DatabaseURL, want.MonitoringURL = "/opt/models/mixtral-8x7b", "postgresql://user:pass@192.168.10.35:5432/hana_x_llm", "http://192.168.10.37:9090"
+	want.ModelPath, want.DatabaseURL, want.MonitoringURL = "/opt/models/mixtral-8x7b",
+		"postgresql://user:pass@192.168.10.35:5432/hana_x_llm", "http://192.168.10.37:9090"
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}
@@ -70,7 +71,8 @@ func TestYAMLErrors(t *testing.T) {
 		{"port: [1\n", []string{"c.yaml:1:", "]"}},
 		{"port: 1\n---\nport: 2\n", []string{"c.yaml: holds more than one document"}},
 		{"- port\n", []string{"c.yaml:1:", "mapping is expected"}},
-		{"port: 1.5\ncpu_cores: 2.5\n", []string{"port: must be an integer: got 1.5", "cpu_cores: must be an integer: got 2.5"}},
+		{"port: 1.5\ncpu_cores: 2.5\n", []string{"port: must be an integer: got 1.5",
+			"cpu_cores: must be an integer: got 2.5"}},
 		{"port: 99999999999999999999\n", []string{"c.yaml:1:", "overflow"}},
 	} {
 		_, err := ParseConfig("c.yaml", []byte(test.yaml), nil)
@@ -94,18 +96,23 @@ func TestYAMLErrors(t *testing.T) {
 // TestEnvironment: every key can be set, the environment wins over the file, and foreign variables are passed over.
 func TestEnvironment(t *testing.T) {
 	c, err := ParseConfig("c.yaml", []byte("port: 1\nhost: file\n"), []string{
-		"MIXTRAL_PORT=2", "MIXTRAL_MODEL_PATH=synth:tiny", "MIXTRAL_TEMPERATURE=0.25", "MIXTRAL_INSECURE_BIND=true", "MIXTRAL_LOG_LEVEL=debug",
+		"MIXTRAL_PORT=2", "MIXTRAL_MODEL_PATH=synth:tiny", "MIXTRAL_TEMPERATURE=0.25", "MIXTRAL_INSECURE_BIND=true",
+		"MIXTRAL_LOG_LEVEL=debug",
 		"MIXTRAL_CPU_TIER=generic", "MIXTRAL_", "PORT=9", "MIXTRAL_CPU_CORES=", "nonsense",
-		"MIXTRAL_PORT=tcp://10.0.0.1:11400", "MIXTRAL_SERVICE_HOST=10.0.0.1", "MIXTRAL_PORT_11400_TCP=tcp://10.0.0.1:11400", // Kubernetes, of a Service mixtral
+		// Kubernetes, of a Service mixtral
+		"MIXTRAL_PORT=tcp://10.0.0.1:11400", "MIXTRAL_SERVICE_HOST=10.0.0.1",
+		"MIXTRAL_PORT_11400_TCP=tcp://10.0.0.1:11400",
 	})
 	want := DefaultConfig()
-	want.Port, want.Host, want.ModelPath, want.Temperature, want.InsecureBind, want.LogLevel = 2, "file", "synth:tiny", 0.25, true, "debug"
+	want.Port, want.Host, want.ModelPath, want.Temperature, want.InsecureBind, want.LogLevel = 2, "file",
+		"synth:tiny", 0.25, true, "debug"
 	if diff := cmp.Diff(want, c); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	_, err = ParseConfig("", nil, []string{"MIXTRAL_PORT=x", "MIXTRAL_TEMPERATURE=hot", "MIXTRAL_INSECURE_BIND=2"})
 	var all *ConfigError
-	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != (Problem{"MIXTRAL_PORT", `"x"`, "must be an integer"}) {
+	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != (Problem{"MIXTRAL_PORT", `"x"`,
+		"must be an integer"}) {
 		t.Errorf("%v", err)
 	}
 	for i := range reflect.TypeFor[Config]().NumField() {
@@ -113,7 +120,8 @@ func TestEnvironment(t *testing.T) {
 		if f.Tag.Get("yaml") == "-" {
 			continue
 		}
-		value := map[reflect.Kind]string{reflect.String: "x", reflect.Int: "3", reflect.Float64: "0.5", reflect.Bool: "true"}[f.Type.Kind()]
+		value := map[reflect.Kind]string{reflect.String: "x", reflect.Int: "3", reflect.Float64: "0.5",
+			reflect.Bool: "true"}[f.Type.Kind()]
 		c, err := ParseConfig("", nil, []string{"MIXTRAL_" + strings.ToUpper(f.Tag.Get("yaml")) + "=" + value})
 		if err != nil || cmp.Equal(c, DefaultConfig()) {
 			t.Errorf("%s: no effect, %v", f.Name, err)
@@ -123,17 +131,20 @@ func TestEnvironment(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	c := DefaultConfig()
-	if err := errors.Join(c.Set("port", "7"), c.Set("insecure_bind", "true"), c.Set("allowed_hosts", "a,b")); err != nil || c.Port != 7 || !c.InsecureBind || c.AllowedHosts != "a,b" {
+	if err := errors.Join(c.Set("port", "7"), c.Set("insecure_bind", "true"),
+		c.Set("allowed_hosts", "a,b")); err != nil || c.Port != 7 || !c.InsecureBind || c.AllowedHosts != "a,b" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for key, value := range map[string]string{"prot": "secret", "-": "secret", "": "secret", "Port": "secret", "port": "x"} {
+	for key, value := range map[string]string{"prot": "secret", "-": "secret", "": "secret", "Port": "secret",
+		"port": "x"} {
 		if err := c.Set(key, value); !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", key, err)
 		}
 	}
 }
 
-// TestConfigIsDocumented: every key stands in docs/CONFIGURATION.md with its default, in the order of Config, and no other does.
+// TestConfigIsDocumented: every key stands in docs/CONFIGURATION.md with its default, in the order of Config, and no
+// other does.
 func TestConfigIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join("docs", "CONFIGURATION.md"))
 	if err != nil {
@@ -188,51 +199,80 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Port = 70000 }, Problem{"port", "70000", "must be between 0 and 65535"}},
 		{func(c *Config) { c.Port = -1 }, Problem{"port", "-1", "must be between 0 and 65535"}},
 		{func(c *Config) { c.Backend = "triton" }, Problem{"backend", `"triton"`, "must be embedded or vllm"}},
-		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0", "must be above 0 and at most 1048576"}},
-		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN", "must be above 0 and at most 1048576"}},
+		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0",
+			"must be above 0 and at most 1048576"}},
+		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN",
+			"must be above 0 and at most 1048576"}},
 		{func(c *Config) { c.CPUCores = 0 }, Problem{"cpu_cores", "0", "must be between 1 and 4096"}},
 		{func(c *Config) { c.KVType = "q4_0" }, Problem{"kv_type", `"q4_0"`, "must be f16 or q8_0"}},
 		{func(c *Config) { c.ContextLength = -1 }, Problem{"context_length", "-1", "must be between 0 and 16777216"}},
-		{func(c *Config) { c.TargetLatencyMS = -1 }, Problem{"target_latency_ms", "-1", "must be above 0 and at most 1000000000"}},
-		{func(c *Config) { c.TargetThroughputRPS = 0 }, Problem{"target_throughput_rps", "0", "must be above 0 and at most 1000000000"}},
-		{func(c *Config) { c.MaxConcurrentRequests = 0 }, Problem{"max_concurrent_requests", "0", "must be between 1 and 65536"}},
-		{func(c *Config) { c.MaxQueuedRequests = -1 }, Problem{"max_queued_requests", "-1", "must be between 0 and 1048576"}},
+		{func(c *Config) { c.TargetLatencyMS = -1 }, Problem{"target_latency_ms", "-1",
+			"must be above 0 and at most 1000000000"}},
+		{func(c *Config) { c.TargetThroughputRPS = 0 }, Problem{"target_throughput_rps", "0",
+			"must be above 0 and at most 1000000000"}},
+		{func(c *Config) { c.MaxConcurrentRequests = 0 }, Problem{"max_concurrent_requests", "0",
+			"must be between 1 and 65536"}},
+		{func(c *Config) { c.MaxQueuedRequests = -1 }, Problem{"max_queued_requests", "-1",
+			"must be between 0 and 1048576"}},
 		{func(c *Config) { c.MaxTokens = 0 }, Problem{"max_tokens", "0", "must be between 1 and 16777216"}},
 		{func(c *Config) { c.Temperature = 2.5 }, Problem{"temperature", "2.5", "must be between 0 and 2"}},
 		{func(c *Config) { c.Temperature = math.NaN() }, Problem{"temperature", "NaN", "must be between 0 and 2"}},
 		{func(c *Config) { c.DrainTimeoutS = -1 }, Problem{"drain_timeout_s", "-1", "must be between 0 and 3600"}},
-		{func(c *Config) { c.UpstreamTimeoutS = 0 }, Problem{"upstream_timeout_s", "0", "must be above 0 and at most 86400"}},
-		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" }, Problem{"database_url", `"mysql://u:xxxxx@h/d"`, databases}},
+		{func(c *Config) { c.UpstreamTimeoutS = 0 }, Problem{"upstream_timeout_s", "0",
+			"must be above 0 and at most 86400"}},
+		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" },
+			Problem{"database_url", `"mysql://u:xxxxx@h/d"`, databases}},
 		{func(c *Config) { c.DatabaseURL = "sqlite:" }, Problem{"database_url", `"sqlite:"`, databases}},
-		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" }, Problem{"database_url", "what is no URL", databases}},
+		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" },
+			Problem{"database_url", "what is no URL", databases}},
 		{func(c *Config) { c.RequestLogDays = -1 }, Problem{"request_log_days", "-1", "must be between 0 and 36500"}},
-		{func(c *Config) { c.MonitoringURL = "prometheus:9090" }, Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
-		{func(c *Config) { c.LogLevel = "loud" }, Problem{"log_level", `"loud"`, "must be debug or info or warn or error or off"}},
+		{func(c *Config) { c.MonitoringURL = "prometheus:9090" },
+			Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
+		{func(c *Config) { c.LogLevel = "loud" }, Problem{"log_level", `"loud"`,
+			"must be debug or info or warn or error or off"}},
 		{func(c *Config) { c.LogFormat = "xml" }, Problem{"log_format", `"xml"`, "must be text or json"}},
 		{func(c *Config) { c.Host = "" }, Problem{"host", `""`, "must be an IP address or a name"}},
-		{func(c *Config) { c.Host = "0.0.0.0" }, Problem{"host", `"0.0.0.0"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
-		{func(c *Config) { c.Host, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0", "c", "k" }, Problem{"host", `"0.0.0.0"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
-		{func(c *Config) { c.TLSCertFile = "c" }, Problem{"tls_key_file", `""`, "must be given: a certificate and its key go together"}},
-		{func(c *Config) { c.TLSKeyFile = "k" }, Problem{"tls_cert_file", `""`, "must be given: a certificate and its key go together"}},
-		{func(c *Config) { c.AllowedHosts = "a.example, https://b" }, Problem{"allowed_hosts", `"a.example, https://b"`, "must be host names without ports, several with commas between"}},
-		{func(c *Config) { c.AllowedHosts = "a:80" }, Problem{"allowed_hosts", `"a:80"`, "must be host names without ports, several with commas between"}},
-		{func(c *Config) { c.MetricsListen = "9464" }, Problem{"metrics_listen", `"9464"`, "must be address:port, another than the API's"}},
-		{func(c *Config) { c.MetricsListen = "127.0.0.1:11400" }, Problem{"metrics_listen", `"127.0.0.1:11400"`, "must be address:port, another than the API's"}},
-		{func(c *Config) { c.MetricsListen = "127.0.0.1:http" }, Problem{"metrics_listen", `"127.0.0.1:http"`, "must be address:port, another than the API's"}},
+		{func(c *Config) { c.Host = "0.0.0.0" }, Problem{"host", `"0.0.0.0"`,
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.Host, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0", "c", "k" },
+			Problem{"host", `"0.0.0.0"`,
+				"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.TLSCertFile = "c" }, Problem{"tls_key_file", `""`,
+			"must be given: a certificate and its key go together"}},
+		{func(c *Config) { c.TLSKeyFile = "k" }, Problem{"tls_cert_file", `""`,
+			"must be given: a certificate and its key go together"}},
+		{func(c *Config) { c.AllowedHosts = "a.example, https://b" },
+			Problem{"allowed_hosts", `"a.example, https://b"`,
+				"must be host names without ports, several with commas between"}},
+		{func(c *Config) { c.AllowedHosts = "a:80" }, Problem{"allowed_hosts", `"a:80"`,
+			"must be host names without ports, several with commas between"}},
+		{func(c *Config) { c.MetricsListen = "9464" }, Problem{"metrics_listen", `"9464"`,
+			"must be address:port, another than the API's"}},
+		{func(c *Config) { c.MetricsListen = "127.0.0.1:11400" },
+			Problem{"metrics_listen", `"127.0.0.1:11400"`, "must be address:port, another than the API's"}},
+		{func(c *Config) { c.MetricsListen = "127.0.0.1:http" },
+			Problem{"metrics_listen", `"127.0.0.1:http"`, "must be address:port, another than the API's"}},
 		{func(c *Config) { c.MaxConnections = 0 }, Problem{"max_connections", "0", "must be between 1 and 1048576"}},
-		{func(c *Config) { c.Host = "::" }, Problem{"host", `"::"`, "others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+		{func(c *Config) { c.Host = "::" }, Problem{"host", `"::"`,
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
 	} {
 		c := DefaultConfig()
 		test.change(&c)
 		var e *ConfigError
-		if err := c.Validate(); !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0] != test.want || !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "secret") {
+		if err := c.Validate(); !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0] != test.want ||
+			!errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v, want %v", err, test.want)
 		}
 	}
 	for _, change := range []func(*Config){
-		func(c *Config) { c.Host = "::1" }, func(c *Config) { c.Host = "localhost" }, func(c *Config) { c.Host, c.InsecureBind = "0.0.0.0", true }, func(c *Config) { c.Host, c.APIKeyFile = "10.0.0.1", "keys" },
-		func(c *Config) { c.TLSCertFile, c.TLSKeyFile, c.AllowedHosts = "c", "k", "a.example,b" }, func(c *Config) { c.MetricsListen = "[::1]:0" }, func(c *Config) { c.Host, c.MetricsListen, c.InsecureBind = "0.0.0.0", "127.0.0.1:11400", true },
-		func(c *Config) { c.DatabaseURL = "sqlite:///var/lib/mixtral.db" }, func(c *Config) { c.Port, c.MaxQueuedRequests, c.Temperature = 0, 0, 0 },
+		func(c *Config) { c.Host = "::1" }, func(c *Config) { c.Host = "localhost" },
+		func(c *Config) { c.Host, c.InsecureBind = "0.0.0.0", true },
+		func(c *Config) { c.Host, c.APIKeyFile = "10.0.0.1", "keys" },
+		func(c *Config) { c.TLSCertFile, c.TLSKeyFile, c.AllowedHosts = "c", "k", "a.example,b" },
+		func(c *Config) { c.MetricsListen = "[::1]:0" },
+		func(c *Config) { c.Host, c.MetricsListen, c.InsecureBind = "0.0.0.0", "127.0.0.1:11400", true },
+		func(c *Config) { c.DatabaseURL = "sqlite:///var/lib/mixtral.db" },
+		func(c *Config) { c.Port, c.MaxQueuedRequests, c.Temperature = 0, 0, 0 },
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -248,7 +288,8 @@ func TestValidate(t *testing.T) {
 }
 
 func FuzzParseConfig(f *testing.F) {
-	for _, seed := range []string{seedConfig, "port: 1.5", "a: &a [*a]\n", "port: !!int x", "<<: {port: 1}", "host: |\n  x\n", "\x00", "---\n---\n", "? a\n: b", "temperature: .nan", "port: 0x10"} {
+	for _, seed := range []string{seedConfig, "port: 1.5", "a: &a [*a]\n", "port: !!int x", "<<: {port: 1}",
+		"host: |\n  x\n", "\x00", "---\n---\n", "? a\n: b", "temperature: .nan", "port: 0x10"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -29,14 +29,16 @@ func TestDrainHasABound(t *testing.T) {
 	}()
 	llmtest.Await(t, "the first piece of text", began)
 	cancel()
-	if err := llmtest.Await(t, "Serve to return", served); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 requests") {
+	if err := llmtest.Await(t, "Serve to return", served); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "1 requests") {
 		t.Errorf("served: %v", err)
 	}
 	close(hold)
 	llmtest.Await(t, "the request that was held", ended)
 }
 
-// TestDrainLetsConnectionsGo: while a service drains, no client keeps a connection to it: its next request shall reach another.
+// TestDrainLetsConnectionsGo: while a service drains, no client keeps a connection to it: its next request shall
+// reach another.
 func TestDrainLetsConnectionsGo(t *testing.T) {
 	s := openTiny(t)
 	address, cancel, served := serving(t, s.Serve)

@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// BenchmarkGateway is what the service costs in front of another server: the same short chat, not streamed, straight to a
-// server that does nothing, and through the service with its keys, limits, metrics and log. It tells requests a second and
-// the median latency. Client, service and null server share the machine's cores.
+// BenchmarkGateway is what the service costs in front of another server: the same short chat, not streamed, straight
+// to a server that does nothing, and through the service with its keys, limits, metrics and log. It tells requests a
+// second and the median latency. Client, service and null server share the machine's cores.
 func BenchmarkGateway(b *testing.B) {
 	const answer = `{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}`
 	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +40,8 @@ func BenchmarkGateway(b *testing.B) {
 		b.Fatal(err)
 	}
 	c := DefaultConfig()
-	c.Backend, c.Upstream, c.APIKeyFile, c.Logger = backendUpstream, null.URL, keys, slog.New(slog.NewTextHandler(io.Discard, nil))
+	c.Backend, c.Upstream, c.APIKeyFile, c.Logger = backendUpstream, null.URL, keys,
+		slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := Open(b.Context(), c)
 	if err != nil {
 		b.Fatal(err)
@@ -77,7 +78,9 @@ func BenchmarkGateway(b *testing.B) {
 // standard library would take longer than the service.
 func knock(address string, left *atomic.Int64, took *[]time.Duration) error {
 	const body = `{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":4}`
-	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer alice-key-0123456789\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	request := fmt.Appendf(nil,
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "+
+			"alice-key-0123456789\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return err

@@ -50,10 +50,13 @@ var hostileFields = []struct {
 	fields     []string
 }{
 	{"/v1/chat/completions", `"max_tokens":2`, []string{"messages"}},
-	{"/v1/chat/completions", `"messages":[{"role":"user","content":"hi"}],"max_tokens":2`, []string{"model", "temperature", "top_p", "top_k", "min_p", "n", "seed", "stop", "stream",
-		"presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs", "max_completion_tokens", "user", "ignore_eos", "tools", "response_format"}},
+	{"/v1/chat/completions", `"messages":[{"role":"user","content":"hi"}],"max_tokens":2`,
+		[]string{"model", "temperature", "top_p", "top_k", "min_p", "n", "seed", "stop", "stream",
+			"presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias", "logprobs", "top_logprobs",
+			"max_completion_tokens", "user", "ignore_eos", "tools", "response_format"}},
 	{"/v1/completions", `"max_tokens":2`, []string{"prompt"}},
-	{"/v1/completions", `"prompt":"hi","max_tokens":2`, []string{"model", "temperature", "n", "seed", "stop", "logprobs", "logit_bias", "suffix", "echo", "best_of"}},
+	{"/v1/completions", `"prompt":"hi","max_tokens":2`, []string{"model", "temperature", "n", "seed", "stop",
+		"logprobs", "logit_bias", "suffix", "echo", "best_of"}},
 	{"/tokenize", `"add_special_tokens":true`, []string{"prompt", "messages"}},
 	{"/tokenize", `"prompt":"hi"`, []string{"model"}},
 	{"/detokenize", `"x":1`, []string{"tokens"}},
@@ -62,13 +65,16 @@ var hostileFields = []struct {
 // hostileWhere wraps a text into a place where the API takes texts.
 var hostileWhere = []struct{ path, before, after, field string }{
 	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":`, `}]}`, "messages"},
-	{"/v1/chat/completions", `{"max_tokens":2,"stream":true,"messages":[{"role":"system","content":`, `},{"role":"user","content":"hi"}]}`, "messages"},
-	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":[{"type":"text","text":`, `}]}]}`, "messages"},
+	{"/v1/chat/completions", `{"max_tokens":2,"stream":true,"messages":[{"role":"system","content":`,
+		`},{"role":"user","content":"hi"}]}`, "messages"},
+	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":[{"type":"text","text":`, `}]}]}`,
+		"messages"},
 	{"/v1/chat/completions", `{"messages":[{"content":"hi","role":`, `}]}`, "messages[0].role"},
 	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"model":`, `}`, "model"},
 	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"stop":`, `}`, "stop[0]"},
 	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"user":`, `}`, "user"},
-	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"logit_bias":{`, `:1}}`, "logit_bias"},
+	{"/v1/chat/completions", `{"max_tokens":2,"messages":[{"role":"user","content":"hi"}],"logit_bias":{`, `:1}}`,
+		"logit_bias"},
 	{"/v1/completions", `{"max_tokens":2,"prompt":`, `}`, "prompt"},
 	{"/v1/completions", `{"max_tokens":2,"prompt":["hi",`, `]}`, "prompt"},
 	{"/tokenize", `{"prompt":`, `}`, "prompt"},
@@ -79,7 +85,8 @@ var hostileWhere = []struct{ path, before, after, field string }{
 // field, never a 5xx, and nothing in it tells of the host.
 func TestHostileInput(t *testing.T) {
 	if testing.Short() {
-		t.Skip("sends hundreds of megabytes, one request after the other") // minutes under the race detector, which finds nothing in it
+		// minutes under the race detector, which finds nothing in it
+		t.Skip("sends hundreds of megabytes, one request after the other")
 	}
 	s := openTiny(t)
 	server := httptest.NewServer(s.Handler())
@@ -98,33 +105,41 @@ func TestHostileInput(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"} {
-		for name, body := range map[string]string{"nothing": "", "nul": "\x00", "bad UTF-8": "\xff\xff", "cut": `{"messages":[{"role":"us`, "far too deep": strings.Repeat("[", 1<<20), "gzip": "\x1f\x8b\x08\x00",
-			"two values": `{}{}`, "form": "a=b&c=d", "xml": "<?xml version='1.0'?>", "deep": strings.Repeat(`{"a":`, 1<<16)} {
+		for name, body := range map[string]string{"nothing": "", "nul": "\x00", "bad UTF-8": "\xff\xff",
+			"cut": `{"messages":[{"role":"us`, "far too deep": strings.Repeat("[", 1<<20), "gzip": "\x1f\x8b\x08\x00",
+			"two values": `{}{}`, "form": "a=b&c=d", "xml": "<?xml version='1.0'?>",
+			"deep": strings.Repeat(`{"a":`, 1<<16)} {
 			if e := h.send(name, "POST", path, body, ""); e == nil || e.Code == nil || *e.Code != "invalid_json" {
 				t.Errorf("POST %s: %s: %+v, want invalid_json", path, name, e)
 			}
 		}
 	}
-	paths := []string{"/", "/v1", "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/x", "/v1/models/%00%ff", "/v1/models/..%2f..%2fetc%2fpasswd", "/tokenize", "/detokenize",
-		"/livez", "/readyz", "/version", "/metrics", "/debug/pprof/", "/%2e%2e/%2e%2e/etc/passwd", "/" + strings.Repeat("a", 8<<10)}
+	paths := []string{"/", "/v1", "/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/x",
+		"/v1/models/%00%ff", "/v1/models/..%2f..%2fetc%2fpasswd", "/tokenize", "/detokenize",
+		"/livez", "/readyz", "/version", "/metrics", "/debug/pprof/", "/%2e%2e/%2e%2e/etc/passwd", "/" +
+			strings.Repeat("a", 8<<10)}
 	for _, path := range paths {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			h.send(method, method, path, "", "")
 		}
 	}
 	// And after all that it works.
-	if e := h.send("well", "POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"hi"}],"max_tokens":2}`, ""); e != nil {
+	if e := h.send("well", "POST", "/v1/chat/completions",
+		`{"messages":[{"role":"user","content":"hi"}],"max_tokens":2}`, ""); e != nil {
 		t.Errorf("afterwards: %+v", e)
 	}
-	if counts := chaosMetrics(t, s); counts["mixtral_panics_total"] > 0 || counts[`mixtral_requests_total{finish_reason="error"}`] > 0 {
-		t.Errorf("%v panics, %v failed", counts["mixtral_panics_total"], counts[`mixtral_requests_total{finish_reason="error"}`])
+	if counts := chaosMetrics(t, s); counts["mixtral_panics_total"] > 0 ||
+		counts[`mixtral_requests_total{finish_reason="error"}`] > 0 {
+		t.Errorf("%v panics, %v failed", counts["mixtral_panics_total"],
+			counts[`mixtral_requests_total{finish_reason="error"}`])
 	}
 }
 
 // hostSecrets are strings that only somebody on this host could know, and traces of Go's own messages.
 func hostSecrets(t *testing.T) []string {
 	t.Helper()
-	secrets := []string{runtime.Version(), "goroutine ", ".go:", "runtime error", "mixtral/internal", "json:", "strconv.", "unmarshal"}
+	secrets := []string{runtime.Version(), "goroutine ", ".go:", "runtime error", "mixtral/internal", "json:",
+		"strconv.", "unmarshal"}
 	if dir, err := os.Getwd(); err == nil {
 		secrets = append(secrets, dir)
 	}
@@ -149,8 +164,8 @@ func (h *hostile) wantRefusal(name, path, body, field string) {
 	}
 }
 
-// send gives the error of a refusal, nil for an answer. A 400 must name field, or something in it, unless the body is no
-// JSON at all.
+// send gives the error of a refusal, nil for an answer. A 400 must name field, or something in it, unless the body is
+// no JSON at all.
 func (h *hostile) send(name, method, path, body, field string) *openai.Error {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), method, h.url+path, strings.NewReader(body))
@@ -179,7 +194,8 @@ func (h *hostile) send(name, method, path, body, field string) *openai.Error {
 	var e openai.ErrorResponse
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil || e.Error.Message == "" || e.Error.Type == "" || len(data) > 2000 || resp.Header.Get("Content-Type") != "application/json" {
+	if err := dec.Decode(&e); err != nil || e.Error.Message == "" || e.Error.Type == "" || len(data) > 2000 ||
+		resp.Header.Get("Content-Type") != "application/json" {
 		h.t.Errorf("%s: not OpenAI's shape: %v", what, err)
 		return &e.Error
 	}

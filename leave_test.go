@@ -34,7 +34,8 @@ func (l *leaver) send(text string) {
 func (l *leaver) ask(body string) { l.t.Helper(); l.send(rawPost(body)) }
 
 func rawPost(body string) string {
-	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
 // read takes bytes of the answer.
@@ -112,8 +113,8 @@ var leavings = []struct {
 	{"with the next request begun", -1, func(l *leaver) { l.ask(short); l.read(100); l.send("POST /v1/chat") }},
 }
 
-// TestClientLeavesAnywhere: at whatever point a client closes or resets its connection, its completions end, their blocks
-// return, each is counted once, and the next client gets its answer.
+// TestClientLeavesAnywhere: at whatever point a client closes or resets its connection, its completions end, their
+// blocks return, each is counted once, and the next client gets its answer.
 func TestClientLeavesAnywhere(t *testing.T) {
 	s := openTiny(t, func(c *Config) { c.MaxTokens, c.MaxConcurrentRequests, c.MaxQueuedRequests = 1000, 3, 8 })
 	server := httptest.NewServer(s.Handler())
@@ -137,7 +138,8 @@ func TestClientLeavesAnywhere(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				l.until("everything to be let go", func(st llm.Status) bool { return st.Running+st.Waiting+st.KVUsed == 0 })
+				l.until("everything to be let go",
+					func(st llm.Status) bool { return st.Running+st.Waiting+st.KVUsed == 0 })
 				aborts := func() float64 {
 					const series = `mixtral_requests_total{finish_reason="abort"}`
 					return chaosMetrics(t, s)[series] - before[series]
@@ -148,7 +150,8 @@ func TestClientLeavesAnywhere(t *testing.T) {
 				case at.aborts == 0 && aborts() != 0:
 					t.Errorf("%v aborts of a request that never came", aborts())
 				}
-				if c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "hi", MaxTokens: 2}); err != nil || c.Usage.CompletionTokens == 0 {
+				if c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "hi", MaxTokens: 2}); err != nil ||
+					c.Usage.CompletionTokens == 0 {
 					t.Errorf("the next one: %+v, %v", c, err)
 				}
 			})

@@ -37,7 +37,8 @@ func TestClientLeavesAPassedRequest(t *testing.T) {
 	for i, stream := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
 		body := fmt.Sprintf(`{"model":"mixtral","messages":[{"role":"user","content":"go on"}],"stream":%v}`, stream)
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/v1/chat/completions", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/v1/chat/completions",
+			strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

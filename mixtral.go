@@ -133,8 +133,8 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// Load loads the model; the service is ready when it returns. It is called once. If ctx ends first, it returns at once,
-// and what was loaded is let go when the loading can be stopped.
+// Load loads the model; the service is ready when it returns. It is called once. If ctx ends first, it returns at
+// once, and what was loaded is let go when the loading can be stopped.
 func (s *Service) Load(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- s.load() }()
@@ -166,7 +166,8 @@ func (s *Service) load() error {
 		return errors.Join(ErrClosed, backend.Close(), model.Close())
 	}
 	s.backend, s.model, s.plan = backend, model, plan
-	s.metrics.SetLimits(telemetry.Limits{Running: s.config.MaxConcurrentRequests, Waiting: s.config.MaxQueuedRequests, Memory: plan.Limit})
+	s.metrics.SetLimits(telemetry.Limits{Running: s.config.MaxConcurrentRequests, Waiting: s.config.MaxQueuedRequests,
+		Memory: plan.Limit})
 	s.api.SetBackend(backend)
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
 		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)
@@ -206,7 +207,8 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.budget.pause,
 	})
 	if err == nil {
-		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over it.
+		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over
+		// it.
 		if changed := model.File.CheckUnchanged(); changed != nil {
 			err = errors.Join(changed, e.Close())
 		}

@@ -54,7 +54,8 @@ func openTiny(t *testing.T, change ...func(*Config)) *Service {
 }
 
 // serving has a service serve at a free port of this machine until stop: served then gets what serve returns.
-func serving(t *testing.T, serve func(context.Context, net.Listener) error) (address string, stop context.CancelFunc, served chan error) {
+func serving(t *testing.T, serve func(context.Context, net.Listener) error) (address string, stop context.CancelFunc,
+	served chan error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,22 +96,30 @@ func TestGenerateCompletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := result.Usage
-	if len(result.Choices) != 1 || result.Choices[0].Message.Content == "" || result.Choices[0].Message.Role != "assistant" || result.Choices[0].Message.Content != c.Text() {
+	if len(result.Choices) != 1 || result.Choices[0].Message.Content == "" ||
+		result.Choices[0].Message.Role != "assistant" || result.Choices[0].Message.Content != c.Text() {
 		t.Errorf("%s", data)
 	}
-	if u.PromptTokens < 5 || u.CompletionTokens < 1 || u.CompletionTokens > 12 || u.TotalTokens != u.PromptTokens+u.CompletionTokens || c.ID == "" || c.Model != s.Model().ID {
+	if u.PromptTokens < 5 || u.CompletionTokens < 1 || u.CompletionTokens > 12 ||
+		u.TotalTokens != u.PromptTokens+u.CompletionTokens || c.ID == "" || c.Model != s.Model().ID {
 		t.Errorf("%s", data)
 	}
 	var pieces []string
-	again, err := s.StreamCompletion(t.Context(), r, func(text string) error { pieces = append(pieces, text); return nil })
+	again, err := s.StreamCompletion(t.Context(), r, func(text string) error {
+		pieces = append(pieces,
+			text)
+		return nil
+	})
 	if err != nil || again.Text() != c.Text() || strings.Join(pieces, "") != c.Text() || len(pieces) < 2 {
 		t.Errorf("streamed %q, %v; at once %q", pieces, err, c.Text())
 	}
-	conversation, err := s.GenerateCompletion(t.Context(), Request{Messages: []Message{{RoleUser, "What is water?"}}, MaxTokens: 12, Seed: &seed, Temperature: &warm})
+	conversation, err := s.GenerateCompletion(t.Context(), Request{Messages: []Message{{RoleUser, "What is water?"}},
+		MaxTokens: 12, Seed: &seed, Temperature: &warm})
 	if err != nil || conversation.Text() != c.Text() {
 		t.Errorf("as messages %v, %v; as prompt %q", conversation, err, c.Text())
 	}
-	if raw, err := s.GenerateCompletion(t.Context(), Request{RawPrompt: "What is water?", MaxTokens: 3}); err != nil || raw.Usage.PromptTokens >= u.PromptTokens {
+	if raw, err := s.GenerateCompletion(t.Context(), Request{RawPrompt: "What is water?",
+		MaxTokens: 3}); err != nil || raw.Usage.PromptTokens >= u.PromptTokens {
 		t.Errorf("%+v, %v", raw, err)
 	}
 	broken := errors.New("sink")
@@ -140,14 +149,17 @@ func TestBadRequests(t *testing.T) {
 		"stop[1]":          {Prompt: "a", Stop: []string{"x", ""}},
 		"messages[1].role": {Messages: []Message{{RoleUser, "a"}, {RoleUser, "b"}}},
 	} {
-		if _, err := s.GenerateCompletion(t.Context(), r); !errors.Is(err, ErrBadRequest) || !strings.HasPrefix(err.Error(), field) {
+		if _, err := s.GenerateCompletion(t.Context(), r); !errors.Is(err, ErrBadRequest) ||
+			!strings.HasPrefix(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: "a", Model: "other"}); !errors.Is(err, ErrModelNotFound) {
+	if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: "a", Model: "other"}); !errors.Is(err,
+		ErrModelNotFound) {
 		t.Error(err)
 	}
-	if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: strings.Repeat("long ", 1<<16)}); !errors.Is(err, ErrContextLength) || !errors.Is(err, ErrBadRequest) {
+	if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: strings.Repeat("long ", 1<<16)}); !errors.Is(err,
+		ErrContextLength) || !errors.Is(err, ErrBadRequest) {
 		t.Error(err)
 	}
 }
@@ -186,7 +198,8 @@ func TestServe(t *testing.T) {
 	}
 	started, body := make(chan struct{}), make(chan string, 1)
 	go func() {
-		resp, err := client.Post(url+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":64,"ignore_eos":true,"stream":true}`))
+		resp, err := client.Post(url+"/v1/chat/completions", "application/json",
+			strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":64,"ignore_eos":true,"stream":true}`))
 		if err != nil {
 			body <- err.Error()
 			close(started)
@@ -199,7 +212,8 @@ func TestServe(t *testing.T) {
 	}()
 	llmtest.Await(t, "the answer's header", started)
 	cancel()
-	if got := llmtest.Await(t, "the answer", body); !strings.Contains(got, `"finish_reason":"length"`) || !strings.HasSuffix(got, "data: [DONE]\n\n") {
+	if got := llmtest.Await(t, "the answer", body); !strings.Contains(got, `"finish_reason":"length"`) ||
+		!strings.HasSuffix(got, "data: [DONE]\n\n") {
 		t.Errorf("the answer under way was cut off: %s", got)
 	}
 	if err := llmtest.Await(t, "Serve to return", served); err != nil {
@@ -244,7 +258,8 @@ func TestClientLeaves(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	if !strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} `) || strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} 0`) {
+	if !strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} `) ||
+		strings.Contains(w.Body.String(), `mixtral_requests_total{finish_reason="abort"} 0`) {
 		t.Error("no abort was counted")
 	}
 }
@@ -358,7 +373,8 @@ func TestReloadKeys(t *testing.T) {
 		t.Errorf("a bad file took the keys away: %v", err)
 	}
 	write("bob bob-key-0123456789\n")
-	if err := s.ReloadKeys(); err != nil || status("alice-key-0123456789") != 401 || status("bob-key-0123456789") != 200 {
+	if err := s.ReloadKeys(); err != nil || status("alice-key-0123456789") != 401 ||
+		status("bob-key-0123456789") != 200 {
 		t.Errorf("reload: %v", err)
 	}
 	if err := openTiny(t).ReloadKeys(); !errors.Is(err, ErrConfig) {
@@ -372,7 +388,8 @@ func TestUsage(t *testing.T) {
 	if err != nil || m.RSS <= 0 {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if p := s.MemoryPlan(); p.Weights <= 0 || p.KV <= 0 || p.Weights+p.KV+p.Reserve > p.Limit || m.RSS > p.Limit || p.GoLimit() >= p.Limit {
+	if p := s.MemoryPlan(); p.Weights <= 0 || p.KV <= 0 || p.Weights+p.KV+p.Reserve > p.Limit || m.RSS > p.Limit ||
+		p.GoLimit() >= p.Limit {
 		t.Errorf("plan %+v with %+v in use", p, m)
 	}
 	if _, err := s.CPUUsage(); err != nil {
@@ -434,7 +451,9 @@ func TestPlanMemory(t *testing.T) {
 	if !errors.Is(err, ErrMemory) {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"26.00 GiB of weights", "4.00 GiB of KV cache for one context of 32768 tokens", "0.38 GiB for everything else", "= 30.38 GiB", "cgroup v2 allows 28.00 GiB", "context_length of 13312 would fit"} {
+	for _, part := range []string{"26.00 GiB of weights", "4.00 GiB of KV cache for one context of 32768 tokens",
+		"0.38 GiB for everything else", "= 30.38 GiB", "cgroup v2 allows 28.00 GiB",
+		"context_length of 13312 would fit"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%v lacks %q", err, part)
 		}
@@ -442,7 +461,8 @@ func TestPlanMemory(t *testing.T) {
 	if _, err := planMemory(28*gib, "cgroup v2", m, quant.KVF16, 10, 13312-16); err != nil {
 		t.Errorf("what was proposed does not fit: %v", err)
 	}
-	_, err = planMemory(29*gib, "cgroup v2", m, quant.KVF16, 10, 32768) // 2.62 GiB of room; 4 GiB in f16, 2.125 GiB in q8_0
+	// 2.62 GiB of room; 4 GiB in f16, 2.125 GiB in q8_0
+	_, err = planMemory(29*gib, "cgroup v2", m, quant.KVF16, 10, 32768)
 	if err == nil || !strings.HasSuffix(err.Error(), "would fit; so would kv_type q8_0") {
 		t.Errorf("%v does not propose q8_0", err)
 	}
@@ -450,7 +470,8 @@ func TestPlanMemory(t *testing.T) {
 	if err != nil || p.KV != 29*gib-26*gib-ReserveBytes {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := planMemory(20*gib, "the machine", m, quant.KVF16, 10, 512); !errors.Is(err, ErrMemory) || strings.Contains(err.Error(), "would fit") {
+	if _, err := planMemory(20*gib, "the machine", m, quant.KVF16, 10, 512); !errors.Is(err, ErrMemory) ||
+		strings.Contains(err.Error(), "would fit") {
 		t.Error(err)
 	}
 }

@@ -47,8 +47,8 @@ func brokenModel(t *testing.T) (path string) {
 	return path
 }
 
-// TestBrokenWeights: a request that meets weights which are no numbers is an error of its own, with a code and a metric;
-// those beside it, in the same steps, have the answers that they have alone.
+// TestBrokenWeights: a request that meets weights which are no numbers is an error of its own, with a code and a
+// metric; those beside it, in the same steps, have the answers that they have alone.
 func TestBrokenWeights(t *testing.T) {
 	s := openTiny(t, func(c *Config) { c.ModelPath = brokenModel(t) })
 	post := func(body string) (int, string) {
@@ -75,7 +75,8 @@ func TestBrokenWeights(t *testing.T) {
 		})
 		for _, token := range brokenTokens {
 			group.Go(func() {
-				if code, got := post(fmt.Sprintf(`{"prompt":[1,%d,30],"max_tokens":20,"temperature":0,"stream":%v}`, token, i%2 == 0)); code != http.StatusInternalServerError ||
+				if code, got := post(fmt.Sprintf(`{"prompt":[1,%d,30],"max_tokens":20,"temperature":0,"stream":%v}`,
+					token, i%2 == 0)); code != http.StatusInternalServerError ||
 					!strings.Contains(got, `"code":"non_finite_logits"`) {
 					t.Errorf("token %d: %d %s", token, code, got)
 				}
@@ -85,7 +86,8 @@ func TestBrokenWeights(t *testing.T) {
 	group.Wait()
 	awaitIdle(t, s)
 	counts, failed := chaosMetrics(t, s), float64(rounds*len(brokenTokens))
-	if counts["mixtral_non_finite_logits_total"] != failed || counts[`mixtral_requests_total{finish_reason="error"}`] != failed || counts["mixtral_panics_total"] != 0 {
+	if counts["mixtral_non_finite_logits_total"] != failed ||
+		counts[`mixtral_requests_total{finish_reason="error"}`] != failed || counts["mixtral_panics_total"] != 0 {
 		t.Errorf("%v", counts)
 	}
 }

@@ -38,12 +38,13 @@ func (s *Service) openLog() {
 		Keep:    time.Duration(s.config.RequestLogDays) * 24 * time.Hour, Logger: s.log,
 	})
 	s.metrics.SetRequestLog(func() telemetry.RequestLog {
-		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(), Failures: s.requests.Failures(), Pending: s.requests.Pending()}
+		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(),
+			Failures: s.requests.Failures(), Pending: s.requests.Pending()}
 	})
 }
 
-// closeLog writes what the log still holds, for at most some seconds. Requests that the service's end cuts off have ended
-// a moment later, and are logged too.
+// closeLog writes what the log still holds, for at most some seconds. Requests that the service's end cuts off have
+// ended a moment later, and are logged too.
 func (s *Service) closeLog() {
 	if s.requests == nil {
 		return
@@ -65,7 +66,8 @@ func (s *Service) observer() func(api.Served) {
 // logged is a request as the log keeps it.
 func logged(v api.Served) store.Request {
 	r := store.Request{
-		ID: v.ID, Completion: v.Completion, Received: v.Received, Endpoint: v.Route, Model: v.Model, Key: v.Key, Status: v.Status,
+		ID: v.ID, Completion: v.Completion, Received: v.Received, Endpoint: v.Route, Model: v.Model, Key: v.Key,
+		Status: v.Status,
 		Finish: string(v.Finish), Streamed: v.Streamed, Gone: v.Gone,
 		PromptTokens: v.Usage.PromptTokens, OutputTokens: v.Usage.CompletionTokens, CachedTokens: v.Usage.CachedTokens,
 		Queue: v.Usage.Queued, First: v.First, Total: v.Total,

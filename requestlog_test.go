@@ -33,7 +33,8 @@ type logFixture struct {
 
 func startLogged(t *testing.T, database string, change ...func(*Config)) *logFixture {
 	t.Helper()
-	f := &logFixture{t: t, service: openTiny(t, append([]func(*Config){func(c *Config) { c.DatabaseURL = database }}, change...)...)}
+	f := &logFixture{t: t, service: openTiny(t, append([]func(*Config){func(c *Config) { c.DatabaseURL = database }},
+		change...)...)}
 	f.http = httptest.NewServer(f.service.Handler())
 	t.Cleanup(func() {
 		f.http.Client().CloseIdleConnections()
@@ -44,7 +45,8 @@ func startLogged(t *testing.T, database string, change ...func(*Config)) *logFix
 
 // ask asks for three tokens and gives the status.
 func (f *logFixture) ask(id string) int {
-	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.http.URL+"/v1/completions", strings.NewReader(`{"prompt":"marker of the prompt","max_tokens":3,"temperature":0,"ignore_eos":true}`))
+	r, err := http.NewRequestWithContext(f.t.Context(), "POST", f.http.URL+"/v1/completions",
+		strings.NewReader(`{"prompt":"marker of the prompt","max_tokens":3,"temperature":0,"ignore_eos":true}`))
 	if err != nil {
 		f.t.Error(err)
 		return 0
@@ -84,7 +86,8 @@ func (f *logFixture) until(what string, ok func() bool) {
 	f.t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			f.t.Fatalf("never: %s: %v written, %v pending, %v dropped", what, f.metric(telemetry.LogWritten), f.metric(telemetry.LogPending), f.metric(telemetry.LogDropped))
+			f.t.Fatalf("never: %s: %v written, %v pending, %v dropped", what, f.metric(telemetry.LogWritten),
+				f.metric(telemetry.LogPending), f.metric(telemetry.LogDropped))
 		}
 	}
 }
@@ -99,10 +102,12 @@ func TestRequestLog(t *testing.T) {
 		if f.ask("one") != 200 {
 			t.Fatal("no answer")
 		}
-		if _, err := f.service.GenerateCompletion(t.Context(), Request{RawPrompt: "marker", MaxTokens: 2}); err != nil {
+		if _, err := f.service.GenerateCompletion(t.Context(),
+			Request{RawPrompt: "marker", MaxTokens: 2}); err != nil {
 			t.Fatal(err)
 		}
-		if resp, err := f.http.Client().Post(f.http.URL+"/v1/completions", "application/json", strings.NewReader(`{"prompt":7}`)); err != nil || resp.Body.Close() != nil || resp.StatusCode != 400 {
+		if resp, err := f.http.Client().Post(f.http.URL+"/v1/completions", "application/json",
+			strings.NewReader(`{"prompt":7}`)); err != nil || resp.Body.Close() != nil || resp.StatusCode != 400 {
 			t.Fatal(resp, err)
 		}
 		f.http.CloseClientConnections()
@@ -115,8 +120,11 @@ func TestRequestLog(t *testing.T) {
 			t.Fatalf("%d requests: %+v", len(list), list)
 		}
 		refused, program, one := list[0], list[1], list[2]
-		if one.ID != "one" || !strings.HasPrefix(one.Completion, "cmpl-") || one.Endpoint != "/v1/completions" || one.Status != 200 || one.Finish != "length" || one.Gone || one.Streamed ||
-			one.PromptTokens == 0 || one.OutputTokens != 3 || one.First <= 0 || one.First > one.Total || one.Queue > one.First || one.Received.Before(before.Add(-time.Second)) || one.Model != f.service.Model().ID && one.Model == "" {
+		if one.ID != "one" || !strings.HasPrefix(one.Completion, "cmpl-") || one.Endpoint != "/v1/completions" ||
+			one.Status != 200 || one.Finish != "length" || one.Gone || one.Streamed ||
+			one.PromptTokens == 0 || one.OutputTokens != 3 || one.First <= 0 || one.First > one.Total ||
+			one.Queue > one.First || one.Received.Before(before.Add(-time.Second)) ||
+			one.Model != f.service.Model().ID && one.Model == "" {
 			t.Errorf("%+v", one)
 		}
 		if program.Endpoint != "go" || program.Status != 200 || program.OutputTokens == 0 || program.Prompt != nil {
@@ -131,8 +139,8 @@ func TestRequestLog(t *testing.T) {
 	}
 }
 
-// TestRequestLogOutlivesPostgreSQL: the service starts without its database, answers all the while, and logs everything
-// later, also when the database crashes in the middle of the load.
+// TestRequestLogOutlivesPostgreSQL: the service starts without its database, answers all the while, and logs
+// everything later, also when the database crashes in the middle of the load.
 func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 	cluster := pgtest.New(t)
 	url := cluster.URL("postgres")
@@ -193,7 +201,8 @@ func TestRequestLogOutlivesPostgreSQL(t *testing.T) {
 	f.service.Close()
 }
 
-// TestRequestLogOnADatabaseThatHangs: it takes connections and says nothing. Requests do not notice; neither does the end.
+// TestRequestLogOnADatabaseThatHangs: it takes connections and says nothing. Requests do not notice; neither does the
+// end.
 func TestRequestLogOnADatabaseThatHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -238,7 +247,8 @@ func TestNoRequestLog(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	for _, url := range []string{"", "none"} {
 		f := startLogged(t, url)
-		if f.ask("x") != 200 || f.metric(telemetry.LogWritten)+f.metric(telemetry.LogPending)+f.metric(telemetry.LogDropped) != 0 {
+		if f.ask("x") != 200 ||
+			f.metric(telemetry.LogWritten)+f.metric(telemetry.LogPending)+f.metric(telemetry.LogDropped) != 0 {
 			t.Errorf("%q logs", url)
 		}
 	}

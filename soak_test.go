@@ -42,12 +42,13 @@ var soakLimits = []struct {
 	{"latency", func(s soakSample) float64 { return s.latency }, 0.0005, 0.2},
 }
 
-// soakWarm is the share of rounds in which caches may fill: the prefix cache touches all its pages, pools find their size.
+// soakWarm is the share of rounds in which caches may fill: the prefix cache touches all its pages, pools find their
+// size.
 const soakWarm = 0.2
 
-// growth says what grows: where the lower bound of the Theil-Sen slope, at 99 %, makes more over the run than its limit. A
-// noisy series has a low bound, so what is found is growth beyond doubt, and what is not found is below the figures that
-// TestGrowth plants.
+// growth says what grows: where the lower bound of the Theil-Sen slope, at 99 %, makes more over the run than its
+// limit. A noisy series has a low bound, so what is found is growth beyond doubt, and what is not found is below the
+// figures that TestGrowth plants.
 func growth(samples []soakSample) (found []string) {
 	samples = samples[int(float64(len(samples))*soakWarm):]
 	x := make([]float64, len(samples))
@@ -62,7 +63,9 @@ func growth(samples []soakSample) (found []string) {
 		slope, lo, _ := stats.TheilSen(x, y, 0.99)
 		n := float64(len(samples) - 1)
 		if most := max(l.floor, l.share*median(y)); lo*n > most {
-			found = append(found, fmt.Sprintf("%s grows by %.4g a round, %.4g in all (at least %.4g, %.4g allowed): from %.4g to %.4g", l.name, slope, slope*n, lo*n, most, y[0], y[len(y)-1]))
+			found = append(found,
+				fmt.Sprintf("%s grows by %.4g a round, %.4g in all (at least %.4g, %.4g allowed): from %.4g to %.4g",
+					l.name, slope, slope*n, lo*n, most, y[0], y[len(y)-1]))
 		}
 	}
 	return found
@@ -79,7 +82,8 @@ func TestGrowth(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		samples := make([]soakSample, 40)
 		for i := range samples {
-			samples[i] = soakSample{heap: 5e6 * (1 + 0.01*rng.NormFloat64()), rss: 6e7 * (1 + 0.02*rng.NormFloat64()), goroutines: 12 + float64(rng.IntN(2)), files: 9 + float64(rng.IntN(2)),
+			samples[i] = soakSample{heap: 5e6 * (1 + 0.01*rng.NormFloat64()), rss: 6e7 * (1 + 0.02*rng.NormFloat64()),
+				goroutines: 12 + float64(rng.IntN(2)), files: 9 + float64(rng.IntN(2)),
 				latency: 0.01 * (1 + 0.1*rng.NormFloat64())}
 			plant(i, &samples[i])
 		}
@@ -104,8 +108,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestSoak keeps a service under the mixed load of TestChaos, round after round, and measures in the pauses between them
-// what it holds: nothing may grow.
+// TestSoak keeps a service under the mixed load of TestChaos, round after round, and measures in the pauses between
+// them what it holds: nothing may grow.
 //
 //	MIXTRAL_SOAK=5m go test -tags invariants -run TestSoak$ -timeout 0 -v .
 func TestSoak(t *testing.T) {
@@ -129,7 +133,8 @@ func TestSoak(t *testing.T) {
 		var group sync.WaitGroup
 		for w := range uint64(8) {
 			group.Go(func() {
-				c := chaosClient{t: t, s: s, http: client, url: server.URL, rng: rand.New(rand.NewPCG(seed, round<<8|w)), saw: &saw}
+				c := chaosClient{t: t, s: s, http: client, url: server.URL,
+					rng: rand.New(rand.NewPCG(seed, round<<8|w)), saw: &saw}
 				for time.Now().Before(until) {
 					c.act()
 				}
@@ -165,7 +170,8 @@ func pause(t *testing.T, s *Service, server *httptest.Server) soakSample {
 	var took []float64
 	for range 15 {
 		began, greedy := time.Now(), 0.0
-		if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30, Temperature: &greedy}); err != nil {
+		if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30,
+			Temperature: &greedy}); err != nil {
 			t.Fatal(err)
 		}
 		took = append(took, time.Since(began).Seconds())
@@ -187,7 +193,8 @@ func pause(t *testing.T, s *Service, server *httptest.Server) soakSample {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines), files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took)}
+	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines),
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took)}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.

@@ -23,7 +23,8 @@ func tracingURL(environ []string) (address string, set bool) {
 
 // openTracer begins to trace where the configuration names a collector. Logs name the trace then.
 func (s *Service) openTracer() error {
-	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: s.config.TracingURL, Service: "mixtral", Version: Version(), Logger: s.log, Getenv: os.Getenv})
+	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: s.config.TracingURL, Service: "mixtral",
+		Version: Version(), Logger: s.log, Getenv: os.Getenv})
 	if err != nil {
 		return fmt.Errorf("%w: tracing_url: %w", ErrConfig, err)
 	}

@@ -48,7 +48,8 @@ func (c *Config) validateUpstream(v *validator) {
 		return
 	}
 	if err := upstream.CheckURLs(c.upstreams()); err != nil {
-		v.add("upstream", fmt.Sprintf("%q", c.Upstream), "must be http://host:port or https://host, several with commas between")
+		v.add("upstream", fmt.Sprintf("%q", c.Upstream),
+			"must be http://host:port or https://host, several with commas between")
 	}
 	if _, err := c.upstreamModels(); err != nil {
 		v.add("upstream_models", fmt.Sprintf("%q", c.UpstreamModels), "must be name=name, several with commas between")

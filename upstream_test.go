@@ -23,7 +23,8 @@ func passing(t *testing.T, urls ...string) *httptest.Server {
 		t.Fatal(err)
 	}
 	c := DefaultConfig()
-	c.Backend, c.Upstream, c.UpstreamModels, c.APIKeyFile = "vllm", strings.Join(urls, ","), "mixtral="+faults.ModelID, keys
+	c.Backend, c.Upstream, c.UpstreamModels, c.APIKeyFile = "vllm", strings.Join(urls, ","),
+		"mixtral="+faults.ModelID, keys
 	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,8 @@ func passing(t *testing.T, urls ...string) *httptest.Server {
 
 func send(t *testing.T, h *httptest.Server, body string) (int, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.URL+"/v1/chat/completions", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.URL+"/v1/chat/completions",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +96,8 @@ func TestPassedRequestsAreCounted(t *testing.T) {
 		t.Error("the client's key went upstream")
 	}
 	metrics := metricsOf(t, h)
-	for _, want := range []string{`mixtral_requests_total{finish_reason="length"} 2`, "mixtral_generation_tokens_total 12", "mixtral_e2e_request_latency_seconds_count 2",
+	for _, want := range []string{`mixtral_requests_total{finish_reason="length"} 2`,
+		"mixtral_generation_tokens_total 12", "mixtral_e2e_request_latency_seconds_count 2",
 		`mixtral_http_requests_total{code="200",route="/v1/chat/completions"} 2`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
@@ -108,11 +111,13 @@ func TestPassedRequestsAreCounted(t *testing.T) {
 func TestNobodyUpstream(t *testing.T) {
 	h := passing(t, "http://127.0.0.1:1")
 	code, body := send(t, h, `{"messages":[{"role":"user","content":"hi"}]}`)
-	if code != http.StatusBadGateway || !strings.Contains(body, "upstream_unreachable") || strings.Contains(body, "127.0.0.1") {
+	if code != http.StatusBadGateway || !strings.Contains(body, "upstream_unreachable") ||
+		strings.Contains(body, "127.0.0.1") {
 		t.Errorf("%d %s", code, body)
 	}
 	metrics := metricsOf(t, h)
-	if !strings.Contains(metrics, `mixtral_upstream_up{replica="127.0.0.1:1"}`) || !strings.Contains(metrics, `mixtral_upstream_failures_total{replica="127.0.0.1:1"} 1`) {
+	if !strings.Contains(metrics, `mixtral_upstream_up{replica="127.0.0.1:1"}`) ||
+		!strings.Contains(metrics, `mixtral_upstream_failures_total{replica="127.0.0.1:1"} 1`) {
 		t.Error(metrics)
 	}
 	if strings.Contains(metrics, "\nmixtral_requests_running_limit ") {
@@ -122,7 +127,8 @@ func TestNobodyUpstream(t *testing.T) {
 
 func TestUpstreamConfig(t *testing.T) {
 	for _, c := range []struct{ backend, urls, models, want string }{
-		{"vllm", "", "", "upstream"}, {"vllm", "localhost:8000", "", "upstream"}, {"embedded", "http://h:1", "", "needs backend"},
+		{"vllm", "", "", "upstream"}, {"vllm", "localhost:8000", "", "upstream"},
+		{"embedded", "http://h:1", "", "needs backend"},
 		{"vllm", "http://h:1", "a", "upstream_models"}, {"vllm", "http://h:1, http://h:2", "a=b,c=d", ""},
 	} {
 		config := DefaultConfig()

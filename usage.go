@@ -113,10 +113,10 @@ type MemoryPlan struct {
 // GoLimit is what the Go runtime may use of it, for debug.SetMemoryLimit: the weights are outside its heap.
 func (p MemoryPlan) GoLimit() int64 { return p.Limit - p.Weights }
 
-// ReserveBytes is kept for everything but weights and KV cache. Measured under load from 12 clients, beside weights and the
-// KV cache in use: 25 MB with the tiny synthetic model, below 0.1 GB with one of 1.15 billion weights (dim 1024); 150 MB
-// where half of the clients send bodies as large as are allowed. The buffers of a step grow with the model's width, four
-// times that for Mixtral-8x7B.
+// ReserveBytes is kept for everything but weights and KV cache. Measured under load from 12 clients, beside weights
+// and the KV cache in use: 25 MB with the tiny synthetic model, below 0.1 GB with one of 1.15 billion weights (dim
+// 1024); 150 MB where half of the clients send bodies as large as are allowed. The buffers of a step grow with the
+// model's width, four times that for Mixtral-8x7B.
 const ReserveBytes = 384 << 20
 
 const gib = 1 << 30
@@ -130,15 +130,17 @@ func memoryLimit(c Config, l host.Limits) (bytes int64, bound string) {
 	return bytes, bound
 }
 
-// planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as there
-// is room; one whole context must fit.
+// planMemory shares a limit out. The KV cache gets what whole contexts of all running requests can use, as far as
+// there is room; one whole context must fit.
 func planMemory(limit int64, bound string, m moe.Info, kv quant.KVType, running, context int) (MemoryPlan, error) {
 	p := MemoryPlan{Limit: limit, Bound: bound, Weights: m.Packed, Reserve: ReserveBytes, KVType: kv.String()}
 	one := m.KVBytes(kv, context+blockTokens-1) // whole blocks
 	room := limit - p.Weights - p.Reserve
 	if room < one {
-		err := fmt.Errorf("%w: %.2f GiB of weights + %.2f GiB of KV cache for one context of %d tokens + %.2f GiB for everything else = %.2f GiB, but %s allows %.2f GiB",
-			ErrMemory, toGiB(p.Weights), toGiB(one), context, toGiB(p.Reserve), toGiB(p.Weights+one+p.Reserve), bound, toGiB(limit))
+		err := fmt.Errorf("%w: %.2f GiB of weights + %.2f GiB of KV cache for one context of %d tokens + %.2f GiB "+
+			"for everything else = %.2f GiB, but %s allows %.2f GiB",
+			ErrMemory, toGiB(p.Weights), toGiB(one), context, toGiB(p.Reserve), toGiB(p.Weights+one+p.Reserve), bound,
+			toGiB(limit))
 		if perToken := m.KVBytes(kv, blockTokens) / blockTokens; room >= m.KVBytes(kv, minContext) {
 			err = fmt.Errorf("%w; a context_length of %d would fit", err, room/perToken/blockTokens*blockTokens)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
-// Audits ask whether the server is what it claims to be. Each is a small experiment with one request in flight; a server
-// is blamed only for what chance does not explain.
+// Audits ask whether the server is what it claims to be. Each is a small experiment with one request in flight; a
+// server is blamed only for what chance does not explain.
 const (
 	auditTokens = 24 // of an answer: enough to time, short enough to repeat
 
@@ -57,7 +57,8 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 			a.prompt, a.key = prompt.Text, prompt.Key()
 		}
 	}
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(p.ph))})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer,
+		Timeout: seconds(r.c.Timeout(p.ph))})
 	if err != nil {
 		rec.CutShort = err.Error()
 		return rec
@@ -65,7 +66,8 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	defer client.Close()
 	a.client = client
 	for range max(1, p.ph.Requests) {
-		for _, audit := range []func(context.Context) evidence.Audit{a.cache, a.usage, a.emptyFirst, a.maxTokens, a.finishReason, a.determinism} {
+		for _, audit := range []func(context.Context) evidence.Audit{a.cache, a.usage, a.emptyFirst, a.maxTokens,
+			a.finishReason, a.determinism} {
 			if ctx.Err() != nil {
 				break
 			}
@@ -114,8 +116,8 @@ func unclear(id, detail string, args ...any) evidence.Audit {
 	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
 }
 
-// cache repeats prompts. A server that says so in usage (cached_tokens), or whose case declares it, may keep prompts; but
-// answers must be computed: one that repeats comes no faster token by token.
+// cache repeats prompts. A server that says so in usage (cached_tokens), or whose case declares it, may keep prompts;
+// but answers must be computed: one that repeats comes no faster token by token.
 func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	const id = "cache"
 	var first, again, firstGap, againGap []float64
@@ -144,7 +146,8 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	switch {
 	case !computed && faster(firstGap, againGap) > decodeShare && certain(firstGap, againGap):
 		res.OK = false
-		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache", 100*faster(firstGap, againGap))
+		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache",
+			100*faster(firstGap, againGap))
 	case res.Measured <= limit:
 	case median(first)-median(again) < leastSaved:
 		res.Detail += fmt.Sprintf(", by less than the %g ms that matter", leastSaved)
@@ -179,8 +182,8 @@ func certain(a, b []float64) bool {
 	return z < 0 && p < chance
 }
 
-// usage counts the tokens of answers again: with the server's tokenizer, or by its chunks, which hold a token each when
-// one request is in flight. One of them must agree with what the server says.
+// usage counts the tokens of answers again: with the server's tokenizer, or by its chunks, which hold a token each
+// when one request is in flight. One of them must agree with what the server says.
 func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	const id = "usage"
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
@@ -208,16 +211,19 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	off := func(n int) float64 { return max(0, math.Abs(float64(claimed-n))-slack) / float64(max(n, 1)) }
 	switch {
 	case tokenizer && off(counted) <= usageShare:
-		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d", claimed, counted)
+		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d",
+			claimed, counted)
 	case off(chunks) <= usageShare:
 		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%d output tokens claimed, in %d chunks", claimed, chunks)
 	case tokenizer:
 		res.OK, res.Measured = false, off(counted)
-		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks", claimed, counted, chunks)
+		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks",
+			claimed, counted, chunks)
 	default: // a server may send several tokens a chunk, but every token has at least a byte, and every chunk a token
 		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
 		res.Measured = off(chunks)
-		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only bounds can be checked", claimed, bytes, chunks)
+		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only "+
+			"bounds can be checked", claimed, bytes, chunks)
 	}
 	return res
 }
@@ -287,13 +293,15 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 		res.OK, res.Measured = false, 1
 		res.Detail = fmt.Sprintf(detail, args...)
 	}
-	goesOn := long.TextBytes > short.TextBytes && strings.HasPrefix(long.Text, strings.TrimRight(short.Text, " \n\uFFFD"))
+	goesOn := long.TextBytes > short.TextBytes && strings.HasPrefix(long.Text,
+		strings.TrimRight(short.Text, " \n\uFFFD"))
 	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
 	switch {
 	case (goesOn || full) && short.Finish != "length":
 		wrong("an answer cut at %d tokens says finish_reason %q", cutTokens, short.Finish)
 	case long.HasUsage && long.OutputTokens < auditTokens && long.Finish == "length":
-		wrong("an answer of %d tokens says finish_reason \"length\" where max_tokens is %d", long.OutputTokens, auditTokens)
+		wrong("an answer of %d tokens says finish_reason \"length\" where max_tokens is %d", long.OutputTokens,
+			auditTokens)
 	default:
 		res.Detail = fmt.Sprintf("%q at %d tokens, %q at %d", short.Finish, cutTokens, long.Finish, auditTokens)
 	}
@@ -308,7 +316,8 @@ func (a *auditor) determinism(ctx context.Context) evidence.Audit {
 	if !x.OK() || !y.OK() {
 		return unclear(id, "a request failed: %s", cmp.Or(x.Fail, y.Fail))
 	}
-	res := evidence.Audit{ID: id, Valid: true, OK: x.TextHash == y.TextHash, Detail: "the same answer twice at temperature 0"}
+	res := evidence.Audit{ID: id, Valid: true, OK: x.TextHash == y.TextHash,
+		Detail: "the same answer twice at temperature 0"}
 	if !res.OK {
 		res.Measured, res.Detail = 1, "two answers to one prompt differ at temperature 0"
 	}

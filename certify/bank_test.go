@@ -19,10 +19,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
-// The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones (few
-// blamed take more runs to show than many found), bankOnly the names of some, bankParallel how many run at once. bankDir keeps the records of the runs: what is there is judged again instead of run again, so that the
-// bank can be run in parts, and a change of the judge be tried on all of them in minutes. With bankDoc the table is
-// written into docs/CERTIFIER.md.
+// The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones
+// (few blamed take more runs to show than many found), bankOnly the names of some, bankParallel how many run at once.
+// bankDir keeps the records of the runs: what is there is judged again instead of run again, so that the bank can be
+// run in parts, and a change of the judge be tried on all of them in minutes. With bankDoc the table is written into
+// docs/CERTIFIER.md.
 //
 //	MIXTRAL_BANK=30 MIXTRAL_BANK_ONLY=healthy,stall go test ./certify -run 'TestBank$' -v -timeout 3h
 const (
@@ -49,7 +50,8 @@ var shortened = []string{
 	"profiles.quick.warmup.duration_s=1", "profiles.quick.warmup.max_s=4",
 	"profiles.quick.single.requests=10", "profiles.quick.single.duration_s=1",
 	"profiles.quick.concurrent.requests=40", "profiles.quick.concurrent.duration_s=2",
-	"profiles.quick.sustained.duration_s=13", "profiles.quick.sustained.ramp_s=1", "profiles.quick.sustained.rps_factor=1.2",
+	"profiles.quick.sustained.duration_s=13", "profiles.quick.sustained.ramp_s=1",
+	"profiles.quick.sustained.rps_factor=1.2",
 	"profiles.quick.single-again.requests=10", "profiles.quick.single-again.duration_s=1",
 	"profiles.quick.idle.duration_s=2",
 }
@@ -58,10 +60,14 @@ const bankSpeed = 100
 
 // foundBy is the check that must fail a faulty server.
 var foundBy = map[faults.Fault]string{
-	faults.Stall: "stalls", faults.Leak: "leak", faults.LyingCache: "leak", faults.LyingTokens: "metrics", faults.MissedCounts: "metrics", faults.CachedReplies: "audits",
-	faults.EmptyFirst: "audits", faults.InflatedUsage: "audits", faults.Drift: "degradation-within", faults.Errors: "errors", faults.Truncated: "errors",
-	faults.SlowFirst: "latency-single", faults.CPUBurner: "cpu", faults.IgnoresMax: "valid-responses", faults.FalseFinish: "audits",
-	faults.LyingTTFT: "metrics", faults.TooSlow: "throughput-sustained", faults.Garbled: "quality-under-load", faults.MemoryHog: "memory",
+	faults.Stall: "stalls", faults.Leak: "leak", faults.LyingCache: "leak", faults.LyingTokens: "metrics",
+	faults.MissedCounts: "metrics", faults.CachedReplies: "audits",
+	faults.EmptyFirst: "audits", faults.InflatedUsage: "audits", faults.Drift: "degradation-within",
+	faults.Errors: "errors", faults.Truncated: "errors",
+	faults.SlowFirst: "latency-single", faults.CPUBurner: "cpu", faults.IgnoresMax: "valid-responses",
+	faults.FalseFinish: "audits",
+	faults.LyingTTFT:   "metrics", faults.TooSlow: "throughput-sustained", faults.Garbled: "quality-under-load",
+	faults.MemoryHog: "memory",
 }
 
 func TestEveryFaultHasACheckThatFindsIt(t *testing.T) {
@@ -108,7 +114,8 @@ func TestBank(t *testing.T) {
 	var wg sync.WaitGroup
 	for seed := range max(runs, healthyRuns) {
 		for _, f := range servers {
-			if slices.Contains(faults.HealthyOnes(), f) && seed >= healthyRuns || !slices.Contains(faults.HealthyOnes(), f) && seed >= runs {
+			if slices.Contains(faults.HealthyOnes(), f) && seed >= healthyRuns ||
+				!slices.Contains(faults.HealthyOnes(), f) && seed >= runs {
 				continue
 			}
 			slots <- struct{}{}
@@ -121,7 +128,8 @@ func TestBank(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				tallies[f].add(f, rep)
-				if rep.Status != certify.Pass && slices.Contains(faults.HealthyOnes(), f) || rep.Status != certify.Fail && !slices.Contains(faults.HealthyOnes(), f) {
+				if rep.Status != certify.Pass && slices.Contains(faults.HealthyOnes(), f) ||
+					rep.Status != certify.Fail && !slices.Contains(faults.HealthyOnes(), f) {
 					t.Logf("%s, seed %d: %s", f, seed+1, said(rep))
 				}
 			})
@@ -188,7 +196,8 @@ func bankRun(t *testing.T, f faults.Fault, seed int) *certify.Report {
 	defer s.Close()
 	h := httptest.NewServer(s)
 	defer h.Close()
-	rep, err := certify.Run(t.Context(), certify.Options{Target: h.URL, ReportDir: dir, Seed: int64(seed), Set: shortened})
+	rep, err := certify.Run(t.Context(), certify.Options{Target: h.URL, ReportDir: dir, Seed: int64(seed),
+		Set: shortened})
 	if err != nil {
 		t.Errorf("%s, seed %d: %v", f, seed, err)
 		return nil
@@ -229,15 +238,18 @@ func said(rep *certify.Report) string {
 // bankTable is the table of CERTIFIER.md.
 func bankTable(servers []faults.Fault, tallies map[faults.Fault]*tally) string {
 	var b strings.Builder
-	b.WriteString("| server | runs | PASS | FAIL | INVALID | found by its check, or blamed | checks that failed | checks that could not be judged, where that decided |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| server | runs | PASS | FAIL | INVALID | found by its check, or blamed | checks that failed | " +
+		"checks that could not be judged, where that decided |\n|---|---|---|---|---|---|---|---|\n")
 	for _, f := range servers {
 		y := tallies[f]
 		n := max(y.runs, 1)
 		rate := fmt.Sprintf("%s %d/%d = %d %%", foundBy[f], y.found, y.runs, 100*y.found/n)
 		if slices.Contains(faults.HealthyOnes(), f) {
-			rate = fmt.Sprintf("blamed %d/%d = %.1f %%", y.status[certify.Fail], y.runs, 100*float64(y.status[certify.Fail])/float64(n))
+			rate = fmt.Sprintf("blamed %d/%d = %.1f %%", y.status[certify.Fail], y.runs,
+				100*float64(y.status[certify.Fail])/float64(n))
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", f, y.runs, y.status[certify.Pass], y.status[certify.Fail], y.status[certify.Invalid], rate, counts(y.failed), counts(y.invalid))
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", f, y.runs, y.status[certify.Pass],
+			y.status[certify.Fail], y.status[certify.Invalid], rate, counts(y.failed), counts(y.invalid))
 	}
 	return b.String()
 }

@@ -1,17 +1,17 @@
-// Package certify runs a performance test case against an OpenAI-compatible server and says, with evidence, whether the
-// server keeps it: PASS, FAIL, or INVALID where the run cannot tell. It must not import anything of the serving half: it
-// knows a server by its URL, and certifies our own as it certifies any other.
+// Package certify runs a performance test case against an OpenAI-compatible server and says, with evidence, whether
+// the server keeps it: PASS, FAIL, or INVALID where the run cannot tell. It must not import anything of the serving
+// half: it knows a server by its URL, and certifies our own as it certifies any other.
 //
 // A run is one line of work:
 //
 //	plan → load, probe, quality → events → verdict → report
 //
 // The case is data (see testcases); TC-L1-COMP-MIXTRAL-003 is compiled in. While load is made, every request,
-// resource sample and metrics scrape is appended to an events file. The verdict is a pure function of that file: anyone
-// can derive it again with `mixtral report verify`, and a run that was killed still has what it measured.
+// resource sample and metrics scrape is appended to an events file. The verdict is a pure function of that file:
+// anyone can derive it again with `mixtral report verify`, and a run that was killed still has what it measured.
 //
-// Whose process? A started server runs as a process of its own where possible (target.Child): then the memory and
-// CPU that are sampled are the server's alone, and a crash of the server is a finding and not the end of the certifier.
+// Whose process? A started server runs as a process of its own where possible (target.Child): then the memory and CPU
+// that are sampled are the server's alone, and a crash of the server is a finding and not the end of the certifier.
 // Inside `go test` a server is an http.Handler in the same process (target.Handler), and the report says that its
 // memory and CPU include the load generator's.
 package certify
@@ -121,8 +121,10 @@ func prepare(o Options) (*runner, error) {
 	case o.PID < 0:
 		return nil, fmt.Errorf("%w: %d is no process", ErrOptions, o.PID)
 	}
-	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL, "tracing": o.TracingURL} {
-		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL,
+		"tracing": o.TracingURL} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+			u.Host == "") {
 			return nil, fmt.Errorf("%w: %s URL: want http://… or https://…, got %q", ErrOptions, name, address)
 		}
 	}
@@ -140,7 +142,8 @@ func prepare(o Options) (*runner, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%w: profile: %s has no %q; it has %s", ErrOptions, loaded.Case.ID, o.Profile, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%w: profile: %s has no %q; it has %s", ErrOptions, loaded.Case.ID, o.Profile,
+			strings.Join(names, ", "))
 	}
 	if o.ReportDir == "" {
 		o.ReportDir = DefaultReportDir
@@ -157,8 +160,8 @@ func prepare(o Options) (*runner, error) {
 	return &runner{o: o, loaded: loaded, c: loaded.Case, phases: phases, epoch: time.Now()}, nil
 }
 
-// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a model
-// was loaded.
+// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
+// model was loaded.
 func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

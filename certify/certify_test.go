@@ -24,7 +24,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
-	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 const short = "testdata/short.yaml"
@@ -34,7 +33,9 @@ const killable = "MIXTRAL_TEST_KILL_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killable); dir != "" {
-		_, err := certify.Run(context.Background(), certify.Options{Case: short, Target: os.Getenv("MIXTRAL_TEST_TARGET"), ReportDir: dir, Set: []string{"profiles.quick.idle.duration_s=60"}})
+		_, err := certify.Run(context.Background(), certify.Options{Case: short,
+			Target: os.Getenv("MIXTRAL_TEST_TARGET"), ReportDir: dir,
+			Set: []string{"profiles.quick.idle.duration_s=60"}})
 		panic(err) // it is killed long before
 	}
 	goleak.VerifyTestMain(m)
@@ -70,21 +71,25 @@ func TestARunFromEndToEnd(t *testing.T) {
 	t.Parallel()
 	dir, monitor := t.TempDir(), certify.NewMonitor()
 	var kinds []certify.Kind
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: dir, Seed: 42, Version: "test",
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short,
+		Launch: target.Handler(server(t, faults.Healthy)), ReportDir: dir, Seed: 42, Version: "test",
 		Monitor: monitor, Progress: func(e certify.Event) { kinds = append(kinds, e.Kind) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"preconditions", "valid", "errors", "latency", "quality", "metrics", "audits", "steps", "report"} {
+	for _, id := range []string{"preconditions", "valid", "errors", "latency", "quality", "metrics", "audits",
+		"steps", "report"} {
 		want(t, rep, id, certify.Pass, "")
 	}
-	if rep.Status != certify.Pass || rep.TestCase != "TC-SHORT" || rep.Fingerprints["seed"] != "42" || rep.Fingerprints["version"] != "test" || rep.Target.Kind != "embedded" {
+	if rep.Status != certify.Pass || rep.TestCase != "TC-SHORT" || rep.Fingerprints["seed"] != "42" ||
+		rep.Fingerprints["version"] != "test" || rep.Target.Kind != "embedded" {
 		t.Errorf("%s %s, fingerprints %v, target %+v", rep.TestCase, rep.Status, rep.Fingerprints, rep.Target)
 	}
 	if len(rep.Phases) != 9 {
 		t.Errorf("%d phases in the report, the case has 9", len(rep.Phases))
 	}
-	if s := monitor.Summary(); s.Latency["single"].N < 4 || s.Quality["reasoning/simple"].N == 0 || s.Throughput["sustained"].N != 1 || s.PeakMemoryBytes == 0 {
+	if s := monitor.Summary(); s.Latency["single"].N < 4 || s.Quality["reasoning/simple"].N == 0 ||
+		s.Throughput["sustained"].N != 1 || s.PeakMemoryBytes == 0 {
 		t.Errorf("monitor: %+v", s)
 	}
 	if kinds[0] != certify.EventPlan || kinds[len(kinds)-1] != certify.EventReport {
@@ -127,7 +132,8 @@ func TestTheRecordIsComplete(t *testing.T) {
 	dir := t.TempDir()
 	h := httptest.NewServer(server(t, faults.Healthy))
 	defer h.Close()
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Target: strings.TrimPrefix(h.URL, "http://") + "/v1/", ReportDir: dir})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Target: strings.TrimPrefix(h.URL, "http://") +
+		"/v1/", ReportDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +170,8 @@ func TestTheRecordIsComplete(t *testing.T) {
 			samples++
 		}
 	}
-	for id, least := range map[string]int{"warmup": 50, "single": 4, "batch": 10, "concurrent": 9, "sustained": 40, "single-again": 4, "audits": 20, "quality": 9} {
+	for id, least := range map[string]int{"warmup": 50, "single": 4, "batch": 10, "concurrent": 9, "sustained": 40,
+		"single-again": 4, "audits": 20, "quality": 9} {
 		if requests[id] < least {
 			t.Errorf("phase %s: %d requests recorded, want %d at least", id, requests[id], least)
 		}
@@ -175,7 +182,8 @@ func TestTheRecordIsComplete(t *testing.T) {
 	if len(prompts) != 9 {
 		t.Errorf("quality asked %d prompts, the case has 9", len(prompts))
 	}
-	for _, id := range []string{"ready", "model", "prompts", "metrics", "resources", "environment", "client", "baseline"} {
+	for _, id := range []string{"ready", "model", "prompts", "metrics", "resources", "environment", "client",
+		"baseline"} {
 		if !conditions[id] {
 			t.Errorf("condition %s: %v", id, conditions)
 		}
@@ -192,13 +200,15 @@ func TestTheRecordIsComplete(t *testing.T) {
 
 func TestAuditsCatchDishonestServers(t *testing.T) {
 	t.Parallel()
-	for f, audit := range map[faults.Fault]string{faults.CachedReplies: "cache", faults.EmptyFirst: "empty-first-token", faults.InflatedUsage: "usage",
+	for f, audit := range map[faults.Fault]string{faults.CachedReplies: "cache",
+		faults.EmptyFirst: "empty-first-token", faults.InflatedUsage: "usage",
 		faults.IgnoresMax: "max-tokens", faults.FalseFinish: "finish-reason"} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
 			s := faults.New(faults.Config{Fault: f, Seed: 3, Gap: time.Millisecond})
 			t.Cleanup(s.Close)
-			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Launch: target.Handler(s), ReportDir: t.TempDir()})
+			rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml",
+				Launch: target.Handler(s), ReportDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,11 +221,12 @@ func TestInterruptedRunsKeepWhatTheyMeasured(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	dir := t.TempDir()
-	rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: dir, Progress: func(e certify.Event) {
-		if e.Kind == certify.EventStart && e.Phase.ID == "concurrent" {
-			cancel()
-		}
-	}})
+	rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)),
+		ReportDir: dir, Progress: func(e certify.Event) {
+			if e.Kind == certify.EventStart && e.Phase.ID == "concurrent" {
+				cancel()
+			}
+		}})
 	if !errors.Is(err, certify.ErrInterrupted) || !errors.Is(err, context.Canceled) || rep == nil {
 		t.Fatalf("report %v, error %v", rep, err)
 	}
@@ -266,12 +277,16 @@ func TestAServerWithoutMetrics(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: t.TempDir()})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h),
+		ReportDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want(t, rep, "metrics", certify.Fail, "not offered")
-	if !slices.ContainsFunc(rep.Notices, func(n string) bool { return strings.HasPrefix(n, "The server offers no metrics (not offered: ") }) {
+	if !slices.ContainsFunc(rep.Notices, func(n string) bool {
+		return strings.HasPrefix(n,
+			"The server offers no metrics (not offered: ")
+	}) {
 		t.Errorf("the verdict does not begin with it: %q", rep.Notices)
 	}
 	want(t, rep, "preconditions", certify.Pass, "")
@@ -300,7 +315,8 @@ func TestAnOldServerThatRefusesStreamOptions(t *testing.T) {
 		}
 		s.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: t.TempDir()})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h),
+		ReportDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,154 +380,4 @@ func phasesIn(dir string) (n int) {
 		}
 	}
 	return n
-}
-
-func TestBadOptionsNeverReachAServer(t *testing.T) {
-	launched := false
-	launch := func(context.Context, target.Need) (*target.Server, error) {
-		launched = true
-		return nil, errors.New("launched")
-	}
-	for name, tt := range map[string]struct {
-		o    certify.Options
-		want error
-		says string
-	}{
-		"no target":     {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
-		"no such case":  {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
-		"profile":       {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
-		"set":           {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},
-		"bad set":       {certify.Options{Set: []string{"targets.quality=7"}}, testcases.ErrInvalid, "targets.quality: must be between 0 and 1, is 7"},
-		"prompt file":   {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
-		"two metrics":   {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions, "exclude"},
-		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
-		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
-		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "tracing URL"},
-		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
-	} {
-		if name != "no target" {
-			tt.o.Launch = launch
-		}
-		tt.o.ReportDir = t.TempDir()
-		if _, err := certify.Run(t.Context(), tt.o); !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
-			t.Errorf("%s: %v, want %q", name, err, tt.says)
-		}
-	}
-	if launched {
-		t.Error("a server was launched for bad options")
-	}
-}
-
-func TestSecretsStayOutOfTheReport(t *testing.T) {
-	t.Parallel()
-	s := server(t, faults.Healthy)
-	var leaked atomic.Int64
-	metrics := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "" {
-			leaked.Add(1)
-		}
-		s.ServeHTTP(w, r)
-	}))
-	defer metrics.Close()
-	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer top-secret-key" {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		s.ServeHTTP(w, r)
-	}))
-	defer guarded.Close()
-	dir := t.TempDir()
-	rep, err := certify.Run(t.Context(), certify.Options{Case: "testdata/audits.yaml", Target: guarded.URL, APIKey: "top-secret-key", MetricsURL: metrics.URL + "/metrics", ReportDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want(t, rep, "audits", certify.Pass, "")
-	if leaked.Load() > 0 {
-		t.Error("another host was shown the server's key")
-	}
-	paths := report.PathsFor(dir, rep)
-	rec, err := evidence.ReadFile(paths.Events)
-	if err != nil {
-		t.Fatal(err)
-	}
-	saved, err := os.ReadFile(paths.JSON)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range rec.Events {
-		line, _ := evidence.Encode(&e)
-		saved = append(saved, line...)
-	}
-	if bytes.Contains(saved, []byte("top-secret")) {
-		t.Error("the key is in the report or the record")
-	}
-}
-
-func TestAModelThatTheServerDoesNotList(t *testing.T) {
-	o := certify.Options{Launch: target.Handler(server(t, faults.Healthy)), TargetModel: "mixtral", ReportDir: t.TempDir()}
-	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), `no model "mixtral"; it lists simulated-mixtral`) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestUnreachableTargets(t *testing.T) {
-	t.Parallel()
-	closed := httptest.NewServer(http.NotFoundHandler())
-	closed.Close()
-	page := httptest.NewServer(http.NotFoundHandler())
-	defer page.Close()
-	locked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
-	defer locked.Close()
-	for url, hint := range map[string]string{closed.URL: "nothing listens there", page.URL: "the address must be the root", locked.URL: "--api-key-file", "ftp://x": ""} {
-		_, err := certify.Run(t.Context(), certify.Options{Target: url, ReportDir: t.TempDir()})
-		if !errors.Is(err, target.ErrSetup) || !strings.Contains(target.Hint(err), hint) {
-			t.Errorf("%s: %v, hint %q, want %q", url, err, target.Hint(err), hint)
-		}
-	}
-}
-
-func TestAJudgeGivesASecondOpinion(t *testing.T) {
-	t.Parallel()
-	var asked atomic.Int64
-	judges := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Header.Get("Authorization") != "Bearer judge-key":
-			w.WriteHeader(http.StatusUnauthorized)
-		case r.URL.Path == "/v1/models":
-			_, _ = w.Write([]byte(`{"data":[{"id":"wise"}]}`))
-		case asked.Add(1) == 1:
-			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"I like it."}}]}`))
-		default:
-			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"{\"relevance\":5,\"coherence\":3,\"completeness\":5,\"reason\":\"fine\"}"}}]}`))
-		}
-	}))
-	defer judges.Close()
-	o := certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), JudgeURL: judges.URL, JudgeKey: "judge-key"}
-	rep, err := certify.Run(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec, err := evidence.ReadFile(report.PathsFor(o.ReportDir, rep).Events)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opinions, failures := 0, 0
-	for _, e := range rec.Events {
-		switch {
-		case e.Score == nil:
-		case e.Score.Judge != nil && *e.Score.Judge > 0.8 && *e.Score.Judge < 0.9:
-			opinions++
-		case strings.Contains(e.Score.JudgeErr, "judge failed"):
-			failures++
-		}
-	}
-	if opinions != 8 || failures != 1 {
-		t.Errorf("%d opinions and %d failures of 9 answers", opinions, failures)
-	}
-	o.JudgeKey = "wrong"
-	o.Launch = target.Handler(server(t, faults.Healthy))
-	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), "judge: ") {
-		t.Errorf("a judge that refuses: %v", err)
-	}
 }

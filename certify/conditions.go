@@ -70,7 +70,8 @@ func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
 		r.condition(ctx, p.id, p.res)
 	}
-	r.condition(ctx, "prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts), digest(r.loaded.PromptBytes))})
+	r.condition(ctx, "prompts", result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.loaded.Prompts.Prompts),
+		digest(r.loaded.PromptBytes))})
 	r.condition(ctx, "metrics", r.metrics(ctx))
 	r.condition(ctx, "resources", r.resources(ctx))
 	r.condition(ctx, "environment", result{detail: r.machine()})
@@ -102,8 +103,8 @@ func (r *runner) ready(ctx context.Context) result {
 	return result{target.Redact(r.server.URL) + " is ready", r.client.Ready(ctx, r.server.Gone)}
 }
 
-// model asks for a token, so that the first request of the load does not find a model that is not loaded, and finds out
-// whether the server takes stream_options.
+// model asks for a token, so that the first request of the load does not find a model that is not loaded, and finds
+// out whether the server takes stream_options.
 func (r *runner) model(ctx context.Context) result {
 	zero := 0.0
 	ask := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: "Hello"}}}
@@ -123,7 +124,8 @@ func (r *runner) model(ctx context.Context) result {
 		var status *target.StatusError
 		if errors.As(err, &status) && status.Status == http.StatusBadRequest {
 			r.asker.usage = false
-			r.tell(Event{Kind: EventNote, Text: "the server refuses stream_options: token counts of streams are not known"})
+			r.tell(Event{Kind: EventNote,
+				Text: "the server refuses stream_options: token counts of streams are not known"})
 		} else if err == nil {
 			drain(resp.Body)
 		}
@@ -155,8 +157,8 @@ func (r *runner) resources(ctx context.Context) result {
 	return result{fmt.Sprintf("%s: %.2f GB at rest", r.source.Name(), float64(s.RSS)/(1<<30)), err}
 }
 
-// machine compares this machine with what the case asks for. It gates nothing: the server may be elsewhere, and a small
-// machine shows in the figures that are gated.
+// machine compares this machine with what the case asks for. It gates nothing: the server may be elsewhere, and a
+// small machine shows in the figures that are gated.
 func (r *runner) machine() string {
 	e := r.c.Environment
 	have := fmt.Sprintf("%d cores", runtime.NumCPU())
@@ -168,7 +170,8 @@ func (r *runner) machine() string {
 	if !small {
 		return have
 	}
-	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have, e.CPUCores, e.MemoryGB)
+	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have,
+		e.CPUCores, e.MemoryGB)
 }
 
 // calibrate measures the client against a server that answers at known times, at the highest rate of the profile.
@@ -192,13 +195,15 @@ func (r *runner) calibrate(ctx context.Context) result {
 }
 
 func (r *runner) measureClient(ctx context.Context, rps float64, try uint64) result {
-	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens, TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.o.Seed) + try})
+	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens,
+		TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.o.Seed) + try})
 	if err != nil {
 		return result{err: err}
 	}
 	r.add(evidence.Event{Client: &e})
 	worst := float64(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) / 1e6
-	said := fmt.Sprintf("at %s requests/s at p99: issues %.2f ms late; error of the first token %.2f ms, of a gap %.2f ms", short(rps), float64(e.IssueP99)/1e6,
+	said := fmt.Sprintf("at %s requests/s at p99: issues %.2f ms late; error of the first token %.2f ms, of a gap "+
+		"%.2f ms", short(rps), float64(e.IssueP99)/1e6,
 		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)
 	if limit := r.c.Limits.IssueDelayMS; worst > limit {
 		return result{err: fmt.Errorf("%s; the limit is %g ms: is other work on this machine?", said, limit)}
@@ -217,7 +222,8 @@ func (r *runner) baseline(latencies []float64, failed int, steadyAt int, steady 
 	}
 	detail := fmt.Sprintf("%.1f ms on average", sum/math.Max(1, float64(len(latencies)-steadyAt)))
 	if steady {
-		return result{detail: fmt.Sprintf("%s, steady after %d of %d warm-up requests", detail, steadyAt, len(latencies))}
+		return result{detail: fmt.Sprintf("%s, steady after %d of %d warm-up requests", detail, steadyAt,
+			len(latencies))}
 	}
 	why := "they are too few to tell whether it is steady"
 	if len(latencies) >= stats.FewestSteady {

@@ -42,8 +42,8 @@ func ExampleMonitor() {
 }
 
 // TestMixtralInferencePerformance is the pytest of TC-L1-COMP-MIXTRAL-003 as a Go test, to copy: it serves a model in
-// this process, runs the case and demands the checks that count. Here the model is a synthetic one that talks nonsense, so
-// quality is left out, and the load is made small.
+// this process, runs the case and demands the checks that count. Here the model is a synthetic one that talks
+// nonsense, so quality is left out, and the load is made small.
 func TestMixtralInferencePerformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes load for half a minute")
@@ -63,14 +63,16 @@ func TestMixtralInferencePerformance(t *testing.T) {
 			"targets.throughput_rps=5", "limits.issue_delay_ms=10000",
 			"profiles.quick.warmup.max_s=1", "profiles.quick.warmup.duration_s=1",
 			"profiles.quick.single.requests=3", "profiles.quick.single.duration_s=0.5",
-			"profiles.quick.concurrent.requests=10", "profiles.quick.concurrent.duration_s=1", "profiles.quick.concurrent.ramp_s=0",
+			"profiles.quick.concurrent.requests=10", "profiles.quick.concurrent.duration_s=1",
+			"profiles.quick.concurrent.ramp_s=0",
 			"profiles.quick.sustained.duration_s=3", "profiles.quick.sustained.ramp_s=0.5",
 			"profiles.quick.single-again.requests=3", "profiles.quick.single-again.duration_s=0.5",
 			"profiles.quick.idle.duration_s=0.5",
 			"profiles.quick.quality.max_tokens=8", "profiles.quick.quality-under-load.max_tokens=8",
 		},
 	}
-	wanted := map[string]bool{"latency-single": true, "latency-concurrent": true, "memory": true, "metrics": true, "steps": true, "report": true}
+	wanted := map[string]bool{"latency-single": true, "latency-concurrent": true, "memory": true, "metrics": true,
+		"steps": true, "report": true}
 	for left := 2; ; left-- { // a run that could not be judged, because others took the machine, is made again
 		rep, err := certify.Run(t.Context(), options)
 		if err != nil {

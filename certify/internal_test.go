@@ -99,24 +99,28 @@ func body(t *testing.T, data []byte) openai.ChatRequest {
 
 func TestRequestsAreSaltedButForQuality(t *testing.T) {
 	a := newAsker()
-	load := testcases.Phase{ID: "x", Kind: testcases.KindClosed, Prompts: []string{"reasoning/simple", "generation/creative"}, MaxTokens: 5}
+	load := testcases.Phase{ID: "x", Kind: testcases.KindClosed,
+		Prompts: []string{"reasoning/simple", "generation/creative"}, MaxTokens: 5}
 	first, second, third := a.job(1, load, 0), a.job(1, load, 1), a.job(1, load, 2)
 	if first.Prompt != "reasoning/simple" || second.Prompt != "generation/creative" || third.Prompt != first.Prompt {
 		t.Errorf("prompts %s, %s, %s", first.Prompt, second.Prompt, third.Prompt)
 	}
 	r, other := body(t, first.Body), body(t, third.Body)
 	text, again := r.Messages[0].Content, other.Messages[0].Content
-	if !strings.HasSuffix(text, "What is 2 + 2?") || !strings.HasSuffix(again, "What is 2 + 2?") || text[:8] == again[:8] {
+	if !strings.HasSuffix(text, "What is 2 + 2?") || !strings.HasSuffix(again, "What is 2 + 2?") ||
+		text[:8] == again[:8] {
 		t.Errorf("%q and %q must differ at their start, and ask the same", text, again)
 	}
-	if r.MaxTokens != 5 || *r.Temperature != 0.7 || !r.Stream || !r.StreamOptions.IncludeUsage || r.Model != "m" || *r.Seed == *other.Seed {
+	if r.MaxTokens != 5 || *r.Temperature != 0.7 || !r.Stream || !r.StreamOptions.IncludeUsage || r.Model != "m" ||
+		*r.Seed == *other.Seed {
 		t.Errorf("request %s", first.Body)
 	}
 	if same := newAsker().job(1, load, 0); !bytes.Equal(same.Body, first.Body) {
 		t.Error("the same seed makes another request")
 	}
 	quality := a.job(2, testcases.Phase{ID: "q", Kind: testcases.KindQuality, KeepText: true}, 0)
-	if got := body(t, quality.Body); got.Messages[0].Content != a.prompts.Prompts[0].Text || got.MaxTokens != a.c.Request.MaxTokens || !quality.KeepText {
+	if got := body(t, quality.Body); got.Messages[0].Content != a.prompts.Prompts[0].Text ||
+		got.MaxTokens != a.c.Request.MaxTokens || !quality.KeepText {
 		t.Errorf("quality asks %s", quality.Body)
 	}
 	a.usage = false
@@ -161,7 +165,8 @@ func TestMonitor(t *testing.T) {
 	}
 	wg.Wait()
 	s := m.Summary()
-	if s.AvgLatencyMS != 4.5 || s.AvgThroughputRPS != 50 || s.AvgQualityScore != 0.5 || s.PeakMemoryBytes != 7 || s.PeakCPUCores != 0 || s.ResourceRecords != 24 {
+	if s.AvgLatencyMS != 4.5 || s.AvgThroughputRPS != 50 || s.AvgQualityScore != 0.5 || s.PeakMemoryBytes != 7 ||
+		s.PeakCPUCores != 0 || s.ResourceRecords != 24 {
 		t.Errorf("%+v", s)
 	}
 	if l := s.Latency["single_request"]; l.N != 8 || l.Min != 1 || l.Max != 8 || l.Mean != 4.5 {
@@ -258,7 +263,8 @@ func TestABaselineSaysWhatItKnows(t *testing.T) {
 	} {
 		latencies := slices.Repeat([]float64{2}, tt.answered)
 		res := r.baseline(latencies, tt.failed, min(10, tt.answered), tt.steady)
-		if said := fmt.Sprint(res.detail, res.err); !strings.Contains(said, tt.says) || (res.err != nil) != (tt.answered == 0) {
+		if said := fmt.Sprint(res.detail, res.err); !strings.Contains(said, tt.says) ||
+			(res.err != nil) != (tt.answered == 0) {
 			t.Errorf("%d answered, steady %v: %s", tt.answered, tt.steady, said)
 		}
 	}

@@ -54,7 +54,8 @@ func (j *judgeClient) ask(ctx context.Context, system, user string) (string, err
 	ctx, cancel := context.WithTimeout(ctx, judgeTimeout)
 	defer cancel()
 	zero := 0.0
-	r := openai.ChatRequest{Messages: []openai.Message{{Role: "system", Content: system}, {Role: "user", Content: user}}}
+	r := openai.ChatRequest{Messages: []openai.Message{{Role: "system", Content: system},
+		{Role: "user", Content: user}}}
 	r.Model, r.MaxTokens, r.Temperature = j.model, judgeTokens, &zero
 	answer, err := j.client.Chat(ctx, r)
 	switch {

@@ -12,9 +12,9 @@ const (
 	ResourceCPU    = "cpu"    // cores
 )
 
-// Monitor collects what a performance test measures: the seed test case's PerformanceMonitor. It is safe for concurrent
-// use, useful alone, and fed by Run while it runs. Its averages weigh every record the same; a verdict needs the
-// statistics of a report.
+// Monitor collects what a performance test measures: the seed test case's PerformanceMonitor. It is safe for
+// concurrent use, useful alone, and fed by Run while it runs. Its averages weigh every record the same; a verdict
+// needs the statistics of a report.
 type Monitor struct {
 	mu          sync.Mutex
 	latency     map[string]*average // milliseconds
@@ -78,8 +78,8 @@ func (m *Monitor) RecordQuality(scenario string, score float64) {
 	m.record(&m.quality, scenario, score)
 }
 
-// RecordResourceUsage records a reading of ResourceMemory in bytes or ResourceCPU in cores; other names are counted and
-// not kept.
+// RecordResourceUsage records a reading of ResourceMemory in bytes or ResourceCPU in cores; other names are counted
+// and not kept.
 func (m *Monitor) RecordResourceUsage(resource string, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

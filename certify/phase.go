@@ -24,7 +24,8 @@ const (
 
 	tellEvery = 100 * time.Millisecond // progress
 
-	// warmRound is how many requests a warm-up adds when it has not settled, and maxWarmS its end where the case gives none.
+	// warmRound is how many requests a warm-up adds when it has not settled, and maxWarmS its end where the case
+	// gives none.
 	warmRound = 25
 	maxWarmS  = 120
 )
@@ -61,16 +62,18 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	r.scrape(ctx, "after "+ph.ID, run)
 	r.add(evidence.Event{Phase: &rec})
 	run.score(ctx)
-	r.tell(Event{Kind: EventEnd, Phase: ph, Index: index + 1, Done: run.done, Failed: run.failed, OK: rec.CutShort == "" && run.failed == 0,
+	r.tell(Event{Kind: EventEnd, Phase: ph, Index: index + 1, Done: run.done, Failed: run.failed,
+		OK:   rec.CutShort == "" && run.failed == 0,
 		Text: run.describe(rec), Elapsed: time.Since(run.begun), Summary: r.o.Monitor.Summary()})
 }
 
-// scrape records the server's metrics. After a phase it waits until the server, or a Prometheus server between, has had
-// time to count the last requests.
+// scrape records the server's metrics. After a phase it waits until the server, or a Prometheus server between, has
+// had time to count the last requests.
 func (r *runner) scrape(ctx context.Context, label string, after *phaseRun) {
 	r.scraping.Lock() // one at a time: counters must be recorded in the order in which they were read
 	defer r.scraping.Unlock()
-	if r.scraper.PrometheusURL != "" && after == nil && r.last != nil { // nothing was sent since: no need to wait for a fresh one
+	// nothing was sent since: no need to wait for a fresh one
+	if r.scraper.PrometheusURL != "" && after == nil && r.last != nil {
 		s := *r.last
 		s.Label, s.Age = label, s.Age+int64(time.Since(r.lastAt))
 		r.before = s.Values[evidence.MetricRequests]
@@ -108,7 +111,8 @@ func (r *runner) settled(ctx context.Context, label string, after *phaseRun) evi
 	}
 }
 
-// enough says whether a scrape that began so long after a phase's end is the one to keep, or how long to wait for another.
+// enough says whether a scrape that began so long after a phase's end is the one to keep, or how long to wait for
+// another.
 func (r *runner) enough(s evidence.Scrape, after *phaseRun, since time.Duration) (wait time.Duration, ok bool) {
 	remote := r.scraper.PrometheusURL != ""
 	wait, limit := settlePause, settle
@@ -152,7 +156,8 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	r := p.r
 	begin := r.since()
 	none := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: begin, SteadyFrom: begin, Planned: plan.Requests}
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(p.ph)), Conns: r.c.Limits.MaxInFlight})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer,
+		Timeout: seconds(r.c.Timeout(p.ph)), Conns: r.c.Limits.MaxInFlight})
 	if err == nil {
 		defer client.Close()
 		if werr := client.Warm(ctx, p.connections()); werr != nil && ctx.Err() == nil {
@@ -253,7 +258,8 @@ func (p *phaseRun) progress() {
 		return
 	}
 	p.told = now
-	p.r.tell(Event{Kind: EventProgress, Phase: p.ph, Index: p.index + 1, Done: p.done, Planned: p.planned, Failed: p.failed, InFlight: int(p.r.inFlight.Load()),
+	p.r.tell(Event{Kind: EventProgress, Phase: p.ph, Index: p.index + 1, Done: p.done, Planned: p.planned,
+		Failed: p.failed, InFlight: int(p.r.inFlight.Load()),
 		Elapsed: now.Sub(p.begun), Expected: p.r.expected(p.ph), Summary: p.r.o.Monitor.Summary()})
 }
 
@@ -278,9 +284,12 @@ func (p *phaseRun) idle(ctx context.Context) evidence.Phase {
 func (p *phaseRun) score(ctx context.Context) {
 	for _, q := range p.texts {
 		prompt, _ := p.r.loaded.Prompts.ByKey(q.Prompt)
-		res := quality.Score(quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric})
-		s := &evidence.Score{Phase: q.Phase, N: q.N, Prompt: q.Prompt, Score: res.Score, Relevance: res.Relevance, Coherence: res.Coherence, Completeness: res.Completeness, Why: why(res)}
-		p.r.judge(ctx, quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric}, s)
+		res := quality.Score(quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish,
+			Rubric: prompt.Rubric})
+		s := &evidence.Score{Phase: q.Phase, N: q.N, Prompt: q.Prompt, Score: res.Score, Relevance: res.Relevance,
+			Coherence: res.Coherence, Completeness: res.Completeness, Why: why(res)}
+		p.r.judge(ctx, quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric},
+			s)
 		p.r.add(evidence.Event{Score: s})
 		p.r.o.Monitor.RecordQuality(q.Prompt, s.Score)
 	}
@@ -309,7 +318,8 @@ func (p *phaseRun) describe(rec evidence.Phase) string {
 			sum += x
 		}
 		text += fmt.Sprintf(", %.0f ms on average", sum/float64(len(p.latencies)))
-		if took := time.Duration(rec.End - rec.Start).Seconds(); took > 0 && p.ph.Kind != testcases.KindQuality && p.ph.Kind != testcases.KindAudit {
+		if took := time.Duration(rec.End - rec.Start).Seconds(); took > 0 && p.ph.Kind != testcases.KindQuality &&
+			p.ph.Kind != testcases.KindAudit {
 			rate := float64(p.answered) / took
 			text += fmt.Sprintf(", %.1f requests/s", rate)
 			if p.ph.Kind == testcases.KindOpen || p.ph.Kind == testcases.KindBatch {

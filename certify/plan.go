@@ -66,7 +66,8 @@ func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
 	}
 	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
 	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n)) % math.MaxInt32)
-	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph), a.c.Request.Temperature, sampling)}
+	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph),
+		a.c.Request.Temperature, sampling)}
 }
 
 // body is a request's JSON.
@@ -94,7 +95,8 @@ func (r *runner) load(index int, ph testcases.Phase, from int) loadgen.Plan {
 	switch ph.Kind {
 	case testcases.KindOpen:
 		p.Cap = r.c.Limits.MaxInFlight
-		p.Offsets = offsets(uint64(r.o.Seed)+uint64(index), r.c.Rate(ph), seconds(ph.DurationS), ph.Requests, ph.Arrivals)
+		p.Offsets = offsets(uint64(r.o.Seed)+uint64(index), r.c.Rate(ph), seconds(ph.DurationS), ph.Requests,
+			ph.Arrivals)
 		if p.MinDuration == 0 {
 			p.MinDuration = p.Offsets[len(p.Offsets)-1]
 		}
@@ -107,8 +109,8 @@ func (r *runner) load(index int, ph testcases.Phase, from int) loadgen.Plan {
 }
 
 // offsets are the arrivals of an open phase. A Poisson process that is known to have n arrivals in d has them at n
-// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is the
-// one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
+// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is
+// the one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
 func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals string) []time.Duration {
 	n := max(atLeast, int(math.Round(rps*d.Seconds())), 1)
 	length := time.Duration(float64(n) / rps * float64(time.Second))
@@ -133,8 +135,8 @@ func (r *runner) expected(ph testcases.Phase) time.Duration {
 	return d
 }
 
-// Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything is
-// run. prompts is how many the case has.
+// Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything
+// is run. prompts is how many the case has.
 func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	var b strings.Builder
 	if s := judge.Arithmetic(c); s != "" {
@@ -147,7 +149,8 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 		switch ph.Kind {
 		case testcases.KindOpen:
 			rate := c.Rate(ph)
-			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate), short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
+			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate),
+				short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
 		case testcases.KindBatch:
 			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
 		case testcases.KindIdle:
@@ -158,9 +161,11 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 			if n == 0 {
 				n = prompts
 			}
-			fmt.Fprintf(&b, "%d answers to score, %d in flight, at most %d tokens each", n, c.InFlight(ph), c.MaxTokens(ph))
+			fmt.Fprintf(&b, "%d answers to score, %d in flight, at most %d tokens each", n, c.InFlight(ph),
+				c.MaxTokens(ph))
 		default:
-			fmt.Fprintf(&b, "%d in flight, at least %d requests and %s s, at most %d tokens each", c.InFlight(ph), n, short(ph.DurationS), c.MaxTokens(ph))
+			fmt.Fprintf(&b, "%d in flight, at least %d requests and %s s, at most %d tokens each", c.InFlight(ph), n,
+				short(ph.DurationS), c.MaxTokens(ph))
 		}
 		b.WriteByte('\n')
 		least += ph.DurationS

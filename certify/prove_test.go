@@ -31,22 +31,25 @@ func refusing(status int, body string) http.Handler {
 	})
 }
 
-// TestAServerThatCannotAnswerIsNotJudged: a wrong key or a model that does not load is a mistake of the set-up, told at
-// once. A verdict about it would blame a server that nobody has measured.
+// TestAServerThatCannotAnswerIsNotJudged: a wrong key or a model that does not load is a mistake of the set-up, told
+// at once. A verdict about it would blame a server that nobody has measured.
 func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		h          http.Handler
 		says, hint string
 	}{
-		"a wrong key":  {refusing(401, `{"error":{"message":"invalid key"}}`), "model m: ", "--api-key-file"},
-		"out of order": {refusing(500, `{"error":{"message":"out of memory"}}`), "answers 500 Internal Server Error: out of memory", ""},
-		"a page":       {refusing(200, "<html>"), "answers with no JSON", "the address must be the root"},
-		"no choices":   {refusing(200, "{}"), "answers without choices", ""},
+		"a wrong key": {refusing(401, `{"error":{"message":"invalid key"}}`), "model m: ", "--api-key-file"},
+		"out of order": {refusing(500, `{"error":{"message":"out of memory"}}`),
+			"answers 500 Internal Server Error: out of memory", ""},
+		"a page":     {refusing(200, "<html>"), "answers with no JSON", "the address must be the root"},
+		"no choices": {refusing(200, "{}"), "answers without choices", ""},
 	} {
 		dir := t.TempDir()
-		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(tt.h), ReportDir: dir})
-		if rep != nil || !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(target.Hint(err), tt.hint) {
+		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(tt.h),
+			ReportDir: dir})
+		if rep != nil || !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), tt.says) ||
+			!strings.Contains(target.Hint(err), tt.hint) {
 			t.Errorf("%s: %v, hint %q", name, err, target.Hint(err))
 		}
 		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
@@ -68,7 +71,8 @@ func TestMonitoringThatIsNotThereIsNotTheServersFault(t *testing.T) {
 		"nothing there":       {MetricsURL: gone.URL + "/metrics"},
 	} {
 		o.Case, o.Launch, o.ReportDir = short, target.Handler(server(t, faults.Healthy)), t.TempDir()
-		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), "metrics of ") {
+		if rep, err := certify.Run(t.Context(), o); rep != nil || !errors.Is(err, target.ErrSetup) ||
+			!strings.Contains(err.Error(), "metrics of ") {
 			t.Errorf("%s: report %v, %v", name, rep, err)
 		}
 	}
@@ -111,9 +115,10 @@ func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 		s.ServeHTTP(w, r)
 	})
 	dir := t.TempDir()
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: dir, Progress: func(e certify.Event) {
-		broken.Store(e.Phase.Kind == "audit")
-	}})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(h), ReportDir: dir,
+		Progress: func(e certify.Event) {
+			broken.Store(e.Phase.Kind == "audit")
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,17 +140,19 @@ func TestEveryFailureOfAnAuditHasItsClass(t *testing.T) {
 	}
 }
 
-// TestARunThatIsStoppedEarlyBlamesNobody: what was not looked at any more is not lost, and metrics that were not read are
-// not missing.
+// TestARunThatIsStoppedEarlyBlamesNobody: what was not looked at any more is not lost, and metrics that were not read
+// are not missing.
 func TestARunThatIsStoppedEarlyBlamesNobody(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"", "ready", "prompts", "metrics", "client"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(), Progress: func(e certify.Event) {
-			if when == "" && e.Kind == certify.EventPlan || when != "" && e.Kind == certify.EventCondition && strings.HasPrefix(e.Text, when+":") {
-				cancel()
-			}
-		}})
+		rep, err := certify.Run(ctx, certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)),
+			ReportDir: t.TempDir(), Progress: func(e certify.Event) {
+				if when == "" && e.Kind == certify.EventPlan || when != "" && e.Kind == certify.EventCondition &&
+					strings.HasPrefix(e.Text, when+":") {
+					cancel()
+				}
+			}})
 		cancel()
 		if !errors.Is(err, certify.ErrInterrupted) || rep == nil {
 			t.Fatalf("at %q: report %v, error %v", when, rep, err)

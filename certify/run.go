@@ -68,8 +68,8 @@ type runner struct {
 	scraping sync.Mutex
 }
 
-// open gets the server, proves that it answers at all, and begins the record with its header. A server that refuses the
-// key, or has no working model, is no server that was measured: there is nothing to certify, and no record.
+// open gets the server, proves that it answers at all, and begins the record with its header. A server that refuses
+// the key, or has no working model, is no server that was measured: there is nothing to certify, and no record.
 func (r *runner) open(ctx context.Context) error {
 	if err := r.connect(ctx); err != nil {
 		return err
@@ -167,7 +167,8 @@ func serves(models []openai.Model, model string) error {
 		}
 		names = append(names, m.ID)
 	}
-	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model, strings.Join(names, ", "))
+	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
+		strings.Join(names, ", "))
 }
 
 // metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
@@ -185,7 +186,8 @@ func (r *runner) begin() (err error) {
 	scale := calibration() // takes a second: not on the record's clock
 	for range 5 {
 		r.epoch = time.Now()
-		r.events, err = evidence.Create(filepath.Join(r.o.ReportDir, report.BaseName(r.c.ID, r.epoch)+report.EventsExt))
+		r.events, err = evidence.Create(filepath.Join(r.o.ReportDir,
+			report.BaseName(r.c.ID, r.epoch)+report.EventsExt))
 		if !errors.Is(err, os.ErrExist) {
 			break
 		}
@@ -195,8 +197,10 @@ func (r *runner) begin() (err error) {
 		return err
 	}
 	h := &evidence.Header{
-		SchemaVersion: evidence.SchemaVersion, Start: r.epoch.UTC().Round(0), Case: r.c, Profile: r.o.Profile, Seed: r.o.Seed,
-		Target: evidence.Target{Kind: "url", URL: target.Redact(r.server.URL), Model: r.asker.model, BuiltIn: r.server.BuiltIn,
+		SchemaVersion: evidence.SchemaVersion, Start: r.epoch.UTC().Round(0), Case: r.c, Profile: r.o.Profile,
+		Seed: r.o.Seed,
+		Target: evidence.Target{Kind: "url", URL: target.Redact(r.server.URL), Model: r.asker.model,
+			BuiltIn:   r.server.BuiltIn,
 			Resources: r.source.Name(), Metrics: r.scraper.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 	}
@@ -255,10 +259,12 @@ func (r *runner) since() int64 { return time.Since(r.epoch).Nanoseconds() }
 func (r *runner) run(ctx context.Context) error {
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
-	r.tell(Event{Kind: EventPlan, Text: Arithmetic(r.c, r.o.Profile, len(r.loaded.Prompts.Prompts)), Expected: r.least()})
+	r.tell(Event{Kind: EventPlan, Text: Arithmetic(r.c, r.o.Profile, len(r.loaded.Prompts.Prompts)),
+		Expected: r.least()})
 	watching, stop := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){r.watchResources, r.watchMetrics, r.watchClock, r.watchHost, r.watchTarget} {
+	for _, watch := range []func(context.Context){r.watchResources, r.watchMetrics, r.watchClock, r.watchHost,
+		r.watchTarget} {
 		watchers.Go(func() { watch(watching) })
 	}
 	r.conditions(ctx)
@@ -325,6 +331,7 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	if stopErr != nil && ctx.Err() == nil {
 		r.tell(Event{Kind: EventNote, Text: stopErr.Error()})
 	}
-	r.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "), OK: rep.Status == Pass, Summary: r.o.Monitor.Summary()})
+	r.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "), OK: rep.Status == Pass,
+		Summary: r.o.Monitor.Summary()})
 	return rep, nil
 }

@@ -24,18 +24,22 @@ func TestEnoughScrapes(t *testing.T) {
 		since           time.Duration
 		want            bool
 	}{
-		"all are counted":                     {scraped: true, scrape: counted(15, 0), want: true},
-		"one is missing":                      {scraped: true, scrape: counted(14, 0), want: false},
-		"one is missing for good":             {scraped: true, scrape: counted(14, 0), since: settle + 1, want: true},
-		"before a phase nothing is missing":   {scraped: true, before: true, scrape: counted(5, 0), want: true},
-		"no metrics are offered":              {scrape: broken, want: true},
-		"an error for a moment":               {scraped: true, scrape: broken, since: s, want: false},
-		"an error for good":                   {scraped: true, scrape: broken, since: settle + 1, want: true},
-		"Prometheus scraped since":            {remote: true, scraped: true, scrape: counted(15, 2*s), since: 3 * s, want: true},
-		"Prometheus scraped just before":      {remote: true, scraped: true, scrape: counted(15, 3*s), since: 2 * s, want: false},
-		"Prometheus does not scrape any more": {remote: true, scraped: true, scrape: counted(15, 2*maxLag), since: maxLag + 1, want: true},
-		"Prometheus stumbles":                 {remote: true, scraped: true, scrape: broken, since: 20 * s, want: false},
-		"Prometheus knows nothing":            {remote: true, scrape: broken, want: true},
+		"all are counted":                   {scraped: true, scrape: counted(15, 0), want: true},
+		"one is missing":                    {scraped: true, scrape: counted(14, 0), want: false},
+		"one is missing for good":           {scraped: true, scrape: counted(14, 0), since: settle + 1, want: true},
+		"before a phase nothing is missing": {scraped: true, before: true, scrape: counted(5, 0), want: true},
+		"no metrics are offered":            {scrape: broken, want: true},
+		"an error for a moment":             {scraped: true, scrape: broken, since: s, want: false},
+		"an error for good":                 {scraped: true, scrape: broken, since: settle + 1, want: true},
+		"Prometheus scraped since": {remote: true, scraped: true, scrape: counted(15, 2*s), since: 3 * s,
+			want: true},
+		"Prometheus scraped just before": {remote: true, scraped: true, scrape: counted(15, 3*s), since: 2 * s,
+			want: false},
+		"Prometheus does not scrape any more": {remote: true, scraped: true, scrape: counted(15, 2*maxLag),
+			since: maxLag + 1, want: true},
+		"Prometheus stumbles": {remote: true, scraped: true, scrape: broken, since: 20 * s,
+			want: false},
+		"Prometheus knows nothing": {remote: true, scrape: broken, want: true},
 	} {
 		r := &runner{scraper: &probe.Scraper{MetricsURL: "http://a/metrics"}, before: 5, scraped: c.scraped}
 		if c.remote {

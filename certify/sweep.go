@@ -46,8 +46,8 @@ const (
 	drainShare = 0.1
 )
 
-// Sweep searches for the highest rate of the case's open phase at which the server still meets the targets of load: mean
-// latency, errors, and no queue left over. Each step offers one rate for the given time. It is a search and no
+// Sweep searches for the highest rate of the case's open phase at which the server still meets the targets of load:
+// mean latency, errors, and no queue left over. Each step offers one rate for the given time. It is a search and no
 // certificate: no verdict comes of it.
 func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepStep)) (*SweepResult, error) {
 	r, err := prepare(o)
@@ -109,7 +109,8 @@ func (r *runner) openPhase() (int, testcases.Phase, bool) {
 
 // sweepStep offers one rate.
 func (r *runner) sweepStep(ctx context.Context, index int, ph testcases.Phase) (SweepStep, error) {
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer, Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
+	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer,
+		Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
 	if err != nil {
 		return SweepStep{}, err
 	}
@@ -167,9 +168,10 @@ func holds(c *testcases.Case, ph testcases.Phase, rec evidence.Phase, records []
 	return s
 }
 
-// search finds the border between rates that hold and rates that do not: doubling until one fails, halving if the first
-// does, then bisecting. A rate that fails is tried once more before it bounds the search: a step is short, and one moment
-// in which the machine was busy with other things would hide all that lies above. It is a state machine without a clock.
+// search finds the border between rates that hold and rates that do not: doubling until one fails, halving if the
+// first does, then bisecting. A rate that fails is tried once more before it bounds the search: a step is short, and
+// one moment in which the machine was busy with other things would hide all that lies above. It is a state machine
+// without a clock.
 type search struct {
 	rate         float64 // to try next
 	doubted      bool    // it failed once

@@ -13,16 +13,20 @@ import (
 
 func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 	t.Parallel()
-	s := faults.New(faults.Config{Fault: faults.TooSlow, TargetRPS: 50, TTFT: 5 * time.Millisecond, Gap: time.Millisecond}) // serves 40 a second
+	// serves 40 a second
+	s := faults.New(faults.Config{Fault: faults.TooSlow, TargetRPS: 50, TTFT: 5 * time.Millisecond,
+		Gap: time.Millisecond})
 	t.Cleanup(s.Close)
 	told := 0
-	res, err := certify.Sweep(t.Context(), certify.Options{Case: short, Launch: target.Handler(s), ReportDir: t.TempDir(), Seed: 5, Set: []string{"targets.latency_ms=400"}},
+	res, err := certify.Sweep(t.Context(), certify.Options{Case: short, Launch: target.Handler(s),
+		ReportDir: t.TempDir(), Seed: 5, Set: []string{"targets.latency_ms=400"}},
 		time.Second, func(certify.SweepStep) { told++ })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if told != len(res.Steps) || res.Highest < 15 || res.Highest > 60 || res.Lowest <= res.Highest {
-		t.Errorf("holds %g, fails %g after %d steps (%d told): the server serves 40 a second", res.Highest, res.Lowest, len(res.Steps), told)
+		t.Errorf("holds %g, fails %g after %d steps (%d told): the server serves 40 a second", res.Highest,
+			res.Lowest, len(res.Steps), told)
 	}
 	for _, step := range res.Steps {
 		if step.RPS > 80 && step.Held || step.Requests == 0 {

@@ -11,7 +11,8 @@ import (
 
 // openTracer begins to trace the requests of the load where Options name a collector.
 func (r *runner) openTracer() (err error) {
-	r.tracer, err = telemetry.NewTracer(telemetry.TracerConfig{URL: r.o.TracingURL, Service: "mixtral-certify", Version: r.o.Version, Getenv: os.Getenv})
+	r.tracer, err = telemetry.NewTracer(telemetry.TracerConfig{URL: r.o.TracingURL, Service: "mixtral-certify",
+		Version: r.o.Version, Getenv: os.Getenv})
 	if err != nil {
 		return fmt.Errorf("%w: tracing URL: %w", ErrOptions, err)
 	}

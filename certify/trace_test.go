@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestARunIsTraced: the server hears of a trace with every request of the load, and the collector gets them all, with the
-// phase that each belongs to.
+// TestARunIsTraced: the server hears of a trace with every request of the load, and the collector gets them all, with
+// the phase that each belongs to.
 func TestARunIsTraced(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -41,7 +41,8 @@ func TestARunIsTraced(t *testing.T) {
 		}
 		healthy.ServeHTTP(w, r)
 	})
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(handler), ReportDir: t.TempDir(), Seed: 42, TracingURL: collector.URL})
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(handler),
+		ReportDir: t.TempDir(), Seed: 42, TracingURL: collector.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,8 +38,8 @@ func (r *runner) watchResources(ctx context.Context) {
 	})
 }
 
-// watchMetrics records the server's metrics while there is load, when its gauges say how many requests it believes to have,
-// and while there is none, when no cache of it may grow.
+// watchMetrics records the server's metrics while there is load, when its gauges say how many requests it believes to
+// have, and while there is none, when no cache of it may grow.
 func (r *runner) watchMetrics(ctx context.Context) {
 	tick := time.NewTicker(scrapeEvery)
 	defer tick.Stop()

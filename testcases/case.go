@@ -27,11 +27,13 @@ type Case struct {
 	Environment   Environment       `yaml:"environment" json:"environment"`
 	Targets       Targets           `yaml:"targets" json:"targets"`
 	Limits        Limits            `yaml:"limits" json:"limits"`
-	Criteria      map[string]string `yaml:"criteria" json:"criteria,omitempty"` // the source's own sentences by id; every one is covered by a check
-	Prompts       string            `yaml:"prompts" json:"prompts"`             // "builtin", or a path relative to the case file
-	Request       Request           `yaml:"request" json:"request"`
-	Profiles      map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
-	Checks        []Check           `yaml:"checks" json:"checks"`
+	// the source's own sentences by id; every one is covered by a check
+	Criteria map[string]string `yaml:"criteria" json:"criteria,omitempty"`
+	// "builtin", or a path relative to the case file
+	Prompts  string            `yaml:"prompts" json:"prompts"`
+	Request  Request           `yaml:"request" json:"request"`
+	Profiles map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
+	Checks   []Check           `yaml:"checks" json:"checks"`
 }
 
 // Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
@@ -56,22 +58,36 @@ type Targets struct {
 
 // Limits decide what is valid and what is noise.
 type Limits struct {
-	ErrorBudget      float64 `yaml:"error_budget" json:"error_budget"`               // share of scheduled requests that may fail
-	IssueDelayMS     float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`           // p99 above it: the generator was late, INVALID
-	MaxInFlight      int     `yaml:"max_in_flight" json:"max_in_flight"`             // reached in the open loop: INVALID
-	RequestTimeoutS  float64 `yaml:"request_timeout_s" json:"request_timeout_s"`     // a request without an end by then has failed
-	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`     // shift of latency that matters (0.05)
-	DegradationMS    float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"` // a shift below it matters to nobody, whatever its share
-	StallMS          float64 `yaml:"stall_ms" json:"stall_ms"`                       // nothing at all arrives for longer, though requests wait: a stall
-	LeakMBPerHour    float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`       // growth that matters
-	LeakShare        float64 `yaml:"leak_share" json:"leak_share"`                   // of the memory at the start, growth over the run that matters
-	CacheSpeedup     float64 `yaml:"cache_speedup" json:"cache_speedup"`             // audit: a repeated prompt may be this share faster
-	MetricsGapMS     float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`           // reconciliation: client mean minus server mean
-	LittleShare      float64 `yaml:"little_share" json:"little_share"`               // abs(L − λW)/L
-	Confidence       float64 `yaml:"confidence" json:"confidence"`                   // of every interval and early stopping (0.99)
-	CachingDeclared  bool    `yaml:"caching_declared" json:"caching_declared"`       // the server says it caches prefixes or answers
-	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`     // quality under load may be this much below the quiet run's
-	BaselineShare    float64 `yaml:"baseline_share" json:"baseline_share"`           // phase D may differ from A by this before it counts
+	// share of scheduled requests that may fail
+	ErrorBudget float64 `yaml:"error_budget" json:"error_budget"`
+	// p99 above it: the generator was late, INVALID
+	IssueDelayMS float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`
+	// reached in the open loop: INVALID
+	MaxInFlight int `yaml:"max_in_flight" json:"max_in_flight"`
+	// a request without an end by then has failed
+	RequestTimeoutS float64 `yaml:"request_timeout_s" json:"request_timeout_s"`
+	// shift of latency that matters (0.05)
+	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
+	// a shift below it matters to nobody, whatever its share
+	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
+	// nothing at all arrives for longer, though requests wait: a stall
+	StallMS       float64 `yaml:"stall_ms" json:"stall_ms"`
+	LeakMBPerHour float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"` // growth that matters
+	// of the memory at the start, growth over the run that matters
+	LeakShare float64 `yaml:"leak_share" json:"leak_share"`
+	// audit: a repeated prompt may be this share faster
+	CacheSpeedup float64 `yaml:"cache_speedup" json:"cache_speedup"`
+	// reconciliation: client mean minus server mean
+	MetricsGapMS float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`
+	LittleShare  float64 `yaml:"little_share" json:"little_share"` // abs(L − λW)/L
+	// of every interval and early stopping (0.99)
+	Confidence float64 `yaml:"confidence" json:"confidence"`
+	// the server says it caches prefixes or answers
+	CachingDeclared bool `yaml:"caching_declared" json:"caching_declared"`
+	// quality under load may be this much below the quiet run's
+	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`
+	// phase D may differ from A by this before it counts
+	BaselineShare float64 `yaml:"baseline_share" json:"baseline_share"`
 }
 
 // Request is what all requests of the case have in common; a phase may override it.
@@ -79,7 +95,8 @@ type Request struct {
 	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`
 	Temperature float64 `yaml:"temperature" json:"temperature"`
 	Stream      bool    `yaml:"stream" json:"stream"`
-	Salt        bool    `yaml:"salt" json:"salt"` // a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
+	// a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
+	Salt bool `yaml:"salt" json:"salt"`
 }
 
 // Phases run in order.
@@ -97,10 +114,11 @@ func (p Phases) ByID(id string) (Phase, bool) {
 
 // Kinds of phase.
 const (
-	KindWarmup  = "warmup"  // closed loop until latencies are steady; not judged
-	KindClosed  = "closed"  // Concurrency in flight, next when one ends
-	KindOpen    = "open"    // arrivals at RPS whatever the server does; latency from the schedule
-	KindBatch   = "batch"   // Requests at once, as the seed's step 2: informative, reported beside the sustained figure
+	KindWarmup = "warmup" // closed loop until latencies are steady; not judged
+	KindClosed = "closed" // Concurrency in flight, next when one ends
+	KindOpen   = "open"   // arrivals at RPS whatever the server does; latency from the schedule
+	// Requests at once, as the seed's step 2: informative, reported beside the sustained figure
+	KindBatch   = "batch"
 	KindIdle    = "idle"    // no load: memory should come back
 	KindQuality = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
 	KindAudit   = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
@@ -112,17 +130,20 @@ type Phase struct {
 	Kind        string   `yaml:"kind" json:"kind"`
 	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"` // keys "category/level", taken in turn; none: all
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
-	RPS         float64  `yaml:"rps" json:"rps,omitempty"`               // open; 0: Targets.ThroughputRPS
-	Arrivals    string   `yaml:"arrivals" json:"arrivals,omitempty"`     // "poisson" (default) or "constant"
-	RPSFactor   float64  `yaml:"rps_factor" json:"rps_factor,omitempty"` // open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
-	Requests    int      `yaml:"requests" json:"requests,omitempty"`     // at least this many …
-	DurationS   float64  `yaml:"duration_s" json:"duration_s,omitempty"` // … and at least this long
-	RampS       float64  `yaml:"ramp_s" json:"ramp_s,omitempty"`         // left out of the steady window at its start
-	MaxS        float64  `yaml:"max_s" json:"max_s,omitempty"`           // a closed phase ends here even with too few requests (then INVALID)
-	MaxTokens   int      `yaml:"max_tokens" json:"max_tokens,omitempty"` // 0: Request.MaxTokens
-	TimeoutS    float64  `yaml:"timeout_s" json:"timeout_s,omitempty"`   // of one request; 0: Limits.RequestTimeoutS
-	KeepText    bool     `yaml:"keep_text" json:"keep_text,omitempty"`   // texts recorded and scored
-	CompareTo   string   `yaml:"compare_to" json:"compare_to,omitempty"` // an earlier phase of the same shape (degradation)
+	RPS         float64  `yaml:"rps" json:"rps,omitempty"`           // open; 0: Targets.ThroughputRPS
+	Arrivals    string   `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default) or "constant"
+	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
+	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
+	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …
+	DurationS float64 `yaml:"duration_s" json:"duration_s,omitempty"` // … and at least this long
+	RampS     float64 `yaml:"ramp_s" json:"ramp_s,omitempty"`         // left out of the steady window at its start
+	// a closed phase ends here even with too few requests (then INVALID)
+	MaxS      float64 `yaml:"max_s" json:"max_s,omitempty"`
+	MaxTokens int     `yaml:"max_tokens" json:"max_tokens,omitempty"` // 0: Request.MaxTokens
+	TimeoutS  float64 `yaml:"timeout_s" json:"timeout_s,omitempty"`   // of one request; 0: Limits.RequestTimeoutS
+	KeepText  bool    `yaml:"keep_text" json:"keep_text,omitempty"`   // texts recorded and scored
+	// an earlier phase of the same shape (degradation)
+	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 
 // Check is one criterion. Rule names the function that judges it (see internal/certify/judge); Phase narrows it.

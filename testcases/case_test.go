@@ -39,7 +39,8 @@ func TestDefaultsFillWhatAFileLeavesOut(t *testing.T) {
 	}
 	quick := c.Profiles["quick"]
 	if c.InFlight(quick[0]) != 2 || c.Rate(quick[1]) != 5 || c.MaxTokens(quick[0]) != 64 || c.Timeout(quick[0]) != 30 {
-		t.Errorf("in flight %d, rate %g, max tokens %d, timeout %g", c.InFlight(quick[0]), c.Rate(quick[1]), c.MaxTokens(quick[0]), c.Timeout(quick[0]))
+		t.Errorf("in flight %d, rate %g, max tokens %d, timeout %g", c.InFlight(quick[0]), c.Rate(quick[1]),
+			c.MaxTokens(quick[0]), c.Timeout(quick[0]))
 	}
 }
 
@@ -52,15 +53,18 @@ func TestBadCasesNameTheKey(t *testing.T) {
 		{"latency_ms: 100", "latency: 100", `unknown field "latency"`},
 		{"latency_ms: 100", "latency_ms: [1]", "latency_ms"},
 		{"concurrency: 2", "concurrency: -2", "targets.concurrency: must be between 0 and 1000000, is -2"},
-		{"kind: closed, requests: 5}", "kind: shut, requests: 5}", "profiles.quick[0].kind: must be one of warmup, closed"},
+		{"kind: closed, requests: 5}", "kind: shut, requests: 5}",
+			"profiles.quick[0].kind: must be one of warmup, closed"},
 		{"id: rate", "id: one", `profiles.quick[1].id: "one" stands twice`},
 		{"ramp_s: 1", "ramp_s: 2", "profiles.quick[1].ramp_s: must be below duration_s"},
 		{"kind: open, duration_s: 2, ramp_s: 1", "kind: open", "profiles.quick[1].duration_s: an open phase needs"},
-		{"compare_to: one", "compare_to: rate", "profiles.quick[2].compare_to: must name an earlier phase of kind closed"},
+		{"compare_to: one", "compare_to: rate",
+			"profiles.quick[2].compare_to: must name an earlier phase of kind closed"},
 		{"rule: mean_latency", "rule: mean", "checks[0].rule: must be one of answers_valid"},
 		{"rule: mean_latency", "rule: percentile_latency", "checks[0].p: rule percentile_latency needs a percentile"},
 		{"phase: one", "phase: three", `checks[0].phase: profile quick has no phase "three"`},
-		{"target: targets.latency_ms", "target: targets.speed", "checks[0].target: must be a number among targets or limits"},
+		{"target: targets.latency_ms", "target: targets.speed",
+			"checks[0].target: must be a number among targets or limits"},
 		{"covers: [P1]", "covers: [P2]", `checks[0].covers: "P2" is no key of criteria`},
 		{", covers: [P1]", "", "criteria.P1: no check covers it"},
 		{"name: small", "name: small\nname: again", "name"},
@@ -93,13 +97,17 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	c := parse(t)
-	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.rate.duration_s = 30", "profiles.quick.0.requests=9", "checks.lat.gate=false", "limits.caching_declared=true", "name=other", "criteria.P1=quick"} {
+	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.rate.duration_s = 30",
+		"profiles.quick.0.requests=9", "checks.lat.gate=false", "limits.caching_declared=true", "name=other",
+		"criteria.P1=quick"} {
 		if err := c.Set(s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 	quick := c.Profiles["quick"]
-	if c.Targets.ThroughputRPS != 80 || quick[1].DurationS != 30 || quick[0].Requests != 9 || c.Checks[0].Gate == nil || *c.Checks[0].Gate || !c.Limits.CachingDeclared || c.Name != "other" || c.Criteria["P1"] != "quick" {
+	if c.Targets.ThroughputRPS != 80 || quick[1].DurationS != 30 || quick[0].Requests != 9 ||
+		c.Checks[0].Gate == nil || *c.Checks[0].Gate || !c.Limits.CachingDeclared || c.Name != "other" ||
+		c.Criteria["P1"] != "quick" {
 		t.Errorf("%+v", c)
 	}
 	if c.Rate(quick[1]) != 80 {
@@ -171,8 +179,10 @@ func FuzzParse(f *testing.F) {
 
 // FuzzSet: any assignment is taken or is an error that matches ErrInvalid; what is taken can be validated.
 func FuzzSet(f *testing.F) {
-	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.sustained.duration_s=30", "checks.latency.gate=false", "checks.0.id=x", "=", ".=.", "profiles.quick=1",
-		"targets=3", "targets.latency_ms=nan", "targets.latency_ms=1e400", "environment.=1", "profiles.quick.0.requests=99999999999", "id", "traceability.x.y=1"} {
+	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.sustained.duration_s=30",
+		"checks.latency.gate=false", "checks.0.id=x", "=", ".=.", "profiles.quick=1",
+		"targets=3", "targets.latency_ms=nan", "targets.latency_ms=1e400", "environment.=1",
+		"profiles.quick.0.requests=99999999999", "id", "traceability.x.y=1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, assignment string) {

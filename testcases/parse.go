@@ -17,9 +17,10 @@ func Defaults() Case {
 	return Case{
 		Prompts: "builtin",
 		Limits: Limits{
-			ErrorBudget:      0.001,
-			IssueDelayMS:     50,   // 2.5 % of the seed's 2,000 ms
-			MaxInFlight:      2000, // above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
+			ErrorBudget:  0.001,
+			IssueDelayMS: 50, // 2.5 % of the seed's 2,000 ms
+			// above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
+			MaxInFlight:      2000,
 			RequestTimeoutS:  30,
 			DegradationShare: 0.05,
 			DegradationMS:    5,    // what a busy machine adds to a request; a four hundredth of the seed's target

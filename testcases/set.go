@@ -19,7 +19,10 @@ func (c *Case) Set(assignment string) error {
 	}
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	v := reflect.ValueOf(c).Elem()
-	return descend(v, strings.Split(key, "."), key, func(leaf reflect.Value) error { return setScalar(leaf, key, value) })
+	return descend(v, strings.Split(key, "."), key, func(leaf reflect.Value) error {
+		return setScalar(leaf, key,
+			value)
+	})
 }
 
 // Number reads one number by its path, such as "limits.error_budget".

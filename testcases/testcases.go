@@ -60,7 +60,8 @@ func Load(ref string) (*Loaded, error) {
 		l.Source, err = os.ReadFile(ref)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %q is no file, and the compiled-in ones are %s", ErrNotFound, ref, strings.Join(List(), ", "))
+		return nil, fmt.Errorf("%w: %q is no file, and the compiled-in ones are %s", ErrNotFound, ref,
+			strings.Join(List(), ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +94,8 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
 					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
-						Reason: fmt.Sprintf("there is no prompt %q; there are %s", key, strings.Join(l.Prompts.Keys(), ", "))}
+						Reason: fmt.Sprintf("there is no prompt %q; there are %s", key,
+							strings.Join(l.Prompts.Keys(), ", "))}
 				}
 			}
 		}

@@ -99,14 +99,17 @@ func TestCasesInFiles(t *testing.T) {
 	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "mine.json") {
 		t.Errorf("missing prompt file: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "mine.json"), []byte(`{"reasoning":{"simple":"What is 3 + 3?"}}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "mine.json"), []byte(`{"reasoning":{"simple":"What is 3 + 3?"}}`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "reasoning/complex") {
 		t.Errorf("missing prompt: %v", err)
 	}
 	put("latency_ms: 2000", "latency_ms: -1")
-	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "targets.latency_ms: must be between 0 and 1e+09, is -1") || !strings.Contains(err.Error(), "latency_ms: -1\n") {
+	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(),
+		"targets.latency_ms: must be between 0 and 1e+09, is -1") ||
+		!strings.Contains(err.Error(), "latency_ms: -1\n") {
 		t.Errorf("bad target: %v", err)
 	}
 	if _, err := Load("TC-none"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), Default) {
@@ -143,8 +146,10 @@ func TestTheSchemaIsCurrentAndTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string][2]string{"as it is": {}, "rule": {"rule: leak", "rule: drip"}, "kind": {"kind: idle", "kind: rest"}, "key": {"quality: 0.8", "qualty: 0.8"},
-		"type": {"latency_ms: 2000", "latency_ms: fast"}, "id": {"id: TC-L1", "id: /TC-L1"}, "version": {"schema_version: 1", "schema_version: 2"}} {
+	for name, change := range map[string][2]string{"as it is": {}, "rule": {"rule: leak", "rule: drip"},
+		"kind": {"kind: idle", "kind: rest"}, "key": {"quality: 0.8", "qualty: 0.8"},
+		"type": {"latency_ms: 2000", "latency_ms: fast"}, "id": {"id: TC-L1", "id: /TC-L1"},
+		"version": {"schema_version: 1", "schema_version: 2"}} {
 		var doc any
 		if err := yaml.Unmarshal(bytes.Replace(source, []byte(change[0]), []byte(change[1]), 1), &doc); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// Rule says what a check needs for its rule to judge it. The functions are in internal/certify/judge, under the same names.
+// Rule says what a check needs for its rule to judge it. The functions are in internal/certify/judge, under the same
+// names.
 type Rule struct {
 	Phase bool // needs a phase
 	P     bool // needs a percentile
@@ -170,14 +171,16 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 	p.count(at+".max_tokens", ph.MaxTokens, 0, 1<<20)
 	p.within(at+".rps", ph.RPS, 0, 1e6)
 	p.within(at+".rps_factor", ph.RPSFactor, 0, 100)
-	for name, v := range map[string]float64{"duration_s": ph.DurationS, "ramp_s": ph.RampS, "max_s": ph.MaxS, "timeout_s": ph.TimeoutS} {
+	for name, v := range map[string]float64{"duration_s": ph.DurationS, "ramp_s": ph.RampS, "max_s": ph.MaxS,
+		"timeout_s": ph.TimeoutS} {
 		p.within(at+"."+name, v, 0, maxPhaseS)
 	}
 	if ph.MaxS > 0 && ph.MaxS < ph.DurationS {
 		p.add(at+".max_s", "must be at least duration_s (%g), is %g", ph.DurationS, ph.MaxS)
 	}
 	if ph.DurationS > 0 && ph.RampS >= ph.DurationS {
-		p.add(at+".ramp_s", "must be below duration_s (%g), is %g: nothing would be left to judge", ph.DurationS, ph.RampS)
+		p.add(at+".ramp_s", "must be below duration_s (%g), is %g: nothing would be left to judge", ph.DurationS,
+			ph.RampS)
 	}
 	if ph.CompareTo != "" {
 		if kind, ok := earlier[ph.CompareTo]; !ok || kind != ph.Kind {

@@ -63,7 +63,8 @@ func (o Options) combos() ([]combo, error) {
 	}
 	for _, l := range o.Levels {
 		if !used[l] {
-			return nil, fmt.Errorf("%w: level %q: %s has none of that name", ErrOptions, l, strings.Join(categories, ", "))
+			return nil, fmt.Errorf("%w: level %q: %s has none of that name", ErrOptions, l,
+				strings.Join(categories, ", "))
 		}
 	}
 	switch {
@@ -75,9 +76,9 @@ func (o Options) combos() ([]combo, error) {
 	return all, nil
 }
 
-// Generate makes prompts with rubrics; the same options give the same prompts. The first of each category and level has the plain key
-// ("reasoning/simple"), further ones a number ("reasoning/simple-2"). Where Tokens is larger than the question, background notes that do not
-// change the answer stand before it.
+// Generate makes prompts with rubrics; the same options give the same prompts. The first of each category and level
+// has the plain key ("reasoning/simple"), further ones a number ("reasoning/simple-2"). Where Tokens is larger than
+// the question, background notes that do not change the answer stand before it.
 func Generate(o Options) (*Set, error) {
 	combos, err := o.combos()
 	if err != nil {
@@ -95,7 +96,8 @@ func Generate(o Options) (*Set, error) {
 		if n := i / len(combos); n > 0 {
 			p.Level += "-" + strconv.Itoa(n+1)
 		}
-		for try := uint64(0); ; try++ { // the same question twice would let a cache answer; after some tries repetition is accepted
+		// the same question twice would let a cache answer; after some tries repetition is accepted
+		for try := uint64(0); ; try++ {
 			g := &generator{rand.New(rand.NewPCG(o.Seed, uint64(i)<<8|try))}
 			p.Text, p.Rubric = g.question(c)
 			if !made[p.Text] || try == 20 {
@@ -139,7 +141,8 @@ func (g *generator) question(c combo) (string, *Rubric) {
 	return kinds[g.IntN(len(kinds))]()
 }
 
-// pad puts background before a question until the estimate reaches tokens. No sentence holds a number or a name of a question.
+// pad puts background before a question until the estimate reaches tokens. No sentence holds a number or a name of a
+// question.
 func (g *generator) pad(question string, tokens int) string {
 	if EstimateTokens(question) >= tokens {
 		return question
@@ -148,7 +151,8 @@ func (g *generator) pad(question string, tokens int) string {
 	var b strings.Builder
 	need := tokens - EstimateTokens(head+tail+question)
 	for need > 0 {
-		line := g.pick(noteSubjects) + " " + g.pick(noteVerbs) + " " + g.pick(noteObjects) + " " + g.pick(noteEnds) + "."
+		line := g.pick(noteSubjects) + " " + g.pick(noteVerbs) + " " + g.pick(noteObjects) + " " + g.pick(noteEnds) +
+			"."
 		line = strings.ToUpper(line[:1]) + line[1:]
 		if cost := EstimateTokens(line); cost > need && need < cost/2 {
 			break

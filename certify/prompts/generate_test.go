@@ -28,7 +28,8 @@ func drawOptions(t *rapid.T) Options {
 	return o
 }
 
-// What is generated can be written, read back and checked; the same options give the same prompts; lengths are what was asked for.
+// What is generated can be written, read back and checked; the same options give the same prompts; lengths are what
+// was asked for.
 func TestGeneratedPromptsLoad(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := drawOptions(t)
@@ -45,7 +46,8 @@ func TestGeneratedPromptsLoad(t *testing.T) {
 			t.Fatalf("%v in\n%s", err, data)
 		}
 		byKey := func(a, b Prompt) int { return strings.Compare(a.Key(), b.Key()) }
-		want, got := slices.SortedFunc(slices.Values(s.Prompts), byKey), slices.SortedFunc(slices.Values(back.Prompts), byKey)
+		want, got := slices.SortedFunc(slices.Values(s.Prompts), byKey),
+			slices.SortedFunc(slices.Values(back.Prompts), byKey)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("changed on the way through the file:\n%s", d)
 		}
@@ -133,8 +135,10 @@ func TestCheckNamesWeakRubrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(s.Check(), "\n")
-	for _, want := range []string{"a/c: its rubric names no answers", "a/d: has the same text as a/c", "a/d: has no rubric",
-		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" stands twice`, `a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" stands twice`} {
+	for _, want := range []string{"a/c: its rubric names no answers", "a/d: has the same text as a/c",
+		"a/d: has no rubric",
+		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" stands twice`,
+		`a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" stands twice`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}

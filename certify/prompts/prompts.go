@@ -20,7 +20,8 @@ import (
 var ErrInvalid = errors.New("invalid prompt file")
 
 // Forms an answer can be asked for; they decide what counts as complete.
-var Forms = []string{"answer", "explanation", "analysis", "summary", "comparison", "evaluation", "story", "plan", "poem", "code", "list"}
+var Forms = []string{"answer", "explanation", "analysis", "summary", "comparison", "evaluation", "story", "plan",
+	"poem", "code", "list"}
 
 // maxPrompt bounds one prompt's bytes: far above any real prompt, far below what hurts.
 const maxPrompt = 1 << 20
@@ -211,7 +212,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 			if p.Weight < 0 {
 				return nil, fmt.Errorf("%w: %s[%d].weight: %g is negative", ErrInvalid, group.name, i, p.Weight)
 			}
-			if len(p.Any) == 0 || slices.ContainsFunc(p.Any, func(t string) bool { return strings.TrimSpace(t) == "" }) {
+			if len(p.Any) == 0 || slices.ContainsFunc(p.Any,
+				func(t string) bool { return strings.TrimSpace(t) == "" }) {
 				return nil, fmt.Errorf("%w: %s[%d].any: needs terms, none of them empty", ErrInvalid, group.name, i)
 			}
 		}

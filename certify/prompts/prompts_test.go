@@ -21,7 +21,8 @@ func TestBuiltinKeepsTheSeedsShape(t *testing.T) {
 		t.Errorf("reasoning.simple = %q", reasoning["simple"])
 	}
 	set := Default()
-	want := "reasoning/simple reasoning/medium reasoning/complex analysis/simple analysis/medium analysis/complex generation/simple generation/medium generation/creative"
+	want := "reasoning/simple reasoning/medium reasoning/complex analysis/simple analysis/medium analysis/complex " +
+		"generation/simple generation/medium generation/creative"
 	if got := strings.Join(set.Keys(), " "); got != want {
 		t.Errorf("keys %s, want %s", got, want)
 	}

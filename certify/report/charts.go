@@ -44,8 +44,10 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 		}
 	}
 	top := maxY(s.Latency, s.Failed)
-	p := &plot{id: fmt.Sprintf("lat%d", n), title: "Latency over time, phase " + s.ID, xLabel: "seconds since the phase began (scheduled time)", yLabel: "latency, ms",
-		xMax: length * 1.01, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds", Number(float64(s.RequestsInSeries)), Number(top))}
+	p := &plot{id: fmt.Sprintf("lat%d", n), title: "Latency over time, phase " + s.ID,
+		xLabel: "seconds since the phase began (scheduled time)", yLabel: "latency, ms",
+		xMax: length * 1.01, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds",
+			Number(float64(s.RequestsInSeries)), Number(top))}
 	p.bands = outside(s, length)
 	target := r.Targets.LatencyMS
 	caption := "Latency of each request"
@@ -56,7 +58,8 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 		caption += fmt.Sprintf("; the target of %s ms lies above the plot", Number(target))
 	}
 	p.yMax = roundUp(top)
-	p.dots = []dots{{class: "c1", points: s.Latency, r: dotSize(len(s.Latency))}, {class: "bad", points: s.Failed, r: 2.4}}
+	p.dots = []dots{{class: "c1", points: s.Latency, r: dotSize(len(s.Latency))},
+		{class: "bad", points: s.Failed, r: 2.4}}
 	keys := []chartKey{{"c1", "answered"}}
 	if len(s.Failed) > 0 {
 		keys = append(keys, chartKey{"bad", "failed"})
@@ -92,8 +95,10 @@ func ecdfChart(s PhaseSeries, r *Report, n int) chart {
 	if len(s.TTFTECDF) > 0 {
 		lo = math.Min(lo, s.TTFTECDF[0].X)
 	}
-	p := &plot{id: fmt.Sprintf("ecdf%d", n), title: "Distribution of latency and time to first token, phase " + s.ID, xLabel: "ms", yLabel: "share of requests",
-		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s requests", Number(lo), Number(hi), Number(float64(s.RequestsInECDF)))}
+	p := &plot{id: fmt.Sprintf("ecdf%d", n), title: "Distribution of latency and time to first token, phase " + s.ID,
+		xLabel: "ms", yLabel: "share of requests",
+		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s requests", Number(lo),
+			Number(hi), Number(float64(s.RequestsInECDF)))}
 	target := r.Targets.LatencyMS
 	if target > 0 && target <= 3*hi {
 		p.uprights = []mark{{label: "target", from: target}}
@@ -116,19 +121,24 @@ func ecdfChart(s PhaseSeries, r *Report, n int) chart {
 
 func rateChart(s PhaseSeries, r *Report, n int) chart {
 	top := math.Max(maxY(s.Offered, s.Completed), r.Targets.ThroughputRPS)
-	p := &plot{id: fmt.Sprintf("rate%d", n), title: "Load against completions, phase " + s.ID, xLabel: "seconds since the phase began", yLabel: "requests/s",
+	p := &plot{id: fmt.Sprintf("rate%d", n), title: "Load against completions, phase " + s.ID,
+		xLabel: "seconds since the phase began", yLabel: "requests/s",
 		xMax: lastX(s.Offered), yMax: roundUp(top * 1.05), about: "arrivals, issues and completions in each interval"}
 	p.bands = outside(s, p.xMax)
 	if t := r.Targets.ThroughputRPS; t > 0 {
 		p.levels = []mark{{label: "target " + Number(t) + "/s", from: t}}
 	}
-	p.lines = []line{{class: "c3", points: s.Offered}, {class: "c2 dashed", points: s.Issued}, {class: "c1", points: s.Completed}}
-	return draw(p, "Load against completions", chartKey{"c3", "offered"}, chartKey{"c2 dashed", "issued"}, chartKey{"c1", "completed"})
+	p.lines = []line{{class: "c3", points: s.Offered}, {class: "c2 dashed", points: s.Issued},
+		{class: "c1", points: s.Completed}}
+	return draw(p, "Load against completions", chartKey{"c3", "offered"}, chartKey{"c2 dashed", "issued"},
+		chartKey{"c1", "completed"})
 }
 
 func inFlightChart(s PhaseSeries, n int) chart {
-	p := &plot{id: fmt.Sprintf("fly%d", n), title: "Requests in flight, phase " + s.ID, xLabel: "seconds since the phase began", yLabel: "in flight",
-		xMax: lastX(s.InFlight), yMax: roundUp(maxY(s.InFlight) * 1.05), about: fmt.Sprintf("at most %s on average in an interval", Number(maxY(s.InFlight)))}
+	p := &plot{id: fmt.Sprintf("fly%d", n), title: "Requests in flight, phase " + s.ID,
+		xLabel: "seconds since the phase began", yLabel: "in flight",
+		xMax: lastX(s.InFlight), yMax: roundUp(maxY(s.InFlight) * 1.05),
+		about: fmt.Sprintf("at most %s on average in an interval", Number(maxY(s.InFlight)))}
 	p.bands = outside(s, p.xMax)
 	p.lines = []line{{class: "c1", points: s.InFlight, area: true}}
 	return draw(p, "Requests in flight: flat is sustained, rising is a backlog")
@@ -145,7 +155,8 @@ func lastX(p []Point) float64 {
 func resourceCharts(s Series, r *Report) []chart {
 	var out []chart
 	if len(s.Memory) > 1 {
-		p := &plot{id: "mem", title: "Memory over the run", xLabel: "seconds since the run began", yLabel: "GB", xMax: s.Duration,
+		p := &plot{id: "mem", title: "Memory over the run", xLabel: "seconds since the run began", yLabel: "GB",
+			xMax:  s.Duration,
 			about: fmt.Sprintf("peak %s GB", Number(r.Resources.PeakGB)), bands: spans(s)}
 		top := maxY(s.Memory)
 		caption := "Memory"
@@ -170,7 +181,8 @@ func resourceCharts(s Series, r *Report) []chart {
 	}
 	if len(s.CPU) > 1 {
 		top := maxY(s.CPU)
-		p := &plot{id: "cpu", title: "CPU over the run", xLabel: "seconds since the run began", yLabel: "cores", xMax: s.Duration,
+		p := &plot{id: "cpu", title: "CPU over the run", xLabel: "seconds since the run began", yLabel: "cores",
+			xMax:  s.Duration,
 			about: fmt.Sprintf("busiest second %s cores", Number(r.Resources.PeakCPU1s)), bands: spans(s)}
 		caption := "CPU, mean of each second"
 		if lim := r.Targets.CPUCores; lim > 0 && lim <= 3*top {
@@ -212,9 +224,11 @@ func bar(c Check) template.HTML {
 	most = math.Min(most, *c.Target*4) // far beyond is simply full
 	at := func(v float64) float64 { return math.Max(0, math.Min(w, v/most*w)) }
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="bar" role="img" aria-label="measured against target" viewBox="0 0 %s %s">`, px(w), px(h))
+	fmt.Fprintf(&b, `<svg class="bar" role="img" aria-label="measured against target" viewBox="0 0 %s %s">`, px(w),
+		px(h))
 	fmt.Fprintf(&b, `<rect class="track" x="0" y="4" width="%s" height="8" rx="2"/>`, px(w))
-	fmt.Fprintf(&b, `<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(c.Verdict), px(math.Max(at(*c.Measured), 1.5)))
+	fmt.Fprintf(&b, `<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(c.Verdict),
+		px(math.Max(at(*c.Measured), 1.5)))
 	if c.Interval != nil {
 		lo, hi := at(math.Max(c.Interval[0], 0)), at(c.Interval[1])
 		fmt.Fprintf(&b, `<path class="whisker" d="M%s 8H%sM%s 5.5v5M%s 5.5v5"/>`, px(lo), px(hi), px(lo), px(hi))
@@ -241,7 +255,8 @@ func share(x, target float64) template.HTML {
 	const w = 150.0
 	clip := func(v float64) float64 { return math.Max(0, math.Min(1, v)) * w }
 	s := fmt.Sprintf(`<svg class="bar" role="img" aria-label="score" viewBox="0 0 150 16"><rect class="track" x="0" y="4" width="150" height="8" rx="2"/>`+
-		`<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(verdict), px(math.Max(clip(x), 1.5)))
+		`<rect class="fill v-%s" x="0" y="4" width="%s" height="8" rx="2"/>`, verdictClass(verdict),
+		px(math.Max(clip(x), 1.5)))
 	if target > 0 {
 		s += fmt.Sprintf(`<line class="goal" x1="%s" x2="%s" y1="1" y2="15"/>`, px(clip(target)), px(clip(target)))
 	}

@@ -44,9 +44,10 @@ type Shift func(phase string) (byMS, p float64, ok bool)
 // further apart than two runs of one server are. A verdict that turns from PASS to FAIL is worse whatever its figure.
 func Diff(a, b *Report) Comparison { return DiffWith(a, b, nil) }
 
-// Two runs of one server differ in figures without an interval: by some percent in a peak of memory or a score, by far more
-// in the slowest of a hundred requests and in the busiest second. Of times that are small beside what is allowed even that
-// is too fine; and a share, such as a degradation, is noise about zero, where only its limit gives a measure.
+// Two runs of one server differ in figures without an interval: by some percent in a peak of memory or a score, by
+// far more in the slowest of a hundred requests and in the busiest second. Of times that are small beside what is
+// allowed even that is too fine; and a share, such as a degradation, is noise about zero, where only its limit gives
+// a measure.
 const (
 	noiseShare = 0.05
 	peakShare  = 0.25
@@ -90,12 +91,14 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 			}
 			c.Changes = append(c.Changes, change)
 		} else {
-			c.Changes = append(c.Changes, Change{What: y.ID, B: y.Measured, Unit: y.Unit, How: Differ, Reason: "only in the second report, " + y.Verdict})
+			c.Changes = append(c.Changes, Change{What: y.ID, B: y.Measured, Unit: y.Unit, How: Differ,
+				Reason: "only in the second report, " + y.Verdict})
 		}
 	}
 	for _, x := range a.Checks {
 		if !seen[x.ID] {
-			c.Changes = append(c.Changes, Change{What: x.ID, A: x.Measured, Unit: x.Unit, How: Differ, Reason: "only in the first report, " + x.Verdict})
+			c.Changes = append(c.Changes, Change{What: x.ID, A: x.Measured, Unit: x.Unit, How: Differ,
+				Reason: "only in the first report, " + x.Verdict})
 		}
 	}
 	c.Changes = append(c.Changes, phaseChanges(a, b, shift, took)...)
@@ -118,8 +121,8 @@ func takenOf(a, b *Report) taken {
 	return t
 }
 
-// hindered takes the blame from a server that was slower while others had its machine, and the praise from one that was
-// faster than then.
+// hindered takes the blame from a server that was slower while others had its machine, and the praise from one that
+// was faster than then.
 func (t taken) hindered(c Change, phase string) Change {
 	both := t[phase]
 	why := both[1]
@@ -135,8 +138,10 @@ func (t taken) hindered(c Change, phase string) Change {
 // comparable lists what two reports should have in common and do not.
 func comparable(a, b *Report) []string {
 	var out []string
-	for _, x := range []struct{ what, a, b string }{{"test case", a.TestCase, b.TestCase}, {"profile", a.Profile, b.Profile},
-		{"case_sha256", a.Fingerprints["case_sha256"], b.Fingerprints["case_sha256"]}, {"cpu", a.Environment["cpu"], b.Environment["cpu"]}} {
+	for _, x := range []struct{ what, a, b string }{{"test case", a.TestCase, b.TestCase},
+		{"profile", a.Profile, b.Profile},
+		{"case_sha256", a.Fingerprints["case_sha256"], b.Fingerprints["case_sha256"]},
+		{"cpu", a.Environment["cpu"], b.Environment["cpu"]}} {
 		if x.a != x.b {
 			out = append(out, fmt.Sprintf("the two differ in %s: %q and %q", x.what, x.a, x.b))
 		}
@@ -159,7 +164,8 @@ func compareCheck(x, y Check) Change {
 		}
 		c.How = Differ
 	}
-	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" || x.Verdict == Invalid || y.Verdict == Invalid {
+	if x.Measured == nil || y.Measured == nil || y.Op == "=" || y.Op == "" || x.Verdict == Invalid ||
+		y.Verdict == Invalid {
 		return c // what could not be judged has no figure to hold on to
 	}
 	if how := changed(*x.Measured, x.Interval, *y.Measured, y.Interval, noise(x, y), y.Op == ">="); how != Same {
@@ -197,8 +203,8 @@ func percentChange(a, b float64) string {
 	return Number(d) + " %"
 }
 
-// phaseChanges compares the latencies of each loop: by rank tests where both records are at hand, else by the intervals
-// of the means.
+// phaseChanges compares the latencies of each loop: by rank tests where both records are at hand, else by the
+// intervals of the means.
 func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	before := map[string]Phase{}
 	for _, p := range a.Phases {
@@ -214,7 +220,8 @@ func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 		add(latencyChange(q, p, shift))
 		if p.TTFT != nil && q.TTFT != nil {
 			c := Change{What: p.ID + " ttft", A: &q.TTFT.Mean, B: &p.TTFT.Mean, Unit: "ms"}
-			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B, &[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, 0, false)
+			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B,
+				&[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, 0, false)
 			if c.How != Same {
 				c.Reason = percentChange(*c.A, *c.B)
 			}
@@ -249,7 +256,8 @@ func latencyChange(q, p Phase, shift Shift) Change {
 			return c
 		}
 	}
-	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, 0, false)
+	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B,
+		&[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, 0, false)
 	if c.How != Same {
 		c.Reason = percentChange(*c.A, *c.B)
 	}
@@ -267,7 +275,8 @@ func promptChanges(a, b *Report) []Change {
 		if !ok || math.Abs(y-x) <= promptNoise {
 			continue
 		}
-		c := Change{What: "quality of " + k, A: &x, B: &y, Unit: "score", How: Differ, Reason: "one prompt; the mean decides"}
+		c := Change{What: "quality of " + k, A: &x, B: &y, Unit: "score", How: Differ,
+			Reason: "one prompt; the mean decides"}
 		out = append(out, c)
 	}
 	return out

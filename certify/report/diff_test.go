@@ -65,7 +65,8 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// TestDiffOfTwoRunsOfOneServer: figures of two healthy runs, a quiet and a less quiet one. None of them is a regression.
+// TestDiffOfTwoRunsOfOneServer: figures of two healthy runs, a quiet and a less quiet one. None of them is a
+// regression.
 func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
 	for _, tt := range []struct {
 		name, op, unit       string
@@ -84,7 +85,8 @@ func TestDiffOfTwoRunsOfOneServer(t *testing.T) {
 		{"twice the memory", "<=", "GB", 20, 40, 90, Worse},
 	} {
 		a, b := sample(), sample()
-		c := Check{ID: "x", Op: tt.op, Unit: tt.unit, Measured: &tt.before, Target: &tt.limit, Verdict: Pass, Gate: true}
+		c := Check{ID: "x", Op: tt.op, Unit: tt.unit, Measured: &tt.before, Target: &tt.limit, Verdict: Pass,
+			Gate: true}
 		a.Checks = []Check{c}
 		c.Measured = &tt.after
 		b.Checks = []Check{c}
@@ -163,9 +165,10 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("%v %v", d, err)
 	}
 	for edit, want := range map[[2]string]string{
-		{`"measured": 412.5`, `"measured": 41.25`}:                     "checks[latency-single].measured is 41.25, the events give 412.5",
-		{`"status": "FAIL"`, `"status": "PASS"`}:                       `status is "PASS", the events give "FAIL"`,
-		{`"timestamp": 1772600767.25,`, ``}:                            "timestamp is missing, the events give 1772600767.25",
+		{`"measured": 412.5`, `"measured": 41.25`}: "checks[latency-single].measured is 41.25, the events give 412.5",
+		{`"status": "FAIL"`, `"status": "PASS"`}:   `status is "PASS", the events give "FAIL"`,
+		{`"timestamp": 1772600767.25,`,
+			``}: "timestamp is missing, the events give 1772600767.25",
 		{`"profile": "quick",`, `"profile": "quick", "more": 1,`}:      "more is 1, the events give no such key",
 		{`"profile": "quick",`, `"profile":  "quick",`}:                "written differently",
 		{`"covers": [`, `"covers": ["X9",`}:                            "checks[latency-single].covers has 2 entries, the events give 1",

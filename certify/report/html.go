@@ -124,12 +124,15 @@ type criterion struct {
 
 type pair struct{ Key, Value string }
 
-// WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every text
-// of a server or a case is escaped.
+// WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every
+// text of a server or a case is escaped.
 func WriteHTML(w io.Writer, r *Report, s Series) error {
-	d := pageData{Report: r, CSS: template.CSS(pageCSS), When: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
-		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r), Figures: figures(r), Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
-		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability), HasIdle: r.Resources.AfterIdleGB != nil}
+	d := pageData{Report: r, CSS: template.CSS(pageCSS),
+		When:     time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
+		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r), Figures: figures(r),
+		Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
+		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability),
+		HasIdle: r.Resources.AfterIdleGB != nil}
 	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {
 		d.Calibrate = append(d.Calibrate, pair{strings.ReplaceAll(k, "_", " "), Number(r.Quality.Calibration[k])})
 	}
@@ -173,7 +176,8 @@ func figures(r *Report) []figure {
 			f.Value = Number(*row.value)
 		}
 		for _, c := range r.Checks {
-			if c.Gate && c.Unit == row.checks && c.Target != nil && *c.Target == row.target && graver(c.Verdict, f.Verdict) {
+			if c.Gate && c.Unit == row.checks && c.Target != nil && *c.Target == row.target &&
+				graver(c.Verdict, f.Verdict) {
 				f.Verdict = c.Verdict
 			}
 		}

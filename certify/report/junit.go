@@ -53,16 +53,19 @@ type (
 // WriteJUnit writes the report as JUnit XML: each check a test case, FAIL a failure, INVALID an error, and a check
 // without a gate that is not met is skipped, so that no CI system turns red for it.
 func WriteJUnit(w io.Writer, r *Report) error {
-	suite := junitSuite{Name: xmlText(r.TestCase), Timestamp: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2006-01-02T15:04:05")}
+	suite := junitSuite{Name: xmlText(r.TestCase),
+		Timestamp: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2006-01-02T15:04:05")}
 	total := 0.0
 	for _, p := range r.Phases {
 		total = max(total, p.StartS+p.DurationS)
 	}
 	suite.Time = fmt.Sprintf("%.3f", total)
-	suite.Properties = []junitProp{{"status", r.Status}, {"profile", xmlText(r.Profile)}, {"target", xmlText(r.Target.URL)}, {"model", xmlText(r.Target.Model)}}
+	suite.Properties = []junitProp{{"status", r.Status}, {"profile", xmlText(r.Profile)},
+		{"target", xmlText(r.Target.URL)}, {"model", xmlText(r.Target.Model)}}
 	for _, c := range r.Checks {
 		suite.Tests++
-		jc := junitCase{Name: xmlText(c.ID + ": " + c.Clause), Class: xmlText(r.TestCase), Time: "0", Out: xmlText(measuredLine(c))}
+		jc := junitCase{Name: xmlText(c.ID + ": " + c.Clause), Class: xmlText(r.TestCase), Time: "0",
+			Out: xmlText(measuredLine(c))}
 		why := &junitReason{Message: xmlText(c.Reason), Type: c.Verdict, Text: xmlText(measuredLine(c))}
 		switch c.Verdict {
 		case Fail:
@@ -81,7 +84,8 @@ func WriteJUnit(w io.Writer, r *Report) error {
 		suite.Cases = append(suite.Cases, jc)
 	}
 	suite.Out = xmlText(strings.Join(r.Notices, "\n"))
-	all := junitSuites{Name: "mixtral certify", Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors, Suites: []junitSuite{suite}}
+	all := junitSuites{Name: "mixtral certify", Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
+		Suites: []junitSuite{suite}}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -72,7 +72,8 @@ func (p *plot) svg() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="plot" role="img" aria-labelledby="%s-t %s-d" viewBox="0 0 %s %s" preserveAspectRatio="xMidYMid meet">`,
 		p.id, p.id, px(p.width), px(p.height))
-	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, p.id, html.EscapeString(p.title), p.id, html.EscapeString(p.about))
+	fmt.Fprintf(&b, `<title id="%s-t">%s</title><desc id="%s-d">%s</desc>`, p.id, html.EscapeString(p.title), p.id,
+		html.EscapeString(p.about))
 	p.frame(&b)
 	fmt.Fprintf(&b, `<svg x="%d" y="%d" width="%s" height="%s" viewBox="%d %d %s %s" overflow="hidden">`,
 		plotLeft, plotTop, px(p.inner()), px(p.tall()), plotLeft, plotTop, px(p.inner()), px(p.tall()))
@@ -108,14 +109,17 @@ func (p *plot) frame(b *strings.Builder) {
 		if x1 <= x0 {
 			continue
 		}
-		fmt.Fprintf(b, `<rect class="band %s" x="%s" y="%d" width="%s" height="%s"/>`, m.class, px(x0), plotTop, px(x1-x0), px(p.tall()))
+		fmt.Fprintf(b, `<rect class="band %s" x="%s" y="%d" width="%s" height="%s"/>`, m.class, px(x0), plotTop,
+			px(x1-x0), px(p.tall()))
 		if m.label != "" && x1-x0 > 7*float64(len(m.label)) { // a label wider than its band is left to the table
-			fmt.Fprintf(b, `<text class="bandname" x="%s" y="%d">%s</text>`, px((x0+x1)/2), plotTop+11, html.EscapeString(m.label))
+			fmt.Fprintf(b, `<text class="bandname" x="%s" y="%d">%s</text>`, px((x0+x1)/2), plotTop+11,
+				html.EscapeString(m.label))
 		}
 	}
 	for _, v := range ticks(0, p.yMax, 4) {
 		y := p.y(v)
-		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()), px(y), px(y))
+		fmt.Fprintf(b, `<line class="grid" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()),
+			px(y), px(y))
 		label := Number(v)
 		if p.yPercent {
 			label = Number(v*100) + " %"
@@ -124,12 +128,17 @@ func (p *plot) frame(b *strings.Builder) {
 	}
 	for _, v := range p.xTicks() {
 		x := p.x(v)
-		fmt.Fprintf(b, `<line class="tickmark" x1="%s" x2="%s" y1="%s" y2="%s"/>`, px(x), px(x), px(plotTop+p.tall()), px(plotTop+p.tall()+4))
-		fmt.Fprintf(b, `<text class="tick" text-anchor="middle" x="%s" y="%s">%s</text>`, px(x), px(plotTop+p.tall()+16), Number(v))
+		fmt.Fprintf(b, `<line class="tickmark" x1="%s" x2="%s" y1="%s" y2="%s"/>`, px(x), px(x), px(plotTop+p.tall()),
+			px(plotTop+p.tall()+4))
+		fmt.Fprintf(b, `<text class="tick" text-anchor="middle" x="%s" y="%s">%s</text>`, px(x),
+			px(plotTop+p.tall()+16), Number(v))
 	}
-	fmt.Fprintf(b, `<line class="axis" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()), px(plotTop+p.tall()), px(plotTop+p.tall()))
-	fmt.Fprintf(b, `<text class="label" text-anchor="middle" x="%s" y="%s">%s</text>`, px(plotLeft+p.inner()/2), px(p.height-6), html.EscapeString(p.xLabel))
-	fmt.Fprintf(b, `<text class="label" text-anchor="middle" transform="translate(12 %s) rotate(-90)">%s</text>`, px(plotTop+p.tall()/2), html.EscapeString(p.yLabel))
+	fmt.Fprintf(b, `<line class="axis" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()),
+		px(plotTop+p.tall()), px(plotTop+p.tall()))
+	fmt.Fprintf(b, `<text class="label" text-anchor="middle" x="%s" y="%s">%s</text>`, px(plotLeft+p.inner()/2),
+		px(p.height-6), html.EscapeString(p.xLabel))
+	fmt.Fprintf(b, `<text class="label" text-anchor="middle" transform="translate(12 %s) rotate(-90)">%s</text>`,
+		px(plotTop+p.tall()/2), html.EscapeString(p.yLabel))
 }
 
 func (p *plot) drawLine(b *strings.Builder, l line) {
@@ -151,7 +160,8 @@ func (p *plot) drawLine(b *strings.Builder, l line) {
 	if l.area {
 		last, first := l.points[len(l.points)-1], l.points[0]
 		base := px(plotTop + p.tall())
-		fmt.Fprintf(b, `<path class="area %s" d="%sL%s %sL%s %sZ"/>`, l.class, path.String(), px(p.x(last.X)), base, px(p.x(first.X)), base)
+		fmt.Fprintf(b, `<path class="area %s" d="%sL%s %sL%s %sZ"/>`, l.class, path.String(), px(p.x(last.X)), base,
+			px(p.x(first.X)), base)
 	}
 	fmt.Fprintf(b, `<path class="line %s" d="%s"/>`, l.class, path.String())
 }
@@ -172,8 +182,10 @@ func (p *plot) drawDots(b *strings.Builder, d dots) {
 func (p *plot) drawMarks(b *strings.Builder) {
 	for _, m := range p.levels {
 		y := p.y(m.from)
-		fmt.Fprintf(b, `<line class="target" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()), px(y), px(y))
-		fmt.Fprintf(b, `<text class="targetname" text-anchor="end" x="%s" y="%s">%s</text>`, px(plotLeft+p.inner()-3), px(y-4), html.EscapeString(m.label))
+		fmt.Fprintf(b, `<line class="target" x1="%d" x2="%s" y1="%s" y2="%s"/>`, plotLeft, px(plotLeft+p.inner()),
+			px(y), px(y))
+		fmt.Fprintf(b, `<text class="targetname" text-anchor="end" x="%s" y="%s">%s</text>`, px(plotLeft+p.inner()-3),
+			px(y-4), html.EscapeString(m.label))
 	}
 	for _, m := range p.uprights {
 		x := p.x(m.from)
@@ -181,8 +193,10 @@ func (p *plot) drawMarks(b *strings.Builder) {
 		if x < plotLeft+p.inner()/2 {
 			anchor, at = "start", x+4
 		}
-		fmt.Fprintf(b, `<line class="target" x1="%s" x2="%s" y1="%d" y2="%s"/>`, px(x), px(x), plotTop, px(plotTop+p.tall()))
-		fmt.Fprintf(b, `<text class="targetname" text-anchor="%s" x="%s" y="%s">%s</text>`, anchor, px(at), px(plotTop+p.tall()-6), html.EscapeString(m.label))
+		fmt.Fprintf(b, `<line class="target" x1="%s" x2="%s" y1="%d" y2="%s"/>`, px(x), px(x), plotTop,
+			px(plotTop+p.tall()))
+		fmt.Fprintf(b, `<text class="targetname" text-anchor="%s" x="%s" y="%s">%s</text>`, anchor, px(at),
+			px(plotTop+p.tall()-6), html.EscapeString(m.label))
 	}
 }
 

@@ -21,10 +21,11 @@ type Report struct {
 	Targets   Targets `json:"targets"`
 	Status    string  `json:"status"`
 
-	SchemaVersion  int               `json:"schema_version"`
-	Profile        string            `json:"profile"`
-	Notices        []string          `json:"notices,omitempty"` // what a reader must know first: quick profile, built-in model, interrupted
-	Arithmetic     string            `json:"arithmetic"`        // what the targets imply (Little's law)
+	SchemaVersion int    `json:"schema_version"`
+	Profile       string `json:"profile"`
+	// what a reader must know first: quick profile, built-in model, interrupted
+	Notices        []string          `json:"notices,omitempty"`
+	Arithmetic     string            `json:"arithmetic"` // what the targets imply (Little's law)
 	Preconditions  []Precondition    `json:"preconditions"`
 	Checks         []Check           `json:"checks"`
 	Phases         []Phase           `json:"phases"`
@@ -124,10 +125,11 @@ type Phase struct {
 	MaxInFlight int            `json:"max_in_flight"`
 	Little      float64        `json:"little_error"` // abs(L − λW)/L
 	OutputTPS   float64        `json:"output_tokens_per_s"`
-	PromptMean  float64        `json:"prompt_tokens_mean,omitempty"` // of answers with usage: a latency means nothing without lengths
-	OutputMean  float64        `json:"output_tokens_mean,omitempty"`
-	CutShort    string         `json:"cut_short,omitempty"`
-	Taken       string         `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
+	// of answers with usage: a latency means nothing without lengths
+	PromptMean float64 `json:"prompt_tokens_mean,omitempty"`
+	OutputMean float64 `json:"output_tokens_mean,omitempty"`
+	CutShort   string  `json:"cut_short,omitempty"`
+	Taken      string  `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
 }
 
 // Quality is what the answers were worth.
@@ -139,12 +141,13 @@ type Quality struct {
 	Coherence    float64            `json:"coherence"`
 	Completeness float64            `json:"completeness"`
 	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
-	Judge        *float64           `json:"judge,omitempty"` // mean of a judge model's scores, where one was asked; no part of the verdict
-	JudgeErrors  int                `json:"judge_errors,omitempty"`
-	Worst        []string           `json:"worst,omitempty"` // what cost most
-	Samples      []QualitySample    `json:"samples,omitempty"`
-	N            int                `json:"n"`
-	Calibration  map[string]float64 `json:"calibration,omitempty"`
+	// mean of a judge model's scores, where one was asked; no part of the verdict
+	Judge       *float64           `json:"judge,omitempty"`
+	JudgeErrors int                `json:"judge_errors,omitempty"`
+	Worst       []string           `json:"worst,omitempty"` // what cost most
+	Samples     []QualitySample    `json:"samples,omitempty"`
+	N           int                `json:"n"`
+	Calibration map[string]float64 `json:"calibration,omitempty"`
 }
 
 // QualitySample is an answer as it was scored, shortened.

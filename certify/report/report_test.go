@@ -25,28 +25,43 @@ func sample() *Report {
 	evil := `</td><script>alert(1)</script>"&` + "\u202e\x1b[31m\x00"
 	return &Report{
 		TestCase: "TC-L1-COMP-MIXTRAL-003", Timestamp: 1772600767.25, Status: Fail, SchemaVersion: 1, Profile: "quick",
-		Summary:       Summary{AvgLatencyMS: f(412.5), AvgThroughputRPS: f(51.2), AvgQualityScore: f(0.62), PeakMemoryGB: f(27.1)},
-		Targets:       Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8},
-		Notices:       []string{"Profile \"quick\": every phase is present but short."},
-		Arithmetic:    "Little's law, L = λW: 10 requests in flight that complete at 50 requests/s take 200 ms each on average.",
+		Summary: Summary{AvgLatencyMS: f(412.5), AvgThroughputRPS: f(51.2), AvgQualityScore: f(0.62),
+			PeakMemoryGB: f(27.1)},
+		Targets: Targets{LatencyMS: 2000, ThroughputRPS: 50, Quality: 0.8, MemoryGB: 90, CPUCores: 8},
+		Notices: []string{"Profile \"quick\": every phase is present but short."},
+		Arithmetic: "Little's law, L = λW: 10 requests in flight that complete at 50 requests/s take 200 ms " +
+			"each on average.",
 		Preconditions: []Precondition{{ID: "ready", OK: true, Detail: "it answers"}, {ID: "resources", Detail: evil}},
 		Checks: []Check{
-			{ID: "latency-single", Clause: "Single request latency < 2000ms", Covers: []string{"V1"}, Phase: "single", Measured: f(412.5), Interval: &[2]float64{390, 436}, Op: "<", Target: f(2000), Unit: "ms", Verdict: Pass, Reason: "mean of 64 requests", Gate: true},
-			{ID: "quality", Clause: "Response quality score >= 0.8", Measured: f(0.62), Op: ">=", Target: f(0.8), Unit: "score", Verdict: Fail, Reason: "it cost most: " + evil, Gate: true},
-			{ID: "cpu", Clause: "CPU usage <= 8 cores", Op: "<=", Target: f(8), Unit: "cores", Verdict: Invalid, Reason: "CPU was not observed (source: none)", Gate: true},
-			{ID: "batch", Clause: "Batch request throughput >= 50 RPS", Measured: f(31.4), Interval: &[2]float64{21, 45}, Op: ">=", Target: f(50), Unit: "requests/s", Verdict: Info, Reason: "not a gate; as one it would be FAIL: 50 of 50 requests at once were answered"},
+			{ID: "latency-single", Clause: "Single request latency < 2000ms", Covers: []string{"V1"}, Phase: "single",
+				Measured: f(412.5), Interval: &[2]float64{390, 436}, Op: "<", Target: f(2000), Unit: "ms",
+				Verdict: Pass, Reason: "mean of 64 requests", Gate: true},
+			{ID: "quality", Clause: "Response quality score >= 0.8", Measured: f(0.62), Op: ">=", Target: f(0.8),
+				Unit: "score", Verdict: Fail, Reason: "it cost most: " + evil, Gate: true},
+			{ID: "cpu", Clause: "CPU usage <= 8 cores", Op: "<=", Target: f(8), Unit: "cores", Verdict: Invalid,
+				Reason: "CPU was not observed (source: none)", Gate: true},
+			{ID: "batch", Clause: "Batch request throughput >= 50 RPS", Measured: f(31.4),
+				Interval: &[2]float64{21, 45}, Op: ">=", Target: f(50), Unit: "requests/s", Verdict: Info,
+				Reason: "not a gate; as one it would be FAIL: 50 of 50 requests at once were answered"},
 		},
-		Phases: []Phase{{ID: "single", Kind: "closed", Concurrency: 1, StartS: 3, DurationS: 27, SteadyToS: 30, Scheduled: 64, Issued: 64, Completed: 63, Failed: 1, Failures: map[string]int{"timeout": 1}, RPS: 2.3,
-			Latency: &Dist{N: 64, Mean: 412.5, MeanLow: 390, MeanHigh: 436, Min: 300, P50: f(410), P90: f(500), Max: 611, NEff: 60}}},
-		Quality:        Quality{Score: f(0.62), N: 9, PerPrompt: map[string]float64{"generation/creative": 0.62, evil: 0.1}, Samples: []QualitySample{{Prompt: evil, Text: evil, Score: 0.1, Why: []string{evil}}}, Calibration: map[string]float64{"auc": 0.99}},
-		Reconciliation: []Reconciled{{ID: "requests", Server: f(64), Client: f(64), Unit: "requests", Verdict: Pass, Reason: "equal"}},
-		ClientError:    &ClientError{Streams: 10, RPS: 50, LimitMS: 20, WithinLimit: true},
-		Resources:      Resources{Source: "none"},
-		Environment:    map[string]string{"cpu": evil},
-		Fingerprints:   map[string]string{"seed": "1"},
-		Case:           CaseInfo{ID: "TC-L1-COMP-MIXTRAL-003", Name: "Mixtral Inference Performance", Criteria: map[string]string{"V1": "Single request latency < 2000ms", "V9": "nobody keeps this"}},
-		Target:         TargetInfo{Kind: "url", URL: "http://127.0.0.1:8000/v1", Model: evil},
-		Evidence:       Evidence{File: "performance_TC-L1-COMP-MIXTRAL-003_1772600767.events.jsonl.gz", Events: 3, SHA256: "00", Verify: "mixtral report verify x.json"},
+		Phases: []Phase{{ID: "single", Kind: "closed", Concurrency: 1, StartS: 3, DurationS: 27, SteadyToS: 30,
+			Scheduled: 64, Issued: 64, Completed: 63, Failed: 1, Failures: map[string]int{"timeout": 1}, RPS: 2.3,
+			Latency: &Dist{N: 64, Mean: 412.5, MeanLow: 390, MeanHigh: 436, Min: 300, P50: f(410), P90: f(500),
+				Max: 611, NEff: 60}}},
+		Quality: Quality{Score: f(0.62), N: 9, PerPrompt: map[string]float64{"generation/creative": 0.62,
+			evil: 0.1}, Samples: []QualitySample{{Prompt: evil, Text: evil, Score: 0.1, Why: []string{evil}}},
+			Calibration: map[string]float64{"auc": 0.99}},
+		Reconciliation: []Reconciled{{ID: "requests", Server: f(64), Client: f(64), Unit: "requests", Verdict: Pass,
+			Reason: "equal"}},
+		ClientError:  &ClientError{Streams: 10, RPS: 50, LimitMS: 20, WithinLimit: true},
+		Resources:    Resources{Source: "none"},
+		Environment:  map[string]string{"cpu": evil},
+		Fingerprints: map[string]string{"seed": "1"},
+		Case: CaseInfo{ID: "TC-L1-COMP-MIXTRAL-003", Name: "Mixtral Inference Performance",
+			Criteria: map[string]string{"V1": "Single request latency < 2000ms", "V9": "nobody keeps this"}},
+		Target: TargetInfo{Kind: "url", URL: "http://127.0.0.1:8000/v1", Model: evil},
+		Evidence: Evidence{File: "performance_TC-L1-COMP-MIXTRAL-003_1772600767.events.jsonl.gz", Events: 3,
+			SHA256: "00", Verify: "mixtral report verify x.json"},
 	}
 }
 
@@ -58,7 +73,8 @@ func sampleSeries() Series {
 		s.CPU = append(s.CPU, Point{float64(i), 6})
 	}
 	s.Spans = []Marker{{`<b>single</b>`, 0, 30}}
-	s.Phases = []PhaseSeries{{ID: "single", Kind: "closed", Latency: s.Memory, LatencyECDF: []Point{{1, 0}, {2, 1}}, SteadyTo: 30}}
+	s.Phases = []PhaseSeries{{ID: "single", Kind: "closed", Latency: s.Memory, LatencyECDF: []Point{{1, 0}, {2, 1}},
+		SteadyTo: 30}}
 	return s
 }
 
@@ -103,7 +119,8 @@ func TestJSONKeepsItsSchema(t *testing.T) {
 	if err := Validate(data); err != nil {
 		t.Error(err)
 	}
-	for _, broken := range []string{`{}`, `[]`, strings.Replace(string(data), `"status": "FAIL"`, `"status": "GREAT"`, 1), strings.Replace(string(data), `"checks": [`, `"checks": null, "x": [`, 1)} {
+	for _, broken := range []string{`{}`, `[]`, strings.Replace(string(data), `"status": "FAIL"`, `"status": "GREAT"`,
+		1), strings.Replace(string(data), `"checks": [`, `"checks": null, "x": [`, 1)} {
 		if err := Validate([]byte(broken)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%.40s: %v, want ErrFormat", broken, err)
 		}
@@ -131,8 +148,10 @@ func TestSeedKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := -1
-	for _, key := range []string{"test_case", "timestamp", "summary", "avg_latency_ms", "avg_throughput_rps", "avg_quality_score", "peak_memory_gb", "peak_cpu_cores",
-		"targets", "latency_target_ms", "throughput_target_rps", "quality_target", "memory_limit_gb", "cpu_limit_cores", "status"} {
+	for _, key := range []string{"test_case", "timestamp", "summary", "avg_latency_ms", "avg_throughput_rps",
+		"avg_quality_score", "peak_memory_gb", "peak_cpu_cores",
+		"targets", "latency_target_ms", "throughput_target_rps", "quality_target", "memory_limit_gb",
+		"cpu_limit_cores", "status"} {
 		i := bytes.Index(data, []byte(`"`+key+`":`))
 		if i <= at {
 			t.Errorf("%s is missing or out of order", key)
@@ -142,7 +161,9 @@ func TestSeedKeys(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, s := range []string{"", "{", "null", "[]", `{"test_case":"x"}`, `{"test_case":"x","status":"PASS","schema_version":99}`, `{"test_case":"x","status":"PASS"}`, `{"test_case":1}`, "\x00\xff"} {
+	for _, s := range []string{"", "{", "null", "[]", `{"test_case":"x"}`,
+		`{"test_case":"x","status":"PASS","schema_version":99}`, `{"test_case":"x","status":"PASS"}`,
+		`{"test_case":1}`, "\x00\xff"} {
 		if _, err := Parse([]byte(s)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%q: %v, want ErrFormat", s, err)
 		}
@@ -215,7 +236,8 @@ func TestJUnit(t *testing.T) {
 	if back.Tests != 4 || back.Failures != 1 || back.Errors != 1 || len(back.Cases) != 4 {
 		t.Errorf("%+v", back)
 	}
-	if back.Cases[0].Failure != nil || back.Cases[1].Failure == nil || back.Cases[2].Error == nil || back.Cases[3].Skipped == nil {
+	if back.Cases[0].Failure != nil || back.Cases[1].Failure == nil || back.Cases[2].Error == nil ||
+		back.Cases[3].Skipped == nil {
 		t.Error("verdicts landed on the wrong cases")
 	}
 }
@@ -231,7 +253,8 @@ func TestHTMLEscapes(t *testing.T) {
 			t.Errorf("the page holds %q", bad)
 		}
 	}
-	for _, want := range []string{"TC-L1-COMP-MIXTRAL-003", "&lt;script&gt;", "FAIL", "Content-Security-Policy", "nobody keeps this", "no check", "Latency over time, phase single"} {
+	for _, want := range []string{"TC-L1-COMP-MIXTRAL-003", "&lt;script&gt;", "FAIL", "Content-Security-Policy",
+		"nobody keeps this", "no check", "Latency over time, phase single"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -279,7 +302,8 @@ func TestPathsStayInside(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for x, want := range map[float64]string{0: "0", 5: "5", 1234567: "1,234,567", -1234: "-1,234", 1234.56: "1,235", 123.456: "123.5", 12.345: "12.35", 0.12345: "0.123", 0.5: "0.5", 0.00123: "0.00123", 100: "100", 2.50: "2.5"} {
+	for x, want := range map[float64]string{0: "0", 5: "5", 1234567: "1,234,567", -1234: "-1,234", 1234.56: "1,235",
+		123.456: "123.5", 12.345: "12.35", 0.12345: "0.123", 0.5: "0.5", 0.00123: "0.00123", 100: "100", 2.50: "2.5"} {
 		if got := Number(x); got != want {
 			t.Errorf("Number(%v) = %s, want %s", x, got, want)
 		}
@@ -309,7 +333,8 @@ func TestContrast(t *testing.T) {
 		for _, m := range regexp.MustCompile(`--([a-z0-9-]+): #([0-9a-f]+)`).FindAllStringSubmatch(theme[1], -1) {
 			colour[m[1]] = luminance(t, m[2])
 		}
-		for _, pair := range [][2]string{{"ink", "bg"}, {"ink", "panel"}, {"soft", "bg"}, {"soft", "panel"}, {"soft", "band"}, {"soft", "off"}, {"pass", "pass-bg"}, {"fail", "fail-bg"},
+		for _, pair := range [][2]string{{"ink", "bg"}, {"ink", "panel"}, {"soft", "bg"}, {"soft", "panel"},
+			{"soft", "band"}, {"soft", "off"}, {"pass", "pass-bg"}, {"fail", "fail-bg"},
 			{"invalid", "invalid-bg"}, {"info", "info-bg"}, {"fail", "bg"}, {"invalid", "bg"}} {
 			a, b := colour[pair[0]], colour[pair[1]]
 			if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); ratio < 4.5 {

@@ -25,8 +25,8 @@ func PathsFor(dir string, r *Report) Paths {
 	return Paths{JSON: at + JSONExt, HTML: at + HTMLExt, JUnit: at + JUnitExt, Events: at + EventsExt}
 }
 
-// Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at all;
-// the JSON comes last, so that whoever sees it finds the others.
+// Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at
+// all; the JSON comes last, so that whoever sees it finds the others.
 func Save(dir string, r *Report, s Series) (Paths, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Paths{}, fmt.Errorf("report: %w", err)

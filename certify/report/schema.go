@@ -11,8 +11,8 @@ import (
 //go:embed report.schema.json
 var schemaJSON []byte
 
-// Schema gives the published JSON Schema of a report. Keys may be added to a report within a schema_version, so unknown
-// ones are allowed.
+// Schema gives the published JSON Schema of a report. Keys may be added to a report within a schema_version, so
+// unknown ones are allowed.
 func Schema() []byte { return schemaJSON }
 
 // inferSchema derives the schema from the types; the published file is tested to equal it.
@@ -30,7 +30,8 @@ func inferSchema() ([]byte, error) {
 	for _, list := range []string{"checks", "reconciliation"} {
 		s.Properties[list].Items.Properties["verdict"].Enum = []any{Pass, Fail, Invalid, Info}
 	}
-	for _, list := range []string{"preconditions", "checks", "phases", "reconciliation"} { // written as [], never as null
+	// written as [], never as null
+	for _, list := range []string{"preconditions", "checks", "phases", "reconciliation"} {
 		s.Properties[list].Type, s.Properties[list].Types = "array", nil
 	}
 	data, err := json.MarshalIndent(s, "", "  ")

@@ -18,7 +18,8 @@ const width = 110
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
 	wrap(&b, "", "", Clean(r.TestCase)+" "+Clean(r.Case.Name))
-	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", Clean(r.Status), Clean(r.Profile), time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
+	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", Clean(r.Status), Clean(r.Profile),
+		time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
 	wrap(&b, "", "", Clean(target(r)))
 	b.WriteByte('\n')
 	for _, n := range r.Notices {
@@ -53,8 +54,8 @@ func target(r *Report) string {
 	return r.Target.Model
 }
 
-// Deciding are the gates that made a status other than PASS: those that failed, or, where none did, those that could not
-// be judged.
+// Deciding are the gates that made a status other than PASS: those that failed, or, where none did, those that could
+// not be judged.
 func Deciding(r *Report) []Check {
 	for _, verdict := range []string{Fail, Invalid} {
 		var out []Check
@@ -77,7 +78,8 @@ func tally(checks []Check) string {
 		n[c.Verdict]++
 	}
 	var parts []string
-	for _, v := range []struct{ verdict, words string }{{Pass, "passed"}, {Fail, "failed"}, {Invalid, "could not be judged"}, {Info, "reported only"}} {
+	for _, v := range []struct{ verdict, words string }{{Pass, "passed"}, {Fail, "failed"},
+		{Invalid, "could not be judged"}, {Info, "reported only"}} {
 		if n[v.verdict] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[v.verdict], v.words))
 		}
@@ -127,12 +129,14 @@ func atOdds(c Check) bool {
 }
 
 func phaseTable(b *strings.Builder, phases []Phase) {
-	rows := [][]string{{"phase", "kind", "requests", "failed", "per s", "mean ms", "p50", "p99", "ttft p50", "in flight"}}
+	rows := [][]string{{"phase", "kind", "requests", "failed", "per s", "mean ms", "p50", "p99", "ttft p50",
+		"in flight"}}
 	for _, p := range phases {
 		if p.Scheduled == 0 {
 			continue
 		}
-		row := []string{Clean(p.ID), Clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)), Optional(&p.RPS), "-", "-", "-", "-", Optional(&p.InFlight)}
+		row := []string{Clean(p.ID), Clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)),
+			Optional(&p.RPS), "-", "-", "-", "-", Optional(&p.InFlight)}
 		if d := p.Latency; d != nil {
 			row[5], row[6], row[7] = Optional(&d.Mean), Optional(d.P50), Optional(d.P99)
 		}
@@ -152,8 +156,8 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	b.WriteByte('\n')
 }
 
-// fewest says how many requests it takes to state a percentile at 99 % confidence; where one is missing, a reader can tell
-// how many more would do.
+// fewest says how many requests it takes to state a percentile at 99 % confidence; where one is missing, a reader can
+// tell how many more would do.
 func fewest() string {
 	var parts []string
 	for _, p := range []float64{0.5, 0.9, 0.95, 0.99, 0.999} {

@@ -130,7 +130,8 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 			if x.How != how || how == Same && !all {
 				continue
 			}
-			rows = append(rows, []string{how, Clean(x.What), optFigure(x.A, x.Unit), optFigure(x.B, x.Unit), Clean(x.Reason)})
+			rows = append(rows, []string{how, Clean(x.What), optFigure(x.A, x.Unit), optFigure(x.B, x.Unit),
+				Clean(x.Reason)})
 		}
 	}
 	if len(rows) > 1 {
@@ -148,7 +149,8 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "%d worse, %d better, %d differ otherwise, %d the same within noise\n", n[Worse], n[Better], n[Differ], n[Same])
+	fmt.Fprintf(&b, "%d worse, %d better, %d differ otherwise, %d the same within noise\n", n[Worse], n[Better],
+		n[Differ], n[Same])
 	_, err := io.WriteString(w, b.String())
 	return err
 }

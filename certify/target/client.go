@@ -34,15 +34,15 @@ var (
 	errNoJSON = errors.New("no JSON")
 )
 
-// Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is safe
-// for concurrent use.
+// Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is
+// safe for concurrent use.
 type Client struct {
 	root, key string
 	http      *http.Client
 }
 
-// NewClient makes a client of the server at root; key may be empty. Like the client that makes the load it uses no proxy
-// and follows no redirect: what one of them reaches, the other must reach too.
+// NewClient makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
+// proxy and follows no redirect: what one of them reaches, the other must reach too.
 func NewClient(root, key string) *Client {
 	return &Client{root: root, key: key, http: &http.Client{
 		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
@@ -78,7 +78,8 @@ func (e *StatusError) Error() string {
 
 // Is makes 401 and 403 match ErrUnauthorized, and all of them ErrSetup.
 func (e *StatusError) Is(target error) bool {
-	return target == ErrSetup || target == ErrUnauthorized && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+	return target == ErrSetup || target == ErrUnauthorized &&
+		(e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 }
 
 // Send makes a request and gives the response of a success; the caller closes its body.
@@ -155,7 +156,8 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%w: %s answers with %w (%s): %w", ErrSetup, Redact(c.root+path), errNoJSON, contentType(resp), err)
+		return fmt.Errorf("%w: %s answers with %w (%s): %w", ErrSetup, Redact(c.root+path), errNoJSON,
+			contentType(resp), err)
 	}
 	return nil
 }
@@ -209,19 +211,20 @@ func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatRe
 	return &out, nil
 }
 
-// Tokenize counts the tokens of a text, without those that a prompt begins with. Servers without POST /tokenize give an
-// error that matches ErrSetup.
+// Tokenize counts the tokens of a text, without those that a prompt begins with. Servers without POST /tokenize give
+// an error that matches ErrSetup.
 func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
 	bare := false
 	var out openai.TokenizeResponse
-	if err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text, AddSpecialTokens: &bare}, &out); err != nil {
+	if err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text,
+		AddSpecialTokens: &bare}, &out); err != nil {
 		return 0, err
 	}
 	return max(out.Count, len(out.Tokens)), nil
 }
 
-// Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up when
-// ctx ends or gone is closed.
+// Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up
+// when ctx ends or gone is closed.
 func (c *Client) Ready(ctx context.Context, gone <-chan struct{}) error {
 	const pause = 50 * time.Millisecond
 	for {
@@ -255,12 +258,14 @@ func (c *Client) ready(ctx context.Context) error {
 // NotOffered says that a server answers and has no such route.
 func NotOffered(err error) bool {
 	var status *StatusError
-	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented}, status.Status)
+	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotImplemented}, status.Status)
 }
 
 // Hint says what to do about an error of this package; empty where there is nothing to say.
 func Hint(err error) string {
-	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or http://host:8000/v1"
+	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or " +
+		"http://host:8000/v1"
 	var unknown *tls.CertificateVerificationError
 	var status *StatusError
 	switch {
@@ -271,7 +276,8 @@ func Hint(err error) string {
 	case errors.Is(err, errNoJSON):
 		return root
 	case errors.As(err, &status) && status.Status/100 == 3:
-		return "the server sends its clients elsewhere, which a measurement must not follow: give the address that it names"
+		return "the server sends its clients elsewhere, which a measurement must not follow: give the address that " +
+			"it names"
 	case errors.As(err, &unknown):
 		return "a certificate that no public authority signed is trusted with SSL_CERT_FILE=ca.pem"
 	case errors.Is(err, syscall.ECONNREFUSED):

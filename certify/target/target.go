@@ -116,8 +116,8 @@ func At(target string) (*Server, error) {
 	return &Server{URL: root}, nil
 }
 
-// Handler launches an http.Handler inside the certifier's process, on a free port of 127.0.0.1. Memory and CPU are then
-// those of both; a report says so.
+// Handler launches an http.Handler inside the certifier's process, on a free port of 127.0.0.1. Memory and CPU are
+// then those of both; a report says so.
 func Handler(h http.Handler) Launcher {
 	return func(context.Context, Need) (*Server, error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

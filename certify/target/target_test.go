@@ -239,22 +239,26 @@ func TestExistingServers(t *testing.T) {
 		says string
 		hint string
 	}{
-		"good":      {h: models()},
-		"with key":  {h: answers(401, ""), key: "secret"},
-		"no key":    {h: answers(401, `{"error":{"message":"who are you?"}}`), says: "401 Unauthorized: who are you?", hint: "--api-key-file"},
+		"good":     {h: models()},
+		"with key": {h: answers(401, ""), key: "secret"},
+		"no key": {h: answers(401, `{"error":{"message":"who are you?"}}`), says: "401 Unauthorized: who are you?",
+			hint: "--api-key-file"},
 		"forbidden": {h: answers(403, ""), says: "403", hint: "--api-key-file"},
 		"elsewhere": {h: http.NotFoundHandler(), says: "404", hint: "the address must be the root"},
-		"a page":    {h: answers(200, "<html>"), says: "answers with no JSON (text/html)", hint: "the address must be the root"},
-		"redirect":  {h: http.RedirectHandler("https://elsewhere.example/v1/models", http.StatusPermanentRedirect), says: "308 Permanent Redirect: to https://elsewhere.example/v1/models", hint: "give the address"},
-		"empty":     {h: answers(200, `{"data":[]}`), says: "names no model"},
-		"broken":    {h: answers(500, strings.Repeat("x", 9999)), says: "500 Internal Server Error"},
+		"a page": {h: answers(200, "<html>"), says: "answers with no JSON (text/html)",
+			hint: "the address must be the root"},
+		"redirect": {h: http.RedirectHandler("https://elsewhere.example/v1/models", http.StatusPermanentRedirect),
+			says: "308 Permanent Redirect: to https://elsewhere.example/v1/models", hint: "give the address"},
+		"empty":  {h: answers(200, `{"data":[]}`), says: "names no model"},
+		"broken": {h: answers(500, strings.Repeat("x", 9999)), says: "500 Internal Server Error"},
 	} {
 		h := httptest.NewServer(tt.h)
 		s, err := Existing(t.Context(), h.URL, tt.key)
 		switch {
 		case tt.says == "" && (err != nil || s.PID != 0 || s.Stop() != nil):
 			t.Errorf("%s: %v", name, err)
-		case tt.says != "" && (!errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), tt.says) || len(err.Error()) > 300 || !strings.Contains(Hint(err), tt.hint)):
+		case tt.says != "" && (!errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), tt.says) ||
+			len(err.Error()) > 300 || !strings.Contains(Hint(err), tt.hint)):
 			t.Errorf("%s: %v, hint %q", name, err, Hint(err))
 		}
 		h.Close()
@@ -270,7 +274,10 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			here, there := net.Pipe()
 			c := NewClient("http://host", "")
-			c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}
+			c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn,
+				error) {
+				return here, nil
+			}}
 			go func() {
 				_, _ = there.Read(make([]byte, 4096))
 				if begins {
@@ -279,7 +286,8 @@ func TestAServerThatNeverAnswers(t *testing.T) {
 			}()
 			begun := time.Now()
 			_, err := c.Models(t.Context())
-			if took := time.Since(begun); !errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), "http://host/v1/models: no answer in time") || took != patience {
+			if took := time.Since(begun); !errors.Is(err, ErrSetup) ||
+				!strings.Contains(err.Error(), "http://host/v1/models: no answer in time") || took != patience {
 				t.Errorf("%s: %v after %s", name, err, took)
 			}
 			if Hint(err) == "" {

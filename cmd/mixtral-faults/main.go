@@ -1,5 +1,5 @@
-// Command mixtral-faults serves a server of the bank that the certifier is tried on: a healthy one, or one with a planted
-// fault. `mixtral certify --target` shows what the certifier makes of it; other tools can be tried on it too.
+// Command mixtral-faults serves a server of the bank that the certifier is tried on: a healthy one, or one with a
+// planted fault. `mixtral certify --target` shows what the certifier makes of it; other tools can be tried on it too.
 package main
 
 import (
@@ -27,7 +27,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var c cli
-	k := kong.Parse(&c, kong.Name("mixtral-faults"), kong.Description("Servers with planted faults, to try certifiers on."),
+	k := kong.Parse(&c, kong.Name("mixtral-faults"),
+		kong.Description("Servers with planted faults, to try certifiers on."),
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "mixtral-faults:", err)

@@ -28,8 +28,8 @@ type benchCmd struct {
 	JSON     bool         `help:"Print JSON."`
 }
 
-// benchResult is what bench --json prints. Rates and fractions are medians of repetitions: a fraction is of the limit measured
-// just before and just after, and 0 where none could be. Byte and operation rates count 10⁹ as G.
+// benchResult is what bench --json prints. Rates and fractions are medians of repetitions: a fraction is of the limit
+// measured just before and just after, and 0 where none could be. Byte and operation rates count 10⁹ as G.
 type benchResult struct {
 	Model       string  `json:"model"`
 	Threads     int     `json:"threads"`
@@ -43,19 +43,24 @@ type benchResult struct {
 	AfterTokens    int             `json:"after_tokens"`
 	GenerateTokens int             `json:"generate_tokens"`
 	Repeat         int             `json:"repeat"`
-	LoadSeconds    float64         `json:"load_seconds"`        // open and load
-	FirstToken     float64         `json:"first_token_seconds"` // from opening the file to the first token of a short prompt
-	Settled        float64         `json:"settled_seconds"`     // until the system had joined the pages; measured behind it
-	WeightBytes    int64           `json:"weight_bytes"`
-	PeakRSS        int64           `json:"peak_rss_bytes"` // of this process, the measuring of limits left out; 0 where unknown
+	LoadSeconds    float64         `json:"load_seconds"` // open and load
+	// from opening the file to the first token of a short prompt
+	FirstToken float64 `json:"first_token_seconds"`
+	// until the system had joined the pages; measured behind it
+	Settled     float64 `json:"settled_seconds"`
+	WeightBytes int64   `json:"weight_bytes"`
+	// of this process, the measuring of limits left out; 0 where unknown
+	PeakRSS int64 `json:"peak_rss_bytes"`
 
 	ReadGBs          float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside the figures
 	GenerateGBs      float64 `json:"generate_gb_per_second"` // weights read while decoding one sequence
 	GenerateFraction float64 `json:"generate_read_fraction"` // of the read limit
-	PeakGOPs         float64 `json:"int8_gop_per_second"`    // the machine's limit in 8-bit products; 0 where the tier does not use them
-	PromptGOPs       float64 `json:"prompt_gop_per_second"`  // products with weights in prefill
-	PromptFraction   float64 `json:"prompt_peak_fraction"`   // of the limit
-	ReadSpread       float64 `json:"read_spread"`            // highest read rate over the lowest: what the machine itself varies
+	// the machine's limit in 8-bit products; 0 where the tier does not use them
+	PeakGOPs       float64 `json:"int8_gop_per_second"`
+	PromptGOPs     float64 `json:"prompt_gop_per_second"` // products with weights in prefill
+	PromptFraction float64 `json:"prompt_peak_fraction"`  // of the limit
+	// highest read rate over the lowest: what the machine itself varies
+	ReadSpread float64 `json:"read_spread"`
 
 	PromptSamples   figures `json:"prompt_samples"`
 	GenerateSamples figures `json:"generate_samples"`
@@ -63,11 +68,12 @@ type benchResult struct {
 
 type benchParallel struct {
 	N           int     `json:"n"`
-	GenerateTPS float64 `json:"generate_tps"`           // of all sequences together
-	GBs         float64 `json:"generate_gb_per_second"` // of the weights that a step reads if experts are chosen equally often
-	ReadGBs     float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside it
-	Fraction    float64 `json:"generate_read_fraction"`
-	Samples     figures `json:"samples"`
+	GenerateTPS float64 `json:"generate_tps"` // of all sequences together
+	// of the weights that a step reads if experts are chosen equally often
+	GBs      float64 `json:"generate_gb_per_second"`
+	ReadGBs  float64 `json:"read_gb_per_second"` // the machine's limit, measured beside it
+	Fraction float64 `json:"generate_read_fraction"`
+	Samples  figures `json:"samples"`
 }
 
 func (c *benchCmd) Run(a *app) error {
@@ -76,7 +82,8 @@ func (c *benchCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	if c.Prompt < 1 || c.After < 1 || c.Generate < 2 || c.Repeat < 1 {
-		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
+		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, "+
+			"got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
 	}
 	began := time.Now()
 	o, err := openModel(c.Model)
@@ -84,7 +91,8 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	defer o.Close()
-	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads, MaxRunning: max(slices.Max(parallel), 1), KVType: c.KVType, NoGuesses: true})
+	e, err := engine.New(o.File, engine.Config{ModelID: o.ID, Workers: c.Threads,
+		MaxRunning: max(slices.Max(parallel), 1), KVType: c.KVType, NoGuesses: true})
 	if err != nil {
 		return usageError(err)
 	}
@@ -95,7 +103,8 @@ func (c *benchCmd) Run(a *app) error {
 	}
 	b := &bench{app: a, engine: e, vocab: info.Vocab}
 	r := &benchResult{
-		Model: o.ID, Threads: threads, Tier: kernel.Tier(), KVType: c.KVType.String(), PromptTokens: c.Prompt, AfterTokens: c.After, GenerateTokens: c.Generate, Repeat: c.Repeat,
+		Model: o.ID, Threads: threads, Tier: kernel.Tier(), KVType: c.KVType.String(), PromptTokens: c.Prompt,
+		AfterTokens: c.After, GenerateTokens: c.Generate, Repeat: c.Repeat,
 		LoadSeconds: time.Since(began).Seconds(), WeightBytes: info.Packed,
 	}
 	if _, err := b.run(1, shortPrompt, 1); err != nil {
@@ -128,7 +137,8 @@ func parseCounts(list string) ([]int, error) {
 
 // print writes the table.
 func (r *benchResult) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s, %s of weights, %d threads, %s, %s\n", r.Model, size(r.WeightBytes), r.Threads, r.Tier, runtime.Version())
+	fmt.Fprintf(w, "%s, %s of weights, %d threads, %s, %s\n", r.Model, size(r.WeightBytes), r.Threads, r.Tier,
+		runtime.Version())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\ttokens/s\trate\tlimit\tof limit\t")
 	row := func(name string, tps, rate, limit, fraction float64, unit string) {
@@ -139,13 +149,15 @@ func (r *benchResult) print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%.1f\t%.1f %s\t%.1f\t%.0f %%\t\n", name, tps, rate, unit, limit, 100*fraction)
 	}
 	row(fmt.Sprintf("prefill %d", r.PromptTokens), r.PromptTPS, r.PromptGOPs, r.PeakGOPs, r.PromptFraction, "GOP/s")
-	row(fmt.Sprintf("decode %d after %d", r.GenerateTokens, r.AfterTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs, r.GenerateFraction, "GB/s")
+	row(fmt.Sprintf("decode %d after %d", r.GenerateTokens, r.AfterTokens), r.GenerateTPS, r.GenerateGBs, r.ReadGBs,
+		r.GenerateFraction, "GB/s")
 	for _, p := range r.Parallel {
 		row(fmt.Sprintf("decode %d × %d", p.N, r.GenerateTokens), p.GenerateTPS, p.GBs, p.ReadGBs, p.Fraction, "GB/s")
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "loaded in %.2f s, first token after %.2f s; peak memory %s\n", r.LoadSeconds, r.FirstToken, size(r.PeakRSS))
+	_, err := fmt.Fprintf(w, "loaded in %.2f s, first token after %.2f s; peak memory %s\n", r.LoadSeconds,
+		r.FirstToken, size(r.PeakRSS))
 	return err
 }

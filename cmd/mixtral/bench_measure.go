@@ -16,8 +16,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// shortPrompt is the prompt of decoding measurements: long enough to be a prompt, too short to be a block of the prefix
-// cache with BOS before it.
+// shortPrompt is the prompt of decoding measurements: long enough to be a prompt, too short to be a block of the
+// prefix cache with BOS before it.
 const shortPrompt = 15
 
 // bench runs requests on an engine.
@@ -41,7 +41,8 @@ func (b *bench) run(n, prompt, generate int) ([]timing, error) {
 	for i := range times {
 		b.seed++
 		rng := rand.New(rand.NewPCG(b.seed, 0))
-		r := &llm.Request{ID: fmt.Sprint("bench-", b.seed), MaxTokens: generate, IgnoreEOS: true, PromptTokens: make([]int32, prompt)}
+		r := &llm.Request{ID: fmt.Sprint("bench-", b.seed), MaxTokens: generate, IgnoreEOS: true,
+			PromptTokens: make([]int32, prompt)}
 		for k := range r.PromptTokens {
 			r.PromptTokens[k] = int32(rng.IntN(b.vocab))
 		}
@@ -74,8 +75,8 @@ func (f *figures) add(tps, before, after, cost float64) {
 	}
 }
 
-// measure fills in the medians. A shared machine changes its mind from second to second, so that limits are measured between
-// all measurements, and a share of the limit is the median of shares, not the share of medians.
+// measure fills in the medians. A shared machine changes its mind from second to second, so that limits are measured
+// between all measurements, and a share of the limit is the median of shares, not the share of medians.
 func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 	limits, err := kernel.NewLimits(r.Threads)
 	if err != nil {
@@ -164,13 +165,15 @@ func median(v []float64) float64 {
 func (r *benchResult) derive(info moe.Info, prompt, generate *figures, parallel []int, together []figures) {
 	r.PromptTPS, r.PeakGOPs, r.PromptFraction = median(prompt.TPS), median(prompt.Limits), median(prompt.Shares)
 	r.PromptGOPs = r.PromptTPS * promptGOP(info, r.PromptTokens)
-	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.TPS), median(generate.Limits), median(generate.Shares)
+	r.GenerateTPS, r.ReadGBs, r.GenerateFraction = median(generate.TPS), median(generate.Limits),
+		median(generate.Shares)
 	r.GenerateGBs = r.GenerateTPS * stepGB(info, 1)
 	r.PromptSamples, r.GenerateSamples = *prompt, *generate
 	reads := slices.Clone(generate.Limits)
 	for i, n := range parallel {
 		f := &together[i]
-		p := benchParallel{N: n, GenerateTPS: median(f.TPS), ReadGBs: median(f.Limits), Fraction: median(f.Shares), Samples: *f}
+		p := benchParallel{N: n, GenerateTPS: median(f.TPS), ReadGBs: median(f.Limits), Fraction: median(f.Shares),
+			Samples: *f}
 		p.GBs = p.GenerateTPS / float64(n) * stepGB(info, n)
 		r.Parallel, reads = append(r.Parallel, p), append(reads, f.Limits...)
 	}

@@ -58,7 +58,8 @@ type certifyCmd struct {
 
 // Help stands below the flags.
 func (certifyCmd) Help() string {
-	return "Exit codes: 0 PASS, 1 FAIL, 2 bad input or usage, 3 the server could not be started or reached, 4 INVALID (the run could not be judged), 130 interrupted."
+	return "Exit codes: 0 PASS, 1 FAIL, 2 bad input or usage, 3 the server could not be started or reached, 4 " +
+		"INVALID (the run could not be judged), 130 interrupted."
 }
 
 func (c certifyCmd) Run(a *app) error {
@@ -68,7 +69,8 @@ func (c certifyCmd) Run(a *app) error {
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
-		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir, Version: versionString(),
+		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
+		Version: versionString(),
 	}
 	if err := c.valid(); err != nil {
 		return err
@@ -106,7 +108,8 @@ func (c certifyCmd) Run(a *app) error {
 // source says what is certified: a server that is there, or one that is started.
 func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
-		return usageError(withHint(errors.New("--target and --model exclude each other"), "--target-model names the model to ask a server for"))
+		return usageError(withHint(errors.New("--target and --model exclude each other"),
+			"--target-model names the model to ask a server for"))
 	}
 	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.JudgeKeyFile: &o.JudgeKey} {
 		if file == "" {
@@ -137,7 +140,8 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		program, err := os.Executable()
 		start := target.Child(program, func(port int, need target.Need) []string {
 			// The database of the environment is for the run, and not for its requests.
-			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn", "--database", open.None}
+			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
+				"--database", open.None}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -169,7 +173,8 @@ func modelMarks(ref string) (marks map[string]string, builtIn bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return map[string]string{"model_sha256": sum, "model_id": m.ID}, m.Path == "" || strings.HasPrefix(ref, "synth:"), nil
+	return map[string]string{"model_sha256": sum, "model_id": m.ID}, m.Path == "" || strings.HasPrefix(ref, "synth:"),
+		nil
 }
 
 // inProcess serves inside this process.
@@ -199,14 +204,16 @@ func certifyError(a *app, err error) error {
 		return err
 	case a.ctx.Err() != nil:
 		return exitWith(exitInterrupted)
-	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcases.ErrInvalid), errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
+	case errors.Is(err, testcases.ErrNotFound), errors.Is(err, testcases.ErrInvalid),
+		errors.Is(err, prompts.ErrInvalid), errors.Is(err, certify.ErrOptions):
 		return usageError(err)
 	}
 	switch hint := target.Hint(err); {
 	case hint != "":
 		err = withHint(err, hint)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EFBIG):
-		err = withHint(err, "free some space and run it again; mixtral report show FILE derives a report from the .events.jsonl.gz, or its .part, of what was measured")
+		err = withHint(err, "free some space and run it again; mixtral report show FILE derives a report from the "+
+			".events.jsonl.gz, or its .part, of what was measured")
 	}
 	return setupError(err)
 }
@@ -221,7 +228,8 @@ func (c certifyCmd) check(a *app) error {
 	if _, ok := tc.Profiles[c.Profile]; !ok {
 		return usageError(fmt.Errorf("profile: %s has no %q", tc.ID, c.Profile))
 	}
-	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks), len(loaded.Prompts.Prompts), c.Profile,
+	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks),
+		len(loaded.Prompts.Prompts), c.Profile,
 		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
 	return nil
 }
@@ -235,7 +243,8 @@ func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
 	if err := printReport(a, rep); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON, paths.HTML, paths.Events, paths.JSON)
+	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON,
+		paths.HTML, paths.Events, paths.JSON)
 	if err == nil && run != "" {
 		_, err = fmt.Fprintf(a.stdout, "run:    %s in %s (mixtral report show %s)\n", run, open.Name(c.Database), run)
 	}
@@ -261,6 +270,7 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status, Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
+	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
+		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
 		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run})
 }

@@ -76,7 +76,10 @@ func (p *certifyProgress) start(e certify.Event) {
 	p.bars = mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(36))
 	p.bar = p.bars.AddBar(barTotal, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("[%d/%d] %-19s ", e.Index, e.Phases, e.Phase.ID))),
-		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string { return " " + *p.latest.Load() })))
+		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string {
+			return " " +
+				*p.latest.Load()
+		})))
 }
 
 func (p *certifyProgress) say(text string) { p.latest.Store(&text) }

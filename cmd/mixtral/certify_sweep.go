@@ -14,8 +14,8 @@ import (
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// sweep searches for the rate at which the server saturates, prints what it tried and keeps it beside the reports. It exits
-// with 1 when the highest rate that held is below the case's target.
+// sweep searches for the rate at which the server saturates, prints what it tried and keeps it beside the reports. It
+// exits with 1 when the highest rate that held is below the case's target.
 func (c certifyCmd) sweep(a *app, o certify.Options) error {
 	loaded, err := certify.Load(c.Case, c.Set)
 	if err != nil {
@@ -56,7 +56,8 @@ func sweepTable(w io.Writer, res *certify.SweepResult, path string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "offered/s\tcompleted/s\trequests\tfailed\tmean ms\tup to\tin flight\t\t")
 	for _, s := range res.Steps {
-		fmt.Fprintf(t, "%.4g\t%.4g\t%d\t%d\t%.1f\t%.1f\t%d\t%s\t\n", s.RPS, s.CompletedRPS, s.Requests, s.Failed, s.MeanMS, s.HighMS, s.MaxInFlight, s.Why)
+		fmt.Fprintf(t, "%.4g\t%.4g\t%d\t%d\t%.1f\t%.1f\t%d\t%s\t\n", s.RPS, s.CompletedRPS, s.Requests, s.Failed,
+			s.MeanMS, s.HighMS, s.MaxInFlight, s.Why)
 	}
 	if err := t.Flush(); err != nil {
 		return err

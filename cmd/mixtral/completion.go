@@ -16,8 +16,9 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish: source <(mixtral completion bash), or mixtral completion fish | source."`
 }
 
-// shells ask the program itself, which knows its own grammar. Where it has nothing to say, they offer files. Bash splits words at
-// : and =, which stand in names of models: what it keeps of a word's beginning is cut off each answer.
+// shells ask the program itself, which knows its own grammar. Where it has nothing to say, they offer files. Bash
+// splits words at : and =, which stand in names of models: what it keeps of a word's beginning is cut off each
+// answer.
 var shells = map[string]string{
 	"bash": `_mixtral() {
 	local line="${COMP_LINE:0:COMP_POINT}" cur="${COMP_WORDS[COMP_CWORD]}" IFS=$'\n'
@@ -76,7 +77,10 @@ func complete(node *kong.Node, line string) []string {
 			continue
 		}
 		if name, ok := strings.CutPrefix(word, "-"); ok {
-			if i := slices.IndexFunc(flags, func(f *kong.Flag) bool { return "-"+f.Name == name || f.Short != 0 && string(f.Short) == name }); i >= 0 && !flags[i].IsBool() {
+			if i := slices.IndexFunc(flags, func(f *kong.Flag) bool {
+				return "-"+f.Name == name || f.Short != 0 &&
+					string(f.Short) == name
+			}); i >= 0 && !flags[i].IsBool() {
 				valued = flags[i]
 			}
 			continue

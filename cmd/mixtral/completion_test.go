@@ -14,7 +14,8 @@ import (
 func completed(t *testing.T, line string) []string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, []string{"complete-line", "--line=" + line}); code != exitOK {
+	if code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv},
+		[]string{"complete-line", "--line=" + line}); code != exitOK {
 		t.Errorf("%q: code %d, %s", line, code, errs.String())
 	}
 	return strings.Fields(out.String())
@@ -34,7 +35,8 @@ func TestComplete(t *testing.T) {
 		{"mixtral serve --backend=v", []string{"--backend=vllm"}},
 		{"mixtral serve --log-level serve --kv-type q", []string{"q8_0"}},
 		{"mixtral serve --insecure-bind --backend em", []string{"embedded"}},
-		{"mixtral serve --model mixtral-8x7b-instruct:q4_", []string{"mixtral-8x7b-instruct:q4_k_m", "mixtral-8x7b-instruct:q4_0"}},
+		{"mixtral serve --model mixtral-8x7b-instruct:q4_", []string{"mixtral-8x7b-instruct:q4_k_m",
+			"mixtral-8x7b-instruct:q4_0"}},
 		{"mixtral model inspect de", []string{"demo"}},
 		{"mixtral model pull tiny", []string{"tiny-mixtral"}},
 		{"mixtral completion f", []string{"fish"}},
@@ -47,7 +49,8 @@ func TestComplete(t *testing.T) {
 		}
 	}
 	commands := completed(t, "mixtral ")
-	if !slices.Contains(commands, "certify") || !slices.Contains(commands, "serve") || slices.Contains(commands, "complete-line") {
+	if !slices.Contains(commands, "certify") || !slices.Contains(commands, "serve") ||
+		slices.Contains(commands, "complete-line") {
 		t.Errorf("commands: %v", commands)
 	}
 }
@@ -65,11 +68,15 @@ func TestCompletionInBash(t *testing.T) {
 	for _, test := range []struct{ line, words, want string }{
 		{"mixtral mod", "mixtral mod", "model"},
 		{"mixtral model ", "mixtral model ''", "pull list"},
-		{"mixtral serve --model mixtral-8x7b-instruct:q4_k", "mixtral serve --model mixtral-8x7b-instruct : q4_k", "q4_k_m"},
-		{"mixtral serve --model mixtral-8x22b-instruct:", "mixtral serve --model mixtral-8x22b-instruct :", "q4_k_m q2_k"},
+		{"mixtral serve --model mixtral-8x7b-instruct:q4_k", "mixtral serve --model mixtral-8x7b-instruct : q4_k",
+			"q4_k_m"},
+		{"mixtral serve --model mixtral-8x22b-instruct:", "mixtral serve --model mixtral-8x22b-instruct :",
+			"q4_k_m q2_k"},
 		{"mixtral serve --backend=v", "mixtral serve --backend = v", "vllm"},
 	} {
-		script := `source <(mixtral completion bash); COMP_LINE='` + test.line + `'; COMP_POINT=${#COMP_LINE}; COMP_WORDS=(` + test.words + `); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _mixtral; echo "${COMPREPLY[@]}"`
+		script := `source <(mixtral completion bash); COMP_LINE='` + test.line +
+			`'; COMP_POINT=${#COMP_LINE}; COMP_WORDS=(` + test.words +
+			`); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _mixtral; echo "${COMPREPLY[@]}"`
 		cmd := exec.CommandContext(t.Context(), bash, "-c", script)
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()

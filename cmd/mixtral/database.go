@@ -18,10 +18,11 @@ type databaseFlag struct {
 	Database string `env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Where runs are kept: postgres://user@host/database or sqlite:PATH; none turns it off. Default: an SQLite file in the user's data directory."`
 }
 
-const databaseHint = "--database or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or sqlite:PATH; none turns it off"
+const databaseHint = "--database or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or " +
+	"sqlite:PATH; none turns it off"
 
-// valid refuses a URL that cannot be one before any work is done. That there is no home directory for the default's file
-// is no reason to stop.
+// valid refuses a URL that cannot be one before any work is done. That there is no home directory for the default's
+// file is no reason to stop.
 func (d databaseFlag) valid() error {
 	if d.Database == open.None || d.Database == "" {
 		return nil
@@ -35,8 +36,8 @@ func (d databaseFlag) valid() error {
 // databaseTimeout bounds all that one command does with a database: a verdict must not wait for ever for its copy.
 const databaseTimeout = 15 * time.Second
 
-// save keeps a run. Its report's files are written by then, and its verdict stands: what goes wrong here is an error of
-// the copy alone. An interrupted run is kept too.
+// save keeps a run. Its report's files are written by then, and its verdict stands: what goes wrong here is an error
+// of the copy alone. An interrupted run is kept too.
 func (d databaseFlag) save(a *app, list ...*store.Run) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), databaseTimeout)
 	defer cancel()
@@ -65,7 +66,8 @@ func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string)
 			return r.ID
 		}
 	}
-	fmt.Fprintf(a.stderr, "mixtral: the run is not in the database: %v\nhint: the report is whole; once the database can be reached, mixtral report save %s adds it\n", err, file)
+	fmt.Fprintf(a.stderr, "mixtral: the run is not in the database: %v\nhint: the report is whole; once the "+
+		"database can be reached, mixtral report save %s adds it\n", err, file)
 	return ""
 }
 
@@ -93,8 +95,8 @@ func (d databaseFlag) with(a *app, f func(context.Context, *store.DB) error) (fo
 // runID is what an id, or the beginning of one, looks like. Four digits are few enough to type.
 var runID = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
 
-// stored finds a run's report by its id or the beginning of it. ok is false where ref means a file: one of that name, or
-// what looks like no id.
+// stored finds a run's report by its id or the beginning of it. ok is false where ref means a file: one of that name,
+// or what looks like no id.
 func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err error) {
 	if _, err := os.Stat(ref); err == nil || !runID.MatchString(ref) {
 		return nil, false, nil
@@ -112,7 +114,8 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && !found:
-		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor a run in %s", ref, open.Name(d.Database)), "mixtral report list shows the runs"))
+		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor a run in %s", ref,
+			open.Name(d.Database)), "mixtral report list shows the runs"))
 	case errors.Is(err, store.ErrAmbiguous):
 		return nil, true, usageError(withHint(err, "give more of its digits: mixtral report list shows the runs"))
 	case err != nil:
@@ -124,15 +127,20 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 // runOf is what the database keeps of a report. data is its JSON.
 func runOf(rep *reports.Report, data []byte) *store.Run {
 	r := &store.Run{
-		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status, Started: startOf(rep), Target: rep.Target.URL,
-		Model: rep.Target.Model, Version: rep.Fingerprints["version"], LatencyMS: rep.Summary.AvgLatencyMS, RPS: rep.Summary.AvgThroughputRPS,
-		Quality: rep.Summary.AvgQualityScore, MemoryGB: rep.Summary.PeakMemoryGB, CPUCores: rep.Summary.PeakCPUCores, Report: data,
+		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
+		Started: startOf(rep), Target: rep.Target.URL,
+		Model: rep.Target.Model, Version: rep.Fingerprints["version"], LatencyMS: rep.Summary.AvgLatencyMS,
+		RPS:     rep.Summary.AvgThroughputRPS,
+		Quality: rep.Summary.AvgQualityScore, MemoryGB: rep.Summary.PeakMemoryGB, CPUCores: rep.Summary.PeakCPUCores,
+		Report: data,
 	}
 	for _, c := range rep.Checks {
-		r.Checks = append(r.Checks, store.Check{ID: c.ID, Phase: c.Phase, Verdict: c.Verdict, Gate: c.Gate, Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
+		r.Checks = append(r.Checks, store.Check{ID: c.ID, Phase: c.Phase, Verdict: c.Verdict, Gate: c.Gate,
+			Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
 	}
 	for _, p := range rep.Phases {
-		kept := store.Phase{ID: p.ID, Kind: p.Kind, DurationS: p.DurationS, Scheduled: p.Scheduled, Completed: p.Completed, Failed: p.Failed, RPS: p.RPS}
+		kept := store.Phase{ID: p.ID, Kind: p.Kind, DurationS: p.DurationS, Scheduled: p.Scheduled,
+			Completed: p.Completed, Failed: p.Failed, RPS: p.RPS}
 		if p.Latency != nil {
 			kept.LatencyMS = &p.Latency.Mean
 		}
@@ -144,7 +152,8 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 // startOf is when a run started.
 func startOf(r *reports.Report) time.Time { return time.UnixMilli(int64(r.Timestamp * 1000)).UTC() }
 
-// reportSaveCmd puts reports into the database that are not there: of runs that could not reach it, or on other machines.
+// reportSaveCmd puts reports into the database that are not there: of runs that could not reach it, or on other
+// machines.
 type reportSaveCmd struct {
 	Files []string `arg:"" name:"file" help:"Reports' .json, or their .events.jsonl.gz."`
 	databaseFlag
@@ -162,7 +171,8 @@ func (c *reportSaveCmd) Run(a *app) error {
 		}
 		r := runOf(rep, data)
 		if !runID.MatchString(r.ID) {
-			return usageError(withHint(fmt.Errorf("%s: evidence.sha256 names the run, and is %q", f, r.ID), "mixtral report save takes the record of events too"))
+			return usageError(withHint(fmt.Errorf("%s: evidence.sha256 names the run, and is %q", f, r.ID),
+				"mixtral report save takes the record of events too"))
 		}
 		list = append(list, r)
 	}

@@ -53,8 +53,8 @@ func TestServeLogsRequests(t *testing.T) {
 	}
 }
 
-// TestKilledServeLeavesAReadableLog: what the service says it has written is there after SIGKILL, and the next one goes
-// on with the same file.
+// TestKilledServeLeavesAReadableLog: what the service says it has written is there after SIGKILL, and the next one
+// goes on with the same file.
 func TestKilledServeLeavesAReadableLog(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "requests.db")
 	before := 0
@@ -95,8 +95,8 @@ profiles: {quick: [{id: single, kind: closed, concurrency: 1, requests: 2, max_t
 checks: [{id: steps, clause: complete, rule: steps_complete}]
 `
 
-// TestCertifyKeepsRunsInPostgreSQL: a run's report comes back from a real server by its id, byte for byte, and while the
-// server is away only the copy is missing.
+// TestCertifyKeepsRunsInPostgreSQL: a run's report comes back from a real server by its id, byte for byte, and while
+// the server is away only the copy is missing.
 func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 	cluster := pgtest.New(t)
 	if err := cluster.Start(); err != nil {
@@ -126,7 +126,8 @@ func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if shown := command(t, program, "report", "show", "--json", run[1][:6]); shown.code != exitOK || !bytes.Equal([]byte(shown.stdout), data) {
+	if shown := command(t, program, "report", "show", "--json", run[1][:6]); shown.code != exitOK ||
+		!bytes.Equal([]byte(shown.stdout), data) {
 		t.Errorf("the database has another report: %d %s", shown.code, shown.stderr)
 	}
 	if list := storetest.Logged(t, open.DB, cluster.URL("postgres")); len(list) > 0 {
@@ -135,7 +136,8 @@ func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 
 	cluster.Stop()
 	second, path := certify()
-	if second.code != first.code || !strings.Contains(second.stderr, "database unavailable") || !strings.Contains(second.stderr, "hint: the report is whole") || strings.Contains(second.stdout, "run: ") {
+	if second.code != first.code || !strings.Contains(second.stderr, "database unavailable") ||
+		!strings.Contains(second.stderr, "hint: the report is whole") || strings.Contains(second.stdout, "run: ") {
 		t.Errorf("with the database away: %+v", second)
 	}
 	if r := command(t, program, "report", "list"); r.code != exitSetup || !strings.Contains(r.stderr, "hint:") {

@@ -47,7 +47,8 @@ type finding struct {
 }
 
 func (d doctorCmd) Run(a *app) error {
-	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Tiers: kernel.Tiers(), Limits: host.Read(), Port: d.Port}
+	f := facts{OS: runtime.GOOS, Arch: runtime.GOARCH, Tier: kernel.Tier(), Tiers: kernel.Tiers(),
+		Limits: host.Read(), Port: d.Port}
 	f.DiskFree, f.DiskErr = host.DiskFree(d.Dir)
 	f.OpenFiles, f.FilesErr = host.OpenFiles()
 	f.HugePages, f.PagesErr = host.HugePages()
@@ -100,7 +101,8 @@ const (
 func diagnose(f facts) []finding {
 	return []finding{
 		{Level: "ok", Name: "program", Value: versionString()},
-		diagnoseCPU(f), diagnoseCores(f), diagnoseMemory(f), diagnoseModels(f), diagnoseDisk(f), diagnosePages(f), diagnoseFiles(f), diagnosePort(f),
+		diagnoseCPU(f), diagnoseCores(f), diagnoseMemory(f), diagnoseModels(f), diagnoseDisk(f), diagnosePages(f),
+		diagnoseFiles(f), diagnosePort(f),
 	}
 }
 
@@ -111,7 +113,9 @@ func diagnoseCPU(f facts) finding {
 	case f.Tier != best:
 		out.Level, out.Hint = "note", "the machine can do "+best+": unset MIXTRAL_CPU_TIER"
 	case best == "generic":
-		out.Level, out.Hint = "note", "there are no fast kernels for this processor: expect a small fraction of the speed; x86-64 with AVX-512 VNNI is best"
+		out.Level, out.Hint = "note",
+			"there are no fast kernels for this processor: expect a small fraction of the speed; x86-64 with "+
+				"AVX-512 VNNI is best"
 	case best != "avx512":
 		out.Hint = "x86-64 with AVX-512 VNNI would be faster"
 	}
@@ -122,7 +126,8 @@ func diagnoseCores(f facts) finding {
 	n, why := f.Limits.Usable()
 	out := finding{Level: "ok", Name: "cores", Value: fmt.Sprintf("%d usable (%s)", n, why)}
 	if n < caseCores {
-		out.Level, out.Hint = "note", fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will say so", caseCores)
+		out.Level, out.Hint = "note",
+			fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will say so", caseCores)
 	}
 	return out
 }
@@ -130,9 +135,11 @@ func diagnoseCores(f facts) finding {
 func diagnoseMemory(f facts) finding {
 	bound, why := f.Limits.MemoryBound()
 	if bound == 0 {
-		return finding{Level: "note", Name: "memory", Value: "unknown", Hint: "set memory_limit_gb to what the service may use"}
+		return finding{Level: "note", Name: "memory", Value: "unknown",
+			Hint: "set memory_limit_gb to what the service may use"}
 	}
-	out := finding{Level: "ok", Name: "memory", Value: fmt.Sprintf("%s (%s), %s free of the machine's %s", binarySize(bound), why, binarySize(f.Limits.Available), binarySize(f.Limits.Memory))}
+	out := finding{Level: "ok", Name: "memory", Value: fmt.Sprintf("%s (%s), %s free of the machine's %s",
+		binarySize(bound), why, binarySize(f.Limits.Available), binarySize(f.Limits.Memory))}
 	switch {
 	case f.Limits.Available < bound/2:
 		out.Level, out.Hint = "note", "other programs hold much of it: stop them, or lower memory_limit_gb"
@@ -145,8 +152,8 @@ func diagnoseMemory(f facts) finding {
 // mixtralParams is the number of weights of Mixtral-8x7B.
 const mixtralParams = 46_702_792_704
 
-// served is the memory that Mixtral-8x7B takes with all weights in one format: weights, keys and values of one context of
-// 4,096 tokens (32 layers × 8 heads × 128 × 2 × 2 bytes each), and 384 MiB for everything else.
+// served is the memory that Mixtral-8x7B takes with all weights in one format: weights, keys and values of one
+// context of 4,096 tokens (32 layers × 8 heads × 128 × 2 × 2 bytes each), and 384 MiB for everything else.
 func served(t quant.Type) int64 {
 	const row = 256 // weights; a whole number of blocks in each format
 	bytes, err := t.RowBytes(row)
@@ -163,12 +170,14 @@ func diagnoseModels(f facts) finding {
 	bound, _ := f.Limits.MemoryBound()
 	for _, t := range formats {
 		if bound >= served(t) {
-			return finding{Level: "ok", Name: "mixtral-8x7b", Value: fmt.Sprintf("fits as %v (%s with a context of 4096 tokens)", t, binarySize(served(t)))}
+			return finding{Level: "ok", Name: "mixtral-8x7b",
+				Value: fmt.Sprintf("fits as %v (%s with a context of 4096 tokens)", t, binarySize(served(t)))}
 		}
 	}
 	smallest := formats[len(formats)-1]
 	return finding{Level: "note", Name: "mixtral-8x7b", Value: "does not fit in any format",
-		Hint: fmt.Sprintf("the smallest, %v, takes %s; the built-in and synthetic models run everywhere", smallest, binarySize(served(smallest)))}
+		Hint: fmt.Sprintf("the smallest, %v, takes %s; the built-in and synthetic models run everywhere", smallest,
+			binarySize(served(smallest)))}
 }
 
 func diagnoseDisk(f facts) finding {
@@ -176,7 +185,8 @@ func diagnoseDisk(f facts) finding {
 	case f.DiskErr != nil:
 		return finding{Level: "note", Name: "disk", Value: f.DiskErr.Error()}
 	case f.DiskFree < caseDisk:
-		return finding{Level: "note", Name: "disk", Value: binarySize(f.DiskFree) + " free", Hint: "TC-L1-COMP-MIXTRAL-003 asks for 10 GiB; --dir looks at another place"}
+		return finding{Level: "note", Name: "disk", Value: binarySize(f.DiskFree) + " free",
+			Hint: "TC-L1-COMP-MIXTRAL-003 asks for 10 GiB; --dir looks at another place"}
 	}
 	return finding{Level: "ok", Name: "disk", Value: binarySize(f.DiskFree) + " free"}
 }
@@ -187,7 +197,9 @@ func diagnosePages(f facts) finding {
 	case f.PagesErr != nil:
 		out.Level, out.Value = "note", f.PagesErr.Error()
 	case f.HugePages == "never":
-		out.Level, out.Hint = "note", "weights are read about 20 % slower in small pages: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"
+		out.Level, out.Hint = "note",
+			"weights are read about 20 % slower in small pages: echo madvise > "+
+				"/sys/kernel/mm/transparent_hugepage/enabled"
 	}
 	return out
 }
@@ -198,7 +210,8 @@ func diagnoseFiles(f facts) finding {
 	case f.FilesErr != nil:
 		return finding{Level: "note", Name: "open files", Value: f.FilesErr.Error()}
 	case f.OpenFiles < enough:
-		return finding{Level: "note", Name: "open files", Value: fmt.Sprint(f.OpenFiles), Hint: fmt.Sprintf("each connection takes one: ulimit -n %d", 16*enough)}
+		return finding{Level: "note", Name: "open files", Value: fmt.Sprint(f.OpenFiles),
+			Hint: fmt.Sprintf("each connection takes one: ulimit -n %d", 16*enough)}
 	case f.OpenFiles > 1<<40:
 		return finding{Level: "ok", Name: "open files", Value: "no limit"}
 	}
@@ -211,7 +224,9 @@ func diagnosePort(f facts) finding {
 	case f.PortErr == nil:
 		return finding{Level: "ok", Name: name, Value: "free"}
 	case errors.Is(f.PortErr, syscall.EADDRINUSE):
-		return finding{Level: "bad", Name: name, Value: "in use", Hint: "if it is not the service itself: stop the other program, or serve with --port"}
+		return finding{Level: "bad", Name: name, Value: "in use",
+			Hint: "if it is not the service itself: stop the other program, or serve with --port"}
 	}
-	return finding{Level: "bad", Name: name, Value: strings.TrimPrefix(f.PortErr.Error(), "listen tcp "), Hint: "serve with another --port"}
+	return finding{Level: "bad", Name: name, Value: strings.TrimPrefix(f.PortErr.Error(), "listen tcp "),
+		Hint: "serve with another --port"}
 }

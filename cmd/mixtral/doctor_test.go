@@ -65,8 +65,8 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestServed: the formats fall in size, and the largest and smallest are near the known files: 93.4 GB of 16-bit weights,
-// and about 2.6 bits for each of 46.7 billion.
+// TestServed: the formats fall in size, and the largest and smallest are near the known files: 93.4 GB of 16-bit
+// weights, and about 2.6 bits for each of 46.7 billion.
 func TestServed(t *testing.T) {
 	for i, typ := range formats[1:] {
 		if served(typ) >= served(formats[i]) {

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestServeDrainHasABound: SIGTERM waits for requests under way as long as drain_timeout_s says and no longer; the exit code
-// says that some were cut off.
+// TestServeDrainHasABound: SIGTERM waits for requests under way as long as drain_timeout_s says and no longer; the
+// exit code says that some were cut off.
 func TestServeDrainHasABound(t *testing.T) {
 	t.Setenv("MIXTRAL_DRAIN_TIMEOUT_S", "0.2")
 	s := startServe(t)
@@ -20,7 +20,8 @@ func TestServeDrainHasABound(t *testing.T) {
 	begun := make(chan struct{}, 16)
 	for range 16 { // more than a hundred answers of 900 tokens: seconds of work
 		group.Go(func() {
-			resp, err := http.Post(s.url+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":900,"n":8,"ignore_eos":true,"stream":true}`))
+			resp, err := http.Post(s.url+"/v1/chat/completions", "application/json",
+				strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"max_tokens":900,"n":8,"ignore_eos":true,"stream":true}`))
 			begun <- struct{}{}
 			if err == nil {
 				io.Copy(io.Discard, resp.Body) // cut off
@@ -29,7 +30,8 @@ func TestServeDrainHasABound(t *testing.T) {
 		})
 	}
 	llmtest.Await(t, "the first answer's header", begun)
-	if code := s.stop(syscall.SIGTERM); code != exitFail || !strings.Contains(s.stderr.String(), "requests are still under way") {
+	if code := s.stop(syscall.SIGTERM); code != exitFail || !strings.Contains(s.stderr.String(),
+		"requests are still under way") {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
 	llmtest.Await(t, "all clients", llmtest.Done(group.Wait))

@@ -52,7 +52,8 @@ func (c *evalCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	if c.Generate < 1 || c.Top < 0 {
-		return usageError(fmt.Errorf("--generate must be at least 1 and --top at least 0, got %d and %d", c.Generate, c.Top))
+		return usageError(fmt.Errorf("--generate must be at least 1 and --top at least 0, got %d and %d", c.Generate,
+			c.Top))
 	}
 	o, err := openModel(c.Model)
 	if err != nil {
@@ -65,11 +66,13 @@ func (c *evalCmd) Run(a *app) error {
 	}
 	defer m.Close()
 	if n := len(tokens) + c.Generate; n > m.Config().Context {
-		return usageError(fmt.Errorf("%d tokens and %d to generate are more than the model's context of %d", len(tokens), c.Generate, m.Config().Context))
+		return usageError(fmt.Errorf("%d tokens and %d to generate are more than the model's context of %d",
+			len(tokens), c.Generate, m.Config().Context))
 	}
 	for i, id := range tokens {
 		if int(id) >= m.Config().Vocab {
-			return usageError(fmt.Errorf("--tokens: id %d at index %d is beyond the vocabulary of %d", id, i, m.Config().Vocab))
+			return usageError(fmt.Errorf("--tokens: id %d at index %d is beyond the vocabulary of %d", id, i,
+				m.Config().Vocab))
 		}
 	}
 	result := evaluation{Model: o.ID, Tokens: tokens}

@@ -41,7 +41,8 @@ func TestFullDisk(t *testing.T) {
 		onDisk += (int(info.Size()) + 4095) &^ 4095
 	}
 	for _, percent := range []int{3, 20, 60, 400} {
-		for way, limited := range map[string]func(reports string, kib int, args []string) *exec.Cmd{"disk": smallDisk, "file size": smallFiles} {
+		for way, limited := range map[string]func(reports string, kib int, args []string) *exec.Cmd{"disk": smallDisk,
+			"file size": smallFiles} {
 			t.Run(fmt.Sprintf("%s %d%%", way, percent), func(t *testing.T) {
 				reports := filepath.Join(t.TempDir(), "reports")
 				if err := os.CopyFS(reports, os.DirFS(earlier)); err != nil {
@@ -81,7 +82,8 @@ func TestFullDisk(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if after, err := os.ReadFile(filepath.Join(reports, filepath.Base(path))); err != nil || !bytes.Equal(before, after) {
+					if after, err := os.ReadFile(filepath.Join(reports, filepath.Base(path))); err != nil ||
+						!bytes.Equal(before, after) {
 						t.Errorf("%s changed: %v", filepath.Base(path), err)
 					}
 				}
@@ -93,8 +95,8 @@ func TestFullDisk(t *testing.T) {
 // noMount is the exit code of smallDisk where nothing may be mounted.
 const noMount = 99
 
-// smallDisk runs a command with a directory on a file system of so many KiB, which lasts as long as the command; what is in
-// it comes back afterwards.
+// smallDisk runs a command with a directory on a file system of so many KiB, which lasts as long as the command; what
+// is in it comes back afterwards.
 func smallDisk(dir string, kib int, args []string) *exec.Cmd {
 	const script = `
 dir=$1 size=$2 keep=$1.kept; shift 2
@@ -114,5 +116,7 @@ exit $code`
 
 // smallFiles runs a command that may write no file of more than so many KiB.
 func smallFiles(_ string, kib int, args []string) *exec.Cmd {
-	return exec.Command("sh", append([]string{"-c", `ulimit -f "$1" && shift && exec "$@"`, "sh", fmt.Sprint(2 * kib)}, args...)...) // in units of 512 bytes
+	// in units of 512 bytes
+	return exec.Command("sh", append([]string{"-c", `ulimit -f "$1" && shift && exec "$@"`, "sh",
+		fmt.Sprint(2 * kib)}, args...)...)
 }

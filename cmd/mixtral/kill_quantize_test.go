@@ -19,7 +19,8 @@ func TestKillQuantize(t *testing.T) {
 	program, dir := binary(t), t.TempDir()
 	in, whole, out := filepath.Join(dir, "in.gguf"), filepath.Join(dir, "whole.gguf"), filepath.Join(dir, "out.gguf")
 	for _, args := range [][]string{
-		{"model", "synth", "--out", in, "--dim", "256", "--ffn", "1024", "--layers", "3", "--heads", "4", "--type", "f16"},
+		{"model", "synth", "--out", in, "--dim", "256", "--ffn", "1024", "--layers", "3", "--heads", "4", "--type",
+			"f16"},
 		{"model", "quantize", in, "--type", "q2_k", "--out", whole, "--threads", "1"},
 	} {
 		if r := command(t, program, args...); r.code != exitOK {

@@ -111,8 +111,8 @@ func processes(program string) (n int) {
 	return n
 }
 
-// TestKilledCertify kills certifications at any moment: reports that are there stay whole, what the killed run had recorded
-// can be read and is no verdict, its server dies with it, and the next run is none the worse.
+// TestKilledCertify kills certifications at any moment: reports that are there stay whole, what the killed run had
+// recorded can be read and is no verdict, its server dies with it, and the next run is none the worse.
 func TestKilledCertify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications for half a minute")
@@ -163,12 +163,14 @@ func TestKilledCertify(t *testing.T) {
 		t.Errorf("after %d kills: %v", kills, again)
 	}
 	checkReports(t, program, reports, "the last run")
-	runs := regexp.MustCompile(`"run": "([0-9a-f]+)"`).FindAllStringSubmatch(command(t, program, "report", "list", "--json").stdout, -1)
+	runs := regexp.MustCompile(`"run": "([0-9a-f]+)"`).FindAllStringSubmatch(command(t, program, "report", "list",
+		"--json").stdout, -1)
 	if len(runs) < 2 { // the first run and the last; those that were killed at their very end may be there too
 		t.Errorf("the database has %d runs", len(runs))
 	}
 	for _, run := range runs {
-		if r := command(t, program, "report", "show", run[1]); r.code != exitOK || !strings.Contains(r.stdout, "TC-KILL") && !strings.Contains(r.stdout, "latency") {
+		if r := command(t, program, "report", "show", run[1]); r.code != exitOK ||
+			!strings.Contains(r.stdout, "TC-KILL") && !strings.Contains(r.stdout, "latency") {
 			t.Errorf("run %s: %v", run[1], r)
 		}
 	}
@@ -218,8 +220,8 @@ func glob(t *testing.T, dir, pattern string) []string {
 	return files
 }
 
-// TestKilledServe kills the service at any moment, from its start on and under load: the next one starts on the same port
-// at once, and answers as the first did.
+// TestKilledServe kills the service at any moment, from its start on and under load: the next one starts on the same
+// port at once, and answers as the first did.
 func TestKilledServe(t *testing.T) {
 	rng := killSeed(t)
 	const question = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":8,"temperature":0,"ignore_eos":true}`
@@ -242,7 +244,8 @@ func TestKilledServe(t *testing.T) {
 			url := s.url
 			clients.Go(func() {
 				for {
-					resp, err := http.Post(url+"/v1/chat/completions", "application/json", strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"n":3,"max_tokens":200,"stream":true}`))
+					resp, err := http.Post(url+"/v1/chat/completions", "application/json",
+						strings.NewReader(`{"messages":[{"role":"user","content":"hi"}],"n":3,"max_tokens":200,"stream":true}`))
 					if err != nil {
 						return // killed
 					}
@@ -265,7 +268,8 @@ func TestKilledServe(t *testing.T) {
 		early.Process.Kill()
 		llmtest.Await(t, "the service that was killed early", llmtest.Done(func() { early.Wait() }))
 		s = startServe(t, "--port", port)
-		if code, body := s.post("/v1/chat/completions", question); code != 200 || content(body) != want || !strings.HasSuffix(s.url, ":"+port) {
+		if code, body := s.post("/v1/chat/completions", question); code != 200 || content(body) != want ||
+			!strings.HasSuffix(s.url, ":"+port) {
 			t.Errorf("after a kill: %d %s, want %s", code, body, want)
 		}
 	}

@@ -44,7 +44,8 @@ func (s *servedProcess) load(ctx context.Context, bodies []string) (answers int)
 	for i := range 24 {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/chat/completions", strings.NewReader(bodies[i%len(bodies)]))
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/v1/chat/completions",
+					strings.NewReader(bodies[i%len(bodies)]))
 				if err != nil {
 					s.t.Error(err)
 					return
@@ -108,8 +109,8 @@ func (s *servedProcess) measure(bodies []string) (cores float64, answers int) {
 	return (s.cpu() - before) / time.Since(began).Seconds(), answers
 }
 
-// loadTime is long enough for a mean to which the ticks of processor accounting, of 10 ms, and the burst that is allowed are
-// nothing.
+// loadTime is long enough for a mean to which the ticks of processor accounting, of 10 ms, and the burst that is
+// allowed are nothing.
 func loadTime() time.Duration {
 	if testing.Short() {
 		return time.Second
@@ -117,8 +118,8 @@ func loadTime() time.Duration {
 	return 2 * time.Second
 }
 
-// TestLimitsAreKept: under a load of everything that takes memory or processor time, the whole process keeps to memory_limit_gb
-// and cpu_cores.
+// TestLimitsAreKept: under a load of everything that takes memory or processor time, the whole process keeps to
+// memory_limit_gb and cpu_cores.
 func TestLimitsAreKept(t *testing.T) {
 	const gb = 0.5
 	s := startServe(t, "--memory-limit-gb", fmt.Sprint(gb), "--cpu-cores", "1", "--log-level", "off")
@@ -143,8 +144,8 @@ func TestLimitsAreKept(t *testing.T) {
 	}
 }
 
-// controlGroup makes a control group with limits of memory in bytes and of cores, and gives the files that a process is to write
-// itself into.
+// controlGroup makes a control group with limits of memory in bytes and of cores, and gives the files that a process
+// is to write itself into.
 func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
 	t.Helper()
 	const root = "/sys/fs/cgroup"
@@ -172,11 +173,14 @@ func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
 	const period = 100000 // microseconds
 	quota := strconv.Itoa(int(cores * period))
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
-		make(root, map[string]string{"memory.max": strconv.FormatInt(memory, 10), "cpu.max": quota + " " + strconv.Itoa(period)})
+		make(root, map[string]string{"memory.max": strconv.FormatInt(memory, 10), "cpu.max": quota + " " +
+			strconv.Itoa(period)})
 		return procs
 	}
-	make(root+"/memory"+ownGroup(t, "memory"), map[string]string{"memory.limit_in_bytes": strconv.FormatInt(memory, 10)})
-	make(root+"/cpu"+ownGroup(t, "cpu"), map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": quota})
+	make(root+"/memory"+ownGroup(t, "memory"), map[string]string{"memory.limit_in_bytes": strconv.FormatInt(memory,
+		10)})
+	make(root+"/cpu"+ownGroup(t, "cpu"), map[string]string{"cpu.cfs_period_us": strconv.Itoa(period),
+		"cpu.cfs_quota_us": quota})
 	return procs
 }
 
@@ -188,15 +192,16 @@ func ownGroup(t *testing.T, controller string) string {
 		t.Skip(err)
 	}
 	for line := range strings.Lines(string(data)) {
-		if parts := strings.SplitN(strings.TrimSpace(line), ":", 3); len(parts) == 3 && slices.Contains(strings.Split(parts[1], ","), controller) {
+		if parts := strings.SplitN(strings.TrimSpace(line), ":", 3); len(parts) == 3 &&
+			slices.Contains(strings.Split(parts[1], ","), controller) {
 			return parts[2]
 		}
 	}
 	return ""
 }
 
-// TestLimitsOfAControlGroup: in a control group with less than the configuration allows, the service plans with that, says so,
-// lives, and leaves so much that it is not stopped in the middle of everything.
+// TestLimitsOfAControlGroup: in a control group with less than the configuration allows, the service plans with that,
+// says so, lives, and leaves so much that it is not stopped in the middle of everything.
 func TestLimitsOfAControlGroup(t *testing.T) {
 	const memory, cores = 512 << 20, 0.5
 	procs := controlGroup(t, memory, cores)
@@ -219,7 +224,8 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 	if code := s.stop(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
-	if log := s.stderr.String(); !strings.Contains(log, `bound_by="cgroup v`) || !strings.Contains(log, fmt.Sprint("memory_limit_bytes=", memory)) || !strings.Contains(log, "allows 0.5") {
+	if log := s.stderr.String(); !strings.Contains(log, `bound_by="cgroup v`) ||
+		!strings.Contains(log, fmt.Sprint("memory_limit_bytes=", memory)) || !strings.Contains(log, "allows 0.5") {
 		t.Errorf("the group was not seen: %s", log)
 	}
 }
@@ -227,7 +233,8 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 // TestMemoryThatCannotFit shows the arithmetic, adds up, and proposes what would fit.
 func TestMemoryThatCannotFit(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}, []string{"serve", "--model", "synth:nano", "--port", "0", "--memory-limit-gb", "0.4"})
+	code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv},
+		[]string{"serve", "--model", "synth:nano", "--port", "0", "--memory-limit-gb", "0.4"})
 	m := regexp.MustCompile(`memory limit too low: (\S+) GiB of weights \+ (\S+) GiB of KV cache for one context of \d+ tokens \+ (\S+) GiB for everything else = (\S+) GiB, but memory_limit_gb allows (\S+) GiB`).FindStringSubmatch(stderr.String())
 	if code != exitSetup || m == nil {
 		t.Fatalf("exit code %d: %s", code, &stderr)

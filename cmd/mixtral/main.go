@@ -75,7 +75,8 @@ func run(a *app, args []string) (code int) {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return report(a.stderr, usageError(withHint(err, "mixtral --help lists commands, mixtral COMMAND --help its flags")))
+		return report(a.stderr,
+			usageError(withHint(err, "mixtral --help lists commands, mixtral COMMAND --help its flags")))
 	}
 	return report(a.stderr, kctx.Run(a))
 }

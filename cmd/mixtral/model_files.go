@@ -20,7 +20,8 @@ func (c *modelSynthCmd) shape() (synth.Shape, error) {
 	}
 	s, ok := synth.Preset(name)
 	if !ok {
-		return s, withHint(fmt.Errorf("--preset: there is no %q", c.Preset), fmt.Sprintf("presets are %v", synth.Presets()))
+		return s, withHint(fmt.Errorf("--preset: there is no %q", c.Preset),
+			fmt.Sprintf("presets are %v", synth.Presets()))
 	}
 	for _, f := range []struct {
 		to   *int

@@ -75,13 +75,15 @@ func (c *modelImatrixCmd) Run(a *app) error {
 
 // check refuses flags that mean nothing.
 func (c *modelImatrixCmd) check() error {
-	const more = "any text file will do to try; for good weights such text as the model will be used on, some 100,000 tokens: --text FILE"
+	const more = "any text file will do to try; for good weights such text as the model will be used on, some " +
+		"100,000 tokens: --text FILE"
 	_, err := os.Stat(c.Out)
 	switch {
 	case len(c.Text) == 0 && len(c.InFile) == 0:
 		return withHint(errors.New("--text: no text to read"), more)
 	case len(c.Text) == 0 && (c.Model != "" || c.Resume):
-		return withHint(errors.New("--text: no text to read; without it files are merged, which needs neither a model nor --resume"), more)
+		return withHint(errors.New("--text: no text to read; without it files are merged, which needs neither a "+
+			"model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
 		return errors.New("no model to read the text")
 	case c.Context < calibrate.LeastContext:
@@ -89,7 +91,8 @@ func (c *modelImatrixCmd) check() error {
 	case c.Chunks < 0:
 		return fmt.Errorf("--chunks must be at least 1, got %d", c.Chunks)
 	case err == nil && !c.Force && !c.Resume:
-		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist), "--resume goes on with it, --force replaces it")
+		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist),
+			"--resume goes on with it, --force replaces it")
 	}
 	return nil
 }
@@ -144,7 +147,8 @@ func (r *imatrixRun) readFiles() error {
 	}
 	want := slices.Concat(r.base.Datasets, r.datasets())
 	if !slices.Equal(earlier.Datasets, want) || earlier.ChunkSize != r.Context || earlier.Chunks < r.base.Chunks {
-		err := fmt.Errorf("--resume: %s is of %q in chunks of %d tokens, not of %q in chunks of %d", r.Out, earlier.Datasets, earlier.ChunkSize, want, r.Context)
+		err := fmt.Errorf("--resume: %s is of %q in chunks of %d tokens, not of %q in chunks of %d", r.Out,
+			earlier.Datasets, earlier.ChunkSize, want, r.Context)
 		return usageError(withHint(err, "give the flags of the run that made it"))
 	}
 	r.skip = earlier.Chunks - r.base.Chunks
@@ -188,12 +192,14 @@ func (r *imatrixRun) collect() error {
 	return r.readAll(c, chunks)
 }
 
-// saveEvery is how many chunks a kill loses at most: with Mixtral-8x7B a chunk of 512 tokens takes seconds, the file 30 MB.
+// saveEvery is how many chunks a kill loses at most: with Mixtral-8x7B a chunk of 512 tokens takes seconds, the file
+// 30 MB.
 const saveEvery = 10
 
 // readAll reads chunks until none is left or the user has enough.
 func (r *imatrixRun) readAll(c *calibrate.Collector, chunks [][]int32) error {
-	p := &imatrixProgress{w: r.a.stderr, terminal: isTerminal(r.a.stderr), total: len(chunks), from: r.skip, start: time.Now()}
+	p := &imatrixProgress{w: r.a.stderr, terminal: isTerminal(r.a.stderr), total: len(chunks), from: r.skip,
+		start: time.Now()}
 	defer p.stop()
 	for at := r.skip; at < len(chunks); at++ {
 		if err := r.a.ctx.Err(); err != nil {
@@ -222,7 +228,8 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 	if err := r.save(c); err != nil {
 		return err
 	}
-	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why), "the same command with --resume goes on from there")
+	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why),
+		"the same command with --resume goes on from there")
 }
 
 func (r *imatrixRun) save(c *calibrate.Collector) error {
@@ -240,7 +247,8 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 		return nil, usageError(err)
 	}
 	if r.Context > info.Context {
-		return nil, usageError(fmt.Errorf("--context: %d tokens are more than the model's context of %d", r.Context, info.Context))
+		return nil, usageError(fmt.Errorf("--context: %d tokens are more than the model's context of %d", r.Context,
+			info.Context))
 	}
 	tok, err := readTokenizer(o.File, info.Vocab)
 	if err != nil {
@@ -267,7 +275,8 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	chunks := calibrate.Chunks(tokens, r.Context, bos)
 	switch {
 	case len(chunks) == 0:
-		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens are less than a chunk of %d", len(tokens), r.Context), "give more text, or a smaller --context"))
+		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens are less than a chunk of %d", len(tokens),
+			r.Context), "give more text, or a smaller --context"))
 	case r.skip > len(chunks):
 		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, the text has %d", r.Out, r.skip, len(chunks)))
 	case r.Chunks > 0:
@@ -279,14 +288,16 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 // report says what the file holds, and which experts no token went to.
 func (r *imatrixRun) report(took time.Duration) error {
 	s := r.all
-	out := imatrix{Path: r.Out, Tensors: s.Tensors(), Datasets: s.Datasets, Chunks: s.Chunks, ChunkTokens: s.ChunkSize, Read: r.read, Unseen: []imatrixHole{}, Seconds: took.Seconds()}
+	out := imatrix{Path: r.Out, Tensors: s.Tensors(), Datasets: s.Datasets, Chunks: s.Chunks,
+		ChunkTokens: s.ChunkSize, Read: r.read, Unseen: []imatrixHole{}, Seconds: took.Seconds()}
 	if r.loss.Tokens > 1 {
 		out.Perplexity, out.PerplexityError = r.loss.Perplexity()
 	}
 	for _, g := range s.Unseen() {
 		out.Unseen = append(out.Unseen, imatrixHole{g.Tensor, g.Parts})
 	}
-	warnGaps(r.a.stderr, "no token went there; quantize will treat their columns alike. More text may reach them", s.Unseen())
+	warnGaps(r.a.stderr, "no token went there; quantize will treat their columns alike. More text may reach them",
+		s.Unseen())
 	if r.JSON {
 		return printJSON(r.a.stdout, out)
 	}

@@ -24,7 +24,8 @@ func (c *canceller) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
-// TestInterruptImatrix: what was read is kept, and the run goes on from there; nothing is counted twice, not what it adds to either.
+// TestInterruptImatrix: what was read is kept, and the run goes on from there; nothing is counted twice, not what it
+// adds to either.
 func TestInterruptImatrix(t *testing.T) {
 	dir := t.TempDir()
 	text, first, out := filepath.Join(dir, "text.txt"), filepath.Join(dir, "first.gguf"), filepath.Join(dir, "i.gguf")
@@ -49,7 +50,8 @@ func TestInterruptImatrix(t *testing.T) {
 	stderr := &canceller{cancel: cancel}
 	args := []string{"--out", out, "--in-file", first, "--resume"}
 	code, _ := command(ctx, stderr, args...)
-	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted after 1 of ") || !strings.Contains(stderr.String(), "hint: the same command with --resume") {
+	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted after 1 of ") ||
+		!strings.Contains(stderr.String(), "hint: the same command with --resume") {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	if n := counted(t, out); n != whole+16 {

@@ -14,7 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 )
 
-// specialEncoder encodes text in which control pieces stand by name. What follows one is encoded as the start of a text, as chat templates do.
+// specialEncoder encodes text in which control pieces stand by name. What follows one is encoded as the start of a
+// text, as chat templates do.
 func specialEncoder(f *gguf.File, tok *token.Tokenizer) (func(text string, addBOS bool) []int32, error) {
 	spec, err := moe.TokenSpec(f)
 	if err != nil {
@@ -48,7 +49,8 @@ func specialEncoder(f *gguf.File, tok *token.Tokenizer) (func(text string, addBO
 	}, nil
 }
 
-// imatrixProgress shows how far the model has read, and the perplexity so far: who knows the model's sees at once that something is wrong.
+// imatrixProgress shows how far the model has read, and the perplexity so far: who knows the model's sees at once
+// that something is wrong.
 type imatrixProgress struct {
 	w           io.Writer
 	terminal    bool
@@ -67,7 +69,8 @@ func (p *imatrixProgress) show(done int, loss calibrate.Loss) {
 	perplexity, _ := loss.Perplexity()
 	each := now.Sub(p.start) / time.Duration(done-p.from)
 	left := each * time.Duration(p.total-done)
-	line := fmt.Sprintf("imatrix: chunk %d of %d, perplexity %.4f, %.2f s each, %v left", done, p.total, perplexity, each.Seconds(), left.Round(time.Second))
+	line := fmt.Sprintf("imatrix: chunk %d of %d, perplexity %.4f, %.2f s each, %v left", done, p.total, perplexity,
+		each.Seconds(), left.Round(time.Second))
 	if !p.terminal {
 		fmt.Fprintln(p.w, line)
 		return

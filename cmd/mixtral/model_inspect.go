@@ -79,7 +79,8 @@ type memoryOfModel struct {
 
 func (c *modelInspectCmd) Run(a *app) error {
 	if c.Parallel < 1 || c.Context < 0 || c.Memory < 0 {
-		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d and %g", c.Parallel, c.Context, c.Memory))
+		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d "+
+			"and %g", c.Parallel, c.Context, c.Memory))
 	}
 	o, err := openModel(c.Model)
 	if err != nil {
@@ -95,9 +96,12 @@ func (c *modelInspectCmd) Run(a *app) error {
 		context = info.Context
 	}
 	in := inspection{
-		Model: o.ID, Path: o.Path, Name: o.File.StringOr("general.name", ""), FileBytes: o.File.Size(), Params: info.Params, ActiveParams: info.Active,
-		Layers: info.Layers, Dim: info.Dim, FFN: info.FFN, Heads: info.Heads, KVHeads: info.KVHeads, HeadDim: info.HeadDim,
-		Experts: info.Experts, ExpertsUsed: info.ExpertsUsed, Vocab: info.Vocab, Context: info.Context, RopeTheta: info.RopeTheta,
+		Model: o.ID, Path: o.Path, Name: o.File.StringOr("general.name", ""), FileBytes: o.File.Size(),
+		Params: info.Params, ActiveParams: info.Active,
+		Layers: info.Layers, Dim: info.Dim, FFN: info.FFN, Heads: info.Heads, KVHeads: info.KVHeads,
+		HeadDim: info.HeadDim,
+		Experts: info.Experts, ExpertsUsed: info.ExpertsUsed, Vocab: info.Vocab, Context: info.Context,
+		RopeTheta: info.RopeTheta,
 	}
 	for _, f := range info.Formats {
 		in.Formats = append(in.Formats, formatShare{f.Type.String(), f.Tensors, f.Params, f.Bytes})
@@ -123,7 +127,8 @@ func (in *inspection) print(w io.Writer) error {
 	}
 	row("file size", "%s", size(in.FileBytes))
 	row("parameters", "%s, %s active for a token", count(in.Params), count(in.ActiveParams))
-	row("shape", "%d layers of width %d; %d heads of %d on %d KV heads", in.Layers, in.Dim, in.Heads, in.HeadDim, in.KVHeads)
+	row("shape", "%d layers of width %d; %d heads of %d on %d KV heads", in.Layers, in.Dim, in.Heads, in.HeadDim,
+		in.KVHeads)
 	row("experts", "%d of width %d, %d for a token", in.Experts, in.FFN, in.ExpertsUsed)
 	row("vocabulary", "%d", in.Vocab)
 	row("context", "%d tokens, RoPE theta %g", in.Context, in.RopeTheta)
@@ -141,7 +146,8 @@ func (in *inspection) print(w io.Writer) error {
 		where = "in the page cache (the file is packed)"
 	}
 	row("weights", "%s %s; a token reads %s", size(m.WeightBytes), where, size(m.TokenReadBytes))
-	row("KV cache", "%s: %d sequences × %d tokens × %s in %s", size(m.KVBytes), m.Parallel, m.Context, size(m.KVTokenBytes), m.KVType)
+	row("KV cache", "%s: %d sequences × %d tokens × %s in %s", size(m.KVBytes), m.Parallel, m.Context,
+		size(m.KVTokenBytes), m.KVType)
 	row("memory", "%s with %s for everything else", size(m.TotalBytes), size(m.ReserveBytes))
 	row("fits", "%s: %s", m.Fits, m.Why)
 	return t.Flush()
@@ -169,15 +175,17 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 
 // templateText explains the JSON's words to people.
 var templateText = map[string]string{
-	"own": "in the file, [INST] … [/INST]", "missing": "none in the file: Mixtral's is used", "unsupported": "not supported: only templates with [INST] are",
+	"own": "in the file, [INST] … [/INST]", "missing": "none in the file: Mixtral's is used",
+	"unsupported": "not supported: only templates with [INST] are",
 }
 
 // plan adds up what serving takes and holds it against what there is, as the service does when it starts.
 func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) memoryOfModel {
 	kv := func(t quant.KVType, sequences int) int64 { return info.KVBytes(t, (context+15)/16*16*sequences) }
 	m := memoryOfModel{
-		WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(), KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
-		Parallel: c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel), ReserveBytes: mixtral.ReserveBytes,
+		WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(),
+		KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
+		Parallel:     c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel), ReserveBytes: mixtral.ReserveBytes,
 	}
 	m.TotalBytes = m.WeightBytes + m.KVBytes + m.ReserveBytes
 	m.BoundBytes, m.Bound = host.Read().MemoryBound()
@@ -190,16 +198,19 @@ func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) me
 	case m.BoundBytes == 0:
 		m.Fits, m.Why = "unknown", "the system does not say how much memory there is"
 	case m.TotalBytes <= m.BoundBytes:
-		m.Fits, m.Why = "yes", fmt.Sprintf("%s of the %s that %s allows", size(m.TotalBytes), size(m.BoundBytes), m.Bound)
+		m.Fits, m.Why = "yes", fmt.Sprintf("%s of the %s that %s allows", size(m.TotalBytes), size(m.BoundBytes),
+			m.Bound)
 	case room >= one:
 		m.Fits = "partly"
-		m.Why = fmt.Sprintf("%s allows %s, which holds %d whole contexts of %d tokens; shorter requests run %d at a time", m.Bound, size(m.BoundBytes), room/one, context, c.Parallel)
+		m.Why = fmt.Sprintf("%s allows %s, which holds %d whole contexts of %d tokens; shorter requests run %d at "+
+			"a time", m.Bound, size(m.BoundBytes), room/one, context, c.Parallel)
 		if q8 := kv(quant.KVQ8, c.Parallel); c.KVType != quant.KVQ8 && room >= q8 {
 			m.Why += "; with --kv-type q8_0 all fit"
 		}
 	default:
 		m.Fits = "no"
-		m.Why = fmt.Sprintf("%s with one context, and %s allows %s%s", size(m.WeightBytes+one+m.ReserveBytes), m.Bound, size(m.BoundBytes), c.wouldFit(o, info, m.BoundBytes, one))
+		m.Why = fmt.Sprintf("%s with one context, and %s allows %s%s", size(m.WeightBytes+one+m.ReserveBytes),
+			m.Bound, size(m.BoundBytes), c.wouldFit(o, info, m.BoundBytes, one))
 	}
 	return m
 }
@@ -224,7 +235,8 @@ func (c *modelInspectCmd) wouldFit(o *catalog.Opened, info moe.Info, bound, one 
 			continue
 		}
 		// A packed model is as large as its file, but for a few per cent.
-		if n, err := convert.Size(source, convert.Options{Mix: mix, Requantize: true}); err == nil && n+n/50+one+mixtral.ReserveBytes <= bound {
+		if n, err := convert.Size(source, convert.Options{Mix: mix, Requantize: true}); err == nil &&
+			n+n/50+one+mixtral.ReserveBytes <= bound {
 			return fmt.Sprintf("; in %s it would fit (%s of weights: mixtral model quantize)", name, size(n))
 		}
 	}

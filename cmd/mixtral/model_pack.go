@@ -63,7 +63,8 @@ func (c *modelPackCmd) rewrite(a *app, o *catalog.Opened) (packedModel, error) {
 	case p.Packed && c.Undo:
 		return p, usageError(fmt.Errorf("model %q is not packed", o.ID))
 	case !p.Packed && !c.Undo:
-		return p, usageError(withHint(fmt.Errorf("model %q is packed already", o.ID), "--undo makes an ordinary file of it"))
+		return p, usageError(withHint(fmt.Errorf("model %q is packed already", o.ID),
+			"--undo makes an ordinary file of it"))
 	}
 	if free, err := host.DiskFree(filepath.Dir(c.Out)); err == nil && p.Bytes > free {
 		return p, setupError(fmt.Errorf("%s: it needs %s, and %s are free", c.Out, size(p.Bytes), size(free)))

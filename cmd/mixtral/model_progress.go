@@ -30,7 +30,8 @@ func newProgress(w io.Writer, name string, total int64) *progress {
 	if isTerminal(w) && total > 0 {
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 		p.bar = p.bars.AddBar(total, mpb.PrependDecorators(decor.Name(name+" ")),
-			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "), decor.AverageSpeed(decor.SizeB1000(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "),
+				decor.AverageSpeed(decor.SizeB1000(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
 	return p
 }
@@ -43,7 +44,8 @@ func (p *progress) set(done int64) {
 	}
 	if now := time.Now(); now.After(p.next) {
 		p.next = now.Add(progressEvery)
-		fmt.Fprintf(p.w, "%s: %.0f %% of %s%s\n", p.name, 100*float64(done)/float64(max(p.total, 1)), size(p.total), p.pace(now.Sub(p.start), done))
+		fmt.Fprintf(p.w, "%s: %.0f %% of %s%s\n", p.name, 100*float64(done)/float64(max(p.total, 1)), size(p.total),
+			p.pace(now.Sub(p.start), done))
 	}
 }
 

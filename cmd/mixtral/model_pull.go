@@ -49,7 +49,8 @@ func (c modelPullCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections, Attempts: c.Attempts, Logger: log}
+	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections,
+		Attempts: c.Attempts, Logger: log}
 	files, err := c.files(a, client, ref, isName)
 	if err == nil && isName && !c.List {
 		files, err = known.Choose(files)

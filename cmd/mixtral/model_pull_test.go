@@ -26,7 +26,8 @@ func TestPullThenRun(t *testing.T) {
 	sum := sha256.Sum256(model)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/models/team/tiny/tree/main", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `[{"type":"file","path":"tiny.gguf","size":%d,"lfs":{"oid":"%x","size":%d}}]`, len(model), sum, len(model))
+		fmt.Fprintf(w, `[{"type":"file","path":"tiny.gguf","size":%d,"lfs":{"oid":"%x","size":%d}}]`, len(model), sum,
+			len(model))
 	})
 	mux.HandleFunc("/team/tiny/resolve/main/tiny.gguf", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"x"`)
@@ -37,7 +38,8 @@ func TestPullThenRun(t *testing.T) {
 	dir := t.TempDir()
 	call := func(args ...string) (code int, stdout, stderr string) {
 		var out, errs bytes.Buffer
-		code = run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: func(k string) string { return map[string]string{"XDG_DATA_HOME": dir}[k] }}, args)
+		code = run(&app{ctx: t.Context(), stdout: &out, stderr: &errs,
+			getenv: func(k string) string { return map[string]string{"XDG_DATA_HOME": dir}[k] }}, args)
 		return code, out.String(), errs.String()
 	}
 	code, out, errs := call("model", "pull", "--endpoint", server.URL, "hf://team/tiny")
@@ -65,13 +67,14 @@ func TestPullThenRun(t *testing.T) {
 			t.Errorf("%v: code %d, %s", c.args, code, errs)
 		}
 	}
-	if code, out, _ := call("model", "pull", "--list", "--endpoint", server.URL, "hf://team/tiny"); code != 0 || !strings.Contains(out, "tiny.gguf") {
+	if code, out, _ := call("model", "pull", "--list", "--endpoint", server.URL, "hf://team/tiny"); code != 0 ||
+		!strings.Contains(out, "tiny.gguf") {
 		t.Errorf("list: %d %q", code, out)
 	}
 }
 
-// TestPullByName: a name of the catalogue is pulled from its repository and runs by that name; a file whose checksum is another than
-// the published one is refused before a byte of it is asked for.
+// TestPullByName: a name of the catalogue is pulled from its repository and runs by that name; a file whose checksum
+// is another than the published one is refused before a byte of it is asked for.
 func TestPullByName(t *testing.T) {
 	shape, _ := synth.Preset("tiny")
 	model, err := synth.Bytes(shape)
@@ -105,16 +108,19 @@ func TestPullByName(t *testing.T) {
 		return code, out.String(), errs.String()
 	}
 	const name = "mixtral-8x7b-instruct:q8_0"
-	if code, _, errs := call("run", "--model", name, "hello"); code == exitOK || !strings.Contains(errs, "hint: mixtral model pull "+name) {
+	if code, _, errs := call("run", "--model", name, "hello"); code == exitOK ||
+		!strings.Contains(errs, "hint: mixtral model pull "+name) {
 		t.Errorf("before it is pulled: %d, %s", code, errs)
 	}
-	if code, out, errs := call("model", "pull", "--endpoint", server.URL, name); code != exitOK || !strings.Contains(out, "Q8_0.gguf") {
+	if code, out, errs := call("model", "pull", "--endpoint", server.URL, name); code != exitOK ||
+		!strings.Contains(out, "Q8_0.gguf") {
 		t.Fatalf("pull: %d, %s%s", code, out, errs)
 	}
 	if code, out, errs := call("run", "--model", name, "--max-tokens", "4", "hello"); code != exitOK || out == "" {
 		t.Errorf("run: %d, %q, %s", code, out, errs)
 	}
-	if code, out, errs := call("model", "list"); code != exitOK || !strings.Contains(out, "q8_0 (here)") || strings.Count(out, "(here)") != 1 {
+	if code, out, errs := call("model", "list"); code != exitOK || !strings.Contains(out, "q8_0 (here)") ||
+		strings.Count(out, "(here)") != 1 {
 		t.Errorf("list: %d, %s%s", code, out, errs)
 	}
 	for _, c := range []struct {
@@ -127,17 +133,24 @@ func TestPullByName(t *testing.T) {
 		{"mixtral-8x7b-instruct:q9", exitUsage, "hint: its types are"},
 		{"mixtral-9x9b", exitUsage, "mixtral model list"},
 	} {
-		if code, _, errs := call("model", "pull", "--endpoint", server.URL, c.name); code != c.code || !strings.Contains(errs, c.want) {
+		if code, _, errs := call("model", "pull", "--endpoint", server.URL, c.name); code != c.code ||
+			!strings.Contains(errs, c.want) {
 			t.Errorf("%s: %d, %s", c.name, code, errs)
 		}
 	}
 	// A service that starts again finds its model while the hub is away; what was never pulled stays an error.
-	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
 	defer away.Close()
-	if code, out, errs := call("model", "pull", "--attempts", "1", "--endpoint", away.URL, name); code != exitOK || !strings.HasSuffix(out, "Q8_0.gguf\n") || !strings.Contains(errs, "unchecked") {
+	if code, out, errs := call("model", "pull", "--attempts", "1", "--endpoint", away.URL, name); code != exitOK ||
+		!strings.HasSuffix(out, "Q8_0.gguf\n") || !strings.Contains(errs, "unchecked") {
 		t.Errorf("while the hub is away: %d, %s%s", code, out, errs)
 	}
-	if code, _, errs := call("model", "pull", "--attempts", "2", "--endpoint", away.URL, "mixtral-8x7b-instruct:q2_k"); code != exitSetup || !strings.Contains(errs, "trying again") || !strings.Contains(errs, "hint:") {
+	if code, _, errs := call("model", "pull", "--attempts", "2", "--endpoint", away.URL,
+		"mixtral-8x7b-instruct:q2_k"); code != exitSetup || !strings.Contains(errs, "trying again") ||
+		!strings.Contains(errs, "hint:") {
 		t.Errorf("while the hub is away: %d, %s", code, errs)
 	}
 }

@@ -113,7 +113,8 @@ func (c *modelQuantizeCmd) convert(a *app, source *convert.Source, o convert.Opt
 	return convert.Run(a.ctx, source, c.Out, o)
 }
 
-// room makes sure that the disk holds the file before hours are spent on it. What a partial file has taken already is not asked for again.
+// room makes sure that the disk holds the file before hours are spent on it. What a partial file has taken already is
+// not asked for again.
 func (c *modelQuantizeCmd) room(total int64) error {
 	free, err := host.DiskFree(filepath.Dir(c.Out))
 	if err != nil {
@@ -136,7 +137,8 @@ func quantizeError(err error) error {
 	case errors.Is(err, convert.ErrRequantize):
 		return usageError(withHint(err, "start from the original weights, or accept the loss with --requantize"))
 	case errors.Is(err, quant.ErrNotFinite):
-		return usageError(withHint(err, "the file is damaged or the model's training was: fetch it again and compare checksums"))
+		return usageError(withHint(err,
+			"the file is damaged or the model's training was: fetch it again and compare checksums"))
 	case errors.Is(err, convert.ErrSource), errors.Is(err, convert.ErrImportance):
 		return usageError(err)
 	}
@@ -149,7 +151,8 @@ func (c *modelQuantizeCmd) report(w io.Writer, name, typ string, r convert.Resul
 	for _, t := range r.Tensors {
 		q.Params += t.Elems
 		whole = whole.Add(t.Errors)
-		q.Tensors = append(q.Tensors, quantizedTensor{t.Name, t.From.String(), t.To.String(), t.Elems, t.Bytes, t.RMSE(t.Elems), t.Relative(), t.Max})
+		q.Tensors = append(q.Tensors, quantizedTensor{t.Name, t.From.String(), t.To.String(), t.Elems, t.Bytes,
+			t.RMSE(t.Elems), t.Relative(), t.Max})
 	}
 	if c.JSON {
 		return printJSON(w, q)
@@ -167,6 +170,7 @@ func (c *modelQuantizeCmd) report(w io.Writer, name, typ string, r convert.Resul
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s parameters in %s, %.2f bits each, relative error %.3f %%, %.1f s\n",
-		q.Path, size(q.Bytes), count(q.Params), typ, 8*float64(q.Bytes)/float64(max(q.Params, 1)), 100*whole.Relative(), q.Seconds)
+		q.Path, size(q.Bytes), count(q.Params), typ, 8*float64(q.Bytes)/float64(max(q.Params, 1)),
+		100*whole.Relative(), q.Seconds)
 	return err
 }

@@ -34,13 +34,17 @@ func TestQuantizeDirectory(t *testing.T) {
 		code int
 		want string // on either stream
 	}{
-		{[]string{"model", "inspect", dir}, exitUsage, "hint: models are read from GGUF files: mixtral model quantize"},
-		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", out}, exitOK, "blk.1.ffn_down_exps.weight  BF16  Q8_0"},
+		{[]string{"model", "inspect", dir}, exitUsage,
+			"hint: models are read from GGUF files: mixtral model quantize"},
+		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", out}, exitOK,
+			"blk.1.ffn_down_exps.weight  BF16  Q8_0"},
 		{[]string{"model", "verify", out}, exitOK, "all finite"},
 		{[]string{"model", "inspect", out}, exitOK, "in the file, [INST]"},
 		{[]string{"run", "--model", out, "--max-tokens", "4", "hello"}, exitOK, ""},
-		{[]string{"model", "quantize", filepath.Join(dir, "config.json"), "--type", "q8_0", "--out", out + "2"}, exitUsage, "config.json"},
-		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", filepath.Join(dir, "none", "m.gguf")}, exitSetup, "cannot write"},
+		{[]string{"model", "quantize", filepath.Join(dir, "config.json"), "--type", "q8_0", "--out", out + "2"},
+			exitUsage, "config.json"},
+		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", filepath.Join(dir, "none", "m.gguf")},
+			exitSetup, "cannot write"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}, c.args)

@@ -31,10 +31,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 		text  string
 	}{
 		"whole": {func(b []byte) []byte { return b }, exitOK, ""},
-		"NaN":   {func(b []byte) []byte { b[at+34*100], b[at+34*100+1] = 0xff, 0xff; return b }, exitFail, "tensor blk.1.ffn_down_exps.weight: weight 3200 is NaN"},
-		"dead":  {func(b []byte) []byte { clear(b[router+3*256 : router+4*256]); return b }, exitFail, "tensor blk.0.ffn_gate_inp.weight: the experts' rows have norms of 0 to"},
-		"twins": {func(b []byte) []byte { copy(b[router+5*256:router+6*256], b[router:router+256]); return b }, exitFail, "experts 0 and 5 have the same row"},
-		"cut":   {func(b []byte) []byte { return b[:len(b)-1000] }, exitUsage, "cut short"},
+		"NaN": {func(b []byte) []byte { b[at+34*100], b[at+34*100+1] = 0xff, 0xff; return b }, exitFail,
+			"tensor blk.1.ffn_down_exps.weight: weight 3200 is NaN"},
+		"dead": {func(b []byte) []byte { clear(b[router+3*256 : router+4*256]); return b }, exitFail,
+			"tensor blk.0.ffn_gate_inp.weight: the experts' rows have norms of 0 to"},
+		"twins": {func(b []byte) []byte { copy(b[router+5*256:router+6*256], b[router:router+256]); return b },
+			exitFail, "experts 0 and 5 have the same row"},
+		"cut": {func(b []byte) []byte { return b[:len(b)-1000] }, exitUsage, "cut short"},
 		"missing": {func(b []byte) []byte {
 			return bytes.Replace(b, []byte("blk.1.attn_k.weight"), []byte("blk.1.attn_x.weight"), 1)
 		}, exitFail, "tensor blk.1.attn_k.weight is missing"},
@@ -44,15 +47,18 @@ func TestVerifyFindsDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out, errs bytes.Buffer
-		code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, []string{"model", "verify", path})
-		if code != test.code || !strings.Contains(errs.String(), test.text) || (code == exitOK) != strings.Contains(out.String(), "all finite") {
+		code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv},
+			[]string{"model", "verify", path})
+		if code != test.code || !strings.Contains(errs.String(), test.text) ||
+			(code == exitOK) != strings.Contains(out.String(), "all finite") {
 			t.Errorf("%s: exit code %d, stdout %q, stderr %q", name, code, out.String(), errs.String())
 		}
 	}
 }
 
 func TestSizesArePeoples(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 bytes", 9999: "9999 bytes", 123456: "123.5 kB", 26_400_000_000: "26.40 GB", 7_900_000: "7.9 MB"} {
+	for n, want := range map[int64]string{0: "0 bytes", 9999: "9999 bytes", 123456: "123.5 kB",
+		26_400_000_000: "26.40 GB", 7_900_000: "7.9 MB"} {
 		if got := size(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}

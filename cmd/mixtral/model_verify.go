@@ -69,7 +69,8 @@ func (c *modelVerifyCmd) Run(a *app) error {
 }
 
 func (v *verified) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: every expert has a direction of its own\nself-test: %s\nsha256 %s\n",
+	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: every expert has a "+
+		"direction of its own\nself-test: %s\nsha256 %s\n",
 		v.Model, v.Tensors, count(v.Params), v.SelfTest, v.SHA256)
 	if v.Checksum != "unknown" && err == nil {
 		_, err = fmt.Fprintf(w, "checksum %s\n", v.Checksum)
@@ -117,15 +118,18 @@ func (c *modelVerifyCmd) checksum(sum string) (string, error) {
 		return "unknown", nil
 	}
 	if sum != want {
-		return "", withHint(fmt.Errorf("sha256 is %s, want %s", sum, want), "the file is damaged or another one: pull it again")
+		return "", withHint(fmt.Errorf("sha256 is %s, want %s", sum, want),
+			"the file is damaged or another one: pull it again")
 	}
 	return kind, nil
 }
 
-// maxRatio is how much longer one expert's row of a router may be than another's: in a trained model they differ by less than two times.
+// maxRatio is how much longer one expert's row of a router may be than another's: in a trained model they differ by
+// less than two times.
 const maxRatio = 1000
 
-// checkRouter looks for experts that no token could choose for a reason of its own: rows of zeros, equal rows, and rows beside which others vanish.
+// checkRouter looks for experts that no token could choose for a reason of its own: rows of zeros, equal rows, and
+// rows beside which others vanish.
 func checkRouter(t gguf.Tensor, experts int) error {
 	x := make([]float32, t.Elems())
 	if err := quant.Unpack(t.Type, x, t.Data); err != nil {
@@ -142,7 +146,8 @@ func checkRouter(t gguf.Tensor, experts int) error {
 		least, most = min(least, norms[e]), max(most, norms[e])
 	}
 	if least == 0 || most > maxRatio*least {
-		return fmt.Errorf("%w: tensor %s: the experts' rows have norms of %.3g to %.3g", moe.ErrModel, t.Name, least, most)
+		return fmt.Errorf("%w: tensor %s: the experts' rows have norms of %.3g to %.3g", moe.ErrModel, t.Name, least,
+			most)
 	}
 	for e := range experts {
 		for f := range e {
@@ -186,8 +191,10 @@ func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok 
 	}
 	for i, s := range e.Steps {
 		// Logits that are all alike mean that nothing of the prompt came through.
-		if math.IsNaN(float64(s.Logit)) || math.IsInf(float64(s.Logit), 0) || len(s.Top) > 1 && s.Top[0].Logprob < -math.Log(float64(info.Vocab))+1e-6 {
-			return "", fmt.Errorf("%w: self-test: token %d has logit %v, log-probability %.3g of %d tokens", moe.ErrModel, i, s.Logit, s.Logprob, info.Vocab)
+		if math.IsNaN(float64(s.Logit)) || math.IsInf(float64(s.Logit), 0) || len(s.Top) > 1 &&
+			s.Top[0].Logprob < -math.Log(float64(info.Vocab))+1e-6 {
+			return "", fmt.Errorf("%w: self-test: token %d has logit %v, log-probability %.3g of %d tokens",
+				moe.ErrModel, i, s.Logit, s.Logprob, info.Vocab)
 		}
 	}
 	d := tok.NewContinuation()

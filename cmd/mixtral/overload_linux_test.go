@@ -112,8 +112,8 @@ func (b *burst) take() []outcome {
 	return out
 }
 
-// goodput gives the tokens a second that the service generates in a while, by its own count: whole answers end ten at a time, and
-// would be too coarse. All of them are for answers that are taken; see TestOverload.
+// goodput gives the tokens a second that the service generates in a while, by its own count: whole answers end ten at
+// a time, and would be too coarse. All of them are for answers that are taken; see TestOverload.
 func (s *servedProcess) goodput(d time.Duration) float64 {
 	s.t.Helper()
 	began, before := time.Now(), s.sum(telemetry.GenerationTokens)
@@ -159,14 +159,16 @@ func (s *servedProcess) sum(names ...string) (sum float64) {
 	return sum
 }
 
-// heap is what the Go runtime holds, in bytes: all but the weights and the KV cache, which have their place from the start.
+// heap is what the Go runtime holds, in bytes: all but the weights and the KV cache, which have their place from the
+// start.
 func (s *servedProcess) heap() int64 { return int64(s.sum("go_memstats_sys_bytes")) }
 
-// TestOverload asks for ten times of what the service can do. Whatever it takes on it answers, and whatever it does not it refuses
-// with a time to come back; its queue and its memory stay within bounds, and afterwards it is as before. With
-// MIXTRAL_OVERLOAD=SECONDS it also holds goodput, refusals and recovery to their figures, which only a machine with nothing else to
-// do can: see make overload. The model has 1.15 billion weights then, or is MIXTRAL_OVERLOAD_MODEL: with one that answers hundreds
-// of requests a second, ten times as many would rather measure how fast this test can send them.
+// TestOverload asks for ten times of what the service can do. Whatever it takes on it answers, and whatever it does
+// not it refuses with a time to come back; its queue and its memory stay within bounds, and afterwards it is as
+// before. With MIXTRAL_OVERLOAD=SECONDS it also holds goodput, refusals and recovery to their figures, which only a
+// machine with nothing else to do can: see make overload. The model has 1.15 billion weights then, or is
+// MIXTRAL_OVERLOAD_MODEL: with one that answers hundreds of requests a second, ten times as many would rather measure
+// how fast this test can send them.
 func TestOverload(t *testing.T) {
 	// A thousand requests of 400 tokens a second are more than any machine does.
 	phase, tokens, rate, strict := 700*time.Millisecond, 400, 1000.0, false
@@ -233,8 +235,10 @@ func TestOverload(t *testing.T) {
 	heap := s.heap()
 	_, again := measure(full) // machines change: what is compared is what was before and what is after
 	peak := (first + again) / 2
-	t.Logf("peak %.0f tokens/s before and %.0f after; at %.0f requests/s: %.0f (%.1f %%), %d of %d refused, p50 %v p99 %v max %v; %v held at most; heap %d MB, before %d; a request alone %v, right afterwards %v",
-		first, again, rate, under, 100*under/peak, len(refused), len(out), quantile(refused, .5), quantile(refused, .99), quantile(refused, 1), held, heap>>20, before>>20,
+	t.Logf("peak %.0f tokens/s before and %.0f after; at %.0f requests/s: %.0f (%.1f %%), %d of %d refused, p50 %v "+
+		"p99 %v max %v; %v held at most; heap %d MB, before %d; a request alone %v, right afterwards %v",
+		first, again, rate, under, 100*under/peak, len(refused), len(out), quantile(refused, .5),
+		quantile(refused, .99), quantile(refused, 1), held, heap>>20, before>>20,
 		quantile(alone, .5), after.took)
 	if held > slots+queue || held < slots || after.status != http.StatusOK || len(refused) == 0 {
 		t.Errorf("%v held, %d are allowed; afterwards %+v; %d refused", held, slots+queue, after, len(refused))
@@ -242,7 +246,8 @@ func TestOverload(t *testing.T) {
 	if grown := heap - before; grown > 32<<20 {
 		t.Errorf("the heap grew by %d MB", grown>>20)
 	}
-	if strict && (under < 0.9*peak || quantile(refused, .99) > 50*time.Millisecond || after.took > 2*quantile(alone, 1)) {
+	if strict && (under < 0.9*peak || quantile(refused, .99) > 50*time.Millisecond ||
+		after.took > 2*quantile(alone, 1)) {
 		t.Errorf("goodput %.0f of %.0f, refusals p99 %v, recovery %v", under, peak, quantile(refused, .99), after.took)
 	}
 	if code := s.stop(syscall.SIGTERM); code != exitOK {

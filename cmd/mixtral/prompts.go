@@ -24,7 +24,8 @@ type promptsGenerateCmd struct {
 }
 
 func (c *promptsGenerateCmd) Run(a *app) error {
-	set, err := prompts.Generate(prompts.Options{Seed: c.Seed, Categories: c.Category, Levels: c.Level, Tokens: c.Tokens, Count: c.Count})
+	set, err := prompts.Generate(prompts.Options{Seed: c.Seed, Categories: c.Category, Levels: c.Level,
+		Tokens: c.Tokens, Count: c.Count})
 	if err != nil {
 		return usageError(err)
 	}
@@ -55,7 +56,8 @@ func describeSet(s *prompts.Set) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%d prompts (%d with rubrics, %d with checkable answers, about %d tokens each)", len(s.Prompts), rubrics, checkable, tokens/len(s.Prompts))
+	return fmt.Sprintf("%d prompts (%d with rubrics, %d with checkable answers, about %d tokens each)",
+		len(s.Prompts), rubrics, checkable, tokens/len(s.Prompts))
 }
 
 type promptsCheckCmd struct {

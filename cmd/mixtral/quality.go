@@ -43,7 +43,8 @@ func (c *qualityScoreCmd) input() (quality.Input, error) {
 	if c.Key != "" {
 		p, ok := prompts.Default().ByKey(c.Key)
 		if !ok {
-			return in, withHint(fmt.Errorf("key: there is no prompt %q", c.Key), "the keys are "+strings.Join(prompts.Default().Keys(), ", "))
+			return in, withHint(fmt.Errorf("key: there is no prompt %q", c.Key),
+				"the keys are "+strings.Join(prompts.Default().Keys(), ", "))
 		}
 		in.Prompt, in.Rubric = p.Text, p.Rubric
 	}
@@ -101,7 +102,8 @@ func printScore(w io.Writer, r scored) error {
 		}
 	}
 	c := r.Calibration
-	fmt.Fprintf(t, "calibration\t\tAUC %.3f; at %.1f, %.1f %% of bad answers pass and %.1f %% of good ones fail (%d good, %d bad, held out)\n",
+	fmt.Fprintf(t, "calibration\t\tAUC %.3f; at %.1f, %.1f %% of bad answers pass and %.1f %% of good ones fail "+
+		"(%d good, %d bad, held out)\n",
 		c.AUC.Value, quality.Threshold, 100*c.FalsePass.Value, 100*c.FalseFail.Value, c.Good, c.Bad)
 	return t.Flush()
 }
@@ -119,17 +121,21 @@ func (c *qualityCalibrateCmd) Run(a *app) error {
 		name string
 		quality.Half
 	}{{"held-out half (nothing was fitted to it)", r.HeldOut}, {"development half", r.Development}} {
-		fmt.Fprintf(a.stdout, "%s: %d prompts, %d good and %d bad answers, threshold %.1f, intervals at 95 %%\n", h.name, h.Prompts, h.Good, h.Bad, r.Threshold)
+		fmt.Fprintf(a.stdout, "%s: %d prompts, %d good and %d bad answers, threshold %.1f, intervals at 95 %%\n",
+			h.name, h.Prompts, h.Good, h.Bad, r.Threshold)
 		t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "  bad answers\tn\tAUC\t\tfalse pass\t")
 		for _, k := range h.Corruptions {
-			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\n", k.Kind, k.Bad, interval(k.AUC, "%.3f", 1), interval(k.FalsePass.Interval, "%.1f %%", 100))
+			fmt.Fprintf(t, "  %s\t%d\t%s\t%s\n", k.Kind, k.Bad, interval(k.AUC, "%.3f", 1),
+				interval(k.FalsePass.Interval, "%.1f %%", 100))
 		}
-		fmt.Fprintf(t, "  all\t%d\t%s\t%s\n", h.Bad, interval(h.AUC, "%.3f", 1), interval(h.FalsePass.Interval, "%.1f %%", 100))
+		fmt.Fprintf(t, "  all\t%d\t%s\t%s\n", h.Bad, interval(h.AUC, "%.3f", 1),
+			interval(h.FalsePass.Interval, "%.1f %%", 100))
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "  false fail  %d of %d good answers, %s\n\n", h.FalseFail.Count, h.FalseFail.Of, strings.ReplaceAll(interval(h.FalseFail.Interval, "%.1f %%", 100), "\t", " "))
+		fmt.Fprintf(a.stdout, "  false fail  %d of %d good answers, %s\n\n", h.FalseFail.Count, h.FalseFail.Of,
+			strings.ReplaceAll(interval(h.FalseFail.Interval, "%.1f %%", 100), "\t", " "))
 	}
 	return nil
 }
@@ -165,10 +171,12 @@ func (c *qualityDatasetCmd) Run(a *app) error {
 	}
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	if r.Math > 0 {
-		fmt.Fprintf(t, "exact match\t%.2f %%\tof %d; MLPerf's reference on GSM8K is %.2f %%\n", r.ExactMatch, r.Math, dataset.MLPerfGSM8K)
+		fmt.Fprintf(t, "exact match\t%.2f %%\tof %d; MLPerf's reference on GSM8K is %.2f %%\n", r.ExactMatch, r.Math,
+			dataset.MLPerfGSM8K)
 	}
 	if r.Chat > 0 {
-		fmt.Fprintf(t, "ROUGE-1\t%.2f\tof %d; MLPerf's references on OpenOrca are %.2f, %.2f, %.2f\n", r.Rouge1, r.Chat, dataset.MLPerfRouge1, dataset.MLPerfRouge2, dataset.MLPerfRougeL)
+		fmt.Fprintf(t, "ROUGE-1\t%.2f\tof %d; MLPerf's references on OpenOrca are %.2f, %.2f, %.2f\n", r.Rouge1,
+			r.Chat, dataset.MLPerfRouge1, dataset.MLPerfRouge2, dataset.MLPerfRougeL)
 		fmt.Fprintf(t, "ROUGE-2\t%.2f\t\nROUGE-L\t%.2f\t\n", r.Rouge2, r.RougeL)
 	}
 	if r.Code > 0 {

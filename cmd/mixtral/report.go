@@ -21,7 +21,8 @@ type reportCmd struct {
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
 }
 
-const noReportHint = "mixtral certify writes reports into reports/; mixtral report list shows the runs that were kept, mixtral report list reports the files"
+const noReportHint = "mixtral certify writes reports into reports/; mixtral report list shows the runs that were " +
+	"kept, mixtral report list reports the files"
 
 // openRef reads a report's file, or a run's report from the database.
 func (d databaseFlag) openRef(a *app, ref string) (*reports.Report, []byte, error) {
@@ -176,7 +177,9 @@ func (c *reportVerifyCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("%s: %w", c.File, err))
 	}
 	if len(differences) == 0 {
-		_, err = fmt.Fprintf(a.stdout, "verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n", r.Status, len(rec.Events), c.File, again.Evidence.SHA256)
+		_, err = fmt.Fprintf(a.stdout,
+			"verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n", r.Status,
+			len(rec.Events), c.File, again.Evidence.SHA256)
 		return err
 	}
 	fmt.Fprintf(a.stdout, "NOT verified: %s does not follow from %s\n", c.File, c.Events)
@@ -188,7 +191,8 @@ func (c *reportVerifyCmd) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "  %s\n", d)
 	}
 	if v := again.Fingerprints["version"]; v != "" && v != versionString() {
-		fmt.Fprintf(a.stderr, "hint: the report was made by %s, this is %s: rules may have changed between them\n", v, versionString())
+		fmt.Fprintf(a.stderr, "hint: the report was made by %s, this is %s: rules may have changed between them\n", v,
+			versionString())
 	}
 	return exitWith(exitFail)
 }

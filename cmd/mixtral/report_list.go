@@ -52,7 +52,10 @@ func (c *reportListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(list, func(x, y listed) int { return cmp.Or(x.Start.Compare(y.Start), strings.Compare(x.Run, y.Run)) })
+	slices.SortStableFunc(list, func(x, y listed) int {
+		return cmp.Or(x.Start.Compare(y.Start),
+			strings.Compare(x.Run, y.Run))
+	})
 	list = list[max(0, len(list)-c.Limit):]
 	if c.JSON {
 		return printJSON(a.stdout, list)
@@ -72,8 +75,10 @@ func printListed(a *app, list []listed) error {
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "STATUS\tSTART\tPROFILE\tLATENCY MS\tRATE\tQUALITY\tCASE\tTARGET\t"+last)
 	for _, l := range list {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", reports.Clean(l.Status), l.Start.Format("2006-01-02 15:04"), reports.Clean(l.Profile),
-			reports.Optional(l.Summary.AvgLatencyMS), reports.Optional(l.Summary.AvgThroughputRPS), reports.Optional(l.Summary.AvgQualityScore),
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", reports.Clean(l.Status),
+			l.Start.Format("2006-01-02 15:04"), reports.Clean(l.Profile),
+			reports.Optional(l.Summary.AvgLatencyMS), reports.Optional(l.Summary.AvgThroughputRPS),
+			reports.Optional(l.Summary.AvgQualityScore),
 			reports.Clean(l.Case), reports.Clean(l.Target), cmp.Or(reports.Clean(l.Run), l.File))
 	}
 	return tw.Flush()
@@ -82,14 +87,17 @@ func printListed(a *app, list []listed) error {
 // fromDatabase lists the newest runs of the database.
 func (c *reportListCmd) fromDatabase(a *app) ([]listed, error) {
 	if c.Database == open.None {
-		return nil, usageError(withHint(errors.New("report list: there is no database to read"), "give a directory of report files, as in mixtral report list reports"))
+		return nil, usageError(withHint(errors.New("report list: there is no database to read"),
+			"give a directory of report files, as in mixtral report list reports"))
 	}
 	list := []listed{}
 	_, err := c.with(a, func(ctx context.Context, db *store.DB) error {
 		runs, err := db.Runs(ctx, store.Filter{TestCase: c.Case, Status: c.Verdict, Target: c.Target, Limit: c.Limit})
 		for _, r := range runs {
-			list = append(list, listed{Run: r.ID, Status: r.Status, Case: r.TestCase, Profile: r.Profile, Start: r.Started, Target: r.Target, Model: r.Model,
-				Summary: reports.Summary{AvgLatencyMS: r.LatencyMS, AvgThroughputRPS: r.RPS, AvgQualityScore: r.Quality, PeakMemoryGB: r.MemoryGB, PeakCPUCores: r.CPUCores}})
+			list = append(list, listed{Run: r.ID, Status: r.Status, Case: r.TestCase, Profile: r.Profile,
+				Start: r.Started, Target: r.Target, Model: r.Model,
+				Summary: reports.Summary{AvgLatencyMS: r.LatencyMS, AvgThroughputRPS: r.RPS,
+					AvgQualityScore: r.Quality, PeakMemoryGB: r.MemoryGB, PeakCPUCores: r.CPUCores}})
 		}
 		return err
 	})
@@ -114,10 +122,12 @@ func (c *reportListCmd) fromDir(a *app) ([]listed, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if c.Case != "" && r.TestCase != c.Case || c.Verdict != "" && r.Status != c.Verdict || !strings.Contains(r.Target.URL, c.Target) {
+		if c.Case != "" && r.TestCase != c.Case || c.Verdict != "" && r.Status != c.Verdict ||
+			!strings.Contains(r.Target.URL, c.Target) {
 			continue
 		}
-		list = append(list, listed{File: f, Status: r.Status, Case: r.TestCase, Profile: r.Profile, Start: startOf(r), Target: r.Target.URL, Model: r.Target.Model, Summary: r.Summary})
+		list = append(list, listed{File: f, Status: r.Status, Case: r.TestCase, Profile: r.Profile, Start: startOf(r),
+			Target: r.Target.URL, Model: r.Target.Model, Summary: r.Summary})
 	}
 	return list, nil
 }

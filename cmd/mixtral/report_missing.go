@@ -23,7 +23,10 @@ func missing(r *reports.Report, rec *evidence.Record) string {
 	}
 	var phases []string
 	for _, p := range r.Phases {
-		if !slices.ContainsFunc(rec.Events, func(e evidence.Event) bool { return e.Phase != nil && e.Phase.ID == p.ID }) {
+		if !slices.ContainsFunc(rec.Events, func(e evidence.Event) bool {
+			return e.Phase != nil &&
+				e.Phase.ID == p.ID
+		}) {
 			phases = append(phases, reports.Clean(p.ID))
 		}
 	}

@@ -54,8 +54,8 @@ func (r runCmd) Run(a *app) error {
 	return errors.Join(r.answer(a, service, request), service.Close())
 }
 
-// unreachable takes out of a configuration, which may be a server's, who may reach it and how: this program does not listen, or
-// only for itself.
+// unreachable takes out of a configuration, which may be a server's, who may reach it and how: this program does not
+// listen, or only for itself.
 func unreachable(c *mixtral.Config) {
 	d := mixtral.DefaultConfig()
 	c.Host, c.AllowedHosts, c.MetricsListen = d.Host, d.AllowedHosts, d.MetricsListen
@@ -85,7 +85,8 @@ func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	case r.Raw:
 		out.RawPrompt = text
 	case r.System != "":
-		out.Messages = []mixtral.Message{{Role: mixtral.RoleSystem, Content: r.System}, {Role: mixtral.RoleUser, Content: text}}
+		out.Messages = []mixtral.Message{{Role: mixtral.RoleSystem, Content: r.System},
+			{Role: mixtral.RoleUser, Content: text}}
 	default:
 		out.Prompt = text
 	}
@@ -116,8 +117,10 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 	}
 	if r.Stats && !first.IsZero() {
 		u, end := c.Usage, time.Now()
-		fmt.Fprintf(a.stderr, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, %.1f tokens/s after the first\n",
-			u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason, float64(u.CompletionTokens-1)/end.Sub(first).Seconds())
+		fmt.Fprintf(a.stderr, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, %.1f tokens/s "+
+			"after the first\n",
+			u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason,
+			float64(u.CompletionTokens-1)/end.Sub(first).Seconds())
 	}
 	return nil
 }

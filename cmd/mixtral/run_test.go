@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestRun: an answer to standard output, figures to standard error, and every mistake named. The environment is a container's,
-// whose image says where a service is to listen: a command that does not listen must not mind.
+// TestRun: an answer to standard output, figures to standard error, and every mistake named. The environment is a
+// container's, whose image says where a service is to listen: a command that does not listen must not mind.
 func TestRun(t *testing.T) {
 	t.Setenv("MIXTRAL_HOST", "0.0.0.0")
 	t.Setenv("MIXTRAL_API_KEY_FILE", "/no/such/keys")
@@ -32,7 +32,8 @@ func TestRun(t *testing.T) {
 		var out, errs bytes.Buffer
 		args := append([]string{"run", "--model", "synth:tiny", "--max-tokens", "8"}, test.args...)
 		code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, args)
-		if code != test.code || !strings.Contains(errs.String(), test.said) || (code == exitOK) != (strings.TrimSpace(out.String()) != "") {
+		if code != test.code || !strings.Contains(errs.String(), test.said) ||
+			(code == exitOK) != (strings.TrimSpace(out.String()) != "") {
 			t.Errorf("%v: %d, %q, %s", test.args, code, out.String(), errs.String())
 		}
 	}

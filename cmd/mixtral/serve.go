@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
-// serviceFlags are what every command takes that runs a model as the service does. A flag wins over --set, which wins over the
-// environment, which wins over the file.
+// serviceFlags are what every command takes that runs a model as the service does. A flag wins over --set, which wins
+// over the environment, which wins over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
 	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeat it for more."`
@@ -141,7 +141,8 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	l, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, setupError(withHint(err, "another program listens there: stop it, or choose another port with "+flag+" (0 for any free one)"))
+		return nil, setupError(withHint(err,
+			"another program listens there: stop it, or choose another port with "+flag+" (0 for any free one)"))
 	case errors.Is(err, syscall.EACCES):
 		return nil, setupError(withHint(err, "ports below 1024 need privileges: choose a higher one with "+flag))
 	case err != nil:
@@ -150,8 +151,8 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains, the
-// second one stops at once; SIGHUP reloads the keys and the certificate.
+// serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains,
+// the second one stops at once; SIGHUP reloads the keys and the certificate.
 func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -244,8 +245,9 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// useCores gives Go code one thread more than the model computes with: those of the model spin between layers, and answers
-// would wait for them. That they use no more cores together is the service's affair; see mixtral.Config.OwnProcess.
+// useCores gives Go code one thread more than the model computes with: those of the model spin between layers, and
+// answers would wait for them. That they use no more cores together is the service's affair; see
+// mixtral.Config.OwnProcess.
 func useCores(n int) (restore func()) {
 	old := runtime.GOMAXPROCS(n + 1)
 	return func() { runtime.GOMAXPROCS(old) }
@@ -264,7 +266,8 @@ func announce(a *app, service *mixtral.Service, address net.Addr) {
 	}
 	limitHeap(a, service.MemoryPlan())
 	m := service.Model()
-	fmt.Fprintf(a.stdout, "serving %s on %s://%s (context of %d tokens, %d cores, %s)\n", m.ID, scheme, address, m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
+	fmt.Fprintf(a.stdout, "serving %s on %s://%s (context of %d tokens, %d cores, %s)\n", m.ID, scheme, address,
+		m.ContextLength, service.Cores(), planText(service.MemoryPlan()))
 }
 
 // limitHeap makes the garbage collector keep the heap within what the plan leaves for it, unless GOMEMLIMIT says
@@ -276,7 +279,8 @@ func limitHeap(a *app, p mixtral.MemoryPlan) {
 }
 
 func planText(p mixtral.MemoryPlan) string {
-	return fmt.Sprintf("%s weights + %s KV cache of %s allowed by %s", binarySize(p.Weights), binarySize(p.KV), binarySize(p.Limit), p.Bound)
+	return fmt.Sprintf("%s weights + %s KV cache of %s allowed by %s", binarySize(p.Weights), binarySize(p.KV),
+		binarySize(p.Limit), p.Bound)
 }
 
 // binarySize shows bytes in binary units.

@@ -125,7 +125,8 @@ func TestServe(t *testing.T) {
 	if code := s.stop(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d; %s", code, s.stderr)
 	}
-	if log := s.stderr.String(); !strings.Contains(log, "model ready") || !strings.Contains(log, "draining") || strings.Contains(log, "content") {
+	if log := s.stderr.String(); !strings.Contains(log, "model ready") || !strings.Contains(log, "draining") ||
+		strings.Contains(log, "content") {
 		t.Error(log)
 	}
 }
@@ -159,12 +160,15 @@ func TestServePortInUse(t *testing.T) {
 	s := startServe(t, "--log-level", "off")
 	port := s.url[strings.LastIndexByte(s.url, ':')+1:]
 	var stdout, stderr bytes.Buffer
-	code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}, []string{"serve", "--model", "synth:tiny", "--port", port})
-	if code != exitSetup || !strings.Contains(stderr.String(), "in use") || !strings.Contains(stderr.String(), "hint: another program listens there") {
+	code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv},
+		[]string{"serve", "--model", "synth:tiny", "--port", port})
+	if code != exitSetup || !strings.Contains(stderr.String(), "in use") ||
+		!strings.Contains(stderr.String(), "hint: another program listens there") {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
 	stderr.Reset()
-	if code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}, []string{"doctor", "--port", port}); code != exitSetup || !strings.Contains(stdout.String(), "in use") {
+	if code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv},
+		[]string{"doctor", "--port", port}); code != exitSetup || !strings.Contains(stdout.String(), "in use") {
 		t.Errorf("doctor: exit code %d: %s", code, &stdout)
 	}
 	if code := s.stop(syscall.SIGTERM); code != exitOK {

@@ -13,7 +13,8 @@ import (
 // TestOneVersion: the program, its service and its metrics say the same version.
 func TestOneVersion(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}, []string{"version"}); code != 0 {
+	if code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }},
+		[]string{"version"}); code != 0 {
 		t.Fatal(code, errs.String())
 	}
 	fields := strings.Fields(out.String())

@@ -73,7 +73,8 @@ var ranks = map[string]int{
 	"cmd/mixtral-faults": 9,
 }
 
-// The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service through HTTP only.
+// The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service
+// through HTTP only.
 var (
 	serving    = []string{"internal/infer", "internal/model", "internal/serve", "models"}
 	certifying = []string{"internal/certify", "certify", "testcases"}
@@ -82,8 +83,9 @@ var (
 
 // onlyIn names what may be imported in few places: cgo nowhere, unsafe where bytes become numbers.
 var onlyIn = map[string][]string{
-	"C":                     {},
-	"unsafe":                {"internal/infer/kernel", "internal/infer/quant", "internal/infer/gguf", "internal/base/walltest"},
+	"C": {},
+	"unsafe": {"internal/infer/kernel", "internal/infer/quant", "internal/infer/gguf",
+		"internal/base/walltest"},
 	"go.opentelemetry.io/":  {"internal/base/telemetry"},
 	"github.com/jackc/pgx":  {"internal/base/store/postgres"},
 	"modernc.org/sqlite":    {"internal/base/store/sqlite"},
@@ -172,12 +174,14 @@ func TestImportRanks(t *testing.T) {
 				continue
 			}
 			depRank, ok := rankOf(dep)
-			inside := under(dep, []string{rel}) && rel != "" || under(rel, []string{dep}) && dep != "" // a house within the house
+			// a house within the house
+			inside := under(dep, []string{rel}) && rel != "" || under(rel, []string{dep}) && dep != ""
 			if ok && depRank >= rank && !inside {
 				t.Errorf("%q (rank %d) imports %q (rank %d): only lower ranks are allowed", rel, rank, dep, depRank)
 			}
 			switch {
-			case under(rel, certifying) && (!under(dep, certifying) && !under(dep, shared) || under(dep, []string{"internal/llm"})):
+			case under(rel, certifying) && (!under(dep, certifying) && !under(dep, shared) ||
+				under(dep, []string{"internal/llm"})):
 				t.Errorf("%q certifies over HTTP and must not import %q", rel, dep)
 			case (rel == "" || under(rel, serving)) && under(dep, certifying):
 				t.Errorf("%q serves and must not import %q of the certifying half", rel, dep)
@@ -193,7 +197,8 @@ func TestThingsInTheirPlace(t *testing.T) {
 		rel, _ := local(p.ImportPath)
 		for _, imp := range p.Imports {
 			for prefix, where := range onlyIn {
-				if (imp == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(imp, prefix) || len(prefix) > 8 && strings.HasPrefix(imp, prefix)) && !under(rel, where) {
+				if (imp == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(imp, prefix) ||
+					len(prefix) > 8 && strings.HasPrefix(imp, prefix)) && !under(rel, where) {
 					t.Errorf("%q imports %s, which belongs in %v", rel, imp, where)
 				}
 			}

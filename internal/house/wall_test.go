@@ -11,27 +11,31 @@ import (
 	"testing"
 )
 
-// wallReaders are the only files of the packages below that look at the wall clock of a time.Time. Everything else there
-// takes differences of times as they come from time.Now, which are the monotonic clock's: setting the wall clock, as NTP
-// or an operator does, moves no latency, no rate and no deadline.
+// wallReaders are the only files of the packages below that look at the wall clock of a time.Time. Everything else
+// there takes differences of times as they come from time.Now, which are the monotonic clock's: setting the wall
+// clock, as NTP or an operator does, moves no latency, no rate and no deadline.
 var wallReaders = map[string]string{
-	"certify/run.go":                            "the record's header: when the run began",
-	"certify/watch.go":                          "measures how far the wall clock was set",
-	"completion.go":                             "created, a field of the API",
-	"internal/serve/api/models.go":              "created, a field of the API",
-	"internal/serve/api/request.go":             "created, a field of the API",
-	"internal/certify/judge/judge.go":           "the report's timestamp",
-	"internal/certify/loadgen/arrival_linux.go": "the kernel's stamps are on the wall clock; it notices when that is set",
-	"internal/certify/probe/scrape.go":          "the times that a Prometheus server speaks of",
-	"internal/base/telemetry/limits.go":         "when a certificate expires, which is a date",
-	"internal/base/telemetry/otlpwire.go":       "the protocol of traces",
+	"certify/run.go":                  "the record's header: when the run began",
+	"certify/watch.go":                "measures how far the wall clock was set",
+	"completion.go":                   "created, a field of the API",
+	"internal/serve/api/models.go":    "created, a field of the API",
+	"internal/serve/api/request.go":   "created, a field of the API",
+	"internal/certify/judge/judge.go": "the report's timestamp",
+	"internal/certify/loadgen/arrival_linux.go": "the kernel's stamps are on the wall clock; it notices when that " +
+		"is set",
+	"internal/certify/probe/scrape.go":    "the times that a Prometheus server speaks of",
+	"internal/base/telemetry/limits.go":   "when a certificate expires, which is a date",
+	"internal/base/telemetry/otlpwire.go": "the protocol of traces",
 }
 
-var wallPackages = []string{".", "certify", "internal/serve/api", "internal/infer/engine", "internal/certify/evidence", "internal/base/host", "internal/certify/judge", "internal/infer/kvcache", "internal/llm", "internal/certify/loadgen",
+var wallPackages = []string{".", "certify", "internal/serve/api", "internal/infer/engine",
+	"internal/certify/evidence", "internal/base/host", "internal/certify/judge", "internal/infer/kvcache",
+	"internal/llm", "internal/certify/loadgen",
 	"internal/infer/moe", "internal/certify/probe", "internal/base/telemetry", "internal/serve/upstream"}
 
 // wallMethods give a time's wall clock, or strip its monotonic one.
-var wallMethods = []string{"Unix", "UnixNano", "UnixMicro", "UnixMilli", "UTC", "Local", "In", "GobEncode", "MarshalJSON"}
+var wallMethods = []string{"Unix", "UnixNano", "UnixMicro", "UnixMilli", "UTC", "Local", "In", "GobEncode",
+	"MarshalJSON"}
 
 // TestDurationsAreMonotonic finds every look at a wall clock.
 func TestDurationsAreMonotonic(t *testing.T) {
@@ -64,7 +68,8 @@ func TestDurationsAreMonotonic(t *testing.T) {
 				if what := wallRead(call); what != "" {
 					used[name] = true
 					if wallReaders[name] == "" {
-						t.Errorf("%s: %s reads the wall clock: take the difference of two times of time.Now, or give the reason in wallReaders", set.Position(call.Pos()), what)
+						t.Errorf("%s: %s reads the wall clock: take the difference of two times of time.Now, or "+
+							"give the reason in wallReaders", set.Position(call.Pos()), what)
 					}
 				}
 				return true

@@ -71,7 +71,8 @@ type Usage struct {
 	CompletionTokens int
 	CachedTokens     int // of the prompt, found in the prefix cache
 
-	Queued time.Duration // from Generate's call to the first step that computed for it; 0 where the backend cannot know
+	// from Generate's call to the first step that computed for it; 0 where the backend cannot know
+	Queued time.Duration
 }
 
 // TokenProb is a token and its natural-log probability under the unmodified (temperature 1) distribution.
@@ -121,12 +122,13 @@ type Status struct {
 //
 // Generate calls sink from one goroutine, in order, and returns after the last call. It returns nil if and only if
 // the last event carried FinishStop or FinishLength. When ctx ends, generation stops within one step of the model and
-// Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink that blocks delays
-// only its own request. Errors before the first event match one of the sentinels below.
+// Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink that blocks
+// delays only its own request. Errors before the first event match one of the sentinels below.
 type Backend interface {
 	Generate(ctx context.Context, r *Request, sink func(Event) error) error
 	Models() []Model
-	// Tokenize gives the ids of a text; addSpecial adds BOS as for a raw prompt. Messages, if any, go through the chat template.
+	// Tokenize gives the ids of a text; addSpecial adds BOS as for a raw prompt. Messages, if any, go through the
+	// chat template.
 	Tokenize(text string, addSpecial bool) ([]int32, error)
 	TokenizeChat(messages []Message) ([]int32, error)
 	Detokenize(ids []int32) (string, error)

@@ -12,7 +12,10 @@ import (
 
 // plain gives a prompt's words, lower case, without marks.
 func plain(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '+') })
+	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' &&
+			r <= '9' || r == '+')
+	})
 }
 
 func trigrams(words []string) map[[3]string]bool {
@@ -37,14 +40,17 @@ func likeness(a, b map[[3]string]bool) float64 {
 // same says for each of the nine prompts which words, in any order, ask for the same. It is written from the nine
 // prompts, apart from the generator's own rules.
 var same = map[string][]*regexp.Regexp{
-	"reasoning/simple":    rules(`\b(2|two) (\+|plus|and) (2|two)\b`),
-	"reasoning/medium":    rules(`^(please |can you |how would you )?(explain|define|describe)\b.*\bmachine learning\b`, `^what (is|does) machine learning\b( mean)?$`, `tell me about machine learning`, `introduction to machine learning`),
-	"reasoning/complex":   rules(`(implications|impact|effects|consequences) of artificial intelligence\b`),
-	"analysis/simple":     rules(`^(please )?(summarize|summarise|shorten|sum up|list|give|what are)( [a-z]+){0,6} text$`),
-	"analysis/medium":     rules(`\bsupervised (learning )?(and|with|from) unsupervised`, `\bunsupervised (learning )?(and|with|from) supervised`),
-	"analysis/complex":    rules(`neural network architectures .*natural language`, `natural language .*neural network architectures`),
-	"generation/simple":   rules(`\b(story|tale)\b.*\brobots?\b`),
-	"generation/medium":   rules(`\bbusiness plan\b.*\btech(nology)? (startup|company)`, `^(help me|make a|outline a|draft a)( short)? plan (for )?a tech(nology)? startup`),
+	"reasoning/simple":  rules(`\b(2|two) (\+|plus|and) (2|two)\b`),
+	"reasoning/medium":  rules(`^(please |can you |how would you )?(explain|define|describe)\b.*\bmachine learning\b`, `^what (is|does) machine learning\b( mean)?$`, `tell me about machine learning`, `introduction to machine learning`),
+	"reasoning/complex": rules(`(implications|impact|effects|consequences) of artificial intelligence\b`),
+	"analysis/simple":   rules(`^(please )?(summarize|summarise|shorten|sum up|list|give|what are)( [a-z]+){0,6} text$`),
+	"analysis/medium": rules(`\bsupervised (learning )?(and|with|from) unsupervised`,
+		`\bunsupervised (learning )?(and|with|from) supervised`),
+	"analysis/complex": rules(`neural network architectures .*natural language`,
+		`natural language .*neural network architectures`),
+	"generation/simple": rules(`\b(story|tale)\b.*\brobots?\b`),
+	"generation/medium": rules(`\bbusiness plan\b.*\btech(nology)? (startup|company)`,
+		`^(help me|make a|outline a|draft a)( short)? plan (for )?a tech(nology)? startup`),
 	"generation/creative": rules(`\b(poem|verses)\b.*\bfuture of (artificial intelligence|ai)\b`),
 }
 

@@ -265,8 +265,10 @@ func TestLogitsLikeTheFramework(t *testing.T) {
 	rms := math.Sqrt(square / float64(len(off)))
 	slices.Sort(off)
 	most := off[len(off)*99/100]
-	t.Logf("%d logits of %d rows: relative rms %.4f, 99 %% within %.3f, largest %.3f; the same best token in %d", len(off), rows, rms, most, off[len(off)-1], agree)
+	t.Logf("%d logits of %d rows: relative rms %.4f, 99 %% within %.3f, largest %.3f; the same best token in %d",
+		len(off), rows, rms, most, off[len(off)-1], agree)
 	if !(rms <= meanBound) || !(most <= mostBound) || float64(agree) < 0.95*float64(rows) {
-		t.Errorf("relative rms %.4f, want ≤ %v; 99 %% within %.3f, want ≤ %v; the same best token in %d of %d rows", rms, meanBound, most, mostBound, agree, rows)
+		t.Errorf("relative rms %.4f, want ≤ %v; 99 %% within %.3f, want ≤ %v; the same best token in %d of %d rows",
+			rms, meanBound, most, mostBound, agree, rows)
 	}
 }

@@ -53,9 +53,9 @@ func answers(t *testing.T, m *moe.Model, all []conversation) [][]float64 {
 	return out
 }
 
-// away is how far a model is from the original on the answers, in nats a token: the Kullback-Leibler divergence of its predictions, and what
-// its loss is above the original's. The first one does not depend on which of the possible tokens the text happens to have, so it
-// tells small differences.
+// away is how far a model is from the original on the answers, in nats a token: the Kullback-Leibler divergence of
+// its predictions, and what its loss is above the original's. The first one does not depend on which of the possible
+// tokens the text happens to have, so it tells small differences.
 func away(all []conversation, original, model [][]float64) (divergence, worse float64) {
 	n := 0
 	for _, c := range all {
@@ -75,7 +75,11 @@ func collectImportance(t *testing.T, l *loaded, path string) *convert.Importance
 	t.Helper()
 	const context = 256
 	var text []byte
-	readGzip(t, "testdata/conversations.txt.gz", func(z *gzip.Reader) (err error) { text, err = io.ReadAll(z); return err })
+	readGzip(t, "testdata/conversations.txt.gz", func(z *gzip.Reader) (err error) {
+		text,
+			err = io.ReadAll(z)
+		return err
+	})
 	c, err := calibrate.New(l.model, context, false)
 	if err != nil {
 		t.Fatal(err)
@@ -126,8 +130,9 @@ func quantised(t *testing.T, in string, o convert.Options, all []conversation) [
 	return answers(t, m, all)
 }
 
-// TestImportanceHelps: with an importance matrix of conversations that the model was trained on, its quantised forms stay nearer to it on
-// conversations that it was not. Single formats gain or lose by chance, since rounding is; over all the matrix must help.
+// TestImportanceHelps: with an importance matrix of conversations that the model was trained on, its quantised forms
+// stay nearer to it on conversations that it was not. Single formats gain or lose by chance, since rounding is; over
+// all the matrix must help.
 func TestImportanceHelps(t *testing.T) {
 	l := load(t)
 	all := conversations(t, l)
@@ -142,7 +147,8 @@ func TestImportanceHelps(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		pure bool
-	}{{"q2_k", true}, {"q3_k", true}, {"q2_k", false}, {"q3_k_m", false}, {"q4_0", false}, {"q4_k_m", false}, {"q5_0", false}} {
+	}{{"q2_k", true}, {"q3_k", true}, {"q2_k", false}, {"q3_k_m", false}, {"q4_0", false}, {"q4_k_m", false},
+		{"q5_0", false}} {
 		mix, err := convert.ParseMix(c.name)
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +156,8 @@ func TestImportanceHelps(t *testing.T) {
 		mix.Pure = c.pure
 		plain, plainLoss := away(all, original, quantised(t, in, convert.Options{Mix: mix}, all))
 		with, withLoss := away(all, original, quantised(t, in, convert.Options{Mix: mix, Importance: importance}, all))
-		t.Logf("%-6s pure %-5v divergence %.5f, with importance %.5f (× %.3f); loss %+.5f, with %+.5f", c.name, c.pure, plain, with, with/plain, plainLoss, withLoss)
+		t.Logf("%-6s pure %-5v divergence %.5f, with importance %.5f (× %.3f); loss %+.5f, with %+.5f", c.name,
+			c.pure, plain, with, with/plain, plainLoss, withLoss)
 		sum, n = sum+math.Log(with/plain), n+1
 	}
 	mean := math.Exp(sum / float64(n))

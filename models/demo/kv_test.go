@@ -45,8 +45,8 @@ func logSoftmax(row []float32) []float64 {
 	return p
 }
 
-// TestKeysAndValuesInBytes compares the model with its KV cache in q8_0 to that in f16 on held-out conversations, token by
-// token, and on its own answers: what 8-bit keys and values cost a trained model.
+// TestKeysAndValuesInBytes compares the model with its KV cache in q8_0 to that in f16 on held-out conversations,
+// token by token, and on its own answers: what 8-bit keys and values cost a trained model.
 func TestKeysAndValuesInBytes(t *testing.T) {
 	half := load(t)
 	bytes := *half
@@ -72,7 +72,8 @@ func TestKeysAndValuesInBytes(t *testing.T) {
 	}
 	n := float64(d.positions)
 	rms, agree, excess := math.Sqrt(d.squares/d.norm), float64(d.same)/n, d.excess/n
-	t.Logf("%d positions: mean |Δlogit| %.4f, relative rms %.4f, same greedy token %.2f %%, loss %+.5f nats a token; %d of %d greedy answers the same",
+	t.Logf("%d positions: mean |Δlogit| %.4f, relative rms %.4f, same greedy token %.2f %%, loss %+.5f nats a "+
+		"token; %d of %d greedy answers the same",
 		d.positions, d.logits/d.count, rms, 100*agree, excess, same, answers)
 	if rms == 0 {
 		t.Fatal("nothing was compared")

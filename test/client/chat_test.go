@@ -19,8 +19,9 @@ import (
 func ask(t *testing.T, n int64) openai.ChatCompletionNewParams {
 	t.Helper()
 	return openai.ChatCompletionNewParams{
-		Model:       modelID(t),
-		Messages:    []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("You are brief."), openai.UserMessage("What is water?")},
+		Model: modelID(t),
+		Messages: []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("You are brief."),
+			openai.UserMessage("What is water?")},
 		MaxTokens:   openai.Int(n),
 		Temperature: openai.Float(1),
 		Seed:        openai.Int(7),
@@ -62,7 +63,8 @@ func TestChat(t *testing.T) {
 	if c.Message.Role != "assistant" || c.Message.Content == "" {
 		t.Errorf("message %s", c.RawJSON())
 	}
-	if c.FinishReason == "length" && u.CompletionTokens != 12 || c.FinishReason != "length" && c.FinishReason != "stop" {
+	if c.FinishReason == "length" && u.CompletionTokens != 12 || c.FinishReason != "length" &&
+		c.FinishReason != "stop" {
 		t.Errorf("finish_reason %q after %d tokens", c.FinishReason, u.CompletionTokens)
 	}
 	if u.PromptTokens < 10 || u.TotalTokens != u.PromptTokens+u.CompletionTokens {
@@ -102,7 +104,8 @@ func TestStream(t *testing.T) {
 	if len(sum.Choices) != 1 || chunks < 3 {
 		t.Fatalf("%d choices in %d chunks", len(sum.Choices), chunks)
 	}
-	if a, b := sum.Choices[0], whole.Choices[0]; a.Message.Content != b.Message.Content || a.FinishReason != b.FinishReason {
+	if a, b := sum.Choices[0], whole.Choices[0]; a.Message.Content != b.Message.Content ||
+		a.FinishReason != b.FinishReason {
 		t.Errorf("streamed %q %s, at once %q %s", a.Message.Content, a.FinishReason, b.Message.Content, b.FinishReason)
 	}
 	if a, b := sum.Usage, whole.Usage; a.PromptTokens != b.PromptTokens || a.CompletionTokens != b.CompletionTokens {
@@ -148,7 +151,8 @@ func TestLogprobs(t *testing.T) {
 			raw = append(raw, byte(b))
 		}
 	}
-	if got, want := strings.ToValidUTF8(strings.TrimPrefix(string(raw), " "), "\ufffd"), r.Choices[0].Message.Content; strings.ToValidUTF8(want, "\ufffd") != got && !strings.Contains(want, "\ufffd") {
+	if got, want := strings.ToValidUTF8(strings.TrimPrefix(string(raw), " "), "\ufffd"),
+		r.Choices[0].Message.Content; strings.ToValidUTF8(want, "\ufffd") != got && !strings.Contains(want, "\ufffd") {
 		t.Errorf("bytes add up to %q, content is %q", got, want)
 	}
 }
@@ -176,7 +180,8 @@ func TestErrors(t *testing.T) {
 		status int
 		param  string
 	}{
-		{"temperature", func(p *openai.ChatCompletionNewParams) { p.Temperature = openai.Float(9) }, 400, "temperature"},
+		{"temperature", func(p *openai.ChatCompletionNewParams) { p.Temperature = openai.Float(9) }, 400,
+			"temperature"},
 		{"top_p", func(p *openai.ChatCompletionNewParams) { p.TopP = openai.Float(1.5) }, 400, "top_p"},
 		{"n", func(p *openai.ChatCompletionNewParams) { p.N = openai.Int(-1) }, 400, "n"},
 		{"no messages", func(p *openai.ChatCompletionNewParams) { p.Messages = []openai.ChatCompletionMessageParamUnion{} }, 400, "messages"},
@@ -193,7 +198,8 @@ func TestErrors(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v, want an API error", err)
 			}
-			if e.StatusCode != test.status || !strings.HasPrefix(e.Param, test.param) || e.Message == "" || e.Type == "" {
+			if e.StatusCode != test.status || !strings.HasPrefix(e.Param, test.param) || e.Message == "" ||
+				e.Type == "" {
 				t.Errorf("got %d %s, want %d naming %q", e.StatusCode, e.RawJSON(), test.status, test.param)
 			}
 		})

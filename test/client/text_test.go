@@ -19,7 +19,8 @@ func TestTextCompletion(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := whole.Choices[0]
-	if len(whole.Choices) != 1 || c.Text == "" || whole.Usage.PromptTokens < 2 || len(c.Logprobs.Tokens) == 0 || len(c.Logprobs.Tokens) != len(c.Logprobs.TextOffset) || len(c.Logprobs.TopLogprobs[0]) == 0 {
+	if len(whole.Choices) != 1 || c.Text == "" || whole.Usage.PromptTokens < 2 || len(c.Logprobs.Tokens) == 0 ||
+		len(c.Logprobs.Tokens) != len(c.Logprobs.TextOffset) || len(c.Logprobs.TopLogprobs[0]) == 0 {
 		t.Errorf("%s", whole.RawJSON())
 	}
 	stream := client.Completions.NewStreaming(t.Context(), p)

@@ -70,8 +70,8 @@ var prompts = []string{
 	"func main() {\n\treturn\n}\n", "日本語のテキスト 😀",
 }
 
-// TestGreedyLikeLlamaCpp: unquantised models give the same 64 tokens. The models are calm: in a plain random one a router
-// decided by 1.7e-4 between two experts, less than both engines round, and everything after that differed.
+// TestGreedyLikeLlamaCpp: unquantised models give the same 64 tokens. The models are calm: in a plain random one a
+// router decided by 1.7e-4 between two experts, less than both engines round, and everything after that differed.
 func TestGreedyLikeLlamaCpp(t *testing.T) {
 	for _, typ := range []quant.Type{quant.F32, quant.F16} {
 		t.Run(typ.String(), func(t *testing.T) {
@@ -90,13 +90,14 @@ func TestGreedyLikeLlamaCpp(t *testing.T) {
 	}
 }
 
-// TestLogitsLikeLlamaCpp: quantised models differ only by how activations are rounded. Calm models do not amplify that;
-// 3e-2 is about twice what the two engines' roundings have been seen to make (1.0e-2 to 1.7e-2).
+// TestLogitsLikeLlamaCpp: quantised models differ only by how activations are rounded. Calm models do not amplify
+// that; 3e-2 is about twice what the two engines' roundings have been seen to make (1.0e-2 to 1.7e-2).
 func TestLogitsLikeLlamaCpp(t *testing.T) {
 	for _, test := range []struct {
 		typ quant.Type
 		rms float64
-	}{{quant.F32, 3e-3}, {quant.F16, 3e-3}, {quant.Q8_0, 3e-2}, {quant.Q4_0, 3e-2}, {quant.Q4_K, 3e-2}, {quant.Q6_K, 3e-2}} {
+	}{{quant.F32, 3e-3}, {quant.F16, 3e-3}, {quant.Q8_0, 3e-2}, {quant.Q4_0, 3e-2}, {quant.Q4_K, 3e-2},
+		{quant.Q6_K, 3e-2}} {
 		t.Run(test.typ.String(), func(t *testing.T) {
 			path := writeModel(t, nano(test.typ, true))
 			tok, llama, engine := readTokenizer(t, path), startOracle(t, path), openOurs(t, path)
@@ -109,7 +110,8 @@ func TestLogitsLikeLlamaCpp(t *testing.T) {
 				n += len(tokens)
 			}
 			argmax /= float64(n)
-			t.Logf("calm nano %s against llama.cpp: relative rms ≤ %.2g, argmax agreement %.1f %% of %d", test.typ, rms, 100*argmax, n)
+			t.Logf("calm nano %s against llama.cpp: relative rms ≤ %.2g, argmax agreement %.1f %% of %d", test.typ,
+				rms, 100*argmax, n)
 			if rms > test.rms || argmax < 0.9 {
 				t.Errorf("relative rms %.3g, want ≤ %.3g; argmax agreement %.3f, want ≥ 0.9", rms, test.rms, argmax)
 			}

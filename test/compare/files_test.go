@@ -74,11 +74,13 @@ func TestFilesInLlamaCpp(t *testing.T) {
 	for _, test := range []struct {
 		typ quant.Type
 		rms float64
-	}{{quant.F16, 1e-3}, {quant.Q8_0, 2e-2}, {quant.Q6_K, 6e-2}, {quant.Q5_K, 0.12}, {quant.Q4_K, 0.22}, {quant.Q4_0, 0.24}} {
+	}{{quant.F16, 1e-3}, {quant.Q8_0, 2e-2}, {quant.Q6_K, 6e-2}, {quant.Q5_K, 0.12}, {quant.Q4_K, 0.22},
+		{quant.Q4_0, 0.24}} {
 		t.Run(test.typ.String(), func(t *testing.T) {
 			got := startOracle(t, writeModel(t, nano(test.typ, true))).logits(t, tokens)
 			l := compareRows(t, want, got)
-			t.Logf("llama.cpp, calm nano %s against F32: relative rms %.2g, argmax agreement %.0f %%", test.typ, l.rms, 100*l.argmax)
+			t.Logf("llama.cpp, calm nano %s against F32: relative rms %.2g, argmax agreement %.0f %%", test.typ,
+				l.rms, 100*l.argmax)
 			if l.rms > test.rms {
 				t.Errorf("relative rms %.3g, want at most %.3g", l.rms, test.rms)
 			}

@@ -1,5 +1,6 @@
 // Package compare holds the engine and the tokenizer against llama.cpp and against Mistral's published vocabulary.
-// Its tests need Node and the packages of package-lock.json; they run under `make compare`, which sets MIXTRAL_COMPARE.
+// Its tests need Node and the packages of package-lock.json; they run under `make compare`, which sets
+// MIXTRAL_COMPARE.
 package compare
 
 import (

@@ -40,8 +40,8 @@ func convertModel(t *testing.T, mix string, tokenizerJSON bool) string {
 	return path
 }
 
-// TestConvertedInLlamaCpp: what mixtral model quantize makes of a Hugging Face directory loads in llama.cpp, has the same vocabulary there, and
-// gives the same greedy tokens where no activation is rounded.
+// TestConvertedInLlamaCpp: what mixtral model quantize makes of a Hugging Face directory loads in llama.cpp, has the
+// same vocabulary there, and gives the same greedy tokens where no activation is rounded.
 func TestConvertedInLlamaCpp(t *testing.T) {
 	for _, tokenizerJSON := range []bool{false, true} {
 		path := convertModel(t, "f16", tokenizerJSON)
@@ -67,7 +67,8 @@ func TestMixesInLlamaCpp(t *testing.T) {
 			for i, text := range prompts[:3] {
 				t.Run(fmt.Sprint(i), func(t *testing.T) {
 					tokens := tok.Encode(text, true)
-					if l := compareRows(t, llama.logits(t, tokens), engine.forward(t, tokens, 0, len(tokens))); l.rms > 3e-2 {
+					if l := compareRows(t, llama.logits(t, tokens),
+						engine.forward(t, tokens, 0, len(tokens))); l.rms > 3e-2 {
 						t.Errorf("relative rms %.3g, want ≤ 3e-2", l.rms)
 					}
 				})

@@ -116,7 +116,8 @@ func TestMistralVocabulary(t *testing.T) {
 func TestMistralChat(t *testing.T) {
 	tok, runs := mistral(t, []string{"[INST] Hello [/INST]", "Hi there", "[INST] Bye [/INST]"})
 	want := slices.Concat([]int32{1}, runs[0], runs[1], []int32{2}, runs[2])
-	got, err := tok.Chat([]token.Message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: "Hi there"}, {Role: "user", Content: "Bye"}})
+	got, err := tok.Chat([]token.Message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: "Hi there"},
+		{Role: "user", Content: "Bye"}})
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v, %v\nwant %v", got, err, want)
 	}

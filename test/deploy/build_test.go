@@ -1,6 +1,6 @@
-// Package deploy reads the manifests and the unit of deploy/ as those do who will: kustomize builds the overlays, the types of
-// Kubernetes, the Gateway API and its Inference Extension decode the result strictly, and what no type can say (that a
-// probe's port exists, that a route's pool is there) is checked here.
+// Package deploy reads the manifests and the unit of deploy/ as those do who will: kustomize builds the overlays, the
+// types of Kubernetes, the Gateway API and its Inference Extension decode the result strictly, and what no type can
+// say (that a probe's port exists, that a route's pool is there) is checked here.
 package deploy
 
 import (
@@ -37,7 +37,8 @@ const root = "../../deploy/kubernetes"
 // build gives an overlay's manifests as kustomize makes them.
 func build(t *testing.T, overlay string) string {
 	t.Helper()
-	m, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, "overlays", overlay))
+	m, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(),
+		filepath.Join(root, "overlays", overlay))
 	if err != nil {
 		t.Fatalf("%s: %v", overlay, err)
 	}
@@ -51,12 +52,14 @@ func build(t *testing.T, overlay string) string {
 // strict decodes what these APIs have, and nothing else.
 var strict = sync.OnceValue(func() runtime.Serializer {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme, rbacv1.AddToScheme, inferencev1.Install, gatewayv1.Install} {
+	for _, add := range []func(*runtime.Scheme) error{appsv1.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme,
+		rbacv1.AddToScheme, inferencev1.Install, gatewayv1.Install} {
 		if err := add(scheme); err != nil {
 			panic(err)
 		}
 	}
-	return serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, scheme, scheme, serializer.SerializerOptions{Yaml: true, Strict: true})
+	return serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, scheme, scheme,
+		serializer.SerializerOptions{Yaml: true, Strict: true})
 })
 
 // decode reads all documents, each into its own type.
@@ -83,8 +86,8 @@ func decode(manifests string) (all []runtime.Object, problems []string) {
 	}
 }
 
-// validatePool holds a pool to the CRD's own schema, which knows more than the Go type: what is required, which words are
-// allowed.
+// validatePool holds a pool to the CRD's own schema, which knows more than the Go type: what is required, which words
+// are allowed.
 func validatePool(doc []byte) error {
 	schema, err := poolSchema()
 	if err != nil {
@@ -107,7 +110,8 @@ var poolSchema = sync.OnceValues(func() (*jsonschema.Resolved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go list -m %s: %w", module, err)
 	}
-	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "bases", "inference.networking.k8s.io_inferencepools.yaml"))
+	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "bases",
+		"inference.networking.k8s.io_inferencepools.yaml"))
 	if err != nil {
 		return nil, err
 	}

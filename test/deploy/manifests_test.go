@@ -100,7 +100,8 @@ func has[T interface{ GetName() string }](o *overlay, name string) (found T, ok 
 
 func (o *overlay) checkPod(w workload) {
 	p := w.pod
-	if s := p.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil || *s.RunAsUser == 0 {
+	if s := p.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil ||
+		*s.RunAsUser == 0 {
 		o.bad("%s: may run as root", w.name)
 	} else if s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		o.bad("%s: no seccomp profile", w.name)
@@ -147,7 +148,8 @@ func (o *overlay) checkContainer(name string, c corev1.Container, volumes []stri
 		o.bad("%s: the image %q is not pinned to a version", name, c.Image)
 	}
 	s := c.SecurityContext
-	if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.Capabilities == nil || !slices.Contains(s.Capabilities.Drop, "ALL") {
+	if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.Capabilities == nil ||
+		!slices.Contains(s.Capabilities.Drop, "ALL") {
 		o.bad("%s: keeps privileges", name)
 	}
 	r := c.Resources
@@ -162,7 +164,8 @@ func (o *overlay) checkContainer(name string, c corev1.Container, volumes []stri
 		}
 	}
 	for _, e := range c.Env {
-		if secret := regexp.MustCompile(`(?i)TOKEN|KEY|PASSWORD|DATABASE_URL`).MatchString(e.Name); secret && e.Value != "" {
+		if secret := regexp.MustCompile(`(?i)TOKEN|KEY|PASSWORD|DATABASE_URL`).MatchString(e.Name); secret &&
+			e.Value != "" {
 			o.bad("%s: %s is a secret in the open", name, e.Name)
 		}
 	}
@@ -200,18 +203,21 @@ func (o *overlay) checkStop(name string, c corev1.Container, grace *int64) {
 	if !ours(c) {
 		return
 	}
-	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil || c.Lifecycle.PreStop.Sleep.Seconds < 5 {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil ||
+		c.Lifecycle.PreStop.Sleep.Seconds < 5 {
 		o.bad("%s: stops while requests are still sent to it: no preStop", name)
 		return
 	}
-	if need := float64(c.Lifecycle.PreStop.Sleep.Seconds) + mixtral.DefaultConfig().DrainTimeoutS; grace == nil || float64(*grace) <= need {
+	if need := float64(c.Lifecycle.PreStop.Sleep.Seconds) + mixtral.DefaultConfig().DrainTimeoutS; grace == nil ||
+		float64(*grace) <= need {
 		o.bad("%s: preStop and drain take %v s, more than the pod's grace period", name, need)
 	}
 }
 
 func hasPort(c corev1.Container, port intstr.IntOrString) bool {
 	return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
-		return port.Type == intstr.String && p.Name == port.StrVal || port.Type == intstr.Int && p.ContainerPort == port.IntVal
+		return port.Type == intstr.String && p.Name == port.StrVal || port.Type == intstr.Int &&
+			p.ContainerPort == port.IntVal
 	})
 }
 
@@ -258,9 +264,12 @@ func (o *overlay) checkConfig(m *corev1.ConfigMap) {
 		o.bad("config map %s: port %d, API keys in %q", m.Name, c.Port, c.APIKeyFile)
 	}
 	_, port, _ := net.SplitHostPort(c.MetricsListen)
-	if metrics, ok := has[*corev1.Service](o, m.Name+"-metrics"); !ok || port != strconv.Itoa(int(metrics.Spec.Ports[0].Port)) || metrics.Annotations["prometheus.io/port"] != port ||
-		!slices.ContainsFunc(o.selected(metrics.Spec.Selector), func(c corev1.Container) bool { return hasPort(c, intstr.Parse(port)) }) {
-		o.bad("config map %s: metrics_listen %q is not where the pods and the service of the metrics have it", m.Name, c.MetricsListen)
+	if metrics, ok := has[*corev1.Service](o, m.Name+"-metrics"); !ok ||
+		port != strconv.Itoa(int(metrics.Spec.Ports[0].Port)) || metrics.Annotations["prometheus.io/port"] != port ||
+		!slices.ContainsFunc(o.selected(metrics.Spec.Selector),
+			func(c corev1.Container) bool { return hasPort(c, intstr.Parse(port)) }) {
+		o.bad("config map %s: metrics_listen %q is not where the pods and the service of the metrics have it", m.Name,
+			c.MetricsListen)
 	}
 }
 
@@ -270,7 +279,10 @@ func (o *overlay) checkPool(p *inferencev1.InferencePool) {
 		selector[string(k)] = string(v)
 	}
 	for _, port := range p.Spec.TargetPorts {
-		if !slices.ContainsFunc(o.selected(selector), func(c corev1.Container) bool { return hasPort(c, intstr.FromInt32(int32(port.Number))) }) {
+		if !slices.ContainsFunc(o.selected(selector), func(c corev1.Container) bool {
+			return hasPort(c,
+				intstr.FromInt32(int32(port.Number)))
+		}) {
 			o.bad("pool %s: nothing it selects has port %d", p.Name, port.Number)
 		}
 	}
@@ -280,7 +292,8 @@ func (o *overlay) checkPool(p *inferencev1.InferencePool) {
 		return
 	}
 	service, ok := has[*corev1.Service](o, string(ref.Name))
-	if !ok || !slices.ContainsFunc(service.Spec.Ports, func(sp corev1.ServicePort) bool { return sp.Port == int32(ref.Port.Number) }) {
+	if !ok || !slices.ContainsFunc(service.Spec.Ports,
+		func(sp corev1.ServicePort) bool { return sp.Port == int32(ref.Port.Number) }) {
 		o.bad("pool %s: no picker at %s:%d", p.Name, ref.Name, ref.Port.Number)
 	}
 }
@@ -293,7 +306,8 @@ func (o *overlay) checkRoute(r *gatewayv1.HTTPRoute) {
 	}
 	for _, rule := range r.Spec.Rules {
 		for _, b := range rule.BackendRefs {
-			if _, ok := has[*inferencev1.InferencePool](o, string(b.Name)); !ok || b.Kind == nil || *b.Kind != "InferencePool" || b.Group == nil || *b.Group != inferencev1.GroupName {
+			if _, ok := has[*inferencev1.InferencePool](o, string(b.Name)); !ok || b.Kind == nil ||
+				*b.Kind != "InferencePool" || b.Group == nil || *b.Group != inferencev1.GroupName {
 				o.bad("route %s: no pool %s", r.Name, b.Name)
 			}
 		}
@@ -348,7 +362,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{"embedded", "memory_limit_gb: 40", "memory_limit_gb: -1", "memory_limit_gb"},
 		{"embedded", "api_key_file: /etc/mixtral-keys/keys", "insecure_bind: true", "API keys"},
 		{"embedded", "serviceAccountName: mixtral", "serviceAccountName: default2", "no service account"},
-		{"embedded", "mountPath: /data\n          name: data", "mountPath: /data\n          name: date", "no volume date"},
+		{"embedded", "mountPath: /data\n          name: data", "mountPath: /data\n          name: date",
+			"no volume date"},
 		{"embedded", "metrics_listen: 0.0.0.0:9464", "metrics_listen: 0.0.0.0:9465", "metrics_listen"},
 		{"vllm", "containerPort: 9464", "containerPort: 9465", "metrics_listen"},
 		{"embedded", "enableServiceLinks: false", "enableServiceLinks: true", "MIXTRAL_PORT"},
@@ -360,10 +375,12 @@ func TestFaultsAreFound(t *testing.T) {
 		{"vllm", "endpointPickerRef:", "extensionRef:", "unknown field"},
 		{"vllm", "number: 9002", "number: 9003", "no picker"},
 		{"vllm", "- name: inference-gateway", "- name: gateway", "no gateway"},
-		{"vllm", "kind: InferencePool\n      name: vllm-mixtral", "kind: InferencePool\n      name: vllm", "no pool vllm"},
+		{"vllm", "kind: InferencePool\n      name: vllm-mixtral", "kind: InferencePool\n      name: vllm",
+			"no pool vllm"},
 		{"vllm", "backend: vllm", "backend: embedded", "upstream"},
 		{"certify", "claimName: mixtral-reports", "claimName: reports", "no claim"},
-		{"certify", "valueFrom:\n            secretKeyRef:\n              key: url\n              name: mixtral-database", "value: postgres://u:p@h/d", "secret in the open"},
+		{"certify", "valueFrom:\n            secretKeyRef:\n              key: url\n              name: " +
+			"mixtral-database", "value: postgres://u:p@h/d", "secret in the open"},
 		{"certify", "backoffLimit: 0", "backoffLimit: none", "unmarshal"},
 	} {
 		good := build(t, test.overlay)

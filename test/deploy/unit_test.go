@@ -24,14 +24,20 @@ func file(t *testing.T, path string) string {
 	return string(data)
 }
 
-// directives are those that the unit may use, by section: a misspelt one is only ignored by systemd, with what it protects.
+// directives are those that the unit may use, by section: a misspelt one is only ignored by systemd, with what it
+// protects.
 var directives = map[string][]string{
 	"Unit": {"Description", "Documentation", "After", "Wants"},
-	"Service": {"Type", "ExecStart", "ExecReload", "TimeoutStopSec", "Restart", "RestartSec", "DynamicUser", "StateDirectory", "Environment",
-		"CPUQuota", "MemoryMax", "MemorySwapMax", "LimitNOFILE", "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp",
-		"PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock", "ProtectHostname",
-		"ProtectProc", "ProtectControlGroups", "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
-		"LockPersonality", "MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallFilter", "CapabilityBoundingSet", "UMask"},
+	"Service": {"Type", "ExecStart", "ExecReload", "TimeoutStopSec", "Restart", "RestartSec", "DynamicUser",
+		"StateDirectory", "Environment",
+		"CPUQuota", "MemoryMax", "MemorySwapMax", "LimitNOFILE", "NoNewPrivileges", "ProtectSystem", "ProtectHome",
+		"PrivateTmp",
+		"PrivateDevices", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock",
+		"ProtectHostname",
+		"ProtectProc", "ProtectControlGroups", "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime",
+		"RestrictSUIDSGID",
+		"LockPersonality", "MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallFilter",
+		"CapabilityBoundingSet", "UMask"},
 	"Install": {"WantedBy"},
 }
 
@@ -70,7 +76,8 @@ func TestUnit(t *testing.T) {
 	if stop, err := strconv.Atoi(values["TimeoutStopSec"]); err != nil || float64(stop) <= c.DrainTimeoutS {
 		t.Errorf("TimeoutStopSec %s cuts a drain of %v s off", values["TimeoutStopSec"], c.DrainTimeoutS)
 	}
-	if values["DynamicUser"] != "yes" || values["NoNewPrivileges"] != "yes" || values["ProtectSystem"] != "strict" || values["CapabilityBoundingSet"] != "" {
+	if values["DynamicUser"] != "yes" || values["NoNewPrivileges"] != "yes" || values["ProtectSystem"] != "strict" ||
+		values["CapabilityBoundingSet"] != "" {
 		t.Error("the service may do more than it needs")
 	}
 }
@@ -97,7 +104,8 @@ func TestUnitBySystemd(t *testing.T) {
 	if got := verify(unit); got != "" {
 		t.Errorf("systemd-analyze verify: %s", got)
 	}
-	if got := verify(strings.Replace(unit, "ProtectSystem", "ProtectSystm", 1)); !strings.Contains(got, "ProtectSystm") {
+	if got := verify(strings.Replace(unit, "ProtectSystem", "ProtectSystm", 1)); !strings.Contains(got,
+		"ProtectSystm") {
 		t.Errorf("a misspelt directive passes: %s", got)
 	}
 	path := filepath.Join(t.TempDir(), "mixtral.service")
@@ -105,7 +113,8 @@ func TestUnitBySystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 2.0 of 10, in tenths; systemd calls below 5 well protected.
-	if out, err := exec.Command(tool, "security", "--offline=true", "--threshold=20", "--no-pager", path).CombinedOutput(); err != nil {
+	if out, err := exec.Command(tool, "security", "--offline=true", "--threshold=20", "--no-pager",
+		path).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 }
@@ -120,8 +129,9 @@ func TestDockerfile(t *testing.T) {
 	}
 	goMod := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(file(t, "../../go.mod"))
 	for name, want := range map[string]string{
-		"the port": "\nEXPOSE " + strconv.Itoa(mixtral.DefaultConfig().Port) + "\n", "a user without rights": "\nUSER 65532:65532\n",
-		"the module's Go": "FROM golang:" + goMod[1], "a reproducible build": "-trimpath", "no C": "CGO_ENABLED=0",
+		"the port":              "\nEXPOSE " + strconv.Itoa(mixtral.DefaultConfig().Port) + "\n",
+		"a user without rights": "\nUSER 65532:65532\n",
+		"the module's Go":       "FROM golang:" + goMod[1], "a reproducible build": "-trimpath", "no C": "CGO_ENABLED=0",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the Dockerfile lacks %s: %q", name, want)

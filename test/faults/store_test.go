@@ -33,12 +33,15 @@ func database(t *testing.T) (p *proxy, through, straight string) {
 	return p, through, straight
 }
 
-// TestRequestLogOnABadNetwork: while the network to the database is down, cut, hung or slow, the service is not held up,
-// and once it is back every request that was logged is stored: at least once, as an answer that is lost on its way back
-// makes the writer try again.
+// TestRequestLogOnABadNetwork: while the network to the database is down, cut, hung or slow, the service is not held
+// up, and once it is back every request that was logged is stored: at least once, as an answer that is lost on its
+// way back makes the writer try again.
 func TestRequestLogOnABadNetwork(t *testing.T) {
 	p, through, straight := database(t)
-	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) { return postgres.Open(ctx, through) },
+	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB,
+		error) {
+		return postgres.Open(ctx, through)
+	},
 		Every: 5 * time.Millisecond, Timeout: time.Second, Batch: 50})
 	defer l.Close()
 	db, err := postgres.Open(t.Context(), straight)
@@ -62,7 +65,10 @@ func TestRequestLogOnABadNetwork(t *testing.T) {
 		do    func()
 	}{
 		{"slow", false, func() { p.poison(toxic{"latency", set("latency", 60), false}) }},
-		{"in crumbs", false, func() { p.poison(toxic{"slicer", map[string]any{"average_size": 20, "size_variation": 5}, true}) }},
+		{"in crumbs", false, func() {
+			p.poison(toxic{"slicer",
+				map[string]any{"average_size": 20, "size_variation": 5}, true})
+		}},
 		{"down", true, func() { p.Stop() }},
 		{"reset", true, func() { p.poison(toxic{"reset_peer", set("timeout", 0), true}) }},
 		{"hung", true, func() { p.poison(toxic{"timeout", set("timeout", 0), true}) }},
@@ -83,7 +89,10 @@ func TestRequestLogOnABadNetwork(t *testing.T) {
 				p.start()
 			}
 			p.heal()
-			llmtest.Until(t, "all to be stored", func() bool { return l.Pending() == 0 && l.Written() == int64(logged) })
+			llmtest.Until(t, "all to be stored", func() bool {
+				return l.Pending() == 0 &&
+					l.Written() == int64(logged)
+			})
 			list, err := db.Requests(t.Context(), time.Time{}, 1<<20)
 			if err != nil {
 				t.Fatal(err)
@@ -92,16 +101,19 @@ func TestRequestLogOnABadNetwork(t *testing.T) {
 			for _, r := range list {
 				seen[r.ID] = true
 			}
-			// A batch is one statement: it is stored whole or not at all, and comes again at most once for each failure.
-			if again := len(list) - len(seen); len(seen) != logged || l.Dropped() != 0 || int64(again) > 50*l.Failures() {
-				t.Errorf("%d of %d stored, %d of them again after %d failures, %d dropped", len(seen), logged, again, l.Failures(), l.Dropped())
+			// A batch is one statement: it is stored whole or not at all, and comes again at most once for each
+			// failure.
+			if again := len(list) - len(seen); len(seen) != logged || l.Dropped() != 0 ||
+				int64(again) > 50*l.Failures() {
+				t.Errorf("%d of %d stored, %d of them again after %d failures, %d dropped", len(seen), logged, again,
+					l.Failures(), l.Dropped())
 			}
 		})
 	}
 }
 
-// TestRunOnABadNetwork: a certification's result is saved whole or not at all, wherever the connection breaks, and saving
-// again makes it whole.
+// TestRunOnABadNetwork: a certification's result is saved whole or not at all, wherever the connection breaks, and
+// saving again makes it whole.
 func TestRunOnABadNetwork(t *testing.T) {
 	p, through, straight := database(t)
 	good, err := postgres.Open(t.Context(), straight)
@@ -109,7 +121,8 @@ func TestRunOnABadNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer good.Close()
-	run := &store.Run{ID: "r", TestCase: "TC", Status: "PASS", Started: time.Now(), Report: []byte(`{"x":"` + strings.Repeat("y", 20_000) + `"}`)}
+	run := &store.Run{ID: "r", TestCase: "TC", Status: "PASS", Started: time.Now(),
+		Report: []byte(`{"x":"` + strings.Repeat("y", 20_000) + `"}`)}
 	for i := range 40 {
 		run.Checks = append(run.Checks, store.Check{ID: fmt.Sprint("check", i), Verdict: "PASS"})
 	}
@@ -127,7 +140,8 @@ func TestRunOnABadNetwork(t *testing.T) {
 		cancel()
 		db.Close()
 		switch got, err := good.Run(t.Context(), run.ID); {
-		case err == nil && len(got.Checks) == 40 && string(got.Report) == string(run.Report): // the commit's answer may have been lost
+		case err == nil && len(got.Checks) == 40 && string(got.Report) == string(run.Report):
+			// the commit's answer may have been lost
 			saved++
 		case errors.Is(err, store.ErrNotFound) && saveErr != nil:
 			failed++

@@ -64,7 +64,8 @@ func (p *proxy) poison(toxics ...toxic) {
 		if x.up {
 			stream = "upstream"
 		}
-		data, err := json.Marshal(map[string]any{"type": x.kind, "name": fmt.Sprint(x.kind, p.added), "stream": stream, "attributes": x.attributes})
+		data, err := json.Marshal(map[string]any{"type": x.kind, "name": fmt.Sprint(x.kind, p.added),
+			"stream": stream, "attributes": x.attributes})
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -74,9 +75,9 @@ func (p *proxy) poison(toxics ...toxic) {
 	}
 }
 
-// heal ends all connections, with those that a toxic holds up, and takes the toxics away: a new proxy takes the old one's
-// place, since a connection that is closing while a toxiproxy loses its toxics keeps a chain of another length, and the next
-// toxic panics there.
+// heal ends all connections, with those that a toxic holds up, and takes the toxics away: a new proxy takes the old
+// one's place, since a connection that is closing while a toxiproxy loses its toxics keeps a chain of another length,
+// and the next toxic panics there.
 func (p *proxy) heal() {
 	p.t.Helper()
 	p.Stop()

@@ -39,7 +39,8 @@ func serve(t *testing.T, addresses ...string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &service{t: t, server: httptest.NewServer(s.Handler()), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	out := &service{t: t, server: httptest.NewServer(s.Handler()),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	t.Cleanup(func() {
 		out.http.CloseIdleConnections()
 		out.server.CloseClientConnections()
@@ -66,7 +67,8 @@ func (s *service) ask(body string) answer {
 
 // askUntil reads at most n bytes of an answer and leaves; a negative n reads all.
 func (s *service) askUntil(ctx context.Context, body string, n int64) answer {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL+"/v1/chat/completions", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL+"/v1/chat/completions",
+		strings.NewReader(body))
 	if err != nil {
 		return answer{err: err}
 	}
@@ -83,8 +85,8 @@ func (s *service) askUntil(ctx context.Context, body string, n int64) answer {
 	return answer{status: resp.StatusCode, body: string(data), err: err}
 }
 
-// verdict sorts an answer: "whole", "refused" with an error status, "broken" in the middle with an error event; or it says
-// what no answer may be.
+// verdict sorts an answer: "whole", "refused" with an error status, "broken" in the middle with an error event; or it
+// says what no answer may be.
 func (a answer) verdict(want string) string {
 	broken := func(text string) bool {
 		var e openai.ErrorResponse
@@ -118,7 +120,8 @@ func content(body string) string {
 	var text strings.Builder
 	for line := range strings.Lines(body) {
 		var c openai.ChatChunk
-		if data, ok := strings.CutPrefix(line, "data: "); ok && json.Unmarshal([]byte(data), &c) == nil && len(c.Choices) == 1 && c.Choices[0].Delta.Content != nil {
+		if data, ok := strings.CutPrefix(line, "data: "); ok && json.Unmarshal([]byte(data), &c) == nil &&
+			len(c.Choices) == 1 && c.Choices[0].Delta.Content != nil {
 			text.WriteString(*c.Choices[0].Delta.Content)
 		}
 	}
@@ -200,7 +203,10 @@ func TestUpstreamFaults(t *testing.T) {
 		{"slow both ways", whole, func() {
 			p.poison(toxic{"latency", attr("latency", 50), true}, toxic{"latency", attr("latency", 50), false})
 		}},
-		{"in crumbs", whole, func() { p.poison(toxic{"slicer", attr("average_size", 7, "size_variation", 6, "delay", 10), false}) }},
+		{"in crumbs", whole, func() {
+			p.poison(toxic{"slicer",
+				attr("average_size", 7, "size_variation", 6, "delay", 10), false})
+		}},
 		{"narrow", whole, func() { p.poison(toxic{"bandwidth", attr("rate", 20), false}) }},
 		{"down", refused, func() { p.Stop() }},
 		{"resets", refused, func() { p.poison(toxic{"reset_peer", attr("timeout", 0), false}) }},
@@ -211,7 +217,8 @@ func TestUpstreamFaults(t *testing.T) {
 		{"ends in the header", refused, func() { p.poison(toxic{"limit_data", attr("bytes", 60), false}) }},
 		{"ends in the answer", broken, func() { p.poison(toxic{"limit_data", attr("bytes", 300), false}) }},
 		{"slow, then ends", broken, func() {
-			p.poison(toxic{"slicer", attr("average_size", 50, "delay", 1000), false}, toxic{"limit_data", attr("bytes", 300), false})
+			p.poison(toxic{"slicer", attr("average_size", 50, "delay", 1000), false},
+				toxic{"limit_data", attr("bytes", 300), false})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -232,7 +239,8 @@ func TestUpstreamFaults(t *testing.T) {
 				p.start()
 			}
 			p.heal()
-			llmtest.Until(t, "the service to be well again", func() bool { return s.ask(body(true)).verdict(want) == "whole" })
+			llmtest.Until(t, "the service to be well again",
+				func() bool { return s.ask(body(true)).verdict(want) == "whole" })
 		})
 	}
 	if n := s.metric("mixtral_requests_running"); n != 0 {
@@ -240,8 +248,8 @@ func TestUpstreamFaults(t *testing.T) {
 	}
 }
 
-// TestUpstreamChaos breaks the connections to two replicas at random, from a seed and for a bounded time, while clients
-// ask, and leave. No client sees anything but a whole answer or a clean error, and all are counted.
+// TestUpstreamChaos breaks the connections to two replicas at random, from a seed and for a bounded time, while
+// clients ask, and leave. No client sees anything but a whole answer or a clean error, and all are counted.
 //
 //	MIXTRAL_CHAOS=2m MIXTRAL_CHAOS_SEED=7 go test ./faults -run Chaos
 func TestUpstreamChaos(t *testing.T) {
@@ -259,7 +267,8 @@ func TestUpstreamChaos(t *testing.T) {
 			for ctx.Err() == nil {
 				stream := rng.IntN(2) == 0
 				if rng.IntN(5) == 0 {
-					leave, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(30))*time.Millisecond)
+					leave, cancel := context.WithTimeout(context.Background(),
+						time.Duration(rng.IntN(30))*time.Millisecond)
 					s.askUntil(leave, body(stream), rng.Int64N(2000))
 					cancel()
 					verdicts[3].Add(1)
@@ -283,9 +292,11 @@ func TestUpstreamChaos(t *testing.T) {
 		p := proxies[rng.IntN(2)]
 		switch rng.IntN(8) {
 		case 0:
-			p.poison(toxic{"latency", map[string]any{"latency": rng.IntN(80), "jitter": rng.IntN(40)}, rng.IntN(2) == 0})
+			p.poison(toxic{"latency", map[string]any{"latency": rng.IntN(80), "jitter": rng.IntN(40)},
+				rng.IntN(2) == 0})
 		case 1:
-			p.poison(toxic{"slicer", map[string]any{"average_size": 2 + rng.IntN(100), "size_variation": 1, "delay": rng.IntN(100)}, false})
+			p.poison(toxic{"slicer", map[string]any{"average_size": 2 + rng.IntN(100), "size_variation": 1,
+				"delay": rng.IntN(100)}, false})
 		case 2:
 			p.poison(toxic{"limit_data", map[string]any{"bytes": rng.IntN(3000)}, false})
 		case 3:
@@ -309,7 +320,8 @@ func TestUpstreamChaos(t *testing.T) {
 	if counted < float64(verdicts[0].Load()+2) || s.metric("mixtral_panics_total") != 0 {
 		t.Errorf("%v counted, clients have %d", counted, verdicts[0].Load())
 	}
-	t.Logf("seed %d: %d whole, %d refused, %d broken off, %d left", seed, verdicts[0].Load(), verdicts[1].Load(), verdicts[2].Load(), verdicts[3].Load())
+	t.Logf("seed %d: %d whole, %d refused, %d broken off, %d left", seed, verdicts[0].Load(), verdicts[1].Load(),
+		verdicts[2].Load(), verdicts[3].Load())
 }
 
 // chaosSettings gives how long chaos lasts and its seed, and writes the seed down for who wants to see the same again.

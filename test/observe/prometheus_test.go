@@ -1,6 +1,6 @@
-// Package observe certifies through a Prometheus server, as an operator does who has one: Debian's prometheus scrapes a
-// real service under load, and the certifier reads from it alone. What Prometheus stored must be what the client saw, and a
-// server whose metrics lie must be caught there too.
+// Package observe certifies through a Prometheus server, as an operator does who has one: Debian's prometheus scrapes
+// a real service under load, and the certifier reads from it alone. What Prometheus stored must be what the client
+// saw, and a server whose metrics lie must be caught there too.
 package observe
 
 import (
@@ -113,13 +113,15 @@ func start(t *testing.T, ready string, program string, args ...string) {
 func scraper(t *testing.T, target, metric string, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	config := "scrape_configs:\n  - job_name: mixtral\n    scrape_interval: 1s\n    static_configs: [{targets: ['" + strings.TrimPrefix(target, "http://") + "']}]\n"
+	config := "scrape_configs:\n  - job_name: mixtral\n    scrape_interval: 1s\n    static_configs: [{targets: ['" +
+		strings.TrimPrefix(target, "http://") + "']}]\n"
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	base := "http://" + address
-	start(t, base+"/-/ready", prometheus, append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
+	start(t, base+"/-/ready", prometheus, append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path=" + filepath.Join(dir, "data"),
 		"--web.listen-address=" + address}, flags...)...)
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		if _, err := instant(t.Context(), base, metric); err == nil {
@@ -215,7 +217,8 @@ func certify(t *testing.T, target, prometheus string) (r report, code int) {
 	if err := os.WriteFile(file, []byte(testCase), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), mixtral, "certify", file, "--target", target, "--prometheus", prometheus, "--report-dir", dir, "--seed", "5", "--database", "none")
+	cmd := exec.CommandContext(t.Context(), mixtral, "certify", file, "--target", target, "--prometheus", prometheus,
+		"--report-dir", dir, "--seed", "5", "--database", "none")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -240,14 +243,15 @@ func certify(t *testing.T, target, prometheus string) (r report, code int) {
 	return r, cmd.ProcessState.ExitCode()
 }
 
-// TestThroughPrometheus: the figures that Prometheus stored are those of the client, for a server with classic histograms
-// and for one that keeps native ones, and those of the service.
+// TestThroughPrometheus: the figures that Prometheus stored are those of the client, for a server with classic
+// histograms and for one that keeps native ones, and those of the service.
 func TestThroughPrometheus(t *testing.T) {
 	for name, flags := range map[string][]string{"classic": nil, "native": {"--enable-feature=native-histograms"}} {
 		t.Run(name, func(t *testing.T) {
 			service := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
 			_, port, _ := strings.Cut(strings.TrimPrefix(service, "http://"), ":")
-			start(t, service+"/readyz", mixtral, "serve", "--model", "synth:tiny", "--port", port, "--log-level", "warn")
+			start(t, service+"/readyz", mixtral, "serve", "--model", "synth:tiny", "--port", port, "--log-level",
+				"warn")
 			server := scraper(t, service, "mixtral_build_info", flags...)
 			r, code := certify(t, service, server)
 			if code != 0 || r.Status != "PASS" || r.Target.Dialect != "mixtral" {
@@ -257,19 +261,22 @@ func TestThroughPrometheus(t *testing.T) {
 			for _, p := range r.Phases {
 				completed += p.Completed
 			}
-			for _, id := range []string{"requests", "prompt_tokens", "generation_tokens", "latency_count", "latency_mean", "latency_p50", "ttft_count", "ttft_mean", "monotone"} {
+			for _, id := range []string{"requests", "prompt_tokens", "generation_tokens", "latency_count",
+				"latency_mean", "latency_p50", "ttft_count", "ttft_mean", "monotone"} {
 				if got := r.row(id); got.Verdict != "PASS" {
 					t.Errorf("%s: %s: %s", id, got.Verdict, got.Reason)
 				}
 			}
-			if got := r.row("requests"); got.Server == nil || got.Client == nil || *got.Server != float64(completed) || *got.Client != *got.Server || completed < 12+30+20 {
+			if got := r.row("requests"); got.Server == nil || got.Client == nil ||
+				*got.Server != float64(completed) || *got.Client != *got.Server || completed < 12+30+20 {
 				t.Errorf("%+v, %d completed", got, completed)
 			}
 			// Nothing is asked any more: what the service says now is what Prometheus says after its next scrape.
 			for _, metric := range []string{"mixtral_generation_tokens_total", "mixtral_prompt_tokens_total"} {
 				own := scrape(t, service, metric)
 				var stored float64
-				for deadline := time.Now().Add(time.Minute); stored != own && time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+				for deadline := time.Now().Add(time.Minute); stored != own &&
+					time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 					var err error
 					if stored, err = instant(t.Context(), server, metric); err != nil {
 						t.Fatal(err)
@@ -315,10 +322,11 @@ func scrape(t *testing.T, service, metric string) float64 {
 	return 0
 }
 
-// TestLiarsAreCaughtThroughPrometheus: a server that counts wrong is found out by what Prometheus stored, and an honest
-// one on the same path is not blamed.
+// TestLiarsAreCaughtThroughPrometheus: a server that counts wrong is found out by what Prometheus stored, and an
+// honest one on the same path is not blamed.
 func TestLiarsAreCaughtThroughPrometheus(t *testing.T) {
-	for fault, caught := range map[string]string{"healthy": "", "missed-counts": "requests", "lying-tokens": "generation_tokens"} {
+	for fault, caught := range map[string]string{"healthy": "", "missed-counts": "requests",
+		"lying-tokens": "generation_tokens"} {
 		t.Run(fault, func(t *testing.T) {
 			port := freePort(t)
 			target := fmt.Sprintf("http://127.0.0.1:%d", port)

@@ -1,5 +1,6 @@
-// Package otel follows one request through everything that has a part in it, as an OpenTelemetry collector sees it: the load
-// generator, the service, an upstream replica, the engine. The collector reads what comes with OpenTelemetry's own types.
+// Package otel follows one request through everything that has a part in it, as an OpenTelemetry collector sees it:
+// the load generator, the service, an upstream replica, the engine. The collector reads what comes with
+// OpenTelemetry's own types.
 package otel
 
 import (
@@ -100,8 +101,8 @@ func text(attributes []*commonpb.KeyValue, name string) string {
 	return value(attributes, name).GetStringValue()
 }
 
-// path gives the names of the spans of a trace as paths from its root, "client/server", and checks that a span begins in
-// its parent's time, and ends in it where both are of one process.
+// path gives the names of the spans of a trace as paths from its root, "client/server", and checks that a span begins
+// in its parent's time, and ends in it where both are of one process.
 func (c *collector) paths(t *testing.T, trace string) map[string]span {
 	t.Helper()
 	c.mu.Lock()
@@ -117,7 +118,8 @@ func (c *collector) paths(t *testing.T, trace string) map[string]span {
 			if !ok {
 				t.Fatalf("%s has a parent that was not sent", at.Name)
 			}
-			if at.StartTimeUnixNano < parent.StartTimeUnixNano || at.EndTimeUnixNano > parent.EndTimeUnixNano && at.Kind != tracepb.Span_SPAN_KIND_SERVER {
+			if at.StartTimeUnixNano < parent.StartTimeUnixNano || at.EndTimeUnixNano > parent.EndTimeUnixNano &&
+				at.Kind != tracepb.Span_SPAN_KIND_SERVER {
 				t.Errorf("%s is not in the time of %s", at.Name, parent.Name)
 			}
 			path, at = parent.service+":"+parent.Name+" > "+path, parent
@@ -221,13 +223,15 @@ func TestEmbedded(t *testing.T) {
 		completion = server + " > mixtral:chat tiny"
 	)
 	want(t, got, map[string]tracepb.Span_SpanKind{
-		client: tracepb.Span_SPAN_KIND_CLIENT, server: tracepb.Span_SPAN_KIND_SERVER, completion: tracepb.Span_SPAN_KIND_INTERNAL,
+		client: tracepb.Span_SPAN_KIND_CLIENT, server: tracepb.Span_SPAN_KIND_SERVER,
+		completion:                        tracepb.Span_SPAN_KIND_INTERNAL,
 		completion + " > mixtral:queue":   tracepb.Span_SPAN_KIND_INTERNAL,
 		completion + " > mixtral:prefill": tracepb.Span_SPAN_KIND_INTERNAL,
 		completion + " > mixtral:decode":  tracepb.Span_SPAN_KIND_INTERNAL,
 	})
 	for path, attributes := range map[string]map[string]int{
-		completion:                        {"gen_ai.usage.input_tokens": r.PromptTokens, "gen_ai.usage.output_tokens": 6, "gen_ai.request.max_tokens": 6},
+		completion: {"gen_ai.usage.input_tokens": r.PromptTokens,
+			"gen_ai.usage.output_tokens": 6, "gen_ai.request.max_tokens": 6},
 		completion + " > mixtral:prefill": {"gen_ai.usage.input_tokens": r.PromptTokens},
 		completion + " > mixtral:decode":  {"gen_ai.usage.output_tokens": 6},
 		server:                            {"http.response.status_code": 200},
@@ -239,8 +243,10 @@ func TestEmbedded(t *testing.T) {
 		}
 	}
 	a := got[completion].Attributes
-	if text(a, "gen_ai.operation.name") != "chat" || text(a, "gen_ai.request.model") != "tiny" || text(a, "gen_ai.provider.name") != "mixtral" ||
-		value(a, "gen_ai.response.finish_reasons").GetArrayValue().GetValues()[0].GetStringValue() != "length" || value(a, "gen_ai.response.time_to_first_chunk").GetDoubleValue() <= 0 {
+	if text(a, "gen_ai.operation.name") != "chat" || text(a, "gen_ai.request.model") != "tiny" ||
+		text(a, "gen_ai.provider.name") != "mixtral" ||
+		value(a, "gen_ai.response.finish_reasons").GetArrayValue().GetValues()[0].GetStringValue() != "length" ||
+		value(a, "gen_ai.response.time_to_first_chunk").GetDoubleValue() <= 0 {
 		t.Errorf("completion: %v", a)
 	}
 	if !strings.Contains(logs.String(), `"trace_id":"`+trace+`"`) {
@@ -294,7 +300,8 @@ func metrics(t *testing.T, address string) string {
 	return string(body)
 }
 
-// TestUpstream: the same trace goes on into the replica that a service passes the request on to, with a span for each try.
+// TestUpstream: the same trace goes on into the replica that a service passes the request on to, with a span for each
+// try.
 func TestUpstream(t *testing.T) {
 	c := newCollector(t)
 	replica, stopReplica := serve(t, func(config *mixtral.Config) { embedded(config, c.URL) })
@@ -323,7 +330,8 @@ func TestUpstream(t *testing.T) {
 		compute = there + " > mixtral:chat tiny"
 	)
 	// The busy replica may be asked first: then its try stands beside the good one, and says so.
-	for _, path := range []string{client, server, passed, try, there, compute, compute + " > mixtral:queue", compute + " > mixtral:prefill", compute + " > mixtral:decode"} {
+	for _, path := range []string{client, server, passed, try, there, compute, compute + " > mixtral:queue", compute +
+		" > mixtral:prefill", compute + " > mixtral:decode"} {
 		if _, ok := got[path]; !ok {
 			t.Errorf("no span %q among %v", path, keys(got))
 		}
@@ -358,7 +366,8 @@ func TestCollectorAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if r := client.Do(t.Context(), time.Now(), loadgen.Job{Body: []byte(`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":2}`)}); !r.OK() {
+		if r := client.Do(t.Context(), time.Now(),
+			loadgen.Job{Body: []byte(`{"messages":[{"role":"user","content":"Hello"}],"max_tokens":2}`)}); !r.OK() {
 			t.Error(r.Fail, r.Detail)
 		}
 	}

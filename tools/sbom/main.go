@@ -1,6 +1,7 @@
-// Command sbom writes the software bill of materials of Go binaries, as CycloneDX JSON beside each: every module that is
-// linked, with the hash that go.sum holds it to, and the Go distribution. All of it is read from the binary itself, so that
-// a list cannot tell of another build. It must not use the network, a clock or chance: one binary has one list.
+// Command sbom writes the software bill of materials of Go binaries, as CycloneDX JSON beside each: every module that
+// is linked, with the hash that go.sum holds it to, and the Go distribution. All of it is read from the binary
+// itself, so that a list cannot tell of another build. It must not use the network, a clock or chance: one binary has
+// one list.
 //
 //	sbom dist/mixtral-linux-amd64 ...
 package main
@@ -66,7 +67,8 @@ func bill(info *buildinfo.BuildInfo, name string, hash [sha256.Size]byte) (*cdx.
 	properties := []cdx.Property{{Name: "file", Value: name}}
 	for _, s := range info.Settings { // how it was built: enough to build it again
 		switch s.Key {
-		case "GOOS", "GOARCH", "GOAMD64", "GOARM64", "CGO_ENABLED", "-trimpath", "-ldflags", "-tags", "vcs.revision", "vcs.time", "vcs.modified":
+		case "GOOS", "GOARCH", "GOAMD64", "GOARM64", "CGO_ENABLED", "-trimpath", "-ldflags", "-tags", "vcs.revision",
+			"vcs.time", "vcs.modified":
 			properties = append(properties, cdx.Property{Name: "build:" + s.Key, Value: s.Value})
 		}
 	}
@@ -91,7 +93,8 @@ func bill(info *buildinfo.BuildInfo, name string, hash [sha256.Size]byte) (*cdx.
 	list := cdx.NewBOM()
 	list.Metadata = &cdx.Metadata{Component: &app}
 	list.Components = &parts
-	list.Dependencies = &[]cdx.Dependency{{Ref: app.BOMRef, Dependencies: &refs}} // a binary does not know which needs which
+	// a binary does not know which needs which
+	list.Dependencies = &[]cdx.Dependency{{Ref: app.BOMRef, Dependencies: &refs}}
 	return list, nil
 }
 

@@ -44,7 +44,8 @@ func TestBill(t *testing.T) {
 		t.Errorf("%s %s %q", list.BOMFormat, list.SpecVersion, list.SerialNumber)
 	}
 	app := list.Metadata.Component
-	if app.Name != "github.com/hxp-enterprise/mixtral/tools" || len(*app.Hashes) != 1 || !strings.Contains(string(lists[0]), `"build:GOARCH"`) {
+	if app.Name != "github.com/hxp-enterprise/mixtral/tools" || len(*app.Hashes) != 1 ||
+		!strings.Contains(string(lists[0]), `"build:GOARCH"`) {
 		t.Errorf("application %+v", app)
 	}
 	found := map[string]bool{}
@@ -57,7 +58,8 @@ func TestBill(t *testing.T) {
 			t.Errorf("%s has no hash", c.Name)
 		}
 	}
-	if !found["std"] || !found["github.com/CycloneDX/cyclonedx-go"] || len(*(*list.Dependencies)[0].Dependencies) != len(found) {
+	if !found["std"] || !found["github.com/CycloneDX/cyclonedx-go"] ||
+		len(*(*list.Dependencies)[0].Dependencies) != len(found) {
 		t.Errorf("components %v, dependencies %v", found, list.Dependencies)
 	}
 }

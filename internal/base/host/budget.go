@@ -2,9 +2,10 @@ package host
 
 import "time"
 
-// Budget keeps a process to a number of cores on a machine that has more. Computing threads leave no room for what else it does
-// (requests, the garbage collector, the kernel on its behalf), so they pause for as long as that takes; where requests alone
-// would take more than half, those wait too. It is a token bucket of processor time, without a clock or a lock.
+// Budget keeps a process to a number of cores on a machine that has more. Computing threads leave no room for what
+// else it does (requests, the garbage collector, the kernel on its behalf), so they pause for as long as that takes;
+// where requests alone would take more than half, those wait too. It is a token bucket of processor time, without a
+// clock or a lock.
 type Budget struct {
 	Cores float64
 
@@ -15,7 +16,8 @@ type Budget struct {
 }
 
 const (
-	// burst is what may be saved up, in time of all cores: 1 % of a second, which is what resource limits are measured over.
+	// burst is what may be saved up, in time of all cores: 1 % of a second, which is what resource limits are
+	// measured over.
 	burst = 10 * time.Millisecond
 	// slack is how far it may be overdrawn before requests wait, in time of all cores: pauses come first.
 	slack = 20 * time.Millisecond
@@ -39,8 +41,8 @@ func (b *Budget) account(now time.Time, used time.Duration) {
 // time is the processor time of all cores in a time.
 func (b *Budget) time(d time.Duration) time.Duration { return time.Duration(b.Cores * float64(d)) }
 
-// Pause takes the time and the process's CPUTime, and says how long to compute nothing. It is never more than what passed since
-// the last pause: at least half of the time is for computing, whatever else there is to do.
+// Pause takes the time and the process's CPUTime, and says how long to compute nothing. It is never more than what
+// passed since the last pause: at least half of the time is for computing, whatever else there is to do.
 func (b *Budget) Pause(now time.Time, used time.Duration) time.Duration {
 	b.account(now, used)
 	pause := time.Duration(float64(-b.saved) / b.Cores)

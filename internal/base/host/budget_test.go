@@ -7,9 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestBudget simulates a process in steps of a tenth of a millisecond: threads that compute when they do not pause, and requests that come
-// as fast as they are let in, each of which costs some time. The whole keeps to its cores over every second, computing gets what
-// requests leave and at least half, and a process that needs less than it may have never waits.
+// TestBudget simulates a process in steps of a tenth of a millisecond: threads that compute when they do not pause,
+// and requests that come as fast as they are let in, each of which costs some time. The whole keeps to its cores over
+// every second, computing gets what requests leave and at least half, and a process that needs less than it may have
+// never waits.
 func TestBudget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := Budget{Cores: float64(rapid.IntRange(1, 64).Draw(t, "cores"))}
@@ -43,7 +44,8 @@ func TestBudget(t *testing.T) {
 			t.Fatalf("waits without need: %v of %.2f cores", used, compute+requests)
 		}
 		if fair := min(compute, max(b.Cores-requests, compute/2)); computed.Seconds() < 0.9*fair*seconds {
-			t.Fatalf("computed %v in %d s with %.2f of %v cores; requests took %v", computed, seconds, compute, b.Cores, requested)
+			t.Fatalf("computed %v in %d s with %.2f of %v cores; requests took %v", computed, seconds, compute,
+				b.Cores, requested)
 		}
 	})
 }
@@ -63,7 +65,8 @@ func TestBudgetForgives(t *testing.T) {
 		{time.Second, 2*time.Second + 60*time.Millisecond, 30 * time.Millisecond},
 		{0, -time.Hour, 0},
 		{10 * time.Hour, 0, 0},
-		{20 * time.Millisecond, 78 * time.Millisecond, 9 * time.Millisecond}, // what was saved is no more than the burst
+		// what was saved is no more than the burst
+		{20 * time.Millisecond, 78 * time.Millisecond, 9 * time.Millisecond},
 		{9 * time.Millisecond, 0, 0},
 		{2 * time.Millisecond, 40 * time.Millisecond, 2 * time.Millisecond}, // half of the time is for computing
 	} {

@@ -44,7 +44,8 @@ func groups(root string) map[string]group {
 			switch {
 			case m.v2 && parts[1] == "":
 				for _, c := range controllers(g) {
-					if _, ok := found[c]; !ok { // version 1 wins where both are mounted: a controller is in one of them
+					// version 1 wins where both are mounted: a controller is in one of them
+					if _, ok := found[c]; !ok {
 						found[c] = g
 					}
 				}
@@ -83,7 +84,8 @@ func parseMount(line string) (cgroupMount, bool) {
 	if !ok || len(left) < 5 || len(right) < 3 || right[0] != "cgroup" && right[0] != "cgroup2" {
 		return cgroupMount{}, false
 	}
-	return cgroupMount{root: left[3], point: left[4], options: strings.Split(right[2], ","), v2: right[0] == "cgroup2"}, true
+	return cgroupMount{root: left[3], point: left[4], options: strings.Split(right[2], ","),
+		v2: right[0] == "cgroup2"}, true
 }
 
 func (m cgroupMount) has(controller string) bool {
@@ -95,8 +97,8 @@ func (m cgroupMount) has(controller string) bool {
 	return false
 }
 
-// locate finds the directory of a group. In a container the mount may show only a part of the hierarchy, or the path may
-// be that of the world outside: then the mount point itself is the group.
+// locate finds the directory of a group. In a container the mount may show only a part of the hierarchy, or the path
+// may be that of the world outside: then the mount point itself is the group.
 func (m cgroupMount) locate(root, path string) string {
 	if m.root != "/" {
 		path = strings.TrimPrefix(path, m.root)
@@ -144,7 +146,8 @@ func (g group) cpuQuota() (cores float64) {
 		if g.v2 {
 			fields = readFields(dir, "cpu.max") // "max 100000" or "150000 100000"
 		} else {
-			fields = append(readFields(dir, "cpu.cfs_quota_us"), readFields(dir, "cpu.cfs_period_us")...) // −1: no limit
+			// −1: no limit
+			fields = append(readFields(dir, "cpu.cfs_quota_us"), readFields(dir, "cpu.cfs_period_us")...)
 		}
 		if len(fields) != 2 {
 			return

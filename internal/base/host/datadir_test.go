@@ -15,7 +15,10 @@ func TestDataDir(t *testing.T) {
 		{"", "", ""},
 		{"", "relative", ""},
 	} {
-		got, err := DataDir(func(name string) string { return map[string]string{"XDG_DATA_HOME": c.xdg, "HOME": c.home}[name] })
+		got, err := DataDir(func(name string) string {
+			return map[string]string{"XDG_DATA_HOME": c.xdg,
+				"HOME": c.home}[name]
+		})
 		if got != c.want || (c.want == "") != errors.Is(err, ErrNoHome) {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}

@@ -14,8 +14,8 @@ var errUnknown = errors.New("not known on " + runtime.GOOS)
 
 func readLimits(*Limits) {}
 
-// Self measures the process by what the Go runtime knows: memory got from the system, and the time that it accounts to Go
-// code and the collector. Mapped files and other threads are not among it.
+// Self measures the process by what the Go runtime knows: memory got from the system, and the time that it accounts
+// to Go code and the collector. Mapped files and other threads are not among it.
 func Self() (Usage, error) {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
@@ -23,8 +23,8 @@ func Self() (Usage, error) {
 	return Usage{RSS: held, Anon: held, CPU: CPUTime()}, nil
 }
 
-// CPUTime is the processor time that the Go runtime accounts to the process so far; it is brought up to date by the garbage
-// collector.
+// CPUTime is the processor time that the Go runtime accounts to the process so far; it is brought up to date by the
+// garbage collector.
 func CPUTime() time.Duration {
 	s := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
 	metrics.Read(s)

@@ -43,35 +43,47 @@ func TestGroups(t *testing.T) {
 		{"none", nil, 0, 0, ""},
 		{"version 2", map[string]string{
 			"proc/self/cgroup": "0::/app/web\n", "proc/self/mountinfo": mountV2,
-			"sys/fs/cgroup/app/web/cgroup.controllers": "cpu memory pids\n", "sys/fs/cgroup/app/web/memory.max": "max\n", "sys/fs/cgroup/app/web/cpu.max": "150000 100000\n",
+			"sys/fs/cgroup/app/web/cgroup.controllers": "cpu memory pids\n",
+			"sys/fs/cgroup/app/web/memory.max":         "max\n", "sys/fs/cgroup/app/web/cpu.max": "150000 100000\n",
 			"sys/fs/cgroup/app/memory.max": "1000000\n", "sys/fs/cgroup/app/cpu.max": "max 100000\n",
 		}, 1000000, 1.5, "cgroup v2"},
 		{"version 2, the lowest counts", map[string]string{
-			"proc/self/cgroup": "0::/a/b\n", "proc/self/mountinfo": mountV2, "sys/fs/cgroup/a/b/cgroup.controllers": "cpu memory\n",
-			"sys/fs/cgroup/a/b/memory.max": "5000\n", "sys/fs/cgroup/a/memory.max": "9000\n", "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n", "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+			"proc/self/cgroup": "0::/a/b\n", "proc/self/mountinfo": mountV2,
+			"sys/fs/cgroup/a/b/cgroup.controllers": "cpu memory\n",
+			"sys/fs/cgroup/a/b/memory.max":         "5000\n", "sys/fs/cgroup/a/memory.max": "9000\n",
+			"sys/fs/cgroup/a/b/cpu.max": "400000 100000\n", "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
 		}, 5000, 2, "cgroup v2"},
 		{"version 2 in a container of its own", map[string]string{
-			"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": mountV2, "sys/fs/cgroup/cgroup.controllers": "memory\n", "sys/fs/cgroup/memory.max": "77\n",
+			"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": mountV2,
+			"sys/fs/cgroup/cgroup.controllers": "memory\n", "sys/fs/cgroup/memory.max": "77\n",
 		}, 77, 0, "cgroup v2"},
 		{"version 1", map[string]string{
 			"proc/self/cgroup": "5:memory:/job\n4:cpuacct,cpu:/job\n", "proc/self/mountinfo": mountMemory + mountCPU,
-			"sys/fs/cgroup/memory/job/memory.limit_in_bytes": "2048\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": noLimit,
-			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "50000\n", "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
-			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+			"sys/fs/cgroup/memory/job/memory.limit_in_bytes":  "2048\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes":      noLimit,
+			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us":  "50000\n",
+			"sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us":      "-1\n",
+			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us":     "100000\n",
 		}, 2048, 0.5, "cgroup v1"},
 		{"version 1 without limits", map[string]string{
-			"proc/self/cgroup": "5:memory:/\n", "proc/self/mountinfo": mountMemory, "sys/fs/cgroup/memory/memory.limit_in_bytes": noLimit,
+			"proc/self/cgroup": "5:memory:/\n", "proc/self/mountinfo": mountMemory,
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": noLimit,
 		}, 0, 0, "cgroup v1"},
 		{"version 1 seen from inside a container", map[string]string{
-			"proc/self/cgroup": "5:memory:/docker/0123\n", "proc/self/mountinfo": "35 31 0:32 /docker/0123 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+			"proc/self/cgroup":                           "5:memory:/docker/0123\n",
+			"proc/self/mountinfo":                        "35 31 0:32 /docker/0123 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n",
 		}, 4096, 0, "cgroup v1"},
 		{"both versions", map[string]string{
-			"proc/self/cgroup": "5:memory:/\n0::/\n", "proc/self/mountinfo": mountV2 + mountMemory, "sys/fs/cgroup/cgroup.controllers": "cpu\n",
+			"proc/self/cgroup": "5:memory:/\n0::/\n", "proc/self/mountinfo": mountV2 + mountMemory,
+			"sys/fs/cgroup/cgroup.controllers":           "cpu\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "99\n", "sys/fs/cgroup/cpu.max": "300000 100000\n",
 		}, 99, 3, "cgroup v2"},
 		{"garbage", map[string]string{
-			"proc/self/cgroup": "x\n::\n0::/../../..\n", "proc/self/mountinfo": "x - \n" + mountV2, "sys/fs/cgroup/cgroup.controllers": "memory cpu", "sys/fs/cgroup/memory.max": "-5", "sys/fs/cgroup/cpu.max": "a b",
+			"proc/self/cgroup": "x\n::\n0::/../../..\n", "proc/self/mountinfo": "x - \n" + mountV2,
+			"sys/fs/cgroup/cgroup.controllers": "memory cpu", "sys/fs/cgroup/memory.max": "-5",
+			"sys/fs/cgroup/cpu.max": "a b",
 		}, 0, 0, "cgroup v2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -92,7 +104,8 @@ func TestBounds(t *testing.T) {
 		memory int64
 	}{
 		{Limits{Cores: 4, Memory: 100}, 4, "the machine has 4", 100},
-		{Limits{Cores: 4, Quota: 2.5, Memory: 100, GroupMemory: 50, Group: "cgroup v2"}, 2, "cgroup v2 allows 2.5", 50},
+		{Limits{Cores: 4, Quota: 2.5, Memory: 100, GroupMemory: 50, Group: "cgroup v2"}, 2, "cgroup v2 allows 2.5",
+			50},
 		{Limits{Cores: 4, Quota: 0.5, GroupMemory: 50, Group: "cgroup v1"}, 1, "cgroup v1 allows 0.5", 50},
 		{Limits{Cores: 2, Quota: 8, Memory: 100, GroupMemory: 200}, 2, "the machine has 2", 100},
 	} {

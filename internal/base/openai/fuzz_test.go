@@ -7,7 +7,8 @@ import (
 
 // FuzzAppendString: what is written by hand reads back as what encoding/json makes of the same string.
 func FuzzAppendString(f *testing.F) {
-	for _, s := range []string{"", "plain", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "é😀日本\u2028\u2029", "\xff\xc3\xed\xa0\x80", "\ufffd", "</script>&'"} {
+	for _, s := range []string{"", "plain", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "é😀日本\u2028\u2029", "\xff\xc3\xed\xa0\x80",
+		"\ufffd", "</script>&'"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -22,15 +22,18 @@ func stdJSON(t interface{ Fatal(...any) }, v any) string {
 }
 
 func anyString() *rapid.Generator[string] {
-	return rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
-		rapid.SampledFrom([]string{"", "\u2028", "\u2029x", "a\"b\\c", "<&>", "\x00\x1f\x7f", "\xff", "é😀", "\xe2\x80"}))
+	return rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()),
+		func(b []byte) string { return string(b) }),
+		rapid.SampledFrom([]string{"", "\u2028", "\u2029x", "a\"b\\c", "<&>", "\x00\x1f\x7f", "\xff", "é😀",
+			"\xe2\x80"}))
 }
 
 func anyLogprob(t *rapid.T) TopLogprob {
 	return TopLogprob{
-		Token:   anyString().Draw(t, "token"),
-		Logprob: rapid.OneOf(rapid.Float64Range(-30, 0), rapid.SampledFrom([]float64{0, -1e-9, -1e-300, -1e22, MinLogprob})).Draw(t, "logprob"),
-		Bytes:   rapid.SampledFrom([]Bytes{nil, {}, {0}, {255, 1}}).Draw(t, "bytes"),
+		Token: anyString().Draw(t, "token"),
+		Logprob: rapid.OneOf(rapid.Float64Range(-30, 0), rapid.SampledFrom([]float64{0, -1e-9, -1e-300, -1e22,
+			MinLogprob})).Draw(t, "logprob"),
+		Bytes: rapid.SampledFrom([]Bytes{nil, {}, {0}, {255, 1}}).Draw(t, "bytes"),
 	}
 }
 
@@ -44,7 +47,8 @@ func maybe[T any](t *rapid.T, draw func() T) *T {
 
 func anyUsage(t *rapid.T) *Usage {
 	return maybe(t, func() Usage {
-		return Usage{PromptTokens: rapid.Int().Draw(t, "n"), PromptTokensDetails: maybe(t, func() PromptDetails { return PromptDetails{3} })}
+		return Usage{PromptTokens: rapid.Int().Draw(t, "n"),
+			PromptTokensDetails: maybe(t, func() PromptDetails { return PromptDetails{3} })}
 	})
 }
 
@@ -52,7 +56,8 @@ func anyUsage(t *rapid.T) *Usage {
 func TestAppendLikeEncodingJSON(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		str := func() string { return anyString().Draw(t, "string") }
-		chunk := ChatChunk{ID: str(), Object: ObjectChatChunk, Created: rapid.Int64().Draw(t, "created"), Model: str(), Choices: []ChatChunkChoice{}, Usage: anyUsage(t)}
+		chunk := ChatChunk{ID: str(), Object: ObjectChatChunk, Created: rapid.Int64().Draw(t, "created"),
+			Model: str(), Choices: []ChatChunkChoice{}, Usage: anyUsage(t)}
 		for range rapid.IntRange(0, 3).Draw(t, "choices") {
 			c := ChatChunkChoice{Index: rapid.IntRange(0, 9).Draw(t, "index"), FinishReason: maybe(t, str)}
 			c.Delta = Delta{Role: rapid.SampledFrom([]string{"", "assistant"}).Draw(t, "role"), Content: maybe(t, str)}
@@ -113,7 +118,8 @@ func TestBytes(t *testing.T) {
 func TestReadsOthers(t *testing.T) {
 	var c ChatChunk
 	llamaCpp := `{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],"created":1,"id":"x","model":"m","object":"chat.completion.chunk","timings":{}}`
-	if err := json.Unmarshal([]byte(llamaCpp), &c); err != nil || c.Choices[0].Delta.Role != "assistant" || c.Choices[0].Delta.Content != nil {
+	if err := json.Unmarshal([]byte(llamaCpp), &c); err != nil || c.Choices[0].Delta.Role != "assistant" ||
+		c.Choices[0].Delta.Content != nil {
 		t.Errorf("%+v, %v", c, err)
 	}
 	c = ChatChunk{}
@@ -121,14 +127,16 @@ func TestReadsOthers(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	var e ErrorResponse
-	if err := json.Unmarshal([]byte(`{"error":{"message":"m","type":"t","param":null,"code":"c"}}`), &e); err != nil || e.Error.Message != "m" || *e.Error.Code != "c" {
+	if err := json.Unmarshal([]byte(`{"error":{"message":"m","type":"t","param":null,"code":"c"}}`),
+		&e); err != nil || e.Error.Message != "m" || *e.Error.Code != "c" {
 		t.Errorf("%+v, %v", e, err)
 	}
 }
 
 func TestChunkAllocatesNothing(t *testing.T) {
 	content := "word"
-	chunk := ChatChunk{ID: "chatcmpl-1", Object: ObjectChatChunk, Created: 1, Model: "m", Choices: []ChatChunkChoice{{Delta: Delta{Content: &content}}}}
+	chunk := ChatChunk{ID: "chatcmpl-1", Object: ObjectChatChunk, Created: 1, Model: "m",
+		Choices: []ChatChunkChoice{{Delta: Delta{Content: &content}}}}
 	buf := make([]byte, 0, 1024)
 	if n := testing.AllocsPerRun(100, func() { buf = AppendChatChunk(buf[:0], &chunk) }); n != 0 {
 		t.Errorf("%v allocations a chunk", n)
@@ -137,7 +145,8 @@ func TestChunkAllocatesNothing(t *testing.T) {
 
 func BenchmarkAppendChatChunk(b *testing.B) {
 	content := " Intelligence"
-	chunk := ChatChunk{ID: "chatcmpl-0123456789abcdef", Object: ObjectChatChunk, Created: 1732435200, Model: "mixtral", Choices: []ChatChunkChoice{{Delta: Delta{Content: &content}}}}
+	chunk := ChatChunk{ID: "chatcmpl-0123456789abcdef", Object: ObjectChatChunk, Created: 1732435200,
+		Model: "mixtral", Choices: []ChatChunkChoice{{Delta: Delta{Content: &content}}}}
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {

@@ -64,7 +64,8 @@ func TestReader(t *testing.T) {
 		{"event too long", strings.Repeat("data: "+strings.Repeat("x", 30)+"\n", 4) + "\n", nil, ErrEventTooLong},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for _, r := range []io.Reader{strings.NewReader(test.stream), iotest.OneByteReader(strings.NewReader(test.stream))} {
+			for _, r := range []io.Reader{strings.NewReader(test.stream),
+				iotest.OneByteReader(strings.NewReader(test.stream))} {
 				got, err := readAll(r, 100)
 				if diff := cmp.Diff(test.want, got); diff != "" || !errors.Is(err, test.err) {
 					t.Errorf("error %v, want %v; %s", err, test.err, diff)
@@ -83,7 +84,8 @@ func TestReaderPassesErrorsOn(t *testing.T) {
 }
 
 func TestDone(t *testing.T) {
-	for data, want := range map[string]bool{"[DONE]": true, " [DONE] ": true, "[DONE": false, "": false, `"[DONE]"`: false} {
+	for data, want := range map[string]bool{"[DONE]": true, " [DONE] ": true, "[DONE": false, "": false,
+		`"[DONE]"`: false} {
 		if got := (Event{Data: []byte(data)}).Done(); got != want {
 			t.Errorf("%q: %v", data, got)
 		}
@@ -143,7 +145,8 @@ func naive(stream string) (all []event) {
 
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{
-		"data: a\n\ndata: [DONE]\n\n", "data: a\r\n\r\n", "\ufeffdata:x\r\revent: e\ndata\n\n", ": c\n\ndata: a\ndata: b\n\n",
+		"data: a\n\ndata: [DONE]\n\n", "data: a\r\n\r\n", "\ufeffdata:x\r\revent: e\ndata\n\n",
+		": c\n\ndata: a\ndata: b\n\n",
 		"data: a", "\r\n\r\n", "\ufeff", "event: e\r\ndata: x\r", "data:\n", strings.Repeat("data: y\n", 50),
 	} {
 		f.Add(seed)
@@ -159,7 +162,8 @@ func FuzzReader(f *testing.F) {
 		if diff := cmp.Diff(naive(stream), got); diff != "" {
 			t.Errorf("%q: %s", stream, diff)
 		}
-		if _, err := readAll(strings.NewReader(stream), 16); err != nil && err != io.ErrUnexpectedEOF && !errors.Is(err, ErrEventTooLong) {
+		if _, err := readAll(strings.NewReader(stream), 16); err != nil && err != io.ErrUnexpectedEOF &&
+			!errors.Is(err, ErrEventTooLong) {
 			t.Fatal(err)
 		}
 	})

@@ -31,7 +31,8 @@ func TestRateIntervalGolden(t *testing.T) {
 		near(t, "upper bound", hi, c.hi/10, 1e-9)
 	}
 	for _, bad := range [][3]float64{{-1, 1, .9}, {1, 0, .9}, {1, -1, .9}, {1, math.NaN(), .9}, {1, 1, 0}, {1, 1, 1}} {
-		if rate, lo, hi := RateInterval(int(bad[0]), bad[1], bad[2]); !math.IsNaN(rate) || !math.IsNaN(lo) || !math.IsNaN(hi) {
+		if rate, lo, hi := RateInterval(int(bad[0]), bad[1], bad[2]); !math.IsNaN(rate) || !math.IsNaN(lo) ||
+			!math.IsNaN(hi) {
 			t.Errorf("RateInterval(%v) = %g, %g, %g, want NaN", bad, rate, lo, hi)
 		}
 	}
@@ -80,8 +81,8 @@ func TestEffectiveN(t *testing.T) {
 	}
 }
 
-// TestMeanIntervalCovers draws many series with a known mean: the 95 % interval must hold it about as often as it says,
-// with correlation, with skew and with few samples.
+// TestMeanIntervalCovers draws many series with a known mean: the 95 % interval must hold it about as often as it
+// says, with correlation, with skew and with few samples.
 func TestMeanIntervalCovers(t *testing.T) {
 	exponential := func(rng *rand.Rand, n int) []float64 {
 		x := make([]float64, n)
@@ -139,7 +140,8 @@ func TestMeanIntervalEdges(t *testing.T) {
 	if mean, lo, hi := MeanInterval([]float64{3}, 0.99, 1); mean != 3 || !math.IsInf(lo, -1) || !math.IsInf(hi, 1) {
 		t.Errorf("of one: %g %g %g", mean, lo, hi)
 	}
-	if mean, lo, hi := MeanInterval([]float64{0.1, 0.1, 0.1, 0.1, 0.1, 0.1}, 0.99, 1); mean != 0.1 || lo != 0.1 || hi != 0.1 {
+	if mean, lo, hi := MeanInterval([]float64{0.1, 0.1, 0.1, 0.1, 0.1, 0.1}, 0.99, 1); mean != 0.1 || lo != 0.1 ||
+		hi != 0.1 {
 		t.Errorf("of a constant: %g %g %g", mean, lo, hi)
 	}
 }

@@ -22,7 +22,8 @@ func TestPercentileIsAnOrderStatistic(t *testing.T) {
 		{hundred, 0.50, 50}, {hundred, 0.90, 90}, {hundred, 0.95, 95}, {hundred, 0.99, 99}, {hundred, 0.999, 100},
 		{hundred, 0.07, 7}, {hundred, 0.29, 29}, // their products with 100 are above the whole number in binary
 		{hundred, 0, 1}, {hundred, 1, 100}, {hundred, 0.001, 1}, {hundred, -1, 1}, {hundred, 2, 100},
-		{[]float64{5}, 0.99, 5}, {[]float64{1, 2, 3}, 0.5, 2}, {[]float64{1, 2, 3, 4}, 0.5, 2}, {[]float64{1, 2, 3, 4}, 0.51, 3},
+		{[]float64{5}, 0.99, 5}, {[]float64{1, 2, 3}, 0.5, 2}, {[]float64{1, 2, 3, 4}, 0.5, 2},
+		{[]float64{1, 2, 3, 4}, 0.51, 3},
 	} {
 		if got := Percentile(c.sorted, c.p); got != c.want {
 			t.Errorf("Percentile(%d values, %g) = %g, want %g", len(c.sorted), c.p, got, c.want)
@@ -101,7 +102,8 @@ func TestEarlyStoppingOddInput(t *testing.T) {
 	for _, c := range []struct {
 		p, conf float64
 		n, over int
-	}{{0, 0.99, 100, 0}, {1, 0.99, 100, 0}, {0.5, 0, 100, 0}, {0.5, 1, 100, 0}, {math.NaN(), 0.9, 9, 0}, {0.5, 0.9, 9, -1}, {0.5, 0.99, 0, 0}, {0.5, 0.99, 3, 9}} {
+	}{{0, 0.99, 100, 0}, {1, 0.99, 100, 0}, {0.5, 0, 100, 0}, {0.5, 1, 100, 0}, {math.NaN(), 0.9, 9, 0},
+		{0.5, 0.9, 9, -1}, {0.5, 0.99, 0, 0}, {0.5, 0.99, 3, 9}} {
 		if pass, _ := EarlyStopping(c.p, c.conf, c.n, c.over); pass {
 			t.Errorf("EarlyStopping(%v) passes", c)
 		}

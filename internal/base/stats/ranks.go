@@ -73,8 +73,8 @@ func rankSum(a, b []float64) (u, ties float64) {
 	return u, ties
 }
 
-// exactU is the two-sided p of U ≤ u for sample sizes n and m without ties: the share of the n+m choose n orders, whose
-// counts by U obey f(n, m, u) = f(n−1, m, u−m) + f(n, m−1, u).
+// exactU is the two-sided p of U ≤ u for sample sizes n and m without ties: the share of the n+m choose n orders,
+// whose counts by U obey f(n, m, u) = f(n−1, m, u−m) + f(n, m−1, u).
 func exactU(n, m, u int) float64 {
 	counts := make([][]float64, n+1) // counts[i][v]: orders of i of a and j of b with U = v, for the current j
 	for i := range counts {
@@ -98,9 +98,9 @@ func exactU(n, m, u int) float64 {
 	return math.Min(1, 2*low/total)
 }
 
-// HodgesLehmann estimates by how much b is shifted against a: the median of all b_j − a_i. It is exact at any size: the
-// median is found by bisection over the numbers themselves, each step counting pairs in linear time. An empty sample
-// gives NaN.
+// HodgesLehmann estimates by how much b is shifted against a: the median of all b_j − a_i. It is exact at any size:
+// the median is found by bisection over the numbers themselves, each step counting pairs in linear time. An empty
+// sample gives NaN.
 func HodgesLehmann(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return math.NaN()

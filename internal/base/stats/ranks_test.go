@@ -17,10 +17,12 @@ func TestMannWhitneyPublished(t *testing.T) {
 		sign float64
 	}{
 		// Hollander and Wolfe, Nonparametric Statistical Methods, table 4.1: W = 15, one-sided p = 0.1272.
-		{"exact", []float64{0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46}, []float64{1.15, 0.88, 0.90, 0.74, 1.21}, 0.2544122544122544, -1},
+		{"exact", []float64{0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46},
+			[]float64{1.15, 0.88, 0.90, 0.74, 1.21}, 0.2544122544122544, -1},
 		{"exact, small", []float64{19, 22, 16, 29, 24}, []float64{20, 11, 17, 12}, 0.1111111111111111, -1},
 		// With ties: SciPy 1.10.1, asymptotic with continuity.
-		{"ties", []float64{1, 2, 2, 3, 5, 5, 5, 8, 9, 10}, []float64{2, 4, 5, 6, 7, 7, 9, 10, 11, 12, 13, 5}, 0.09019199636208906, 1},
+		{"ties", []float64{1, 2, 2, 3, 5, 5, 5, 8, 9, 10}, []float64{2, 4, 5, 6, 7, 7, 9, 10, 11, 12, 13, 5},
+			0.09019199636208906, 1},
 	} {
 		z, p := MannWhitney(c.a, c.b)
 		near(t, c.name, p, c.p, 1e-12)

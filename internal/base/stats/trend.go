@@ -111,9 +111,9 @@ const steadyBatch = 5
 // FewestSteady is the length from which SteadyFrom can tell: ten batches.
 const FewestSteady = 10 * steadyBatch
 
-// SteadyFrom finds where a series has left its start-up behind, by MSER-5 (White 1997): the cut that makes the standard
-// error of the mean of what follows smallest, over means of batches of five. ok is false if there are fewer than
-// FewestSteady, or if the best cut lies in the second half: then the series has not settled.
+// SteadyFrom finds where a series has left its start-up behind, by MSER-5 (White 1997): the cut that makes the
+// standard error of the mean of what follows smallest, over means of batches of five. ok is false if there are fewer
+// than FewestSteady, or if the best cut lies in the second half: then the series has not settled.
 func SteadyFrom(x []float64) (from int, ok bool) {
 	if len(x) < FewestSteady {
 		return 0, false
@@ -123,7 +123,8 @@ func SteadyFrom(x []float64) (from int, ok bool) {
 	for i := range means {
 		means[i] = meanOf(x[i*steadyBatch : (i+1)*steadyBatch])
 	}
-	// Suffixes from the end, by Welford's update; the last batches alone would always look steady, so stop five before.
+	// Suffixes from the end, by Welford's update; the last batches alone would always look steady, so stop five
+	// before.
 	best, at := math.Inf(1), 0
 	var n, mean, ss float64
 	for i := k - 1; i >= 0; i-- {

@@ -9,7 +9,8 @@ import (
 )
 
 func TestTheilSenPublished(t *testing.T) { // SciPy 1.10.1, theilslopes
-	x, y := []float64{1, 2, 3, 4, 6, 8, 9, 10, 12, 15}, []float64{5.0, 6.1, 5.9, 8.2, 10.4, 9.9, 14.0, 13.5, 20.0, 18.2}
+	x, y := []float64{1, 2, 3, 4, 6, 8, 9, 10, 12, 15}, []float64{5.0, 6.1, 5.9, 8.2, 10.4, 9.9, 14.0, 13.5, 20.0,
+		18.2}
 	for _, c := range []struct {
 		x, y                []float64
 		conf, slope, lo, hi float64
@@ -69,7 +70,8 @@ func TestTheilSenEdges(t *testing.T) {
 			t.Errorf("TheilSen(%v) = %g, want NaN", c, slope)
 		}
 	}
-	if slope, lo, hi := TheilSen([]float64{0, 2}, []float64{1, 5}, 0.95); slope != 2 || !math.IsInf(lo, -1) || !math.IsInf(hi, 1) {
+	if slope, lo, hi := TheilSen([]float64{0, 2}, []float64{1, 5}, 0.95); slope != 2 || !math.IsInf(lo, -1) ||
+		!math.IsInf(hi, 1) {
 		t.Errorf("two points: %g [%g, %g]", slope, lo, hi)
 	}
 	long, line := make([]float64, 50000), make([]float64, 50000)
@@ -111,7 +113,8 @@ func TestSteadyFrom(t *testing.T) {
 }
 
 func TestLittleError(t *testing.T) {
-	for _, c := range [][4]float64{{10, 50, 0.2, 0}, {10, 50, 0.19, 0.05}, {10, 50, 0.21, 0.05}, {0, 0, 5, 0}, {0, 1, 1, math.Inf(1)}} {
+	for _, c := range [][4]float64{{10, 50, 0.2, 0}, {10, 50, 0.19, 0.05}, {10, 50, 0.21, 0.05}, {0, 0, 5, 0},
+		{0, 1, 1, math.Inf(1)}} {
 		if got := LittleError(c[0], c[1], c[2]); got != c[3] && math.Abs(got-c[3]) > 1e-12 {
 			t.Errorf("LittleError(%g, %g, %g) = %g, want %g", c[0], c[1], c[2], got, c[3])
 		}

@@ -70,14 +70,15 @@ type Log struct {
 // NewLog starts the background writer. Nothing need be reachable yet.
 func NewLog(o LogOptions) *Log {
 	o.defaults()
-	l := &Log{o: o, name: newName(), queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Log{o: o, name: newName(), queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1),
+		stop: make(chan struct{}), stopped: make(chan struct{})}
 	l.ctx, l.giveUp = context.WithCancel(context.Background())
 	go l.run()
 	return l
 }
 
-// newName is unlike that of any other log, of whichever process and machine. The time comes first, so that lines lie in an
-// index as they were written.
+// newName is unlike that of any other log, of whichever process and machine. The time comes first, so that lines lie
+// in an index as they were written.
 func newName() string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
@@ -155,7 +156,8 @@ func (l *Log) run() {
 	l.lose()
 }
 
-// wait waits for the next attempt's time, or for a full batch unless the database is away. It is false when the log closes.
+// wait waits for the next attempt's time, or for a full batch unless the database is away. It is false when the log
+// closes.
 func (l *Log) wait(failures int) bool {
 	every, wake := l.o.Every, l.wake
 	if failures > 0 {
@@ -236,8 +238,8 @@ func (l *Log) lose() {
 	}
 }
 
-// write stores a batch and says how many of its first are dealt with. A request that the database refuses must not hold
-// up the others for ever: the batch is halved until it stands alone, and then it is dropped.
+// write stores a batch and says how many of its first are dealt with. A request that the database refuses must not
+// hold up the others for ever: the batch is halved until it stands alone, and then it is dropped.
 func (l *Log) write(batch []Request) (done int, err error) {
 	bounded, cancel := context.WithTimeout(l.ctx, l.o.Timeout)
 	err = l.db.AddRequests(bounded, batch)

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestQueueLosesOnlyWhatItCounts: whatever is added, taken and given back, the queue holds the newest within its bounds
-// and counts the rest.
+// TestQueueLosesOnlyWhatItCounts: whatever is added, taken and given back, the queue holds the newest within its
+// bounds and counts the rest.
 func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		room := rapid.IntRange(1, 8).Draw(t, "room")
@@ -56,15 +56,19 @@ func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
 					bytes += held[i].size()
 				}
 				if q.len() > q.limit || bytes != q.bytes || bytes > q.maxBytes && q.len() > 1 {
-					t.Fatalf("%d items of %d bytes (%d counted), limits %d and %d", q.len(), bytes, q.bytes, q.limit, q.maxBytes)
+					t.Fatalf("%d items of %d bytes (%d counted), limits %d and %d", q.len(), bytes, q.bytes, q.limit,
+						q.maxBytes)
 				}
 				if added != written+dropped+len(out)+q.len() {
-					t.Fatalf("%d added, %d written, %d dropped, %d out, %d queued", added, written, dropped, len(out), q.len())
+					t.Fatalf("%d added, %d written, %d dropped, %d out, %d queued", added, written, dropped, len(out),
+						q.len())
 				}
-				for i, last := 0, -1; i < len(held); i++ { // in order; one that was out may be older than one that was dropped
+				// in order; one that was out may be older than one that was dropped
+				for i, last := 0, -1; i < len(held); i++ {
 					id, err := strconv.Atoi(held[i].ID)
 					if err != nil || id <= last || i == len(held)-1 && id != added-1 {
-						t.Fatalf("place %d of %d holds %q after %d; %d were added", i, len(held), held[i].ID, last, added)
+						t.Fatalf("place %d of %d holds %q after %d; %d were added", i, len(held), held[i].ID, last,
+							added)
 					}
 					last = id
 				}
@@ -85,8 +89,8 @@ type nowhere struct{}
 func (nowhere) Connect(context.Context) (driver.Conn, error) { return nil, ErrUnavailable }
 func (nowhere) Driver() driver.Driver                        { return nil }
 
-// TestABatchThatWasStoredAndBroke: the answer to a batch is lost after it was stored. It is sent again, line by line under
-// the same names, so that a database can tell.
+// TestABatchThatWasStoredAndBroke: the answer to a batch is lost after it was stored. It is sent again, line by line
+// under the same names, so that a database can tell.
 func TestABatchThatWasStoredAndBroke(t *testing.T) {
 	var sent [][]string
 	bulk := func(_ context.Context, _, unique string, columns []string, rows [][]any) error {
@@ -100,7 +104,10 @@ func TestABatchThatWasStoredAndBroke(t *testing.T) {
 		}
 		return nil
 	}
-	l := NewLog(LogOptions{Every: time.Millisecond, Connect: func(context.Context) (*DB, error) { return &DB{sql: sql.OpenDB(nowhere{}), bulk: bulk}, nil }})
+	l := NewLog(LogOptions{Every: time.Millisecond, Connect: func(context.Context) (*DB,
+		error) {
+		return &DB{sql: sql.OpenDB(nowhere{}), bulk: bulk}, nil
+	}})
 	for range 3 {
 		l.Add(Request{ID: "same"})
 	}
@@ -148,10 +155,11 @@ func BenchmarkAddToAFullBuffer(b *testing.B) {
 
 func TestAddNeverWaits(t *testing.T) {
 	hang := make(chan struct{})
-	l := NewLog(LogOptions{Buffer: 10, Every: time.Millisecond, Timeout: time.Hour, Connect: func(context.Context) (*DB, error) {
-		<-hang
-		return nil, errors.New("no")
-	}})
+	l := NewLog(LogOptions{Buffer: 10, Every: time.Millisecond, Timeout: time.Hour,
+		Connect: func(context.Context) (*DB, error) {
+			<-hang
+			return nil, errors.New("no")
+		}})
 	for range 1000 {
 		l.Add(Request{})
 	}
@@ -189,7 +197,8 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 		_, msg, _ := strings.Cut(line, "msg=")
 		got = append(got, strings.TrimSpace(strings.Split(msg, " err=")[0]))
 	}
-	want := []string{`"request log: database is away; requests wait in memory"`, `"request log: requests dropped" count=7`,
+	want := []string{`"request log: database is away; requests wait in memory"`,
+		`"request log: requests dropped" count=7`,
 		`"request log: database is back"`, `"request log: requests dropped" count=7`}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

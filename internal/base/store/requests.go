@@ -11,7 +11,8 @@ import (
 
 // Request is a line of the service's request log. It has no prompt text unless the operator asked for it.
 type Request struct {
-	Line         string // its own name, which Log gives it: a line that is sent twice is stored once. Empty: it has none
+	// its own name, which Log gives it: a line that is sent twice is stored once. Empty: it has none
+	Line         string
 	ID           string // as in the answer's X-Request-Id
 	Completion   string // the answer's own id, or empty
 	Received     time.Time
@@ -33,7 +34,8 @@ type Request struct {
 
 // size is about the memory that a request takes, in bytes.
 func (r *Request) size() int64 {
-	n := fixed + len(r.Line) + len(r.ID) + len(r.Completion) + len(r.Endpoint) + len(r.Model) + len(r.Key) + len(r.Finish)
+	n := fixed + len(r.Line) + len(r.ID) + len(r.Completion) + len(r.Endpoint) + len(r.Model) + len(r.Key) +
+		len(r.Finish)
 	if r.Prompt != nil {
 		n += len(*r.Prompt)
 	}
@@ -43,10 +45,12 @@ func (r *Request) size() int64 {
 // fixed is the size of a Request without its texts, in bytes.
 const fixed = 256
 
-var requestColumns = []string{"id", "completion_id", "received_us", "endpoint", "model", "key_name", "status", "finish", "streamed", "client_gone",
+var requestColumns = []string{"id", "completion_id", "received_us", "endpoint", "model", "key_name", "status",
+	"finish", "streamed", "client_gone",
 	"prompt_tokens", "completion_tokens", "cached_tokens", "queue_us", "first_us", "total_us", "prompt", "line"}
 
-// AddRequests appends to the request log, all or nothing; lines that it has already are left out. ErrRefused is matched if the database does not take one of them.
+// AddRequests appends to the request log, all or nothing; lines that it has already are left out. ErrRefused is
+// matched if the database does not take one of them.
 func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 	if len(list) == 0 {
 		return nil
@@ -61,7 +65,8 @@ func (d *DB) AddRequests(ctx context.Context, list []Request) error {
 		if r.Line != "" {
 			line = &r.Line
 		}
-		rows[i] = []any{clean(r.ID), clean(r.Completion), micros(r.Received), clean(r.Endpoint), clean(r.Model), clean(r.Key), r.Status, clean(r.Finish),
+		rows[i] = []any{clean(r.ID), clean(r.Completion), micros(r.Received), clean(r.Endpoint), clean(r.Model),
+			clean(r.Key), r.Status, clean(r.Finish),
 			flag(r.Streamed), flag(r.Gone), count(r.PromptTokens), count(r.OutputTokens), count(r.CachedTokens),
 			r.Queue.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(), r.Prompt, line}
 	}
@@ -98,7 +103,8 @@ func scanRequest(rows *sql.Rows) (Request, error) {
 	var received, queue, first, total int64
 	var streamed, gone int
 	var line sql.NullString
-	err := rows.Scan(&r.ID, &r.Completion, &received, &r.Endpoint, &r.Model, &r.Key, &r.Status, &r.Finish, &streamed, &gone,
+	err := rows.Scan(&r.ID, &r.Completion, &received, &r.Endpoint, &r.Model, &r.Key, &r.Status, &r.Finish, &streamed,
+		&gone,
 		&r.PromptTokens, &r.OutputTokens, &r.CachedTokens, &queue, &first, &total, &r.Prompt, &line)
 	r.Line = line.String
 	r.Received, r.Streamed, r.Gone = fromMicros(received), streamed != 0, gone != 0

@@ -62,19 +62,26 @@ func (d *DB) SaveRun(ctx context.Context, r *Run) error {
 				started_us = excluded.started_us, target = excluded.target, model = excluded.model, version = excluded.version,
 				latency_ms = excluded.latency_ms, rps = excluded.rps, quality = excluded.quality, memory_gb = excluded.memory_gb,
 				cpu_cores = excluded.cpu_cores, report = excluded.report`,
-			r.ID, clean(r.TestCase), clean(r.Profile), r.Status, micros(r.Started), clean(r.Target), clean(r.Model), clean(r.Version),
+			r.ID, clean(r.TestCase), clean(r.Profile), r.Status, micros(r.Started), clean(r.Target), clean(r.Model),
+			clean(r.Version),
 			r.LatencyMS, r.RPS, r.Quality, r.MemoryGB, r.CPUCores, clean(string(r.Report))); err != nil {
 			return err
 		}
 		for i, c := range r.Checks {
-			if _, err := tx.ExecContext(ctx, insertText("checks", []string{"run_id", "position", "id", "phase", "verdict", "gate", "measured", "target", "unit", "reason"}),
-				r.ID, i, clean(c.ID), clean(c.Phase), c.Verdict, flag(c.Gate), c.Measured, c.Target, clean(c.Unit), clean(c.Reason)); err != nil {
+			if _, err := tx.ExecContext(ctx, insertText("checks",
+				[]string{"run_id", "position", "id", "phase", "verdict", "gate", "measured", "target", "unit",
+					"reason"}),
+				r.ID, i, clean(c.ID), clean(c.Phase), c.Verdict, flag(c.Gate), c.Measured, c.Target, clean(c.Unit),
+				clean(c.Reason)); err != nil {
 				return err
 			}
 		}
 		for i, p := range r.Phases {
-			if _, err := tx.ExecContext(ctx, insertText("phases", []string{"run_id", "position", "id", "kind", "duration_s", "scheduled", "completed", "failed", "rps", "latency_ms"}),
-				r.ID, i, clean(p.ID), p.Kind, p.DurationS, p.Scheduled, p.Completed, p.Failed, p.RPS, p.LatencyMS); err != nil {
+			if _, err := tx.ExecContext(ctx, insertText("phases",
+				[]string{"run_id", "position", "id", "kind", "duration_s", "scheduled", "completed", "failed", "rps",
+					"latency_ms"}),
+				r.ID, i, clean(p.ID), p.Kind, p.DurationS, p.Scheduled, p.Completed, p.Failed, p.RPS,
+				p.LatencyMS); err != nil {
 				return err
 			}
 		}
@@ -86,7 +93,8 @@ func (d *DB) SaveRun(ctx context.Context, r *Run) error {
 	return nil
 }
 
-const runColumns = "id, test_case, profile, status, started_us, target, model, version, latency_ms, rps, quality, memory_gb, cpu_cores"
+const runColumns = "id, test_case, profile, status, started_us, target, model, version, latency_ms, rps, quality, " +
+	"memory_gb, cpu_cores"
 
 func scanRun(row interface{ Scan(...any) error }, r *Run, more ...any) error {
 	var us int64
@@ -96,8 +104,8 @@ func scanRun(row interface{ Scan(...any) error }, r *Run, more ...any) error {
 	return err
 }
 
-// RunID names a run by what it recorded: the beginning of the SHA-256 of its events. Two runs on two machines that start
-// in the same second differ in it, and a report that is saved again, or was judged again, has the same.
+// RunID names a run by what it recorded: the beginning of the SHA-256 of its events. Two runs on two machines that
+// start in the same second differ in it, and a report that is saved again, or was judged again, has the same.
 func RunID(eventsSHA256 string) string { return eventsSHA256[:min(16, len(eventsSHA256))] }
 
 // Filter chooses runs; empty fields choose all.
@@ -130,10 +138,11 @@ func (d *DB) Runs(ctx context.Context, f Filter) ([]Run, error) {
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// Find gives the id of the one run whose id begins with prefix. ErrNotFound is matched if there is none, and ErrAmbiguous if
-// there are more.
+// Find gives the id of the one run whose id begins with prefix. ErrNotFound is matched if there is none, and
+// ErrAmbiguous if there are more.
 func (d *DB) Find(ctx context.Context, prefix string) (string, error) {
-	rows, err := d.sql.QueryContext(ctx, "SELECT id FROM runs WHERE id LIKE $1 ESCAPE '!' LIMIT 2", likeEscape.Replace(prefix)+"%")
+	rows, err := d.sql.QueryContext(ctx, "SELECT id FROM runs WHERE id LIKE $1 ESCAPE '!' LIMIT 2",
+		likeEscape.Replace(prefix)+"%")
 	if err != nil {
 		return "", fmt.Errorf("run %q: %w", prefix, err)
 	}
@@ -179,7 +188,9 @@ func (d *DB) Run(ctx context.Context, id string) (*Run, error) {
 }
 
 func (d *DB) checks(ctx context.Context, r *Run) error {
-	rows, err := d.sql.QueryContext(ctx, "SELECT id, phase, verdict, gate, measured, target, unit, reason FROM checks WHERE run_id = $1 ORDER BY position", r.ID)
+	rows, err := d.sql.QueryContext(ctx,
+		"SELECT id, phase, verdict, gate, measured, target, unit, reason FROM checks WHERE run_id = $1 ORDER BY "+
+			"position", r.ID)
 	if err != nil {
 		return err
 	}
@@ -187,7 +198,8 @@ func (d *DB) checks(ctx context.Context, r *Run) error {
 	for rows.Next() {
 		var c Check
 		var gate int
-		if err := rows.Scan(&c.ID, &c.Phase, &c.Verdict, &gate, &c.Measured, &c.Target, &c.Unit, &c.Reason); err != nil {
+		if err := rows.Scan(&c.ID, &c.Phase, &c.Verdict, &gate, &c.Measured, &c.Target, &c.Unit,
+			&c.Reason); err != nil {
 			return err
 		}
 		c.Gate = gate != 0
@@ -197,14 +209,17 @@ func (d *DB) checks(ctx context.Context, r *Run) error {
 }
 
 func (d *DB) phases(ctx context.Context, r *Run) error {
-	rows, err := d.sql.QueryContext(ctx, "SELECT id, kind, duration_s, scheduled, completed, failed, rps, latency_ms FROM phases WHERE run_id = $1 ORDER BY position", r.ID)
+	rows, err := d.sql.QueryContext(ctx,
+		"SELECT id, kind, duration_s, scheduled, completed, failed, rps, latency_ms FROM phases WHERE run_id = $1 "+
+			"ORDER BY position", r.ID)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var p Phase
-		if err := rows.Scan(&p.ID, &p.Kind, &p.DurationS, &p.Scheduled, &p.Completed, &p.Failed, &p.RPS, &p.LatencyMS); err != nil {
+		if err := rows.Scan(&p.ID, &p.Kind, &p.DurationS, &p.Scheduled, &p.Completed, &p.Failed, &p.RPS,
+			&p.LatencyMS); err != nil {
 			return err
 		}
 		r.Phases = append(r.Phases, p)

@@ -1,5 +1,6 @@
-// Package store keeps certification runs and the service's request log in a database. It holds the schema and one SQL text
-// for PostgreSQL and SQLite; the drivers live below it. It must not import anything of this module: both halves use it.
+// Package store keeps certification runs and the service's request log in a database. It holds the schema and one SQL
+// text for PostgreSQL and SQLite; the drivers live below it. It must not import anything of this module: both halves
+// use it.
 package store
 
 import (
@@ -35,8 +36,8 @@ const (
 	SQLite   = goose.DialectSQLite3
 )
 
-// Bulk inserts rows of a table the fastest way a driver has. It is atomic. A row whose value in the column unique is there
-// already is left out.
+// Bulk inserts rows of a table the fastest way a driver has. It is atomic. A row whose value in the column unique is
+// there already is left out.
 type Bulk func(ctx context.Context, table, unique string, columns []string, rows [][]any) error
 
 // DB is an open database whose schema is current. It is safe for concurrent use.
@@ -45,7 +46,8 @@ type DB struct {
 	bulk Bulk
 }
 
-// New brings the schema of an open database up to date. bulk may be nil: then rows are inserted one by one in a transaction.
+// New brings the schema of an open database up to date. bulk may be nil: then rows are inserted one by one in a
+// transaction.
 func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB, error) {
 	if err := db.PingContext(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -69,8 +71,8 @@ func New(ctx context.Context, db *sql.DB, dialect goose.Dialect, bulk Bulk) (*DB
 	return d, nil
 }
 
-// migrate brings the schema up to date. Each step is a transaction, so of several programs that open a new database at the
-// same moment one makes it, and the others fail and find it made when they look again.
+// migrate brings the schema up to date. Each step is a transaction, so of several programs that open a new database
+// at the same moment one makes it, and the others fail and find it made when they look again.
 func migrate(ctx context.Context, p *goose.Provider) (err error) {
 	for try := range 5 {
 		if _, err = p.Up(ctx); err == nil || ctx.Err() != nil {
@@ -132,8 +134,8 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
-// clean makes a text that every database takes: PostgreSQL refuses NUL and what is not UTF-8, and either may stand in a
-// name that a client sent.
+// clean makes a text that every database takes: PostgreSQL refuses NUL and what is not UTF-8, and either may stand in
+// a name that a client sent.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
 }

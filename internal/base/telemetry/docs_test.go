@@ -27,7 +27,8 @@ func markdown() (table, buckets, reasons string) {
 			}
 			return strings.Join(names, ", ")
 		}
-		fmt.Fprintf(&t, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, quote(slices.Clone(d.labels())...), d.Help, quote(d.VLLM))
+		fmt.Fprintf(&t, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, quote(slices.Clone(d.labels())...), d.Help,
+			quote(d.VLLM))
 		if d.Kind == Histogram {
 			var bounds []string
 			for _, v := range d.Buckets {
@@ -56,7 +57,8 @@ func TestDocs(t *testing.T) {
 	}
 	table, buckets, reasons := markdown()
 	want := string(data)
-	for mark, text := range map[string]string{"<!-- table -->\n": table, "<!-- buckets -->\n": buckets, "<!-- reasons -->\n": reasons} {
+	for mark, text := range map[string]string{"<!-- table -->\n": table, "<!-- buckets -->\n": buckets,
+		"<!-- reasons -->\n": reasons} {
 		before, after, ok := strings.Cut(want, mark)
 		if !ok {
 			t.Fatalf("no %s in %s", mark, path)
@@ -76,7 +78,8 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestRouterGauges: what inference routers read is there from the start, with the meaning that their protocol gives it.
+// TestRouterGauges: what inference routers read is there from the start, with the meaning that their protocol gives
+// it.
 func TestRouterGauges(t *testing.T) {
 	m := NewMetrics("v1")
 	m.SetLoad(func() Load { return Load{Running: 3, Waiting: 4, KVUsage: 0.25} })
@@ -88,7 +91,8 @@ func TestRouterGauges(t *testing.T) {
 	for protocol, want := range map[string]struct {
 		name  string
 		value float64
-	}{"TotalQueuedRequests": {Waiting, 4}, "TotalRunningRequests": {Running, 3}, "KVCacheUtilization": {KVCacheUsage, 0.25}} {
+	}{"TotalQueuedRequests": {Waiting, 4}, "TotalRunningRequests": {Running, 3},
+		"KVCacheUtilization": {KVCacheUsage, 0.25}} {
 		d, ok := Lookup(want.name)
 		if !ok || d.Kind != Gauge || len(d.labels()) > 0 || got[want.name] != want.value {
 			t.Errorf("%s: %+v is %v", protocol, d, got[want.name])
@@ -118,7 +122,8 @@ func TestHistogramsAreNativeAndClassic(t *testing.T) {
 		}
 		seen++
 		h := f.Metric[0].Histogram
-		if h.GetSampleCount() != 1 || len(h.Bucket) != len(d.Buckets) || h.Schema == nil || len(h.PositiveSpan) == 0 && h.GetZeroCount() != 1 {
+		if h.GetSampleCount() != 1 || len(h.Bucket) != len(d.Buckets) || h.Schema == nil ||
+			len(h.PositiveSpan) == 0 && h.GetZeroCount() != 1 {
 			t.Errorf("%s: %v", d.Name, h)
 		}
 		if factor := math.Exp2(math.Exp2(-float64(h.GetSchema()))); factor > nativeFactor {

@@ -34,7 +34,8 @@ type limitCollector struct {
 	m *Metrics
 }
 
-var limitDescs = descsOf(nil, RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry, ConnectionsLimit, Connections)
+var limitDescs = descsOf(nil, RunningLimit, WaitingLimit, MemoryLimit, CertificateExpiry, ConnectionsLimit,
+	Connections)
 
 func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
 	var at float64
@@ -48,9 +49,11 @@ func (l *limitCollector) Collect(ch chan<- prometheus.Metric) {
 	var conns connections
 	if p := l.m.connections.Load(); p != nil {
 		conns = *p
-		ch <- prometheus.MustNewConstMetric(limitDescs[5], prometheus.GaugeValue, float64(conns.open())) // 0 says something, too
+		// 0 says something, too
+		ch <- prometheus.MustNewConstMetric(limitDescs[5], prometheus.GaugeValue, float64(conns.open()))
 	}
-	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at, float64(conns.most)} {
+	for i, v := range []float64{float64(most.Running), float64(most.Waiting), float64(most.Memory), at,
+		float64(conns.most)} {
 		if v > 0 {
 			ch <- prometheus.MustNewConstMetric(limitDescs[i], prometheus.GaugeValue, v)
 		}

@@ -48,8 +48,8 @@ func seconds(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// WithTraceIDs gives a logger whose records name the trace and span of their context, under the keys that collectors of
-// logs look for.
+// WithTraceIDs gives a logger whose records name the trace and span of their context, under the keys that collectors
+// of logs look for.
 func WithTraceIDs(log *slog.Logger) *slog.Logger { return slog.New(tracing{log.Handler()}) }
 
 type tracing struct{ slog.Handler }

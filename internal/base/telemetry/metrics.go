@@ -1,6 +1,7 @@
-// Package telemetry is what the service says about itself: logs, a Prometheus registry whose metrics stand in one table,
-// and traces by OpenTelemetry. It must not import any package of this module but internal/base/stats and internal/base/openai: the
-// certifier reads the same table to check the service's figures against its own, and begins traces with the same Tracer.
+// Package telemetry is what the service says about itself: logs, a Prometheus registry whose metrics stand in one
+// table, and traces by OpenTelemetry. It must not import any package of this module but internal/base/stats and
+// internal/base/openai: the certifier reads the same table to check the service's figures against its own, and begins
+// traces with the same Tracer.
 package telemetry
 
 import (
@@ -74,22 +75,27 @@ type Definition struct {
 	VLLM    string    // vLLM's metric of the same meaning, if there is one
 }
 
-// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. 2 s is a bound because it
-// is the latency target of TC-L1-COMP-MIXTRAL-003.
+// Buckets reach from the fastest small model on one core to the slowest answer worth waiting for. 2 s is a bound
+// because it is the latency target of TC-L1-COMP-MIXTRAL-003.
 var (
-	latencyBuckets = []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120, 240}
-	firstBuckets   = []float64{.001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2, 2.5, 5, 7.5, 10, 20, 40, 80}
-	gapBuckets     = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5}
+	latencyBuckets = []float64{.005, .01, .025, .05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 60, 120,
+		240}
+	firstBuckets = []float64{.001, .0025, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2, 2.5, 5, 7.5, 10,
+		20, 40, 80}
+	gapBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5,
+		.75, 1, 2.5, 5}
 )
 
 // Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
 var Table = []Definition{
 	{Name: Requests, Kind: Counter, Label: LabelFinishReason, VLLM: "vllm:request_success_total",
-		Help: "Completions that ended, by reason; each of a request's n choices counts. Refused requests are not among them."},
+		Help: "Completions that ended, by reason; each of a request's n choices counts. Refused requests are not " +
+			"among them."},
 	{Name: PromptTokens, Kind: Counter, VLLM: "vllm:prompt_tokens_total",
 		Help: "Prompt tokens of the requests that ended, as their usage says."},
 	{Name: GenerationTokens, Kind: Counter, VLLM: "vllm:generation_tokens_total",
-		Help: "Generated tokens, counted as they come; for completions that ended with stop or length they add up to the usage."},
+		Help: "Generated tokens, counted as they come; for completions that ended with stop or length they add up " +
+			"to the usage."},
 	{Name: CachedTokens, Kind: Counter, VLLM: "vllm:prefix_cache_hits_total",
 		Help: "Prompt tokens that were found in the prefix cache."},
 	{Name: TimeToFirstToken, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:time_to_first_token_seconds",
@@ -99,7 +105,8 @@ var Table = []Definition{
 	{Name: InterTokenLatency, Kind: Histogram, Buckets: gapBuckets, VLLM: "vllm:inter_token_latency_seconds",
 		Help: "Time between a completion's tokens; tokens that come together share the gap before them equally."},
 	{Name: QueueTime, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:request_queue_time_seconds",
-		Help: "Time a completion waited before the model first computed for it, for those that ended with stop or length."},
+		Help: "Time a completion waited before the model first computed for it, for those that ended with stop or " +
+			"length."},
 	{Name: Running, Kind: Gauge, VLLM: "vllm:num_requests_running",
 		Help: "Completions being computed."},
 	{Name: Waiting, Kind: Gauge, VLLM: "vllm:num_requests_waiting",
@@ -115,33 +122,40 @@ var Table = []Definition{
 	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels
 		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
 	{Name: Refused, Kind: Counter, Label: LabelReason,
-		Help: "Requests that were refused before anything was computed for them, by reason; health checks are not among them."},
+		Help: "Requests that were refused before anything was computed for them, by reason; health checks are not " +
+			"among them."},
 	{Name: Ready, Kind: Gauge,
-		Help: "1 while a request would be taken, as /readyz says; 0 while the model loads, the service drains or no upstream may be asked."},
+		Help: "1 while a request would be taken, as /readyz says; 0 while the model loads, the service drains or " +
+			"no upstream may be asked."},
 	{Name: RunningLimit, Kind: Gauge,
 		Help: "Completions that are computed together at most: max_concurrent_requests."},
 	{Name: WaitingLimit, Kind: Gauge,
 		Help: "Completions that wait at most: max_queued_requests."},
 	{Name: MemoryLimit, Kind: Gauge,
-		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control group has less."},
+		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control " +
+			"group has less."},
 	{Name: Connections, Kind: Gauge,
 		Help: "Connections to the API that are open. When all are taken, more wait unanswered, health checks too."},
 	{Name: ConnectionsLimit, Kind: Gauge,
-		Help: "Connections to the API that may be open: max_connections, or half of the files that the process may open."},
+		Help: "Connections to the API that may be open: max_connections, or half of the files that the process may " +
+			"open."},
 	{Name: CertificateExpiry, Kind: Gauge,
 		Help: "When the TLS certificate in use expires, as Unix time."},
 	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,
 		Help: "1 while a replica may be asked; 0 while its health check fails or it is left alone after failures."},
 	{Name: UpstreamFailures, Kind: Counter, Label: LabelReplica,
-		Help: "Tries that a replica failed: no connection, no answer, an error of a server, or an answer that broke off."},
+		Help: "Tries that a replica failed: no connection, no answer, an error of a server, or an answer that " +
+			"broke off."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
 	{Name: NonFinite, Kind: Counter,
-		Help: "Completions that ended with an error because the model's output was NaN or infinite: broken weights, or a broken machine."},
+		Help: "Completions that ended with an error because the model's output was NaN or infinite: broken " +
+			"weights, or a broken machine."},
 	{Name: LogWritten, Kind: Counter,
 		Help: "Requests that the database of the request log has taken."},
 	{Name: LogDropped, Kind: Counter,
-		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the database refused them."},
+		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the " +
+			"database refused them."},
 	{Name: LogFailures, Kind: Counter,
 		Help: "Attempts of the request log to reach its database or to write to it that failed; it tries again."},
 	{Name: LogPending, Kind: Gauge,
@@ -170,7 +184,8 @@ const nativeFactor = 1.1
 func (d Definition) histogram() prometheus.Histogram {
 	return prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: d.Name, Help: d.Help, Buckets: d.Buckets,
-		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160, // Prometheus' own default bound
+		// Prometheus' own default bound
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160,
 	})
 }
 

@@ -22,11 +22,11 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would link gRPC, whose services its message
-// types register, and make the program 5 MB larger for nothing that is called.
+// exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would link gRPC, whose services its
+// message types register, and make the program 5 MB larger for nothing that is called.
 //
-// The SDK's batch processor calls ExportSpans from one goroutine of its own. Requests never wait for it: when its queue of
-// 2048 spans is full, spans are dropped.
+// The SDK's batch processor calls ExportSpans from one goroutine of its own. Requests never wait for it: when its
+// queue of 2048 spans is full, spans are dropped.
 type exporter struct {
 	url    string
 	header http.Header
@@ -56,7 +56,8 @@ func newExporter(u *url.URL, env environment, log *slog.Logger) (*exporter, erro
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	e := &exporter{url: u.String(), header: http.Header{}, limit: defaultSend, log: log, pause: pause, closed: make(chan struct{})}
+	e := &exporter{url: u.String(), header: http.Header{}, limit: defaultSend, log: log, pause: pause,
+		closed: make(chan struct{})}
 	if v, name := env.get("PROTOCOL"); v != "" && v != "http/protobuf" {
 		return nil, fmt.Errorf("%w: %s is %q, must be http/protobuf", ErrTracing, name, v)
 	}
@@ -149,8 +150,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ExportSpans sends one batch, and tries again while the collector says that it may and ctx lasts. Its own log tells of
-// losses, once for each time that the collector is away: there is nothing that the SDK could do about them.
+// ExportSpans sends one batch, and tries again while the collector says that it may and ctx lasts. Its own log tells
+// of losses, once for each time that the collector is away: there is nothing that the SDK could do about them.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	if len(spans) == 0 {
 		return nil
@@ -218,7 +219,8 @@ func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return true, time.Duration(max(seconds, 0)) * time.Second, fmt.Errorf("the collector answers %d", resp.StatusCode)
+		return true, time.Duration(max(seconds, 0)) * time.Second,
+			fmt.Errorf("the collector answers %d", resp.StatusCode)
 	}
 	if resp.StatusCode/100 != 2 {
 		return false, 0, fmt.Errorf("the collector answers %d", resp.StatusCode)

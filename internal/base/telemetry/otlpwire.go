@@ -12,9 +12,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// The messages of opentelemetry/proto/collector/trace/v1, trace/v1, common/v1 and resource/v1, as far as a span of ours
-// fills them. Numbers of fields are those of the .proto files; a test in test/otel reads what is written here with the
-// published types.
+// The messages of opentelemetry/proto/collector/trace/v1, trace/v1, common/v1 and resource/v1, as far as a span of
+// ours fills them. Numbers of fields are those of the .proto files; a test in test/otel reads what is written here
+// with the published types.
 
 // appendSpans appends an ExportTraceServiceRequest. All spans of a provider have one resource and one scope.
 func appendSpans(b []byte, spans []sdktrace.ReadOnlySpan) []byte {
@@ -37,7 +37,8 @@ func appendResource(b []byte, r *resource.Resource) []byte {
 	return b
 }
 
-// Bits of Span.flags beside the W3C's own: whether it is known that the parent is in another process, and whether it is.
+// Bits of Span.flags beside the W3C's own: whether it is known that the parent is in another process, and whether it
+// is.
 const (
 	flagHasRemote = 1 << 8
 	flagRemote    = 1 << 9
@@ -152,8 +153,8 @@ func text(b []byte, field uint64, v string) []byte {
 	return append(varint(tag(b, field, wireBytes), uint64(len(v))), v...)
 }
 
-// message appends what fill appends, behind its length. The length is known only afterwards: it gets five bytes, which a
-// reader takes like fewer, so that nothing has to be moved.
+// message appends what fill appends, behind its length. The length is known only afterwards: it gets five bytes,
+// which a reader takes like fewer, so that nothing has to be moved.
 func message(b []byte, field uint64, fill func([]byte) []byte) []byte {
 	const room = 5 // of a varint up to 2³⁵
 	b = append(tag(b, field, wireBytes), make([]byte, room)...)

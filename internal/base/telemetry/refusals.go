@@ -1,8 +1,8 @@
 package telemetry
 
-// Reasons why requests are refused. But for three they are the code in the answer's error: ReasonInvalid stands for an error
-// without a code, whose message names a field; a service that is not ready says which of its phases is why; and
-// ReasonUpstream is a refusal that came from an upstream server, in its own words.
+// Reasons why requests are refused. But for three they are the code in the answer's error: ReasonInvalid stands for
+// an error without a code, whose message names a field; a service that is not ready says which of its phases is why;
+// and ReasonUpstream is a refusal that came from an upstream server, in its own words.
 const (
 	ReasonInvalid  = "invalid_request"
 	ReasonUpstream = "upstream"
@@ -23,7 +23,8 @@ var Reasons = []Reason{
 	{"concurrency_limit_exceeded", 429, "A key has as many requests under way as it may."},
 	{"not_in_time", 503, "The request would have waited longer than its own time limit allows."},
 	{"starting", 503, "The model is still loading."},
-	{"draining", 503, "The service was told to stop. Clients still send here: let the load balancer take it out before."},
+	{"draining", 503, "The service was told to stop. Clients still send here: let the load balancer take it out " +
+		"before."},
 	{"not_ready", 503, "No upstream server may be asked."},
 	{"context_length_exceeded", 400, "The prompt is longer than the context."},
 	{"request_too_large", 413, "The body is larger than 4 MiB."},

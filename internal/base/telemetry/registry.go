@@ -51,7 +51,8 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: vec(Requests), http: vec(HTTPRequests),
-		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens), panics: counter(Panics), nonFinite: counter(NonFinite),
+		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens),
+		panics: counter(Panics), nonFinite: counter(NonFinite),
 		first: mustLookup(TimeToFirstToken).histogram(), latency: mustLookup(RequestLatency).histogram(),
 		gap: mustLookup(InterTokenLatency).histogram(), qt: mustLookup(QueueTime).histogram(),
 	}
@@ -70,15 +71,19 @@ func NewMetrics(version string) *Metrics {
 	for _, r := range Reasons {
 		m.refused[r.Name] = refused.WithLabelValues(r.Name)
 	}
-	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
-		&loadCollector{loadDescs, m}, &limitCollector{limitDescs, m}, &logCollector{logDescs, m}, &replicaCollector{replicaDescs, m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite,
+		m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
+		&loadCollector{loadDescs, m}, &limitCollector{limitDescs, m}, &logCollector{logDescs, m},
+		&replicaCollector{replicaDescs, m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector())
 	return m
 }
 
 // SetLoad says where the gauges come from. Until then they are 0.
 func (m *Metrics) SetLoad(load func() Load) { m.load.Store(&load) }
 
-// SetKVCache says how much memory the KV cache has, and how it is kept; resident tells how much of it is in use so far.
+// SetKVCache says how much memory the KV cache has, and how it is kept; resident tells how much of it is in use so
+// far.
 func (m *Metrics) SetKVCache(kvType string, bytes int64, resident func() int64) {
 	m.kvBytes.WithLabelValues(kvType).Set(float64(bytes))
 	m.resident.Store(&resident)
@@ -89,7 +94,8 @@ func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
 // Handler serves the metrics. A scrape is cheap, but a few at once are enough.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: 10 * time.Second, EnableOpenMetrics: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: 10 * time.Second,
+		EnableOpenMetrics: true})
 }
 
 // HTTP counts a request. The route must come from a fixed set: it is a label.

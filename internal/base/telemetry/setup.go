@@ -26,10 +26,11 @@ var ErrTracing = errors.New("invalid tracing configuration")
 // tracesPath is where a collector takes traces, below its base URL.
 const tracesPath = "/v1/traces"
 
-// TracingURL gives the collector that the standard variables of OpenTelemetry name: where its traces go, complete with the
-// path; empty where they name none or turn tracing off. set is false where they say nothing at all.
+// TracingURL gives the collector that the standard variables of OpenTelemetry name: where its traces go, complete
+// with the path; empty where they name none or turn tracing off. set is false where they say nothing at all.
 func TracingURL(getenv func(string) string) (address string, set bool) {
-	if strings.EqualFold(strings.TrimSpace(getenv("OTEL_SDK_DISABLED")), "true") || strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")) == "none" {
+	if strings.EqualFold(strings.TrimSpace(getenv("OTEL_SDK_DISABLED")), "true") ||
+		strings.TrimSpace(getenv("OTEL_TRACES_EXPORTER")) == "none" {
 		return "", true
 	}
 	if u := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); u != "" {
@@ -41,10 +42,10 @@ func TracingURL(getenv func(string) string) (address string, set bool) {
 	return "", false
 }
 
-// TracerConfig says where traces go. The URL of a collector without a path means its standard one. Everything else that
-// OpenTelemetry has variables for is taken from them: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION, _CERTIFICATE,
-// _CLIENT_CERTIFICATE and _CLIENT_KEY (each also with _TRACES_), OTEL_TRACES_SAMPLER and its _ARG, OTEL_SERVICE_NAME,
-// OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_*.
+// TracerConfig says where traces go. The URL of a collector without a path means its standard one. Everything else
+// that OpenTelemetry has variables for is taken from them: OTEL_EXPORTER_OTLP_HEADERS, _TIMEOUT, _COMPRESSION,
+// _CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY (each also with _TRACES_), OTEL_TRACES_SAMPLER and its _ARG,
+// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_BSP_*.
 type TracerConfig struct {
 	URL     string
 	Service string // service.name, where the environment says none
@@ -82,7 +83,8 @@ func NewTracer(c TracerConfig) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTracing, err)
 	}
-	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(e), sdktrace.WithResource(r), sdktrace.WithSampler(sampler), sdktrace.WithIDGenerator(ids{}))
+	p := sdktrace.NewTracerProvider(sdktrace.WithBatcher(e), sdktrace.WithResource(r), sdktrace.WithSampler(sampler),
+		sdktrace.WithIDGenerator(ids{}))
 	return &Tracer{provider: p, tracer: p.Tracer(scope), sampler: sampler, exporter: e}, nil
 }
 
@@ -90,7 +92,8 @@ func NewTracer(c TracerConfig) (*Tracer, error) {
 func resourceAttributes(c TracerConfig) ([]attribute.KeyValue, error) {
 	instance := make([]byte, 8)
 	crand.Read(instance) // never fails
-	values := map[string]string{"service.name": c.Service, "service.version": c.Version, "service.instance.id": hex.EncodeToString(instance)}
+	values := map[string]string{"service.name": c.Service, "service.version": c.Version,
+		"service.instance.id": hex.EncodeToString(instance)}
 	given, err := pairs(c.Getenv("OTEL_RESOURCE_ATTRIBUTES"))
 	if err != nil {
 		return nil, fmt.Errorf("%w: OTEL_RESOURCE_ATTRIBUTES %w", ErrTracing, err)
@@ -136,7 +139,8 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 }
 
 // Samplers that OTEL_TRACES_SAMPLER may name.
-var Samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
+var Samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
+	"parentbased_traceidratio"}
 
 // newSampler makes the sampler that the environment names; the default follows the caller, and begins traces always.
 func newSampler(name, arg string) (sdktrace.Sampler, error) {
@@ -144,7 +148,8 @@ func newSampler(name, arg string) (sdktrace.Sampler, error) {
 		name = "parentbased_always_on"
 	}
 	if !slices.Contains(Samplers, name) {
-		return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER is %q, must be one of %s", ErrTracing, name, strings.Join(Samplers, ", "))
+		return nil, fmt.Errorf("%w: OTEL_TRACES_SAMPLER is %q, must be one of %s", ErrTracing, name,
+			strings.Join(Samplers, ", "))
 	}
 	kind, parent := strings.CutPrefix(name, "parentbased_")
 	var s sdktrace.Sampler

@@ -148,7 +148,8 @@ func TestCompletionsAddUp(t *testing.T) {
 				answered++
 			}
 			tokens += float64(mine)
-			if reason := rapid.SampledFrom([]string{"", "stop", "length", "abort", "error"}).Draw(t, "reason"); reason != "" {
+			if reason := rapid.SampledFrom([]string{"", "stop", "length", "abort", "error"}).Draw(t,
+				"reason"); reason != "" {
 				c.End(at(now), reason, 0)
 				if reason == "stop" || reason == "length" {
 					ended++
@@ -156,8 +157,10 @@ func TestCompletionsAddUp(t *testing.T) {
 			}
 		}
 		got := scrape(t, m)
-		if got[Requests+",stop"]+got[Requests+",length"] != ended || got[RequestLatency+"_count"] != ended || got[QueueTime+"_count"] != ended ||
-			got[GenerationTokens] != tokens || got[InterTokenLatency+"_count"] != gaps || got[TimeToFirstToken+"_count"] != answered {
+		if got[Requests+",stop"]+got[Requests+",length"] != ended || got[RequestLatency+"_count"] != ended ||
+			got[QueueTime+"_count"] != ended ||
+			got[GenerationTokens] != tokens || got[InterTokenLatency+"_count"] != gaps ||
+			got[TimeToFirstToken+"_count"] != answered {
 			t.Fatalf("%v ended, %v answered, %v tokens: %v", ended, answered, tokens, got)
 		}
 	})
@@ -175,7 +178,9 @@ func TestLoad(t *testing.T) {
 	m.HTTP("other", 404)
 	m.Panic()
 	got := scrape(t, m)
-	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Ready: 1, Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, LogFailures: 10, KVCacheBytes + ",q8_0": 17 << 20, KVCacheResident: 5 << 20,
+	for name, want := range map[string]float64{Running: 3, Waiting: 4, KVCacheUsage: 0.5, Preemptions: 6, Ready: 1,
+		Panics: 1, LogWritten: 7, LogDropped: 8, LogPending: 9, LogFailures: 10, KVCacheBytes + ",q8_0": 17 << 20,
+		KVCacheResident:                  5 << 20,
 		HTTPRequests + ",200,/v1/models": 1, HTTPRequests + ",404,other": 1} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)

@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Names of spans' attributes. Those of OpenTelemetry's conventions for HTTP and for generative AI are as they stand there;
-// the ones of our own begin with "mixtral.". No attribute holds a prompt, an answer or a key.
+// Names of spans' attributes. Those of OpenTelemetry's conventions for HTTP and for generative AI are as they stand
+// there; the ones of our own begin with "mixtral.". No attribute holds a prompt, an answer or a key.
 const (
 	AttrMethod    = "http.request.method"
 	AttrRoute     = "http.route"
@@ -81,8 +81,8 @@ func SpanFrom(ctx context.Context) Span {
 	return Span{}
 }
 
-// Start begins a span below the one that ctx carries, at the given time, or now where that is zero. Where ctx carries no
-// span that is recorded, there is none either.
+// Start begins a span below the one that ctx carries, at the given time, or now where that is zero. Where ctx carries
+// no span that is recorded, there is none either.
 func Start(ctx context.Context, name string, kind SpanKind, at time.Time) (context.Context, Span) {
 	parent := SpanFrom(ctx)
 	if !parent.On() {
@@ -203,8 +203,8 @@ type reservedIDs struct {
 	span  trace.SpanID
 }
 
-// Reserve draws the ids of a trace and its first span: a client that measures prepares its requests before it sends them,
-// and has no time to spare then.
+// Reserve draws the ids of a trace and its first span: a client that measures prepares its requests before it sends
+// them, and has no time to spare then.
 func (t *Tracer) Reserve() Reserved {
 	if t == nil {
 		return Reserved{}

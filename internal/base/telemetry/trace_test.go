@@ -106,7 +106,8 @@ func TestTraceGoesOn(t *testing.T) {
 	child.Int(AttrInputTokens, 7)
 	out := http.Header{}
 	Inject(ctx, out)
-	if got := out.Get("Traceparent"); !strings.HasPrefix(got, "00-"+remoteTrace+"-") || got == remoteParent || !strings.HasSuffix(got, "-01") {
+	if got := out.Get("Traceparent"); !strings.HasPrefix(got, "00-"+remoteTrace+"-") || got == remoteParent ||
+		!strings.HasSuffix(got, "-01") {
 		t.Errorf("passed on: %q", got)
 	}
 	child.EndAt(t0.Add(time.Second))
@@ -114,7 +115,8 @@ func TestTraceGoesOn(t *testing.T) {
 	shutdown(t, tr)
 	c.Close()
 	id, _ := hex.DecodeString(remoteTrace)
-	if len(c.bodies) != 1 || bytes.Count(c.bodies[0], id) != 2 || !bytes.Contains(c.bodies[0], []byte("queue")) || !bytes.Contains(c.bodies[0], []byte("service.name")) {
+	if len(c.bodies) != 1 || bytes.Count(c.bodies[0], id) != 2 || !bytes.Contains(c.bodies[0], []byte("queue")) ||
+		!bytes.Contains(c.bodies[0], []byte("service.name")) {
 		t.Errorf("collected: %q", c.bodies)
 	}
 }
@@ -216,7 +218,8 @@ func TestReserved(t *testing.T) {
 	for range 200 {
 		r := tr.Reserve()
 		line := string(r.AppendHeader(nil))
-		if flag := map[bool]string{true: "-01\r\n", false: "-00\r\n"}[r.On()]; !strings.HasSuffix(line, flag) || len(line) != len("traceparent: \r\n")+len(remoteParent) {
+		if flag := map[bool]string{true: "-01\r\n", false: "-00\r\n"}[r.On()]; !strings.HasSuffix(line, flag) ||
+			len(line) != len("traceparent: \r\n")+len(remoteParent) {
 			t.Fatalf("header %q of %v", line, r.On())
 		}
 		s := tr.Record(r, "chat", t0)
@@ -249,7 +252,9 @@ func TestReserved(t *testing.T) {
 func TestSend(t *testing.T) {
 	c := newCollector(t, 503, 429, 200)
 	c.plea = "2"
-	tr := newTracer(t, c.URL+"/custom", "OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, x = y", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip", "OTEL_SERVICE_NAME", "renamed", "OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test%20bed,service.name=not this")
+	tr := newTracer(t, c.URL+"/custom", "OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b, x = y",
+		"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip", "OTEL_SERVICE_NAME", "renamed", "OTEL_RESOURCE_ATTRIBUTES",
+		"deployment.environment.name=test%20bed,service.name=not this")
 	var pauses []time.Duration
 	tr.exporter.pause = func(_ context.Context, d time.Duration) error {
 		pauses = append(pauses, d)
@@ -270,17 +275,19 @@ func TestSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(z)
-	if err != nil || !bytes.Contains(body, []byte("renamed")) || !bytes.Contains(body, []byte("test bed")) || bytes.Contains(body, []byte("not this")) {
+	if err != nil || !bytes.Contains(body, []byte("renamed")) || !bytes.Contains(body, []byte("test bed")) ||
+		bytes.Contains(body, []byte("not this")) {
 		t.Errorf("%q, %v", body, err)
 	}
 }
 
-// TestLost: a collector that refuses, or is not there, costs spans and nothing else; the log says so once, and says when
-// it is over.
+// TestLost: a collector that refuses, or is not there, costs spans and nothing else; the log says so once, and says
+// when it is over.
 func TestLost(t *testing.T) {
 	c := newCollector(t, 400, 400, 200)
 	var out bytes.Buffer
-	tr, err := NewTracer(TracerConfig{URL: c.URL, Getenv: vars("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret"), Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	tr, err := NewTracer(TracerConfig{URL: c.URL, Getenv: vars("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret"),
+		Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +300,8 @@ func TestLost(t *testing.T) {
 	}
 	shutdown(t, tr)
 	got := out.String()
-	if strings.Count(got, "being lost") != 1 || strings.Count(got, "sent again") != 1 || !strings.Contains(got, "lost_spans=2") || strings.Contains(got, "secret") {
+	if strings.Count(got, "being lost") != 1 || strings.Count(got, "sent again") != 1 ||
+		!strings.Contains(got, "lost_spans=2") || strings.Contains(got, "secret") {
 		t.Errorf("log:\n%s", got)
 	}
 }
@@ -326,7 +334,8 @@ func TestTracingURL(t *testing.T) {
 		{nil, "", false},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/"}, "http://c:4318/v1/traces", true},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/base"}, "http://c:4318/base/v1/traces", true},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t/in"}, "http://t/in", true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+			"http://t/in"}, "http://t/in", true},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "OTEL_SDK_DISABLED", "True"}, "", true},
 		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "OTEL_TRACES_EXPORTER", "none"}, "", true},
 	} {
@@ -355,7 +364,8 @@ func TestTracerConfig(t *testing.T) {
 		{"OTEL_TRACES_SAMPLER_ARG", "2", "OTEL_TRACES_SAMPLER", "traceidratio"},
 	} {
 		_, err := NewTracer(TracerConfig{URL: "http://c", Getenv: vars(env...)})
-		if !errors.Is(err, ErrTracing) || !strings.Contains(err.Error(), env[0]) || strings.Contains(err.Error(), "secret") {
+		if !errors.Is(err, ErrTracing) || !strings.Contains(err.Error(), env[0]) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v: %v", env, err)
 		}
 	}
@@ -400,7 +410,8 @@ func TestExemplars(t *testing.T) {
 	for _, name := range []string{TimeToFirstToken, RequestLatency, QueueTime} {
 		found := false
 		for line := range strings.Lines(w.Body.String()) {
-			found = found || strings.HasPrefix(line, name+"_bucket") && strings.Contains(line, `# {trace_id="`+remoteTrace+`"}`)
+			found = found || strings.HasPrefix(line, name+"_bucket") &&
+				strings.Contains(line, `# {trace_id="`+remoteTrace+`"}`)
 		}
 		if !found {
 			t.Errorf("%s has no exemplar", name)

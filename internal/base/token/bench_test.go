@@ -8,7 +8,8 @@ import (
 func BenchmarkEncode(b *testing.B) {
 	tok := mustNew(b, Synthetic(32000, 1))
 	for _, bench := range []struct{ name, text string }{
-		{"prose", strings.Repeat("The quick answer, for example, is that letters follow each other in every country. ", 100)},
+		{"prose", strings.Repeat("The quick answer, for example, is that letters follow each other in every "+
+			"country. ", 100)},
 		{"word1MB", strings.Repeat("thering", 1<<20/7)},
 		{"letters1MB", strings.Repeat("e", 1<<20)},
 	} {

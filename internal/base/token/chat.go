@@ -75,8 +75,8 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 //	BOS "[INST] user [/INST]" "answer" EOS "[INST] user [/INST]" …
 //
 // where each quoted run is encoded by itself, so each gets the space prefix: as text it reads like the model card's
-// "<s> [INST] Instruction [/INST] Model answer</s> [INST] Follow-up instruction [/INST]". (The Jinja template first published
-// with the model renders no space between "[/INST]" and the answer; the encoder and the card agree on one.)
+// "<s> [INST] Instruction [/INST] Model answer</s> [INST] Follow-up instruction [/INST]". (The Jinja template first
+// published with the model renders no space between "[/INST]" and the answer; the encoder and the card agree on one.)
 // A system message goes before the first user message, with an empty line between them.
 //
 // A vocabulary that has [INST] and [/INST] as control pieces (Mixtral-8x22B) is encoded as InstructTokenizerV3 does:
@@ -143,7 +143,9 @@ func checkRoles(messages []Message) error {
 				return &RoleError{i, "a system message must come first"}
 			}
 		case roleUser, roleAssistant:
-			return &RoleError{i, fmt.Sprintf("must be %s, got %s: after an optional system message, user and assistant alternate", want, m.Role)}
+			return &RoleError{i,
+				fmt.Sprintf("must be %s, got %s: after an optional system message, user and assistant alternate",
+					want, m.Role)}
 		default:
 			return &RoleError{i, fmt.Sprintf("must be system, user or assistant, got %q", m.Role)}
 		}

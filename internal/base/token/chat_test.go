@@ -34,11 +34,13 @@ func TestChatV1(t *testing.T) {
 		want     []int32
 	}{
 		{"one turn", []Message{user("a")}, runs(1, "[INST] a [/INST]")},
-		{"three turns", []Message{user("a"), assistant("b"), user("s")}, runs(1, "[INST] a [/INST]", "b", 2, "[INST] s [/INST]")},
+		{"three turns", []Message{user("a"), assistant("b"), user("s")},
+			runs(1, "[INST] a [/INST]", "b", 2, "[INST] s [/INST]")},
 		{"system", []Message{{"system", "s"}, user("a"), assistant("b"), user("a")},
 			runs(1, "[INST] s\n\na [/INST]", "b", 2, "[INST] a [/INST]")},
 		{"empty system", []Message{{"system", ""}, user("a")}, runs(1, "[INST] a [/INST]")},
-		{"empty contents", []Message{user(""), assistant(""), user("")}, runs(1, "[INST]  [/INST]", 2, "[INST]  [/INST]")},
+		{"empty contents", []Message{user(""), assistant(""), user("")},
+			runs(1, "[INST]  [/INST]", 2, "[INST]  [/INST]")},
 		{"specials spelled out", []Message{user("</s><s>")}, runs(1, "[INST] </s><s> [/INST]")},
 	}
 	for _, test := range tests {
@@ -55,8 +57,8 @@ func TestChatV1(t *testing.T) {
 	}
 }
 
-// TestChatGrowsByTurns: the ids of a conversation are a prefix of the same one continued, so cached keys and values serve
-// the next turn.
+// TestChatGrowsByTurns: the ids of a conversation are a prefix of the same one continued, so cached keys and values
+// serve the next turn.
 func TestChatGrowsByTurns(t *testing.T) {
 	tok := mustNew(t, Synthetic(600, 1))
 	messages := []Message{{"system", "you are here"}, {"user", "what is it?"}}
@@ -116,7 +118,8 @@ func TestChatErrors(t *testing.T) {
 			}
 			_, err := tok.Chat(messages)
 			var role *RoleError
-			if !errors.Is(err, ErrRoles) || !errors.As(err, &role) || role.Index != test.index || !strings.HasPrefix(err.Error(), test.want) {
+			if !errors.Is(err, ErrRoles) || !errors.As(err, &role) || role.Index != test.index ||
+				!strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})

@@ -5,7 +5,8 @@ import (
 )
 
 // Encode gives the ids of text. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
-// Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest word.
+// Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest
+// word.
 func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	var ids []int32
 	if addBOS && t.spec.AddBOS && t.spec.BOS >= 0 {
@@ -14,12 +15,12 @@ func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	return t.appendText(ids, text)
 }
 
-// AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long to be
-// worth encoding.
+// AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long
+// to be worth encoding.
 func (t *Tokenizer) AtLeast(bytes int) int { return bytes / t.maxText }
 
-// appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space prefix
-// where the vocabulary wants one. Empty text has no ids.
+// appendText encodes a run of raw text: the start of a sequence or what follows a special token, so with a space
+// prefix where the vocabulary wants one. Empty text has no ids.
 func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	if text == "" {
 		return ids
@@ -52,8 +53,8 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	return m.ids
 }
 
-// symbol is a stretch of the merger's text; they form a doubly linked list. One that was merged into its left neighbour
-// has size 0.
+// symbol is a stretch of the merger's text; they form a doubly linked list. One that was merged into its left
+// neighbour has size 0.
 type symbol struct {
 	start, size int32 // bytes
 	prev, next  int32 // −1 at the ends
@@ -81,7 +82,8 @@ type merger struct {
 	unused  map[int32]int32 // unused piece → size of the left half it was merged from
 }
 
-// maxWord bounds the buffers (about 1 GB at worst) and keeps offsets within int32; a longer word is cut, which only forgoes merges across the cut.
+// maxWord bounds the buffers (about 1 GB at worst) and keeps offsets within int32; a longer word is cut, which only
+// forgoes merges across the cut.
 const maxWord = 1 << 24
 
 // add appends one character, or one byte that belongs to none.

@@ -8,7 +8,8 @@ import (
 )
 
 func FuzzEncodeDecode(f *testing.F) {
-	for _, s := range []string{"", " ", "a", "hello world", "<s>[INST] x [/INST]</s>", "▁▁ x", "\x00\xff\xfe", "日本語 😀\n\n\t", "\xe2\x96", "  a  b  ", "<0x41>"} {
+	for _, s := range []string{"", " ", "a", "hello world", "<s>[INST] x [/INST]</s>", "▁▁ x", "\x00\xff\xfe",
+		"日本語 😀\n\n\t", "\xe2\x96", "  a  b  ", "<0x41>"} {
 		f.Add(s)
 	}
 	tok := mustNew(f, Synthetic(700, 1))
@@ -32,7 +33,8 @@ func FuzzEncodeDecode(f *testing.F) {
 
 // FuzzDecoderSplits: each byte of data is an id; the text must be the one of all bytes at once, however it comes.
 func FuzzDecoderSplits(f *testing.F) {
-	for _, s := range []string{"", "abc", "€", "\xe2\x82", "\xf0\x9f\x98\x80x", "\xff\xc3\xa9\xe2", " a", "\xed\xa0\x80", "\xc0\x80"} {
+	for _, s := range []string{"", "abc", "€", "\xe2\x82", "\xf0\x9f\x98\x80x", "\xff\xc3\xa9\xe2", " a",
+		"\xed\xa0\x80", "\xc0\x80"} {
 		f.Add([]byte(s))
 	}
 	tok := mustNew(f, Synthetic(300, 1))
@@ -70,8 +72,8 @@ func vocabularies(t testing.TB) []*Tokenizer {
 	return []*Tokenizer{mustNew(t, plain), mustNew(t, control), mustNew(t, bare)}
 }
 
-// FuzzChat: any conversation is encoded or is an error that names the message, and nothing that its texts spell becomes a
-// control piece.
+// FuzzChat: any conversation is encoded or is an error that names the message, and nothing that its texts spell
+// becomes a control piece.
 func FuzzChat(f *testing.F) {
 	f.Add("u", "hi", "", "")
 	f.Add("su", "be brief", "hi", "")
@@ -125,14 +127,17 @@ func FuzzChat(f *testing.F) {
 	})
 }
 
-// FuzzNew: any vocabulary is refused with ErrSpec or encodes and decodes any text without a crash, into ids that exist.
+// FuzzNew: any vocabulary is refused with ErrSpec or encodes and decodes any text without a crash, into ids that
+// exist.
 func FuzzNew(f *testing.F) {
-	f.Add([]byte("<unk>\n<s>\n</s>\n<0x41>\na\nb\nab\n▁a"), []byte{2, 3, 3, 6, 1, 1, 1, 1}, int8(1), int8(2), int8(0), "[INST]", "ab abc")
+	f.Add([]byte("<unk>\n<s>\n</s>\n<0x41>\na\nb\nab\n▁a"), []byte{2, 3, 3, 6, 1, 1, 1, 1}, int8(1), int8(2), int8(0),
+		"[INST]", "ab abc")
 	f.Add([]byte("a\n\n\xff\n▁▁\na"), []byte{1, 1, 4, 5, 9}, int8(-1), int8(-1), int8(0), "", "▁a")
 	f.Add([]byte(""), []byte{}, int8(0), int8(0), int8(0), "x", "")
 	f.Add([]byte("<0xZZ>\n<0x0a>"), []byte{6, 6}, int8(-1), int8(5), int8(-1), "", "a")
 	f.Fuzz(func(t *testing.T, pieces, kinds []byte, bos, eos, unk int8, template, text string) {
-		s := Spec{Pieces: strings.Split(string(pieces), "\n"), BOS: int32(bos), EOS: int32(eos), UNK: int32(unk), AddBOS: bos > 0, AddSpacePrefix: eos > 0, Template: template}
+		s := Spec{Pieces: strings.Split(string(pieces), "\n"), BOS: int32(bos), EOS: int32(eos), UNK: int32(unk),
+			AddBOS: bos > 0, AddSpacePrefix: eos > 0, Template: template}
 		for i := range s.Pieces {
 			k := byte(TypeNormal)
 			if i < len(kinds) {

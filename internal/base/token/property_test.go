@@ -102,9 +102,10 @@ func TestAtLeast(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := rapid.OneOf(rapid.StringOfN(rapid.RuneFrom([]rune(" ▁abé😀x")), 0, 60, -1), rapid.Custom(func(t *rapid.T) string {
-			return string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes"))
-		})).Draw(t, "text")
+		text := rapid.OneOf(rapid.StringOfN(rapid.RuneFrom([]rune(" ▁abé😀x")), 0, 60, -1),
+			rapid.Custom(func(t *rapid.T) string {
+				return string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "bytes"))
+			})).Draw(t, "text")
 		if got, most := len(tok.Encode(text, false)), tok.AtLeast(len(text)); got < most {
 			t.Fatalf("%q has %d tokens, and was said to have at least %d", text, got, most)
 		}

@@ -159,7 +159,8 @@ func TestNewErrors(t *testing.T) {
 		{"NaN", func(s *Spec) { s.Scores[259] = float32(math.NaN()) }, `score of piece 259 "a" is not a number`},
 		{"byte", func(s *Spec) { s.Pieces[3] = "<0xG0>" }, `byte piece 3 is "<0xG0>"`},
 		{"type", func(s *Spec) { s.Types[259] = 7 }, `type 7 of piece 259 "a"`},
-		{"no way out", func(s *Spec) { s.UNK = -1; s.Types[3] = TypeNormal }, "neither a piece for byte 0x00 nor one for the unknown"},
+		{"no way out", func(s *Spec) { s.UNK = -1; s.Types[3] = TypeNormal },
+			"neither a piece for byte 0x00 nor one for the unknown"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -174,7 +175,8 @@ func TestNewErrors(t *testing.T) {
 }
 
 func TestUnknownWithoutBytes(t *testing.T) {
-	spec := Spec{Pieces: []string{"<unk>", "▁", "a"}, Scores: make([]float32, 3), Types: []int32{2, 1, 1}, BOS: -1, EOS: -1}
+	spec := Spec{Pieces: []string{"<unk>", "▁", "a"}, Scores: make([]float32, 3), Types: []int32{2, 1, 1}, BOS: -1,
+		EOS: -1}
 	tok := mustNew(t, spec)
 	ids := tok.Encode("aé", true)
 	if !slices.Equal(ids, []int32{2, 0, 0}) {
@@ -191,7 +193,8 @@ func TestPieceAndControl(t *testing.T) {
 		id      int32
 		want    string
 		control bool
-	}{{0, " ⁇ ", false}, {1, "", true}, {2, "", true}, {3 + 0xff, "\xff", false}, {259, " the", false}, {260, "", false}, {-1, "", false}} {
+	}{{0, " ⁇ ", false}, {1, "", true}, {2, "", true}, {3 + 0xff, "\xff", false}, {259, " the", false},
+		{260, "", false}, {-1, "", false}} {
 		if got := string(tok.Piece(test.id)); got != test.want {
 			t.Errorf("Piece(%d) = %q, want %q", test.id, got, test.want)
 		}

@@ -1,5 +1,5 @@
-// Package walltest makes times as they are after somebody has set the wall clock, for tests that durations do not hang on
-// it. It must not import anything of this module.
+// Package walltest makes times as they are after somebody has set the wall clock, for tests that durations do not
+// hang on it. It must not import anything of this module.
 package walltest
 
 import (
@@ -15,7 +15,8 @@ func Set(t testing.TB, now time.Time, d time.Duration) time.Time {
 	t.Helper()
 	const nanoBits = 30
 	set := now
-	wall := (*uint64)(unsafe.Pointer(&set)) // 1 bit: has a monotonic reading; 33 bits of seconds; 30 bits of nanoseconds
+	// 1 bit: has a monotonic reading; 33 bits of seconds; 30 bits of nanoseconds
+	wall := (*uint64)(unsafe.Pointer(&set))
 	nanos := int64(*wall&(1<<nanoBits-1)) + int64(d%time.Second)
 	seconds := int64(*wall<<1>>(nanoBits+1)) + int64(d/time.Second)
 	for ; nanos < 0; nanos += 1e9 {
@@ -26,7 +27,8 @@ func Set(t testing.TB, now time.Time, d time.Duration) time.Time {
 	}
 	*wall = 1<<63 | uint64(seconds)<<nanoBits | uint64(nanos)
 	if set.Sub(now) != 0 || set.Round(0).Sub(now.Round(0)) != d {
-		t.Fatalf("time.Time has another layout: set by %v it moved by %v, and its monotonic part by %v", d, set.Round(0).Sub(now.Round(0)), set.Sub(now))
+		t.Fatalf("time.Time has another layout: set by %v it moved by %v, and its monotonic part by %v", d,
+			set.Round(0).Sub(now.Round(0)), set.Sub(now))
 	}
 	return set
 }

@@ -32,25 +32,28 @@ type Event struct {
 
 // Header says what was run against what, with everything the verdict needs to know.
 type Header struct {
-	SchemaVersion int               `json:"schema_version"`
-	Start         time.Time         `json:"start"`
-	Case          *testcases.Case   `json:"case"` // with --set applied
-	Profile       string            `json:"profile"`
-	Seed          int64             `json:"seed"`
-	Target        Target            `json:"target"`
-	Environment   map[string]string `json:"environment"`  // the machine the certifier ran on: cpu, cores, memory, kernel, go, …
-	Fingerprints  map[string]string `json:"fingerprints"` // version, case_sha256, prompts_sha256, model_sha256, config_sha256
-	Calibration   *Calibration      `json:"calibration,omitempty"`
+	SchemaVersion int             `json:"schema_version"`
+	Start         time.Time       `json:"start"`
+	Case          *testcases.Case `json:"case"` // with --set applied
+	Profile       string          `json:"profile"`
+	Seed          int64           `json:"seed"`
+	Target        Target          `json:"target"`
+	// the machine the certifier ran on: cpu, cores, memory, kernel, go, …
+	Environment map[string]string `json:"environment"`
+	// version, case_sha256, prompts_sha256, model_sha256, config_sha256
+	Fingerprints map[string]string `json:"fingerprints"`
+	Calibration  *Calibration      `json:"calibration,omitempty"`
 }
 
 // Target is the server under test.
 type Target struct {
-	Kind      string `json:"kind"` // "embedded" (started by the run) or "url"
-	URL       string `json:"url"`
-	Model     string `json:"model"`
-	BuiltIn   bool   `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
-	Resources string `json:"resources"`          // where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
-	Metrics   string `json:"metrics"`            // where scrapes come from: a URL, "prometheus URL", "none"
+	Kind    string `json:"kind"` // "embedded" (started by the run) or "url"
+	URL     string `json:"url"`
+	Model   string `json:"model"`
+	BuiltIn bool   `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
+	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
+	Resources string `json:"resources"`
+	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
 }
 
 // Calibration of the quality score, as published with the product.
@@ -94,8 +97,9 @@ type Phase struct {
 	Issued      int     `json:"issued"`
 	OfferedRPS  float64 `json:"offered_rps,omitempty"` // open loop
 	MaxInFlight int     `json:"max_in_flight"`
-	CapHit      bool    `json:"cap_hit,omitempty"`   // Limits.MaxInFlight was reached
-	CutShort    string  `json:"cut_short,omitempty"` // why it ended before its plan: "max_s", "interrupted", "target lost"
+	CapHit      bool    `json:"cap_hit,omitempty"` // Limits.MaxInFlight was reached
+	// why it ended before its plan: "max_s", "interrupted", "target lost"
+	CutShort string `json:"cut_short,omitempty"`
 }
 
 // Failure classes of a request.
@@ -144,18 +148,21 @@ type Sample struct {
 	Anon       int64   `json:"anon,omitempty"`
 	File       int64   `json:"file,omitempty"`
 	Shared     int64   `json:"shared,omitempty"`
-	CPUSeconds float64 `json:"cpu_s"`             // since the process began
-	Took       int64   `json:"took_ns,omitempty"` // reading it; what was read is as old as that, or as new as the event
-	Threads    int     `json:"threads,omitempty"`
-	FDs        int     `json:"fds,omitempty"`
-	GPU        int64   `json:"gpu,omitempty"`
-	Load       int     `json:"load"` // requests in flight, as the client knows them
-	Err        string  `json:"err,omitempty"`
+	CPUSeconds float64 `json:"cpu_s"` // since the process began
+	// reading it; what was read is as old as that, or as new as the event
+	Took    int64  `json:"took_ns,omitempty"`
+	Threads int    `json:"threads,omitempty"`
+	FDs     int    `json:"fds,omitempty"`
+	GPU     int64  `json:"gpu,omitempty"`
+	Load    int    `json:"load"` // requests in flight, as the client knows them
+	Err     string `json:"err,omitempty"`
 }
 
-// Scrape is the server's metrics at one moment, in canonical names; see internal/certify/probe for every dialect's own.
+// Scrape is the server's metrics at one moment, in canonical names; see internal/certify/probe for every dialect's
+// own.
 type Scrape struct {
-	Label      string               `json:"label"`   // "before PHASE", "after PHASE", "during PHASE"; "idle PHASE" in one without load
+	// "before PHASE", "after PHASE", "during PHASE"; "idle PHASE" in one without load
+	Label      string               `json:"label"`
 	Dialect    string               `json:"dialect"` // mixtral, vllm, sglang, llamacpp, tgi, unknown
 	Source     string               `json:"source"`
 	Took       int64                `json:"took_ns"`
@@ -228,23 +235,27 @@ type Clock struct {
 
 // Host says who used the machine that the certifier runs on: counters of seconds, to be read by their differences.
 type Host struct {
-	Cores    int     `json:"cores"`
-	Busy     float64 `json:"busy_s"`               // of every process, over all cores; interrupts are nobody's
-	Idle     float64 `json:"idle_s"`               // waiting for disks included
-	Steal    float64 `json:"steal_s,omitempty"`    // what the hypervisor gave to other machines
-	Own      float64 `json:"own_s"`                // Busy of the certifier, and of the server if its processes are known
+	Cores int     `json:"cores"`
+	Busy  float64 `json:"busy_s"`            // of every process, over all cores; interrupts are nobody's
+	Idle  float64 `json:"idle_s"`            // waiting for disks included
+	Steal float64 `json:"steal_s,omitempty"` // what the hypervisor gave to other machines
+	// Busy of the certifier, and of the server if its processes are known
+	Own      float64 `json:"own_s"`
 	Waited   float64 `json:"waited_s,omitempty"`   // for which their threads were ready, and no core took them
 	Pressure float64 `json:"pressure_s,omitempty"` // in which anything on the machine was ready and waited (PSI)
-	Held     float64 `json:"held_s,omitempty"`     // Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
-	Turns    int64   `json:"turns,omitempty"`      // how often a core took one of their threads; 0: the kernel tells neither
-	Server   string  `json:"server"`               // HostServer…
+	// Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
+	Held float64 `json:"held_s,omitempty"`
+	// how often a core took one of their threads; 0: the kernel tells neither
+	Turns  int64  `json:"turns,omitempty"`
+	Server string `json:"server"` // HostServer…
 }
 
 // Where the server of a Host is.
 const (
 	HostServerCounted = "counted"   // on this machine: Own counts it
 	HostServerRemote  = "elsewhere" // on another machine
-	HostServerUnknown = "unknown"   // on this machine, but nobody knows which processes: what others use cannot be told from it
+	// on this machine, but nobody knows which processes: what others use cannot be told from it
+	HostServerUnknown = "unknown"
 )
 
 // End closes the record.

@@ -19,12 +19,14 @@ import (
 )
 
 func header() Event {
-	return Event{Header: &Header{SchemaVersion: SchemaVersion, Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Case: &testcases.Case{ID: "TC"}, Profile: "quick", Seed: 7,
+	return Event{Header: &Header{SchemaVersion: SchemaVersion, Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		Case: &testcases.Case{ID: "TC"}, Profile: "quick", Seed: 7,
 		Environment: map[string]string{"cores": "2", "arch": "amd64"}}}
 }
 
 func request(n int) Event {
-	return Event{At: int64(n), Request: &Request{Phase: "A", N: n, Prompt: "reasoning/simple", Issued: 5, Done: 9, Gaps: []int64{1, 2}, Text: "<a & b>\n\"ü\""}}
+	return Event{At: int64(n), Request: &Request{Phase: "A", N: n, Prompt: "reasoning/simple", Issued: 5, Done: 9,
+		Gaps: []int64{1, 2}, Text: "<a & b>\n\"ü\""}}
 }
 
 func write(t *testing.T, path string, events ...Event) {
@@ -45,7 +47,8 @@ func write(t *testing.T, path string, events ...Event) {
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run.events.jsonl.gz")
-	events := []Event{header(), request(0), request(1), {At: 3, Phase: &Phase{ID: "A", Kind: testcases.KindClosed}}, {At: 4, End: &End{}}}
+	events := []Event{header(), request(0), request(1), {At: 3, Phase: &Phase{ID: "A", Kind: testcases.KindClosed}},
+		{At: 4, End: &End{}}}
 	write(t, path, events...)
 	got, err := ReadFile(path)
 	if err != nil {
@@ -157,7 +160,8 @@ func TestALineThatIsDamagedIsCounted(t *testing.T) {
 
 func TestFilesThatAreNoRecord(t *testing.T) {
 	line, _ := Encode(&Event{Header: &Header{SchemaVersion: SchemaVersion + 1}})
-	for name, data := range map[string]string{"empty": "", "text": "hello\n", "no header": "{\"at\":1,\"end\":{}}\n", "gzip of nothing": "\x1f\x8b", "later version": string(line),
+	for name, data := range map[string]string{"empty": "", "text": "hello\n", "no header": "{\"at\":1,\"end\":{}}\n",
+		"gzip of nothing": "\x1f\x8b", "later version": string(line),
 		"endless line": strings.Repeat("x", maxLine+1)} {
 		if _, err := Read(strings.NewReader(data)); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
@@ -169,7 +173,8 @@ func TestFilesThatAreNoRecord(t *testing.T) {
 }
 
 func TestEncodeRefusesWhatCannotBeJudged(t *testing.T) {
-	for name, e := range map[string]Event{"nothing": {}, "two kinds": {End: &End{}, Clock: &Clock{}}, "infinite": {Audit: &Audit{Measured: math.Inf(1)}}} {
+	for name, e := range map[string]Event{"nothing": {}, "two kinds": {End: &End{}, Clock: &Clock{}},
+		"infinite": {Audit: &Audit{Measured: math.Inf(1)}}} {
 		if _, err := Encode(&e); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -207,9 +212,10 @@ func TestManyGoroutinesRecord(t *testing.T) {
 func TestEncodingIsDeterministic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := Event{At: rapid.Int64().Draw(t, "at"), Scrape: &Scrape{
-			Values:     rapid.MapOf(rapid.String(), rapid.Float64Range(-1e300, 1e300)).Draw(t, "values"),
-			Histograms: map[string]Histogram{"h": {Sum: rapid.Float64Range(0, 1e9).Draw(t, "sum"), Buckets: []Bucket{{LE: 0.5}, {Inf: true, Count: 3}}}},
-			Err:        rapid.String().Draw(t, "err"),
+			Values: rapid.MapOf(rapid.String(), rapid.Float64Range(-1e300, 1e300)).Draw(t, "values"),
+			Histograms: map[string]Histogram{"h": {Sum: rapid.Float64Range(0, 1e9).Draw(t, "sum"),
+				Buckets: []Bucket{{LE: 0.5}, {Inf: true, Count: 3}}}},
+			Err: rapid.String().Draw(t, "err"),
 		}}
 		first, err := Encode(&e)
 		if err != nil {

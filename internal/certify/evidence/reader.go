@@ -78,7 +78,8 @@ func Read(r io.Reader) (*Record, error) {
 		return nil, fmt.Errorf("evidence: %w: its first line is no header", ErrFormat)
 	}
 	if v := rec.Events[0].Header.SchemaVersion; v < 1 || v > SchemaVersion {
-		return nil, fmt.Errorf("evidence: %w: schema_version %d, this program reads 1 to %d", ErrFormat, v, SchemaVersion)
+		return nil, fmt.Errorf("evidence: %w: schema_version %d, this program reads 1 to %d", ErrFormat, v,
+			SchemaVersion)
 	}
 	rec.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return rec, nil
@@ -90,7 +91,8 @@ func (rec *Record) readLines(in *bufio.Reader, sum hash.Hash) error {
 		part, err := in.ReadSlice('\n')
 		line = append(line, part...)
 		if len(line) > maxLine {
-			return fmt.Errorf("evidence: %w: line %d is longer than %d bytes", ErrFormat, len(rec.Events)+rec.Lost+1, maxLine)
+			return fmt.Errorf("evidence: %w: line %d is longer than %d bytes", ErrFormat, len(rec.Events)+rec.Lost+1,
+				maxLine)
 		}
 		switch {
 		case err == nil:

@@ -39,7 +39,8 @@ func Encode(e *Event) ([]byte, error) {
 // kinds counts the pointers that are set.
 func (e *Event) kinds() int {
 	n := 0
-	for _, set := range []bool{e.Header != nil, e.Condition != nil, e.Client != nil, e.Phase != nil, e.Request != nil, e.Sample != nil,
+	for _, set := range []bool{e.Header != nil, e.Condition != nil, e.Client != nil, e.Phase != nil, e.Request != nil,
+		e.Sample != nil,
 		e.Scrape != nil, e.Score != nil, e.Audit != nil, e.Clock != nil, e.Host != nil, e.End != nil} {
 		if set {
 			n++

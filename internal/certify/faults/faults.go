@@ -1,7 +1,7 @@
 // Package faults is a bank of OpenAI-compatible servers with known behaviour: healthy ones, and ones with exactly one
-// planted fault. The certifier is tried on them: each fault must be found, no healthy server blamed. A server's times are
-// drawn from a seed; it computes nothing, so many of them fit on one machine. It must not import anything of the serving
-// half, nor of the certifier that is tried on it.
+// planted fault. The certifier is tried on them: each fault must be found, no healthy server blamed. A server's times
+// are drawn from a seed; it computes nothing, so many of them fit on one machine. It must not import anything of the
+// serving half, nor of the certifier that is tried on it.
 package faults
 
 import (
@@ -15,15 +15,18 @@ type Fault string
 
 // The bank. Healthy variants come first: they differ in ways that are allowed.
 const (
-	Healthy         Fault = "healthy"          // steady, honest, within every target
-	HealthyNoisy    Fault = "healthy-noisy"    // latencies spread widely, but within every target
-	HealthySawtooth Fault = "healthy-sawtooth" // memory rises and is given back again and again, as with a garbage collector
-	HealthyCache    Fault = "healthy-cache"    // memory grows by a cache that fills for hours, and that it declares
-	HealthyWarming  Fault = "healthy-warming"  // memory grows by buffers that it takes once, and does not speak of
+	Healthy      Fault = "healthy"       // steady, honest, within every target
+	HealthyNoisy Fault = "healthy-noisy" // latencies spread widely, but within every target
+	// memory rises and is given back again and again, as with a garbage collector
+	HealthySawtooth Fault = "healthy-sawtooth"
+	HealthyCache    Fault = "healthy-cache"   // memory grows by a cache that fills for hours, and that it declares
+	HealthyWarming  Fault = "healthy-warming" // memory grows by buffers that it takes once, and does not speak of
 
-	Stall         Fault = "stall"          // everything stops for 1.4 s in every 10 s
-	Leak          Fault = "leak"           // memory grows linearly and never comes back
-	LyingCache    Fault = "lying-cache"    // the same, and a gauge calls it a cache; by seed its bound moves, or is too low, or is not kept, or it fills in idle too
+	Stall Fault = "stall" // everything stops for 1.4 s in every 10 s
+	Leak  Fault = "leak"  // memory grows linearly and never comes back
+	// the same, and a gauge calls it a cache; by seed its bound moves, or is too low, or is not kept, or it fills in
+	// idle too
+	LyingCache    Fault = "lying-cache"
 	LyingTokens   Fault = "lying-tokens"   // the token counters of /metrics are 3 % too high
 	MissedCounts  Fault = "missed-counts"  // /metrics misses one request in 40
 	CachedReplies Fault = "cached-replies" // a prompt that was seen before is answered at once
@@ -52,7 +55,8 @@ func HealthyOnes() []Fault {
 
 // Planted lists the servers that must not pass.
 func Planted() []Fault {
-	return []Fault{Stall, Leak, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage, Drift, Errors, Truncated,
+	return []Fault{Stall, Leak, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage,
+		Drift, Errors, Truncated,
 		SlowFirst, CPUBurner, IgnoresMax, FalseFinish, LyingTTFT, TooSlow, Garbled, MemoryHog}
 }
 

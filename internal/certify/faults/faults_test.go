@@ -147,7 +147,8 @@ func TestAHealthyServerIsHonest(t *testing.T) {
 			for _, p := range prompts.Default().Prompts {
 				r := ask(t, h, "Ref 7.\n"+p.Text, 40)
 				tokens, prompt = tokens+r.usage, prompt+r.prompt
-				if r.status != 200 || !r.done || r.failure != nil || r.usage != r.chunks || r.chunks != len(strings.Fields(r.text)) {
+				if r.status != 200 || !r.done || r.failure != nil || r.usage != r.chunks ||
+					r.chunks != len(strings.Fields(r.text)) {
 					t.Fatalf("%s: %+v", p.Key(), r)
 				}
 				if want := map[bool]string{true: "length", false: "stop"}[r.usage == 40]; r.finish != want {
@@ -182,9 +183,11 @@ func TestEachFaultShows(t *testing.T) {
 			return metric(t, h, "process_resident_memory_bytes") > before
 		},
 		LyingCache: func(t *testing.T, h *httptest.Server) bool {
-			before, claimed := metric(t, h, "process_resident_memory_bytes"), metric(t, h, "mixtral_kv_cache_resident_bytes")
+			before, claimed := metric(t, h, "process_resident_memory_bytes"),
+				metric(t, h, "mixtral_kv_cache_resident_bytes")
 			time.Sleep(30 * time.Millisecond)
-			return metric(t, h, "process_resident_memory_bytes") > before && metric(t, h, "mixtral_kv_cache_resident_bytes") > claimed && metric(t, h, "mixtral_kv_cache_bytes") > 0
+			return metric(t, h, "process_resident_memory_bytes") > before &&
+				metric(t, h, "mixtral_kv_cache_resident_bytes") > claimed && metric(t, h, "mixtral_kv_cache_bytes") > 0
 		},
 		LyingTokens: func(t *testing.T, h *httptest.Server) bool {
 			r := ask(t, h, question, 99)
@@ -300,7 +303,8 @@ func TestEachFaultShows(t *testing.T) {
 			if f == Stall && testing.Short() {
 				t.Skip("takes 10 s")
 			}
-			c := Config{Fault: f, Seed: 3, TTFT: 8 * time.Millisecond, Gap: 100 * time.Microsecond, Spread: 1e-9, LatencyMS: 40, TargetRPS: 100, Speed: 60000}
+			c := Config{Fault: f, Seed: 3, TTFT: 8 * time.Millisecond, Gap: 100 * time.Microsecond, Spread: 1e-9,
+				LatencyMS: 40, TargetRPS: 100, Speed: 60000}
 			for range 3 { // the faults are made of time, and a busy machine hides one now and then
 				if show(t, start(t, c)) {
 					return

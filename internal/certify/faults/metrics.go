@@ -36,15 +36,18 @@ func newMetrics(s *Server) *metrics {
 	}
 	read := func(name string, counter bool, f func() float64) {
 		if counter {
-			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Simulated."}, f))
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Simulated."},
+				f))
 			return
 		}
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: "Simulated."}, f))
 	}
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vllm:request_success_total", ConstLabels: labels, Help: "See vLLM."}, []string{"finished_reason"})
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vllm:request_success_total",
+		ConstLabels: labels, Help: "See vLLM."}, []string{"finished_reason"})
 	m.registry.MustRegister(m.requests)
 	m.prompt, m.generation = counter("vllm:prompt_tokens_total"), counter("vllm:generation_tokens_total")
-	m.ttft, m.e2e, m.itl = histogram("vllm:time_to_first_token_seconds"), histogram("vllm:e2e_request_latency_seconds"), histogram("vllm:inter_token_latency_seconds")
+	m.ttft, m.e2e, m.itl = histogram("vllm:time_to_first_token_seconds"),
+		histogram("vllm:e2e_request_latency_seconds"), histogram("vllm:inter_token_latency_seconds")
 	read("vllm:num_requests_running", false, func() float64 { return float64(s.running.Load()) })
 	read("vllm:num_requests_waiting", false, func() float64 { return 0 })
 	read("vllm:kv_cache_usage_perc", false, func() float64 { return math.Min(1, float64(s.running.Load())/256) })
@@ -89,7 +92,8 @@ func (s *Server) leaked() float64 {
 func (s *Server) cache() (used, capacity float64) {
 	if s.cfg.Fault == HealthyCache {
 		const capacity = 16 * gib
-		return math.Min(float64(s.requests.Load())*(2<<20), capacity), capacity // keys and values of some tens of tokens each
+		// keys and values of some tens of tokens each
+		return math.Min(float64(s.requests.Load())*(2<<20), capacity), capacity
 	}
 	used = s.leaked()
 	const low = 3 * gib / 4

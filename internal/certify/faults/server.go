@@ -199,7 +199,8 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	fault := s.cfg.Fault
 	if fault == Errors && failed {
 		s.metrics.fail()
-		writeJSON(w, http.StatusInternalServerError, map[string]any{"error": map[string]any{"message": "internal error", "type": "server_error"}})
+		writeJSON(w, http.StatusInternalServerError,
+			map[string]any{"error": map[string]any{"message": "internal error", "type": "server_error"}})
 		return
 	}
 	words, finish := s.answer(&in, prompt, inFlight, shuffle)
@@ -218,7 +219,8 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	case fault == EmptyFirst:
 		ttft = scale(s.cfg.TTFT, 6*factor)
 	}
-	a := &answer{id: fmt.Sprintf("sim-%d", n), words: words, finish: finish, prompt: len(strings.Fields(prompt)) + 4, ttft: ttft, gap: gap, cut: cut}
+	a := &answer{id: fmt.Sprintf("sim-%d", n), words: words, finish: finish, prompt: len(strings.Fields(prompt)) + 4,
+		ttft: ttft, gap: gap, cut: cut}
 	a.usage = len(words)
 	if fault == InflatedUsage {
 		a.usage = int(math.Ceil(1.3 * float64(len(words))))
@@ -291,7 +293,8 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 		err = json.Unmarshal(data, into)
 	}
 	if err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]any{"error": map[string]any{"message": err.Error(), "type": "invalid_request_error"}})
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": map[string]any{"message": err.Error(),
+			"type": "invalid_request_error"}})
 		return false
 	}
 	return true

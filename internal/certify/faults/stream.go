@@ -23,7 +23,8 @@ type answer struct {
 }
 
 func (a *answer) usageJSON() string {
-	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, a.prompt, a.usage, a.prompt+a.usage)
+	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, a.prompt, a.usage,
+		a.prompt+a.usage)
 }
 
 // chunk writes one event of a stream.

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// cacheClaim is what a server says of its own cache: the memory it takes so far, and the most it may ever take. It explains
-// growing memory only as far as the declared bound goes, and only if nothing contradicts it.
+// cacheClaim is what a server says of its own cache: the memory it takes so far, and the most it may ever take. It
+// explains growing memory only as far as the declared bound goes, and only if nothing contradicts it.
 type cacheClaim struct {
 	used     []at[float64] // MB, at most the capacity, by time
 	capacity float64       // MB
@@ -47,7 +47,10 @@ func (r *run) claimOf(p *phase, good []at[*evidence.Sample]) *cacheClaim {
 	if len(c.used) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(c.used, func(a, b at[float64]) int { return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.v, b.v)) })
+	slices.SortStableFunc(c.used, func(a, b at[float64]) int {
+		return cmp.Or(cmp.Compare(a.ns, b.ns),
+			cmp.Compare(a.v, b.v))
+	})
 	if c.capacity = least; c.capacity <= 0 {
 		c.refused = "it has no bound"
 	}
@@ -82,7 +85,8 @@ func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample])
 		i := slices.IndexFunc(good, func(s at[*evidence.Sample]) bool { return s.ns >= c.from })
 		if i >= 0 {
 			if full := gb(good[i].v.RSS) + (c.capacity-c.usedAt(c.from))/1024; full > limit {
-				return fmt.Sprintf("once full, it takes the server to %s GB, and %s GB are allowed", num(full), num(limit))
+				return fmt.Sprintf("once full, it takes the server to %s GB, and %s GB are allowed", num(full),
+					num(limit))
 			}
 		}
 	}
@@ -104,8 +108,8 @@ func (r *run) contradicted(c *cacheClaim, p *phase, good []at[*evidence.Sample])
 	return ""
 }
 
-// grows says that a cache grew in idle, and in both halves of it where there are readings enough: what was under way when
-// the load ended comes once.
+// grows says that a cache grew in idle, and in both halves of it where there are readings enough: what was under way
+// when the load ended comes once.
 func grows(quiet []float64) bool {
 	n := len(quiet)
 	if n < 3 {
@@ -179,7 +183,8 @@ func (f *leakFit) explained() string {
 	if c.grownAt(c.to) <= 0 {
 		return "; the cache that the server declares did not grow"
 	}
-	return fmt.Sprintf("; explained by the cache that the server declares: %s of %s MB, which is now %s of at most %s MB",
+	return fmt.Sprintf("; explained by the cache that the server declares: %s of %s MB, which is now %s of at most "+
+		"%s MB",
 		signed(c.grownAt(c.to)), signed(f.grown), num(c.usedAt(c.to)), num(c.capacity))
 }
 
@@ -191,8 +196,10 @@ type hoarder struct {
 
 // hoarders by the dialect of their metrics. What they grow by within the bound cannot be told from a leak.
 var hoarders = map[string]hoarder{
-	"llamacpp": {mostMB: 8192, why: "llama-server keeps prompts in memory, up to 8,192 MB unless --cache-ram says otherwise, and has no metric of it, so that this cannot be told from a leak: " +
-		"start it with --cache-ram 0, or with so little that the warm-up fills it"},
+	"llamacpp": {mostMB: 8192,
+		why: "llama-server keeps prompts in memory, up to 8,192 MB unless --cache-ram says otherwise, and has no " +
+			"metric of it, so that this cannot be told from a leak: " +
+			"start it with --cache-ram 0, or with so little that the warm-up fills it"},
 }
 
 // grownSinceStart is by how much memory ever was above its first sample, in MB.

@@ -40,7 +40,8 @@ func (r *run) gaugeRow() report.Reconciled {
 	}
 	n := len(diffs)
 	if n < fewestGauges {
-		row.Verdict, row.Reason = report.Info, orElse(map[bool]string{true: notOffered}[n == 0], "too few readings under load")
+		row.Verdict, row.Reason = report.Info, orElse(map[bool]string{true: notOffered}[n == 0],
+			"too few readings under load")
 		return row
 	}
 	server, client = server/float64(n), client/float64(n)
@@ -50,7 +51,8 @@ func (r *run) gaugeRow() report.Reconciled {
 		_, lo, hi := meanInterval(x, r.conf())
 		return lo > allowed || hi < -allowed
 	}
-	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load", plural(n, "reading", "readings")); differ(diffs) {
+	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load",
+		plural(n, "reading", "readings")); differ(diffs) {
 		row.Verdict = report.Fail
 		row.Reason += fmt.Sprintf("; they differ by more than %s", num(allowed))
 		if taken != "" && (len(clear) < fewestGauges || !differ(clear)) {
@@ -64,7 +66,8 @@ func (r *run) gaugeRow() report.Reconciled {
 // monotoneRow: a counter that falls was reset, or lies.
 func (r *run) monotoneRow() report.Reconciled {
 	row := report.Reconciled{ID: "monotone", Unit: "falls"}
-	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricCacheUsed, evidence.MetricCacheCapacity, evidence.MetricRSS}
+	gauges := []string{evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage,
+		evidence.MetricCacheUsed, evidence.MetricCacheCapacity, evidence.MetricRSS}
 	last := map[string]float64{}
 	var fell []string
 	see := func(name string, v float64) {

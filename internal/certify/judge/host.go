@@ -8,21 +8,22 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Work of others on the certifier's machine makes a server on it look slow, and the certifier's own clock late. What it
-// slowed proves nothing against the server: FAIL becomes INVALID. It makes nothing faster, so PASS stands, but for
+// Work of others on the certifier's machine makes a server on it look slow, and the certifier's own clock late. What
+// it slowed proves nothing against the server: FAIL becomes INVALID. It makes nothing faster, so PASS stands, but for
 // comparisons whose earlier side was slowed.
 const (
-	// othersShare and fullShare: others hinder nobody while cores are free, and little while they have a fifth of them.
+	// othersShare and fullShare: others hinder nobody while cores are free, and little while they have a fifth of
+	// them.
 	othersShare = 0.2
 	fullShare   = 0.1 // of the machine, idle
 
-	// longWait is how long a ready thread of the run waited for a core, on average. An answer of eight tokens waits about
-	// ten times, so that a millisecond each adds up to what the degradation checks look for. A process of higher priority
-	// than the others waits less, whatever they do.
+	// longWait is how long a ready thread of the run waited for a core, on average. An answer of eight tokens waits
+	// about ten times, so that a millisecond each adds up to what the degradation checks look for. A process of
+	// higher priority than the others waits less, whatever they do.
 	longWait = 0.001 // s
 
-	// heldShare is how much the threads that compute (that had a core for a quarter of the time at least) may wait: a fifth
-	// of the time makes what one computes a quarter slower.
+	// heldShare is how much the threads that compute (that had a core for a quarter of the time at least) may wait: a
+	// fifth of the time makes what one computes a quarter slower.
 	heldShare = 0.2
 
 	// pressureShare is the share of the time in which anything on the machine waited (PSI), where the kernel does not
@@ -35,8 +36,8 @@ const (
 	// takenLimit is the share of a window's time that may be lost: means and thirds bear a tenth of it.
 	takenLimit = 0.1
 
-	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become slower: a
-	// median does not move for less than half of its sample.
+	// slowedShare of the earlier of two stretches must have been taken before what looks alike may have become
+	// slower: a median does not move for less than half of its sample.
 	slowedShare = 2. / 3
 )
 
@@ -103,7 +104,8 @@ func (r *run) takenOf(from, to int64) (length float64, why string) {
 	if length == 0 {
 		return 0, ""
 	}
-	why = fmt.Sprintf("other work took the machine for %s of %s s: %s of its cores", num(length), num(seconds(to-from)), percent(sum.others/length))
+	why = fmt.Sprintf("other work took the machine for %s of %s s: %s of its cores", num(length),
+		num(seconds(to-from)), percent(sum.others/length))
 	if sum.steal > 0 {
 		why += fmt.Sprintf(", and other machines on the same hardware %s", percent(sum.steal/length))
 	}
@@ -159,16 +161,18 @@ func (r *run) compared(o outcome, a, b stretch) outcome {
 	switch {
 	case o.verdict == report.Fail && after >= takenLimit:
 		return distrusted(o, whyAfter+" in the later stretch")
-	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= slowedShare && before > 2*after:
+	case o.verdict == report.Fail && before >= takenLimit || o.verdict == report.Pass && before >= slowedShare &&
+		before > 2*after:
 		return distrusted(o, whyBefore+" in the earlier stretch")
 	case o.verdict == report.Fail && waited >= o.beyond:
-		return distrusted(o, fmt.Sprintf("others filled the machine, and an answer waited %s ms longer for its turns in the later stretch", num(waited)))
+		return distrusted(o, fmt.Sprintf("others filled the machine, and an answer waited %s ms longer for its "+
+			"turns in the later stretch", num(waited)))
 	}
 	return o
 }
 
-// turnsFor are the turns of an answer that come one after another: for each of its chunks, for the request and for the end
-// one of a thread of the server and one of the client's.
+// turnsFor are the turns of an answer that come one after another: for each of its chunks, for the request and for
+// the end one of a thread of the server and one of the client's.
 func turnsFor(chunks float64) float64 { return 2 * (chunks + 2) }
 
 // waitedFor is how many seconds an answer of a stretch waited for its turns, while others filled the machine.
@@ -207,7 +211,8 @@ func (r *run) machineUse() string {
 	}
 	s := fmt.Sprintf("others took %s of the cores on average, %s at most", percent(others/length), percent(peak))
 	if r.hosts[0].v.Server == evidence.HostServerUnknown {
-		s = "what others took is not known: the server runs here, and its processes were not found (name them with --pid or --cgroup)"
+		s = "what others took is not known: the server runs here, and its processes were not found (name them with " +
+			"--pid or --cgroup)"
 	}
 	if steal > 0 {
 		s += fmt.Sprintf(", other machines %s", percent(steal/length))

@@ -107,38 +107,57 @@ func TestOthersOnTheMachine(t *testing.T) {
 	}{
 		{"drift on a quiet machine", "within", report.Fail, "the last third", drift, always(quiet)},
 		{"drift while others worked", "within", report.Invalid, "other work took the machine", drift, always(busy)},
-		{"drift while others worked at the end", "within", report.Invalid, "in the later stretch", drift, third(2, busy)},
+		{"drift while others worked at the end", "within", report.Invalid, "in the later stretch", drift,
+			third(2, busy)},
 		{"drift while others worked between", "within", report.Fail, "the last third", drift, third(1, busy)},
 		{"drift after others had worked", "within", report.Invalid, "in the earlier stretch", drift, third(0, busy)},
-		{"no drift after others had worked", "within", report.Invalid, "in the earlier stretch", func(*sim) {}, third(0, busy)},
+		{"no drift after others had worked", "within", report.Invalid, "in the earlier stretch", func(*sim) {},
+			third(0, busy)},
 		{"no drift while others worked", "within", report.Pass, "", func(*sim) {}, always(busy)},
-		{"others that leave cores free", "within", report.Fail, "", drift, always(second{own: 1, others: 2, wait: 0.004})},
-		{"others that have to wait themselves", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003})},
-		{"others before the threads that compute", "within", report.Invalid, "those that compute", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.4})},
-		{"others before them for a little", "within", report.Fail, "", drift, always(second{own: 1, others: 3, wait: 0.0003, held: 0.1})},
-		{"short waits that add up to the shift", "within", report.Invalid, "an answer waited", laterBy(8), third(2, second{own: 1, others: 3, wait: 0.0006})},
+		{"others that leave cores free", "within", report.Fail, "", drift,
+			always(second{own: 1, others: 2, wait: 0.004})},
+		{"others that have to wait themselves", "within", report.Fail, "", drift,
+			always(second{own: 1, others: 3, wait: 0.0003})},
+		{"others before the threads that compute", "within", report.Invalid, "those that compute", drift,
+			always(second{own: 1, others: 3, wait: 0.0003, held: 0.4})},
+		{"others before them for a little", "within", report.Fail, "", drift,
+			always(second{own: 1, others: 3, wait: 0.0003, held: 0.1})},
+		{"short waits that add up to the shift", "within", report.Invalid, "an answer waited", laterBy(8),
+			third(2, second{own: 1, others: 3, wait: 0.0006})},
 		{"the same shift on a quiet machine", "within", report.Fail, "the last third", laterBy(8), always(quiet)},
-		{"the same waits all along", "within", report.Fail, "the last third", laterBy(8), always(second{own: 1, others: 3, wait: 0.0006})},
-		{"short waits, and cores free", "within", report.Fail, "the last third", laterBy(8), third(2, second{own: 1, others: 2, wait: 0.0006})},
-		{"short waits, and more of a shift than they make", "within", report.Fail, "the last third", laterBy(30), third(2, second{own: 1, others: 3, wait: 0.0006})},
+		{"the same waits all along", "within", report.Fail, "the last third", laterBy(8),
+			always(second{own: 1, others: 3, wait: 0.0006})},
+		{"short waits, and cores free", "within", report.Fail, "the last third", laterBy(8),
+			third(2, second{own: 1, others: 2, wait: 0.0006})},
+		{"short waits, and more of a shift than they make", "within", report.Fail, "the last third", laterBy(30),
+			third(2, second{own: 1, others: 3, wait: 0.0006})},
 		{"a little of others", "within", report.Fail, "", drift, always(second{own: 3.3, others: 0.7, wait: 0.004})},
 		{"the server's own work", "within", report.Fail, "", drift, always(second{own: 4, wait: 0.02})},
-		{"steal", "within", report.Invalid, "other machines on the same hardware", drift, always(second{own: 1, steal: 0.5, wait: 0.0001})},
+		{"steal", "within", report.Invalid, "other machines on the same hardware", drift,
+			always(second{own: 1, steal: 0.5, wait: 0.0001})},
 		{"a little steal", "within", report.Fail, "", drift, always(second{own: 1, steal: 0.3, wait: 0.0001})},
-		{"others, by their pressure", "within", report.Invalid, "other work", drift, always(second{own: 1, others: 3, untold: true, pressure: 0.5})},
-		{"others without pressure", "within", report.Fail, "", drift, always(second{own: 1, others: 3, untold: true, pressure: 0.1})},
-		{"others, and nobody tells of waits", "within", report.Invalid, "other work", drift, always(second{own: 1, others: 3, untold: true})},
-		{"a server whose processes are not known", "within", report.Fail, "", drift, always(second{others: 4, wait: 0.004, server: evidence.HostServerUnknown})},
-		{"others beside the client of a remote server", "within", report.Invalid, "other work", drift, always(second{own: 0.2, others: 3.8, wait: 0.004, server: evidence.HostServerRemote})},
+		{"others, by their pressure", "within", report.Invalid, "other work", drift,
+			always(second{own: 1, others: 3, untold: true, pressure: 0.5})},
+		{"others without pressure", "within", report.Fail, "", drift,
+			always(second{own: 1, others: 3, untold: true, pressure: 0.1})},
+		{"others, and nobody tells of waits", "within", report.Invalid, "other work", drift,
+			always(second{own: 1, others: 3, untold: true})},
+		{"a server whose processes are not known", "within", report.Fail, "", drift,
+			always(second{others: 4, wait: 0.004, server: evidence.HostServerUnknown})},
+		{"others beside the client of a remote server", "within", report.Invalid, "other work", drift,
+			always(second{own: 0.2, others: 3.8, wait: 0.004, server: evidence.HostServerRemote})},
 		{"slow while others worked", "mean", report.Invalid, "what was measured would be FAIL", slow, always(busy)},
 		{"slow", "mean", report.Fail, "", slow, always(quiet)},
 		{"fast enough all the same", "mean", report.Pass, "", func(*sim) {}, always(busy)},
 		{"overload while others worked", "throughput", report.Invalid, "phase sustained: other work", func(s *sim) {
 			s.servers, s.service = 1, func(*rand.Rand, float64) float64 { return 0.06 }
 		}, always(busy)},
-		{"stalls in seconds of others", "stalls", report.Invalid, "without what others took", func(s *sim) { s.stall = 1400 * time.Millisecond }, always(busy)},
-		{"stalls in seconds of which a tenth was stolen", "stalls", report.Fail, "silences", func(s *sim) { s.stall = 1400 * time.Millisecond }, always(second{own: 1, steal: 0.4, wait: 0.0001})},
-		{"one stall outside them", "stalls", report.Fail, "silences", func(s *sim) { s.stall = 1400 * time.Millisecond }, third(0, busy)},
+		{"stalls in seconds of others", "stalls", report.Invalid, "without what others took",
+			func(s *sim) { s.stall = 1400 * time.Millisecond }, always(busy)},
+		{"stalls in seconds of which a tenth was stolen", "stalls", report.Fail, "silences",
+			func(s *sim) { s.stall = 1400 * time.Millisecond }, always(second{own: 1, steal: 0.4, wait: 0.0001})},
+		{"one stall outside them", "stalls", report.Fail, "silences",
+			func(s *sim) { s.stall = 1400 * time.Millisecond }, third(0, busy)},
 		{"slower after", "after", report.Invalid, "in the later stretch", func(s *sim) {
 			s.touch = func(q *evidence.Request) {
 				if q.Phase == "again" {
@@ -147,10 +166,13 @@ func TestOthersOnTheMachine(t *testing.T) {
 				}
 			}
 		}, always(busy)},
-		{"timeouts while others worked", "errors", report.Invalid, "other work", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(busy)},
-		{"timeouts on a quiet machine", "errors", report.Fail, "", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(quiet)},
+		{"timeouts while others worked", "errors", report.Invalid, "other work",
+			func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(busy)},
+		{"timeouts on a quiet machine", "errors", report.Fail, "",
+			func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailTimeout }, always(quiet)},
 		{"errors of the server while others worked", "errors", report.Fail, "", refused(500), always(busy)},
-		{"refusals of a server that others slowed", "errors", report.Invalid, "other work", refused(429), always(busy)},
+		{"refusals of a server that others slowed", "errors", report.Invalid, "other work", refused(429),
+			always(busy)},
 		{"refusals on a quiet machine", "errors", report.Fail, "", refused(429), always(quiet)},
 		{"gauges while others worked", "metrics", report.Invalid, "other work", gauges(9), always(busy)},
 		{"gauges on a quiet machine", "metrics", report.Fail, "in_flight", gauges(9), always(quiet)},
@@ -178,8 +200,8 @@ func TestOthersOnTheMachine(t *testing.T) {
 	}
 }
 
-// laterBy makes requests of the sustained phase take longer and longer: those of the last third so many milliseconds more
-// than those of the first.
+// laterBy makes requests of the sustained phase take longer and longer: those of the last third so many milliseconds
+// more than those of the first.
 func laterBy(ms int64) func(*sim) {
 	return func(s *sim) {
 		s.service = func(r *rand.Rand, _ float64) float64 { return 0.06 + 0.01*r.ExpFloat64() }
@@ -207,7 +229,8 @@ func refused(status int) func(*sim) {
 // Readings of the machine, whatever they say, only ever make a verdict INVALID: they fail nobody and save nobody.
 func TestTheMachineDecidesNothing(t *testing.T) {
 	well, ill := healthy(3), healthy(4)
-	well.edit, ill.edit, ill.service = onlySustained, onlySustained, drifting // a phase: judging takes a hundredth of a second
+	// a phase: judging takes a hundredth of a second
+	well.edit, ill.edit, ill.service = onlySustained, onlySustained, drifting
 	records := [][]evidence.Event{well.run(), ill.run()}
 	var plain []*report.Report
 	for _, events := range records {
@@ -220,8 +243,10 @@ func TestTheMachineDecidesNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		k := rapid.IntRange(0, len(records)-1).Draw(rt, "record")
 		kinds := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) second {
-			return second{own: rapid.Float64Range(0, 4).Draw(rt, "own"), others: rapid.Float64Range(0, 4).Draw(rt, "others"), steal: rapid.Float64Range(0, 1).Draw(rt, "steal"),
-				wait: rapid.Float64Range(0, 0.01).Draw(rt, "wait"), held: rapid.Float64Range(0, 2).Draw(rt, "held"), untold: rapid.Bool().Draw(rt, "untold"), pressure: rapid.Float64Range(0, 1).Draw(rt, "pressure")}
+			return second{own: rapid.Float64Range(0, 4).Draw(rt, "own"),
+				others: rapid.Float64Range(0, 4).Draw(rt, "others"), steal: rapid.Float64Range(0, 1).Draw(rt, "steal"),
+				wait: rapid.Float64Range(0, 0.01).Draw(rt, "wait"), held: rapid.Float64Range(0, 2).Draw(rt, "held"),
+				untold: rapid.Bool().Draw(rt, "untold"), pressure: rapid.Float64Range(0, 1).Draw(rt, "pressure")}
 		}), 1, 40).Draw(rt, "seconds")
 		i := 0
 		r, err := Judge(watched(records[k], func(float64) second { i++; return kinds[i%len(kinds)] }))

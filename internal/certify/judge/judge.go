@@ -1,5 +1,5 @@
-// Package judge derives a verdict from what a run recorded: a pure function of the events, so that anyone can derive it
-// again and get the same bytes. It must not import anything that makes load, and reads no clock and no file.
+// Package judge derives a verdict from what a run recorded: a pure function of the events, so that anyone can derive
+// it again and get the same bytes. It must not import anything that makes load, and reads no clock and no file.
 package judge
 
 import (
@@ -40,9 +40,11 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 		Targets:       targetsOf(r.c),
 		Environment:   r.environment(),
 		Fingerprints:  r.fingerprints(),
-		Case: report.CaseInfo{ID: r.c.ID, Name: r.c.Name, Level: r.c.Level, Category: r.c.Category, Priority: r.c.Priority,
+		Case: report.CaseInfo{ID: r.c.ID, Name: r.c.Name, Level: r.c.Level, Category: r.c.Category,
+			Priority:     r.c.Priority,
 			Traceability: r.c.Traceability, Criteria: r.c.Criteria},
-		Target:    report.TargetInfo{Kind: r.header.Target.Kind, URL: r.header.Target.URL, Model: r.header.Target.Model, Dialect: r.dialect()},
+		Target: report.TargetInfo{Kind: r.header.Target.Kind, URL: r.header.Target.URL,
+			Model: r.header.Target.Model, Dialect: r.dialect()},
 		Resources: r.resources(),
 		Quality:   r.qualityReport(),
 	}
@@ -88,7 +90,8 @@ func (r *run) judgeAll() ([]report.Check, string) {
 		} else {
 			o.verdict = report.Info
 		}
-		checks = append(checks, report.Check{ID: c.ID, Clause: c.Clause, Covers: c.Covers, Phase: c.Phase, Measured: o.measured, Interval: o.interval,
+		checks = append(checks, report.Check{ID: c.ID, Clause: c.Clause, Covers: c.Covers, Phase: c.Phase,
+			Measured: o.measured, Interval: o.interval,
 			Op: o.op, Target: o.target, Unit: o.unit, Verdict: o.verdict, Reason: o.reason, Gate: gate})
 	}
 	switch {
@@ -158,7 +161,8 @@ func (o outcome) worse(than outcome) bool {
 // targetsOf copies the case's targets under the seed's keys.
 func targetsOf(c *testcases.Case) report.Targets {
 	t := c.Targets
-	return report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS, Quality: t.Quality, MemoryGB: t.MemoryGB, CPUCores: t.CPUCores}
+	return report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS, Quality: t.Quality,
+		MemoryGB: t.MemoryGB, CPUCores: t.CPUCores}
 }
 
 // Arithmetic says what the targets of a case imply together, by Little's law L = λW.
@@ -168,21 +172,25 @@ func Arithmetic(c *testcases.Case) string {
 		return ""
 	}
 	closed := float64(t.Concurrency) / t.ThroughputRPS * 1000
-	s := fmt.Sprintf("Little's law, L = λW: %d requests in flight that complete at %s requests/s take %s ms each on average.",
+	s := fmt.Sprintf("Little's law, L = λW: %d requests in flight that complete at %s requests/s take %s ms each "+
+		"on average.",
 		t.Concurrency, num(t.ThroughputRPS), num(closed))
 	if t.LatencyMS <= 0 {
 		return s
 	}
 	open := t.ThroughputRPS * t.LatencyMS / 1000
 	if closed < t.LatencyMS {
-		s += fmt.Sprintf(" So a closed loop of %d reaches %s requests/s only below %s ms, and the limit of %s ms cannot bind in it.",
+		s += fmt.Sprintf(" So a closed loop of %d reaches %s requests/s only below %s ms, and the limit of %s ms "+
+			"cannot bind in it.",
 			t.Concurrency, num(t.ThroughputRPS), num(closed), num(t.LatencyMS))
 	}
-	return s + fmt.Sprintf(" In the open loop at %s requests/s, %s ms on average means %s requests in flight: latency at a fixed concurrency and throughput at a fixed rate are therefore measured in phases of their own.",
+	return s + fmt.Sprintf(" In the open loop at %s requests/s, %s ms on average means %s requests in flight: "+
+		"latency at a fixed concurrency and throughput at a fixed rate are therefore measured in phases of their own.",
 		num(t.ThroughputRPS), num(t.LatencyMS), num(open))
 }
 
-// summary fills the seed's five figures: latency over every judged request under load, the sustained rate, quality, peaks.
+// summary fills the seed's five figures: latency over every judged request under load, the sustained rate, quality,
+// peaks.
 func (r *run) summary(out *report.Report) report.Summary {
 	var s report.Summary
 	total, n := 0.0, 0

@@ -67,14 +67,20 @@ func TestRules(t *testing.T) {
 			s.edit = func(c *testcases.Case) { c.Checks[18].P, c.Checks[18].Phase = 0.99, "single" }
 		}},
 		{"ttft", "ttft", report.Fail, "time to first token", func(s *sim) { s.service = slow(3) }},
-		{"ttft without streaming", "ttft", report.Invalid, "does not stream", func(s *sim) { s.edit = func(c *testcases.Case) { c.Request.Stream = false } }},
+		{"ttft without streaming", "ttft", report.Invalid, "does not stream",
+			func(s *sim) { s.edit = func(c *testcases.Case) { c.Request.Stream = false } }},
 		{"tpot", "tpot", report.Fail, "time per output token", func(s *sim) { s.service = slow(20) }},
 		{"batch", "batch", report.Info, "as one it would be FAIL", func(s *sim) { s.service = slow(5) }},
-		{"overload", "throughput", report.Fail, "the backlog grows", func(s *sim) { s.servers = 1; s.service = func(*rand.Rand, float64) float64 { return 0.06 } }},
-		{"more offered than it serves, but above the target", "throughput", report.Invalid, "offer a rate nearer to the target", func(s *sim) {
-			s.servers, s.service = 1, func(*rand.Rand, float64) float64 { return 0.043 }
-			s.edit = func(c *testcases.Case) { c.Profiles["full"][4].RPSFactor, c.Profiles["full"][4].DurationS = 1.5, 102 }
-		}},
+		{"overload", "throughput", report.Fail, "the backlog grows",
+			func(s *sim) { s.servers = 1; s.service = func(*rand.Rand, float64) float64 { return 0.06 } }},
+		{"more offered than it serves, but above the target", "throughput", report.Invalid,
+			"offer a rate nearer to the target", func(s *sim) {
+				s.servers, s.service = 1, func(*rand.Rand, float64) float64 { return 0.043 }
+				s.edit = func(c *testcases.Case) {
+					c.Profiles["full"][4].RPSFactor, c.Profiles["full"][4].DurationS = 1.5,
+						102
+				}
+			}},
 		{"errors take the rate", "throughput", report.Fail, "", func(s *sim) { s.failRate = 0.5 }},
 		{"offered too little", "throughput", report.Invalid, "less was offered", func(s *sim) {
 			s.edit = func(c *testcases.Case) { c.Profiles["full"][4].RPSFactor = 0.97 }
@@ -82,9 +88,13 @@ func TestRules(t *testing.T) {
 		{"too few arrivals", "throughput", report.Invalid, "are the least", func(s *sim) {
 			s.edit = func(c *testcases.Case) { c.Profiles["full"][4].DurationS = 2.5 }
 		}},
-		{"no open loop", "throughput", report.Invalid, "did not run", func(s *sim) { s.skip = map[string]bool{"sustained": true} }},
+		{"no open loop", "throughput", report.Invalid, "did not run",
+			func(s *sim) { s.skip = map[string]bool{"sustained": true} }},
 		{"one in a hundred fails", "errors", report.Fail, "the budget of 0.1 %", func(s *sim) { s.failRate = 0.02 }},
-		{"empty answers", "answers", report.Fail, "empty", func(s *sim) { s.failRate, s.failAs = 0.02, evidence.FailEmpty }},
+		{"empty answers", "answers", report.Fail, "empty", func(s *sim) {
+			s.failRate, s.failAs = 0.02,
+				evidence.FailEmpty
+		}},
 		{"no finish reason", "answers", report.Fail, "finish_reason", func(s *sim) {
 			s.touch = func(q *evidence.Request) { q.Finish = "" }
 		}},
@@ -103,9 +113,11 @@ func TestRules(t *testing.T) {
 		{"too many cores", "cpu", report.Fail, "busiest second", func(s *sim) { s.cores = 8.1 }},
 		{"exactly the cores", "cpu", report.Pass, "ticks of its clock", func(s *sim) { s.cores = 8.01 }},
 		{"cpu unobserved", "cpu", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
-		{"bad answers", "quality", report.Fail, "it cost most", func(s *sim) { s.score = func(r *rand.Rand, _ bool) float64 { return 0.6 } }},
+		{"bad answers", "quality", report.Fail, "it cost most",
+			func(s *sim) { s.score = func(r *rand.Rand, _ bool) float64 { return 0.6 } }},
 		{"exactly the quality asked for", "quality", report.Pass, "weakest", func(s *sim) {
-			s.score = func(*rand.Rand, bool) float64 { return 0.61 } // whose mean over nine prompts is 0.6099999999999999
+			// whose mean over nine prompts is 0.6099999999999999
+			s.score = func(*rand.Rand, bool) float64 { return 0.61 }
 			s.edit = func(c *testcases.Case) { c.Targets.Quality = 0.61 }
 		}},
 		{"no scores", "quality", report.Invalid, "", func(s *sim) { s.score = nil }},
@@ -157,10 +169,14 @@ func TestRules(t *testing.T) {
 		{"requests missed", "metrics", report.Fail, "requests", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) { x.Values[evidence.MetricRequests] *= 0.99 }
 		}},
-		{"prompt tokens less those from the cache", "metrics", report.Pass, "agree", func(s *sim) { s.cached, s.lie = 5, computed(5) }},
-		{"fewer prompt tokens than were computed", "metrics", report.Fail, "prompt_tokens_computed", func(s *sim) { s.cached, s.lie = 5, computed(6) }},
-		{"prompt tokens less those from a cache that usage does not tell of", "metrics", report.Pass, "agree", func(s *sim) { s.lie = computed(5) }},
-		{"more prompt tokens than were sent", "metrics", report.Fail, "prompt_tokens_computed", func(s *sim) { s.lie = computed(-1) }},
+		{"prompt tokens less those from the cache", "metrics", report.Pass, "agree",
+			func(s *sim) { s.cached, s.lie = 5, computed(5) }},
+		{"fewer prompt tokens than were computed", "metrics", report.Fail, "prompt_tokens_computed",
+			func(s *sim) { s.cached, s.lie = 5, computed(6) }},
+		{"prompt tokens less those from a cache that usage does not tell of", "metrics", report.Pass, "agree",
+			func(s *sim) { s.lie = computed(5) }},
+		{"more prompt tokens than were sent", "metrics", report.Fail, "prompt_tokens_computed",
+			func(s *sim) { s.lie = computed(-1) }},
 		{"latency understated", "metrics", report.Fail, "latency_mean", func(s *sim) {
 			s.lie = func(x *evidence.Scrape) {
 				h := x.Histograms[evidence.HistE2E]
@@ -225,25 +241,33 @@ func TestRules(t *testing.T) {
 				}
 			}
 		}},
-		{"after did not run", "after", report.Invalid, "did not run", func(s *sim) { s.skip = map[string]bool{"again": true} }},
-		{"a stall every ten seconds", "stalls", report.Fail, "silences longer than 1,000 ms", func(s *sim) { s.stall = 1400 * time.Millisecond }},
+		{"after did not run", "after", report.Invalid, "did not run",
+			func(s *sim) { s.skip = map[string]bool{"again": true} }},
+		{"a stall every ten seconds", "stalls", report.Fail, "silences longer than 1,000 ms",
+			func(s *sim) { s.stall = 1400 * time.Millisecond }},
 		{"short stalls", "stalls", report.Pass, "", func(s *sim) { s.stall = 700 * time.Millisecond }},
-		{"no limit for stalls", "stalls", report.Invalid, "no limit", func(s *sim) { s.edit = func(c *testcases.Case) { c.Limits.StallMS = 0 } }},
+		{"no limit for stalls", "stalls", report.Invalid, "no limit",
+			func(s *sim) { s.edit = func(c *testcases.Case) { c.Limits.StallMS = 0 } }},
 		{"leak", "leak", report.Fail, "after idle", func(s *sim) { s.leakMB = 10 }},
-		{"growth that idle gives back", "leak", report.Pass, "idle gave it back", func(s *sim) { s.leakMB, s.idleBack = 10, true }},
-		{"growth and no idle", "leak", report.Invalid, "no idle phase", func(s *sim) { s.leakMB, s.skip = 10, map[string]bool{"idle": true} }},
+		{"growth that idle gives back", "leak", report.Pass, "idle gave it back",
+			func(s *sim) { s.leakMB, s.idleBack = 10, true }},
+		{"growth and no idle", "leak", report.Invalid, "no idle phase",
+			func(s *sim) { s.leakMB, s.skip = 10, map[string]bool{"idle": true} }},
 		{"growth of a server that falls behind", "leak", report.Invalid, "fell behind", func(s *sim) {
 			s.leakMB, s.servers, s.service = 10, 1, func(*rand.Rand, float64) float64 { return 0.06 }
 			s.edit = func(c *testcases.Case) { c.Checks[12].Phase = "sustained" }
 		}},
 		{"leak unobserved", "leak", report.Invalid, "was not observed", func(s *sim) { s.memoryMB = -1 }},
-		{"late generator", "generator", report.Invalid, "late at p99", func(s *sim) { s.late = 50 * time.Millisecond }},
-		{"late generator makes latency void", "mean", report.Invalid, "cannot be trusted", func(s *sim) { s.late = 50 * time.Millisecond }},
+		{"late generator", "generator", report.Invalid, "late at p99",
+			func(s *sim) { s.late = 50 * time.Millisecond }},
+		{"late generator makes latency void", "mean", report.Invalid, "cannot be trusted",
+			func(s *sim) { s.late = 50 * time.Millisecond }},
 		{"usage missing", "metrics", report.Invalid, "without usage", func(s *sim) {
 			s.touch = func(q *evidence.Request) { q.HasUsage = false }
 		}},
 		{"killed", "report", report.Invalid, "no end", func(s *sim) { s.noEnd = true }},
-		{"a phase is missing", "steps", report.Invalid, "concurrent did not run", func(s *sim) { s.skip = map[string]bool{"concurrent": true} }},
+		{"a phase is missing", "steps", report.Invalid, "concurrent did not run",
+			func(s *sim) { s.skip = map[string]bool{"concurrent": true} }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,7 +278,10 @@ func TestRules(t *testing.T) {
 				s.score = func(*rand.Rand, bool) float64 { return 0 }
 			}
 			events := s.run()
-			events = without(events, func(e evidence.Event) bool { return s.memoryMB < 0 && e.Sample != nil || !scored && e.Score != nil })
+			events = without(events, func(e evidence.Event) bool {
+				return s.memoryMB < 0 && e.Sample != nil ||
+					!scored && e.Score != nil
+			})
 			r, err := Judge(events)
 			if err != nil {
 				t.Fatal(err)

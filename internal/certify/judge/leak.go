@@ -22,8 +22,9 @@ const (
 	// lateConf is the confidence of trends over parts of the window: their few points cannot carry 99 %.
 	lateConf = 0.9
 
-	// fading is how much slower the second half must certainly grow than the first to be called slowing down. A leak grows
-	// as fast in both; a cache that fills at random has a half of its first speed left after 0.7 time constants.
+	// fading is how much slower the second half must certainly grow than the first to be called slowing down. A leak
+	// grows as fast in both; a cache that fills at random has a half of its first speed left after 0.7 time
+	// constants.
 	fading = 0.7
 )
 
@@ -65,7 +66,8 @@ func (r *run) fitLeak() *leakFit {
 	}
 	f := r.fitMemory(p, good, what, value)
 	if f.claim = r.claimOf(p, good); f.claim.explains() && f.points >= fewestMinima {
-		f.rest = r.fitMemory(p, good, what, func(s at[*evidence.Sample]) float64 { return value(s) - f.claim.grownAt(s.ns) })
+		f.rest = r.fitMemory(p, good, what,
+			func(s at[*evidence.Sample]) float64 { return value(s) - f.claim.grownAt(s.ns) })
 		if f.rest.hi < 0 && -f.rest.grown > math.Max(r.c.Limits.LeakShare*f.start, allocatorMB) {
 			// It would hide other growth.
 			f.claim.refused = fmt.Sprintf("it claims %s MB more than memory grew by", num(-f.rest.grown))
@@ -92,8 +94,10 @@ func (r *run) leakPhase() *phase {
 }
 
 // fitMemory fits a figure of the samples over a phase's steady window.
-func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string, value func(at[*evidence.Sample]) float64) *leakFit {
-	f := &leakFit{queued: p.fallsBehind(p.offered(r.c)), phase: p.plan.ID, what: what, from: p.from, requests: float64(len(p.judged))}
+func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
+	value func(at[*evidence.Sample]) float64) *leakFit {
+	f := &leakFit{queued: p.fallsBehind(p.offered(r.c)), phase: p.plan.ID, what: what, from: p.from,
+		requests: float64(len(p.judged))}
 	f.minima(good, p, value)
 	if f.points < fewestMinima {
 		return f
@@ -148,7 +152,8 @@ func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(at[*e
 	f.points = len(f.x)
 }
 
-// harmless says why a trend is no leak; ok is false where it certainly grows, that matters, it goes on, and idle keeps it.
+// harmless says why a trend is no leak; ok is false where it certainly grows, that matters, it goes on, and idle
+// keeps it.
 func (f *leakFit) harmless(allowed float64) (why string, ok bool) {
 	switch {
 	case !(f.lo > 0) || !(f.grown > allowed):
@@ -161,7 +166,8 @@ func (f *leakFit) harmless(allowed float64) (why string, ok bool) {
 	return "", false
 }
 
-// lateLeak says that the second half alone certainly grows at a speed that matters: what was explained until a cache was full.
+// lateLeak says that the second half alone certainly grows at a speed that matters: what was explained until a cache
+// was full.
 func (f *leakFit) lateLeak(allowed float64) bool {
 	return f.late.lo*f.hours > allowed && !(f.kept != nil && *f.kept < 0.5)
 }
@@ -173,14 +179,14 @@ func (f *leakFit) atItsEnd() *leakFit {
 	return &g
 }
 
-// slows says that growth certainly slows down, and is still slowing down in the second half: a leak beside a cache that
-// filled at first is steady there.
+// slows says that growth certainly slows down, and is still slowing down in the second half: a leak beside a cache
+// that filled at first is steady there.
 func (f *leakFit) slows() bool {
 	return f.late.hi < fading*f.early.lo && f.last[1].hi < f.last[0].lo
 }
 
-// leakRule fails growth that is certain, material, still going on in the second half, not given back in idle, and not that
-// of a cache whose bound the server declares.
+// leakRule fails growth that is certain, material, still going on in the second half, not given back in idle, and not
+// that of a cache whose bound the server declares.
 func leakRule(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LeakMBPerHour)
 	if err != nil {
@@ -191,7 +197,8 @@ func leakRule(r *run, c *testcases.Check) outcome {
 		return invalid("memory was not observed under load (source: %s)", orElse(r.header.Target.Resources, "none"))
 	}
 	if f.points < fewestMinima {
-		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"), f.phase, fewestMinima)
+		return invalid("only %s of memory in phase %s, %d are the least", plural(f.points, "window", "windows"),
+			f.phase, fewestMinima)
 	}
 	// What matters is the largest of three bounds: in a short run an hour's limit is less than memory moves by itself.
 	allowed := math.Max(math.Max(limit*f.hours, r.c.Limits.LeakShare*f.start), allocatorMB)
@@ -216,10 +223,13 @@ func leakRule(r *run, c *testcases.Check) outcome {
 	case g.kept == nil:
 		return g.outcome(report.Invalid, allowed, said+"; it grows, and no idle phase shows whether it comes back")
 	case g.queued:
-		return g.outcome(report.Invalid, allowed, said+"; the server fell behind its load, and memory grows with what waits")
+		return g.outcome(report.Invalid, allowed,
+			said+"; the server fell behind its load, and memory grows with what waits")
 	case g.slows():
-		return g.outcome(report.Invalid, allowed, said+fmt.Sprintf("; it slows down, from %s MB/h in the first half to %s in the second, and the run is too short to see it stop: take a longer phase",
-			signed(g.early.slope), signed(g.late.slope)))
+		return g.outcome(report.Invalid, allowed,
+			said+fmt.Sprintf("; it slows down, from %s MB/h in the first half to %s in the second, and the run is "+
+				"too short to see it stop: take a longer phase",
+				signed(g.early.slope), signed(g.late.slope)))
 	case hoards && r.grownSinceStart(f.what) <= h.mostMB:
 		return g.outcome(report.Invalid, allowed, said+"; "+h.why)
 	}
@@ -232,5 +242,6 @@ func leakRule(r *run, c *testcases.Check) outcome {
 
 // outcome is what a verdict of this trend shows.
 func (f *leakFit) outcome(verdict string, allowed float64, reason string) outcome {
-	return outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed), unit: "MB", verdict: verdict, reason: reason}
+	return outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed),
+		unit: "MB", verdict: verdict, reason: reason}
 }

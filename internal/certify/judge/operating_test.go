@@ -33,7 +33,8 @@ func TestBusyServersAreNotAccused(t *testing.T) {
 		s := healthy(seed)
 		s.edit = onlySustained
 		s.servers = 4
-		s.service = func(r *rand.Rand, _ float64) float64 { return 0.0591 * r.ExpFloat64() } // 4/0.0591 = 67.7/s, offered 57.5/s
+		// 4/0.0591 = 67.7/s, offered 57.5/s
+		s.service = func(r *rand.Rand, _ float64) float64 { return 0.0591 * r.ExpFloat64() }
 		for _, c := range judged(t, s).Checks {
 			if c.Verdict != report.Pass {
 				alarms[c.ID]++

@@ -63,14 +63,16 @@ func TestPageInChromium(t *testing.T) {
 			t.Fatal(err)
 		}
 		dom := browse(t, chromium, dir, "--dump-dom", "file://"+path)
-		for _, want := range []string{"Simulated service", "Traceability", "Memory over the run", "mixtral report verify", "Load against completions"} {
+		for _, want := range []string{"Simulated service", "Traceability", "Memory over the run",
+			"mixtral report verify", "Load against completions"} {
 			if !strings.Contains(dom, want) {
 				t.Errorf("%s: the page in Chromium lacks %q", name, want)
 			}
 		}
 		for theme, preferred := range map[string]string{"light": "1", "dark": "0"} { // Chromium's numbers
 			shot := filepath.Join(dir, name+"-"+theme+".png")
-			browse(t, chromium, dir, "--screenshot="+shot, "--window-size=1200,3000", "--blink-settings=preferredColorScheme="+preferred, "file://"+path)
+			browse(t, chromium, dir, "--screenshot="+shot, "--window-size=1200,3000",
+				"--blink-settings=preferredColorScheme="+preferred, "file://"+path)
 			if bright := brightness(t, shot); (bright > 0.5) != (theme == "light") {
 				t.Errorf("%s: the %s page has a mean brightness of %.2f", name, theme, bright)
 			}
@@ -114,8 +116,10 @@ func browse(t *testing.T, chromium, dir string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, chromium, append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
-		"--user-data-dir=" + filepath.Join(dir, "profile"), "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"}, args...)...)
+	cmd := exec.CommandContext(ctx, chromium, append([]string{"--headless", "--no-sandbox", "--disable-gpu",
+		"--hide-scrollbars", "--enable-logging=stderr",
+		"--user-data-dir=" + filepath.Join(dir, "profile"), "--disable-background-networking",
+		"--host-resolver-rules=MAP * ~NOTFOUND"}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -38,7 +38,8 @@ type phase struct {
 func (p *phase) measure(c *testcases.Case) {
 	all := p.requests
 	slices.SortFunc(all, func(a, b *evidence.Request) int {
-		if c := cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N), cmp.Compare(a.Done, b.Done)); c != 0 {
+		if c := cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N),
+			cmp.Compare(a.Done, b.Done)); c != 0 {
 			return c
 		}
 		return compareContent(a, b)
@@ -80,8 +81,8 @@ func (p *phase) measure(c *testcases.Case) {
 	p.describe(c)
 }
 
-// begin is where a request's latency counts from: its schedule in the open loop, so that a server that stalls is charged
-// for those who had to wait; its issue elsewhere.
+// begin is where a request's latency counts from: its schedule in the open loop, so that a server that stalls is
+// charged for those who had to wait; its issue elsewhere.
 func (p *phase) begin(q *evidence.Request) int64 {
 	if p.plan.Kind == testcases.KindOpen {
 		return q.Scheduled
@@ -119,9 +120,12 @@ func (p *phase) window() float64 { return seconds(p.to - p.from) }
 // describe fills the phase's part of the report.
 func (p *phase) describe(c *testcases.Case) {
 	ran, conf := p.ran, confidence(c)
-	d := report.Phase{ID: p.plan.ID, Kind: p.plan.Kind, StartS: seconds(ran.Start), DurationS: seconds(ran.End - ran.Start),
-		SteadyFromS: seconds(p.from), SteadyToS: seconds(p.to), Concurrency: p.concurrency(c), OfferedRPS: p.offered(c),
-		Scheduled: max(len(p.requests), ran.Issued-p.canceled), Issued: len(p.requests), Failed: p.failed, Completed: len(p.requests) - p.failed,
+	d := report.Phase{ID: p.plan.ID, Kind: p.plan.Kind, StartS: seconds(ran.Start),
+		DurationS:   seconds(ran.End - ran.Start),
+		SteadyFromS: seconds(p.from), SteadyToS: seconds(p.to), Concurrency: p.concurrency(c),
+		OfferedRPS: p.offered(c),
+		Scheduled:  max(len(p.requests), ran.Issued-p.canceled), Issued: len(p.requests), Failed: p.failed,
+		Completed:   len(p.requests) - p.failed,
 		MaxInFlight: ran.MaxInFlight, CutShort: ran.CutShort}
 	for _, q := range p.requests {
 		if !q.OK() {
@@ -231,7 +235,8 @@ func (p *phase) goodput(c *testcases.Case) float64 {
 	for _, q := range p.requests {
 		first, _ := p.firstToken(q)
 		each, _ := perToken(q)
-		if q.OK() && (c.Targets.LatencyMS <= 0 || p.latency(q, 0) < c.Targets.LatencyMS) && first <= ttft && each <= tpot {
+		if q.OK() && (c.Targets.LatencyMS <= 0 || p.latency(q, 0) < c.Targets.LatencyMS) && first <= ttft &&
+			each <= tpot {
 			good++
 		}
 	}
@@ -281,8 +286,8 @@ type backlog struct {
 	lo, hi     float64
 }
 
-// backlogBins cuts the steady window; the mean of each bin is one point of the trend. Thirty are enough for its interval
-// and few enough that neighbours hardly depend on each other.
+// backlogBins cuts the steady window; the mean of each bin is one point of the trend. Thirty are enough for its
+// interval and few enough that neighbours hardly depend on each other.
 const backlogBins = 30
 
 func (p *phase) measureBacklog(conf float64) backlog {
@@ -335,12 +340,12 @@ func distribution(x []float64, conf float64) *report.Dist {
 	return d
 }
 
-// bootstrapPoints bounds the bootstrap's work. Longer series are averaged in runs first, which are blocks themselves; a
-// thousand of them give the interval to a few percent of its width.
+// bootstrapPoints bounds the bootstrap's work. Longer series are averaged in runs first, which are blocks themselves;
+// a thousand of them give the interval to a few percent of its width.
 const bootstrapPoints = 1000
 
-// meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures that
-// cannot be negative is not either.
+// meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures
+// that cannot be negative is not either.
 func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
 	mean, lo, hi = bootstrap(x, conf)
 	if slices.Min(x) >= 0 {

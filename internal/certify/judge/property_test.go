@@ -61,7 +61,8 @@ func TestSlowerIsNeverBetter(t *testing.T) {
 		c := simCase()
 		rf, _ := runWith(phaseWith(c, fast))
 		rs, _ := runWith(phaseWith(c, slow))
-		for _, ch := range []*testcases.Check{{Rule: "mean_latency"}, {Rule: "percentile_latency", P: 0.5}, {Rule: "percentile_latency", P: 0.9}} {
+		for _, ch := range []*testcases.Check{{Rule: "mean_latency"}, {Rule: "percentile_latency", P: 0.5},
+			{Rule: "percentile_latency", P: 0.9}} {
 			a, b := rules[ch.Rule].judge(rf, ch), rules[ch.Rule].judge(rs, ch)
 			if a.verdict == report.Fail && b.verdict == report.Pass {
 				t.Fatalf("%s p%v: FAIL became PASS: %s; %s", ch.Rule, ch.P, a.reason, b.reason)
@@ -86,7 +87,8 @@ func TestFailingIsNeverBetter(t *testing.T) {
 		c := simCase()
 		rx, _ := runWith(phaseWith(c, x))
 		ry, _ := runWith(phaseWith(c, y))
-		for _, ch := range []*testcases.Check{{Rule: "mean_latency"}, {Rule: "percentile_latency", P: 0.9}, {Rule: "error_budget"}} {
+		for _, ch := range []*testcases.Check{{Rule: "mean_latency"}, {Rule: "percentile_latency", P: 0.9},
+			{Rule: "error_budget"}} {
 			a, b := rules[ch.Rule].judge(rx, ch), rules[ch.Rule].judge(ry, ch)
 			if a.verdict == report.Fail && b.verdict == report.Pass {
 				t.Fatalf("%s: a failure turned FAIL into PASS: %s; %s", ch.Rule, a.reason, b.reason)

@@ -84,8 +84,8 @@ func meanByPrompt(marks []mark) (mean float64, each map[string]float64) {
 	return mean, each
 }
 
-// qualityScore holds the mean score against the target. The prompts are the whole set that the case names, no sample of
-// one: the mean itself is the gate, and its interval is shown where answers were repeated.
+// qualityScore holds the mean score against the target. The prompts are the whole set that the case names, no sample
+// of one: the mean itself is the gate, and its interval is shown where answers were repeated.
 func qualityScore(r *run, c *testcases.Check) outcome {
 	target, err := r.value(c, r.c.Targets.Quality)
 	if err != nil {
@@ -107,7 +107,8 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 	o := outcome{measured: ptr(mean), op: ">=", target: ptr(target), unit: "score", verdict: report.Pass}
 	weakest := sortedKeys(each)
 	slices.SortStableFunc(weakest, func(a, b string) int { return cmpFloat(each[a], each[b]) })
-	o.reason = fmt.Sprintf("%s to %s; weakest %s (%s)", plural(len(marks), "answer", "answers"), plural(len(each), "prompt", "prompts"), weakest[0], num(each[weakest[0]]))
+	o.reason = fmt.Sprintf("%s to %s; weakest %s (%s)", plural(len(marks), "answer", "answers"),
+		plural(len(each), "prompt", "prompts"), weakest[0], num(each[weakest[0]]))
 	if len(marks) > len(each) {
 		scores := make([]float64, len(marks))
 		for i, m := range marks {
@@ -117,7 +118,8 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 		o.interval = band(mean+lo, mean+hi)
 	}
 	if cal := r.header.Calibration; cal != nil {
-		o.reason += fmt.Sprintf("; calibrated: AUC %s, false passes %s at %s", num(cal.AUC), percent(cal.FalsePass), num(cal.Threshold))
+		o.reason += fmt.Sprintf("; calibrated: AUC %s, false passes %s at %s", num(cal.AUC), percent(cal.FalsePass),
+			num(cal.Threshold))
 	}
 	if !(mean >= target) {
 		o.verdict = report.Fail
@@ -160,9 +162,9 @@ func (r *run) whyLow(marks []mark) string {
 	return ""
 }
 
-// qualityUnderLoad compares answers under load with the quiet ones to the same prompts. It fails a drop that matters and
-// that the spread of the answers does not explain, or that takes good answers below the target: there the mean itself is
-// the gate, as it is for the quiet ones.
+// qualityUnderLoad compares answers under load with the quiet ones to the same prompts. It fails a drop that matters
+// and that the spread of the answers does not explain, or that takes good answers below the target: there the mean
+// itself is the gate, as it is for the quiet ones.
 func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 	tolerance, err := r.value(c, r.c.Limits.QualityTolerance)
 	if err != nil {
@@ -190,13 +192,16 @@ func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 	}
 	const fewest = 5
 	if len(drops) < fewest {
-		return invalid("%s under load can be compared, %d are the least", plural(len(drops), "answer", "answers"), fewest)
+		return invalid("%s under load can be compared, %d are the least", plural(len(drops), "answer", "answers"),
+			fewest)
 	}
 	drop, lo, hi := meanInterval(drops, r.conf())
 	drop = significant(drop)
 	score, _ := meanByPrompt(under)
-	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score", verdict: report.Pass,
-		reason: fmt.Sprintf("%s under load score %s, %s from the quiet answers to the same prompts", plural(len(drops), "answer", "answers"), num(score), signed3(-drop))}
+	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score",
+		verdict: report.Pass,
+		reason: fmt.Sprintf("%s under load score %s, %s from the quiet answers to the same prompts",
+			plural(len(drops), "answer", "answers"), num(score), signed3(-drop))}
 	target := r.c.Targets.Quality
 	switch fell := significant(score) < target && significant(score+drop) >= target; {
 	case drop <= tolerance:
@@ -222,7 +227,8 @@ func signed3(x float64) string {
 func (r *run) qualityReport() report.Quality {
 	var out report.Quality
 	if cal := r.header.Calibration; cal != nil {
-		out.Calibration = map[string]float64{"auc": cal.AUC, "false_pass": cal.FalsePass, "false_fail": cal.FalseFail, "threshold": cal.Threshold}
+		out.Calibration = map[string]float64{"auc": cal.AUC, "false_pass": cal.FalsePass, "false_fail": cal.FalseFail,
+			"threshold": cal.Threshold}
 		for k, v := range cal.PerFault {
 			out.Calibration["auc_"+strings.ReplaceAll(k, " ", "_")] = v
 		}

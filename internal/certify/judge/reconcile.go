@@ -43,7 +43,8 @@ func (r *run) reconcile() []report.Reconciled {
 	if r.c.Request.Stream { // else the client cannot know it
 		ttft := r.histogramRows(spans, evidence.HistTTFT, "ttft", (*phase).serverTTFT)
 		if ttft[meanAt].Verdict == report.Fail && latency[meanAt].Verdict == report.Pass {
-			ttft[meanAt].Reason += "; its latencies agree with the client's, so its times to first token leave out a part of the wait, such as that in its queue"
+			ttft[meanAt].Reason += "; its latencies agree with the client's, so its times to first token leave out " +
+				"a part of the wait, such as that in its queue"
 		}
 		rows = append(rows, ttft...)
 	}
@@ -106,7 +107,8 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 	}
 	rows := []report.Reconciled{countRow(spans, evidence.MetricRequests, "requests", evidence.MetricRequests, nil)}
 	for _, reason := range sortedKeys(reasons) {
-		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests", evidence.MetricRequests+":"+reason,
+		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests",
+			evidence.MetricRequests+":"+reason,
 			func(q *evidence.Request) bool { return q.Finish == reason }))
 	}
 	prompt := tokenRow(spans, evidence.MetricPromptTokens, func(q *evidence.Request) int { return q.PromptTokens })
@@ -115,13 +117,15 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 			prompt = computed
 		}
 	}
-	return append(rows, prompt, tokenRow(spans, evidence.MetricGenerationTokens, func(q *evidence.Request) int { return q.OutputTokens }))
+	return append(rows, prompt, tokenRow(spans, evidence.MetricGenerationTokens,
+		func(q *evidence.Request) int { return q.OutputTokens }))
 }
 
-// computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it says
-// nothing of one, less is no lie.
+// computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it
+// says nothing of one, less is no lie.
 func computedRow(spans []span) report.Reconciled {
-	row := tokenRow(spans, evidence.MetricPromptComputed, func(q *evidence.Request) int { return q.PromptTokens - q.CachedTokens })
+	row := tokenRow(spans, evidence.MetricPromptComputed,
+		func(q *evidence.Request) int { return q.PromptTokens - q.CachedTokens })
 	for _, s := range spans {
 		for _, q := range s.phase.answered() {
 			if q.CachedTokens > 0 {
@@ -130,7 +134,9 @@ func computedRow(spans []span) report.Reconciled {
 		}
 	}
 	if row.Verdict == report.Fail && *row.Server < *row.Client {
-		row.Verdict, row.Reason = report.Info, "the server counts the prompt tokens that it computed, and its usage does not say how many came from its cache"
+		row.Verdict, row.Reason = report.Info,
+			"the server counts the prompt tokens that it computed, and its usage does not say how many came from "+
+				"its cache"
 	}
 	return row
 }
@@ -186,7 +192,8 @@ func tokenRow(spans []span, metric string, tokens func(*evidence.Request) int) r
 	return judgeCount(row, server, float64(client), offered, failed, where)
 }
 
-func judgeCount(row report.Reconciled, server, client float64, offered bool, failed int, where []string) report.Reconciled {
+func judgeCount(row report.Reconciled, server, client float64, offered bool, failed int,
+	where []string) report.Reconciled {
 	row.Client = ptr(client)
 	if !offered {
 		row.Verdict, row.Reason = report.Info, notOffered
@@ -197,7 +204,8 @@ func judgeCount(row report.Reconciled, server, client float64, offered bool, fai
 	case len(where) > 0:
 		row.Verdict, row.Reason = report.Fail, "differs: "+strings.Join(where, "; ")
 	case failed > 0 && server != client:
-		row.Verdict, row.Reason = report.Pass, fmt.Sprintf("within the %s that failed for the client", plural(failed, "request", "requests"))
+		row.Verdict, row.Reason = report.Pass, fmt.Sprintf("within the %s that failed for the client",
+			plural(failed, "request", "requests"))
 	default:
 		row.Verdict, row.Reason = report.Pass, "equal"
 	}
@@ -256,11 +264,12 @@ func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []
 		return []report.Reconciled{n, mean, p50, p99}
 	}
 	n = judgeCount(n, total.Count, float64(len(client)), true, failed, where)
-	return []report.Reconciled{n, r.meanRow(mean, total, client, failed, r.doubt(spans, metric, own)), quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
+	return []report.Reconciled{n, r.meanRow(mean, total, client, failed, r.doubt(spans, metric, own)),
+		quantileRow(p50, total, client, failed, 0.5), quantileRow(p99, total, client, failed, 0.99)}
 }
 
-// doubt says why a client that saw more than the server tells may be to blame itself; "" if it is not. The phases in which
-// nobody was in its way settle it, if they show the gap too.
+// doubt says why a client that saw more than the server tells may be to blame itself; "" if it is not. The phases in
+// which nobody was in its way settle it, if they show the gap too.
 func (r *run) doubt(spans []span, metric string, own func(*phase) []float64) string {
 	if len(r.problems) > 0 {
 		return "it was late itself"
@@ -270,7 +279,8 @@ func (r *run) doubt(spans []span, metric string, own func(*phase) []float64) str
 		if taken := r.taken(s.phase); taken != "" {
 			why = taken
 		} else if a, ok := s.after.Histograms[metric]; ok {
-			server, mine = histogramSum(server, histogramDelta(s.before.Histograms[metric], a)), append(mine, own(s.phase)...)
+			server, mine = histogramSum(server, histogramDelta(s.before.Histograms[metric], a)),
+				append(mine, own(s.phase)...)
 		}
 	}
 	if server.Count > 0 && len(mine) > 0 && meanOf(mine)-server.Sum/server.Count*1000 > r.c.Limits.MetricsGapMS {
@@ -287,9 +297,10 @@ func meanOf(x []float64) float64 {
 	return mean
 }
 
-// meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one. A client
-// that was itself late explains a gap, and leaves it open.
-func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int, late string) report.Reconciled {
+// meanRow: the server sees a request later and ends it earlier than the client, so its mean is the smaller one. A
+// client that was itself late explains a gap, and leaves it open.
+func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int,
+	late string) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 {
 		row.Verdict, row.Reason = report.Invalid, "nothing was observed"
 		return row
@@ -301,19 +312,24 @@ func (r *run) meanRow(row report.Reconciled, h evidence.Histogram, client []floa
 	case failed > 0:
 		row.Verdict, row.Reason = report.Info, "requests failed, so the two means are over different requests"
 	case gap < -clockSlackMS:
-		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the server reports %s ms more than the client saw, which cannot be", num(-gap))
+		row.Verdict, row.Reason = report.Fail,
+			fmt.Sprintf("the server reports %s ms more than the client saw, which cannot be", num(-gap))
 	case gapMS > 0 && gap > gapMS && late != "":
-		row.Verdict, row.Reason = report.Invalid, fmt.Sprintf("the client saw %s ms more, the limit is %s ms, but %s", num(gap), num(gapMS), late)
+		row.Verdict, row.Reason = report.Invalid, fmt.Sprintf("the client saw %s ms more, the limit is %s ms, but %s",
+			num(gap), num(gapMS), late)
 	case gapMS > 0 && gap > gapMS:
-		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client saw %s ms more, the limit is %s ms", num(gap), num(gapMS))
+		row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client saw %s ms more, the limit is %s ms", num(gap),
+			num(gapMS))
 	default:
 		row.Verdict, row.Reason = report.Pass, fmt.Sprintf("gap %s ms", num(gap))
 	}
 	return row
 }
 
-// quantileRow: the client's quantile lies in the server's bucket or above it, since each of its times is the longer one.
-func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int, q float64) report.Reconciled {
+// quantileRow: the client's quantile lies in the server's bucket or above it, since each of its times is the longer
+// one.
+func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, failed int,
+	q float64) report.Reconciled {
 	if h.Count <= 0 || len(client) == 0 || len(h.Buckets) == 0 {
 		row.Verdict, row.Reason = report.Info, "no buckets"
 		return row
@@ -329,11 +345,15 @@ func quantileRow(row report.Reconciled, h evidence.Histogram, client []float64, 
 				row.Server = ptr(b.LE * 1000)
 			}
 			if mine+clockSlackMS < lower*1000 && failed > 0 {
-				row.Verdict, row.Reason = report.Info, "requests failed, so the two quantiles are over different requests"
+				row.Verdict, row.Reason = report.Info,
+					"requests failed, so the two quantiles are over different requests"
 			} else if mine+clockSlackMS < lower*1000 {
-				row.Verdict, row.Reason = report.Fail, fmt.Sprintf("the client's quantile lies below the server's bucket, which starts at %s ms", num(lower*1000))
+				row.Verdict, row.Reason = report.Fail,
+					fmt.Sprintf("the client's quantile lies below the server's bucket, which starts at %s ms",
+						num(lower*1000))
 			} else {
-				row.Verdict, row.Reason = report.Pass, fmt.Sprintf("in or above the server's bucket, which starts at %s ms", num(lower*1000))
+				row.Verdict, row.Reason = report.Pass,
+					fmt.Sprintf("in or above the server's bucket, which starts at %s ms", num(lower*1000))
 			}
 			return row
 		}
@@ -406,10 +426,17 @@ func metricsReported(r *run, _ *testcases.Check) outcome {
 // noMetrics tells a server without metrics from a run that did not read them.
 func (r *run) noMetrics(o outcome) outcome {
 	firstErr := r.withoutMetrics()
-	if slices.ContainsFunc(r.scrapes, func(s at[*evidence.Scrape]) bool { return s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0 }) {
+	if slices.ContainsFunc(r.scrapes, func(s at[*evidence.Scrape]) bool {
+		return s.v.Err == "" &&
+			len(s.v.Values)+len(s.v.Histograms) > 0
+	}) {
 		return invalid("no phase lies between two scrapes with all of its requests on record")
 	}
-	absent := firstErr != "" || r.header.Target.Metrics == "none" || slices.ContainsFunc(r.conditions, func(c at[*evidence.Condition]) bool { return c.v.ID == "metrics" && !c.v.OK })
+	absent := firstErr != "" || r.header.Target.Metrics == "none" ||
+		slices.ContainsFunc(r.conditions, func(c at[*evidence.Condition]) bool {
+			return c.v.ID == "metrics" &&
+				!c.v.OK
+		})
 	if !absent {
 		return invalid("the server's metrics were not read")
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// blindGap is the longest stretch without a sample, under load, that still counts as watched. Samples come at 10 Hz,
-	// from remote metrics at 1 Hz; a peak of ten seconds must not be missed.
+	// blindGap is the longest stretch without a sample, under load, that still counts as watched. Samples come at 10
+	// Hz, from remote metrics at 1 Hz; a peak of ten seconds must not be missed.
 	blindGap = 10 * time.Second
 
 	// tickCores is the resolution of a 1 s window: process accounting counts in ticks of 10 ms, at both ends.
@@ -76,8 +76,8 @@ type coresAt struct {
 	cores float64
 }
 
-// cpuWindows gives the cores over every window of a length, from the counter of CPU seconds. A window reaches back to the
-// last sample at least its length ago; where samples are missing and it would be twice as long, there is none.
+// cpuWindows gives the cores over every window of a length, from the counter of CPU seconds. A window reaches back to
+// the last sample at least its length ago; where samples are missing and it would be twice as long, there is none.
 func cpuWindows(good []at[*evidence.Sample], length time.Duration) []coresAt {
 	var out []coresAt
 	j := 0
@@ -134,9 +134,11 @@ func peakMemory(r *run, c *testcases.Check) outcome {
 	}
 	res := r.resources()
 	o := outcome{measured: ptr(res.PeakGB), op: "<=", target: ptr(limit), unit: "GB", verdict: report.Pass,
-		reason: fmt.Sprintf("%s; anonymous %s GB, file-backed %s GB", plural(len(good), "sample", "samples"), num(res.PeakAnonGB), num(res.PeakFileGB))}
+		reason: fmt.Sprintf("%s; anonymous %s GB, file-backed %s GB", plural(len(good), "sample", "samples"),
+			num(res.PeakAnonGB), num(res.PeakFileGB))}
 	if c := res.Cache; c != nil && c.CapacityMB > c.UsedMB {
-		o.reason += fmt.Sprintf("; by its own metrics it has %s GB of cache still to fill", num((c.CapacityMB-c.UsedMB)/1024))
+		o.reason += fmt.Sprintf("; by its own metrics it has %s GB of cache still to fill",
+			num((c.CapacityMB-c.UsedMB)/1024))
 	}
 	return r.watched(o, good, res.PeakGB <= limit)
 }
@@ -154,7 +156,8 @@ func peakCPU(r *run, c *testcases.Check) outcome {
 	}
 	res := r.resources()
 	o := outcome{measured: ptr(res.PeakCPU1s), op: "<=", target: ptr(limit), unit: "cores", verdict: report.Pass,
-		reason: fmt.Sprintf("busiest second; over 10 s %s, over 60 s %s cores", orNone(res.PeakCPU10s), orNone(res.PeakCPU60s))}
+		reason: fmt.Sprintf("busiest second; over 10 s %s, over 60 s %s cores", orNone(res.PeakCPU10s),
+			orNone(res.PeakCPU60s))}
 	if significant(res.PeakCPU1s) > limit {
 		o.reason += fmt.Sprintf("; %s cores are allowed for the ticks of its clock", num(tickCores))
 	}
@@ -168,8 +171,8 @@ func orNone(x float64) string {
 	return num(x)
 }
 
-// watched turns a peak into a verdict: above the limit is FAIL whatever else was missed, below it counts only if no load
-// went unwatched.
+// watched turns a peak into a verdict: above the limit is FAIL whatever else was missed, below it counts only if no
+// load went unwatched.
 func (r *run) watched(o outcome, good []at[*evidence.Sample], within bool) outcome {
 	switch gap := r.blind(good); {
 	case !within:

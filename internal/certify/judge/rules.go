@@ -94,7 +94,8 @@ func meanLatency(r *run, c *testcases.Check, p *phase) outcome {
 	mean, lo, hi := meanInterval(p.latencies, r.conf())
 	mean, hi = significant(mean), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
-	over := fmt.Sprintf("mean of %s, at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()), num(lo), num(hi))
+	over := fmt.Sprintf("mean of %s, at %s confidence %s to %s ms", plural(n, "request", "requests"),
+		percent(r.conf()), num(lo), num(hi))
 	switch {
 	case hi < target:
 		o.verdict, o.reason = report.Pass, over
@@ -168,9 +169,10 @@ func tpotPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	return r.percentile(c, "time per output token", "ms", x, target, func(i int) bool { return failed[i] })
 }
 
-// percentile judges the check's percentile of x against a limit. A failed request is above any limit. FAIL needs as much
-// confidence as PASS; between them lies INVALID, with the number of samples that would settle it.
-func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, limit float64, failed func(int) bool) outcome {
+// percentile judges the check's percentile of x against a limit. A failed request is above any limit. FAIL needs as
+// much confidence as PASS; between them lies INVALID, with the number of samples that would settle it.
+func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, limit float64,
+	failed func(int) bool) outcome {
 	p, conf, n := c.P, r.conf(), len(x)
 	if !(p > 0 && p < 1) {
 		return invalid("p = %v is not between 0 and 1", p)
@@ -200,7 +202,8 @@ func (r *run) percentile(c *testcases.Check, what, unit string, x []float64, lim
 	case pass:
 		o.verdict, o.reason = report.Pass, fmt.Sprintf("%s of %s: %s", name, what, seen)
 	case lo > 1-p:
-		o.verdict, o.reason = report.Fail, fmt.Sprintf("%s of %s: %s, more than the %s allowed", name, what, seen, percent(1-p))
+		o.verdict, o.reason = report.Fail, fmt.Sprintf("%s of %s: %s, more than the %s allowed", name, what, seen,
+			percent(1-p))
 	default:
 		o.verdict = report.Invalid
 		o.reason = fmt.Sprintf("%s of %s: %s; not enough evidence: need about %s more", name, what, seen, count(more))
@@ -237,11 +240,13 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	}
 	lo, hi := stats.Wilson(failed, n, r.conf())
 	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
-	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share", verdict: report.Pass,
-		reason: fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes))}
+	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share",
+		verdict: report.Pass,
+		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes))}
 	if share(failed) > budget {
 		o.verdict = report.Fail
-		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget), num(math.Floor(significant(budget*float64(n)))))
+		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget),
+			num(math.Floor(significant(budget*float64(n)))))
 		if share(failed-excused) <= budget {
 			return distrusted(o, why)
 		}
@@ -249,10 +254,11 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	return o
 }
 
-// forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since those
-// before it had not been served yet.
+// forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since
+// those before it had not been served yet.
 func forLackOfTime(q *evidence.Request) bool {
-	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus && (q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
+	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus &&
+		(q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
 }
 
 // breakdown writes counts by name: " (status 3, timeout 1)".
@@ -311,8 +317,10 @@ func answersValid(r *run, c *testcases.Check) outcome {
 			silent = append(silent, key)
 		}
 	}
-	o := outcome{measured: ptr(float64(bad + len(silent))), op: "=", target: ptr(0), unit: "faults", verdict: report.Pass,
-		reason: fmt.Sprintf("%s to %s were valid", plural(answers, "answer", "answers"), plural(len(prompts), "prompt", "prompts"))}
+	o := outcome{measured: ptr(float64(bad + len(silent))), op: "=", target: ptr(0), unit: "faults",
+		verdict: report.Pass,
+		reason: fmt.Sprintf("%s to %s were valid", plural(answers, "answer", "answers"),
+			plural(len(prompts), "prompt", "prompts"))}
 	if withUsage == 0 && answers > 0 {
 		o.reason += "; the server reports no usage, so token counts were not checked"
 	}

@@ -47,9 +47,11 @@ func throughput(r *run, c *testcases.Check) outcome {
 		return invalid("%v", err)
 	}
 	d, b, w := p.report, p.backlog, p.window()
-	o := outcome{measured: ptr(d.RPS), interval: band(d.RPSLow, d.RPSHigh), op: ">=", target: ptr(target), unit: "requests/s"}
+	o := outcome{measured: ptr(d.RPS), interval: band(d.RPSLow, d.RPSHigh), op: ">=", target: ptr(target),
+		unit: "requests/s"}
 	if b.arrivals < fewestArrivals || w <= 0 {
-		o.verdict, o.reason = report.Invalid, fmt.Sprintf("only %s in the steady window, %d are the least", plural(b.arrivals, "arrival", "arrivals"), fewestArrivals)
+		o.verdict, o.reason = report.Invalid, fmt.Sprintf("only %s in the steady window, %d are the least",
+			plural(b.arrivals, "arrival", "arrivals"), fewestArrivals)
 		return o
 	}
 	d.RPS, d.RPSLow, d.RPSHigh = significant(d.RPS), significant(d.RPSLow), significant(d.RPSHigh)
@@ -67,7 +69,8 @@ func throughput(r *run, c *testcases.Check) outcome {
 		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
 	switch {
 	case grows && d.RPS >= target && offered > target*(1+backlogShare):
-		o.verdict, o.reason = report.Invalid, seen+": it completes more than the target, but not all that was offered; offer a rate nearer to the target"
+		o.verdict, o.reason = report.Invalid,
+			seen+": it completes more than the target, but not all that was offered; offer a rate nearer to the target"
 	case grows:
 		o.verdict, o.reason = report.Fail, seen+": not sustained, the backlog grows"
 	case d.RPSLow >= target:
@@ -101,8 +104,8 @@ func signed(x float64) string {
 	return num(x)
 }
 
-// batchThroughput is the seed's step 2 as it stands: so many requests at once, answers over the time they took. It says
-// how fast a burst is served, not what is sustained.
+// batchThroughput is the seed's step 2 as it stands: so many requests at once, answers over the time they took. It
+// says how fast a burst is served, not what is sustained.
 func batchThroughput(r *run, c *testcases.Check) outcome {
 	var p *phase
 	for _, x := range r.phases {
@@ -120,8 +123,10 @@ func batchThroughput(r *run, c *testcases.Check) outcome {
 	}
 	rate, lo, hi := p.batchRate(r.conf())
 	rate = significant(rate)
-	o := outcome{measured: ptr(rate), interval: band(lo, hi), op: ">=", target: ptr(target), unit: "requests/s", verdict: report.Pass,
-		reason: fmt.Sprintf("%s of %s at once were answered", count(len(p.requests)-p.failed), plural(len(p.requests), "request", "requests"))}
+	o := outcome{measured: ptr(rate), interval: band(lo, hi), op: ">=", target: ptr(target), unit: "requests/s",
+		verdict: report.Pass,
+		reason: fmt.Sprintf("%s of %s at once were answered", count(len(p.requests)-p.failed),
+			plural(len(p.requests), "request", "requests"))}
 	if !(rate >= target) {
 		o.verdict = report.Fail
 	}
@@ -188,17 +193,19 @@ func degradationAfter(r *run, c *testcases.Check) outcome {
 		return invalid("%v", err)
 	}
 	times := math.Max(correlation(before.latencies), correlation(after.latencies))
-	earlier, later := before.stretch("phase "+before.plan.ID, before.from, before.to+1), after.stretch("phase "+after.plan.ID, after.from, after.to+1)
+	earlier, later := before.stretch("phase "+before.plan.ID, before.from, before.to+1),
+		after.stretch("phase "+after.plan.ID, after.from, after.to+1)
 	return r.compared(r.shift(earlier, later, limit, times), earlier, later)
 }
 
-// shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not explain
-// (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
+// shift holds two stretches of latencies against each other. FAIL needs both: a difference that chance does not
+// explain (Mann-Whitney, its z lowered for autocorrelation) and one that matters (Hodges-Lehmann above the limit).
 func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	o := outcome{op: "<=", target: ptr(limit), unit: "share"}
 	if before.answered < fewestShift || after.answered < fewestShift {
 		o.verdict = report.Invalid
-		o.reason = fmt.Sprintf("%s has %s and %s %d: %d each are the least", before.name, plural(before.answered, "answered request", "answered requests"), after.name, after.answered, fewestShift)
+		o.reason = fmt.Sprintf("%s has %s and %s %d: %d each are the least", before.name,
+			plural(before.answered, "answered request", "answered requests"), after.name, after.answered, fewestShift)
 		return o
 	}
 	a, b := before.latencies, after.latencies
@@ -212,10 +219,12 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 	p = dampen(z, p, len(a)+len(b), times)
 	share := significant(by / base)
 	o.measured = ptr(share)
-	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s", after.name, before.name, signed(by), num(base), chance(p))
+	o.reason = fmt.Sprintf("%s against %s: %s ms at a median of %s ms (Hodges-Lehmann), Mann-Whitney p %s",
+		after.name, before.name, signed(by), num(base), chance(p))
 	if floor := r.c.Limits.DegradationMS; floor > limit*base { // the target that is shown is the one that decides
 		o.target = ptr(floor / base)
-		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s", num(floor), percent(floor/base), percent(limit))
+		o.reason += fmt.Sprintf("; a shift of %s ms or less does not matter, so the limit is %s here and not %s",
+			num(floor), percent(floor/base), percent(limit))
 		limit = floor / base
 	}
 	o.verdict, o.beyond = report.Pass, by-limit*base
@@ -251,9 +260,9 @@ func dampen(z, p float64, n int, times float64) float64 {
 	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
 }
 
-// correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth one.
-// It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks for; the
-// sum ends where its window is five times the time itself (Sokal 1997).
+// correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth
+// one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks
+// for; the sum ends where its window is five times the time itself (Sokal 1997).
 func correlation(x []float64) float64 {
 	n := len(x)
 	if n < 2*fewestShift {

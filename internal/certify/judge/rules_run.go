@@ -15,8 +15,8 @@ import (
 // worstStep is the drift of the wall clock above which other machines' timestamps mean nothing.
 const worstStep = 500 * time.Millisecond
 
-// issueDelay is the 99th percentile of issued − scheduled of an open loop, in milliseconds. A closed loop has no schedule:
-// its latencies count from the issue, so a late request is in none of its figures.
+// issueDelay is the 99th percentile of issued − scheduled of an open loop, in milliseconds. A closed loop has no
+// schedule: its latencies count from the issue, so a late request is in none of its figures.
 func (p *phase) issueDelay() float64 {
 	if len(p.delay) == 0 || p.plan.Kind != testcases.KindOpen {
 		return 0
@@ -30,8 +30,10 @@ func (r *run) generatorProblems() map[string]string {
 	limit := r.c.Limits.IssueDelayMS
 	if len(r.clients) == 0 {
 		m[""] = "the generator's own error was not measured"
-	} else if e := r.clients[len(r.clients)-1].v; limit > 0 && ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) > limit {
-		m[""] = fmt.Sprintf("against a null server the generator was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit is %s ms",
+	} else if e := r.clients[len(r.clients)-1].v; limit > 0 &&
+		ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) > limit {
+		m[""] = fmt.Sprintf("against a null server the generator was off at p99 by %s ms at issue, %s ms on the "+
+			"first token and %s ms on gaps; the limit is %s ms",
 			num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
 	}
 	if d := r.worstDrift(); d > int64(worstStep) {
@@ -41,9 +43,11 @@ func (r *run) generatorProblems() map[string]string {
 		switch late := p.issueDelay(); {
 		case p.ran == nil:
 		case p.ran.CapHit:
-			m[p.plan.ID] = fmt.Sprintf("phase %s reached the cap of %s requests in flight", p.plan.ID, count(r.c.Limits.MaxInFlight))
+			m[p.plan.ID] = fmt.Sprintf("phase %s reached the cap of %s requests in flight", p.plan.ID,
+				count(r.c.Limits.MaxInFlight))
 		case limit > 0 && late > limit:
-			m[p.plan.ID] = fmt.Sprintf("phase %s issued its requests %s ms late at p99, the limit is %s ms", p.plan.ID, num(late), num(limit))
+			m[p.plan.ID] = fmt.Sprintf("phase %s issued its requests %s ms late at p99, the limit is %s ms",
+				p.plan.ID, num(late), num(limit))
 		}
 	}
 	return m
@@ -131,7 +135,8 @@ func generatorRule(r *run, _ *testcases.Check) outcome {
 	}
 	e := r.clients[len(r.clients)-1].v
 	o.verdict = report.Pass
-	o.reason = fmt.Sprintf("p99 issue delay of the worst phase; the client's own error at p99 is %s ms on the first token and %s ms between chunks",
+	o.reason = fmt.Sprintf("p99 issue delay of the worst phase; the client's own error at p99 is %s ms on the "+
+		"first token and %s ms between chunks",
 		num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)))
 	return o
 }
@@ -143,8 +148,9 @@ func (r *run) clientError() *report.ClientError {
 	}
 	e := r.clients[len(r.clients)-1].v
 	out := &report.ClientError{Streams: e.Streams, RPS: e.RPS, IssueP50MS: ms(e.IssueP50), IssueP99MS: ms(e.IssueP99),
-		TTFTP50MS: ms(e.TTFTErrorP50), TTFTP99MS: ms(e.TTFTErrorP99), GapP50MS: ms(e.GapErrorP50), GapP99MS: ms(e.GapErrorP99),
-		LimitMS: r.c.Limits.IssueDelayMS, WithinLimit: len(r.problems) == 0}
+		TTFTP50MS: ms(e.TTFTErrorP50), TTFTP99MS: ms(e.TTFTErrorP99), GapP50MS: ms(e.GapErrorP50),
+		GapP99MS: ms(e.GapErrorP99),
+		LimitMS:  r.c.Limits.IssueDelayMS, WithinLimit: len(r.problems) == 0}
 	for _, p := range r.load("") {
 		out.WorstIssue = max(out.WorstIssue, p.issueDelay())
 	}
@@ -176,8 +182,8 @@ func preconditionsRule(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of their
-// latency to it at either end, which is no error: that much is allowed on top of the limit.
+// littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of
+// their latency to it at either end, which is no error: that much is allowed on top of the limit.
 func littleRule(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LittleShare)
 	if err != nil {
@@ -192,11 +198,14 @@ func littleRule(r *run, c *testcases.Check) outcome {
 		}
 		off, allowed := p.report.Little, limit+2*p.report.Latency.Mean/1000/w
 		o := outcome{measured: ptr(off), op: "<=", target: ptr(limit), unit: "share", verdict: report.Pass,
-			reason: fmt.Sprintf("phase %s: %s in flight on average; %s allowed, the window's edges included", p.plan.ID, num(p.report.InFlight), percent(allowed))}
+			reason: fmt.Sprintf("phase %s: %s in flight on average; %s allowed, the window's edges included",
+				p.plan.ID, num(p.report.InFlight), percent(allowed))}
 		if off > allowed {
 			o.verdict = report.Invalid
-			o.reason = fmt.Sprintf("phase %s: L and λW differ by %s: it did not reach a steady state, or requests are missing from the record; in flight on average %s, at the window's start %s and at its end %s",
-				p.plan.ID, percent(off), num(p.report.InFlight), count(p.inFlightAt(p.from)), count(p.inFlightAt(p.to)))
+			o.reason = fmt.Sprintf("phase %s: L and λW differ by %s: it did not reach a steady state, or requests "+
+				"are missing from the record; in flight on average %s, at the window's start %s and at its end %s",
+				p.plan.ID, percent(off), num(p.report.InFlight), count(p.inFlightAt(p.from)),
+				count(p.inFlightAt(p.to)))
 		}
 		if judged == 0 || o.worse(worst) {
 			worst = o
@@ -209,7 +218,8 @@ func littleRule(r *run, c *testcases.Check) outcome {
 	return worst
 }
 
-// auditsRule fails a server that was caught lying. Determinism is reported only: servers batch, and batches reorder sums.
+// auditsRule fails a server that was caught lying. Determinism is reported only: servers batch, and batches reorder
+// sums.
 func auditsRule(r *run, _ *testcases.Check) outcome {
 	if len(r.audits) == 0 {
 		return invalid("no audit ran")
@@ -241,9 +251,11 @@ func auditsRule(r *run, _ *testcases.Check) outcome {
 
 // reportWritten is the seed's last line of the checklist: this report exists, and the record behind it is whole.
 func reportWritten(r *run, _ *testcases.Check) outcome {
-	o := outcome{measured: ptr(0), op: "=", target: ptr(0), unit: "parts missing", verdict: report.Pass, reason: "the record is whole, and this report is derived from it"}
+	o := outcome{measured: ptr(0), op: "=", target: ptr(0), unit: "parts missing", verdict: report.Pass,
+		reason: "the record is whole, and this report is derived from it"}
 	if r.end == nil {
-		o.measured, o.verdict, o.reason = ptr(1), report.Invalid, "the record has no end: the run was killed, or its file was cut"
+		o.measured, o.verdict, o.reason = ptr(1), report.Invalid,
+			"the record has no end: the run was killed, or its file was cut"
 	}
 	return o
 }
@@ -263,16 +275,20 @@ func stepsComplete(r *run, _ *testcases.Check) outcome {
 		case p.ran.CutShort == "target lost":
 			gone = append(gone, id)
 		case p.ran.CutShort != "":
-			short = append(short, fmt.Sprintf("%s was cut short (%s) after %s of %s requests", id, p.ran.CutShort, count(p.ran.Issued), count(p.ran.Planned)))
+			short = append(short, fmt.Sprintf("%s was cut short (%s) after %s of %s requests", id, p.ran.CutShort,
+				count(p.ran.Issued), count(p.ran.Planned)))
 		case p.ran.Issued < p.plan.Requests && sends(p.plan.Kind):
-			short = append(short, fmt.Sprintf("%s issued %s requests, its plan asks for %s", id, count(p.ran.Issued), count(p.plan.Requests)))
+			short = append(short, fmt.Sprintf("%s issued %s requests, its plan asks for %s", id, count(p.ran.Issued),
+				count(p.plan.Requests)))
 		case len(p.requests)+p.canceled < p.ran.Issued && sends(p.plan.Kind):
-			short = append(short, fmt.Sprintf("%s issued %s requests, the record holds %s", id, count(p.ran.Issued), count(len(p.requests)+p.canceled)))
+			short = append(short, fmt.Sprintf("%s issued %s requests, the record holds %s", id, count(p.ran.Issued),
+				count(len(p.requests)+p.canceled)))
 		default:
 			complete++
 		}
 	}
-	o := outcome{measured: ptr(float64(complete)), op: "=", target: ptr(float64(planned)), unit: "phases", verdict: report.Pass, reason: "every phase ran to its plan"}
+	o := outcome{measured: ptr(float64(complete)), op: "=", target: ptr(float64(planned)), unit: "phases",
+		verdict: report.Pass, reason: "every phase ran to its plan"}
 	if planned == 0 {
 		return invalid("the case has no phases in profile %q", r.header.Profile)
 	}

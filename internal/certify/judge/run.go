@@ -85,7 +85,8 @@ func read(events []evidence.Event) (*run, error) {
 	case r.header == nil:
 		return nil, fmt.Errorf("%w: no header", ErrEvidence)
 	case r.header.SchemaVersion < 1 || r.header.SchemaVersion > evidence.SchemaVersion:
-		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion, evidence.SchemaVersion)
+		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion,
+			evidence.SchemaVersion)
 	case r.header.Case == nil:
 		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
 	}
@@ -228,10 +229,12 @@ func (r *run) notices() []string {
 	n := []string{}
 	t := r.header.Target
 	if r.header.Profile != "full" {
-		n = append(n, fmt.Sprintf("Profile %q: every phase is present but short. It finds faults; it is not a full certificate.", r.header.Profile))
+		n = append(n, fmt.Sprintf("Profile %q: every phase is present but short. It finds faults; it is not a full "+
+			"certificate.", r.header.Profile))
 	}
 	if t.BuiltIn {
-		n = append(n, "The target serves the built-in model, a small one made for demonstration: its speed and quality say nothing about Mixtral-8x7B.")
+		n = append(n, "The target serves the built-in model, a small one made for demonstration: its speed and "+
+			"quality say nothing about Mixtral-8x7B.")
 	}
 	if t.Kind == "embedded" && t.Resources == "self" {
 		n = append(n, "The load generator runs inside the server's process: memory and CPU include its own.")
@@ -242,7 +245,8 @@ func (r *run) notices() []string {
 		n = append(n, strings.TrimSuffix("The run was interrupted: "+orElse(r.end.Reason, "on request"), ".")+".")
 	}
 	if why := r.withoutMetrics(); why != "" {
-		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against what was seen.")
+		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
+			"what was seen.")
 	}
 	for _, p := range r.load("") {
 		if why := r.taken(p); why != "" {

@@ -41,7 +41,8 @@ func (r *run) series() report.Series {
 		}
 		s.Duration = math.Max(s.Duration, seconds(p.ran.End))
 		s.Spans = append(s.Spans, report.Marker{Name: p.plan.ID, From: seconds(p.ran.Start), To: seconds(p.ran.End)})
-		if len(p.requests) > 0 && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen || p.plan.Kind == testcases.KindBatch) {
+		if len(p.requests) > 0 && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen ||
+			p.plan.Kind == testcases.KindBatch) {
 			s.Phases = append(s.Phases, p.series())
 		}
 	}
@@ -83,7 +84,8 @@ func (f *leakFit) line() []report.Point {
 func (p *phase) series() report.PhaseSeries {
 	start := p.ran.Start
 	length := math.Max(seconds(p.ran.End-start), 1e-3)
-	s := report.PhaseSeries{ID: p.plan.ID, Kind: p.plan.Kind, SteadyFrom: seconds(p.from - start), SteadyTo: seconds(p.to - start)}
+	s := report.PhaseSeries{ID: p.plan.ID, Kind: p.plan.Kind, SteadyFrom: seconds(p.from - start),
+		SteadyTo: seconds(p.to - start)}
 	buckets := make([][]report.Point, timeBuckets)
 	for _, q := range p.requests {
 		pt := report.Point{X: seconds(p.begin(q) - start), Y: p.latency(q, 0)}
@@ -139,7 +141,8 @@ func ecdf(x []float64) []report.Point {
 func (p *phase) rates(s *report.PhaseSeries, length float64) {
 	width := math.Max(1, math.Ceil(length/rateBins))
 	n := min(int(length/width)+1, rateBins+1)
-	offered, issued, completed, inFlight := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
+	offered, issued, completed, inFlight := make([]float64, n), make([]float64, n), make([]float64, n),
+		make([]float64, n)
 	bin := func(ns int64) int { return min(max(int(seconds(ns-p.ran.Start)/width), 0), n-1) }
 	for _, q := range p.requests {
 		offered[bin(q.Scheduled)]++

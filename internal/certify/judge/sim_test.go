@@ -11,18 +11,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// sim makes the evidence of a run against an imagined server, so that every rule can be tried on servers whose truth is
-// known.
+// sim makes the evidence of a run against an imagined server, so that every rule can be tried on servers whose truth
+// is known.
 type sim struct {
 	seed     uint64
 	service  func(r *rand.Rand, t float64) float64 // seconds of work at t seconds into the run
 	servers  int                                   // requests worked on at once; more queue. 0: no limit
 	failRate float64
 	failAs   string
-	stall    time.Duration                                    // nothing is sent for so long, every ten seconds
-	leakMB   float64                                          // a second
-	idleBack bool                                             // idle gives the leak back
-	grow     func(loaded, t float64) float64                  // more memory in MB, after so many seconds of load and in all; nil: none
+	stall    time.Duration // nothing is sent for so long, every ten seconds
+	leakMB   float64       // a second
+	idleBack bool          // idle gives the leak back
+	// more memory in MB, after so many seconds of load and in all; nil: none
+	grow     func(loaded, t float64) float64
 	claim    func(loaded, t float64) (used, capacity float64) // what the server says of its cache, in MB; nil: nothing
 	cores    float64                                          // CPU used under load
 	memoryMB float64
@@ -60,7 +61,8 @@ func healthy(seed uint64) *sim {
 func simCase() *testcases.Case {
 	c := testcases.Defaults()
 	c.SchemaVersion, c.ID, c.Name = testcases.SchemaVersion, "TC-SIM", "Simulated service"
-	c.Targets = testcases.Targets{LatencyMS: 500, ThroughputRPS: 20, Quality: 0.8, MemoryGB: 16, CPUCores: 8, Concurrency: 10}
+	c.Targets = testcases.Targets{LatencyMS: 500, ThroughputRPS: 20, Quality: 0.8, MemoryGB: 16, CPUCores: 8,
+		Concurrency: 10}
 	c.Limits.IssueDelayMS = 20
 	c.Criteria = map[string]string{"P1": "Average response time < 500ms", "V7": "No memory leaks"}
 	single := []string{"reasoning/complex"}
@@ -80,13 +82,20 @@ func simCase() *testcases.Case {
 		return testcases.Check{ID: id, Clause: "clause of " + id, Rule: rule, Phase: phase}
 	}
 	c.Checks = []testcases.Check{
-		yes("preconditions", "preconditions", ""), yes("answers", "answers_valid", ""), yes("errors", "error_budget", ""),
-		yes("mean", "mean_latency", ""), yes("throughput", "throughput", "sustained"), yes("memory", "peak_memory", ""), yes("cpu", "peak_cpu", ""),
-		yes("quality", "quality", "quality"), yes("quality-load", "quality_under_load", ""), yes("metrics", "metrics_reported", ""),
-		yes("within", "degradation_within", "sustained"), yes("after", "degradation_after", ""), yes("leak", "leak", ""), yes("audits", "audits", ""),
-		yes("generator", "generator", ""), yes("little", "little", ""), yes("steps", "steps_complete", ""), yes("report", "report_written", ""),
+		yes("preconditions", "preconditions", ""), yes("answers", "answers_valid", ""),
+		yes("errors", "error_budget", ""),
+		yes("mean", "mean_latency", ""), yes("throughput", "throughput", "sustained"),
+		yes("memory", "peak_memory", ""), yes("cpu", "peak_cpu", ""),
+		yes("quality", "quality", "quality"), yes("quality-load", "quality_under_load", ""),
+		yes("metrics", "metrics_reported", ""),
+		yes("within", "degradation_within", "sustained"), yes("after", "degradation_after", ""),
+		yes("leak", "leak", ""), yes("audits", "audits", ""),
+		yes("generator", "generator", ""), yes("little", "little", ""), yes("steps", "steps_complete", ""),
+		yes("report", "report_written", ""),
 	}
-	p90, ttft, tpot, batch := yes("p90", "percentile_latency", "sustained"), yes("ttft", "ttft_percentile", "sustained"), yes("tpot", "tpot_percentile", "sustained"), yes("batch", "batch_throughput", "")
+	p90, ttft, tpot, batch := yes("p90", "percentile_latency", "sustained"),
+		yes("ttft", "ttft_percentile", "sustained"), yes("tpot", "tpot_percentile", "sustained"),
+		yes("batch", "batch_throughput", "")
 	p90.P, ttft.P, tpot.P = 0.9, 0.9, 0.9
 	no := false
 	batch.Gate = &no
@@ -103,15 +112,20 @@ func (s *sim) run() []evidence.Event {
 		s.edit(s.c)
 	}
 	s.events, s.done, s.shed, s.now = nil, nil, nil, 0
-	s.add(evidence.Event{Header: &evidence.Header{SchemaVersion: 1, Start: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Case: s.c, Profile: "full", Seed: int64(s.seed),
-		Target:       evidence.Target{Kind: "url", URL: "http://127.0.0.1:11400/v1", Model: "mixtral", Resources: "pid 42", Metrics: "http://127.0.0.1:11400/metrics"},
+	s.add(evidence.Event{Header: &evidence.Header{SchemaVersion: 1,
+		Start: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Case: s.c, Profile: "full", Seed: int64(s.seed),
+		Target: evidence.Target{Kind: "url", URL: "http://127.0.0.1:11400/v1", Model: "mixtral",
+			Resources: "pid 42", Metrics: "http://127.0.0.1:11400/metrics"},
 		Environment:  map[string]string{"cpu": "imagined", "cores": "8"},
 		Fingerprints: map[string]string{"version": "test", "model_sha256": "00"},
-		Calibration:  &evidence.Calibration{AUC: 0.99, PerFault: map[string]float64{"shuffled": 0.98}, FalsePass: 0.01, FalseFail: 0.02, Threshold: 0.8}}})
+		Calibration: &evidence.Calibration{AUC: 0.99, PerFault: map[string]float64{"shuffled": 0.98},
+			FalsePass: 0.01, FalseFail: 0.02, Threshold: 0.8}}})
 	for _, id := range []string{"ready", "model", "metrics", "prompts", "baseline", "resources", "client"} {
-		s.add(evidence.Event{Condition: &evidence.Condition{ID: id, OK: id != "metrics" || !s.noStats, Detail: "seen"}})
+		s.add(evidence.Event{Condition: &evidence.Condition{ID: id, OK: id != "metrics" || !s.noStats,
+			Detail: "seen"}})
 	}
-	s.add(evidence.Event{Client: &evidence.Client{Streams: 100, RPS: 50, IssueP50: 50_000, IssueP99: 400_000, TTFTErrorP50: 100_000, TTFTErrorP99: 900_000, GapErrorP50: 20_000, GapErrorP99: 700_000}})
+	s.add(evidence.Event{Client: &evidence.Client{Streams: 100, RPS: 50, IssueP50: 50_000, IssueP99: 400_000,
+		TTFTErrorP50: 100_000, TTFTErrorP99: 900_000, GapErrorP50: 20_000, GapErrorP99: 700_000}})
 	for _, p := range s.c.Profiles["full"] {
 		if !s.skip[p.ID] {
 			s.phase(p)
@@ -177,7 +191,8 @@ func (s *sim) phase(p testcases.Phase) {
 		for _, q := range reqs {
 			if q.OK() {
 				x := s.score(s.rng, p.Concurrency > 1)
-				s.add(evidence.Event{Score: &evidence.Score{Phase: p.ID, N: q.N, Prompt: q.Prompt, Score: x, Relevance: x, Coherence: x, Completeness: x, Why: []string{"it could say more"}}})
+				s.add(evidence.Event{Score: &evidence.Score{Phase: p.ID, N: q.N, Prompt: q.Prompt, Score: x,
+					Relevance: x, Coherence: x, Completeness: x, Why: []string{"it could say more"}}})
 			}
 		}
 	}
@@ -186,7 +201,8 @@ func (s *sim) phase(p testcases.Phase) {
 
 // request plays one request that the server starts at start.
 func (s *sim) request(p testcases.Phase, n int, scheduled, issued, start int64) *evidence.Request {
-	q := &evidence.Request{Phase: p.ID, N: n, Scheduled: scheduled, Issued: issued, Status: 200, Finish: "stop", HasUsage: true, PromptTokens: 20, CachedTokens: s.cached, OutputTokens: 11, Chunks: 11,
+	q := &evidence.Request{Phase: p.ID, N: n, Scheduled: scheduled, Issued: issued, Status: 200, Finish: "stop",
+		HasUsage: true, PromptTokens: 20, CachedTokens: s.cached, OutputTokens: 11, Chunks: 11,
 		Prompt: fmt.Sprintf("reasoning/p%d", n%9), TextBytes: 60, Text: "An answer with <b>some</b> words."}
 	if len(p.Prompts) > 0 {
 		q.Prompt = p.Prompts[n%len(p.Prompts)]
@@ -207,7 +223,8 @@ func (s *sim) request(p testcases.Phase, n int, scheduled, issued, start int64) 
 		q.Gaps = append(q.Gaps, (q.Last-q.First)/10/1000)
 	}
 	if s.rng.Float64() < s.failRate {
-		q.Fail, q.Finish, q.HasUsage, q.OutputTokens, q.First, q.Last, q.TextBytes, q.Text = s.failAs, "", false, 0, 0, 0, 0, ""
+		q.Fail, q.Finish, q.HasUsage, q.OutputTokens, q.First, q.Last, q.TextBytes, q.Text = s.failAs, "", false, 0,
+			0, 0, 0, ""
 		q.Done = issued + 2e6 // fails fast
 	}
 	if s.touch != nil {
@@ -283,7 +300,8 @@ func (s *sim) scrape(label string) {
 	if s.noStats {
 		return
 	}
-	x := &evidence.Scrape{Label: label, Dialect: "mixtral", Source: "http", Took: 1e6, Values: map[string]float64{}, Histograms: map[string]evidence.Histogram{}}
+	x := &evidence.Scrape{Label: label, Dialect: "mixtral", Source: "http", Took: 1e6, Values: map[string]float64{},
+		Histograms: map[string]evidence.Histogram{}}
 	bounds := []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5}
 	for _, name := range []string{evidence.HistE2E, evidence.HistTTFT} {
 		h := evidence.Histogram{Buckets: make([]evidence.Bucket, len(bounds)+1)}
@@ -339,7 +357,9 @@ func (s *sim) readGauges() {
 					n++
 				}
 			}
-			s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "during " + p.ID, Dialect: "mixtral", Source: "http", Values: map[string]float64{evidence.MetricRunning: n}}})
+			s.events = append(s.events, evidence.Event{At: t,
+				Scrape: &evidence.Scrape{Label: "during " + p.ID, Dialect: "mixtral", Source: "http",
+					Values: map[string]float64{evidence.MetricRunning: n}}})
 		}
 	}
 }
@@ -347,7 +367,8 @@ func (s *sim) readGauges() {
 // declare adds what the server says of its cache to every scrape, and scrapes of that alone twice a second.
 func (s *sim) declare() {
 	for t := int64(0); t <= s.now; t += sec / 2 {
-		s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "idle", Dialect: "mixtral", Source: "http"}})
+		s.events = append(s.events, evidence.Event{At: t, Scrape: &evidence.Scrape{Label: "idle", Dialect: "mixtral",
+			Source: "http"}})
 	}
 	for _, e := range s.events {
 		if e.Scrape != nil {
@@ -394,6 +415,7 @@ func (s *sim) resources() {
 		if busy {
 			load = 5
 		}
-		s.events = append(s.events, evidence.Event{At: t, Sample: &evidence.Sample{Source: "pid 42", Anon: anon, File: int64(s.memoryMB / 2 * mib), RSS: anon + int64(s.memoryMB/2*mib), CPUSeconds: cpu, Load: load}})
+		s.events = append(s.events, evidence.Event{At: t, Sample: &evidence.Sample{Source: "pid 42", Anon: anon,
+			File: int64(s.memoryMB / 2 * mib), RSS: anon + int64(s.memoryMB/2*mib), CPUSeconds: cpu, Load: load}})
 	}
 }

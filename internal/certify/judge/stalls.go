@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// fewestWaiting is how many requests must wait for a silence to be the server's as a whole: one or two may each be in a
-// long prefill, ten at once are not unless nothing runs.
+// fewestWaiting is how many requests must wait for a silence to be the server's as a whole: one or two may each be in
+// a long prefill, ten at once are not unless nothing runs.
 const fewestWaiting = 10
 
 // stalls finds the longest time in which nothing arrived, no token and no end of any answer, while requests waited. A
@@ -40,10 +40,12 @@ func stalls(r *run, c *testcases.Check, p *phase) outcome {
 		}
 	}
 	o := outcome{measured: ptr(ms(longest)), op: "<=", target: ptr(limit), unit: "ms", verdict: report.Pass,
-		reason: fmt.Sprintf("the longest time in which nothing arrived while %d requests or more waited", fewestWaiting)}
+		reason: fmt.Sprintf("the longest time in which nothing arrived while %d requests or more waited",
+			fewestWaiting)}
 	if over > 0 {
 		o.verdict = report.Fail
-		o.reason = fmt.Sprintf("%s longer than %s ms in which nothing arrived while %d requests or more waited", plural(over, "silence", "silences"), num(limit), fewestWaiting)
+		o.reason = fmt.Sprintf("%s longer than %s ms in which nothing arrived while %d requests or more waited",
+			plural(over, "silence", "silences"), num(limit), fewestWaiting)
 	}
 	if over > 0 && over == excused {
 		return distrusted(o, "without what others took of them they are within the limit; in the last one "+whose)
@@ -63,15 +65,18 @@ type wireEvent struct {
 	what int
 }
 
-// silences are the stretches between two arrivals in the steady window, each from when anybody waited at all, that ended
-// with enough requests waiting.
+// silences are the stretches between two arrivals in the steady window, each from when anybody waited at all, that
+// ended with enough requests waiting.
 func (p *phase) silences() [][2]int64 {
 	var events []wireEvent
 	for _, q := range p.requests {
 		events = append(events, wireEvent{q.Issued, wireIssue}, wireEvent{max(q.Done, q.Issued), wireDone})
 		events = appendContent(events, q)
 	}
-	slices.SortFunc(events, func(a, b wireEvent) int { return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.what, b.what)) })
+	slices.SortFunc(events, func(a, b wireEvent) int {
+		return cmp.Or(cmp.Compare(a.ns, b.ns),
+			cmp.Compare(a.what, b.what))
+	})
 	var out [][2]int64
 	waiting, since := 0, int64(0) // since the last arrival, or since somebody began to wait
 	for _, e := range events {

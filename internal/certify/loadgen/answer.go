@@ -44,8 +44,8 @@ func (a *answer) chunk(data []byte, at int64) error {
 	return a.add(&p, at)
 }
 
-// whole takes a response without streaming. Its content has come at the end; when its first token came nobody knows, so
-// First and Chunks stay 0: there is no time to the first token and no time per token in it.
+// whole takes a response without streaming. Its content has come at the end; when its first token came nobody knows,
+// so First and Chunks stay 0: there is no time to the first token and no time per token in it.
 func (a *answer) whole(body []byte, at int64) error {
 	p, err := parsePiece(body, "message")
 	if err != nil {

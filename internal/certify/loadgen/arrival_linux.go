@@ -74,7 +74,8 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case k.err != nil:
-		return 0, &net.OpError{Op: "read", Net: "tcp", Source: k.LocalAddr(), Addr: k.RemoteAddr(), Err: os.NewSyscallError("recvmsg", k.err)}
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: k.LocalAddr(), Addr: k.RemoteAddr(),
+			Err: os.NewSyscallError("recvmsg", k.err)}
 	case k.n == 0:
 		return 0, io.EOF
 	}
@@ -86,15 +87,15 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 // maxAgo bounds what a stamp is believed: nothing keeps a reader waiting for longer.
 const maxAgo = 10 * time.Second
 
-// wallClock turns stamps, which are on the wall clock, into times on the monotonic one, and notices when the wall clock
-// was set: what a stamp from before says is worth nothing then.
+// wallClock turns stamps, which are on the wall clock, into times on the monotonic one, and notices when the wall
+// clock was set: what a stamp from before says is worth nothing then.
 type wallClock struct {
 	seen time.Time // the last look at both clocks
 }
 
-// arrival is when a packet came that was read at now, with the kernel's stamp if there is one. Seen from now, it came a
-// little while ago. Where the clocks moved apart since the last look, by more than the millisecond that reading both may
-// take and the thousandth by which a clock is slewed, the time of the read has to do.
+// arrival is when a packet came that was read at now, with the kernel's stamp if there is one. Seen from now, it came
+// a little while ago. Where the clocks moved apart since the last look, by more than the millisecond that reading
+// both may take and the thousandth by which a clock is slewed, the time of the read has to do.
 func (w *wallClock) arrival(now time.Time, stamp int64, stamped bool) time.Time {
 	elapsed := now.Sub(w.seen)
 	apart := now.Round(0).Sub(w.seen.Round(0)) - elapsed
@@ -116,7 +117,8 @@ func stamp(oob []byte) (ns int64, ok bool) {
 			return 0, false
 		}
 		level, kind := binary.NativeEndian.Uint32(oob[8:]), binary.NativeEndian.Uint32(oob[12:])
-		if data := oob[unix.SizeofCmsghdr:size]; level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPNS && len(data) >= 16 {
+		if data := oob[unix.SizeofCmsghdr:size]; level == unix.SOL_SOCKET && kind == unix.SCM_TIMESTAMPNS &&
+			len(data) >= 16 {
 			return int64(binary.NativeEndian.Uint64(data))*1e9 + int64(binary.NativeEndian.Uint64(data[8:])), true
 		}
 		oob = oob[min(uint64(len(oob)), (size+7)&^7):]

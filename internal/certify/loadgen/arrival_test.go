@@ -18,7 +18,8 @@ func TestStampedReadsFailLikeReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := time.Now()
-		if _, err := a.Read(make([]byte, 1)); Classify(t.Context(), err, true) != "timeout" || a.arrived().Before(before) {
+		if _, err := a.Read(make([]byte, 1)); Classify(t.Context(), err, true) != "timeout" ||
+			a.arrived().Before(before) {
 			t.Errorf("%T: at the deadline: %v, stamped %v", a, err, a.arrived().Sub(before))
 		}
 		if err := a.SetReadDeadline(time.Time{}); err != nil {

@@ -15,11 +15,16 @@ func BenchmarkClient(b *testing.B) {
 		o    MeasureOptions
 	}{
 		{"1000rps", MeasureOptions{RPS: 1000, Tokens: 1, TTFT: 5 * time.Millisecond, Duration: 4 * time.Second}},
-		{"10streams", MeasureOptions{Streams: 10, Tokens: 64, TokenInterval: 20 * time.Millisecond, TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
-		{"100streams", MeasureOptions{Streams: 100, Tokens: 64, TokenInterval: 20 * time.Millisecond, TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
-		{"1000streams100ms", MeasureOptions{Streams: 1000, Tokens: 64, TokenInterval: 100 * time.Millisecond, TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
-		{"1000streams20ms", MeasureOptions{Streams: 1000, Tokens: 64, TokenInterval: 20 * time.Millisecond, TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
-		{"2000streams50ms", MeasureOptions{Streams: 2000, Tokens: 64, TokenInterval: 50 * time.Millisecond, TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
+		{"10streams", MeasureOptions{Streams: 10, Tokens: 64, TokenInterval: 20 * time.Millisecond,
+			TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
+		{"100streams", MeasureOptions{Streams: 100, Tokens: 64, TokenInterval: 20 * time.Millisecond,
+			TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
+		{"1000streams100ms", MeasureOptions{Streams: 1000, Tokens: 64, TokenInterval: 100 * time.Millisecond,
+			TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
+		{"1000streams20ms", MeasureOptions{Streams: 1000, Tokens: 64, TokenInterval: 20 * time.Millisecond,
+			TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
+		{"2000streams50ms", MeasureOptions{Streams: 2000, Tokens: 64, TokenInterval: 50 * time.Millisecond,
+			TTFT: 200 * time.Millisecond, Duration: 4 * time.Second}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var worst evidence.Client

@@ -21,10 +21,10 @@ type piece struct {
 
 var errJSON = errors.New("broken JSON")
 
-// parsePiece reads a chunk, whose choices hold member ("delta" in streams, "message" in whole answers). The usual forms
-// are read in one pass without allocation; whatever is unusual (escapes in the text, repeated keys, several choices,
-// deep nesting) goes to encoding/json, as does everything that looks wrong, for its error message. Keys are matched
-// exactly, unlike encoding/json does.
+// parsePiece reads a chunk, whose choices hold member ("delta" in streams, "message" in whole answers). The usual
+// forms are read in one pass without allocation; whatever is unusual (escapes in the text, repeated keys, several
+// choices, deep nesting) goes to encoding/json, as does everything that looks wrong, for its error message. Keys are
+// matched exactly, unlike encoding/json does.
 func parsePiece(data []byte, member string) (piece, error) {
 	s := scanner{b: data}
 	var p piece
@@ -412,7 +412,8 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 	var index int
 	var message map[string]json.RawMessage
 	var content, finish string
-	if err := errors.Join(field(choice, "index", &index), field(choice, member, &message), field(choice, "finish_reason", &finish)); err != nil {
+	if err := errors.Join(field(choice, "index", &index), field(choice, member, &message),
+		field(choice, "finish_reason", &finish)); err != nil {
 		return err
 	}
 	if err := field(message, "content", &content); err != nil {

@@ -21,11 +21,16 @@ var pieces = []string{
 	`{"choices":[{"index":0,"message":{"content":"whole"},"finish_reason":"stop"}],"usage":{"completion_tokens":1}}`,
 	`{"\u0063hoices":[{"delta":{"cont\u0065nt":"escaped keys"}}]}`,
 	`{"Choices":[{"delta":{"content":"wrong case"}}]}`,
-	`{"error":{"message":"out of memory","type":"server_error"}}`, `{"error":"plain"}`, `{"error":17}`, `{"error":null,"choices":[]}`,
-	`{}`, `[]`, `null`, `{"choices":null}`, `{"choices":{}}`, `{"choices":[null]}`, `{"choices":["a"]}`, `{"choices":[{"delta":null}]}`,
-	`{"choices":[{"delta":{"content":["parts"]}}]}`, `{"usage":{"completion_tokens":1.5}}`, `{"usage":{"completion_tokens":-1}}`,
-	`{"usage":{"completion_tokens":01}}`, `{"usage":{"completion_tokens":12345678901234567890}}`, `{"usage":[]}`, `{"usage":{}}`,
-	`{"choices":[{"delta":{"content":"cut`, `{"a":1,}`, `{"a" 1}`, `{"a":1}}`, `{"a":tru}`, `{"a":-}`, `{"a":1e}`, `{"a":1.}`, "{\"a\":\"\x01\"}", `{"a":"\x"}`, `{"a":"\u12g4"}`, ``, ` `,
+	`{"error":{"message":"out of memory","type":"server_error"}}`, `{"error":"plain"}`, `{"error":17}`,
+	`{"error":null,"choices":[]}`,
+	`{}`, `[]`, `null`, `{"choices":null}`, `{"choices":{}}`, `{"choices":[null]}`, `{"choices":["a"]}`,
+	`{"choices":[{"delta":null}]}`,
+	`{"choices":[{"delta":{"content":["parts"]}}]}`, `{"usage":{"completion_tokens":1.5}}`,
+	`{"usage":{"completion_tokens":-1}}`,
+	`{"usage":{"completion_tokens":01}}`, `{"usage":{"completion_tokens":12345678901234567890}}`, `{"usage":[]}`,
+	`{"usage":{}}`,
+	`{"choices":[{"delta":{"content":"cut`, `{"a":1,}`, `{"a" 1}`, `{"a":1}}`, `{"a":tru}`, `{"a":-}`, `{"a":1e}`,
+	`{"a":1.}`, "{\"a\":\"\x01\"}", `{"a":"\x"}`, `{"a":"\u12g4"}`, ``, ` `,
 	`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 }
 
@@ -80,7 +85,8 @@ func TestPieces(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", c.data, comparable(got), err, comparable(c.want))
 		}
 	}
-	for _, data := range []string{``, `[]`, `null`, `{"choices":{}}`, `{"choices":[{"delta":{"content":["parts"]}}]}`, `{"a":1,}`, `{"usage":{"completion_tokens":1.5}}`, `{"usage":[]}`} {
+	for _, data := range []string{``, `[]`, `null`, `{"choices":{}}`, `{"choices":[{"delta":{"content":["parts"]}}]}`,
+		`{"a":1,}`, `{"usage":{"completion_tokens":1.5}}`, `{"usage":[]}`} {
 		if _, err := parsePiece([]byte(data), "delta"); err == nil {
 			t.Errorf("%q passes", data)
 		}

@@ -211,7 +211,8 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 
 // finish brings a request to its end and its record with it. A connection that can take another request is returned,
 // for the caller to let it rest.
-func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn, err error) *conn {
+func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn,
+	err error) *conn {
 	if q.trace.On() {
 		defer c.record(epoch, q, r)
 	}

@@ -37,7 +37,8 @@ var (
 )
 
 func jsonReply(status, body string) string {
-	return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+	return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", status,
+		len(body), body)
 }
 
 // responder is a server that reads requests and leaves what it writes to a test.
@@ -138,42 +139,70 @@ func TestFailureClasses(t *testing.T) {
 		{name: "slow first byte", answer: late},
 		{name: "no usage", answer: send(head + word + finish + done)},
 		{name: "interim response", answer: send("HTTP/1.1 100 Continue\r\n\r\n" + head + word + finish + done)},
-		{name: "body ends with the connection", answer: then(plain+"data: "+pieces[0]+"\n\ndata: [DONE]\n\n", closing)},
+		{name: "body ends with the connection", answer: then(plain+"data: "+pieces[0]+"\n\ndata: [DONE]\n\n",
+			closing)},
 		{name: "open behind [DONE]", answer: then(head+word+finish+event("[DONE]"), hang)},
 		{name: "cut behind [DONE]", answer: then(head+word+finish+event("[DONE]"), reset)},
 		{name: "whole", answer: send(jsonReply("200 OK", pieces[11])), whole: true},
 
 		{name: "reset before a response", answer: reset, class: evidence.FailConnect},
 		{name: "closed before a response", answer: closing, class: evidence.FailConnect},
-		{name: "closed within the head", answer: then("HTTP/1.1 200 OK\r\nContent-", closing), class: evidence.FailConnect},
+		{name: "closed within the head", answer: then("HTTP/1.1 200 OK\r\nContent-", closing),
+			class: evidence.FailConnect},
 		{name: "hang", answer: hang, class: evidence.FailTimeout},
 		{name: "hang within a stream", answer: then(head+word, hang), class: evidence.FailTimeout},
-		{name: "hang within a whole answer", answer: then("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", hang), class: evidence.FailTimeout, whole: true},
-		{name: "status 500", answer: send(jsonReply("500 Internal Server Error", `{"error":{"message":"out of memory"}}`)), class: evidence.FailStatus, detail: "status 500: out of memory"},
-		{name: "status 429 in HTML", answer: send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 9\r\n\r\n<b>no</b>"), class: evidence.FailStatus, detail: "status 429: <b>no</b>"},
-		{name: "status 503 without a body", answer: send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), class: evidence.FailStatus, detail: "status 503"},
-		{name: "redirect", answer: send("HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"), class: evidence.FailStatus, detail: "307"},
-		{name: "status 200 with an error", answer: send(jsonReply("200 OK", `{"error":{"message":"no such model"}}`)), class: evidence.FailProtocol, detail: "no such model"},
+		{name: "hang within a whole answer", answer: then("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", hang),
+			class: evidence.FailTimeout, whole: true},
+		{name: "status 500", answer: send(jsonReply("500 Internal Server Error",
+			`{"error":{"message":"out of memory"}}`)), class: evidence.FailStatus,
+			detail: "status 500: out of memory"},
+		{name: "status 429 in HTML",
+			answer: send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 9\r\n\r\n<b>no</b>"),
+			class:  evidence.FailStatus, detail: "status 429: <b>no</b>"},
+		{name: "status 503 without a body",
+			answer: send("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"), class: evidence.FailStatus,
+			detail: "status 503"},
+		{name: "redirect", answer: send("HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: " +
+			"0\r\n\r\n"), class: evidence.FailStatus, detail: "307"},
+		{name: "status 200 with an error", answer: send(jsonReply("200 OK", `{"error":{"message":"no such model"}}`)),
+			class: evidence.FailProtocol, detail: "no such model"},
 		{name: "no HTTP", answer: then("SSH-2.0-OpenSSH\r\n\r\n", closing), class: evidence.FailProtocol},
-		{name: "switching protocols", answer: send("HTTP/1.1 101 Switching Protocols\r\n\r\n"), class: evidence.FailProtocol},
-		{name: "garbage in the stream", answer: send(head + event("{garbage") + done), class: evidence.FailProtocol, detail: "broken JSON"},
-		{name: "error in the stream", answer: send(head + word + event(`{"error":{"message":"engine died"}}`) + done), class: evidence.FailProtocol, detail: "engine died"},
+		{name: "switching protocols", answer: send("HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+			class: evidence.FailProtocol},
+		{name: "garbage in the stream", answer: send(head + event("{garbage") + done), class: evidence.FailProtocol,
+			detail: "broken JSON"},
+		{name: "error in the stream", answer: send(head + word + event(`{"error":{"message":"engine died"}}`) + done),
+			class: evidence.FailProtocol, detail: "engine died"},
 		{name: "broken framing", answer: then(head+"zz\r\n", closing), class: evidence.FailProtocol},
-		{name: "no [DONE]", answer: send(head + word + finish + tail), class: evidence.FailProtocol, detail: "without [DONE]"},
-		{name: "no choices", answer: send(head + event(`{"choices":[]}`) + done), class: evidence.FailProtocol, detail: "no choices"},
-		{name: "whole instead of a stream", answer: send(jsonReply("200 OK", pieces[11])), class: evidence.FailProtocol, detail: "whole answer"},
-		{name: "stream instead of whole", answer: send(head + word + finish + done), class: evidence.FailProtocol, detail: "not asked for", whole: true},
-		{name: "whole garbage", answer: send(jsonReply("200 OK", "<html>")), class: evidence.FailProtocol, whole: true},
-		{name: "whole without choices", answer: send(jsonReply("200 OK", `{"choices":[]}`)), class: evidence.FailProtocol, detail: "no choices", whole: true},
-		{name: "endless head", answer: endless("HTTP/1.1 200 OK\r\n", "X-Pad: "+strings.Repeat("x", 1000)+"\r\n"), class: evidence.FailProtocol, detail: "too large"},
-		{name: "endless line", answer: endless(plain+"data: ", strings.Repeat("x", 1000)), class: evidence.FailProtocol, detail: "1 MiB"},
-		{name: "endless whole answer", answer: endless("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n\"", strings.Repeat("x", 100000)), class: evidence.FailProtocol, detail: "too large", whole: true},
-		{name: "reset within a stream", answer: then(head+word, func(c net.Conn) { time.Sleep(20 * time.Millisecond); reset(c) }), class: evidence.FailTruncated},
+		{name: "no [DONE]", answer: send(head + word + finish + tail), class: evidence.FailProtocol,
+			detail: "without [DONE]"},
+		{name: "no choices", answer: send(head + event(`{"choices":[]}`) + done), class: evidence.FailProtocol,
+			detail: "no choices"},
+		{name: "whole instead of a stream", answer: send(jsonReply("200 OK", pieces[11])),
+			class: evidence.FailProtocol, detail: "whole answer"},
+		{name: "stream instead of whole", answer: send(head + word + finish + done), class: evidence.FailProtocol,
+			detail: "not asked for", whole: true},
+		{name: "whole garbage", answer: send(jsonReply("200 OK", "<html>")), class: evidence.FailProtocol,
+			whole: true},
+		{name: "whole without choices", answer: send(jsonReply("200 OK", `{"choices":[]}`)),
+			class: evidence.FailProtocol, detail: "no choices", whole: true},
+		{name: "endless head", answer: endless("HTTP/1.1 200 OK\r\n", "X-Pad: "+strings.Repeat("x", 1000)+"\r\n"),
+			class: evidence.FailProtocol, detail: "too large"},
+		{name: "endless line", answer: endless(plain+"data: ", strings.Repeat("x", 1000)),
+			class: evidence.FailProtocol, detail: "1 MiB"},
+		{name: "endless whole answer", answer: endless("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n\"",
+			strings.Repeat("x", 100000)), class: evidence.FailProtocol, detail: "too large", whole: true},
+		{name: "reset within a stream", answer: then(head+word,
+			func(c net.Conn) { time.Sleep(20 * time.Millisecond); reset(c) }), class: evidence.FailTruncated},
 		{name: "closed within a stream", answer: then(head+word, closing), class: evidence.FailTruncated},
-		{name: "stream ends early", answer: send(head + word + tail), class: evidence.FailTruncated, detail: "finish_reason"},
-		{name: "closed within a whole answer", answer: then("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", closing), class: evidence.FailTruncated, whole: true},
+		{name: "stream ends early", answer: send(head + word + tail), class: evidence.FailTruncated,
+			detail: "finish_reason"},
+		{name: "closed within a whole answer", answer: then("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+			closing), class: evidence.FailTruncated, whole: true},
 		{name: "empty content", answer: send(head + finish + done), class: evidence.FailEmpty},
-		{name: "whole with empty content", answer: send(jsonReply("200 OK", `{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}`)), class: evidence.FailEmpty, whole: true},
+		{name: "whole with empty content", answer: send(jsonReply("200 OK",
+			`{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}`)), class: evidence.FailEmpty,
+			whole: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -182,14 +211,17 @@ func TestFailureClasses(t *testing.T) {
 				timeout = 150 * time.Millisecond
 			}
 			client := newClient(t, responder(t, c.answer), ClientOptions{Timeout: timeout})
-			r := client.Do(t.Context(), time.Now(), Job{Prompt: "p", Body: fmt.Appendf(nil, `{"stream":%v}`, !c.whole), KeepText: true})
+			r := client.Do(t.Context(), time.Now(), Job{Prompt: "p",
+				Body: fmt.Appendf(nil, `{"stream":%v}`, !c.whole), KeepText: true})
 			if r.Fail != c.class || !strings.Contains(r.Detail, c.detail) || (r.Fail == "") != (r.Detail == "") {
 				t.Fatalf("class %q, detail %q; want %q, %q", r.Fail, r.Detail, c.class, c.detail)
 			}
 			if r.Done < r.Last || r.Last < r.First || r.Issued < r.Scheduled || r.Done < r.Issued {
 				t.Errorf("times out of order: %+v", r)
 			}
-			if c.class == "" && (r.First < r.Issued && !c.whole || r.Last < r.Issued || r.Text == "" || r.TextHash == "" || r.TextBytes != len(r.Text) || r.Finish == "" && !strings.Contains(c.name, "connection") || r.Status != 200) {
+			if c.class == "" && (r.First < r.Issued && !c.whole || r.Last < r.Issued || r.Text == "" ||
+				r.TextHash == "" || r.TextBytes != len(r.Text) || r.Finish == "" &&
+				!strings.Contains(c.name, "connection") || r.Status != 200) {
 				t.Errorf("incomplete record: %+v", r)
 			}
 			if c.name == "whole" && (r.Chunks != 0 || r.First != 0 || r.Last != r.Done || r.OutputTokens != 1) {
@@ -233,7 +265,8 @@ func TestNoConnection(t *testing.T) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "nowhere"}}
 	}
 	c = newClient(t, "http://nowhere", ClientOptions{Dial: unknown})
-	if r := c.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect || !strings.Contains(r.Detail, "nowhere") {
+	if r := c.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect ||
+		!strings.Contains(r.Detail, "nowhere") {
 		t.Errorf("unknown host: %+v", r)
 	}
 }
@@ -242,7 +275,8 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	c := newClient(t, responder(t, then(head+word, hang)), ClientOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if r := c.Do(ctx, time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailCanceled || r.Chunks != 1 {
+	if r := c.Do(ctx, time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailCanceled ||
+		r.Chunks != 1 {
 		t.Errorf("%+v", r)
 	}
 	if r := c.Do(ctx, time.Now(), Job{}); r.Fail != evidence.FailCanceled {
@@ -289,7 +323,8 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Errorf("%d connections after one was closed", n)
 	}
 	c.Close()
-	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailStatus || c.open.Load() != 0 {
+	if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)}); r.Fail != evidence.FailStatus ||
+		c.open.Load() != 0 {
 		t.Errorf("after Close: %+v, %d idle", r, c.open.Load())
 	}
 }
@@ -306,8 +341,8 @@ func waitIdle(t *testing.T, c *Client, n int64) {
 	t.Fatalf("%d connections are idle, want %d", c.open.Load(), n)
 }
 
-// TestServersThatCloseWithoutSaying: llama.cpp closes a connection 0.1 ms after a stream, others after so many requests.
-// None of that is a failure.
+// TestServersThatCloseWithoutSaying: llama.cpp closes a connection 0.1 ms after a stream, others after so many
+// requests. None of that is a failure.
 func TestServersThatCloseWithoutSaying(t *testing.T) {
 	for _, every := range []int{1, 4} {
 		requests := 0
@@ -365,11 +400,14 @@ func TestTLSAndHeaders(t *testing.T) {
 		if r := c.Do(t.Context(), time.Now(), Job{Body: []byte(want)}); !r.OK() {
 			t.Fatalf("%+v", r)
 		}
-		if string(body) != want || got.URL.Path != "/openai/v1/chat/completions" || got.Header.Get("Authorization") != "Bearer secret" || got.Host == "" || got.Header.Get("Content-Type") != "application/json" {
+		if string(body) != want || got.URL.Path != "/openai/v1/chat/completions" ||
+			got.Header.Get("Authorization") != "Bearer secret" || got.Host == "" ||
+			got.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%d bytes at %s with %v", len(body), got.URL, got.Header)
 		}
 	}
-	basic := newClient(t, strings.Replace(s.URL, "https://", "https://me:secret@", 1), ClientOptions{TLS: &tls.Config{RootCAs: roots}})
+	basic := newClient(t, strings.Replace(s.URL, "https://", "https://me:secret@", 1),
+		ClientOptions{TLS: &tls.Config{RootCAs: roots}})
 	if r := basic.Do(t.Context(), time.Now(), Job{Body: []byte(`{}`)}); !r.OK() {
 		t.Fatalf("%+v", r)
 	}
@@ -377,7 +415,8 @@ func TestTLSAndHeaders(t *testing.T) {
 		t.Errorf("sent as %q with %q", user, password)
 	}
 	unknown := newClient(t, s.URL, ClientOptions{})
-	if r := unknown.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect || !strings.Contains(r.Detail, "certificate") {
+	if r := unknown.Do(t.Context(), time.Now(), Job{}); r.Fail != evidence.FailConnect ||
+		!strings.Contains(r.Detail, "certificate") {
 		t.Errorf("with an unknown certificate: %+v", r)
 	}
 }
@@ -416,9 +455,12 @@ func (c *canned) SetReadDeadline(time.Time) error { return nil }
 // FuzzResponse: whatever a server says, the record is consistent and bounded, and success means an answer.
 func FuzzResponse(f *testing.F) {
 	for _, s := range []string{
-		head + word + word + finish + event("[DONE]") + "0\r\n\r\n", head + word + "0\r\n\r\n", head + "zz\r\n", head + event("{") + "0\r\n\r\n",
-		plain + "data: " + pieces[0] + "\r\n\r\ndata: [DONE]", jsonReply("200 OK", pieces[11]), jsonReply("500 X", `{"error":"e"}`),
-		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\ndata: [DONE]\n\n", "HTTP/1.1 101 X\r\n\r\n", "", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
+		head + word + word + finish + event("[DONE]") + "0\r\n\r\n", head + word + "0\r\n\r\n", head + "zz\r\n",
+		head + event("{") + "0\r\n\r\n",
+		plain + "data: " + pieces[0] + "\r\n\r\ndata: [DONE]", jsonReply("200 OK", pieces[11]),
+		jsonReply("500 X", `{"error":"e"}`),
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\ndata: [DONE]\n\n", "HTTP/1.1 101 X\r\n\r\n", "",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
 	} {
 		f.Add([]byte(s), true)
 		f.Add([]byte(s), false)
@@ -429,13 +471,16 @@ func FuzzResponse(f *testing.F) {
 		cn := newConn(in, in, nil, TimerClock{})
 		var r evidence.Request
 		begun, reusable, err := cn.receive(epoch, &request{stream: stream, keepText: true}, &r)
-		if err == nil && (r.TextBytes == 0 || r.Status != 200 || r.Done == 0 || r.Done < r.Last || stream != (r.Chunks > 0)) {
+		if err == nil && (r.TextBytes == 0 || r.Status != 200 || r.Done == 0 || r.Done < r.Last ||
+			stream != (r.Chunks > 0)) {
 			t.Fatalf("success: %+v", r)
 		}
-		if r.TextBytes != len(r.Text) || len(r.Gaps) != max(r.Chunks-1, 0) || r.Last < r.First || (r.TextBytes > 0) != (r.TextHash != "") {
+		if r.TextBytes != len(r.Text) || len(r.Gaps) != max(r.Chunks-1, 0) || r.Last < r.First ||
+			(r.TextBytes > 0) != (r.TextHash != "") {
 			t.Fatalf("record: %+v", r)
 		}
-		if class := Classify(t.Context(), err, begun); err != nil && (class == evidence.FailCanceled || class == evidence.FailTimeout || class == "") {
+		if class := Classify(t.Context(), err, begun); err != nil &&
+			(class == evidence.FailCanceled || class == evidence.FailTimeout || class == "") {
 			t.Fatalf("%v is called %q", err, class)
 		}
 		if reusable && cn.br.Buffered() > 0 {

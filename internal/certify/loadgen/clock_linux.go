@@ -7,17 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SystemClock is the most exact clock of this system: it sleeps in the kernel, on the schedule's own thread, where Go's
-// timers wake half a millisecond late.
+// SystemClock is the most exact clock of this system: it sleeps in the kernel, on the schedule's own thread, where
+// Go's timers wake half a millisecond late.
 func SystemClock() Clock { return kernelClock{} }
 
 type kernelClock struct{}
 
 func (kernelClock) Now() time.Time { return time.Now() }
 
-// takeThread fits the calling thread, which must be locked and ends with its goroutine, for exact sleeps. The kernel may
-// end a thread's sleeps late by its slack, 50 µs unless told otherwise. And when every core computes, a thread that
-// wakes waits for milliseconds, unless it is a real-time one: this one works for some 30 µs a request and sleeps
+// takeThread fits the calling thread, which must be locked and ends with its goroutine, for exact sleeps. The kernel
+// may end a thread's sleeps late by its slack, 50 µs unless told otherwise. And when every core computes, a thread
+// that wakes waits for milliseconds, unless it is a real-time one: this one works for some 30 µs a request and sleeps
 // otherwise. Where the process has no right to real-time threads (it takes CAP_SYS_NICE or RLIMIT_RTPRIO) it stays as
 // it is, and the recorded issue delay shows the difference.
 func (kernelClock) takeThread() {

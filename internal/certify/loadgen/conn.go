@@ -192,5 +192,6 @@ func (cn *conn) refused(resp *http.Response) (ended bool, err error) {
 	if err != nil || text == "" {
 		text = string(bytes.TrimSpace(body))
 	}
-	return readErr == nil && len(body) < maxError, failure{evidence.FailStatus, fmt.Errorf("status %d: %s", resp.StatusCode, text)}
+	return readErr == nil && len(body) < maxError, failure{evidence.FailStatus,
+		fmt.Errorf("status %d: %s", resp.StatusCode, text)}
 }

@@ -178,7 +178,8 @@ func (m *machine) interrupt(now time.Duration) {
 // phase is the plan's record, when all its requests have ended at time end.
 func (m *machine) phase(end time.Duration) evidence.Phase {
 	p := evidence.Phase{
-		ID: m.plan.ID, Kind: m.plan.Kind, Start: int64(m.start), End: int64(end), Planned: m.planned(), Issued: m.issued,
+		ID: m.plan.ID, Kind: m.plan.Kind, Start: int64(m.start), End: int64(end), Planned: m.planned(),
+		Issued:      m.issued,
 		MaxInFlight: m.most, CapHit: m.capHit, CutShort: m.cut,
 	}
 	to := m.stopped

@@ -160,8 +160,10 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		p := &Plan{
-			Kind:        rapid.SampledFrom([]string{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch, testcases.KindWarmup}).Draw(t, "kind"),
-			Concurrency: rapid.IntRange(1, 5).Draw(t, "concurrency"), Requests: rapid.IntRange(1, 30).Draw(t, "requests"),
+			Kind: rapid.SampledFrom([]string{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,
+				testcases.KindWarmup}).Draw(t, "kind"),
+			Concurrency: rapid.IntRange(1, 5).Draw(t, "concurrency"),
+			Requests:    rapid.IntRange(1, 30).Draw(t, "requests"),
 			MinDuration: ms(t, "min", 100), Ramp: ms(t, "ramp", 50), Cap: rapid.IntRange(0, 4).Draw(t, "cap"),
 		}
 		for at := time.Duration(0); len(p.Offsets) < p.Requests; at += ms(t, "gap", 20) {
@@ -180,7 +182,8 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			}
 			now = max(now, ends[first])
 			ends = append(ends[:first], ends[first+1:]...)
-			m.done(now, rapid.SampledFrom([]string{"", "", evidence.FailStatus, evidence.FailConnect}).Draw(t, "class"))
+			m.done(now, rapid.SampledFrom([]string{"", "", evidence.FailStatus, evidence.FailConnect}).Draw(t,
+				"class"))
 		}
 		for steps := 0; ; steps++ {
 			if steps > 10000 {
@@ -211,7 +214,8 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 				}
 				finish()
 			}
-			if m.inFlight != len(ends) || p.Cap > 0 && !m.closedLoop() && len(ends) > p.Cap || m.closedLoop() && len(ends) > p.Concurrency {
+			if m.inFlight != len(ends) || p.Cap > 0 && !m.closedLoop() && len(ends) > p.Cap || m.closedLoop() &&
+				len(ends) > p.Concurrency {
 				t.Fatalf("%d in flight, the machine says %d", len(ends), m.inFlight)
 			}
 		}

@@ -29,9 +29,9 @@ type MeasureOptions struct {
 }
 
 // MeasureClient measures the generator's own error on this machine: the same Client and Run send requests to an
-// in-process server that remembers its true times. The error of a TTFT is |(first − issued) − (sent − received)|, that
-// of a gap |measured − true|. Both hold the loopback's network stack, and what the server waits for a processor between
-// noting a time and writing: the figures are upper bounds. Connections are opened before.
+// in-process server that remembers its true times. The error of a TTFT is |(first − issued) − (sent − received)|,
+// that of a gap |measured − true|. Both hold the loopback's network stack, and what the server waits for a processor
+// between noting a time and writing: the figures are upper bounds. Connections are opened before.
 func MeasureClient(ctx context.Context, o MeasureOptions) (evidence.Client, error) {
 	out := evidence.Client{Streams: o.Streams, RPS: o.RPS}
 	if o.Streams <= 0 && !(o.RPS > 0) {
@@ -72,7 +72,8 @@ func spread(mean time.Duration) func(int) time.Duration {
 }
 
 // measureLoad runs the closed and the open part beside each other.
-func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []evidence.Request, epoch time.Time, err error) {
+func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []evidence.Request, epoch time.Time,
+	err error) {
 	var mu sync.Mutex
 	sink := func(r evidence.Request) {
 		mu.Lock()
@@ -82,7 +83,9 @@ func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []ev
 	plan := func(id string) Plan {
 		return Plan{ID: id, MinDuration: o.Duration, Sink: sink, Make: func(n int) Job {
 			user := fmt.Sprintf("%s %d", id, n)
-			return Job{Prompt: user, Body: fmt.Appendf(nil, `{"model":"null","user":%q,"stream":true,"messages":[{"role":"user","content":"hello"}]}`, user)}
+			return Job{Prompt: user,
+				Body: fmt.Appendf(nil,
+					`{"model":"null","user":%q,"stream":true,"messages":[{"role":"user","content":"hello"}]}`, user)}
 		}}
 	}
 	var plans []Plan
@@ -113,7 +116,8 @@ func measureLoad(ctx context.Context, c *Client, o MeasureOptions) (records []ev
 }
 
 // clientError compares records with the server's truth.
-func clientError(out evidence.Client, s *NullServer, records []evidence.Request, epoch time.Time) (evidence.Client, error) {
+func clientError(out evidence.Client, s *NullServer, records []evidence.Request, epoch time.Time) (evidence.Client,
+	error) {
 	var delay, ttft, gap []float64
 	for _, r := range records {
 		if !r.OK() {
@@ -121,7 +125,8 @@ func clientError(out evidence.Client, s *NullServer, records []evidence.Request,
 		}
 		t, ok := s.Truth(r.Prompt)
 		if !ok || len(t.Sent) != r.Chunks {
-			return out, fmt.Errorf("%w: request %q: %d chunks received, %d sent", ErrMeasure, r.Prompt, r.Chunks, len(t.Sent))
+			return out, fmt.Errorf("%w: request %q: %d chunks received, %d sent", ErrMeasure, r.Prompt, r.Chunks,
+				len(t.Sent))
 		}
 		if out.RPS == 0 || r.Phase == "schedule" {
 			delay = append(delay, float64(r.Issued-r.Scheduled))

@@ -152,14 +152,16 @@ func (s *NullServer) serve(c net.Conn) {
 
 func (s *NullServer) answer(c net.Conn, req *http.Request, body []byte, received time.Time) error {
 	if req.URL.Path == "/v1/models" {
-		return reply(c, "200 OK", `{"object":"list","data":[{"id":"null","object":"model","created":1,"owned_by":"null"}]}`)
+		return reply(c, "200 OK",
+			`{"object":"list","data":[{"id":"null","object":"model","created":1,"owned_by":"null"}]}`)
 	}
 	var q nullRequest
 	if req.Method != http.MethodPost || req.URL.Path != "/v1/chat/completions" {
 		return reply(c, "404 Not Found", `{"error":{"message":"no such route","type":"invalid_request_error"}}`)
 	}
 	if err := json.Unmarshal(body, &q); err != nil {
-		return reply(c, "400 Bad Request", `{"error":{"message":"the body is not JSON","type":"invalid_request_error"}}`)
+		return reply(c, "400 Bad Request",
+			`{"error":{"message":"the body is not JSON","type":"invalid_request_error"}}`)
 	}
 	tokens := s.o.Tokens
 	if q.MaxTokens > 0 {
@@ -195,7 +197,8 @@ const (
 )
 
 func nullUsage(tokens int) string {
-	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, nullPrompt, tokens, nullPrompt+tokens)
+	return fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, nullPrompt, tokens,
+		nullPrompt+tokens)
 }
 
 // event frames one event as one HTTP chunk.
@@ -206,8 +209,10 @@ func event(data string) string {
 
 // Parts of a stream that never change, framed once.
 var (
-	nullHead   = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + event(nullChunk+`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`))
-	nullEvent  = []byte(event(nullChunk + `{"index":0,"delta":{"content":"` + nullToken + `"},"finish_reason":null}]}`))
+	nullHead = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		event(nullChunk+`{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}`))
+	nullEvent = []byte(event(nullChunk + `{"index":0,"delta":{"content":"` + nullToken +
+		`"},"finish_reason":null}]}`))
 	nullFirst  = slices.Concat(nullHead, nullEvent)
 	nullFinish = event(nullChunk + `{"index":0,"delta":{},"finish_reason":"length"}]}`)
 	nullTail   = event("[DONE]") + "0\r\n\r\n"
@@ -235,6 +240,7 @@ func (s *NullServer) stream(c net.Conn, q *nullRequest, t *Truth, first time.Tim
 }
 
 func reply(c net.Conn, status, body string) error {
-	_, err := fmt.Fprintf(c, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+	_, err := fmt.Fprintf(c, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", status,
+		len(body), body)
 	return err
 }

@@ -16,7 +16,8 @@ import (
 )
 
 func TestNullServerAnswers(t *testing.T) {
-	s, err := NewNullServer(NullOptions{Tokens: 5, Interval: 10 * time.Millisecond, TTFT: func(int) time.Duration { return 30 * time.Millisecond }})
+	s, err := NewNullServer(NullOptions{Tokens: 5, Interval: 10 * time.Millisecond,
+		TTFT: func(int) time.Duration { return 30 * time.Millisecond }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +34,8 @@ func TestNullServerAnswers(t *testing.T) {
 	} {
 		epoch := time.Now()
 		r := c.Do(t.Context(), epoch, Job{Body: []byte(q.body), KeepText: true})
-		if !r.OK() || r.Chunks != q.chunks || r.Text != strings.Repeat(nullToken, q.tokens) || r.Finish != "length" || r.HasUsage != q.usage {
+		if !r.OK() || r.Chunks != q.chunks || r.Text != strings.Repeat(nullToken, q.tokens) || r.Finish != "length" ||
+			r.HasUsage != q.usage {
 			t.Fatalf("%s: %+v", q.body, r)
 		}
 		if q.usage && (r.OutputTokens != q.tokens || r.PromptTokens != nullPrompt) {
@@ -91,10 +93,12 @@ func TestRunOverTheNetwork(t *testing.T) {
 		phase, err := Run(t.Context(), c, epoch, Plan{
 			ID: kind, Kind: kind, Offsets: Poisson(1, 500, 0, 100), Concurrency: 10, Requests: 100,
 			Make: func(n int) Job {
-				return Job{Prompt: fmt.Sprint(kind, n), Body: fmt.Appendf(nil, `{"user":"%s %d","stream":true}`, kind, n)}
+				return Job{Prompt: fmt.Sprint(kind, n), Body: fmt.Appendf(nil, `{"user":"%s %d","stream":true}`, kind,
+					n)}
 			},
 			Sink: func(r evidence.Request) {
-				if !r.OK() || seen[r.N] || r.Phase != kind || r.Prompt != fmt.Sprint(kind, r.N) || r.Chunks != 4 || r.Issued < r.Scheduled || r.First < r.Issued {
+				if !r.OK() || seen[r.N] || r.Phase != kind || r.Prompt != fmt.Sprint(kind, r.N) || r.Chunks != 4 ||
+					r.Issued < r.Scheduled || r.First < r.Issued {
 					t.Errorf("%+v", r)
 				}
 				seen[r.N] = true
@@ -103,7 +107,8 @@ func TestRunOverTheNetwork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if phase.Issued != 100 || len(seen) != 100 || phase.CutShort != "" || phase.CapHit || phase.MaxInFlight < 1 || phase.Start > phase.SteadyFrom || phase.SteadyTo > phase.End {
+		if phase.Issued != 100 || len(seen) != 100 || phase.CutShort != "" || phase.CapHit || phase.MaxInFlight < 1 ||
+			phase.Start > phase.SteadyFrom || phase.SteadyTo > phase.End {
 			t.Errorf("%s: %+v, %d records", kind, phase, len(seen))
 		}
 		if kind == testcases.KindClosed && phase.MaxInFlight != 10 {
@@ -124,7 +129,8 @@ func TestServerDiesWithinARun(t *testing.T) {
 	classes := map[string]int{}
 	phase, err := Run(t.Context(), c, time.Now(), Plan{
 		Kind: testcases.KindOpen, Offsets: Constant(100, 400*time.Millisecond, 0),
-		Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`)} }, Sink: func(r evidence.Request) { classes[r.Fail]++ },
+		Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`)} },
+		Sink: func(r evidence.Request) { classes[r.Fail]++ },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -133,14 +139,16 @@ func TestServerDiesWithinARun(t *testing.T) {
 	for _, n := range classes {
 		total += n
 	}
-	if total != 40 || phase.Issued != 40 || classes[evidence.FailConnect] == 0 || classes[evidence.FailTruncated] == 0 {
+	if total != 40 || phase.Issued != 40 || classes[evidence.FailConnect] == 0 ||
+		classes[evidence.FailTruncated] == 0 {
 		t.Errorf("phase %+v, classes %v", phase, classes)
 	}
 }
 
 func TestMeasureClient(t *testing.T) {
 	got, err := MeasureClient(t.Context(), MeasureOptions{
-		Streams: 5, RPS: 50, TokenInterval: 5 * time.Millisecond, Tokens: 5, TTFT: 10 * time.Millisecond, Duration: 200 * time.Millisecond,
+		Streams: 5, RPS: 50, TokenInterval: 5 * time.Millisecond, Tokens: 5, TTFT: 10 * time.Millisecond,
+		Duration: 200 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +162,8 @@ func TestMeasureClient(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := MeasureClient(ctx, MeasureOptions{RPS: 10}); !errors.Is(err, ErrMeasure) || !errors.Is(err, context.Canceled) {
+	if _, err := MeasureClient(ctx, MeasureOptions{RPS: 10}); !errors.Is(err, ErrMeasure) ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -169,7 +178,8 @@ func TestMemoryIsFlat(t *testing.T) {
 	c := newClient(t, s.URL(), ClientOptions{Conns: 20})
 	heap := func(requests int) int64 {
 		_, err := Run(t.Context(), c, time.Now(), Plan{
-			Kind: testcases.KindClosed, Concurrency: 20, Requests: requests, Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`), KeepText: true} },
+			Kind: testcases.KindClosed, Concurrency: 20, Requests: requests,
+			Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`), KeepText: true} },
 			Sink: func(r evidence.Request) {
 				if !r.OK() {
 					t.Errorf("%+v", r)

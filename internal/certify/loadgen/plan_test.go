@@ -29,7 +29,8 @@ func TestPoissonIsAPoissonProcess(t *testing.T) {
 		}
 	}
 	if mean := sum / n; math.Abs(mean-1) > 0.02 || math.Abs(squares/n-2) > 0.08 || math.Abs(longer/n-1/math.E) > 0.01 {
-		t.Errorf("gaps in units of the mean: mean %g, mean square %g, longer than the mean %g", mean, squares/n, longer/n)
+		t.Errorf("gaps in units of the mean: mean %g, mean square %g, longer than the mean %g", mean, squares/n,
+			longer/n)
 	}
 }
 
@@ -53,7 +54,8 @@ func TestSchedules(t *testing.T) {
 			t.Fatalf("%d constant arrivals, want %d", len(c), want)
 		}
 	})
-	if got := Constant(10, 300*time.Millisecond, 0); !slices.Equal(got, []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond}) {
+	if got := Constant(10, 300*time.Millisecond, 0); !slices.Equal(got,
+		[]time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond}) {
 		t.Errorf("constant arrivals: %v", got)
 	}
 	for _, rps := range []float64{0, -1, math.NaN()} {

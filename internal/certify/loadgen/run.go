@@ -22,7 +22,8 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 		return evidence.Phase{}, err
 	}
 	defer raiseProcs()()
-	r := &runner{ctx: ctx, client: c, epoch: epoch, plan: &p, wake: make(chan struct{}, 1), records: make(chan *evidence.Request, 1024)}
+	r := &runner{ctx: ctx, client: c, epoch: epoch, plan: &p, wake: make(chan struct{}, 1),
+		records: make(chan *evidence.Request, 1024)}
 	start := time.Duration(c.since(epoch))
 	if p.Kind == testcases.KindOpen {
 		start += lead

@@ -104,8 +104,9 @@ func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 			var records []evidence.Request
 			var inFlight atomic.Int64
 			p := Plan{
-				ID: "sim", Kind: kind, Offsets: Poisson(3, 100, 0, n), Concurrency: 10, Requests: n, Make: simJob, InFlight: &inFlight,
-				Sink: func(r evidence.Request) { records = append(records, r) },
+				ID: "sim", Kind: kind, Offsets: Poisson(3, 100, 0, n), Concurrency: 10, Requests: n, Make: simJob,
+				InFlight: &inFlight,
+				Sink:     func(r evidence.Request) { records = append(records, r) },
 			}
 			p.Make = func(i int) Job { return simJob(i % n) } // the one request too many is never sent
 			phase, err := Run(t.Context(), c, s.start, p)
@@ -118,7 +119,8 @@ func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 			for _, r := range records {
 				checkSimulated(t, kind, &r, tokens[r.N], s.sent[r.N])
 				if kind == testcases.KindOpen && r.Scheduled != phase.Start+int64(p.Offsets[r.N]) {
-					t.Fatalf("request %d was due at %v, recorded %v", r.N, p.Offsets[r.N], time.Duration(r.Scheduled-phase.Start))
+					t.Fatalf("request %d was due at %v, recorded %v", r.N, p.Offsets[r.N],
+						time.Duration(r.Scheduled-phase.Start))
 				}
 			}
 		})
@@ -135,11 +137,13 @@ func checkSimulated(t *testing.T, kind string, r *evidence.Request, plan, sent [
 	case r.Issued != r.Scheduled:
 		t.Fatalf("%s: request %d issued %v late", kind, r.N, time.Duration(r.Issued-r.Scheduled))
 	case r.First != int64(sent[0]) || r.Last != int64(sent[last]) || r.Done != r.Last:
-		t.Fatalf("%s: request %d: first %d last %d done %d, truly %d %d", kind, r.N, r.First, r.Last, r.Done, sent[0], sent[last])
+		t.Fatalf("%s: request %d: first %d last %d done %d, truly %d %d", kind, r.N, r.First, r.Last, r.Done, sent[0],
+			sent[last])
 	case r.Last-r.Issued != int64(plan[last]) || r.First-r.Issued != int64(plan[0]):
 		t.Fatalf("%s: request %d took %v, truly %v", kind, r.N, time.Duration(r.Last-r.Issued), plan[last])
 	case r.Chunks != len(plan) || len(r.Gaps) != last || r.TextBytes != len(plan)*len(nullToken):
-		t.Fatalf("%s: request %d: %d chunks, %d gaps, %d bytes for %d tokens", kind, r.N, r.Chunks, len(r.Gaps), r.TextBytes, len(plan))
+		t.Fatalf("%s: request %d: %d chunks, %d gaps, %d bytes for %d tokens", kind, r.N, r.Chunks, len(r.Gaps),
+			r.TextBytes, len(plan))
 	}
 	for i, g := range r.Gaps {
 		if want := (plan[i+1] - plan[i]).Microseconds(); g != want {
@@ -168,7 +172,8 @@ func TestNoCoordinatedOmission(t *testing.T) {
 			s.plan = stalling(time.Now())
 			c := s.client(t)
 			_, err := Run(t.Context(), c, s.start, Plan{
-				ID: "stall", Kind: kind, Offsets: Constant(50, 30*time.Second, 0), Concurrency: 1, MinDuration: 30 * time.Second, Make: simJob,
+				ID: "stall", Kind: kind, Offsets: Constant(50, 30*time.Second, 0), Concurrency: 1,
+				MinDuration: 30 * time.Second, Make: simJob,
 				Sink: func(r evidence.Request) {
 					n++
 					latency := time.Duration(r.Last - r.Scheduled)
@@ -184,8 +189,8 @@ func TestNoCoordinatedOmission(t *testing.T) {
 		})
 		return n, slow, worst
 	}
-	// Of the arrivals, 20 ms apart from 5 ms into a stall, those more than 220 ms before its end wait over 200 ms: 61 in
-	// each of three stalls. The first of them waits longest.
+	// Of the arrivals, 20 ms apart from 5 ms into a stall, those more than 220 ms before its end wait over 200 ms: 61
+	// in each of three stalls. The first of them waits longest.
 	if n, over, worst := slow(testcases.KindOpen); n != 1500 || over != 3*61 || worst != 1415*time.Millisecond {
 		t.Errorf("open loop: %d of %d requests slow, the worst %v", over, n, worst)
 	}
@@ -207,7 +212,8 @@ func TestWarmConnectionsAreUsed(t *testing.T) {
 		const open = 30 + 7 + 2 // with the spare ones
 		batch := func(n int) {
 			t.Helper()
-			if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindBatch, Requests: n, Make: simJob}); err != nil {
+			if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindBatch, Requests: n,
+				Make: simJob}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -218,7 +224,8 @@ func TestWarmConnectionsAreUsed(t *testing.T) {
 			t.Errorf("%d connections for %d at once", s.dials, open+5)
 		}
 		// One after the other: a connection rests while the next request takes another.
-		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindClosed, Concurrency: 40, Requests: 120, Make: simJob}); err != nil {
+		if _, err := Run(t.Context(), c, s.start, Plan{Kind: testcases.KindClosed, Concurrency: 40, Requests: 120,
+			Make: simJob}); err != nil {
 			t.Fatal(err)
 		}
 		if s.dials > 80 {
@@ -237,7 +244,8 @@ func TestInterruptedRun(t *testing.T) {
 		defer cancel()
 		classes := map[string]int{}
 		phase, err := Run(ctx, c, s.start, Plan{
-			Kind: testcases.KindOpen, Offsets: Constant(10, 2*time.Second, 0), Make: simJob, Sink: func(r evidence.Request) { classes[r.Fail]++ },
+			Kind: testcases.KindOpen, Offsets: Constant(10, 2*time.Second, 0), Make: simJob,
+			Sink: func(r evidence.Request) { classes[r.Fail]++ },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +253,8 @@ func TestInterruptedRun(t *testing.T) {
 		if phase.CutShort != "interrupted" || phase.Planned != 20 || phase.End != int64(time.Second) {
 			t.Errorf("phase %+v", phase)
 		}
-		if classes[""] == 0 || classes[evidence.FailCanceled] == 0 || classes[""]+classes[evidence.FailCanceled] != phase.Issued {
+		if classes[""] == 0 || classes[evidence.FailCanceled] == 0 ||
+			classes[""]+classes[evidence.FailCanceled] != phase.Issued {
 			t.Errorf("classes %v of %d issued", classes, phase.Issued)
 		}
 	})

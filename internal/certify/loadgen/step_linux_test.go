@@ -9,11 +9,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/walltest"
 )
 
-// TestSetClockMovesNoArrival: packets come every 100 ms and are read 3 ms later, while the wall clock is set to and fro, at
-// any moment: an arrival is where it was, or at its read, and never anywhere else.
+// TestSetClockMovesNoArrival: packets come every 100 ms and are read 3 ms later, while the wall clock is set to and
+// fro, at any moment: an arrival is where it was, or at its read, and never anywhere else.
 func TestSetClockMovesNoArrival(t *testing.T) {
-	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.Hour, 20 * time.Millisecond, -20 * time.Millisecond, 0} {
-		for _, at := range []time.Duration{500 * time.Millisecond, 501 * time.Millisecond, 503 * time.Millisecond, 550 * time.Millisecond} { // as a packet comes, waits, is read, and between
+	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, time.Hour, -time.Hour,
+		20 * time.Millisecond, -20 * time.Millisecond, 0} {
+		// as a packet comes, waits, is read, and between
+		for _, at := range []time.Duration{500 * time.Millisecond, 501 * time.Millisecond, 503 * time.Millisecond,
+			550 * time.Millisecond} {
 			start := time.Now()
 			wall := func(since time.Duration) time.Time { // both clocks at a moment
 				now := start.Add(since)
@@ -24,11 +27,14 @@ func TestSetClockMovesNoArrival(t *testing.T) {
 			}
 			c := wallClock{seen: start}
 			for i := range 10 {
-				came, read := time.Duration(i)*100*time.Millisecond, time.Duration(i)*100*time.Millisecond+3*time.Millisecond
+				came, read := time.Duration(i)*100*time.Millisecond,
+					time.Duration(i)*100*time.Millisecond+3*time.Millisecond
 				got := c.arrival(wall(read), wall(came).UnixNano(), true).Sub(start)
-				undisturbed := step == 0 || read < at || came >= at && i > 0 && time.Duration(i-1)*100*time.Millisecond+3*time.Millisecond >= at
+				undisturbed := step == 0 || read < at || came >= at && i > 0 &&
+					time.Duration(i-1)*100*time.Millisecond+3*time.Millisecond >= at
 				if got != came && (undisturbed || got != read) {
-					t.Errorf("set by %v after %v: packet %d of %v was read at %v, and is said to have come at %v", step, at, i, came, read, got)
+					t.Errorf("set by %v after %v: packet %d of %v was read at %v, and is said to have come at %v",
+						step, at, i, came, read, got)
 				}
 			}
 		}

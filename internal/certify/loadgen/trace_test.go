@@ -14,7 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// TestTrace: a traced request tells its server of the span that the collector gets; an untraced one has no such header.
+// TestTrace: a traced request tells its server of the span that the collector gets; an untraced one has no such
+// header.
 func TestTrace(t *testing.T) {
 	var collected bytes.Buffer
 	var mu sync.Mutex
@@ -31,7 +32,8 @@ func TestTrace(t *testing.T) {
 		io.WriteString(w, `{"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}`)
 	}))
 	defer server.Close()
-	tracer, err := telemetry.NewTracer(telemetry.TracerConfig{URL: collector.URL, Service: "certify", Getenv: func(string) string { return "" }})
+	tracer, err := telemetry.NewTracer(telemetry.TracerConfig{URL: collector.URL, Service: "certify",
+		Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,8 @@ func TestTrace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(collected.Bytes(), ids[:16]) || !bytes.Contains(collected.Bytes(), ids[16:]) || !bytes.Contains(collected.Bytes(), []byte("chat m")) {
+		if !bytes.Contains(collected.Bytes(), ids[:16]) || !bytes.Contains(collected.Bytes(), ids[16:]) ||
+			!bytes.Contains(collected.Bytes(), []byte("chat m")) {
 			t.Errorf("announced %s, collected %q", got[0], collected.Bytes())
 		}
 	}

@@ -20,7 +20,8 @@ func (c *jumpingClock) Now() time.Time { return c.now() }
 // TestSetClockChangesNoFigure: a load is measured while the wall clock jumps by hours at every look. All its times are
 // those of the monotonic clock: none before the run, none after its end, none long.
 func TestSetClockChangesNoFigure(t *testing.T) {
-	s, err := NewNullServer(NullOptions{Tokens: 5, Interval: time.Millisecond, TTFT: func(int) time.Duration { return time.Millisecond }})
+	s, err := NewNullServer(NullOptions{Tokens: 5, Interval: time.Millisecond,
+		TTFT: func(int) time.Duration { return time.Millisecond }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,9 +30,10 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 	for _, kind := range []string{testcases.KindOpen, testcases.KindClosed} {
 		c := newClient(t, s.URL(), ClientOptions{Clock: clock})
 		var records []evidence.Request
-		p := Plan{ID: "p", Kind: kind, Offsets: Poisson(3, 200, 0, 40), Concurrency: 4, Requests: 40, Make: func(int) Job {
-			return Job{Prompt: "p", Body: []byte(`{"stream":true,"max_tokens":5}`)}
-		}, Sink: func(r evidence.Request) { records = append(records, r) }}
+		p := Plan{ID: "p", Kind: kind, Offsets: Poisson(3, 200, 0, 40), Concurrency: 4, Requests: 40,
+			Make: func(int) Job {
+				return Job{Prompt: "p", Body: []byte(`{"stream":true,"max_tokens":5}`)}
+			}, Sink: func(r evidence.Request) { records = append(records, r) }}
 		began := time.Now()
 		if _, err := Run(t.Context(), c, began, p); err != nil {
 			t.Fatal(err)
@@ -41,7 +43,8 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 			t.Fatalf("%s: %d records", kind, len(records))
 		}
 		for _, r := range records {
-			if !r.OK() || r.Scheduled < 0 || r.Issued < 0 || r.First < r.Issued || r.Last < r.First || r.Done < r.Last || r.Done > took {
+			if !r.OK() || r.Scheduled < 0 || r.Issued < 0 || r.First < r.Issued || r.Last < r.First ||
+				r.Done < r.Last || r.Done > took {
 				t.Errorf("%s: of a run of %d ns: %+v", kind, took, r)
 			}
 			for _, gap := range r.Gaps {

@@ -15,8 +15,9 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// cgroupSource samples a control group. Memory is the working set: what the kernel charges, less the file pages that it
-// would give back first (as Kubernetes computes it), so that a page cache full of read files is not the server's use.
+// cgroupSource samples a control group. Memory is the working set: what the kernel charges, less the file pages that
+// it would give back first (as Kubernetes computes it), so that a page cache full of read files is not the server's
+// use.
 type cgroupSource struct {
 	name   string
 	memory string // folder with the memory files
@@ -41,7 +42,8 @@ func newCgroup(root, path string) (Source, error) {
 			}
 		}
 		if !exists(filepath.Join(s.memory, "memory.usage_in_bytes")) {
-			return nil, fmt.Errorf("%s: %w: neither %s/memory.current (v2) nor %s/memory.usage_in_bytes (v1) is there", s.name, ErrUnavailable, dir, s.memory)
+			return nil, fmt.Errorf("%s: %w: neither %s/memory.current (v2) nor %s/memory.usage_in_bytes (v1) is "+
+				"there", s.name, ErrUnavailable, dir, s.memory)
 		}
 	}
 	_, err := s.Sample(context.Background())
@@ -65,7 +67,8 @@ func (s *cgroupSource) Sample(context.Context) (evidence.Sample, error) {
 }
 
 func (s *cgroupSource) read() (sample evidence.Sample, err error) {
-	usage, inactive, anon, file, shared := "memory.usage_in_bytes", "total_inactive_file", "total_rss", "total_mapped_file", "total_shmem"
+	usage, inactive, anon, file, shared := "memory.usage_in_bytes", "total_inactive_file", "total_rss",
+		"total_mapped_file", "total_shmem"
 	if s.v2 {
 		usage, inactive, anon, file, shared = "memory.current", "inactive_file", "anon", "file_mapped", "shmem"
 	}

@@ -105,7 +105,9 @@ var (
 		evidence.MetricCacheUsed:     {telemetry.KVCacheResident},
 		evidence.MetricCacheCapacity: {telemetry.KVCacheBytes},
 	}
-	gpuMemory = map[string]float64{"DCGM_FI_DEV_FB_USED": 1 << 20, "nvidia_smi_memory_used_bytes": 1, "nvidia_gpu_memory_used_bytes": 1} // → bytes
+	// → bytes
+	gpuMemory = map[string]float64{"DCGM_FI_DEV_FB_USED": 1 << 20, "nvidia_smi_memory_used_bytes": 1,
+		"nvidia_gpu_memory_used_bytes": 1}
 )
 
 // MetricGPU is the canonical name of used GPU memory in bytes.
@@ -115,7 +117,8 @@ const MetricGPU = "gpu_memory_bytes"
 const maxValue = 1e300
 
 // translate turns a server's own series into canonical names. model narrows the series of a server of several models.
-func translate(all []series, model string) (name string, values map[string]float64, histograms map[string]evidence.Histogram) {
+func translate(all []series, model string) (name string, values map[string]float64,
+	histograms map[string]evidence.Histogram) {
 	values, histograms = map[string]float64{}, map[string]evidence.Histogram{}
 	d := recognise(all)
 	own := narrow(all, d.prefix, model)
@@ -197,7 +200,10 @@ func narrow(all []series, prefix, model string) []series {
 	if len(instances) == 0 {
 		return out
 	}
-	return slices.DeleteFunc(out, func(s series) bool { return strings.HasPrefix(s.name, "process_") && !instances[s.labels["instance"]] })
+	return slices.DeleteFunc(out, func(s series) bool {
+		return strings.HasPrefix(s.name, "process_") &&
+			!instances[s.labels["instance"]]
+	})
 }
 
 // combine adds a metric's series; of shares it takes the largest.

@@ -68,7 +68,8 @@ func NewHost(ctx context.Context, source Source, target string) (*Host, error) {
 }
 
 func newHost(fs procfs.FS) *Host {
-	return &Host{fs: fs, server: evidence.HostServerCounted, cpu: map[int]float64{}, queues: map[int]procfs.ProcSchedstat{}, now: time.Now}
+	return &Host{fs: fs, server: evidence.HostServerCounted, cpu: map[int]float64{},
+		queues: map[int]procfs.ProcSchedstat{}, now: time.Now}
 }
 
 // Read reads the counters.
@@ -78,7 +79,8 @@ func (h *Host) Read() (*evidence.Host, error) {
 		return nil, fmt.Errorf("use of the machine: %w here: %w", ErrUnavailable, err)
 	}
 	t := stat.CPUTotal // User holds Guest, and Nice GuestNice
-	out := &evidence.Host{Cores: len(stat.CPU), Busy: t.User + t.Nice + t.System, Idle: t.Idle + t.Iowait, Steal: t.Steal, Server: h.server}
+	out := &evidence.Host{Cores: len(stat.CPU), Busy: t.User + t.Nice + t.System, Idle: t.Idle + t.Iowait,
+		Steal: t.Steal, Server: h.server}
 	alive, now := map[int]procfs.ProcSchedstat{}, h.now()
 	quarter := uint64(now.Sub(h.read)) / 4
 	if h.read.IsZero() {
@@ -106,7 +108,8 @@ func (h *Host) Read() (*evidence.Host, error) {
 	return out, nil
 }
 
-// threads adds what a process's threads have waited since the last reading. quarter is a quarter of the time since then.
+// threads adds what a process's threads have waited since the last reading. quarter is a quarter of the time since
+// then.
 func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint64) {
 	threads, err := h.fs.AllThreads(pid)
 	if err != nil {
@@ -118,7 +121,8 @@ func (h *Host) threads(pid int, alive map[int]procfs.ProcSchedstat, quarter uint
 			continue
 		}
 		last := h.queues[t.PID]
-		if s.RunTimeslices < last.RunTimeslices || s.WaitingNanoseconds < last.WaitingNanoseconds || s.RunningNanoseconds < last.RunningNanoseconds {
+		if s.RunTimeslices < last.RunTimeslices || s.WaitingNanoseconds < last.WaitingNanoseconds ||
+			s.RunningNanoseconds < last.RunningNanoseconds {
 			last = procfs.ProcSchedstat{} // another thread of the same number
 		}
 		alive[t.PID] = s
@@ -153,7 +157,11 @@ func localPort(ctx context.Context, target string) (port int, here bool) {
 		own = nil // loopback is known without them
 	}
 	for _, a := range addresses {
-		if a.IP.IsLoopback() || slices.ContainsFunc(own, func(n net.Addr) bool { i, ok := n.(*net.IPNet); return ok && i.IP.Equal(a.IP) }) {
+		if a.IP.IsLoopback() || slices.ContainsFunc(own, func(n net.Addr) bool {
+			i, ok := n.(*net.IPNet)
+			return ok &&
+				i.IP.Equal(a.IP)
+		}) {
 			return port, true
 		}
 	}

@@ -17,15 +17,19 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// fakeProc writes a machine of two cores with the certifier (10), its server (20) and its child (21), and another process.
+// fakeProc writes a machine of two cores with the certifier (10), its server (20) and its child (21), and another
+// process.
 func fakeProc(t *testing.T, root string, busy, cpu, ran, waited, turns int) procfs.FS {
 	t.Helper()
 	stat := func(pid, parent, ticks int) string {
-		return fmt.Sprintf("%d (x) S %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20 0 1 0 1 0 0%s", pid, parent, ticks, strings.Repeat(" 0", 28))
+		return fmt.Sprintf("%d (x) S %d 0 0 0 0 0 0 0 0 0 %d 0 0 0 20 0 1 0 1 0 0%s", pid, parent, ticks,
+			strings.Repeat(" 0", 28))
 	}
 	files := map[string]string{
-		"stat":         fmt.Sprintf("cpu %d 10 20 1000 5 3 4 7 0 0\ncpu0 1 0 0 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0 0 0\n", busy),
-		"pressure/cpu": "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+		"stat": fmt.Sprintf("cpu %d 10 20 1000 5 3 4 7 0 0\ncpu0 1 0 0 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0 "+
+			"0 0\n", busy),
+		"pressure/cpu": "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 avg60=0.00 " +
+			"avg300=0.00 total=0\n",
 	}
 	for pid, parent := range map[int]int{10: 1, 20: 1, 21: 20, 30: 1} {
 		files[fmt.Sprintf("%d/stat", pid)] = stat(pid, parent, cpu)
@@ -50,7 +54,8 @@ func TestTheUseOfTheMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &evidence.Host{Cores: 2, Busy: 3.3, Idle: 10.05, Steal: 0.07, Own: 1.5, Waited: 0.003, Turns: 12, Pressure: 2.5, Server: evidence.HostServerCounted}
+	want := &evidence.Host{Cores: 2, Busy: 3.3, Idle: 10.05, Steal: 0.07, Own: 1.5, Waited: 0.003, Turns: 12,
+		Pressure: 2.5, Server: evidence.HostServerCounted}
 	if diff := cmp.Diff(want, first, about); diff != "" {
 		t.Error(diff)
 	}
@@ -63,12 +68,14 @@ func TestTheUseOfTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The child that has ended keeps what it had; its thread's waits have been counted, and nothing is taken back.
-	want = &evidence.Host{Cores: 2, Busy: 5.3, Idle: 10.05, Steal: 0.07, Own: 2.1, Waited: 0.009, Held: 0.006, Turns: 24, Pressure: 2.5, Server: evidence.HostServerCounted}
+	want = &evidence.Host{Cores: 2, Busy: 5.3, Idle: 10.05, Steal: 0.07, Own: 2.1, Waited: 0.009, Held: 0.006,
+		Turns: 24, Pressure: 2.5, Server: evidence.HostServerCounted}
 	if diff := cmp.Diff(want, second, about); diff != "" {
 		t.Error(diff)
 	}
 	fakeProc(t, root, 500, 80, 0, 500_000, 2) // other threads of the same numbers
-	if third, err := h.Read(); err != nil || third.Waited < second.Waited || third.Held != second.Held || third.Turns != second.Turns+6 {
+	if third, err := h.Read(); err != nil || third.Waited < second.Waited || third.Held != second.Held ||
+		third.Turns != second.Turns+6 {
 		t.Errorf("%+v, %v", third, err)
 	}
 	if _, err := newHost(procfs.FS{}).Read(); err == nil {
@@ -84,7 +91,9 @@ func TestWhereTheServerIs(t *testing.T) {
 		t.Errorf("the listener is %d %q, %v; want this process", pid, name, ok)
 	}
 	remote := Remote(NewScraper("", "", "", ""))
-	for target, want := range map[string]string{s.URL: evidence.HostServerCounted, "http://192.0.2.1:8000": evidence.HostServerRemote, "https://no.such.host.invalid": evidence.HostServerRemote, closed(t): evidence.HostServerUnknown} {
+	for target, want := range map[string]string{s.URL: evidence.HostServerCounted,
+		"http://192.0.2.1:8000": evidence.HostServerRemote, "https://no.such.host.invalid": evidence.HostServerRemote,
+		closed(t): evidence.HostServerUnknown} {
 		h, err := NewHost(t.Context(), remote, target)
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +134,8 @@ func closed(t *testing.T) string {
 }
 
 func TestPortsOfTargets(t *testing.T) {
-	for target, want := range map[string]int{"http://127.0.0.1": 80, "https://127.0.0.1/v1": 443, "http://127.0.0.1:11400": 11400, "http://[::1]:9": 9} {
+	for target, want := range map[string]int{"http://127.0.0.1": 80, "https://127.0.0.1/v1": 443,
+		"http://127.0.0.1:11400": 11400, "http://[::1]:9": 9} {
 		if port, here := localPort(t.Context(), target); port != want || !here {
 			t.Errorf("%s: %d, %v", target, port, here)
 		}

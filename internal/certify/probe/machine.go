@@ -11,7 +11,8 @@ import (
 
 // Machine describes the computer that the certifier runs on, as far as the system tells.
 func Machine() map[string]string {
-	m := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version(), "cores": strconv.Itoa(runtime.NumCPU())}
+	m := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version(),
+		"cores": strconv.Itoa(runtime.NumCPU())}
 	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m["kernel"] = strings.TrimSpace(string(kernel))
 	}

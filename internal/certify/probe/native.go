@@ -8,23 +8,25 @@ import (
 	"strconv"
 )
 
-// nativeHistogram is a native histogram as the query API of a Prometheus server gives it. A server that stores those has
-// no classic buckets of the same metric, unless it is told to keep both.
+// nativeHistogram is a native histogram as the query API of a Prometheus server gives it. A server that stores those
+// has no classic buckets of the same metric, unless it is told to keep both.
 type nativeHistogram struct {
-	Count   string               `json:"count"`
-	Sum     string               `json:"sum"`
-	Buckets [][4]json.RawMessage `json:"buckets"` // boundary rule, lower bound, upper bound, count; the numbers are strings
+	Count string `json:"count"`
+	Sum   string `json:"sum"`
+	// boundary rule, lower bound, upper bound, count; the numbers are strings
+	Buckets [][4]json.RawMessage `json:"buckets"`
 }
 
-// classicFrom and classicTo bound the powers of two that stand for a native histogram's buckets: 61 µs to 17 min in seconds.
+// classicFrom and classicTo bound the powers of two that stand for a native histogram's buckets: 61 µs to 17 min in
+// seconds.
 const (
 	classicFrom = -14
 	classicTo   = 10
 )
 
-// classic gives the series that a classic histogram has. Native buckets come and go with what they hold, and scrapes that are
-// to be subtracted need the same bounds: powers of two are bounds in every resolution finer than 2. In a coarser one
-// there are only count and sum.
+// classic gives the series that a classic histogram has. Native buckets come and go with what they hold, and scrapes
+// that are to be subtracted need the same bounds: powers of two are bounds in every resolution finer than 2. In a
+// coarser one there are only count and sum.
 func (h *nativeHistogram) classic(name string, labels map[string]string) ([]series, error) {
 	count, errC := strconv.ParseFloat(h.Count, 64)
 	sum, errS := strconv.ParseFloat(h.Sum, 64)

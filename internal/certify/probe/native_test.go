@@ -45,7 +45,8 @@ func buckets(t interface {
 }
 
 func TestNativeHistogram(t *testing.T) {
-	h := buckets(t, vector("x", `{"count":"10","sum":"7.5","buckets":[[3,"-2.9e-39","2.9e-39","1"],[0,"0.21","0.25","2"],[0,"0.5","0.55","3"],[0,"0.95","1","4"]]}`), "x")
+	h := buckets(t, vector("x",
+		`{"count":"10","sum":"7.5","buckets":[[3,"-2.9e-39","2.9e-39","1"],[0,"0.21","0.25","2"],[0,"0.5","0.55","3"],[0,"0.95","1","4"]]}`), "x")
 	if h.Count != 10 || h.Sum != 7.5 || len(h.Buckets) != classicTo-classicFrom+2 {
 		t.Fatalf("%+v", h)
 	}
@@ -65,13 +66,16 @@ func TestNativeHistogram(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 	// A bound of the grid that divides a bucket: only count and sum are sure.
-	if h := buckets(t, vector("x", `{"count":"2","sum":"1","buckets":[[0,"0.25","4","2"]]}`), "x"); h.Count != 2 || h.Sum != 1 || len(h.Buckets) != 0 {
+	if h := buckets(t, vector("x", `{"count":"2","sum":"1","buckets":[[0,"0.25","4","2"]]}`), "x"); h.Count != 2 ||
+		h.Sum != 1 || len(h.Buckets) != 0 {
 		t.Errorf("%+v", h)
 	}
 	if h := buckets(t, vector("x", `{"count":"0","sum":"0"}`), "x"); h.Count != 0 || len(h.Buckets) == 0 {
 		t.Errorf("%+v", h)
 	}
-	for _, bad := range []string{`{"count":"x","sum":"1"}`, `{}`, `7`, `{"count":"1","sum":"1","buckets":[[0,"a","b","c"]]}`, `{"count":"1","sum":"1","buckets":[[0,1,2,3]]}`, `{"count":"1","sum":"1","buckets":[[0]]}`} {
+	for _, bad := range []string{`{"count":"x","sum":"1"}`, `{}`, `7`,
+		`{"count":"1","sum":"1","buckets":[[0,"a","b","c"]]}`, `{"count":"1","sum":"1","buckets":[[0,1,2,3]]}`,
+		`{"count":"1","sum":"1","buckets":[[0]]}`} {
 		if _, err := parseVector(vector("x", bad)); err == nil {
 			t.Errorf("%s was taken", bad)
 		}
@@ -81,7 +85,8 @@ func TestNativeHistogram(t *testing.T) {
 // TestNativeIsClassic: whatever is observed, the grid that a native histogram gives counts what is at most each bound.
 func TestNativeIsClassic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "x", NativeHistogramBucketFactor: rapid.SampledFrom([]float64{1.05, 1.1, 1.5, 2}).Draw(t, "factor")})
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "x",
+			NativeHistogramBucketFactor: rapid.SampledFrom([]float64{1.05, 1.1, 1.5, 2}).Draw(t, "factor")})
 		values := rapid.SliceOfN(rapid.Float64Range(0, 600), 0, 40).Draw(t, "values")
 		for _, v := range values {
 			h.Observe(v)
@@ -112,7 +117,8 @@ func TestNativeIsClassic(t *testing.T) {
 func jsonOf(h *dto.Histogram) string {
 	var out []string
 	if h.GetZeroCount() > 0 {
-		out = append(out, fmt.Sprintf(`[3,"-%v","%v","%d"]`, h.GetZeroThreshold(), h.GetZeroThreshold(), h.GetZeroCount()))
+		out = append(out, fmt.Sprintf(`[3,"-%v","%v","%d"]`, h.GetZeroThreshold(), h.GetZeroThreshold(),
+			h.GetZeroCount()))
 	}
 	index, count, i := int32(0), int64(0), 0
 	for _, span := range h.GetPositiveSpan() {
@@ -125,5 +131,6 @@ func jsonOf(h *dto.Histogram) string {
 			index, i = index+1, i+1
 		}
 	}
-	return fmt.Sprintf(`{"count":"%d","sum":"%v","buckets":[%s]}`, h.GetSampleCount(), h.GetSampleSum(), strings.Join(out, ","))
+	return fmt.Sprintf(`{"count":"%d","sum":"%v","buckets":[%s]}`, h.GetSampleCount(), h.GetSampleSum(),
+		strings.Join(out, ","))
 }

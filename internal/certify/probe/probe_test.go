@@ -130,7 +130,8 @@ func TestTheMachineIsDescribed(t *testing.T) {
 	if gb, ok := Memory(); runtime.GOOS == "linux" && (!ok || gb <= 0 || m["memory_gb"] == "" || m["kernel"] == "") {
 		t.Errorf("memory %g, %v, machine %v", gb, ok, m)
 	}
-	if got := cpuName("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nmodel name\t: other\n"); got != "Some CPU @ 3 GHz" {
+	if got := cpuName("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\nmodel name\t: other\n"); got != "Some CPU @ "+
+		"3 GHz" {
 		t.Errorf("cpu %q", got)
 	}
 	if got := cpuName("Features : fp asimd\n"); got != "" {
@@ -154,8 +155,12 @@ func put(t *testing.T, dir string, files map[string]string) {
 func TestCgroups(t *testing.T) {
 	root := t.TempDir()
 	put(t, root, map[string]string{
-		"v2/memory.current": "1000\n", "v2/memory.stat": "anon 600\nfile 300\nfile_mapped 50\nshmem 20\ninactive_file 250\n", "v2/cpu.stat": "usage_usec 1500000\nuser_usec 1\n", "v2/pids.current": "7\n",
-		"memory/v1/memory.usage_in_bytes": "2000\n", "memory/v1/memory.stat": "rss 1\ntotal_rss 900\ntotal_mapped_file 80\ntotal_shmem 30\ntotal_inactive_file 400\n", "cpuacct/v1/cpuacct.usage": "2500000000\n",
+		"v2/memory.current": "1000\n",
+		"v2/memory.stat":    "anon 600\nfile 300\nfile_mapped 50\nshmem 20\ninactive_file 250\n",
+		"v2/cpu.stat":       "usage_usec 1500000\nuser_usec 1\n", "v2/pids.current": "7\n",
+		"memory/v1/memory.usage_in_bytes": "2000\n",
+		"memory/v1/memory.stat": "rss 1\ntotal_rss 900\ntotal_mapped_file 80\ntotal_shmem " +
+			"30\ntotal_inactive_file 400\n", "cpuacct/v1/cpuacct.usage": "2500000000\n",
 		"bad/memory.current": "many\n", "bad/memory.stat": "",
 	})
 	for path, want := range map[string]evidence.Sample{

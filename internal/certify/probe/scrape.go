@@ -40,7 +40,8 @@ type Scraper struct {
 // NewScraper reads from metricsURL, or from the Prometheus server at prometheusURL.
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
-		Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4, Proxy: http.ProxyFromEnvironment}}}
+		Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4,
+			Proxy: http.ProxyFromEnvironment}}}
 }
 
 // Name says where the metrics come from, as in evidence.Target.Metrics.
@@ -169,10 +170,10 @@ func parseText(body []byte) ([]series, error) {
 }
 
 // query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
-// every sample the time of the query, not of the scrape. Both are evaluated at the same moment, and the age is asked for
-// first: a scrape that comes in between is younger than it says, where the other way round an old one would look young. A
-// function of many metrics is an error there, since it drops their names: the age is that of one, which all of a scrape
-// share.
+// every sample the time of the query, not of the scrape. Both are evaluated at the same moment, and the age is asked
+// for first: a scrape that comes in between is younger than it says, where the other way round an old one would look
+// young. A function of many metrics is an error there, since it drops their names: the age is that of one, which all
+// of a scrape share.
 func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error) {
 	now := time.Now()
 	one, _ := s.own.Load().(string)
@@ -181,7 +182,8 @@ func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error
 			return nil, 0, err
 		}
 		if one = ownMetric(all); one == "" {
-			return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server", ErrUnavailable)
+			return nil, 0, fmt.Errorf("%w: the Prometheus server knows no metrics of an inference server",
+				ErrUnavailable)
 		}
 		s.own.Store(one)
 		now = time.Now()
@@ -211,7 +213,8 @@ func interesting() string {
 	return fmt.Sprintf("{__name__=~%q}", strings.Join(names, "|"))
 }
 
-// ownMetric finds a metric of the inference server, under its own name: the parts of a native histogram have none there.
+// ownMetric finds a metric of the inference server, under its own name: the parts of a native histogram have none
+// there.
 func ownMetric(all []series) string {
 	prefix := recognise(all).prefix
 	for _, x := range all {
@@ -302,5 +305,6 @@ func (r *remoteSource) Sample(ctx context.Context) (evidence.Sample, error) {
 	if !ok {
 		return evidence.Sample{}, fmt.Errorf("%w: the metrics have no process_resident_memory_bytes", ErrUnavailable)
 	}
-	return evidence.Sample{RSS: int64(rss), CPUSeconds: scrape.Values[evidence.MetricCPUSeconds], GPU: int64(scrape.Values[MetricGPU])}, nil
+	return evidence.Sample{RSS: int64(rss), CPUSeconds: scrape.Values[evidence.MetricCPUSeconds],
+		GPU: int64(scrape.Values[MetricGPU])}, nil
 }

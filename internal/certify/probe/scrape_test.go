@@ -47,10 +47,17 @@ DCGM_FI_DEV_FB_USED{gpu="1"} 1000
 mixtral_kv_cache_bytes{kv_type="f16"} 4096
 mixtral_kv_cache_resident_bytes 1024
 `,
-	"sglang":   "sglang:num_requests_total 10\nsglang:prompt_tokens_total 120\nsglang:generation_tokens_total 80\nsglang:num_running_reqs 3\nsglang:num_queue_reqs 1\nsglang:token_usage 0.5\n",
-	"llamacpp": "# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total 120\nllamacpp:tokens_predicted_total 80\nllamacpp:requests_processing 3\nllamacpp:requests_deferred 1\nllamacpp:kv_cache_usage_ratio 0.5\n",
-	"tgi": "# TYPE tgi_request_success counter\ntgi_request_success{method=\"prefill\"} 10\n# TYPE tgi_request_input_length histogram\ntgi_request_input_length_bucket{le=\"+Inf\"} 10\ntgi_request_input_length_sum 120\ntgi_request_input_length_count 10\n" +
-		"# TYPE tgi_request_generated_tokens histogram\ntgi_request_generated_tokens_bucket{le=\"+Inf\"} 10\ntgi_request_generated_tokens_sum 80\ntgi_request_generated_tokens_count 10\ntgi_batch_current_size 3\ntgi_queue_size 1\n",
+	"sglang": "sglang:num_requests_total 10\nsglang:prompt_tokens_total 120\nsglang:generation_tokens_total " +
+		"80\nsglang:num_running_reqs 3\nsglang:num_queue_reqs 1\nsglang:token_usage 0.5\n",
+	"llamacpp": "# TYPE llamacpp:prompt_tokens_total counter\nllamacpp:prompt_tokens_total " +
+		"120\nllamacpp:tokens_predicted_total 80\nllamacpp:requests_processing 3\nllamacpp:requests_deferred " +
+		"1\nllamacpp:kv_cache_usage_ratio 0.5\n",
+	"tgi": "# TYPE tgi_request_success counter\ntgi_request_success{method=\"prefill\"} 10\n# TYPE " +
+		"tgi_request_input_length histogram\ntgi_request_input_length_bucket{le=\"+Inf\"} " +
+		"10\ntgi_request_input_length_sum 120\ntgi_request_input_length_count 10\n" +
+		"# TYPE tgi_request_generated_tokens histogram\ntgi_request_generated_tokens_bucket{le=\"+Inf\"} " +
+		"10\ntgi_request_generated_tokens_sum 80\ntgi_request_generated_tokens_count " +
+		"10\ntgi_batch_current_size 3\ntgi_queue_size 1\n",
 }
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -67,12 +74,16 @@ func scrape(t *testing.T, s *Scraper) evidence.Scrape {
 }
 
 func TestEveryDialectTellsTheSameStory(t *testing.T) {
-	story := map[string]float64{evidence.MetricRequests: 10, evidence.MetricPromptTokens: 120, evidence.MetricGenerationTokens: 80,
-		evidence.MetricRunning: 3, evidence.MetricWaiting: 1, evidence.MetricKVUsage: 0.5}
+	story := map[string]float64{evidence.MetricRequests: 10, evidence.MetricPromptTokens: 120,
+		evidence.MetricGenerationTokens: 80,
+		evidence.MetricRunning:          3, evidence.MetricWaiting: 1, evidence.MetricKVUsage: 0.5}
 	all := maps.Clone(texts)
-	all["mixtral"] = strings.NewReplacer("vllm:request_success_total", telemetry.Requests, "finished_reason", telemetry.LabelFinishReason, "vllm:prompt_tokens_total", telemetry.PromptTokens,
-		"vllm:generation_tokens_total", telemetry.GenerationTokens, "vllm:num_requests_running", telemetry.Running, "vllm:num_requests_waiting", telemetry.Waiting,
-		"vllm:gpu_cache_usage_perc", telemetry.KVCacheUsage, "vllm:e2e_request_latency_seconds", telemetry.RequestLatency).Replace(texts["vllm"])
+	all["mixtral"] = strings.NewReplacer("vllm:request_success_total", telemetry.Requests, "finished_reason",
+		telemetry.LabelFinishReason, "vllm:prompt_tokens_total", telemetry.PromptTokens,
+		"vllm:generation_tokens_total", telemetry.GenerationTokens, "vllm:num_requests_running", telemetry.Running,
+		"vllm:num_requests_waiting", telemetry.Waiting,
+		"vllm:gpu_cache_usage_perc", telemetry.KVCacheUsage, "vllm:e2e_request_latency_seconds",
+		telemetry.RequestLatency).Replace(texts["vllm"])
 	for dialect, text := range all {
 		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer key" {
@@ -81,14 +92,16 @@ func TestEveryDialectTellsTheSameStory(t *testing.T) {
 			fmt.Fprint(w, text)
 		})
 		got := scrape(t, NewScraper(url+"/metrics", "", "key", "m"))
-		if got.Err != "" || got.Dialect != dialect || got.Label != "during A" || got.Source != url+"/metrics" || got.Took <= 0 {
+		if got.Err != "" || got.Dialect != dialect || got.Label != "during A" || got.Source != url+"/metrics" ||
+			got.Took <= 0 {
 			t.Errorf("%s: %+v", dialect, got)
 			continue
 		}
 		for name, want := range story {
 			if v, ok := got.Values[name]; ok && v != want {
 				t.Errorf("%s: %s is %g, want %g", dialect, name, v, want)
-			} else if !ok && (dialect != "llamacpp" || name != evidence.MetricRequests && name != evidence.MetricPromptTokens) && (dialect != "tgi" || name != evidence.MetricKVUsage) {
+			} else if !ok && (dialect != "llamacpp" || name != evidence.MetricRequests &&
+				name != evidence.MetricPromptTokens) && (dialect != "tgi" || name != evidence.MetricKVUsage) {
 				t.Errorf("%s: no %s", dialect, name)
 			}
 		}
@@ -98,10 +111,12 @@ func TestEveryDialectTellsTheSameStory(t *testing.T) {
 		if dialect != "vllm" && dialect != "mixtral" {
 			continue
 		}
-		if got.Values["requests:stop"] != 7 || got.Values["requests:length"] != 3 || got.Values["requests:abort"] != 2 {
+		if got.Values["requests:stop"] != 7 || got.Values["requests:length"] != 3 ||
+			got.Values["requests:abort"] != 2 {
 			t.Errorf("%s: by reason %v", dialect, got.Values)
 		}
-		want := evidence.Histogram{Count: 10, Sum: 6.5, Buckets: []evidence.Bucket{{LE: 0.5, Count: 4}, {Inf: true, Count: 10}}}
+		want := evidence.Histogram{Count: 10, Sum: 6.5, Buckets: []evidence.Bucket{{LE: 0.5, Count: 4},
+			{Inf: true, Count: 10}}}
 		if diff := cmp.Diff(want, got.Histograms[evidence.HistE2E]); diff != "" {
 			t.Errorf("%s: %s", dialect, diff)
 		}
@@ -136,8 +151,9 @@ func TestServersWithoutMetrics(t *testing.T) {
 	}{
 		"none":    {http.NotFound, "not offered"},
 		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "403"},
-		"a page":  {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "no metrics"},
-		"empty":   {func(http.ResponseWriter, *http.Request) {}, "no metrics"},
+		"a page": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") },
+			"no metrics"},
+		"empty": {func(http.ResponseWriter, *http.Request) {}, "no metrics"},
 		"an endless one": {func(w http.ResponseWriter, _ *http.Request) {
 			line := []byte(strings.Repeat("# x\n", 1<<16))
 			for range maxBody/len(line) + 2 {
@@ -152,7 +168,8 @@ func TestServersWithoutMetrics(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	if got := scrape(t, NewScraper("", "", "", "")); !strings.Contains(got.Err, "not offered") || got.Source != "none" {
+	if got := scrape(t, NewScraper("", "", "", "")); !strings.Contains(got.Err, "not offered") ||
+		got.Source != "none" {
 		t.Errorf("no URL: %+v", got)
 	}
 	other := scrape(t, NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -184,7 +201,8 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 		}
 	})
 	got := scrape(t, NewScraper("", url+"/prom/", "", ""))
-	if got.Err != "" || got.Dialect != "vllm" || got.Values[evidence.MetricRequests] != 10 || got.Histograms[evidence.HistTTFT].Count != 10 {
+	if got.Err != "" || got.Dialect != "vllm" || got.Values[evidence.MetricRequests] != 10 ||
+		got.Histograms[evidence.HistTTFT].Count != 10 {
 		t.Errorf("%+v", got)
 	}
 	if got.Values[evidence.MetricRSS] != 1e9 {
@@ -196,17 +214,21 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 	if !strings.HasPrefix(got.Source, "prometheus http") {
 		t.Errorf("source %q", got.Source)
 	}
-	for name, body := range map[string]string{"page": "<html>", "error": `{"status":"error","error":"bad query"}`, "nothing": `{"status":"success","data":{"resultType":"vector","result":[]}}`,
+	for name, body := range map[string]string{"page": "<html>", "error": `{"status":"error","error":"bad query"}`,
+		"nothing":   `{"status":"success","data":{"resultType":"vector","result":[]}}`,
 		"no number": `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"many"]}]}}`} {
-		bad := scrape(t, NewScraper("", serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }), "", ""))
+		bad := scrape(t, NewScraper("", serve(t, func(w http.ResponseWriter,
+			_ *http.Request) {
+			fmt.Fprint(w, body)
+		}), "", ""))
 		if bad.Err == "" {
 			t.Errorf("%s: %+v", name, bad)
 		}
 	}
 }
 
-// TestAScrapeBetweenTheQueriesIsNoYounger: a sample has the time at which its scrape began, and can be seen when that has
-// ended. What comes in between the query for the age and that for the values must not make old values look young.
+// TestAScrapeBetweenTheQueriesIsNoYounger: a sample has the time at which its scrape began, and can be seen when that
+// has ended. What comes in between the query for the age and that for the values must not make old values look young.
 func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
 	samples := 0 // the i-th is 100-i seconds old and counts i requests
 	s := NewScraper("", serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -221,7 +243,8 @@ func TestAScrapeBetweenTheQueriesIsNoYounger(t *testing.T) {
 	for range 5 {
 		got := s.Scrape(t.Context(), "")
 		if age := time.Duration(got.Age).Seconds(); got.Err != "" || got.Values[evidence.MetricRequests] < 100-age-1 {
-			t.Errorf("values of sample %v are said to be %.1f s old, and are %v s: %s", got.Values[evidence.MetricRequests], age, 100-got.Values[evidence.MetricRequests], got.Err)
+			t.Errorf("values of sample %v are said to be %.1f s old, and are %v s: %s",
+				got.Values[evidence.MetricRequests], age, 100-got.Values[evidence.MetricRequests], got.Err)
 		}
 	}
 }
@@ -240,7 +263,8 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 		fmt.Fprint(w, texts["vllm"])
 	})
 	dir := t.TempDir()
-	put(t, dir, map[string]string{"p.yml": "scrape_configs:\n  - job_name: x\n    scrape_interval: 1s\n    static_configs: [{targets: ['" + strings.TrimPrefix(target, "http://") + "']}]\n"})
+	put(t, dir, map[string]string{"p.yml": "scrape_configs:\n  - job_name: x\n    scrape_interval: 1s\n    " +
+		"static_configs: [{targets: ['" + strings.TrimPrefix(target, "http://") + "']}]\n"})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +272,8 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	var log bytes.Buffer
-	cmd := exec.Command(program, "--config.file="+dir+"/p.yml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+address)
+	cmd := exec.Command(program, "--config.file="+dir+"/p.yml", "--storage.tsdb.path="+dir+"/data",
+		"--web.listen-address="+address)
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -263,10 +288,12 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 	s := NewScraper("", "http://"+address, "", "m")
 	defer s.Close()
 	got := s.Scrape(t.Context(), "during A")
-	for deadline := time.Now().Add(30 * time.Second); got.Err != "" && time.Now().Before(deadline); got = s.Scrape(t.Context(), "during A") {
+	for deadline := time.Now().Add(30 * time.Second); got.Err != "" &&
+		time.Now().Before(deadline); got = s.Scrape(t.Context(), "during A") {
 		time.Sleep(100 * time.Millisecond)
 	}
-	if got.Err != "" || got.Dialect != "vllm" || got.Values[evidence.MetricRequests] != 10 || got.Values[evidence.MetricRSS] != 1e9 || got.Histograms[evidence.HistE2E].Count != 10 {
+	if got.Err != "" || got.Dialect != "vllm" || got.Values[evidence.MetricRequests] != 10 ||
+		got.Values[evidence.MetricRSS] != 1e9 || got.Histograms[evidence.HistE2E].Count != 10 {
 		t.Fatalf("%+v", got)
 	}
 	if age := time.Duration(got.Age); age > 20*time.Second {
@@ -275,7 +302,8 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 }
 
 func TestResourcesThroughMetrics(t *testing.T) {
-	s := NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, texts["vllm"]) }), "", "", "m")
+	s := NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, texts["vllm"]) }), "", "",
+		"m")
 	t.Cleanup(s.Close)
 	source := Remote(s)
 	got, err := source.Sample(t.Context())
@@ -285,7 +313,10 @@ func TestResourcesThroughMetrics(t *testing.T) {
 	if Interval(source) != RemoteInterval {
 		t.Error("a remote source is asked as often as a local one")
 	}
-	s = NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "vllm:num_requests_running 1\n") }), "", "", "")
+	s = NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w,
+			"vllm:num_requests_running 1\n")
+	}), "", "", "")
 	t.Cleanup(s.Close)
 	if _, err := Remote(s).Sample(t.Context()); err == nil {
 		t.Error("metrics without a process's memory")
@@ -303,7 +334,8 @@ func FuzzText(f *testing.F) {
 			return
 		}
 		name, values, histograms := translate(all, model)
-		if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: name, Values: values, Histograms: histograms}}); err != nil {
+		if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: name, Values: values,
+			Histograms: histograms}}); err != nil {
 			t.Errorf("a scrape that cannot be recorded: %v", err)
 		}
 	})

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// expectedAnswers gives the checkable answers: the rubric's, or the value of a sum that the prompt asks for. Any one of them will do.
+// expectedAnswers gives the checkable answers: the rubric's, or the value of a sum that the prompt asks for. Any one
+// of them will do.
 func expectedAnswers(in Input) []string {
 	if in.Rubric != nil && len(in.Rubric.Answers) > 0 {
 		return in.Rubric.Answers
@@ -19,15 +20,16 @@ func expectedAnswers(in Input) []string {
 	return nil
 }
 
-// exact judges the stated answer: whole words, not denied, not hedged with another, and for numbers the conclusion rather than a
-// step on the way.
+// exact judges the stated answer: whole words, not denied, not hedged with another, and for numbers the conclusion
+// rather than a step on the way.
 func exact(response string, answers []string) Part {
 	tokens := answerTokens(response)
 	want := strings.Join(answers, " or ")
 	verdict := func(ok bool, why string) Part {
 		return part(Relevance, "answer", is(ok), "%s", why)
 	}
-	if slices.ContainsFunc(answers, func(a string) bool { return strings.TrimSpace(response) == strings.TrimSpace(a) }) {
+	if slices.ContainsFunc(answers,
+		func(a string) bool { return strings.TrimSpace(response) == strings.TrimSpace(a) }) {
 		return verdict(true, "is exactly "+want)
 	}
 	if yes := slices.Contains([]string{"yes", "no"}, strings.ToLower(answers[0])); yes && len(answers) == 1 {
@@ -51,8 +53,8 @@ func exact(response string, answers []string) Part {
 	return verdict(ok, why)
 }
 
-// conclusion gives what follows the last "answer" or "answer is", up to the end of its sentence; the whole where nothing follows one. Names on
-// the way to the answer do not count then.
+// conclusion gives what follows the last "answer" or "answer is", up to the end of its sentence; the whole where
+// nothing follows one. Names on the way to the answer do not count then.
 func conclusion(tokens []answerToken) []answerToken {
 	for i := len(tokens) - 1; i >= 0; i-- {
 		if tokens[i].text != "answer" {
@@ -91,7 +93,8 @@ func answerTokens(s string) []answerToken {
 		case isDigit(c):
 			v, err := strconv.ParseFloat(strings.ReplaceAll(t.text, ",", ""), 64)
 			t.number, t.value = err == nil, v // "29th" is a word
-			if n := len(out); n > 0 && (out[n-1].text == "-" || out[n-1].text == "−") && at[0] > 0 && low[at[0]-1] != ' ' && (n == 1 || !operand(out[n-2])) {
+			if n := len(out); n > 0 && (out[n-1].text == "-" || out[n-1].text == "−") && at[0] > 0 &&
+				low[at[0]-1] != ' ' && (n == 1 || !operand(out[n-2])) {
 				out = out[:n-1]
 				t.value = -t.value
 			}
@@ -112,7 +115,8 @@ func operand(t answerToken) bool { return t.number || t.text == ")" || isLetter(
 
 func isLetter(s string) bool { return s != "" && (s[0] >= 'a' && s[0] <= 'z' || s[0] >= 0x80) }
 
-var numberWords = strings.Fields("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+var numberWords = strings.Fields("zero one two three four five six seven eight nine ten eleven twelve thirteen " +
+	"fourteen fifteen sixteen seventeen eighteen nineteen")
 var tens = strings.Fields("twenty thirty forty fifty sixty seventy eighty ninety")
 
 // numberWord reads "seven", "twenty", "twenty-five".
@@ -171,17 +175,20 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 		if i+1 < len(tokens) {
 			next = tokens[i+1].text
 		}
-		if operators[next] && i+2 < len(tokens) && tokens[i+2].number || next == "=" || t.text == "one" && next != "." && next != "" {
+		if operators[next] && i+2 < len(tokens) && tokens[i+2].number || next == "=" || t.text == "one" &&
+			next != "." && next != "" {
 			continue // an operand; "one" is mostly a pronoun
 		}
-		if i > sentence && (denying[tokens[i-1].text] || i > sentence+1 && denying[tokens[i-2].text] && !tokens[i-1].number) {
+		if i > sentence && (denying[tokens[i-1].text] || i > sentence+1 && denying[tokens[i-2].text] &&
+			!tokens[i-1].number) {
 			continue
 		}
 		if hedged(tokens, i) {
 			return false, "leaves it open between " + t.text + " and another"
 		}
 		c := claim{value: t.value, at: i, conclude: concludes}
-		c.marked = i > sentence && asserting[tokens[i-1].text] || concludes && i > sentence && (tokens[i-1].text == "answer" || tokens[i-1].text == "####")
+		c.marked = i > sentence && asserting[tokens[i-1].text] || concludes && i > sentence &&
+			(tokens[i-1].text == "answer" || tokens[i-1].text == "####")
 		all = append(all, c)
 		if c.marked || concludes {
 			strong = append(strong, c)
@@ -189,7 +196,8 @@ func statesNumber(tokens []answerToken, want []float64) (bool, string) {
 	}
 	right := func(c claim) bool {
 		return slices.ContainsFunc(want, func(w float64) bool {
-			return math.Abs(c.value-w) <= 1e-6*math.Max(1, math.Abs(w)) || w != math.Trunc(w) && math.Abs(c.value-w) <= 0.005
+			return math.Abs(c.value-w) <= 1e-6*math.Max(1, math.Abs(w)) || w != math.Trunc(w) &&
+				math.Abs(c.value-w) <= 0.005
 		})
 	}
 	if len(all) == 0 {
@@ -247,7 +255,11 @@ func statesPhrase(tokens []answerToken, answers []string) (bool, string) {
 				return false, "denies " + a
 			}
 			end := i + len(phrase)
-			if (end < len(said) && said[end] == "or" || i > 0 && said[i-1] == "or") && slices.ContainsFunc(said, func(t string) bool { return t == "maybe" || t == "either" || t == "could" || t == "might" }) {
+			if (end < len(said) && said[end] == "or" || i > 0 && said[i-1] == "or") &&
+				slices.ContainsFunc(said, func(t string) bool {
+					return t == "maybe" || t == "either" ||
+						t == "could" || t == "might"
+				}) {
 				return false, "leaves it open between " + a + " and another"
 			}
 			return true, "gives " + a
@@ -258,7 +270,8 @@ func statesPhrase(tokens []answerToken, answers []string) (bool, string) {
 
 var sumPattern = regexp.MustCompile(`(?i)^(?:(?:please|can you|could you)\s+)?(?:what is|what's|what does|calculate|compute|evaluate|solve|work out|how much is|add up)[:\s]+([\d\s.,+*/×x÷·^()−–-]+?)\s*(?:equal|make|=)?\s*[?.=!]*\s*$`)
 
-var spokenOperators = strings.NewReplacer(" plus ", " + ", " minus ", " - ", " times ", " * ", " multiplied by ", " * ", " divided by ", " / ", "×", "*", "·", "*", "÷", "/", "−", "-", "–", "-", " x ", " * ", ",", "")
+var spokenOperators = strings.NewReplacer(" plus ", " + ", " minus ", " - ", " times ", " * ", " multiplied by ",
+	" * ", " divided by ", " / ", "×", "*", "·", "*", "÷", "/", "−", "-", "–", "-", " x ", " * ", ",", "")
 
 // askedSum evaluates the prompt if it is nothing but a sum: "What is 17 × 3?".
 func askedSum(prompt string) (float64, bool) {

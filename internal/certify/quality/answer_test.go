@@ -42,7 +42,8 @@ func TestCheckableAnswers(t *testing.T) {
 		{[]string{"-7"}, "x = 7", false},
 		{[]string{"42"}, "#### 42", true},
 		{[]string{"25"}, "twenty-five", true},
-		{[]string{"366"}, "A leap year has 366 days, one more than the usual 365. The extra day is 29 February.", true},
+		{[]string{"366"}, "A leap year has 366 days, one more than the usual 365. The extra day is 29 February.",
+			true},
 		{[]string{"Canberra"}, "The capital is Canberra, although many think of Sydney.", true},
 		{[]string{"Canberra"}, "It is not Canberra but Sydney.", false},
 		{[]string{"Canberra"}, "Sydney", false},
@@ -88,7 +89,8 @@ func TestSumsInPrompts(t *testing.T) {
 		}
 	}
 	for answer, pass := range map[string]bool{"51": true, "17 × 3 = 51.": true, "The product is 41.": false} {
-		if r := Score(Input{Prompt: "What is 17 × 3?", Response: answer, Finish: "stop"}); (r.Score >= Threshold) != pass {
+		if r := Score(Input{Prompt: "What is 17 × 3?", Response: answer,
+			Finish: "stop"}); (r.Score >= Threshold) != pass {
 			t.Errorf("without a rubric %q scores %.2f%s", answer, r.Score, explain(r))
 		}
 	}
@@ -103,13 +105,23 @@ func TestScoresWithoutRubric(t *testing.T) {
 		{"What is the capital of France?", "Paris.", true},
 		{"How many legs does a spider have?", "A spider has eight legs.", true},
 		{"How many legs does a spider have?", "Spiders are interesting animals.", false},
-		{"Explain how a bicycle pump works.", "A bicycle pump pushes air through a valve into the tyre. When you press the handle down, a piston squeezes the air in the cylinder until its pressure is higher than that in the tyre. The valve opens and lets the air through, and then it closes again so that nothing escapes.", true},
-		{"Explain how a bicycle pump works.", "The opera was first performed in Vienna in 1786. The audience demanded so many encores that the emperor had to forbid them. It has remained in the repertoire ever since.", false},
+		{"Explain how a bicycle pump works.",
+			"A bicycle pump pushes air through a valve into the tyre. When you press the handle down, a piston " +
+				"squeezes the air in the cylinder until its pressure is higher than that in the tyre. The valve opens " +
+				"and lets the air through, and then it closes again so that nothing escapes.", true},
+		{"Explain how a bicycle pump works.",
+			"The opera was first performed in Vienna in 1786. The audience demanded so many encores that the " +
+				"emperor had to forbid them. It has remained in the repertoire ever since.", false},
 		{"Translate \"good morning\" into French.", "Bonjour", true},
-		{"Write a haiku about winter.", "Snow on the black branch,\na crow lifts off, and the white\nfalls twice in silence.", true},
-		{"Write a haiku about winter.", "Winter is a season with low temperatures. It lasts from December to March in the northern hemisphere, and many animals hibernate.", false},
+		{"Write a haiku about winter.",
+			"Snow on the black branch,\na crow lifts off, and the white\nfalls twice in silence.", true},
+		{"Write a haiku about winter.",
+			"Winter is a season with low temperatures. It lasts from December to March in the northern hemisphere, " +
+				"and many animals hibernate.", false},
 		{"Name three fruits.", "Apples, pears and plums.", true},
-		{"Warum ist der Himmel blau?", "Der Himmel ist blau, weil das Sonnenlicht an den Molekülen der Luft gestreut wird. Blaues Licht wird stärker gestreut als rotes.", true},
+		{"Warum ist der Himmel blau?",
+			"Der Himmel ist blau, weil das Sonnenlicht an den Molekülen der Luft gestreut wird. Blaues Licht wird " +
+				"stärker gestreut als rotes.", true},
 		{"Tell me about volcanoes.", "Tell me about volcanoes.", false},
 		{"Write a short story about a fox.", "I'm sorry, but I can't help with that.", false},
 	} {
@@ -122,7 +134,8 @@ func TestScoresWithoutRubric(t *testing.T) {
 
 // A rubric's answer wins over the sum in the prompt.
 func TestRubricAnswersLead(t *testing.T) {
-	in := Input{Prompt: "What is 2 + 2?", Response: "11", Finish: "stop", Rubric: &prompts.Rubric{Form: "answer", Answers: []string{"11"}}}
+	in := Input{Prompt: "What is 2 + 2?", Response: "11", Finish: "stop",
+		Rubric: &prompts.Rubric{Form: "answer", Answers: []string{"11"}}}
 	if r := Score(in); r.Score < Threshold {
 		t.Errorf("scores %.2f%s", r.Score, explain(r))
 	}

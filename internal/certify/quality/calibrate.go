@@ -16,8 +16,8 @@ const Threshold = 0.8
 // calibrationSeed draws the corruptions; another seed moves the figures within their intervals.
 const calibrationSeed = 3
 
-// draws is how often each corruption of a good answer is drawn: one shuffle may leave an answer nearly whole, and its luck would be the
-// figure's. Intervals count the answers, not the draws.
+// draws is how often each corruption of a good answer is drawn: one shuffle may leave an answer nearly whole, and its
+// luck would be the figure's. Intervals count the answers, not the draws.
 const draws = 3
 
 // Report says how well scores tell good answers from bad ones on the labelled set. Intervals are at 95 %.
@@ -120,7 +120,8 @@ func calibrate(set []topic, seed uint64) Report {
 			if kind == Written {
 				times = 1
 			}
-			h.Corruptions = append(h.Corruptions, Corruption{kind, len(by[kind]), auc(pos, by[kind], times), rate(passing(by[kind]), len(by[kind]), times)})
+			h.Corruptions = append(h.Corruptions, Corruption{kind, len(by[kind]), auc(pos, by[kind], times),
+				rate(passing(by[kind]), len(by[kind]), times)})
 		}
 		return h
 	}
@@ -187,7 +188,8 @@ func passing(scores []float64) int {
 // z95 is the normal distribution's 97.5 % quantile.
 const z95 = 1.959963984540054
 
-// rate gives a share and its Wilson interval, of nothing the whole range. The cases come in groups of times that are not independent.
+// rate gives a share and its Wilson interval, of nothing the whole range. The cases come in groups of times that are
+// not independent.
 func rate(count, of, times int) Rate {
 	r := Rate{Interval{0, 0, 1}, count, of}
 	if of == 0 {
@@ -200,8 +202,8 @@ func rate(count, of, times int) Rate {
 	return r
 }
 
-// auc is the probability that a good answer scores above a bad one, ties counting half, with Newcombe's interval (2006,
-// method 5), which keeps a width where the two do not overlap at all. The bad answers come in groups of times.
+// auc is the probability that a good answer scores above a bad one, ties counting half, with Newcombe's interval
+// (2006, method 5), which keeps a width where the two do not overlap at all. The bad answers come in groups of times.
 func auc(pos, neg []float64, times int) Interval {
 	if len(pos) == 0 || len(neg) == 0 {
 		return Interval{0.5, 0, 1}

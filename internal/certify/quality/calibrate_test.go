@@ -28,7 +28,8 @@ func TestCalibrationIsRecorded(t *testing.T) {
 		return
 	}
 	// Another platform may round a score differently in its last digit.
-	if d := cmp.Diff(Calibration(), got, cmpopts.EquateApprox(0, 0.01), cmpopts.IgnoreFields(Rate{}, "Count")); d != "" {
+	if d := cmp.Diff(Calibration(), got, cmpopts.EquateApprox(0, 0.01),
+		cmpopts.IgnoreFields(Rate{}, "Count")); d != "" {
 		t.Errorf("run go test -run Recorded -update:\n%s", d)
 	}
 }
@@ -55,7 +56,8 @@ func TestScoresTellGoodFromBadOnTheHeldOutHalf(t *testing.T) {
 	}
 }
 
-// The labelled set is what the product promises: large, of many prompts, every answer once, in two halves of like size.
+// The labelled set is what the product promises: large, of many prompts, every answer once, in two halves of like
+// size.
 func TestLabelledSetIsSound(t *testing.T) {
 	seen := map[string]string{}
 	good, bad, own, bare := 0, 0, 0, 0
@@ -85,7 +87,8 @@ func TestLabelledSetIsSound(t *testing.T) {
 		}
 	}
 	if good < 180 || bad < 100 || own < 25 || len(forms) < 11 {
-		t.Errorf("%d good and %d bad answers to %d prompts of our own in %d forms; the promise is 180, 100, 25 and 11", good, bad, own, len(forms))
+		t.Errorf("%d good and %d bad answers to %d prompts of our own in %d forms; the promise is 180, 100, 25 and "+
+			"11", good, bad, own, len(forms))
 	}
 	if bare < 10 || bare > own/2 {
 		t.Errorf("%d of %d prompts have no rubric", bare, own)
@@ -155,7 +158,8 @@ func TestAUC(t *testing.T) {
 		{"nothing", nil, []float64{1}, 0.5},
 	} {
 		got := auc(c.pos, c.neg, 1)
-		if math.Abs(got.Value-c.want) > 1e-12 || got.Low > got.Value || got.High < got.Value || got.Low < 0 || got.High > 1 {
+		if math.Abs(got.Value-c.want) > 1e-12 || got.Low > got.Value || got.High < got.Value || got.Low < 0 ||
+			got.High > 1 {
 			t.Errorf("%s: %+v, want %g inside its interval", c.name, got, c.want)
 		}
 	}

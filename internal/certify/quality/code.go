@@ -5,8 +5,11 @@ import (
 )
 
 // codeStarts open lines of code in common languages.
-var codeStarts = []string{"def ", "return", "import ", "from ", "class ", "func ", "package ", "const ", "let ", "var ", "public ", "private ", "#include", "for (", "for(", "if (", "if(", "while ",
-	"SELECT ", "FROM ", "WHERE ", "GROUP BY", "ORDER BY", "JOIN ", "LIMIT ", "INSERT ", "UPDATE ", "CREATE TABLE", "function ", "console.", "print(", "//", "elif ", "else:", "try:", "except", "@", "fn ", "impl ", "<", "{", "}"}
+var codeStarts = []string{"def ", "return", "import ", "from ", "class ", "func ", "package ", "const ", "let ",
+	"var ", "public ", "private ", "#include", "for (", "for(", "if (", "if(", "while ",
+	"SELECT ", "FROM ", "WHERE ", "GROUP BY", "ORDER BY", "JOIN ", "LIMIT ", "INSERT ", "UPDATE ", "CREATE TABLE",
+	"function ", "console.", "print(", "//", "elif ", "else:", "try:", "except", "@", "fn ", "impl ", "<", "{",
+	"}"}
 
 // codeLine reports whether a line looks like code rather than prose.
 func codeLine(line string) bool {
@@ -26,7 +29,8 @@ func codeLine(line string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(t, ";") && signs > 1 || strings.HasSuffix(t, "{") || indented && signs > 0 && !listItem(t) || signs*4 > len(t)
+	return strings.HasSuffix(t, ";") && signs > 1 || strings.HasSuffix(t, "{") || indented && signs > 0 &&
+		!listItem(t) || signs*4 > len(t)
 }
 
 // looksLikeCode reports whether a response without fences is code: most of its first lines are.
@@ -46,8 +50,8 @@ func looksLikeCode(lines []string) bool {
 	return all > 1 && 2*n > all || all == 1 && n == 1
 }
 
-// structure checks what every programming language shares: brackets that close what they opened, blocks that are deeper
-// than the line that opens them, fences on lines of their own.
+// structure checks what every programming language shares: brackets that close what they opened, blocks that are
+// deeper than the line that opens them, fences on lines of their own.
 func structure(d *doc) Part {
 	if d.openFence {
 		return part(Completeness, "code", 0, "a block of code is not closed")
@@ -76,7 +80,8 @@ func structure(d *doc) Part {
 		for j := i + 2; strings.TrimSpace(next) == "" && j < len(d.source); j++ {
 			next = d.source[j]
 		}
-		opens := strings.HasSuffix(t, ":") && !strings.HasPrefix(t, "#") || strings.HasSuffix(t, "{") || strings.HasSuffix(t, "(") || strings.HasSuffix(t, "[")
+		opens := strings.HasSuffix(t, ":") && !strings.HasPrefix(t, "#") || strings.HasSuffix(t, "{") ||
+			strings.HasSuffix(t, "(") || strings.HasSuffix(t, "[")
 		deeper := indent(next) > indent(line)
 		if opens || deeper {
 			all++
@@ -86,7 +91,8 @@ func structure(d *doc) Part {
 		}
 	}
 	share := float64(bad) / float64(max(all, 1))
-	return part(Completeness, "code", ramp(share, 0.5, 0.2), "brackets match; %d of %d blocks are not indented", bad, all)
+	return part(Completeness, "code", ramp(share, 0.5, 0.2), "brackets match; %d of %d blocks are not indented", bad,
+		all)
 }
 
 // unbalanced walks brackets outside strings and comments; wrong means that one closed which was not open.

@@ -26,7 +26,8 @@ func coherence(d *doc) []Part {
 	return append(parts, ordering(d))
 }
 
-// repetition finds loops: the share of 4-grams, and of whole sentences, that have been said before. Poems may have refrains.
+// repetition finds loops: the share of 4-grams, and of whole sentences, that have been said before. Poems may have
+// refrains.
 func repetition(d *doc) Part {
 	const n = 4
 	text, lo, hi := d.prose, 0.35, 0.2
@@ -60,8 +61,10 @@ func repetition(d *doc) Part {
 		longest, last = max(longest, row), key
 	}
 	grams := float64(again) / float64(max(all, 1))
-	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15), ramp(float64(longest), 2, 1), distinct(d), is(!looping(text)))
-	return part(Coherence, "repetition", v, "%.0f %% of 4-grams and %d of %d sentences said before", 100*grams, repeats, len(d.sentences))
+	v := min(ramp(grams, lo, hi), ramp(float64(repeats)/float64(max(len(d.sentences), 1)), 0.35, 0.15),
+		ramp(float64(longest), 2, 1), distinct(d), is(!looping(text)))
+	return part(Coherence, "repetition", v, "%.0f %% of 4-grams and %d of %d sentences said before", 100*grams,
+		repeats, len(d.sentences))
 }
 
 // looping reports whether one to twelve words are said four times in a row.
@@ -107,10 +110,12 @@ func spelling(d *doc) Part {
 		}
 	}
 	share := float64(bad) / float64(max(len(d.prose), 1))
-	return part(Coherence, "spelling", ramp(share, 0.2, 0.08), "%.1f %% of %d words do not look English", 100*share, len(d.prose))
+	return part(Coherence, "spelling", ramp(share, 0.2, 0.08), "%.1f %% of %d words do not look English", 100*share,
+		len(d.prose))
 }
 
-// grammar is the share of function words. Running English has 40–60 %, verse and notes somewhat less, a list of keywords nearly none.
+// grammar is the share of function words. Running English has 40–60 %, verse and notes somewhat less, a list of
+// keywords nearly none.
 func grammar(d *doc) Part {
 	all := len(d.prose) - countWords(d.prose, isNumber)
 	share := float64(countWords(d.prose, functional)) / float64(max(all, 1))
@@ -127,26 +132,30 @@ func grammar(d *doc) Part {
 	if 2*items > len(d.lines) && 2*size >= 5*items && (d.form == "" || d.form == "list" || d.form == "answer") {
 		return part(Coherence, "function words", 1, "a list of phrases needs none (%.0f %%)", 100*share)
 	}
-	return part(Coherence, "function words", ramp(share, 0.04, 0.12), "%.0f %% of the words are function words", 100*share)
+	return part(Coherence, "function words", ramp(share, 0.04, 0.12), "%.0f %% of the words are function words",
+		100*share)
 }
 
-// sequence compares which classes of words follow each other with what good answers do: see grammarModel. The fewer words, the more
-// evidence it takes.
+// sequence compares which classes of words follow each other with what good answers do: see grammarModel. The fewer
+// words, the more evidence it takes.
 func sequence(d *doc) Part {
 	gain, n := learnedGrammar().meanGain(d)
 	slack := 0.3 / math.Sqrt(float64(max(n, 1)))
-	return part(Coherence, "word order", ramp(gain+slack, -0.2, -0.02), "%+.2f nats a word against words in random order", gain)
+	return part(Coherence, "word order", ramp(gain+slack, -0.2, -0.02),
+		"%+.2f nats a word against words in random order", gain)
 }
 
 // bolded is the beginning of a line, of an item perhaps, that has a title in bold: "1. **Cost** - it is".
 var bolded = regexp.MustCompile(`^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+)?\*\*[^*]+\*\*:?\s*`)
 
-// layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading whose lines were lost.
+// layout finds marks that belong at the beginning of a line and stand inside one: what is left of a list or heading
+// whose lines were lost.
 func layout(d *doc) Part {
 	n := 0
 	for _, l := range d.lines {
 		l = l[len(bolded.FindString(l)):]
-		for _, mark := range []string{" # ", " ## ", " ### ", ". - ", ": - ", "** - ", ". * ", ": * ", " - **", "**: **", "| |", " • "} {
+		for _, mark := range []string{" # ", " ## ", " ### ", ". - ", ": - ", "** - ", ". * ", ": * ", " - **",
+			"**: **", "| |", " • "} {
 			n += strings.Count(l, mark)
 		}
 	}
@@ -159,10 +168,12 @@ func layout(d *doc) Part {
 	if numbers >= 3 {
 		v = min(v, ramp(float64(jumps)/float64(numbers), 0.4, 0.15))
 	}
-	return part(Coherence, "layout", v, "%d marks of lists or headings inside lines; %d of %d numbered items out of order", n, jumps, numbers)
+	return part(Coherence, "layout", v,
+		"%d marks of lists or headings inside lines; %d of %d numbered items out of order", n, jumps, numbers)
 }
 
-// numbering counts the items that begin with a number, and those whose number neither follows the one before nor begins a list.
+// numbering counts the items that begin with a number, and those whose number neither follows the one before nor
+// begins a list.
 func numbering(d *doc) (jumps, numbers int) {
 	last := 0
 	for _, s := range d.sentences {

@@ -32,7 +32,8 @@ func ending(d *doc) Part {
 	last := d.lines[len(d.lines)-1]
 	ok, why := ends(d, last)
 	// What was opened must be closed: bold, brackets, speech.
-	if strings.Count(last, "**")%2 == 1 || strings.Count(last, "(") > strings.Count(last, ")") || strings.Count(last, "\"")%2 == 1 && strings.Count(d.in.Response, "\"")%2 == 1 {
+	if strings.Count(last, "**")%2 == 1 || strings.Count(last, "(") > strings.Count(last, ")") ||
+		strings.Count(last, "\"")%2 == 1 && strings.Count(d.in.Response, "\"")%2 == 1 {
 		ok, why = false, "the last line leaves a mark open"
 	}
 	return part(Completeness, "ending", is(ok), "%s", why)
@@ -41,7 +42,8 @@ func ending(d *doc) Part {
 // closed reports whether a line ends as a sentence does.
 func closed(line string) bool {
 	bare := strings.TrimRight(line, "*_\"')]”’» ")
-	return bare != "" && (strings.ContainsAny(bare[len(bare)-1:], ".!?") || strings.HasSuffix(bare, "…") || strings.HasSuffix(bare, "。")) || emoji(line)
+	return bare != "" && (strings.ContainsAny(bare[len(bare)-1:], ".!?") || strings.HasSuffix(bare, "…") ||
+		strings.HasSuffix(bare, "。")) || emoji(line)
 }
 
 // emoji reports whether a line ends with a pictograph, as posts do.
@@ -66,7 +68,8 @@ func ends(d *doc, last string) (bool, string) {
 		return false, "the last word cannot be the last"
 	}
 	n := len(words(last))
-	if f := last[strings.LastIndexByte(last, ' ')+1:]; len(f) > 1 && f[0] == '#' || strings.HasPrefix(last, "[") && strings.HasSuffix(last, "]") {
+	if f := last[strings.LastIndexByte(last, ' ')+1:]; len(f) > 1 && f[0] == '#' || strings.HasPrefix(last, "[") &&
+		strings.HasSuffix(last, "]") {
 		return true, "ends with a tag"
 	}
 	if listItem(last) {
@@ -97,7 +100,9 @@ func ends(d *doc, last string) (bool, string) {
 	if signedOff(d) {
 		return true, "ends with a signature"
 	}
-	if n <= 10 && len(d.sentences) <= 2 && (len(d.expected) > 0 || d.form == "answer" || d.form == "" || d.form == "list") && len(d.lines) == 1 && !slices.ContainsFunc(d.sentences, func(s sentence) bool { return s.ended }) {
+	if n <= 10 && len(d.sentences) <= 2 && (len(d.expected) > 0 || d.form == "answer" || d.form == "" ||
+		d.form == "list") && len(d.lines) == 1 && !slices.ContainsFunc(d.sentences,
+		func(s sentence) bool { return s.ended }) {
 		return true, "a short answer needs no full stop"
 	}
 	if len(d.expected) > 0 && len(d.lines) > 1 && n-countWords(words(last), isNumber) <= 8 {
@@ -138,7 +143,9 @@ func verseEnds(d *doc, n int) (bool, string) {
 func signedOff(d *doc) bool {
 	for _, l := range d.lines[max(0, len(d.lines)-8):] {
 		low := strings.ToLower(strings.Trim(l, "*_ "))
-		if len(words(low)) <= 5 && strings.HasSuffix(low, ",") && containsAny(low, []string{"regards", "sincerely", "best", "yours", "thank", "cheers", "love", "wishes", "respectfully", "faithfully", "warmly", "cordially"}) {
+		if len(words(low)) <= 5 && strings.HasSuffix(low, ",") &&
+			containsAny(low, []string{"regards", "sincerely", "best", "yours", "thank", "cheers", "love", "wishes",
+				"respectfully", "faithfully", "warmly", "cordially"}) {
 			return true
 		}
 	}
@@ -154,12 +161,14 @@ func dangling(d *doc) bool {
 	if len(w) == 1 && w >= "b" && w <= "z" && w != "i" && w != "o" && w != "x" && w != "y" && w != "c" {
 		return true // the first letter of a word
 	}
-	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" && w != "over" || conjunction[w]
+	return determiners[w] || preposition[w] && w != "on" && w != "in" && w != "up" && w != "through" && w != "over" ||
+		conjunction[w]
 }
 
 func listItem(line string) bool {
 	line = strings.TrimSpace(line)
-	if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "• ") || strings.HasPrefix(line, "+ ") {
+	if strings.HasPrefix(line, "- ") || strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "• ") ||
+		strings.HasPrefix(line, "+ ") {
 		return true
 	}
 	line = strings.TrimLeft(line, "*")
@@ -167,10 +176,12 @@ func listItem(line string) bool {
 	return i > 0 && i <= 3 && isNumber(line[:i])
 }
 
-// least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse answers are answers.
+// least is the number of words under which an answer of a form cannot be whole, and that at which it may be: terse
+// answers are answers.
 var least = map[string][2]float64{
-	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {3, 7}, "comparison": {8, 15}, "evaluation": {10, 20},
-	"story": {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {1, 3},
+	"answer": {0, 1}, "explanation": {5, 12}, "analysis": {10, 20}, "summary": {3, 7}, "comparison": {8, 15},
+	"evaluation": {10, 20},
+	"story":      {18, 32}, "plan": {14, 28}, "poem": {7, 12}, "code": {2, 5}, "list": {1, 3},
 }
 
 func length(d *doc) Part {
@@ -224,7 +235,8 @@ func aForm(form string) string {
 func count(d *doc) (Part, bool) {
 	want := 0
 	for i, w := range d.prompt {
-		if v, ok := numberWord(w); ok && v >= 2 && v <= 12 && i > 0 && i+1 < len(d.prompt) && (asksFor[d.prompt[i-1]] || i > 1 && asksFor[d.prompt[i-2]]) {
+		if v, ok := numberWord(w); ok && v >= 2 && v <= 12 && i > 0 && i+1 < len(d.prompt) &&
+			(asksFor[d.prompt[i-1]] || i > 1 && asksFor[d.prompt[i-2]]) {
 			want = int(v)
 		} else if len(w) <= 2 && isNumber(w) && i > 0 && i+1 < len(d.prompt) && asksFor[d.prompt[i-1]] {
 			want = int(w[0] - '0')
@@ -243,13 +255,16 @@ func count(d *doc) (Part, bool) {
 		}
 	}
 	if items == 0 { // running text: sentences, lines, or pieces between commas
-		pieces := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") + strings.Count(d.in.Response, " and ") - strings.Count(d.in.Response, ", and ") + 1
+		pieces := strings.Count(d.in.Response, ",") + strings.Count(d.in.Response, ";") +
+			strings.Count(d.in.Response, " and ") - strings.Count(d.in.Response, ", and ") + 1
 		items = max(len(d.sentences), len(d.lines), pieces)
 	}
-	return part(Completeness, "count", ramp(float64(items)/float64(want), 0.4, 0.8), "%d items of %d", items, want), true
+	return part(Completeness, "count", ramp(float64(items)/float64(want), 0.4, 0.8), "%d items of %d", items, want),
+		true
 }
 
-var asksFor = set("name list give write suggest provide top tell state describe me generate recommend identify propose find")
+var asksFor = set("name list give write suggest provide top tell state describe me generate recommend identify " +
+	"propose find")
 
 // announced compares a list with what its introduction promises: "four causes:" and then two is a cut answer.
 func announced(d *doc) (Part, bool) {
@@ -275,13 +290,14 @@ func announced(d *doc) (Part, bool) {
 		if items == 0 {
 			continue
 		}
-		return part(Completeness, "announced", ramp(float64(items)/want, 0.5, 0.9), "%d items where %.0f are announced", items, want), true
+		return part(Completeness, "announced", ramp(float64(items)/want, 0.5, 0.9),
+			"%d items where %.0f are announced", items, want), true
 	}
 	return Part{}, false
 }
 
-// facets are the parts that the rubric or the prompt itself asks for: "considering economic, social, and ethical dimensions",
-// "compare A and B".
+// facets are the parts that the rubric or the prompt itself asks for: "considering economic, social, and ethical
+// dimensions", "compare A and B".
 func facets(d *doc) (Part, bool) {
 	if r := d.in.Rubric; r != nil && len(r.Facets) > 0 {
 		got, all := 0.0, 0.0
@@ -321,11 +337,13 @@ func facetPart(got, all float64, missing []string) Part {
 	return part(Completeness, "facets", ramp(got/all, 0.35, 0.7), "%.0f %% of the asked facets%s", 100*got/all, why)
 }
 
-// askedFacets reads lists such as "a, b, and c" after words that ask for facets, as the stems of each item's content words.
+// askedFacets reads lists such as "a, b, and c" after words that ask for facets, as the stems of each item's content
+// words.
 func askedFacets(prompt string) [][]string {
 	low := strings.ToLower(prompt)
 	at := -1
-	for _, cue := range []string{"considering ", "including ", "in terms of ", "with respect to ", "covering ", "with sections on ", "compare and contrast ", "compare ", "difference between ", "differences between "} {
+	for _, cue := range []string{"considering ", "including ", "in terms of ", "with respect to ", "covering ",
+		"with sections on ", "compare and contrast ", "compare ", "difference between ", "differences between "} {
 		if i := strings.Index(low, cue); i >= 0 {
 			at = i + len(cue)
 			break
@@ -339,7 +357,8 @@ func askedFacets(prompt string) [][]string {
 		rest = rest[:i]
 	}
 	var out [][]string
-	for _, item := range strings.Split(strings.NewReplacer(" and ", ",", " or ", ",", " versus ", ",", " vs ", ",", " with ", ",").Replace(rest), ",") {
+	for _, item := range strings.Split(strings.NewReplacer(" and ", ",", " or ", ",", " versus ", ",", " vs ", ",",
+		" with ", ",").Replace(rest), ",") {
 		if c := contentWords(words(item), asking); len(c) > 0 && len(out) < 12 {
 			out = append(out, c)
 		}

@@ -25,8 +25,8 @@ const (
 // Corruptions lists the generated kinds in the order of reports.
 var Corruptions = []string{Shuffled, OffTopic, Truncated, Repeated, Salad, Foreign, Empty, Parroted, Keywords}
 
-// corrupt spoils a good answer in one way; others are answers to other prompts. It reports false where the corruption would leave
-// an answer that is still right: a list has no order to lose, "4" cannot be cut.
+// corrupt spoils a good answer in one way; others are answers to other prompts. It reports false where the corruption
+// would leave an answer that is still right: a list has no order to lose, "4" cannot be cut.
 func corrupt(rng *rand.Rand, kind string, d *doc, others []string) (string, bool) {
 	switch kind {
 	case Shuffled:
@@ -55,8 +55,8 @@ func corrupt(rng *rand.Rand, kind string, d *doc, others []string) (string, bool
 // ordered reports whether the sentences of a form stand in an order that carries sense.
 func ordered(form string) bool { return form != "answer" && form != "list" && form != "code" }
 
-// shuffleSentences permutes the lines of verse, or all sentences: half of the time into the layout of the answer, half of the
-// time into one paragraph. At most a third stay where they were.
+// shuffleSentences permutes the lines of verse, or all sentences: half of the time into the layout of the answer,
+// half of the time into one paragraph. At most a third stay where they were.
 func shuffleSentences(rng *rand.Rand, d *doc) (string, bool) {
 	var parts []string
 	var line []int
@@ -154,16 +154,30 @@ func salad(rng *rand.Rand, d *doc) (string, bool) {
 	return b.String(), true
 }
 
-// passages are plain texts in other languages. %s takes a word of the answer, so that the topic is there but the language is not.
+// passages are plain texts in other languages. %s takes a word of the answer, so that the topic is there but the
+// language is not.
 var passages = []string{
-	"Das Thema %s ist für viele Menschen wichtig. Man sollte zuerst verstehen, warum es so ist, und dann gemeinsam mit anderen nach einer guten Lösung suchen. Auch %s spielt dabei eine große Rolle. Am Ende hängt alles davon ab, ob genügend Zeit zur Verfügung steht.",
-	"Es war einmal ein Mann, der wollte mehr über %s wissen. Er ging durch den Wald und fragte jeden, den er traf, nach %s. Niemand konnte ihm helfen, bis er eines Abends an eine kleine Hütte kam. Dort brannte noch Licht.",
-	"La question de %s est importante pour beaucoup de gens. Il faut d'abord comprendre pourquoi, puis chercher ensemble une bonne solution. Le rôle de %s ne doit pas être oublié non plus. À la fin, tout dépend du temps que nous avons.",
-	"Il était une fois un homme qui voulait tout savoir sur %s. Il traversa la forêt et demanda à chacun ce qu'il pensait de %s. Personne ne pouvait l'aider, jusqu'au soir où il trouva une petite maison dans laquelle brûlait encore une lampe.",
-	"El tema de %s es importante para muchas personas. Primero hay que entender por qué, y después buscar juntos una buena solución. También %s tiene un papel muy grande en todo esto. Al final, todo depende del tiempo que tengamos.",
-	"Había una vez un hombre que quería saber más sobre %s. Caminó por el bosque y preguntó a cada persona por %s. Nadie podía ayudarle, hasta que una noche llegó a una casa pequeña donde todavía había luz.",
-	"Il tema di %s è importante per molte persone. Prima bisogna capire perché, e poi cercare insieme una buona soluzione. Anche %s ha un ruolo molto grande. Alla fine tutto dipende dal tempo che abbiamo.",
-	"Het onderwerp %s is voor veel mensen belangrijk. Je moet eerst begrijpen waarom dat zo is, en daarna samen met anderen naar een goede oplossing zoeken. Ook %s speelt daarbij een grote rol. Uiteindelijk hangt alles van de tijd af.",
+	"Das Thema %s ist für viele Menschen wichtig. Man sollte zuerst verstehen, warum es so ist, und dann gemeinsam " +
+		"mit anderen nach einer guten Lösung suchen. Auch %s spielt dabei eine große Rolle. Am Ende hängt alles " +
+		"davon ab, ob genügend Zeit zur Verfügung steht.",
+	"Es war einmal ein Mann, der wollte mehr über %s wissen. Er ging durch den Wald und fragte jeden, den er traf, " +
+		"nach %s. Niemand konnte ihm helfen, bis er eines Abends an eine kleine Hütte kam. Dort brannte noch Licht.",
+	"La question de %s est importante pour beaucoup de gens. Il faut d'abord comprendre pourquoi, puis chercher " +
+		"ensemble une bonne solution. Le rôle de %s ne doit pas être oublié non plus. À la fin, tout dépend du " +
+		"temps que nous avons.",
+	"Il était une fois un homme qui voulait tout savoir sur %s. Il traversa la forêt et demanda à chacun ce qu'il " +
+		"pensait de %s. Personne ne pouvait l'aider, jusqu'au soir où il trouva une petite maison dans laquelle " +
+		"brûlait encore une lampe.",
+	"El tema de %s es importante para muchas personas. Primero hay que entender por qué, y después buscar juntos " +
+		"una buena solución. También %s tiene un papel muy grande en todo esto. Al final, todo depende del tiempo " +
+		"que tengamos.",
+	"Había una vez un hombre que quería saber más sobre %s. Caminó por el bosque y preguntó a cada persona por %s. " +
+		"Nadie podía ayudarle, hasta que una noche llegó a una casa pequeña donde todavía había luz.",
+	"Il tema di %s è importante per molte persone. Prima bisogna capire perché, e poi cercare insieme una buona " +
+		"soluzione. Anche %s ha un ruolo molto grande. Alla fine tutto dipende dal tempo che abbiamo.",
+	"Het onderwerp %s is voor veel mensen belangrijk. Je moet eerst begrijpen waarom dat zo is, en daarna samen " +
+		"met anderen naar een goede oplossing zoeken. Ook %s speelt daarbij een grote rol. Uiteindelijk hangt " +
+		"alles van de tijd af.",
 }
 
 // foreign writes about the answer's words in another language, or turns each word into an invented one.

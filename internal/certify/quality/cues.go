@@ -85,7 +85,8 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 		m.restarts = m.restarts || u.number > 0 && used[u.number]
 		used[u.number] = true
 	}
-	names := map[string]bool{} // those that stand inside a sentence somewhere; at the beginning all words have capitals
+	// those that stand inside a sentence somewhere; at the beginning all words have capitals
+	names := map[string]bool{}
 	for _, u := range units {
 		for s := range u.names {
 			names[s] = true
@@ -98,7 +99,8 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 	for i := range units {
 		u := &units[i]
 		u.asked = slices.Contains(about, u.subject)
-		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" && u.words[1] == "two") {
+		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" &&
+			u.words[1] == "two") {
 			u.asked, u.leans, u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
 		}
 		if len(u.words) > 1 && (u.words[0] == "the" || u.words[0] == "those" || u.words[0] == "these") {
@@ -152,7 +154,8 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 // contrasted reports whether a sentence opens with the difference or likeness that a comparison was asked for.
 func contrasted(ws []string) bool {
 	return slices.ContainsFunc(ws[:min(len(ws), 4)], func(w string) bool {
-		return strings.HasPrefix(w, "differ") || strings.HasPrefix(w, "similar") || w == "contrast" || w == "distinction"
+		return strings.HasPrefix(w, "differ") || strings.HasPrefix(w, "similar") || w == "contrast" ||
+			w == "distinction"
 	})
 }
 
@@ -230,7 +233,8 @@ func agrees(pronoun string, a *unit) bool {
 		return a.has("she", "her", "woman", "girl", "mother", "grandmother", "sister") || len(a.names) > 0
 	case "they", "their", "them", "these", "those", "both":
 		return a.pronoun == "they" || slices.ContainsFunc(a.words, func(w string) bool {
-			return len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") && !functional(w) || w == "people" || w == "they" || w == "their"
+			return len(w) > 3 && strings.HasSuffix(w, "s") && !strings.HasSuffix(w, "ss") && !functional(w) ||
+				w == "people" || w == "they" || w == "their"
 		})
 	}
 	return true

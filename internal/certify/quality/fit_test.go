@@ -13,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "fit the order model again and rewrite weights.go")
 
-// fitPenalty is the strength of the prior, chosen by leaving out an eighth of the development half's prompts in turn (0.003 to 0.3 were tried);
-// features whose absence made that score no worse were taken out.
+// fitPenalty is the strength of the prior, chosen by leaving out an eighth of the development half's prompts in turn
+// (0.003 to 0.3 were tried); features whose absence made that score no worse were taken out.
 const fitPenalty = 0.02
 
 // developmentCases are the good answers of the development half whose order can be judged.
@@ -33,14 +33,15 @@ func developmentCases() []orderCase {
 	return cases
 }
 
-// The weights in the source are the ones that the development half gives: nobody has moved them by hand, and nobody has changed
-// a feature without fitting again.
+// The weights in the source are the ones that the development half gives: nobody has moved them by hand, and nobody
+// has changed a feature without fitting again.
 func TestOrderWeightsAreTheFit(t *testing.T) {
 	cases := developmentCases()
 	w, best := fitOrder(cases, fitPenalty)
 	if *update {
 		var b bytes.Buffer
-		b.WriteString("package quality\n\n// orderWeights are fitted to the development half of the labelled set by \"go test -run Weights -update\"; do not edit.\n")
+		b.WriteString("package quality\n\n// orderWeights are fitted to the development half of the labelled set " +
+			"by \"go test -run Weights -update\"; do not edit.\n")
 		b.WriteString("var orderWeights = [orderFeatures]float64{\n")
 		for f, v := range w {
 			fmt.Fprintf(&b, "%s: %.2f,\n", featureNames[f], v)
@@ -79,7 +80,8 @@ func newOrderCase(d *doc, seed uint64) (orderCase, bool) {
 		f int
 		v float64
 	}
-	var first, last, next, skip, before = make([][]entry, n), make([][]entry, n), make([][]entry, n*n), make([][]entry, n*n), make([][]entry, n*n)
+	var first, last, next, skip, before = make([][]entry, n), make([][]entry, n), make([][]entry, n*n),
+		make([][]entry, n*n), make([][]entry, n*n)
 	m.each(func(slot []float64, f int, v float64, at int) {
 		if v == 0 {
 			return
@@ -170,7 +172,8 @@ func fitOrder(cases []orderCase, penalty float64) (w [orderFeatures]float64, obj
 }
 
 // orderObjective is the penalised mean log-likelihood and its gradient.
-func orderObjective(cases []orderCase, penalty float64, w *[orderFeatures]float64) (g [orderFeatures]float64, obj float64) {
+func orderObjective(cases []orderCase, penalty float64, w *[orderFeatures]float64) (g [orderFeatures]float64,
+	obj float64) {
 	for _, c := range cases {
 		z, p := 1.0, make([]float64, len(c.diffs))
 		for k := range c.diffs {

@@ -24,7 +24,8 @@ const (
 // classes numbers the function words.
 var classes = sync.OnceValue(func() map[string]int {
 	m := map[string]int{}
-	for _, list := range []map[string]bool{determiners, demonstr, preposition, auxiliaries, conjunction, pronouns, adverbs} {
+	for _, list := range []map[string]bool{determiners, demonstr, preposition, auxiliaries, conjunction, pronouns,
+		adverbs} {
 		for w := range list {
 			m[w] = 0
 		}
@@ -56,20 +57,23 @@ var endings = []struct {
 	end   string
 	class int
 }{
-	{"ing", classIng}, {"ed", classEd}, {"ly", classLy}, {"tion", classNoun}, {"sion", classNoun}, {"ment", classNoun}, {"ness", classNoun}, {"ity", classNoun},
-	{"ism", classNoun}, {"ance", classNoun}, {"ence", classNoun}, {"al", classAdj}, {"ous", classAdj}, {"ive", classAdj}, {"ful", classAdj}, {"able", classAdj},
+	{"ing", classIng}, {"ed", classEd}, {"ly", classLy}, {"tion", classNoun}, {"sion", classNoun},
+	{"ment", classNoun}, {"ness", classNoun}, {"ity", classNoun},
+	{"ism", classNoun}, {"ance", classNoun}, {"ence", classNoun}, {"al", classAdj}, {"ous", classAdj},
+	{"ive", classAdj}, {"ful", classAdj}, {"able", classAdj},
 	{"ic", classAdj}, {"less", classAdj}, {"ary", classAdj}, {"ss", classOther}, {"us", classOther}, {"s", classS},
 }
 
-// grammarModel is how often one class follows another in the good answers of the labelled set's development half, against
-// how often it would by chance.
+// grammarModel is how often one class follows another in the good answers of the labelled set's development half,
+// against how often it would by chance.
 type grammarModel struct {
 	size int
 	gain []float64 // log P(next | class) / P(next)
 
 }
 
-// smoothing is the number of imagined words behind each class that follow as if by chance: 10,000 words teach the common pairs only.
+// smoothing is the number of imagined words behind each class that follow as if by chance: 10,000 words teach the
+// common pairs only.
 const smoothing = 24
 
 var learnedGrammar = sync.OnceValue(func() *grammarModel {

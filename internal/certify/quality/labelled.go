@@ -13,8 +13,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 )
 
-// The labelled set: answers written by hand, good ones and bad ones, to the test case's prompts and to others. A file is a
-// list of prompts:
+// The labelled set: answers written by hand, good ones and bad ones, to the test case's prompts and to others. A file
+// is a list of prompts:
 //
 //	@ category/level                   a prompt of TC-L1-COMP-MIXTRAL-003 if nothing else is said
 //	prompt: the prompt's text          one line
@@ -41,15 +41,16 @@ type topic struct {
 	examples []example
 }
 
-// heldOut reports whether the topic belongs to the half that nothing was fitted to. The prompt's text decides, so that no
-// answer to one prompt lies in both halves.
+// heldOut reports whether the topic belongs to the half that nothing was fitted to. The prompt's text decides, so
+// that no answer to one prompt lies in both halves.
 func (t topic) heldOut() bool {
 	h := fnv.New32a()
 	h.Write([]byte(t.prompt.Text))
 	return h.Sum32()&1 == 1
 }
 
-// input makes the score's input of an answer to the topic's prompt. The finish reason is always "stop": the text alone must tell.
+// input makes the score's input of an answer to the topic's prompt. The finish reason is always "stop": the text
+// alone must tell.
 func (t topic) input(text string) Input {
 	return Input{Prompt: t.prompt.Text, Response: text, Finish: "stop", Rubric: t.prompt.Rubric}
 }

@@ -16,8 +16,8 @@ var alien = set(`der das und ist nicht ein eine einen einem einer eines mit auf 
 var languageNames = set(`german french spanish italian dutch portuguese polish swedish norwegian danish finnish russian ukrainian chinese mandarin cantonese japanese korean arabic hebrew hindi bengali urdu turkish greek latin czech hungarian
  romanian vietnamese thai indonesian malay swahili esperanto catalan welsh irish gaelic persian farsi`)
 
-// asksForeign reports whether the answer may be in another language: the prompt is not English, or names a language with
-// "in", "into" or "translate".
+// asksForeign reports whether the answer may be in another language: the prompt is not English, or names a language
+// with "in", "into" or "translate".
 func asksForeign(d *doc) bool {
 	english, other := 0, 0
 	named, translate := false, false
@@ -28,7 +28,8 @@ func asksForeign(d *doc) bool {
 		case alien[w] || hasForeignScript(w):
 			other++
 		}
-		named = named || languageNames[w] && i > 0 && (d.prompt[i-1] == "in" || d.prompt[i-1] == "into" || d.prompt[i-1] == "to")
+		named = named || languageNames[w] && i > 0 && (d.prompt[i-1] == "in" || d.prompt[i-1] == "into" ||
+			d.prompt[i-1] == "to")
 		translate = translate || strings.HasPrefix(w, "translat")
 	}
 	return named || translate || other > english
@@ -53,5 +54,6 @@ func tongue(d *doc) Part {
 		}
 	}
 	share := float64(n) / float64(max(len(d.prose), 1))
-	return part(Coherence, "language", ramp(share, 0.14, 0.07), "%.0f %% of the words are function words of other languages", 100*share)
+	return part(Coherence, "language", ramp(share, 0.14, 0.07),
+		"%.0f %% of the words are function words of other languages", 100*share)
 }

@@ -11,20 +11,32 @@ func set(list string) map[string]bool {
 	return m
 }
 
-// Function words by what may follow them; together they make 40–60 % of running English, and nearly nothing of a keyword list.
+// Function words by what may follow them; together they make 40–60 % of running English, and nearly nothing of a
+// keyword list.
 var (
 	determiners = set("the a an my your our their every its his whose")
-	demonstr    = set("this that these those each some any no all both either neither another such many most much few several more less own other")
-	preposition = set("of in to for with on at from by about as into through between over after under during before against among within without across toward towards upon beyond along around behind beside near off onto out up down per via like than despite throughout until since")
-	auxiliaries = set("is are was were be been being am has have had do does did can could will would shall should may might must cannot isn't aren't wasn't don't doesn't didn't can't won't couldn't wouldn't shouldn't")
-	conjunction = set("and or but nor so yet because while if when although though whereas unless once whether where how why that")
-	pronouns    = set("i you he she it we they me him her us them this that these those who which what there itself himself herself themselves ourselves yourself one someone everyone something everything anything nothing it's that's there's i'm we're they're you're he's she's let's i've we've they've you've i'll we'll they'll you'll it'll")
-	adverbs     = set("not very also just only even still already always never often too then here now again ever perhaps maybe rather quite almost really simply instead however therefore thus together away back first second finally")
+	demonstr    = set("this that these those each some any no all both either neither another such many most much " +
+		"few several more less own other")
+	preposition = set("of in to for with on at from by about as into through between over after under during " +
+		"before against among within without across toward towards upon beyond along around behind beside near off " +
+		"onto out up down per via like than despite throughout until since")
+	auxiliaries = set("is are was were be been being am has have had do does did can could will would shall should " +
+		"may might must cannot isn't aren't wasn't don't doesn't didn't can't won't couldn't wouldn't shouldn't")
+	conjunction = set("and or but nor so yet because while if when although though whereas unless once whether " +
+		"where how why that")
+	pronouns = set("i you he she it we they me him her us them this that these those who which what there " +
+		"itself himself herself themselves ourselves yourself one someone everyone something everything anything " +
+		"nothing it's that's there's i'm we're they're you're he's she's let's i've we've they've you've i'll " +
+		"we'll they'll you'll it'll")
+	adverbs = set("not very also just only even still already always never often too then here now again ever " +
+		"perhaps maybe rather quite almost really simply instead however therefore thus together away back first " +
+		"second finally")
 )
 
 // functional reports whether w is one of English's function words.
 func functional(w string) bool {
-	return determiners[w] || demonstr[w] || preposition[w] || auxiliaries[w] || conjunction[w] || pronouns[w] || adverbs[w]
+	return determiners[w] || demonstr[w] || preposition[w] || auxiliaries[w] || conjunction[w] || pronouns[w] ||
+		adverbs[w]
 }
 
 // asking are words of a prompt that say what to do, not what about.
@@ -54,7 +66,8 @@ func contentWords(ws []string, skip map[string]bool) []string {
 	return out
 }
 
-// plausible reports whether w could be an English word by its letters: vowels, no long run of consonants, plain letters.
+// plausible reports whether w could be an English word by its letters: vowels, no long run of consonants, plain
+// letters.
 func plausible(w string) bool {
 	if isNumber(w) || functional(w) {
 		return true
@@ -88,21 +101,35 @@ func plausible(w string) bool {
 }
 
 // openers tell that a sentence leans on one before it.
-var openers = []string{"however", "but ", "also", "moreover", "furthermore", "therefore", "thus", "then ", "next", "finally", "in conclusion",
-	"overall", "in addition", "additionally", "for example", "for instance", "similarly", "on the other hand", "as a result", "consequently", "instead", "another",
-	"in contrast", "by contrast", "in short", "in summary", "to sum up", "ultimately", "second", "third", "lastly", "meanwhile", "afterwards", "later", "so ", "and ", "or ", "because of ", "in the end",
-	"from that day", "from then", "since then", "at the same time", "of course", "still", "yet ", "nevertheless", "likewise", "after that", "together", "at first", "at last", "the next ", "that night", "that evening",
-	"above all", "on top of", "less obvious", "in return", "in exchange", "in practice", "that is why", "this is why", "conversely", "unlike", "each time", "only then", "once more", "not only", "nor ", "even so", "even then", "apart from", "as for", "in other words", "in fact", "in turn"}
+var openers = []string{"however", "but ", "also", "moreover", "furthermore", "therefore", "thus", "then ", "next",
+	"finally", "in conclusion",
+	"overall", "in addition", "additionally", "for example", "for instance", "similarly", "on the other hand",
+	"as a result", "consequently", "instead", "another",
+	"in contrast", "by contrast", "in short", "in summary", "to sum up", "ultimately", "second", "third", "lastly",
+	"meanwhile", "afterwards", "later", "so ", "and ", "or ", "because of ", "in the end",
+	"from that day", "from then", "since then", "at the same time", "of course", "still", "yet ", "nevertheless",
+	"likewise", "after that", "together", "at first", "at last", "the next ", "that night", "that evening",
+	"above all", "on top of", "less obvious", "in return", "in exchange", "in practice", "that is why", "this is why",
+	"conversely", "unlike", "each time", "only then", "once more", "not only", "nor ", "even so", "even then",
+	"apart from", "as for", "in other words", "in fact", "in turn"}
 
 // closers tell that a text comes to its end.
-var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "in short", "ultimately", "in the end", "all in all", "to conclude", "lastly",
-	"finally", "from that day", "the end", "and so", "taken together", "to summarize", "on balance", "from then on", "ever since", "i hope", "let me know", "my verdict", "verdict", "conclusion", "summary", "outlook", "my advice", "my recommendation",
-	"i would recommend", "i recommend", "the overall", "the outcome", "in practice", "taken together", "for most", "remember", "by following", "with these", "all of this", "that is", "that's why"}
+var closers = []string{"in conclusion", "overall", "in summary", "to sum up", "in short", "ultimately", "in the end",
+	"all in all", "to conclude", "lastly",
+	"finally", "from that day", "the end", "and so", "taken together", "to summarize", "on balance", "from then on",
+	"ever since", "i hope", "let me know", "my verdict", "verdict", "conclusion", "summary", "outlook",
+	"my advice", "my recommendation",
+	"i would recommend", "i recommend", "the overall", "the outcome", "in practice", "taken together", "for most",
+	"remember", "by following", "with these", "all of this", "that is", "that's why"}
 
 // beginners open a text.
-var beginners = []string{"once ", "once upon", "one day", "long ago", "one morning", "one evening", "in the first place", "to begin", "introduction", "executive summary",
-	"there was", "there once", "in a ", "let's ", "sure", "title", "certainly", "mission", "here are", "here is", "here's", "yes", "no,", "of course!", "absolutely", "great question", "good question",
-	"the short answer", "in simple terms", "imagine", "dear ", "hi ", "hello", "subject", "i'd be happy", "thank you for", "years ago", "for many years", "problem", "vision", "overview", "it seems", "it looks", "it sounds", "it depends", "it's great", "it's important", "it is important", "it is great", "it is difficult"}
+var beginners = []string{"once ", "once upon", "one day", "long ago", "one morning", "one evening",
+	"in the first place", "to begin", "introduction", "executive summary",
+	"there was", "there once", "in a ", "let's ", "sure", "title", "certainly", "mission", "here are", "here is",
+	"here's", "yes", "no,", "of course!", "absolutely", "great question", "good question",
+	"the short answer", "in simple terms", "imagine", "dear ", "hi ", "hello", "subject", "i'd be happy",
+	"thank you for", "years ago", "for many years", "problem", "vision", "overview", "it seems", "it looks",
+	"it sounds", "it depends", "it's great", "it's important", "it is important", "it is great", "it is difficult"}
 
 // hasPrefixAny reports whether low, a lower-case sentence, starts with one of the list.
 func hasPrefixAny(low string, list []string) bool {

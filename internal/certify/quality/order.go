@@ -11,9 +11,9 @@ const maxOrdered = 40
 // permutations drawn per judgement: with fewer than 100 the mean of their weights is too rough.
 const permutations = 150
 
-// ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of cues.go
-// give every order a log-weight; the evidence is the log of this order's weight over the mean weight of random orders of the
-// same sentences. Where there are no cues it is 0 and the part stays neutral.
+// ordering asks whether the sentences (lines, in a poem) stand in an order that a writer would choose. The cues of
+// cues.go give every order a log-weight; the evidence is the log of this order's weight over the mean weight of
+// random orders of the same sentences. Where there are no cues it is 0 and the part stays neutral.
 func ordering(d *doc) Part {
 	units := d.units()
 	if len(units) < 3 || !ordered(d.form) {
@@ -21,17 +21,19 @@ func ordering(d *doc) Part {
 	}
 	m := newOrderModel(d, units)
 	lr := m.evidence(&orderWeights)
-	return part(Coherence, "order", orderValue(lr), "this order of %d sentences is %.2g times as likely as a random one", len(units), math.Exp(lr))
+	return part(Coherence, "order", orderValue(lr),
+		"this order of %d sentences is %.2g times as likely as a random one", len(units), math.Exp(lr))
 }
 
-// orderDoubt is the evidence, in nats, below which an order fails by itself; chosen on the development half so that few good answers do.
+// orderDoubt is the evidence, in nats, below which an order fails by itself; chosen on the development half so that
+// few good answers do.
 const orderDoubt = -1.3
 
 // orderNeutral is the value without evidence: text with few cues is more often good than shuffled.
 const orderNeutral = 0.88
 
-// orderValue maps evidence to a value: 0.4, where a perfect answer stops passing, at orderDoubt; orderNeutral at none; 1 at the
-// most that the permutations can show.
+// orderValue maps evidence to a value: 0.4, where a perfect answer stops passing, at orderDoubt; orderNeutral at
+// none; 1 at the most that the permutations can show.
 func orderValue(lr float64) float64 {
 	switch {
 	case lr < orderDoubt:

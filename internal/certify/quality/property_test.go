@@ -48,7 +48,8 @@ func TestUnfinishedNeverPasses(t *testing.T) {
 			t.Errorf("finish_reason %q scores %.2f", in.Finish, r.Score)
 		}
 		for _, p := range r.Parts {
-			if p.Why == "" || p.Name == "" || !(p.Value >= 0 && p.Value <= 1) || p.Of != Relevance && p.Of != Coherence && p.Of != Completeness {
+			if p.Why == "" || p.Name == "" || !(p.Value >= 0 && p.Value <= 1) || p.Of != Relevance &&
+				p.Of != Coherence && p.Of != Completeness {
 				t.Errorf("part %+v", p)
 			}
 		}
@@ -57,7 +58,8 @@ func TestUnfinishedNeverPasses(t *testing.T) {
 
 // An answer of a megabyte is read up to a bound, whatever it repeats.
 func TestHugeAnswers(t *testing.T) {
-	for _, unit := range []string{"a. ", "word ", "- x\n", "\xff", "# h\n", "x = 1;\n", "{", "| a |\n", "```\n", "4 or 5 "} {
+	for _, unit := range []string{"a. ", "word ", "- x\n", "\xff", "# h\n", "x = 1;\n", "{", "| a |\n", "```\n",
+		"4 or 5 "} {
 		in := Input{Prompt: "Compare a, b, and c.", Response: strings.Repeat(unit, 1<<20/len(unit)), Finish: "stop"}
 		if r := Score(in); r.Score >= Threshold {
 			t.Errorf("a megabyte of %q scores %.2f", unit, r.Score)

@@ -27,7 +27,8 @@ func concepts(d *doc) Part {
 		if len(r.Points) <= 2 { // one of two may be said in other words
 			lo, hi = 0.2, 0.75
 		}
-		return part(Relevance, "concepts", ramp(got/all, lo, hi), "%.0f %% of the rubric's points by weight%s", 100*got/all, missing)
+		return part(Relevance, "concepts", ramp(got/all, lo, hi), "%.0f %% of the rubric's points by weight%s",
+			100*got/all, missing)
 	}
 	about := contentWords(d.prompt, asking)
 	if len(d.prompt) > 40 { // a passage to work on: its subjects are those that come twice
@@ -36,7 +37,8 @@ func concepts(d *doc) Part {
 	switch {
 	case len(about) == 0:
 		return part(Relevance, "concepts", 1, "the prompt names no subject")
-	case asksNumber(d.prompt) && !slices.ContainsFunc(answerTokens(d.in.Response), func(t answerToken) bool { return t.number }):
+	case asksNumber(d.prompt) && !slices.ContainsFunc(answerTokens(d.in.Response),
+		func(t answerToken) bool { return t.number }):
 		return part(Relevance, "concepts", 0, "the prompt asks for a number, the answer has none")
 	case (d.form == "answer" || d.form == "list") && len(d.words) <= 12:
 		return part(Relevance, "concepts", 1, "a short answer need not name the subject again")
@@ -45,7 +47,8 @@ func concepts(d *doc) Part {
 		return part(Relevance, "concepts", 1, "the answer may be in another language")
 	}
 	share, missing := d.subjects(about)
-	if head, rest, parted := strings.Cut(strings.TrimSpace(d.in.Prompt), "\n"); parted { // an instruction, then what it applies to: either is a subject
+	// an instruction, then what it applies to: either is a subject
+	if head, rest, parted := strings.Cut(strings.TrimSpace(d.in.Prompt), "\n"); parted {
 		for _, p := range []string{head, rest} {
 			if c := contentWords(words(p), asking); len(c) > 1 {
 				if s, m := d.subjects(c); s > share {
@@ -58,7 +61,8 @@ func concepts(d *doc) Part {
 	if len(missing) > 0 {
 		why = "; missing: " + strings.Join(missing, ", ")
 	}
-	return part(Relevance, "concepts", ramp(share, 0.08, 0.4), "%.0f %% of the prompt's subjects by weight%s", 100*share, why)
+	return part(Relevance, "concepts", ramp(share, 0.08, 0.4), "%.0f %% of the prompt's subjects by weight%s",
+		100*share, why)
 }
 
 // maxSubjects bounds the stems that are taken as a prompt's subjects: a long prompt has more words than subjects.
@@ -115,7 +119,8 @@ var documentFrequency = sync.OnceValues(func() (map[string]int, int) {
 
 // asksNumber reports whether a prompt asks for a number and nothing else.
 func asksNumber(prompt []string) bool {
-	return len(prompt) > 2 && len(prompt) <= 20 && prompt[0] == "how" && (prompt[1] == "many" || prompt[1] == "old" || prompt[1] == "far" || prompt[1] == "tall")
+	return len(prompt) > 2 && len(prompt) <= 20 && prompt[0] == "how" &&
+		(prompt[1] == "many" || prompt[1] == "old" || prompt[1] == "far" || prompt[1] == "tall")
 }
 
 // repeatedWords keeps the stems that occur at least twice, or all where none does.
@@ -155,7 +160,8 @@ func (d *doc) stemCount(s string) int {
 	return n
 }
 
-// hasRelated reports whether the answer has two different words of a family that holds the stem: a poem on autumn may speak of leaves and frost.
+// hasRelated reports whether the answer has two different words of a family that holds the stem: a poem on autumn may
+// speak of leaves and frost.
 func (d *doc) hasRelated(s string) bool {
 	for _, f := range families() {
 		if !f[s] {
@@ -231,9 +237,12 @@ func (d *doc) mentions(terms []string, limit int) int {
 	return n
 }
 
-var refusals = []string{"can't help", "cannot help", "can't assist", "cannot assist", "unable to help", "unable to assist", "not able to", "unable to provide", "unable to answer",
-	"cannot provide", "can't provide", "cannot answer", "can't answer", "cannot write", "can't write", "cannot fulfill", "cannot fulfil", "can't fulfill", "unable to fulfill",
-	"cannot create", "can't create", "cannot generate", "can't generate", "unable to generate", "can't do that", "cannot do that", "cannot comply", "won't be able to help", "i don't know"}
+var refusals = []string{"can't help", "cannot help", "can't assist", "cannot assist", "unable to help",
+	"unable to assist", "not able to", "unable to provide", "unable to answer",
+	"cannot provide", "can't provide", "cannot answer", "can't answer", "cannot write", "can't write",
+	"cannot fulfill", "cannot fulfil", "can't fulfill", "unable to fulfill",
+	"cannot create", "can't create", "cannot generate", "can't generate", "unable to generate", "can't do that",
+	"cannot do that", "cannot comply", "won't be able to help", "i don't know"}
 
 // refusal looks for an answer that declines, at its beginning.
 func refusal(d *doc) Part {
@@ -242,18 +251,20 @@ func refusal(d *doc) Part {
 	for _, r := range refusals {
 		if i := strings.Index(low, r); i >= 0 {
 			before := low[max(0, i-25):i] // "I", "I'm sorry, but I"
-			declines = declines || strings.HasPrefix(r, "i ") || strings.Contains(before, "i ") || strings.Contains(before, "i'm")
+			declines = declines || strings.HasPrefix(r, "i ") || strings.Contains(before, "i ") ||
+				strings.Contains(before, "i'm")
 		}
 	}
-	wanted := strings.Contains(strings.ToLower(d.in.Prompt), "declin") || strings.Contains(strings.ToLower(d.in.Prompt), "refus")
+	wanted := strings.Contains(strings.ToLower(d.in.Prompt), "declin") ||
+		strings.Contains(strings.ToLower(d.in.Prompt), "refus")
 	if declines && !wanted && len(d.words) < 80 {
 		return part(Relevance, "refusal", 0, "declines to answer")
 	}
 	return part(Relevance, "refusal", 1, "does not decline")
 }
 
-// parrot measures how much of the answer is the prompt said back: the content words beyond the prompt's, and the share of
-// trigrams that stand in the prompt.
+// parrot measures how much of the answer is the prompt said back: the content words beyond the prompt's, and the
+// share of trigrams that stand in the prompt.
 func parrot(d *doc) Part {
 	known := map[string]bool{}
 	for _, w := range d.prompt {
@@ -296,5 +307,6 @@ func parrot(d *doc) Part {
 	default:
 		v = min(ramp(float64(fresh), 1, 4), ramp(share, 0.6, 0.3))
 	}
-	return part(Relevance, "new words", v, "%d content words beyond the prompt's; %.0f %% of trigrams are the prompt's", fresh, 100*share)
+	return part(Relevance, "new words", v,
+		"%d content words beyond the prompt's; %.0f %% of trigrams are the prompt's", fresh, 100*share)
 }

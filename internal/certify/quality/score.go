@@ -2,8 +2,9 @@
 // relevance, coherence and completeness; every part of a score says what it saw. It must not import anything of the
 // serving half.
 //
-// Each component is the weakest of its parts: an answer that loops is incoherent however well it is spelt. The parts are steep on
-// purpose: one fatal fault takes its component near zero, and so the mean below the 0.8 that the test case asks for.
+// Each component is the weakest of its parts: an answer that loops is incoherent however well it is spelt. The parts
+// are steep on purpose: one fatal fault takes its component near zero, and so the mean below the 0.8 that the test
+// case asks for.
 package quality
 
 import (
@@ -55,8 +56,8 @@ type Part struct {
 	Why   string  `json:"why"`
 }
 
-// maxScored bounds the bytes that are read: an answer of 4,096 tokens has about 16 KiB; what lies beyond 256 KiB cannot
-// make an answer better.
+// maxScored bounds the bytes that are read: an answer of 4,096 tokens has about 16 KiB; what lies beyond 256 KiB
+// cannot make an answer better.
 const maxScored = 256 << 10
 
 // Score measures one answer.
@@ -67,7 +68,8 @@ func Score(in Input) Result {
 	d := read(in)
 	if len(d.words) == 0 && !d.symbolic() {
 		why := "the response has no words"
-		return finish([]Part{{"words", Relevance, 0, why}, {"words", Coherence, 0, why}, {"words", Completeness, 0, why}})
+		return finish([]Part{{"words", Relevance, 0, why}, {"words", Coherence, 0, why},
+			{"words", Completeness, 0, why}})
 	}
 	var parts []Part
 	parts = append(parts, relevance(d)...)
@@ -78,7 +80,8 @@ func Score(in Input) Result {
 
 // symbolic reports whether the response is exactly a checkable answer made of signs alone, such as "+".
 func (d *doc) symbolic() bool {
-	return slices.ContainsFunc(d.expected, func(a string) bool { return strings.TrimSpace(d.in.Response) == strings.TrimSpace(a) })
+	return slices.ContainsFunc(d.expected,
+		func(a string) bool { return strings.TrimSpace(d.in.Response) == strings.TrimSpace(a) })
 }
 
 // finish takes the weakest part of each component and their weighted mean.
@@ -88,7 +91,8 @@ func finish(parts []Part) Result {
 		parts[i].Value = round(clamp(parts[i].Value))
 		weakest[parts[i].Of] = math.Min(weakest[parts[i].Of], parts[i].Value)
 	}
-	r := Result{Relevance: weakest[Relevance], Coherence: weakest[Coherence], Completeness: weakest[Completeness], Parts: parts}
+	r := Result{Relevance: weakest[Relevance], Coherence: weakest[Coherence], Completeness: weakest[Completeness],
+		Parts: parts}
 	r.Score = round(WeightRelevance*r.Relevance + WeightCoherence*r.Coherence + WeightCompleteness*r.Completeness)
 	return r
 }

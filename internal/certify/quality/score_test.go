@@ -9,16 +9,43 @@ import (
 
 var answers = map[string]string{
 	"reasoning/simple": "2 + 2 = 4.",
-	"reasoning/medium": "Machine learning is a way for computers to learn from examples instead of following fixed rules. Imagine you show a computer thousands of photos of cats. It looks for patterns that the photos share, such as ears and whiskers. Later it can recognise a cat in a photo it has never seen. The more data it gets, the better its predictions become.",
-	"reasoning/complex": "Artificial intelligence is changing society in several ways. From an economic point of view, automation can raise productivity and create new markets, but it also threatens jobs that consist of routine work. " +
-		"Socially, AI systems shape what people read and how they communicate, and they can improve health care and education. However, not every community has equal access. The ethical questions are just as important: biased data leads to unfair decisions, and privacy is hard to protect. Overall, society needs clear rules so that the benefits are shared.",
-	"analysis/simple": "It looks like no text was included with your message. Please paste the passage that you would like me to summarize, and I will list its main points.",
-	"analysis/medium": "Supervised learning trains a model on labelled examples, so that every input comes with the right answer. Unsupervised learning, in contrast, receives data without labels and looks for hidden structure such as clusters. Both approaches learn patterns from data. They differ in their goals: the first predicts known targets, while the second explores. In practice the two are often combined.",
-	"analysis/complex": "Several neural network architectures are used for natural language processing. Recurrent networks such as LSTMs read text word by word, which suits sequences but makes training slow and long contexts hard. Convolutional networks are fast and good at local phrases, yet they miss distant relations. " +
-		"Transformers use attention to relate every word to every other word, and they give the best results on translation and question answering. Their main weakness is the high cost of training. In conclusion, transformers are the most effective choice for most tasks, while smaller models remain useful where resources are limited.",
-	"generation/simple":   "Once there was a small robot named Pip who lived in an old factory. Every night Pip swept the floor and looked at the stars through a broken window. One evening a lost bird flew in and could not find its way out. Pip climbed the tallest machine, opened the window, and showed the bird the sky. From that day on, the bird came back every evening, and the robot was never lonely again.",
-	"generation/medium":   "Executive summary: GreenGrid is a startup that helps small shops cut their energy bills with smart software.\nMarket: There are two million small shops in our region, and most of them do not measure their energy use.\nProduct: Our platform connects to the meter and suggests savings every week.\nRevenue: Customers pay a subscription of 20 dollars a month.\nTeam: We will hire two engineers and one sales manager in the first year.\nMilestones: We plan to launch a pilot in month six and to reach 1,000 customers by the end of year two.",
-	"generation/creative": "In circuits bright a mind awakes,\nIt learns from every step it takes.\nThe future hums in lines of code,\nA lantern on an unknown road.\n\nTomorrow's dawn will see us stand,\nThe human heart, the guiding hand,\nAnd thinking machines at our side,\nWith wisdom as our common guide.",
+	"reasoning/medium": "Machine learning is a way for computers to learn from examples instead of following fixed " +
+		"rules. Imagine you show a computer thousands of photos of cats. It looks for patterns that the photos " +
+		"share, such as ears and whiskers. Later it can recognise a cat in a photo it has never seen. The more " +
+		"data it gets, the better its predictions become.",
+	"reasoning/complex": "Artificial intelligence is changing society in several ways. From an economic point of " +
+		"view, automation can raise productivity and create new markets, but it also threatens jobs that consist " +
+		"of routine work. " +
+		"Socially, AI systems shape what people read and how they communicate, and they can improve health care " +
+		"and education. However, not every community has equal access. The ethical questions are just as " +
+		"important: biased data leads to unfair decisions, and privacy is hard to protect. Overall, society " +
+		"needs clear rules so that the benefits are shared.",
+	"analysis/simple": "It looks like no text was included with your message. Please paste the passage that you " +
+		"would like me to summarize, and I will list its main points.",
+	"analysis/medium": "Supervised learning trains a model on labelled examples, so that every input comes with " +
+		"the right answer. Unsupervised learning, in contrast, receives data without labels and looks for hidden " +
+		"structure such as clusters. Both approaches learn patterns from data. They differ in their goals: the " +
+		"first predicts known targets, while the second explores. In practice the two are often combined.",
+	"analysis/complex": "Several neural network architectures are used for natural language processing. Recurrent " +
+		"networks such as LSTMs read text word by word, which suits sequences but makes training slow and long " +
+		"contexts hard. Convolutional networks are fast and good at local phrases, yet they miss distant relations. " +
+		"Transformers use attention to relate every word to every other word, and they give the best results on " +
+		"translation and question answering. Their main weakness is the high cost of training. In conclusion, " +
+		"transformers are the most effective choice for most tasks, while smaller models remain useful where " +
+		"resources are limited.",
+	"generation/simple": "Once there was a small robot named Pip who lived in an old factory. Every night Pip " +
+		"swept the floor and looked at the stars through a broken window. One evening a lost bird flew in and " +
+		"could not find its way out. Pip climbed the tallest machine, opened the window, and showed the bird the " +
+		"sky. From that day on, the bird came back every evening, and the robot was never lonely again.",
+	"generation/medium": "Executive summary: GreenGrid is a startup that helps small shops cut their energy " +
+		"bills with smart software.\nMarket: There are two million small shops in our region, and most of them do " +
+		"not measure their energy use.\nProduct: Our platform connects to the meter and suggests savings every " +
+		"week.\nRevenue: Customers pay a subscription of 20 dollars a month.\nTeam: We will hire two engineers and " +
+		"one sales manager in the first year.\nMilestones: We plan to launch a pilot in month six and to reach " +
+		"1,000 customers by the end of year two.",
+	"generation/creative": "In circuits bright a mind awakes,\nIt learns from every step it takes.\nThe future " +
+		"hums in lines of code,\nA lantern on an unknown road.\n\nTomorrow's dawn will see us stand,\nThe human " +
+		"heart, the guiding hand,\nAnd thinking machines at our side,\nWith wisdom as our common guide.",
 }
 
 func input(t *testing.T, key, response string) Input {
@@ -41,14 +68,17 @@ func explain(r Result) string {
 func TestGoodAnswersPass(t *testing.T) {
 	for key, text := range answers {
 		if r := Score(input(t, key, text)); r.Score < Threshold {
-			t.Errorf("%s scores %.2f (%.2f %.2f %.2f)%s", key, r.Score, r.Relevance, r.Coherence, r.Completeness, explain(r))
+			t.Errorf("%s scores %.2f (%.2f %.2f %.2f)%s", key, r.Score, r.Relevance, r.Coherence, r.Completeness,
+				explain(r))
 		}
 	}
 }
 
-// TestFormIsNoFault: chat models like lists with titles in bold. Only where the lines of such a list were lost is it torn.
+// TestFormIsNoFault: chat models like lists with titles in bold. Only where the lines of such a list were lost is it
+// torn.
 func TestFormIsNoFault(t *testing.T) {
-	list := "Machine learning is a branch of artificial intelligence in which computers learn from data rather than being explicitly programmed.\n\n" +
+	list := "Machine learning is a branch of artificial intelligence in which computers learn from data rather " +
+		"than being explicitly programmed.\n\n" +
 		"1. **Collect data** - for example, thousands of emails marked spam or not spam.\n" +
 		"2. **Train a model** - an algorithm looks for patterns that separate the two groups.\n" +
 		"3. **Predict** - the trained model labels new emails.\n\n" +
@@ -62,7 +92,8 @@ func TestFormIsNoFault(t *testing.T) {
 }
 
 func TestBadAnswersFail(t *testing.T) {
-	salad := "of robot the and found window small a it lonely was broken in to never bird again through sky the its opened is an every at"
+	salad := "of robot the and found window small a it lonely was broken in to never bird again through sky the " +
+		"its opened is an every at"
 	for _, c := range []struct{ name, key, text string }{
 		{"empty", "generation/simple", ""},
 		{"blank", "generation/simple", " \n\t"},
@@ -72,17 +103,22 @@ func TestBadAnswersFail(t *testing.T) {
 		{"parroted", "generation/simple", "Write a short story about a robot."},
 		{"parroted question", "reasoning/simple", "What is 2 + 2?"},
 		{"off topic", "generation/creative", answers["analysis/medium"]},
-		{"keywords", "reasoning/medium", "machine learning, data, algorithms, patterns, prediction, computers, training, examples, models, decisions, accuracy, features"},
+		{"keywords", "reasoning/medium",
+			"machine learning, data, algorithms, patterns, prediction, computers, training, examples, models, " +
+				"decisions, accuracy, features"},
 		{"salad", "generation/simple", salad + ". " + salad + "."},
 		{"loop", "generation/simple", strings.Repeat("The robot was happy. ", 20)},
 		{"word loop", "generation/simple", strings.Repeat("robot robot was was ", 20) + "."},
-		{"German", "reasoning/medium", "Maschinelles Lernen ist ein Teilgebiet der Informatik, in dem Computer aus Daten lernen, statt festen Regeln zu folgen. Man zeigt dem Rechner viele Beispiele, und er findet Muster darin."},
+		{"German", "reasoning/medium",
+			"Maschinelles Lernen ist ein Teilgebiet der Informatik, in dem Computer aus Daten lernen, statt festen " +
+				"Regeln zu folgen. Man zeigt dem Rechner viele Beispiele, und er findet Muster darin."},
 		{"noise", "generation/simple", "xqz bvrtk plmnh qwrtz kkkkk zzxcv bnmlk wrtpl qqqq zxcvb robot story hgfds"},
 		{"cut", "generation/simple", answers["generation/simple"][:len(answers["generation/simple"])/2]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if r := Score(input(t, c.key, c.text)); r.Score >= Threshold {
-				t.Errorf("scores %.2f (%.2f %.2f %.2f)%s", r.Score, r.Relevance, r.Coherence, r.Completeness, explain(r))
+				t.Errorf("scores %.2f (%.2f %.2f %.2f)%s", r.Score, r.Relevance, r.Coherence, r.Completeness,
+					explain(r))
 			}
 		})
 	}

@@ -108,7 +108,8 @@ func (d *doc) addSentence(text string, line int, ended, head bool) {
 	}
 }
 
-// abbreviates reports whether the full stop at the end of s ends no sentence: list numbers, single letters, "etc."-likes.
+// abbreviates reports whether the full stop at the end of s ends no sentence: list numbers, single letters,
+// "etc."-likes.
 func abbreviates(s string) bool {
 	s = strings.TrimLeft(strings.TrimSpace(s), "*-# ")
 	last := s[strings.LastIndexByte(s, ' ')+1:]
@@ -171,8 +172,10 @@ func stem(w string) string {
 		min       int // letters that must remain
 	}{
 		{"ization", "iz", 3}, {"isation", "iz", 3}, {"ations", "at", 3}, {"ation", "at", 3}, {"iveness", "iv", 3},
-		{"fulness", "ful", 3}, {"ousness", "ous", 3}, {"ements", "", 4}, {"ement", "", 4}, {"ically", "ic", 3}, {"ingly", "", 4},
-		{"ities", "it", 3}, {"ies", "i", 2}, {"ings", "", 4}, {"ity", "it", 3}, {"ing", "", 3}, {"edly", "", 4}, {"ers", "", 4}, {"er", "", 4},
+		{"fulness", "ful", 3}, {"ousness", "ous", 3}, {"ements", "", 4}, {"ement", "", 4}, {"ically", "ic", 3},
+		{"ingly", "", 4},
+		{"ities", "it", 3}, {"ies", "i", 2}, {"ings", "", 4}, {"ity", "it", 3}, {"ing", "", 3}, {"edly", "", 4},
+		{"ers", "", 4}, {"er", "", 4},
 		{"ed", "", 3}, {"ly", "", 4}, {"sses", "ss", 2}, {"es", "", 3}, {"y", "i", 3}, {"e", "", 3},
 	} {
 		if rest, ok := strings.CutSuffix(w, e.end); ok && len(rest) >= e.min {
@@ -201,8 +204,8 @@ func undouble(w string) string {
 	return w
 }
 
-// matchAt reports whether a term's words stand at i: a phrase in order, one word as the beginning of a word ("summar" finds
-// "summary") or by its stem, root; a word of up to three letters only as itself.
+// matchAt reports whether a term's words stand at i: a phrase in order, one word as the beginning of a word ("summar"
+// finds "summary") or by its stem, root; a word of up to three letters only as itself.
 func (d *doc) matchAt(i int, term []string, root string) bool {
 	if len(term) == 1 && d.roots[i] == root {
 		return true

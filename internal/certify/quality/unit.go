@@ -70,32 +70,48 @@ func (d *doc) units() []unit {
 }
 
 var (
-	offers     = []string{"let me know", "i hope", "feel free", "would you like", "do you want", "good luck", "enjoy", "as soon as you", "just paste", "best regards", "kind regards", "regards", "sincerely", "best,", "thank you for"}
-	greetings  = []string{"sure,", "sure!", "certainly", "of course!", "of course,", "here is a", "here's a", "here are", "absolutely", "i'd be happy to", "dear ", "hi ", "hello", "subject:", "title:", "executive summary", "introduction", "once upon a time"}
-	farewells  = []string{"in conclusion", "in summary", "to conclude", "to sum up", "to summarize", "all in all", "overall,", "conclusion", "verdict", "best regards", "kind regards", "regards", "sincerely", "best wishes", "yours", "enjoy", "good luck", "let me know", "i hope this", "the end", "feel free"}
-	additives  = set("also too another other others besides again both same such still even further additionally instead either neither similarly likewise")
-	evers      = set("again never always forever ever until finally last end home everyone overall ultimately still together both")
+	offers = []string{"let me know", "i hope", "feel free", "would you like", "do you want", "good luck", "enjoy",
+		"as soon as you", "just paste", "best regards", "kind regards", "regards", "sincerely", "best,",
+		"thank you for"}
+	greetings = []string{"sure,", "sure!", "certainly", "of course!", "of course,", "here is a", "here's a",
+		"here are", "absolutely", "i'd be happy to", "dear ", "hi ", "hello", "subject:", "title:",
+		"executive summary", "introduction", "once upon a time"}
+	farewells = []string{"in conclusion", "in summary", "to conclude", "to sum up", "to summarize", "all in all",
+		"overall,", "conclusion", "verdict", "best regards", "kind regards", "regards", "sincerely", "best wishes",
+		"yours", "enjoy", "good luck", "let me know", "i hope this", "the end", "feel free"}
+	additives = set("also too another other others besides again both same such still even further additionally " +
+		"instead either neither similarly likewise")
+	evers = set("again never always forever ever until finally last end home everyone overall ultimately " +
+		"still together both")
 	modals     = set("should must recommend advise choose consider depends")
 	subjects   = set("it they he she this these those that such its their his her him them both")
-	continuing = set("and but or nor that which who whose with of to in on from where when as for like by through until while than")
+	continuing = set("and but or nor that which who whose with of to in on from where when as for like by through " +
+		"until while than")
 	settings   = set("there had lived was began never nobody since years used every")
 	third      = set("it they he she its their his her him them itself themselves himself herself")
-	conditions = []string{"if ", "unless", "so ", "that is why", "as a result", "in return", "in practice", "as a rule", "with ", "without", "because of", "given ", "in general", "neither", "none of", "all of", "whatever", "either way"}
-	lates      = []string{"then", "soon", "later", "after", "finally", "at last", "in the end", "by the ", "since then", "from then", "from that", "that night", "that evening", "the next", "years later", "now ", "when ", "next", "until"}
-	clock      = strings.Fields("dawn morning breakfast noon lunch afternoon evening dinner night midnight")
-	calendar   = strings.Fields("january february march april may june july august september october november december")
+	conditions = []string{"if ", "unless", "so ", "that is why", "as a result", "in return", "in practice",
+		"as a rule", "with ", "without", "because of", "given ", "in general", "neither", "none of", "all of",
+		"whatever", "either way"}
+	lates = []string{"then", "soon", "later", "after", "finally", "at last", "in the end", "by the ",
+		"since then", "from then", "from that", "that night", "that evening", "the next", "years later", "now ",
+		"when ", "next", "until"}
+	clock    = strings.Fields("dawn morning breakfast noon lunch afternoon evening dinner night midnight")
+	calendar = strings.Fields("january february march april may june july august september october november " +
+		"december")
 )
 
 // newUnit reads what the features need from a sentence.
 func newUnit(text string, ws []string, head bool) unit {
 	trimmed := strings.TrimSpace(text)
 	low := strings.ToLower(strings.TrimLeft(trimmed, "*_#-•>\" “|"))
-	u := unit{words: ws, content: contentWords(ws, nil), nouns: map[string]bool{}, intro: map[string]bool{}, pointer: map[string]bool{}, names: map[string]bool{}}
+	u := unit{words: ws, content: contentWords(ws, nil), nouns: map[string]bool{}, intro: map[string]bool{},
+		pointer: map[string]bool{}, names: map[string]bool{}}
 	bare := strings.TrimRight(trimmed, "*_ ")
 	u.colon = strings.HasSuffix(bare, ":")
 	u.head = head && !u.colon || strings.HasPrefix(trimmed, "**") && strings.HasSuffix(trimmed, "**")
 	u.item = listItem(trimmed) || strings.HasPrefix(trimmed, "|")
-	u.ended = strings.HasSuffix(strings.TrimRight(bare, "\"”')"), ".") || strings.HasSuffix(bare, "!") || strings.HasSuffix(bare, "?")
+	u.ended = strings.HasSuffix(strings.TrimRight(bare, "\"”')"), ".") || strings.HasSuffix(bare, "!") ||
+		strings.HasSuffix(bare, "?")
 	u.lower = low != "" && trimmed[0] == low[0] && low[0] >= 'a' && low[0] <= 'z'
 	u.leans = hasPrefixAny(low, openers)
 	u.closer = hasPrefixAny(low, closers)
@@ -148,7 +164,8 @@ func newUnit(text string, ws []string, head bool) unit {
 		u.additive = u.additive || additives[w]
 		u.ever = u.ever || evers[w]
 		u.modal = u.modal || modals[w]
-		u.defines = u.defines || i > 0 && i < 8 && (w == "is" || w == "are" || w == "means" || w == "was") && i+1 < len(ws) && (ws[i+1] == "a" || ws[i+1] == "an" || ws[i+1] == "the" || ws[i+1] == "when")
+		u.defines = u.defines || i > 0 && i < 8 && (w == "is" || w == "are" || w == "means" || w == "was") &&
+			i+1 < len(ws) && (ws[i+1] == "a" || ws[i+1] == "an" || ws[i+1] == "the" || ws[i+1] == "when")
 		if t := timeAt(ws, i); t > 0 {
 			u.time = t
 		}
@@ -189,8 +206,8 @@ var (
 	numbered = set("week month year day evening fortnight")
 )
 
-// timeAt ranks a word of time: hours of the day below 100, months from 100, counted weeks, steps and the like from 200, years
-// from 1000; 0 for other words.
+// timeAt ranks a word of time: hours of the day below 100, months from 100, counted weeks, steps and the like from
+// 200, years from 1000; 0 for other words.
 func timeAt(ws []string, i int) int {
 	w := ws[i]
 	if k := slices.Index(clock, w); k >= 0 {
@@ -261,5 +278,6 @@ func rhymeOf(w string) string {
 	if i < 0 {
 		return w
 	}
-	return strings.NewReplacer("igh", "i", "ight", "it", "ee", "ea", "ew", "ue", "oo", "ue", "ai", "a", "ay", "a", "ey", "a").Replace(w[i:])
+	return strings.NewReplacer("igh", "i", "ight", "it", "ee", "ea", "ew", "ue", "oo", "ue", "ai", "a", "ay", "a",
+		"ey", "a").Replace(w[i:])
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// BenchmarkDecode is what a token costs through the whole engine, at several requests together. Compare BenchmarkForward
-// of the model alone: the difference is scheduling, sampling and handing out.
+// BenchmarkDecode is what a token costs through the whole engine, at several requests together. Compare
+// BenchmarkForward of the model alone: the difference is scheduling, sampling and handing out.
 func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{1, 8} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

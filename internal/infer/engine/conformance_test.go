@@ -39,6 +39,7 @@ func open(t testing.TB, s synth.Shape, c Config) *Engine {
 // TestContract holds the engine to what every backend promises.
 func TestContract(t *testing.T) {
 	llmtest.Run(t, func(t *testing.T) llm.Backend {
-		return open(t, synth.Tiny(), Config{MaxRunning: llmtest.MaxRunning, MaxWaiting: llmtest.MaxWaiting, ContextLength: llmtest.Context})
+		return open(t, synth.Tiny(), Config{MaxRunning: llmtest.MaxRunning, MaxWaiting: llmtest.MaxWaiting,
+			ContextLength: llmtest.Context})
 	})
 }

@@ -1,9 +1,9 @@
 package engine
 
-// Prompt-lookup decoding (Saxena 2023; Yang et al. 2023, arXiv:2304.04487): what followed the last tokens when they stood
-// in the sequence before is likely to follow again: names, quotations, code, lists. The guess is computed together with
-// the next token, and kept as far as the sampler, asked position by position, says the same. So the output is exactly
-// what it would be without; only the number of steps changes.
+// Prompt-lookup decoding (Saxena 2023; Yang et al. 2023, arXiv:2304.04487): what followed the last tokens when they
+// stood in the sequence before is likely to follow again: names, quotations, code, lists. The guess is computed
+// together with the next token, and kept as far as the sampler, asked position by position, says the same. So the
+// output is exactly what it would be without; only the number of steps changes.
 const (
 	maxDraft = 10 // guessed tokens in a step
 	minMatch = 2  // tokens that must have stood together before
@@ -12,8 +12,8 @@ const (
 	lookBack = 8192
 )
 
-// guess gives up to n tokens that followed the longest match of the last tokens, the latest one among equals. The result
-// is part of tokens.
+// guess gives up to n tokens that followed the longest match of the last tokens, the latest one among equals. The
+// result is part of tokens.
 func guess(tokens []int32, n int) []int32 {
 	end := len(tokens)
 	best, length := 0, minMatch-1
@@ -54,8 +54,8 @@ func (t *trust) learn(right bool) {
 	}
 }
 
-// costs knows how long steps of so many tokens take, for steps in which everybody decodes. It is pure: time comes in as
-// numbers.
+// costs knows how long steps of so many tokens take, for steps in which everybody decodes. It is pure: time comes in
+// as numbers.
 type costs struct {
 	expect func(tokens int) float64 // relative cost, before a number of tokens was tried
 	steps  int
@@ -70,8 +70,8 @@ type timed struct {
 
 const (
 	maxSeen = 256 // tokens in a step that are told apart
-	// After so many steps a measurement is out of date: another may have slowed that one step down, and a size that seems
-	// slow is not tried again by itself.
+	// After so many steps a measurement is out of date: another may have slowed that one step down, and a size that
+	// seems slow is not tried again by itself.
 	staleAfter = 256
 )
 
@@ -85,8 +85,8 @@ func (c *costs) record(tokens int, seconds float64) {
 	s.seconds, s.step = blend(s.seconds, seconds), c.steps
 }
 
-// of estimates a step's seconds: what was seen, or else what is expected in proportion to the next smaller number seen.
-// It is 0 if nothing of use was.
+// of estimates a step's seconds: what was seen, or else what is expected in proportion to the next smaller number
+// seen. It is 0 if nothing of use was.
 func (c *costs) of(tokens int) float64 {
 	for n := min(tokens, maxSeen-1); n > 0; n-- {
 		if s := c.seen[n]; s.seconds > 0 && c.steps-s.step < staleAfter {
@@ -96,9 +96,9 @@ func (c *costs) of(tokens int) float64 {
 	return 0
 }
 
-// worthwhile decides how many of its guessed tokens each sequence takes into the next step: as many as raise the tokens
-// a second to be expected of all together. drafts[i] guessed tokens of a sequence are right with chance share[i] each.
-// It cuts drafts in place.
+// worthwhile decides how many of its guessed tokens each sequence takes into the next step: as many as raise the
+// tokens a second to be expected of all together. drafts[i] guessed tokens of a sequence are right with chance
+// share[i] each. It cuts drafts in place.
 func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 	tokens, gain := len(drafts), float64(len(drafts))
 	for i, d := range drafts {
@@ -116,8 +116,8 @@ func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 	}
 }
 
-// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. mu is
-// held.
+// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. mu
+// is held.
 func (e *Engine) propose() {
 	busy := e.alone || len(e.sched.waiting) > 0
 	for _, s := range e.sched.running {

@@ -85,7 +85,8 @@ func TestWorthwhile(t *testing.T) {
 	flat := func(int) float64 { return 1 }              // nothing but overhead
 	linear := func(n int) float64 { return float64(n) } // nothing but arithmetic
 	experts := func(n int) float64 {                    // memory: each token touches more experts
-		return []float64{0: 0, 1: 1, 2: 1.6, 3: 2.1, 4: 2.4, 5: 2.65, 6: 2.8, 7: 2.95, 8: 3.05, 9: 3.1, 10: 3.15, 11: 3.2}[min(n, 11)]
+		return []float64{0: 0, 1: 1, 2: 1.6, 3: 2.1, 4: 2.4, 5: 2.65, 6: 2.8, 7: 2.95, 8: 3.05, 9: 3.1, 10: 3.15,
+			11: 3.2}[min(n, 11)]
 	}
 	for name, test := range map[string]struct {
 		expect func(int) float64
@@ -142,8 +143,9 @@ func TestCostsLearn(t *testing.T) {
 	c.record(maxSeen+5, 1) // no room: no harm
 }
 
-// TestGuessesChangeNothing: on a machine that believes guesses to be free, and with prompts that repeat themselves, many
-// guesses are computed and many are right, and every request has the tokens and log-probabilities it has without.
+// TestGuessesChangeNothing: on a machine that believes guesses to be free, and with prompts that repeat themselves,
+// many guesses are computed and many are right, and every request has the tokens and log-probabilities it has
+// without.
 func TestGuessesChangeNothing(t *testing.T) {
 	var requests []*llm.Request
 	for i := range 6 {
@@ -183,7 +185,8 @@ func TestGuessesChangeNothing(t *testing.T) {
 		}
 		for k := range a.Tokens {
 			if a.Tokens[k].ID != b.Tokens[k].ID || a.Tokens[k].Logprob != b.Tokens[k].Logprob {
-				t.Errorf("request %d, token %d: %v without, %v with guesses", i, k, a.Tokens[k].TokenProb, b.Tokens[k].TokenProb)
+				t.Errorf("request %d, token %d: %v without, %v with guesses", i, k, a.Tokens[k].TokenProb,
+					b.Tokens[k].TokenProb)
 				break
 			}
 		}

@@ -22,23 +22,26 @@ import (
 var (
 	// ErrConfig is matched when a Config asks for what cannot be; the message names the field.
 	ErrConfig = errors.New("bad engine configuration")
-	// ErrMemory is matched when the KV cache cannot hold one sequence of the context; the message shows the arithmetic.
+	// ErrMemory is matched when the KV cache cannot hold one sequence of the context; the message shows the
+	// arithmetic.
 	ErrMemory = errors.New("KV cache too small")
 )
 
 // Config tunes an engine. Zero values mean the defaults.
 type Config struct {
-	ModelID       string       // default: the file's general.name, or "mixtral"
-	Workers       int          // computing threads; default: one for each CPU
-	MaxRunning    int          // requests computed together; default 10
-	MaxWaiting    int          // requests that wait beyond those; default 100; negative: none may wait
-	ContextLength int          // tokens of prompt and completion together; default: what the model was trained for
-	KVBytes       int64        // memory for keys and values; default: MaxRunning whole contexts, at most 1 GiB, at least one context
-	KVType        quant.KVType // how keys and values are kept; default: binary16
-	PrefillChunk  int          // most prompt tokens in one step; default 512
-	NoGuesses     bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
-	Logger        *slog.Logger // default: none
-	Throttle      func()       // called after each step; it may sleep, to keep within a share of the processors; default: none
+	ModelID       string // default: the file's general.name, or "mixtral"
+	Workers       int    // computing threads; default: one for each CPU
+	MaxRunning    int    // requests computed together; default 10
+	MaxWaiting    int    // requests that wait beyond those; default 100; negative: none may wait
+	ContextLength int    // tokens of prompt and completion together; default: what the model was trained for
+	// memory for keys and values; default: MaxRunning whole contexts, at most 1 GiB, at least one context
+	KVBytes      int64
+	KVType       quant.KVType // how keys and values are kept; default: binary16
+	PrefillChunk int          // most prompt tokens in one step; default 512
+	NoGuesses    bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
+	Logger       *slog.Logger // default: none
+	// called after each step; it may sleep, to keep within a share of the processors; default: none
+	Throttle func()
 }
 
 const (
@@ -46,8 +49,8 @@ const (
 	defaultWaiting = 100
 	defaultChunk   = 512
 	defaultKV      = 1 << 30
-	// contextsKept bounds the KV cache: what MaxRunning whole contexts take, and three times that for prefixes that may
-	// come again. More would only cost bookkeeping.
+	// contextsKept bounds the KV cache: what MaxRunning whole contexts take, and three times that for prefixes that
+	// may come again. More would only cost bookkeeping.
 	contextsKept = 4
 )
 
@@ -107,14 +110,16 @@ func New(f *gguf.File, c Config) (*Engine, error) {
 func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engine, error) {
 	shape := net.Config()
 	if tok.Vocab() > shape.Vocab {
-		return nil, fmt.Errorf("%w: %d tokens in tokenizer.ggml.tokens, but token_embd.weight has %d rows", moe.ErrModel, tok.Vocab(), shape.Vocab)
+		return nil, fmt.Errorf("%w: %d tokens in tokenizer.ggml.tokens, but token_embd.weight has %d rows",
+			moe.ErrModel, tok.Vocab(), shape.Vocab)
 	}
 	c.defaults(f, shape)
 	switch {
 	case c.MaxRunning < 1 || c.MaxRunning > 1<<16:
 		return nil, fmt.Errorf("%w: MaxRunning is %d, want 1 to %d", ErrConfig, c.MaxRunning, 1<<16)
 	case c.ContextLength < 2 || c.ContextLength > shape.Context:
-		return nil, fmt.Errorf("%w: ContextLength is %d, want 2 to %d, what the model was trained for", ErrConfig, c.ContextLength, shape.Context)
+		return nil, fmt.Errorf("%w: ContextLength is %d, want 2 to %d, what the model was trained for", ErrConfig,
+			c.ContextLength, shape.Context)
 	case c.PrefillChunk < 1:
 		return nil, fmt.Errorf("%w: PrefillChunk is %d, want at least 1", ErrConfig, c.PrefillChunk)
 	}
@@ -131,14 +136,17 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
 		kv: kv, memory: memory,
 		requests: map[*seq]*request{},
-		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle, cost: costs{expect: expectation(net.Info())},
+		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle,
+		cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
-	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens, context: c.ContextLength}, kvcache.NewPool(blocks))
-	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks, "kv_type", c.KVType.String(),
+	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens,
+		context: c.ContextLength}, kvcache.NewPool(blocks))
+	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
+		"kv_type", c.KVType.String(),
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
 		"workers", net.Workers(), "cpu_tier", kernel.Tier())
 	go e.loop()
@@ -205,9 +213,11 @@ func blocksFor(c Config, net *moe.Model) (int, error) {
 	blocks := min(bytes/perBlock, contextsKept*int64(c.MaxRunning)*one, math.MaxInt32)
 	if blocks < one {
 		s := net.Config()
-		return 0, fmt.Errorf("%w: %d bytes hold %d tokens, and one sequence of the context needs %d (%d tokens × %d bytes: "+
+		return 0, fmt.Errorf("%w: %d bytes hold %d tokens, and one sequence of the context needs %d (%d tokens × "+
+			"%d bytes: "+
 			"key and value in %v × %d layers × %d KV heads × %d)", ErrMemory, bytes, max(blocks, 0)*kernel.BlockTokens,
-			one*perBlock, one*kernel.BlockTokens, perBlock/kernel.BlockTokens, c.KVType, s.Layers, s.KVHeads, s.HeadDim)
+			one*perBlock, one*kernel.BlockTokens, perBlock/kernel.BlockTokens, c.KVType, s.Layers, s.KVHeads,
+			s.HeadDim)
 	}
 	return int(blocks), nil
 }
@@ -311,8 +321,8 @@ func (e *Engine) locked(f func()) {
 // Info gives the model's figures and Workers the number of computing threads, for reports.
 func (e *Engine) Info() (info moe.Info, workers int) { return e.net.Info(), e.net.Workers() }
 
-// Settle waits until the system has joined the weights' pages, after which steps take as long as they will ever take: some seconds
-// after New where memory is in small pieces, and no time where it is not.
+// Settle waits until the system has joined the weights' pages, after which steps take as long as they will ever take:
+// some seconds after New where memory is in small pieces, and no time where it is not.
 func (e *Engine) Settle() { e.net.Settle() }
 
 // Status gives a snapshot.

@@ -28,8 +28,8 @@ func ids(seed, n int) []int32 {
 	return out
 }
 
-// TestLogprobsAreTeacherForced: what the engine reports while it generates is, to the last bit, what the model says of the
-// finished text computed at once.
+// TestLogprobsAreTeacherForced: what the engine reports while it generates is, to the last bit, what the model says
+// of the finished text computed at once.
 func TestLogprobsAreTeacherForced(t *testing.T) {
 	f := makeFile(t, synth.Tiny())
 	e, err := New(f, Config{MaxRunning: 3, PrefillChunk: 7})
@@ -65,7 +65,8 @@ func TestLogprobsAreTeacherForced(t *testing.T) {
 			all = append(all, tok.ID)
 		}
 		blocks := []int32{0, 1, 2, 3}
-		rows, err := model.Forward(model.NewStorage(len(blocks)), []moe.Span{{Tokens: all, Blocks: blocks, Logits: len(all)}})
+		rows, err := model.Forward(model.NewStorage(len(blocks)),
+			[]moe.Span{{Tokens: all, Blocks: blocks, Logits: len(all)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,8 +80,8 @@ func TestLogprobsAreTeacherForced(t *testing.T) {
 	}
 }
 
-// TestLittleMemory: a KV cache for two contexts and ten requests that want half a context each: they take turns, lose their
-// blocks, and come to the same answers as alone.
+// TestLittleMemory: a KV cache for two contexts and ten requests that want half a context each: they take turns, lose
+// their blocks, and come to the same answers as alone.
 func TestLittleMemory(t *testing.T) {
 	s := synth.Tiny()
 	perToken := int64(s.Layers * s.KVHeads * (s.Dim / s.Heads) * 2 * 2)
@@ -95,7 +96,8 @@ func TestLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Who meets whom is up to the machine's other work: a few rounds, until somebody had to give way and found blocks again.
+	// Who meets whom is up to the machine's other work: a few rounds, until somebody had to give way and found blocks
+	// again.
 	for round := 0; round < 50 && (e.Status().Preempted == 0 || e.Status().CacheHits == 0); round++ {
 		var group sync.WaitGroup
 		for i := range alone {
@@ -129,8 +131,8 @@ func TestPrefixIsComputedOnce(t *testing.T) {
 	}
 }
 
-// TestNumericErrorIsOneRequests: a logit bias that makes a logit infinite is stopped at the door; weights that do are the
-// request's error, and the engine goes on.
+// TestNumericErrorIsOneRequests: a logit bias that makes a logit infinite is stopped at the door; weights that do are
+// the request's error, and the engine goes on.
 func TestNumericErrorIsOneRequests(t *testing.T) {
 	s := synth.Tiny()
 	f := makeFile(t, s)
@@ -152,10 +154,12 @@ func TestNumericErrorIsOneRequests(t *testing.T) {
 	for i := range 6 {
 		group.Go(func() {
 			if i%2 == 0 {
-				if _, err := llmtest.Collect(t.Context(), e, ask([]int32{1, 9, 3}, 5)); !errors.Is(err, llm.ErrNumeric) {
+				if _, err := llmtest.Collect(t.Context(), e, ask([]int32{1, 9, 3}, 5)); !errors.Is(err,
+					llm.ErrNumeric) {
 					t.Errorf("NaN weights: %v", err)
 				}
-			} else if got, err := llmtest.Collect(t.Context(), e, ask([]int32{1, 2, 3}, 5)); err != nil || got.Text != want.Text {
+			} else if got, err := llmtest.Collect(t.Context(), e, ask([]int32{1, 2, 3}, 5)); err != nil ||
+				got.Text != want.Text {
 				t.Errorf("beside NaN: %q, %v; want %q", got.Text, err, want.Text)
 			}
 		})
@@ -197,8 +201,12 @@ func TestBadConfig(t *testing.T) {
 		{Config{ContextLength: 1}, ErrConfig, "ContextLength"},
 		{Config{MaxRunning: -1}, ErrConfig, "MaxRunning"},
 		{Config{PrefillChunk: -1}, ErrConfig, "PrefillChunk"},
-		{Config{KVBytes: 1 << 16}, ErrMemory, "65536 bytes hold 256 tokens, and one sequence of the context needs 262144 (1024 tokens × 256 bytes: key and value in f16 × 2 layers × 2 KV heads × 16)"},
-		{Config{KVBytes: 1 << 16, KVType: quant.KVQ8}, ErrMemory, "hold 448 tokens, and one sequence of the context needs 147456 (1024 tokens × 144 bytes: key and value in q8_0 × 2 layers"},
+		{Config{KVBytes: 1 << 16}, ErrMemory,
+			"65536 bytes hold 256 tokens, and one sequence of the context needs 262144 (1024 tokens × 256 bytes: " +
+				"key and value in f16 × 2 layers × 2 KV heads × 16)"},
+		{Config{KVBytes: 1 << 16, KVType: quant.KVQ8}, ErrMemory,
+			"hold 448 tokens, and one sequence of the context needs 147456 (1024 tokens × 144 bytes: key and value " +
+				"in q8_0 × 2 layers"},
 		{Config{KVBytes: 1}, ErrMemory, "hold 0 tokens"},
 	} {
 		if e, err := New(f, test.c); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
@@ -215,7 +223,8 @@ func TestBadConfig(t *testing.T) {
 	e.Close()
 }
 
-// TestKVResident: the cache takes memory as blocks are used for the first time, keeps it, and never more than there is.
+// TestKVResident: the cache takes memory as blocks are used for the first time, keeps it, and never more than there
+// is.
 func TestKVResident(t *testing.T) {
 	e, err := New(makeFile(t, synth.Tiny()), Config{})
 	if err != nil {
@@ -233,7 +242,8 @@ func TestKVResident(t *testing.T) {
 		}
 		now, touched := e.KVResident(), int64((i+1)*100/layout.BlockTokens)*layout.BytesPerBlock()
 		if now < last || now < touched || now > int64(layout.Blocks)*layout.BytesPerBlock() {
-			t.Errorf("after %d prompts %d bytes, after %d there were %d; at least %d were written, %d are the most", i+1, now, i, last, touched, int64(layout.Blocks)*layout.BytesPerBlock())
+			t.Errorf("after %d prompts %d bytes, after %d there were %d; at least %d were written, %d are the most",
+				i+1, now, i, last, touched, int64(layout.Blocks)*layout.BytesPerBlock())
 		}
 		last = now
 	}

@@ -33,8 +33,8 @@ func hay(r *rand.Rand, n int, depth float64, needle []int32, vocab int) []int32 
 	return prompt
 }
 
-// TestNeedle: a model whose answer is known finds what a long prompt says anywhere in it, in either kind of cache, with the
-// prompt cut into chunks, and with most of it in the prefix cache.
+// TestNeedle: a model whose answer is known finds what a long prompt says anywhere in it, in either kind of cache,
+// with the prompt cut into chunks, and with most of it in the prefix cache.
 func TestNeedle(t *testing.T) {
 	lengths, depths := []int{40, 700, 2000}, []float64{0, 0.6, 1}
 	if whole() {
@@ -52,7 +52,8 @@ func TestNeedle(t *testing.T) {
 					for _, cached := range []bool{false, true} {
 						answer, usage := answerTo(t, e, prompt, len(needle)-1)
 						if !slices.Equal(answer, needle[1:]) {
-							t.Errorf("%d tokens, needle at %.0f %%, cached %v: %v, want %v", n, 100*depth, cached, answer, needle[1:])
+							t.Errorf("%d tokens, needle at %.0f %%, cached %v: %v, want %v", n, 100*depth, cached,
+								answer, needle[1:])
 						}
 						if hit := usage.CachedTokens; cached && hit < n-32 {
 							t.Errorf("%d of %d tokens were cached", hit, n)
@@ -64,8 +65,8 @@ func TestNeedle(t *testing.T) {
 	}
 }
 
-// TestMemoryIsAsPredicted: what the process holds more when a context is full is what the model's figures say, weights and
-// KV cache, and not much besides.
+// TestMemoryIsAsPredicted: what the process holds more when a context is full is what the model's figures say,
+// weights and KV cache, and not much besides.
 func TestMemoryIsAsPredicted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the race detector's own memory comes and goes")
@@ -74,7 +75,8 @@ func TestMemoryIsAsPredicted(t *testing.T) {
 	if whole() {
 		n = 32768
 	}
-	s := synth.Shape{Dim: 1024, FFN: 32, Layers: 2, Heads: 8, KVHeads: 4, Experts: 2, Vocab: 320, Context: n, Type: quant.Q8_0, Seed: 1}
+	s := synth.Shape{Dim: 1024, FFN: 32, Layers: 2, Heads: 8, KVHeads: 4, Experts: 2, Vocab: 320, Context: n,
+		Type: quant.Q8_0, Seed: 1}
 	f := makeFile(t, s)
 	info, err := moe.Describe(f)
 	if err != nil {
@@ -86,9 +88,11 @@ func TestMemoryIsAsPredicted(t *testing.T) {
 			e := open(t, s, Config{MaxRunning: 1, KVType: kv})
 			answerTo(t, e, hay(rand.New(rand.NewPCG(1, 1)), n-3, 0, []int32{301}, s.Vocab), 2)
 			got, want := resident(t)-before, info.Packed+info.KVBytes(kv, n)
-			t.Logf("%d tokens: %.1f MB more, predicted %.1f MB of weights and %.1f MB of KV cache", n, float64(got)/1e6,
+			t.Logf("%d tokens: %.1f MB more, predicted %.1f MB of weights and %.1f MB of KV cache", n,
+				float64(got)/1e6,
 				float64(info.Packed)/1e6, float64(info.KVBytes(kv, n))/1e6)
-			// Besides: buffers of a step of 512 tokens and of attention's parts. Less: pages of 4 KiB that were held before.
+			// Besides: buffers of a step of 512 tokens and of attention's parts. Less: pages of 4 KiB that were held
+			// before.
 			if got < want-4<<20 || got > want+40<<20 {
 				t.Errorf("%.1f MB", float64(got-want)/1e6)
 			}

@@ -23,8 +23,8 @@ func (e *Engine) loop() {
 			e.log.Error("a step failed", "error", err)
 			e.failStep(err)
 		}
-		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none until
-		// the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.
+		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none
+		// until the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.
 		runtime.Gosched()
 		e.throttle()
 	}
@@ -53,7 +53,8 @@ func (e *Engine) next() bool {
 	e.plan = e.sched.plan(e.pace.budget(e.sched.decoding()))
 	e.spans = e.spans[:0]
 	for _, sp := range e.plan.spans {
-		e.spans = append(e.spans, moe.Span{Tokens: sp.tokens(), Start: sp.start, Blocks: sp.q.blocks, Logits: sp.logits})
+		e.spans = append(e.spans, moe.Span{Tokens: sp.tokens(), Start: sp.start, Blocks: sp.q.blocks,
+			Logits: sp.logits})
 	}
 	return true
 }
@@ -138,8 +139,8 @@ type settler struct {
 	events  []llm.Event
 }
 
-// settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and tells
-// the request.
+// settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and
+// tells the request.
 func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
 	e := s.engine
 	var q *request
@@ -184,7 +185,8 @@ func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
 	}
 }
 
-// choose samples a token and adds its event. done says that it is the request's last, or that there is none for an error.
+// choose samples a token and adds its event. done says that it is the request's last, or that there is none for an
+// error.
 func (s *settler) choose(q *request, row []float32) (id int32, done bool, err error) {
 	id, err = q.sampler.Next(&s.scratch, row)
 	if err != nil {
@@ -200,7 +202,8 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 	}
 	if event.Finish != llm.FinishNone {
 		done = true
-		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt, CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
+		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt,
+			CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
 	}
 	s.events = append(s.events, event)
 	return id, done, nil

@@ -3,10 +3,10 @@ package engine
 import "time"
 
 const (
-	// A step with somebody's next token in it may take slowdown times as long as without prompts, or softLimit if that
-	// is longer: the inter-token latency that others' prompts may cost. Half of a step for each side keeps both moving;
-	// 100 ms, 10 tokens a second, is still faster than people read, and a smaller limit would make the first token of
-	// those who wait late for nothing.
+	// A step with somebody's next token in it may take slowdown times as long as without prompts, or softLimit if
+	// that is longer: the inter-token latency that others' prompts may cost. Half of a step for each side keeps both
+	// moving; 100 ms, 10 tokens a second, is still faster than people read, and a smaller limit would make the first
+	// token of those who wait late for nothing.
 	slowdown  = 2
 	softLimit = 100 * time.Millisecond
 	// A step of prompts alone may take idleLimit: nobody waits for its end but requests that come meanwhile.

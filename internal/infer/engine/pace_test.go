@@ -59,7 +59,8 @@ func TestPacerBoundsLatency(t *testing.T) {
 	}
 }
 
-// TestPacerAlone: without anybody to disturb, whole chunks run where they are quick, and shorter ones where they are not.
+// TestPacerAlone: without anybody to disturb, whole chunks run where they are quick, and shorter ones where they are
+// not.
 func TestPacerAlone(t *testing.T) {
 	for _, test := range []struct {
 		perToken time.Duration

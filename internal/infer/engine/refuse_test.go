@@ -22,7 +22,8 @@ func TestLongPromptIsNotEncoded(t *testing.T) {
 	long := strings.Repeat("a", 4<<20)
 	for _, r := range []*llm.Request{{Prompt: long}, {Messages: []llm.Message{{Role: llm.RoleUser, Content: long}}}} {
 		_, err := llmtest.Collect(t.Context(), e, r)
-		if !errors.Is(err, llm.ErrContextLength) || !errors.Is(err, llm.ErrBadRequest) || !strings.Contains(err.Error(), "has at least ") {
+		if !errors.Is(err, llm.ErrContextLength) || !errors.Is(err, llm.ErrBadRequest) ||
+			!strings.Contains(err.Error(), "has at least ") {
 			t.Errorf("%v", err)
 		}
 		if n := testing.AllocsPerRun(5, func() { e.checkLength(r) }); n > 10 {
@@ -30,7 +31,9 @@ func TestLongPromptIsNotEncoded(t *testing.T) {
 		}
 	}
 	short := strings.Repeat("a b ", 2000) // only encoding tells that it is too long
-	if _, err := llmtest.Collect(t.Context(), e, &llm.Request{Prompt: short}); !errors.Is(err, llm.ErrContextLength) || strings.Contains(err.Error(), "at least ") && !strings.Contains(err.Error(), "at least one more") {
+	if _, err := llmtest.Collect(t.Context(), e, &llm.Request{Prompt: short}); !errors.Is(err,
+		llm.ErrContextLength) || strings.Contains(err.Error(), "at least ") &&
+		!strings.Contains(err.Error(), "at least one more") {
 		t.Errorf("%v", err)
 	}
 }

@@ -89,7 +89,8 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 	if err := e.checkLength(r); err != nil {
 		return nil, err
 	}
-	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(), stops: sample.NewStops(r.Stop)}
+	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
+		stops: sample.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
 		q.eos = e.tok.EOS()
@@ -115,7 +116,8 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 	s := r.Sampling
 	p := sample.Params{
 		Temperature: s.Temperature, MinP: s.MinP, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.RepetitionPenalty,
-		PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty, Bias: s.LogitBias, Seed: rand.Uint64(),
+		PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty, Bias: s.LogitBias,
+		Seed: rand.Uint64(),
 	}
 	if s.Seed != nil {
 		p.Seed = uint64(*s.Seed)
@@ -182,7 +184,8 @@ func (e *Engine) checkLength(r *llm.Request) error {
 	}
 	if n := e.tok.AtLeast(bytes); n >= e.model.ContextLength {
 		return &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
-			Reason: fmt.Sprintf("has at least %d tokens, and the context of %d must hold at least one more", n, e.model.ContextLength)}
+			Reason: fmt.Sprintf("has at least %d tokens, and the context of %d must hold at least one more", n,
+				e.model.ContextLength)}
 	}
 	return nil
 }

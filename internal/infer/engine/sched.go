@@ -52,11 +52,12 @@ func (q *seq) most() int { return max(q.max-(len(q.tokens)-q.prompt)-1, 0) }
 
 // span is a decision: run these positions of a sequence in this step.
 type span struct {
-	q      *seq
-	start  int
-	n      int // known tokens
-	draft  int // guessed ones behind them
-	logits int // rows of logits: one if the span ends at the last known token, to sample the next, and one for each guess
+	q     *seq
+	start int
+	n     int // known tokens
+	draft int // guessed ones behind them
+	// rows of logits: one if the span ends at the last known token, to sample the next, and one for each guess
+	logits int
 }
 
 // tokens gives the span's ids. They are in the sequence's own memory, the guessed ones behind its end.
@@ -101,7 +102,8 @@ func (s *scheduler) submit(prompt []int32, maxTokens int) (*seq, error) {
 		return nil, llm.BadField("prompt", "has no tokens")
 	case room < 1:
 		return nil, &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
-			Reason: fmt.Sprintf("has %d tokens, and the context of %d must hold at least one more", len(prompt), s.context)}
+			Reason: fmt.Sprintf("has %d tokens, and the context of %d must hold at least one more", len(prompt),
+				s.context)}
 	}
 	if err := s.room(); err != nil {
 		return nil, err
@@ -209,7 +211,8 @@ func (s *scheduler) schedule(q *seq, n int) int {
 	return n
 }
 
-// speculate adds a sequence's guessed tokens to its span, as far as there are free blocks: nobody loses any for a guess.
+// speculate adds a sequence's guessed tokens to its span, as far as there are free blocks: nobody loses any for a
+// guess.
 func (s *scheduler) speculate(sp *span) {
 	q := sp.q
 	n := min(len(q.draft), q.most())
@@ -347,7 +350,8 @@ func (s *scheduler) check() error {
 			return fmt.Errorf("sequence %d runs in state %d", q.id, q.state)
 		}
 		if len(q.blocks) < s.blocksFor(q.computed) || q.computed >= len(q.tokens) && len(q.tokens) < q.prompt+q.max {
-			return fmt.Errorf("sequence %d: %d of %d tokens computed in %d blocks", q.id, q.computed, len(q.tokens), len(q.blocks))
+			return fmt.Errorf("sequence %d: %d of %d tokens computed in %d blocks", q.id, q.computed, len(q.tokens),
+				len(q.blocks))
 		}
 		held = append(held, q.blocks)
 	}

@@ -20,15 +20,17 @@ var update = flag.Bool("update", false, "write what the scheduler does into test
 // world is a scheduler with a model that only remembers: what stands in which slot of which block.
 type world struct {
 	*scheduler
-	slots map[[2]int32]string // of block and slot: all tokens up to this position, as the model would have computed them
+	// of block and slot: all tokens up to this position, as the model would have computed them
+	slots map[[2]int32]string
 	seqs  map[string]*seq
 	plan  decisions
 }
 
 func newWorld(running, waiting, blockTokens, context, blocks int) *world {
 	return &world{
-		scheduler: newScheduler(limits{running: running, waiting: waiting, blockTokens: blockTokens, context: context}, kvcache.NewPool(blocks)),
-		slots:     map[[2]int32]string{}, seqs: map[string]*seq{},
+		scheduler: newScheduler(limits{running: running, waiting: waiting, blockTokens: blockTokens,
+			context: context}, kvcache.NewPool(blocks)),
+		slots: map[[2]int32]string{}, seqs: map[string]*seq{},
 	}
 }
 
@@ -47,7 +49,8 @@ func (w *world) compute(next func(*seq) int32) (done []*seq, err error) {
 			if pos >= sp.start {
 				w.slots[at] = content
 			} else if w.slots[at] != content {
-				return nil, fmt.Errorf("sequence %d attends to position %d, whose block has %s, want %s", q.id, pos, w.slots[at], content)
+				return nil, fmt.Errorf("sequence %d attends to position %d, whose block has %s, want %s", q.id, pos,
+					w.slots[at], content)
 			}
 		}
 		last := false
@@ -129,14 +132,16 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 			say("%s gives its blocks up", w.name(q))
 		}
 		for _, q := range w.plan.admitted {
-			say("%s starts%s", w.name(q), map[bool]string{true: fmt.Sprintf(", %d tokens known", q.cached)}[q.cached > 0])
+			say("%s starts%s", w.name(q), map[bool]string{true: fmt.Sprintf(", %d tokens known",
+				q.cached)}[q.cached > 0])
 		}
 		for _, sp := range w.plan.spans {
 			guesses := ""
 			if sp.draft > 0 {
 				guesses = fmt.Sprintf(", %d guessed", sp.draft)
 			}
-			say("%s: %d+%d%s%s", w.name(sp.q), sp.start, sp.n, guesses, map[bool]string{true: ", next token"}[sp.logits > 0])
+			say("%s: %d+%d%s%s", w.name(sp.q), sp.start, sp.n, guesses,
+				map[bool]string{true: ", next token"}[sp.logits > 0])
 		}
 	case "compute":
 		for _, q := range w.seqs {
@@ -193,7 +198,8 @@ func TestStories(t *testing.T) {
 				event, _, _ := strings.Cut(line, "#")
 				event = strings.TrimSpace(event)
 				var running, waiting, blockTokens, context, blocks int
-				switch n, _ := fmt.Sscanf(event, "limits: %d running, %d waiting, %d blocks of %d tokens, context %d", &running, &waiting, &blocks, &blockTokens, &context); {
+				switch n, _ := fmt.Sscanf(event, "limits: %d running, %d waiting, %d blocks of %d tokens, context %d",
+					&running, &waiting, &blocks, &blockTokens, &context); {
 				case n == 5:
 					w = newWorld(running, waiting, blockTokens, context, blocks)
 				case event != "":
@@ -220,7 +226,8 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blockTokens := rapid.IntRange(1, 4).Draw(t, "block tokens")
 		blocks := rapid.IntRange(1, 12).Draw(t, "blocks")
-		w := newWorld(rapid.IntRange(1, 4).Draw(t, "running"), rapid.IntRange(0, 4).Draw(t, "waiting"), blockTokens, rapid.IntRange(2, 40).Draw(t, "context"), blocks)
+		w := newWorld(rapid.IntRange(1, 4).Draw(t, "running"), rapid.IntRange(0, 4).Draw(t, "waiting"), blockTokens,
+			rapid.IntRange(2, 40).Draw(t, "context"), blocks)
 		var live []*seq
 		submitted, answered := 0, 0
 		step := func() {
@@ -270,12 +277,14 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 			"submit": func(*rapid.T) {
 				tokens := rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 20).Draw(t, "prompt")
 				q, err := w.submit(tokens, rapid.IntRange(0, 6).Draw(t, "max"))
-				fits := len(tokens) > 0 && len(tokens) < w.context && len(w.running)+len(w.waiting) <= w.limits.running+w.limits.waiting
+				fits := len(tokens) > 0 && len(tokens) < w.context &&
+					len(w.running)+len(w.waiting) <= w.limits.running+w.limits.waiting
 				if err == nil {
 					live = append(live, q)
 					submitted++
 				}
-				if (err == nil) != fits && !(err != nil && len(w.running)+len(w.waiting) == w.limits.running+w.limits.waiting) {
+				if (err == nil) != fits &&
+					!(err != nil && len(w.running)+len(w.waiting) == w.limits.running+w.limits.waiting) {
 					t.Fatalf("%d tokens in a context of %d: %v", len(tokens), w.context, err)
 				}
 			},

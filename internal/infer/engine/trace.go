@@ -7,8 +7,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// phases is what a traced request's spans say. The loop writes it before the events that it stands for go out: whoever has
-// the last event finds all of it there.
+// phases is what a traced request's spans say. The loop writes it before the events that it stands for go out:
+// whoever has the last event finds all of it there.
 type phases struct {
 	started, first, last time.Time // of the first step, of the first token, of the last; zero: not yet
 	prefills, decodes    int       // steps
@@ -45,8 +45,9 @@ func (o *outbox) note(q *seq, began time.Time, n int) {
 	p.generated += n
 }
 
-// trace makes a request's spans when it is over: the time in the queue, the prompt up to the first token, and the tokens
-// after it. A phase that was cut off ends now. The loop itself has nothing to do with spans: it would hold up all requests.
+// trace makes a request's spans when it is over: the time in the queue, the prompt up to the first token, and the
+// tokens after it. A phase that was cut off ends now. The loop itself has nothing to do with spans: it would hold up
+// all requests.
 func (q *request) trace(ctx context.Context, now time.Time) {
 	q.out.mu.Lock()
 	p := *q.out.phases // a step may still be under way

@@ -15,7 +15,8 @@ import (
 )
 
 // traced runs a request below a span and gives the phases that were recorded, by name.
-func traced(t *testing.T, e *Engine, r *llm.Request, sink func(llm.Event) error) (map[string]sdktrace.ReadOnlySpan, error) {
+func traced(t *testing.T, e *Engine, r *llm.Request, sink func(llm.Event) error) (map[string]sdktrace.ReadOnlySpan,
+	error) {
 	t.Helper()
 	rec := tracetest.NewSpanRecorder()
 	p := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
@@ -47,8 +48,8 @@ func attr(s sdktrace.ReadOnlySpan, name string) int {
 	return int(v.AsInt64())
 }
 
-// TestPhases: queue, prefill and decode follow each other without a gap, and count the request's tokens; a prompt that was
-// there before says so.
+// TestPhases: queue, prefill and decode follow each other without a gap, and count the request's tokens; a prompt
+// that was there before says so.
 func TestPhases(t *testing.T) {
 	e, err := New(makeFile(t, synth.Tiny()), Config{PrefillChunk: 16, NoGuesses: true})
 	if err != nil {
@@ -75,7 +76,8 @@ func TestPhases(t *testing.T) {
 		if got := queue.EndTime().Sub(queue.StartTime()); got != usage.Queued {
 			t.Errorf("%v in the queue, usage says %v", got, usage.Queued)
 		}
-		if attr(prefill, telemetry.AttrInputTokens) != 50 || attr(decode, telemetry.AttrOutputTokens) != 5 || attr(decode, telemetry.AttrSteps) != 4 {
+		if attr(prefill, telemetry.AttrInputTokens) != 50 || attr(decode, telemetry.AttrOutputTokens) != 5 ||
+			attr(decode, telemetry.AttrSteps) != 4 {
 			t.Errorf("prefill %v, decode %v", prefill.Attributes(), decode.Attributes())
 		}
 		if got := attr(prefill, telemetry.AttrCachedTokens); got != usage.CachedTokens || got < cached {
@@ -111,10 +113,12 @@ func TestPhasesOfTheCutOff(t *testing.T) {
 	q := &request{arrived: time.Now().Add(-time.Second)}
 	q.out.phases = &phases{}
 	rec := tracetest.NewSpanRecorder()
-	ctx, parent := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)).Tracer("test").Start(t.Context(), "request")
+	ctx, parent := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)).Tracer("test").Start(t.Context(),
+		"request")
 	q.trace(ctx, q.arrived.Add(time.Second))
 	parent.End()
-	if ended := rec.Ended(); len(ended) != 2 || ended[0].Name() != "queue" || ended[0].EndTime().Sub(ended[0].StartTime()) != time.Second {
+	if ended := rec.Ended(); len(ended) != 2 || ended[0].Name() != "queue" ||
+		ended[0].EndTime().Sub(ended[0].StartTime()) != time.Second {
 		t.Errorf("given up in the queue: %v", ended)
 	}
 }

@@ -20,11 +20,12 @@ func tooLargeToCache(size int64) bool {
 // forgetPages takes mapped pages out of the page cache, if others do not use them (Linux 5.4).
 func forgetPages(data []byte) { _ = unix.Madvise(data, unix.MADV_PAGEOUT) }
 
-// wantHugePages has what is not in the page cache be read in huge pages, where the file system can (ext4 since Linux 6.16, XFS).
+// wantHugePages has what is not in the page cache be read in huge pages, where the file system can (ext4 since Linux
+// 6.16, XFS).
 func wantHugePages(data []byte) { _ = unix.Madvise(data, unix.MADV_HUGEPAGE) }
 
-// populatePages maps the pages of data, which are read if they are not in the page cache: 1.2 GB in 1 ms if they are, in huge
-// pages. Linux before 5.14 cannot: the pages then come one by one.
+// populatePages maps the pages of data, which are read if they are not in the page cache: 1.2 GB in 1 ms if they are,
+// in huge pages. Linux before 5.14 cannot: the pages then come one by one.
 func populatePages(data []byte) error {
 	data = whole(data)
 	for {

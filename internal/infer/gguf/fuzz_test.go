@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: no file crashes the reader or makes it allocate much more than the file's own size, and what it accepts is
-// inside the file.
+// FuzzParse: no file crashes the reader or makes it allocate much more than the file's own size, and what it accepts
+// is inside the file.
 func FuzzParse(f *testing.F) {
 	good := sample(f)
 	f.Add(good)

@@ -1,5 +1,6 @@
 // Package gguf reads and writes GGUF model files: typed metadata and named tensors (the GGUF specification, versions
-// 2 and 3, little-endian). It knows nothing of what the tensors mean, and imports only internal/infer/quant of this module.
+// 2 and 3, little-endian). It knows nothing of what the tensors mean, and imports only internal/infer/quant of this
+// module.
 //
 // A file is mapped, not read: a tensor's Data points into the mapping, so a model larger than memory still opens at
 // once. Every count and offset is checked against the file's size before anything is allocated, so a hostile file
@@ -101,7 +102,8 @@ func Parse(data []byte) (*File, error) {
 			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 		}
 		if a == 0 || a%8 != 0 || a > 1<<20 {
-			return nil, fmt.Errorf("%w: %s is %d, not a positive multiple of 8 up to 1 MiB", ErrFormat, keyAlignment, a)
+			return nil, fmt.Errorf("%w: %s is %d, not a positive multiple of 8 up to 1 MiB", ErrFormat, keyAlignment,
+				a)
 		}
 		f.Alignment = int(a)
 	}
@@ -162,7 +164,8 @@ func (f *File) readTensors(c *cursor, n int) error {
 			return fmt.Errorf("%w: tensor %q appears twice", ErrFormat, e.Name)
 		}
 		if e.offset%uint64(f.Alignment) != 0 {
-			return fmt.Errorf("%w: tensor %q at offset %d, not a multiple of the alignment %d", ErrFormat, e.Name, e.offset, f.Alignment)
+			return fmt.Errorf("%w: tensor %q at offset %d, not a multiple of the alignment %d", ErrFormat, e.Name,
+				e.offset, f.Alignment)
 		}
 		f.byName[e.Name] = i
 		entries = append(entries, e)
@@ -175,7 +178,8 @@ func (f *File) readTensors(c *cursor, n int) error {
 	for i, e := range entries {
 		room := uint64(len(c.data) - start)
 		if e.offset > room || uint64(e.bytes) > room-e.offset {
-			return fmt.Errorf("%w: tensor %q takes bytes %d to %d of %d bytes of tensor data: the file is cut short or wrong",
+			return fmt.Errorf("%w: tensor %q takes bytes %d to %d of %d bytes of tensor data: the file is cut "+
+				"short or wrong",
 				ErrFormat, e.Name, e.offset, e.offset+uint64(e.bytes), room)
 		}
 		at := start + int(e.offset)
@@ -237,7 +241,8 @@ func (c *cursor) tensor() (directory, error) {
 	e.bytes = row
 	for _, d := range e.Dims[1:] {
 		if e.bytes > len(c.data)/d {
-			return e, fmt.Errorf("%w: %q of %v elements in %v is larger than the file (%d bytes)", ErrFormat, e.Name, e.Dims, e.Type, len(c.data))
+			return e, fmt.Errorf("%w: %q of %v elements in %v is larger than the file (%d bytes)", ErrFormat, e.Name,
+				e.Dims, e.Type, len(c.data))
 		}
 		e.bytes *= d
 	}
@@ -247,7 +252,8 @@ func (c *cursor) tensor() (directory, error) {
 // typeName names ggml's tensor types that have no decoder here, so that the error says what to convert.
 func typeName(t quant.Type) string {
 	names := map[quant.Type]string{
-		3: "Q4_1", 7: "Q5_1", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+		3: "Q4_1", 7: "Q5_1", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+		20: "IQ4_NL",
 		21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
 		34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 	}

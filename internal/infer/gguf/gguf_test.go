@@ -27,9 +27,12 @@ func sample(t testing.TB) []byte {
 		key string
 		v   any
 	}{
-		{"u8", uint8(200)}, {"i8", int8(-3)}, {"u16", uint16(65535)}, {"i16", int16(-7)}, {"u32", uint32(1 << 31)}, {"i32", int32(-9)},
-		{"u64", uint64(1 << 40)}, {"i64", int64(12)}, {"f32", float32(1e-5)}, {"f64", 0.5}, {"yes", true}, {"no", false}, {"s", "llama"},
-		{"strings", []string{"a", "", "▁the"}}, {"floats", []float32{0, -1.5}}, {"ints", []int32{1, -2}}, {"uints", []uint32{7}}, {"longs", []int64{1}},
+		{"u8", uint8(200)}, {"i8", int8(-3)}, {"u16", uint16(65535)}, {"i16", int16(-7)}, {"u32", uint32(1 << 31)},
+		{"i32", int32(-9)},
+		{"u64", uint64(1 << 40)}, {"i64", int64(12)}, {"f32", float32(1e-5)}, {"f64", 0.5}, {"yes", true},
+		{"no", false}, {"s", "llama"},
+		{"strings", []string{"a", "", "▁the"}}, {"floats", []float32{0, -1.5}}, {"ints", []int32{1, -2}},
+		{"uints", []uint32{7}}, {"longs", []int64{1}},
 	} {
 		check(t, w.Set(kv.key, kv.v))
 	}
@@ -82,7 +85,8 @@ func TestRoundTrip(t *testing.T) {
 	uints, err9 := f.Int32s("uints")
 	check(t, errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9))
 	got := []any{f32, f64, s, yes, no, list, floats, ints, uints}
-	want := []any{float32(1e-5), float32(0.5), "llama", true, false, []string{"a", "", "▁the"}, []float32{0, -1.5}, []int32{1, -2}, []int32{7}}
+	want := []any{float32(1e-5), float32(0.5), "llama", true, false, []string{"a", "", "▁the"}, []float32{0, -1.5},
+		[]int32{1, -2}, []int32{7}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -126,7 +130,8 @@ func TestGetterErrors(t *testing.T) {
 			t.Errorf("%d: got %v, want %v with %q", i, c.err, c.want, c.text)
 		}
 	}
-	if f.Uint32Or("nope", 5) != 5 || f.Uint32Or("u8", 5) != 200 || f.Float32Or("s", 2) != 2 || !f.BoolOr("nope", true) || f.StringOr("s", "x") != "llama" {
+	if f.Uint32Or("nope", 5) != 5 || f.Uint32Or("u8", 5) != 200 || f.Float32Or("s", 2) != 2 ||
+		!f.BoolOr("nope", true) || f.StringOr("s", "x") != "llama" {
 		t.Error("the Or getters are wrong")
 	}
 }
@@ -204,7 +209,8 @@ func TestAnyFile(t *testing.T) {
 		text := rapid.String().Draw(r, "text")
 		list := rapid.SliceOf(rapid.String()).Draw(r, "list")
 		bits := rapid.Uint32().Draw(r, "float bits")
-		if err := errors.Join(w.Set("text", text), w.Set("list", list), w.Set("float", math.Float32frombits(bits))); err != nil {
+		if err := errors.Join(w.Set("text", text), w.Set("list", list),
+			w.Set("float", math.Float32frombits(bits))); err != nil {
 			r.Fatal(err)
 		}
 		for i := range want {
@@ -236,7 +242,8 @@ func TestAnyFile(t *testing.T) {
 		gotText, err1 := f.String("text")
 		gotList, err2 := f.Strings("list")
 		gotFloat, err3 := f.Float32("float")
-		if errors.Join(err1, err2, err3) != nil || gotText != text || !slices.Equal(gotList, list) || math.Float32bits(gotFloat) != bits {
+		if errors.Join(err1, err2, err3) != nil || gotText != text || !slices.Equal(gotList, list) ||
+			math.Float32bits(gotFloat) != bits {
 			r.Fatalf("metadata came back as %q %q %v", gotText, gotList, gotFloat)
 		}
 		for i, d := range want {
@@ -272,7 +279,8 @@ func TestOpen(t *testing.T) {
 		{write("text.gguf", []byte("hello, world: no model")), `does not start with "GGUF"`},
 		{os.DevNull, "not a regular file"},
 	} {
-		if _, err := Open(c.path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), c.path) {
+		if _, err := Open(c.path); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.text) ||
+			!strings.Contains(err.Error(), c.path) {
 			t.Errorf("Open(%s): %v, want %q", c.path, err, c.text)
 		}
 	}
@@ -334,12 +342,14 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// TestCopyAndLayout: metadata of every kind copies as it is, and data written at Layout's offsets is where a reader finds it.
+// TestCopyAndLayout: metadata of every kind copies as it is, and data written at Layout's offsets is where a reader
+// finds it.
 func TestCopyAndLayout(t *testing.T) {
 	var first bytes.Buffer
 	w := NewWriter(&first)
 	values := map[string]any{
-		"a": uint8(1), "b": int64(-2), "c": float32(1.5), "d": true, "e": "text", "f": []string{"x", ""}, "g": []float32{1, 2}, "h": []int32{}, "i": float64(2.5),
+		"a": uint8(1), "b": int64(-2), "c": float32(1.5), "d": true, "e": "text", "f": []string{"x", ""},
+		"g": []float32{1, 2}, "h": []int32{}, "i": float64(2.5),
 	}
 	for key, v := range values {
 		if err := w.Set(key, v); err != nil {
@@ -384,7 +394,8 @@ func TestCopyAndLayout(t *testing.T) {
 		t.Errorf("%q, %q", one.Data, two.Data)
 	}
 	for key := range values {
-		if a, b := f.values[key], g.values[key]; a.kind != b.kind || a.elem != b.elem || a.count != b.count || !bytes.Equal(a.raw, b.raw) {
+		if a, b := f.values[key], g.values[key]; a.kind != b.kind || a.elem != b.elem || a.count != b.count ||
+			!bytes.Equal(a.raw, b.raw) {
 			t.Errorf("%s: %v, want %v", key, b, a)
 		}
 	}

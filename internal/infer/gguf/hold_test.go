@@ -28,7 +28,8 @@ func paged(t testing.TB, pages int) (path string, data []byte) {
 	return path, data
 }
 
-// TestHold: what is held can be read when the file is closed, removed from its directory and replaced, until the last Hold ends.
+// TestHold: what is held can be read when the file is closed, removed from its directory and replaced, until the last
+// Hold ends.
 func TestHold(t *testing.T) {
 	for name, open := range map[string]func(string) (*File, error){"mapped": Open, "copied": OpenCopy} {
 		path, want := paged(t, 20)
@@ -60,7 +61,8 @@ func TestHold(t *testing.T) {
 	check(t, f.Hold().Close())
 }
 
-// TestPopulate: any part of a file can be asked for, and one that the file no longer has is an error where the system can tell.
+// TestPopulate: any part of a file can be asked for, and one that the file no longer has is an error where the system
+// can tell.
 func TestPopulate(t *testing.T) {
 	path, _ := paged(t, 40)
 	f, err := Open(path)
@@ -99,7 +101,8 @@ func TestAlign(t *testing.T) {
 	check(t, w.WriteTensor("two", []byte("last")))
 	f, err := Parse(b.Bytes())
 	check(t, err)
-	if f.Alignment != 4096 || offsets[0]%4096 != 0 || offsets[1] != offsets[0]+4096 || int64(b.Len()) != w.Size() || b.Len()%4096 != 0 {
+	if f.Alignment != 4096 || offsets[0]%4096 != 0 || offsets[1] != offsets[0]+4096 || int64(b.Len()) != w.Size() ||
+		b.Len()%4096 != 0 {
 		t.Errorf("alignment %d, offsets %v, %d bytes, Size %d", f.Alignment, offsets, b.Len(), w.Size())
 	}
 	if two, _ := f.Tensor("two"); string(two.Data) != "last" || string(b.Bytes()[offsets[1]:][:4]) != "last" {

@@ -26,8 +26,8 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 
 // releasePages drops the whole pages of data, a part of a mapping. The file is not changed: the mapping is shared and
 // read-only. The page cache keeps them for the next start, unless all of the file is more than half of the machine's
-// memory: beside a copy of it there is no room then, and a cache that has filled the memory leaves no huge pages to the
-// copy and makes it wait for each piece.
+// memory: beside a copy of it there is no room then, and a cache that has filled the memory leaves no huge pages to
+// the copy and makes it wait for each piece.
 func releasePages(data []byte, all int64) {
 	page := os.Getpagesize()
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(data))) & uintptr(page-1))
@@ -42,7 +42,8 @@ func releasePages(data []byte, all int64) {
 	_ = unix.Madvise(data, unix.MADV_DONTNEED)
 }
 
-// whole gives the pages that hold data, a part of a mapping: it begins before data, at a page, and a mapping begins at one.
+// whole gives the pages that hold data, a part of a mapping: it begins before data, at a page, and a mapping begins
+// at one.
 func whole(data []byte) []byte {
 	first := unsafe.Pointer(unsafe.SliceData(data))
 	skip := int(uintptr(first) & uintptr(os.Getpagesize()-1))

@@ -210,7 +210,10 @@ func (f *File) String(key string) (string, error) {
 
 // Strings gives an array of strings.
 func (f *File) Strings(key string) ([]string, error) {
-	v, err := f.find(key, "an array of strings", func(v value) bool { return v.kind == kindArray && v.elem == kindString })
+	v, err := f.find(key, "an array of strings", func(v value) bool {
+		return v.kind == kindArray &&
+			v.elem == kindString
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +227,10 @@ func (f *File) Strings(key string) ([]string, error) {
 
 // Float32s gives an array of float32.
 func (f *File) Float32s(key string) ([]float32, error) {
-	v, err := f.find(key, "an array of float32", func(v value) bool { return v.kind == kindArray && v.elem == kindFloat32 })
+	v, err := f.find(key, "an array of float32", func(v value) bool {
+		return v.kind == kindArray &&
+			v.elem == kindFloat32
+	})
 	if err != nil {
 		return nil, err
 	}

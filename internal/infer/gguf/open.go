@@ -31,8 +31,9 @@ func (h *holding) drop() error {
 	return h.unmap()
 }
 
-// Open maps the file at path and reads its directory. The weights stay on disk until touched. If the file is the first part of a
-// split model (NAME-00001-of-00003.gguf), the other parts are opened with it, and the File is all of them.
+// Open maps the file at path and reads its directory. The weights stay on disk until touched. If the file is the
+// first part of a split model (NAME-00001-of-00003.gguf), the other parts are opened with it, and the File is all of
+// them.
 //
 // Reading a mapping whose file was truncated meanwhile kills the process (SIGBUS), and rewriting it in place changes
 // weights under a running model. Replace model files by renaming a new one over the old; CheckUnchanged tells whether
@@ -79,7 +80,8 @@ func (f *File) join(path string, load loader, release func([]byte, int64)) error
 	}
 	m := partName.FindStringSubmatch(path)
 	if m == nil || m[2] != "00001" || m[3] != fmt.Sprintf("%05d", n) {
-		return fmt.Errorf("%s: %w: one of %d parts: open the first, NAME-00001-of-%05d.gguf, with the others beside it", path, ErrUnsupported, n, n)
+		return fmt.Errorf("%s: %w: one of %d parts: open the first, NAME-00001-of-%05d.gguf, with the others "+
+			"beside it", path, ErrUnsupported, n, n)
 	}
 	for i := 2; i <= int(n); i++ {
 		part, err := open(fmt.Sprintf("%s-%05d-of-%s.gguf", m[1], i, m[3]), load, release)
@@ -187,8 +189,9 @@ func (f *File) Release(data []byte) {
 	}
 }
 
-// Populate brings the pages of data, a part of the file, into this process's memory, so that who reads them later does not
-// wait. It fails with ErrChanged if the file no longer has them; where the file is not mapped it does nothing.
+// Populate brings the pages of data, a part of the file, into this process's memory, so that who reads them later
+// does not wait. It fails with ErrChanged if the file no longer has them; where the file is not mapped it does
+// nothing.
 func (f *File) Populate(data []byte) error {
 	if len(f.sources) == 0 || f.sources[0].release == nil || len(data) == 0 {
 		return nil
@@ -199,8 +202,8 @@ func (f *File) Populate(data []byte) error {
 	return nil
 }
 
-// Close releases the mapping, unless it is held. Tensor data must not be touched afterwards; metadata stays valid only where the getter
-// copied it, so use no method but Close after Close. A second Close does nothing.
+// Close releases the mapping, unless it is held. Tensor data must not be touched afterwards; metadata stays valid
+// only where the getter copied it, so use no method but Close after Close. A second Close does nothing.
 func (f *File) Close() error {
 	var errs []error
 	for _, s := range f.sources {

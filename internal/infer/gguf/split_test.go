@@ -42,7 +42,8 @@ func TestSplitModel(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		x, ok := f.Tensor("xxxx")
-		if len(f.Tensors()) != 3 || !ok || string(x.Data) != "xxxx" || f.StringOr("general.name", "") != "m-00001-of-00003.gguf" || len(f.Paths()) != 3 {
+		if len(f.Tensors()) != 3 || !ok || string(x.Data) != "xxxx" ||
+			f.StringOr("general.name", "") != "m-00001-of-00003.gguf" || len(f.Paths()) != 3 {
 			t.Errorf("%s: %d tensors, %q, files %v", name, len(f.Tensors()), x.Data, f.Paths())
 		}
 		var size int64
@@ -75,7 +76,12 @@ func TestSplitModel(t *testing.T) {
 		text  string
 	}{
 		{"not the first", func() string { return part(2) }, ErrUnsupported, "open the first"},
-		{"twice", func() string { writePart(t, part(3), 3, "2nd "); writePart(t, part(2), 3, "2nd "); return part(1) }, ErrFormat, `"2nd " is in another part`},
+		{"twice", func() string {
+			writePart(t, part(3), 3, "2nd ")
+			writePart(t, part(2), 3,
+				"2nd ")
+			return part(1)
+		}, ErrFormat, `"2nd " is in another part`},
 		{"missing", func() string { os.Remove(part(3)); return part(1) }, os.ErrNotExist, "00003-of-00003"},
 		{"other name", func() string {
 			other := filepath.Join(dir, "m.gguf")

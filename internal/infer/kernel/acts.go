@@ -21,8 +21,8 @@ const (
 //	act32:  32 × int8, f32 scale, i32 −128·Σq                                              40 bytes
 //	act256: 256 × int8, 16 × i32 −128·Σ16 q, 16 × i16 Σ16 q, 8 × i16 Σ32 q, f32 scale, 0   384 bytes
 //
-// The kernels multiply weights as unsigned bytes with 128 added (see layouts), so a sum that starts from −128·Σq ends as
-// the signed one at no cost. The plain sums serve the formats with minima: Σ(d·w−m)·x = d·Σw·x − m·Σx.
+// The kernels multiply weights as unsigned bytes with 128 added (see layouts), so a sum that starts from −128·Σq ends
+// as the signed one at no cost. The plain sums serve the formats with minima: Σ(d·w−m)·x = d·Σw·x − m·Σx.
 //
 // The scales are as fine as each format's own blocks: a coarser one would round small activations beside a large one
 // away, a finer one in the K formats would add two float32 operations to every eight VPDPBUSD.
@@ -44,7 +44,8 @@ const (
 
 // Acts holds rows of k activations in every form that a set of matrices wants.
 type Acts struct {
-	// Tap, if not nil, gets what Set gets, before it is rounded: for who wants to know what matrices are multiplied with.
+	// Tap, if not nil, gets what Set gets, before it is rounded: for who wants to know what matrices are multiplied
+	// with.
 	Tap func(row, at int, x []float32)
 
 	k      int
@@ -98,8 +99,8 @@ func (a *Acts) Reserve(rows int) {
 	}
 }
 
-// Set stores x as elements at … at+len(x)−1 of a row; both are multiples of Align. Different pieces may be stored at the
-// same time.
+// Set stores x as elements at … at+len(x)−1 of a row; both are multiples of Align. Different pieces may be stored at
+// the same time.
 func (a *Acts) Set(row, at int, x []float32) {
 	if align := a.Align(); at%align != 0 || len(x)%align != 0 {
 		panic("kernel: a piece of activations cuts a block: see Acts.Align")

@@ -31,7 +31,8 @@ func TestQuantiseTiersAgree(t *testing.T) {
 		bytes int
 		f     func([]byte, []float32)
 		want  func([]byte, []float32)
-	}{{"32", 32, act32Block, quantise32, quantise32Generic}, {"256", superLen, act256Block, quantise256, quantise256Generic}} {
+	}{{"32", 32, act32Block, quantise32, quantise32Generic},
+		{"256", superLen, act256Block, quantise256, quantise256Generic}} {
 		want := make([]byte, len(x)/c.block*c.bytes)
 		c.want(want, x)
 		eachTier(t, func(t *testing.T) {
@@ -40,7 +41,8 @@ func TestQuantiseTiersAgree(t *testing.T) {
 				c.f(got, x[:n])
 				for i := range n / c.block * c.bytes {
 					if got[i] != want[i] {
-						t.Fatalf("blocks of %s: byte %d of block %d is %#x, want %#x", c.name, i%c.bytes, i/c.bytes, got[i], want[i])
+						t.Fatalf("blocks of %s: byte %d of block %d is %#x, want %#x", c.name, i%c.bytes, i/c.bytes,
+							got[i], want[i])
 					}
 				}
 			}

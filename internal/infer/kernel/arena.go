@@ -49,8 +49,8 @@ func (a *Arena) Alloc(n int) []byte {
 // Used is the number of bytes handed out.
 func (a *Arena) Used() int64 { return int64(a.used) }
 
-// Back gets memory for b, a part of the arena that is about to be written: in huge pages, until these turn out to be dear. It may be
-// called at the same time for different parts, and need not be.
+// Back gets memory for b, a part of the arena that is about to be written: in huge pages, until these turn out to be
+// dear. It may be called at the same time for different parts, and need not be.
 func (a *Arena) Back(b []byte) {
 	a.mu.Lock()
 	small := a.small
@@ -71,8 +71,8 @@ func (a *Arena) Back(b []byte) {
 	}
 }
 
-// Join makes huge pages of the small ones that Back settled for, in the background, until Close. It does nothing if there are none.
-// Everything in the arena can be used meanwhile.
+// Join makes huge pages of the small ones that Back settled for, in the background, until Close. It does nothing if
+// there are none. Everything in the arena can be used meanwhile.
 func (a *Arena) Join() {
 	if !a.small || a.stop != nil {
 		return

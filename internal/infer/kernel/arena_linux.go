@@ -22,11 +22,13 @@ func mapBytes(n int) ([]byte, error) {
 
 func unmapBytes(b []byte) error { return unix.Munmap(b) }
 
-// hugePages and smallPages say what is to come where there is no memory yet: hints, without which all is correct, only slower.
+// hugePages and smallPages say what is to come where there is no memory yet: hints, without which all is correct,
+// only slower.
 func hugePages(b []byte)  { _ = unix.Madvise(b, unix.MADV_HUGEPAGE) }
 func smallPages(b []byte) { _ = unix.Madvise(b, unix.MADV_NOHUGEPAGE) }
 
-// populate gets memory for the pages of b (Linux 5.14); it tells whether the system can. Too little memory shows when b is written.
+// populate gets memory for the pages of b (Linux 5.14); it tells whether the system can. Too little memory shows when
+// b is written.
 func populate(b []byte) bool {
 	page := uintptr(os.Getpagesize())
 	first := unsafe.Pointer(unsafe.SliceData(b))
@@ -35,7 +37,8 @@ func populate(b []byte) bool {
 	return !errors.Is(err, unix.EINVAL)
 }
 
-// collapse makes huge pages (Linux 6.1) of what is in small ones, or leaves some as they are: it tells whether all are huge.
+// collapse makes huge pages (Linux 6.1) of what is in small ones, or leaves some as they are: it tells whether all
+// are huge.
 func collapse(b []byte) bool { return unix.Madvise(b, unix.MADV_COLLAPSE) == nil }
 
 // hugePagesIn gives the part of b that huge pages can fill.

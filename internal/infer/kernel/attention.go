@@ -7,18 +7,18 @@ import (
 const (
 	// BlockTokens is the number of positions in one block of cached keys or values.
 	BlockTokens = 16
-	// SplitTokens is the number of positions whose attention is computed as one part. The parts of a long context may be
-	// computed by different workers: the result is the same as when one computes them all, because the cuts are fixed.
-	// 512 positions of a 128-wide head are 256 KiB of binary16: some ten microseconds of work, far more than handing it
-	// out costs; and it stays in the L2 cache while a tile of queries goes through it.
+	// SplitTokens is the number of positions whose attention is computed as one part. The parts of a long context may
+	// be computed by different workers: the result is the same as when one computes them all, because the cuts are
+	// fixed. 512 positions of a 128-wide head are 256 KiB of binary16: some ten microseconds of work, far more than
+	// handing it out costs; and it stays in the L2 cache while a tile of queries goes through it.
 	SplitTokens = 512
-	// wideFloats of keys or values are widened at once and then used by all queries of a tile: half of a 32 KiB L1 cache,
-	// beside which queries, scores and sums find room.
+	// wideFloats of keys or values are widened at once and then used by all queries of a tile: half of a 32 KiB L1
+	// cache, beside which queries, scores and sums find room.
 	wideFloats = 4096
 )
 
-// Queries are what neighbouring positions of one sequence ask of one KV head: Heads vectors of the head's size for each
-// position (grouped-query attention, Ainslie et al. 2023). A position attends to itself and all before it.
+// Queries are what neighbouring positions of one sequence ask of one KV head: Heads vectors of the head's size for
+// each position (grouped-query attention, Ainslie et al. 2023). A position attends to itself and all before it.
 type Queries struct {
 	Data   []float32 // the vectors of position First+t begin at element t·Stride
 	Stride int
@@ -38,7 +38,8 @@ func partsOf(n int) int { return (n + SplitTokens - 1) / SplitTokens }
 // PartsLen is the length of all positions' parts, where a head has so many elements.
 func (q *Queries) PartsLen(dim int) int { return q.Count * q.Parts() * q.partLen(dim) }
 
-// partLen is the length of a part: for each head its sum of values, and then for each its largest score and sum of weights.
+// partLen is the length of a part: for each head its sum of values, and then for each its largest score and sum of
+// weights.
 func (q *Queries) partLen(dim int) int { return q.Heads * (dim + 2) }
 
 // part gives part i of position First+t.
@@ -47,9 +48,10 @@ func (q *Queries) part(parts []float32, dim, t, i int) []float32 {
 	return parts[(t*q.Parts()+i)*size:][:size]
 }
 
-// AttendPart computes part i of softmax(q·Kᵀ/√HeadDim)·V for all positions of q that reach it: cached positions i·SplitTokens
-// up to the next part, or to their own. The cache lies in blocks. parts is PartsLen values, of which this writes its own.
-// A head's result depends on nothing but its query and what it attends to; keys and values are read once for all.
+// AttendPart computes part i of softmax(q·Kᵀ/√HeadDim)·V for all positions of q that reach it: cached positions
+// i·SplitTokens up to the next part, or to their own. The cache lies in blocks. parts is PartsLen values, of which
+// this writes its own. A head's result depends on nothing but its query and what it attends to; keys and values are
+// read once for all.
 func AttendPart(s *Scratch, kv *KV, q *Queries, parts []float32, i int, blocks []int32) {
 	from := i * SplitTokens
 	first := max(from-q.First, 0) // of the positions that reach the part

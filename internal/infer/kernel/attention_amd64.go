@@ -28,8 +28,8 @@ type attend struct {
 	_      [BlockTokens * maxDim / 32]float32 // where the kernels widen KVQ8's scales of one block
 }
 
-// fours calls do for the heads by fours. Where fewer are left the last one is computed in their place too. x is the queries
-// or sums, scores begin every SplitTokens.
+// fours calls do for the heads by fours. Where fewer are left the last one is computed in their place too. x is the
+// queries or sums, scores begin every SplitTokens.
 func (a *attend) fours(x, scores []float32, to *[attendHeads]unsafe.Pointer, heads int, do func(*attend)) {
 	for h0 := 0; h0 < heads; h0 += attendHeads {
 		for i := range attendHeads {

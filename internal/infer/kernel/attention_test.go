@@ -113,8 +113,10 @@ func eachKV(t *testing.T, f func(t *testing.T, typ quant.KVType)) {
 func TestAttend(t *testing.T) {
 	eachKV(t, func(t *testing.T, typ quant.KVType) {
 		s := NewScratch()
-		for _, c := range []struct{ dim, n, heads, count int }{{2, 1, 1, 1}, {8, 15, 2, 3}, {16, 16, 4, 16}, {32, 17, 4, 1}, {64, 100, 4, 7},
-			{128, 333, 4, 2}, {128, 1500, 4, 1}, {64, 48, 3, 5}, {64, 700, 8, 1}, {80, 33, 5, 33}, {24, 64, 1, 2}, {128, 1, 4, 1},
+		for _, c := range []struct{ dim, n, heads, count int }{{2, 1, 1, 1}, {8, 15, 2, 3}, {16, 16, 4, 16},
+			{32, 17, 4, 1}, {64, 100, 4, 7},
+			{128, 333, 4, 2}, {128, 1500, 4, 1}, {64, 48, 3, 5}, {64, 700, 8, 1}, {80, 33, 5, 33}, {24, 64, 1, 2},
+			{128, 1, 4, 1},
 			{48, 520, 4, 16}, {128, 1030, 4, 8}, {512, 40, 2, 3}} {
 			t.Run(fmt.Sprint(c), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(1, uint64(c.n)))
@@ -125,7 +127,8 @@ func TestAttend(t *testing.T) {
 					for h := range c.heads {
 						want := ctx.exact(q.of(t0, c.dim)[h*c.dim:][:c.dim], q.First+t0+1)
 						for d, want := range want {
-							// Weights are within 1e-5 of exact and values of order 1: a few float32 units on a sum of them.
+							// Weights are within 1e-5 of exact and values of order 1: a few float32 units on a sum of
+							// them.
 							if got := float64(out[(t0*c.heads+h)*c.dim+d]); !(math.Abs(got-want) <= 2e-5) {
 								t.Fatalf("position %d, head %d, element %d: %v, want %v", t0, h, d, got, want)
 							}
@@ -137,8 +140,8 @@ func TestAttend(t *testing.T) {
 	})
 }
 
-// TestAttendQ8Error holds attention over an 8-bit cache to attention over the numbers it was given: the error of keys, half a
-// step of the largest in 32, becomes one of scores of ~0.008, and that of values averages out.
+// TestAttendQ8Error holds attention over an 8-bit cache to attention over the numbers it was given: the error of
+// keys, half a step of the largest in 32, becomes one of scores of ~0.008, and that of values averages out.
 func TestAttendQ8Error(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		const dim, n, heads = 128, 700, 4
@@ -258,7 +261,8 @@ func TestPut(t *testing.T) {
 				}
 				switch i := r.IntN(dim); r.IntN(6) {
 				case 0:
-					x[i] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38, 1e-45}[r.IntN(5)]
+					x[i] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38,
+						1e-45}[r.IntN(5)]
 				case 1:
 					clear(x[i:])
 				}

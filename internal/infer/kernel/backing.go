@@ -2,11 +2,12 @@ package kernel
 
 import "time"
 
-// How an arena gets its memory. A huge page is worth having: decoding is 3 to 6 % faster in them, and up to 20 % where the processor
-// does not join small ones. Zeroing one takes 0.15 ms. But on a machine that has been up for a while free memory is page cache in
-// small pieces, and the system then moves other pages away to make one: 6 ms each, 2 s for a model of 1.2 GB that is copied in 0.3 s.
-// So whoever fills an arena measures what huge pages cost, takes small ones where they are dear, and has them joined when the model
-// is in use: the system does the same work then, and nobody waits for it.
+// How an arena gets its memory. A huge page is worth having: decoding is 3 to 6 % faster in them, and up to 20 %
+// where the processor does not join small ones. Zeroing one takes 0.15 ms. But on a machine that has been up for a
+// while free memory is page cache in small pieces, and the system then moves other pages away to make one: 6 ms each,
+// 2 s for a model of 1.2 GB that is copied in 0.3 s. So whoever fills an arena measures what huge pages cost, takes
+// small ones where they are dear, and has them joined when the model is in use: the system does the same work then,
+// and nobody waits for it.
 
 // hugePage is what x86-64 and most arm64 systems have.
 const hugePage = 2 << 20
@@ -38,10 +39,12 @@ type joining struct {
 }
 
 const (
-	// joinPiece is joined at a time. Each call first waits for all processors to give up pages that they have set aside, which takes
-	// milliseconds where they are busy; a huge page then takes 0.4 ms, and no page is locked for longer.
+	// joinPiece is joined at a time. Each call first waits for all processors to give up pages that they have set
+	// aside, which takes milliseconds where they are busy; a huge page then takes 0.4 ms, and no page is locked for
+	// longer.
 	joinPiece = 8 * hugePage
-	// joinShare is the rest after each piece, in times of what it took: at most a quarter of one core's time is for joining.
+	// joinShare is the rest after each piece, in times of what it took: at most a quarter of one core's time is for
+	// joining.
 	joinShare = 3
 	// joinFails is how many pieces in a row may fail: there is then no memory to make huge pages of.
 	joinFails = 8

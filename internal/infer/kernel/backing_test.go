@@ -15,11 +15,15 @@ func TestBacking(t *testing.T) {
 		pages int
 		most  time.Duration // spent before it is given up; 0: never
 	}{
-		"free memory at hand":          {func(int) time.Duration { return 150 * time.Microsecond }, 7500, 0},
-		"beside another process":       {func(int) time.Duration { return 700 * time.Microsecond }, 7500, 0},
-		"one dear page":                {func(i int) time.Duration { return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true] }, 600, 0},
-		"none at hand":                 {func(int) time.Duration { return 6 * time.Millisecond }, 600, 60 * time.Millisecond},
-		"none at hand after the first": {func(i int) time.Duration { return 150*time.Microsecond + time.Duration(i/300)*6*time.Millisecond }, 600, 450 * time.Millisecond},
+		"free memory at hand":    {func(int) time.Duration { return 150 * time.Microsecond }, 7500, 0},
+		"beside another process": {func(int) time.Duration { return 700 * time.Microsecond }, 7500, 0},
+		"one dear page":          {func(i int) time.Duration { return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true] }, 600, 0},
+		"none at hand": {func(int) time.Duration { return 6 * time.Millisecond }, 600,
+			60 * time.Millisecond},
+		"none at hand after the first": {func(i int) time.Duration {
+			return 150*time.Microsecond +
+				time.Duration(i/300)*6*time.Millisecond
+		}, 600, 450 * time.Millisecond},
 	} {
 		var b backing
 		var spent time.Duration
@@ -40,7 +44,8 @@ func TestBacking(t *testing.T) {
 	}
 }
 
-// TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for any.
+// TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for
+// any.
 func TestJoining(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		bytes := rapid.IntRange(0, 40*joinPiece/hugePage).Draw(r, "pages") * hugePage

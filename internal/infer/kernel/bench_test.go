@@ -64,7 +64,8 @@ func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) flo
 }
 
 // mulRate multiplies the whole matrix, about size bytes of weights an item, and gives the rate of amount a row.
-func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32, size int, amount float64) float64 {
+func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []float32, size int,
+	amount float64) float64 {
 	rows := max(1, min(size/m.RowBytes(), m.Rows/c.Workers())/RowAlign) * RowAlign
 	return itemRate(c, m.Rows/rows, amount*float64(rows), func(w, i int) {
 		r0 := i * rows
@@ -72,8 +73,8 @@ func mulRate(c *Crew, scratch []*Scratch, m *Matrix, a *Acts, cols []int32, y []
 	})
 }
 
-// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column. %read is the median of its rate over the
-// mean of plain reads of the same memory just before and just after.
+// BenchmarkGEMV reads 256 MiB of weights, eight times the L3 cache, for one column. %read is the median of its rate
+// over the mean of plain reads of the same memory just before and just after.
 func BenchmarkGEMV(b *testing.B) {
 	for _, typ := range benchTypes {
 		for _, workers := range []int{1, 2} {
@@ -194,8 +195,8 @@ func BenchmarkVector(b *testing.B) {
 	}
 }
 
-// BenchmarkAttend attends to a context from one position, as decoding does, and from the last 16, as prompts do. GFLOP/s
-// counts products with keys and values. A context of 32768 positions is 16 MiB of binary16.
+// BenchmarkAttend attends to a context from one position, as decoding does, and from the last 16, as prompts do.
+// GFLOP/s counts products with keys and values. A context of 32768 positions is 16 MiB of binary16.
 func BenchmarkAttend(b *testing.B) {
 	for _, dim := range []int{64, 128} {
 		for _, typ := range kvTypes {

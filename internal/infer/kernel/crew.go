@@ -6,23 +6,24 @@ import (
 	"sync/atomic"
 )
 
-// Crew is a fixed set of workers that go through phases of work together. A phase is a number of items, each done by one
-// worker; the next phase begins when all items are done, whoever did them. So a worker that the operating system has
-// taken off its core holds up the others only if it was in the middle of an item: on a machine that does other work
-// too, which every server is, that is what keeps a forward pass of a hundred phases from waiting a hundred times. (With
-// barriers, every worker must arrive at each.)
+// Crew is a fixed set of workers that go through phases of work together. A phase is a number of items, each done by
+// one worker; the next phase begins when all items are done, whoever did them. So a worker that the operating system
+// has taken off its core holds up the others only if it was in the middle of an item: on a machine that does other
+// work too, which every server is, that is what keeps a forward pass of a hundred phases from waiting a hundred
+// times. (With barriers, every worker must arrive at each.)
 //
-// Each worker begins with a run of neighbouring items of its own. It takes half of what is left of them at a time, so that
-// its reads of memory are long streams and few steps are shared with others; who has none left takes single items from the
-// back of another's, so that all end at about the same time.
+// Each worker begins with a run of neighbouring items of its own. It takes half of what is left of them at a time, so
+// that its reads of memory are long streams and few steps are shared with others; who has none left takes single
+// items from the back of another's, so that all end at about the same time.
 //
 // A worker that waits for the others may do something of use meanwhile: Idle.
 //
 // Nothing is allocated and no goroutine started in Run. The caller of Run is worker 0. One Run at a time.
 type Crew struct {
-	// Idle, which may be set while no Run is under way, is called by a worker that has done items of the open phase and finds no
-	// more, again and again until the next phase begins or it says that it has no more to do. Phases are planned
-	// meanwhile, so it may read only what belongs to its worker, and each call should take no more than 100 ns.
+	// Idle, which may be set while no Run is under way, is called by a worker that has done items of the open phase
+	// and finds no more, again and again until the next phase begins or it says that it has no more to do. Phases are
+	// planned meanwhile, so it may read only what belongs to its worker, and each call should take no more than 100
+	// ns.
 	Idle func(worker int) (more bool)
 
 	n      int
@@ -32,7 +33,8 @@ type Crew struct {
 	phase  int // that is open; written only while nothing can be taken
 	queues []queue
 
-	_    [128]byte    // what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
+	// what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
+	_    [128]byte
 	left atomic.Int64 // items of the phase that are not finished, or whose worker has not said so yet
 	_    [128]byte
 	over atomic.Bool // the Run is
@@ -46,8 +48,9 @@ type Crew struct {
 
 // queue is one worker's items.
 type queue struct {
-	// items is the next one and the end, 32 bits each. Who compares and swaps it has an item of the phase that is open at
-	// that moment, whatever he slept through since he looked, and the phase stays open until the item is done.
+	// items is the next one and the end, 32 bits each. Who compares and swaps it has an item of the phase that is
+	// open at that moment, whatever he slept through since he looked, and the phase stays open until the item is
+	// done.
 	items atomic.Uint64
 	opens atomic.Uint64 // counts phases: what its worker watches while there is nothing to do
 	_     [112]byte
@@ -61,10 +64,10 @@ const (
 	mostTaken = 16
 )
 
-// A worker that finds nothing to do looks again after a few PAUSE instructions, and parks after spinRounds × spinPauses of
-// them. A PAUSE takes 22 ns on Zen 5 and 140 cycles on Skylake: that is 70 µs, or about 150. Others' last items take less,
-// and so does what an engine does between two passes, while waking a parked thread takes 50 µs, or milliseconds where
-// other processes want the core.
+// A worker that finds nothing to do looks again after a few PAUSE instructions, and parks after spinRounds ×
+// spinPauses of them. A PAUSE takes 22 ns on Zen 5 and 140 cycles on Skylake: that is 70 µs, or about 150. Others'
+// last items take less, and so does what an engine does between two passes, while waking a parked thread takes 50 µs,
+// or milliseconds where other processes want the core.
 const (
 	spinRounds = 768
 	spinPauses = 4
@@ -72,8 +75,9 @@ const (
 
 // NewCrew starts n−1 goroutines; n < 1 means one worker per CPU the process may use. Close stops them.
 //
-// Workers spin for some microseconds between phases. Where GOMAXPROCS leaves nothing beside them, a third goroutine (an
-// HTTP handler, say) would wait for the runtime's 10 ms time slice, so NewCrew raises GOMAXPROCS to n+1 if it is lower.
+// Workers spin for some microseconds between phases. Where GOMAXPROCS leaves nothing beside them, a third goroutine
+// (an HTTP handler, say) would wait for the runtime's 10 ms time slice, so NewCrew raises GOMAXPROCS to n+1 if it is
+// lower.
 func NewCrew(n int) *Crew {
 	if n < 1 {
 		n = runtime.NumCPU()
@@ -96,9 +100,9 @@ func NewCrew(n int) *Crew {
 // Workers is the number of workers, the caller of Run included.
 func (c *Crew) Workers() int { return c.n }
 
-// Run goes through phases 0 … phases−1 and returns when all is done. plan(p) gives the number of items of phase p, less than
-// 2³¹; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what the items need.
-// do does items from … to−1 of a phase. Neither may panic.
+// Run goes through phases 0 … phases−1 and returns when all is done. plan(p) gives the number of items of phase p,
+// less than 2³¹; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what
+// the items need. do does items from … to−1 of a phase. Neither may panic.
 func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, from, to int)) {
 	c.plan, c.do, c.phases = plan, do, phases
 	c.over.Store(false)

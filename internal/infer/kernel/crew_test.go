@@ -40,7 +40,8 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 			}
 			c.Run(phases, plan, each(func(w, p, i int) {
 				if int(planned.Load()) != p+1 || w < 0 || w >= workers {
-					t.Errorf("%d workers, run %d: worker %d does item %d of phase %d while %d are planned", workers, run, w, i, p, planned.Load())
+					t.Errorf("%d workers, run %d: worker %d does item %d of phase %d while %d are planned", workers,
+						run, w, i, p, planned.Load())
 				}
 				switch (p + i + run) % 11 {
 				case 0:
@@ -54,7 +55,8 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 				left.Add(-1)
 			}))
 			if int(planned.Load()) != phases || left.Load() != 0 {
-				t.Fatalf("%d workers, run %d: %d of %d phases, %d items left", workers, run, planned.Load(), phases, left.Load())
+				t.Fatalf("%d workers, run %d: %d of %d phases, %d items left", workers, run, planned.Load(), phases,
+					left.Load())
 			}
 			for p := range counts {
 				for i := range counts[p] {

@@ -7,8 +7,8 @@ import (
 )
 
 // This file is the specification of the integer kernels: one block of 32 rows at a time, its weights spread out into
-// unsigned bytes, times each column. Integer sums are exact in every tier; the assembly differs only in how it sums the
-// blocks' float32 products.
+// unsigned bytes, times each column. Integer sums are exact in every tier; the assembly differs only in how it sums
+// the blocks' float32 products.
 
 // spread is a packed block taken apart: 64 quads for super-blocks, 8 for blocks of 32.
 type spread struct {
@@ -26,7 +26,8 @@ func (s *spread) quadsGeneric(fields []field, b []byte) {
 	for i := range fields {
 		f := &fields[i]
 		for j := range 4 {
-			low, high, shift := words(b[f.low+plane*j:]), words(b[f.high+f.highStep*j:]), f.highShift+uint(f.shiftStep*j)
+			low, high, shift := words(b[f.low+plane*j:]), words(b[f.high+f.highStep*j:]),
+				f.highShift+uint(f.shiftStep*j)
 			for r := range panelRows {
 				v := low.at(0, r)>>f.lowShift&f.lowMask | high.at(0, r)>>shift&f.highMask<<f.up
 				binary.LittleEndian.PutUint32(s.q[4*i+j][r][:], v)

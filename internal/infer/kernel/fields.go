@@ -29,22 +29,26 @@ type fields struct {
 
 var fieldsOf = map[quant.Type]fields{
 	quant.Q8_0: {quads: []field{{low: halfPlane, lowMask: all8}, {low: halfPlane + 4*plane, lowMask: all8}}},
-	quant.Q4_0: {quads: []field{{low: halfPlane, lowMask: low4}, {low: halfPlane, lowShift: 4, lowMask: low4}}, shift: 4},
+	quant.Q4_0: {quads: []field{{low: halfPlane, lowMask: low4}, {low: halfPlane, lowShift: 4, lowMask: low4}},
+		shift: 4},
 	quant.Q5_0: {quads: []field{
 		{low: halfPlane + plane, lowMask: low4, high: halfPlane, highMask: low1, up: 4, shiftStep: 1},
-		{low: halfPlane + plane, lowShift: 4, lowMask: low4, high: halfPlane, highShift: 4, highMask: low1, up: 4, shiftStep: 1},
+		{low: halfPlane + plane, lowShift: 4, lowMask: low4, high: halfPlane, highShift: 4, highMask: low1, up: 4,
+			shiftStep: 1},
 	}, shift: 3},
 	quant.Q2_K: {quads: superFields(func(t int) field {
 		return field{low: (4 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2}
 	})},
 	quant.Q3_K: {quads: superFields(func(t int) field {
-		return field{low: (8 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2, highShift: uint(t), highMask: low1, up: 2}
+		return field{low: (8 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2, highShift: uint(t),
+			highMask: low1, up: 2}
 	}), shift: 5},
 	quant.Q4_K: {quads: superFields(func(t int) field {
 		return field{low: (4 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4}
 	})},
 	quant.Q5_K: {quads: superFields(func(t int) field {
-		return field{low: (12 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4, high: 4 * plane, highShift: uint(t), highMask: low1, up: 4}
+		return field{low: (12 + t/2*8) * plane, lowShift: uint(t % 2 * 4), lowMask: low4, high: 4 * plane,
+			highShift: uint(t), highMask: low1, up: 4}
 	})},
 	quant.Q6_K: {quads: superFields(func(t int) field {
 		return field{low: (t/4*16 + t%2*8) * plane, lowShift: uint(t % 4 / 2 * 4), lowMask: low4,

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// FuzzMul: blocks of any bits, broken scales included, give the same in every tier up to the rounding of float32 sums, and
-// nothing that is not finite is hidden in one of them.
+// FuzzMul: blocks of any bits, broken scales included, give the same in every tier up to the rounding of float32
+// sums, and nothing that is not finite is hidden in one of them.
 func FuzzMul(f *testing.F) {
 	for i, typ := range quant.Types() {
 		f.Add(uint8(i), uint8(i), uint8(i), randomRows(rand.New(rand.NewPCG(1, uint64(i))), typ, 3, 256))

@@ -6,8 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// KV is one layer's cached keys and values of one KV head, in blocks of BlockTokens positions. Block b's run of vectors, see
-// quant.KVType, begins at byte b·Stride + Offset of Keys and of Values.
+// KV is one layer's cached keys and values of one KV head, in blocks of BlockTokens positions. Block b's run of
+// vectors, see quant.KVType, begins at byte b·Stride + Offset of Keys and of Values.
 type KV struct {
 	Type           quant.KVType
 	Keys, Values   []byte
@@ -35,7 +35,8 @@ func put(t quant.KVType, run []byte, slot int, x []float32) {
 	elements, scales, stride := t.Split(run, slot, len(x))
 	switch k := len(x) &^ 7; {
 	case t == quant.KVQ8 && active == tierAVX512 && len(x)%32 == 0:
-		putQ8AVX512(unsafe.SliceData(elements), unsafe.SliceData(scales), unsafe.SliceData(x), int64(len(x)), int64(stride))
+		putQ8AVX512(unsafe.SliceData(elements), unsafe.SliceData(scales), unsafe.SliceData(x), int64(len(x)),
+			int64(stride))
 	case t == quant.KVF16 && active == tierAVX512:
 		toF16AVX512(unsafe.SliceData(elements), unsafe.SliceData(x), int64(len(x)))
 	case t == quant.KVF16 && active == tierAVX2 && k > 0:
@@ -46,7 +47,8 @@ func put(t quant.KVType, run []byte, slot int, x []float32) {
 	}
 }
 
-// widen gives the vectors of some blocks as float32, one after the other. dim is a multiple of 16 unless tier is generic.
+// widen gives the vectors of some blocks as float32, one after the other. dim is a multiple of 16 unless tier is
+// generic.
 func (s *Scratch) widen(tier int, kv *KV, cache []byte, blocks []int32) []float32 {
 	dim := kv.HeadDim
 	n := len(blocks) * BlockTokens * dim

@@ -90,8 +90,8 @@ func PackedSize(t quant.Type, rows, cols int) (int64, error) {
 	return panels * panelRows * int64(row), nil
 }
 
-// NewMatrix describes a rows × cols matrix of format t whose packed form will be in dst, PackedSize bytes long. dst should
-// begin at a multiple of 64.
+// NewMatrix describes a rows × cols matrix of format t whose packed form will be in dst, PackedSize bytes long. dst
+// should begin at a multiple of 64.
 func NewMatrix(t quant.Type, rows, cols int, dst []byte) (*Matrix, error) {
 	size, err := PackedSize(t, rows, cols)
 	if err != nil {
@@ -104,7 +104,8 @@ func NewMatrix(t quant.Type, rows, cols int, dst []byte) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Matrix{Rows: rows, Cols: cols, typ: t, layout: layouts[t], block: panelRows * t.BlockBytes(), panel: panelRows * row, data: dst}, nil
+	return &Matrix{Rows: rows, Cols: cols, typ: t, layout: layouts[t], block: panelRows * t.BlockBytes(),
+		panel: panelRows * row, data: dst}, nil
 }
 
 // panelAt gives the panels from the one that row r, a multiple of panelRows, begins.

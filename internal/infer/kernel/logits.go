@@ -24,8 +24,8 @@ func Highest(x []float32) (index int, finite bool) {
 	return index, largest < nonFinite
 }
 
-// ExpScaled writes dst = exp((x − top) · factor) for finite x ≤ top and factor ≥ 0, to within 2 units in the last place of
-// the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest.
+// ExpScaled writes dst = exp((x − top) · factor) for finite x ≤ top and factor ≥ 0, to within 2 units in the last
+// place of the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest.
 func ExpScaled(dst, x []float32, top, factor float32) {
 	x = x[:len(dst)]
 	if active == tierAVX512 {

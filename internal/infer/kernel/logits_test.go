@@ -59,7 +59,8 @@ func TestExpScaled(t *testing.T) {
 				for i, v := range x {
 					exponent := float64(v-top) * float64(factor)
 					want := math.Exp(exponent)
-					if bound := (3e-7 + 0x1p-23*math.Abs(exponent)) * want; !(math.Abs(float64(got[i])-want) <= bound+2e-38) {
+					if bound := (3e-7 +
+						0x1p-23*math.Abs(exponent)) * want; !(math.Abs(float64(got[i])-want) <= bound+2e-38) {
 						t.Fatalf("%d elements, factor %v: e^%v is %v, want %v", n, factor, exponent, got[i], want)
 					}
 				}

@@ -19,7 +19,8 @@ type product struct {
 	acts       *Acts
 }
 
-func newProduct(t testing.TB, r *rand.Rand, typ quant.Type, rows, cols, columns int, column func(*rand.Rand, int) []float32) *product {
+func newProduct(t testing.TB, r *rand.Rand, typ quant.Type, rows, cols, columns int,
+	column func(*rand.Rand, int) []float32) *product {
 	t.Helper()
 	src := randomRows(r, typ, rows, cols)
 	p := &product{typ: typ, rows: rows, cols: cols, weights: make([]float32, rows*cols)}
@@ -47,7 +48,8 @@ func (p *product) mul(r0, r1 int, cols []int32) (y []float32, stride int) {
 // shapes are odd on purpose: rows around multiples of the panel, one to twenty columns, short and long sums.
 func shapes(typ quant.Type) [][3]int { // rows, cols, columns
 	unit := max(typ.BlockLen(), 32)
-	s := [][3]int{{1, unit, 1}, {7, 3 * unit, 2}, {16, 2 * unit, 3}, {31, unit, 4}, {33, 5 * unit, 5}, {64, 2 * unit, 6},
+	s := [][3]int{{1, unit, 1}, {7, 3 * unit, 2}, {16, 2 * unit, 3}, {31, unit, 4}, {33, 5 * unit, 5},
+		{64, 2 * unit, 6},
 		{65, unit, 7}, {40, 2 * unit, 13}, {96, 3 * unit, 20}, {5, 4096, 1}, {35, 4096, 9}}
 	if unit == 32 {
 		s = append(s, [3]int{32, 96, 8}, [3]int{17, 1024 + 32, 12})
@@ -68,7 +70,8 @@ func TestMulExact(t *testing.T) {
 						for row := range p.rows {
 							want, size := dot64(p.weights[row*p.cols:][:p.cols], x)
 							if got := float64(y[j*stride+row]); !(math.Abs(got-want) <= 2e-6*size+1e-9) {
-								t.Fatalf("shape %v, column %d, row %d: %v, want %v ± %v", s, j, row, got, want, 2e-6*size)
+								t.Fatalf("shape %v, column %d, row %d: %v, want %v ± %v", s, j, row, got, want,
+									2e-6*size)
 							}
 						}
 						for row := p.rows; row < p.m.PaddedRows(); row++ {
@@ -121,7 +124,8 @@ func roundingBound(typ quant.Type, w, x []float32) float64 {
 	return sum
 }
 
-// TestMulIndependent: a value depends neither on the columns beside it nor on how the rows are cut, nor on where it goes.
+// TestMulIndependent: a value depends neither on the columns beside it nor on how the rows are cut, nor on where it
+// goes.
 func TestMulIndependent(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, typ := range quant.Types() {
@@ -137,7 +141,8 @@ func TestMulIndependent(t *testing.T) {
 					for j, col := range picked {
 						alone, _ := p.mul(0, rows, []int32{col})
 						if i, ok := sameBits(alone[:rows], whole[j*stride:][:rows]); !ok {
-							rt.Fatalf("column %d (%d of %d), row %d: %v beside others, %v alone", col, j, len(picked), i, whole[j*stride+i], alone[i])
+							rt.Fatalf("column %d (%d of %d), row %d: %v beside others, %v alone", col, j, len(picked),
+								i, whole[j*stride+i], alone[i])
 						}
 					}
 					at := make([]float32, n*stride)
@@ -146,7 +151,8 @@ func TestMulIndependent(t *testing.T) {
 					}
 					for j, col := range picked {
 						if i, ok := sameBits(at[int(col)*stride:][:rows], whole[j*stride:][:rows]); !ok {
-							rt.Fatalf("column %d, row %d: %v in its place, %v otherwise", col, i, at[int(col)*stride+i], whole[j*stride+i])
+							rt.Fatalf("column %d, row %d: %v in its place, %v otherwise", col, i,
+								at[int(col)*stride+i], whole[j*stride+i])
 						}
 					}
 					for r0 := 0; r0 < rows; r0 += RowAlign {
@@ -298,7 +304,8 @@ func TestPackBadArguments(t *testing.T) {
 		typ    quant.Type
 		r0, r1 int
 		n      int
-	}{{quant.Q8_0, 0, 70, 69 * 34}, {quant.Q8_0, 1, 32, 31 * 34}, {quant.Q8_0, 0, 33, 33 * 34}, {quant.Q8_0, 0, 71, 71 * 34},
+	}{{quant.Q8_0, 0, 70, 69 * 34}, {quant.Q8_0, 1, 32, 31 * 34}, {quant.Q8_0, 0, 33, 33 * 34},
+		{quant.Q8_0, 0, 71, 71 * 34},
 		{quant.Q8_0, -32, 32, 64 * 34}, {quant.Q8_0, 32, 0, 0}, {quant.Q4_0, 0, 70, 70 * 18}} {
 		if err := m.Pack(c.typ, c.r0, c.r1, make([]byte, c.n)); err == nil {
 			t.Errorf("Pack took %+v", c)

@@ -13,8 +13,8 @@ func timed(f func()) float64 {
 	return time.Since(start).Seconds()
 }
 
-// Limits measures what the machine can do at this moment: on a shared one that changes from second to second, so a figure
-// means something only beside limits taken just before and just after.
+// Limits measures what the machine can do at this moment: on a shared one that changes from second to second, so a
+// figure means something only beside limits taken just before and just after.
 type Limits struct {
 	crew  *Crew
 	arena *Arena
@@ -47,8 +47,8 @@ func (l *Limits) Close() error {
 	return l.arena.Close()
 }
 
-// Read is how fast the workers read memory linearly, in GB/s (10⁹ bytes a second): the best of four passes. This is the
-// limit of decoding: every weight is read once a step.
+// Read is how fast the workers read memory linearly, in GB/s (10⁹ bytes a second): the best of four passes. This is
+// the limit of decoding: every weight is read once a step.
 func (l *Limits) Read() float64 {
 	var best float64
 	for range 4 {
@@ -61,7 +61,8 @@ func (l *Limits) Read() float64 {
 func (l *Limits) readRate() float64 {
 	const piece = 1 << 20
 	seconds := timed(func() {
-		l.crew.Run(1, func(int) int { return limitBytes / piece }, func(_, _, from, to int) { touch(l.mem[from*piece : to*piece]) })
+		l.crew.Run(1, func(int) int { return limitBytes / piece },
+			func(_, _, from, to int) { touch(l.mem[from*piece : to*piece]) })
 	})
 	return limitBytes / seconds / 1e9
 }
@@ -110,7 +111,8 @@ var sink atomic.Uint64
 func touchGeneric(b []byte) {
 	var s uint64
 	for ; len(b) >= 32; b = b[32:] {
-		s += binary.LittleEndian.Uint64(b) + binary.LittleEndian.Uint64(b[8:]) + binary.LittleEndian.Uint64(b[16:]) + binary.LittleEndian.Uint64(b[24:])
+		s += binary.LittleEndian.Uint64(b) + binary.LittleEndian.Uint64(b[8:]) + binary.LittleEndian.Uint64(b[16:]) +
+			binary.LittleEndian.Uint64(b[24:])
 	}
 	sink.Add(s)
 }

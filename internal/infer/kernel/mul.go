@@ -25,9 +25,9 @@ type Scratch struct {
 // NewScratch allocates a worker's memory.
 func NewScratch() *Scratch { return &Scratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))} }
 
-// Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is row i
-// of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows() are written
-// (those beyond m.Rows are zero).
+// Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is
+// row i of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows()
+// are written (those beyond m.Rows are zero).
 //
 // A value does not depend on the other columns, nor on how rows are cut.
 func (m *Matrix) Mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, y []float32, stride int) {

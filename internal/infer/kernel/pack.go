@@ -7,8 +7,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// Pack fills rows r0 … r1−1 from src, the format-t bytes of exactly these rows. r0 is a multiple of RowAlign and r1 too
-// unless it is Rows; different ranges may be packed at the same time.
+// Pack fills rows r0 … r1−1 from src, the format-t bytes of exactly these rows. r0 is a multiple of RowAlign and r1
+// too unless it is Rows; different ranges may be packed at the same time.
 func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
 	if t != m.typ {
 		return fmt.Errorf("kernel: pack %v into a matrix of %v", t, m.typ)
@@ -67,8 +67,8 @@ func (m *Matrix) spreadPanel(dst []byte, rows int) {
 	}
 }
 
-// spreadBits moves bit 4j+i to bit 8i+j: what the fifth bits of a quad are to its four bytes. Bringing the even bits of a
-// word into its lower half rotates the positions' binary digits by one place; here they rotate by two.
+// spreadBits moves bit 4j+i to bit 8i+j: what the fifth bits of a quad are to its four bytes. Bringing the even bits
+// of a word into its lower half rotates the positions' binary digits by one place; here they rotate by two.
 func spreadBits(h uint32) uint32 { return unshuffle(unshuffle(h)) }
 
 // unshuffle moves even bits to the lower and odd bits to the upper half, by exchanges of ever larger blocks of bits.

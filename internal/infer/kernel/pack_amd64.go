@@ -6,8 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// interleaving is the argument of the packing kernels: they take words of 32 rows of a panel, times times, moving on by
-// from and to bytes each time. pack_amd64.s has its layout.
+// interleaving is the argument of the packing kernels: they take words of 32 rows of a panel, times times, moving on
+// by from and to bytes each time. pack_amd64.s has its layout.
 type interleaving struct {
 	dst, src unsafe.Pointer
 	row      int64 // bytes between rows of src

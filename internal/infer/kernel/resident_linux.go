@@ -20,7 +20,8 @@ func Resident(b []byte) int64 {
 	var n int64
 	for from, end := 0, at+len(b); from < end; from += len(state) * page {
 		part := min(end-from, len(state)*page)
-		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Add(first, from)), uintptr(part), uintptr(unsafe.Pointer(&state[0]))); errno != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Add(first, from)), uintptr(part),
+			uintptr(unsafe.Pointer(&state[0]))); errno != 0 {
 			return n
 		}
 		for i, s := range state[:(part+page-1)/page] {

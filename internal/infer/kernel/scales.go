@@ -6,7 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// NewPacker gives a packer that searches for scales with this machine's instructions. It packs the same bits everywhere.
+// NewPacker gives a packer that searches for scales with this machine's instructions. It packs the same bits
+// everywhere.
 func NewPacker() *quant.Packer {
 	if active >= tierAVX2 {
 		return quant.NewPacker(scalesAVX2{})

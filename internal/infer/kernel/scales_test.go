@@ -13,7 +13,8 @@ import (
 // TestTrialLayout: scales_amd64.s has these offsets.
 func TestTrialLayout(t *testing.T) {
 	var v quant.Trial
-	got := [...]uintptr{unsafe.Offsetof(v.Inv), unsafe.Offsetof(v.Off), unsafe.Offsetof(v.Lo), unsafe.Offsetof(v.Hi), unsafe.Offsetof(v.Q), unsafe.Offsetof(v.QQ), unsafe.Offsetof(v.QX)}
+	got := [...]uintptr{unsafe.Offsetof(v.Inv), unsafe.Offsetof(v.Off), unsafe.Offsetof(v.Lo), unsafe.Offsetof(v.Hi),
+		unsafe.Offsetof(v.Q), unsafe.Offsetof(v.QQ), unsafe.Offsetof(v.QX)}
 	if want := [...]uintptr{0, 32, 64, 68, 72, 104, 136}; got != want {
 		t.Errorf("offsets are %v, want %v", got, want)
 	}
@@ -25,7 +26,8 @@ func TestTryScalesIsTry(t *testing.T) {
 		t.Skip("this machine has the portable functions only")
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	special := []float32{0, float32(math.Copysign(0, -1)), 0.5, -0.5, 1.5, 1e-40, 3e38, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+	special := []float32{0, float32(math.Copysign(0, -1)), 0.5, -0.5, 1.5, 1e-40, 3e38, float32(math.Inf(1)),
+		float32(math.Inf(-1)), float32(math.NaN())}
 	draw := func(some int) float32 {
 		if r.IntN(some) == 0 {
 			return special[r.IntN(len(special))]
@@ -64,7 +66,8 @@ func TestTryScalesIsTry(t *testing.T) {
 	}
 }
 
-// TestScalesArePortable: the other loops of packing, on every length of whole vectors, with ties among magnitudes and halves among codes.
+// TestScalesArePortable: the other loops of packing, on every length of whole vectors, with ties among magnitudes and
+// halves among codes.
 func TestScalesArePortable(t *testing.T) {
 	if bestTier() < tierAVX2 {
 		t.Skip("this machine has the portable functions only")
@@ -76,7 +79,8 @@ func TestScalesArePortable(t *testing.T) {
 		if n%16 == 0 {
 			clear(x)
 		}
-		if a, b := (quant.Portable{}).Extreme(x), (scalesAVX2{}).Extreme(x); math.Float32bits(a) != math.Float32bits(b) {
+		if a, b := (quant.Portable{}).Extreme(x),
+			(scalesAVX2{}).Extreme(x); math.Float32bits(a) != math.Float32bits(b) {
 			t.Errorf("%d: extreme %v, want %v", n, b, a)
 		}
 		a, b := make([]float32, n), make([]float32, n)

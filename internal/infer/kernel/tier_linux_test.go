@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestTiersOfMachine: what the kernel says the processor has must be there as a tier, so that no test run on such a machine
-// passes without having been through the assembly.
+// TestTiersOfMachine: what the kernel says the processor has must be there as a tier, so that no test run on such a
+// machine passes without having been through the assembly.
 func TestTiersOfMachine(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		if got := Tiers(); len(got) != 1 {

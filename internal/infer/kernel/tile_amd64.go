@@ -8,8 +8,8 @@ import (
 
 //go:generate go run ./_asm .
 
-// tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the assembly
-// (_asm/tile.go, held to it by TestTileLayout).
+// tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the
+// assembly (_asm/tile.go, held to it by TestTileLayout).
 type tile struct {
 	w      unsafe.Pointer // panels, one after the other
 	blocks int64          // of a panel's rows
@@ -23,12 +23,12 @@ type tile struct {
 	x, y   [maxGroups][tileCols]unsafe.Pointer
 }
 
-// maxGroups is how many groups of columns go through a block together: the activations of 48 columns in a super-block are
-// 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
+// maxGroups is how many groups of columns go through a block together: the activations of 48 columns in a super-block
+// are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
 const maxGroups = 8
 
-// mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels
-// in runs small enough for L2 too, and within these through groups of up to tileCols columns.
+// mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the
+// panels in runs small enough for L2 too, and within these through groups of up to tileCols columns.
 func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	t := &s.tile
 	t.buf = s.buf
@@ -52,8 +52,8 @@ func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, to tar
 	}
 }
 
-// mulGroups multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at on, in
-// as few groups as there can be. Those are of two sizes that differ by one: 7 columns are 4 + 3, not 6 + 1.
+// mulGroups multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at
+// on, in as few groups as there can be. Those are of two sizes that differ by one: 7 columns are 4 + 3, not 6 + 1.
 func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32, at int, to target, row int) {
 	kind, n := m.layout.act, len(cols)-at
 	base, pitch := unsafe.Pointer(unsafe.SliceData(a.data[kind])), a.stride[kind]

@@ -15,9 +15,12 @@ func TestTileLayout(t *testing.T) {
 		name      string
 		got, want uintptr
 	}{
-		{"w", unsafe.Offsetof(a.w), 0}, {"blocks", unsafe.Offsetof(a.blocks), 8}, {"panels", unsafe.Offsetof(a.panels), 16},
-		{"unit", unsafe.Offsetof(a.unit), 24}, {"cols", unsafe.Offsetof(a.cols), 28}, {"buf", unsafe.Offsetof(a.buf), 32},
-		{"groups", unsafe.Offsetof(a.groups), 64}, {"x", unsafe.Offsetof(a.x), 88}, {"y", unsafe.Offsetof(a.y), 88 + 8*tileCols*maxGroups},
+		{"w", unsafe.Offsetof(a.w), 0}, {"blocks", unsafe.Offsetof(a.blocks), 8},
+		{"panels", unsafe.Offsetof(a.panels), 16},
+		{"unit", unsafe.Offsetof(a.unit), 24}, {"cols", unsafe.Offsetof(a.cols), 28},
+		{"buf", unsafe.Offsetof(a.buf), 32},
+		{"groups", unsafe.Offsetof(a.groups), 64}, {"x", unsafe.Offsetof(a.x), 88},
+		{"y", unsafe.Offsetof(a.y), 88 + 8*tileCols*maxGroups},
 		{"buffer", unsafe.Sizeof(tileBuffer{}), 16384},
 	} {
 		if c.got != c.want {

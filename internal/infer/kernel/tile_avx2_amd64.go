@@ -6,8 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// The AVX2 tier spreads each block out as the generic one does, with vectors, and multiplies it with all columns, so that the
-// more columns there are, the less spreading costs.
+// The AVX2 tier spreads each block out as the generic one does, with vectors, and multiplies it with all columns, so
+// that the more columns there are, the less spreading costs.
 
 // block2 is the argument of blockAVX2, whose file has its layout.
 type block2 struct {
@@ -35,8 +35,8 @@ type spread2 struct {
 	xor                 uint32
 }
 
-// columns2 is how many columns are multiplied with a block before the next: their activations and sums in a super-block
-// are 8 KiB, and stay in the L1 cache with its 8 KiB of weights.
+// columns2 is how many columns are multiplied with a block before the next: their activations and sums in a
+// super-block are 8 KiB, and stay in the L1 cache with its 8 KiB of weights.
 const columns2 = 16
 
 // scratch2 is the tier's private memory.
@@ -71,7 +71,8 @@ func (m *Matrix) panelAVX2(s *Scratch, w []byte, a *Acts, group []int32) {
 	k, f, t := shapeOf(m.typ), fieldsOf[m.typ], &s.avx2
 	clear(t.acc[:])
 	for i, col := range group {
-		t.columns[i] = column2{unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(col)))), unsafe.Pointer(&t.acc[i])}
+		t.columns[i] = column2{unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(col)))),
+			unsafe.Pointer(&t.acc[i])}
 	}
 	t.block = block2{
 		q: unsafe.Pointer(&s.spread.q), length: int64(k.length), runs: int64(k.runs), n: int64(len(group)),
@@ -107,7 +108,8 @@ func (s *Scratch) quadsAVX2(fields []field, b []byte, xor uint32) {
 		*t = spread2{
 			to: unsafe.Pointer(&s.spread.q[4*i]), low: unsafe.Pointer(&b[f.low]), high: unsafe.Pointer(&b[f.high]),
 			lowShift: int64(f.lowShift), highShift: int64(f.highShift), up: int64(f.up),
-			highStep: int64(f.highStep), shiftStep: int64(f.shiftStep), lowMask: f.lowMask, highMask: f.highMask, xor: xor,
+			highStep: int64(f.highStep), shiftStep: int64(f.shiftStep), lowMask: f.lowMask, highMask: f.highMask,
+			xor: xor,
 		}
 		spreadAVX2(t)
 	}

@@ -7,15 +7,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes with, and
-// LayoutVersion says which order: it goes up whenever one byte of what Pack writes changes, and files of another one are refused.
+// FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes
+// with, and LayoutVersion says which order: it goes up whenever one byte of what Pack writes changes, and files of
+// another one are refused.
 const (
 	FileLayout    = "mixtral-panels"
 	LayoutVersion = 1
 )
 
-// Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of Pack. It is for
-// reading weights, not for speed.
+// Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of
+// Pack. It is for reading weights, not for speed.
 func (m *Matrix) Unpack(r0, r1 int, dst []byte) error {
 	row := m.RowBytes()
 	if err := m.rowsIn(r0, r1, dst); err != nil {

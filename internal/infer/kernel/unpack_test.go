@@ -12,7 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// TestUnpack: unpacking gives back what was packed, in every format, on every tier, for whole matrices and parts of them.
+// TestUnpack: unpacking gives back what was packed, in every format, on every tier, for whole matrices and parts of
+// them.
 func TestUnpack(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) {
@@ -38,7 +39,8 @@ func TestUnpack(t *testing.T) {
 // TestUnpackLimits: what Pack refuses, Unpack refuses too.
 func TestUnpackLimits(t *testing.T) {
 	m := packed(t, quant.F32, 40, 1, make([]byte, 160))
-	for _, c := range []struct{ from, to, bytes int }{{-32, 0, 128}, {0, 41, 164}, {32, 0, 0}, {1, 40, 156}, {0, 31, 124}, {0, 32, 127}, {32, 40, 33}} {
+	for _, c := range []struct{ from, to, bytes int }{{-32, 0, 128}, {0, 41, 164}, {32, 0, 0}, {1, 40, 156},
+		{0, 31, 124}, {0, 32, 127}, {32, 40, 33}} {
 		if err := m.Unpack(c.from, c.to, make([]byte, c.bytes)); err == nil {
 			t.Errorf("unpacked rows %d to %d into %d bytes", c.from, c.to, c.bytes)
 		}
@@ -53,8 +55,10 @@ func TestUnpackLimits(t *testing.T) {
 func TestLayoutVersion(t *testing.T) {
 	const version = 1
 	sums := map[quant.Type]string{ // the first eight bytes of SHA-256
-		quant.F32: "57e6eb4ad863c12a", quant.F16: "ee1d28543f284586", quant.BF16: "a48a8217a359b6f8", quant.Q8_0: "ce9c044a028fc1a1",
-		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "12ddb055b2fdf47e", quant.Q3_K: "b5b8f5e83bd37654",
+		quant.F32: "57e6eb4ad863c12a", quant.F16: "ee1d28543f284586", quant.BF16: "a48a8217a359b6f8",
+		quant.Q8_0: "ce9c044a028fc1a1",
+		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "12ddb055b2fdf47e",
+		quant.Q3_K: "b5b8f5e83bd37654",
 		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "5d101d4275ac5a4f", quant.Q6_K: "1ebe73963c5a7460",
 	}
 	if LayoutVersion != version {

@@ -180,8 +180,8 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(int32(n)+127)<<23)
 }
 
-// Rope rotates each pair (x[2i], x[2i+1]) of one head by the angle whose cosine and sine are cos[i], sin[i] (Su et al. 2021;
-// pairs are adjacent in GGUF llama files).
+// Rope rotates each pair (x[2i], x[2i+1]) of one head by the angle whose cosine and sine are cos[i], sin[i] (Su et
+// al. 2021; pairs are adjacent in GGUF llama files).
 func Rope(x, cos, sin []float32) {
 	cos, sin = cos[:len(x)/2], sin[:len(x)/2]
 	if n := len(cos) / 8 * 8; active == tierAVX512 && n > 0 {

@@ -108,7 +108,8 @@ func TestSoftmax(t *testing.T) {
 			for i, v := range x {
 				want := math.Exp(float64(v)) / sum
 				// x − max is rounded to 2⁻²⁴ of itself, which exp turns into a relative error.
-				if bound := 1e-6 + 0x1p-24*math.Abs(float64(v-top)); math.Abs(float64(got[i])-want) > bound*want+1e-37 {
+				if bound := 1e-6 +
+					0x1p-24*math.Abs(float64(v-top)); math.Abs(float64(got[i])-want) > bound*want+1e-37 {
 					t.Fatalf("%d elements, element %d: %v, want %v", n, i, got[i], want)
 				}
 			}

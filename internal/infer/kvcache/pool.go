@@ -1,5 +1,5 @@
-// Package kvcache keeps the keys and values of attention in fixed-size blocks: the bytes (Storage) and who holds which block
-// (Pool). It must not import anything of this module but the formats.
+// Package kvcache keeps the keys and values of attention in fixed-size blocks: the bytes (Storage) and who holds
+// which block (Pool). It must not import anything of this module but the formats.
 package kvcache
 
 import (
@@ -50,7 +50,8 @@ type Pool struct {
 
 // NewPool returns a pool of n free blocks.
 func NewPool(n int) *Pool {
-	p := &Pool{blocks: make([]block, n), free: make([]int32, n), index: make(map[Key]int32), oldest: none, newest: none}
+	p := &Pool{blocks: make([]block, n), free: make([]int32, n), index: make(map[Key]int32), oldest: none,
+		newest: none}
 	for i := range p.free {
 		p.free[i] = int32(n - 1 - i)
 	}
@@ -69,8 +70,8 @@ func (p *Pool) Available() int { return len(p.free) + p.cached }
 // Held is the number of blocks with at least one holder.
 func (p *Pool) Held() int { return len(p.blocks) - p.Available() }
 
-// Touched is the number of blocks that were ever given. They are the ones with the lowest numbers: a block that was given
-// before comes first.
+// Touched is the number of blocks that were ever given. They are the ones with the lowest numbers: a block that was
+// given before comes first.
 func (p *Pool) Touched() int { return int(p.fresh) }
 
 // Alloc gives a block with one holder and undefined content, evicting the least recently used cached block if none is

@@ -26,20 +26,22 @@ func (l Layout) run() int { return l.BlockTokens * l.Type.VectorBytes(l.HeadDim)
 // stride is the bytes of the keys of one block in one layer.
 func (l Layout) stride() int { return l.KVHeads * l.run() }
 
-// Storage holds the keys and values of every block. For each layer there is one piece of memory for keys and one for values;
-// in it block b is at b·Stride(), and in the block each KV head has a run of BlockTokens vectors, so that attention reads
-// one linear stream for each head and block. Writers of different blocks, heads or layers do not conflict.
+// Storage holds the keys and values of every block. For each layer there is one piece of memory for keys and one for
+// values; in it block b is at b·Stride(), and in the block each KV head has a run of BlockTokens vectors, so that
+// attention reads one linear stream for each head and block. Writers of different blocks, heads or layers do not
+// conflict.
 type Storage struct {
 	layout       Layout
 	keys, values [][]byte
 }
 
-// NewStorage makes the cache from 2·Layers zeroed pieces of memory that alloc gives. nil takes them from Go's heap, whose
-// collector then lets garbage grow to the same size; a large cache is better off outside. It panics if a number is below 1
-// or the product overflows: the caller has checked the model's shape and its memory.
+// NewStorage makes the cache from 2·Layers zeroed pieces of memory that alloc gives. nil takes them from Go's heap,
+// whose collector then lets garbage grow to the same size; a large cache is better off outside. It panics if a number
+// is below 1 or the product overflows: the caller has checked the model's shape and its memory.
 func NewStorage(l Layout, alloc func(bytes int) []byte) *Storage {
 	n := int64(l.stride()) * int64(l.Blocks)
-	if l.Layers < 1 || l.KVHeads < 1 || l.HeadDim < 1 || l.BlockTokens < 1 || l.Blocks < 1 || n > math.MaxInt/(2*int64(l.Layers)) {
+	if l.Layers < 1 || l.KVHeads < 1 || l.HeadDim < 1 || l.BlockTokens < 1 || l.Blocks < 1 ||
+		n > math.MaxInt/(2*int64(l.Layers)) {
 		panic(fmt.Sprintf("kvcache: impossible layout %+v", l))
 	}
 	if alloc == nil {

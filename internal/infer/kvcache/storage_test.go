@@ -85,7 +85,8 @@ func TestImpossibleLayouts(t *testing.T) {
 	good := Layout{Layers: 1, KVHeads: 1, HeadDim: 2, BlockTokens: 16, Blocks: 1}
 	NewStorage(good, nil)
 	for name, change := range map[string]func(*Layout){
-		"layers": func(l *Layout) { l.Layers = 0 }, "heads": func(l *Layout) { l.KVHeads = -1 }, "dim": func(l *Layout) { l.HeadDim = 0 },
+		"layers": func(l *Layout) { l.Layers = 0 }, "heads": func(l *Layout) { l.KVHeads = -1 },
+		"dim":    func(l *Layout) { l.HeadDim = 0 },
 		"blocks": func(l *Layout) { l.Blocks = 0 }, "overflow": func(l *Layout) { l.Layers, l.Blocks = 1<<31, 1<<31 },
 	} {
 		l := good

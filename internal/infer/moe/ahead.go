@@ -2,8 +2,8 @@ package moe
 
 import "github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 
-// ahead is what workers that wait for the end of a phase bring into their caches: what they will read first in the next
-// phase that reads weights. Memory has nothing to do while they wait, and where a model is small that is often.
+// ahead is what workers that wait for the end of a phase bring into their caches: what they will read first in the
+// next phase that reads weights. Memory has nothing to do while they wait, and where a model is small that is often.
 type ahead struct {
 	round int      // of expectations
 	first [][]byte // for each worker

@@ -5,13 +5,13 @@ import "github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 // attention is a layer's attention cut into work.
 type attention struct {
 	items []attendItem
-	// parts is what comes before items where these are too few for all workers and contexts are long: an item's result is
-	// then merged from parts that several workers have computed.
+	// parts is what comes before items where these are too few for all workers and contexts are long: an item's
+	// result is then merged from parts that several workers have computed.
 	parts []attendPart
 }
 
-// attendItem is some neighbouring tokens of a span (indices into all or wanted), for the KV heads from head on (headsPerItem
-// of them).
+// attendItem is some neighbouring tokens of a span (indices into all or wanted), for the KV heads from head on
+// (headsPerItem of them).
 type attendItem struct {
 	span, head int
 	from, to   int
@@ -21,8 +21,9 @@ type attendItem struct {
 // attendPart is one part of an item, for one of its heads.
 type attendPart struct{ item, head, part int }
 
-// attendTokens is how many tokens of a prompt are one item of attention's work: few enough to balance among workers. The
-// item reads a KV head's keys and values once for all of them; from 16 on, that costs a tenth of computing with them.
+// attendTokens is how many tokens of a prompt are one item of attention's work: few enough to balance among workers.
+// The item reads a KV head's keys and values once for all of them; from 16 on, that costs a tenth of computing with
+// them.
 const attendTokens = 16
 
 // addAttention cuts the work of a span's tokens into items.
@@ -34,7 +35,8 @@ func (m *Model) addAttention(a *attention, span, from, to int) {
 	}
 }
 
-// divide cuts items into parts where they are too few and too long to be shared well. tokens are what their indices mean.
+// divide cuts items into parts where they are too few and too long to be shared well. tokens are what their indices
+// mean.
 func (m *Model) divide(a *attention, tokens []int32) {
 	a.parts = a.parts[:0]
 	if len(a.items) >= itemsPerWorker*m.crew.Workers() || m.crew.Workers() == 1 {
@@ -66,7 +68,8 @@ func (m *Model) divide(a *attention, tokens []int32) {
 // shape gives an item's queries without their numbers.
 func (m *Model) shape(it *attendItem, tokens []int32) kernel.Queries {
 	c := &m.cfg
-	return kernel.Queries{Stride: c.Heads * c.HeadDim, Heads: c.group(), First: m.tokens[tokens[it.from]].pos, Count: it.to - it.from}
+	return kernel.Queries{Stride: c.Heads * c.HeadDim, Heads: c.group(), First: m.tokens[tokens[it.from]].pos,
+		Count: it.to - it.from}
 }
 
 func (w *worker) rotate(t int, x []float32) {
@@ -100,7 +103,8 @@ func (w *worker) slot(t, head int) (kv kernel.KV, block int32, slot int) {
 // cache gives the layer's keys and values of one KV head.
 func (w *worker) cache(head int) kernel.KV {
 	kv, layer := w.m.kv, w.m.now.index
-	return kernel.KV{Type: kv.Layout().Type, Keys: kv.Keys(layer), Values: kv.Values(layer), Stride: kv.Stride(), Offset: kv.Offset(head), HeadDim: w.m.cfg.HeadDim}
+	return kernel.KV{Type: kv.Layout().Type, Keys: kv.Keys(layer), Values: kv.Values(layer), Stride: kv.Stride(),
+		Offset: kv.Offset(head), HeadDim: w.m.cfg.HeadDim}
 }
 
 // queries gives what an item asks of its KV head h.
@@ -134,11 +138,12 @@ func (w *worker) attend(it *attendItem, h int, q *kernel.Queries, part int) {
 	kernel.AttendPart(w.scratch, &kv, q, w.partsOf(it, h, q), part, w.m.spans[it.span].Blocks)
 }
 
-// attention computes softmax(QKᵀ)V (grouped-query) of an item's tokens, or merges its parts if they have been computed, and
-// leaves it as the input of the output projection.
+// attention computes softmax(QKᵀ)V (grouped-query) of an item's tokens, or merges its parts if they have been
+// computed, and leaves it as the input of the output projection.
 func (w *worker) attention(item int) {
 	m, c, y := w.m, &w.m.cfg, &w.m.now
-	it := &y.attend.items[len(y.attend.items)-1-item] // a prompt's last tokens attend to most: first, so that little is left at the end
+	// a prompt's last tokens attend to most: first, so that little is left at the end
+	it := &y.attend.items[len(y.attend.items)-1-item]
 	if len(y.attend.parts) == 0 {
 		for h := range m.headsPerItem {
 			q := w.queries(it, h)

@@ -1,6 +1,6 @@
 // Package moe is the Mixtral model: a decoder-only transformer with grouped-query attention and a sparse mixture of
-// SwiGLU experts (Jiang et al. 2024, arXiv:2401.04088), from a GGUF file to logits, for batches of sequences that share
-// a paged KV cache. It must not import the engine, the API or anything else that knows about requests.
+// SwiGLU experts (Jiang et al. 2024, arXiv:2401.04088), from a GGUF file to logits, for batches of sequences that
+// share a paged KV cache. It must not import the engine, the API or anything else that knows about requests.
 package moe
 
 import (
@@ -78,7 +78,8 @@ func readConfig(f *gguf.File) (Config, error) {
 		v, err := f.Uint32(n.key)
 		if err != nil {
 			if n.key == "llama.expert_count" && !f.Has(n.key) {
-				return c, fmt.Errorf("%w: key llama.expert_count is missing: a dense model, not a mixture of experts", ErrModel)
+				return c, fmt.Errorf("%w: key llama.expert_count is missing: a dense model, not a mixture of experts",
+					ErrModel)
 			}
 			return c, fmt.Errorf("%w: %w", ErrModel, err)
 		}

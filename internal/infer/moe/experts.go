@@ -6,8 +6,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 )
 
-// route adds what attention gave to a token, normalises it for the experts and chooses them: the ExpertsUsed highest router logits, with a softmax over
-// just these as weights (arXiv:2401.04088, section 2.1).
+// route adds what attention gave to a token, normalises it for the experts and chooses them: the ExpertsUsed highest
+// router logits, with a softmax over just these as weights (arXiv:2401.04088, section 2.1).
 func (w *worker) route(i int) {
 	m, c, y := w.m, &w.m.cfg, &w.m.now
 	t := int(y.tokens[i])
@@ -21,9 +21,9 @@ func (w *worker) route(i int) {
 	choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores)
 }
 
-// choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights. Routes are
-// in the order of experts, in which they are summed. NaN scores choose some expert and make its
-// weight NaN, so that the token's logits are NaN.
+// choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights.
+// Routes are in the order of experts, in which they are summed. NaN scores choose some expert and make its weight
+// NaN, so that the token's logits are NaN.
 func choose(routes []route, scores []float32) {
 	var weights [maxCount]float32
 	for n := range routes {
@@ -100,8 +100,8 @@ func (g *groups) busy() (n int) {
 	return n
 }
 
-// expertsIn computes items of silu(gate·x) ⊙ up·x, the inputs of the down projections. Each expert's weights are used for all
-// of its tokens, so that they are read from memory once.
+// expertsIn computes items of silu(gate·x) ⊙ up·x, the inputs of the down projections. Each expert's weights are used
+// for all of its tokens, so that they are read from memory once.
 func (w *worker) expertsIn(from, to int) {
 	y := &w.m.now
 	for e := range w.m.cfg.Experts {

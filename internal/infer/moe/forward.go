@@ -20,9 +20,9 @@ type Span struct {
 // Forward computes all tokens of all spans in one pass, writes their keys and values to kv and gives a row of Vocab
 // logits for every token that wants one, in the order of spans and tokens. The rows are valid until the next Forward.
 //
-// A token's results do not depend on what else is computed in the pass, nor on how its sequence is cut into spans: they
-// are equal bit for bit. Spans of one pass must not write the same block. Errors match ErrSpan if the batch is at fault;
-// a pass that breaks down leaves the model usable, and the blocks of its spans undefined.
+// A token's results do not depend on what else is computed in the pass, nor on how its sequence is cut into spans:
+// they are equal bit for bit. Spans of one pass must not write the same block. Errors match ErrSpan if the batch is
+// at fault; a pass that breaks down leaves the model usable, and the blocks of its spans undefined.
 //
 // Forward is not safe for concurrent use. It allocates nothing once it has seen a batch of this size.
 func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) {
@@ -38,9 +38,9 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 	return m.rows, nil
 }
 
-// Parallel calls do for items 0 … n−1 with the model's workers, so many at a time, and returns when all are done. do gets the
-// number of the worker, below Workers. It must not panic. It is for work between passes, and like them not safe for
-// concurrent use.
+// Parallel calls do for items 0 … n−1 with the model's workers, so many at a time, and returns when all are done. do
+// gets the number of the worker, below Workers. It must not panic. It is for work between passes, and like them not
+// safe for concurrent use.
 func (m *Model) Parallel(n int, do func(worker, item int)) {
 	m.crew.Run(1, func(int) int { return n }, func(worker, _, from, to int) {
 		for item := from; item < to; item++ {
@@ -64,7 +64,8 @@ func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
 		case len(s.Tokens) == 0 || s.Start < 0:
 			return fmt.Errorf("%w %d: %d tokens from position %d", ErrSpan, i, len(s.Tokens), s.Start)
 		case end > m.cfg.Context:
-			return fmt.Errorf("%w %d: position %d is beyond the model's context of %d", ErrSpan, i, end-1, m.cfg.Context)
+			return fmt.Errorf("%w %d: position %d is beyond the model's context of %d", ErrSpan, i, end-1,
+				m.cfg.Context)
 		case len(s.Blocks)*kernel.BlockTokens < end:
 			return fmt.Errorf("%w %d: %d blocks for %d positions", ErrSpan, i, len(s.Blocks), end)
 		case s.Logits < 0 || s.Logits > len(s.Tokens):

@@ -30,8 +30,8 @@ func sameBits(t *testing.T, what string, got, want [][]float32) {
 	}
 }
 
-// TestBatchesDoNotMatter runs sequences cut into random chunks, mixed with each other in random passes: every row of logits
-// equals, bit for bit, what the sequence gives alone and at once.
+// TestBatchesDoNotMatter runs sequences cut into random chunks, mixed with each other in random passes: every row of
+// logits equals, bit for bit, what the sequence gives alone and at once.
 func TestBatchesDoNotMatter(t *testing.T) {
 	const sequences, perSeq, blocksPerSeq = 4, 40, 3
 	for _, c := range []struct {
@@ -66,7 +66,8 @@ func TestBatchesDoNotMatter(t *testing.T) {
 						for b := range blocks {
 							blocks[b] = int32(b*sequences + i)
 						}
-						spans = append(spans, Span{Tokens: tokens[i][at[i]:][:n], Start: at[i], Blocks: blocks, Logits: rng.IntN(n + 1)})
+						spans = append(spans, Span{Tokens: tokens[i][at[i]:][:n], Start: at[i], Blocks: blocks,
+							Logits: rng.IntN(n + 1)})
 						from = append(from, i)
 						at[i] += n
 					}
@@ -101,8 +102,8 @@ func TestWorkersDoNotMatter(t *testing.T) {
 	}
 }
 
-// TestLongContexts: a long context's attention is divided among workers where few tokens are computed, and not in a long
-// prompt or by one worker: all the same, bit for bit. In the second shape two KV heads are one item.
+// TestLongContexts: a long context's attention is divided among workers where few tokens are computed, and not in a
+// long prompt or by one worker: all the same, bit for bit. In the second shape two KV heads are one item.
 func TestLongContexts(t *testing.T) {
 	for _, c := range []struct {
 		typ   quant.Type
@@ -145,8 +146,10 @@ func TestExpertLayouts(t *testing.T) {
 func TestOddShapes(t *testing.T) {
 	for _, s := range []synth.Shape{
 		{Dim: 16, FFN: 10, Layers: 1, Heads: 8, KVHeads: 8, Experts: 3, Vocab: 301, Context: 64, Type: quant.F32},
-		{Dim: 96, FFN: 32, Layers: 2, Heads: 2, KVHeads: 1, Experts: 2, Vocab: 333, Context: 64, Type: quant.Q8_0, Calm: true},
-		{Dim: 64, FFN: 96, Layers: 2, Heads: 8, KVHeads: 8, Experts: 5, Vocab: 300, Context: 64, Type: quant.Q4_0, Calm: true},
+		{Dim: 96, FFN: 32, Layers: 2, Heads: 2, KVHeads: 1, Experts: 2, Vocab: 333, Context: 64, Type: quant.Q8_0,
+			Calm: true},
+		{Dim: 64, FFN: 96, Layers: 2, Heads: 8, KVHeads: 8, Experts: 5, Vocab: 300, Context: 64, Type: quant.Q4_0,
+			Calm: true},
 		{Dim: 20, FFN: 6, Layers: 2, Heads: 5, KVHeads: 1, Experts: 4, Vocab: 300, Context: 64, Type: quant.BF16},
 	} {
 		f := makeFile(t, s)
@@ -296,7 +299,8 @@ func BenchmarkForward(b *testing.B) {
 			kv := m.NewStorage(16)
 			var spans []Span
 			if n == 128 {
-				spans = []Span{{Tokens: randomTokens(1, n, m.cfg.Vocab), Blocks: []int32{0, 1, 2, 3, 4, 5, 6, 7}, Logits: 1}}
+				spans = []Span{{Tokens: randomTokens(1, n, m.cfg.Vocab), Blocks: []int32{0, 1, 2, 3, 4, 5, 6, 7},
+					Logits: 1}}
 			} else {
 				for i := range int32(n) {
 					spans = append(spans, Span{Tokens: []int32{i}, Start: 10, Blocks: []int32{i}, Logits: 1})
@@ -316,7 +320,8 @@ func BenchmarkForward(b *testing.B) {
 // TestBlockTokens: the cache's layout is the kernel's.
 func TestBlockTokens(t *testing.T) {
 	m := load(t, makeFile(t, synth.Tiny()), 1)
-	if got := m.NewStorage(3).Layout(); got.BlockTokens != kernel.BlockTokens || got.Blocks != 3 || got.HeadDim != 16 || got.KVHeads != 2 {
+	if got := m.NewStorage(3).Layout(); got.BlockTokens != kernel.BlockTokens || got.Blocks != 3 ||
+		got.HeadDim != 16 || got.KVHeads != 2 {
 		t.Errorf("%+v", got)
 	}
 }

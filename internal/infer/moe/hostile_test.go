@@ -16,7 +16,8 @@ import (
 // little is a model that loads in a millisecond.
 func little(t testing.TB) []byte {
 	t.Helper()
-	b, err := synth.Bytes(synth.Shape{Dim: 32, FFN: 32, Layers: 2, Heads: 4, KVHeads: 2, Experts: 3, Vocab: 300, Context: 32, Type: quant.Q8_0, Seed: 1})
+	b, err := synth.Bytes(synth.Shape{Dim: 32, FFN: 32, Layers: 2, Heads: 4, KVHeads: 2, Experts: 3, Vocab: 300,
+		Context: 32, Type: quant.Q8_0, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,8 @@ func TestHostileFiles(t *testing.T) {
 		spoil func([]byte)
 		text  string
 	}{
-		"another architecture": {func(b []byte) { copy(at(b, "general.architecture")[12:], "qwena") }, "general.architecture"},
+		"another architecture": {func(b []byte) { copy(at(b, "general.architecture")[12:], "qwena") },
+			"general.architecture"},
 		"no architecture":      {rename("general.architecture", "general.architectuXX"), "general.architecture"},
 		"no layers":            {number("llama.block_count", 0), "llama.block_count is 0"},
 		"too many layers":      {number("llama.block_count", 3), "blk.2.attn_norm.weight"},
@@ -91,23 +93,27 @@ func TestHostileFiles(t *testing.T) {
 		"vocabulary":           {number("llama.vocab_size", 301), "llama.vocab_size is 301"},
 		"embedding missing":    {rename("token_embd.weight", "token_embX.weight"), "token_embd.weight is missing"},
 		"norm missing":         {rename("blk.1.ffn_norm.weight", "blk.1.ffn_norX.weight"), "blk.1.ffn_norm.weight"},
-		"experts missing":      {rename("blk.1.ffn_up_exps.weight", "blk.1.ffn_uX_exps.weight"), "blk.1.ffn_up_exps.weight"},
-		"shape":                {dim("blk.0.attn_k.weight", 1, 8), "blk.0.attn_k.weight has shape [32 8]"},
-		"shape, huge":          {dim("blk.0.attn_k.weight", 1, 1<<39), "blk.0.attn_k.weight"},
-		"shape, no block":      {dim("blk.0.attn_k.weight", 0, 31), "blk.0.attn_k.weight"},
-		"format too large":     {format("output.weight", 2, quant.F32), "output.weight"},
-		"format unknown":       {format("blk.0.attn_k.weight", 2, 99), "blk.0.attn_k.weight"},
-		"format without code":  {format("blk.0.attn_k.weight", 2, 3), "Q4_1"},
-		"tokenizer":            {func(b []byte) { copy(at(b, "tokenizer.ggml.model")[12:], "gpt2_") }, "tokenizer.ggml.model"},
-		"bos":                  {number("tokenizer.ggml.bos_token_id", 300), "tokenizer.ggml.bos_token_id is 300 of 300"},
-		"scores missing":       {rename("tokenizer.ggml.scores", "tokenizer.ggml.scoreX"), "tokenizer.ggml.scores"},
+		"experts missing": {rename("blk.1.ffn_up_exps.weight", "blk.1.ffn_uX_exps.weight"),
+			"blk.1.ffn_up_exps.weight"},
+		"shape":               {dim("blk.0.attn_k.weight", 1, 8), "blk.0.attn_k.weight has shape [32 8]"},
+		"shape, huge":         {dim("blk.0.attn_k.weight", 1, 1<<39), "blk.0.attn_k.weight"},
+		"shape, no block":     {dim("blk.0.attn_k.weight", 0, 31), "blk.0.attn_k.weight"},
+		"format too large":    {format("output.weight", 2, quant.F32), "output.weight"},
+		"format unknown":      {format("blk.0.attn_k.weight", 2, 99), "blk.0.attn_k.weight"},
+		"format without code": {format("blk.0.attn_k.weight", 2, 3), "Q4_1"},
+		"tokenizer": {func(b []byte) { copy(at(b, "tokenizer.ggml.model")[12:], "gpt2_") },
+			"tokenizer.ggml.model"},
+		"bos": {number("tokenizer.ggml.bos_token_id", 300),
+			"tokenizer.ggml.bos_token_id is 300 of 300"},
+		"scores missing": {rename("tokenizer.ggml.scores", "tokenizer.ggml.scoreX"), "tokenizer.ggml.scores"},
 	} {
 		bad := bytes.Clone(good)
 		test.spoil(bad)
 		err := open(bad)
 		if err == nil || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: %v, want something about %q", name, err, test.text)
-		} else if !errors.Is(err, ErrModel) && !errors.Is(err, gguf.ErrFormat) && !errors.Is(err, gguf.ErrUnsupported) {
+		} else if !errors.Is(err, ErrModel) && !errors.Is(err, gguf.ErrFormat) &&
+			!errors.Is(err, gguf.ErrUnsupported) {
 			t.Errorf("%s: %v matches no sentinel", name, err)
 		}
 	}
@@ -118,7 +124,8 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// FuzzLoad changes bytes of a good file, plain or packed, most of them in the directory: an error or a model that runs, never a crash.
+// FuzzLoad changes bytes of a good file, plain or packed, most of them in the directory: an error or a model that
+// runs, never a crash.
 func FuzzLoad(f *testing.F) {
 	plain := little(f)
 	packed := rewrite(f, parse(f, plain))
@@ -126,7 +133,8 @@ func FuzzLoad(f *testing.F) {
 		isPacked := &good[0] == &packed[0]
 		f.Add(isPacked, uint16(0), []byte{})
 		f.Add(isPacked, uint16(9), []byte{0, 0, 0, 255})
-		for _, name := range []string{"llama.block_count", "head_count_kv", "expert_used_count", "blk.0.attn_q.", "output_norm.weight", "ggml.token_type", keyLayout} {
+		for _, name := range []string{"llama.block_count", "head_count_kv", "expert_used_count", "blk.0.attn_q.",
+			"output_norm.weight", "ggml.token_type", keyLayout} {
 			at := max(bytes.Index(good, []byte(name)), 0)
 			f.Add(isPacked, uint16(1), append(binary.LittleEndian.AppendUint16(nil, uint16(at+len(name))), 4, 0xff))
 		}

@@ -94,8 +94,8 @@ func (l *loader) info() Info {
 	return i
 }
 
-// StepBytes is how many bytes of weights a step reads that computes one token for each of n sequences, if every expert is
-// chosen equally often: of E experts with k for each token, n tokens touch E·(1 − (1 − k/E)ⁿ) on average.
+// StepBytes is how many bytes of weights a step reads that computes one token for each of n sequences, if every
+// expert is chosen equally often: of E experts with k for each token, n tokens touch E·(1 − (1 − k/E)ⁿ) on average.
 func (i Info) StepBytes(n int) int64 {
 	touched := 1 - math.Pow(1-float64(i.ExpertsUsed)/float64(i.Experts), float64(n))
 	return i.dense + int64(touched*float64(i.experts)) + int64(n)*i.lookup

@@ -33,7 +33,8 @@ func TestInfo(t *testing.T) {
 		t.Errorf("said %d bytes, took %d", m.Info().Packed, m.arena.Used())
 	}
 	one, all := info.StepBytes(1), info.StepBytes(1000)
-	if weights := info.Active * 34 / 32; one < weights*9/10 || one > weights*12/10 { // Q8_0 has 34 bytes for 32 weights
+	// Q8_0 has 34 bytes for 32 weights
+	if weights := info.Active * 34 / 32; one < weights*9/10 || one > weights*12/10 {
 		t.Errorf("a token reads %d bytes of %d active parameters", one, info.Active)
 	}
 	if all < info.Packed*9/10-int64(s.Vocab*s.Dim) || all-1000*info.lookup > info.Packed {

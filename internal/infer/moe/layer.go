@@ -5,14 +5,16 @@ import (
 )
 
 const (
-	// columnBytes of activations (one byte for an element, and scales) are multiplied at once, but at least leastColumns
-	// tokens and at most mostColumns: half of a 1 MiB L2 cache, beside which a piece of the weights and the results find
-	// room. The weights are read again for each such chunk, which more than 128 columns make no cheaper.
+	// columnBytes of activations (one byte for an element, and scales) are multiplied at once, but at least
+	// leastColumns tokens and at most mostColumns: half of a 1 MiB L2 cache, beside which a piece of the weights and
+	// the results find room. The weights are read again for each such chunk, which more than 128 columns make no
+	// cheaper.
 	columnBytes  = 512 << 10
 	leastColumns = 32
 	mostColumns  = 128
-	// Items of work are small where reading weights takes the time, since neighbouring ones are taken together: 32 KiB are
-	// 1 to 2 µs of one thread's memory bandwidth. Where computing does, results should come in longer runs than a panel.
+	// Items of work are small where reading weights takes the time, since neighbouring ones are taken together: 32
+	// KiB are 1 to 2 µs of one thread's memory bandwidth. Where computing does, results should come in longer runs
+	// than a panel.
 	streamItemBytes  = 32 << 10
 	computeItemBytes = 256 << 10
 	// itemsPerWorker bounds an item's size where matrices are small: the last item is then at most a sixteenth of a
@@ -25,14 +27,14 @@ func columns(m *kernel.Matrix, n int) int {
 	return pieces(n, max(chunks(m, n), 1))
 }
 
-// chunks is how many chunks there are. Items go through all rows with one chunk before the next: its activations then stay
-// in the L2 cache, while weights come from memory in a stream that is fetched ahead.
+// chunks is how many chunks there are. Items go through all rows with one chunk before the next: its activations then
+// stay in the L2 cache, while weights come from memory in a stream that is fetched ahead.
 func chunks(m *kernel.Matrix, n int) int {
 	return pieces(n, min(max(columnBytes/(m.Cols+m.Cols/8), leastColumns), mostColumns))
 }
 
-// products does the items from … to−1 that belong to a matrix: pieces of rows, for one chunk of n tokens after the other. It
-// gives what is left of the items for the next matrix.
+// products does the items from … to−1 that belong to a matrix: pieces of rows, for one chunk of n tokens after the
+// other. It gives what is left of the items for the next matrix.
 func (w *worker) products(m *kernel.Matrix, n, from, to int, do func(r0, r1, first, end int)) (int, int) {
 	rows := w.m.now.rows
 	each, items := columns(m, n), pieces(m.Rows, rows)
@@ -46,15 +48,16 @@ func (w *worker) products(m *kernel.Matrix, n, from, to int, do func(r0, r1, fir
 }
 
 // product gives rows r0 … r1−1 of a matrix times columns of a, r1−r0 (rounded up to RowAlign) floats a column, in y.
-func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.Acts, cols []int32) (out []float32, stride int) {
+func (w *worker) product(y *[]float32, m *kernel.Matrix, r0, r1 int, a *kernel.Acts, cols []int32) (out []float32,
+	stride int) {
 	stride = (r1 - r0 + kernel.RowAlign - 1) / kernel.RowAlign * kernel.RowAlign
 	*y = grow(*y, stride*len(cols))
 	m.Mul(w.scratch, r0, r1, a, cols, *y, stride)
 	return *y, stride
 }
 
-// attentionInput adds what the experts of the layer before gave to a token, and normalises it for the queries, keys and
-// values.
+// attentionInput adds what the experts of the layer before gave to a token, and normalises it for the queries, keys
+// and values.
 func (w *worker) attentionInput(t int) {
 	m := w.m
 	if m.now.index > 0 {
@@ -65,8 +68,8 @@ func (w *worker) attentionInput(t int) {
 	m.now.attnIn.Set(t, 0, x)
 }
 
-// project computes items of queries, keys and values, rotates the first two by their position (RoPE) and stores the last two
-// in the KV cache.
+// project computes items of queries, keys and values, rotates the first two by their position (RoPE) and stores the
+// last two in the KV cache.
 func (w *worker) project(from, to int) {
 	y := &w.m.now
 	for _, p := range [...]struct {
@@ -85,7 +88,8 @@ func (w *worker) project(from, to int) {
 }
 
 // heads computes some rows of queries, keys or values, which are whole heads.
-func (w *worker) heads(mat *kernel.Matrix, r0, r1 int, tokens []int32, store func(w *worker, t, head int, x []float32)) {
+func (w *worker) heads(mat *kernel.Matrix, r0, r1 int, tokens []int32,
+	store func(w *worker, t, head int, x []float32)) {
 	dim := w.m.cfg.HeadDim
 	out, stride := w.product(&w.y, mat, r0, r1, w.m.now.attnIn, tokens)
 	for j, t := range tokens {

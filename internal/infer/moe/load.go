@@ -27,8 +27,8 @@ type layer struct {
 	ffnIn, hidden   *kernel.Acts // the inputs of gate and up, and of down
 }
 
-// Model is a loaded Mixtral. Its weights are copies in the order of the kernels, or, of a packed file, the file's own bytes, which it
-// holds: either way the file may be closed once Load has returned.
+// Model is a loaded Mixtral. Its weights are copies in the order of the kernels, or, of a packed file, the file's own
+// bytes, which it holds: either way the file may be closed once Load has returned.
 type Model struct {
 	cfg   Config
 	info  Info
@@ -79,7 +79,8 @@ func (m *Model) NewStorage(blocks int) *kvcache.Storage {
 
 // KVLayout is the shape of a KV cache of so many blocks.
 func (c Config) KVLayout(t quant.KVType, blocks int) kvcache.Layout {
-	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens, Blocks: blocks, Type: t}
+	return kvcache.Layout{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, BlockTokens: kernel.BlockTokens,
+		Blocks: blocks, Type: t}
 }
 
 // Settle waits until the weights are in the pages that they will stay in, which a measurement of speed may want to.
@@ -102,8 +103,8 @@ func (m *Model) Close() error {
 	return errors.Join(errs...)
 }
 
-// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel, or adopt leaves
-// them where they are.
+// loader turns tensors into packed matrices: plan finds and checks them all, then pack copies in parallel, or adopt
+// leaves them where they are.
 type loader struct {
 	file   *gguf.File
 	packed bool // the file is
@@ -170,7 +171,8 @@ func (l *loader) plan(m *Model) error {
 		return fmt.Errorf("%w: tensor token_embd.weight: %w", ErrModel, err)
 	}
 	l.size += kernel.ArenaSize(int64(len(embed.Data)))
-	l.todo = append(l.todo, &job{name: "token_embd.weight", typ: embed.Type, data: embed.Data, rows: c.Vocab, cols: c.Dim})
+	l.todo = append(l.todo, &job{name: "token_embd.weight", typ: embed.Type, data: embed.Data, rows: c.Vocab,
+		cols: c.Dim})
 
 	out := l.name("output")
 	if _, ok := l.file.Tensor(out); !ok {
@@ -233,8 +235,8 @@ func (l *loader) layer(y *layer, i int) error {
 	return err
 }
 
-// experts finds one kind of expert matrices in either layout: a single tensor of three dimensions ("ffn_gate_exps"), or
-// one tensor for each expert ("ffn_gate.3"), as files made before April 2024 have.
+// experts finds one kind of expert matrices in either layout: a single tensor of three dimensions ("ffn_gate_exps"),
+// or one tensor for each expert ("ffn_gate.3"), as files made before April 2024 have.
 func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, error) {
 	all := make([]*kernel.Matrix, l.cfg.Experts)
 	whole := l.name(fmt.Sprintf("blk.%d.%s_exps", i, kind))

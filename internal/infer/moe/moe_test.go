@@ -92,12 +92,13 @@ func randomTokens(seed uint64, n, vocab int) []int32 {
 
 // shape is small and has rows of whole blocks in every format.
 func shape(typ quant.Type) synth.Shape {
-	return synth.Shape{Dim: 256, FFN: 512, Layers: 3, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 320, Context: 256, Type: typ, Seed: 7, Calm: true}
+	return synth.Shape{Dim: 256, FFN: 512, Layers: 3, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 320, Context: 256,
+		Type: typ, Seed: 7, Calm: true}
 }
 
-// TestLikeReference holds the engine's logits to the equations in float64, on the weights as the format has them. F32 differs
-// by summation order and the F16 or 8-bit cache; the others by what their kernels round activations to: 8 bits for the
-// integer formats.
+// TestLikeReference holds the engine's logits to the equations in float64, on the weights as the format has them. F32
+// differs by summation order and the F16 or 8-bit cache; the others by what their kernels round activations to: 8
+// bits for the integer formats.
 func TestLikeReference(t *testing.T) {
 	for _, test := range []struct {
 		typ quant.Type

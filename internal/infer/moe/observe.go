@@ -18,13 +18,15 @@ const (
 	OutputInput                  // output; its layer is the number of layers
 )
 
-// Observer gets an input's rows, one for each token that is multiplied with the matrices, in the order of the pass. For the two inputs
-// of experts there is a call for each expert that a token was sent to; expert is 0 for the others. Rows are the numbers before any
-// rounding, and gone when it returns. Calls come one at a time, in the same order whatever the number of workers.
+// Observer gets an input's rows, one for each token that is multiplied with the matrices, in the order of the pass.
+// For the two inputs of experts there is a call for each expert that a token was sent to; expert is 0 for the others.
+// Rows are the numbers before any rounding, and gone when it returns. Calls come one at a time, in the same order
+// whatever the number of workers.
 type Observer func(layer int, in Input, expert int, rows [][]float32)
 
-// Observe lets o see the passes that follow; nil ends that. In the last layer only tokens that want logits are computed to the end: a
-// pass shows all of its tokens if all of them want logits. It must not be called during Forward.
+// Observe lets o see the passes that follow; nil ends that. In the last layer only tokens that want logits are
+// computed to the end: a pass shows all of its tokens if all of them want logits. It must not be called during
+// Forward.
 func (m *Model) Observe(o Observer) {
 	m.plan = m.planPhase
 	t := &tap{m: m, see: o}
@@ -44,8 +46,8 @@ func (m *Model) Observe(o Observer) {
 	}
 }
 
-// tap keeps an input's rows as floats between the phase that makes them and the one that uses them. One memory serves all: each input
-// is shown before the next one is made.
+// tap keeps an input's rows as floats between the phase that makes them and the one that uses them. One memory serves
+// all: each input is shown before the next one is made.
 type tap struct {
 	m    *Model
 	see  Observer
@@ -53,8 +55,8 @@ type tap struct {
 	rows [][]float32
 }
 
-// planPhase plans a phase, and shows the input of those that multiply with it. These are planned after all of it has been made, and
-// before anything of the next input is.
+// planPhase plans a phase, and shows the input of those that multiply with it. These are planned after all of it has
+// been made, and before anything of the next input is.
 func (t *tap) planPhase(phase int) (items int) {
 	m := t.m
 	defer m.guard()
@@ -106,8 +108,8 @@ func (t *tap) show(layer int, in Input, expert int, at []int32, a *kernel.Acts) 
 	t.see(layer, in, expert, t.rows)
 }
 
-// Tensors gives the names of the matrices that are multiplied with an input. Experts are parts of stacked tensors, also where the model's file
-// has one tensor for each.
+// Tensors gives the names of the matrices that are multiplied with an input. Experts are parts of stacked tensors,
+// also where the model's file has one tensor for each.
 func (in Input) Tensors(layer int) []string {
 	var stems []string
 	switch in {

@@ -38,8 +38,8 @@ func (s seen) observe(layer int, in Input, expert int, rows [][]float32) {
 	}
 }
 
-// TestObserveLikeReference: the observer is shown the inputs that the equations give, each as often as it is multiplied; in batches and
-// token by token, however many workers there are.
+// TestObserveLikeReference: the observer is shown the inputs that the equations give, each as often as it is
+// multiplied; in batches and token by token, however many workers there are.
 func TestObserveLikeReference(t *testing.T) {
 	for _, typ := range []quant.Type{quant.F32, quant.Q8_0, quant.Q4_K} {
 		f := makeFile(t, shape(typ))
@@ -63,15 +63,18 @@ func TestObserveLikeReference(t *testing.T) {
 			for key, w := range want {
 				g := got[key]
 				if g == nil || g.rows != w.rows {
-					t.Errorf("%v, %d workers, spans of %d: input %s: %+v, want %d rows", typ, c.workers, c.span, key, g, w.rows)
+					t.Errorf("%v, %d workers, spans of %d: input %s: %+v, want %d rows", typ, c.workers, c.span, key,
+						g, w.rows)
 					continue
 				}
 				// Weights are rounded alike on both sides; what differs is what the kernels round activations to.
 				if d := distance(g.sums, w.sums); d > 0.02 {
-					t.Errorf("%v, %d workers, spans of %d: sums of input %s are %.2g away", typ, c.workers, c.span, key, d)
+					t.Errorf("%v, %d workers, spans of %d: sums of input %s are %.2g away", typ, c.workers, c.span,
+						key, d)
 				}
 				if first != nil && !slices.Equal(g.sums, first[key].sums) {
-					t.Errorf("%v, %d workers, spans of %d: sums of input %s depend on them", typ, c.workers, c.span, key)
+					t.Errorf("%v, %d workers, spans of %d: sums of input %s depend on them", typ, c.workers, c.span,
+						key)
 				}
 			}
 			if first == nil {

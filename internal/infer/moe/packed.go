@@ -9,10 +9,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 )
 
-// A packed file has the matrices as the kernels compute with them (kernel.Matrix), so a model is where its file is mapped, and a
-// start copies nothing. It is GGUF with everything that other programs go by changed, because what they would compute from it is
-// garbage: general.architecture, the names of the matrices (.panels for .weight), and rows filled up to whole panels. Metadata,
-// embeddings, norms and routers are as they were.
+// A packed file has the matrices as the kernels compute with them (kernel.Matrix), so a model is where its file is
+// mapped, and a start copies nothing. It is GGUF with everything that other programs go by changed, because what they
+// would compute from it is garbage: general.architecture, the names of the matrices (.panels for .weight), and rows
+// filled up to whole panels. Metadata, embeddings, norms and routers are as they were.
 const (
 	plainArchitecture = "llama" // under which GGUF files hold Mixtral
 	keyArchitecture   = "general.architecture"
@@ -33,7 +33,8 @@ func checkLayout(f *gguf.File) error {
 		return fmt.Errorf("%w: %w", ErrModel, err)
 	}
 	if v != kernel.LayoutVersion {
-		return fmt.Errorf("%w: %s is %d, and this program computes with %d: pack the original again (mixtral model pack)", ErrModel, keyLayout, v, kernel.LayoutVersion)
+		return fmt.Errorf("%w: %s is %d, and this program computes with %d: pack the original again (mixtral model "+
+			"pack)", ErrModel, keyLayout, v, kernel.LayoutVersion)
 	}
 	return nil
 }
@@ -77,7 +78,8 @@ func (l *loader) matrices() map[string][]*job {
 	return all
 }
 
-// populateBytes is how much of a file is populated at once: several huge pages, and few enough for workers to share a small model.
+// populateBytes is how much of a file is populated at once: several huge pages, and few enough for workers to share a
+// small model.
 const populateBytes = 16 << 20
 
 // adopt has the matrices be where the file has them, and brings their pages in.

@@ -75,9 +75,9 @@ func tied(t testing.TB, f *gguf.File) *gguf.File {
 	return parse(t, b.Bytes())
 }
 
-// TestPackedComputesTheSame: a packed file gives the logits of the file it was packed from, bit for bit, is described as that is,
-// and unpacked is that, byte for byte. In every format, with odd numbers of rows, in both layouts of experts, with and without
-// an output matrix of its own.
+// TestPackedComputesTheSame: a packed file gives the logits of the file it was packed from, bit for bit, is described
+// as that is, and unpacked is that, byte for byte. In every format, with odd numbers of rows, in both layouts of
+// experts, with and without an output matrix of its own.
 func TestPackedComputesTheSame(t *testing.T) {
 	for _, typ := range quant.Types() {
 		odd := shape(typ)
@@ -103,7 +103,8 @@ func TestPackedComputesTheSame(t *testing.T) {
 					t.Error("a packed file is copied, or a plain one held")
 				}
 				tokens := randomTokens(4, 40, plain.cfg.Vocab)
-				sameBits(t, "packed", newSession(t, packed, len(tokens)).feed(tokens), newSession(t, plain, len(tokens)).feed(tokens))
+				sameBits(t, "packed", newSession(t, packed, len(tokens)).feed(tokens),
+					newSession(t, plain, len(tokens)).feed(tokens))
 				sameInfo(t, packed.Info(), plain.Info())
 				again := parse(t, rewrite(t, p))
 				sameFile(t, again, f)
@@ -115,12 +116,14 @@ func TestPackedComputesTheSame(t *testing.T) {
 // sameInfo compares what is known of a packed and a plain file. Sizes differ by what fills panels and arenas.
 func sameInfo(t *testing.T, packed, plain Info) {
 	t.Helper()
-	opts := []cmp.Option{cmp.AllowUnexported(Info{}), cmpopts.IgnoreFields(Info{}, "Packed", "Mapped"), cmpopts.IgnoreFields(Format{}, "Bytes")}
+	opts := []cmp.Option{cmp.AllowUnexported(Info{}), cmpopts.IgnoreFields(Info{}, "Packed", "Mapped"),
+		cmpopts.IgnoreFields(Format{}, "Bytes")}
 	if d := cmp.Diff(plain, packed, opts...); d != "" {
 		t.Errorf("info: %s", d)
 	}
 	if !packed.Mapped || plain.Mapped || math.Abs(float64(packed.Packed-plain.Packed)) > 0.01*float64(plain.Packed) {
-		t.Errorf("weights of %d bytes, mapped: %v; of %d bytes, mapped: %v", packed.Packed, packed.Mapped, plain.Packed, plain.Mapped)
+		t.Errorf("weights of %d bytes, mapped: %v; of %d bytes, mapped: %v", packed.Packed, packed.Mapped,
+			plain.Packed, plain.Mapped)
 	}
 }
 
@@ -186,8 +189,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// TestPackedFile: a packed file on disk is computed from when its File is closed and its name is another file's; it is let go with
-// the model; and one that ends early is an error.
+// TestPackedFile: a packed file on disk is computed from when its File is closed and its name is another file's; it
+// is let go with the model; and one that ends early is an error.
 func TestPackedFile(t *testing.T) {
 	f := parse(t, little(t))
 	path := filepath.Join(t.TempDir(), "m.gguf")
@@ -206,7 +209,8 @@ func TestPackedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := load(t, p, 2)
-		if err := errors.Join(p.Close(), os.WriteFile(path+".new", []byte("GGUF"), 0o600), os.Rename(path+".new", path)); err != nil {
+		if err := errors.Join(p.Close(), os.WriteFile(path+".new", []byte("GGUF"), 0o600),
+			os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
 		}
 		sameBits(t, name, newSession(t, m, len(tokens)).feed(tokens), want)
@@ -287,20 +291,31 @@ func TestHostilePacked(t *testing.T) {
 		spoil func([]byte)
 		text  string
 	}{
-		"another layout": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout)[4:], 9) }, "mixtral-panels.layout is 9, and this program computes with 1: pack the original again"},
+		"another layout": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout)[4:], 9) },
+			"mixtral-panels.layout is 9, and this program computes with 1: pack the original again"},
 		"no layout":      {rename(keyLayout, "mixtral-panels.layouX"), "mixtral-panels.layout"},
 		"layout as text": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout), 6) }, keyLayout},
 		"rows not filled up": {func(b []byte) {
 			binary.LittleEndian.PutUint64(behind(b, "\x0d\x00\x00\x00\x00\x00\x00\x00output.panels")[4+8:], 300)
 		}, "output.panels has shape [32 300], want [32 320]"},
-		"more rows":      {func(b []byte) { binary.LittleEndian.PutUint64(behind(b, "blk.0.attn_k.panels")[4+8:], 64) }, "blk.0.attn_k.panels"},
-		"rows of 2⁶³":    {func(b []byte) { binary.LittleEndian.PutUint64(behind(b, "blk.0.attn_k.panels")[4+8:], 1<<63) }, "blk.0.attn_k.panels"},
+		"more rows": {func(b []byte) {
+			binary.LittleEndian.PutUint64(behind(b, "blk.0.attn_k.panels")[4+8:],
+				64)
+		}, "blk.0.attn_k.panels"},
+		"rows of 2⁶³": {func(b []byte) {
+			binary.LittleEndian.PutUint64(behind(b, "blk.0.attn_k.panels")[4+8:],
+				1<<63)
+		}, "blk.0.attn_k.panels"},
 		"a plain matrix": {rename("blk.0.attn_k.panels", "blk.0.attn_k.weight"), "blk.0.attn_k.panels is missing"},
-		"a packed norm":  {rename("blk.0.attn_norm.weight", "blk.0.attn_norm.panels"), "blk.0.attn_norm.weight is missing"},
+		"a packed norm": {rename("blk.0.attn_norm.weight", "blk.0.attn_norm.panels"),
+			"blk.0.attn_norm.weight is missing"},
 		"another format": {func(b []byte) {
 			binary.LittleEndian.PutUint32(behind(b, "blk.0.ffn_up_exps.panels")[4+24:], uint32(quant.F32))
 		}, "blk.0.ffn_up_exps.panels"},
-		"an alignment of 2 MiB": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, "general.alignment")[4:], 1<<21) }, "general.alignment"},
+		"an alignment of 2 MiB": {func(b []byte) {
+			binary.LittleEndian.PutUint32(behind(b, "general.alignment")[4:],
+				1<<21)
+		}, "general.alignment"},
 	} {
 		bad := bytes.Clone(good)
 		test.spoil(bad)

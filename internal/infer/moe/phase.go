@@ -31,7 +31,8 @@ type step struct {
 	rows   int        // matrix rows, or tokens, of one item
 }
 
-// inlineTokens is how many tokens' element-wise work is done by whoever plans: it takes less time than to hand it over.
+// inlineTokens is how many tokens' element-wise work is done by whoever plans: it takes less time than to hand it
+// over.
 const inlineTokens = 2
 
 // planPhase gives the number of items of a phase. A pass that broke down has no more items.
@@ -102,7 +103,8 @@ func (m *Model) each(n int, do func(*worker, int)) (items int) {
 	return pieces(n, m.now.rows)
 }
 
-// cut sets the rows of an item, a multiple of unit, which is a multiple of RowAlign, for products with rows rows in all.
+// cut sets the rows of an item, a multiple of unit, which is a multiple of RowAlign, for products with rows rows in
+// all.
 func (m *Model) cut(rowBytes, rows, unit int) *step {
 	bytes := computeItemBytes
 	if m.streams() {
@@ -116,8 +118,8 @@ func (m *Model) cut(rowBytes, rows, unit int) *step {
 // items is how many items a product of n tokens is.
 func (s *step) items(m *kernel.Matrix, n int) int { return chunks(m, n) * pieces(m.Rows, s.rows) }
 
-// streams tells whether reading weights is what takes a pass's time. Neighbouring items are then taken together: one long
-// stream is read faster than many short ones.
+// streams tells whether reading weights is what takes a pass's time. Neighbouring items are then taken together: one
+// long stream is read faster than many short ones.
 func (m *Model) streams() bool { return len(m.tokens) <= streamTokens }
 
 const streamTokens = 16

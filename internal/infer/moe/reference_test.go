@@ -10,8 +10,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// reference is a decoder in float64, written from the equations of the Mixtral paper (arXiv:2401.04088), RoPE (2104.09864)
-// and RMSNorm (1910.07467), one token after the other, without blocks, batches or packing.
+// reference is a decoder in float64, written from the equations of the Mixtral paper (arXiv:2401.04088), RoPE
+// (2104.09864) and RMSNorm (1910.07467), one token after the other, without blocks, batches or packing.
 type reference struct {
 	t    testing.TB
 	file *gguf.File
@@ -29,7 +29,8 @@ func newReference(t testing.TB, f *gguf.File) *reference {
 	}
 	embed, _ := f.Tensor("token_embd.weight")
 	cfg.Vocab = embed.Dims[1]
-	return &reference{t: t, file: f, cfg: cfg, w: map[string][]float64{}, k: make([][][]float64, cfg.Layers), v: make([][][]float64, cfg.Layers), see: func(int, Input, int, []float64) {}}
+	return &reference{t: t, file: f, cfg: cfg, w: map[string][]float64{}, k: make([][][]float64, cfg.Layers),
+		v: make([][][]float64, cfg.Layers), see: func(int, Input, int, []float64) {}}
 }
 
 func (r *reference) tensor(name string) []float64 {
@@ -128,7 +129,8 @@ func (r *reference) next(id int32) []float64 {
 		name := func(s string) string { return fmt.Sprintf("blk.%d.%s.weight", l, s) }
 		h := r.norm(x, r.tensor(name("attn_norm")))
 		r.see(l, AttentionInput, 0, h)
-		q, k, v := matVec(r.tensor(name("attn_q")), h), matVec(r.tensor(name("attn_k")), h), matVec(r.tensor(name("attn_v")), h)
+		q, k, v := matVec(r.tensor(name("attn_q")), h), matVec(r.tensor(name("attn_k")), h),
+			matVec(r.tensor(name("attn_v")), h)
 		pos := len(r.k[l])
 		r.rope(q, pos)
 		r.rope(k, pos)

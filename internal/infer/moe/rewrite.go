@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// Rewriting is a model's file in the other order: packed if it was not, and the other way round. Nothing but the order changes: a
-// file that is packed and unpacked has the weights and metadata it had.
+// Rewriting is a model's file in the other order: packed if it was not, and the other way round. Nothing but the
+// order changes: a file that is packed and unpacked has the weights and metadata it had.
 type Rewriting struct {
 	loader   *loader
 	matrices map[string][]*job
@@ -30,7 +30,8 @@ type rewritten struct {
 	jobs []*job // none: the bytes as they are
 }
 
-// packedAlignment has every tensor begin at a page: a panel is then never in more pages or cache lines than it must be.
+// packedAlignment has every tensor begin at a page: a panel is then never in more pages or cache lines than it must
+// be.
 const packedAlignment = 4096
 
 // NewRewriting plans. Its errors are those of Load.
@@ -239,8 +240,8 @@ func (t *turned) each(rows int, do func(from, to int) error) error {
 	return nil
 }
 
-// Weights gives a tensor's weights as its format has them, rows one after the other in pieces of whole rows, whether the file is
-// packed or not. It is for looking at all of a model.
+// Weights gives a tensor's weights as its format has them, rows one after the other in pieces of whole rows, whether
+// the file is packed or not. It is for looking at all of a model.
 func (r *Rewriting) Weights(t gguf.Tensor, each func(typ quant.Type, data []byte) error) error {
 	jobs := r.matrices[t.Name]
 	if !r.loader.packed || len(jobs) == 0 {

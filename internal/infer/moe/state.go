@@ -24,15 +24,17 @@ type state struct {
 	spans  []Span
 	tokens []position
 	all    []int32 // 0 … len(tokens)−1
-	wanted []int32 // those whose logits are asked for: all that the last layer has to compute behind its keys and values
+	// those whose logits are asked for: all that the last layer has to compute behind its keys and values
+	wanted []int32
 
 	now step // the phase being computed
 
 	attend, attendLast attention // for all tokens and for the wanted ones
 	parts              []float32 // of the items' attention, where they are divided
 
-	x        []float32 // the residual stream, Dim for each token
-	out      []float32 // what is to be added to x: outStride of attention for each token, or of experts for each of its routes
+	x []float32 // the residual stream, Dim for each token
+	// what is to be added to x: outStride of attention for each token, or of experts for each of its routes
+	out      []float32
 	q        []float32 // rotated queries, Heads·HeadDim for each token
 	cos, sin []float32 // of RoPE's angles, HeadDim/2 for each token
 	freq     []float64 // RoPE's frequencies
@@ -113,7 +115,8 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 func (m *Model) newWorker() *worker {
 	c := m.cfg
 	return &worker{
-		m: m, scratch: kernel.NewScratch(), row: kernel.AlignedFloats(max(c.Dim, c.Heads*c.HeadDim)), scores: kernel.AlignedFloats(c.Experts),
+		m: m, scratch: kernel.NewScratch(), row: kernel.AlignedFloats(max(c.Dim, c.Heads*c.HeadDim)),
+		scores: kernel.AlignedFloats(c.Experts),
 	}
 }
 

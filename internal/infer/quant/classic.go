@@ -31,7 +31,8 @@ func packQ8_0(p *Packer, dst []byte, src []float32) {
 	p.normalise(src, top)
 	t := &p.trial
 	t.Lo, t.Hi = -127, 127
-	for k := range Lanes { // with so many codes it is worth little to clip, and something to be lucky with the roundings
+	// with so many codes it is worth little to clip, and something to be lucky with the roundings
+	for k := range Lanes {
 		t.Inv[k] = 127.4 - 0.3*float32(k)
 	}
 	t.Off = [Lanes]float32{}

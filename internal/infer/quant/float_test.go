@@ -94,7 +94,8 @@ func TestBF16(t *testing.T) {
 		even := h + h&1
 		below, above := math.Float32frombits(uint32(h)<<16|0x7fff), math.Float32frombits(uint32(h)<<16|0x8001)
 		if F32toBF16(mid) != even || F32toBF16(below) != h || F32toBF16(above) != h+1 {
-			t.Fatalf("around %v: %04x %04x %04x, want %04x %04x %04x", mid, F32toBF16(below), F32toBF16(mid), F32toBF16(above), h, even, h+1)
+			t.Fatalf("around %v: %04x %04x %04x, want %04x %04x %04x", mid, F32toBF16(below), F32toBF16(mid),
+				F32toBF16(above), h, even, h+1)
 		}
 	}
 	if got := F32toBF16(math.MaxFloat32); got != 0x7f80 {

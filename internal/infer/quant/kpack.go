@@ -1,7 +1,8 @@
 package quant
 
-// The K packers work on p.x, a super-block in units of its largest magnitude. They find the best scale (and minimum) of each group
-// for itself, then the super-scales, and then for each group those small integers that leave the least error with these.
+// The K packers work on p.x, a super-block in units of its largest magnitude. They find the best scale (and minimum)
+// of each group for itself, then the super-scales, and then for each group those small integers that leave the least
+// error with these.
 
 // grid is what a super-block's groups got: at most 16 of them.
 type grid struct {
@@ -10,8 +11,8 @@ type grid struct {
 	sums       [16]moments
 }
 
-// affine fits groups of size elements with x ≈ d·s·q − dmin·m, codes q of 0 … n and integers s and m of 0 … most. It stores d and
-// dmin, and leaves the rest in p.grid and p.codes.
+// affine fits groups of size elements with x ≈ d·s·q − dmin·m, codes q of 0 … n and integers s and m of 0 … most. It
+// stores d and dmin, and leaves the rest in p.grid and p.codes.
 func (p *Packer) affine(d, dmin []byte, src []float32, size int, n, most int32) {
 	top, g := p.magnitude(src), &p.grid // minima are positive, so the unit must be
 	p.normalise(src, top)
@@ -56,7 +57,8 @@ func (p *Packer) settle(i, size int, du, mu float32, n, most int32) {
 	p.code(size*i, size, t.Inv[best], t.Off[best], n)
 }
 
-// reciprocal is 1/s of the integers that scales are stored as, and 0 of 0: a zero scale makes every code the code of zero.
+// reciprocal is 1/s of the integers that scales are stored as, and 0 of 0: a zero scale makes every code the code of
+// zero.
 var reciprocal = func() (r [129]float32) {
 	for s := 1; s < len(r); s++ {
 		r[s] = 1 / float32(s)
@@ -64,8 +66,8 @@ var reciprocal = func() (r [129]float32) {
 	return r
 }()
 
-// scaled fits groups of 16 elements with x ≈ d·s·q, codes q of −n … n−1 and integers s of lo … hi. It stores d, and leaves the rest in
-// p.grid and, counted from −n, in p.codes.
+// scaled fits groups of 16 elements with x ≈ d·s·q, codes q of −n … n−1 and integers s of lo … hi. It stores d, and
+// leaves the rest in p.grid and, counted from −n, in p.codes.
 func (p *Packer) scaled(d []byte, src []float32, n, lo, hi int32) {
 	const size = 16
 	top, g := p.arithmetic.Extreme(src), &p.grid

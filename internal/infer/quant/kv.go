@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// KVType is a format in which attention's keys and values are kept. They are vectors of the head's size, several in a run:
-// KVF16 holds their elements one after the other; KVQ8 holds Q8_0's numbers, but first all the vectors' bytes and then the
-// scales, those of all vectors' first 32 elements first: whole vectors and whole columns of scales are loaded at once.
+// KVType is a format in which attention's keys and values are kept. They are vectors of the head's size, several in a
+// run: KVF16 holds their elements one after the other; KVQ8 holds Q8_0's numbers, but first all the vectors' bytes
+// and then the scales, those of all vectors' first 32 elements first: whole vectors and whole columns of scales are
+// loaded at once.
 type KVType uint8
 
 const (
@@ -62,8 +63,8 @@ func (t KVType) Split(run []byte, i, dim int) (elements, scales []byte, stride i
 	return run[i*dim:][:dim], run[n*dim+2*i:], 2 * n
 }
 
-// Put rounds x to vector i of a run. NaN, infinity and what is too large come back as NaN or infinity: in KVQ8 with all that
-// share their scale.
+// Put rounds x to vector i of a run. NaN, infinity and what is too large come back as NaN or infinity: in KVQ8 with
+// all that share their scale.
 func (t KVType) Put(run []byte, i int, x []float32) {
 	elements, scales, stride := t.Split(run, i, len(x))
 	if t == KVF16 {
@@ -80,8 +81,8 @@ func (t KVType) Put(run []byte, i int, x []float32) {
 	}
 }
 
-// kvScale is the largest magnitude over 127, as binary16. Where that is a subnormal, which may be far below, it is the next
-// larger one, so that the largest magnitude still fits.
+// kvScale is the largest magnitude over 127, as binary16. Where that is a subnormal, which may be far below, it is
+// the next larger one, so that the largest magnitude still fits.
 func kvScale(x []float32) uint16 {
 	var top uint32
 	for _, v := range x {

@@ -26,8 +26,8 @@ func TestParseKVType(t *testing.T) {
 	}
 }
 
-// TestKVRoundTrip: vectors of any size and scale, at any place of a run, come back within half a step of what their format
-// can say, and leave their neighbours alone.
+// TestKVRoundTrip: vectors of any size and scale, at any place of a run, come back within half a step of what their
+// format can say, and leave their neighbours alone.
 func TestKVRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		typ := rapid.SampledFrom([]KVType{KVF16, KVQ8}).Draw(t, "type")
@@ -60,7 +60,8 @@ func TestKVRoundTrip(t *testing.T) {
 					bound = (largest/127*(1+0x1p-11)+0x1p-24)/2 + largest*0x1p-22
 				}
 				if diff := math.Abs(float64(got[d]) - float64(v)); !(diff <= bound) {
-					t.Fatalf("vector %d, element %d: %v came back as %v, off by %v, at most %v", i, d, v, got[d], diff, bound)
+					t.Fatalf("vector %d, element %d: %v came back as %v, off by %v, at most %v", i, d, v, got[d],
+						diff, bound)
 				}
 			}
 		}
@@ -91,12 +92,14 @@ func TestKVNotFinite(t *testing.T) {
 
 // TestKVExtremes: what a scale rounds to may not push the largest number out of a byte.
 func TestKVExtremes(t *testing.T) {
-	for _, largest := range []float32{0, 1e-45, 1e-9, 5.9e-8, 3.8e-6, 7.56e-6, 1e-4, 0.0077, 1, 127, 127.06, 65504, 8e6} {
+	for _, largest := range []float32{0, 1e-45, 1e-9, 5.9e-8, 3.8e-6, 7.56e-6, 1e-4, 0.0077, 1, 127, 127.06, 65504,
+		8e6} {
 		run := make([]byte, KVQ8.VectorBytes(2))
 		KVQ8.Put(run, 0, []float32{largest, -largest})
 		got := make([]float32, 2)
 		KVQ8.Get(got, run, 0)
-		if bound := max(largest/256, 0x1p-24); math.Abs(float64(got[0]-largest)) > float64(bound) || got[1] != -got[0] {
+		if bound := max(largest/256, 0x1p-24); math.Abs(float64(got[0]-largest)) > float64(bound) ||
+			got[1] != -got[0] {
 			t.Errorf("±%v came back as %v", largest, got)
 		}
 	}

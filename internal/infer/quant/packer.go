@@ -6,13 +6,14 @@ import (
 	"sync"
 )
 
-// Packer packs rows as Pack does, and knows two things more: how much each column matters, and faster inner loops. It holds
-// scratch, so it is for one goroutine.
+// Packer packs rows as Pack does, and knows two things more: how much each column matters, and faster inner loops. It
+// holds scratch, so it is for one goroutine.
 type Packer struct {
 	arithmetic Arithmetic
 
-	trial  Trial
-	x      [superLen]float32 // a block in units of its element of largest magnitude, so that no sum over- or underflows
+	trial Trial
+	// a block in units of its element of largest magnitude, so that no sum over- or underflows
+	x      [superLen]float32
 	w      [superLen]float32 // the weights of its elements
 	codes  [superLen]byte
 	grid   grid
@@ -29,11 +30,13 @@ func NewPacker(a Arithmetic) *Packer {
 
 var packers = sync.Pool{New: func() any { return NewPacker(nil) }}
 
-// leastImportance keeps columns alive that the calibration text never used: their weights get what precision costs nothing elsewhere.
+// leastImportance keeps columns alive that the calibration text never used: their weights get what precision costs
+// nothing elsewhere.
 const leastImportance = 1e-3
 
-// Pack encodes src, whole rows, into dst: see the function Pack. importance, if not nil, has an entry for each column of a row, ≥ 0 and finite: how much a
-// squared error there counts, such as the mean square of the activation that the column is multiplied with. It is scaled to a mean of 1.
+// Pack encodes src, whole rows, into dst: see the function Pack. importance, if not nil, has an entry for each column
+// of a row, ≥ 0 and finite: how much a squared error there counts, such as the mean square of the activation that the
+// column is multiplied with. It is scaled to a mean of 1.
 func (p *Packer) Pack(t Type, dst []byte, src, importance []float32) error {
 	f, err := check(t, len(dst), len(src))
 	if err != nil {
@@ -75,7 +78,8 @@ func (p *Packer) weights(importance []float32, n, block int) error {
 		return nil
 	}
 	if len(importance)%block != 0 || n%len(importance) != 0 {
-		return fmt.Errorf("%w: importance of %d columns for %d elements in blocks of %d", ErrLength, len(importance), n, block)
+		return fmt.Errorf("%w: importance of %d columns for %d elements in blocks of %d", ErrLength, len(importance),
+			n, block)
 	}
 	scale := float64(len(importance)) / sum
 	for _, v := range importance {
@@ -97,7 +101,8 @@ func notFinite(x []float32) int {
 	const exponent = 0x7f800000
 	any := uint32(0)
 	for _, v := range x {
-		any |= math.Float32bits(v)&^(1<<31) + (1<<31 - exponent) // carries into the top bit from the exponent on that only they have
+		// carries into the top bit from the exponent on that only they have
+		any |= math.Float32bits(v)&^(1<<31) + (1<<31 - exponent)
 	}
 	if any>>31 == 0 {
 		return -1

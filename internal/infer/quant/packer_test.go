@@ -65,8 +65,9 @@ func TestImportanceIsChecked(t *testing.T) {
 		w    []float32
 		want error
 	}{
-		"NaN": {bad, ErrNotFinite}, "negative": {negative, ErrNotFinite}, "wrong length": {[]float32{1, 2, 3}, ErrLength},
-		"all zero": {make([]float32, 256), nil},
+		"NaN": {bad, ErrNotFinite}, "negative": {negative, ErrNotFinite},
+		"wrong length": {[]float32{1, 2, 3}, ErrLength},
+		"all zero":     {make([]float32, 256), nil},
 	} {
 		if err := NewPacker(nil).Pack(Q4_K, b, x, c.w); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)

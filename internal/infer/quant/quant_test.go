@@ -17,7 +17,8 @@ var ggmlSizes = []struct {
 	id           uint32
 	elems, bytes int
 }{
-	{"F32", 0, 1, 4}, {"F16", 1, 1, 2}, {"Q4_0", 2, 32, 18}, {"Q5_0", 6, 32, 22}, {"Q8_0", 8, 32, 34}, {"Q2_K", 10, 256, 84},
+	{"F32", 0, 1, 4}, {"F16", 1, 1, 2}, {"Q4_0", 2, 32, 18}, {"Q5_0", 6, 32, 22}, {"Q8_0", 8, 32, 34},
+	{"Q2_K", 10, 256, 84},
 	{"Q3_K", 11, 256, 110}, {"Q4_K", 12, 256, 144}, {"Q5_K", 13, 256, 176}, {"Q6_K", 14, 256, 210}, {"BF16", 30, 1, 2},
 }
 
@@ -28,7 +29,8 @@ func TestTypes(t *testing.T) {
 	for _, g := range ggmlSizes {
 		typ := Type(g.id)
 		if typ.String() != g.name || typ.BlockLen() != g.elems || typ.BlockBytes() != g.bytes {
-			t.Errorf("type %d is %v with blocks of %d elements in %d bytes, want %+v", g.id, typ, typ.BlockLen(), typ.BlockBytes(), g)
+			t.Errorf("type %d is %v with blocks of %d elements in %d bytes, want %+v", g.id, typ, typ.BlockLen(),
+				typ.BlockBytes(), g)
 		}
 		for _, s := range []string{g.name, strings.ToLower(g.name)} {
 			if got, err := ParseType(s); err != nil || got != typ {
@@ -109,12 +111,13 @@ func TestUnpackIsTheDefinition(t *testing.T) {
 	}
 }
 
-// TestPackError holds every packer to its error on Gaussian rows, relative to their norm. The limits are about 1 % above what the
-// search reaches, and below what llama.cpp reaches (measured on Gaussian weights: Q8_0 0.00535, Q6_K 0.0177, Q5_K 0.0361, Q4_K 0.0713, Q4_0
-// 0.0859, Q3_K 0.151, Q2_K 0.297).
+// TestPackError holds every packer to its error on Gaussian rows, relative to their norm. The limits are about 1 %
+// above what the search reaches, and below what llama.cpp reaches (measured on Gaussian weights: Q8_0 0.00535, Q6_K
+// 0.0177, Q5_K 0.0361, Q4_K 0.0713, Q4_0 0.0859, Q3_K 0.151, Q2_K 0.297).
 func TestPackError(t *testing.T) {
 	limits := map[Type]float64{
-		F32: 0, F16: 0.00022, BF16: 0.0017, Q8_0: 0.00531, Q6_K: 0.0172, Q5_K: 0.0347, Q5_0: 0.0407, Q4_K: 0.0705, Q4_0: 0.0816,
+		F32: 0, F16: 0.00022, BF16: 0.0017, Q8_0: 0.00531, Q6_K: 0.0172, Q5_K: 0.0347, Q5_0: 0.0407, Q4_K: 0.0705,
+		Q4_0: 0.0816,
 		Q3_K: 0.1450, Q2_K: 0.2645,
 	}
 	x := gauss(1<<14, 3)
@@ -168,7 +171,8 @@ func TestPackBounds(t *testing.T) {
 	// The step is the range (or the magnitude) over the codes; a search may move the scale by a code, and the 4- and
 	// 6-bit scales of K formats round by up to half of theirs. Measured worst cases stay below.
 	bounds := map[Type]float64{
-		Q8_0: 0.6 / 127, Q6_K: 1.3 / 32, Q5_K: 1.6 / 31, Q5_0: 1.1 / 16, Q4_K: 1.6 / 15, Q4_0: 1.1 / 8, Q3_K: 1.3 / 4, Q2_K: 1.3 / 3,
+		Q8_0: 0.6 / 127, Q6_K: 1.3 / 32, Q5_K: 1.6 / 31, Q5_0: 1.1 / 16, Q4_K: 1.6 / 15, Q4_0: 1.1 / 8, Q3_K: 1.3 / 4,
+		Q2_K: 1.3 / 3,
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		typ := rapid.SampledFrom(Types()[3:]).Draw(r, "type")
@@ -187,7 +191,8 @@ func TestPackBounds(t *testing.T) {
 		width := hi - lo // of the super-block: an outlier coarsens its neighbours' scales
 		for i, y := range roundTrip(r, typ, x) {
 			if d := math.Abs(float64(y) - float64(x[i])); !(d <= bounds[typ]*width) {
-				r.Fatalf("%v: element %d: %v came back as %v, off by %.3f of the range %v", typ, i, x[i], y, d/width, width)
+				r.Fatalf("%v: element %d: %v came back as %v, off by %.3f of the range %v", typ, i, x[i], y, d/width,
+					width)
 			}
 		}
 	})
@@ -195,7 +200,8 @@ func TestPackBounds(t *testing.T) {
 
 func TestPackEdges(t *testing.T) {
 	for _, typ := range Types() {
-		for name, x := range map[string]float32{"zero": 0, "one": 1, "minus one": -1, "subnormal": 1e-42, "tiny": 1e-12, "65504": 65504, "maximum": math.MaxFloat32} {
+		for name, x := range map[string]float32{"zero": 0, "one": 1, "minus one": -1, "subnormal": 1e-42,
+			"tiny": 1e-12, "65504": 65504, "maximum": math.MaxFloat32} {
 			row := make([]float32, superLen)
 			for i := range row {
 				row[i] = x

@@ -9,8 +9,8 @@ const Lanes = 8
 //
 //	q = round(x·Inv[k] + Off[k]) within Lo … Hi
 //
-// (two roundings, so that every implementation has the same codes), and Try sums w·q, w·q² and w·q·x of all elements. The squared error
-// of any scale and offset with these codes follows from the sums.
+// (two roundings, so that every implementation has the same codes), and Try sums w·q, w·q² and w·q·x of all elements.
+// The squared error of any scale and offset with these codes follows from the sums.
 type Trial struct {
 	Inv, Off [Lanes]float32
 	Lo, Hi   float32
@@ -19,18 +19,21 @@ type Trial struct {
 	QX       [Lanes]float32 // Σ w·q·x
 }
 
-// Arithmetic is the inner loops of packing. Another implementation must give the same bits, or files would depend on the machine that made them.
+// Arithmetic is the inner loops of packing. Another implementation must give the same bits, or files would depend on
+// the machine that made them.
 type Arithmetic interface {
-	// Try fills in the sums. x and w have the same length, at least 1, or w is nil for ones; each lane is summed in the order of the
-	// elements, products rounded before they are added.
+	// Try fills in the sums. x and w have the same length, at least 1, or w is nil for ones; each lane is summed in
+	// the order of the elements, products rounded before they are added.
 	Try(t *Trial, x, w []float32)
-	// Best gives the lane whose codes leave the least squared error under the scale d that suits them best, as Portable.Best does.
+	// Best gives the lane whose codes leave the least squared error under the scale d that suits them best, as
+	// Portable.Best does.
 	Best(t *Trial) int
 	// Extreme gives the element of largest magnitude, the first of several. len(x) is a multiple of 8; x is finite.
 	Extreme(x []float32) float32
 	// Scale sets dst to src times by. Lengths are equal, and multiples of 8.
 	Scale(dst, src []float32, by float32)
-	// Code sets codes to round(x·inv + off) within 0 … most; no sum before the rounding is beyond ±2²¹. len(x) is a multiple of 8.
+	// Code sets codes to round(x·inv + off) within 0 … most; no sum before the rounding is beyond ±2²¹. len(x) is a
+	// multiple of 8.
 	Code(codes []byte, x []float32, inv, off float32, most int32)
 }
 
@@ -70,8 +73,9 @@ func (Portable) Try(t *Trial, x, w []float32) {
 	}
 }
 
-// Best is the specification of Arithmetic.Best. With d = Σwqx/Σwqq the error is Σwx² − (Σwqx)²/Σwqq: the largest gain wins. Gains are positive, so
-// they are ordered like their bits, whose last three make room for the lane. Codes that are all 0 gain nothing.
+// Best is the specification of Arithmetic.Best. With d = Σwqx/Σwqq the error is Σwx² − (Σwqx)²/Σwqq: the largest gain
+// wins. Gains are positive, so they are ordered like their bits, whose last three make room for the lane. Codes that
+// are all 0 gain nothing.
 func (Portable) Best(t *Trial) int {
 	most := uint32(0)
 	for k := range uint32(Lanes) {
@@ -108,8 +112,8 @@ func roundFloat(x float32) float32 {
 	return float32(x+magic) - magic
 }
 
-// symmetric finds the scale d for codes −n … n−1 that leaves the least Σ w·(x − d·q)²: of the least-squares scales through the
-// codes of many starting scales, the best. It may be negative: then the largest magnitude is positive.
+// symmetric finds the scale d for codes −n … n−1 that leaves the least Σ w·(x − d·q)²: of the least-squares scales
+// through the codes of many starting scales, the best. It may be negative: then the largest magnitude is positive.
 // top is x's element of largest magnitude.
 func (p *Packer) symmetric(x, w []float32, top float32, n int32) float32 {
 	if top == 0 {
@@ -118,8 +122,9 @@ func (p *Packer) symmetric(x, w []float32, top float32, n int32) float32 {
 	t := &p.trial
 	t.Lo, t.Hi = float32(-n), float32(n-1)
 	unit := invert(top)
-	// Seven scales around the one that maps the largest magnitude to −n, the side that has a code more; one maps it to the other side's end. More of
-	// them, wider or closer, win less than 0.5 % on Gaussian groups. The more codes, the wider: there roundings decide, not clipping.
+	// Seven scales around the one that maps the largest magnitude to −n, the side that has a code more; one maps it
+	// to the other side's end. More of them, wider or closer, win less than 0.5 % on Gaussian groups. The more codes,
+	// the wider: there roundings decide, not clipping.
 	step := 0.3 * float32(max(n/16, 1))
 	for k := range Lanes - 1 {
 		t.Inv[k] = -(float32(n) + step*float32(k-3)) * unit
@@ -177,8 +182,8 @@ func (s moments) err(t *Trial, k int, d, m float32) float32 {
 	return s.xx + d*(d*t.QQ[k]-2*t.QX[k]-2*m*t.Q[k]) + m*(m*s.w+2*s.x)
 }
 
-// line finds scale d ≥ 0 and minimum m ≥ 0 for x ≈ d·q − m with codes 0 … n: of the least-squares lines through the codes of
-// many starting scales the best, which in turn gives new codes, and so on.
+// line finds scale d ≥ 0 and minimum m ≥ 0 for x ≈ d·q − m with codes 0 … n: of the least-squares lines through the
+// codes of many starting scales the best, which in turn gives new codes, and so on.
 func (p *Packer) line(x, w []float32, s moments, n int32) (d, m float32) {
 	lo, hi := float32(0), x[0]
 	for _, v := range x {
@@ -196,7 +201,8 @@ func (p *Packer) line(x, w []float32, s moments, n int32) (d, m float32) {
 	t := &p.trial
 	t.Lo, t.Hi = 0, float32(n)
 	unit := invert(hi - lo)
-	// First about as wide as in symmetric, with the lowest element at code 0; then around the best, whose ends lie where they may.
+	// First about as wide as in symmetric, with the lowest element at code 0; then around the best, whose ends lie
+	// where they may.
 	for k := range Lanes {
 		t.Inv[k] = (float32(n) + 0.22*float32(k-5)) * unit
 		t.Off[k] = -lo * t.Inv[k]
@@ -223,7 +229,8 @@ func (p *Packer) line(x, w []float32, s moments, n int32) (d, m float32) {
 	return d, m
 }
 
-// least is the squared error of the best line through lane k's codes with d > 0 and m ≥ 0, less Σ w·x²; ok is false where there is none.
+// least is the squared error of the best line through lane k's codes with d > 0 and m ≥ 0, less Σ w·x²; ok is false
+// where there is none.
 func (s moments) least(t *Trial, k int) (e float32, ok bool) {
 	q, qq, qx := t.Q[k], t.QQ[k], t.QX[k]
 	det := s.w*qq - q*q

@@ -13,8 +13,8 @@ type candidate struct {
 	id     int32
 }
 
-// before is the order of likelihood, the lower id first among equals: a total order, so that what is kept is one certain
-// set.
+// before is the order of likelihood, the lower id first among equals: a total order, so that what is kept is one
+// certain set.
 func (c candidate) before(d candidate) bool {
 	return c.weight > d.weight || c.weight == d.weight && c.id < d.id
 }
@@ -29,8 +29,8 @@ func (s *Sampler) draw(w *Scratch, logits []float32, top float32) int32 {
 	}
 	least, all := s.p.MinP, 0.
 	if byP && !byK && least <= 0 {
-		// All tokens that are less likely than a share (1 − TopP)/n are together less likely than 1 − TopP, so that the
-		// others reach TopP without them.
+		// All tokens that are less likely than a share (1 − TopP)/n are together less likely than 1 − TopP, so that
+		// the others reach TopP without them.
 		all = total(weights)
 		least = (1 - s.p.TopP) * (1 - 1e-6) * all / float64(len(weights))
 	}

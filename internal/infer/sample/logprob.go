@@ -12,8 +12,8 @@ type Prob struct {
 	Logprob float64
 }
 
-// Logprobs gives the log-probability of id under the unmodified distribution, softmax(logits), and appends the top likeliest
-// tokens to dst, the likeliest first and the lower id first among equals. logits must be finite.
+// Logprobs gives the log-probability of id under the unmodified distribution, softmax(logits), and appends the top
+// likeliest tokens to dst, the likeliest first and the lower id first among equals. logits must be finite.
 func Logprobs(dst []Prob, w *Scratch, logits []float32, id int32, top int) (float64, []Prob) {
 	best, _ := kernel.Highest(logits)
 	highest := logits[best]

@@ -1,8 +1,8 @@
 // Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
 // stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
 //
-// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what else
-// is sampled at the same time.
+// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what
+// else is sampled at the same time.
 package sample
 
 import (
@@ -18,17 +18,22 @@ var ErrNumeric = errors.New("non-finite logits")
 
 // Params say how to choose. The zero value is greedy.
 //
-// They apply in this order: repetition penalty, presence and frequency penalty, bias, temperature, min-p, top-k, top-p.
+// They apply in this order: repetition penalty, presence and frequency penalty, bias, temperature, min-p, top-k,
+// top-p.
 type Params struct {
-	Temperature       float64           // ≥ 0; 0 is greedy: the highest logit, the lowest id among equals
-	MinP              float64           // drop tokens less likely than MinP times the likeliest; 0 is off
-	TopK              int               // keep the TopK likeliest; 0 is off
-	TopP              float64           // keep the likeliest whose probabilities reach TopP together (Holtzman et al. 2020); 0 and 1 are off
-	RepetitionPenalty float64           // divides positive and multiplies negative logits of tokens in prompt or answer (Keskar et al. 2019); 0 and 1 are off
-	PresencePenalty   float64           // subtracted from the logit of every token in the answer
-	FrequencyPenalty  float64           // subtracted once for each time the token is in the answer
-	Bias              map[int32]float64 // added to the logits of these ids; those beyond the vocabulary count for nothing
-	Seed              uint64
+	Temperature float64 // ≥ 0; 0 is greedy: the highest logit, the lowest id among equals
+	MinP        float64 // drop tokens less likely than MinP times the likeliest; 0 is off
+	TopK        int     // keep the TopK likeliest; 0 is off
+	// keep the likeliest whose probabilities reach TopP together (Holtzman et al. 2020); 0 and 1 are off
+	TopP float64
+	// divides positive and multiplies negative logits of tokens in prompt or answer (Keskar et al. 2019); 0 and 1 are
+	// off
+	RepetitionPenalty float64
+	PresencePenalty   float64 // subtracted from the logit of every token in the answer
+	FrequencyPenalty  float64 // subtracted once for each time the token is in the answer
+	// added to the logits of these ids; those beyond the vocabulary count for nothing
+	Bias map[int32]float64
+	Seed uint64
 }
 
 // Sampler chooses the tokens of one answer. It is for one goroutine.

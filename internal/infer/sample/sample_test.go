@@ -46,7 +46,8 @@ func TestNumeric(t *testing.T) {
 		}
 	}
 	// finite logits that a bias makes infinite
-	if _, err := New(Params{Bias: map[int32]float64{0: math.MaxFloat64}}, 2, nil).Next(&Scratch{}, []float32{1, 2}); !errors.Is(err, ErrNumeric) {
+	if _, err := New(Params{Bias: map[int32]float64{0: math.MaxFloat64}}, 2, nil).Next(&Scratch{},
+		[]float32{1, 2}); !errors.Is(err, ErrNumeric) {
 		t.Errorf("infinite bias: %v", err)
 	}
 }
@@ -127,8 +128,8 @@ func distribution(p Params, logits []float32) []float64 {
 	return probs
 }
 
-// TestDrawsFollowTheDefinition compares the frequencies of 4000 draws with the definition: no token that was dropped, and
-// χ² within 6 standard deviations of its mean.
+// TestDrawsFollowTheDefinition compares the frequencies of 4000 draws with the definition: no token that was dropped,
+// and χ² within 6 standard deviations of its mean.
 func TestDrawsFollowTheDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	logits := make([]float32, 20)
@@ -138,7 +139,8 @@ func TestDrawsFollowTheDefinition(t *testing.T) {
 	logits[7] = logits[3]
 	for _, p := range []Params{
 		{Temperature: 1}, {Temperature: 0.5}, {Temperature: 2}, {Temperature: 1, TopK: 5}, {Temperature: 1, TopP: 0.8},
-		{Temperature: 1, MinP: 0.1}, {Temperature: 1.5, TopK: 10, TopP: 0.9, MinP: 0.05}, {Temperature: 1, TopK: 1}, {Temperature: 1, TopP: 1e-9},
+		{Temperature: 1, MinP: 0.1}, {Temperature: 1.5, TopK: 10, TopP: 0.9, MinP: 0.05}, {Temperature: 1, TopK: 1},
+		{Temperature: 1, TopP: 1e-9},
 		{Temperature: 1, TopK: 1000, TopP: 1},
 	} {
 		t.Run(fmt.Sprintf("%+v", p), func(t *testing.T) {
@@ -184,7 +186,8 @@ func TestKeepsTheDefinedSet(t *testing.T) {
 		p := Params{
 			Temperature: rapid.Float64Range(0.2, 3).Draw(t, "temperature"), TopK: rapid.IntRange(0, 20).Draw(t, "k"),
 			// no ratio of sums of these weights: which side of the border it is on must not depend on rounding
-			TopP: (float64(rapid.IntRange(0, 999).Draw(t, "p")) + 0.12345678912) / 1000, MinP: rapid.Float64Range(0, 0.9).Draw(t, "min-p"), Seed: rapid.Uint64().Draw(t, "seed"),
+			TopP: (float64(rapid.IntRange(0, 999).Draw(t, "p")) + 0.12345678912) / 1000,
+			MinP: rapid.Float64Range(0, 0.9).Draw(t, "min-p"), Seed: rapid.Uint64().Draw(t, "seed"),
 		}
 		relaxed := p // weights are float32
 		relaxed.TopP, relaxed.MinP = p.TopP+1e-6, p.MinP*(1-1e-6)
@@ -223,8 +226,8 @@ func TestKeepsTheDefinedSet(t *testing.T) {
 	})
 }
 
-// TestSeedDecides: the same seed gives the same tokens whatever is sampled in between with the same scratch; another seed
-// gives others.
+// TestSeedDecides: the same seed gives the same tokens whatever is sampled in between with the same scratch; another
+// seed gives others.
 func TestSeedDecides(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	logits := make([]float32, 100)
@@ -319,7 +322,8 @@ func TestNoAllocations(t *testing.T) {
 		logits[i] = float32(i%37) / 10
 	}
 	probs := make([]Prob, 0, 20)
-	for _, p := range []Params{{}, {Temperature: 0.7, TopP: 0.9, TopK: 40, MinP: 0.01}, {Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.1, Bias: map[int32]float64{3: 1}}} {
+	for _, p := range []Params{{}, {Temperature: 0.7, TopP: 0.9, TopK: 40, MinP: 0.01},
+		{Temperature: 1, RepetitionPenalty: 1.1, FrequencyPenalty: 0.1, Bias: map[int32]float64{3: 1}}} {
 		s, w := New(p, len(logits), []int32{1, 2, 3}), &Scratch{}
 		s.Next(w, logits)
 		if n := testing.AllocsPerRun(100, func() {
@@ -337,7 +341,8 @@ func BenchmarkNext(b *testing.B) {
 	for i := range logits {
 		logits[i] = float32(3 * rng.NormFloat64())
 	}
-	for name, p := range map[string]Params{"greedy": {}, "temperature": {Temperature: 0.7}, "top-p": {Temperature: 0.7, TopP: 0.95}, "penalties": {Temperature: 0.7, RepetitionPenalty: 1.1}} {
+	for name, p := range map[string]Params{"greedy": {}, "temperature": {Temperature: 0.7},
+		"top-p": {Temperature: 0.7, TopP: 0.95}, "penalties": {Temperature: 0.7, RepetitionPenalty: 1.1}} {
 		b.Run(name, func(b *testing.B) {
 			s, w := New(p, len(logits), nil), &Scratch{}
 			b.ReportAllocs()

@@ -24,8 +24,8 @@ func NewStops(stops []string) *Stops {
 	return s
 }
 
-// Write takes a piece and gives the text that is now certain to be before any stop string, and whether one was found: the
-// first to be complete, the longest among those that end together. After that, all text is dropped.
+// Write takes a piece and gives the text that is now certain to be before any stop string, and whether one was found:
+// the first to be complete, the longest among those that end together. After that, all text is dropped.
 func (s *Stops) Write(piece string) (text string, hit bool) {
 	if s == nil {
 		return piece, false

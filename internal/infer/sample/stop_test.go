@@ -55,8 +55,8 @@ func TestNothingAfterAHit(t *testing.T) {
 	}
 }
 
-// TestCutsDoNotMatter: however a text is cut, the same comes out, no stop string is in it, and nothing is lost without a
-// hit.
+// TestCutsDoNotMatter: however a text is cut, the same comes out, no stop string is in it, and nothing is lost
+// without a hit.
 func TestCutsDoNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.StringOfN(rapid.SampledFrom([]rune("abé")), 1, 4, -1)

@@ -14,15 +14,18 @@ import (
 func testAny(t *testing.T, b llm.Backend) {
 	limit := b.Models()[0].ContextLength
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.StringN(1, 40, -1), rapid.SampledFrom([]string{question, "\xff\x00", "[INST] </s>", "😀"})).Draw(t, "text")
+		text := rapid.OneOf(rapid.StringN(1, 40, -1), rapid.SampledFrom([]string{question, "\xff\x00", "[INST] </s>",
+			"😀"})).Draw(t, "text")
 		r := &llm.Request{ID: "any", MaxTokens: rapid.IntRange(1, 24).Draw(t, "max")}
 		switch rapid.IntRange(0, 2).Draw(t, "form") {
 		case 0:
 			r.Prompt = text
 		case 1:
-			r.Messages = []llm.Message{{Role: llm.RoleSystem, Content: text}, {Role: llm.RoleUser, Content: text}, {Role: llm.RoleAssistant, Content: text}, {Role: llm.RoleUser, Content: text}}
+			r.Messages = []llm.Message{{Role: llm.RoleSystem, Content: text}, {Role: llm.RoleUser, Content: text},
+				{Role: llm.RoleAssistant, Content: text}, {Role: llm.RoleUser, Content: text}}
 		case 2:
-			r.PromptTokens = rapid.SliceOfN(rapid.Int32Range(0, int32(b.Models()[0].Vocab)-1), 1, limit/2).Draw(t, "tokens")
+			r.PromptTokens = rapid.SliceOfN(rapid.Int32Range(0, int32(b.Models()[0].Vocab)-1), 1, limit/2).Draw(t,
+				"tokens")
 		}
 		r.Sampling = llm.Sampling{
 			Temperature:       rapid.SampledFrom([]float64{0, 0.1, 1, 2}).Draw(t, "temperature"),
@@ -45,7 +48,8 @@ func testAny(t *testing.T, b llm.Backend) {
 			t.Fatal(err)
 		}
 		again, err := Collect(context.Background(), b, r)
-		if err != nil || again.Text != first.Text || again.Finish != first.Finish || again.Usage.CompletionTokens != first.Usage.CompletionTokens {
+		if err != nil || again.Text != first.Text || again.Finish != first.Finish ||
+			again.Usage.CompletionTokens != first.Usage.CompletionTokens {
 			t.Fatalf("first %+v, again %+v, %v", first, again, err)
 		}
 		for _, s := range r.Stop {

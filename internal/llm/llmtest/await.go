@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Limit bounds every wait of a test: far above what anything here takes on a loaded machine under the race detector, and
-// far below the time after which the go command kills a test without a word on what it waited for.
+// Limit bounds every wait of a test: far above what anything here takes on a loaded machine under the race detector,
+// and far below the time after which the go command kills a test without a word on what it waited for.
 const Limit = time.Minute
 
-// Await gives the next value of a channel, the zero value if it is closed. When none comes within Limit, the test fails
-// and says what it waited for. It is for the test's own goroutine.
+// Await gives the next value of a channel, the zero value if it is closed. When none comes within Limit, the test
+// fails and says what it waited for. It is for the test's own goroutine.
 func Await[T any](t testing.TB, what string, ch <-chan T) T {
 	t.Helper()
 	timer := time.NewTimer(Limit)
@@ -34,7 +34,8 @@ func Done(wait func()) <-chan struct{} {
 	return done
 }
 
-// Until waits for what happens on its own time. When it does not within Limit, the test fails and names what it waited for.
+// Until waits for what happens on its own time. When it does not within Limit, the test fails and names what it
+// waited for.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Limit); !ok(); time.Sleep(time.Millisecond) {

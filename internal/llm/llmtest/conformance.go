@@ -19,7 +19,8 @@ const (
 	Context    = 512 // tokens, at least
 )
 
-// Run states the contract of llm.Backend. open must give a fresh backend with the limits above each time; Run closes it.
+// Run states the contract of llm.Backend. open must give a fresh backend with the limits above each time; Run closes
+// it.
 func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 	for _, test := range []struct {
 		name string
@@ -102,7 +103,8 @@ func testLength(t *testing.T, b llm.Backend) {
 	}
 	r := Chat(question, 1<<30) // cut to what the context leaves
 	r.IgnoreEOS = true
-	if out := must(t, b, r); out.Usage.PromptTokens+out.Usage.CompletionTokens > b.Models()[0].ContextLength || out.Finish != llm.FinishLength {
+	if out := must(t, b, r); out.Usage.PromptTokens+out.Usage.CompletionTokens > b.Models()[0].ContextLength ||
+		out.Finish != llm.FinishLength {
 		t.Errorf("%+v, finish %s in a context of %d", out.Usage, out.Finish, b.Models()[0].ContextLength)
 	}
 }
@@ -200,7 +202,8 @@ func testTogether(t *testing.T, b llm.Backend) {
 	for i, r := range requests {
 		group.Go(func() {
 			out, err := Collect(t.Context(), b, r)
-			if err != nil || out.Text != alone[i].Text || out.Usage.CompletionTokens != alone[i].Usage.CompletionTokens {
+			if err != nil || out.Text != alone[i].Text ||
+				out.Usage.CompletionTokens != alone[i].Usage.CompletionTokens {
 				t.Errorf("request %d: together %q, %v; alone %q", i, out.Text, err, alone[i].Text)
 			}
 		})
@@ -360,7 +363,8 @@ func testBadRequests(t *testing.T, b llm.Backend) {
 		{"unknown model", llm.Request{Model: "no-such-model", Prompt: "a"}, llm.ErrModelNotFound, ""},
 		{"no prompt", llm.Request{}, llm.ErrBadRequest, ""},
 		{"role order", llm.Request{Messages: []llm.Message{user, user}}, llm.ErrBadRequest, "messages[1].role"},
-		{"role", llm.Request{Messages: []llm.Message{{Role: "judge", Content: "a"}}}, llm.ErrBadRequest, "messages[0].role"},
+		{"role", llm.Request{Messages: []llm.Message{{Role: "judge", Content: "a"}}}, llm.ErrBadRequest,
+			"messages[0].role"},
 		{"token", llm.Request{PromptTokens: []int32{1 << 30}}, llm.ErrBadRequest, ""},
 		{"negative token", llm.Request{PromptTokens: []int32{-1}}, llm.ErrBadRequest, ""},
 		{"long prompt", llm.Request{PromptTokens: make([]int32, context+1)}, llm.ErrContextLength, ""},
@@ -379,7 +383,8 @@ func testBadRequests(t *testing.T, b llm.Backend) {
 }
 
 func testTokenize(t *testing.T, b llm.Backend) {
-	for _, text := range []string{"a", "Hello, world", "naïve 😀 日本語", " two  spaces ", "line\nline\ttab", "<s>[INST]</s>"} {
+	for _, text := range []string{"a", "Hello, world", "naïve 😀 日本語", " two  spaces ", "line\nline\ttab",
+		"<s>[INST]</s>"} {
 		plain, err := b.Tokenize(text, false)
 		if err != nil {
 			t.Fatal(err)
@@ -427,7 +432,9 @@ func testClose(t *testing.T, b llm.Backend) {
 		t.Error(err)
 	}
 	for range MaxRunning {
-		if err := Await(t, "the end of requests under way at Close", done); err != nil && !errors.Is(err, llm.ErrClosed) { // one may have just come to its end
+		// one may have just come to its end
+		if err := Await(t, "the end of requests under way at Close", done); err != nil &&
+			!errors.Is(err, llm.ErrClosed) {
 			t.Errorf("under way: %v", err)
 		}
 	}

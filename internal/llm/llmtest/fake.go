@@ -1,5 +1,6 @@
-// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states llm.Backend's
-// contract for every implementation. It must not import an implementation, nor anything but internal/llm of this module.
+// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states
+// llm.Backend's contract for every implementation. It must not import an implementation, nor anything but
+// internal/llm of this module.
 package llmtest
 
 import (
@@ -73,7 +74,8 @@ func (f *Fake) Models() []llm.Model { return []llm.Model{f.model} }
 func (f *Fake) Status() llm.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return llm.Status{Ready: f.ready && !f.isClosed, Running: f.running, Waiting: f.waiting, KVUsed: f.running, KVTotal: f.maxRunning}
+	return llm.Status{Ready: f.ready && !f.isClosed, Running: f.running, Waiting: f.waiting, KVUsed: f.running,
+		KVTotal: f.maxRunning}
 }
 
 // Close implements llm.Backend.
@@ -120,7 +122,8 @@ func (f *Fake) TokenizeChat(messages []llm.Message) ([]int32, error) {
 		text.WriteString("[INST] " + m.Content + " [/INST]")
 	}
 	if want == llm.RoleUser {
-		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", max(0, len(messages)-1)), "the last message must be from user")
+		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", max(0, len(messages)-1)),
+			"the last message must be from user")
 	}
 	return f.Tokenize(text.String(), true)
 }
@@ -159,7 +162,8 @@ func (f *Fake) prompt(r *llm.Request) (ids []int32, text string, err error) {
 		err = llm.BadField("prompt", "is empty")
 	}
 	if err == nil && len(ids) >= f.model.ContextLength {
-		err = &llm.FieldError{Field: "prompt", Reason: fmt.Sprintf("has %d tokens, the context is %d", len(ids), f.model.ContextLength), Err: llm.ErrContextLength}
+		err = &llm.FieldError{Field: "prompt", Reason: fmt.Sprintf("has %d tokens, the context is %d", len(ids),
+			f.model.ContextLength), Err: llm.ErrContextLength}
 	}
 	return ids, text, err
 }
@@ -301,7 +305,8 @@ func (g *generation) record(i int, b []byte) {
 	}
 	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: b, Logprob: math.Log(0.5) - float64(i)/1024}}
 	for k := range g.r.TopLogprobs {
-		t.Top = append(t.Top, llm.TokenProb{ID: firstByte + int32('a'+k), Bytes: []byte{byte('a' + k)}, Logprob: t.Logprob - float64(k)})
+		t.Top = append(t.Top, llm.TokenProb{ID: firstByte + int32('a'+k), Bytes: []byte{byte('a' + k)},
+			Logprob: t.Logprob - float64(k)})
 	}
 	g.tokens = append(g.tokens, t)
 }
@@ -338,7 +343,8 @@ func (g *generation) flush() error {
 }
 
 func (g *generation) finish(reason llm.Finish, text string) error {
-	return g.sink(llm.Event{Text: strings.ToValidUTF8(text, "\ufffd"), Tokens: g.tokens, NTokens: g.n, Finish: reason, Usage: &g.usage})
+	return g.sink(llm.Event{Text: strings.ToValidUTF8(text, "\ufffd"), Tokens: g.tokens, NTokens: g.n, Finish: reason,
+		Usage: &g.usage})
 }
 
 // ErrScripted is for Step to fail with: no sentinel of the seam.

@@ -1,8 +1,10 @@
-// Package calibrate lets a model read a text and collects what its weight matrices are multiplied with: the importance matrix that makes
-// quantisation lose less, and the perplexity of the text. It must not import the engine or the service.
+// Package calibrate lets a model read a text and collects what its weight matrices are multiplied with: the
+// importance matrix that makes quantisation lose less, and the perplexity of the text. It must not import the engine
+// or the service.
 //
-// The text is cut as llama.cpp's imatrix tool cuts it, so that the two tools' figures can be compared: chunks of the same number of tokens, each
-// read without what came before, its first token replaced by BOS. What is left at the end is not read.
+// The text is cut as llama.cpp's imatrix tool cuts it, so that the two tools' figures can be compared: chunks of the
+// same number of tokens, each read without what came before, its first token replaced by BOS. What is left at the end
+// is not read.
 package calibrate
 
 import (
@@ -19,7 +21,8 @@ import (
 // LeastContext is the shortest chunk: perplexity needs a token that follows another one in a chunk's second half.
 const LeastContext = 4
 
-// passTokens is how many tokens are computed at once: beyond, the weights are reused enough, and memory for logits grows for nothing.
+// passTokens is how many tokens are computed at once: beyond, the weights are reused enough, and memory for logits
+// grows for nothing.
 const passTokens = 512
 
 // ErrNotFinite is matched when a model computes what is no number.
@@ -45,14 +48,17 @@ type input struct {
 	kind  moe.Input
 }
 
-// New prepares for chunks of so many tokens, at most the model's context. With output the matrix of the output is collected, too.
+// New prepares for chunks of so many tokens, at most the model's context. With output the matrix of the output is
+// collected, too.
 func New(m *moe.Model, context int, output bool) (*Collector, error) {
 	cfg := m.Config()
 	if context < LeastContext || context > cfg.Context {
-		return nil, fmt.Errorf("chunks of %d tokens, want %d to the model's context of %d", context, LeastContext, cfg.Context)
+		return nil, fmt.Errorf("chunks of %d tokens, want %d to the model's context of %d", context, LeastContext,
+			cfg.Context)
 	}
 	blocks := (context + kernel.BlockTokens - 1) / kernel.BlockTokens
-	c := &Collector{m: m, sums: convert.NewSums(), inputs: map[input]*convert.Sum{}, kv: m.NewStorage(blocks), chunk: context}
+	c := &Collector{m: m, sums: convert.NewSums(), inputs: map[input]*convert.Sum{}, kv: m.NewStorage(blocks),
+		chunk: context}
 	c.sums.ChunkSize = context
 	for b := range int32(blocks) {
 		c.blocks = append(c.blocks, b)

@@ -101,15 +101,19 @@ func TestEveryTensorIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Uint32Or("imatrix.chunk_count", 0) != 3 || f.Uint32Or("imatrix.chunk_size", 0) != 32 || f.StringOr("general.type", "") != "imatrix" {
+	if f.Uint32Or("imatrix.chunk_count", 0) != 3 || f.Uint32Or("imatrix.chunk_size", 0) != 32 ||
+		f.StringOr("general.type", "") != "imatrix" {
 		t.Errorf("metadata %v", f.Keys())
 	}
 	if n := len(f.Tensors()); n != 2*(7*s.Layers+1) {
 		t.Errorf("%d tensors", n)
 	}
 	for name, want := range map[string]struct{ cols, parts, tokens int }{
-		"blk.0.attn_v.weight": {s.Dim, 1, 96}, "blk.1.attn_output.weight": {s.Dim, 1, 96}, "output.weight": {s.Dim, 1, 96},
-		"blk.0.ffn_up_exps.weight": {s.Dim, s.Experts, 2 * 96}, "blk.1.ffn_down_exps.weight": {s.FFN, s.Experts, 2 * 96}, // two experts a token; in the last layer, too
+		"blk.0.attn_v.weight": {s.Dim, 1, 96}, "blk.1.attn_output.weight": {s.Dim, 1, 96},
+		"output.weight": {s.Dim, 1, 96},
+		// two experts a token; in the last layer, too
+		"blk.0.ffn_up_exps.weight":   {s.Dim, s.Experts, 2 * 96},
+		"blk.1.ffn_down_exps.weight": {s.FFN, s.Experts, 2 * 96},
 	} {
 		sums, _ := f.Tensor(name + ".in_sum2")
 		counts, ok := f.Tensor(name + ".counts")

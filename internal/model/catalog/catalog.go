@@ -1,5 +1,5 @@
-// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic model's name, or the built-in one. It must
-// not import the API or the public package.
+// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic
+// model's name, or the built-in one. It must not import the API or the public package.
 package catalog
 
 import (
@@ -87,7 +87,8 @@ func Open(ref string) (*Opened, error) {
 // Close releases the file.
 func (o *Opened) Close() error { return o.File.Close() }
 
-// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other. The first call reads it all.
+// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other. The first call
+// reads it all.
 func (o *Opened) SHA256() (string, error) { return o.hash() }
 
 func (o *Opened) sum() (string, error) {
@@ -126,7 +127,8 @@ func openSynth(name string) (*Opened, error) {
 	preset, typ, typed := strings.Cut(name, ":")
 	shape, ok := synth.Preset(preset)
 	if !ok {
-		return nil, &Error{Err: fmt.Errorf("%w: no synthetic preset %q", ErrRef, preset), Hint: "presets are " + strings.Join(synth.Presets(), ", ")}
+		return nil, &Error{Err: fmt.Errorf("%w: no synthetic preset %q", ErrRef, preset), Hint: "presets are " +
+			strings.Join(synth.Presets(), ", ")}
 	}
 	if typed {
 		t, err := quant.ParseType(typ)
@@ -148,8 +150,10 @@ func openSynth(name string) (*Opened, error) {
 		}
 		return fromMemory(id, data)
 	case size > inCache:
-		return nil, &Error{Err: fmt.Errorf("%w: %.0f GiB are too large to be made on the fly", ErrRef, float64(size)/(1<<30)),
-			Hint: fmt.Sprintf("mixtral model synth --preset %s --type %v --out FILE.gguf, then --model FILE.gguf", preset, shape.Type)}
+		return nil, &Error{Err: fmt.Errorf("%w: %.0f GiB are too large to be made on the fly", ErrRef,
+			float64(size)/(1<<30)),
+			Hint: fmt.Sprintf("mixtral model synth --preset %s --type %v --out FILE.gguf, then --model FILE.gguf",
+				preset, shape.Type)}
 	}
 	path, err := cached(id, size, shape)
 	if err != nil {
@@ -169,7 +173,8 @@ func cached(id string, size int64, shape synth.Shape) (string, error) {
 		dir = os.TempDir()
 	}
 	dir = filepath.Join(dir, "mixtral")
-	path := filepath.Join(dir, fmt.Sprintf("%s-%d.gguf", id, size)) // another writer of another size makes another file
+	// another writer of another size makes another file
+	path := filepath.Join(dir, fmt.Sprintf("%s-%d.gguf", id, size))
 	if info, err := os.Stat(path); err == nil && info.Size() == size {
 		return path, nil
 	}

@@ -28,7 +28,8 @@ func TestOpen(t *testing.T) {
 	}
 	sum := sha256.Sum256(data)
 	for _, test := range []struct{ ref, id string }{
-		{path, "some.model"}, {"synth:tiny", "mixtral-synthetic-tiny-q8_0"}, {"synth:tiny:q8_0", "mixtral-synthetic-tiny-q8_0"},
+		{path, "some.model"}, {"synth:tiny", "mixtral-synthetic-tiny-q8_0"},
+		{"synth:tiny:q8_0", "mixtral-synthetic-tiny-q8_0"},
 	} {
 		o, err := Open(test.ref)
 		if err != nil {
@@ -115,10 +116,12 @@ func TestWhatIsNoModel(t *testing.T) {
 		{"synth:tiny:q4_k", "multiple of 256", ""},
 		{"synth:8x7b", "too large", "model synth --preset 8x7b"},
 		{filepath.Join(dir, "none.gguf"), "no such file", ""},
-		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "no such file", "model pull hf://mistralai/Mixtral-8x7B-Instruct-v0.1"},
+		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "no such file",
+			"model pull hf://mistralai/Mixtral-8x7B-Instruct-v0.1"},
 		{"https://example.org/a.gguf", "no such file", "model pull URL"},
 		{"mixtral", "no such file", "synth:tiny"},
-		{"mixtral-8x7b-instruct", "mixtral-8x7b-instruct:q4_k_m is not on this machine", "mixtral model pull mixtral-8x7b-instruct:q4_k_m"},
+		{"mixtral-8x7b-instruct", "mixtral-8x7b-instruct:q4_k_m is not on this machine",
+			"mixtral model pull mixtral-8x7b-instruct:q4_k_m"},
 		{"Mixtral-8x22B-Instruct:Q2_K", "is not on this machine", "pull mixtral-8x22b-instruct:q2_k"},
 		{"mixtral-8x7b-instruct:q9", `has no type "q9"`, "q4_k_m, q2_k"},
 		{"tiny-mixtral", "weights to be quantised", "model quantize"},
@@ -135,7 +138,8 @@ func TestWhatIsNoModel(t *testing.T) {
 			t.Errorf("%s: %v, %v", test.ref, o, err)
 			continue
 		}
-		if own.Ref != test.ref || !strings.Contains(err.Error(), test.message) || !strings.Contains(own.Hint, test.hint) || (test.hint == "") != (own.Hint == "") {
+		if own.Ref != test.ref || !strings.Contains(err.Error(), test.message) ||
+			!strings.Contains(own.Hint, test.hint) || (test.hint == "") != (own.Hint == "") {
 			t.Errorf("%s: %v (hint %q), want %q (hint %q)", test.ref, err, own.Hint, test.message, test.hint)
 		}
 	}

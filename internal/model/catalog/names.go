@@ -79,7 +79,8 @@ func parseNames(data []byte) ([]Known, error) {
 	return c.Models, nil
 }
 
-// Lookup finds NAME or NAME:TYPE in the catalogue. ok is false for a reference that is no name of it; a known name with an unknown type is an error.
+// Lookup finds NAME or NAME:TYPE in the catalogue. ok is false for a reference that is no name of it; a known name
+// with an unknown type is an error.
 func Lookup(ref string) (k Known, ok bool, err error) {
 	name, typ, typed := strings.Cut(strings.ToLower(ref), ":")
 	for _, k := range Names() {
@@ -88,7 +89,8 @@ func Lookup(ref string) (k Known, ok bool, err error) {
 		}
 		switch {
 		case typed && !slices.Contains(k.Types, typ):
-			e := &Error{Ref: ref, Err: fmt.Errorf("%w: %s has no type %q", ErrRef, name, typ), Hint: "its types are " + strings.Join(k.Types, ", ")}
+			e := &Error{Ref: ref, Err: fmt.Errorf("%w: %s has no type %q", ErrRef, name, typ),
+				Hint: "its types are " + strings.Join(k.Types, ", ")}
 			if len(k.Types) == 0 {
 				e.Hint = "it is pulled as it is, and quantised afterwards: mixtral model quantize --type " + typ
 			}
@@ -120,7 +122,8 @@ func (k Known) pattern() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^(?:.*/)?` + regexp.QuoteMeta(stem) + `(?:-(\d{5})-of-(\d{5}))?\.gguf$`)
 }
 
-// Choose picks the model's files from a repository's. A checksum that differs from the catalogue's is an hub.ErrChecksum.
+// Choose picks the model's files from a repository's. A checksum that differs from the catalogue's is an
+// hub.ErrChecksum.
 func (k Known) Choose(all []hub.File) ([]hub.File, error) {
 	if k.File == "" {
 		return hub.Choose(all)
@@ -137,7 +140,8 @@ func (k Known) Choose(all []hub.File) ([]hub.File, error) {
 		return nil, fmt.Errorf("%w: %s holds no %s of type %s", hub.ErrNotFound, k.Ref(), k.Name, k.Type)
 	case want != "" && len(chosen) == 1:
 		if chosen[0].SHA256 != "" && chosen[0].SHA256 != want {
-			return nil, fmt.Errorf("%w: %s: the hub says %s, the catalogue knows %s", hub.ErrChecksum, chosen[0].Path, chosen[0].SHA256, want)
+			return nil, fmt.Errorf("%w: %s: the hub says %s, the catalogue knows %s", hub.ErrChecksum, chosen[0].Path,
+				chosen[0].SHA256, want)
 		}
 		chosen[0].SHA256 = want
 	}
@@ -153,7 +157,8 @@ func Dir(getenv func(string) string, r hub.Ref) (string, error) {
 	return filepath.Join(dir, "models", r.Owner, r.Repo), nil
 }
 
-// Find gives the path of the pulled model, the first part of a split one; false if it is not here whole. A model that is to be quantised has none.
+// Find gives the path of the pulled model, the first part of a split one; false if it is not here whole. A model that
+// is to be quantised has none.
 func (k Known) Find(getenv func(string) string) (string, bool) {
 	dir, err := Dir(getenv, k.Ref())
 	if err != nil || k.File == "" {
@@ -192,11 +197,13 @@ func openNamed(k Known) (*Opened, error) {
 	p, ok := k.Find(os.Getenv)
 	if !ok && k.File == "" {
 		return nil, &Error{Err: fmt.Errorf("%w: %s is weights to be quantised", ErrRef, k.Name),
-			Hint: fmt.Sprintf("mixtral model pull %s, then mixtral model quantize its directory --type q4_k_m --out FILE.gguf, then --model FILE.gguf", k.Name)}
+			Hint: fmt.Sprintf("mixtral model pull %s, then mixtral model quantize its directory --type q4_k_m "+
+				"--out FILE.gguf, then --model FILE.gguf", k.Name)}
 	}
 	full := k.Name + ":" + k.Type
 	if !ok {
-		return nil, &Error{Err: fmt.Errorf("%w: %s is not on this machine", ErrRef, full), Hint: "mixtral model pull " + full}
+		return nil, &Error{Err: fmt.Errorf("%w: %s is not on this machine", ErrRef, full),
+			Hint: "mixtral model pull " + full}
 	}
 	o, err := openPath(p)
 	if err == nil {

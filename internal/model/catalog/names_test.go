@@ -31,7 +31,8 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
-	if k, _, _ := Lookup("Mixtral-8x7B-Instruct"); k.Type != "q4_k_m" || k.Ref().String() != "hf://TheBloke/Mixtral-8x7B-Instruct-v0.1-GGUF" {
+	if k, _, _ := Lookup("Mixtral-8x7B-Instruct"); k.Type != "q4_k_m" ||
+		k.Ref().String() != "hf://TheBloke/Mixtral-8x7B-Instruct-v0.1-GGUF" {
 		t.Errorf("%+v", k)
 	}
 	for _, ref := range []string{"", "demo", "synth:tiny", "./mixtral-8x7b-instruct", "mixtral-8x7b-instruct.gguf"} {
@@ -66,7 +67,8 @@ func TestChoose(t *testing.T) {
 	k, _, _ := Lookup("mixtral-8x7b-instruct:q4_k_m")
 	want := k.SHA256["q4_k_m"]
 	file := func(path, sum string) hub.File { return hub.File{Path: path, Size: 1, SHA256: sum} }
-	all := []hub.File{file("README.md", ""), file("mixtral-8x7b-instruct-v0.1.Q4_K_M.gguf", want), file("mixtral-8x7b-instruct-v0.1.Q4_0.gguf", "x")}
+	all := []hub.File{file("README.md", ""), file("mixtral-8x7b-instruct-v0.1.Q4_K_M.gguf", want),
+		file("mixtral-8x7b-instruct-v0.1.Q4_0.gguf", "x")}
 	if got, err := k.Choose(all); err != nil || len(got) != 1 || got[0].Path != all[1].Path || got[0].SHA256 != want {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -78,7 +80,9 @@ func TestChoose(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 	k, _, _ = Lookup("mixtral-8x22b-instruct")
-	all = []hub.File{file("q/Mixtral-8x22B-Instruct-v0.1.Q4_K_M-00001-of-00002.gguf", "1"), file("q/Mixtral-8x22B-Instruct-v0.1.Q4_K_M-00002-of-00002.gguf", "2"), file("Mixtral-8x22B-Instruct-v0.1.Q4_K_S-00001-of-00002.gguf", "3")}
+	all = []hub.File{file("q/Mixtral-8x22B-Instruct-v0.1.Q4_K_M-00001-of-00002.gguf", "1"),
+		file("q/Mixtral-8x22B-Instruct-v0.1.Q4_K_M-00002-of-00002.gguf", "2"),
+		file("Mixtral-8x22B-Instruct-v0.1.Q4_K_S-00001-of-00002.gguf", "3")}
 	if got, err := k.Choose(all); err != nil || len(got) != 2 || got[1].SHA256 != "2" {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -122,7 +126,8 @@ func TestOpenByName(t *testing.T) {
 	// The cache of Hugging Face's own tools.
 	cache := "hf/hub/models--TheBloke--Mixtral-8x7B-Instruct-v0.1-GGUF/"
 	write(cache + "snapshots/0123abcd/mixtral-8x7b-instruct-v0.1.Q4_K_M.gguf")
-	if err := errors.Join(os.MkdirAll(filepath.Join(home, cache, "refs"), 0o755), os.WriteFile(filepath.Join(home, cache, "refs/main"), []byte("0123abcd"), 0o600)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(home, cache, "refs"), 0o755),
+		os.WriteFile(filepath.Join(home, cache, "refs/main"), []byte("0123abcd"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	opens("mixtral-8x7b-instruct", true)

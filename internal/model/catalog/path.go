@@ -35,7 +35,8 @@ func openPath(path string) (*Opened, error) {
 	return &Opened{File: f, ID: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), Path: path}, nil
 }
 
-const convertHint = "models are read from GGUF files: mixtral model quantize DIRECTORY --type q4_k_m --out FILE.gguf makes one"
+const convertHint = "models are read from GGUF files: mixtral model quantize DIRECTORY --type q4_k_m --out " +
+	"FILE.gguf makes one"
 
 // hubName is how model hubs name repositories: one slash, no extension.
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
@@ -47,9 +48,11 @@ func guess(path string) string {
 	case strings.HasSuffix(lower, ".gguf"):
 		return ""
 	case hubName.MatchString(path):
-		return "that looks like a repository on a model hub: mixtral model pull hf://" + path + " brings its files here"
+		return "that looks like a repository on a model hub: mixtral model pull hf://" + path +
+			" brings its files here"
 	case !strings.ContainsAny(path, `/\.`):
-		return "give a .gguf file's path, a name that mixtral model list shows, synth:tiny, synth:nano or synth:mid for random weights, or demo for the built-in model"
+		return "give a .gguf file's path, a name that mixtral model list shows, synth:tiny, synth:nano or " +
+			"synth:mid for random weights, or demo for the built-in model"
 	}
 	return ""
 }

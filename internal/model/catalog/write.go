@@ -10,15 +10,17 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 )
 
-// WriteRewritten writes a model in the other order of weights (moe.Rewriting) to a file that appears under its name only when it is
-// complete and on the disk. progress, if not nil, is called with the number of bytes written so far. It stops when ctx ends.
+// WriteRewritten writes a model in the other order of weights (moe.Rewriting) to a file that appears under its name
+// only when it is complete and on the disk. progress, if not nil, is called with the number of bytes written so far.
+// It stops when ctx ends.
 func WriteRewritten(ctx context.Context, path string, r *moe.Rewriting, workers int, progress func(int64)) error {
 	return writeWhole(ctx, path, progress, func(w io.Writer) error { return r.Write(ctx, w, workers) })
 }
 
-// blockBytes is what a file grows by at a time, from its beginning. Linux keeps what is written in one piece in pages as large, up to
-// 2 MiB, if it begins where such a page does: the model can then be mapped in huge pages, and starts sooner. bufio.Writer passes long
-// pieces through, after which nothing begins there: half of a model was in small pages.
+// blockBytes is what a file grows by at a time, from its beginning. Linux keeps what is written in one piece in pages
+// as large, up to 2 MiB, if it begins where such a page does: the model can then be mapped in huge pages, and starts
+// sooner. bufio.Writer passes long pieces through, after which nothing begins there: half of a model was in small
+// pages.
 const blockBytes = 4 << 20
 
 // blocks writes in blocks as large as its buffer's capacity.

@@ -101,7 +101,8 @@ func TestPacked(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(dir, "back.gguf")); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes came back, want %d: %v", len(got), len(want), err)
 	}
-	if err := WriteRewritten(t.Context(), filepath.Join(dir, "none", "x.gguf"), r, 1, nil); !errors.Is(err, os.ErrNotExist) {
+	if err := WriteRewritten(t.Context(), filepath.Join(dir, "none", "x.gguf"), r, 1, nil); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("into a directory that is not there: %v", err)
 	}
 	if names, _ := filepath.Glob(filepath.Join(dir, ".*")); len(names) > 0 {

@@ -106,7 +106,8 @@ func parseConfig(data []byte) (c hfConfig, err error) {
 		return c, err
 	}
 	if c.ModelType != "mixtral" {
-		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)", c.ModelType, strings.Join(c.Architectures, ", "))
+		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)", c.ModelType,
+			strings.Join(c.Architectures, ", "))
 	}
 	if c.RopeTheta == 0 {
 		c.RopeTheta = c.Rope.Theta
@@ -131,8 +132,10 @@ func (c *hfConfig) check() error {
 		key        string
 		value, max int
 	}{
-		{"hidden_size", c.Dim, 1 << 17}, {"intermediate_size", c.FFN, 1 << 18}, {"num_hidden_layers", c.Layers, 1 << 10},
-		{"num_attention_heads", c.Heads, 1 << 10}, {"num_key_value_heads", c.KVHeads, 1 << 10}, {"head_dim", c.HeadDim, 1 << 10},
+		{"hidden_size", c.Dim, 1 << 17}, {"intermediate_size", c.FFN, 1 << 18},
+		{"num_hidden_layers", c.Layers, 1 << 10},
+		{"num_attention_heads", c.Heads, 1 << 10}, {"num_key_value_heads", c.KVHeads, 1 << 10},
+		{"head_dim", c.HeadDim, 1 << 10},
 		{"num_local_experts", c.Experts, 1 << 10}, {"num_experts_per_tok", c.ExpertsUsed, 1 << 10},
 		{"max_position_embeddings", c.Context, 1 << 24}, {"vocab_size", c.Vocab, 1 << 21},
 	} {

@@ -15,7 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestContinue: a run that ends anywhere is continued, and makes the same bytes as one that did not end; damage in between is noticed.
+// TestContinue: a run that ends anywhere is continued, and makes the same bytes as one that did not end; damage in
+// between is noticed.
 func TestContinue(t *testing.T) {
 	b, err := synth.Bytes(small(quant.F32))
 	if err != nil {
@@ -101,7 +102,8 @@ func TestContinue(t *testing.T) {
 	if fmt.Sprint(full.Tensors) != fmt.Sprint(r.Tensors) {
 		// Sums of chunks come in the order the workers finish.
 		for i := range r.Tensors {
-			if a, b := r.Tensors[i], full.Tensors[i]; math.Abs(a.Squares-b.Squares) > 1e-9*a.Squares || a.Max != b.Max {
+			if a, b := r.Tensors[i], full.Tensors[i]; math.Abs(a.Squares-b.Squares) > 1e-9*a.Squares ||
+				a.Max != b.Max {
 				t.Errorf("%s: errors %+v continued, %+v at once", a.Name, a.Errors, b.Errors)
 			}
 		}
@@ -139,12 +141,14 @@ func TestOtherPlanBeginsAnew(t *testing.T) {
 	}
 }
 
-// TestMemoryDoesNotGrow: a model of 100 MB passes through a few MB of memory, whichever way its weights lie on the disk.
+// TestMemoryDoesNotGrow: a model of 100 MB passes through a few MB of memory, whichever way its weights lie on the
+// disk.
 func TestMemoryDoesNotGrow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 100 MB")
 	}
-	s := synth.Shape{Dim: 512, FFN: 2048, Layers: 2, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512, Type: quant.F16, Seed: 7}
+	s := synth.Shape{Dim: 512, FFN: 2048, Layers: 2, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512,
+		Type: quant.F16, Seed: 7}
 	in := filepath.Join(t.TempDir(), "in.gguf")
 	file, err := os.Create(in)
 	if err != nil {
@@ -160,12 +164,14 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	defer source.Close()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r, err := Run(t.Context(), source, filepath.Join(t.TempDir(), "out.gguf"), Options{Mix: mix(t, "q8_0"), Workers: 2})
+	r, err := Run(t.Context(), source, filepath.Join(t.TempDir(), "out.gguf"),
+		Options{Mix: mix(t, "q8_0"), Workers: 2})
 	runtime.ReadMemStats(&after)
 	if err != nil || r.Bytes < 50<<20 {
 		t.Fatalf("%d bytes, %v", r.Bytes, err)
 	}
-	if n := after.TotalAlloc - before.TotalAlloc; n > 24<<20 { // 2 workers with four buffers of about 1 MB, and the directory
+	// 2 workers with four buffers of about 1 MB, and the directory
+	if n := after.TotalAlloc - before.TotalAlloc; n > 24<<20 {
 		t.Errorf("%d MB were allocated in all", n>>20)
 	}
 }

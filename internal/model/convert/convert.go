@@ -1,8 +1,9 @@
-// Package convert turns model weights into GGUF files of another format: from a Hugging Face directory or from GGUF, one stretch of
-// rows at a time, so that memory does not grow with the model. It must not import the model or the engine.
+// Package convert turns model weights into GGUF files of another format: from a Hugging Face directory or from GGUF,
+// one stretch of rows at a time, so that memory does not grow with the model. It must not import the model or the
+// engine.
 //
-// A Source is a model under GGUF's names, whatever it was called before. A Mix says which format each tensor gets. Run does the work
-// over several workers, and goes on where an earlier Run was killed.
+// A Source is a model under GGUF's names, whatever it was called before. A Mix says which format each tensor gets.
+// Run does the work over several workers, and goes on where an earlier Run was killed.
 package convert
 
 import (
@@ -14,7 +15,8 @@ import (
 )
 
 var (
-	// ErrSource is matched by every error about a model that cannot be converted: what is missing, damaged or not Mixtral.
+	// ErrSource is matched by every error about a model that cannot be converted: what is missing, damaged or not
+	// Mixtral.
 	ErrSource = errors.New("cannot convert")
 	// ErrRequantize is matched when weights that have lost precision already would lose more.
 	ErrRequantize = errors.New("weights are quantised already")
@@ -67,8 +69,9 @@ type part struct {
 	name, file string // in the source, for errors
 	typ        quant.Type
 	rows, cols int
-	// heads, if not 0, says that the rows are those of so many attention heads with the two halves of each head one after the other, as
-	// Hugging Face's rotary embedding wants them. GGUF's pairs neighbours: row 2i of a head is row i of the first half, row 2i+1 of the second.
+	// heads, if not 0, says that the rows are those of so many attention heads with the two halves of each head one
+	// after the other, as Hugging Face's rotary embedding wants them. GGUF's pairs neighbours: row 2i of a head is
+	// row i of the first half, row 2i+1 of the second.
 	heads int
 	// read gives n bytes from byte off on: in buf, or where they lie.
 	read func(buf []byte, off int64, n int) ([]byte, error)
@@ -129,6 +132,8 @@ const (
 
 // stems are the kinds' names in GGUF files; those of a layer stand between "blk.N." and ".weight".
 var stems = map[string]Kind{
-	"token_embd": Embedding, "output": Output, "output_norm": Norm, "attn_norm": Norm, "ffn_norm": Norm, "attn_q": Query, "attn_k": Key,
-	"attn_v": Value, "attn_output": Attended, "ffn_gate_inp": Router, "ffn_gate_exps": Gate, "ffn_up_exps": Up, "ffn_down_exps": Down,
+	"token_embd": Embedding, "output": Output, "output_norm": Norm, "attn_norm": Norm, "ffn_norm": Norm,
+	"attn_q": Query, "attn_k": Key,
+	"attn_v": Value, "attn_output": Attended, "ffn_gate_inp": Router, "ffn_gate_exps": Gate, "ffn_up_exps": Up,
+	"ffn_down_exps": Down,
 }

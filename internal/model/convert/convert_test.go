@@ -21,7 +21,8 @@ import (
 
 // small is a model whose matrices fit every format.
 func small(typ quant.Type) synth.Shape {
-	return synth.Shape{Dim: 256, FFN: 256, Layers: 2, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512, Type: typ, Seed: 7, Calm: true}
+	return synth.Shape{Dim: 256, FFN: 256, Layers: 2, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 512, Context: 512,
+		Type: typ, Seed: 7, Calm: true}
 }
 
 func build(t *testing.T, s synth.Shape) *gguf.File {
@@ -80,7 +81,8 @@ func logits(t *testing.T, f *gguf.File) [][]float32 {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	rows, err := m.Forward(m.NewStorage(1), []moe.Span{{Tokens: []int32{1, 300, 40, 270, 33, 410, 290, 7}, Blocks: []int32{0}, Logits: 8}})
+	rows, err := m.Forward(m.NewStorage(1), []moe.Span{{Tokens: []int32{1, 300, 40, 270, 33, 410, 290, 7},
+		Blocks: []int32{0}, Logits: 8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +106,12 @@ func sameTensors(t *testing.T, got, want *gguf.File) {
 	}
 }
 
-// TestThereAndBack: a GGUF model written as a Hugging Face directory and converted again is the same model, bit for bit: names, the order of rows in
-// attn_q and attn_k, experts, vocabulary and logits.
+// TestThereAndBack: a GGUF model written as a Hugging Face directory and converted again is the same model, bit for
+// bit: names, the order of rows in attn_q and attn_k, experts, vocabulary and logits.
 func TestThereAndBack(t *testing.T) {
 	want := build(t, small(quant.F32))
-	for _, o := range []hftest.Options{{DType: "F32", Shards: 1}, {DType: "F32", Shards: 3, JSON: true}, {DType: "F32", Shards: 2, Packed: true}} {
+	for _, o := range []hftest.Options{{DType: "F32", Shards: 1}, {DType: "F32", Shards: 3, JSON: true},
+		{DType: "F32", Shards: 2, Packed: true}} {
 		t.Run(fmt.Sprint(o), func(t *testing.T) {
 			dir := t.TempDir()
 			if err := hftest.Write(dir, want, o); err != nil {
@@ -125,7 +128,8 @@ func TestThereAndBack(t *testing.T) {
 				t.Error("logits differ")
 			}
 			sameVocabulary(t, got, want)
-			for _, key := range []string{"llama.expert_count", "llama.expert_used_count", "llama.context_length", "llama.vocab_size", "llama.attention.head_count_kv", "llama.rope.dimension_count"} {
+			for _, key := range []string{"llama.expert_count", "llama.expert_used_count", "llama.context_length",
+				"llama.vocab_size", "llama.attention.head_count_kv", "llama.rope.dimension_count"} {
 				a, _ := got.Uint32(key)
 				b, _ := want.Uint32(key)
 				if a != b || a == 0 {
@@ -155,10 +159,13 @@ func sameVocabulary(t *testing.T, got, want *gguf.File) {
 	}
 	a, as := load(got)
 	b, bs := load(want)
-	if as.BOS != bs.BOS || as.EOS != bs.EOS || as.UNK != bs.UNK || as.AddBOS != bs.AddBOS || as.AddSpacePrefix != bs.AddSpacePrefix || as.Template != bs.Template {
-		t.Errorf("special tokens or template differ: %d %d %d %v %v %q", as.BOS, as.EOS, as.UNK, as.AddBOS, as.AddSpacePrefix, as.Template)
+	if as.BOS != bs.BOS || as.EOS != bs.EOS || as.UNK != bs.UNK || as.AddBOS != bs.AddBOS ||
+		as.AddSpacePrefix != bs.AddSpacePrefix || as.Template != bs.Template {
+		t.Errorf("special tokens or template differ: %d %d %d %v %v %q", as.BOS, as.EOS, as.UNK, as.AddBOS,
+			as.AddSpacePrefix, as.Template)
 	}
-	for _, text := range []string{"", "The cat and the other world", "  two spaces, naïve 猫\n<s> [INST]", strings.Repeat("something between ", 20)} {
+	for _, text := range []string{"", "The cat and the other world", "  two spaces, naïve 猫\n<s> [INST]",
+		strings.Repeat("something between ", 20)} {
 		if x, y := a.Encode(text, true), b.Encode(text, true); !slices.Equal(x, y) {
 			t.Errorf("%q: %v, want %v", text, x, y)
 		}
@@ -191,7 +198,8 @@ func TestHalfPrecision(t *testing.T) {
 			d := float64(u[i]) - float64(v[i])
 			want = want.Add(Errors{d * d, float64(u[i]) * float64(u[i]), math.Abs(d)})
 		}
-		if math.Abs(x.Squares-want.Squares) > 1e-4*want.Squares || math.Abs(x.Max-want.Max) > 1e-5*want.Max || x.To != quant.F32 && x.Relative() == 0 {
+		if math.Abs(x.Squares-want.Squares) > 1e-4*want.Squares || math.Abs(x.Max-want.Max) > 1e-5*want.Max ||
+			x.To != quant.F32 && x.Relative() == 0 {
 			t.Errorf("%s: errors %+v, want %+v", x.Name, x.Errors, want)
 		}
 	}
@@ -295,18 +303,36 @@ func TestBadSources(t *testing.T) {
 		change func(d string)
 		want   string
 	}{
-		"no config":      {func(d string) { os.Remove(filepath.Join(d, "config.json")) }, "config.json is missing"},
-		"other model":    {func(d string) { edit(d, "config.json", `"mixtral"`, `"llama"`) }, `model_type is "llama"`},
-		"no tokenizer":   {func(d string) { os.Remove(filepath.Join(d, "tokenizer.model")) }, "neither tokenizer.model nor"},
-		"bad tokenizer":  {func(d string) { os.Truncate(filepath.Join(d, "tokenizer.model"), 5000) }, "tokenizer.model: "},
-		"missing shard":  {func(d string) { os.Remove(filepath.Join(d, second)) }, second + " is named in"},
-		"cut shard":      {func(d string) { os.Truncate(filepath.Join(d, second), 9000) }, second},
-		"wrong shape":    {func(d string) { edit(d, "config.json", `"hidden_size":64`, `"hidden_size":128`) }, "config.json wants"},
-		"experts":        {func(d string) { edit(d, "config.json", `"num_local_experts":8`, `"num_local_experts":9`) }, "config.json wants [9 64]"},
-		"fewer layers":   {func(d string) { edit(d, "config.json", `"num_hidden_layers":2`, `"num_hidden_layers":1`) }, "layer 1 of 1"},
-		"more layers":    {func(d string) { edit(d, "config.json", `"num_hidden_layers":2`, `"num_hidden_layers":3`) }, "no weights for blk.2"},
-		"rope":           {func(d string) { edit(d, "config.json", `"rope_scaling":null`, `"rope_scaling":{"type":"yarn"}`) }, `"yarn" is not supported`},
-		"no number":      {func(d string) { edit(d, "config.json", `"num_attention_heads":4`, `"num_attention_heads":0`) }, "num_attention_heads is 0"},
+		"no config":   {func(d string) { os.Remove(filepath.Join(d, "config.json")) }, "config.json is missing"},
+		"other model": {func(d string) { edit(d, "config.json", `"mixtral"`, `"llama"`) }, `model_type is "llama"`},
+		"no tokenizer": {func(d string) { os.Remove(filepath.Join(d, "tokenizer.model")) },
+			"neither tokenizer.model nor"},
+		"bad tokenizer": {func(d string) { os.Truncate(filepath.Join(d, "tokenizer.model"), 5000) },
+			"tokenizer.model: "},
+		"missing shard": {func(d string) { os.Remove(filepath.Join(d, second)) }, second + " is named in"},
+		"cut shard":     {func(d string) { os.Truncate(filepath.Join(d, second), 9000) }, second},
+		"wrong shape": {func(d string) { edit(d, "config.json", `"hidden_size":64`, `"hidden_size":128`) },
+			"config.json wants"},
+		"experts": {func(d string) {
+			edit(d, "config.json", `"num_local_experts":8`,
+				`"num_local_experts":9`)
+		}, "config.json wants [9 64]"},
+		"fewer layers": {func(d string) {
+			edit(d, "config.json", `"num_hidden_layers":2`,
+				`"num_hidden_layers":1`)
+		}, "layer 1 of 1"},
+		"more layers": {func(d string) {
+			edit(d, "config.json", `"num_hidden_layers":2`,
+				`"num_hidden_layers":3`)
+		}, "no weights for blk.2"},
+		"rope": {func(d string) {
+			edit(d, "config.json", `"rope_scaling":null`,
+				`"rope_scaling":{"type":"yarn"}`)
+		}, `"yarn" is not supported`},
+		"no number": {func(d string) {
+			edit(d, "config.json", `"num_attention_heads":4`,
+				`"num_attention_heads":0`)
+		}, "num_attention_heads is 0"},
 		"dtype":          {func(d string) { edit(d, second, `"BF16"`, `"I16" `) }, "dtype I16 is not supported"},
 		"unknown tensor": {func(d string) { edit(d, second, "lm_head.weight", "lm_head.wxight") }, ""},
 	} {
@@ -345,7 +371,8 @@ func TestNotFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Run(t.Context(), s, filepath.Join(t.TempDir(), "o.gguf"), Options{Mix: mix(t, "q8_0")})
-	if !errors.Is(err, ErrSource) || !errors.Is(err, quant.ErrNotFinite) || !strings.Contains(err.Error(), "model.safetensors: tensor lm_head.weight: rows") {
+	if !errors.Is(err, ErrSource) || !errors.Is(err, quant.ErrNotFinite) ||
+		!strings.Contains(err.Error(), "model.safetensors: tensor lm_head.weight: rows") {
 		t.Errorf("%v", err)
 	}
 }

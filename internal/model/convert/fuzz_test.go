@@ -21,7 +21,8 @@ const bpe = "\x12\x02\x18\x02" // trainer_spec{model_type: 2}
 
 func TestSentencePiece(t *testing.T) {
 	s, err := parseSentencePiece([]byte(piece("<unk>", 2) + piece("▁a", 1) + bpe + "\x1a\x02\x18\x00"))
-	if err != nil || len(s.Pieces) != 2 || s.Pieces[1] != "▁a" || s.Scores[1] != 1 || s.Types[0] != token.TypeUnknown || s.AddSpacePrefix || s.UNK != 0 || s.BOS != 1 {
+	if err != nil || len(s.Pieces) != 2 || s.Pieces[1] != "▁a" || s.Scores[1] != 1 ||
+		s.Types[0] != token.TypeUnknown || s.AddSpacePrefix || s.UNK != 0 || s.BOS != 1 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	none := "\x12\x0e\x18\x02\xc8\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01" // bos_id: -1, in field 41
@@ -39,7 +40,8 @@ func TestSentencePiece(t *testing.T) {
 		"fixed":       {"\x15\x00", "cut short"},
 		"group":       {"\x0b", "wire type 3"},
 	} {
-		if _, err := parseSentencePiece([]byte(c.data)); !errors.Is(err, errProto) || !strings.Contains(err.Error(), c.want) {
+		if _, err := parseSentencePiece([]byte(c.data)); !errors.Is(err, errProto) ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -49,7 +51,8 @@ func TestTokenizerJSON(t *testing.T) {
 	const head = `{"model":{"type":"BPE","byte_fallback":true,"unk_token":"<unk>","vocab":{"<unk>":0,"a":1,"b":2,"ab":3,"<0x41>":4},`
 	s, err := parseTokenizerJSON([]byte(head + `"merges":[["a","b"],"a ab"]},"added_tokens":[{"id":5,"content":"<s>","special":true},{"id":6,"content":"x"}],
 		"pre_tokenizer":{"type":"Metaspace","prepend_scheme":"first"}}`))
-	if err != nil || len(s.Pieces) != 7 || s.Scores[3] != 0 || s.Scores[1] != unreached || s.Types[4] != token.TypeByte || s.Types[5] != token.TypeControl ||
+	if err != nil || len(s.Pieces) != 7 || s.Scores[3] != 0 || s.Scores[1] != unreached ||
+		s.Types[4] != token.TypeByte || s.Types[5] != token.TypeControl ||
 		s.Types[6] != token.TypeUserDefined || s.Types[0] != token.TypeUnknown || s.UNK != 0 || !s.AddSpacePrefix {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -71,7 +74,8 @@ func TestTokenizerJSON(t *testing.T) {
 	}
 }
 
-// FuzzVocabulary: whatever the bytes, an error or a vocabulary that another part of the program may judge; never a panic.
+// FuzzVocabulary: whatever the bytes, an error or a vocabulary that another part of the program may judge; never a
+// panic.
 func FuzzVocabulary(f *testing.F) {
 	f.Add([]byte(piece("<unk>", 2) + piece("a", 1) + bpe))
 	f.Add([]byte(`{"model":{"type":"BPE","byte_fallback":true,"vocab":{"<unk>":0,"a":1,"b":2,"ab":3},"merges":["a b",["ab","a"]]},"added_tokens":[{"id":4,"content":"<s>","special":true}],"normalizer":{"type":"Prepend","prepend":"▁"}}`))
@@ -82,7 +86,8 @@ func FuzzVocabulary(f *testing.F) {
 				continue
 			}
 			if len(s.Pieces) != len(s.Scores) || len(s.Pieces) != len(s.Types) || len(s.Pieces) > len(data) {
-				t.Fatalf("%d pieces, %d scores, %d types from %d bytes", len(s.Pieces), len(s.Scores), len(s.Types), len(data))
+				t.Fatalf("%d pieces, %d scores, %d types from %d bytes", len(s.Pieces), len(s.Scores), len(s.Types),
+					len(data))
 			}
 			v := vocabulary{Spec: s}
 			if v.fill(len(s.Pieces)+3) == nil {

@@ -22,7 +22,8 @@ func Open(path string) (*Source, error) {
 		return openHF(path)
 	}
 	if !strings.HasSuffix(path, ".gguf") && strings.HasSuffix(path, ".safetensors") {
-		return nil, fmt.Errorf("%w: %s: weights alone are no model: give the directory, with config.json and the tokenizer", ErrSource, path)
+		return nil, fmt.Errorf("%w: %s: weights alone are no model: give the directory, with config.json and the "+
+			"tokenizer", ErrSource, path)
 	}
 	return openGGUF(path)
 }
@@ -37,7 +38,8 @@ func openGGUF(path string) (s *Source, err error) {
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	s = &Source{Name: f.StringOr("general.name", nameOf(path)), close: f.Close, fileType: f.Uint32Or("general.file_type", 0)}
+	s = &Source{Name: f.StringOr("general.name", nameOf(path)), close: f.Close,
+		fileType: f.Uint32Or("general.file_type", 0)}
 	if err := s.fromGGUF(f, path); err != nil {
 		return nil, err
 	}
@@ -60,7 +62,8 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 	switch arch := f.StringOr("general.architecture", ""); arch {
 	case "llama":
 	case kernel.FileLayout:
-		return bad("its matrices are in the order of the kernels: convert the file that it was packed from, or what mixtral model pack --undo makes of it")
+		return bad("its matrices are in the order of the kernels: convert the file that it was packed from, or " +
+			"what mixtral model pack --undo makes of it")
 	default:
 		return bad("general.architecture is %q, want \"llama\"", arch)
 	}

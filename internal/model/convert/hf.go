@@ -46,7 +46,8 @@ func openHF(dir string) (s *Source, err error) {
 		}
 		fmt.Fprintf(id, "%s %s %v\n", t.Name, t.DType, t.Shape)
 	}
-	s.fileType = map[quant.Type]uint32{quant.F16: mixes["f16"].fileType, quant.BF16: mixes["bf16"].fileType}[s.Tensors[0].From]
+	s.fileType = map[quant.Type]uint32{quant.F16: mixes["f16"].fileType,
+		quant.BF16: mixes["bf16"].fileType}[s.Tensors[0].From]
 	s.identity = fmt.Sprintf("%x", id.Sum(nil))
 	s.meta = func(w *gguf.Writer) error { return hfMeta(w, s.Name, &c, tok) }
 	return s, nil

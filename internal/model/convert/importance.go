@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
-// Importance is how much each column of each matrix matters: the mean square of the activation it is multiplied with, over a
-// calibration text.
+// Importance is how much each column of each matrix matters: the mean square of the activation it is multiplied with,
+// over a calibration text.
 type Importance struct {
 	Chunks int // of the text; 0 if the file does not say
 
@@ -40,7 +40,8 @@ func parseImportance(data []byte) (*Importance, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Importance{Chunks: s.Chunks, datasets: s.Datasets, values: map[string][]float32{}, unseen: map[string][]int{}, hash: fmt.Sprintf("%x", sha256.Sum256(data))}
+	m := &Importance{Chunks: s.Chunks, datasets: s.Datasets, values: map[string][]float32{},
+		unseen: map[string][]int{}, hash: fmt.Sprintf("%x", sha256.Sum256(data))}
 	for name, e := range s.entries {
 		m.values[name] = e.means()
 		if parts := e.unseen(); parts != nil {
@@ -50,7 +51,8 @@ func parseImportance(data []byte) (*Importance, error) {
 	return m, nil
 }
 
-// columns gives the importance of the columns of part i of t; nil where the matrix says nothing, and all columns count the same.
+// columns gives the importance of the columns of part i of t; nil where the matrix says nothing, and all columns
+// count the same.
 func (m *Importance) columns(t *Tensor, i int) ([]float32, error) {
 	if m == nil || len(t.Dims) < 2 {
 		return nil, nil
@@ -65,7 +67,8 @@ func (m *Importance) columns(t *Tensor, i int) ([]float32, error) {
 		v = v[i*cols : (i+1)*cols]
 	}
 	if ok && len(v) != cols {
-		return nil, fmt.Errorf("%w: %s: %d values for tensor %s of %d columns in %d parts", ErrImportance, m.name, len(v), t.Name, cols, len(t.parts))
+		return nil, fmt.Errorf("%w: %s: %d values for tensor %s of %d columns in %d parts", ErrImportance, m.name,
+			len(v), t.Name, cols, len(t.parts))
 	}
 	if slices.Contains(m.unseen[name], at) {
 		return nil, nil
@@ -73,8 +76,8 @@ func (m *Importance) columns(t *Tensor, i int) ([]float32, error) {
 	return v, nil
 }
 
-// Gaps lists what the matrix says nothing about and is quantised without it: experts of its text's blind spots, and matrices of layers.
-// That it is silent about embedding and output is usual.
+// Gaps lists what the matrix says nothing about and is quantised without it: experts of its text's blind spots, and
+// matrices of layers. That it is silent about embedding and output is usual.
 func (m *Importance) Gaps(s *Source) ([]Gap, error) {
 	var all []Gap
 	for i := range s.Tensors {

@@ -30,8 +30,8 @@ const (
 // maxImportance bounds the file: that of Mixtral-8x22B has 60 MB.
 const maxImportance = 1 << 30
 
-// ReadSums reads a file as llama.cpp's imatrix tool and WriteFile write it: GGUF, or the tool's older .dat. The older format does not
-// say how many tokens a chunk has: chunkSize does.
+// ReadSums reads a file as llama.cpp's imatrix tool and WriteFile write it: GGUF, or the tool's older .dat. The older
+// format does not say how many tokens a chunk has: chunkSize does.
 func ReadSums(path string, chunkSize int) (*Sums, error) {
 	data, err := readImportance(path)
 	if err != nil {
@@ -134,8 +134,9 @@ func floats(data []byte) []float64 {
 	return v
 }
 
-// readLegacy reads the older format: a count of entries, each a name, the number of chunks, the number of values, and means times
-// that number of chunks; then the number of chunks and the text's name. All integers have 32 bits, little-endian.
+// readLegacy reads the older format: a count of entries, each a name, the number of chunks, the number of values, and
+// means times that number of chunks; then the number of chunks and the text's name. All integers have 32 bits,
+// little-endian.
 func (s *Sums) readLegacy(data []byte) error {
 	next := func(n int) []byte {
 		if n < 0 || n > len(data) {
@@ -170,7 +171,8 @@ func (s *Sums) readLegacy(data []byte) error {
 	return nil
 }
 
-// WriteFile writes sums in the GGUF format that llama.cpp's imatrix tool reads and writes, under path when it is whole.
+// WriteFile writes sums in the GGUF format that llama.cpp's imatrix tool reads and writes, under path when it is
+// whole.
 func (s *Sums) WriteFile(path string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -199,7 +201,8 @@ func (s *Sums) write(out io.Writer) error {
 	if datasets == nil {
 		datasets = []string{}
 	}
-	err := errors.Join(w.Set("general.type", typeOfImatrix), w.Set(keyDatasets, datasets), w.Set(keyChunks, uint32(s.Chunks)), w.Set(keyChunkSize, uint32(s.ChunkSize)))
+	err := errors.Join(w.Set("general.type", typeOfImatrix), w.Set(keyDatasets, datasets),
+		w.Set(keyChunks, uint32(s.Chunks)), w.Set(keyChunkSize, uint32(s.ChunkSize)))
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,8 @@ func (s *Sums) write(out io.Writer) error {
 	for _, name := range names {
 		e := s.entries[name]
 		parts := len(e.counts)
-		if err := errors.Join(w.Add(name+sumSuffix, quant.F32, len(e.squares)/parts, parts), w.Add(name+countSuffix, quant.F32, 1, parts)); err != nil {
+		if err := errors.Join(w.Add(name+sumSuffix, quant.F32, len(e.squares)/parts, parts),
+			w.Add(name+countSuffix, quant.F32, 1, parts)); err != nil {
 			return err
 		}
 	}
@@ -216,7 +220,8 @@ func (s *Sums) write(out io.Writer) error {
 	}
 	for _, name := range names {
 		e := s.entries[name]
-		if err := errors.Join(w.WriteTensor(name+sumSuffix, narrow(e.squares)), w.WriteTensor(name+countSuffix, narrow(e.counts))); err != nil {
+		if err := errors.Join(w.WriteTensor(name+sumSuffix, narrow(e.squares)),
+			w.WriteTensor(name+countSuffix, narrow(e.counts))); err != nil {
 			return err
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Sums is an importance matrix in the making, or what a file of one holds: for each weight matrix, column by column, the sum of the
-// squares of what the column was multiplied with, and of how many tokens it is the sum.
+// Sums is an importance matrix in the making, or what a file of one holds: for each weight matrix, column by column,
+// the sum of the squares of what the column was multiplied with, and of how many tokens it is the sum.
 type Sums struct {
 	Datasets  []string // the texts, in order
 	Chunks    int      // of the texts
@@ -29,7 +29,8 @@ type Sum struct {
 // NewSums gives sums without entries.
 func NewSums() *Sums { return &Sums{entries: map[string]*Sum{}} }
 
-// Share adds zeros for tensors of so many columns that share their input. A tensor has one part, or one for each expert.
+// Share adds zeros for tensors of so many columns that share their input. A tensor has one part, or one for each
+// expert.
 func (s *Sums) Share(cols, parts int, tensors ...string) *Sum {
 	e := &Sum{squares: make([]float64, cols*parts), counts: make([]float64, parts)}
 	for _, name := range tensors {
@@ -44,7 +45,8 @@ func (s *Sums) Tensors() int { return len(s.entries) }
 // squaresEach is how many squares are worth a goroutine: some 100 µs of work.
 const squaresEach = 1 << 18
 
-// Add adds the squares of rows, the inputs of a part for one token each; it is an error if a sum is beyond what a file can hold. Their order decides over rounding, the number of CPUs does not.
+// Add adds the squares of rows, the inputs of a part for one token each; it is an error if a sum is beyond what a
+// file can hold. Their order decides over rounding, the number of CPUs does not.
 func (e *Sum) Add(part int, rows [][]float32) error {
 	cols := len(e.squares) / len(e.counts)
 	sums := e.squares[part*cols:][:cols]
@@ -77,7 +79,8 @@ func addSquares(sums []float64, rows [][]float32, at int) {
 	}
 }
 
-// MergeSums adds up sums, as if their texts had been read one after the other. Chunks of different sizes count as chunks of the last one's.
+// MergeSums adds up sums, as if their texts had been read one after the other. Chunks of different sizes count as
+// chunks of the last one's.
 func MergeSums(all ...*Sums) (*Sums, error) {
 	m := NewSums()
 	for _, s := range all {

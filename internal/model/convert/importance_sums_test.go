@@ -85,7 +85,8 @@ func TestSumsRoundTrip(t *testing.T) {
 		s := NewSums()
 		s.Chunks, s.ChunkSize = rapid.IntRange(0, 1e6).Draw(t, "chunks"), rapid.IntRange(0, 1e5).Draw(t, "size")
 		s.Datasets = rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "datasets")
-		for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`blk\.\d\.[a-z_]{1,9}\.weight`), 1, 4, rapid.ID).Draw(t, "names") {
+		for _, name := range rapid.SliceOfNDistinct(rapid.StringMatching(`blk\.\d\.[a-z_]{1,9}\.weight`), 1, 4,
+			rapid.ID).Draw(t, "names") {
 			e := s.Share(rapid.IntRange(1, 20).Draw(t, "cols"), rapid.IntRange(1, 5).Draw(t, "parts"), name)
 			for i := range e.squares {
 				e.squares[i] = rapid.Float64Range(0, 1e30).Draw(t, "square")
@@ -102,12 +103,14 @@ func TestSumsRoundTrip(t *testing.T) {
 		if err != nil || legacy {
 			t.Fatal(legacy, err)
 		}
-		if r.Chunks != s.Chunks || r.ChunkSize != s.ChunkSize || !slices.Equal(r.Datasets, s.Datasets) || len(r.entries) != len(s.entries) {
+		if r.Chunks != s.Chunks || r.ChunkSize != s.ChunkSize || !slices.Equal(r.Datasets, s.Datasets) ||
+			len(r.entries) != len(s.entries) {
 			t.Fatalf("%+v, want %+v", r, s)
 		}
 		for name, e := range s.entries {
 			got := r.entries[name]
-			same := slices.EqualFunc(got.squares, e.squares, func(a, b float64) bool { return a == float64(float32(b)) })
+			same := slices.EqualFunc(got.squares, e.squares,
+				func(a, b float64) bool { return a == float64(float32(b)) })
 			if !same || !slices.Equal(got.counts, e.counts) {
 				t.Fatalf("%s: %+v, want %+v", name, got, e)
 			}
@@ -139,7 +142,8 @@ func TestMergeSums(t *testing.T) {
 			t.Errorf("value %d is %v, want %v", i, v, w)
 		}
 	}
-	if m.Chunks != 3 || m.ChunkSize != 16 || !slices.Equal(m.Datasets, []string{"a", "b"}) || !slices.Equal(m.entries[name].counts, both.counts) {
+	if m.Chunks != 3 || m.ChunkSize != 16 || !slices.Equal(m.Datasets, []string{"a", "b"}) ||
+		!slices.Equal(m.entries[name].counts, both.counts) {
 		t.Errorf("%+v %v", m, m.entries[name].counts)
 	}
 	if slices.Equal(m.entries[name].squares, a.entries[name].squares) {
@@ -164,7 +168,8 @@ func TestMergeSums(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := m.entries[name]
-		if want := a.entries[name].squares[5] + 6*3*16; e.squares[5] != want || !slices.Equal(e.counts, []float64{5 + 48, 5 + 48}) {
+		if want := a.entries[name].squares[5] + 6*3*16; e.squares[5] != want ||
+			!slices.Equal(e.counts, []float64{5 + 48, 5 + 48}) {
 			t.Errorf("sum %v, want %v; counts %v", e.squares[5], want, e.counts)
 		}
 	}
@@ -180,7 +185,8 @@ func TestMergeSums(t *testing.T) {
 	}
 }
 
-// TestUnseenExperts: an expert that the text did not reach is quantised as without a matrix, and named; the others with it.
+// TestUnseenExperts: an expert that the text did not reach is quantised as without a matrix, and named; the others
+// with it.
 func TestUnseenExperts(t *testing.T) {
 	shape := synth.Tiny()
 	shape.Dim, shape.FFN, shape.Type = 256, 256, quant.F32
@@ -221,7 +227,8 @@ func TestUnseenExperts(t *testing.T) {
 	for _, g := range gaps {
 		said[g.Tensor] = g.Parts
 	}
-	if want := 7 * shape.Layers; len(said) != want || !slices.Equal(said[name], []int{blind}) || said["blk.0.attn_q.weight"] != nil {
+	if want := 7 * shape.Layers; len(said) != want || !slices.Equal(said[name], []int{blind}) ||
+		said["blk.0.attn_q.weight"] != nil {
 		t.Errorf("%d gaps %v, want %d", len(said), slices.Sorted(maps.Keys(said)), want)
 	}
 	plain, _ := convert(t, in, Options{Mix: mix(t, "q2_k")})

@@ -92,7 +92,8 @@ func TestImportanceHelps(t *testing.T) {
 		}
 	}
 	counts := []float32{1, 2, 3, 4, 5, 6, 7, 8}
-	files := map[string][]byte{"i.dat": legacy(map[string][]float32{name: means}, 7), "i.gguf": modern(t, map[string][]float32{name: means}, counts)}
+	files := map[string][]byte{"i.dat": legacy(map[string][]float32{name: means}, 7),
+		"i.gguf": modern(t, map[string][]float32{name: means}, counts)}
 	weighted := func(f *gguf.File) (e float64) {
 		source, err := gguf.Parse(b)
 		if err != nil {
@@ -154,7 +155,8 @@ func TestBadImportance(t *testing.T) {
 		}
 	}
 	tensors := []Tensor{{Name: "blk.0.attn_q.weight", Dims: []int{4, 2}, parts: make([]part, 1)}}
-	for name, values := range map[string][]float32{"blk.0.attn_q.weight": {1, 2, 3}, "blk.9.attn_q.weight": {1, 2, 3, 4}} {
+	for name, values := range map[string][]float32{"blk.0.attn_q.weight": {1, 2, 3},
+		"blk.9.attn_q.weight": {1, 2, 3, 4}} {
 		m, err := parseImportance(legacy(map[string][]float32{name: values}, 1))
 		if err != nil {
 			t.Fatal(err)

@@ -10,8 +10,9 @@ import (
 	"os"
 )
 
-// journal is the record of a conversion under way, beside the partial file: a line that says which conversion, then a line for
-// each finished unit, with a checksum of what the partial file must hold for it. A killed run may have cut its last line short; that unit is made again.
+// journal is the record of a conversion under way, beside the partial file: a line that says which conversion, then a
+// line for each finished unit, with a checksum of what the partial file must hold for it. A killed run may have cut
+// its last line short; that unit is made again.
 type journal struct {
 	file *os.File
 }

@@ -10,8 +10,8 @@ import (
 
 // Mix is a format of a whole file: most tensors get Base, some that matter more get more bits.
 //
-// The rules are those that llama.cpp has for Mixtral (llama_tensor_get_type in src/llama-quant.cpp, v0.5.0), so that a file of a
-// name is the same thing everywhere:
+// The rules are those that llama.cpp has for Mixtral (llama_tensor_get_type in src/llama-quant.cpp, v0.5.0), so that
+// a file of a name is the same thing everywhere:
 //
 //   - norms and the router are F32: a few MB, and a wrong expert costs more than they do;
 //   - output is Q6_K, unless Base is Q8_0 or wider: every token's choice goes through it;
@@ -27,12 +27,15 @@ type Mix struct {
 
 // mixes by name. Where a K format has several, the bare name is the medium one.
 var mixes = map[string]Mix{
-	"f32": {Base: quant.F32, fileType: 0}, "f16": {Base: quant.F16, fileType: 1}, "bf16": {Base: quant.BF16, fileType: 32},
-	"q8_0": {Base: quant.Q8_0, fileType: 7}, "q6_k": {Base: quant.Q6_K, fileType: 18}, "q5_0": {Base: quant.Q5_0, fileType: 8}, "q4_0": {Base: quant.Q4_0, fileType: 2},
+	"f32": {Base: quant.F32, fileType: 0}, "f16": {Base: quant.F16, fileType: 1},
+	"bf16": {Base: quant.BF16, fileType: 32},
+	"q8_0": {Base: quant.Q8_0, fileType: 7}, "q6_k": {Base: quant.Q6_K, fileType: 18},
+	"q5_0": {Base: quant.Q5_0, fileType: 8}, "q4_0": {Base: quant.Q4_0, fileType: 2},
 	"q5_k_m": {Base: quant.Q5_K, fileType: 17}, "q5_k_s": {Base: quant.Q5_K, fileType: 16},
 	"q4_k_m": {Base: quant.Q4_K, fileType: 15}, "q4_k_s": {Base: quant.Q4_K, fileType: 14},
-	"q3_k_l": {Base: quant.Q3_K, fileType: 13}, "q3_k_m": {Base: quant.Q3_K, fileType: 12}, "q3_k_s": {Base: quant.Q3_K, fileType: 11},
-	"q2_k": {Base: quant.Q2_K, fileType: 10}, "q2_k_s": {Base: quant.Q2_K, fileType: 21},
+	"q3_k_l": {Base: quant.Q3_K, fileType: 13}, "q3_k_m": {Base: quant.Q3_K, fileType: 12},
+	"q3_k_s": {Base: quant.Q3_K, fileType: 11},
+	"q2_k":   {Base: quant.Q2_K, fileType: 10}, "q2_k_s": {Base: quant.Q2_K, fileType: 21},
 }
 
 var short = map[string]string{"q5_k": "q5_k_m", "q4_k": "q4_k_m", "q3_k": "q3_k_m"}
@@ -67,7 +70,8 @@ func ParseMix(name string) (Mix, error) {
 	}
 	m, ok := mixes[key]
 	if !ok {
-		return m, fmt.Errorf("%w: format %q, want one of %s, or %s", quant.ErrType, name, strings.Join(Mixes(), ", "), keep)
+		return m, fmt.Errorf("%w: format %q, want one of %s, or %s", quant.ErrType, name, strings.Join(Mixes(), ", "),
+			keep)
 	}
 	m.Name = key
 	return m, nil
@@ -218,7 +222,8 @@ func moreBits(layer, layers int) bool {
 
 // fit gives the nearest format, not narrower, whose blocks divide a row. Of a row that is no multiple of 32 it is F16.
 func fit(t quant.Type, cols int, output bool) quant.Type {
-	wider := map[quant.Type]quant.Type{quant.Q2_K: quant.Q4_0, quant.Q3_K: quant.Q4_0, quant.Q4_K: quant.Q5_0, quant.Q5_K: quant.Q8_0, quant.Q6_K: quant.Q8_0}
+	wider := map[quant.Type]quant.Type{quant.Q2_K: quant.Q4_0, quant.Q3_K: quant.Q4_0, quant.Q4_K: quant.Q5_0,
+		quant.Q5_K: quant.Q8_0, quant.Q6_K: quant.Q8_0}
 	if w, ok := wider[t]; ok && cols%t.BlockLen() != 0 {
 		if t = w; output {
 			t = quant.Q8_0

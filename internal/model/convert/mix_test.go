@@ -13,7 +13,8 @@ import (
 
 // TestMixesAreLlamas: a file of a name is the same thing everywhere. testdata/mixes.txt is what llama-quantize chose.
 func TestMixesAreLlamas(t *testing.T) {
-	letters := map[quant.Type]byte{quant.Q2_K: '2', quant.Q3_K: '3', quant.Q4_K: '4', quant.Q5_K: '5', quant.Q6_K: '6', quant.Q8_0: '8',
+	letters := map[quant.Type]byte{quant.Q2_K: '2', quant.Q3_K: '3', quant.Q4_K: '4', quant.Q5_K: '5',
+		quant.Q6_K: '6', quant.Q8_0: '8',
 		quant.Q4_0: 'o', quant.Q5_0: 'p', quant.F32: 'F', quant.F16: 'H'}
 	f, err := os.Open("testdata/mixes.txt")
 	if err != nil {
@@ -27,7 +28,8 @@ func TestMixesAreLlamas(t *testing.T) {
 		}
 		var sh shape
 		var name, stem, want string
-		if _, err := fmt.Sscan(s.Text(), &sh.experts, &sh.layers, &sh.heads, &sh.kvHeads, &name, &stem, &want); err != nil {
+		if _, err := fmt.Sscan(s.Text(), &sh.experts, &sh.layers, &sh.heads, &sh.kvHeads, &name, &stem,
+			&want); err != nil {
 			t.Fatalf("%q: %v", s.Text(), err)
 		}
 		m, err := ParseMix(name)
@@ -53,7 +55,8 @@ func TestMixesAreLlamas(t *testing.T) {
 }
 
 func TestParseMix(t *testing.T) {
-	for in, want := range map[string]string{"Q4_K": "q4_k_m", "q4_k_s": "q4_k_s", "Q5_K_M": "q5_k_m", "bf16": "bf16", "q3_k": "q3_k_m"} {
+	for in, want := range map[string]string{"Q4_K": "q4_k_m", "q4_k_s": "q4_k_s", "Q5_K_M": "q5_k_m", "bf16": "bf16",
+		"q3_k": "q3_k_m"} {
 		if m, err := ParseMix(in); err != nil || m.Name != want {
 			t.Errorf("%s is %q, %v", in, m.Name, err)
 		}
@@ -71,8 +74,10 @@ func TestRowsOfAnyWidth(t *testing.T) {
 		kind Kind
 		want quant.Type
 	}{
-		{"q4_k_m", 256, Query, quant.Q4_K}, {"q4_k_m", 96, Query, quant.Q5_0}, {"q2_k", 96, Gate, quant.Q4_0}, {"q5_k_s", 96, Up, quant.Q8_0},
-		{"q4_k_m", 96, Output, quant.Q8_0}, {"q6_k", 32, Up, quant.Q8_0}, {"q8_0", 40, Up, quant.F16}, {"q4_0", 40, Norm, quant.F32}, {"bf16", 40, Up, quant.BF16},
+		{"q4_k_m", 256, Query, quant.Q4_K}, {"q4_k_m", 96, Query, quant.Q5_0}, {"q2_k", 96, Gate, quant.Q4_0},
+		{"q5_k_s", 96, Up, quant.Q8_0},
+		{"q4_k_m", 96, Output, quant.Q8_0}, {"q6_k", 32, Up, quant.Q8_0}, {"q8_0", 40, Up, quant.F16},
+		{"q4_0", 40, Norm, quant.F32}, {"bf16", 40, Up, quant.BF16},
 	} {
 		m, err := ParseMix(c.mix)
 		if err != nil {

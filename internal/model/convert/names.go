@@ -9,14 +9,17 @@ import (
 
 // hfLayer are the parts of a layer under the names of Hugging Face's MixtralForCausalLM.
 var hfLayer = map[string]string{
-	"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "block_sparse_moe.gate": "ffn_gate_inp", "mlp.gate": "ffn_gate_inp",
-	"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+	"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "block_sparse_moe.gate": "ffn_gate_inp",
+	"mlp.gate":         "ffn_gate_inp",
+	"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+	"self_attn.o_proj": "attn_output",
 }
 
 // hfExpert are an expert's matrices: w2(silu(w1·x) ∘ w3·x).
 var hfExpert = map[string]string{"w1": "ffn_gate_exps", "w2": "ffn_down_exps", "w3": "ffn_up_exps"}
 
-// hfPacked are arrays of all experts, as Transformers 5 holds them: the matrices that lie in each expert's part, one below the other.
+// hfPacked are arrays of all experts, as Transformers 5 holds them: the matrices that lie in each expert's part, one
+// below the other.
 var hfPacked = map[string][]string{"gate_up_proj": {"ffn_gate_exps", "ffn_up_exps"}, "down_proj": {"ffn_down_exps"}}
 
 // place is where a tensor belongs: its name in the new file, and which expert's part it is.

@@ -107,7 +107,8 @@ func newPlan(s *Source, o Options) (*plan, error) {
 	for _, kv := range []struct {
 		key   string
 		value any
-	}{{"general.file_type", fileType}, {"general.quantization_version", uint32(2)}} { // ggml's block layouts since May 2023
+	}{{"general.file_type", fileType}, {"general.quantization_version",
+		uint32(2)}} { // ggml's block layouts since May 2023
 		if err := w.Set(kv.key, kv.value); err != nil {
 			return nil, err
 		}
@@ -149,7 +150,8 @@ func (p *plan) allowed(t *Tensor, to quant.Type) error {
 	for i := range t.parts {
 		from := t.parts[i].typ
 		if from != to && from.BitsPerWeight() < 8 && !p.options.Requantize {
-			return fmt.Errorf("%w: %s: tensor %s is %v, and would be %v", ErrRequantize, t.parts[i].file, t.parts[i].name, from, to)
+			return fmt.Errorf("%w: %s: tensor %s is %v, and would be %v", ErrRequantize, t.parts[i].file,
+				t.parts[i].name, from, to)
 		}
 	}
 	return nil
@@ -217,7 +219,8 @@ func (w *work) result() Result {
 	for i := range w.source.Tensors {
 		t := &w.source.Tensors[i]
 		bytes, _ := w.types[i].RowBytes(t.Dims[0])
-		r.Tensors = append(r.Tensors, Report{Name: t.Name, From: t.From, To: w.types[i], Elems: t.Elems(), Bytes: int64(bytes) * t.Elems() / int64(t.Dims[0])})
+		r.Tensors = append(r.Tensors, Report{Name: t.Name, From: t.From, To: w.types[i], Elems: t.Elems(),
+			Bytes: int64(bytes) * t.Elems() / int64(t.Dims[0])})
 	}
 	for _, u := range w.units {
 		r.Tensors[u.tensor].Errors = r.Tensors[u.tensor].Add(u.errors)

@@ -75,8 +75,8 @@ func eachField(msg []byte, f func(protoField) error) error {
 
 const modelBPE = 2 // TrainerSpec.ModelType
 
-// parseSentencePiece reads tokenizer.model: SentencePiece's ModelProto (sentencepiece_model.proto). Fields that change nothing
-// here are skipped.
+// parseSentencePiece reads tokenizer.model: SentencePiece's ModelProto (sentencepiece_model.proto). Fields that
+// change nothing here are skipped.
 func parseSentencePiece(data []byte) (token.Spec, error) {
 	s := token.Spec{UNK: 0, BOS: 1, EOS: 2, AddBOS: true, AddSpacePrefix: true} // the format's defaults
 	kind := uint64(1)                                                           // unigram

@@ -59,8 +59,8 @@ func (m *merge) UnmarshalJSON(b []byte) error {
 // unreached is the score of a piece that no merge makes: any merge comes before it.
 const unreached = -1e9
 
-// parseTokenizerJSON reads tokenizer.json. SentencePiece ranks pieces and this file ranks merges; all merges that make one piece stand together there, so
-// a piece's score is the rank of its first.
+// parseTokenizerJSON reads tokenizer.json. SentencePiece ranks pieces and this file ranks merges; all merges that
+// make one piece stand together there, so a piece's score is the rank of its first.
 func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	s := token.Spec{UNK: -1, BOS: -1, EOS: -1, AddBOS: true}
 	var t hfTokenizer
@@ -71,7 +71,8 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	case t.Model.Type != "BPE" && t.Model.Type != "":
 		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer, t.Model.Type)
 	case !t.Model.ByteFallback:
-		return s, fmt.Errorf("%w: model.byte_fallback is not set: byte-level vocabularies are not supported", errTokenizer)
+		return s, fmt.Errorf("%w: model.byte_fallback is not set: byte-level vocabularies are not supported",
+			errTokenizer)
 	case len(t.Model.Vocab) == 0:
 		return s, fmt.Errorf("%w: model.vocab is empty", errTokenizer)
 	}
@@ -127,7 +128,8 @@ func isBytePiece(s string) bool {
 	return len(s) == 6 && n == 1 && err == nil
 }
 
-// prefixesSpace looks for what puts "▁" before a text: a Prepend normalizer, or a Metaspace pre-tokenizer that does not refuse.
+// prefixesSpace looks for what puts "▁" before a text: a Prepend normalizer, or a Metaspace pre-tokenizer that does
+// not refuse.
 func prefixesSpace(raw json.RawMessage) bool {
 	var step struct {
 		Type    string            `json:"type"`

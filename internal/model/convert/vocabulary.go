@@ -95,7 +95,8 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 	}
 	for id, a := range t.Added {
 		if err := v.add(id, a.Content, a.Special, c.Vocab); err != nil {
-			return fmt.Errorf("%w: %s: added_tokens_decoder: %w", ErrSource, filepath.Join(dir, "tokenizer_config.json"), err)
+			return fmt.Errorf("%w: %s: added_tokens_decoder: %w", ErrSource,
+				filepath.Join(dir, "tokenizer_config.json"), err)
 		}
 	}
 	for _, s := range []struct {

@@ -59,7 +59,8 @@ func (p *plan) cut() error {
 			if err != nil {
 				return err
 			}
-			u := &unit{tensor: i, part: e, name: unitName(t, e), at: p.offsets[i] + int64(e)*int64(rows)*int64(row), rowBytes: row, importance: columns}
+			u := &unit{tensor: i, part: e, name: unitName(t, e), at: p.offsets[i] + int64(e)*int64(rows)*int64(row),
+				rowBytes: row, importance: columns}
 			u.chunkRows = min(max(chunkElems/t.Dims[0], 1), rows)
 			u.sums = make([]uint32, (rows+u.chunkRows-1)/u.chunkRows)
 			u.left.Store(int32(len(u.sums)))
@@ -84,7 +85,8 @@ type work struct {
 	mu sync.Mutex // of the units' errors and of the journal
 }
 
-// begin sizes the partial file, writes its header and takes over what an earlier run has finished and the disk still holds.
+// begin sizes the partial file, writes its header and takes over what an earlier run has finished and the disk still
+// holds.
 func (w *work) begin(finished map[string]done) error {
 	if err := w.out.Truncate(w.size); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
@@ -235,8 +237,8 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// finished records a chunk, and with the last one its unit. The journal does not wait for the disk: it holds a checksum, so what a power cut
-// takes away is noticed.
+// finished records a chunk, and with the last one its unit. The journal does not wait for the disk: it holds a
+// checksum, so what a power cut takes away is noticed.
 func (w *work) finished(u *unit, e Errors) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

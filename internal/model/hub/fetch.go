@@ -27,7 +27,8 @@ type Result struct {
 	Reused bool   // it was here already, whole
 }
 
-// source is where a file's bytes come from. Hubs answer with a redirect that expires: it is kept until it stops working.
+// source is where a file's bytes come from. Hubs answer with a redirect that expires: it is kept until it stops
+// working.
 type source struct {
 	client *Client
 	origin string
@@ -62,7 +63,8 @@ func (s *source) resolve(ctx context.Context) error {
 			case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
 				u, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
 				if err != nil {
-					return false, fmt.Errorf("%w: %s: redirect to %q", ErrTransfer, s.what, resp.Header.Get("Location"))
+					return false, fmt.Errorf("%w: %s: redirect to %q", ErrTransfer, s.what,
+						resp.Header.Get("Location"))
 				}
 				if u.Scheme != "https" && !loopback(u.Hostname()) {
 					return false, fmt.Errorf("%w: %s: redirect to plain %s", ErrRef, s.what, u.Scheme)
@@ -71,7 +73,8 @@ func (s *source) resolve(ctx context.Context) error {
 			case resp.StatusCode == http.StatusOK:
 				s.location = target
 				if s.size <= 0 {
-					return false, fmt.Errorf("%w: %s: the server does not say how long the file is", ErrTransfer, s.what)
+					return false, fmt.Errorf("%w: %s: the server does not say how long the file is", ErrTransfer,
+						s.what)
 				}
 				return false, nil
 			default:
@@ -107,12 +110,14 @@ func (s *source) at() string {
 	return s.location
 }
 
-// Fetch brings a file to dest. What an earlier attempt left in dest+".part" is continued; dest itself appears only when
-// the whole file is here and its checksum is right. want may be the zero File: then the server's own headers decide.
+// Fetch brings a file to dest. What an earlier attempt left in dest+".part" is continued; dest itself appears only
+// when the whole file is here and its checksum is right. want may be the zero File: then the server's own headers
+// decide.
 func (c *Client) Fetch(ctx context.Context, r Ref, want File, dest string) (Result, error) {
 	origin := r.URL
 	if origin == "" {
-		origin = c.endpoint() + "/" + r.Owner + "/" + r.Repo + "/resolve/" + url.PathEscape(r.Revision) + "/" + escapePath(want.Path)
+		origin = c.endpoint() + "/" + r.Owner + "/" + r.Repo + "/resolve/" + url.PathEscape(r.Revision) + "/" +
+			escapePath(want.Path)
 	}
 	s := &source{client: c, origin: origin, what: r.String(), size: want.Size, sha: want.SHA256}
 	if err := s.resolve(ctx); err != nil {
@@ -132,7 +137,8 @@ func (c *Client) Fetch(ctx context.Context, r Ref, want File, dest string) (Resu
 		if again || !errors.Is(err, ErrChecksum) {
 			return Result{}, err
 		}
-		c.log().Warn("starting again", "file", s.what, "err", err) // what was on disk may have been damaged: once more from nothing
+		// what was on disk may have been damaged: once more from nothing
+		c.log().Warn("starting again", "file", s.what, "err", err)
 	}
 }
 
@@ -223,7 +229,8 @@ func (c *Client) room(f *os.File, p *parts, path string) error {
 	}
 	need := p.Size - allocated(info)
 	if free, ok := freeSpace(path); ok && need > free {
-		return fmt.Errorf("%w: %s: %.1f GB more are needed, %.1f GB are free", ErrSpace, path, float64(need)/1e9, float64(free)/1e9)
+		return fmt.Errorf("%w: %s: %.1f GB more are needed, %.1f GB are free", ErrSpace, path, float64(need)/1e9,
+			float64(free)/1e9)
 	}
 	return nil
 }
@@ -282,7 +289,10 @@ const stall = 60 * time.Second
 func (c *Client) read(ctx context.Context, s *source, w io.Writer, at, to int64, say func(int64)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%w: %s: silent for %v", ErrTransfer, s.what, stall)) })
+	watchdog := time.AfterFunc(stall, func() {
+		cancel(fmt.Errorf("%w: %s: silent for %v", ErrTransfer, s.what,
+			stall))
+	})
 	defer watchdog.Stop()
 	header := http.Header{"Accept-Encoding": {"identity"}}
 	if s.ranges {
@@ -296,7 +306,8 @@ func (c *Client) read(ctx context.Context, s *source, w io.Writer, at, to int64,
 	if err := s.checkRange(ctx, resp, at, to); err != nil {
 		return 0, err
 	}
-	body := io.LimitReader(resp.Body, to-at) // a server that sends more than it was asked for does not spoil the next piece
+	// a server that sends more than it was asked for does not spoil the next piece
+	body := io.LimitReader(resp.Body, to-at)
 	buf := make([]byte, 256<<10)
 	var total int64
 	for {

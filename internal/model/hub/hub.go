@@ -1,6 +1,6 @@
-// Package hub brings model files to this machine: from a hub that speaks Hugging Face's protocol or from plain URLs, over
-// several connections, resumable after any cut, and checked against the hub's SHA-256. It knows files, not models, and must
-// not import anything of this module.
+// Package hub brings model files to this machine: from a hub that speaks Hugging Face's protocol or from plain URLs,
+// over several connections, resumable after any cut, and checked against the hub's SHA-256. It knows files, not
+// models, and must not import anything of this module.
 package hub
 
 import (
@@ -22,7 +22,8 @@ import (
 var (
 	// ErrRef is matched by errors about a name that is neither hf://owner/repo[/file][@revision] nor an https URL.
 	ErrRef = errors.New("unusable model source")
-	// ErrNotFound is matched when the repository, revision or file does not exist, or is private and no token was given.
+	// ErrNotFound is matched when the repository, revision or file does not exist, or is private and no token was
+	// given.
 	ErrNotFound = errors.New("not found")
 	// ErrDenied is matched when the hub wants a token, or the token's owner has not accepted the model's terms.
 	ErrDenied = errors.New("access denied")
@@ -90,7 +91,8 @@ func loopback(host string) bool { return host == "localhost" || host == "127.0.0
 
 // safePath refuses what would leave the directory that files are put into.
 func safePath(p string) bool {
-	return p != "" && path.Clean("/"+p) == "/"+p && !strings.ContainsAny(p, "\\?#\x00") && !strings.HasPrefix(path.Base(p), ".")
+	return p != "" && path.Clean("/"+p) == "/"+p && !strings.ContainsAny(p, "\\?#\x00") &&
+		!strings.HasPrefix(path.Base(p), ".")
 }
 
 // String gives the reference as ParseRef reads it.
@@ -179,7 +181,8 @@ func (c *Client) do(ctx context.Context, method, target string, header http.Head
 		req.Header[k] = v
 	}
 	req.Header.Set("User-Agent", "mixtral-service")
-	if e, err := url.Parse(c.endpoint()); err == nil && c.Token != "" && req.URL.Host == e.Host && req.URL.Scheme == e.Scheme {
+	if e, err := url.Parse(c.endpoint()); err == nil && c.Token != "" && req.URL.Host == e.Host &&
+		req.URL.Scheme == e.Scheme {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	return c.client().Do(req)
@@ -209,7 +212,8 @@ const maxListing = 32 << 20
 
 // List gives the files of a repository at a revision.
 func (c *Client) List(ctx context.Context, r Ref) ([]File, error) {
-	next := c.endpoint() + "/api/models/" + r.Owner + "/" + r.Repo + "/tree/" + url.PathEscape(r.Revision) + "?recursive=true"
+	next := c.endpoint() + "/api/models/" + r.Owner + "/" + r.Repo + "/tree/" + url.PathEscape(r.Revision) +
+		"?recursive=true"
 	var all []File
 	for pages := 0; next != "" && pages < 1000; pages++ {
 		var page []struct {
@@ -282,7 +286,9 @@ func Choose(files []File) ([]File, error) {
 		case strings.HasSuffix(base, ".safetensors") && !strings.Contains(f.Path, "/"):
 			shards = true
 			hf = append(hf, f)
-		case slices.Contains([]string{"model.safetensors.index.json", "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}, f.Path):
+		case slices.Contains([]string{"model.safetensors.index.json", "config.json", "generation_config.json",
+			"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+			"chat_template.jinja"}, f.Path):
 			hf = append(hf, f)
 		}
 	}

@@ -58,8 +58,10 @@ func TestParseRef(t *testing.T) {
 			t.Errorf("%s: %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "model.gguf", "hf://", "hf://o", "hf://o/", "hf://../r", "hf://o/r/../x", "hf://o/r//x", "hf://o/r/x@", "hf://o/r/x@a..b",
-		"hf://o/r/a\x00", "hf://o/r/.hidden", "https://", "https://x.example/", "http://x.example/m.gguf", "ftp://x/y", "https://u:p@x.example/m.gguf"} {
+	for _, in := range []string{"", "model.gguf", "hf://", "hf://o", "hf://o/", "hf://../r", "hf://o/r/../x",
+		"hf://o/r//x", "hf://o/r/x@", "hf://o/r/x@a..b",
+		"hf://o/r/a\x00", "hf://o/r/.hidden", "https://", "https://x.example/", "http://x.example/m.gguf",
+		"ftp://x/y", "https://u:p@x.example/m.gguf"} {
 		if got, err := ParseRef(in); !errors.Is(err, ErrRef) {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
@@ -118,14 +120,24 @@ func TestFetch(t *testing.T) {
 
 func TestTroubleOnTheWay(t *testing.T) {
 	for name, trouble := range map[string]func(*fakeHub){
-		"cuts":            func(h *fakeHub) { h.cut = func(n int) int { return map[bool]int{true: 300, false: -1}[n%2 == 1] } },
-		"one byte a time": func(h *fakeHub) { h.cut = func(n int) int { return map[bool]int{true: 1, false: -1}[n < 40] } },
-		"too many":        func(h *fakeHub) { h.status = every(3, http.StatusTooManyRequests) },
-		"server errors":   func(h *fakeHub) { h.status = every(4, http.StatusBadGateway) },
-		"expiring links":  func(h *fakeHub) { h.expire = 3 },
-		"wrong ranges":    func(h *fakeHub) { h.lie = func(n int) bool { return n%3 == 2 } },
-		"a damaged byte":  func(h *fakeHub) { h.spoil = func(n int) bool { return n == 4 } },
-		"no ranges":       func(h *fakeHub) { h.noRanges = true },
+		"cuts": func(h *fakeHub) {
+			h.cut = func(n int) int {
+				return map[bool]int{true: 300,
+					false: -1}[n%2 == 1]
+			}
+		},
+		"one byte a time": func(h *fakeHub) {
+			h.cut = func(n int) int {
+				return map[bool]int{true: 1,
+					false: -1}[n < 40]
+			}
+		},
+		"too many":       func(h *fakeHub) { h.status = every(3, http.StatusTooManyRequests) },
+		"server errors":  func(h *fakeHub) { h.status = every(4, http.StatusBadGateway) },
+		"expiring links": func(h *fakeHub) { h.expire = 3 },
+		"wrong ranges":   func(h *fakeHub) { h.lie = func(n int) bool { return n%3 == 2 } },
+		"a damaged byte": func(h *fakeHub) { h.spoil = func(n int) bool { return n == 4 } },
+		"no ranges":      func(h *fakeHub) { h.noRanges = true },
 		"no ranges, a cut": func(h *fakeHub) {
 			h.noRanges = true
 			h.cut = func(n int) int { return map[bool]int{true: 700, false: -1}[n < 3] }
@@ -164,7 +176,8 @@ func TestResume(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := c.Fetch(ctx, mustRef(t, "hf://o/r/model.gguf"), File{Path: "model.gguf"}, dest); !errors.Is(err, context.Canceled) {
+	if _, err := c.Fetch(ctx, mustRef(t, "hf://o/r/model.gguf"), File{Path: "model.gguf"}, dest); !errors.Is(err,
+		context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := os.Stat(dest); err == nil {
@@ -181,8 +194,10 @@ func TestResume(t *testing.T) {
 func TestResumeFindsDamage(t *testing.T) {
 	h := newHub(t, 5_000)
 	dest := filepath.Join(t.TempDir(), "m.gguf")
-	h.status = func(n int) int { return map[bool]int{true: http.StatusNotFound}[n > 2] } // gone for good: ends the first attempt
-	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"), File{Path: "model.gguf"}, dest); err == nil {
+	// gone for good: ends the first attempt
+	h.status = func(n int) int { return map[bool]int{true: http.StatusNotFound}[n > 2] }
+	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"), File{Path: "model.gguf"},
+		dest); err == nil {
 		t.Fatal("no error")
 	}
 	f, err := os.OpenFile(dest+".part", os.O_RDWR, 0)
@@ -208,7 +223,8 @@ func TestErrors(t *testing.T) {
 	h.token = "right"
 	wrong := h.client()
 	wrong.Token = "hf_wrong"
-	if err := get(wrong, "hf://o/r/model.gguf", "model.gguf"); !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), "restricted") || strings.Contains(err.Error(), "hf_wrong") {
+	if err := get(wrong, "hf://o/r/model.gguf", "model.gguf"); !errors.Is(err, ErrDenied) ||
+		!strings.Contains(err.Error(), "restricted") || strings.Contains(err.Error(), "hf_wrong") {
 		t.Errorf("denied: %v", err)
 	}
 	h.token = ""
@@ -222,7 +238,8 @@ func TestErrors(t *testing.T) {
 		t.Errorf("unavailable: %v", err)
 	}
 	h.status = nil
-	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"), File{Path: "model.gguf", Size: 1 << 60}, dest); !errors.Is(err, ErrSpace) {
+	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"),
+		File{Path: "model.gguf", Size: 1 << 60}, dest); !errors.Is(err, ErrSpace) {
 		t.Errorf("space: %v", err)
 	}
 	if _, err := os.Stat(dest); err == nil {
@@ -257,7 +274,8 @@ func TestListAndChoose(t *testing.T) {
 	if got, err := Choose(files[1:2]); err != nil || len(got) != 1 {
 		t.Errorf("one model: %v, %v", got, err)
 	}
-	shards := []File{{Path: "model-1.safetensors"}, {Path: "config.json"}, {Path: "README.md"}, {Path: "consolidated/x.safetensors"}}
+	shards := []File{{Path: "model-1.safetensors"}, {Path: "config.json"}, {Path: "README.md"},
+		{Path: "consolidated/x.safetensors"}}
 	if got, err := Choose(shards); err != nil || len(got) != 2 {
 		t.Errorf("shards: %v, %v", got, err)
 	}
@@ -285,7 +303,8 @@ func TestCached(t *testing.T) {
 	} else if data, _ := os.ReadFile(p); string(data) != "weights" {
 		t.Errorf("%s: %q", p, data)
 	}
-	for _, miss := range []struct{ ref, file string }{{"hf://o/r@v2", "m.gguf"}, {"hf://o/r", "n.gguf"}, {"hf://o/r", "../../refs/main"}, {"https://x.example/m.gguf", "m.gguf"}} {
+	for _, miss := range []struct{ ref, file string }{{"hf://o/r@v2", "m.gguf"}, {"hf://o/r", "n.gguf"},
+		{"hf://o/r", "../../refs/main"}, {"https://x.example/m.gguf", "m.gguf"}} {
 		if p, ok := Cached(root, mustRef(t, miss.ref), miss.file); ok {
 			t.Errorf("%+v: found %s", miss, p)
 		}
@@ -313,7 +332,9 @@ func TestPartsCoverTheFile(t *testing.T) {
 
 func TestGarbageRecordsStartAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.json")
-	for _, data := range []string{"", "{", `{"size":10,"chunk":0,"sha256":"x","done":[]}`, `{"size":10,"chunk":3,"sha256":"x","done":[true]}`, `{"size":10,"chunk":-3,"sha256":"x","done":[]}`, `{"size":11,"chunk":11,"sha256":"x","done":[true]}`} {
+	for _, data := range []string{"", "{", `{"size":10,"chunk":0,"sha256":"x","done":[]}`,
+		`{"size":10,"chunk":3,"sha256":"x","done":[true]}`, `{"size":10,"chunk":-3,"sha256":"x","done":[]}`,
+		`{"size":11,"chunk":11,"sha256":"x","done":[true]}`} {
 		os.WriteFile(path, []byte(data), 0o644)
 		if _, ok := loadParts(path, 10, "x", ""); ok {
 			t.Errorf("%q was believed", data)

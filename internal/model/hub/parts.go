@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// parts is which pieces of a file have arrived: a pure record, saved beside the file so that a transfer resumes. Pieces are
-// handed out lowest first.
+// parts is which pieces of a file have arrived: a pure record, saved beside the file so that a transfer resumes.
+// Pieces are handed out lowest first.
 type parts struct {
 	Size   int64  `json:"size"`
 	Chunk  int64  `json:"chunk"`
@@ -89,7 +89,8 @@ func loadParts(path string, size int64, sha, tag string) (*parts, bool) {
 		return nil, false
 	}
 	p := &parts{}
-	if json.Unmarshal(data, p) != nil || p.Size != size || p.SHA256 != sha || p.Tag != tag || p.SHA256 == "" && p.Tag == "" ||
+	if json.Unmarshal(data, p) != nil || p.Size != size || p.SHA256 != sha || p.Tag != tag || p.SHA256 == "" &&
+		p.Tag == "" ||
 		p.Chunk <= 0 || int64(len(p.Done)) != (size+p.Chunk-1)/p.Chunk {
 		return nil, false
 	}

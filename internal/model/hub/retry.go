@@ -32,11 +32,12 @@ func retryAfter(r *http.Response) time.Duration {
 
 // final says that trying again cannot help.
 func final(err error) bool {
-	return errors.Is(err, ErrDenied) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrRef) || errors.Is(err, ErrSpace) || errors.Is(err, ErrChecksum) || errors.Is(err, errDisk)
+	return errors.Is(err, ErrDenied) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrRef) ||
+		errors.Is(err, ErrSpace) || errors.Is(err, ErrChecksum) || errors.Is(err, errDisk)
 }
 
-// retry calls f until it succeeds, fails for good, or has failed too often in a row without progress. f says whether it
-// made any.
+// retry calls f until it succeeds, fails for good, or has failed too often in a row without progress. f says whether
+// it made any.
 func (c *Client) retry(ctx context.Context, what string, f func() (progress bool, err error)) error {
 	for failures := 0; ; {
 		progress, err := f()

@@ -44,7 +44,8 @@ func newHub(t *testing.T, size int) *fakeHub {
 	for i := range data {
 		data[i] = byte(rng.Uint32())
 	}
-	h := &fakeHub{t: t, files: map[string][]byte{"model.gguf": data, "dir/a b.gguf": []byte("small"), "README.md": []byte("hello")}}
+	h := &fakeHub{t: t, files: map[string][]byte{"model.gguf": data, "dir/a b.gguf": []byte("small"),
+		"README.md": []byte("hello")}}
 	h.cdn = httptest.NewServer(http.HandlerFunc(h.download))
 	h.api = httptest.NewServer(http.HandlerFunc(h.serve))
 	t.Cleanup(func() { h.api.Close(); h.cdn.Close() })
@@ -52,7 +53,8 @@ func newHub(t *testing.T, size int) *fakeHub {
 }
 
 func (h *fakeHub) client() *Client {
-	c := &Client{Endpoint: h.api.URL, Token: h.token, ChunkBytes: 1000, Connections: 3, HTTP: &http.Client{Transport: &http.Transport{}}}
+	c := &Client{Endpoint: h.api.URL, Token: h.token, ChunkBytes: 1000, Connections: 3,
+		HTTP: &http.Client{Transport: &http.Transport{}}}
 	c.sleep = noSleep
 	h.t.Cleanup(c.HTTP.CloseIdleConnections)
 	return c

@@ -95,8 +95,10 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	}
 	files := map[string][]string{}
 	for tensor, file := range index.Map {
-		if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, `/\`+"\x00") || strings.HasPrefix(file, ".") {
-			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is no file name", ErrFormat, tensor, file)
+		if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, `/\`+"\x00") ||
+			strings.HasPrefix(file, ".") {
+			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is no file name", ErrFormat, tensor,
+				file)
 		}
 		files[file] = append(files[file], tensor)
 	}
@@ -110,7 +112,8 @@ func (m *Model) addAll(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if name := e.Name(); strings.HasSuffix(name, ".safetensors") && !strings.HasPrefix(name, "consolidated") && !strings.HasPrefix(name, ".") {
+		if name := e.Name(); strings.HasSuffix(name, ".safetensors") && !strings.HasPrefix(name, "consolidated") &&
+			!strings.HasPrefix(name, ".") {
 			if err := m.add(filepath.Join(dir, name), nil); err != nil {
 				return err
 			}

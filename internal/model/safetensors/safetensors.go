@@ -1,8 +1,10 @@
-// Package safetensors reads model weights as Hugging Face repositories hold them: files of named arrays, and the index that spreads a
-// model over several of them. It knows nothing of what the tensors mean, and imports only internal/infer/quant of this module.
+// Package safetensors reads model weights as Hugging Face repositories hold them: files of named arrays, and the
+// index that spreads a model over several of them. It knows nothing of what the tensors mean, and imports only
+// internal/infer/quant of this module.
 //
-// A file is eight bytes of header length, a JSON header and the data (https://github.com/huggingface/safetensors, "Format"). Nothing is
-// held in memory but the header: weights are read piece by piece where they are asked for. Every offset is checked against the file's size first.
+// A file is eight bytes of header length, a JSON header and the data (https://github.com/huggingface/safetensors,
+// "Format"). Nothing is held in memory but the header: weights are read piece by piece where they are asked for.
+// Every offset is checked against the file's size first.
 package safetensors
 
 import (
@@ -36,7 +38,8 @@ var dtypes = map[string]struct {
 	ok    bool
 }{
 	"F64": {size: 8}, "F32": {4, quant.F32, true}, "F16": {2, quant.F16, true}, "BF16": {2, quant.BF16, true},
-	"I64": {size: 8}, "I32": {size: 4}, "I16": {size: 2}, "I8": {size: 1}, "U64": {size: 8}, "U32": {size: 4}, "U16": {size: 2}, "U8": {size: 1},
+	"I64": {size: 8}, "I32": {size: 4}, "I16": {size: 2}, "I8": {size: 1}, "U64": {size: 8}, "U32": {size: 4},
+	"U16": {size: 2}, "U8": {size: 1},
 	"BOOL": {size: 1}, "F8_E4M3": {size: 1}, "F8_E5M2": {size: 1},
 }
 
@@ -138,7 +141,8 @@ func parseTensor(d *json.Decoder, name string, size int64) (Tensor, error) {
 	}
 	from, to := entry.Offsets[0], entry.Offsets[1]
 	if from < 0 || to < from || to > size {
-		return t, fmt.Errorf("data_offsets %d to %d in %d bytes of data: the file is cut short or wrong", from, to, size)
+		return t, fmt.Errorf("data_offsets %d to %d in %d bytes of data: the file is cut short or wrong", from, to,
+			size)
 	}
 	want := dtype.size
 	for _, n := range entry.Shape {
@@ -149,7 +153,8 @@ func parseTensor(d *json.Decoder, name string, size int64) (Tensor, error) {
 		t.Shape = append(t.Shape, int(n))
 	}
 	if want != to-from {
-		return t, fmt.Errorf("shape %v of %s takes %d bytes, data_offsets give it %d", entry.Shape, entry.DType, want, to-from)
+		return t, fmt.Errorf("shape %v of %s takes %d bytes, data_offsets give it %d", entry.Shape, entry.DType, want,
+			to-from)
 	}
 	t.DType, t.at, t.size = entry.DType, from, to-from
 	return t, nil
@@ -167,7 +172,8 @@ func checkCover(all []Tensor, base, size int64) error {
 	at := base
 	for _, t := range order {
 		if t.at != at {
-			return fmt.Errorf("%w: tensor %q begins at byte %d of the data, the one before it ends at %d", ErrFormat, t.Name, t.at-base, at-base)
+			return fmt.Errorf("%w: tensor %q begins at byte %d of the data, the one before it ends at %d", ErrFormat,
+				t.Name, t.at-base, at-base)
 		}
 		at += t.size
 	}

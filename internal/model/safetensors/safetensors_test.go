@@ -37,7 +37,8 @@ func TestRoundTrip(t *testing.T) {
 			for _, d := range shape {
 				n *= d
 			}
-			arrays = append(arrays, Array{fmt.Sprintf("t%d.weight", i), dtype, shape, rapid.SliceOfN(rapid.Byte(), n, n).Draw(r, "data")})
+			arrays = append(arrays, Array{fmt.Sprintf("t%d.weight", i), dtype, shape,
+				rapid.SliceOfN(rapid.Byte(), n, n).Draw(r, "data")})
 		}
 		var b bytes.Buffer
 		if err := Write(&b, arrays); err != nil {
@@ -51,7 +52,8 @@ func TestRoundTrip(t *testing.T) {
 			var i int
 			fmt.Sscanf(x.Name, "t%d.weight", &i)
 			data := make([]byte, x.Size())
-			if _, err := x.ReadAt(data, 0); err != nil || !bytes.Equal(data, arrays[i].Data) || fmt.Sprint(x.Shape) != fmt.Sprint(arrays[i].Shape) {
+			if _, err := x.ReadAt(data, 0); err != nil || !bytes.Equal(data, arrays[i].Data) ||
+				fmt.Sprint(x.Shape) != fmt.Sprint(arrays[i].Shape) {
 				r.Fatalf("tensor %d differs: %v", i, err)
 			}
 			if _, err := x.ReadAt(make([]byte, 1), x.Size()); !errors.Is(err, ErrRead) {
@@ -93,15 +95,17 @@ func TestHostileHeaders(t *testing.T) {
 		"backwards":      {one(`{"dtype":"F32","shape":[2],"data_offsets":[8,0]}`), "data_offsets 8 to 0"},
 		"negative":       {one(`{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}`), "data_offsets -8 to 0"},
 		"negative shape": {one(`{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}`), "impossible"},
-		"overflow":       {one(`{"dtype":"F32","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,8]}`), "impossible"},
-		"size":           {one(`{"dtype":"F32","shape":[1],"data_offsets":[0,8]}`), "takes 4 bytes"},
-		"fraction":       {one(`{"dtype":"F32","shape":[0.5],"data_offsets":[0,8]}`), "shape"},
-		"hole":           {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "begins at byte 4"},
-		"rest":           {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, 8), "tensors cover 4"},
-		"overlap":        {file(`{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "begins at byte 4"},
-		"metadata":       {file(`{"__metadata__":{"format":1}}`, 0), "__metadata__"},
-		"no name":        {file(`{"":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, 8), "empty name"},
-		"dimensions":     {one(`{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}`), "17 dimensions"},
+		"overflow": {one(`{"dtype":"F32","shape":[2147483647,2147483647,2147483647],"data_offsets":[0,8]}`),
+			"impossible"},
+		"size":     {one(`{"dtype":"F32","shape":[1],"data_offsets":[0,8]}`), "takes 4 bytes"},
+		"fraction": {one(`{"dtype":"F32","shape":[0.5],"data_offsets":[0,8]}`), "shape"},
+		"hole":     {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "begins at byte 4"},
+		"rest":     {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, 8), "tensors cover 4"},
+		"overlap":  {file(`{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "begins at byte 4"},
+		"metadata": {file(`{"__metadata__":{"format":1}}`, 0), "__metadata__"},
+		"no name":  {file(`{"":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}`, 8), "empty name"},
+		"dimensions": {one(`{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2],"data_offsets":[0,8]}`),
+			"17 dimensions"},
 	} {
 		if _, err := parse(c.data); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
@@ -131,17 +135,23 @@ func TestOpen(t *testing.T) {
 		want  error
 		text  string
 	}{
-		"one file":       {map[string][]byte{"model.safetensors": bc}, "b c", nil, ""},
-		"no index":       {map[string][]byte{"x2.safetensors": bc, "x1.safetensors": a, "consolidated.safetensors": a}, "a b c", nil, ""},
-		"index":          {map[string][]byte{"1.safetensors": a, "2.safetensors": bc, IndexName: index(`{"a":"1.safetensors","c":"2.safetensors"}`)}, "a c", nil, ""},
-		"missing file":   {map[string][]byte{"1.safetensors": a, IndexName: index(`{"a":"1.safetensors","c":"2.safetensors"}`)}, "", ErrRead, "2.safetensors is named in"},
-		"missing tensor": {map[string][]byte{"1.safetensors": a, IndexName: index(`{"z":"1.safetensors"}`)}, "", ErrFormat, `does not hold tensor "z"`},
-		"outside":        {map[string][]byte{"1.safetensors": a, IndexName: index(`{"a":"../1.safetensors"}`)}, "", ErrFormat, "no file name"},
-		"empty index":    {map[string][]byte{"1.safetensors": a, IndexName: index(`{}`)}, "", ErrFormat, "weight_map"},
-		"bad index":      {map[string][]byte{IndexName: []byte("{")}, "", ErrFormat, IndexName},
-		"twice":          {map[string][]byte{"1.safetensors": a, "2.safetensors": a}, "", ErrFormat, `tensor "a" is in`},
-		"nothing":        {nil, "", ErrFormat, "holds no .safetensors"},
-		"damaged":        {map[string][]byte{"1.safetensors": a[:20]}, "", ErrFormat, "1.safetensors"},
+		"one file": {map[string][]byte{"model.safetensors": bc}, "b c", nil, ""},
+		"no index": {map[string][]byte{"x2.safetensors": bc, "x1.safetensors": a,
+			"consolidated.safetensors": a}, "a b c", nil, ""},
+		"index": {map[string][]byte{"1.safetensors": a, "2.safetensors": bc,
+			IndexName: index(`{"a":"1.safetensors","c":"2.safetensors"}`)}, "a c", nil, ""},
+		"missing file": {map[string][]byte{"1.safetensors": a,
+			IndexName: index(`{"a":"1.safetensors","c":"2.safetensors"}`)}, "", ErrRead, "2.safetensors is named in"},
+		"missing tensor": {map[string][]byte{"1.safetensors": a, IndexName: index(`{"z":"1.safetensors"}`)}, "",
+			ErrFormat, `does not hold tensor "z"`},
+		"outside": {map[string][]byte{"1.safetensors": a, IndexName: index(`{"a":"../1.safetensors"}`)}, "",
+			ErrFormat, "no file name"},
+		"empty index": {map[string][]byte{"1.safetensors": a, IndexName: index(`{}`)}, "", ErrFormat, "weight_map"},
+		"bad index":   {map[string][]byte{IndexName: []byte("{")}, "", ErrFormat, IndexName},
+		"twice": {map[string][]byte{"1.safetensors": a, "2.safetensors": a}, "", ErrFormat,
+			`tensor "a" is in`},
+		"nothing": {nil, "", ErrFormat, "holds no .safetensors"},
+		"damaged": {map[string][]byte{"1.safetensors": a[:20]}, "", ErrFormat, "1.safetensors"},
 	} {
 		m, err := Open(directory(t, c.files))
 		if c.want != nil {
@@ -182,7 +192,8 @@ func TestCutWhileOpen(t *testing.T) {
 	if err := os.Truncate(path, 60); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Tensors()[0].ReadAt(make([]byte, 8), 0); !errors.Is(err, ErrRead) || !strings.Contains(err.Error(), "m.safetensors: tensor a") {
+	if _, err := m.Tensors()[0].ReadAt(make([]byte, 8), 0); !errors.Is(err, ErrRead) ||
+		!strings.Contains(err.Error(), "m.safetensors: tensor a") {
 		t.Errorf("%v", err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// The needle model is made by hand so that its answer is known: after a token it says what followed that token when it came
-// last before, however far back, as induction heads of trained models do (Olsson et al. 2022). Whoever puts a key and an
-// answer anywhere into a context, and the key again at its end, must get the answer; any position that the engine confuses,
-// rounds away or forgets shows.
+// The needle model is made by hand so that its answer is known: after a token it says what followed that token when
+// it came last before, however far back, as induction heads of trained models do (Olsson et al. 2022). Whoever puts a
+// key and an answer anywhere into a context, and the key again at its end, must get the answer; any position that the
+// engine confuses, rounds away or forgets shows.
 //
 // The residual stream holds four things in dimensions of their own:
 //
@@ -21,10 +21,11 @@ import (
 //	answer  the signs of the token that is to come, which layer 1 writes and the output matrix reads
 //	one     a constant, from which queries and keys about places are made
 //
-// Layer 0 looks one place back by RoPE alone: its query is its key turned by one position, in the fast pairs of a head, so
-// that the score is Σ cos((Δ−1)·θᵢ), highest at distance Δ = 1. Layer 1 looks for the place whose "before" is its own token,
-// by content: in the slowest pairs of a head, which even 32,768 positions turn by less than half a radian, so that RoPE
-// hardly touches it. Each KV head carries one half of the signs, so both are needed. The experts add nothing.
+// Layer 0 looks one place back by RoPE alone: its query is its key turned by one position, in the fast pairs of a
+// head, so that the score is Σ cos((Δ−1)·θᵢ), highest at distance Δ = 1. Layer 1 looks for the place whose "before"
+// is its own token, by content: in the slowest pairs of a head, which even 32,768 positions turn by less than half a
+// radian, so that RoPE hardly touches it. Each KV head carries one half of the signs, so both are needed. The experts
+// add nothing.
 const (
 	needleSigns   = 24
 	needleHeadDim = 128 // Mixtral's
@@ -43,17 +44,19 @@ const (
 	needleApart = 10
 )
 
-// Needle is the model that finds again what it was told; see above. Shapes of it may differ in layers' FFN width, experts,
-// query heads, vocabulary, context, format and seed.
+// Needle is the model that finds again what it was told; see above. Shapes of it may differ in layers' FFN width,
+// experts, query heads, vocabulary, context, format and seed.
 func Needle() Shape {
-	return Shape{Dim: 512, FFN: 32, Layers: 2, Heads: 4, KVHeads: needleKVHeads, Experts: 4, Vocab: 2048, Context: 32768, Type: quant.Q8_0, Seed: 1, Needle: true}
+	return Shape{Dim: 512, FFN: 32, Layers: 2, Heads: 4, KVHeads: needleKVHeads, Experts: 4, Vocab: 2048,
+		Context: 32768, Type: quant.Q8_0, Seed: 1, Needle: true}
 }
 
 // checkNeedle refuses shapes that the construction does not hold for.
 func (s Shape) checkNeedle() error {
 	switch {
 	case s.Dim/s.Heads != needleHeadDim:
-		return &FieldError{"heads", fmt.Sprintf("%d of %d: the needle model has heads of %d", s.Heads, s.Dim/s.Heads, needleHeadDim)}
+		return &FieldError{"heads", fmt.Sprintf("%d of %d: the needle model has heads of %d", s.Heads, s.Dim/s.Heads,
+			needleHeadDim)}
 	case s.KVHeads != needleKVHeads:
 		return &FieldError{"kv-heads", fmt.Sprintf("%d: the needle model has %d", s.KVHeads, needleKVHeads)}
 	case s.Layers != 2:
@@ -154,7 +157,8 @@ func (s Shape) needleQuery(layer int, scale float64) func(row, col int) float32 
 		i := row % needleHeadDim
 		switch {
 		case layer == 1:
-			return float32(content) * one(col == needleOwn+i-(needleHeadDim-needleSigns) && i >= needleHeadDim-needleSigns)
+			return float32(content) * one(col == needleOwn+i-(needleHeadDim-needleSigns) &&
+				i >= needleHeadDim-needleSigns)
 		case col != needleOne || i >= 2*needlePairs:
 			return 0
 		case i%2 == 0:

@@ -31,8 +31,8 @@ func TestNeedleNames(t *testing.T) {
 	}
 }
 
-// TestNeedleGaps holds the two constants of the construction to RoPE's own angles: how far below the right place's score the
-// next one is, over all distances in a context.
+// TestNeedleGaps holds the two constants of the construction to RoPE's own angles: how far below the right place's
+// score the next one is, over all distances in a context.
 func TestNeedleGaps(t *testing.T) {
 	near, same, other := math.Inf(1), math.Inf(1), 0.
 	for distance := range 1 << 15 {
@@ -60,8 +60,9 @@ func TestNeedleShapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, change := range map[string]func(*Shape){
-		"heads": func(s *Shape) { s.Heads = 8 }, "kv-heads": func(s *Shape) { s.KVHeads = 4 }, "layers": func(s *Shape) { s.Layers = 3 },
-		"vocab": func(s *Shape) { s.Vocab = 5000 }, "context": func(s *Shape) { s.Context = 1 << 16 },
+		"heads": func(s *Shape) { s.Heads = 8 }, "kv-heads": func(s *Shape) { s.KVHeads = 4 },
+		"layers": func(s *Shape) { s.Layers = 3 },
+		"vocab":  func(s *Shape) { s.Vocab = 5000 }, "context": func(s *Shape) { s.Context = 1 << 16 },
 	} {
 		s := Needle()
 		change(&s)

@@ -41,22 +41,26 @@ type Shape struct {
 
 // Tiny is for tests: about 0.6 MB, and every count differs from the others where it can.
 func Tiny() Shape {
-	return Shape{Dim: 64, FFN: 128, Layers: 2, Heads: 4, KVHeads: 2, Experts: 8, Vocab: 512, Context: 1024, Type: quant.Q8_0, Seed: 1}
+	return Shape{Dim: 64, FFN: 128, Layers: 2, Heads: 4, KVHeads: 2, Experts: 8, Vocab: 512, Context: 1024,
+		Type: quant.Q8_0, Seed: 1}
 }
 
 // Nano has 36 million parameters: overheads decide its speed.
 func Nano() Shape {
-	return Shape{Dim: 256, FFN: 896, Layers: 6, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 4096, Context: 4096, Type: quant.Q8_0, Seed: 1}
+	return Shape{Dim: 256, FFN: 896, Layers: 6, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 4096, Context: 4096,
+		Type: quant.Q8_0, Seed: 1}
 }
 
 // Mid has 1.15 billion parameters: larger than any cache, so memory bandwidth and kernels decide.
 func Mid() Shape {
-	return Shape{Dim: 1024, FFN: 3584, Layers: 12, Heads: 16, KVHeads: 4, Experts: 8, Vocab: 32000, Context: 4096, Type: quant.Q8_0, Seed: 1}
+	return Shape{Dim: 1024, FFN: 3584, Layers: 12, Heads: 16, KVHeads: 4, Experts: 8, Vocab: 32000, Context: 4096,
+		Type: quant.Q8_0, Seed: 1}
 }
 
 // Full is the shape of Mixtral 8x7B: 46.7 billion parameters, 26 GB in Q4_0.
 func Full() Shape {
-	return Shape{Dim: 4096, FFN: 14336, Layers: 32, Heads: 32, KVHeads: 8, Experts: 8, Vocab: 32000, Context: 32768, Type: quant.Q4_0, Seed: 1}
+	return Shape{Dim: 4096, FFN: 14336, Layers: 32, Heads: 32, KVHeads: 8, Experts: 8, Vocab: 32000, Context: 32768,
+		Type: quant.Q4_0, Seed: 1}
 }
 
 // presets by name.
@@ -120,7 +124,8 @@ func (s Shape) Validate() error {
 	block := s.Type.BlockLen()
 	for _, f := range fields[:2] {
 		if f.value%block != 0 {
-			return &FieldError{f.name, fmt.Sprintf("%d is not a multiple of %d, which rows in %v need", f.value, block, s.Type)}
+			return &FieldError{f.name, fmt.Sprintf("%d is not a multiple of %d, which rows in %v need", f.value,
+				block, s.Type)}
 		}
 	}
 	if s.Needle {
@@ -173,7 +178,8 @@ func Bytes(s Shape) ([]byte, error) {
 		return nil, err
 	}
 	if n > maxBytes {
-		return nil, fmt.Errorf("synthetic model of %.1f GiB is too large to hold in memory: write it to a file", float64(n)/(1<<30))
+		return nil, fmt.Errorf("synthetic model of %.1f GiB is too large to hold in memory: write it to a file",
+			float64(n)/(1<<30))
 	}
 	b := make(sink, 0, n)
 	if err := Write(&b, s); err != nil {

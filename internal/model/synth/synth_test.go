@@ -50,7 +50,8 @@ func TestVocabularyWorks(t *testing.T) {
 	}
 	scores, _ := f.Float32s("tokenizer.ggml.scores")
 	types, _ := f.Int32s("tokenizer.ggml.token_type")
-	tok, err := token.New(token.Spec{Pieces: pieces, Scores: scores, Types: types, BOS: 1, EOS: 2, AddBOS: true, AddSpacePrefix: true})
+	tok, err := token.New(token.Spec{Pieces: pieces, Scores: scores, Types: types, BOS: 1, EOS: 2, AddBOS: true,
+		AddSpacePrefix: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,8 @@ func TestWeightsHaveTheirVariance(t *testing.T) {
 		mean := sum / n
 		std := math.Sqrt(squares/n - mean*mean)
 		if bound := 6 * want.std / math.Sqrt(n); math.Abs(mean-want.mean) > bound || math.Abs(std-want.std) > bound {
-			t.Errorf("%s: mean %.4f, standard deviation %.4f, want %.4f and %.4f ± %.4f", name, mean, std, want.mean, want.std, bound)
+			t.Errorf("%s: mean %.4f, standard deviation %.4f, want %.4f and %.4f ± %.4f", name, mean, std, want.mean,
+				want.std, bound)
 		}
 	}
 }
@@ -108,7 +110,8 @@ func TestOneModelInManyFiles(t *testing.T) {
 	old := build(t, s)
 	each := len(want) / s.Experts
 	for e := range s.Experts {
-		if got := values(t, old, fmt.Sprintf("blk.1.ffn_gate.%d.weight", e)); !slices.Equal(got, want[e*each:(e+1)*each]) {
+		if got := values(t, old, fmt.Sprintf("blk.1.ffn_gate.%d.weight", e)); !slices.Equal(got,
+			want[e*each:(e+1)*each]) {
 			t.Errorf("expert %d differs in the old layout", e)
 		}
 	}
@@ -122,7 +125,8 @@ func TestOneModelInManyFiles(t *testing.T) {
 
 // TestBank: large matrices are drawn from a bank of chunks; rows must still differ, and the format must not matter.
 func TestBank(t *testing.T) {
-	s := Shape{Dim: 256, FFN: 4352, Layers: 1, Heads: 4, KVHeads: 2, Experts: 2, Vocab: 300, Context: 64, Type: quant.F16, Seed: 3}
+	s := Shape{Dim: 256, FFN: 4352, Layers: 1, Heads: 4, KVHeads: 2, Experts: 2, Vocab: 300, Context: 64,
+		Type: quant.F16, Seed: 3}
 	a := values(t, build(t, s), "blk.0.ffn_gate_exps.weight")
 	s.Type = quant.Q8_0
 	b := values(t, build(t, s), "blk.0.ffn_gate_exps.weight")
@@ -145,9 +149,12 @@ func TestBank(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for field, change := range map[string]func(*Shape){
-		"dim": func(s *Shape) { s.Dim = 0 }, "ffn": func(s *Shape) { s.FFN = 100 }, "layers": func(s *Shape) { s.Layers = 5000 },
-		"heads": func(s *Shape) { s.Heads = 3 }, "kv-heads": func(s *Shape) { s.KVHeads = 3 }, "experts": func(s *Shape) { s.Experts = 1 },
-		"vocab": func(s *Shape) { s.Vocab = 10 }, "context": func(s *Shape) { s.Context = -1 }, "type": func(s *Shape) { s.Type = 99 },
+		"dim": func(s *Shape) { s.Dim = 0 }, "ffn": func(s *Shape) { s.FFN = 100 },
+		"layers": func(s *Shape) { s.Layers = 5000 },
+		"heads":  func(s *Shape) { s.Heads = 3 }, "kv-heads": func(s *Shape) { s.KVHeads = 3 },
+		"experts": func(s *Shape) { s.Experts = 1 },
+		"vocab":   func(s *Shape) { s.Vocab = 10 }, "context": func(s *Shape) { s.Context = -1 },
+		"type": func(s *Shape) { s.Type = 99 },
 	} {
 		s := Tiny()
 		change(&s)

@@ -18,8 +18,8 @@ type tensor struct {
 	exact func(row, col int) float32 // if not nil, each weight
 }
 
-// calmFactor scales the matrices that write to the residual stream (attn_output, ffn_down) in calm models: a layer then
-// adds a perturbation, and logits depend on rounding about as in a trained model.
+// calmFactor scales the matrices that write to the residual stream (attn_output, ffn_down) in calm models: a layer
+// then adds a perturbation, and logits depend on rounding about as in a trained model.
 const calmFactor = 0.1
 
 // tensors lists the model's tensors in file order.
@@ -61,12 +61,14 @@ func (s Shape) tensors() []tensor {
 
 // experts gives layer l's matrices of one kind: one stacked tensor, or in the old layout one for each expert.
 func (s Shape) experts(l int, kind string, std float32, in, rows int) []tensor {
-	stacked := tensor{name: fmt.Sprintf("blk.%d.%s_exps.weight", l, kind), typ: s.Type, dims: []int{in, rows, s.Experts}, std: std}
+	stacked := tensor{name: fmt.Sprintf("blk.%d.%s_exps.weight", l, kind), typ: s.Type,
+		dims: []int{in, rows, s.Experts}, std: std}
 	var single []tensor
 	for e := range s.Experts {
 		name := fmt.Sprintf("blk.%d.%s.%d.weight", l, kind, e)
 		stacked.parts = append(stacked.parts, name)
-		single = append(single, tensor{name: name, typ: s.Type, dims: []int{in, rows}, parts: []string{name}, std: std})
+		single = append(single, tensor{name: name, typ: s.Type, dims: []int{in, rows}, parts: []string{name},
+			std: std})
 	}
 	if s.OldExpertLayout {
 		return single

@@ -35,7 +35,8 @@ type fixture struct {
 func start(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, fake: llmtest.NewFake("fake", 4096, 4, 4), log: &syncBuffer{}}
-	c := Config{Version: "v-test", Metrics: telemetry.NewMetrics("v-test"), Logger: slog.New(slog.NewTextHandler(f.log, nil)), MaxTokens: 256}
+	c := Config{Version: "v-test", Metrics: telemetry.NewMetrics("v-test"),
+		Logger: slog.New(slog.NewTextHandler(f.log, nil)), MaxTokens: 256}
 	for _, ch := range change {
 		ch(&c, f.fake)
 	}
@@ -96,7 +97,8 @@ func post[T any](f *fixture, path, body string) T {
 }
 
 // wantError posts and wants an error in OpenAI's shape.
-func (f *fixture) wantError(method, path, body string, status int, param string, header ...string) (*http.Response, openai.Error) {
+func (f *fixture) wantError(method, path, body string, status int, param string, header ...string) (*http.Response,
+	openai.Error) {
 	f.t.Helper()
 	resp, data := f.do(method, path, body, header...)
 	var e openai.ErrorResponse
@@ -173,12 +175,15 @@ func TestChat(t *testing.T) {
 	if string(data) != want {
 		t.Errorf("got  %s\nwant %s", data, want)
 	}
-	if !strings.HasPrefix(id, "chatcmpl-") || resp.Header.Get("Content-Type") != "application/json" || resp.Header.Get("X-Request-Id") == "" {
+	if !strings.HasPrefix(id, "chatcmpl-") || resp.Header.Get("Content-Type") != "application/json" ||
+		resp.Header.Get("X-Request-Id") == "" {
 		t.Errorf("id %q, header %v", id, resp.Header)
 	}
 	f.wantMetrics(map[string]float64{
-		telemetry.Requests + ",stop": 1, telemetry.PromptTokens: 29, telemetry.GenerationTokens: 14, telemetry.HTTPRequests + ",200,/v1/chat/completions": 1,
-		telemetry.RequestLatency: 1, telemetry.TimeToFirstToken: 1, telemetry.InterTokenLatency: 13, telemetry.QueueTime: 1,
+		telemetry.Requests + ",stop": 1, telemetry.PromptTokens: 29, telemetry.GenerationTokens: 14,
+		telemetry.HTTPRequests + ",200,/v1/chat/completions": 1,
+		telemetry.RequestLatency:                             1, telemetry.TimeToFirstToken: 1, telemetry.InterTokenLatency: 13,
+		telemetry.QueueTime: 1,
 	})
 }
 
@@ -193,10 +198,13 @@ func mustJSON(v any) []byte {
 func TestText(t *testing.T) {
 	f := start(t)
 	r := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"a b","temperature":0}`)
-	if r.Object != "text_completion" || len(r.Choices) != 1 || r.Choices[0].Text != "a b" || *r.Choices[0].FinishReason != "stop" || r.Usage.TotalTokens != 4+4 {
+	if r.Object != "text_completion" || len(r.Choices) != 1 || r.Choices[0].Text != "a b" ||
+		*r.Choices[0].FinishReason != "stop" || r.Usage.TotalTokens != 4+4 {
 		t.Errorf("%+v", r)
 	}
-	if r := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"a b","temperature":0,"ignore_eos":true}`); r.Usage.CompletionTokens != 16 || *r.Choices[0].FinishReason != "length" {
+	if r := post[openai.TextResponse](f, "/v1/completions",
+		`{"prompt":"a b","temperature":0,"ignore_eos":true}`); r.Usage.CompletionTokens != 16 ||
+		*r.Choices[0].FinishReason != "length" {
 		t.Errorf("without max_tokens: %+v", r.Usage)
 	}
 	// Several prompts, one of them as tokens, two choices each: in order, and each prompt counts once.
@@ -208,7 +216,8 @@ func TestText(t *testing.T) {
 		}
 		got = append(got, c.Text)
 	}
-	if strings.Join(got, " ") != "x x yy yy z z" || r.Usage.PromptTokens != 2+3+2 || r.Usage.CompletionTokens != 2*(2+3+2) {
+	if strings.Join(got, " ") != "x x yy yy z z" || r.Usage.PromptTokens != 2+3+2 ||
+		r.Usage.CompletionTokens != 2*(2+3+2) {
 		t.Errorf("%q, %+v", got, r.Usage)
 	}
 	r = post[openai.TextResponse](f, "/v1/completions", `{"prompt":[[1,100,101],[102]],"temperature":0}`)
@@ -231,7 +240,8 @@ func TestTextLogprobs(t *testing.T) {
 
 func TestChatLogprobs(t *testing.T) {
 	f := start(t)
-	r := post[openai.ChatResponse](f, "/v1/chat/completions", with(`"logprobs":true,"top_logprobs":2,"max_tokens":100`))
+	r := post[openai.ChatResponse](f, "/v1/chat/completions",
+		with(`"logprobs":true,"top_logprobs":2,"max_tokens":100`))
 	c := r.Choices[0].Logprobs.Content
 	if len(c) != len("one two three") || r.Usage.CompletionTokens != len(c)+1 {
 		t.Fatalf("%d entries for %+v", len(c), r.Usage)
@@ -239,7 +249,8 @@ func TestChatLogprobs(t *testing.T) {
 	if c[0].Token != "o" || string(c[0].Bytes) != "o" || c[0].Logprob >= 0 || len(c[0].TopLogprobs) != 2 {
 		t.Errorf("%+v", c[0])
 	}
-	if r := post[openai.ChatResponse](f, "/v1/chat/completions", with(`"logprobs":true`)); len(r.Choices[0].Logprobs.Content[0].TopLogprobs) != 0 {
+	if r := post[openai.ChatResponse](f, "/v1/chat/completions",
+		with(`"logprobs":true`)); len(r.Choices[0].Logprobs.Content[0].TopLogprobs) != 0 {
 		t.Errorf("%+v", r.Choices[0].Logprobs)
 	}
 }
@@ -261,7 +272,8 @@ func TestTokenizeRoutes(t *testing.T) {
 	f := start(t)
 	for _, test := range []struct{ body, want string }{
 		{`{"prompt":"ab"}`, `{"count":3,"max_model_len":4096,"tokens":[1,100,101]}`},
-		{`{"model":"fake","prompt":"ab","add_special_tokens":false}`, `{"count":2,"max_model_len":4096,"tokens":[100,101]}`},
+		{`{"model":"fake","prompt":"ab","add_special_tokens":false}`,
+			`{"count":2,"max_model_len":4096,"tokens":[100,101]}`},
 		{`{"prompt":"","add_special_tokens":false}`, `{"count":0,"max_model_len":4096,"tokens":[]}`},
 	} {
 		if _, data := f.do("POST", "/tokenize", test.body); string(data) != test.want {
@@ -269,7 +281,8 @@ func TestTokenizeRoutes(t *testing.T) {
 		}
 	}
 	chat := post[openai.TokenizeResponse](f, "/tokenize", `{"messages":[{"role":"user","content":"a"}]}`)
-	if back := post[openai.DetokenizeResponse](f, "/detokenize", string(mustJSON(map[string]any{"tokens": chat.Tokens}))); back.Prompt != "[INST] a [/INST]" {
+	if back := post[openai.DetokenizeResponse](f, "/detokenize",
+		string(mustJSON(map[string]any{"tokens": chat.Tokens}))); back.Prompt != "[INST] a [/INST]" {
 		t.Errorf("%+v", back)
 	}
 	if _, data := f.do("POST", "/detokenize", `{"tokens":[]}`); string(data) != `{"prompt":""}` {
@@ -314,7 +327,8 @@ func TestN(t *testing.T) {
 	if one.Usage.PromptTokens != r.Usage.PromptTokens || 3*one.Usage.CompletionTokens != r.Usage.CompletionTokens {
 		t.Errorf("one %+v, three %+v", one.Usage, r.Usage)
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 4, telemetry.PromptTokens: float64(one.Usage.PromptTokens + r.Usage.PromptTokens),
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 4,
+		telemetry.PromptTokens:     float64(one.Usage.PromptTokens + r.Usage.PromptTokens),
 		telemetry.GenerationTokens: float64(one.Usage.CompletionTokens + r.Usage.CompletionTokens)})
 }
 
@@ -330,7 +344,8 @@ func TestGenerateDirectly(t *testing.T) {
 	if err := f.server.Generate(t.Context(), r, func(llm.Event) error { panic("sink") }); err != errPanic {
 		t.Error(err)
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1, telemetry.Requests + ",error": 1, telemetry.Panics: 1, telemetry.PromptTokens: 19})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1, telemetry.Requests + ",error": 1,
+		telemetry.Panics: 1, telemetry.PromptTokens: 19})
 	if err := f.server.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -57,7 +57,8 @@ func BenchmarkStream(b *testing.B) {
 	b.Run("encode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			s.ServeHTTP(nowhere{http.Header{}}, httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(body)))
+			s.ServeHTTP(nowhere{http.Header{}}, httptest.NewRequest("POST", "/v1/chat/completions",
+				strings.NewReader(body)))
 		}
 		perToken(b)
 	})
@@ -65,7 +66,8 @@ func BenchmarkStream(b *testing.B) {
 		server := httptest.NewServer(s)
 		defer server.Close()
 		for b.Loop() {
-			resp, err := server.Client().Post(server.URL+"/v1/chat/completions", "application/json", strings.NewReader(body))
+			resp, err := server.Client().Post(server.URL+"/v1/chat/completions", "application/json",
+				strings.NewReader(body))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -13,8 +13,8 @@ import (
 // ErrCertificate is matched by every error about a certificate and its key.
 var ErrCertificate = errors.New("invalid TLS certificate")
 
-// Certificate is a certificate with its key in two PEM files. Handshakes look whether the files have changed, so that a
-// renewed certificate counts without a restart; connections that are open stay.
+// Certificate is a certificate with its key in two PEM files. Handshakes look whether the files have changed, so that
+// a renewed certificate counts without a restart; connections that are open stay.
 type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -27,7 +27,8 @@ type Certificate struct {
 
 // LoadCertificate reads a certificate. Errors match ErrCertificate.
 func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now, watch: watch{paths: []string{certFile, keyFile}}}
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now,
+		watch: watch{paths: []string{certFile, keyFile}}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

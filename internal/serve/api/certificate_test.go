@@ -31,7 +31,8 @@ func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,8 @@ func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
 }
 
 func write(t *testing.T, path string, data []byte) {
@@ -50,8 +52,8 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// TestCertificateChanges: new files count from the first handshake that looks, whether they were written in place, one after the
-// other, or swapped by a symbolic link; and files that are not good never replace what works.
+// TestCertificateChanges: new files count from the first handshake that looks, whether they were written in place,
+// one after the other, or swapped by a symbolic link; and files that are not good never replace what works.
 func TestCertificateChanges(t *testing.T) {
 	dir := t.TempDir()
 	log := &syncBuffer{}

@@ -20,7 +20,8 @@ func (s *Server) text(w http.ResponseWriter, r *http.Request) error {
 }
 
 // complete answers a request for completions of either kind.
-func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*object, llm.Model) (*job, error), f format) error {
+func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*object, llm.Model) (*job, error),
+	f format) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -79,7 +80,8 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	return inFormat(f, answer(ctx, rec, j, f))
 }
 
-// bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes its share.
+// bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
+// its share.
 const bytesPerToken = 4
 
 // inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
@@ -116,9 +118,11 @@ func (r *recorder) note(j *job, choices []choice) {
 	r.finish = choices[0].finish
 }
 
-// stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its status.
+// stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its
+// status.
 func (s *Server) stream(ctx context.Context, w *recorder, j *job, f format) error {
-	out := &streamWriter{s: s, w: w, control: http.NewResponseController(w), j: j, f: f, choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
+	out := &streamWriter{s: s, w: w, control: http.NewResponseController(w), j: j, f: f,
+		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
 	out.begin()
 	defer out.end()
 	if err := s.run(ctx, j, out.event); err != nil {
@@ -145,8 +149,8 @@ type streamWriter struct {
 	over    bool // the handler is about to return: nothing may be written from outside
 }
 
-// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a queue,
-// must not look like a dead connection to a proxy.
+// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a
+// queue, must not look like a dead connection to a proxy.
 func (o *streamWriter) keepAlive() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -41,7 +41,8 @@ func names(text string, column int) (all []string) {
 	return all
 }
 
-// TestDocs: docs/API.md has the fields that are read, those that are refused, and the codes of errors: no more and no fewer.
+// TestDocs: docs/API.md has the fields that are read, those that are refused, and the codes of errors: no more and no
+// fewer.
 func TestDocs(t *testing.T) {
 	data, err := os.ReadFile("../../../docs/API.md")
 	if err != nil {
@@ -108,7 +109,8 @@ func TestDocs(t *testing.T) {
 	}
 	for _, r := range telemetry.Reasons {
 		stands := slices.Contains(codes, r.Name)
-		if other := slices.Contains([]string{"starting", "draining", telemetry.ReasonInvalid, telemetry.ReasonUpstream, telemetry.ReasonOther}, r.Name); stands == other {
+		if other := slices.Contains([]string{"starting", "draining", telemetry.ReasonInvalid,
+			telemetry.ReasonUpstream, telemetry.ReasonOther}, r.Name); stands == other {
 			t.Errorf("%s: among the codes of docs/API.md: %v", r.Name, stands)
 		}
 	}

@@ -46,14 +46,15 @@ func (e *httpError) Error() string {
 
 // badParam is a 400 that names the request's field.
 func badParam(param, format string, args ...any) error {
-	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param, message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
+	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param,
+		message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
 }
 
 // errPanic stands for a panic in whoever handled the request.
 var errPanic = errors.New("panic while the request was handled")
 
-// toHTTP decides what a client learns of an error: the one place that maps errors to HTTP. What is not meant for clients
-// becomes a 500 without a detail. retryAfter is the advice for when the service has no room.
+// toHTTP decides what a client learns of an error: the one place that maps errors to HTTP. What is not meant for
+// clients becomes a 500 without a detail. retryAfter is the advice for when the service has no room.
 func toHTTP(err error, retryAfter int) *httpError {
 	var (
 		known   *httpError
@@ -72,34 +73,45 @@ func toHTTP(err error, retryAfter int) *httpError {
 		return &httpError{status: http.StatusRequestEntityTooLarge, typ: typeInvalid, code: "request_too_large",
 			message: fmt.Sprintf("the request's body is larger than %d bytes", tooLong.Limit)}
 	case errors.Is(err, llm.ErrContextLength):
-		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "context_length_exceeded", param: param, message: err.Error()}
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "context_length_exceeded",
+			param: param, message: err.Error()}
 	case errors.Is(err, llm.ErrModelNotFound):
-		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model", message: err.Error()}
+		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model",
+			message: err.Error()}
 	case errors.Is(err, llm.ErrBadRequest):
 		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param, message: err.Error()}
 	case errors.Is(err, llm.ErrQueueFull):
-		return &httpError{status: http.StatusTooManyRequests, typ: typeLimit, code: "queue_full", retryAfter: retryAfter,
-			message: "the service has as many requests as it can hold: try again later"}
+		return &httpError{status: http.StatusTooManyRequests, typ: typeLimit, code: "queue_full",
+			retryAfter: retryAfter,
+			message:    "the service has as many requests as it can hold: try again later"}
 	case errors.Is(err, llm.ErrNotReady), errors.Is(err, llm.ErrClosed):
-		return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_ready", retryAfter: retryAfter, message: err.Error()}
+		return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_ready",
+			retryAfter: retryAfter, message: err.Error()}
 	case errors.Is(err, llm.ErrUnsupported):
-		return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported", param: param, message: err.Error()}
+		return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported", param: param,
+			message: err.Error()}
 	case errors.Is(err, llm.ErrNumeric):
-		return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "non_finite_logits", message: "the model's output is not finite"}
+		return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "non_finite_logits",
+			message: "the model's output is not finite"}
 	case errors.Is(err, upstream.ErrUnreachable):
-		return &httpError{status: http.StatusBadGateway, typ: typeServer, code: "upstream_unreachable", message: "no upstream server answered"}
+		return &httpError{status: http.StatusBadGateway, typ: typeServer, code: "upstream_unreachable",
+			message: "no upstream server answered"}
 	case errors.Is(err, context.Canceled):
-		return &httpError{status: statusClientClosed, typ: typeInvalid, code: "client_closed_request", message: "the client closed the request"}
+		return &httpError{status: statusClientClosed, typ: typeInvalid, code: "client_closed_request",
+			message: "the client closed the request"}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &httpError{status: http.StatusGatewayTimeout, typ: typeServer, code: "timeout", message: "the request took too long"}
+		return &httpError{status: http.StatusGatewayTimeout, typ: typeServer, code: "timeout",
+			message: "the request took too long"}
 	}
-	return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "internal_error", message: "internal error"}
+	return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "internal_error",
+		message: "internal error"}
 }
 
-// countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left, that its time
-// was over or that something broke does not.
+// countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left,
+// that its time was over or that something broke does not.
 func (s *Server) countRefusal(e *httpError) {
-	if e.status == statusClientClosed || e.status >= 500 && e.status != http.StatusServiceUnavailable && e.status != http.StatusNotImplemented {
+	if e.status == statusClientClosed || e.status >= 500 && e.status != http.StatusServiceUnavailable &&
+		e.status != http.StatusNotImplemented {
 		return
 	}
 	reason := e.code
@@ -120,7 +132,8 @@ func (e *httpError) body() []byte {
 		}
 		return &s
 	}
-	return encode(openai.ErrorResponse{Error: openai.Error{Message: e.message, Type: e.typ, Param: null(e.param), Code: null(e.code)}})
+	return encode(openai.ErrorResponse{Error: openai.Error{Message: e.message, Type: e.typ, Param: null(e.param),
+		Code: null(e.code)}})
 }
 
 func (e *httpError) write(w http.ResponseWriter) {

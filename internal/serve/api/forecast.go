@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// forecast says how long a request will take, from those that ended lately: a tenth of the weight goes to each new one. It
-// has no clock.
+// forecast says how long a request will take, from those that ended lately: a tenth of the weight goes to each new
+// one. It has no clock.
 type forecast struct {
 	run    float64 // seconds that a completion was computed for, without its wait; 0: none has ended yet
 	tokens float64 // that it had
@@ -27,9 +27,9 @@ func (f *forecast) add(ran time.Duration, tokens int) {
 	f.tokens += (float64(tokens) - f.tokens) / 10
 }
 
-// need is the time until a request of at most maxTokens (0: not known, and not counted) would end, behind all that run and
-// wait. It is 0 where the request would start at once: how long it runs is for its client to know, and were it refused
-// for the length of those before it, a service at rest could refuse for ever.
+// need is the time until a request of at most maxTokens (0: not known, and not counted) would end, behind all that
+// run and wait. It is 0 where the request would start at once: how long it runs is for its client to know, and were
+// it refused for the length of those before it, a service at rest could refuse for ever.
 func (f *forecast) need(running, waiting, slots, maxTokens int) time.Duration {
 	ahead := running + waiting - slots + 1 // that must end before it starts
 	if ahead <= 0 || slots < 1 {
@@ -65,7 +65,8 @@ const (
 	maxTimeout    = 24 * time.Hour
 )
 
-// headerLimit reads how long a request may take: seconds ("2.5"), or a number with a unit ("2500ms"). 0 means no limit.
+// headerLimit reads how long a request may take: seconds ("2.5"), or a number with a unit ("2500ms"). 0 means no
+// limit.
 func headerLimit(r *http.Request) (time.Duration, error) {
 	v := strings.TrimSpace(r.Header.Get(headerTimeout))
 	if v == "" {
@@ -76,7 +77,8 @@ func headerLimit(r *http.Request) (time.Duration, error) {
 		d, err = time.Duration(min(seconds, 1e9)*float64(time.Second)), nil
 	}
 	if err != nil || d <= 0 || d > maxTimeout {
-		return 0, badParam(headerTimeout, "must be seconds, or a number with a unit such as 1500ms, above 0 and at most %v", maxTimeout)
+		return 0, badParam(headerTimeout,
+			"must be seconds, or a number with a unit such as 1500ms, above 0 and at most %v", maxTimeout)
 	}
 	return d, nil
 }
@@ -95,15 +97,16 @@ func (o *object) limit(header time.Duration) time.Duration {
 var errTimeLimit = errors.New("the request's time limit")
 
 // within ends ctx when a request that arrived then has had its time.
-func (s *Server) within(ctx context.Context, arrived time.Time, limit time.Duration) (context.Context, context.CancelFunc) {
+func (s *Server) within(ctx context.Context, arrived time.Time, limit time.Duration) (context.Context,
+	context.CancelFunc) {
 	if limit == 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, limit-s.now().Sub(arrived), errTimeLimit)
 }
 
-// inTime refuses a request that would wait so long that it could not end in its time: its client would wait for nothing, and
-// others for what is computed for it. maxTokens is 0 as long as it is not known.
+// inTime refuses a request that would wait so long that it could not end in its time: its client would wait for
+// nothing, and others for what is computed for it. maxTokens is 0 as long as it is not known.
 func (s *Server) inTime(arrived time.Time, limit time.Duration, maxTokens int) error {
 	b := s.backend.Load()
 	if limit == 0 || b == nil {
@@ -117,6 +120,8 @@ func (s *Server) inTime(arrived time.Time, limit time.Duration, maxTokens int) e
 	}
 	const most = time.Minute
 	later := min(need-left, most)
-	return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_in_time", retryAfter: int((later + time.Second - 1) / time.Second),
-		message: fmt.Sprintf("the request would end in about %v, and its time limit is %v: try again later", need.Round(100*time.Millisecond), limit)}
+	return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_in_time",
+		retryAfter: int((later + time.Second - 1) / time.Second),
+		message: fmt.Sprintf("the request would end in about %v, and its time limit is %v: try again later",
+			need.Round(100*time.Millisecond), limit)}
 }

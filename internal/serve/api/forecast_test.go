@@ -54,7 +54,8 @@ func TestForecast(t *testing.T) {
 }
 
 func TestHeaderLimit(t *testing.T) {
-	for v, want := range map[string]time.Duration{"": 0, "2.5": 2500 * time.Millisecond, " 1500ms ": 1500 * time.Millisecond, "3s": 3 * time.Second, "86400": 24 * time.Hour,
+	for v, want := range map[string]time.Duration{"": 0, "2.5": 2500 * time.Millisecond,
+		" 1500ms ": 1500 * time.Millisecond, "3s": 3 * time.Second, "86400": 24 * time.Hour,
 		"0": -1, "-1": -1, "soon": -1, "NaN": -1, "Inf": -1, "1e300": -1, "25h": -1, "1 s": -1} {
 		r := &http.Request{Header: http.Header{headerTimeout: {v}}}
 		got, err := headerLimit(r)
@@ -98,14 +99,17 @@ func (f *fixture) fill(n int) *sync.WaitGroup {
 	return &group
 }
 
-// TestNotInTime: a request that would wait too long to end in its time is refused before it is read, and the others are not.
+// TestNotInTime: a request that would wait too long to end in its time is refused before it is read, and the others
+// are not.
 func TestNotInTime(t *testing.T) {
 	f, release := stuck(t)
 	f.server.forecast.add(10*time.Second, 13)
 	group := f.fill(6)
-	for _, test := range []struct{ body, header string }{{"", "2.5"}, {"", "7s"}, {with(`"timeout":17`), ""}, {with(`"timeout":17`), "30"}, {with(`"max_tokens":13`), "17"}} {
+	for _, test := range []struct{ body, header string }{{"", "2.5"}, {"", "7s"}, {with(`"timeout":17`), ""},
+		{with(`"timeout":17`), "30"}, {with(`"max_tokens":13`), "17"}} {
 		resp, e := f.wantError("POST", "/v1/chat/completions", test.body, 503, "", headerTimeout, test.header)
-		if *e.Code != "not_in_time" || resp.Header.Get("Retry-After") == "" || !strings.Contains(e.Message, "would end in about") {
+		if *e.Code != "not_in_time" || resp.Header.Get("Retry-After") == "" ||
+			!strings.Contains(e.Message, "would end in about") {
 			t.Errorf("%+v %v", e, resp.Header)
 		}
 	}
@@ -122,7 +126,11 @@ func TestNotInTime(t *testing.T) {
 			resp, _ := f.do("POST", "/v1/chat/completions", with(`"max_tokens":13`), headerTimeout, timeout)
 			more <- resp.StatusCode
 		}()
-		llmtest.Until(t, "it is under way", func() bool { s := f.fake.Status(); return s.Running+s.Waiting == 7 || s.Running+s.Waiting == 8 })
+		llmtest.Until(t, "it is under way", func() bool {
+			s := f.fake.Status()
+			return s.Running+s.Waiting == 7 ||
+				s.Running+s.Waiting == 8
+		})
 		if timeout == "17.6" {
 			// The next would wait for one more: 7.5 s and 10 s.
 			f.wantError("POST", "/v1/chat/completions", with(`"max_tokens":13`), 503, "", headerTimeout, "17.6")
@@ -185,7 +193,8 @@ func TestFullRefusesUnread(t *testing.T) {
 		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%s: %s", path, resp.Status)
 		}
-		if conn, err = net.Dial("tcp", f.http.Listener.Addr().String()); err != nil { // the body that was announced spoils the old one
+		// the body that was announced spoils the old one
+		if conn, err = net.Dial("tcp", f.http.Listener.Addr().String()); err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
@@ -200,8 +209,8 @@ func TestFullRefusesUnread(t *testing.T) {
 	}
 }
 
-// TestRequestsAtOnce: bodies that do not come hold so many places and no more; whoever comes then is refused, and health checks
-// are not.
+// TestRequestsAtOnce: bodies that do not come hold so many places and no more; whoever comes then is refused, and
+// health checks are not.
 func TestRequestsAtOnce(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.MaxRequests, c.ReadTimeout = 3, time.Minute })
 	var conns []net.Conn

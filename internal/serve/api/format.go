@@ -30,10 +30,12 @@ type chatFormat struct{}
 func (chatFormat) prompt() string { return "messages" }
 
 func (chatFormat) whole(j *job, choices []choice) any {
-	r := openai.ChatResponse{ID: j.id, Object: openai.ObjectChat, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}
+	r := openai.ChatResponse{ID: j.id, Object: openai.ObjectChat, Created: j.created, Model: j.model.ID,
+		Usage: j.sum(choices)}
 	for i := range choices {
 		c := &choices[i]
-		out := openai.ChatChoice{Index: i, Message: openai.Message{Role: llm.RoleAssistant, Content: c.text.String()}, FinishReason: string(c.finish)}
+		out := openai.ChatChoice{Index: i, Message: openai.Message{Role: llm.RoleAssistant, Content: c.text.String()},
+			FinishReason: string(c.finish)}
 		if j.requests[i].Logprobs {
 			out.Logprobs = chatLogprobs(c.tokens)
 		}
@@ -44,7 +46,8 @@ func (chatFormat) whole(j *job, choices []choice) any {
 
 // chatChunk is an event with one choice, or with none.
 func chatChunk(dst []byte, j *job, choices ...openai.ChatChunkChoice) []byte {
-	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created, Model: j.model.ID, Choices: choices})
+	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
+		Model: j.model.ID, Choices: choices})
 }
 
 func appendChat(dst []byte, c *openai.ChatChunk) []byte {
@@ -54,7 +57,8 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 
 func (chatFormat) open(dst []byte, j *job, index int) []byte {
 	empty := ""
-	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index,
+		Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
 }
 
 func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, tokens []llm.Token) []byte {
@@ -70,13 +74,15 @@ func (chatFormat) close(dst []byte, j *job, index int, reason string) []byte {
 }
 
 func (chatFormat) usage(dst []byte, j *job, u *openai.Usage) []byte {
-	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created, Model: j.model.ID, Usage: u})
+	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
+		Model: j.model.ID, Usage: u})
 }
 
 func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
 	l := &openai.ChatLogprobs{Content: make([]openai.TokenLogprob, len(tokens))}
 	for i, t := range tokens {
-		l.Content[i] = openai.TokenLogprob{TopLogprob: topLogprob(t.TokenProb), TopLogprobs: make([]openai.TopLogprob, len(t.Top))}
+		l.Content[i] = openai.TokenLogprob{TopLogprob: topLogprob(t.TokenProb),
+			TopLogprobs: make([]openai.TopLogprob, len(t.Top))}
 		for k, alternative := range t.Top {
 			l.Content[i].TopLogprobs[k] = topLogprob(alternative)
 		}
@@ -101,7 +107,8 @@ type textFormat struct{}
 func (textFormat) prompt() string { return "prompt" }
 
 func (textFormat) whole(j *job, choices []choice) any {
-	r := openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID, Usage: j.sum(choices)}
+	r := openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID,
+		Usage: j.sum(choices)}
 	for i := range choices {
 		c := &choices[i]
 		reason := string(c.finish)
@@ -116,7 +123,8 @@ func (textFormat) whole(j *job, choices []choice) any {
 
 func textChunk(dst []byte, j *job, u *openai.Usage, choices ...openai.TextChoice) []byte {
 	dst = append(dst, "data: "...)
-	dst = openai.AppendTextChunk(dst, &openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created, Model: j.model.ID, Choices: choices, Usage: u})
+	dst = openai.AppendTextChunk(dst, &openai.TextResponse{ID: j.id, Object: openai.ObjectText, Created: j.created,
+		Model: j.model.ID, Choices: choices, Usage: u})
 	return append(dst, '\n', '\n')
 }
 
@@ -139,7 +147,8 @@ func (textFormat) usage(dst []byte, j *job, u *openai.Usage) []byte { return tex
 // textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
 // spans tokens begins at the first.
 func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
-	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
+	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{},
+		TextOffset: []int{}}
 	for _, t := range tokens {
 		l.Tokens = append(l.Tokens, tokenText(t.TokenProb))
 		l.TokenLogprobs = append(l.TokenLogprobs, max(t.Logprob, openai.MinLogprob))

@@ -34,10 +34,11 @@ func (s *Server) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	return err
 }
 
-// generate runs and counts one completion of a request that arrived at the given time. countPrompt is set for one choice
-// of each prompt. What is counted is counted before sink sees the last event: a client that has its answer finds it in
-// the metrics.
-func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool, sink func(llm.Event) error) error {
+// generate runs and counts one completion of a request that arrived at the given time. countPrompt is set for one
+// choice of each prompt. What is counted is counted before sink sees the last event: a client that has its answer
+// finds it in the metrics.
+func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request, countPrompt bool,
+	sink func(llm.Event) error) error {
 	seen := s.metrics.Begin(arrived)
 	ctx, span := s.traceCompletion(ctx, arrived, r)
 	seen.Trace(span.traceID())
@@ -80,7 +81,8 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 
 // refused tells errors of requests that were never taken on.
 func refused(err error) bool {
-	for _, e := range []error{llm.ErrBadRequest, llm.ErrModelNotFound, llm.ErrQueueFull, llm.ErrNotReady, llm.ErrClosed, llm.ErrUnsupported} {
+	for _, e := range []error{llm.ErrBadRequest, llm.ErrModelNotFound, llm.ErrQueueFull, llm.ErrNotReady,
+		llm.ErrClosed, llm.ErrUnsupported} {
 		if errors.Is(err, e) {
 			return true
 		}

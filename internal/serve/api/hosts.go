@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// hosts are the names under which a service may be asked; nil means any. The check is against DNS rebinding: a page that a
-// visitor's browser took from elsewhere lets its own name point to this machine, and then counts as being of the same
-// site. A page that was asked for by an IP address cannot do so, so those are always good.
+// hosts are the names under which a service may be asked; nil means any. The check is against DNS rebinding: a page
+// that a visitor's browser took from elsewhere lets its own name point to this machine, and then counts as being of
+// the same site. A page that was asked for by an IP address cannot do so, so those are always good.
 type hosts []string
 
 var errHost = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "host_not_allowed",

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// KeyFile is a file of keys as ParseKeys reads it. Requests look whether it has changed, so that keys come and go without a
-// restart, also where nobody can send the process a signal.
+// KeyFile is a file of keys as ParseKeys reads it. Requests look whether it has changed, so that keys come and go
+// without a restart, also where nobody can send the process a signal.
 type KeyFile struct {
 	path string
 	log  *slog.Logger
@@ -46,7 +46,8 @@ func (f *KeyFile) read() (*Keys, error) {
 	return keys, nil
 }
 
-// changed gives the keys of a file that has changed and is good, nil otherwise. A request does not wait for another that reads.
+// changed gives the keys of a file that has changed and is good, nil otherwise. A request does not wait for another
+// that reads.
 func (f *KeyFile) changed(now time.Time) *Keys {
 	if !f.mu.TryLock() {
 		return nil

@@ -22,8 +22,8 @@ const (
 	hashPrefix = "sha256:"
 )
 
-// Keys holds the names, SHA-256 hashes and limits of API keys, never the keys. Keys are long and random, so a plain hash
-// of them cannot be searched; a slow password hash would only slow each request down.
+// Keys holds the names, SHA-256 hashes and limits of API keys, never the keys. Keys are long and random, so a plain
+// hash of them cannot be searched; a slow password hash would only slow each request down.
 type Keys struct {
 	names  []string
 	hashes [][sha256.Size]byte
@@ -33,10 +33,10 @@ type Keys struct {
 // anyKey is the name of a line that has no key: its limits are those of keys that name none.
 const anyKey = "*"
 
-// ParseKeys reads a key file: on each line a name and a key, or a name and "sha256:" with the key's hash in hexadecimal, and
-// behind them the key's limits, as in "requests_per_minute=60 tokens_per_minute=20000 concurrent=4". A limit that is not
-// named is that of the line whose name is *, and 0 is none. Empty lines and lines that start with # are skipped. Errors
-// match ErrKeys and name the line, not its content.
+// ParseKeys reads a key file: on each line a name and a key, or a name and "sha256:" with the key's hash in
+// hexadecimal, and behind them the key's limits, as in "requests_per_minute=60 tokens_per_minute=20000 concurrent=4".
+// A limit that is not named is that of the line whose name is *, and 0 is none. Empty lines and lines that start with
+// # are skipped. Errors match ErrKeys and name the line, not its content.
 func ParseKeys(r io.Reader) (*Keys, error) {
 	k := &Keys{}
 	seen := map[string]bool{}
@@ -111,7 +111,8 @@ func parseLimits(fields []string) (g given, err error) {
 		name, value, _ := strings.Cut(f, "=")
 		i := slices.Index(limitNames[:], name)
 		if i < 0 { // it may be part of a key: it is not shown
-			return g, fmt.Errorf("behind the key there may be %s, each with = and a number", strings.Join(limitNames[:], ", "))
+			return g, fmt.Errorf("behind the key there may be %s, each with = and a number",
+				strings.Join(limitNames[:], ", "))
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > maxLimit {
@@ -167,5 +168,6 @@ func (k *Keys) authenticate(r *http.Request) (name string, l Limits, err error) 
 		}
 		message = "the API key is not valid"
 	}
-	return "", Limits{}, &httpError{status: http.StatusUnauthorized, typ: typeInvalid, code: "invalid_api_key", message: message}
+	return "", Limits{}, &httpError{status: http.StatusUnauthorized, typ: typeInvalid, code: "invalid_api_key",
+		message: message}
 }

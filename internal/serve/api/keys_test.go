@@ -19,17 +19,20 @@ func TestKeysAreAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Keys = keys })
-	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "alice-key-0123456789", "Basic alice-key-0123456789"} {
+	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "alice-key-0123456789",
+		"Basic alice-key-0123456789"} {
 		for _, path := range []string{"/v1/chat/completions", "/tokenize"} {
 			resp, e := f.wantError("POST", path, chatBody, 401, "", "Authorization", header)
-			if *e.Code != "invalid_api_key" || resp.Header.Get("WWW-Authenticate") != "Bearer" || strings.Contains(e.Message, "wrong") {
+			if *e.Code != "invalid_api_key" || resp.Header.Get("WWW-Authenticate") != "Bearer" ||
+				strings.Contains(e.Message, "wrong") {
 				t.Errorf("%q: %+v", header, e)
 			}
 		}
 		f.wantError("GET", "/v1/models", "", 401, "", "Authorization", header)
 	}
 	for _, header := range []string{"Bearer alice-key-0123456789", "bearer  alice-key-0123456789"} {
-		if resp, data := f.do("POST", "/v1/chat/completions", chatBody, "Authorization", header); resp.StatusCode != 200 {
+		if resp, data := f.do("POST", "/v1/chat/completions", chatBody, "Authorization",
+			header); resp.StatusCode != 200 {
 			t.Errorf("%q: %d %s", header, resp.StatusCode, data)
 		}
 	}
@@ -44,16 +47,18 @@ func TestKeysAreAsked(t *testing.T) {
 	}
 	f.server.SetKeys(other)
 	f.wantError("POST", "/v1/chat/completions", chatBody, 401, "", "Authorization", "Bearer alice-key-0123456789")
-	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Authorization", "Bearer bob-key-0123456789"); resp.StatusCode != 200 {
+	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Authorization",
+		"Bearer bob-key-0123456789"); resp.StatusCode != 200 {
 		t.Errorf("new key: %s", resp.Status)
 	}
-	if log := f.log.String(); !strings.Contains(log, "key=alice") || strings.Contains(log, "alice-key") || strings.Contains(log, "wrong") {
+	if log := f.log.String(); !strings.Contains(log, "key=alice") || strings.Contains(log, "alice-key") ||
+		strings.Contains(log, "wrong") {
 		t.Error(log)
 	}
 }
 
-// TestKeyFileChanges: a file that changes counts from the first request that looks, a second later at most; one that is not good
-// takes no keys away.
+// TestKeyFileChanges: a file that changes counts from the first request that looks, a second later at most; one that
+// is not good takes no keys away.
 func TestKeyFileChanges(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	log := &syncBuffer{}
@@ -69,7 +74,8 @@ func TestKeyFileChanges(t *testing.T) {
 	want := func(what string, status map[string]int) {
 		t.Helper()
 		for name, want := range status {
-			if resp, _ := f.do("GET", "/v1/models", "", "Authorization", "Bearer "+name+"-key-0123456789"); resp.StatusCode != want {
+			if resp, _ := f.do("GET", "/v1/models", "", "Authorization",
+				"Bearer "+name+"-key-0123456789"); resp.StatusCode != want {
 				t.Errorf("%s: %s gets %d, want %d", what, name, resp.StatusCode, want)
 			}
 		}
@@ -115,8 +121,10 @@ func TestParseKeys(t *testing.T) {
 			t.Errorf("%q is %s's", wrong, name)
 		}
 	}
-	for _, bad := range []string{"", "# only\n", "alice\n", "alice a b\n", "alice short\n", "a 0123456789abcdef\na 0123456789abcdef\n", "a sha256:12\n", "a sha256:" + strings.Repeat("zz", 32) + "\n"} {
-		if _, err := ParseKeys(strings.NewReader(bad)); !errors.Is(err, ErrKeys) || strings.Contains(err.Error(), "0123456789abcdef") {
+	for _, bad := range []string{"", "# only\n", "alice\n", "alice a b\n", "alice short\n",
+		"a 0123456789abcdef\na 0123456789abcdef\n", "a sha256:12\n", "a sha256:" + strings.Repeat("zz", 32) + "\n"} {
+		if _, err := ParseKeys(strings.NewReader(bad)); !errors.Is(err, ErrKeys) ||
+			strings.Contains(err.Error(), "0123456789abcdef") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -127,7 +135,8 @@ func FuzzParseKeys(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if k, err := ParseKeys(strings.NewReader(text)); (k == nil) != (err != nil) || err != nil && !errors.Is(err, ErrKeys) {
+		if k, err := ParseKeys(strings.NewReader(text)); (k == nil) != (err != nil) || err != nil &&
+			!errors.Is(err, ErrKeys) {
 			t.Errorf("%q: %v, %v", text, k, err)
 		}
 	})

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// LimitListener lets at most n connections be open at a time; more wait in the operating system's queue until one closes. So
-// clients that come in any number cannot use up the process's files and memory.
+// LimitListener lets at most n connections be open at a time; more wait in the operating system's queue until one
+// closes. So clients that come in any number cannot use up the process's files and memory.
 func LimitListener(l net.Listener, n int) *LimitedListener {
 	return &LimitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }

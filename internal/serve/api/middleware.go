@@ -56,8 +56,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.ResponseWriter.Write(p)
 }
 
-// patience is how many write timeouts a client may make an answer wait in all its writes together. One that takes a few bytes
-// just before each timeout would otherwise hold its place for hours.
+// patience is how many write timeouts a client may make an answer wait in all its writes together. One that takes a
+// few bytes just before each timeout would otherwise hold its place for hours.
 const patience = 4
 
 // writing gives a write its deadline, and what is called when it is over.
@@ -126,7 +126,8 @@ func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
 	})
 }
 
-var errOrigin = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin", message: "a page of another site may not use this service"}
+var errOrigin = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin",
+	message: "a page of another site may not use this service"}
 
 // turnAway refuses a request whatever it asks for.
 func (s *Server) turnAway(rec *recorder, err error, answer *httpError) {
@@ -147,7 +148,8 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 	switch {
 	case rec.route == "/livez" || rec.route == "/readyz" || rec.route == "/metrics":
 		level = slog.LevelDebug // every few seconds, for ever
-	case rec.status == http.StatusInternalServerError || rec.status == http.StatusOK && rec.err != nil && !gone(rec.err):
+	case rec.status == http.StatusInternalServerError || rec.status == http.StatusOK && rec.err != nil &&
+		!gone(rec.err):
 		level = slog.LevelError // the second is half an answer
 	}
 	if !s.log.Enabled(r.Context(), level) {
@@ -164,7 +166,8 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 		attrs = append(attrs, slog.String("id", rec.completion))
 	}
 	if rec.usage.PromptTokens > 0 {
-		attrs = append(attrs, slog.Int("prompt_tokens", rec.usage.PromptTokens), slog.Int("completion_tokens", rec.usage.CompletionTokens), slog.String("finish", string(rec.finish)))
+		attrs = append(attrs, slog.Int("prompt_tokens", rec.usage.PromptTokens),
+			slog.Int("completion_tokens", rec.usage.CompletionTokens), slog.String("finish", string(rec.finish)))
 	}
 	if rec.err != nil {
 		attrs = append(attrs, slog.String("error", rec.err.Error()))
@@ -175,7 +178,8 @@ func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
 // method shows a method that is known; a client may send any word.
 func method(m string) string {
 	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
 		return m
 	}
 	return "other"

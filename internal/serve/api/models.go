@@ -36,7 +36,8 @@ func (s *Server) model(w http.ResponseWriter, r *http.Request) error {
 }
 
 func wireModel(m llm.Model) openai.Model {
-	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral", MaxModelLen: m.ContextLength}
+	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral",
+		MaxModelLen: m.ContextLength}
 }
 
 // tokenize answers POST /tokenize.

@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// object reads the fields of a JSON object one by one, so that an error can name the field. The first error stays; after
-// it every read gives a zero value. A null counts as an absent field.
+// object reads the fields of a JSON object one by one, so that an error can name the field. The first error stays;
+// after it every read gives a zero value. A null counts as an absent field.
 type object struct {
 	path   string // of the object itself, "" for the body
 	fields map[string]json.RawMessage
@@ -26,11 +26,12 @@ type object struct {
 	err    error
 }
 
-// freeBody is how much of a body every request may hold. What goes beyond it comes out of the budget of all large ones.
+// freeBody is how much of a body every request may hold. What goes beyond it comes out of the budget of all large
+// ones.
 const freeBody = 64 << 10
 
-// largeBodies is that budget, in bodies of the largest size. Reading and tokenising one takes about six times its size, so
-// that all together stay within 200 MB at the default of 4 MiB.
+// largeBodies is that budget, in bodies of the largest size. Reading and tokenising one takes about six times its
+// size, so that all together stay within 200 MB at the default of 4 MiB.
 const largeBodies = 8
 
 // readBody reads a request's body within its limits of size and time.
@@ -39,7 +40,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, &httpError{status: http.StatusUnsupportedMediaType, typ: typeInvalid, code: "unsupported_encoding", message: "the request's body must not be compressed"}
+		return nil, &httpError{status: http.StatusUnsupportedMediaType, typ: typeInvalid,
+			code: "unsupported_encoding", message: "the request's body must not be compressed"}
 	}
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
@@ -71,8 +73,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	return o, nil
 }
 
-// parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing 4 MiB
-// takes some 50 ms, and must not take more than a quarter of a core from those who wait for tokens.
+// parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing
+// 4 MiB takes some 50 ms, and must not take more than a quarter of a core from those who wait for tokens.
 const parseShare = 3
 
 // heavy waits until no other large body is parsed. It ends with rec.light.
@@ -113,11 +115,13 @@ func bodyError(r *http.Request, err error) error {
 	case errors.As(err, &tooLong):
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &httpError{status: http.StatusRequestTimeout, typ: typeInvalid, code: "request_timeout", message: "the request's body did not come in time"}
+		return &httpError{status: http.StatusRequestTimeout, typ: typeInvalid, code: "request_timeout",
+			message: "the request's body did not come in time"}
 	case r.Context().Err() != nil:
 		return r.Context().Err()
 	}
-	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "invalid_body", message: "the request's body could not be read"}
+	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "invalid_body",
+		message: "the request's body could not be read"}
 }
 
 func parseObject(body []byte) (*object, error) {
@@ -150,7 +154,8 @@ func (o *object) fail(field, format string, args ...any) {
 // unsupported refuses a field that asks for what this service does not do, with OpenAI's code for it.
 func (o *object) unsupported(field string) {
 	if o.err == nil {
-		o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter", param: o.name(field),
+		o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
+			param:   o.name(field),
 			message: o.name(field) + ": is not supported by this service"}
 	}
 }
@@ -164,8 +169,8 @@ func (o *object) raw(field string) json.RawMessage {
 	return v
 }
 
-// mostTokens gives the tokens that a request for completions asks for at most, 0 if it does not say. What is not valid is not
-// counted: whoever reads the fields will say so.
+// mostTokens gives the tokens that a request for completions asks for at most, 0 if it does not say. What is not
+// valid is not counted: whoever reads the fields will say so.
 func (o *object) mostTokens() int {
 	peek := func(field string, most int) int {
 		n, ok := whole(o.fields[field])

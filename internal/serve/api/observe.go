@@ -38,7 +38,8 @@ const (
 	maxPrompt = 32 << 10 // bytes of a prompt that is kept
 )
 
-// sighting gathers what Served says and the log line does not. The first choice alone sets its fields, but for the tokens.
+// sighting gathers what Served says and the log line does not. The first choice alone sets its fields, but for the
+// tokens.
 type sighting struct {
 	model    string
 	prompt   string
@@ -85,7 +86,8 @@ func (g *sighting) event(choice int, now time.Time, e llm.Event) {
 
 // served puts together what became of a request that ends now.
 func (g *sighting) served(start, now time.Time, finish llm.Finish, usage llm.Usage, status int, err error) Served {
-	v := Served{Model: g.model, Received: start, Status: status, Finish: finish, Streamed: g.streamed, Gone: err != nil && gone(err),
+	v := Served{Model: g.model, Received: start, Status: status, Finish: finish, Streamed: g.streamed,
+		Gone:  err != nil && gone(err),
 		Usage: usage, Total: now.Sub(start), Prompt: g.prompt}
 	v.Usage.Queued = max(g.queued, usage.Queued)
 	if v.Usage.CompletionTokens == 0 {

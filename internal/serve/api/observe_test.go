@@ -53,7 +53,8 @@ func (w *watcher) next(t *testing.T, n int) (v Served) {
 // same compares what does not depend on the clock, nor on random ids.
 func same(t *testing.T, got, want Served) {
 	t.Helper()
-	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Served{}, "ID", "Completion", "Received", "First", "Total"), cmpopts.IgnoreFields(llm.Usage{}, "Queued")); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Served{}, "ID", "Completion", "Received", "First", "Total"),
+		cmpopts.IgnoreFields(llm.Usage{}, "Queued")); d != "" {
 		t.Error(d)
 	}
 }
@@ -66,10 +67,15 @@ func TestObserve(t *testing.T) {
 		path, body string
 		want       Served
 	}{
-		{chat, chatBody, Served{Route: chat, Model: "fake", Status: 200, Finish: llm.FinishStop, Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 14}}},
-		{chat, with(`"stream":true,"n":2`), Served{Route: chat, Model: "fake", Status: 200, Finish: llm.FinishStop, Streamed: true, Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 28}}},
-		{text, `{"prompt":"a b c d","max_tokens":3,"temperature":0}`, Served{Route: text, Model: "fake", Status: 200, Finish: llm.FinishLength, Usage: llm.Usage{PromptTokens: 8, CompletionTokens: 3}}},
-		{chat, with(`"model":"` + strings.Repeat("x", 5000) + `"`), Served{Route: chat, Model: strings.Repeat("x", maxModel), Status: 404}},
+		{chat, chatBody, Served{Route: chat, Model: "fake", Status: 200, Finish: llm.FinishStop,
+			Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 14}}},
+		{chat, with(`"stream":true,"n":2`), Served{Route: chat, Model: "fake", Status: 200, Finish: llm.FinishStop,
+			Streamed: true, Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 28}}},
+		{text, `{"prompt":"a b c d","max_tokens":3,"temperature":0}`,
+			Served{Route: text, Model: "fake", Status: 200, Finish: llm.FinishLength,
+				Usage: llm.Usage{PromptTokens: 8, CompletionTokens: 3}}},
+		{chat, with(`"model":"` + strings.Repeat("x", 5000) + `"`),
+			Served{Route: chat, Model: strings.Repeat("x", maxModel), Status: 404}},
 		{chat, with(`"max_tokens":-1`), Served{Route: chat, Model: "fake", Status: 400}},
 		{chat, with(`"model":{}`), Served{Route: chat, Status: 400}},
 		{chat, `{`, Served{Route: chat, Status: 400}},
@@ -80,7 +86,8 @@ func TestObserve(t *testing.T) {
 			c.want.Model = "" // it had not been looked up
 		}
 		same(t, got, c.want)
-		if answered := c.want.Status == 200; got.ID != resp.Header.Get("X-Request-Id") || (got.First > 0) != answered || (got.Completion != "") != answered {
+		if answered := c.want.Status == 200; got.ID != resp.Header.Get("X-Request-Id") ||
+			(got.First > 0) != answered || (got.Completion != "") != answered {
 			t.Errorf("%s: %+v", c.body, got)
 		}
 	}
@@ -102,9 +109,11 @@ func TestObserveEnds(t *testing.T) {
 		return nil
 	}
 	f.do("POST", "/v1/chat/completions", with(`"stream":true`))
-	same(t, w.next(t, 0), Served{Route: "/v1/chat/completions", Model: "fake", Status: 200, Finish: llm.FinishError, Streamed: true, Usage: llm.Usage{CompletionTokens: 5}})
+	same(t, w.next(t, 0), Served{Route: "/v1/chat/completions", Model: "fake", Status: 200, Finish: llm.FinishError,
+		Streamed: true, Usage: llm.Usage{CompletionTokens: 5}})
 	f.do("POST", "/v1/chat/completions", chatBody)
-	same(t, w.next(t, 1), Served{Route: "/v1/chat/completions", Model: "fake", Status: 500, Finish: llm.FinishError, Usage: llm.Usage{CompletionTokens: 5}})
+	same(t, w.next(t, 1), Served{Route: "/v1/chat/completions", Model: "fake", Status: 500, Finish: llm.FinishError,
+		Usage: llm.Usage{CompletionTokens: 5}})
 
 	reached := make(chan struct{})
 	f.fake.Step = func(ctx context.Context, _ *llm.Request, i int) error {
@@ -126,7 +135,8 @@ func TestObserveEnds(t *testing.T) {
 	llmtest.Await(t, "step 5", reached)
 	cancel()
 	llmtest.Await(t, "the client", ended)
-	same(t, w.next(t, 2), Served{Route: "/v1/chat/completions", Model: "fake", Status: statusClientClosed, Finish: llm.FinishAbort, Gone: true, Usage: llm.Usage{CompletionTokens: 5}})
+	same(t, w.next(t, 2), Served{Route: "/v1/chat/completions", Model: "fake", Status: statusClientClosed,
+		Finish: llm.FinishAbort, Gone: true, Usage: llm.Usage{CompletionTokens: 5}})
 }
 
 // TestObserveKeysAndPrompts: the key's name and never the key; a prompt only where it is asked for, and bounded.
@@ -141,7 +151,8 @@ func TestObserveKeysAndPrompts(t *testing.T) {
 		f.do("POST", "/v1/chat/completions", chatBody, "Authorization", alice)
 		f.do("POST", "/v1/chat/completions", chatBody, "Authorization", "Bearer of-nothing-at-all-0123")
 		f.do("POST", "/v1/completions", `{"prompt":"`+strings.Repeat("x", 2*maxPrompt)+`"}`, "Authorization", alice)
-		want := Served{Route: "/v1/chat/completions", Model: "fake", Key: "alice", Status: 200, Finish: llm.FinishStop, Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 14}}
+		want := Served{Route: "/v1/chat/completions", Model: "fake", Key: "alice", Status: 200,
+			Finish: llm.FinishStop, Usage: llm.Usage{PromptTokens: 29, CompletionTokens: 14}}
 		if keep {
 			want.Prompt = `[{"role":"user","content":"one two three"}]`
 		}
@@ -189,8 +200,9 @@ func TestObservePassed(t *testing.T) {
 	llmtest.Until(t, "the upstream is healthy", func() bool { return backend.Status().Ready })
 	f.do("POST", "/v1/chat/completions", with(`"model":"far","stream":true,"stream_options":{"include_usage":true}`))
 	got := w.next(t, 0)
-	same(t, got, Served{Route: "/v1/chat/completions", Model: "far", Status: 200, Finish: llm.FinishLength, Streamed: true,
-		Usage: llm.Usage{PromptTokens: 7, CompletionTokens: 2, CachedTokens: 3}})
+	same(t, got, Served{Route: "/v1/chat/completions", Model: "far", Status: 200, Finish: llm.FinishLength,
+		Streamed: true,
+		Usage:    llm.Usage{PromptTokens: 7, CompletionTokens: 2, CachedTokens: 3}})
 	if got.First <= 0 {
 		t.Errorf("%+v", got)
 	}
@@ -230,8 +242,10 @@ func TestPassedClaims(t *testing.T) {
 		{"stop", `{"prompt_tokens":-2,"completion_tokens":3}`, 1, "stop"},
 		{"stop", `{"prompt_tokens":2,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-9}}`, 3, "stop"},
 	} {
-		answer.Store(`{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"` + test.finish + `"}],"usage":` + test.usage + `}`)
-		if resp, data := f.do("POST", "/v1/chat/completions", chatBody); resp.StatusCode != 200 || string(data) != answer.Load() {
+		answer.Store(`{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"` + test.finish +
+			`"}],"usage":` + test.usage + `}`)
+		if resp, data := f.do("POST", "/v1/chat/completions", chatBody); resp.StatusCode != 200 ||
+			string(data) != answer.Load() {
 			t.Errorf("%+v: %d %s", test, resp.StatusCode, data)
 		}
 		want[telemetry.Requests+","+test.label]++
@@ -242,7 +256,8 @@ func TestPassedClaims(t *testing.T) {
 		f.wantMetrics(want)
 	}
 	for name := range f.metrics() {
-		if strings.HasPrefix(name, telemetry.Requests+",") && want[name] == 0 && !strings.HasSuffix(name, ",error") && !strings.HasSuffix(name, ",abort") {
+		if strings.HasPrefix(name, telemetry.Requests+",") && want[name] == 0 && !strings.HasSuffix(name, ",error") &&
+			!strings.HasSuffix(name, ",abort") {
 			t.Errorf("a label of the upstream's: %s", name)
 		}
 	}
@@ -257,11 +272,13 @@ func TestObserveGenerate(t *testing.T) {
 	if err := f.server.Generate(t.Context(), r, func(llm.Event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	same(t, w.next(t, 0), Served{Route: RouteGo, Status: 200, Finish: llm.FinishStop, Usage: llm.Usage{PromptTokens: 19, CompletionTokens: 4}})
+	same(t, w.next(t, 0), Served{Route: RouteGo, Status: 200, Finish: llm.FinishStop,
+		Usage: llm.Usage{PromptTokens: 19, CompletionTokens: 4}})
 	if err := f.server.Generate(t.Context(), r, func(llm.Event) error { return context.Canceled }); err == nil {
 		t.Error("no error")
 	}
-	same(t, w.next(t, 1), Served{Route: RouteGo, Status: statusClientClosed, Finish: llm.FinishAbort, Gone: true, Usage: llm.Usage{CompletionTokens: 1}})
+	same(t, w.next(t, 1), Served{Route: RouteGo, Status: statusClientClosed, Finish: llm.FinishAbort, Gone: true,
+		Usage: llm.Usage{CompletionTokens: 1}})
 }
 
 func TestShortenLetsGo(t *testing.T) {

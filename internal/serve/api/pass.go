@@ -12,11 +12,12 @@ import (
 
 // passer is a backend that answers by passing requests on: bytes go through it as they came, in both directions.
 type passer interface {
-	Forward(w http.ResponseWriter, r *http.Request, path string, body []byte, report func(*upstream.Outcome)) *upstream.Outcome
+	Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,
+		report func(*upstream.Outcome)) *upstream.Outcome
 }
 
-// pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it refuses,
-// it refuses in its own words.
+// pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
+// refuses, it refuses in its own words.
 func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived time.Time) error {
 	var out *upstream.Outcome
 	r.Header.Set(headerID, w.id)
@@ -26,10 +27,11 @@ func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
-	out = p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
-		counted = true
-		s.countPassed(w, arrived, out)
-	})
+	out = p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body,
+		func(out *upstream.Outcome) {
+			counted = true
+			s.countPassed(w, arrived, out)
+		})
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
 		s.countPassed(w, arrived, out)
 	}
@@ -40,8 +42,8 @@ func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived
 	return nil
 }
 
-// countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens are
-// spread over the chunks evenly.
+// countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens
+// are spread over the chunks evenly.
 func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outcome) {
 	if out.Status != http.StatusOK && out.Status < http.StatusInternalServerError && out.Err == nil {
 		s.metrics.Refused(telemetry.ReasonUpstream)
@@ -77,7 +79,8 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 		reason = llm.FinishAbort
 	case out.Err != nil || reason == llm.FinishNone:
 		reason = llm.FinishError
-	case reason != llm.FinishLength: // tool_calls and whatever else upstreams say: it ended by itself, and the label is not theirs
+	case reason != llm.FinishLength:
+		// tool_calls and whatever else upstreams say: it ended by itself, and the label is not theirs
 		reason = llm.FinishStop
 	}
 	seen.End(arrived.Add(out.Total), string(reason), 0)

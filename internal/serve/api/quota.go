@@ -16,8 +16,8 @@ type Limits struct {
 	Concurrent int // requests under way
 }
 
-// bucket is a limit of so many a minute, as the generic cell rate algorithm keeps it (ITU-T I.371): all its state is the time
-// at which it will be full again. A full bucket holds a minute's worth. It has no clock.
+// bucket is a limit of so many a minute, as the generic cell rate algorithm keeps it (ITU-T I.371): all its state is
+// the time at which it will be full again. A full bucket holds a minute's worth. It has no clock.
 type bucket struct {
 	limit int       // a minute; 0: none
 	full  time.Time // when all that was spent has come back; the past means now
@@ -73,7 +73,8 @@ func (b *bucket) remaining(now time.Time) int {
 	return int(n)
 }
 
-// quota is one key's state. It is a state machine without locks or clocks: enter, reserve, settle and leave are its events.
+// quota is one key's state. It is a state machine without locks or clocks: enter, reserve, settle and leave are its
+// events.
 type quota struct {
 	limits   Limits
 	requests bucket
@@ -90,8 +91,10 @@ type exhausted struct {
 
 // refusal is its answer. OpenAI's type is the name of the limit.
 func (e *exhausted) refusal() error {
-	h := &httpError{status: http.StatusTooManyRequests, typ: e.what, code: "rate_limit_exceeded", retryAfter: int((e.wait + time.Second - 1) / time.Second)}
-	h.message = fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.limit, e.what, max(e.wait.Round(time.Millisecond), time.Millisecond))
+	h := &httpError{status: http.StatusTooManyRequests, typ: e.what, code: "rate_limit_exceeded",
+		retryAfter: int((e.wait + time.Second - 1) / time.Second)}
+	h.message = fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.limit, e.what,
+		max(e.wait.Round(time.Millisecond), time.Millisecond))
 	if e.wait == 0 {
 		h.typ, h.code, h.retryAfter = "requests", "concurrency_limit_exceeded", 1
 		h.message = fmt.Sprintf("this key may have %d requests under way: try again when one has ended", e.limit)
@@ -104,8 +107,8 @@ func (q *quota) adopt(l Limits) {
 	q.limits, q.requests.limit, q.tokens.limit = l, l.Requests, l.Tokens
 }
 
-// enter lets a request in, or says what stands against it: then nothing is spent. Its tokens are not known yet, but a key that
-// owes some has to wait.
+// enter lets a request in, or says what stands against it: then nothing is spent. Its tokens are not known yet, but a
+// key that owes some has to wait.
 func (q *quota) enter(now time.Time) *exhausted {
 	if q.limits.Concurrent > 0 && q.running >= q.limits.Concurrent {
 		return &exhausted{what: "concurrent", limit: q.limits.Concurrent}
@@ -211,8 +214,8 @@ func (g *grant) reserve(now time.Time, promptTokens, answerTokens int) error {
 	return nil
 }
 
-// use counts tokens of an answer as they come, and those of prompts when they are known: until then the estimate stands for
-// them.
+// use counts tokens of an answer as they come, and those of prompts when they are known: until then the estimate
+// stands for them.
 func (g *grant) use(answer, prompt int) {
 	if g == nil {
 		return

@@ -15,29 +15,35 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestQuota follows keys through minutes: each step is at its second, and what it wants is who was let in, or what stood
-// against it and for how long.
+// TestQuota follows keys through minutes: each step is at its second, and what it wants is who was let in, or what
+// stood against it and for how long.
 func TestQuota(t *testing.T) {
 	for _, test := range []struct {
 		limits Limits
 		trace  []string // second event → result
 	}{
 		{Limits{Requests: 2}, []string{
-			"0 enter → in", "0 enter → in", "0 enter → requests 30s", "10 enter → requests 20s", "30 enter → in", "30 enter → requests 30s",
+			"0 enter → in", "0 enter → in", "0 enter → requests 30s", "10 enter → requests 20s", "30 enter → in",
+			"30 enter → requests 30s",
 			"600 enter → in", "600 enter → in", "600 enter → requests 30s",
 		}},
-		{Limits{Concurrent: 1}, []string{"0 enter → in", "0 enter → concurrent 0s", "0 leave 0 0 → out", "0 enter → in"}},
+		{Limits{Concurrent: 1}, []string{"0 enter → in", "0 enter → concurrent 0s", "0 leave 0 0 → out",
+			"0 enter → in"}},
 		// 60 tokens a minute are one a second. What was reserved and not used comes back.
 		{Limits{Tokens: 60}, []string{
-			"0 enter → in", "0 reserve 40 → in", "0 enter → in", "0 reserve 40 → tokens 20s", "0 leave 40 10 → out", "0 reserve 40 → in",
+			"0 enter → in", "0 reserve 40 → in", "0 enter → in", "0 reserve 40 → tokens 20s", "0 leave 40 10 → out",
+			"0 reserve 40 → in",
 			"0 leave 40 40 → out", "0 enter → in", "0 reserve 20 → tokens 10s", "10 reserve 20 → in",
 		}},
 		// What was used beyond is owed, and nothing is let in before it is paid.
-		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 1 → in", "0 leave 1 90 → out", "0 enter → tokens 31s", "30 enter → tokens 1s", "31 enter → in"}},
+		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 1 → in", "0 leave 1 90 → out",
+			"0 enter → tokens 31s", "30 enter → tokens 1s", "31 enter → in"}},
 		// More than a minute's tokens go when the bucket is full.
-		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 100 → in", "0 leave 100 100 → out", "50 enter → in", "50 reserve 100 → tokens 50s", "100 reserve 100 → in"}},
+		{Limits{Tokens: 60}, []string{"0 enter → in", "0 reserve 100 → in", "0 leave 100 100 → out", "50 enter → in",
+			"50 reserve 100 → tokens 50s", "100 reserve 100 → in"}},
 		// A refusal spends nothing: the request is not counted where tokens are owed.
-		{Limits{Requests: 1, Tokens: 60}, []string{"0 enter → in", "0 leave 0 120 → out", "61 enter → in", "121 enter → in"}},
+		{Limits{Requests: 1, Tokens: 60}, []string{"0 enter → in", "0 leave 0 120 → out", "61 enter → in",
+			"121 enter → in"}},
 		{Limits{}, []string{"0 enter → in", "0 reserve 1000000 → in", "0 enter → in"}},
 	} {
 		q := &quota{}
@@ -72,11 +78,14 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestQuotaHolds: whatever a client does, what it is let in with never exceeds a minute's worth and the rate since; what it
-// owes is paid first, and a refusal's time is exact: just before it nothing is let in, and at it the same request is.
+// TestQuotaHolds: whatever a client does, what it is let in with never exceeds a minute's worth and the rate since;
+// what it owes is paid first, and a refusal's time is exact: just before it nothing is let in, and at it the same
+// request is.
 func TestQuotaHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := Limits{Requests: rapid.IntRange(1, 700).Draw(t, "requests"), Tokens: rapid.IntRange(1, 100000).Draw(t, "tokens"), Concurrent: rapid.IntRange(0, 5).Draw(t, "concurrent")}
+		l := Limits{Requests: rapid.IntRange(1, 700).Draw(t, "requests"),
+			Tokens:     rapid.IntRange(1, 100000).Draw(t, "tokens"),
+			Concurrent: rapid.IntRange(0, 5).Draw(t, "concurrent")}
 		q := &quota{}
 		q.adopt(l)
 		start := time.Unix(0, 0)
@@ -117,7 +126,8 @@ func TestQuotaHolds(t *testing.T) {
 				t.Fatalf("%d requests after %v, %d under way", entered, now.Sub(start), len(open))
 			}
 			for _, b := range []*bucket{&q.requests, &q.tokens} {
-				if n := b.remaining(now); n < 0 || n > b.limit || n > 0 && b.wait(now, n) > 0 || n < b.limit && b.wait(now, n+1) == 0 {
+				if n := b.remaining(now); n < 0 || n > b.limit || n > 0 && b.wait(now, n) > 0 || n < b.limit &&
+					b.wait(now, n+1) == 0 {
 					t.Fatalf("%d remain of %d, and the wait for them is %v", n, b.limit, b.wait(now, n))
 				}
 			}
@@ -131,7 +141,8 @@ func TestQuotaHolds(t *testing.T) {
 			}
 			*q = saved
 			now = at.Add(e.wait)
-			if e := again(); e != nil && e.what != "tokens" && e.what != "concurrent" { // the next limit may stand against it
+			// the next limit may stand against it
+			if e := again(); e != nil && e.what != "tokens" && e.what != "concurrent" {
 				t.Fatalf("not let in at its time: %+v", e)
 			}
 			*q, now = saved, at
@@ -148,7 +159,8 @@ func TestQuotaReload(t *testing.T) {
 		g.close(now)
 		return err == nil
 	}
-	if !enter("a", Limits{Requests: 1}) || enter("a", Limits{Requests: 1}) || enter("a", Limits{Requests: 1, Tokens: 5}) || !enter("a", Limits{}) || !enter("b", Limits{Requests: 1}) {
+	if !enter("a", Limits{Requests: 1}) || enter("a", Limits{Requests: 1}) ||
+		enter("a", Limits{Requests: 1, Tokens: 5}) || !enter("a", Limits{}) || !enter("b", Limits{Requests: 1}) {
 		t.Error("one request a minute")
 	}
 	k, err := ParseKeys(strings.NewReader("a other-key-0123456789\n"))
@@ -183,7 +195,8 @@ func TestParseLimits(t *testing.T) {
 		}
 	}
 	for file, want := range map[string]string{
-		"alice" + key + " alice-key-0123456789":                        "line 1: behind the key there may be requests_per_minute, ",
+		"alice" + key + " alice-key-0123456789": "line 1: behind the key there may be " +
+			"requests_per_minute, ",
 		"alice" + key + " concurrent=many":                             `concurrent must be between 0 and 1000000000, got "many"`,
 		"alice" + key + " concurrent=-1":                               "got \"-1\"",
 		"alice" + key + " concurrent":                                  "got \"\"",
@@ -192,14 +205,16 @@ func TestParseLimits(t *testing.T) {
 		"* concurrent=1":    "it holds no key",
 		"* secret-key\na b": "line 1: behind the key",
 	} {
-		if _, err := ParseKeys(strings.NewReader(file)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+		if _, err := ParseKeys(strings.NewReader(file)); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
 }
 
 // limited starts a service with one key and its limits, and a clock that the test moves.
-func limited(t *testing.T, limits string, change ...func(*Config, *llmtest.Fake)) (f *fixture, later func(time.Duration)) {
+func limited(t *testing.T, limits string, change ...func(*Config, *llmtest.Fake)) (f *fixture,
+	later func(time.Duration)) {
 	keys, err := ParseKeys(strings.NewReader("alice alice-key-0123456789 " + limits + "\nbob bob-key-0123456789\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -227,8 +242,8 @@ func wantLimits(t *testing.T, h http.Header, kind, want string) {
 	}
 }
 
-// TestRateLimit: a key gets what its line says and no more, answers say what is left as OpenAI's do, and other keys have
-// their own.
+// TestRateLimit: a key gets what its line says and no more, answers say what is left as OpenAI's do, and other keys
+// have their own.
 func TestRateLimit(t *testing.T) {
 	f, later := limited(t, "requests_per_minute=2")
 	for _, want := range []string{"2 1 30s", "2 0 1m0s"} {
@@ -240,7 +255,9 @@ func TestRateLimit(t *testing.T) {
 		wantLimits(t, resp.Header, "tokens", "")
 	}
 	resp, e := f.wantError("POST", "/v1/chat/completions", chatBody, 429, "", "Authorization", alice)
-	if *e.Code != "rate_limit_exceeded" || e.Type != "requests" || !strings.Contains(e.Message, "2 requests a minute: try again in 30s") || resp.Header.Get("Retry-After") != "30" {
+	if *e.Code != "rate_limit_exceeded" || e.Type != "requests" ||
+		!strings.Contains(e.Message, "2 requests a minute: try again in 30s") ||
+		resp.Header.Get("Retry-After") != "30" {
 		t.Errorf("%+v %v", e, resp.Header)
 	}
 	wantLimits(t, resp.Header, "requests", "2 0 1m0s")
@@ -248,7 +265,8 @@ func TestRateLimit(t *testing.T) {
 	if resp, _ := f.do("GET", "/v1/models", "", "Authorization", alice); resp.StatusCode != 200 {
 		t.Errorf("reading the list of models: %s", resp.Status)
 	}
-	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Authorization", "Bearer bob-key-0123456789"); resp.StatusCode != 200 || resp.Header.Get("x-ratelimit-limit-requests") != "" {
+	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Authorization",
+		"Bearer bob-key-0123456789"); resp.StatusCode != 200 || resp.Header.Get("x-ratelimit-limit-requests") != "" {
 		t.Errorf("bob: %s %v", resp.Status, resp.Header)
 	}
 	later(30*time.Second - time.Millisecond)
@@ -267,7 +285,8 @@ func TestRateLimit(t *testing.T) {
 	wantLimits(t, resp.Header, "requests", "4 0 1m0s")
 }
 
-// TestTokenLimit: an answer costs what it had, a refused request nothing, and one whose client leaves what was computed.
+// TestTokenLimit: an answer costs what it had, a refused request nothing, and one whose client leaves what was
+// computed.
 func TestTokenLimit(t *testing.T) {
 	f, later := limited(t, "tokens_per_minute=100")
 	ask := func(fields string, status int) *http.Response {
@@ -279,7 +298,8 @@ func TestTokenLimit(t *testing.T) {
 		return resp
 	}
 	remain := func(n int) string { return fmt.Sprint(n) }
-	// What is refused as invalid reserves its body's bytes / 4 and the tokens it asks for, and shows what is left beside that.
+	// What is refused as invalid reserves its body's bytes / 4 and the tokens it asks for, and shows what is left
+	// beside that.
 	const probe = `"temperature":9,"max_tokens":1`
 	beside := len(with(probe))/bytesPerToken + 1
 	left := func() string { return ask(probe, 400).Header.Get("x-ratelimit-remaining-tokens") }
@@ -308,7 +328,8 @@ func TestTokenLimit(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-reached; cancel() }()
-	r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions", strings.NewReader(with(`"stream":true,"max_tokens":10`)))
+	r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions",
+		strings.NewReader(with(`"stream":true,"max_tokens":10`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +365,8 @@ func TestConcurrencyLimit(t *testing.T) {
 			if i == 1 {
 				ctx = t.Context()
 			}
-			r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions", strings.NewReader(chatBody))
+			r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions",
+				strings.NewReader(chatBody))
 			if err != nil {
 				t.Error(err)
 				return

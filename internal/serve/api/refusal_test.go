@@ -40,8 +40,8 @@ func wantRefusals(t *testing.T, s *Server, want map[string]float64) {
 	}
 }
 
-// TestRefusals: every refusal is counted once, under the reason that its client was told; what is answered is not, nor what health
-// checks are told, nor what fails.
+// TestRefusals: every refusal is counted once, under the reason that its client was told; what is answered is not,
+// nor what health checks are told, nor what fails.
 func TestRefusals(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.MaxBody, c.Hosts = 8<<10, []string{"known"} })
 	want := map[string]float64{}
@@ -102,7 +102,8 @@ func TestRefusals(t *testing.T) {
 
 // TestRefusalsWithKeys: keys and their limits have reasons of their own.
 func TestRefusalsWithKeys(t *testing.T) {
-	keys, err := ParseKeys(strings.NewReader("a key-of-a-0123456789 requests_per_minute=1\nb key-of-b-0123456789 concurrent=1"))
+	keys, err := ParseKeys(strings.NewReader("a key-of-a-0123456789 requests_per_minute=1\nb key-of-b-0123456789 " +
+		"concurrent=1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,8 @@ func TestRefusalsWithKeys(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	}
-	wantRefusals(t, f.server, map[string]float64{"invalid_api_key": 2, "rate_limit_exceeded": 1, "concurrency_limit_exceeded": 1})
+	wantRefusals(t, f.server, map[string]float64{"invalid_api_key": 2, "rate_limit_exceeded": 1,
+		"concurrency_limit_exceeded": 1})
 }
 
 // TestRefusalsWhileStarting: health checks ask often meanwhile and are not counted.

@@ -57,21 +57,28 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	return base, j
 }
 
-// unsupportedFields ask for what this service does not do: passed over, they would change what the answer means. Of a value that
-// asks for nothing, as absence would, nobody need hear; beside those of asksNothing, they are the ones listed here, as JSON.
+// unsupportedFields ask for what this service does not do: passed over, they would change what the answer means. Of a
+// value that asks for nothing, as absence would, nobody need hear; beside those of asksNothing, they are the ones
+// listed here, as JSON.
 var unsupportedFields = []struct {
 	name     string
 	harmless []string
 }{
 	// OpenAI's.
-	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil}, {"function_call", []string{`"none"`, `"auto"`}},
-	{"response_format", []string{`{"type":"text"}`}}, {"modalities", []string{`["text"]`}}, {"audio", nil}, {"web_search_options", nil},
+	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil},
+	{"function_call", []string{`"none"`, `"auto"`}},
+	{"response_format", []string{`{"type":"text"}`}}, {"modalities", []string{`["text"]`}}, {"audio", nil},
+	{"web_search_options", nil},
 	{"suffix", nil}, {"echo", nil}, {"best_of", []string{"1"}},
 	// vLLM's and llama.cpp's.
-	{"structured_outputs", nil}, {"guided_json", nil}, {"guided_regex", nil}, {"guided_choice", nil}, {"guided_grammar", nil}, {"grammar", nil}, {"json_schema", nil},
-	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil}, {"allowed_token_ids", nil},
-	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil}, {"prompt_embeds", nil},
-	{"chat_template", nil}, {"continue_final_message", nil}, {"add_generation_prompt", []string{"true"}}, {"documents", nil},
+	{"structured_outputs", nil}, {"guided_json", nil}, {"guided_regex", nil}, {"guided_choice", nil},
+	{"guided_grammar", nil}, {"grammar", nil}, {"json_schema", nil},
+	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil},
+	{"allowed_token_ids", nil},
+	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},
+	{"prompt_embeds", nil},
+	{"chat_template", nil}, {"continue_final_message", nil}, {"add_generation_prompt", []string{"true"}},
+	{"documents", nil},
 }
 
 // asksNothing are values that mean the same as no value, in most of these fields.
@@ -263,7 +270,8 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	j.id = newID("cmpl-")
 	texts := prompts(o)
 	if n := len(texts) * j.perText; n > maxBatch {
-		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n, maxBatch)
+		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
+			maxBatch)
 	}
 	if o.err != nil {
 		return nil, o.err

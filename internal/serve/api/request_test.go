@@ -49,10 +49,12 @@ func TestFieldsReachTheBackend(t *testing.T) {
 		{`"logprobs":true`, base(func(r *llm.Request) { r.Logprobs = true })},
 		{`"logprobs":true,"top_logprobs":20`, base(func(r *llm.Request) { r.Logprobs, r.TopLogprobs = true, 20 })},
 		{`"logprobs":false,"top_logprobs":0`, base(func(*llm.Request) {})},
-		{`"logit_bias":{"5":-100,"200":1.5}`, base(func(r *llm.Request) { r.Sampling.LogitBias = map[int32]float64{5: -100, 200: 1.5} })},
+		{`"logit_bias":{"5":-100,"200":1.5}`,
+			base(func(r *llm.Request) { r.Sampling.LogitBias = map[int32]float64{5: -100, 200: 1.5} })},
 		{`"ignore_eos":true,"max_tokens":2`, base(func(r *llm.Request) { r.IgnoreEOS, r.MaxTokens = true, 2 })},
 		{`"user":"u","no_such_field":{"a":[1,2]},"metadata":{},"store":false`, base(func(*llm.Request) {})},
-		{`"tools":[],"response_format":{"type": "text"},"tool_choice":"none","parallel_tool_calls":true`, base(func(*llm.Request) {})},
+		{`"tools":[],"response_format":{"type": "text"},"tool_choice":"none","parallel_tool_calls":true`,
+			base(func(*llm.Request) {})},
 		{`"tool_choice":"auto","modalities":["text"],"min_tokens":0,"stop_token_ids":[],"add_generation_prompt":true,"best_of":1,"echo":false`, base(func(*llm.Request) {})},
 		{`"model":"fake"`, base(func(*llm.Request) {})},
 		{`"model":""`, base(func(*llm.Request) {})},
@@ -70,7 +72,8 @@ func TestFieldsReachTheBackend(t *testing.T) {
 			continue
 		}
 		calls := f.fake.Requests()
-		if diff := cmp.Diff(test.want, calls[len(calls)-1], cmpopts.IgnoreFields(llm.Request{}, "ID"), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(test.want, calls[len(calls)-1], cmpopts.IgnoreFields(llm.Request{}, "ID"),
+			cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s: %s", test.fields, diff)
 		}
 	}
@@ -103,12 +106,19 @@ func TestBadFields(t *testing.T) {
 		both("user", `1`),
 		both("model", `1`, `[]`),
 		both("stop", `1`, `{}`, `["a","b","c","d","e"]`),
-		both("tools", `[{"type":"function"}]`), both("tool_choice", `"required"`, `{"type":"function"}`), both("response_format", `{"type":"json_object"}`), both("suffix", `"x"`), both("echo", `true`), both("best_of", `2`),
-		both("modalities", `["text","audio"]`), both("min_tokens", `1`), both("stop_token_ids", `[2]`), both("prompt_logprobs", `0`), both("add_generation_prompt", `false`), both("structured_outputs", `{"json":{}}`),
-		{{`"stop":["a",1]`, "stop[1]"}, {`"stop":[null]`, "stop[0]"}, {`"stop":""`, "stop[0]"}, {`"stop":["` + strings.Repeat("x", 600) + `"]`, "stop[0]"}},
-		{{`"logit_bias":[1]`, "logit_bias"}, {`"logit_bias":{"x":1}`, "logit_bias"}, {`"logit_bias":{"-1":1}`, "logit_bias"}, {`"logit_bias":{"999":1}`, "logit_bias"},
+		both("tools", `[{"type":"function"}]`), both("tool_choice", `"required"`, `{"type":"function"}`),
+		both("response_format", `{"type":"json_object"}`), both("suffix", `"x"`), both("echo", `true`),
+		both("best_of", `2`),
+		both("modalities", `["text","audio"]`), both("min_tokens", `1`), both("stop_token_ids", `[2]`),
+		both("prompt_logprobs", `0`), both("add_generation_prompt", `false`),
+		both("structured_outputs", `{"json":{}}`),
+		{{`"stop":["a",1]`, "stop[1]"}, {`"stop":[null]`, "stop[0]"}, {`"stop":""`, "stop[0]"},
+			{`"stop":["` + strings.Repeat("x", 600) + `"]`, "stop[0]"}},
+		{{`"logit_bias":[1]`, "logit_bias"}, {`"logit_bias":{"x":1}`, "logit_bias"},
+			{`"logit_bias":{"-1":1}`, "logit_bias"}, {`"logit_bias":{"999":1}`, "logit_bias"},
 			{`"logit_bias":{"5":101}`, "logit_bias.5"}, {`"logit_bias":{"5":"1"}`, "logit_bias.5"}},
-		{{`"stream_options":{"include_usage":true}`, "stream_options"}, {`"stream":true,"stream_options":1`, "stream_options"},
+		{{`"stream_options":{"include_usage":true}`, "stream_options"},
+			{`"stream":true,"stream_options":1`, "stream_options"},
 			{`"stream":true,"stream_options":{"include_usage":1}`, "stream_options.include_usage"}},
 	} {
 		shared = append(shared, c...)
@@ -119,27 +129,42 @@ func TestBadFields(t *testing.T) {
 		f.wantError("POST", "/v1/completions", `{"prompt":"hi",`+c[0]+"}", 400, c[1])
 	}
 	for _, c := range [][2]string{
-		{`{}`, "messages"}, {`{"messages":[]}`, "messages"}, {`{"messages":null}`, "messages"}, {`{"messages":"hi"}`, "messages"}, {`{"messages":[1]}`, "messages[0]"}, {`{"messages":[null]}`, "messages[0]"},
-		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","tool_calls":[{"id":"1"}]}]}`, "messages[1].tool_calls"}, {`{"messages":[{"role":"tool","content":"a"}]}`, "messages[0].role"},
-		{`{"messages":[{"content":"a"}]}`, "messages[0].role"}, {`{"messages":[{"role":"judge","content":"a"}]}`, "messages[0].role"}, {`{"messages":[{"role":7,"content":"a"}]}`, "messages[0].role"},
-		{`{"messages":[{"role":"user"}]}`, "messages[0].content"}, {`{"messages":[{"role":"user","content":null}]}`, "messages[0].content"}, {`{"messages":[{"role":"user","content":5}]}`, "messages[0].content"},
-		{`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`, "messages[0].content[0].type"}, {`{"messages":[{"role":"user","content":[{"type":"text"}]}]}`, "messages[0].content[0].text"},
+		{`{}`, "messages"}, {`{"messages":[]}`, "messages"}, {`{"messages":null}`, "messages"},
+		{`{"messages":"hi"}`, "messages"}, {`{"messages":[1]}`, "messages[0]"},
+		{`{"messages":[null]}`, "messages[0]"},
+		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","tool_calls":[{"id":"1"}]}]}`,
+			"messages[1].tool_calls"}, {`{"messages":[{"role":"tool","content":"a"}]}`, "messages[0].role"},
+		{`{"messages":[{"content":"a"}]}`, "messages[0].role"},
+		{`{"messages":[{"role":"judge","content":"a"}]}`, "messages[0].role"},
+		{`{"messages":[{"role":7,"content":"a"}]}`, "messages[0].role"},
+		{`{"messages":[{"role":"user"}]}`, "messages[0].content"},
+		{`{"messages":[{"role":"user","content":null}]}`, "messages[0].content"},
+		{`{"messages":[{"role":"user","content":5}]}`, "messages[0].content"},
+		{`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`,
+			"messages[0].content[0].type"}, {`{"messages":[{"role":"user","content":[{"type":"text"}]}]}`,
+			"messages[0].content[0].text"},
 		{`{"messages":[{"role":"user","content":["a"]}]}`, "messages[0].content[0]"},
 		{`{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}`, "messages[1].role"},
 		{`{"messages":[{"role":"assistant","content":"a"}]}`, "messages[0].role"},
-		{chat + `,"logprobs":1}`, "logprobs"}, {chat + `,"top_logprobs":2}`, "top_logprobs"}, {chat + `,"logprobs":true,"top_logprobs":21}`, "top_logprobs"}, {chat + `,"logprobs":true,"top_logprobs":-1}`, "top_logprobs"},
+		{chat + `,"logprobs":1}`, "logprobs"}, {chat + `,"top_logprobs":2}`, "top_logprobs"},
+		{chat + `,"logprobs":true,"top_logprobs":21}`, "top_logprobs"},
+		{chat + `,"logprobs":true,"top_logprobs":-1}`, "top_logprobs"},
 	} {
 		f.wantError("POST", "/v1/chat/completions", c[0], 400, c[1])
 	}
 	for _, c := range [][2]string{
-		{`{}`, "prompt"}, {`{"prompt":null}`, "prompt"}, {`{"prompt":""}`, "prompt"}, {`{"prompt":[]}`, "prompt"}, {`{"prompt":1}`, "prompt"}, {`{"prompt":{}}`, "prompt"}, {`{"prompt":[""]}`, "prompt[0]"},
-		{`{"prompt":["a",1]}`, "prompt[1]"}, {`{"prompt":[1,"a"]}`, "prompt"}, {`{"prompt":[[]]}`, "prompt[0]"}, {`{"prompt":[1,null]}`, "prompt"}, {`{"prompt":[1.5]}`, "prompt"}, {`{"prompt":[999999]}`, "prompt"},
-		{`{"prompt":["a"` + strings.Repeat(`,"a"`, 17) + `],"n":8}`, "prompt"}, {`{"prompt":["a"` + strings.Repeat(`,"a"`, 200) + `]}`, "prompt"},
+		{`{}`, "prompt"}, {`{"prompt":null}`, "prompt"}, {`{"prompt":""}`, "prompt"}, {`{"prompt":[]}`, "prompt"},
+		{`{"prompt":1}`, "prompt"}, {`{"prompt":{}}`, "prompt"}, {`{"prompt":[""]}`, "prompt[0]"},
+		{`{"prompt":["a",1]}`, "prompt[1]"}, {`{"prompt":[1,"a"]}`, "prompt"}, {`{"prompt":[[]]}`, "prompt[0]"},
+		{`{"prompt":[1,null]}`, "prompt"}, {`{"prompt":[1.5]}`, "prompt"}, {`{"prompt":[999999]}`, "prompt"},
+		{`{"prompt":["a"` + strings.Repeat(`,"a"`, 17) + `],"n":8}`, "prompt"},
+		{`{"prompt":["a"` + strings.Repeat(`,"a"`, 200) + `]}`, "prompt"},
 		{`{"prompt":"a","logprobs":true}`, "logprobs"}, {`{"prompt":"a","logprobs":21}`, "logprobs"},
 	} {
 		f.wantError("POST", "/v1/completions", c[0], 400, c[1])
 	}
-	for _, body := range []string{``, `null`, `[]`, `"x"`, `{`, `{"messages":`, "{\"a\":1}x", `{'a':1}`, strings.Repeat(`{"a":`, 20000)} {
+	for _, body := range []string{``, `null`, `[]`, `"x"`, `{`, `{"messages":`, "{\"a\":1}x", `{'a':1}`,
+		strings.Repeat(`{"a":`, 20000)} {
 		_, e := f.wantError("POST", "/v1/chat/completions", body, 400, "")
 		if e.Code == nil || *e.Code != "invalid_json" {
 			t.Errorf("%.20q: %+v", body, e)
@@ -151,12 +176,15 @@ func TestBadFields(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	for _, stream := range []string{"false", "true"} {
-		_, e := f.wantError("POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"`+strings.Repeat("x", 5000)+`"}],"stream":`+stream+`}`, 400, "messages")
+		_, e := f.wantError("POST", "/v1/chat/completions",
+			`{"messages":[{"role":"user","content":"`+strings.Repeat("x", 5000)+`"}],"stream":`+stream+`}`, 400,
+			"messages")
 		if *e.Code != "context_length_exceeded" || !strings.HasPrefix(e.Message, "messages: has") {
 			t.Errorf("%+v", e)
 		}
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 0, telemetry.Requests + ",length": 0, telemetry.Requests + ",error": 0, telemetry.GenerationTokens: 0})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 0, telemetry.Requests + ",length": 0,
+		telemetry.Requests + ",error": 0, telemetry.GenerationTokens: 0})
 }
 
 // TestErrorsKeepSecrets: a message quotes numbers, never texts.
@@ -164,7 +192,8 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	f := start(t)
 	secret := strings.Repeat("my secret ", 30)
 	for _, body := range []string{
-		`{"messages":[{"role":"` + secret + `","content":"a"}]}`, `{"messages":"` + secret + `"}`, `{"prompt":{"` + secret + `":1}}`,
+		`{"messages":[{"role":"` + secret + `","content":"a"}]}`, `{"messages":"` + secret + `"}`, `{"prompt":{"` +
+			secret + `":1}}`,
 		with(`"temperature":"` + secret + `"`), with(`"n":"` + secret + `"`), with(`"stop":{"` + secret + `":1}`),
 		with(`"logit_bias":{"` + secret + `":1}`),
 	} {
@@ -184,8 +213,11 @@ func TestErrorsKeepSecrets(t *testing.T) {
 // FuzzChat: any body is answered with valid JSON and no status of 500 or above.
 func FuzzChat(f *testing.F) {
 	for _, seed := range []string{
-		chatBody, with(`"n":3,"stop":["a","b"],"logprobs":true,"top_logprobs":2`), `{"prompt":["a",[1,2]]}`, `{"prompt":[[1,2],"x"],"n":2}`, `{"messages":[{"role":"user","content":[{"type":"text","text":"\ud800"}]}]}`,
-		`{"messages":[{}]}`, `{"logit_bias":{"1":1e400}}`, `{"seed":-9223372036854775808,"n":8,"prompt":"a"}`, "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\x00\"}]}", `[[[[`, `{"stream_options":{}}`,
+		chatBody, with(`"n":3,"stop":["a","b"],"logprobs":true,"top_logprobs":2`), `{"prompt":["a",[1,2]]}`,
+		`{"prompt":[[1,2],"x"],"n":2}`,
+		`{"messages":[{"role":"user","content":[{"type":"text","text":"\ud800"}]}]}`,
+		`{"messages":[{}]}`, `{"logit_bias":{"1":1e400}}`, `{"seed":-9223372036854775808,"n":8,"prompt":"a"}`,
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\x00\"}]}", `[[[[`, `{"stream_options":{}}`,
 	} {
 		f.Add(seed)
 	}

@@ -10,11 +10,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// TestNothingIsRepeated sends marked words through every route, in every place where a client may put any, well and badly. Logs, at
-// their most talkative, and metrics hold none of them; and no error repeats a prompt or a key, not even to its own client.
+// TestNothingIsRepeated sends marked words through every route, in every place where a client may put any, well and
+// badly. Logs, at their most talkative, and metrics hold none of them; and no error repeats a prompt or a key, not
+// even to its own client.
 func TestNothingIsRepeated(t *testing.T) {
 	const prompt, key, word = "PROMPT-b7a1", "KEY-b7a1-0123456789", "WORD-b7a1"
-	keys, err := ParseKeys(strings.NewReader("alice " + key + " requests_per_minute=1000000 tokens_per_minute=1000000\n"))
+	keys, err := ParseKeys(strings.NewReader("alice " + key +
+		" requests_per_minute=1000000 tokens_per_minute=1000000\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,10 +32,14 @@ func TestNothingIsRepeated(t *testing.T) {
 			t.Errorf("%s %s %.200s: %s", method, path, body, s)
 		}
 	}
-	values := []string{`"` + prompt + `"`, `["` + prompt + `"]`, `{"` + prompt + `":"` + prompt + `"}`, `[{"role":"` + prompt + `","content":"` + prompt + `"}]`,
-		`[{"role":"user","content":[{"type":"` + prompt + `","text":"` + prompt + `"}]}]`, `[{"role":"user","content":"` + prompt + `","` + prompt + `":1}]`,
-		`[{"role":"assistant","content":"` + prompt + `"}]`, `"` + strings.Repeat(prompt, 10000) + `"`, `"` + prompt, prompt, `[1,"` + prompt + `"]`, `"\ud800` + prompt + `"`}
-	fields := []string{"prompt", "messages", "stop", "user", "temperature", "max_tokens", "seed", "logit_bias", "stream_options", "n", "timeout", "tools", "response_format", "suffix", "tokens", "model", prompt}
+	values := []string{`"` + prompt + `"`, `["` + prompt + `"]`, `{"` + prompt + `":"` + prompt + `"}`, `[{"role":"` +
+		prompt + `","content":"` + prompt + `"}]`,
+		`[{"role":"user","content":[{"type":"` + prompt + `","text":"` + prompt + `"}]}]`,
+		`[{"role":"user","content":"` + prompt + `","` + prompt + `":1}]`,
+		`[{"role":"assistant","content":"` + prompt + `"}]`, `"` + strings.Repeat(prompt, 10000) + `"`, `"` + prompt,
+		prompt, `[1,"` + prompt + `"]`, `"\ud800` + prompt + `"`}
+	fields := []string{"prompt", "messages", "stop", "user", "temperature", "max_tokens", "seed", "logit_bias",
+		"stream_options", "n", "timeout", "tools", "response_format", "suffix", "tokens", "model", prompt}
 	auth := []string{"Authorization", "Bearer " + key}
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"} {
 		for _, field := range fields {
@@ -46,7 +52,8 @@ func TestNothingIsRepeated(t *testing.T) {
 				}
 				body := `{"` + field + `":` + v + `}`
 				send("POST", path, body, auth...)
-				send("POST", path, `{"prompt":"`+prompt+`","messages":[{"role":"user","content":"`+prompt+`"}],"`+field+`":`+v+`,"stream":true,"max_tokens":3}`, auth...)
+				send("POST", path,
+					`{"prompt":"`+prompt+`","messages":[{"role":"user","content":"`+prompt+`"}],"`+field+`":`+v+`,"stream":true,"max_tokens":3}`, auth...)
 			}
 		}
 		send("POST", path, prompt, auth...)
@@ -57,7 +64,8 @@ func TestNothingIsRepeated(t *testing.T) {
 		send("POST", path+"?key="+key+"&q="+word, `{}`, append(auth, "Origin", "https://"+word)...)
 	}
 	for _, method := range []string{"GET", "POST", word} {
-		for _, path := range []string{"/" + word, "/v1/models/" + word, "/v1/models?x=" + word, "/metrics?x=" + word, "/readyz/" + word} {
+		for _, path := range []string{"/" + word, "/v1/models/" + word, "/v1/models?x=" + word, "/metrics?x=" + word,
+			"/readyz/" + word} {
 			send(method, path, "", auth...)
 			send(method, path, "", "Referer", "https://"+word, "User-Agent", word, "Cookie", word)
 		}
@@ -87,8 +95,11 @@ func TestLabelsAreBounded(t *testing.T) {
 	f := start(t)
 	round := func(word string) {
 		for _, method := range []string{"GET", "POST", "PUT", "BREW"} {
-			for _, path := range []string{"/", "/" + word, "/v1/models/" + word, "/v1/chat/completions", "/v1/completions", "/tokenize", "/metrics", "/" + word + "/metrics"} {
-				for i, body := range []string{"", `{"model":"` + word + `","prompt":"` + word + `"}`, `{"model":"` + word + `","messages":[{"role":"user","content":"` + word + `"}]}`, `{"prompt":"` + word + `","` + word + `":1,"user":"` + word + `"}`} {
+			for _, path := range []string{"/", "/" + word, "/v1/models/" + word, "/v1/chat/completions",
+				"/v1/completions", "/tokenize", "/metrics", "/" + word + "/metrics"} {
+				for i, body := range []string{"", `{"model":"` + word + `","prompt":"` + word + `"}`, `{"model":"` +
+					word + `","messages":[{"role":"user","content":"` + word + `"}]}`, `{"prompt":"` + word + `","` +
+					word + `":1,"user":"` + word + `"}`} {
 					if i > 0 && method != "POST" {
 						continue
 					}

@@ -1,5 +1,6 @@
-// Package api is the HTTP side of the service: OpenAI's routes, health, metrics, limits, keys and drain, in front of an
-// llm.Backend. It must not import the engine; of a backend that passes requests on it knows only what became of them.
+// Package api is the HTTP side of the service: OpenAI's routes, health, metrics, limits, keys and drain, in front of
+// an llm.Backend. It must not import the engine; of a backend that passes requests on it knows only what became of
+// them.
 package api
 
 import (
@@ -28,14 +29,15 @@ type Config struct {
 	Keys    *Keys              // nil: everybody may ask; see SetKeys
 	KeyFile *KeyFile           // where the keys come from: requests look whether it has changed. nil: nowhere
 
-	Observe     func(Served) // told of each request for completions when it has ended; it must not block. nil: nobody is
-	KeepPrompts bool         // Served has the beginning of the prompt
+	// told of each request for completions when it has ended; it must not block. nil: nobody is
+	Observe     func(Served)
+	KeepPrompts bool // Served has the beginning of the prompt
 
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
 
-	// What the backend computes together and what it holds besides: requests beyond both are refused before anything of
-	// them is read. 0: not known.
+	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
+	// of them is read. 0: not known.
 	Slots, Queue int
 
 	Hosts []string // names under which HTTPServer may be asked, beside localhost and IP addresses; nil: any
@@ -47,9 +49,11 @@ type Config struct {
 	MaxRequests  int           // requests whose bodies are read or that are worked on; 1024
 	ReadTimeout  time.Duration // for a request's body; 30 s
 	WriteTimeout time.Duration // for each write of an answer: a client that reads nothing for so long is gone; 30 s
-	KeepAlive    time.Duration // a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
+	// a stream that has nothing to say says so after this time; 15 s, well below proxies' usual 60 s
+	KeepAlive time.Duration
 
-	Hold func() time.Duration // how long a request with a body is to wait before anything is done for it; nil: not at all
+	// how long a request with a body is to wait before anything is done for it; nil: not at all
+	Hold func() time.Duration
 
 	Now func() time.Time // nil means time.Now
 }
@@ -110,7 +114,8 @@ func New(c Config) *Server {
 		c.Now = time.Now
 	}
 	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate(),
-		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)), parsing: make(chan struct{}, 1)}
+		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)),
+		parsing: make(chan struct{}, 1)}
 	s.keys.Store(c.Keys)
 	s.metrics.SetLoad(s.load)
 	s.routes = map[string]route{
@@ -153,13 +158,13 @@ func setDefault[T comparable](v *T, d T) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// HTTPServer gives a server with the limits that hold before a handler runs: for slow and large headers, for idle connections,
-// and for the names of Config.Hosts. Reading a body and writing an answer have their own limits, as answers may stream for
-// long.
+// HTTPServer gives a server with the limits that hold before a handler runs: for slow and large headers, for idle
+// connections, and for the names of Config.Hosts. Reading a body and writing an answer have their own limits, as
+// answers may stream for long.
 func (s *Server) HTTPServer() *http.Server { return s.httpServer(s.wrap(s.routes, s.c.Hosts)) }
 
-// MetricsServer gives a server of /metrics and the health checks alone, for a listener of their own. With profiles, which
-// is for listeners that only this machine reaches, it also has /debug/pprof/.
+// MetricsServer gives a server of /metrics and the health checks alone, for a listener of their own. With profiles,
+// which is for listeners that only this machine reaches, it also has /debug/pprof/.
 func (s *Server) MetricsServer(profiles bool) *http.Server {
 	routes := maps.Clone(s.ops)
 	if profiles {
@@ -245,7 +250,8 @@ func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) 
 		if allow == http.MethodGet {
 			allow = "GET, HEAD"
 		}
-		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed", allow: allow, quotes: true,
+		return &httpError{status: http.StatusMethodNotAllowed, typ: typeInvalid, code: "method_not_allowed",
+			allow: allow, quotes: true,
 			message: printable(r.Method) + " is not allowed for " + printable(r.URL.Path) + ": use " + route.method}
 	}
 	if route.open {
@@ -295,7 +301,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to nothing.
+// room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to
+// nothing.
 func (s *Server) room(route route) error {
 	b := s.backend.Load()
 	if !route.work || b == nil || s.c.Slots == 0 {
@@ -355,7 +362,8 @@ func (s *Server) load() telemetry.Load {
 		return telemetry.Load{}
 	}
 	st := b.Status()
-	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted, Ready: st.Ready && s.gate.phase() == ready}
+	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted, Ready: st.Ready &&
+		s.gate.phase() == ready}
 	if st.KVTotal > 0 {
 		l.KVUsage = float64(st.KVUsed) / float64(st.KVTotal)
 	}
@@ -367,7 +375,8 @@ func lookup(b llm.Backend, name string) (llm.Model, error) {
 	models := b.Models()
 	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
 	if i < 0 {
-		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model", quotes: true,
+		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found",
+			param: "model", quotes: true,
 			message: "the model " + string(quote(name)) + " does not exist: GET /v1/models lists those that do"}
 	}
 	return models[i], nil

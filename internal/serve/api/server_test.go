@@ -22,18 +22,21 @@ import (
 
 func TestRoutes(t *testing.T) {
 	f := start(t)
-	for _, path := range []string{"/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/" + strings.Repeat("x", 5000)} {
+	for _, path := range []string{"/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/" +
+		strings.Repeat("x", 5000)} {
 		f.wantError("GET", path, "", 404, "")
 	}
 	for _, test := range [][3]string{
-		{"GET", "/v1/chat/completions", "POST"}, {"PUT", "/v1/completions", "POST"}, {"DELETE", "/v1/models/fake", "GET, HEAD"}, {"POST", "/livez", "GET, HEAD"}, {"GET", "/tokenize", "POST"},
+		{"GET", "/v1/chat/completions", "POST"}, {"PUT", "/v1/completions", "POST"},
+		{"DELETE", "/v1/models/fake", "GET, HEAD"}, {"POST", "/livez", "GET, HEAD"}, {"GET", "/tokenize", "POST"},
 	} {
 		resp, _ := f.wantError(test[0], test[1], "", 405, "")
 		if resp.Header.Get("Allow") != test[2] {
 			t.Errorf("%v: Allow %q", test, resp.Header.Get("Allow"))
 		}
 	}
-	for path, want := range map[string]string{"/livez": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`, "/version": `{"version":"v-test"}`} {
+	for path, want := range map[string]string{"/livez": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`,
+		"/version": `{"version":"v-test"}`} {
 		if resp, data := f.do("GET", path, ""); resp.StatusCode != 200 || string(data) != want {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, data)
 		}
@@ -41,12 +44,14 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("HEAD %s: %d %s", path, resp.StatusCode, data)
 		}
 	}
-	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",404,other": 6, telemetry.HTTPRequests + ",405,/v1/models/": 1, telemetry.HTTPRequests + ",200,/livez": 2})
+	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",404,other": 6, telemetry.HTTPRequests +
+		",405,/v1/models/": 1, telemetry.HTTPRequests + ",200,/livez": 2})
 }
 
 func TestRequestID(t *testing.T) {
 	f := start(t)
-	for given, kept := range map[string]bool{"abc-123": true, "": false, "has space": false, strings.Repeat("x", 129): false, "ü": false} {
+	for given, kept := range map[string]bool{"abc-123": true, "": false, "has space": false,
+		strings.Repeat("x", 129): false, "ü": false} {
 		resp, _ := f.do("GET", "/livez", "", "X-Request-Id", given)
 		got := resp.Header.Get("X-Request-Id")
 		if (got == given) != kept || got == "" {
@@ -102,7 +107,8 @@ func TestLargeBodies(t *testing.T) {
 		t.Errorf("%d answered", answered.Load())
 	}
 	for range 2 * largeBodies { // what was held is given back, also after errors
-		if resp, _ := f.do("POST", "/tokenize", `{"prompt":"`+strings.Repeat("x", size-200)+`"}`); resp.StatusCode != 200 {
+		if resp, _ := f.do("POST", "/tokenize", `{"prompt":"`+strings.Repeat("x",
+			size-200)+`"}`); resp.StatusCode != 200 {
 			t.Fatal(resp.Status)
 		}
 		f.wantError("POST", "/v1/chat/completions", with(`"user":"`+strings.Repeat("x", size)+`"`), 413, "")
@@ -165,7 +171,8 @@ func TestCrossOrigin(t *testing.T) {
 	f := start(t)
 	f.wantError("POST", "/v1/chat/completions", chatBody, 403, "", "Sec-Fetch-Site", "cross-site")
 	f.wantError("POST", "/v1/chat/completions", chatBody, 403, "", "Origin", "https://example.org")
-	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Sec-Fetch-Site", "same-origin"); resp.StatusCode != 200 {
+	if resp, _ := f.do("POST", "/v1/chat/completions", chatBody, "Sec-Fetch-Site",
+		"same-origin"); resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}
 }
@@ -182,15 +189,20 @@ func TestPanic(t *testing.T) {
 	}
 	f.fake.Step = nil
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
-	if m := f.metrics(); m[telemetry.Panics] < 3 || m[telemetry.Requests+",error"]+m[telemetry.Requests+",abort"] != 4 || !strings.Contains(f.log.String(), "broken model") {
+	if m := f.metrics(); m[telemetry.Panics] < 3 ||
+		m[telemetry.Requests+",error"]+m[telemetry.Requests+",abort"] != 4 ||
+		!strings.Contains(f.log.String(), "broken model") {
 		t.Errorf("%v", m)
 	}
 	before := f.metrics()[telemetry.Panics] // 3 or 4: the second choice may be cancelled before it can panic
-	f.server.routes["/version"] = route{method: "GET", open: true, handle: func(http.ResponseWriter, *http.Request) error { panic("handler") }}
-	f.server.routes["/livez"] = route{method: "GET", open: true, handle: func(w http.ResponseWriter, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
+	f.server.routes["/version"] = route{method: "GET", open: true,
+		handle: func(http.ResponseWriter, *http.Request) error { panic("handler") }}
+	f.server.routes["/livez"] = route{method: "GET", open: true,
+		handle: func(w http.ResponseWriter, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
 	f.wantError("GET", "/version", "", 500, "")
 	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a kept connection would be tried again
-	if resp, err := once.Get(f.http.URL + "/livez"); err == nil {             // nothing was flushed yet, so not even the header came
+	// nothing was flushed yet, so not even the header came
+	if resp, err := once.Get(f.http.URL + "/livez"); err == nil {
 		resp.Body.Close()
 		t.Error("half an answer looks whole")
 	}
@@ -220,7 +232,8 @@ func TestErrorMap(t *testing.T) {
 		{errors.New("open /etc/secret: permission denied"), 500, "", 0},
 	} {
 		e := toHTTP(test.err, 7)
-		if e.status != test.status || e.param != test.param || e.retryAfter != test.retry || strings.Contains(e.message, "secret") {
+		if e.status != test.status || e.param != test.param || e.retryAfter != test.retry ||
+			strings.Contains(e.message, "secret") {
 			t.Errorf("%v: %+v", test.err, e)
 		}
 	}
@@ -323,7 +336,8 @@ func TestDrain(t *testing.T) {
 	llmtest.Until(t, "it runs", func() bool { return f.fake.Status().Running == 1 })
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.server.Drain(short); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "1 requests") {
+	if err := f.server.Drain(short); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), "1 requests") {
 		t.Error(err)
 	}
 	drained := make(chan error, 1)
@@ -378,8 +392,10 @@ func TestQueueFull(t *testing.T) {
 	if answered.Load() != 8 {
 		t.Errorf("%d of 8 answered", answered.Load())
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 8, telemetry.Requests + ",error": 0, telemetry.Requests + ",abort": 0,
-		telemetry.HTTPRequests + ",200,/v1/chat/completions": 8, telemetry.HTTPRequests + ",429,/v1/chat/completions": 3})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 8, telemetry.Requests + ",error": 0,
+		telemetry.Requests + ",abort":                        0,
+		telemetry.HTTPRequests + ",200,/v1/chat/completions": 8, telemetry.HTTPRequests +
+			",429,/v1/chat/completions": 3})
 }
 
 // TestManyAtOnce: under load from many clients every request is answered once and the metrics agree with the clients.
@@ -391,7 +407,9 @@ func TestManyAtOnce(t *testing.T) {
 		group.Go(func() {
 			for k := range 10 {
 				n := 1 + (i+k)%3
-				resp, data := f.do("POST", "/v1/chat/completions", with(fmt.Sprintf(`"n":%d,"stream":%v,"stream_options":%s`, n, k%2 == 0, map[bool]string{true: `{"include_usage":true}`, false: "null"}[k%2 == 0])))
+				resp, data := f.do("POST", "/v1/chat/completions",
+					with(fmt.Sprintf(`"n":%d,"stream":%v,"stream_options":%s`, n, k%2 == 0,
+						map[bool]string{true: `{"include_usage":true}`, false: "null"}[k%2 == 0])))
 				switch resp.StatusCode {
 				case 429:
 					full.Add(1)
@@ -418,10 +436,13 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	llmtest.Await(t, "all requests", llmtest.Done(group.Wait))
 	m := f.metrics()
-	if m[telemetry.Requests+",stop"] < float64(ok.Load()) || m[telemetry.GenerationTokens] < float64(generated.Load()) || ok.Load() == 0 {
+	if m[telemetry.Requests+",stop"] < float64(ok.Load()) ||
+		m[telemetry.GenerationTokens] < float64(generated.Load()) || ok.Load() == 0 {
 		t.Errorf("clients: %d answers, %d full, %d tokens; server: %v", ok.Load(), full.Load(), generated.Load(), m)
 	}
-	if full.Load() == 0 && (m[telemetry.Requests+",stop"] != float64(ok.Load()) || m[telemetry.PromptTokens] != float64(prompt.Load()) || m[telemetry.GenerationTokens] != float64(generated.Load())) {
+	if full.Load() == 0 && (m[telemetry.Requests+",stop"] != float64(ok.Load()) ||
+		m[telemetry.PromptTokens] != float64(prompt.Load()) ||
+		m[telemetry.GenerationTokens] != float64(generated.Load())) {
 		t.Errorf("clients: %d answers, %d + %d tokens; server: %v", ok.Load(), prompt.Load(), generated.Load(), m)
 	}
 	if s := f.fake.Status(); s.Running != 0 || s.Waiting != 0 {

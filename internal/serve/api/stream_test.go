@@ -87,9 +87,11 @@ func (s *stream) chunk(t *testing.T, data []byte) {
 
 func TestStream(t *testing.T) {
 	f := start(t)
-	resp := f.request(t.Context(), "POST", "/v1/chat/completions", `{"messages":[{"role":"user","content":"a é😀"}],"temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
+	resp := f.request(t.Context(), "POST", "/v1/chat/completions",
+		`{"messages":[{"role":"user","content":"a é😀"}],"temperature":0,"stream":true,"stream_options":{"include_usage":true}}`)
 	defer resp.Body.Close()
-	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream; charset=utf-8" || resp.Header.Get("Cache-Control") != "no-cache" {
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream; charset=utf-8" ||
+		resp.Header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("%s %v", resp.Status, resp.Header)
 	}
 	s := readStream(t, resp.Body)
@@ -100,28 +102,35 @@ func TestStream(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.data[0]), &head); err != nil {
 		t.Fatal(err)
 	}
-	prefix := fmt.Sprintf(`{"id":"%s","object":"chat.completion.chunk","created":%d,"model":"fake","choices":[`, head.ID, head.Created)
+	prefix := fmt.Sprintf(`{"id":"%s","object":"chat.completion.chunk","created":%d,"model":"fake","choices":[`,
+		head.ID, head.Created)
 	var want []string
-	for _, choice := range []string{`{"role":"assistant","content":""}`, `{"content":"a"}`, `{"content":" "}`, `{"content":"é"}`, `{"content":"😀"}`} {
+	for _, choice := range []string{`{"role":"assistant","content":""}`, `{"content":"a"}`, `{"content":" "}`,
+		`{"content":"é"}`, `{"content":"😀"}`} {
 		want = append(want, prefix+`{"index":0,"delta":`+choice+`,"finish_reason":null}]}`)
 	}
-	want = append(want, prefix+`{"index":0,"delta":{},"finish_reason":"stop"}]}`, prefix+`],"usage":{"prompt_tokens":24,"completion_tokens":9,"total_tokens":33}}`, "[DONE]")
+	want = append(want, prefix+`{"index":0,"delta":{},"finish_reason":"stop"}]}`,
+		prefix+`],"usage":{"prompt_tokens":24,"completion_tokens":9,"total_tokens":33}}`, "[DONE]")
 	if got := strings.Join(s.data, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1, telemetry.PromptTokens: 24, telemetry.GenerationTokens: 9})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",stop": 1, telemetry.PromptTokens: 24,
+		telemetry.GenerationTokens: 9})
 }
 
 // TestStreamAddsUp: whatever the request, its stream holds what the same request gets at once.
 func TestStreamAddsUp(t *testing.T) {
 	f := start(t)
 	for _, fields := range []string{
-		`"temperature":0`, `"temperature":1,"seed":3`, `"temperature":1,"seed":3,"n":4`, `"temperature":0,"stop":["o t"]`, `"temperature":0,"stop":"e"`,
-		`"temperature":0,"max_tokens":5`, `"temperature":0,"max_tokens":1`, `"temperature":0,"ignore_eos":true,"max_tokens":40`, `"temperature":0,"logprobs":true,"top_logprobs":3`,
+		`"temperature":0`, `"temperature":1,"seed":3`, `"temperature":1,"seed":3,"n":4`,
+		`"temperature":0,"stop":["o t"]`, `"temperature":0,"stop":"e"`,
+		`"temperature":0,"max_tokens":5`, `"temperature":0,"max_tokens":1`,
+		`"temperature":0,"ignore_eos":true,"max_tokens":40`, `"temperature":0,"logprobs":true,"top_logprobs":3`,
 	} {
 		body := `{"messages":[{"role":"user","content":"one two 日本語 three"}],` + fields
 		whole := post[openai.ChatResponse](f, "/v1/chat/completions", body+"}")
-		resp := f.request(t.Context(), "POST", "/v1/chat/completions", body+`,"stream":true,"stream_options":{"include_usage":true}}`)
+		resp := f.request(t.Context(), "POST", "/v1/chat/completions",
+			body+`,"stream":true,"stream_options":{"include_usage":true}}`)
 		s := readStream(t, resp.Body)
 		resp.Body.Close()
 		if !s.done || len(s.texts) != len(whole.Choices) || *s.usage != *whole.Usage {
@@ -142,7 +151,8 @@ func TestStreamAddsUp(t *testing.T) {
 
 func TestStreamText(t *testing.T) {
 	f := start(t)
-	resp := f.request(t.Context(), "POST", "/v1/completions", `{"prompt":["ab","é"],"temperature":0,"stream":true,"logprobs":1,"stream_options":{"include_usage":true}}`)
+	resp := f.request(t.Context(), "POST", "/v1/completions",
+		`{"prompt":["ab","é"],"temperature":0,"stream":true,"logprobs":1,"stream_options":{"include_usage":true}}`)
 	defer resp.Body.Close()
 	events := openai.NewReader(resp.Body, 0)
 	texts, reasons, tokens := map[int]string{}, map[int]string{}, map[int]int{}
@@ -170,7 +180,8 @@ func TestStreamText(t *testing.T) {
 		}
 		usage = c.Usage
 	}
-	if texts[0] != "ab" || texts[1] != "é" || reasons[0] != "stop" || reasons[1] != "stop" || tokens[0] != 2 || tokens[1] != 2 || usage.PromptTokens != 6 || usage.CompletionTokens != 6 {
+	if texts[0] != "ab" || texts[1] != "é" || reasons[0] != "stop" || reasons[1] != "stop" || tokens[0] != 2 ||
+		tokens[1] != 2 || usage.PromptTokens != 6 || usage.CompletionTokens != 6 {
 		t.Errorf("%v %v %v %+v", texts, reasons, tokens, usage)
 	}
 }
@@ -192,7 +203,8 @@ func TestStreamFails(t *testing.T) {
 	for _, test := range []struct {
 		err  error
 		code string
-	}{{llmtest.ErrScripted, "internal_error"}, {llm.ErrNumeric, "non_finite_logits"}, {llm.ErrClosed, "not_ready"}, {nil, "internal_error"}} {
+	}{{llmtest.ErrScripted, "internal_error"}, {llm.ErrNumeric, "non_finite_logits"}, {llm.ErrClosed, "not_ready"},
+		{nil, "internal_error"}} {
 		f.fake.Step = func(_ context.Context, _ *llm.Request, i int) error {
 			if i < 5 {
 				return nil
@@ -205,11 +217,13 @@ func TestStreamFails(t *testing.T) {
 		resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
 		s := readStream(t, resp.Body)
 		resp.Body.Close()
-		if s.done || s.err == nil || *s.err.Code != test.code || s.texts[0] != "one t" || s.reasons[0] != "" || strings.Contains(s.data[len(s.data)-1], "scripted") {
+		if s.done || s.err == nil || *s.err.Code != test.code || s.texts[0] != "one t" || s.reasons[0] != "" ||
+			strings.Contains(s.data[len(s.data)-1], "scripted") {
 			t.Errorf("%v: %+v", test.err, s)
 		}
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 4, telemetry.Requests + ",stop": 0, telemetry.Panics: 1, telemetry.HTTPRequests + ",200,/v1/chat/completions": 4})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 4, telemetry.Requests + ",stop": 0,
+		telemetry.Panics: 1, telemetry.HTTPRequests + ",200,/v1/chat/completions": 4})
 	f.fake.Step = nil
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody) // others go on
 }
@@ -232,7 +246,8 @@ func TestOneOfManyFails(t *testing.T) {
 	if s := readStream(t, resp.Body); s.done || s.err == nil {
 		t.Errorf("%+v", s)
 	}
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 2, telemetry.Requests + ",abort": 4, telemetry.Requests + ",stop": 0})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",error": 2, telemetry.Requests + ",abort": 4,
+		telemetry.Requests + ",stop": 0})
 }
 
 // TestKeepAlive: while the model takes its time, comments keep the connection open, and the answer is whole.
@@ -246,7 +261,8 @@ func TestKeepAlive(t *testing.T) {
 		}
 		return nil
 	}
-	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`)) // returns with the first comment
+	// returns with the first comment
+	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
 	defer resp.Body.Close()
 	r := bufio.NewReader(resp.Body)
 	waitComment := func() {
@@ -297,7 +313,8 @@ func TestClientLeaves(t *testing.T) {
 				}
 				return nil
 			}
-			r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions", strings.NewReader(with(fmt.Sprintf(`"stream":%v`, streamed))))
+			r, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/chat/completions",
+				strings.NewReader(with(fmt.Sprintf(`"stream":%v`, streamed))))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -317,13 +334,15 @@ func TestClientLeaves(t *testing.T) {
 				t.Errorf("point %d: %v", point, err)
 			}
 			aborted++
-			llmtest.Until(t, "the abort is counted", func() bool { return f.metrics()[telemetry.Requests+",abort"] == float64(aborted) })
+			llmtest.Until(t, "the abort is counted",
+				func() bool { return f.metrics()[telemetry.Requests+",abort"] == float64(aborted) })
 		}
 	}
 	f.fake.Step = nil
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 	llmtest.Until(t, "nothing runs", func() bool { return f.fake.Status().Running == 0 })
-	f.wantMetrics(map[string]float64{telemetry.Requests + ",abort": 28, telemetry.Requests + ",stop": 1, telemetry.Requests + ",error": 0})
+	f.wantMetrics(map[string]float64{telemetry.Requests + ",abort": 28, telemetry.Requests + ",stop": 1,
+		telemetry.Requests + ",error": 0})
 }
 
 // TestClientLeavesTheQueue before its turn has come.
@@ -334,7 +353,8 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	ended := make(chan error, 4)
 	for range 4 {
 		go func() {
-			ended <- f.server.Generate(context.Background(), llmtest.Chat("a", 5), func(llm.Event) error { return nil })
+			ended <- f.server.Generate(context.Background(), llmtest.Chat("a", 5),
+				func(llm.Event) error { return nil })
 		}()
 	}
 	llmtest.Until(t, "all slots are taken", func() bool { return f.fake.Status().Running == 4 })
@@ -362,7 +382,8 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	}
 	llmtest.Until(t, "all are counted", func() bool {
 		m := f.metrics()
-		return m[telemetry.Requests+",abort"] == 1 && m[telemetry.Requests+",stop"] == 4 && m[telemetry.HTTPRequests+",499,/v1/chat/completions"] == 1
+		return m[telemetry.Requests+",abort"] == 1 && m[telemetry.Requests+",stop"] == 4 &&
+			m[telemetry.HTTPRequests+",499,/v1/chat/completions"] == 1
 	})
 }
 
@@ -373,8 +394,8 @@ func endless(c *Config, fake *llmtest.Fake) {
 	*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
 }
 
-// takeNothing asks an endless service for a stream and reads none of it, until it is given up. It returns the protocol's
-// major version.
+// takeNothing asks an endless service for a stream and reads none of it, until it is given up. It returns the
+// protocol's major version.
 func takeNothing(t *testing.T, f *fixture) int {
 	t.Helper()
 	var ended atomic.Bool
@@ -416,7 +437,8 @@ func TestPatience(t *testing.T) {
 	const limit = time.Minute
 	client := &deadlines{}
 	r := &recorder{ResponseWriter: client}
-	for _, test := range []struct{ blocked, left time.Duration }{{0, limit}, {3 * limit, limit}, {3*limit + 20*time.Second, 40 * time.Second}, {4 * limit, 0}, {5 * limit, -limit}} {
+	for _, test := range []struct{ blocked, left time.Duration }{{0, limit}, {3 * limit, limit},
+		{3*limit + 20*time.Second, 40 * time.Second}, {4 * limit, 0}, {5 * limit, -limit}} {
 		r.blocked = test.blocked
 		before := time.Now()
 		done := r.writing(http.NewResponseController(r), limit)
@@ -430,8 +452,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestTricklingReader: a client that takes a little just before each timeout is given up too, once it has made its answer wait long
-// enough in all.
+// TestTricklingReader: a client that takes a little just before each timeout is given up too, once it has made its
+// answer wait long enough in all.
 func TestTricklingReader(t *testing.T) {
 	f := start(t, func(c *Config, fake *llmtest.Fake) {
 		c.WriteTimeout = 200 * time.Millisecond

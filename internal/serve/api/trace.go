@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has one:
-// health checks, scrapes and lists of models come every few seconds, for ever.
+// trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has
+// one: health checks, scrapes and lists of models come every few seconds, for ever.
 func (s *Server) trace(r *http.Request, rec *recorder) (*http.Request, telemetry.Span) {
 	route, ok := s.routes[r.URL.Path]
 	if s.c.Tracer == nil || !ok || route.method != http.MethodPost || r.Method != http.MethodPost {
@@ -73,7 +73,8 @@ func (c *completionSpan) traceID() string {
 }
 
 // traceCompletion begins the span of a completion, below which the backend's phases stand.
-func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.Request) (context.Context, *completionSpan) {
+func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.Request) (context.Context,
+	*completionSpan) {
 	if !telemetry.SpanFrom(ctx).On() {
 		return ctx, nil
 	}
@@ -96,7 +97,8 @@ func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.
 	for _, f := range []struct {
 		name  string
 		value float64
-	}{{telemetry.AttrTopP, p.TopP}, {telemetry.AttrFrequencyPenalty, p.FrequencyPenalty}, {telemetry.AttrPresencePenalty, p.PresencePenalty}} {
+	}{{telemetry.AttrTopP, p.TopP}, {telemetry.AttrFrequencyPenalty, p.FrequencyPenalty},
+		{telemetry.AttrPresencePenalty, p.PresencePenalty}} {
 		if f.value != 0 {
 			c.Float(f.name, f.value)
 		}
@@ -110,7 +112,8 @@ func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.
 	return ctx, c
 }
 
-func startCompletion(ctx context.Context, operation, model string, kind telemetry.SpanKind) (context.Context, telemetry.Span) {
+func startCompletion(ctx context.Context, operation, model string, kind telemetry.SpanKind) (context.Context,
+	telemetry.Span) {
 	ctx, span := telemetry.Start(ctx, operation+" "+model, kind, time.Time{})
 	span.Text(telemetry.AttrOperation, operation)
 	span.Text(telemetry.AttrProvider, telemetry.Provider)

@@ -32,7 +32,8 @@ func TestSetClockChangesNoMetric(t *testing.T) {
 	}
 	most := time.Since(began).Seconds()
 	m := f.metrics()
-	for _, name := range []string{telemetry.TimeToFirstToken, telemetry.RequestLatency, telemetry.InterTokenLatency, telemetry.QueueTime} {
+	for _, name := range []string{telemetry.TimeToFirstToken, telemetry.RequestLatency, telemetry.InterTokenLatency,
+		telemetry.QueueTime} {
 		if sum, count := m[name+"_sum"], m[name]; count < n || sum < 0 || sum > most {
 			t.Errorf("%s: %v seconds in %v observations of a test that took %v", name, sum, count, most)
 		}

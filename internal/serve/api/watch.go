@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// watch tells when files have changed. It looks at them at most once in checkEvery, so that every request may ask. It has no
-// clock.
+// watch tells when files have changed. It looks at them at most once in checkEvery, so that every request may ask. It
+// has no clock.
 type watch struct {
 	paths  []string
 	states []os.FileInfo // at the last look; nil for a file that was not there
@@ -36,7 +36,8 @@ func (w *watch) changed(now time.Time) bool {
 	return !slices.EqualFunc(before, w.states, sameFile)
 }
 
-// sameFile tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is another file.
+// sameFile tells whether a file is as it was. A symbolic link that points elsewhere, as Kubernetes renews secrets, is
+// another file.
 func sameFile(a, b os.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == b

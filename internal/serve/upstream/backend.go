@@ -47,7 +47,8 @@ func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.E
 // encode writes a request as the API spells it.
 func encode(r *llm.Request) (path string, body []byte, err error) {
 	s := r.Sampling
-	m := map[string]any{"model": r.Model, "stream": true, "stream_options": map[string]any{"include_usage": true}, "temperature": s.Temperature}
+	m := map[string]any{"model": r.Model, "stream": true, "stream_options": map[string]any{"include_usage": true},
+		"temperature": s.Temperature}
 	set := func(key string, v any, ok bool) {
 		if ok {
 			m[key] = v

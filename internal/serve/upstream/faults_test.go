@@ -42,7 +42,8 @@ func TestSilence(t *testing.T) {
 	t.Run("with nobody else", func(t *testing.T) {
 		t.Parallel()
 		u := connect(t, Config{Silence: silence}, newFake(t, hang("")))
-		if w, out, reports := forward(t, u, `{}`); !errors.Is(out.Err, ErrUnreachable) || out.Status != 0 || w.Body.Len() > 0 || reports != 0 {
+		if w, out, reports := forward(t, u, `{}`); !errors.Is(out.Err, ErrUnreachable) || out.Status != 0 ||
+			w.Body.Len() > 0 || reports != 0 {
 			t.Errorf("%s %+v", w.Body, out)
 		}
 		if s := u.Status(); s.Running != 0 {
@@ -52,10 +53,12 @@ func TestSilence(t *testing.T) {
 	t.Run("in a stream", func(t *testing.T) {
 		t.Parallel()
 		w, out, reports := forward(t, connect(t, Config{Silence: silence}, newFake(t, hang(streamed))), stream)
-		if !errors.Is(out.Err, ErrUnreachable) || !errors.Is(out.Err, errSilence) || out.Status != 200 || reports != 1 {
+		if !errors.Is(out.Err, ErrUnreachable) || !errors.Is(out.Err, errSilence) || out.Status != 200 ||
+			reports != 1 {
 			t.Errorf("%+v", out)
 		}
-		if rest, ok := strings.CutPrefix(w.Body.String(), streamed); !ok || !strings.HasPrefix(rest, `data: {"error":`) {
+		if rest, ok := strings.CutPrefix(w.Body.String(), streamed); !ok ||
+			!strings.HasPrefix(rest, `data: {"error":`) {
 			t.Errorf("the client got %q", w.Body)
 		}
 	})
@@ -76,15 +79,17 @@ func TestGarbage(t *testing.T) {
 		status int    // 0: nothing may be written
 		body   string // what the client must get
 	}{
-		"a page for an answer":   {sendWhole(200, page), 0, ""},
-		"nothing":                {sendWhole(200, ""), 0, ""},
-		"null":                   {sendWhole(200, "null"), 0, ""},
-		"half an answer":         {sendWhole(200, wholeAnswer[:30]), 0, ""},
-		"binary":                 {sendWhole(200, "\x00\xff\xfe{}"), 0, ""},
-		"other types":            {sendWhole(200, `{"choices":7}`), 200, `{"choices":7}`},
-		"its own error":          {sendWhole(400, `{"detail":"no"}`), 400, `{"detail":"no"}`},
-		"a page for an error":    {sendWhole(500, page), 500, `{"error":{"message":"the upstream server answered with status 500","type":"server_error","param":null,"code":"upstream_error"}}`},
-		"a page for a bad field": {sendWhole(422, page), 422, `{"error":{"message":"the upstream server answered with status 422","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"a page for an answer": {sendWhole(200, page), 0, ""},
+		"nothing":              {sendWhole(200, ""), 0, ""},
+		"null":                 {sendWhole(200, "null"), 0, ""},
+		"half an answer":       {sendWhole(200, wholeAnswer[:30]), 0, ""},
+		"binary":               {sendWhole(200, "\x00\xff\xfe{}"), 0, ""},
+		"other types":          {sendWhole(200, `{"choices":7}`), 200, `{"choices":7}`},
+		"its own error":        {sendWhole(400, `{"detail":"no"}`), 400, `{"detail":"no"}`},
+		"a page for an error": {sendWhole(500, page), 500,
+			`{"error":{"message":"the upstream server answered with status 500","type":"server_error","param":null,"code":"upstream_error"}}`},
+		"a page for a bad field": {sendWhole(422, page), 422,
+			`{"error":{"message":"the upstream server answered with status 422","type":"server_error","param":null,"code":"upstream_error"}}`},
 	} {
 		w, out, _ := forward(t, connect(t, Config{}, newFake(t, c.answer)), `{}`)
 		if out.Status != c.status || w.Body.String() != c.body || (out.Err != nil) != (c.status == 0) {
@@ -94,9 +99,11 @@ func TestGarbage(t *testing.T) {
 			t.Errorf("%s: %v", name, out.Err)
 		}
 	}
-	for name, stream := range map[string]string{"page": page, "binary": "\x00\x01\x02", "cut": streamed[:70], "no end": streamed, "endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
+	for name, stream := range map[string]string{"page": page, "binary": "\x00\x01\x02", "cut": streamed[:70],
+		"no end": streamed, "endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
 		w, out, reports := forward(t, connect(t, Config{}, newFake(t, sendStream(stream, 64<<10))), `{"stream":true}`)
-		if !errors.Is(out.Err, ErrUnreachable) || reports != 1 || !strings.HasSuffix(w.Body.String(), "\"code\":\"upstream_error\"}}\n\n") {
+		if !errors.Is(out.Err, ErrUnreachable) || reports != 1 ||
+			!strings.HasSuffix(w.Body.String(), "\"code\":\"upstream_error\"}}\n\n") {
 			t.Errorf("%s: %.100q, %+v, %d reports", name, w.Body, out.Err, reports)
 		}
 	}
@@ -104,7 +111,8 @@ func TestGarbage(t *testing.T) {
 
 // TestNotEvenHTTP: a server that speaks something else is one that does not answer.
 func TestNotEvenHTTP(t *testing.T) {
-	for _, says := range []string{"SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 999999999999 X\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2<<20), ""} {
+	for _, says := range []string{"SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 999999999999 X\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2<<20), ""} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +132,8 @@ func TestNotEvenHTTP(t *testing.T) {
 		}()
 		bad := &fake{Server: &httptest.Server{URL: "http://" + l.Addr().String()}}
 		good := newFake(t, sendWhole(200, wholeAnswer))
-		if w, out, _ := forward(t, connect(t, Config{}, bad, good), `{}`); w.Body.String() != wholeAnswer || out.Tries != 2 {
+		if w, out, _ := forward(t, connect(t, Config{}, bad, good), `{}`); w.Body.String() != wholeAnswer ||
+			out.Tries != 2 {
 			t.Errorf("%.20q: %s %+v", says, w.Body, out)
 		}
 		l.Close()
@@ -154,7 +163,8 @@ func TestAClientThatLeavesIsNotTheReplicasFault(t *testing.T) {
 			r.Header.Set("Accept", "text/event-stream")
 			body = `{"stream":true}`
 		}
-		out := u.Forward(deafWriter{httptest.NewRecorder()}, r, "/v1/chat/completions", []byte(body), func(*Outcome) {})
+		out := u.Forward(deafWriter{httptest.NewRecorder()}, r, "/v1/chat/completions", []byte(body),
+			func(*Outcome) {})
 		if !errors.Is(out.Err, context.Canceled) {
 			t.Errorf("%+v", out)
 		}

@@ -9,11 +9,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// FuzzPrepare: any body is refused as the client's fault, goes on as it came, or goes on as JSON that differs in model and
-// stream_options only.
+// FuzzPrepare: any body is refused as the client's fault, goes on as it came, or goes on as JSON that differs in
+// model and stream_options only.
 func FuzzPrepare(f *testing.F) {
-	for _, s := range []string{`{}`, `{"model":"here","stream":true}`, `{"stream":true,"stream_options":{"include_usage":false,"x":1}}`, `{"stream":true,"stream_options":[]}`,
-		`{"stream":1,"model":[]}`, `[]`, `null`, `{"model":"here","model":"x","a":1e999}`, `{"stream":true,"a":"\ud800"}`, "{\"a\":\"\xff\"}"} {
+	for _, s := range []string{`{}`, `{"model":"here","stream":true}`,
+		`{"stream":true,"stream_options":{"include_usage":false,"x":1}}`, `{"stream":true,"stream_options":[]}`,
+		`{"stream":1,"model":[]}`, `[]`, `null`, `{"model":"here","model":"x","a":1e999}`,
+		`{"stream":true,"a":"\ud800"}`, "{\"a\":\"\xff\"}"} {
 		f.Add([]byte(s))
 	}
 	u := &Upstream{c: Config{Models: map[string]string{"here": "there"}}}
@@ -50,7 +52,8 @@ func FuzzPrepare(f *testing.F) {
 
 // FuzzWhole: an answer that was not streamed is one JSON object or none at all, and what is read of it adds up.
 func FuzzWhole(f *testing.F) {
-	for _, s := range []string{wholeAnswer, `{}`, ` {"choices":7} `, `[]`, `null`, `{`, "\xef\xbb\xbf{}", `{"usage":{"prompt_tokens":-1,"prompt_tokens_details":null}}`, `{"choices":[{"index":0,"finish_reason":7}]}`} {
+	for _, s := range []string{wholeAnswer, `{}`, ` {"choices":7} `, `[]`, `null`, `{`, "\xef\xbb\xbf{}",
+		`{"usage":{"prompt_tokens":-1,"prompt_tokens_details":null}}`, `{"choices":[{"index":0,"finish_reason":7}]}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

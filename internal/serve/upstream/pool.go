@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// Limits of a replica's failures. Three in a row are no accident; the wait doubles from 1 s, so that a replica that restarts
-// is back soon and one that is gone costs little.
+// Limits of a replica's failures. Three in a row are no accident; the wait doubles from 1 s, so that a replica that
+// restarts is back soon and one that is gone costs little.
 const (
 	failuresToEject = 3
 	firstEjection   = time.Second
@@ -40,9 +40,9 @@ func newPool(urls []string) *pool {
 // usable says that a replica may get a request now.
 func (r *replica) usable(now time.Time) bool { return !r.unhealthy && !now.Before(r.until) }
 
-// begin picks the replica with the least outstanding requests among those that may be used and were not tried before. Where
-// none may be used, the one that comes back first is tried all the same: it may be back already, and refusing would surely fail.
-// It gives −1 if all were tried.
+// begin picks the replica with the least outstanding requests among those that may be used and were not tried before.
+// Where none may be used, the one that comes back first is tried all the same: it may be back already, and refusing
+// would surely fail. It gives −1 if all were tried.
 func (p *pool) begin(now time.Time, tried []bool) int {
 	best := -1
 	for k := range p.replicas {

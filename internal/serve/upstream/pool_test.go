@@ -94,8 +94,8 @@ func TestHealthChecks(t *testing.T) {
 	}
 }
 
-// TestPoolBooks: whatever happens, outstanding counts match, nobody usable is passed over for somebody who is not, and the
-// replica that is chosen has no more requests than any other that may be used.
+// TestPoolBooks: whatever happens, outstanding counts match, nobody usable is passed over for somebody who is not,
+// and the replica that is chosen has no more requests than any other that may be used.
 func TestPoolBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 4).Draw(t, "replicas")

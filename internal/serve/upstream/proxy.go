@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try others;
-// after that what breaks is broken. path is the route ("/v1/chat/completions"), body the request's whole body. The returned
-// outcome says what happened; if its Err is set and Status is 0, nothing was written to w yet.
+// Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try
+// others; after that what breaks is broken. path is the route ("/v1/chat/completions"), body the request's whole
+// body. The returned outcome says what happened; if its Err is set and Status is 0, nothing was written to w yet.
 //
-// report is called before the last bytes are written, so that a client which has its answer finds it counted; it is not
-// called when nothing was answered.
-func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte, report func(*Outcome)) *Outcome {
+// report is called before the last bytes are written, so that a client which has its answer finds it counted; it is
+// not called when nothing was answered.
+func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,
+	report func(*Outcome)) *Outcome {
 	start := u.now()
 	out := &Outcome{}
 	p, err := u.prepare(body)
@@ -53,10 +54,12 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 }
 
 // try asks one replica. done says that the request needs no other: it was answered, or cannot be.
-func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path string, p prepared, start time.Time, more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
+func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path string, p prepared, start time.Time,
+	more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.bases[i].JoinPath(path).String(), bytes.NewReader(p.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.bases[i].JoinPath(path).String(),
+		bytes.NewReader(p.body))
 	if err != nil {
 		out.Err = fmt.Errorf("%w: %w", ErrURL, err)
 		return ignored, 0, true
@@ -77,7 +80,8 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 	defer resp.Body.Close()
 	resp.Body = watchSilence(resp.Body, u.c.Silence, cancel)
 	switch s := resp.StatusCode; {
-	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout || s == http.StatusTooManyRequests) && more:
+	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout ||
+		s == http.StatusTooManyRequests) && more:
 		// Another may be able to. A 429 and a 503 with Retry-After are a wish, not a failure.
 		out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, s)
 		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
@@ -103,9 +107,12 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 
 // Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
 var (
-	requestHeaders  = []string{"Content-Type", "Accept", "Authorization", "X-Request-Id", "Traceparent", "Tracestate", "Baggage", "User-Agent"}
-	responseHeaders = []string{"Content-Type", "Retry-After", "X-Ratelimit-Limit-Requests", "X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests",
-		"X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens", "Openai-Processing-Ms", "Traceparent"}
+	requestHeaders = []string{"Content-Type", "Accept", "Authorization", "X-Request-Id", "Traceparent", "Tracestate",
+		"Baggage", "User-Agent"}
+	responseHeaders = []string{"Content-Type", "Retry-After", "X-Ratelimit-Limit-Requests",
+		"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests",
+		"X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens",
+		"Openai-Processing-Ms", "Traceparent"}
 )
 
 func copyHeaders(dst, src http.Header, names []string) {
@@ -117,7 +124,8 @@ func copyHeaders(dst, src http.Header, names []string) {
 }
 
 // pass copies an answer to the client.
-func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome, report func(*Outcome)) error {
+func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
+	report func(*Outcome)) error {
 	h := w.Header()
 	copyHeaders(h, resp.Header, responseHeaders)
 	if p.stream && resp.StatusCode == http.StatusOK {
@@ -172,7 +180,8 @@ func (w *watchedBody) Close() error {
 const maxAnswer = 64 << 20
 
 // passWhole reads the whole answer first: what is cut off on the way is still an error with its own status.
-func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start time.Time, out *Outcome, report func(*Outcome)) error {
+func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start time.Time, out *Outcome,
+	report func(*Outcome)) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("%w: the answer broke off: %w", ErrUnreachable, err)
@@ -189,7 +198,8 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start t
 		}
 		out.First = out.Total
 	} else if !isObject(data) { // a gateway's page, or a stack trace: not for the client's eyes
-		data = fmt.Appendf(nil, `{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
+		data = fmt.Appendf(nil,
+			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
 		w.Header().Set("Content-Type", "application/json")
 	}
 	report(out)
@@ -201,7 +211,8 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start t
 }
 
 // passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
-func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome, report func(*Outcome)) error {
+func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
+	report func(*Outcome)) error {
 	control := http.NewResponseController(w)
 	s := &splitter{hide: p.hide, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
 	buf := make([]byte, 16<<10)
@@ -232,7 +243,8 @@ func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prep
 }
 
 // finish ends a stream: regularly after [DONE], with an error event otherwise.
-func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total time.Duration, report func(*Outcome)) error {
+func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total time.Duration,
+	report func(*Outcome)) error {
 	if s.ended && err == io.EOF {
 		return nil
 	}
@@ -245,6 +257,7 @@ func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total 
 		out.Err = broken
 		report(out)
 	}
-	io.WriteString(w, "data: {\"error\":{\"message\":\"the upstream server's stream broke off\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n")
+	io.WriteString(w, "data: {\"error\":{\"message\":\"the upstream server's stream broke "+
+		"off\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n")
 	return broken
 }

@@ -104,29 +104,37 @@ func TestAStreamPassesByteForByte(t *testing.T) {
 		if w.Body.String() != whole || f.body != body {
 			t.Errorf("step %d: client got %q, upstream got %q", step, w.Body, f.body)
 		}
-		if out.Err != nil || reports != 1 || out.Finish != "stop" || out.Usage == nil || *out.Usage != (llm.Usage{PromptTokens: 5, CompletionTokens: 2}) || len(out.Gaps) != 1 || out.First == 0 {
+		if out.Err != nil || reports != 1 || out.Finish != "stop" || out.Usage == nil ||
+			*out.Usage != (llm.Usage{PromptTokens: 5, CompletionTokens: 2}) || len(out.Gaps) != 1 || out.First == 0 {
 			t.Errorf("outcome %+v, %d reports", out, reports)
 		}
 	}
 }
 
-// TestWhateverIsGeneratedIsTimed: tool calls and thoughts are what a model generated, too; roles and empty fields are not.
+// TestWhateverIsGeneratedIsTimed: tool calls and thoughts are what a model generated, too; roles and empty fields are
+// not.
 func TestWhateverIsGeneratedIsTimed(t *testing.T) {
 	var stream strings.Builder
 	for _, delta := range []string{
-		`{"role":"assistant","content":""}`, `{"reasoning_content":"hm"}`, `{"reasoning":"hm"}`, `{"content":null,"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}`,
-		`{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}`, `{"content":"","tool_calls":[],"reasoning":null}`,
+		`{"role":"assistant","content":""}`, `{"reasoning_content":"hm"}`, `{"reasoning":"hm"}`,
+		`{"content":null,"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]}`,
+		`{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}`,
+		`{"content":"","tool_calls":[],"reasoning":null}`,
 	} {
 		stream.WriteString(`data: {"choices":[{"index":0,"delta":` + delta + `,"finish_reason":null}]}` + "\n\n")
 	}
-	whole := stream.String() + `data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\n" + usageChunk + "data: [DONE]\n\n"
-	w, out, _ := forward(t, connect(t, Config{}, newFake(t, sendStream(whole, 1000))), `{"stream":true,"stream_options":{"include_usage":true}}`)
-	if w.Body.String() != whole || out.Err != nil || out.First == 0 || len(out.Gaps) != 3 || out.Finish != "tool_calls" {
+	whole := stream.String() + `data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\n" +
+		usageChunk + "data: [DONE]\n\n"
+	w, out, _ := forward(t, connect(t, Config{}, newFake(t, sendStream(whole, 1000))),
+		`{"stream":true,"stream_options":{"include_usage":true}}`)
+	if w.Body.String() != whole || out.Err != nil || out.First == 0 || len(out.Gaps) != 3 ||
+		out.Finish != "tool_calls" {
 		t.Errorf("%+v, and the client got %q", out, w.Body)
 	}
 }
 
-// TestUsageIsAlwaysObtained: the client did not ask for usage, so it is asked for upstream and kept back from the client.
+// TestUsageIsAlwaysObtained: the client did not ask for usage, so it is asked for upstream and kept back from the
+// client.
 func TestUsageIsAlwaysObtained(t *testing.T) {
 	for _, options := range []string{"", `,"stream_options":{"include_usage":false}`, `,"stream_options":null`} {
 		f := newFake(t, sendStream(streamed+usageChunk+"data: [DONE]\n\n", 11))
@@ -156,10 +164,12 @@ func TestHeadersAndNames(t *testing.T) {
 	f := newFake(t, sendWhole(200, wholeAnswer, "Set-Cookie", "a=b", "X-Ratelimit-Limit-Requests", "9"))
 	u := connect(t, Config{APIKey: "k", Models: map[string]string{"here": "there"}}, f)
 	w, out, reports := forward(t, u, `{"model":"here","n":1}`)
-	if w.Body.String() != wholeAnswer || reports != 1 || out.Finish != "length" || *out.Usage != (llm.Usage{PromptTokens: 3, CompletionTokens: 4, CachedTokens: 2}) {
+	if w.Body.String() != wholeAnswer || reports != 1 || out.Finish != "length" ||
+		*out.Usage != (llm.Usage{PromptTokens: 3, CompletionTokens: 4, CachedTokens: 2}) {
 		t.Errorf("%s %+v", w.Body, out)
 	}
-	if !strings.Contains(f.body, `"model":"there"`) || f.head.Get("Authorization") != "Bearer k" || f.head.Get("X-Request-Id") != "id-1" || f.head.Get("Traceparent") == "" || f.head.Get("Cookie") != "" {
+	if !strings.Contains(f.body, `"model":"there"`) || f.head.Get("Authorization") != "Bearer k" ||
+		f.head.Get("X-Request-Id") != "id-1" || f.head.Get("Traceparent") == "" || f.head.Get("Cookie") != "" {
 		t.Errorf("upstream got %s %v", f.body, f.head)
 	}
 	if w.Header().Get("Set-Cookie") != "" || w.Header().Get("X-Ratelimit-Limit-Requests") != "9" {
@@ -170,7 +180,8 @@ func TestHeadersAndNames(t *testing.T) {
 // TestAnotherReplicaHelps before the first byte, whatever is wrong with the first one.
 func TestAnotherReplicaHelps(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
-		"bad gateway": sendWhole(502, "x"), "unavailable": sendWhole(503, "x"), "busy": sendWhole(429, "x", "Retry-After", "3"),
+		"bad gateway": sendWhole(502, "x"), "unavailable": sendWhole(503, "x"),
+		"busy":  sendWhole(429, "x", "Retry-After", "3"),
 		"reset": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,10 +197,13 @@ func TestAnotherReplicaHelps(t *testing.T) {
 func TestErrorsOfTheLastReplicaPass(t *testing.T) {
 	f := newFake(t, sendWhole(429, `{"error":{"message":"slow down"}}`, "Retry-After", "7"))
 	w, out, _ := forward(t, connect(t, Config{}, f), `{}`)
-	if w.Code != 429 || w.Header().Get("Retry-After") != "7" || !strings.Contains(w.Body.String(), "slow down") || out.Status != 429 {
+	if w.Code != 429 || w.Header().Get("Retry-After") != "7" || !strings.Contains(w.Body.String(), "slow down") ||
+		out.Status != 429 {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if _, out, _ := forward(t, connect(t, Config{DialTimeout: time.Second}, &fake{Server: &httptest.Server{URL: "http://127.0.0.1:1"}}), `{}`); !errors.Is(out.Err, ErrUnreachable) || out.Status != 0 {
+	if _, out, _ := forward(t, connect(t, Config{DialTimeout: time.Second},
+		&fake{Server: &httptest.Server{URL: "http://127.0.0.1:1"}}), `{}`); !errors.Is(out.Err, ErrUnreachable) ||
+		out.Status != 0 {
 		t.Errorf("nobody there: %+v", out)
 	}
 	if _, out, _ := forward(t, connect(t, Config{}, f), `[1]`); !errors.Is(out.Err, llm.ErrBadRequest) {
@@ -205,11 +219,13 @@ func TestNoOtherReplicaAfterTheFirstByte(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}
 	first, second := newFake(t, breaks), newFake(t, sendWhole(200, wholeAnswer))
-	w, out, reports := forward(t, connect(t, Config{}, first, second), `{"stream":true,"stream_options":{"include_usage":true}}`)
+	w, out, reports := forward(t, connect(t, Config{}, first, second),
+		`{"stream":true,"stream_options":{"include_usage":true}}`)
 	if second.hits.Load() != 0 || out.Err == nil || reports != 1 {
 		t.Errorf("%+v, %d hits, %d reports", out, second.hits.Load(), reports)
 	}
-	if b := w.Body.String(); !strings.HasPrefix(b, streamed[:60]) || !strings.Contains(b, "broke off") || strings.Contains(b, "[DONE]") {
+	if b := w.Body.String(); !strings.HasPrefix(b, streamed[:60]) || !strings.Contains(b, "broke off") ||
+		strings.Contains(b, "[DONE]") {
 		t.Errorf("client got %q", b)
 	}
 }
@@ -290,7 +306,8 @@ func TestBackendEvents(t *testing.T) {
 	var text strings.Builder
 	var last llm.Event
 	seed := int64(4)
-	err := u.Generate(t.Context(), &llm.Request{ID: "r1", Messages: []llm.Message{{Role: "user", Content: "hi"}}, MaxTokens: 9, Sampling: llm.Sampling{Temperature: 1, Seed: &seed}}, func(e llm.Event) error {
+	err := u.Generate(t.Context(), &llm.Request{ID: "r1", Messages: []llm.Message{{Role: "user", Content: "hi"}},
+		MaxTokens: 9, Sampling: llm.Sampling{Temperature: 1, Seed: &seed}}, func(e llm.Event) error {
 		text.WriteString(e.Text)
 		last = e
 		return nil
@@ -303,17 +320,22 @@ func TestBackendEvents(t *testing.T) {
 			t.Errorf("upstream got %s", f.body)
 		}
 	}
-	odd := connect(t, Config{}, newFake(t, sendStream(strings.Replace(streamed, `"stop"`, `"content_filter"`, 1)+usageChunk+"data: [DONE]\n\n", 1000)))
-	if err := odd.Generate(t.Context(), &llm.Request{Prompt: "x"}, func(e llm.Event) error { last = e; return nil }); err != nil || last.Finish != llm.FinishStop {
+	odd := connect(t, Config{}, newFake(t, sendStream(strings.Replace(streamed, `"stop"`, `"content_filter"`,
+		1)+usageChunk+"data: [DONE]\n\n", 1000)))
+	if err := odd.Generate(t.Context(), &llm.Request{Prompt: "x"},
+		func(e llm.Event) error { last = e; return nil }); err != nil || last.Finish != llm.FinishStop {
 		t.Errorf("an upstream's own finish_reason: %+v, %v", last, err)
 	}
 	stop := errors.New("enough")
-	if err := u.Generate(t.Context(), &llm.Request{Prompt: "x"}, func(llm.Event) error { return stop }); !errors.Is(err, stop) {
+	if err := u.Generate(t.Context(), &llm.Request{Prompt: "x"},
+		func(llm.Event) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v", err)
 	}
-	for status, want := range map[int]error{404: llm.ErrModelNotFound, 429: llm.ErrQueueFull, 503: llm.ErrNotReady, 400: llm.ErrBadRequest, 500: ErrUnreachable} {
+	for status, want := range map[int]error{404: llm.ErrModelNotFound, 429: llm.ErrQueueFull, 503: llm.ErrNotReady,
+		400: llm.ErrBadRequest, 500: ErrUnreachable} {
 		f := newFake(t, sendWhole(status, `{"error":{"message":"because"}}`))
-		if err := connect(t, Config{}, f).Generate(t.Context(), &llm.Request{Prompt: "x"}, nil); !errors.Is(err, want) || !strings.Contains(err.Error(), "because") {
+		if err := connect(t, Config{}, f).Generate(t.Context(), &llm.Request{Prompt: "x"}, nil); !errors.Is(err,
+			want) || !strings.Contains(err.Error(), "because") {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
@@ -332,8 +354,8 @@ func TestNewRefusesBadURLs(t *testing.T) {
 	u.Close()
 }
 
-// FuzzSplitter: whatever passes, in whatever pieces, a client that asked for usage gets the same bytes, and one that did not
-// gets them less usage chunks only.
+// FuzzSplitter: whatever passes, in whatever pieces, a client that asked for usage gets the same bytes, and one that
+// did not gets them less usage chunks only.
 func FuzzSplitter(f *testing.F) {
 	f.Add([]byte(streamed+usageChunk+"data: [DONE]\n\n"), 3)
 	f.Add([]byte("data: {\n\n\n\r\ndata: [DONE]"), 1)
@@ -385,7 +407,8 @@ func BenchmarkProxy(b *testing.B) {
 				for range clients {
 					wg.Go(func() {
 						for next.Add(1) <= int64(b.N) {
-							resp, err := h.Post(base+"/v1/chat/completions", "application/json", strings.NewReader(body))
+							resp, err := h.Post(base+"/v1/chat/completions", "application/json",
+								strings.NewReader(body))
 							if err != nil {
 								b.Error(err)
 								return

@@ -11,8 +11,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// splitter looks at a stream of events while it passes. Bytes go through unchanged and at once, except when the usage chunk
-// must be kept back: then they go through event by event.
+// splitter looks at a stream of events while it passes. Bytes go through unchanged and at once, except when the usage
+// chunk must be kept back: then they go through event by event.
 type splitter struct {
 	hide     bool
 	out      *Outcome
@@ -61,7 +61,8 @@ func (s *splitter) take(b []byte) []byte {
 
 // blank says that an event ends here: its last line is empty.
 func blank(event []byte) bool {
-	return bytes.HasSuffix(event, []byte("\n\n")) || bytes.HasSuffix(event, []byte("\r\n\r\n")) || len(bytes.TrimRight(event, "\r\n")) == 0
+	return bytes.HasSuffix(event, []byte("\n\n")) || bytes.HasSuffix(event, []byte("\r\n\r\n")) ||
+		len(bytes.TrimRight(event, "\r\n")) == 0
 }
 
 // chunk is what is read of a stream's chunk, and of a whole answer.
@@ -89,7 +90,8 @@ type chunk struct {
 // generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
 func (c *chunk) generated() bool {
 	for _, ch := range c.Choices {
-		if d := &ch.Delta; d.Content != "" || ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) || holds(d.Tools) {
+		if d := &ch.Delta; d.Content != "" || ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) ||
+			holds(d.Tools) {
 			return true
 		}
 	}
@@ -152,7 +154,8 @@ func (o *Outcome) note(c *chunk) {
 	}
 }
 
-// maxTokens is more than any context has. Each token is observed by itself: what an upstream claims must not cost for ever.
+// maxTokens is more than any context has. Each token is observed by itself: what an upstream claims must not cost for
+// ever.
 const maxTokens = 1 << 20
 
 func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }

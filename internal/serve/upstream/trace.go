@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// traceTry begins the span of one try below the request's own, and gives the request whose header tells the replica of it.
-// Without a trace the request is the same, with the header that its client sent.
+// traceTry begins the span of one try below the request's own, and gives the request whose header tells the replica
+// of it. Without a trace the request is the same, with the header that its client sent.
 func (u *Upstream) traceTry(r *http.Request, i, tries int) (*http.Request, telemetry.Span) {
 	ctx, span := telemetry.Start(r.Context(), http.MethodPost, telemetry.Client, time.Time{})
 	if !span.On() {

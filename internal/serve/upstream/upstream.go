@@ -1,6 +1,6 @@
-// Package upstream serves requests with other OpenAI-compatible servers (vLLM, SGLang, a gateway): it picks a replica, passes
-// bytes through unchanged, and learns from them what the service's metrics and limits need. It must not import the engine
-// or the HTTP API above it.
+// Package upstream serves requests with other OpenAI-compatible servers (vLLM, SGLang, a gateway): it picks a
+// replica, passes bytes through unchanged, and learns from them what the service's metrics and limits need. It must
+// not import the engine or the HTTP API above it.
 package upstream
 
 import (
@@ -32,15 +32,16 @@ var (
 
 // Config describes the upstreams. Zero values mean what the comments say.
 type Config struct {
-	URLs        []string          // one gateway or several replicas, as "http://host:port" or with a path before /v1
-	APIKey      string            // sent upstream in place of the client's own
-	Models      map[string]string // names here to names there
-	Silence     time.Duration     // that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
-	DialTimeout time.Duration     // 0: 3 s
-	HealthEvery time.Duration     // between health checks; 0: 5 s; negative: none
-	MaxTries    int               // replicas asked for one request; 0: 3
-	Logger      *slog.Logger      // nil: silent
-	Now         func() time.Time  // nil: time.Now
+	URLs   []string          // one gateway or several replicas, as "http://host:port" or with a path before /v1
+	APIKey string            // sent upstream in place of the client's own
+	Models map[string]string // names here to names there
+	// that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
+	Silence     time.Duration
+	DialTimeout time.Duration    // 0: 3 s
+	HealthEvery time.Duration    // between health checks; 0: 5 s; negative: none
+	MaxTries    int              // replicas asked for one request; 0: 3
+	Logger      *slog.Logger     // nil: silent
+	Now         func() time.Time // nil: time.Now
 }
 
 // Outcome is what became of a request.
@@ -123,7 +124,8 @@ func parseURLs(urls []string) ([]*url.URL, error) {
 	var bases []*url.URL
 	for _, raw := range urls {
 		b, err := url.Parse(strings.TrimSuffix(strings.TrimRight(raw, "/"), "/v1"))
-		if err != nil || b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.User != nil || b.RawQuery != "" {
+		if err != nil || b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.User != nil ||
+			b.RawQuery != "" {
 			return nil, fmt.Errorf("%w: %q: want http://host:port or https://host", ErrURL, raw)
 		}
 		bases = append(bases, b)
@@ -245,7 +247,8 @@ func (u *Upstream) ask(ctx context.Context, i int) ([]llm.Model, error) {
 	}
 	var models []llm.Model
 	for _, m := range list.Data {
-		models = append(models, llm.Model{ID: u.nameHere(m.ID), Created: time.Unix(m.Created, 0), ContextLength: m.Length})
+		models = append(models, llm.Model{ID: u.nameHere(m.ID), Created: time.Unix(m.Created, 0),
+			ContextLength: m.Length})
 	}
 	return models, nil
 }

@@ -8,7 +8,9 @@ import (
 
 // FuzzCheck: any URL is taken or refused with ErrURL, and neither the error nor the name shows its password.
 func FuzzCheck(f *testing.F) {
-	for _, s := range [][2]string{{"postgres", "h:5432/d"}, {"postgresql", "h/d?sslmode=disable"}, {"postgres", "%zz"}, {"mysql", "h"}, {"postgres", "[::1"}, {"", ""}, {"postgres", "/d?host=/run"}, {"postgres", "#"}, {"sqlite", "a/b"}, {"none", ""}} {
+	for _, s := range [][2]string{{"postgres", "h:5432/d"}, {"postgresql", "h/d?sslmode=disable"},
+		{"postgres", "%zz"}, {"mysql", "h"}, {"postgres", "[::1"}, {"", ""}, {"postgres", "/d?host=/run"},
+		{"postgres", "#"}, {"sqlite", "a/b"}, {"none", ""}} {
 		f.Add(s[0], s[1])
 	}
 	f.Setenv("XDG_DATA_HOME", f.TempDir())
@@ -18,7 +20,8 @@ func FuzzCheck(f *testing.F) {
 		if strings.Contains(rest, "?") {
 			parameter = "&password="
 		}
-		for _, raw := range []string{scheme, scheme + ":" + rest, scheme + "://u:" + password + "@" + rest, scheme + "://" + rest + parameter + password} {
+		for _, raw := range []string{scheme, scheme + ":" + rest, scheme + "://u:" + password + "@" + rest, scheme +
+			"://" + rest + parameter + password} {
 			err := Check(raw)
 			if err != nil && !errors.Is(err, ErrURL) {
 				t.Errorf("%q: %v", raw, err)

@@ -1,5 +1,5 @@
-// Package open turns a database URL into an open store: it is where the drivers are chosen. It must not import anything
-// of this module but the store and internal/base/host.
+// Package open turns a database URL into an open store: it is where the drivers are chosen. It must not import
+// anything of this module but the store and internal/base/host.
 package open
 
 import (
@@ -104,7 +104,8 @@ func parse(raw string) (scheme, rest string, err error) {
 		}
 		return "sqlite", path, nil
 	}
-	return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database or sqlite:///path", ErrURL) // not shown: it may hold a password
+	// not shown: it may hold a password
+	return "", "", fmt.Errorf("%w: want postgres://user:password@host:port/database or sqlite:///path", ErrURL)
 }
 
 // defaultPath is mixtral.db in the user's data directory.

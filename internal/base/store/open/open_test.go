@@ -10,12 +10,14 @@ import (
 
 func TestCheck(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	for _, url := range []string{"", "sqlite:x.db", "sqlite:///var/x.db", "postgres://u:p@h:5432/d", "postgresql://h/d", "postgres:///d?host=/run"} {
+	for _, url := range []string{"", "sqlite:x.db", "sqlite:///var/x.db", "postgres://u:p@h:5432/d",
+		"postgresql://h/d", "postgres:///d?host=/run"} {
 		if err := Check(url); err != nil {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
-	for _, url := range []string{"mysql://u:s3cret@h/d", "sqlite:", "sqlite://", "postgres:", "/x.db", "postgres://u:s3cret@h:port:1/d"} {
+	for _, url := range []string{"mysql://u:s3cret@h/d", "sqlite:", "sqlite://", "postgres:", "/x.db",
+		"postgres://u:s3cret@h:port:1/d"} {
 		err := Check(url)
 		if !errors.Is(err, ErrURL) {
 			t.Errorf("%q: %v", url, err)

@@ -1,5 +1,5 @@
-// Package postgres opens a PostgreSQL database as a store, with COPY for the request log. It must not import anything of
-// this module but internal/base/store.
+// Package postgres opens a PostgreSQL database as a store, with COPY for the request log. It must not import anything
+// of this module but internal/base/store.
 package postgres
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 )
 
-// Open connects to a URL such as postgres://user:password@host:5432/database and brings the schema up to date. Errors about
-// the URL never show the password.
+// Open connects to a URL such as postgres://user:password@host:5432/database and brings the schema up to date. Errors
+// about the URL never show the password.
 func Open(ctx context.Context, url string) (*store.DB, error) {
 	cfg, err := parse(url)
 	if err != nil {
@@ -64,7 +64,10 @@ func copier(db *sql.DB) store.Bulk {
 			c := driver.(*stdlib.Conn).Conn()
 			_, err := c.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromRows(rows))
 			if code(err) == uniqueViolation {
-				err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return copyNew(ctx, tx, table, unique, columns, rows) })
+				err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+					return copyNew(ctx, tx, table, unique, columns,
+						rows)
+				})
 			}
 			return refused(err)
 		})
@@ -81,7 +84,8 @@ func copyNew(ctx context.Context, tx pgx.Tx, table, unique string, columns []str
 		return err
 	}
 	names := strings.Join(columns, ", ")
-	_, err := tx.Exec(ctx, "INSERT INTO "+table+" ("+names+") SELECT "+names+" FROM "+fresh+" ON CONFLICT ("+unique+") DO NOTHING")
+	_, err := tx.Exec(ctx, "INSERT INTO "+table+" ("+names+") SELECT "+names+" FROM "+fresh+" ON CONFLICT "+
+		"("+unique+") DO NOTHING")
 	return err
 }
 
@@ -97,8 +101,8 @@ func code(err error) string {
 	return ""
 }
 
-// refused marks errors about the rows themselves: PostgreSQL's classes 22 (data exception) and 23 (integrity constraint
-// violation).
+// refused marks errors about the rows themselves: PostgreSQL's classes 22 (data exception) and 23 (integrity
+// constraint violation).
 func refused(err error) error {
 	if class := code(err); strings.HasPrefix(class, "22") || strings.HasPrefix(class, "23") {
 		return fmt.Errorf("%w: %w", store.ErrRefused, err)

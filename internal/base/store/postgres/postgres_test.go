@@ -56,11 +56,14 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestTheLogOutlivesTheDatabase: down at the start, then up, then gone in the middle, then back: nothing is lost while the
-// buffer has room, and what finds none is counted.
+// TestTheLogOutlivesTheDatabase: down at the start, then up, then gone in the middle, then back: nothing is lost
+// while the buffer has room, and what finds none is counted.
 func TestTheLogOutlivesTheDatabase(t *testing.T) {
 	c := pgtest.New(t)
-	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) { return Open(ctx, c.URL("postgres")) },
+	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB,
+		error) {
+		return Open(ctx, c.URL("postgres"))
+	},
 		Every: 5 * time.Millisecond, Timeout: 2 * time.Second, Buffer: 100})
 	add := func(n int) {
 		for i := range n {
@@ -71,7 +74,8 @@ func TestTheLogOutlivesTheDatabase(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: %d written, %d pending, %d dropped, %d failures", what, l.Written(), l.Pending(), l.Dropped(), l.Failures())
+				t.Fatalf("%s: %d written, %d pending, %d dropped, %d failures", what, l.Written(), l.Pending(),
+					l.Dropped(), l.Failures())
 			}
 		}
 	}
@@ -129,14 +133,18 @@ func TestARefusedRequestHoldsUpNoOther(t *testing.T) {
 	if err := db.AddRequests(t.Context(), list); !errors.Is(err, store.ErrRefused) {
 		t.Errorf("got %v", err)
 	}
-	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) { return Open(ctx, url) }, Every: time.Hour, Batch: 200})
+	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB,
+		error) {
+		return Open(ctx, url)
+	}, Every: time.Hour, Batch: 200})
 	for _, r := range list {
 		l.Add(r)
 	}
 	l.Close()
 	got, err := db.Requests(t.Context(), time.Time{}, 999)
 	if err != nil || len(got) != 297 || l.Written() != 297 || l.Dropped() != 3 || l.Failures() != 0 {
-		t.Errorf("%d stored, %d written, %d dropped, %d failures, %v", len(got), l.Written(), l.Dropped(), l.Failures(), err)
+		t.Errorf("%d stored, %d written, %d dropped, %d failures, %v", len(got), l.Written(), l.Dropped(),
+			l.Failures(), err)
 	}
 }
 

@@ -30,7 +30,8 @@ func open(ctx context.Context, path string, pragmas ...string) (*store.DB, error
 		f.Close()
 	}
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
-		"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)", "synchronous(NORMAL)"}, pragmas...),
+		"_pragma": append([]string{"journal_mode(WAL)", "busy_timeout(5000)", "foreign_keys(1)",
+			"synchronous(NORMAL)"}, pragmas...),
 		"_txlock": {"immediate"}, // a transaction that writes must not find out halfway that another does too
 	}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())

@@ -27,7 +27,8 @@ func TestConformance(t *testing.T) {
 
 func TestGarbageIsNotADatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
-	if err := os.WriteFile(path, []byte("this is a text file, and long enough to be looked at as a database header"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("this is a text file, and long enough to be looked at as a database header"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), path); err == nil {
@@ -38,8 +39,8 @@ func TestGarbageIsNotADatabase(t *testing.T) {
 	}
 }
 
-// TestFull: on a full disk writes fail and say so, what is there stays whole and can be read, the request log waits, and
-// once there is room again everything goes on.
+// TestFull: on a full disk writes fail and say so, what is there stays whole and can be read, the request log waits,
+// and once there is room again everything goes on.
 func TestFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	full := func(ctx context.Context) (*store.DB, error) { return open(ctx, path, "max_page_count(60)") } // of 4 KiB

@@ -1,4 +1,5 @@
-// Package storetest is the conformance suite of the store: what PostgreSQL and SQLite must both do. It must not import a driver.
+// Package storetest is the conformance suite of the store: what PostgreSQL and SQLite must both do. It must not
+// import a driver.
 package storetest
 
 import (
@@ -87,13 +88,17 @@ func number(v float64) *float64 { return &v }
 // sample is a run with everything, some of it hostile.
 func sample(id string, at time.Time) *store.Run {
 	return &store.Run{
-		ID: id, TestCase: "TC-L1-COMP-MIXTRAL-003", Profile: "quick", Status: "FAIL", Started: at.UTC().Truncate(time.Microsecond),
-		Target: "http://127.0.0.1:1/v1", Model: "it's; DROP TABLE runs;--", Version: "v1", LatencyMS: number(1234.5), RPS: nil, Quality: number(0), CPUCores: number(1e-300),
+		ID: id, TestCase: "TC-L1-COMP-MIXTRAL-003", Profile: "quick", Status: "FAIL",
+		Started: at.UTC().Truncate(time.Microsecond),
+		Target:  "http://127.0.0.1:1/v1", Model: "it's; DROP TABLE runs;--", Version: "v1", LatencyMS: number(1234.5),
+		RPS: nil, Quality: number(0), CPUCores: number(1e-300),
 		Checks: []store.Check{
-			{ID: "latency", Phase: "single", Verdict: "PASS", Gate: true, Measured: number(12), Target: number(2000), Unit: "ms", Reason: "fast"},
+			{ID: "latency", Phase: "single", Verdict: "PASS", Gate: true, Measured: number(12), Target: number(2000),
+				Unit: "ms", Reason: "fast"},
 			{ID: "quality", Verdict: "INVALID", Reason: "日本語 \"quoted\" \\ 😀"},
 		},
-		Phases: []store.Phase{{ID: "single", Kind: "closed", DurationS: 1.5, Scheduled: 10, Completed: 9, Failed: 1, RPS: 6, LatencyMS: number(3)}, {ID: "idle", Kind: "idle"}},
+		Phases: []store.Phase{{ID: "single", Kind: "closed", DurationS: 1.5, Scheduled: 10, Completed: 9, Failed: 1,
+			RPS: 6, LatencyMS: number(3)}, {ID: "idle", Kind: "idle"}},
 		Report: []byte("{\n  \"status\": \"FAIL\"\n}\n" + strings.Repeat("x", 1<<16)),
 	}
 }
@@ -190,8 +195,12 @@ func atomicSave(t *testing.T, open func(context.Context) (*store.DB, error)) {
 func requests(n int, at time.Time) []store.Request {
 	list := make([]store.Request, n)
 	for i := range list {
-		list[i] = store.Request{ID: fmt.Sprintf("r%05d", i), Received: at.Add(time.Duration(i) * time.Millisecond).UTC().Truncate(time.Microsecond), Endpoint: "/v1/chat/completions",
-			Model: "m", Key: "team-a", Status: 200, Finish: "stop", Streamed: i%2 == 0, Gone: i%3 == 0, Completion: fmt.Sprintf("chatcmpl-%d", i), CachedTokens: i / 2, PromptTokens: 10 + i, OutputTokens: i, Queue: time.Millisecond, First: 20 * time.Millisecond, Total: time.Second}
+		list[i] = store.Request{ID: fmt.Sprintf("r%05d", i),
+			Received: at.Add(time.Duration(i) * time.Millisecond).UTC().Truncate(time.Microsecond),
+			Endpoint: "/v1/chat/completions",
+			Model:    "m", Key: "team-a", Status: 200, Finish: "stop", Streamed: i%2 == 0, Gone: i%3 == 0,
+			Completion: fmt.Sprintf("chatcmpl-%d", i), CachedTokens: i / 2, PromptTokens: 10 + i, OutputTokens: i,
+			Queue: time.Millisecond, First: 20 * time.Millisecond, Total: time.Second}
 	}
 	return list
 }
@@ -216,8 +225,8 @@ func requestRoundTrip(t *testing.T, open func(context.Context) (*store.DB, error
 	}
 }
 
-// sentTwice: after a connection that broke as a batch was stored nobody knows whether it was, and it is sent again, by then
-// perhaps with others.
+// sentTwice: after a connection that broke as a batch was stored nobody knows whether it was, and it is sent again,
+// by then perhaps with others.
 func sentTwice(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	db := mustOpen(t, open)
 	list := requests(20, time.Now())
@@ -323,7 +332,8 @@ func abbreviated(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	for _, c := range []struct {
 		prefix, want string
 		err          error
-	}{{"3fa9f", "3fa9ffff", nil}, {"b0000000", "b0000000", nil}, {"%", "%", nil}, {"3fa9", "", store.ErrAmbiguous}, {"", "", store.ErrAmbiguous}, {"c", "", store.ErrNotFound}, {"_fa90001", "", store.ErrNotFound}} {
+	}{{"3fa9f", "3fa9ffff", nil}, {"b0000000", "b0000000", nil}, {"%", "%", nil}, {"3fa9", "", store.ErrAmbiguous},
+		{"", "", store.ErrAmbiguous}, {"c", "", store.ErrNotFound}, {"_fa90001", "", store.ErrNotFound}} {
 		got, err := db.Find(t.Context(), c.prefix)
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%q: %q, %v", c.prefix, got, err)
@@ -335,12 +345,14 @@ func abbreviated(t *testing.T, open func(context.Context) (*store.DB, error)) {
 func hostile(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	db := mustOpen(t, open)
 	prompt := "nul \x00 in a prompt"
-	r := store.Request{ID: "a\x00b", Model: "\xff\xfe'; DROP TABLE requests;--", Received: time.Now(), PromptTokens: 1 << 60, OutputTokens: -1 << 60, Prompt: &prompt}
+	r := store.Request{ID: "a\x00b", Model: "\xff\xfe'; DROP TABLE requests;--", Received: time.Now(),
+		PromptTokens: 1 << 60, OutputTokens: -1 << 60, Prompt: &prompt}
 	if err := db.AddRequests(t.Context(), []store.Request{r}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := db.Requests(t.Context(), time.Time{}, 9)
-	if err != nil || len(list) != 1 || list[0].ID != "ab" || !strings.HasPrefix(list[0].Model, "\uFFFD'; DROP") || list[0].PromptTokens != 1<<31-1 || list[0].OutputTokens != 0 {
+	if err != nil || len(list) != 1 || list[0].ID != "ab" || !strings.HasPrefix(list[0].Model, "\uFFFD'; DROP") ||
+		list[0].PromptTokens != 1<<31-1 || list[0].OutputTokens != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	if *r.Prompt != prompt {

@@ -1,5 +1,6 @@
-// Package dataset reads question sets from JSON Lines (GSM8K, MBPP, HumanEval, OpenOrca, ShareGPT) and compares responses with
-// their references as MLPerf's Mixtral task does; it must not import anything of the serving half, and it never runs code from a data set.
+// Package dataset reads question sets from JSON Lines (GSM8K, MBPP, HumanEval, OpenOrca, ShareGPT) and compares
+// responses with their references as MLPerf's Mixtral task does; it must not import anything of the serving half, and
+// it never runs code from a data set.
 package dataset
 
 import (
@@ -111,7 +112,8 @@ func parse(line []byte) (Item, error) {
 				item.System = c.Value
 			case (c.From == "human" || c.From == "user") && item.Prompt == "":
 				item.Prompt = c.Value
-			case (c.From == "gpt" || c.From == "assistant" || c.From == "chatgpt") && item.Prompt != "" && item.Reference == "":
+			case (c.From == "gpt" || c.From == "assistant" || c.From == "chatgpt") && item.Prompt != "" &&
+				item.Reference == "":
 				item.Reference = c.Value
 			}
 		}
@@ -140,7 +142,8 @@ func parse(line []byte) (Item, error) {
 			return item, fmt.Errorf("answer: %q after #### is no number", item.Reference)
 		}
 	default:
-		return item, errors.New("has none of the known shapes: question and answer with ####, question and response, prompt and entry_point, text and test_list, conversations")
+		return item, errors.New("has none of the known shapes: question and answer with ####, question and " +
+			"response, prompt and entry_point, text and test_list, conversations")
 	}
 	return item, nil
 }
@@ -176,7 +179,8 @@ var (
 	number  = regexp.MustCompile(`-?[\d,]*\.?\d+`)
 )
 
-// entryOf finds the function that MBPP's tests call: the last one that the reference defines, or the first that a test names.
+// entryOf finds the function that MBPP's tests call: the last one that the reference defines, or the first that a
+// test names.
 func entryOf(code string, tests []string) string {
 	if m := defines.FindAllStringSubmatch(code, -1); len(m) > 0 {
 		return m[len(m)-1][1]
@@ -189,8 +193,8 @@ func entryOf(code string, tests []string) string {
 	return ""
 }
 
-// FinalNumber reads a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is", or else the last
-// number; what follows a new "Q:" does not count.
+// FinalNumber reads a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is", or
+// else the last number; what follows a new "Q:" does not count.
 func FinalNumber(response string) (float64, bool) {
 	response, _, _ = strings.Cut(response, "\nQ:")
 	found := ""
@@ -243,8 +247,9 @@ type Result struct {
 	Rouge2     float64 `json:"rouge2"`
 	RougeL     float64 `json:"rougeL"`
 	Code       int     `json:"code"`
-	Defined    float64 `json:"defined"` // Code items whose response defines the function; whether it works is not tested
-	Missing    int     `json:"missing"` // items without a response: they count as wrong
+	// Code items whose response defines the function; whether it works is not tested
+	Defined float64 `json:"defined"`
+	Missing int     `json:"missing"` // items without a response: they count as wrong
 }
 
 // Evaluate compares responses, by item ID, with the references. Items without a response count as wrong.

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// golden.json holds what NLTK 3.8's PorterStemmer makes of 4,000 words, and ROUGE over its stems computed apart from this package, by
-// the definitions of rouge_score, which MLPerf's Mixtral task calls.
+// golden.json holds what NLTK 3.8's PorterStemmer makes of 4,000 words, and ROUGE over its stems computed apart from
+// this package, by the definitions of rouge_score, which MLPerf's Mixtral task calls.
 func TestRougeAndStemsEqualTheReference(t *testing.T) {
 	data, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -35,7 +35,8 @@ func TestRougeAndStemsEqualTheReference(t *testing.T) {
 	}
 	for i, g := range golden.Rouge {
 		got := ScoreRouge(g.Reference, g.Candidate)
-		for name, pair := range map[string][2]float64{"rouge1": {got.One.F, g.Rouge1}, "rouge2": {got.Two.F, g.Rouge2}, "rougeL": {got.L.F, g.RougeL}} {
+		for name, pair := range map[string][2]float64{"rouge1": {got.One.F, g.Rouge1},
+			"rouge2": {got.Two.F, g.Rouge2}, "rougeL": {got.L.F, g.RougeL}} {
 			if math.Abs(pair[0]-pair[1]) > 1e-8 {
 				t.Errorf("pair %d: %s is %.9f, want %.9f", i, name, pair[0], pair[1])
 			}
@@ -49,7 +50,8 @@ func TestRougeProperties(t *testing.T) {
 		a := strings.Join(rapid.SliceOfN(word, 0, 12).Draw(t, "a"), " ")
 		b := strings.Join(rapid.SliceOfN(word, 0, 12).Draw(t, "b"), " ")
 		ab, ba := ScoreRouge(a, b), ScoreRouge(b, a)
-		if math.Abs(ab.One.F-ba.One.F) > 1e-12 || math.Abs(ab.L.F-ba.L.F) > 1e-12 || ab.One.Precision != ba.One.Recall {
+		if math.Abs(ab.One.F-ba.One.F) > 1e-12 || math.Abs(ab.L.F-ba.L.F) > 1e-12 ||
+			ab.One.Precision != ba.One.Recall {
 			t.Errorf("%+v and %+v do not mirror each other", ab, ba)
 		}
 		if ab.L.F > ab.One.F+1e-12 {
@@ -84,7 +86,8 @@ func TestReadKnowsTheShapes(t *testing.T) {
 	}
 	for i, w := range want {
 		g := items[i]
-		if g.ID != w.ID || g.Kind != w.Kind || g.Entry != w.Entry || g.System != w.System || w.Reference != "" && g.Reference != w.Reference || g.Prompt == "" {
+		if g.ID != w.ID || g.Kind != w.Kind || g.Entry != w.Entry || g.System != w.System || w.Reference != "" &&
+			g.Reference != w.Reference || g.Prompt == "" {
 			t.Errorf("item %d is %+v, want %+v", i, g, w)
 		}
 	}
@@ -136,10 +139,13 @@ func TestFinalNumber(t *testing.T) {
 func TestEvaluateCountsMissingAsWrong(t *testing.T) {
 	items := []Item{
 		{ID: "1", Kind: Math, Reference: "4"}, {ID: "2", Kind: Math, Reference: "5"},
-		{ID: "3", Kind: Code, Entry: "add"}, {ID: "4", Kind: Chat, Reference: "the cat sat"}, {ID: "5", Kind: Chat, Reference: "the cat sat"},
+		{ID: "3", Kind: Code, Entry: "add"}, {ID: "4", Kind: Chat, Reference: "the cat sat"},
+		{ID: "5", Kind: Chat, Reference: "the cat sat"},
 	}
-	r := Evaluate(items, map[string]string{"1": "It is 4", "3": "```python\ndef add(a, b):\n  return a+b\n```", "4": "the cat sat"})
-	want := Result{Math: 2, ExactMatch: 50, Chat: 2, Rouge1: 50, Rouge2: 50, RougeL: 50, Code: 1, Defined: 100, Missing: 2}
+	r := Evaluate(items, map[string]string{"1": "It is 4", "3": "```python\ndef add(a, b):\n  return a+b\n```",
+		"4": "the cat sat"})
+	want := Result{Math: 2, ExactMatch: 50, Chat: 2, Rouge1: 50, Rouge2: 50, RougeL: 50, Code: 1, Defined: 100,
+		Missing: 2}
 	if r != want {
 		t.Errorf("%+v, want %+v", r, want)
 	}

@@ -2,8 +2,8 @@ package dataset
 
 import "strings"
 
-// porterStem strips English endings as NLTK's PorterStemmer does in its default mode, which MLPerf's ROUGE uses: Porter's algorithm of
-// 1980 with NLTK's exceptions. The word must be lower case.
+// porterStem strips English endings as NLTK's PorterStemmer does in its default mode, which MLPerf's ROUGE uses:
+// Porter's algorithm of 1980 with NLTK's exceptions. The word must be lower case.
 func porterStem(w string) string {
 	if s, ok := irregular[w]; ok {
 		return s
@@ -33,8 +33,10 @@ func porterStem(w string) string {
 }
 
 var irregular = map[string]string{
-	"sky": "sky", "skies": "sky", "dying": "die", "lying": "lie", "tying": "tie", "news": "news", "innings": "inning", "inning": "inning",
-	"outings": "outing", "outing": "outing", "cannings": "canning", "canning": "canning", "howe": "howe", "proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
+	"sky": "sky", "skies": "sky", "dying": "die", "lying": "lie", "tying": "tie", "news": "news", "innings": "inning",
+	"inning":  "inning",
+	"outings": "outing", "outing": "outing", "cannings": "canning", "canning": "canning", "howe": "howe",
+	"proceed": "proceed", "exceed": "exceed", "succeed": "succeed",
 }
 
 // plural is step 1a.
@@ -104,11 +106,15 @@ func derived(w string) string {
 type suffixRule struct{ end, with string }
 
 var (
-	step2 = []suffixRule{{"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"}, {"anci", "ance"}, {"izer", "ize"}, {"bli", "ble"}, {"alli", "al"}, {"entli", "ent"},
-		{"eli", "e"}, {"ousli", "ous"}, {"ization", "ize"}, {"ation", "ate"}, {"ator", "ate"}, {"alism", "al"}, {"iveness", "ive"}, {"fulness", "ful"}, {"ousness", "ous"},
+	step2 = []suffixRule{{"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"}, {"anci", "ance"}, {"izer", "ize"},
+		{"bli", "ble"}, {"alli", "al"}, {"entli", "ent"},
+		{"eli", "e"}, {"ousli", "ous"}, {"ization", "ize"}, {"ation", "ate"}, {"ator", "ate"}, {"alism", "al"},
+		{"iveness", "ive"}, {"fulness", "ful"}, {"ousness", "ous"},
 		{"aliti", "al"}, {"iviti", "ive"}, {"biliti", "ble"}, {"fulli", "ful"}, {"logi", "log"}}
-	step3 = []suffixRule{{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"}, {"ical", "ic"}, {"ful", ""}, {"ness", ""}}
-	step4 = []suffixRule{{"al", ""}, {"ance", ""}, {"ence", ""}, {"er", ""}, {"ic", ""}, {"able", ""}, {"ible", ""}, {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""},
+	step3 = []suffixRule{{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"}, {"ical", "ic"},
+		{"ful", ""}, {"ness", ""}}
+	step4 = []suffixRule{{"al", ""}, {"ance", ""}, {"ence", ""}, {"er", ""}, {"ic", ""}, {"able", ""}, {"ible", ""},
+		{"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""},
 		{"ion", ""}, {"ou", ""}, {"ism", ""}, {"ate", ""}, {"iti", ""}, {"ous", ""}, {"ive", ""}, {"ize", ""}}
 )
 
@@ -169,5 +175,6 @@ func endsCVC(w string) bool {
 	if n == 2 {
 		return !consonant(w, 0) && consonant(w, 1)
 	}
-	return n >= 3 && consonant(w, n-3) && !consonant(w, n-2) && consonant(w, n-1) && w[n-1] != 'w' && w[n-1] != 'x' && w[n-1] != 'y'
+	return n >= 3 && consonant(w, n-3) && !consonant(w, n-2) && consonant(w, n-1) && w[n-1] != 'w' && w[n-1] != 'x' &&
+		w[n-1] != 'y'
 }

@@ -9,27 +9,31 @@ type Overlap struct {
 	F         float64 `json:"f"`
 }
 
-// Rouge holds the overlaps that MLPerf's Mixtral task reports for OpenOrca: of words, of pairs of words, and of the longest common
-// subsequence over the whole text.
+// Rouge holds the overlaps that MLPerf's Mixtral task reports for OpenOrca: of words, of pairs of words, and of the
+// longest common subsequence over the whole text.
 type Rouge struct {
 	One Overlap `json:"rouge1"`
 	Two Overlap `json:"rouge2"`
 	L   Overlap `json:"rougeL"`
 }
 
-// maxRougeTokens bounds the longest common subsequence, which costs the product of both lengths: an answer of 4,096 model tokens
-// has fewer words.
+// maxRougeTokens bounds the longest common subsequence, which costs the product of both lengths: an answer of 4,096
+// model tokens has fewer words.
 const maxRougeTokens = 8192
 
-// ScoreRouge compares a candidate with a reference (Lin 2004). Words are lower-cased runs of a–z and 0–9; those of more than three
-// letters are stemmed.
+// ScoreRouge compares a candidate with a reference (Lin 2004). Words are lower-cased runs of a–z and 0–9; those of
+// more than three letters are stemmed.
 func ScoreRouge(reference, candidate string) Rouge {
 	ref, can := rougeTokens(reference), rougeTokens(candidate)
-	return Rouge{One: ngramOverlap(ref, can, 1), Two: ngramOverlap(ref, can, 2), L: overlap(lcs(ref, can), len(ref), len(can))}
+	return Rouge{One: ngramOverlap(ref, can, 1), Two: ngramOverlap(ref, can, 2),
+		L: overlap(lcs(ref, can), len(ref), len(can))}
 }
 
 func rougeTokens(text string) []string {
-	tokens := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	tokens := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool {
+		return (r < 'a' || r > 'z') &&
+			(r < '0' || r > '9')
+	})
 	tokens = tokens[:min(len(tokens), maxRougeTokens)]
 	for i, t := range tokens {
 		if len(t) > 3 {

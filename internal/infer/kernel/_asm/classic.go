@@ -16,22 +16,23 @@ func classicTiles() *file {
 			}
 		})
 	})
-	f.function("tileQ4", "// Q4_0: 16·q, so the high nibbles need a mask only.\n", func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
-		f.classic(n, 576, true, func(fetch func(int, int)) {
-			for p := range 4 {
-				high := [halves]string{"Z27", "Z28"}
-				for h := range halves {
-					f.p("VMOVDQU32 %d(DI), %s", 64+128*p+64*h, wreg(h))
-					f.p("VPANDD Z31, %s, %s", wreg(h), high[h])
-					f.p("VPSLLD $4, %s, %s", wreg(h), wreg(h))
-					f.p("VPANDD Z31, %s, %s", wreg(h), wreg(h))
+	f.function("tileQ4", "// Q4_0: 16·q, so the high nibbles need a mask only.\n",
+		func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
+			f.classic(n, 576, true, func(fetch func(int, int)) {
+				for p := range 4 {
+					high := [halves]string{"Z27", "Z28"}
+					for h := range halves {
+						f.p("VMOVDQU32 %d(DI), %s", 64+128*p+64*h, wreg(h))
+						f.p("VPANDD Z31, %s, %s", wreg(h), high[h])
+						f.p("VPSLLD $4, %s, %s", wreg(h), wreg(h))
+						f.p("VPANDD Z31, %s, %s", wreg(h), wreg(h))
+					}
+					f.quad(n, 4*p, [halves]string{w0, w1})
+					f.quad(n, 4*(p+4), high)
+					fetch(p, 4)
 				}
-				f.quad(n, 4*p, [halves]string{w0, w1})
-				f.quad(n, 4*(p+4), high)
-				fetch(p, 4)
-			}
+			})
 		})
-	})
 	f.function("tileQ5", "// Q5_0: 8·q, a nibble at bits 3–6 and the fifth bit at 7.\n", func() {
 		f.broadcast(repeat(0x78), "Z31")
 		f.broadcast(repeat(0xf8), "Z30")
@@ -59,9 +60,9 @@ func classicTiles() *file {
 
 // classic is the loop over blocks of size bytes around the integer part. All groups of columns go through a chunk of
 // blocks, which stays in the L1 cache, before the next chunk: weights stream from memory at an even pace whatever the
-// number of columns. The next chunk is fetched a line or two a quad: bursts fill the processor's miss buffers and stall
-// its loads. (Only the first group's fetches are needed, but a branch would cost as much.) A single column fetches
-// only if fetchOne says so: for Q8_0 the processor's own prefetching does as well.
+// number of columns. The next chunk is fetched a line or two a quad: bursts fill the processor's miss buffers and
+// stall its loads. (Only the first group's fetches are needed, but a branch would cost as much.) A single column
+// fetches only if fetchOne says so: for Q8_0 the processor's own prefetching does as well.
 func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step, steps int))) {
 	const chunkBytes = 9 << 10
 	chunk := chunkBytes / size

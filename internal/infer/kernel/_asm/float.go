@@ -1,7 +1,7 @@
 package main
 
-// floatTiles: F32, F16 and BF16 times float32 activations, k by k. The two chains of additions of a single column allow a
-// fused addition every two cycles, 64 bytes of F16 every four: above what memory delivers.
+// floatTiles: F32, F16 and BF16 times float32 activations, k by k. The two chains of additions of a single column
+// allow a fused addition every two cycles, 64 bytes of F16 every four: above what memory delivers.
 func floatTiles() *file {
 	f := newFile()
 	for _, t := range []struct {

@@ -1,5 +1,5 @@
-// Command _asm writes the assembly of internal/infer/kernel's AVX-512 matrix tiles: run `go generate ./internal/infer/kernel`.
-// It prints text and must not import anything but the standard library.
+// Command _asm writes the assembly of internal/infer/kernel's AVX-512 matrix tiles: run `go generate
+// ./internal/infer/kernel`. It prints text and must not import anything but the standard library.
 package main
 
 import (

@@ -2,8 +2,8 @@ package main
 
 import "math"
 
-// The functions here expand a super-block's scales, in planes from DI, into the buffer: scale[g] = d · scale, and pairs of
-// minima as int16. The sums and the float registers are free meanwhile.
+// The functions here expand a super-block's scales, in planes from DI, into the buffer: scale[g] = d · scale, and
+// pairs of minima as int16. The sums and the float registers are free meanwhile.
 
 // dmin splits the plane at off: d to Z1, dmin to the buffer.
 func (f *file) dmin(off, h int) {

@@ -3,19 +3,20 @@ package main
 import "fmt"
 
 // superTiles: the K formats. A super-block of 256 k is eight runs of 32 (8 quads); one or two scales a run. First its
-// scales are expanded to float32 in the buffer. Then, for one group of columns after the other, each run is multiplied,
-// converted and added with its scale; then the minima, if the format has them, are multiplied with the sums of the
-// activations by VPDPWSSD, two runs at a time; and last the super-block is added with the activations' scale to the outer
-// sums, which live in the buffer. All groups go through a super-block before the next, so that expanding its scales (as
-// much work as a seventh of a group) is shared.
+// scales are expanded to float32 in the buffer. Then, for one group of columns after the other, each run is
+// multiplied, converted and added with its scale; then the minima, if the format has them, are multiplied with the
+// sums of the activations by VPDPWSSD, two runs at a time; and last the super-block is added with the activations'
+// scale to the outer sums, which live in the buffer. All groups go through a super-block before the next, so that
+// expanding its scales (as much work as a seventh of a group) is shared.
 //
-// For each run and column: 16 VPDPBUSD and 2 fused additions (4 with two scales a run), plus 12 operations each 8 runs
-// (Q4_K): 82 % of the VNNI peak is the bound (16 · 8 / (18 · 8 + 12)), less where fields have to be shifted: shifts share
-// the multipliers' ports. So fields stay where they are: q·2ᵖ is multiplied, and the run's scale has 2⁻ᵖ in it.
+// For each run and column: 16 VPDPBUSD and 2 fused additions (4 with two scales a run), plus 12 operations each 8
+// runs (Q4_K): 82 % of the VNNI peak is the bound (16 · 8 / (18 · 8 + 12)), less where fields have to be shifted:
+// shifts share the multipliers' ports. So fields stay where they are: q·2ᵖ is multiplied, and the run's scale has 2⁻ᵖ
+// in it.
 //
 // A weight is one or two bit fields. Run t finds the first in the planes from low(t), under mask(t). Where there is a
-// second, the first is rotated left by lowRot(t) onto mask(t), and the second, in the planes from high(t), by highRot(t)
-// onto the other bits of keep. All this comes from a table, so one loop body serves eight runs.
+// second, the first is rotated left by lowRot(t) onto mask(t), and the second, in the planes from high(t), by
+// highRot(t) onto the other bits of keep. All this comes from a table, so one loop body serves eight runs.
 type super struct {
 	name, doc string
 	size      int // bytes of a packed super-block
@@ -36,15 +37,18 @@ func superTiles() *file {
 	for _, s := range []*super{
 		{name: "tileQ4K", doc: "// Q4_K.\n", size: 4608, minima: true, scales: (*file).scalesQ4,
 			low: func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) }},
-		{name: "tileQ5K", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f, minima: true, scales: (*file).scalesQ5,
-			low: func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
+		{name: "tileQ5K", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f, minima: true,
+			scales: (*file).scalesQ5,
+			low:    func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
 			high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t }},
 		{name: "tileQ2K", doc: "// Q2_K.\n", size: 2688, minima: true, runs16: true, scales: (*file).scalesQ2,
 			low: func(t int) int { return 512 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) }},
-		{name: "tileQ6K", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c), keep: 0xfc, runs16: true, scales: (*file).scalesQ6,
-			low: func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
+		{name: "tileQ6K", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c), keep: 0xfc, runs16: true,
+			scales: (*file).scalesQ6,
+			low:    func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
 			high: func(t int) int { return 4096 + t/4*1024 }, highRot: func(t int) int { return 6 - t%4*2 }},
-		{name: "tileQ3K", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60), keep: 0xe0, runs16: true, scales: (*file).scalesQ3,
+		{name: "tileQ3K", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60), keep: 0xe0,
+			runs16: true, scales: (*file).scalesQ3,
 			low: func(t int) int { return 1024 + t/4*1024 }, lowRot: func(t int) int { return 5 - t%4*2 },
 			high: func(t int) int { return 0 }, highRot: func(t int) int { return 7 - t }},
 	} {
@@ -53,17 +57,19 @@ func superTiles() *file {
 	return f
 }
 
-// Registers beside those of tile.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks the
-// table of runs, CX and R14 point to the fields, DX indexes the sums that runs start from, BX the scales.
+// Registers beside those of tile.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks
+// the table of runs, CX and R14 point to the fields, DX indexes the sums that runs start from, BX the scales.
 func (f *file) super(s *super) {
-	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs follow, what to fetch.\n")
+	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs " +
+		"follow, what to fetch.\n")
 	table := s.name + "Runs"
 	for t := range 8 {
 		high, lowRot, highRot := 0, 0, 0
 		if s.high != nil {
 			high, lowRot, highRot = s.high(t), s.lowRot(t), s.highRot(t)
 		}
-		for i, v := range []int{s.low(t), high, lowRot & 31, highRot & 31, int(repeat(s.mask(t))), 7 - t, 64 * s.fetch() * t} {
+		for i, v := range []int{s.low(t), high, lowRot & 31, highRot & 31, int(repeat(s.mask(t))), 7 - t,
+			64 * s.fetch() * t} {
 			fmt.Fprintf(f, "DATA ·%s<>+%d(SB)/4, $%d\n", table, runBytes*t+4*i, v)
 		}
 	}
@@ -77,8 +83,8 @@ func (f *file) super(s *super) {
 
 const runBytes = 28
 
-// ahead is how many super-blocks ahead the first group of columns fetches: 8 KiB or more, which one column takes 0.3 µs
-// to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
+// ahead is how many super-blocks ahead the first group of columns fetches: 8 KiB or more, which one column takes 0.3
+// µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
 // fetch is how many cache lines are fetched in each run.
@@ -141,10 +147,10 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.storeOuter(n)
 }
 
-// sets multiplies a super-block with a single column. All runs whose fields lie in the same planes go together: a third
-// fewer instructions stand between two reads of memory, which take 92 % and then 97 % of its bandwidth in Q4_K. Floats are
-// added in the order of runs, as for more columns. Registers: Z0 … Z17 sums of integers by run, scale and half, with the
-// float sums Z12 and Z13 among them; Z18 … Z21 masks; Z22 … Z25 weights; Z27 … Z30 activations.
+// sets multiplies a super-block with a single column. All runs whose fields lie in the same planes go together: a
+// third fewer instructions stand between two reads of memory, which take 92 % and then 97 % of its bandwidth in Q4_K.
+// Floats are added in the order of runs, as for more columns. Registers: Z0 … Z17 sums of integers by run, scale and
+// half, with the float sums Z12 and Z13 among them; Z18 … Z21 masks; Z22 … Z25 weights; Z27 … Z30 activations.
 func (f *file) sets(s *super, groups int) {
 	together := 1
 	for s.low(together) == s.low(0) {
@@ -205,8 +211,8 @@ func (f *file) sets(s *super, groups int) {
 
 // run multiplies 32 k.
 func (f *file) run(s *super, n, groups int) {
-	// A single column fetches a line or two a quad: a burst would fill the processor's miss buffers and stall its loads.
-	// More columns fetch at the start of a run, which only the first group does.
+	// A single column fetches a line or two a quad: a burst would fill the processor's miss buffers and stall its
+	// loads. More columns fetch at the start of a run, which only the first group does.
 	ahead := "R13"
 	if s.minima {
 		ahead = "DX"

@@ -3,8 +3,9 @@ package main
 // A tile is 32 rows × n columns, n = 1 … 6: y = weights · activations over the whole length of the rows.
 //
 // Why 32 × 6: a broadcast of four activations is loaded once and feeds two VPDPBUSD, so that 12 of these need 6 + 2
-// loads. With 16 rows × 12 columns they would need 12 + 1, and a processor with two 512-bit multipliers and two loads a
-// cycle (Zen 5) would wait for loads. Registers: 12 sums of integers, 12 of floats, 2 of weights, 1 broadcast leave 5.
+// loads. With 16 rows × 12 columns they would need 12 + 1, and a processor with two 512-bit multipliers and two loads
+// a cycle (Zen 5) would wait for loads. Registers: 12 sums of integers, 12 of floats, 2 of weights, 1 broadcast leave
+// 5.
 //
 // The same code is emitted for every n, so a column's sums are added in the same order beside any others.
 const (
@@ -47,8 +48,8 @@ func sum(j, h int) int  { return 2*j + h }      // Z0 … Z11: integers
 func acc(j, h int) int  { return 12 + 2*j + h } // Z12 … Z23: floats
 func wreg(h int) string { return []string{w0, w1}[h] }
 
-// function emits TEXT for one format: a jump by the number of columns, then for each number the loop over panels around
-// body.
+// function emits TEXT for one format: a jump by the number of columns, then for each number the loop over panels
+// around body.
 func (f *file) function(name, doc string, once func(), body func(n int)) {
 	f.WriteString("\n// func " + name + "(t *tile)\n//\n" + doc)
 	f.WriteString("TEXT ·" + name + "(SB), NOSPLIT, $0-8\n")
@@ -108,8 +109,8 @@ func (f *file) store(n int) {
 	}
 }
 
-// eachGroup emits a loop over the groups of columns, last to first: CX is a group's offset among the pointers, DX among the
-// sums (48 bytes of pointers are 768 of sums).
+// eachGroup emits a loop over the groups of columns, last to first: CX is a group's offset among the pointers, DX
+// among the sums (48 bytes of pointers are 768 of sums).
 func (f *file) eachGroup(body func()) {
 	loop := f.label("each")
 	f.p("MOVQ %d(SI), CX", argGroups)

@@ -1,5 +1,5 @@
-// Package hftest writes a GGUF model as a Hugging Face directory, the way back of internal/model/convert, so that tests can go both ways. It is for
-// tests, and must not import internal/model/convert, whose work it checks.
+// Package hftest writes a GGUF model as a Hugging Face directory, the way back of internal/model/convert, so that
+// tests can go both ways. It is for tests, and must not import internal/model/convert, whose work it checks.
 package hftest
 
 import (
@@ -38,16 +38,21 @@ func Write(dir string, f *gguf.File, o Options) error {
 	u32 := func(key string) uint32 { return f.Uint32Or(key, 0) }
 	files := map[string]any{
 		"config.json": map[string]any{
-			"architectures": []string{"MixtralForCausalLM"}, "model_type": "mixtral", "hidden_act": "silu", "rope_scaling": nil,
-			"hidden_size": u32("llama.embedding_length"), "intermediate_size": u32("llama.feed_forward_length"),
+			"architectures": []string{"MixtralForCausalLM"}, "model_type": "mixtral", "hidden_act": "silu",
+			"rope_scaling": nil,
+			"hidden_size":  u32("llama.embedding_length"), "intermediate_size": u32("llama.feed_forward_length"),
 			"num_hidden_layers": u32("llama.block_count"), "num_attention_heads": u32("llama.attention.head_count"),
-			"num_key_value_heads": u32("llama.attention.head_count_kv"), "num_local_experts": u32("llama.expert_count"),
-			"num_experts_per_tok": u32("llama.expert_used_count"), "max_position_embeddings": u32("llama.context_length"),
-			"vocab_size": u32("llama.vocab_size"), "rms_norm_eps": f.Float32Or("llama.attention.layer_norm_rms_epsilon", 0),
-			"rope_theta": f.Float32Or("llama.rope.freq_base", 0), "bos_token_id": 1, "eos_token_id": 2,
+			"num_key_value_heads":     u32("llama.attention.head_count_kv"),
+			"num_local_experts":       u32("llama.expert_count"),
+			"num_experts_per_tok":     u32("llama.expert_used_count"),
+			"max_position_embeddings": u32("llama.context_length"),
+			"vocab_size":              u32("llama.vocab_size"),
+			"rms_norm_eps":            f.Float32Or("llama.attention.layer_norm_rms_epsilon", 0),
+			"rope_theta":              f.Float32Or("llama.rope.freq_base", 0), "bos_token_id": 1, "eos_token_id": 2,
 		},
 		"tokenizer_config.json": map[string]any{
-			"bos_token": "<s>", "eos_token": map[string]any{"content": "</s>"}, "unk_token": "<unk>", "add_bos_token": true,
+			"bos_token": "<s>", "eos_token": map[string]any{"content": "</s>"}, "unk_token": "<unk>",
+			"add_bos_token": true,
 			"chat_template": f.StringOr("tokenizer.chat_template", ""),
 		},
 	}
@@ -65,7 +70,8 @@ func Write(dir string, f *gguf.File, o Options) error {
 	}
 	if o.JSON {
 		files["tokenizer.json"] = tokenizerJSON(pieces, scores, types)
-	} else if err := os.WriteFile(filepath.Join(dir, "tokenizer.model"), sentencePiece(pieces, scores, types), 0o644); err != nil {
+	} else if err := os.WriteFile(filepath.Join(dir, "tokenizer.model"), sentencePiece(pieces, scores, types),
+		0o644); err != nil {
 		return err
 	}
 	for name, v := range files {
@@ -119,9 +125,11 @@ func weights(f *gguf.File, o Options) ([]safetensors.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	heads := map[string]int{"attn_q": int(f.Uint32Or("llama.attention.head_count", 1)), "attn_k": int(f.Uint32Or("llama.attention.head_count_kv", 1))}
+	heads := map[string]int{"attn_q": int(f.Uint32Or("llama.attention.head_count", 1)),
+		"attn_k": int(f.Uint32Or("llama.attention.head_count_kv", 1))}
 	names := map[string]string{
-		"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "ffn_gate_inp": "block_sparse_moe.gate", "attn_q": "self_attn.q_proj",
+		"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+		"ffn_gate_inp": "block_sparse_moe.gate", "attn_q": "self_attn.q_proj",
 		"attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
 		"ffn_gate_exps": "w1", "ffn_down_exps": "w2", "ffn_up_exps": "w3",
 	}
@@ -160,7 +168,8 @@ func weights(f *gguf.File, o Options) ([]safetensors.Array, error) {
 				case "ffn_gate_exps":
 					gates[layer] = x
 				case "ffn_up_exps":
-					err = add(prefix+"mlp.experts.gate_up_proj", []int{shape[0], 2 * shape[1], shape[2]}, interleave(gates[layer], x, shape[0]))
+					err = add(prefix+"mlp.experts.gate_up_proj", []int{shape[0], 2 * shape[1], shape[2]},
+						interleave(gates[layer], x, shape[0]))
 				default:
 					err = add(prefix+"mlp.experts.down_proj", shape, x)
 				}
@@ -172,7 +181,8 @@ func weights(f *gguf.File, o Options) ([]safetensors.Array, error) {
 			if len(shape) == 3 {
 				each := len(x) / shape[0]
 				for e := range shape[0] {
-					if err := add(fmt.Sprintf("%sblock_sparse_moe.experts.%d.%s", prefix, e, names[stem]), shape[1:], x[e*each:(e+1)*each]); err != nil {
+					if err := add(fmt.Sprintf("%sblock_sparse_moe.experts.%d.%s", prefix, e, names[stem]), shape[1:],
+						x[e*each:(e+1)*each]); err != nil {
 						return nil, err
 					}
 				}
@@ -180,7 +190,8 @@ func weights(f *gguf.File, o Options) ([]safetensors.Array, error) {
 			}
 			err = add(prefix+names[stem], shape, halves(x, heads[stem], t.Dims))
 		default:
-			err = add(map[string]string{"token_embd.weight": "model.embed_tokens", "output_norm.weight": "model.norm", "output.weight": "lm_head"}[t.Name], shape, x)
+			err = add(map[string]string{"token_embd.weight": "model.embed_tokens", "output_norm.weight": "model.norm",
+				"output.weight": "lm_head"}[t.Name], shape, x)
 		}
 		if err != nil {
 			return nil, err
@@ -269,7 +280,9 @@ func tokenizerJSON(pieces []string, scores []float32, types []int32) any {
 	}
 	return map[string]any{
 		"added_tokens": added,
-		"normalizer":   map[string]any{"type": "Sequence", "normalizers": []any{map[string]any{"type": "Prepend", "prepend": "▁"}, map[string]any{"type": "Replace"}}},
-		"model":        map[string]any{"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": true, "unk_token": "<unk>"},
+		"normalizer": map[string]any{"type": "Sequence", "normalizers": []any{map[string]any{"type": "Prepend",
+			"prepend": "▁"}, map[string]any{"type": "Replace"}}},
+		"model": map[string]any{"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": true,
+			"unk_token": "<unk>"},
 	}
 }

@@ -1,5 +1,5 @@
-// Package pgtest runs a private PostgreSQL server for tests: a cluster of its own that listens on a Unix socket only, and
-// that can be stopped and started again. It must not import anything of this module.
+// Package pgtest runs a private PostgreSQL server for tests: a cluster of its own that listens on a Unix socket only,
+// and that can be stopped and started again. It must not import anything of this module.
 package pgtest
 
 import (
@@ -32,8 +32,8 @@ type Cluster struct {
 // ErrMissing is matched where PostgreSQL is not installed.
 var ErrMissing = errors.New("postgresql is not installed: its server is needed for these tests")
 
-// New makes a cluster, not started, for a test or a benchmark, and removes it when that ends. Where PostgreSQL is not installed
-// the test is skipped, but under CI it fails.
+// New makes a cluster, not started, for a test or a benchmark, and removes it when that ends. Where PostgreSQL is not
+// installed the test is skipped, but under CI it fails.
 func New(t testing.TB) *Cluster {
 	t.Helper()
 	c, err := Make()
@@ -91,7 +91,8 @@ func (c *Cluster) init() error {
 		}
 		c.as = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
-	cmd := c.command("initdb", "-D", filepath.Join(c.dir, "data"), "--no-sync", "-A", "trust", "-U", "tester", "-E", "UTF8", "--locale=C")
+	cmd := c.command("initdb", "-D", filepath.Join(c.dir, "data"), "--no-sync", "-A", "trust", "-U", "tester", "-E",
+		"UTF8", "--locale=C")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -106,7 +107,8 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 
 // Start runs the server and waits until it answers.
 func (c *Cluster) Start() error {
-	c.server = c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=", "-c", "fsync=off")
+	c.server = c.command("postgres", "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-c", "listen_addresses=", "-c",
+		"fsync=off")
 	var log bytes.Buffer
 	c.server.Stderr = &log
 	if err := c.server.Start(); err != nil {
