@@ -49,11 +49,11 @@ unit: ## all tests on the best kernel tier, what measures time alone on the mach
 	@for tier in $$($(GO) run ./internal/infer/kernel/tiers); do echo "== tier $$tier"; \
 		MIXTRAL_CPU_TIER=$$tier $(GO) test ./internal/infer/kernel ./internal/infer/moe || exit 1; done
 	$(GO) test -tags invariants ./internal/infer/engine ./internal/infer/kvcache
-	$(GO) test -tags invariants -run 'Chaos|Leaves' .
+	$(GO) test -tags invariants -run 'Chaos|Leaves' ./internal/serve/service
 
 .PHONY: race
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./internal/infer/engine ./internal/serve/api ./internal/serve/upstream ./internal/base/telemetry ./internal/base/store/... ./internal/model/hub \
+	CGO_ENABLED=1 $(GO) test -race -short . ./internal/infer/engine ./internal/serve/... ./internal/base/telemetry ./internal/base/store/... ./internal/model/hub \
 		./internal/certify/evidence ./internal/certify/loadgen ./internal/certify/probe ./internal/infer/kernel ./internal/infer/sample ./internal/model/convert ./certify/...
 
 .PHONY: arm64
@@ -66,8 +66,8 @@ fuzz: ## search new inputs with every fuzz target for FUZZTIME each (the committ
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos, and new fuzz inputs
-	MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v .
-	MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v .
+	MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
+	MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	$(MAKE) fuzz
 

@@ -93,7 +93,7 @@ func (s *Service) StreamCompletion(ctx context.Context, r Request, sink func(tex
 	c := &Completion{ID: internal.ID, Object: "chat.completion", Created: time.Now().Unix(), Model: s.Model().ID}
 	var text strings.Builder
 	choice := Choice{Message: Message{Role: RoleAssistant}}
-	err = s.api.Generate(ctx, internal, func(e llm.Event) error {
+	err = s.inner.Generate(ctx, internal, func(e llm.Event) error {
 		text.WriteString(e.Text)
 		if e.Usage != nil {
 			choice.FinishReason = string(e.Finish)

@@ -53,8 +53,10 @@ var ranks = map[string]int{
 	"internal/model/calibrate":   3, // importance matrices from a text
 	"internal/model/catalog":     4, // model names to files
 
+	"internal/serve/access":   2, // who may reach the service, and how much of it
 	"internal/serve/upstream": 2, // other servers as llm.Backend
 	"internal/serve/api":      4, // HTTP routes
+	"internal/serve/service":  5, // the serving half, wired together
 
 	"certify/prompts":           1, // prompt files
 	"certify/target":            5, // servers to certify: started, or found
@@ -67,7 +69,7 @@ var ranks = map[string]int{
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
 
-	"":        5, // package mixtral
+	"":        6, // package mixtral
 	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
@@ -19,7 +20,7 @@ type job struct {
 	model    llm.Model
 	created  int64
 	arrived  time.Time
-	grant    *grant
+	grant    *access.Grant
 	seen     *sighting
 	requests []*llm.Request
 	perText  int // choices of one prompt: n

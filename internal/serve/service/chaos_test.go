@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
@@ -45,23 +46,21 @@ func chaosSettings(t *testing.T) (lasts time.Duration, seed uint64) {
 // metrics add up with what the clients saw.
 func TestChaos(t *testing.T) {
 	lasts, seed := chaosSettings(t)
-	s := openTiny(t, func(c *Config) {
+	s := openTiny(t, func(c *Options) {
 		c.ModelPath, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MaxTokens = brokenModel(t), 4, 8, 200
 	})
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
 	client := server.Client()
 	defer client.CloseIdleConnections()
-	ask := func() string {
-		greedy := 0.0
-		c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30,
-			Temperature: &greedy})
+	check := func() string {
+		text, _, err := generate(t.Context(), s, greedy("Is all well?", 30))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Text()
+		return text
 	}
-	before := ask()
+	before := check()
 	var saw chaosCounts
 	const workers = 12
 	var group sync.WaitGroup
@@ -77,7 +76,7 @@ func TestChaos(t *testing.T) {
 	}
 	llmtest.Await(t, "all clients", llmtest.Done(group.Wait))
 	awaitIdle(t, s)
-	if after := ask(); after != before {
+	if after := check(); after != before {
 		t.Errorf("before %q, after %q", before, after)
 	}
 	counts := chaosMetrics(t, s)
@@ -165,8 +164,7 @@ func (c *chaosClient) act() {
 	case 7:
 		c.expect(`{"messages":`, 400)
 	case 8:
-		c.s.StreamCompletion(context.Background(), Request{Prompt: "panic", MaxTokens: 20},
-			func(string) error { panic("asked for") })
+		c.s.Generate(context.Background(), ask("panic", 20), func(llm.Event) error { panic("asked for") })
 	case 9:
 		c.broken()
 	case 10:

@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"fmt"
@@ -50,7 +50,7 @@ func brokenModel(t *testing.T) (path string) {
 // TestBrokenWeights: a request that meets weights which are no numbers is an error of its own, with a code and a
 // metric; those beside it, in the same steps, have the answers that they have alone.
 func TestBrokenWeights(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.ModelPath = brokenModel(t) })
+	s := openTiny(t, func(c *Options) { c.ModelPath = brokenModel(t) })
 	post := func(body string) (int, string) {
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/v1/completions", strings.NewReader(body)))

@@ -1,6 +1,7 @@
-package api
+package access
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -8,15 +9,16 @@ import (
 	"strings"
 )
 
-// hosts are the names under which a service may be asked; nil means any. The check is against DNS rebinding: a page
+// Hosts are the names under which a service may be asked; nil means any. The check is against DNS rebinding: a page
 // that a visitor's browser took from elsewhere lets its own name point to this machine, and then counts as being of
 // the same site. A page that was asked for by an IP address cannot do so, so those are always good.
-type hosts []string
+type Hosts []string
 
-var errHost = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "host_not_allowed",
-	message: "this service is not known under the name that the Host header gives: allowed_hosts lists further ones"}
+// ErrHost is the answer to a request that asks for another name. The text is for its client.
+var ErrHost = errors.New("this service is not known under the name in the Host header: allowed_hosts can add names")
 
-func (h hosts) check(r *http.Request) error {
+// Check gives ErrHost where a request asks for a name that is not among them.
+func (h Hosts) Check(r *http.Request) error {
 	if h == nil || r.Host == "" { // no browser leaves it out
 		return nil
 	}
@@ -31,5 +33,5 @@ func (h hosts) check(r *http.Request) error {
 	if slices.ContainsFunc([]string(h), func(known string) bool { return strings.EqualFold(known, name) }) {
 		return nil
 	}
-	return errHost
+	return ErrHost
 }

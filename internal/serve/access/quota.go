@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"fmt"
@@ -82,24 +82,30 @@ type quota struct {
 	running  int
 }
 
-// exhausted says which limit a request met.
-type exhausted struct {
-	what  string // "requests", "tokens" or "concurrent"
-	limit int
-	wait  time.Duration // until it may be tried again; 0: when another request has ended
+// Kind names one of a key's limits.
+type Kind string
+
+// The limits of a key. Requests and tokens are counted by the minute.
+const (
+	KindRequests   Kind = "requests"
+	KindTokens     Kind = "tokens"
+	KindConcurrent Kind = "concurrent"
+)
+
+// QuotaError says which of its key's limits a request has reached.
+type QuotaError struct {
+	Kind  Kind
+	Limit int
+	Wait  time.Duration // until it may be tried again; 0 for KindConcurrent: when another request has ended
 }
 
-// refusal is its answer. OpenAI's type is the name of the limit.
-func (e *exhausted) refusal() error {
-	h := &httpError{status: http.StatusTooManyRequests, typ: e.what, code: "rate_limit_exceeded",
-		retryAfter: int((e.wait + time.Second - 1) / time.Second)}
-	h.message = fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.limit, e.what,
-		max(e.wait.Round(time.Millisecond), time.Millisecond))
-	if e.wait == 0 {
-		h.typ, h.code, h.retryAfter = "requests", "concurrency_limit_exceeded", 1
-		h.message = fmt.Sprintf("this key may have %d requests under way: try again when one has ended", e.limit)
+// Error is for the key's owner.
+func (e *QuotaError) Error() string {
+	if e.Kind == KindConcurrent {
+		return fmt.Sprintf("this key may have %d requests under way: try again when one has ended", e.Limit)
 	}
-	return h
+	return fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.Limit, e.Kind,
+		max(e.Wait.Round(time.Millisecond), time.Millisecond))
 }
 
 // adopt takes over limits that may have changed. What was spent stays spent, as a share of the limit.
@@ -109,15 +115,15 @@ func (q *quota) adopt(l Limits) {
 
 // enter lets a request in, or says what stands against it: then nothing is spent. Its tokens are not known yet, but a
 // key that owes some has to wait.
-func (q *quota) enter(now time.Time) *exhausted {
+func (q *quota) enter(now time.Time) *QuotaError {
 	if q.limits.Concurrent > 0 && q.running >= q.limits.Concurrent {
-		return &exhausted{what: "concurrent", limit: q.limits.Concurrent}
+		return &QuotaError{Kind: KindConcurrent, Limit: q.limits.Concurrent}
 	}
 	if w := q.requests.wait(now, 1); w > 0 {
-		return &exhausted{"requests", q.limits.Requests, w}
+		return &QuotaError{KindRequests, q.limits.Requests, w}
 	}
 	if w := q.tokens.wait(now, 1); w > 0 {
-		return &exhausted{"tokens", q.limits.Tokens, w}
+		return &QuotaError{KindTokens, q.limits.Tokens, w}
 	}
 	q.requests.spend(now, 1)
 	q.running++
@@ -125,9 +131,9 @@ func (q *quota) enter(now time.Time) *exhausted {
 }
 
 // reserve spends the tokens that a request may need.
-func (q *quota) reserve(now time.Time, n int) *exhausted {
+func (q *quota) reserve(now time.Time, n int) *QuotaError {
 	if w := q.tokens.wait(now, n); w > 0 {
-		return &exhausted{"tokens", q.limits.Tokens, w}
+		return &QuotaError{KindTokens, q.limits.Tokens, w}
 	}
 	q.tokens.spend(now, n)
 	return nil
@@ -150,7 +156,7 @@ type quotas struct {
 }
 
 // enter admits a request of a key. The grant must be closed.
-func (q *quotas) enter(now time.Time, name string, l Limits) (*grant, error) {
+func (q *quotas) enter(now time.Time, name string, l Limits) (*Grant, error) {
 	if l == (Limits{}) {
 		return nil, nil
 	}
@@ -165,10 +171,10 @@ func (q *quotas) enter(now time.Time, name string, l Limits) (*grant, error) {
 		q.keys[name] = state
 	}
 	state.adopt(l)
-	g := &grant{all: q, quota: state, at: now}
+	g := &Grant{all: q, quota: state, at: now}
 	if e := state.enter(now); e != nil {
 		g.over = true
-		return g, e.refusal()
+		return g, e
 	}
 	return g, nil
 }
@@ -184,8 +190,8 @@ func (q *quotas) keep(k *Keys) {
 	}
 }
 
-// grant is what one request took of its key's quota. A nil grant is that of a request without limits.
-type grant struct {
+// Grant is what one request took of its key's quota. A nil Grant is that of a request without limits.
+type Grant struct {
 	all   *quotas
 	quota *quota
 
@@ -198,8 +204,8 @@ type grant struct {
 	over     bool
 }
 
-// reserve takes tokens: promptTokens, an estimate, and answerTokens at most.
-func (g *grant) reserve(now time.Time, promptTokens, answerTokens int) error {
+// Reserve takes tokens: promptTokens, an estimate, and answerTokens at most.
+func (g *Grant) Reserve(now time.Time, promptTokens, answerTokens int) error {
 	if g == nil {
 		return nil
 	}
@@ -208,15 +214,15 @@ func (g *grant) reserve(now time.Time, promptTokens, answerTokens int) error {
 	g.at = now
 	n := promptTokens + answerTokens
 	if e := g.quota.reserve(now, n); e != nil {
-		return e.refusal()
+		return e
 	}
 	g.reserved, g.prompt = n, promptTokens
 	return nil
 }
 
-// use counts tokens of an answer as they come, and those of prompts when they are known: until then the estimate
+// Use counts tokens of an answer as they come, and those of prompts when they are known: until then the estimate
 // stands for them.
-func (g *grant) use(answer, prompt int) {
+func (g *Grant) Use(answer, prompt int) {
 	if g == nil {
 		return
 	}
@@ -230,8 +236,8 @@ func (g *grant) use(answer, prompt int) {
 	g.begun = true
 }
 
-// close ends the request. What was never computed costs no tokens.
-func (g *grant) close(now time.Time) {
+// Close ends the request. What was never computed costs no tokens.
+func (g *Grant) Close(now time.Time) {
 	if g == nil || g.over {
 		return
 	}
@@ -245,8 +251,8 @@ func (g *grant) close(now time.Time) {
 	g.quota.leave(now, g.reserved, used)
 }
 
-// header says what is left, in OpenAI's words.
-func (g *grant) header(h http.Header) {
+// Header says what is left, in OpenAI's words.
+func (g *Grant) Header(h http.Header) {
 	if g == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"fmt"
@@ -111,7 +111,7 @@ func TestGrowth(t *testing.T) {
 // TestSoak keeps a service under the mixed load of TestChaos, round after round, and measures in the pauses between
 // them what it holds: nothing may grow.
 //
-//	MIXTRAL_SOAK=5m go test -tags invariants -run TestSoak$ -timeout 0 -v .
+//	MIXTRAL_SOAK=5m go test -tags invariants -run TestSoak$ -timeout 0 -v ./internal/serve/service
 func TestSoak(t *testing.T) {
 	if os.Getenv("MIXTRAL_SOAK") == "" {
 		t.Skip("MIXTRAL_SOAK=5m runs it for five minutes")
@@ -121,7 +121,7 @@ func TestSoak(t *testing.T) {
 		t.Fatalf("MIXTRAL_SOAK=%s: want a time of at least 30s: %v", os.Getenv("MIXTRAL_SOAK"), err)
 	}
 	_, seed := chaosSettings(t)
-	s := openTiny(t, func(c *Config) {
+	s := openTiny(t, func(c *Options) {
 		c.ModelPath, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MaxTokens = brokenModel(t), 4, 8, 200
 	})
 	server := httptest.NewServer(s.Handler())
@@ -169,9 +169,8 @@ func pause(t *testing.T, s *Service, server *httptest.Server) soakSample {
 	awaitIdle(t, s)
 	var took []float64
 	for range 15 {
-		began, greedy := time.Now(), 0.0
-		if _, err := s.GenerateCompletion(t.Context(), Request{Prompt: "Is all well?", MaxTokens: 30,
-			Temperature: &greedy}); err != nil {
+		began := time.Now()
+		if _, _, err := generate(t.Context(), s, greedy("Is all well?", 30)); err != nil {
 			t.Fatal(err)
 		}
 		took = append(took, time.Since(began).Seconds())

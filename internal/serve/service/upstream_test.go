@@ -1,8 +1,7 @@
-package mixtral
+package service
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -22,10 +21,10 @@ func passing(t *testing.T, urls ...string) *httptest.Server {
 	if err := os.WriteFile(keys, []byte("alice alice-key-0123456789\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := DefaultConfig()
-	c.Backend, c.Upstream, c.UpstreamModels, c.APIKeyFile = "vllm", strings.Join(urls, ","),
-		"mixtral="+faults.ModelID, keys
-	s, err := Open(t.Context(), c)
+	o := options()
+	o.APIKeyFile = keys
+	o.Upstream = &Upstream{URLs: urls, Models: map[string]string{"mixtral": faults.ModelID}, Timeout: 10 * time.Minute}
+	s, err := opened(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,20 +121,5 @@ func TestNobodyUpstream(t *testing.T) {
 	}
 	if strings.Contains(metrics, "\nmixtral_requests_running_limit ") {
 		t.Error("limits of an upstream server are shown, which nobody knows")
-	}
-}
-
-func TestUpstreamConfig(t *testing.T) {
-	for _, c := range []struct{ backend, urls, models, want string }{
-		{"vllm", "", "", "upstream"}, {"vllm", "localhost:8000", "", "upstream"},
-		{"embedded", "http://h:1", "", "needs backend"},
-		{"vllm", "http://h:1", "a", "upstream_models"}, {"vllm", "http://h:1, http://h:2", "a=b,c=d", ""},
-	} {
-		config := DefaultConfig()
-		config.Backend, config.Upstream, config.UpstreamModels = c.backend, c.urls, c.models
-		err := config.Validate()
-		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(fmt.Sprint(err), c.want) {
-			t.Errorf("%+v: %v", c, err)
-		}
 	}
 }

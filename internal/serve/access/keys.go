@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"bufio"
@@ -16,6 +16,12 @@ import (
 
 // ErrKeys is matched by every error about a key file.
 var ErrKeys = errors.New("invalid API key file")
+
+// Why a request's key does not let it in. The texts are for its client.
+var (
+	ErrKeyMissing = errors.New("an API key is needed: send it as \"Authorization: Bearer KEY\"")
+	ErrKeyUnknown = errors.New("the API key is not valid")
+)
 
 const (
 	minKey     = 16 // characters: what is shorter can be guessed
@@ -50,7 +56,7 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 		}
 		name := fields[0]
 		if seen[name] {
-			return nil, fmt.Errorf("%w: line %d: the name %q stands twice", ErrKeys, n, name)
+			return nil, fmt.Errorf("%w: line %d: the name %q is given twice", ErrKeys, n, name)
 		}
 		seen[name] = true
 		var err error
@@ -61,7 +67,7 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 			continue
 		}
 		if len(fields) < 2 {
-			return nil, fmt.Errorf("%w: line %d: want a name and a key, got one field", ErrKeys, n)
+			return nil, fmt.Errorf("%w: line %d: must have a name and a key, got one field", ErrKeys, n)
 		}
 		hash, err := hashKey(fields[1])
 		if err != nil {
@@ -77,7 +83,7 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 	}
 	if len(k.names) == 0 {
-		return nil, fmt.Errorf("%w: it holds no key", ErrKeys)
+		return nil, fmt.Errorf("%w: it has no keys", ErrKeys)
 	}
 	for _, g := range own {
 		k.limits = append(k.limits, g.over(common))
@@ -111,7 +117,7 @@ func parseLimits(fields []string) (g given, err error) {
 		name, value, _ := strings.Cut(f, "=")
 		i := slices.Index(limitNames[:], name)
 		if i < 0 { // it may be part of a key: it is not shown
-			return g, fmt.Errorf("behind the key there may be %s, each with = and a number",
+			return g, fmt.Errorf("after the key only limits may follow: %s, each as NAME=NUMBER",
 				strings.Join(limitNames[:], ", "))
 		}
 		n, err := strconv.Atoi(value)
@@ -119,7 +125,7 @@ func parseLimits(fields []string) (g given, err error) {
 			return g, fmt.Errorf("%s must be between 0 and %d, got %q", name, maxLimit, value)
 		}
 		if g[i] != nil {
-			return g, fmt.Errorf("%s stands twice", name)
+			return g, fmt.Errorf("%s is given twice", name)
 		}
 		g[i] = &n
 	}
@@ -161,13 +167,11 @@ func (k *Keys) has(name string) bool { return k != nil && slices.Contains(k.name
 // authenticate finds the caller of a request that carries "Authorization: Bearer KEY".
 func (k *Keys) authenticate(r *http.Request) (name string, l Limits, err error) {
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	message := "an API key is needed: send it as \"Authorization: Bearer KEY\""
-	if strings.EqualFold(scheme, "Bearer") && key != "" {
-		if name, l, ok := k.Find(strings.TrimSpace(key)); ok {
-			return name, l, nil
-		}
-		message = "the API key is not valid"
+	if !strings.EqualFold(scheme, "Bearer") || key == "" {
+		return "", Limits{}, ErrKeyMissing
 	}
-	return "", Limits{}, &httpError{status: http.StatusUnauthorized, typ: typeInvalid, code: "invalid_api_key",
-		message: message}
+	if name, l, ok := k.Find(strings.TrimSpace(key)); ok {
+		return name, l, nil
+	}
+	return "", Limits{}, ErrKeyUnknown
 }

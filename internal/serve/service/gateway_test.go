@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"bufio"
@@ -39,10 +39,10 @@ func BenchmarkGateway(b *testing.B) {
 	if err := os.WriteFile(keys, []byte("alice alice-key-0123456789\n"), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	c := DefaultConfig()
-	c.Backend, c.Upstream, c.APIKeyFile, c.Logger = backendUpstream, null.URL, keys,
+	o := options()
+	o.Upstream, o.APIKeyFile, o.Logger = &Upstream{URLs: []string{null.URL}, Timeout: time.Minute}, keys,
 		slog.New(slog.NewTextHandler(io.Discard, nil))
-	s, err := Open(b.Context(), c)
+	s, err := opened(b.Context(), o)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"context"
@@ -9,18 +9,19 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // TestDrainHasABound: a request that does not end is cut off.
 func TestDrainHasABound(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.DrainTimeoutS = 0 })
+	s := openTiny(t, func(c *Options) { c.DrainTimeout = 0 })
 	_, cancel, served := serving(t, s.Serve)
 	hold, ended := make(chan struct{}), make(chan error, 1)
 	var once sync.Once
 	began := make(chan struct{})
 	go func() {
-		_, err := s.StreamCompletion(context.Background(), Request{Prompt: "a"}, func(string) error {
+		err := s.Generate(context.Background(), ask("a", 64), func(llm.Event) error {
 			once.Do(func() { close(began) })
 			<-hold
 			return nil
@@ -45,7 +46,7 @@ func TestDrainLetsConnectionsGo(t *testing.T) {
 	began, hold, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var once sync.Once
 	go func() {
-		_, err := s.StreamCompletion(context.Background(), Request{Prompt: "a"}, func(string) error {
+		err := s.Generate(context.Background(), ask("a", 64), func(llm.Event) error {
 			once.Do(func() { close(began); <-hold })
 			return nil
 		})

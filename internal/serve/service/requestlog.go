@@ -1,9 +1,7 @@
-package mixtral
+package service
 
 import (
 	"context"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
@@ -12,30 +10,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
-// logsRequests tells whether there is to be a request log.
-func (c *Config) logsRequests() bool { return c.DatabaseURL != "" && c.DatabaseURL != open.None }
-
-// validateDatabase checks what the request log is told. A password is not shown.
-func (c *Config) validateDatabase(v *validator) {
-	v.number("request_log_days", float64(c.RequestLogDays), 0, 100*365)
-	if !c.logsRequests() || open.Check(c.DatabaseURL) == nil {
-		return
-	}
-	shown := "what is no URL" // a parser's message would show it
-	if u, err := url.Parse(c.DatabaseURL); err == nil {
-		shown = strconv.Quote(open.Redact(*u))
-	}
-	v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
-}
-
 // openLog starts the request log. The database need not be there yet, and may go away: see store.Log.
 func (s *Service) openLog() {
-	if !s.config.logsRequests() {
+	if s.o.DatabaseURL == "" {
 		return
 	}
 	s.requests = store.NewLog(store.LogOptions{
-		Connect: func(ctx context.Context) (*store.DB, error) { return open.DB(ctx, s.config.DatabaseURL) },
-		Keep:    time.Duration(s.config.RequestLogDays) * 24 * time.Hour, Logger: s.log,
+		Connect: func(ctx context.Context) (*store.DB, error) { return open.DB(ctx, s.o.DatabaseURL) },
+		Keep:    s.o.RequestLogKeep, Logger: s.log,
 	})
 	s.metrics.SetRequestLog(func() telemetry.RequestLog {
 		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(),
@@ -57,7 +39,7 @@ func (s *Service) closeLog() {
 
 // observer gives what the API tells of each request, or nil where nobody wants to know.
 func (s *Service) observer() func(api.Served) {
-	if !s.config.logsRequests() {
+	if s.o.DatabaseURL == "" {
 		return nil
 	}
 	return func(v api.Served) { s.requests.Add(logged(v)) }

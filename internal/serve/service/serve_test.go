@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"bytes"
@@ -78,7 +78,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	first := writeCertificate(t, certFile, keyFile, 1)
-	s := openTiny(t, func(c *Config) { c.TLSCertFile, c.TLSKeyFile = certFile, keyFile })
+	s := openTiny(t, func(c *Options) { c.TLSCertFile, c.TLSKeyFile = certFile, keyFile })
 	address := serveTiny(t, s, s.Serve)
 	trusted := x509.NewCertPool()
 	trusted.AddCert(first)
@@ -133,9 +133,9 @@ func TestLimitsAreShown(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	leaf := writeCertificate(t, certFile, keyFile, 1)
-	s := openTiny(t, func(c *Config) {
-		c.TLSCertFile, c.TLSKeyFile, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MemoryLimitGB = certFile,
-			keyFile, 3, 7, 1.5
+	s := openTiny(t, func(c *Options) {
+		c.TLSCertFile, c.TLSKeyFile, c.MaxConcurrentRequests, c.MaxQueuedRequests, c.MemoryLimit = certFile,
+			keyFile, 3, 7, 3*gib/2
 	})
 	for name, want := range map[string]float64{
 		telemetry.Ready: 1, telemetry.RunningLimit: 3, telemetry.WaitingLimit: 7,
@@ -152,19 +152,20 @@ func TestLimitsAreShown(t *testing.T) {
 // whatever it asks for; and the names that are allowed are not.
 func TestHosts(t *testing.T) {
 	for _, test := range []struct {
-		host, allowed string
-		names         map[string]bool
+		host    string
+		allowed []string
+		names   map[string]bool
 	}{
-		{"127.0.0.1", "", map[string]bool{"127.0.0.1:80": true, "127.0.0.1": true, "localhost": true,
+		{"127.0.0.1", nil, map[string]bool{"127.0.0.1:80": true, "127.0.0.1": true, "localhost": true,
 			"LocalHost.:9": true, "[::1]:80": true, "10.1.2.3": true,
 			"evil.example": false, "evil.example:11400": false, "localhost.evil.example": false,
 			"127.0.0.1.evil.example": false, "evil": false}},
-		{"127.0.0.1", "llm.example, other", map[string]bool{"llm.example": true, "LLM.example:443": true,
+		{"127.0.0.1", []string{"llm.example", "other"}, map[string]bool{"llm.example": true, "LLM.example:443": true,
 			"other": true, "localhost": true, "evil.example": false}},
-		{"0.0.0.0", "", map[string]bool{"any.example": true}},
-		{"0.0.0.0", "llm.example", map[string]bool{"llm.example": true, "10.1.2.3:80": true, "evil.example": false}},
+		{"0.0.0.0", nil, map[string]bool{"any.example": true}},
+		{"0.0.0.0", []string{"llm.example"}, map[string]bool{"llm.example": true, "10.1.2.3:80": true, "evil.example": false}},
 	} {
-		s := openTiny(t, func(c *Config) { c.Host, c.AllowedHosts, c.InsecureBind = test.host, test.allowed, true })
+		s := openTiny(t, func(c *Options) { c.Host, c.AllowedHosts = test.host, test.allowed })
 		address := serveTiny(t, s, s.Serve)
 		for name, want := range test.names {
 			for _, path := range []string{"/v1/models", "/metrics", "/livez", "/nowhere"} {
@@ -191,7 +192,7 @@ func TestHosts(t *testing.T) {
 
 // TestMetricsApart: with metrics_listen, /metrics is there and nowhere else, and nothing else is there.
 func TestMetricsApart(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.MetricsListen = "127.0.0.1:0" })
+	s := openTiny(t, func(c *Options) { c.MetricsListen = "127.0.0.1:0" })
 	main, apart := serveTiny(t, s, s.Serve), serveTiny(t, s, s.ServeMetrics)
 	status := func(address, path string) int {
 		t.Helper()
@@ -216,18 +217,26 @@ func TestMetricsApart(t *testing.T) {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
 	}
-	open := openTiny(t, func(c *Config) { c.MetricsListen = "0.0.0.0:0" })
+	open := openTiny(t, func(c *Options) { c.MetricsListen = "0.0.0.0:0" })
 	if got := status(serveTiny(t, open, open.ServeMetrics), "/debug/pprof/"); got != 404 {
 		t.Errorf("profiles where others can reach them: %d", got)
 	}
 }
 
+func listenAndServe(ctx context.Context, s *Service) error {
+	l, err := s.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	return s.ServeAll(ctx, l)
+}
+
 // TestListenAndServe listens where the configuration says, the metrics too.
 func TestListenAndServe(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.MetricsListen = "127.0.0.1:0" })
+	s := openTiny(t, func(c *Options) { c.MetricsListen = "127.0.0.1:0" })
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- s.ListenAndServe(ctx) }()
+	go func() { served <- listenAndServe(ctx, s) }()
 	stop()
 	if err := <-served; err != nil {
 		t.Error(err)
@@ -237,15 +246,16 @@ func TestListenAndServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	s = openTiny(t, func(c *Config) { c.MetricsListen = taken.Addr().String() })
-	if err := s.ListenAndServe(t.Context()); err == nil {
-		t.Error("two listen at one address")
+	s = openTiny(t, func(c *Options) { c.MetricsListen = taken.Addr().String() })
+	var failed *ListenError
+	if err := listenAndServe(t.Context(), s); !errors.As(err, &failed) || failed.Key != "metrics_listen" {
+		t.Errorf("two listen at one address: %v", err)
 	}
 }
 
 // TestMaxConnections: beyond the bound, clients wait for their turn, and get it when another leaves.
 func TestMaxConnections(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.MaxConnections = 2 })
+	s := openTiny(t, func(c *Options) { c.MaxConnections = 2 })
 	address := serveTiny(t, s, s.Serve)
 	dial := func() net.Conn {
 		t.Helper()
@@ -291,17 +301,17 @@ func TestBadAccess(t *testing.T) {
 	writeCertificate(t, certFile, keyFile, 1)
 	other := filepath.Join(dir, "other.key")
 	writeCertificate(t, filepath.Join(dir, "other.crt"), other, 2)
-	for _, c := range []Config{
-		tinyConfig(func(c *Config) { c.TLSCertFile, c.TLSKeyFile = certFile, filepath.Join(dir, "none") }),
-		tinyConfig(func(c *Config) { c.TLSCertFile, c.TLSKeyFile = certFile, other }),
-		tinyConfig(func(c *Config) { c.TLSCertFile, c.TLSKeyFile = keyFile, keyFile }),
-		tinyConfig(func(c *Config) { c.APIKeyFile = filepath.Join(dir, "none") }),
+	for _, c := range []Options{
+		tinyOptions(func(c *Options) { c.TLSCertFile, c.TLSKeyFile = certFile, filepath.Join(dir, "none") }),
+		tinyOptions(func(c *Options) { c.TLSCertFile, c.TLSKeyFile = certFile, other }),
+		tinyOptions(func(c *Options) { c.TLSCertFile, c.TLSKeyFile = keyFile, keyFile }),
+		tinyOptions(func(c *Options) { c.APIKeyFile = filepath.Join(dir, "none") }),
 	} {
 		if _, err := New(c); !errors.Is(err, ErrConfig) || strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%v", err)
 		}
 	}
-	s, err := New(tinyConfig())
+	s, err := New(tinyOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"bufio"
@@ -116,7 +116,7 @@ var leavings = []struct {
 // TestClientLeavesAnywhere: at whatever point a client closes or resets its connection, its completions end, their
 // blocks return, each is counted once, and the next client gets its answer.
 func TestClientLeavesAnywhere(t *testing.T) {
-	s := openTiny(t, func(c *Config) { c.MaxTokens, c.MaxConcurrentRequests, c.MaxQueuedRequests = 1000, 3, 8 })
+	s := openTiny(t, func(c *Options) { c.MaxTokens, c.MaxConcurrentRequests, c.MaxQueuedRequests = 1000, 3, 8 })
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
 	for _, how := range []string{"closes", "resets"} {
@@ -150,9 +150,8 @@ func TestClientLeavesAnywhere(t *testing.T) {
 				case at.aborts == 0 && aborts() != 0:
 					t.Errorf("%v aborts of a request that never came", aborts())
 				}
-				if c, err := s.GenerateCompletion(t.Context(), Request{Prompt: "hi", MaxTokens: 2}); err != nil ||
-					c.Usage.CompletionTokens == 0 {
-					t.Errorf("the next one: %+v, %v", c, err)
+				if _, usage, err := generate(t.Context(), s, ask("hi", 2)); err != nil || usage.CompletionTokens == 0 {
+					t.Errorf("the next one: %+v, %v", usage, err)
 				}
 			})
 		}

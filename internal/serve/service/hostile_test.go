@@ -1,4 +1,4 @@
-package mixtral
+package service
 
 import (
 	"bytes"

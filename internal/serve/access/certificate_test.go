@@ -1,6 +1,7 @@
-package api
+package access
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,20 +9,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
-	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // makeCertificate gives PEM of a self-signed certificate and of its key.
@@ -45,18 +39,11 @@ func makeCertificate(t *testing.T, serial int64) (cert, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
 }
 
-func write(t *testing.T, path string, data []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestCertificateChanges: new files count from the first handshake that looks, whether they were written in place,
 // one after the other, or swapped by a symbolic link; and files that are not good never replace what works.
 func TestCertificateChanges(t *testing.T) {
 	dir := t.TempDir()
-	log := &syncBuffer{}
+	log := &bytes.Buffer{}
 	for i, folder := range []string{"one", "two"} {
 		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
 			t.Fatal(err)
@@ -124,7 +111,7 @@ func TestCertificateChanges(t *testing.T) {
 		now = now.Add(checkEvery)
 		serial()
 	}
-	if n := strings.Count(log.String(), "is not good"); n != 3 || strings.Contains(log.String(), "PRIVATE") {
+	if n := strings.Count(log.String(), "is not valid"); n != 3 || strings.Contains(log.String(), "PRIVATE") {
 		t.Errorf("%d warnings: %s", n, log)
 	}
 	if _, err := LoadCertificate(certFile, keyFile, nil); !errors.Is(err, ErrCertificate) {
@@ -132,42 +119,9 @@ func TestCertificateChanges(t *testing.T) {
 	}
 }
 
-// startHTTP2 is start over TLS and HTTP/2, where limits hold for streams and not for connections.
-func startHTTP2(t *testing.T, change ...func(*Config, *llmtest.Fake)) *fixture {
-	f := start(t, change...)
-	f.http.Close()
-	f.http = httptest.NewUnstartedServer(nil)
-	f.http.Config = f.server.HTTPServer()
-	f.http.EnableHTTP2 = true
-	f.http.StartTLS() // start closes it
-	return f
-}
-
-// TestSlowReaderHTTP2: as TestSlowReader; another stream of the same connection goes on.
-func TestSlowReaderHTTP2(t *testing.T) {
-	f := startHTTP2(t, endless)
-	if major := takeNothing(t, f); major != 2 {
-		t.Fatal(major)
-	}
-	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
-}
-
-// TestSlowBodyHTTP2: as TestSlowBody.
-func TestSlowBodyHTTP2(t *testing.T) {
-	f := startHTTP2(t, func(c *Config, _ *llmtest.Fake) { c.ReadTimeout = 50 * time.Millisecond })
-	body, slow := io.Pipe()
-	defer slow.Close()
-	go fmt.Fprint(slow, "{")
-	r, err := http.NewRequestWithContext(t.Context(), "POST", f.http.URL+"/v1/chat/completions", body)
-	if err != nil {
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
-	}
-	resp, err := f.http.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if data, _ := io.ReadAll(resp.Body); resp.StatusCode != 408 || !strings.Contains(string(data), "request_timeout") {
-		t.Errorf("%s %s", resp.Status, data)
 	}
 }

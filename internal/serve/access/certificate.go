@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"crypto/tls"
@@ -60,7 +60,7 @@ func (c *Certificate) current() *tls.Certificate {
 	if c.watch.changed(c.now()) {
 		// A file may be half written, or its partner not yet: then the next look will see another state.
 		if err := c.load(); err != nil {
-			c.log.Warn("the certificate has changed and is not good: the old one stays", "error", err)
+			c.log.Warn("the certificate has changed and is not valid: the old one stays", "error", err)
 		} else {
 			c.log.Info("certificate loaded", "expires", c.pair.Leaf.NotAfter)
 		}

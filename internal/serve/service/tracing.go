@@ -1,30 +1,18 @@
-package mixtral
+package service
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// tracingURL gives the collector that the standard variables among environ name; see telemetry.TracingURL.
-func tracingURL(environ []string) (address string, set bool) {
-	vars := map[string]string{}
-	for _, entry := range environ {
-		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "OTEL_") {
-			vars[name] = value
-		}
-	}
-	return telemetry.TracingURL(func(name string) string { return vars[name] })
-}
-
 // openTracer begins to trace where the configuration names a collector. Logs name the trace then.
 func (s *Service) openTracer() error {
-	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: s.config.TracingURL, Service: "mixtral",
-		Version: Version(), Logger: s.log, Getenv: os.Getenv})
+	t, err := telemetry.NewTracer(telemetry.TracerConfig{URL: s.o.TracingURL, Service: "mixtral",
+		Version: s.o.Version, Logger: s.log, Getenv: os.Getenv})
 	if err != nil {
 		return fmt.Errorf("%w: tracing_url: %w", ErrConfig, err)
 	}
