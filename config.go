@@ -21,6 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
@@ -373,7 +374,7 @@ func (c *Config) options() (service.Options, error) {
 	v.number("max_concurrent_requests", float64(c.MaxConcurrentRequests), 1, 1<<16)
 	v.number("max_queued_requests", float64(c.MaxQueuedRequests), 0, 1<<20)
 	v.number("max_tokens", float64(c.MaxTokens), 1, 1<<24)
-	v.number("temperature", c.Temperature, 0, 2)
+	v.number("temperature", c.Temperature, llm.TemperatureRange.Lo, llm.TemperatureRange.Hi)
 	v.number("drain_timeout_s", c.DrainTimeoutS, 0, 3600)
 	v.number("request_log_days", float64(c.RequestLogDays), 0, 100*365)
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")

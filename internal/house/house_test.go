@@ -24,6 +24,7 @@ var ranks = map[string]int{
 	"internal/base/token":     0, // SentencePiece BPE
 	"internal/base/stats":     0, // statistics
 	"internal/base/host":      0, // what the machine gives this process
+	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/telemetry": 1, // logs and metrics
 

@@ -256,31 +256,7 @@ func (o *object) integer(field string, lo, hi int64) (n int64, ok bool) {
 	return n, true
 }
 
-// span is a range of numbers; an open end is not part of it.
-type span struct {
-	lo, hi           float64
-	openLow, openTop bool
-}
-
-func (s span) has(f float64) bool {
-	return (f > s.lo || f == s.lo && !s.openLow) && (f < s.hi || f == s.hi && !s.openTop)
-}
-
-func (s span) String() string {
-	low, top := "at least", "at most"
-	if s.openLow {
-		low = "above"
-	}
-	if s.openTop {
-		top = "below"
-	}
-	if !s.openLow && !s.openTop {
-		return fmt.Sprintf("between %v and %v", s.lo, s.hi)
-	}
-	return fmt.Sprintf("%s %v and %s %v", low, s.lo, top, s.hi)
-}
-
-func (o *object) number(field string, allowed span) (f float64, ok bool) {
+func (o *object) number(field string, allowed llm.Range) (f float64, ok bool) {
 	v := o.raw(field)
 	if v == nil {
 		return 0, false
@@ -290,7 +266,7 @@ func (o *object) number(field string, allowed span) (f float64, ok bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
-	if err != nil || math.IsNaN(f) || !allowed.has(f) {
+	if err != nil || math.IsNaN(f) || !allowed.Has(f) {
 		o.fail(field, "must be %v, got %s", allowed, short(string(v)))
 		return 0, false
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
@@ -264,22 +265,7 @@ func (s *Server) hold(ctx context.Context) error {
 	if s.c.Hold == nil {
 		return nil
 	}
-	return sleep(ctx, s.c.Hold())
-}
-
-// sleep waits, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, s.c.Hold())
 }
 
 // room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to
