@@ -25,6 +25,7 @@ type cli struct {
 	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
 	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores tell good from bad."`
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
+	Plan    planCmd    `cmd:"" help:"How many replicas hold given targets, by simulation."`
 	Doctor  doctorCmd  `cmd:"" help:"What this machine can do and what is missing."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 

@@ -58,9 +58,7 @@ type Profile struct {
 	// position that a token of a prompt attends to.
 	PerContext       float64 `json:"seconds_per_context"`
 	PerPromptContext float64 `json:"seconds_per_prompt_context"`
-	// PerStep is the seconds that a step takes beside its forward pass, PerRequest those that a request takes beside
-	// its steps.
-	PerStep    float64 `json:"seconds_per_step"`
+	// PerRequest is the seconds that a request takes beside its steps.
 	PerRequest float64 `json:"seconds_per_request"`
 
 	// What the scheduler of a replica needs to know.
@@ -70,7 +68,6 @@ type Profile struct {
 	BlockTokens   int   `json:"block_tokens"`
 	KVBlocks      int   `json:"kv_blocks"`
 	KVBlockBytes  int64 `json:"kv_block_bytes"`
-	WeightBytes   int64 `json:"weight_bytes"`
 }
 
 // Point is one measured number of tokens.
@@ -120,8 +117,7 @@ func (p *Profile) check() error {
 		}
 	}
 	for name, v := range map[string]float64{"seconds_per_row": p.PerRow, "seconds_per_context": p.PerContext,
-		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_step": p.PerStep,
-		"seconds_per_request": p.PerRequest} {
+		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_request": p.PerRequest} {
 		if !(v >= 0) || math.IsInf(v, 1) {
 			return bad(name, "is %v, want a number of at least 0", v)
 		}
@@ -141,7 +137,7 @@ func positive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 // their share: where the time a token is at least half of what it is in the largest step measured.
 func (p *Profile) Step(s Step) (float64, Bound) {
 	n := s.Tokens()
-	seconds := p.weights(n) + p.PerStep + p.PerRow*float64(s.Rows) + p.PerContext*float64(s.Context) +
+	seconds := p.weights(n) + p.PerRow*float64(s.Rows) + p.PerContext*float64(s.Context) +
 		p.PerPromptContext*float64(s.PromptContext)
 	last := p.Points[len(p.Points)-1]
 	if more := p.weights(n+1) - p.weights(n); more >= last.Seconds/float64(last.Tokens)/2 {

@@ -9,7 +9,7 @@ import (
 
 func profile() *Profile {
 	return &Profile{SchemaVersion: 1, Model: "m", Points: []Point{{1, 0.01, 0.01, 0.01}, {10, 0.019, 0.019, 0.019},
-		{100, 0.2, 0.2, 0.2}}, PerRow: 1e-4, PerContext: 1e-6, PerPromptContext: 1e-7, PerStep: 1e-3, PerRequest: 2e-3,
+		{100, 0.2, 0.2, 0.2}}, PerRow: 1e-4, PerContext: 1e-6, PerPromptContext: 1e-7, PerRequest: 2e-3,
 		MaxRunning: 10, PrefillChunk: 512, ContextLength: 4096, BlockTokens: 16, KVBlocks: 100}
 }
 
@@ -20,10 +20,10 @@ func TestProfile(t *testing.T) {
 		want  float64
 		bound Bound
 	}{
-		{Step{Decoding: 1, Rows: 1, Context: 100}, 0.01 + 1e-3 + 1e-4 + 1e-4, Bandwidth},
-		{Step{Decoding: 4, Rows: 4}, 0.013 + 1e-3 + 4e-4, Bandwidth},
-		{Step{Prompt: 45, Decoding: 10, Rows: 10}, 0.019 + 0.181/2 + 1e-3 + 1e-3, Compute},
-		{Step{Prompt: 190, PromptContext: 1000}, 0.2 + 0.181 + 1e-3 + 1e-4, Compute}, // the last line goes on
+		{Step{Decoding: 1, Rows: 1, Context: 100}, 0.01 + 1e-4 + 1e-4, Bandwidth},
+		{Step{Decoding: 4, Rows: 4}, 0.013 + 4e-4, Bandwidth},
+		{Step{Prompt: 45, Decoding: 10, Rows: 10}, 0.019 + 0.181/2 + 1e-3, Compute},
+		{Step{Prompt: 190, PromptContext: 1000}, 0.2 + 0.181 + 1e-4, Compute}, // the last line goes on
 	} {
 		got, bound := p.Step(tt.step)
 		near(t, "a step", got, tt.want, 1e-9)

@@ -16,7 +16,8 @@ type Result struct {
 	Duration  float64 // to the end of the last request
 	Offered   float64 // arrivals a second; in a closed loop what was served
 
-	// Of the requests behind the warm-up: how many a second ended, and how many tokens of answers they had.
+	// Between the first arrival behind the warm-up and the last one: how many requests a second ended, and how many
+	// tokens of answers they had.
 	Throughput float64
 	TokensPS   float64
 	// TTFT, TPOT and Latency of those requests, sorted. TPOT has those of at least two tokens.
@@ -34,10 +35,8 @@ type Result struct {
 	Queue, KV float64
 
 	warmup  int
-	seen    int
-	last    float64
-	arrived float64   // when the last call of an open loop came
-	ended   []float64 // when requests behind the warm-up ended
+	last    float64 // when the last request ended
+	open    window
 	answers []outcome
 	busy    float64
 	batch   float64
@@ -52,21 +51,47 @@ func newResult(s *Setup) *Result {
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
-// take counts a request whose last token was computed now. beside is what it takes beside its steps.
-func (r *Result) take(f *flight, now, beside float64) {
+// window is the time that rates are taken over: from the first arrival behind the warm-up to the last arrival, so that
+// neither empty nor draining queues count. What ends in it came in it, or as long before it as others end after it.
+type window struct {
+	from, to        float64
+	begun           bool
+	arrived         int
+	ended, tokensIn int
+}
+
+// arrive counts an arrival. Closed loops have no last arrival of their own making: the window goes on with the last
+// end.
+func (r *Result) arrive(c *call, now float64) {
+	if c.n < r.warmup {
+		return
+	}
+	if w := &r.open; !w.begun {
+		w.begun, w.from = true, now
+	} else {
+		w.arrived++
+	}
+	r.open.to = now
+}
+
+// take counts a request whose last token was computed now. beside is what it takes beside its steps; more says that
+// others are still to come.
+func (r *Result) take(f *flight, now, beside float64, more bool) {
 	at := now + beside
 	r.Completed++
 	r.last = max(r.last, at)
-	if r.seen++; r.seen <= r.warmup {
+	if w := &r.open; w.begun && more {
+		w.ended++
+		w.tokensIn += f.output
+	}
+	if f.n < r.warmup {
 		return
 	}
 	o := outcome{ttft: f.first + beside - f.arrival, tpot: math.NaN(), latency: at - f.arrival}
-	if f.tokens > 1 {
-		o.tpot = (now - f.first) / float64(f.tokens-1)
+	if f.output > 1 {
+		o.tpot = (now - f.first) / float64(f.output-1)
 	}
 	r.answers = append(r.answers, o)
-	r.ended = append(r.ended, at)
-	r.TokensPS += float64(f.tokens)
 }
 
 // usage is what a server did.
@@ -133,28 +158,11 @@ func (r *Result) finish(now float64) {
 	slices.Sort(r.TTFT)
 	slices.Sort(r.TPOT)
 	slices.Sort(r.Latency)
-	r.rate()
-}
-
-// rate measures the throughput between the first and the last end behind the warm-up.
-func (r *Result) rate() {
-	if len(r.ended) < 2 {
-		r.TokensPS = 0
-		return
-	}
-	slices.Sort(r.ended)
-	if n := r.Completed + r.Refused; r.arrived > 0 {
-		r.Offered = float64(n) / r.arrived
-	}
-	window := r.ended[len(r.ended)-1] - r.ended[0]
-	if window <= 0 {
-		r.TokensPS = 0
-		return
-	}
-	r.Throughput = float64(len(r.ended)-1) / window
-	r.TokensPS *= r.Throughput / float64(len(r.ended))
-	if r.arrived == 0 {
-		r.Offered = r.Throughput
+	if w := r.open; w.to > w.from {
+		seconds := w.to - w.from
+		r.Offered = float64(w.arrived) / seconds
+		r.Throughput = float64(w.ended) / seconds
+		r.TokensPS = float64(w.tokensIn) / seconds
 	}
 }
 

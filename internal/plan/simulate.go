@@ -71,9 +71,7 @@ type server struct {
 // flight is a request under way.
 type flight struct {
 	call
-	server int
-	first  float64 // when its first token came; 0: not yet
-	tokens int
+	first float64 // when its first token came
 }
 
 // simulation is the state of a run.
@@ -88,7 +86,8 @@ type simulation struct {
 	now     float64
 	ids     []int32 // a prompt's tokens
 	token   int32   // the last one made up
-	left    int     // calls to come
+	left    int     // calls to draw
+	more    bool    // not all calls have come
 	out     *Result
 }
 
@@ -146,7 +145,7 @@ func (m *simulation) run(ctx context.Context) error {
 		}
 		switch at, i, stepping := m.ends.least(); {
 		case open && (!stepping || next.arrival <= at):
-			m.now, m.out.arrived = next.arrival, next.arrival
+			m.now = next.arrival
 			if err := m.arrive(next); err != nil {
 				return err
 			}
@@ -176,6 +175,8 @@ func (m *simulation) draw() call {
 
 // arrive routes a call and queues it there.
 func (m *simulation) arrive(c call) error {
+	m.out.arrive(&c, m.now)
+	m.more = c.n+1 < m.s.Traffic.Requests
 	key := uint64(0)
 	if c.shared > 0 {
 		key = uint64(c.group) + 1
@@ -191,7 +192,7 @@ func (m *simulation) arrive(c call) error {
 		return fmt.Errorf("%w: %w", ErrTraffic, err)
 	}
 	m.routes[i].Outstanding++
-	m.flights[q] = &flight{call: c, server: i}
+	m.flights[q] = &flight{call: c}
 	if !s.busy {
 		return m.start(i)
 	}
@@ -248,13 +249,13 @@ func (m *simulation) settle(i int) error {
 		if sp.Logits > 0 {
 			m.token = (m.token + 1) & 0x7fffffff
 			done = s.sched.Push(sp.Seq, m.token)
-			f := m.flights[sp.Seq]
-			if f.tokens++; f.tokens == 1 {
-				f.first = m.now
+			// A flight is looked up twice and not for each token: a large simulation has hundreds of millions of them.
+			if len(sp.Seq.Tokens) == sp.Seq.Prompt+1 {
+				m.flights[sp.Seq].first = m.now
 			}
 			if done {
 				m.routes[i].Outstanding--
-				m.out.take(f, m.now, s.r.Cost.Request())
+				m.out.take(m.flights[sp.Seq], m.now, s.r.Cost.Request(), m.more)
 				delete(m.flights, sp.Seq)
 				ended++
 			}

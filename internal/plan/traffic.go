@@ -33,6 +33,7 @@ type Traffic struct {
 
 // call is one request of the traffic.
 type call struct {
+	n       int     // place in the order of arrivals, from 0
 	arrival float64 // seconds
 	prompt  int     // tokens
 	shared  int     // the first of them, which its group has in common
@@ -87,9 +88,9 @@ func (s *source) next() call {
 	if t.RPS > 0 {
 		s.at += s.gap() / t.RPS
 	}
-	s.n++
 	i := s.rng.IntN(len(t.Prompt))
-	c := call{arrival: s.at, prompt: t.Prompt[i], output: t.Output[i]}
+	c := call{n: s.n, arrival: s.at, prompt: t.Prompt[i], output: t.Output[i]}
+	s.n++
 	c.shared = int(math.Round(t.Shared * float64(c.prompt)))
 	if t.Groups > 1 {
 		c.group = s.rng.IntN(t.Groups)
