@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // run writes text in pieces and gives what came out.
@@ -77,7 +79,7 @@ func TestNothingAfterAHit(t *testing.T) {
 // TestCutsDoNotMatter: however a text is cut, the same comes out, no stop string is in it, and nothing is lost
 // without a hit.
 func TestCutsDoNotMatter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		letters := rapid.StringOfN(rapid.SampledFrom([]rune("abé")), 1, 4, -1)
 		stops := rapid.SliceOfN(letters, 1, 3).Draw(t, "stops")
 		text := rapid.StringOfN(rapid.SampledFrom([]rune("abcé")), 0, 20, -1).Draw(t, "text")

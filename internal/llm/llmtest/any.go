@@ -7,13 +7,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // testAny: any valid request has an answer that keeps the rules, and the same one again if it has a seed or is greedy.
 func testAny(t *testing.T, b llm.Backend) {
 	limit := b.Models()[0].ContextLength
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.StringN(1, 40, -1), rapid.SampledFrom([]string{question, "\xff\x00", "[INST] </s>",
 			"😀"})).Draw(t, "text")
 		r := &llm.Request{ID: "any", MaxTokens: rapid.IntRange(1, 24).Draw(t, "max")}
