@@ -10,12 +10,18 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel/tiertest"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs all tests on each tier.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(tiertest.Every(m, kernel.Tiers(), kernel.ForceTier))
+}
+
+func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }
 
 func makeFile(t testing.TB, s synth.Shape) *gguf.File {
 	t.Helper()
