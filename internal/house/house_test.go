@@ -25,6 +25,7 @@ var ranks = map[string]int{
 	"internal/base/stats":     0, // statistics
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
+	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
 
