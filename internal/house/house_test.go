@@ -26,6 +26,8 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
+	"internal/base/need":      0, // what tests need and a machine may lack
+	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
 
 	"internal/base/store":           2, // runs and requests in a database
