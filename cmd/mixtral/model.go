@@ -86,7 +86,16 @@ type modelSynthCmd struct {
 	Type    formatValue `help:"Format of the weights: f32, f16, bf16, q8_0, q4_0, q5_0, q2_k … q6_k."`
 	Seed    *uint64     `help:"Seed of the weights and the vocabulary."`
 	Calm    bool        `help:"Damp the residual branches, so that rounding is not amplified: for comparing engines."`
-	Old     bool        `name:"old-experts" help:"One tensor for each expert, as files before April 2024."`
+	Old     bool        `name:"old-experts" help:"Write one tensor for each expert, as files did before April 2024."`
+	JSON    bool        `help:"Print JSON."`
+}
+
+// synthesized is what synth --json prints.
+type synthesized struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	Type  string `json:"type"`
+	Seed  uint64 `json:"seed"`
 }
 
 // formatValue is a tensor format on the command line.
@@ -117,6 +126,9 @@ func (c *modelSynthCmd) Run(a *app) error {
 		return err
 	}
 	bar.stop()
+	if c.JSON {
+		return printJSON(a.stdout, synthesized{Path: c.Out, Bytes: total, Type: s.Type.String(), Seed: s.Seed})
+	}
 	_, err = fmt.Fprintf(a.stdout, "%s: %s, %v\n", c.Out, size(total), s.Type)
 	return err
 }
