@@ -36,13 +36,14 @@ var ranks = map[string]int{
 	"internal/llm":         1, // the seam
 	"internal/llm/llmtest": 2, // conformance suite of the seam
 
-	"internal/infer/quant":   0, // block formats
-	"internal/infer/gguf":    1, // model container
-	"internal/infer/kernel":  1, // numeric kernels
-	"internal/infer/kvcache": 1, // paged KV blocks
-	"internal/infer/sample":  2, // next-token choice
-	"internal/infer/moe":     2, // the model
-	"internal/infer/engine":  3, // continuous batching
+	"internal/infer/quant":    0, // block formats
+	"internal/infer/gguf":     1, // model container
+	"internal/infer/kernel":   1, // numeric kernels
+	"internal/infer/kvcache":  1, // paged KV blocks
+	"internal/infer/sample":   2, // next-token choice
+	"internal/infer/moe":      2, // the model
+	"internal/infer/schedule": 2, // what each step computes
+	"internal/infer/engine":   3, // continuous batching
 
 	"models/demo":                0, // the embedded demo model
 	"internal/model/hub":         1, // model files from elsewhere

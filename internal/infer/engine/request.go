@@ -10,13 +10,14 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // request is a sequence with everything the scheduler need not know. What the loop writes only the loop reads, but for
 // the outbox.
 type request struct {
-	seq     *seq
+	seq     *schedule.Seq
 	ids     []int32 // the prompt
 	max     int     // as asked for; the scheduler cuts it
 	eos     int32   // −1: goes on to max

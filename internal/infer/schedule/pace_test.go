@@ -1,4 +1,4 @@
-package engine
+package schedule
 
 import (
 	"testing"
@@ -26,21 +26,21 @@ func TestPacerBoundsLatency(t *testing.T) {
 		"8x7B on 2 cores": {600 * time.Millisecond, 40 * time.Millisecond, 37 * time.Millisecond},
 		"8x7B on 64":      {20 * time.Millisecond, time.Millisecond, 1500 * time.Microsecond},
 	} {
-		for guess, p := range map[string]pacer{
-			"fresh":       {chunk: 512},
-			"too hopeful": {chunk: 512, perToken: 1e-6},
-			"too fearful": {chunk: 512, perToken: 10, decode: m.step(8, 0).Seconds()},
+		for guess, p := range map[string]Pacer{
+			"fresh":       {Chunk: 512},
+			"too hopeful": {Chunk: 512, perToken: 1e-6},
+			"too fearful": {Chunk: 512, perToken: 10, decode: m.step(8, 0).Seconds()},
 		} {
 			for range 20 { // before the prompt comes
-				p.record(8, 0, m.step(8, 0))
+				p.Record(8, 0, m.step(8, 0))
 			}
 			limit := max(slowdown*m.step(8, 0), softLimit) + leastMixed*m.perToken
 			steps, over, prompt := 0, 0, 0
 			var elapsed, worst time.Duration
 			for prompt < 4096 {
-				n := min(p.budget(true), 4096-prompt)
+				n := min(p.Budget(true), 4096-prompt)
 				took := m.step(8, n)
-				p.record(8, n, took)
+				p.Record(8, n, took)
 				steps++
 				prompt += n
 				elapsed += took
@@ -66,16 +66,16 @@ func TestPacerAlone(t *testing.T) {
 		perToken time.Duration
 		want     int
 	}{{time.Millisecond, 512}, {4 * time.Millisecond, 250}, {40 * time.Millisecond, leastAlone}} {
-		p := pacer{chunk: 512}
+		p := Pacer{Chunk: 512}
 		for range 30 {
-			n := p.budget(false)
-			p.record(0, n, time.Duration(n)*test.perToken)
+			n := p.Budget(false)
+			p.Record(0, n, time.Duration(n)*test.perToken)
 		}
-		if got := p.budget(false); got < test.want*98/100 || got > test.want {
+		if got := p.Budget(false); got < test.want*98/100 || got > test.want {
 			t.Errorf("%v a token: chunks of %d, want %d", test.perToken, got, test.want)
 		}
 	}
-	if p := (pacer{chunk: 10}); p.budget(false) > 10 || p.budget(true) > 10 {
+	if p := (Pacer{Chunk: 10}); p.Budget(false) > 10 || p.Budget(true) > 10 {
 		t.Error("more than a chunk")
 	}
 }

@@ -1,4 +1,4 @@
-package engine
+package schedule
 
 import (
 	"flag"
@@ -15,38 +15,38 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 )
 
-var update = flag.Bool("update", false, "write what the scheduler does into testdata/sched")
+var update = flag.Bool("update", false, "write what the scheduler does into testdata/stories")
 
 // world is a scheduler with a model that only remembers: what stands in which slot of which block.
 type world struct {
-	*scheduler
+	*Scheduler
 	// of block and slot: all tokens up to this position, as the model would have computed them
 	slots map[[2]int32]string
-	seqs  map[string]*seq
-	plan  decisions
+	seqs  map[string]*Seq
+	plan  Decisions
 }
 
 func newWorld(running, waiting, blockTokens, context, blocks int) *world {
 	return &world{
-		scheduler: newScheduler(limits{running: running, waiting: waiting, blockTokens: blockTokens,
-			context: context}, kvcache.NewPool(blocks)),
-		slots: map[[2]int32]string{}, seqs: map[string]*seq{},
+		Scheduler: New(Limits{Running: running, Waiting: waiting, BlockTokens: blockTokens,
+			Context: context}, kvcache.NewPool(blocks)),
+		slots: map[[2]int32]string{}, seqs: map[string]*Seq{},
 	}
 }
 
 // compute does what the loop does with a plan, and checks that every position a span attends to has been computed for
 // exactly these tokens.
-func (w *world) compute(next func(*seq) int32) (done []*seq, err error) {
-	for _, sp := range w.plan.spans {
-		q := sp.q
+func (w *world) compute(next func(*Seq) int32) (done []*Seq, err error) {
+	for _, sp := range w.plan.Spans {
+		q := sp.Seq
 		if q.state != seqRunning {
 			continue // withdrawn while the step ran
 		}
-		all := append(slices.Clone(q.tokens[:sp.start]), sp.tokens()...)
+		all := append(slices.Clone(q.Tokens[:sp.Start]), sp.Tokens()...)
 		for pos := range all {
-			at := [2]int32{q.blocks[pos/w.blockTokens], int32(pos % w.blockTokens)}
+			at := [2]int32{q.Blocks[pos/w.limits.BlockTokens], int32(pos % w.limits.BlockTokens)}
 			content := fmt.Sprint(all[:pos+1])
-			if pos >= sp.start {
+			if pos >= sp.Start {
 				w.slots[at] = content
 			} else if w.slots[at] != content {
 				return nil, fmt.Errorf("sequence %d attends to position %d, whose block has %s, want %s", q.id, pos,
@@ -54,23 +54,23 @@ func (w *world) compute(next func(*seq) int32) (done []*seq, err error) {
 			}
 		}
 		last := false
-		for i := range sp.logits {
+		for i := range sp.Logits {
 			id := next(q)
-			if last = w.push(q, id); last || i == sp.draft || id != q.draft[i] {
+			if last = w.Push(q, id); last || i == sp.Draft || id != q.Draft[i] {
 				break
 			}
-			sp.n++
+			sp.N++
 		}
-		w.advance(sp)
+		w.Advance(sp)
 		if last {
-			w.remove(q)
+			w.Remove(q)
 			done = append(done, q)
 		}
 	}
-	return done, w.check()
+	return done, w.Check()
 }
 
-func (w *world) name(q *seq) string {
+func (w *world) name(q *Seq) string {
 	for name, s := range w.seqs {
 		if s == q {
 			return name
@@ -79,7 +79,7 @@ func (w *world) name(q *seq) string {
 	return "?"
 }
 
-func (w *world) names(list []*seq) string {
+func (w *world) names(list []*Seq) string {
 	var names []string
 	for _, q := range list {
 		names = append(names, w.name(q))
@@ -109,10 +109,10 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 			case "max":
 				most = number(i + 1)
 			case "like":
-				copy(tokens[:number(i+2)], w.seqs[f[i+1]].tokens)
+				copy(tokens[:number(i+2)], w.seqs[f[i+1]].Tokens)
 			}
 		}
-		q, err := w.submit(tokens, most)
+		q, err := w.Submit(tokens, most)
 		if err != nil {
 			say("refused: %v", err)
 			break
@@ -120,34 +120,34 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 		w.seqs[name] = q
 	case "guess": // guess NAME TOKEN…; the model's next token is always the number of tokens before it
 		q := w.seqs[f[1]]
-		q.draft = q.draft[:0]
+		q.Draft = q.Draft[:0]
 		for i := range f[2:] {
-			q.draft = append(q.draft, int32(number(i+2)))
+			q.Draft = append(q.Draft, int32(number(i+2)))
 		}
 	case "cancel":
-		w.remove(w.seqs[f[1]])
+		w.Remove(w.seqs[f[1]])
 	case "plan":
-		w.plan = w.scheduler.plan(number(1))
-		for _, q := range w.plan.preempted {
+		w.plan = w.Scheduler.Plan(number(1))
+		for _, q := range w.plan.Preempted {
 			say("%s gives its blocks up", w.name(q))
 		}
-		for _, q := range w.plan.admitted {
+		for _, q := range w.plan.Admitted {
 			say("%s starts%s", w.name(q), map[bool]string{true: fmt.Sprintf(", %d tokens known",
-				q.cached)}[q.cached > 0])
+				q.Cached)}[q.Cached > 0])
 		}
-		for _, sp := range w.plan.spans {
+		for _, sp := range w.plan.Spans {
 			guesses := ""
-			if sp.draft > 0 {
-				guesses = fmt.Sprintf(", %d guessed", sp.draft)
+			if sp.Draft > 0 {
+				guesses = fmt.Sprintf(", %d guessed", sp.Draft)
 			}
-			say("%s: %d+%d%s%s", w.name(sp.q), sp.start, sp.n, guesses,
-				map[bool]string{true: ", next token"}[sp.logits > 0])
+			say("%s: %d+%d%s%s", w.name(sp.Seq), sp.Start, sp.N, guesses,
+				map[bool]string{true: ", next token"}[sp.Logits > 0])
 		}
 	case "compute":
 		for _, q := range w.seqs {
-			defer func() { q.draft = nil }()
+			defer func() { q.Draft = nil }()
 		}
-		done, err := w.compute(func(q *seq) int32 { return int32(len(q.tokens)) })
+		done, err := w.compute(func(q *Seq) int32 { return int32(len(q.Tokens)) })
 		if err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -158,26 +158,26 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 		told = append(w.act(t, "plan "+f[1]), w.act(t, "compute")...)
 	case "steps": // as many as it takes
 		n := 0
-		for ; !w.idle() && n < 1000; n++ {
+		for ; !w.Idle() && n < 1000; n++ {
 			w.act(t, "step "+f[1])
 		}
 		say("idle after %d steps", n)
 	case "show":
 		say("running: %s", w.names(w.running))
 		say("waiting: %s", w.names(w.waiting))
-		say("blocks: %d held, %d kept, %d free", w.pool.Held(), w.pool.Cached(), w.pool.Available()-w.pool.Cached())
+		say("blocks: %d held, %d kept, %d free", w.Pool.Held(), w.Pool.Cached(), w.Pool.Available()-w.Pool.Cached())
 	default:
 		t.Fatalf("%s: unknown", line)
 	}
-	if err := w.check(); err != nil {
+	if err := w.Check(); err != nil {
 		t.Errorf("%s: %v", line, err)
 	}
 	return told
 }
 
-// TestStories replays testdata/sched: a line at the margin is an event, the indented ones below are what comes of it.
+// TestStories replays testdata/stories: a line at the margin is an event, the indented ones below are what comes of it.
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/sched/*.txt")
+	files, err := filepath.Glob("testdata/stories/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
 	}
@@ -228,28 +228,28 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 		blocks := rapid.IntRange(1, 12).Draw(t, "blocks")
 		w := newWorld(rapid.IntRange(1, 4).Draw(t, "running"), rapid.IntRange(0, 4).Draw(t, "waiting"), blockTokens,
 			rapid.IntRange(2, 40).Draw(t, "context"), blocks)
-		var live []*seq
+		var live []*Seq
 		submitted, answered := 0, 0
 		step := func() {
 			budget := rapid.IntRange(1, 10).Draw(t, "budget")
 			for _, q := range w.running {
-				q.draft = rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 5).Draw(t, "draft")
+				q.Draft = rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 5).Draw(t, "draft")
 			}
-			w.plan = w.scheduler.plan(budget)
-			prompt, seen := 0, map[*seq]bool{}
-			for i, sp := range w.plan.spans {
-				if seen[sp.q] || sp.n < 1 {
-					t.Fatalf("span %d of %d tokens, seen before: %v", i, sp.n, seen[sp.q])
+			w.plan = w.Scheduler.Plan(budget)
+			prompt, seen := 0, map[*Seq]bool{}
+			for i, sp := range w.plan.Spans {
+				if seen[sp.Seq] || sp.N < 1 {
+					t.Fatalf("span %d of %d tokens, seen before: %v", i, sp.N, seen[sp.Seq])
 				}
-				seen[sp.q] = true
-				if sp.n > 1 {
-					prompt += sp.n
+				seen[sp.Seq] = true
+				if sp.N > 1 {
+					prompt += sp.N
 				}
 			}
 			if prompt > budget {
 				t.Fatalf("%d prompt tokens in a budget of %d", prompt, budget)
 			}
-			if len(w.plan.spans) == 0 && !w.idle() {
+			if len(w.plan.Spans) == 0 && !w.Idle() {
 				t.Fatal("nothing to compute, though somebody waits")
 			}
 			if len(w.running) > 0 && !seen[w.running[0]] {
@@ -257,18 +257,18 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 			}
 			if len(live) > 0 && rapid.IntRange(0, 9).Draw(t, "cancel") == 0 { // while the step runs
 				i := rapid.IntRange(0, len(live)-1).Draw(t, "which")
-				w.remove(live[i])
+				w.Remove(live[i])
 				live = slices.Delete(live, i, i+1)
 				submitted--
 			}
-			done, err := w.compute(func(*seq) int32 { return rapid.Int32Range(0, 1).Draw(t, "token") })
+			done, err := w.compute(func(*Seq) int32 { return rapid.Int32Range(0, 1).Draw(t, "token") })
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, q := range done {
-				live = slices.DeleteFunc(live, func(x *seq) bool { return x == q })
+				live = slices.DeleteFunc(live, func(x *Seq) bool { return x == q })
 				answered++
-				if n := len(q.tokens) - q.prompt; n != q.max {
+				if n := len(q.Tokens) - q.Prompt; n != q.max {
 					t.Fatalf("%d tokens, want %d", n, q.max)
 				}
 			}
@@ -276,33 +276,33 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": func(*rapid.T) {
 				tokens := rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 20).Draw(t, "prompt")
-				q, err := w.submit(tokens, rapid.IntRange(0, 6).Draw(t, "max"))
-				fits := len(tokens) > 0 && len(tokens) < w.context &&
-					len(w.running)+len(w.waiting) <= w.limits.running+w.limits.waiting
+				q, err := w.Submit(tokens, rapid.IntRange(0, 6).Draw(t, "max"))
+				fits := len(tokens) > 0 && len(tokens) < w.limits.Context &&
+					len(w.running)+len(w.waiting) <= w.limits.Running+w.limits.Waiting
 				if err == nil {
 					live = append(live, q)
 					submitted++
 				}
 				if (err == nil) != fits &&
-					!(err != nil && len(w.running)+len(w.waiting) == w.limits.running+w.limits.waiting) {
-					t.Fatalf("%d tokens in a context of %d: %v", len(tokens), w.context, err)
+					!(err != nil && len(w.running)+len(w.waiting) == w.limits.Running+w.limits.Waiting) {
+					t.Fatalf("%d tokens in a context of %d: %v", len(tokens), w.limits.Context, err)
 				}
 			},
 			"step": func(*rapid.T) { step() },
 			"": func(*rapid.T) {
-				if err := w.check(); err != nil {
+				if err := w.Check(); err != nil {
 					t.Fatal(err)
 				}
 			},
 		})
-		for n := 0; !w.idle(); n++ {
+		for n := 0; !w.Idle(); n++ {
 			if n > 10000 {
 				t.Fatalf("not done after %d steps: %d run, %d wait", n, len(w.running), len(w.waiting))
 			}
 			step()
 		}
-		if answered != submitted || w.pool.Held() != 0 {
-			t.Fatalf("%d of %d answered, %d blocks held", answered, submitted, w.pool.Held())
+		if answered != submitted || w.Pool.Held() != 0 {
+			t.Fatalf("%d of %d answered, %d blocks held", answered, submitted, w.Pool.Held())
 		}
 	})
 }
@@ -312,21 +312,43 @@ func TestCheckFindsMistakes(t *testing.T) {
 	for name, spoil := range map[string]func(*world){
 		"order":   func(w *world) { slices.Reverse(w.running) },
 		"state":   func(w *world) { w.running[0].state = seqGone },
-		"blocks":  func(w *world) { w.running[0].blocks = w.running[0].blocks[:1] },
-		"waiting": func(w *world) { w.waiting[0].computed = 1 },
-		"limit":   func(w *world) { w.limits.running = 1 },
-		"leak":    func(w *world) { w.pool.Alloc() },
+		"blocks":  func(w *world) { w.running[0].Blocks = w.running[0].Blocks[:1] },
+		"waiting": func(w *world) { w.waiting[0].Computed = 1 },
+		"limit":   func(w *world) { w.limits.Running = 1 },
+		"leak":    func(w *world) { w.Pool.Alloc() },
 	} {
 		w := newWorld(2, 2, 4, 32, 16)
 		for _, line := range []string{"submit a 10", "submit b 10", "submit c 3", "step 16"} {
 			w.act(t, line)
 		}
-		if err := w.check(); err != nil {
+		if err := w.Check(); err != nil {
 			t.Fatal(err)
 		}
 		spoil(w)
-		if w.check() == nil {
+		if w.Check() == nil {
 			t.Errorf("%s: not found", name)
+		}
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	w := newWorld(10, 10, 16, 4096, 4096)
+	for i := range 10 {
+		if _, err := w.Submit(make([]int32, 100+i), 3000); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		plan := w.Scheduler.Plan(512)
+		for _, sp := range plan.Spans {
+			w.Advance(sp)
+			if sp.Logits > 0 && w.Push(sp.Seq, 1) {
+				w.Remove(sp.Seq)
+				if _, err := w.Submit(make([]int32, 100), 3000); err != nil {
+					b.Fatal(err)
+				}
+			}
 		}
 	}
 }

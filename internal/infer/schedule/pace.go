@@ -1,4 +1,4 @@
-package engine
+package schedule
 
 import "time"
 
@@ -19,39 +19,40 @@ const (
 	smoothing = 0.2
 )
 
-// pacer decides how many prompt tokens join a step, from how long steps took. It is pure: time comes in as numbers.
-type pacer struct {
-	chunk    int     // most prompt tokens in a step
+// Pacer decides how many prompt tokens join a step, from how long steps took. It is pure: time comes in as numbers.
+type Pacer struct {
+	Chunk    int     // most prompt tokens in a step
 	decode   float64 // seconds of a step without prompt tokens; 0: not measured yet
 	perToken float64 // seconds that a prompt token adds; 0: not measured yet
 }
 
-// budget gives the prompt tokens for the next step. decoding says whether somebody waits for a next token in it.
-func (p *pacer) budget(decoding bool) int {
+// Budget gives the prompt tokens for the next step. decoding says whether somebody waits for a next token in it.
+func (p *Pacer) Budget(decoding bool) int {
 	least, limit := leastAlone, idleLimit.Seconds()
 	if decoding {
 		least, limit = leastMixed, max(slowdown*p.decode, softLimit.Seconds())-p.decode
 	}
 	if p.perToken == 0 {
-		return min(p.chunk, 2*least)
+		return min(p.Chunk, 2*least)
 	}
-	return min(p.chunk, max(least, int(min(limit/p.perToken, float64(p.chunk)))))
+	return min(p.Chunk, max(least, int(min(limit/p.perToken, float64(p.Chunk)))))
 }
 
-// record takes note of a step: how many sequences decoded, how many prompt tokens there were, and how long it took.
-func (p *pacer) record(decoding, prompt int, took time.Duration) {
+// Record takes note of a step: how many sequences decoded, how many prompt tokens there were, and how long it took.
+func (p *Pacer) Record(decoding, prompt int, took time.Duration) {
 	seconds := took.Seconds()
 	switch {
 	case prompt == 0:
-		p.decode = blend(p.decode, seconds)
+		p.decode = Smooth(p.decode, seconds)
 	case decoding == 0:
-		p.perToken = blend(p.perToken, seconds/float64(prompt))
+		p.perToken = Smooth(p.perToken, seconds/float64(prompt))
 	case p.decode > 0 && seconds > p.decode:
-		p.perToken = blend(p.perToken, (seconds-p.decode)/float64(prompt))
+		p.perToken = Smooth(p.perToken, (seconds-p.decode)/float64(prompt))
 	}
 }
 
-func blend(old, seen float64) float64 {
+// Smooth blends a new measurement into an old one; 0 means that there is none yet.
+func Smooth(old, seen float64) float64 {
 	if old == 0 {
 		return seen
 	}
