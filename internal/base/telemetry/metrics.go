@@ -1,7 +1,3 @@
-// Package telemetry is what the service says about itself: logs, a Prometheus registry whose metrics stand in one
-// table, and traces by OpenTelemetry. It must not import any package of this module but internal/base/stats and
-// internal/base/openai: the certifier reads the same table to check the service's figures against its own, and begins
-// traces with the same Tracer.
 package telemetry
 
 import (

@@ -1,8 +1,3 @@
-// Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
-// stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
-//
-// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what
-// else is sampled at the same time.
 package sample
 
 import (

@@ -1,10 +1,3 @@
-// Package calibrate lets a model read a text and collects what its weight matrices are multiplied with: the
-// importance matrix that makes quantisation lose less, and the perplexity of the text. It must not import the engine
-// or the service.
-//
-// The text is cut as llama.cpp's imatrix tool cuts it, so that the two tools' figures can be compared: chunks of the
-// same number of tokens, each read without what came before, its first token replaced by BOS. What is left at the end
-// is not read.
 package calibrate
 
 import (

@@ -1,5 +1,3 @@
-// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic
-// model's name, or the built-in one. It must not import the API or the public package.
 package catalog
 
 import (

@@ -1,6 +1,3 @@
-// Package hub brings model files to this machine: from a hub that speaks Hugging Face's protocol or from plain URLs,
-// over several connections, resumable after any cut, and checked against the hub's SHA-256. It knows files, not
-// models, and must not import anything of this module.
 package hub
 
 import (

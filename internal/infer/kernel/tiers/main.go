@@ -1,5 +1,3 @@
-// Command tiers prints the kernel tiers that this machine can run, lowest first, one a line, for scripts that test
-// each. It must not import anything but the kernels.
 package main
 
 import (
