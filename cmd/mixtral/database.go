@@ -178,8 +178,8 @@ func (c *reportSaveCmd) Run(a *app) error {
 		}
 		r := runOf(rep, data)
 		if !runID.MatchString(r.ID) {
-			return usageError(withHint(fmt.Errorf("%s: evidence.sha256: must be a SHA-256, whose first digits are the "+
-				"run's id; got %q", f, rep.Evidence.SHA256),
+			return usageError(withHint(fmt.Errorf("%s: evidence.sha256: must be a SHA-256, whose first digits are "+
+				"the run's id; got %q", f, rep.Evidence.SHA256),
 				"mixtral report save takes the record of events too"))
 		}
 		list = append(list, r)

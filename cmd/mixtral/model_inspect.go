@@ -185,7 +185,8 @@ func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) me
 	m := memoryOfModel{
 		WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(),
 		KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
-		Parallel:     c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel), ReserveBytes: mixtral.ReserveBytes,
+		Parallel:     c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel),
+		ReserveBytes: mixtral.ReserveBytes,
 	}
 	m.TotalBytes = m.WeightBytes + m.KVBytes + m.ReserveBytes
 	m.BoundBytes, m.Bound = host.Read().MemoryBound()
