@@ -12,8 +12,6 @@ import (
 // TestEveryResultAsJSON: a command that prints a result prints it as JSON, too.
 func TestEveryResultAsJSON(t *testing.T) {
 	without := map[string]string{
-		"mixtral report html":      "prints the page's path",
-		"mixtral report verify":    "to come",
 		"mixtral serve":            "serves until it is stopped",
 		"mixtral help":             "prints text for people",
 		"mixtral completion":       "prints a shell's script",
