@@ -99,7 +99,7 @@ func (c *benchCmd) Run(a *app) error {
 	defer e.Close()
 	info, threads := e.Info()
 	if need := max(c.Prompt+1, max(shortPrompt, c.After)+c.Generate); need > info.Context {
-		return usageError(fmt.Errorf("%d tokens are more than the model's context of %d", need, info.Context))
+		return usageError(fmt.Errorf("%d tokens are needed, the model's context has %d", need, info.Context))
 	}
 	b := &bench{app: a, engine: e, vocab: info.Vocab}
 	r := &benchResult{
@@ -128,7 +128,7 @@ func parseCounts(list string) ([]int, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 1 || n > 1024 {
-			return nil, fmt.Errorf("--parallel: %q is no number of 1 to 1024", field)
+			return nil, fmt.Errorf("--parallel: must be numbers from 1 to 1024, separated by commas; got %q", field)
 		}
 		counts = append(counts, n)
 	}

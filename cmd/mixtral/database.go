@@ -114,7 +114,7 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && !found:
-		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor a run in %s", ref,
+		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor the id of a run in %s", ref,
 			open.Name(d.Database)), "mixtral report list shows the runs"))
 	case errors.Is(err, store.ErrAmbiguous):
 		return nil, true, usageError(withHint(err, "give more of its digits: mixtral report list shows the runs"))

@@ -114,7 +114,7 @@ func diagnoseCPU(f facts) finding {
 		out.Level, out.Hint = "note", "the machine can do "+best+": unset MIXTRAL_CPU_TIER"
 	case best == "generic":
 		out.Level, out.Hint = "note",
-			"there are no fast kernels for this processor: expect a small fraction of the speed; x86-64 with "+
+			"this processor has no optimised kernels: expect a small fraction of the speed; x86-64 with "+
 				"AVX-512 VNNI is best"
 	case best != "avx512":
 		out.Hint = "x86-64 with AVX-512 VNNI would be faster"

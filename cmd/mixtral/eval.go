@@ -66,13 +66,13 @@ func (c *evalCmd) Run(a *app) error {
 	}
 	defer m.Close()
 	if n := len(tokens) + c.Generate; n > m.Config().Context {
-		return usageError(fmt.Errorf("%d tokens and %d to generate are more than the model's context of %d",
+		return usageError(fmt.Errorf("%d tokens and %d to generate exceed the model's context of %d",
 			len(tokens), c.Generate, m.Config().Context))
 	}
 	for i, id := range tokens {
 		if int(id) >= m.Config().Vocab {
-			return usageError(fmt.Errorf("--tokens: id %d at index %d is beyond the vocabulary of %d", id, i,
-				m.Config().Vocab))
+			return usageError(fmt.Errorf("--tokens: id %d at index %d: must be below %d, the size of the "+
+				"vocabulary", id, i, m.Config().Vocab))
 		}
 	}
 	result := evaluation{Model: o.ID, Tokens: tokens}
@@ -100,7 +100,8 @@ func parseTokens(list string) ([]int32, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		id, err := strconv.ParseInt(strings.TrimSpace(field), 10, 32)
 		if err != nil || id < 0 {
-			return nil, fmt.Errorf("--tokens: %q is no token id", field)
+			return nil, fmt.Errorf("--tokens: must be whole numbers of at least 0, separated by commas; "+
+				"got %q", field)
 		}
 		ids = append(ids, int32(id))
 	}

@@ -80,12 +80,12 @@ func (c *modelImatrixCmd) check() error {
 	_, err := os.Stat(c.Out)
 	switch {
 	case len(c.Text) == 0 && len(c.InFile) == 0:
-		return withHint(errors.New("--text: no text to read"), more)
+		return withHint(errors.New("--text: must be given, or --in-file to merge files"), more)
 	case len(c.Text) == 0 && (c.Model != "" || c.Resume):
 		return withHint(errors.New("--text: no text to read; without it files are merged, which needs neither a "+
 			"model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
-		return errors.New("no model to read the text")
+		return errors.New("model: must be given to read the text of --text")
 	case c.Context < calibrate.LeastContext:
 		return fmt.Errorf("--context must be at least %d, got %d", calibrate.LeastContext, c.Context)
 	case c.Chunks < 0:
@@ -247,8 +247,8 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 		return nil, usageError(err)
 	}
 	if r.Context > info.Context {
-		return nil, usageError(fmt.Errorf("--context: %d tokens are more than the model's context of %d", r.Context,
-			info.Context))
+		return nil, usageError(fmt.Errorf("--context: must be at most %d, the model's context; got %d",
+			info.Context, r.Context))
 	}
 	tok, err := readTokenizer(o.File, info.Vocab)
 	if err != nil {
@@ -275,10 +275,11 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	chunks := calibrate.Chunks(tokens, r.Context, bos)
 	switch {
 	case len(chunks) == 0:
-		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens are less than a chunk of %d", len(tokens),
-			r.Context), "give more text, or a smaller --context"))
+		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens, at least one chunk of %d is needed",
+			len(tokens), r.Context), "give more text, or a smaller --context"))
 	case r.skip > len(chunks):
-		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, the text has %d", r.Out, r.skip, len(chunks)))
+		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, but the text has only %d", r.Out, r.skip,
+			len(chunks)))
 	case r.Chunks > 0:
 		chunks = chunks[:min(max(r.Chunks, r.skip), len(chunks))]
 	}

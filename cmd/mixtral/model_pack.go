@@ -67,7 +67,7 @@ func (c *modelPackCmd) rewrite(a *app, o *catalog.Opened) (packedModel, error) {
 			"--undo makes an ordinary file of it"))
 	}
 	if free, err := host.DiskFree(filepath.Dir(c.Out)); err == nil && p.Bytes > free {
-		return p, setupError(fmt.Errorf("%s: it needs %s, and %s are free", c.Out, size(p.Bytes), size(free)))
+		return p, setupError(fmt.Errorf("%s: %s are needed, %s are free", c.Out, size(p.Bytes), size(free)))
 	}
 	start := time.Now()
 	bar := newProgress(a.stderr, "pack "+filepath.Base(c.Out), p.Bytes)

@@ -124,7 +124,7 @@ func (c *modelQuantizeCmd) room(total int64) error {
 		return nil
 	}
 	if total > free {
-		return fmt.Errorf("%w %s: it needs %s, and %s are free", convert.ErrOutput, c.Out, size(total), size(free))
+		return fmt.Errorf("%w %s: %s are needed, %s are free", convert.ErrOutput, c.Out, size(total), size(free))
 	}
 	return nil
 }

@@ -135,7 +135,8 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series) }
 	if c.Out == "-" {
 		if c.JSON {
-			return usageError(errors.New("--json and --out - exclude each other: the page itself goes to standard output"))
+			return usageError(errors.New("--json and --out - exclude each other: the page itself goes to " +
+				"standard output"))
 		}
 		return write(a.stdout)
 	}

@@ -27,7 +27,7 @@ func TestRun(t *testing.T) {
 		{[]string{"--temperature", "9", "hello"}, exitUsage, "temperature: must be between 0 and 2"},
 		{[]string{"--set", "port", "hello"}, exitUsage, "must be KEY=VALUE"},
 		{[]string{"--set", "prot=1", "hello"}, exitUsage, `"prot" is no key`},
-		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "there is no such file"},
+		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "the file does not exist"},
 	} {
 		var out, errs bytes.Buffer
 		args := append([]string{"run", "--model", "synth:tiny", "--max-tokens", "8"}, test.args...)

@@ -173,7 +173,8 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	announce(a, service, l.Addr())
 	drain := func() {
 		if ctx.Err() == nil {
-			fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+			fmt.Fprintln(a.stderr, "mixtral: draining: finishing the requests in progress; a second signal "+
+				"stops at once")
 			stop()
 		}
 	}
@@ -205,7 +206,7 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
 	if c.APIKeyFile == "" && c.TLSCertFile == "" {
-		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: there are no keys and no certificate")
+		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: neither api_key_file nor tls_cert_file is set")
 	}
 	for _, part := range []struct {
 		name, file string

@@ -34,8 +34,8 @@ func room(rel string) int {
 	return -1
 }
 
-// TestArchitecture: the tables in docs/ARCHITECTURE.md are the packages of this module, with the ranks of this test and
-// the first sentence of each doc.go. With -update they are written.
+// TestArchitecture: the tables in docs/ARCHITECTURE.md are the packages of this module, with the ranks of this test
+// and the first sentence of each doc.go. With -update they are written.
 func TestArchitecture(t *testing.T) {
 	path := filepath.Join("..", "..", "docs", "ARCHITECTURE.md")
 	data, err := os.ReadFile(path)
@@ -58,7 +58,7 @@ func TestArchitecture(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatal("docs/ARCHITECTURE.md does not hold the packages as they are: go test ./internal/house -update writes it")
+		t.Fatal("docs/ARCHITECTURE.md is stale: go test ./internal/house -update writes its tables of packages")
 	}
 	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

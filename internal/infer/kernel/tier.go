@@ -43,7 +43,7 @@ func ForceTier(name string) (restore func(), err error) {
 	for t, n := range tierNames {
 		if n == name {
 			if t > bestTier() {
-				return nil, fmt.Errorf("kernel: tier %q is beyond this machine (it has %v)", name, Tiers())
+				return nil, fmt.Errorf("kernel: this machine cannot run tier %q; it can run %v", name, Tiers())
 			}
 			old := active
 			active = t

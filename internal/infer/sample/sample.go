@@ -112,7 +112,7 @@ func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
 // argmax gives the index of the highest logit, the lowest among equals.
 func argmax(logits []float32) (int32, error) {
 	if len(logits) == 0 {
-		return 0, fmt.Errorf("%w: there are none", ErrNumeric)
+		return 0, fmt.Errorf("%w: no logits were given", ErrNumeric)
 	}
 	best, finite := kernel.Highest(logits)
 	if !finite {

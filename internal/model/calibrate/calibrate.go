@@ -19,7 +19,7 @@ const LeastContext = 4
 const passTokens = 512
 
 // ErrNotFinite is matched when a model computes what is no number.
-var ErrNotFinite = errors.New("the model does not compute numbers")
+var ErrNotFinite = errors.New("the model computes NaN or infinite numbers")
 
 // Collector reads chunks. Close it. It is not safe for concurrent use, and nobody else may use the model meanwhile.
 type Collector struct {

@@ -17,7 +17,7 @@ func openPath(path string) (*Opened, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Error{Err: fmt.Errorf("%w: there is no such file", ErrRef), Hint: guess(path)}
+		return nil, &Error{Err: fmt.Errorf("%w: the file does not exist", ErrRef), Hint: guess(path)}
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrRef, err)
 	case info.IsDir():

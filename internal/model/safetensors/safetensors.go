@@ -73,7 +73,7 @@ func (t Tensor) ReadAt(p []byte, off int64) (int, error) {
 func Parse(header []byte, base, size int64) ([]Tensor, error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, fmt.Errorf("%w: the header is no JSON object", ErrFormat)
+		return nil, fmt.Errorf("%w: the header is not a JSON object", ErrFormat)
 	}
 	var all []Tensor
 	seen := map[string]bool{}
