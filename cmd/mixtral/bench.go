@@ -19,12 +19,12 @@ import (
 type benchCmd struct {
 	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
 	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
-	After    int          `default:"15" help:"Tokens of the prompt before those that one sequence generates: decoding in a long context."`
+	After    int          `default:"15" help:"Tokens of the prompt in the measurement of one decoding sequence; a large number measures decoding in a long context."`
 	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
-	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
-	Threads  int          `help:"Computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" help:"Measurements of each figure; the median is shown."`
+	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode at the same time."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
+	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
 	JSON     bool         `help:"Print JSON."`
 }
 

@@ -66,8 +66,8 @@ func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string)
 			return r.ID
 		}
 	}
-	fmt.Fprintf(a.stderr, "mixtral: the run is not in the database: %v\nhint: the report is whole; once the "+
-		"database can be reached, mixtral report save %s adds it\n", err, file)
+	fmt.Fprintf(a.stderr, "mixtral: the run could not be saved in the database: %v\nhint: the report is "+
+		"complete; when the database is available, mixtral report save %s adds it\n", err, file)
 	return ""
 }
 

@@ -17,10 +17,10 @@ import (
 type evalCmd struct {
 	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
 	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
-	Generate int          `default:"1" help:"Greedy tokens to generate."`
-	Top      int          `default:"5" help:"Highest logits to print for each generated token."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
-	Threads  int          `help:"Computing threads; default: one for each CPU."`
+	Generate int          `default:"1" help:"Number of tokens to generate, always the likeliest."`
+	Top      int          `default:"5" help:"Number of highest logits to print for each generated token."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
+	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
 	JSON     bool         `help:"Print JSON."`
 }
 

@@ -27,7 +27,7 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Help    helpCmd    `cmd:"" help:"Show the help of a command; --help after a command does the same."`
 
-	Completion   completionCmd   `cmd:"" help:"Print a script that completes this command line in a shell."`
+	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
 	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
 
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`

@@ -16,12 +16,12 @@ import (
 // runCmd answers one prompt.
 type runCmd struct {
 	serviceFlags
-	Prompt      string   `arg:"" help:"The question, or - to read it from standard input."`
+	Prompt      string   `arg:"" help:"The prompt, or - to read it from standard input."`
 	System      string   `placeholder:"TEXT" help:"System message."`
 	Raw         bool     `help:"Continue the text as it is, without the chat format."`
-	MaxTokens   int      `placeholder:"N" help:"Most tokens of the answer; default: max_tokens of the configuration."`
-	Temperature *float64 `placeholder:"T" help:"0 takes the likeliest token each time; default: that of the configuration."`
-	Seed        *int64   `placeholder:"N" help:"The same seed gives the same answer."`
+	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
+	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
+	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer."`
 	Stats       bool     `help:"Print tokens and speed to standard error at the end."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
 }
