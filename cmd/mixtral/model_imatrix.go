@@ -82,8 +82,8 @@ func (c *modelImatrixCmd) check() error {
 	case len(c.Text) == 0 && len(c.InFile) == 0:
 		return withHint(errors.New("--text: must be given, or --in-file to merge files"), more)
 	case len(c.Text) == 0 && (c.Model != "" || c.Resume):
-		return withHint(errors.New("--text: must be given to use a model or --resume; without it files are merged, which "+
-			"needs neither a model nor --resume"), more)
+		return withHint(errors.New("--text: must be given to use a model or --resume; without it files are "+
+			"merged, which needs neither a model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
 		return errors.New("model: must be given to read the text of --text")
 	case c.Context < calibrate.LeastContext:
@@ -156,7 +156,7 @@ func (r *imatrixRun) readFiles() error {
 	return nil
 }
 
-// datasets are the texts' names in the file: without directories, which are nobody's business.
+// datasets are the texts' names in the file, without their private directories.
 func (r *imatrixRun) datasets() []string {
 	var names []string
 	for _, path := range r.Text {

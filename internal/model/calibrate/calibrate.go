@@ -18,10 +18,10 @@ const LeastContext = 4
 // grows for nothing.
 const passTokens = 512
 
-// ErrNotFinite is matched when a model computes what is no number.
+// ErrNotFinite is matched when a model computes NaN or infinite numbers.
 var ErrNotFinite = errors.New("the model computes NaN or infinite numbers")
 
-// Collector reads chunks. Close it. It is not safe for concurrent use, and nobody else may use the model meanwhile.
+// Collector reads chunks. Close it. It is not safe for concurrent use, and nothing else may use the model meanwhile.
 type Collector struct {
 	m      *moe.Model
 	sums   *convert.Sums

@@ -140,7 +140,7 @@ func (k Known) Choose(all []hub.File) ([]hub.File, error) {
 		return nil, fmt.Errorf("%w: %s holds no %s of type %s", hub.ErrNotFound, k.Ref(), k.Name, k.Type)
 	case want != "" && len(chosen) == 1:
 		if chosen[0].SHA256 != "" && chosen[0].SHA256 != want {
-			return nil, fmt.Errorf("%w: %s: the hub says %s, the catalogue knows %s", hub.ErrChecksum, chosen[0].Path,
+			return nil, fmt.Errorf("%w: %s: the hub reports %s, the catalogue has %s", hub.ErrChecksum, chosen[0].Path,
 				chosen[0].SHA256, want)
 		}
 		chosen[0].SHA256 = want
