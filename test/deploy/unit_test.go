@@ -132,7 +132,9 @@ func TestDockerfile(t *testing.T) {
 	for name, want := range map[string]string{
 		"the port":              "\nEXPOSE " + strconv.Itoa(mixtral.DefaultConfig().Port) + "\n",
 		"a user without rights": "\nUSER 65532:65532\n",
-		"the module's Go":       "FROM golang:" + goMod[1], "a reproducible build": "-trimpath", "no C": "CGO_ENABLED=0",
+		"the module's Go":       "FROM golang:" + goMod[1],
+		"a reproducible build":  "-trimpath",
+		"no C":                  "CGO_ENABLED=0",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the Dockerfile lacks %s: %q", name, want)

@@ -19,7 +19,9 @@ func TestBacking(t *testing.T) {
 	}{
 		"free memory at hand":    {func(int) time.Duration { return 150 * time.Microsecond }, 7500, 0},
 		"beside another process": {func(int) time.Duration { return 700 * time.Microsecond }, 7500, 0},
-		"one dear page":          {func(i int) time.Duration { return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true] }, 600, 0},
+		"one dear page": {func(i int) time.Duration {
+			return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true]
+		}, 600, 0},
 		"none at hand": {func(int) time.Duration { return 6 * time.Millisecond }, 600,
 			60 * time.Millisecond},
 		"none at hand after the first": {func(i int) time.Duration {

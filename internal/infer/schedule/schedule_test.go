@@ -176,7 +176,8 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 	return told
 }
 
-// TestStories replays testdata/stories: a line at the margin is an event, the indented ones below are what comes of it.
+// TestStories replays testdata/stories: a line at the margin is an event, the indented ones below are what comes of
+// it.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/stories/*.txt")
 	if err != nil || len(files) == 0 {

@@ -80,7 +80,8 @@ func forward(t *testing.T, u *Upstream, body string) (*httptest.ResponseRecorder
 const usageChunk = `data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}` + "\n\n"
 
 // streamed is a stream with everything odd that bytes may have: CRLF, comments, spaces, unknown fields.
-const streamed = ": hello\n\ndata:{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n" +
+const streamed = ": hello\n\n" +
+	"data:{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n" +
 	"event: x\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"caf\\u00e9 \"}}],\"extra\":[1, 2]}\n\n" +
 	"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n\n"
 
