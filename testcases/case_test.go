@@ -2,9 +2,7 @@ package testcases
 
 import (
 	"errors"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -143,14 +141,14 @@ func TestNumbersByPath(t *testing.T) {
 }
 
 func TestEveryRuleIsReachable(t *testing.T) {
-	for _, name := range slices.Sorted(maps.Keys(Rules)) {
+	for _, info := range Rules() {
 		c := parse(t)
-		c.Checks[0].Rule, c.Checks[0].P = name, 0
-		if Rules[name].P {
+		c.Checks[0].Rule, c.Checks[0].P = info.Rule, 0
+		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
 		if err := c.Validate(); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", info.Rule, err)
 		}
 	}
 }
