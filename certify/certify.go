@@ -36,8 +36,9 @@ const (
 
 // Options say what to certify. Either Target or Launch is needed; everything else has a default.
 type Options struct {
-	Case    string // a compiled-in case's id or a case file's path; empty: TC-L1-COMP-MIXTRAL-003
-	Profile string // of the case; empty: "quick"
+	Case    string            // a built-in case's id or a case file's path; empty: TC-L1-COMP-MIXTRAL-003
+	Loaded  *testcases.Loaded // a case in memory, instead of Case; it is not changed
+	Profile string            // of the case; empty: "quick"
 
 	Target      string          // URL of a server that runs already
 	Launch      target.Launcher // starts the server, where Target is empty
@@ -96,6 +97,11 @@ func Load(ref string, set []string) (*testcases.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	return override(loaded, set)
+}
+
+// override applies assignments such as "targets.throughput_rps=80".
+func override(loaded *testcases.Loaded, set []string) (*testcases.Loaded, error) {
 	for _, s := range set {
 		if err := loaded.Case.Set(s); err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		want error
 		says string
 	}{
-		"no target":    {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
+		"no target":    {certify.Options{}, certify.ErrOptions, "give either Target or Launch"},
 		"no such case": {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
 		"profile":      {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
 		"set":          {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},

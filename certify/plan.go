@@ -26,22 +26,24 @@ type plan struct {
 func newPlan(o Options) (*plan, error) {
 	switch {
 	case o.Target == "" && o.Launch == nil:
-		return nil, fmt.Errorf("%w: neither Target nor Launch says what to certify", ErrOptions)
+		return nil, fmt.Errorf("%w: give either Target or Launch", ErrOptions)
+	case o.Case != "" && o.Loaded != nil:
+		return nil, fmt.Errorf("%w: give either Case or Loaded, not both", ErrOptions)
 	case o.MetricsURL != "" && o.PrometheusURL != "":
-		return nil, fmt.Errorf("%w: a metrics URL and a Prometheus URL exclude each other", ErrOptions)
+		return nil, fmt.Errorf("%w: give either a metrics URL or a Prometheus URL, not both", ErrOptions)
 	case o.PID != 0 && o.Cgroup != "":
-		return nil, fmt.Errorf("%w: a process and a control group exclude each other", ErrOptions)
+		return nil, fmt.Errorf("%w: give either a process or a control group, not both", ErrOptions)
 	case o.PID < 0:
-		return nil, fmt.Errorf("%w: %d is no process", ErrOptions, o.PID)
+		return nil, fmt.Errorf("%w: process: must be a positive number, is %d", ErrOptions, o.PID)
 	}
 	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL,
 		"tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
-			return nil, fmt.Errorf("%w: %s URL: want http://… or https://…, got %q", ErrOptions, name, address)
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q", ErrOptions, name, address)
 		}
 	}
-	loaded, err := Load(o.Case, o.Set)
+	loaded, err := o.load()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +57,7 @@ func newPlan(o Options) (*plan, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%w: profile: %s has no %q; it has %s", ErrOptions, loaded.Case.ID, o.Profile,
+		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions, loaded.Case.ID, o.Profile,
 			strings.Join(names, ", "))
 	}
 	if o.ReportDir == "" {
@@ -71,6 +73,18 @@ func newPlan(o Options) (*plan, error) {
 		o.Monitor = NewMonitor()
 	}
 	return &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}, nil
+}
+
+// load reads the case, or copies the one that is given, and applies the overrides.
+func (o *Options) load() (*testcases.Loaded, error) {
+	if o.Loaded == nil {
+		return Load(o.Case, o.Set)
+	}
+	loaded, err := o.Loaded.Clone()
+	if err != nil {
+		return nil, err
+	}
+	return override(loaded, o.Set)
 }
 
 // writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a

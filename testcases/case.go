@@ -1,5 +1,3 @@
-// Package testcase holds a test case as data: identity, targets, phases of load and the checks that make its verdict.
-// A case is a YAML file; TC-L1-COMP-MIXTRAL-003 is compiled in. It must not import anything that runs a case.
 package testcases
 
 import (
@@ -46,7 +44,7 @@ type Environment struct {
 	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
 }
 
-// Targets are the numbers that the seed names. GB are 2³⁰ bytes, as the seed computes them.
+// Targets are the numbers that the specification names. GB are 2³⁰ bytes, as the specification computes them.
 type Targets struct {
 	LatencyMS     float64 `yaml:"latency_ms" json:"latency_ms"`         // mean end-to-end latency stays below
 	ThroughputRPS float64 `yaml:"throughput_rps" json:"throughput_rps"` // sustained completions a second, at least
@@ -120,7 +118,7 @@ const (
 	KindWarmup Kind = "warmup" // closed loop until latencies are steady; not judged
 	KindClosed Kind = "closed" // Concurrency in flight, next when one ends
 	KindOpen   Kind = "open"   // arrivals at RPS whatever the server does; latency from the schedule
-	// Requests at once, as the seed's step 2: informative, reported beside the sustained figure
+	// Requests at once, as the specification's step 2: informative, reported beside the sustained figure
 	KindBatch   Kind = "batch"
 	KindIdle    Kind = "idle"    // no load: memory should come back
 	KindQuality Kind = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
@@ -158,7 +156,7 @@ type Phase struct {
 	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 
-// Check is one criterion. Rule names the function that judges it (see internal/certify/judge); Phase narrows it.
+// Check is one criterion. Rule names the function that judges it (see Rules); Phase narrows it.
 type Check struct {
 	ID     string   `yaml:"id" json:"id"`
 	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps

@@ -124,19 +124,19 @@ func (l *Limits) validate(p *problems) {
 
 func (c *Case) validateProfiles(p *problems) {
 	if len(c.Profiles) == 0 {
-		p.add("profiles", `needs one at least, such as "quick"`)
+		p.add("profiles", `must have at least one profile, such as "quick"`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		key := "profiles." + name
 		p.id(key, name)
 		if len(c.Profiles[name]) == 0 {
-			p.add(key, "needs one phase at least")
+			p.add(key, "must have at least one phase")
 		}
 		earlier := map[string]Kind{} // by id
 		for i, ph := range c.Profiles[name] {
 			at := fmt.Sprintf("%s[%d]", key, i)
 			if _, twice := earlier[ph.ID]; twice {
-				p.add(at+".id", "%q stands twice in this profile", ph.ID)
+				p.add(at+".id", "%q is already the id of an earlier phase of this profile", ph.ID)
 			}
 			c.validatePhase(p, at, ph, earlier)
 			earlier[ph.ID] = ph.Kind
@@ -199,14 +199,14 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 
 func (c *Case) validateChecks(p *problems) {
 	if len(c.Checks) == 0 {
-		p.add("checks", "needs one at least")
+		p.add("checks", "must have at least one check")
 	}
 	ids, covered := map[string]bool{}, map[string]bool{}
 	for i, ch := range c.Checks {
 		at := fmt.Sprintf("checks[%d]", i)
 		p.id(at+".id", ch.ID)
 		if ids[ch.ID] {
-			p.add(at+".id", "%q stands twice", ch.ID)
+			p.add(at+".id", "%q is already the id of an earlier check", ch.ID)
 		}
 		ids[ch.ID] = true
 		if strings.TrimSpace(ch.Clause) == "" {
@@ -215,7 +215,7 @@ func (c *Case) validateChecks(p *problems) {
 		for _, id := range ch.Covers {
 			covered[id] = true
 			if _, ok := c.Criteria[id]; !ok {
-				p.add(at+".covers", "%q is no key of criteria", id)
+				p.add(at+".covers", "must name keys of criteria; unknown key %q", id)
 			}
 		}
 		c.validateCheck(p, at, ch)
@@ -237,7 +237,7 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, is %g", ch.Rule, ch.P)
 	}
 	if !rule.Percentile && ch.P != 0 {
-		p.add(at+".p", "rule %s has no percentile", ch.Rule)
+		p.add(at+".p", "must be left out: rule %s has no percentile", ch.Rule)
 	}
 	if rule.Phase && ch.Phase == "" {
 		p.add(at+".phase", "rule %s needs a phase", ch.Rule)
