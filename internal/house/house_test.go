@@ -65,6 +65,7 @@ var ranks = map[string]int{
 
 	"certify/prompts":           1, // prompt files
 	"certify/target":            5, // servers to certify: started, or found
+	"internal/certify/client":   4, // what is asked of a server beside the load
 	"testcases":                 2, // test cases as data, and the compiled-in ones
 	"certify/report":            3, // reports people read
 	"internal/certify/evidence": 3, // what a run records

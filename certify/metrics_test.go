@@ -16,7 +16,6 @@ func TestEnoughScrapes(t *testing.T) {
 		return evidence.Scrape{Values: map[string]float64{evidence.MetricRequests: n}, Age: int64(age)}
 	}
 	broken := evidence.Scrape{Err: "no answer"}
-	ten := func(r *runner) *phaseRun { return &phaseRun{r: r, answered: 10} }
 	for name, c := range map[string]struct {
 		remote, scraped bool
 		before          bool // a phase, not after one
@@ -41,15 +40,15 @@ func TestEnoughScrapes(t *testing.T) {
 			want: false},
 		"Prometheus knows nothing": {remote: true, scrape: broken, want: true},
 	} {
-		r := &runner{scraper: &probe.Scraper{MetricsURL: "http://a/metrics"}, before: 5, scraped: c.scraped}
+		m := &metrics{scraper: &probe.Scraper{MetricsURL: "http://a/metrics"}, counted: 5, worked: c.scraped}
 		if c.remote {
-			r.scraper = &probe.Scraper{PrometheusURL: "http://a"}
+			m.scraper = &probe.Scraper{PrometheusURL: "http://a"}
 		}
-		after := ten(r)
+		answered := 10
 		if c.before {
-			after = nil
+			answered = nothingSent
 		}
-		wait, got := r.enough(c.scrape, after, c.since)
+		wait, got := m.enough(c.scrape, answered, c.since)
 		if got != c.want || !got && wait <= 0 {
 			t.Errorf("%s: %v, %v", name, got, wait)
 		}

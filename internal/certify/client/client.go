@@ -1,9 +1,8 @@
-package target
+package client
 
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,9 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
@@ -41,46 +38,24 @@ type Client struct {
 	http      *http.Client
 }
 
-// NewClient makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
+// New makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
 // proxy and follows no redirect: what one of them reaches, the other must reach too.
-func NewClient(root, key string) *Client {
+func New(root, key string) *Client {
 	return &Client{root: root, key: key, http: &http.Client{
 		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// NewRemoteClient is NewClient for a server that is not under test: it goes through the proxy of the environment.
-func NewRemoteClient(root, key string) *Client {
-	c := NewClient(root, key)
+// NewRemote is New for a server that is not under test: it goes through the proxy of the environment.
+func NewRemote(root, key string) *Client {
+	c := New(root, key)
 	c.http.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment
 	return c
 }
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// StatusError is an answer that is no success.
-type StatusError struct {
-	URL     string
-	Status  int
-	Message string // of the body, shortened
-}
-
-// Error names the address and the status.
-func (e *StatusError) Error() string {
-	s := fmt.Sprintf("%s answers %d %s", e.URL, e.Status, http.StatusText(e.Status))
-	if e.Message != "" {
-		s += ": " + e.Message
-	}
-	return s
-}
-
-// Is makes 401 and 403 match ErrUnauthorized, and all of them ErrSetup.
-func (e *StatusError) Is(target error) bool {
-	return target == ErrSetup || target == ErrUnauthorized &&
-		(e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
-}
 
 // Send makes a request and gives the response of a success; the caller closes its body.
 func (c *Client) Send(ctx context.Context, method, path string, body any) (*http.Response, error) {
@@ -253,37 +228,4 @@ func (c *Client) ready(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// NotOffered says that a server answers and has no such route.
-func NotOffered(err error) bool {
-	var status *StatusError
-	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed,
-		http.StatusNotImplemented}, status.Status)
-}
-
-// Hint says what to do about an error of this package; empty where there is nothing to say.
-func Hint(err error) string {
-	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or " +
-		"http://host:8000/v1"
-	var unknown *tls.CertificateVerificationError
-	var status *StatusError
-	switch {
-	case errors.Is(err, ErrUnauthorized):
-		return "give the server's key with --api-key-file FILE"
-	case NotOffered(err):
-		return root + "; one that does not list its models needs --target-model NAME"
-	case errors.Is(err, errNoJSON):
-		return root
-	case errors.As(err, &status) && status.Status/100 == 3:
-		return "the server sends its clients elsewhere, which a measurement must not follow: give the address that " +
-			"it names"
-	case errors.As(err, &unknown):
-		return "a certificate that no public authority signed is trusted with SSL_CERT_FILE=ca.pem"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: is the server started, and is the port right?"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "the server may still be loading its model, or a firewall drops the connection"
-	}
-	return ""
 }
