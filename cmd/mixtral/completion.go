@@ -87,6 +87,9 @@ func complete(node *kong.Node, line string) []string {
 			continue
 		}
 		if i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word }); i >= 0 {
+			if node.Children[i].Name == "help" {
+				continue // what follows is a command, as without it
+			}
 			node = node.Children[i]
 			flags = append(slices.Clone(flags), node.Flags...)
 		}

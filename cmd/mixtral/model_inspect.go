@@ -19,10 +19,10 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" help:"Requests computed together, for the memory estimate."`
-	Context  int          `help:"Tokens of each, for the memory estimate; default: what the model was trained for."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept, for the memory estimate: f16 (default) or q8_0."`
-	Memory   float64      `placeholder:"GIB" help:"Memory to fit into; default: what the machine or the control group allows."`
+	Parallel int          `default:"10" help:"Requests computed at the same time, for the memory estimate."`
+	Context  int          `help:"Tokens of each request, for the memory estimate; default: the model's context."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
+	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
 }
 

@@ -21,12 +21,12 @@ import (
 // over the environment, which wins over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
-	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeat it for more."`
+	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeatable."`
 	Model         *string  `placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
-	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
-	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16, or q8_0 in little more than half the memory; default f16."`
-	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Most memory in GiB, weights and KV cache included."`
-	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Most cores to compute with."`
+	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
+	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
+	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache."`
+	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with."`
 	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
 }
 
@@ -66,15 +66,15 @@ type serveCmd struct {
 	Host         *string          `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
 	Port         *int             `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
 	Backend      *mixtral.Backend `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
-	Upstream     []string         `placeholder:"URL" help:"OpenAI-compatible server to pass requests on to; repeat it for replicas. Implies --backend vllm."`
-	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line; it is read again when it changes."`
-	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
-	InsecureBind bool             `help:"Allow an address that others can reach without API keys."`
-	TLSCert      *string          `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are read again when they change."`
+	Upstream     []string         `placeholder:"URL" help:"OpenAI-compatible server that answers the requests; repeatable, for replicas. Implies --backend vllm."`
+	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes."`
+	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
+	InsecureBind bool             `help:"Allow an address that other machines can reach, without API keys."`
+	TLSCert      *string          `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
 	TLSKey       *string          `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
-	AllowedHosts *string          `placeholder:"NAMES" help:"Names that requests may ask for, with commas between, beside localhost and IP addresses."`
-	Database     *string          `placeholder:"URL" help:"Log requests there: postgres://user@host/database, sqlite:PATH, or none, the default."`
-	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Serve /metrics there and not beside the API."`
+	AllowedHosts *string          `placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
+	Database     *string          `placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
+	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
 }
 
 func (s serveCmd) Run(a *app) error {
@@ -164,7 +164,8 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	announce(a, service, l.API.Addr())
 	drain := func() {
 		if ctx.Err() == nil {
-			fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+			fmt.Fprintln(a.stderr, "mixtral: draining: finishing the requests in progress; a second signal "+
+				"stops at once")
 			stop()
 		}
 	}
@@ -196,7 +197,7 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
 	if c.APIKeyFile == "" && c.TLSCertFile == "" {
-		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: there are no keys and no certificate")
+		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: neither api_key_file nor tls_cert_file is set")
 	}
 	for _, part := range []struct {
 		name, file string

@@ -211,10 +211,10 @@ func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		return true, time.Duration(max(seconds, 0)) * time.Second,
-			fmt.Errorf("the collector answers %d", resp.StatusCode)
+			fmt.Errorf("the collector answered with status %d", resp.StatusCode)
 	}
 	if resp.StatusCode/100 != 2 {
-		return false, 0, fmt.Errorf("the collector answers %d", resp.StatusCode)
+		return false, 0, fmt.Errorf("the collector answered with status %d", resp.StatusCode)
 	}
 	return false, 0, nil
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // TestQuota follows keys through minutes: each step is at its second, and what it wants is who was let in, or what
@@ -76,7 +78,7 @@ func TestQuota(t *testing.T) {
 // what it owes is paid first, and a refusal's time is exact: just before it nothing is let in, and at it the same
 // request is.
 func TestQuotaHolds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		l := Limits{Requests: rapid.IntRange(1, 700).Draw(t, "requests"),
 			Tokens:     rapid.IntRange(1, 100000).Draw(t, "tokens"),
 			Concurrent: rapid.IntRange(0, 5).Draw(t, "concurrent")}
