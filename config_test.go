@@ -63,7 +63,8 @@ func TestYAMLErrors(t *testing.T) {
 		yaml string
 		want []string
 	}{
-		{"host: localhost\nprot: 1\n", []string{"c.yaml:2: unknown key \"prot\" (did you mean \"port\"?); known keys: host, port, "}},
+		{"host: localhost\nprot: 1\n",
+			[]string{"c.yaml:2: unknown key \"prot\" (did you mean \"port\"?); known keys: host, port, "}},
 		{"port: many\n", []string{"c.yaml:1: port: must be an integer: got \"many\""}},
 		{"temperature: [1]\n", []string{"c.yaml:1: temperature: must be a number: got a list"}},
 		{"insecure_bind: 7\n", []string{"c.yaml:1: insecure_bind: must be true or false"}},
@@ -102,9 +103,12 @@ func TestEverythingAtOnce(t *testing.T) {
 	if !errors.As(err, &e) || len(e.Problems) != 6 {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\n  c.yaml:1: port: must be an integer: got \"many\"\n", "\n  c.yaml:2: unknown key \"foo\"\n",
-		"\n  c.yaml:4: port: must be given once", "\n  c.yaml:5: unknown key \"tempreature\" (did you mean \"temperature\"?)\n",
-		"\n  MIXTRAL_MAX_TOKENS: must be an integer: got \"x\"\n", "\n  c.yaml:3: cpu_cores: must be between 1 and 4096: got 0\n",
+	for _, want := range []string{"\n  c.yaml:1: port: must be an integer: got \"many\"\n",
+		"\n  c.yaml:2: unknown key \"foo\"\n",
+		"\n  c.yaml:4: port: must be given once",
+		"\n  c.yaml:5: unknown key \"tempreature\" (did you mean \"temperature\"?)\n",
+		"\n  MIXTRAL_MAX_TOKENS: must be an integer: got \"x\"\n",
+		"\n  c.yaml:3: cpu_cores: must be between 1 and 4096: got 0\n",
 		"\n  known keys: host, port, "} {
 		if strings.Count(err.Error(), want) != 1 {
 			t.Errorf("%v\nwants %q", err, want)
@@ -118,7 +122,8 @@ func TestMisspeltVariables(t *testing.T) {
 		"MIXTRAL_PORT=tcp://10.0.0.1:11400", "MIXTRAL_SERVICE_HOST=10.0.0.1", "MIXTRAL_SERVICE_PORT=11400",
 		"MIXTRAL_SERVICE_PORT_HTTP=11400", "MIXTRAL_PORT_11400_TCP=tcp://10.0.0.1:11400",
 		"MIXTRAL_PORT_11400_TCP_ADDR=10.0.0.1", "MIXTRAL_PORT_11400_TCP_PROTO=tcp", "MIXTRAL_HOME=/x"})
-	if err != nil || len(c.Warnings) != 2 || !strings.Contains(c.Warnings[0], "MIXTRAL_PROT sets nothing: did you mean MIXTRAL_PORT?") ||
+	if err != nil || len(c.Warnings) != 2 ||
+		!strings.Contains(c.Warnings[0], "MIXTRAL_PROT sets nothing: did you mean MIXTRAL_PORT?") ||
 		!strings.Contains(c.Warnings[1], "MIXTRAL_MODEL_PATH?") || c.Port != DefaultConfig().Port {
 		t.Errorf("%q, %v", c.Warnings, err)
 	}

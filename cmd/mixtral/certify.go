@@ -141,7 +141,7 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		start := target.Child(program, func(port int, need target.Need) []string {
 			// The database of the environment is for the run, and not for its requests.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
-				"--database", open.None}
+				"--database-url", open.None}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}

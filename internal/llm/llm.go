@@ -1,7 +1,3 @@
-// Package llm is the seam between whoever answers a request (the embedded engine, an upstream server) and whoever
-// asks (the HTTP API, the public package): one Request, one Event, one Backend, and the errors they agree on.
-//
-// It must not import anything of this module: both sides depend on it, it depends on neither.
 package llm
 
 import (

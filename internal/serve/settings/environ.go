@@ -8,7 +8,8 @@ import (
 )
 
 // kubernetes matches what Kubernetes tells each pod beside a Service: "…_SERVICE_HOST", "…_PORT_80_TCP_ADDR".
-var kubernetes = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+var kubernetes = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$` +
+	`|_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
 
 // fromKubernetes tells such variables. "…_PORT" alone is one where its value is an address with a protocol.
 func fromKubernetes(name, value string) bool {

@@ -30,7 +30,8 @@ func TestYAML(t *testing.T) {
 		{"{name: a, count: 1}\n", config{Name: "a", Count: 1}, nil},
 		{"count: &n 4\nshare: *n\n", config{Count: 4, Share: 4}, nil},
 		{"<<: {count: 1, name: m}\ncount: 2\n", config{Name: "m", Count: 2}, nil},
-		{"count: 2\ncount: 3\n", config{Count: 2}, []Problem{{"f:2", "count", "a second value", "must be given once"}}},
+		{"count: 2\ncount: 3\n", config{Count: 2},
+			[]Problem{{"f:2", "count", "a second value", "must be given once"}}},
 		{"on: 1\nname: [a]\nnew: 1\n", config{}, []Problem{{"f:1", "on", `"1"`, "must be true or false"},
 			{"f:2", "name", "a list", "must be text"}, {"f:3", "new", "", ""}}},
 		{"-: x\n", config{}, []Problem{{"f:1", "-", "", ""}}},
@@ -55,7 +56,8 @@ func TestYAML(t *testing.T) {
 func TestNearest(t *testing.T) {
 	words := []string{"host", "port", "model_path", "temperature", "memory_limit_gb"}
 	for word, want := range map[string]string{"prot": "port", "ports": "port", "modelpath": "model_path",
-		"tempreature": "temperature", "memory_limit": "memory_limit_gb", "foo": "", "": "", "cpu_tier": "", "service_host": ""} {
+		"tempreature": "temperature", "memory_limit": "memory_limit_gb",
+		"foo": "", "": "", "cpu_tier": "", "service_host": ""} {
 		if got := Nearest(word, words); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)
 		}
@@ -63,7 +65,8 @@ func TestNearest(t *testing.T) {
 }
 
 func FuzzYAML(f *testing.F) {
-	for _, seed := range []string{"name: a\ncount: 1.5\n", "a: &a [*a]\n", "<<: &m {<<: *m}\n", "? [a]\n: b\n", "count: !!int x",
+	for _, seed := range []string{"name: a\ncount: 1.5\n", "a: &a [*a]\n", "<<: &m {<<: *m}\n", "? [a]\n: b\n",
+		"count: !!int x",
 		"&a *a: 1", "name: &x *x\n", "\x00", "--- |\n"} {
 		f.Add(seed)
 	}
