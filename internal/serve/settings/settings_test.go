@@ -77,3 +77,20 @@ func FuzzYAML(f *testing.F) {
 		}
 	})
 }
+
+// TestKubernetesIsSilent: what Kubernetes sets beside a Service is never taken for a misspelt key, however near.
+func TestKubernetesIsSilent(t *testing.T) {
+	var c struct {
+		Hosts string `yaml:"service_hosts"`
+		Port  string `yaml:"port_80_tcps"`
+		Ports string `yaml:"ports"`
+	}
+	problems, warnings := Environ(&c, "X_", []string{"X_SERVICE_HOST=10.0.0.1", "X_PORT_80_TCP=tcp://10.0.0.1:80",
+		"X_PORT=tcp://10.0.0.1:80"})
+	if len(problems) != 0 || len(warnings) != 0 {
+		t.Errorf("%v %q", problems, warnings)
+	}
+	if _, warnings := Environ(&c, "X_", []string{"X_PORT=80"}); len(warnings) != 1 {
+		t.Errorf("%q", warnings)
+	}
+}
