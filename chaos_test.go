@@ -3,7 +3,6 @@ package mixtral
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,33 +10,28 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// chaosSettings gives how long chaos lasts and its seed: MIXTRAL_CHAOS=2m, MIXTRAL_CHAOS_SEED=7. The seed is written
-// down for who wants to see the same again, as far as the machine's own order of things allows.
+// chaosSettings gives how long chaos lasts and its seed: MIXTRAL_CHAOS=2m, MIXTRAL_CHAOS_SEED=7. A seed has the same
+// again, as far as the machine's own order of things allows.
 func chaosSettings(t *testing.T) (lasts time.Duration, seed uint64) {
 	t.Helper()
-	lasts, seed = 2*time.Second, rand.Uint64()
-	var err1, err2 error
+	lasts = 2 * time.Second
 	if v := os.Getenv("MIXTRAL_CHAOS"); v != "" {
-		lasts, err1 = time.ParseDuration(v)
+		var err error
+		if lasts, err = time.ParseDuration(v); err != nil {
+			t.Fatal("MIXTRAL_CHAOS:", err)
+		}
 	}
-	if v := os.Getenv("MIXTRAL_CHAOS_SEED"); v != "" {
-		seed, err2 = strconv.ParseUint(v, 10, 64)
-	}
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("MIXTRAL_CHAOS_SEED=%d MIXTRAL_CHAOS=%v", seed, lasts)
-	return lasts, seed
+	return lasts, property.Seed(t, "MIXTRAL_CHAOS_SEED")
 }
 
 // TestChaos lets clients of all kinds at one service whose weights are broken in places, from a seed and for a bounded

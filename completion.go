@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ type Request struct {
 	RepetitionPenalty float64 // above 0 to 10; 0 means off
 
 	Seed *int64   // the same request with the same seed has the same answer; nil draws one
-	Stop []string // the answer ends before the first of these
+	Stop []string // the text ends before the first of these to be complete; each is valid UTF-8
 }
 
 // Completion is an answer. Its JSON is that of POST /v1/chat/completions.
@@ -173,12 +172,7 @@ func (s *Service) check(r *llm.Request) error {
 			return llm.BadField(f.name, "must be between %v %s %v, got %v", f.lo, below, f.hi, f.got)
 		}
 	}
-	for i, stop := range r.Stop {
-		if stop == "" {
-			return llm.BadField(fmt.Sprintf("stop[%d]", i), "is empty")
-		}
-	}
-	return nil
+	return llm.CheckStop(r.Stop)
 }
 
 func newID() string {

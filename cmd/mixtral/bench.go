@@ -25,6 +25,7 @@ type benchCmd struct {
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
 	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
 	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
+	Profile  string       `placeholder:"FILE" help:"Measure how long steps of all sizes take instead, and write it to FILE for mixtral plan."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -84,6 +85,9 @@ func (c *benchCmd) Run(a *app) error {
 	if c.Prompt < 1 || c.After < 1 || c.Generate < 2 || c.Repeat < 1 {
 		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, "+
 			"got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
+	}
+	if c.Profile != "" {
+		return c.profile(a)
 	}
 	began := time.Now()
 	o, err := openModel(c.Model)

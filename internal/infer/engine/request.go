@@ -24,7 +24,7 @@ type request struct {
 	tops    int     // alternatives to report; −1: no log-probabilities
 	sampler *sample.Sampler
 	decoder *token.Decoder
-	stops   *sample.Stops
+	stops   *llm.Stops
 	out     outbox
 	trust   trust
 	guessed int32 // the first guess of this step, computed or not; −1: none
@@ -91,7 +91,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		return nil, err
 	}
 	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
-		stops: sample.NewStops(r.Stop)}
+		stops: llm.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
 		q.eos = e.tok.EOS()
@@ -141,10 +141,8 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 	if err := e.checkTokens("prompt", r.PromptTokens); err != nil {
 		return err
 	}
-	for i, s := range r.Stop {
-		if s == "" {
-			return llm.BadField(fmt.Sprintf("stop[%d]", i), "must not be empty")
-		}
+	if err := llm.CheckStop(r.Stop); err != nil {
+		return err
 	}
 	s := r.Sampling
 	for _, f := range []struct {

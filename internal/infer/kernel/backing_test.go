@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // TestBacking: what huge pages cost decides whether more are asked for.
@@ -49,7 +51,7 @@ func TestBacking(t *testing.T) {
 // TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for
 // any.
 func TestJoining(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		bytes := rapid.IntRange(0, 40*joinPiece/hugePage).Draw(r, "pages") * hugePage
 		threshold := rapid.IntRange(0, 9).Draw(r, "threshold")
 		j := joining{left: bytes}

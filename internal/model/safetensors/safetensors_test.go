@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"pgregory.net/rapid"
 )
@@ -28,7 +29,7 @@ func file(header string, n int) []byte {
 func parse(b []byte) ([]Tensor, error) { return read(bytes.NewReader(b), int64(len(b)), "f") }
 
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		var arrays []Array
 		for i := range rapid.IntRange(0, 6).Draw(r, "tensors") {
 			shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 3).Draw(r, "shape")

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -82,7 +83,7 @@ func TestQuota(t *testing.T) {
 // what it owes is paid first, and a refusal's time is exact: just before it nothing is let in, and at it the same
 // request is.
 func TestQuotaHolds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		l := Limits{Requests: rapid.IntRange(1, 700).Draw(t, "requests"),
 			Tokens:     rapid.IntRange(1, 100000).Draw(t, "tokens"),
 			Concurrent: rapid.IntRange(0, 5).Draw(t, "concurrent")}

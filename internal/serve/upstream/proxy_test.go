@@ -342,6 +342,32 @@ func TestBackendEvents(t *testing.T) {
 	}
 }
 
+// TestBackendStops: whatever an upstream does about stop strings, none is in the events' text, and a finish_reason of
+// "length" that came after one is no longer true.
+func TestBackendStops(t *testing.T) {
+	body := strings.Replace(streamed, `"stop"`, `"length"`, 1) + usageChunk + "data: [DONE]\n\n"
+	u := connect(t, Config{}, newFake(t, sendStream(body, 5)))
+	for _, test := range []struct {
+		stop   []string
+		want   string
+		finish llm.Finish
+	}{
+		{nil, "café b", llm.FinishLength},
+		{[]string{"é b?", "x"}, "café b", llm.FinishLength},
+		{[]string{"é b"}, "caf", llm.FinishStop},
+		{[]string{"b", "fé"}, "ca", llm.FinishStop},
+	} {
+		out, err := llmtest.Collect(t.Context(), u, &llm.Request{Prompt: "x", Stop: test.stop})
+		if out.Text != test.want || out.Finish != test.finish || out.Usage.CompletionTokens != 2 {
+			t.Errorf("stop %q: %+v, %v; want %q, %s", test.stop, out, err, test.want, test.finish)
+		}
+	}
+	if err := u.Generate(t.Context(), &llm.Request{Prompt: "x", Stop: []string{""}}, nil); !errors.Is(err,
+		llm.ErrBadRequest) {
+		t.Errorf("an empty stop string: %v", err)
+	}
+}
+
 func TestNewRefusesBadURLs(t *testing.T) {
 	for _, urls := range [][]string{nil, {""}, {"localhost:1"}, {"ftp://x"}, {"http://u:p@x"}, {"http://x?y"}} {
 		if _, err := New(Config{URLs: urls}); !errors.Is(err, ErrURL) {

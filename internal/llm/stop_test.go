@@ -1,10 +1,13 @@
-package sample
+package llm
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // run writes text in pieces and gives what came out.
@@ -40,9 +43,27 @@ func TestStops(t *testing.T) {
 		{[]string{"bc", "abc"}, []string{"ab", "c"}, "", true},
 		{[]string{"é"}, []string{"è", "é"}, "è", true},
 		{[]string{"x"}, []string{"x"}, "", true},
+		{[]string{"\ufffd"}, []string{"a", "\ufffd", "b"}, "a", true},
+		{[]string{"\ufffd\ufffd"}, []string{"\ufffd", "a\ufffd", "\ufffd"}, "\ufffda", true},
 	} {
 		if got, hit := run(test.stops, test.pieces...); got != test.want || hit != test.hit {
 			t.Errorf("%q in %q: %q, %v; want %q, %v", test.stops, test.pieces, got, hit, test.want, test.hit)
+		}
+	}
+}
+
+func TestCheckStop(t *testing.T) {
+	for _, test := range []struct {
+		stops []string
+		field string
+	}{
+		{nil, ""}, {[]string{"a", "\ufffd", "\x00"}, ""}, {[]string{"a", ""}, "stop[1]"},
+		{[]string{"\xff"}, "stop[0]"}, {[]string{"a", "b", "é"[:1]}, "stop[2]"},
+	} {
+		var field *FieldError
+		err := CheckStop(test.stops)
+		if (err != nil) != (test.field != "") || err != nil && (!errors.As(err, &field) || field.Field != test.field) {
+			t.Errorf("%q: %v, want a complaint about %q", test.stops, err, test.field)
 		}
 	}
 }
@@ -58,7 +79,7 @@ func TestNothingAfterAHit(t *testing.T) {
 // TestCutsDoNotMatter: however a text is cut, the same comes out, no stop string is in it, and nothing is lost
 // without a hit.
 func TestCutsDoNotMatter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		letters := rapid.StringOfN(rapid.SampledFrom([]rune("abé")), 1, 4, -1)
 		stops := rapid.SliceOfN(letters, 1, 3).Draw(t, "stops")
 		text := rapid.StringOfN(rapid.SampledFrom([]rune("abcé")), 0, 20, -1).Draw(t, "text")

@@ -1,9 +1,31 @@
-package sample
+package llm
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
-// Stops finds the first of some stop strings in a stream of text, wherever the text is cut into pieces. It is for one
-// goroutine.
+// A stop string is text, and it is looked for in the text that the client reads, not in the bytes of the tokens that
+// made it. There each byte that belongs to no UTF-8 sequence is U+FFFD already, so U+FFFD as a stop string finds it,
+// also where a character was cut off by the answer's end. Tokens and events may end anywhere in a stop string.
+
+// CheckStop says what is wrong with a request's stop strings: each must be valid UTF-8 and not empty.
+func CheckStop(stops []string) error {
+	for i, stop := range stops {
+		field := fmt.Sprintf("stop[%d]", i)
+		switch {
+		case stop == "":
+			return BadField(field, "must not be empty")
+		case !utf8.ValidString(stop):
+			return BadField(field, "must be valid UTF-8, got %q", stop)
+		}
+	}
+	return nil
+}
+
+// Stops finds the first of some stop strings in a stream of valid UTF-8, wherever the text is cut into pieces. It is
+// for one goroutine.
 type Stops struct {
 	stops   []string
 	pending string // the end of the text so far, as far as it may be the start of a stop string
