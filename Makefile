@@ -76,8 +76,8 @@ fuzz: ## search new cases with every property test and fuzz target for FUZZTIME 
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new seeds, and make fuzz
-	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v .
-	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v .
+	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service/internal/serve/service
+	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	$(MAKE) fuzz
 

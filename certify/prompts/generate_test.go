@@ -139,8 +139,8 @@ func TestCheckNamesWeakRubrics(t *testing.T) {
 	got := strings.Join(s.Check(), "\n")
 	for _, want := range []string{"a/c: its rubric names no answers", "a/d: has the same text as a/c",
 		"a/d: has no rubric",
-		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" stands twice`,
-		`a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" stands twice`} {
+		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" is given twice`,
+		`a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" is given twice`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}

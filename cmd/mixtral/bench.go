@@ -25,7 +25,7 @@ type benchCmd struct {
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
 	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
 	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
-	Profile  string       `placeholder:"FILE" help:"Measure how long steps of all sizes take instead, and write it to FILE for mixtral plan."`
+	Profile  string       `placeholder:"FILE" help:"Measure what steps of all sizes take instead, and write it to FILE for mixtral plan."`
 	JSON     bool         `help:"Print JSON."`
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -150,7 +151,7 @@ func values(v *kong.Value) (all []string) {
 	case "kv-type":
 		all = []string{"f16", "q8_0"}
 	case "backend":
-		all = []string{"embedded", "vllm"}
+		all = []string{string(mixtral.BackendEmbedded), string(mixtral.BackendVLLM)}
 	}
 	return all
 }

@@ -139,7 +139,7 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 			Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
 	}
 	for _, p := range rep.Phases {
-		kept := store.Phase{ID: p.ID, Kind: p.Kind, DurationS: p.DurationS, Scheduled: p.Scheduled,
+		kept := store.Phase{ID: p.ID, Kind: string(p.Kind), DurationS: p.DurationS, Scheduled: p.Scheduled,
 			Completed: p.Completed, Failed: p.Failed, RPS: p.RPS}
 		if p.Latency != nil {
 			kept.LatencyMS = &p.Latency.Mean

@@ -23,7 +23,7 @@ type cli struct {
 	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
 	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
-	Plan    planCmd    `cmd:"" help:"Compute by simulation how many replicas reach given targets."`
+	Plan    planCmd    `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
 	Doctor  doctorCmd  `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Help    helpCmd    `cmd:"" help:"Show the help of a command; --help after a command does the same."`

@@ -7,9 +7,9 @@ import (
 	"math"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -174,7 +174,7 @@ func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok 
 		return "not run (--no-run)", nil
 	}
 	const generate = 8
-	if bound, why := host.Read().MemoryBound(); bound > 0 && info.Packed+mixtral.ReserveBytes > bound {
+	if bound, why := host.Read().MemoryBound(); bound > 0 && info.Packed+engine.ReserveBytes > bound {
 		return fmt.Sprintf("not run: the weights take %s, %s allows %s", size(info.Packed), why, size(bound)), nil
 	}
 	m, err := loadModel(o, c.Threads)

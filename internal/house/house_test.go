@@ -25,6 +25,7 @@ var ranks = map[string]int{
 	"internal/base/stats":     0, // statistics
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
+	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
@@ -57,11 +58,14 @@ var ranks = map[string]int{
 	"internal/model/catalog":     4, // model names to files
 
 	"internal/serve/route":    0, // which replica gets a request
+	"internal/serve/access":   2, // who may reach the service, and how much of it
 	"internal/serve/upstream": 2, // other servers as llm.Backend
 	"internal/serve/api":      4, // HTTP routes
+	"internal/serve/service":  5, // the serving half, wired together
 
 	"certify/prompts":           1, // prompt files
 	"certify/target":            5, // servers to certify: started, or found
+	"internal/certify/client":   4, // what is asked of a server beside the load
 	"testcases":                 2, // test cases as data, and the compiled-in ones
 	"certify/report":            3, // reports people read
 	"internal/certify/evidence": 3, // what a run records
@@ -73,7 +77,7 @@ var ranks = map[string]int{
 
 	"internal/plan": 3, // replicas from targets, by simulation
 
-	"":        5, // package mixtral
+	"":        6, // package mixtral
 	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,

@@ -15,12 +15,12 @@ import (
 
 // second is what happened on the machine in one second.
 type second struct {
-	own, others, steal float64 // cores
-	wait               float64 // of a thread for its turn, in seconds
-	held               float64 // for which computing threads waited
-	server             string  // "": counted
-	untold             bool    // the kernel does not tell how long threads wait
-	pressure           float64 // share of the second
+	own, others, steal float64             // cores
+	wait               float64             // of a thread for its turn, in seconds
+	held               float64             // for which computing threads waited
+	server             evidence.HostServer // "": counted
+	untold             bool                // the kernel does not tell how long threads wait
+	pressure           float64             // share of the second
 }
 
 const simCores = 4

@@ -205,15 +205,16 @@ func TestGoldenReports(t *testing.T) {
 }
 
 // The case's validation and the judge know the same rules.
-func TestRuleNames(t *testing.T) {
-	for _, name := range RuleNames() {
-		if _, ok := testcases.Rules[name]; !ok {
-			t.Errorf("a case cannot name %q", name)
+
+func TestEveryRuleIsJudged(t *testing.T) {
+	for _, info := range testcases.Rules() {
+		if rules[info.Rule].judge == nil {
+			t.Errorf("no function judges %s", info.Rule)
 		}
 	}
-	for name := range testcases.Rules {
-		if _, ok := rules[name]; !ok {
-			t.Errorf("a case may name %q, which nobody judges", name)
+	for rule := range rules {
+		if _, ok := rule.Info(); !ok {
+			t.Errorf("%s is not in the table of rules", rule)
 		}
 	}
 }

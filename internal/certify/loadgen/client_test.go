@@ -132,7 +132,7 @@ func TestFailureClasses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer func(net.Conn)
-		class  string
+		class  evidence.Failure
 		detail string // part of it
 		whole  bool   // the request asks for no stream
 	}{
@@ -307,7 +307,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	c := newClient(t, s.URL+"/v1/", ClientOptions{})
 	for i := range 10 {
 		r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)})
-		if want := []string{"", evidence.FailStatus}[i%2]; r.Fail != want {
+		if want := []evidence.Failure{"", evidence.FailStatus}[i%2]; r.Fail != want {
 			t.Fatalf("request %d: %+v", i, r)
 		}
 		waitIdle(t, c, 1)

@@ -144,32 +144,18 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 	if err := llm.CheckStop(r.Stop); err != nil {
 		return err
 	}
-	s := r.Sampling
-	for _, f := range []struct {
-		name   string
-		value  float64
-		lo, hi float64
-	}{
-		{"max_tokens", float64(r.MaxTokens), 0, math.MaxInt32},
-		{"temperature", s.Temperature, 0, math.MaxFloat32},
-		{"top_p", s.TopP, 0, 1},
-		{"top_k", float64(s.TopK), 0, math.MaxInt32},
-		{"min_p", s.MinP, 0, 1},
-		{"repetition_penalty", s.RepetitionPenalty, 0, math.MaxFloat32},
-		{"presence_penalty", s.PresencePenalty, -2, 2},
-		{"frequency_penalty", s.FrequencyPenalty, -2, 2},
-		{"top_logprobs", float64(r.TopLogprobs), 0, 20},
-	} {
-		if !(f.value >= f.lo && f.value <= f.hi) {
-			return llm.BadField(f.name, "must be between %v and %v, got %v", f.lo, f.hi, f.value)
-		}
+	if r.MaxTokens < 0 || r.MaxTokens > math.MaxInt32 {
+		return llm.BadField("max_tokens", "must be between 0 and %d, got %d", math.MaxInt32, r.MaxTokens)
 	}
-	for id, v := range s.LogitBias {
+	if r.TopLogprobs < 0 || r.TopLogprobs > 20 {
+		return llm.BadField("top_logprobs", "must be between 0 and 20, got %d", r.TopLogprobs)
+	}
+	if err := r.Sampling.Check(); err != nil {
+		return err
+	}
+	for id := range r.Sampling.LogitBias {
 		if id < 0 || int(id) >= e.model.Vocab {
 			return llm.BadField("logit_bias", "token %d is not in the vocabulary of %d", id, e.model.Vocab)
-		}
-		if !(math.Abs(v) <= 100) {
-			return llm.BadField("logit_bias", "must be between -100 and 100, got %v for token %d", v, id)
 		}
 	}
 	return nil
