@@ -1,6 +1,3 @@
-// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states
-// llm.Backend's contract for every implementation. It must not import an implementation, nor anything but
-// internal/llm of this module.
 package llmtest
 
 import (
@@ -225,7 +222,8 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 		return err
 	}
 	defer release()
-	g := &generation{fake: f, r: r, sink: sink, stops: llm.NewStops(r.Stop), usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
+	g := &generation{fake: f, r: r, sink: sink, stops: llm.NewStops(r.Stop),
+		usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
 	limit := f.model.ContextLength - len(ids)
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)

@@ -1,10 +1,3 @@
-// Package tiertest runs all tests of a package once on each kernel tier of the machine, inside the test binary. No
-// environment variable chooses the tier: the go command would not see it and answer for every tier from its cache.
-//
-//	func TestMain(m *testing.M) { goleak.VerifyTestMain(tiertest.Every(m, kernel.Tiers(), kernel.ForceTier)) }
-//	func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }
-//
-// It must not import anything of this module: the kernels' own tests use it.
 package tiertest
 
 import (
@@ -18,8 +11,9 @@ import (
 // Runner runs tests; testing.M is one.
 type Runner interface{ Run() int }
 
-// Every is a Runner of m's tests on each of these tiers, which use switches to. A fuzz target and a benchmark run once,
-// on the tier that the program would take. Unless the flags select tests, TestTier has to have called Ran on every tier.
+// Every is a Runner of m's tests on each of these tiers, which use switches to. A fuzz target and a benchmark run
+// once, on the tier that the program would take. Unless the flags select tests, TestTier has to have called Ran on
+// every tier.
 func Every(m Runner, tiers []string, use func(string) (restore func(), err error)) Runner {
 	return &every{m: m, tiers: tiers, use: use}
 }
