@@ -39,7 +39,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		"prompt file": {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
 		"two metrics": {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions,
 			"exclude"},
-		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
+		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "not both"},
 		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
 		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "tracing URL"},
 		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},

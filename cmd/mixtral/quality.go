@@ -43,7 +43,7 @@ func (c *qualityScoreCmd) input() (quality.Input, error) {
 	if c.Key != "" {
 		p, ok := prompts.Default().ByKey(c.Key)
 		if !ok {
-			return in, withHint(fmt.Errorf("key: there is no prompt %q", c.Key),
+			return in, withHint(fmt.Errorf("key: unknown prompt %q", c.Key),
 				"the keys are "+strings.Join(prompts.Default().Keys(), ", "))
 		}
 		in.Prompt, in.Rubric = p.Text, p.Rubric
@@ -209,7 +209,7 @@ func readResponses(path string) (map[string]string, error) {
 			return nil, fmt.Errorf("line %d: needs the strings id and response", n)
 		}
 		if _, twice := out[row.ID]; twice {
-			return nil, fmt.Errorf("line %d: id %q stands twice", n, row.ID)
+			return nil, fmt.Errorf("line %d: id %q is given twice", n, row.ID)
 		}
 		out[row.ID] = row.Response
 	}

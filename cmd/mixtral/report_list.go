@@ -87,7 +87,7 @@ func printListed(a *app, list []listed) error {
 // fromDatabase lists the newest runs of the database.
 func (c *reportListCmd) fromDatabase(a *app) ([]listed, error) {
 	if c.Database == open.None {
-		return nil, usageError(withHint(errors.New("report list: there is no database to read"),
+		return nil, usageError(withHint(errors.New("report list: no database is configured"),
 			"give a directory of report files, as in mixtral report list reports"))
 	}
 	list := []listed{}
@@ -111,7 +111,7 @@ func (c *reportListCmd) fromDir(a *app) ([]listed, error) {
 		return nil, usageError(fmt.Errorf("report list: %q: %w", c.Dir, err))
 	}
 	if info, err := os.Stat(c.Dir); err != nil || !info.IsDir() {
-		return nil, usageError(withHint(fmt.Errorf("report list: %s is no directory", c.Dir), noReportHint))
+		return nil, usageError(withHint(fmt.Errorf("report list: %s is not a directory", c.Dir), noReportHint))
 	}
 	list := []listed{}
 	for _, f := range files {
