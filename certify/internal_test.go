@@ -15,13 +15,14 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 func TestNoSaltComesTwice(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		seen := map[string]bool{}
 		for _, phase := range []int{0, 1, 18} {
@@ -44,7 +45,7 @@ func TestNoSaltComesTwice(t *testing.T) {
 }
 
 func TestTheOfferedRateIsTheOneAskedFor(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		rps := rapid.Float64Range(0.5, 500).Draw(t, "rps")
 		d := time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second
 		least := rapid.IntRange(0, 50).Draw(t, "least")
@@ -177,7 +178,7 @@ func TestMonitor(t *testing.T) {
 
 // However the border lies, the search encloses it, and ends.
 func TestTheSearchEnclosesTheBorder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		border := rapid.Float64Range(0.2, 5000).Draw(t, "border")
 		unlucky := rapid.IntRange(1, 4).Draw(t, "every so many rates that hold fail once")
 		s, good, again := newSearch(rapid.Float64Range(0, 500).Draw(t, "start")), 0, 0.0

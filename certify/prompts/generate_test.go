@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func drawOptions(t *rapid.T) Options {
@@ -31,7 +33,7 @@ func drawOptions(t *rapid.T) Options {
 // What is generated can be written, read back and checked; the same options give the same prompts; lengths are what
 // was asked for.
 func TestGeneratedPromptsLoad(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		o := drawOptions(t)
 		s, err := Generate(o)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -240,7 +241,7 @@ func TestTheMachineDecidesNothing(t *testing.T) {
 		}
 		plain = append(plain, r)
 	}
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		k := rapid.IntRange(0, len(records)-1).Draw(rt, "record")
 		kinds := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) second {
 			return second{own: rapid.Float64Range(0, 4).Draw(rt, "own"),

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -433,7 +434,7 @@ func TestBadAddresses(t *testing.T) {
 }
 
 func TestDetail(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		s = strings.Repeat(s, rapid.IntRange(1, 30).Draw(t, "times"))
 		d := shorten(s)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 	"pgregory.net/rapid"
@@ -158,7 +159,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 	ms := func(t *rapid.T, name string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, name)) * time.Millisecond
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		p := &Plan{
 			Kind: rapid.SampledFrom([]testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,
 				testcases.KindWarmup}).Draw(t, "kind"),

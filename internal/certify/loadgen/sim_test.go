@@ -65,7 +65,8 @@ func (s *simulated) serve(c net.Conn) {
 			return
 		}
 		arrived := time.Now()
-		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+event(nullChunk+`{"delta":{"role":"assistant","content":""}}]}`))
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			event(nullChunk+`{"delta":{"role":"assistant","content":""}}]}`))
 		for _, at := range s.plan(q.N, arrived) {
 			time.Sleep(time.Until(arrived.Add(at)))
 			s.mu.Lock()

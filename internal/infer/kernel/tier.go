@@ -1,12 +1,3 @@
-// Package kernel computes: packed weight matrices times batches of activation rows, attention over F16 keys and
-// values, and the element-wise functions of a transformer, in portable Go and in AVX2 assembly, over a persistent
-// worker pool.
-//
-// It knows slices and block formats only. It must not import the model, the container or anything that does I/O.
-//
-// Two rules hold for every tier. The order in which one output value is summed is fixed: it does not depend on how
-// many columns or rows are computed beside it, so a sequence's result does not depend on its batch. And NaN or Inf in
-// an input reaches the output as NaN or Inf, so that a broken model is seen and not served.
 package kernel
 
 import (
@@ -52,7 +43,7 @@ func ForceTier(name string) (restore func(), err error) {
 	for t, n := range tierNames {
 		if n == name {
 			if t > bestTier() {
-				return nil, fmt.Errorf("kernel: tier %q is beyond this machine (it has %v)", name, Tiers())
+				return nil, fmt.Errorf("kernel: this machine cannot run tier %q; it can run %v", name, Tiers())
 			}
 			old := active
 			active = t
