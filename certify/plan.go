@@ -40,8 +40,8 @@ func newPlan(o Options) (*plan, error) {
 		"tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
-			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q", ErrOptions,
-				name, address)
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",
+				ErrOptions, name, address)
 		}
 	}
 	loaded, err := o.load()
