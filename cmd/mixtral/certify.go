@@ -110,7 +110,7 @@ func (c certifyCmd) Run(a *app) error {
 // source says what is certified: a server that is there, or one that is started.
 func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
-		return usageError(withHint(errors.New("--target and --model exclude each other"),
+		return usageError(withHint(errors.New("give either --target or --model, not both"),
 			"--target-model names the model to ask a server for"))
 	}
 	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {

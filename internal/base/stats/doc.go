@@ -1,6 +1,5 @@
-// Package stats has the statistics of a certificate: exact percentiles, intervals, early stopping, rank tests and
-// trends.
+// Package stats has the statistics of a certificate. Every function is pure and deterministic.
 //
-// Every function is pure and deterministic. percentile.go is where to start; interval.go has intervals and early
-// stopping, ranks.go tests of ranks, and trend.go slopes and their bounds.
+// percentile.go has exact percentiles and early stopping, interval.go has confidence intervals, ranks.go has rank
+// tests and shifts, and trend.go has slopes and the search for a steady state. Start reading at Percentile.
 package stats
