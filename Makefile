@@ -111,6 +111,11 @@ bank: ## the certifier against servers with planted faults, 30 seeded runs of ea
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
 	MIXTRAL_OVERLOAD=$${OVERLOAD_SECONDS:-15} $(GO) test ./cmd/mixtral -run 'TestOverload$$' -v -count 1
 
+.PHONY: plan-error
+plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)
+	MIXTRAL_PLAN_ERROR=$${PLAN_MODELS:-demo,synth:nano,synth:mid} $(GO) test ./cmd/mixtral -run 'TestPlanError$$' -v -count 1 \
+		-timeout 1h -args -update-plan
+
 .PHONY: long
 long: ## contexts of 32k tokens: a needle found at any depth, memory as predicted (about two minutes on two free cores)
 	MIXTRAL_LONG=1 $(GO) test ./internal/infer/engine -run 'TestNeedle$$|TestMemoryIsAsPredicted$$' -v -count 1 -timeout 1h
