@@ -138,6 +138,10 @@ func quantise32(dst []byte, x []float32) {
 		quantise32AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
 		return
 	}
+	if n := len(x) / 32; isNEON(active) && n > 0 {
+		quantise32NEON(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+		return
+	}
 	quantise32Generic(dst, x)
 }
 
@@ -145,6 +149,10 @@ func quantise32(dst []byte, x []float32) {
 func quantise256(dst []byte, x []float32) {
 	if n := len(x) / superLen; active == tierAVX512 && n > 0 {
 		quantise256AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+		return
+	}
+	if n := len(x) / superLen; isNEON(active) && n > 0 {
+		quantise256NEON(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
 		return
 	}
 	quantise256Generic(dst, x)
@@ -181,7 +189,7 @@ func quantise256Generic(dst []byte, x []float32) {
 // quantiseRun rounds len(dst) activations and gives the sum of the integers.
 func quantiseRun(dst []byte, x []float32, inverse float32) (sum int32) {
 	for i := range dst {
-		q := roundInt(x[i] * inverse)
+		q := roundInt(float32(x[i] * inverse)) // rounded before it is added to: no fused multiplication
 		sum += q
 		dst[i] = byte(q)
 	}

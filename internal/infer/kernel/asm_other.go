@@ -4,20 +4,14 @@ package kernel
 
 import "github.com/hxp-enterprise/mixtral/internal/infer/quant"
 
-// Where there is no assembly the tiers above generic are never active: nothing here is called.
-
-const noAssembly = "kernel: no assembly"
+// The x86 tiers are never active elsewhere: nothing here is called.
 
 type (
-	tile   struct{}
-	attend struct{}
-
+	tile     struct{}
 	scratch2 struct{}
 )
 
 const multiplyOps = 0 // of one round of multiply
-
-func touch(b []byte) { touchGeneric(b) }
 
 func directAVX512(*KV) bool                                              { panic(noAssembly) }
 func scoresDirectAVX512(*attention, int, float32)                        { panic(noAssembly) }

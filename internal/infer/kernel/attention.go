@@ -170,6 +170,8 @@ func (a *attention) scores(scale float32) {
 			switch a.tier {
 			case tierAVX512:
 				scoresAVX512(a.s, dst, q, keys, heads, n, dim, scale)
+			case tierNEON, tierDotProd, tierI8MM:
+				scoresOnNEON(a.s, dst, q, keys, heads, n, dim, scale)
 			case tierAVX2:
 				scoresAVX2(dst, q, keys, heads, n, dim, scale)
 			default:
@@ -198,6 +200,8 @@ func (a *attention) values(parts []float32, part int) {
 			switch a.tier {
 			case tierAVX512:
 				valuesAVX512(a.s, out, weights, values, heads, n, dim)
+			case tierNEON, tierDotProd, tierI8MM:
+				valuesOnNEON(a.s, out, weights, values, heads, n, dim)
 			case tierAVX2:
 				valuesAVX2(out, weights, values, heads, n, dim)
 			default:

@@ -42,6 +42,9 @@ func put(t quant.KVType, run []byte, slot int, x []float32) {
 	case t == quant.KVF16 && active == tierAVX2 && k > 0:
 		toF16AVX2(unsafe.SliceData(elements), unsafe.SliceData(x), int64(k))
 		t.Put(elements[2*k:], 0, x[k:])
+	case t == quant.KVF16 && isNEON(active) && k > 0:
+		toF16NEON(unsafe.SliceData(elements), unsafe.SliceData(x), int64(k))
+		t.Put(elements[2*k:], 0, x[k:])
 	default:
 		t.Put(run, slot, x)
 	}
@@ -60,6 +63,8 @@ func (s *Scratch) widen(tier int, kv *KV, cache []byte, blocks []int32) []float3
 		switch tier {
 		case tierAVX512:
 			widenAVX512(kv.Type, dst, run, dim)
+		case tierNEON, tierDotProd, tierI8MM:
+			widenOnNEON(kv.Type, dst, run, dim)
 		case tierAVX2:
 			widenAVX2(kv.Type, dst, run, dim)
 		default:

@@ -15,6 +15,9 @@ func Highest(x []float32) (index int, finite bool) {
 		top, largest = highestAVX512(unsafe.SliceData(x), int64(k))
 		index = int(indexAVX512(unsafe.SliceData(x), int64(k), top))
 	}
+	if isNEON(active) && len(x) >= 4 {
+		index, top, largest, k = highestOnNEON(x)
+	}
 	for i, v := range x[k:] {
 		largest = max(largest, math.Float32bits(v)&^(1<<31))
 		if v > top {
@@ -31,6 +34,10 @@ func ExpScaled(dst, x []float32, top, factor float32) {
 	if active == tierAVX512 {
 		expScaledAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(dst)), top, factor)
 		return
+	}
+	if isNEON(active) {
+		done := expScaledOnNEON(dst, x, top, factor)
+		dst, x = dst[done:], x[done:]
 	}
 	for i, v := range x {
 		dst[i] = exp32((v - top) * factor)

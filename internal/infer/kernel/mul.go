@@ -17,13 +17,16 @@ type Scratch struct {
 	spread spread
 	acc    [tileCols][panelRows]float32
 	avx2   scratch2
+	neon   *scratchNEON
 	attend attend
 	wide   []float32 // keys or values
 	scores []float32 // of a part of attention: queries × heads × SplitTokens
 }
 
 // NewScratch allocates a worker's memory.
-func NewScratch() *Scratch { return &Scratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))} }
+func NewScratch() *Scratch {
+	return &Scratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{}))), neon: newScratchNEON()}
+}
 
 // Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is
 // row i of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows()
@@ -64,6 +67,8 @@ func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
 	}
 	switch active {
+	case tierNEON, tierDotProd, tierI8MM:
+		m.mulNEON(s, r0, r1, a, cols, to)
 	case tierAVX512:
 		m.mulAVX512(s, r0, r1, a, cols, to)
 	case tierAVX2:

@@ -47,6 +47,10 @@ func Unpack(t quant.Type, dst []float32, src []byte) error {
 		fromF16AVX2(&dst[0], (*uint16)(unsafe.Pointer(&src[0])), int64(n))
 		dst, src = dst[n:], src[2*n:]
 	}
+	if n := len(dst) &^ 7; t == quant.F16 && isNEON(active) && n > 0 && len(src) == 2*len(dst) {
+		fromF16NEON(&dst[0], &src[0], int64(n))
+		dst, src = dst[n:], src[2*n:]
+	}
 	return quant.Unpack(t, dst, src)
 }
 

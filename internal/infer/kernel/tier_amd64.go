@@ -2,6 +2,8 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
+const firstTier = tierAVX2
+
 // bestTier is what this machine can run. The AVX-512 tier uses F, BW, DQ, VL and VNNI (Ice Lake 2019, Zen 4 2022 and
 // later). The AVX2 tier also uses FMA and F16C. x/sys/cpu has no F16C flag; every processor with both AVX2 and FMA
 // has F16C (Haswell 2013, Excavator 2015 and later), since it came with the generation before.

@@ -1,6 +1,8 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
+
+const firstTier = tierGeneric + 1
 
 func bestTier() int { return tierGeneric }
 
@@ -13,3 +15,7 @@ func pause(n int32) {
 	for i := int32(0); i < 8*n; i++ {
 	}
 }
+
+func touch(b []byte) { touchGeneric(b) }
+
+type attend struct{}

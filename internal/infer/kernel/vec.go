@@ -14,6 +14,9 @@ func Dot(a, b []float32) float32 {
 	if k := n &^ 7; active == tierAVX2 && k > 0 {
 		return dotAVX2(unsafe.SliceData(a), unsafe.SliceData(b), int64(k)) + dotGeneric(a[k:n], b[k:n])
 	}
+	if isNEON(active) {
+		return dotOnNEON(a[:n], b[:n])
+	}
 	return dotGeneric(a[:n], b[:n])
 }
 
@@ -48,6 +51,10 @@ func RMSNorm(dst, x, weight []float32, eps float32) {
 		scaleByAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(weight), int64(n), inverse)
 		return
 	}
+	if isNEON(active) {
+		scaleByOnNEON(dst, x, weight, inverse)
+		return
+	}
 	scaleByGeneric(dst, x, weight, inverse)
 }
 
@@ -64,6 +71,10 @@ func AddScaled(dst, x []float32, factor float32) {
 	x = x[:len(dst)]
 	if active == tierAVX512 {
 		addScaledAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(dst)), factor)
+		return
+	}
+	if isNEON(active) {
+		addScaledOnNEON(dst, x, factor)
 		return
 	}
 	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
@@ -85,6 +96,10 @@ func SwiGLU(dst, gate, up []float32) {
 	gate, up = gate[:len(dst)], up[:len(dst)]
 	if active == tierAVX512 {
 		swigluAVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(len(dst)))
+		return
+	}
+	if isNEON(active) {
+		swigluOnNEON(dst, gate, up)
 		return
 	}
 	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
@@ -115,6 +130,9 @@ func expSum(x []float32) (top, sum float32) {
 	if active == tierAVX512 {
 		return expSumAVX512(unsafe.SliceData(x), int64(len(x)))
 	}
+	if isNEON(active) {
+		return expSumOnNEON(x)
+	}
 	return expSumGeneric(x)
 }
 
@@ -142,6 +160,9 @@ func times(x []float32, factor float32) {
 	if active == tierAVX512 {
 		timesAVX512(unsafe.SliceData(x), int64(len(x)), factor)
 		return
+	}
+	if isNEON(active) {
+		x = x[timesOnNEON(x, factor):]
 	}
 	for i := range x {
 		x[i] *= factor
@@ -186,6 +207,10 @@ func Rope(x, cos, sin []float32) {
 	cos, sin = cos[:len(x)/2], sin[:len(x)/2]
 	if n := len(cos) / 8 * 8; active == tierAVX512 && n > 0 {
 		ropeAVX512(unsafe.SliceData(x), unsafe.SliceData(cos), unsafe.SliceData(sin), int64(n))
+		x, cos, sin = x[2*n:], cos[n:], sin[n:]
+	}
+	if isNEON(active) {
+		n := ropeOnNEON(x, cos, sin)
 		x, cos, sin = x[2*n:], cos[n:], sin[n:]
 	}
 	for i := range cos {
