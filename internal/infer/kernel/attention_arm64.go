@@ -32,19 +32,19 @@ func (a *attend) fours(x, scores, base []float32, heads, n, dim int, do func(*at
 	}
 }
 
-// scoresOnNEON is scoresGeneric; dim is a multiple of 16.
-func scoresOnNEON(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+// scoresVectors is scoresGeneric; dim is a multiple of 16.
+func scoresVectors(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
 	s.attend.scale = scale
 	s.attend.fours(q, dst, keys, heads, n, dim, attendScoresNEON)
 }
 
-// valuesOnNEON is valuesGeneric, likewise.
-func valuesOnNEON(s *Scratch, out, weights, values []float32, heads, n, dim int) {
+// valuesVectors is valuesGeneric, likewise.
+func valuesVectors(s *Scratch, out, weights, values []float32, heads, n, dim int) {
 	s.attend.fours(out, weights, values, heads, n, dim, attendValuesNEON)
 }
 
-// widenOnNEON widens a run of BlockTokens vectors; dim is a multiple of 16.
-func widenOnNEON(t quant.KVType, dst []float32, run []byte, dim int) {
+// widenVectors widens a run of BlockTokens vectors; dim is a multiple of 16.
+func widenVectors(t quant.KVType, dst []float32, run []byte, dim int) {
 	if t == quant.KVQ8 {
 		widenQ8NEON(&dst[0], &run[0], &run[BlockTokens*dim], int64(dim), BlockTokens)
 		return

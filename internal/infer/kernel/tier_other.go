@@ -2,9 +2,12 @@
 
 package kernel
 
-const firstTier = tierGeneric + 1
+func machineTiers() []*tier { return nil }
 
-func bestTier() int { return tierGeneric }
+// machineScratch is what a worker's Scratch has for the machine's tiers alone.
+type machineScratch struct{}
+
+func newMachineScratch() machineScratch { return machineScratch{} }
 
 func fetch([]byte) {}
 
@@ -15,7 +18,3 @@ func pause(n int32) {
 	for i := int32(0); i < 8*n; i++ {
 	}
 }
-
-func touch(b []byte) { touchGeneric(b) }
-
-type attend struct{}

@@ -8,6 +8,21 @@ import (
 
 //go:generate go run ./_asm .
 
+// tileBuffer is where assembly kernels keep expanded scales and outer sums.
+type tileBuffer [4096]float32
+
+// machineScratch is what a worker's Scratch has for the machine's tiers alone.
+type machineScratch struct {
+	tile   tile
+	buf    *tileBuffer
+	avx2   scratch2
+	attend attend
+}
+
+func newMachineScratch() machineScratch {
+	return machineScratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))}
+}
+
 // tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the
 // assembly (_asm/tile.go, held to it by TestTileLayout).
 type tile struct {

@@ -3,6 +3,8 @@ package kernel
 import (
 	"math"
 	"unsafe"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // The assembly takes whole vectors of four, eight or sixteen; what is left of a slice goes through the generic
@@ -15,7 +17,7 @@ var expTable = [...]float32{
 	1, 88.72283, -87.33654, math.Float32frombits(0x7f800000), math.Float32frombits(127),
 }
 
-func dotOnNEON(a, b []float32) float32 {
+func dotVectors(a, b []float32) float32 {
 	k := len(a) &^ 15
 	if k == 0 {
 		return dotGeneric(a, b)
@@ -23,7 +25,7 @@ func dotOnNEON(a, b []float32) float32 {
 	return dotNEON(&a[0], &b[0], int64(k)) + dotGeneric(a[k:], b[k:])
 }
 
-func scaleByOnNEON(dst, x, weight []float32, factor float32) {
+func scaleByVectors(dst, x, weight []float32, factor float32) {
 	k := len(x) &^ 3
 	if k > 0 {
 		scaleByNEON(&dst[0], &x[0], &weight[0], int64(k), factor)
@@ -31,7 +33,7 @@ func scaleByOnNEON(dst, x, weight []float32, factor float32) {
 	scaleByGeneric(dst[k:], x[k:], weight[k:], factor)
 }
 
-func addScaledOnNEON(dst, x []float32, factor float32) {
+func addScaledVectors(dst, x []float32, factor float32) {
 	k := len(dst) &^ 3
 	if k > 0 {
 		addScaledNEON(&dst[0], &x[0], int64(k), factor)
@@ -39,7 +41,7 @@ func addScaledOnNEON(dst, x []float32, factor float32) {
 	addScaledGeneric(dst[k:], x[k:], factor)
 }
 
-func swigluOnNEON(dst, gate, up []float32) {
+func swigluVectors(dst, gate, up []float32) {
 	k := len(dst) &^ 3
 	if k > 0 {
 		swigluNEON(&dst[0], &gate[0], &up[0], int64(k))
@@ -47,66 +49,84 @@ func swigluOnNEON(dst, gate, up []float32) {
 	swigluGeneric(dst[k:], gate[k:], up[k:])
 }
 
-// expSumOnNEON is expSumGeneric.
-func expSumOnNEON(x []float32) (top, sum float32) {
+func expSumVectors(x []float32) (top, sum float32) {
 	k := len(x) &^ 3
 	if k == 0 {
 		return expSumGeneric(x)
 	}
-	top = maxNEON(&x[0], int64(k))
-	for _, v := range x[k:] {
-		if v > top || top != top {
-			top = v
-		}
-	}
-	wide := expSumNEON(&x[0], int64(k), top)
-	for i, v := range x[k:] {
-		e := exp32(v - top)
-		x[k+i] = e
-		wide += float64(e)
-	}
-	return top, float32(wide)
+	top = max(maxNEON(&x[0], int64(k)), largest(x[k:]))
+	return top, float32(expSumNEON(&x[0], int64(k), top) + expSumFrom(x[k:], top))
 }
 
-func expScaledOnNEON(dst, x []float32, top, factor float32) (done int) {
+func expScaledVectors(dst, x []float32, top, factor float32) {
 	k := len(dst) &^ 3
 	if k > 0 {
 		expScaledNEON(&dst[0], &x[0], int64(k), top, factor)
 	}
-	return k
+	expScaledGeneric(dst[k:], x[k:], top, factor)
 }
 
-func timesOnNEON(x []float32, factor float32) (done int) {
+func timesVectors(x []float32, factor float32) {
 	k := len(x) &^ 3
 	if k > 0 {
 		timesNEON(&x[0], int64(k), factor)
 	}
-	return k
+	timesGeneric(x[k:], factor)
 }
 
-func ropeOnNEON(x, cos, sin []float32) (pairs int) {
+func ropeVectors(x, cos, sin []float32) {
 	k := len(cos) &^ 3
 	if k > 0 {
 		ropeNEON(&x[0], &cos[0], &sin[0], int64(k))
 	}
-	return k
+	ropeGeneric(x[2*k:], cos[k:], sin[k:])
 }
 
-// highestOnNEON looks through whole vectors of x, which has at least one.
-func highestOnNEON(x []float32) (index int, top float32, largest uint32, done int) {
+func highestVectors(x []float32) (index int, finite bool) {
 	k := len(x) &^ 3
-	top, largest = highestNEON(&x[0], int64(k))
-	return int(indexNEON(&x[0], int64(k), top)), top, largest, k
+	if k == 0 {
+		return highestGeneric(x)
+	}
+	top, largest := highestNEON(&x[0], int64(k))
+	return highestFrom(x, k, int(indexNEON(&x[0], int64(k), top)), top, largest)
 }
 
-// touch reads b, whose length is a multiple of 256.
-func touch(b []byte) {
-	if isNEON(active) {
-		touchNEON(unsafe.Pointer(unsafe.SliceData(b)), int64(len(b)))
-		return
+func quantise32Vectors(dst []byte, x []float32) {
+	if n := len(x) / 32; n > 0 {
+		quantise32NEON(&dst[0], &x[0], int64(n))
 	}
-	touchGeneric(b)
 }
+
+func quantise256Vectors(dst []byte, x []float32) {
+	if n := len(x) / superLen; n > 0 {
+		quantise256NEON(&dst[0], &x[0], int64(n))
+	}
+}
+
+func fromF16Vectors(dst []float32, src []byte) {
+	k := len(dst) &^ 7
+	if k > 0 {
+		fromF16NEON(&dst[0], &src[0], int64(k))
+	}
+	fromF16Generic(dst[k:], src[2*k:])
+}
+
+// putVectors is quant.KVType.Put, bit for bit.
+func putVectors(t quant.KVType, run []byte, slot int, x []float32) {
+	elements, scales, stride := t.Split(run, slot, len(x))
+	switch k := len(x) &^ 7; {
+	case t == quant.KVF16 && k > 0:
+		toF16NEON(&elements[0], &x[0], int64(k))
+		t.Put(elements[2*k:], 0, x[k:])
+	case t == quant.KVQ8 && len(x)%32 == 0 && k > 0:
+		putQ8NEON(&elements[0], &scales[0], &x[0], int64(len(x)), int64(stride))
+	default:
+		t.Put(run, slot, x)
+	}
+}
+
+// touchVectors reads b, whose length is a multiple of 256.
+func touchVectors(b []byte) { touchNEON(unsafe.Pointer(unsafe.SliceData(b)), int64(len(b))) }
 
 //go:noescape
 func dotNEON(a, b *float32, n int64) float32
@@ -158,3 +178,17 @@ func swigluNEON(dst, gate, up *float32, n int64)
 
 //go:noescape
 func touchNEON(p unsafe.Pointer, n int64)
+
+//go:noescape
+func putQ8NEON(elements, scales *byte, x *float32, n, stride int64)
+
+// The three below do rounds of twelve multiplications on registers alone, for measurement.
+
+//go:noescape
+func multiplyNEON(rounds int64)
+
+//go:noescape
+func multiplyDotProd(rounds int64)
+
+//go:noescape
+func multiplyI8MM(rounds int64)

@@ -458,6 +458,96 @@ thirtytwo21:
 	BNE  block16
 	RET
 
+// func putQ8NEON(elements, scales *byte, x *float32, n, stride int64)
+TEXT ·putQ8NEON(SB), NOSPLIT, $0-40
+	MOVD elements+0(FP), R0
+	MOVD scales+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD n+24(FP), R3
+	MOVD stride+32(FP), R4
+	LSR  $5, R3, R3
+	FMOVS $127.0, F23
+	FMOVS $127.5, F24
+	FMOVS $1.0, F25
+group22:
+	FLDPQ.P 32(R2), (F0, F1)
+	FLDPQ.P 32(R2), (F2, F3)
+	FLDPQ.P 32(R2), (F4, F5)
+	FLDPQ.P 32(R2), (F6, F7)
+	WORD $0x6f00e410 // movi v16.2d, #0
+	WORD $0x4ea0f815 // fabs v21.4s, v0.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f835 // fabs v21.4s, v1.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f855 // fabs v21.4s, v2.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f875 // fabs v21.4s, v3.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f895 // fabs v21.4s, v4.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f8b5 // fabs v21.4s, v5.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f8d5 // fabs v21.4s, v6.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x4ea0f8f5 // fabs v21.4s, v7.4s
+	WORD $0x6eb56610 // umax v16.4s, v16.4s, v21.4s
+	WORD $0x6eb0aa10 // umaxv s16, v16.4s
+	WORD $0x6f00e412 // movi v18.2d, #0
+	FMOVS F16, R8
+	MOVW $0x7f800000, R9
+	MOVD $0x7e00, R10
+	CMPW R9, R8
+	BHS  write
+	FDIVS F23, F16, F17
+	WORD $0x0e216a31 // fcvtn v17.4h, v17.4s
+	FMOVS F17, R10
+	ANDW $0xffff, R10, R10
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	CBZW R8, write
+	FMULS F24, F17, F19
+	FCMPS F19, F16
+	BLT  fits
+	ADDW $1, R10, R10
+	FMOVS R10, F17
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+fits:
+	FDIVS F17, F25, F18
+write:
+	MOVH R10, (R1)
+	ADD  R4, R1, R1
+	WORD $0x4f929000 // fmul v0.4s, v0.4s, v18.s[0]
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4f929021 // fmul v1.4s, v1.4s, v18.s[0]
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4f929042 // fmul v2.4s, v2.4s, v18.s[0]
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4f929063 // fmul v3.4s, v3.4s, v18.s[0]
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x0e214800 // sqxtn v0.8b, v0.8h
+	WORD $0x4e214840 // sqxtn2 v0.16b, v2.8h
+	WORD $0x4f929084 // fmul v4.4s, v4.4s, v18.s[0]
+	WORD $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD $0x4f9290a5 // fmul v5.4s, v5.4s, v18.s[0]
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4f9290c6 // fmul v6.4s, v6.4s, v18.s[0]
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4f9290e7 // fmul v7.4s, v7.4s, v18.s[0]
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x0e614884 // sqxtn v4.4h, v4.4s
+	WORD $0x4e6148a4 // sqxtn2 v4.8h, v5.4s
+	WORD $0x0e6148c6 // sqxtn v6.4h, v6.4s
+	WORD $0x4e6148e6 // sqxtn2 v6.8h, v7.4s
+	WORD $0x0e214884 // sqxtn v4.8b, v4.8h
+	WORD $0x4e2148c4 // sqxtn2 v4.16b, v6.8h
+	FSTPQ.P (F0, F4), 32(R0)
+	SUBS $1, R3, R3
+	BNE  group22
+	RET
+
 // func pause(n int32)
 TEXT ·pause(SB), NOSPLIT, $0-4
 	MOVW n+0(FP), R0
@@ -474,7 +564,7 @@ TEXT ·fetch(SB), NOSPLIT, $0-24
 	MOVD b_len+8(FP), R1
 	LSR  $8, R1, R1
 	CBZ  R1, fetched
-lines22:
+lines23:
 	PRFM (R0), PLDL2KEEP
 	ADD  $64, R0, R0
 	PRFM (R0), PLDL2KEEP
@@ -484,7 +574,7 @@ lines22:
 	PRFM (R0), PLDL2KEEP
 	ADD  $64, R0, R0
 	SUBS $1, R1, R1
-	BNE  lines22
+	BNE  lines23
 fetched:
 	RET
 
@@ -493,7 +583,7 @@ TEXT ·touchNEON(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0
 	MOVD n+8(FP), R1
 	LSR  $8, R1, R1
-read23:
+read24:
 	FLDPQ.P 32(R0), (F0, F1)
 	FLDPQ.P 32(R0), (F2, F3)
 	FLDPQ.P 32(R0), (F4, F5)
@@ -503,5 +593,65 @@ read23:
 	FLDPQ.P 32(R0), (F12, F13)
 	FLDPQ.P 32(R0), (F14, F15)
 	SUBS $1, R1, R1
-	BNE  read23
+	BNE  read24
+	RET
+
+// func multiplyNEON(rounds int64)
+TEXT ·multiplyNEON(SB), NOSPLIT, $0-8
+	MOVD rounds+0(FP), R0
+round25:
+	WORD $0x0e3f83c0 // smlal v0.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c1 // smlal v1.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c2 // smlal v2.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c3 // smlal v3.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c4 // smlal v4.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c5 // smlal v5.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c6 // smlal v6.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c7 // smlal v7.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c8 // smlal v8.8h, v30.8b, v31.8b
+	WORD $0x0e3f83c9 // smlal v9.8h, v30.8b, v31.8b
+	WORD $0x0e3f83ca // smlal v10.8h, v30.8b, v31.8b
+	WORD $0x0e3f83cb // smlal v11.8h, v30.8b, v31.8b
+	SUBS $1, R0, R0
+	BNE  round25
+	RET
+
+// func multiplyDotProd(rounds int64)
+TEXT ·multiplyDotProd(SB), NOSPLIT, $0-8
+	MOVD rounds+0(FP), R0
+round26:
+	WORD $0x4f9fe3c0 // sdot v0.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c1 // sdot v1.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c2 // sdot v2.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c3 // sdot v3.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c4 // sdot v4.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c5 // sdot v5.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c6 // sdot v6.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c7 // sdot v7.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c8 // sdot v8.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3c9 // sdot v9.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3ca // sdot v10.4s, v30.16b, v31.4b[0]
+	WORD $0x4f9fe3cb // sdot v11.4s, v30.16b, v31.4b[0]
+	SUBS $1, R0, R0
+	BNE  round26
+	RET
+
+// func multiplyI8MM(rounds int64)
+TEXT ·multiplyI8MM(SB), NOSPLIT, $0-8
+	MOVD rounds+0(FP), R0
+round27:
+	WORD $0x4e9fa7c0 // smmla v0.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c1 // smmla v1.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c2 // smmla v2.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c3 // smmla v3.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c4 // smmla v4.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c5 // smmla v5.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c6 // smmla v6.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c7 // smmla v7.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c8 // smmla v8.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7c9 // smmla v9.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7ca // smmla v10.4s, v30.16b, v31.16b
+	WORD $0x4e9fa7cb // smmla v11.4s, v30.16b, v31.16b
+	SUBS $1, R0, R0
+	BNE  round27
 	RET

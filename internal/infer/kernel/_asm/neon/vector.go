@@ -13,7 +13,9 @@ func vectors() *file {
 	highest(f)
 	quantise32(f)
 	quantise256(f)
+	putQ8(f)
 	waits(f)
+	measures(f)
 	return f
 }
 
@@ -334,6 +336,63 @@ func quantise256(f *file) {
 		f.p("ADD  $%d, R0, R0", act256Block)
 	})
 	f.p("RET")
+}
+
+// putQ8 stores 32 elements at a time with a scale in binary16, as kvScale and kvRound in quant do.
+func putQ8(f *file) {
+	f.text("putQ8NEON", "(elements, scales *byte, x *float32, n, stride int64)", 40)
+	args(f, "MOVD elements+0(FP), R0", "MOVD scales+8(FP), R1", "MOVD x+16(FP), R2", "MOVD n+24(FP), R3",
+		"MOVD stride+32(FP), R4", "LSR  $5, R3, R3", "FMOVS $127.0, F23", "FMOVS $127.5, F24", "FMOVS $1.0, F25")
+	f.loop("group", "R3", func() {
+		for i := range 4 {
+			f.p("FLDPQ.P 32(R2), (F%d, F%d)", 2*i, 2*i+1)
+		}
+		f.zero(16, 1)
+		magnitudes(f)
+		f.v("umaxv s16, v16.4s")
+		f.zero(18, 1)
+		f.p("FMOVS F16, R8")
+		f.p("MOVW $0x7f800000, R9")
+		f.p("MOVD $0x7e00, R10")
+		f.p("CMPW R9, R8")
+		f.p("BHS  write")
+		f.p("FDIVS F23, F16, F17")
+		f.v("fcvtn v17.4h, v17.4s")
+		f.p("FMOVS F17, R10")
+		f.p("ANDW $0xffff, R10, R10")
+		f.v("fcvtl v17.4s, v17.4h")
+		f.p("CBZW R8, write")
+		f.p("FMULS F24, F17, F19")
+		f.p("FCMPS F19, F16")
+		f.p("BLT  fits")
+		f.p("ADDW $1, R10, R10")
+		f.p("FMOVS R10, F17")
+		f.v("fcvtl v17.4s, v17.4h")
+		f.l("fits")
+		f.p("FDIVS F17, F25, F18")
+		f.l("write")
+		f.p("MOVH R10, (R1)")
+		f.p("ADD  R4, R1, R1")
+		roundSixteen(f, 0)
+		roundSixteen(f, 4)
+		f.p("FSTPQ.P (F0, F4), 32(R0)")
+	})
+	f.p("RET")
+}
+
+// measures do rounds of twelve multiplications whose sums do not wait for each other.
+func measures(f *file) {
+	for _, m := range [][2]string{{"NEON", "smlal v%d.8h, v30.8b, v31.8b"},
+		{"DotProd", "sdot v%d.4s, v30.16b, v31.4b[0]"}, {"I8MM", "smmla v%d.4s, v30.16b, v31.16b"}} {
+		f.text("multiply"+m[0], "(rounds int64)", 8)
+		f.p("MOVD rounds+0(FP), R0")
+		f.loop("round", "R0", func() {
+			for i := range 12 {
+				f.v(m[1], i)
+			}
+		})
+		f.p("RET")
+	}
 }
 
 func waits(f *file) {
