@@ -55,8 +55,10 @@ func TestTheWalkFindsInternalTypes(t *testing.T) {
 		o    types.Object
 		want int
 	}{
-		"field":      {types.NewTypeName(0, pkg, "S", types.NewNamed(types.NewTypeName(0, pkg, "S", nil), field, nil)), 1},
-		"unexported": {types.NewTypeName(0, pkg, "U", types.NewNamed(types.NewTypeName(0, pkg, "U", nil), unexported, nil)), 0},
+		"field":      {types.NewTypeName(0, pkg, "S", types.NewNamed(types.NewTypeName(0, pkg, "S", nil), field,
+			nil)), 1},
+		"unexported": {types.NewTypeName(0, pkg, "U", types.NewNamed(types.NewTypeName(0, pkg, "U", nil), unexported,
+			nil)), 0},
 		"parameter":  {types.NewFunc(0, pkg, "F", param), 1},
 		"variable":   {types.NewVar(0, pkg, "V", hidden), 1},
 		"alias":      {types.NewTypeName(0, pkg, "A", hidden), 1},

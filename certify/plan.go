@@ -40,7 +40,8 @@ func newPlan(o Options) (*plan, error) {
 		"tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
-			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q", ErrOptions, name, address)
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",
+				ErrOptions, name, address)
 		}
 	}
 	loaded, err := o.load()
@@ -57,7 +58,8 @@ func newPlan(o Options) (*plan, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions, loaded.Case.ID, o.Profile,
+		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions,
+			loaded.Case.ID, o.Profile,
 			strings.Join(names, ", "))
 	}
 	if o.ReportDir == "" {

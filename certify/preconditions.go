@@ -81,7 +81,8 @@ func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
 		r.condition(ctx, p.id, p.res)
 	}
-	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s", len(r.plan.loaded.Prompts.Prompts),
+	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s",
+		len(r.plan.loaded.Prompts.Prompts),
 		digest(r.plan.loaded.PromptBytes))})
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))

@@ -128,7 +128,8 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	if stopErr != nil && ctx.Err() == nil {
 		r.progress.note(stopErr.Error())
 	}
-	r.progress.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "), OK: rep.Status == Pass,
+	r.progress.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "),
+		OK: rep.Status == Pass,
 		Summary: r.progress.monitor.Summary()})
 	return rep, nil
 }

@@ -95,7 +95,8 @@ func yamlName(f reflect.StructField) string {
 }
 
 func unknown(key, name string, known []string) error {
-	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; the known keys are %s", name, strings.Join(known, ", "))}
+	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; the known keys are %s", name,
+		strings.Join(known, ", "))}
 }
 
 func setScalar(v reflect.Value, key, value string) error {

@@ -207,7 +207,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if r.Form != "" && !slices.Contains(Forms, r.Form) {
-		return nil, fmt.Errorf("%w: form: unknown form %q; the forms are %s", ErrInvalid, r.Form, strings.Join(Forms, ", "))
+		return nil, fmt.Errorf("%w: form: unknown form %q; the forms are %s", ErrInvalid, r.Form,
+			strings.Join(Forms, ", "))
 	}
 	for _, group := range []struct {
 		name   string
@@ -219,7 +220,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 			}
 			if len(p.Any) == 0 || slices.ContainsFunc(p.Any,
 				func(t string) bool { return strings.TrimSpace(t) == "" }) {
-				return nil, fmt.Errorf("%w: %s[%d].any: must have terms, none of them empty", ErrInvalid, group.name, i)
+				return nil, fmt.Errorf("%w: %s[%d].any: must have terms, none of them empty", ErrInvalid, group.name,
+					i)
 			}
 		}
 	}

@@ -185,7 +185,8 @@ func TestPasswordsAreHidden(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("got %v", err)
 	}
-	if got := client.Redact("http://user:hidden@host/v1"); strings.Contains(got, "hidden") || client.Redact("::") != "::" {
+	if got := client.Redact("http://user:hidden@host/v1"); strings.Contains(got, "hidden") ||
+		client.Redact("::") != "::" {
 		t.Errorf("got %s", got)
 	}
 }

@@ -70,8 +70,9 @@ func (c *benchCmd) profile(a *app) error {
 	}
 	machine := probe.Machine()
 	out := &plan.Profile{SchemaVersion: 1, Model: o.ID, Machine: machine["cpu"], Tier: kernel.Tier(),
-		Threads: runtime.NumCPU(), MaxRunning: config.MaxConcurrentRequests, PrefillChunk: profileChunk, ContextLength: info.Context,
-		BlockTokens: kernel.BlockTokens, KVBlockBytes: info.KVBytes(c.KVType, kernel.BlockTokens)}
+		Threads: runtime.NumCPU(), MaxRunning: config.MaxConcurrentRequests, PrefillChunk: profileChunk,
+		ContextLength: info.Context,
+		BlockTokens:   kernel.BlockTokens, KVBlockBytes: info.KVBytes(c.KVType, kernel.BlockTokens)}
 	out.KVBlocks = int(kv / max(out.KVBlockBytes, 1))
 	if err := out.Fit(m); err != nil {
 		return err
@@ -239,7 +240,8 @@ func printProfile(w io.Writer, p *plan.Profile, path string) error {
 	for _, at := range p.Points {
 		fmt.Fprintf(w, "  %4d tokens  %8.3f ms  (%.3f to %.3f)\n", at.Tokens, 1e3*at.Seconds, 1e3*at.Low, 1e3*at.High)
 	}
-	_, err := fmt.Fprintf(w, "a row of logits %.1f µs, a request %.3f ms, a position %.2f ns in decoding and %.2f ns in "+
+	_, err := fmt.Fprintf(w, "a row of logits %.1f µs, a request %.3f ms, a position %.2f ns in decoding and %.2f "+
+		"ns in "+
 		"prompts\nprofile: %s (mixtral plan --profile %s)\n", 1e6*p.PerRow, 1e3*p.PerRequest, 1e9*p.PerContext,
 		1e9*p.PerPromptContext, path, path)
 	return err

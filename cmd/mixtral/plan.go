@@ -45,7 +45,8 @@ type planCmd struct {
 
 func (planCmd) Help() string {
 	return "A discrete-event simulation runs the service's own scheduler and the gateway's routing in virtual time. " +
-		"docs/SCALE.md says how far its predictions are off.\n\nExit codes: 0 the targets can be held, 1 they cannot, " +
+		"docs/SCALE.md says how far its predictions are off.\n\nExit codes: 0 the targets can be held, 1 they " +
+		"cannot, " +
 		"2 bad input."
 }
 
@@ -122,7 +123,8 @@ func (c *planCmd) Run(a *app) error {
 		fmt.Fprintln(a.stderr, "plan: searching for the number of replicas")
 		setup.Replicas, _, err = plan.Replicas(a.ctx, setup, demand, c.Most)
 		if errors.Is(err, plan.ErrImpossible) {
-			return withHint(err, "a replica that is alone with one request may already be too slow: try --replicas 1 --rps 0.01")
+			return withHint(err,
+				"a replica that is alone with one request may already be too slow: try --replicas 1 --rps 0.01")
 		}
 		if err != nil {
 			return planError(err)
@@ -345,20 +347,23 @@ func (r *planResult) print(w io.Writer) error {
 		strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS, 100*r.Headroom)
 	fmt.Fprintf(w, "%s; routing %s\n\n", r.Costs, r.Policy)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "offered/s\tserved/s\ttokens/s\tTTFT mean\tp99\tTPOT p99\tlatency mean\tp50\tp99 ms\tgoodput\tbusy\t\t")
+	fmt.Fprintln(t, "offered/s\tserved/s\ttokens/s\tTTFT mean\tp99\tTPOT p99\tlatency mean\tp50\tp99 "+
+		"ms\tgoodput\tbusy\t\t")
 	for _, p := range r.Curve {
 		mark := ""
 		if !p.Held {
 			mark = "missed"
 		}
-		fmt.Fprintf(t, "%.4g\t%.4g\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f %%\t%.0f %%\t%s\t\n", p.RPS, p.Throughput,
+		fmt.Fprintf(t, "%.4g\t%.4g\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f %%\t%.0f %%\t%s\t\n", p.RPS,
+			p.Throughput,
 			p.TokensPS, p.TTFTMean, p.TTFTP99, p.TPOTP99, p.MeanMS, p.P50MS, p.P99MS, 100*p.Goodput, 100*p.Busy, mark)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	b := r.Binds
-	fmt.Fprintf(w, "\nsteps wait for bandwidth %.0f %%, for products %.0f %%, for links %.0f %% of their time; requests "+
+	fmt.Fprintf(w, "\nsteps wait for bandwidth %.0f %%, for products %.0f %%, for links %.0f %% of their time; "+
+		"requests "+
 		"queue in %.0f %%, for KV memory in %.0f %%\n", 100*b.Bandwidth, 100*b.Compute, 100*b.Links, 100*b.Queue,
 		100*b.KVMemory)
 	fmt.Fprintf(w, "KV cache: %s of %s in the fullest replica; %.0f tokens in a step\n", size(r.KVBytes),

@@ -44,6 +44,7 @@ var ranks = map[string]int{
 	"internal/infer/gguf":     1, // model container
 	"internal/infer/kernel":   1, // numeric kernels
 	"internal/infer/kvcache":  1, // paged KV blocks
+	"internal/infer/grammar":  1, // what an answer is held to
 	"internal/infer/sample":   2, // next-token choice
 	"internal/infer/moe":      2, // the model
 	"internal/infer/schedule": 2, // what each step computes

@@ -28,7 +28,8 @@ var wallReaders = map[string]string{
 	"internal/base/telemetry/otlpwire.go": "the protocol of traces",
 }
 
-var wallPackages = []string{".", "certify", "internal/serve/access", "internal/serve/api", "internal/serve/service", "internal/infer/engine", "internal/infer/schedule",
+var wallPackages = []string{".", "certify", "internal/serve/access", "internal/serve/api", "internal/serve/service",
+	"internal/infer/engine", "internal/infer/schedule",
 	"internal/certify/evidence", "internal/base/host", "internal/certify/judge", "internal/infer/kvcache",
 	"internal/llm", "internal/certify/loadgen",
 	"internal/infer/moe", "internal/certify/probe", "internal/base/telemetry", "internal/serve/upstream"}

@@ -21,8 +21,10 @@ func TestSamplingCheck(t *testing.T) {
 		"min_p": {func(s *Sampling, f float64) { s.MinP = f }, []float64{0, below1}, []float64{-0.1, 1}},
 		"repetition_penalty": {func(s *Sampling, f float64) { s.RepetitionPenalty = f }, []float64{0, 1e-9, 10},
 			[]float64{-1, 10.5}},
-		"presence_penalty":  {func(s *Sampling, f float64) { s.PresencePenalty = f }, []float64{-2, 2}, []float64{-2.1, 3}},
-		"frequency_penalty": {func(s *Sampling, f float64) { s.FrequencyPenalty = f }, []float64{-2, 2}, []float64{-2.1, 3}},
+		"presence_penalty": {func(s *Sampling, f float64) { s.PresencePenalty = f }, []float64{-2, 2},
+			[]float64{-2.1, 3}},
+		"frequency_penalty": {func(s *Sampling, f float64) { s.FrequencyPenalty = f }, []float64{-2, 2},
+			[]float64{-2.1, 3}},
 		"logit_bias": {func(s *Sampling, f float64) { s.LogitBias = map[int32]float64{7: f} }, []float64{-100, 0, 100},
 			[]float64{-101, 100.5, math.NaN()}},
 	} {

@@ -54,7 +54,8 @@ func TestBadProfiles(t *testing.T) {
 		if changed == string(data) {
 			t.Fatalf("%s: nothing changed in %s", name, data)
 		}
-		if _, err := ReadProfile([]byte(changed)); !errors.Is(err, ErrProfile) || !strings.Contains(err.Error(), tt.says) {
+		if _, err := ReadProfile([]byte(changed)); !errors.Is(err, ErrProfile) ||
+			!strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

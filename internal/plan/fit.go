@@ -64,7 +64,8 @@ func (p *Profile) Fit(m Measurements) error {
 		}
 	}
 	if len(sizes) < 2 {
-		return fmt.Errorf("%w: %d sizes were measured both as sequences and as prompts, want 2", ErrProfile, len(sizes))
+		return fmt.Errorf("%w: %d sizes were measured both as sequences and as prompts, want 2", ErrProfile,
+			len(sizes))
 	}
 	slices.Sort(sizes)
 	// What attention costs in prompts hardly changes the line, and the line hardly changes that: they settle at once.

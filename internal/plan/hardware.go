@@ -106,7 +106,8 @@ func NewHardware(name string, count int, shape Shape, weightBits int) (*Hardware
 		h.KVBytes = 1
 	}
 	if h.blocks() < 1 {
-		return nil, fmt.Errorf("%w: %.1f GB of weights do not fit %d × %.0f GB with a KV cache beside them", ErrHardware,
+		return nil, fmt.Errorf("%w: %.1f GB of weights do not fit %d × %.0f GB with a KV cache beside them",
+			ErrHardware,
 			shape.Weights()*h.WeightBytes/1e9, count, d.MemoryGB)
 	}
 	return h, nil

@@ -1,7 +1,7 @@
 // Package property runs property tests in one of two ways. Usually each has the same cases every time, on every
 // machine, so that a test fails because of a change and never by chance. With MIXTRAL_SEARCH=30s each looks for new
-// cases for that long; what fails then leaves a file in testdata/rapid, which runs first from then on, in both ways, and
-// is committed with the repair.
+// cases for that long; what fails then leaves a file in testdata/rapid, which runs first from then on, in both ways,
+// and is committed with the repair.
 //
 // All property tests start here; the house test sees to it. It must not import anything of this module.
 package property
@@ -25,7 +25,8 @@ const (
 	FailVersion = "v0.4.8"
 )
 
-// Rapid reads these before the go command notes what a test reads, so a result from the cache would not depend on them.
+// Rapid reads these before the go command notes what a test reads, so a result from the cache would not depend on
+// them.
 var untracked = []string{"RAPID_CHECKS", "RAPID_STEPS", "RAPID_FAILFILE", "RAPID_NOFAILFILE", "RAPID_SEED"}
 
 var setUp sync.Once
@@ -63,7 +64,8 @@ func Seed(t rapid.TB, override string) uint64 {
 	return seed
 }
 
-// Check tests that prop holds for what it draws. The flags -rapid.checks, -rapid.seed and -rapid.failfile work as usual.
+// Check tests that prop holds for what it draws. The flags -rapid.checks, -rapid.seed and -rapid.failfile work as
+// usual.
 func Check(t rapid.TB, prop func(*rapid.T)) {
 	t.Helper()
 	for _, name := range untracked {

@@ -1,8 +1,3 @@
-// Package slo is a service-level objective as people write it: a metric, a statistic and a limit, such as
-// "ttft:p99<2s".
-//
-// Both the certifier, which judges a server by objectives, and the capacity plan, which finds how many replicas hold
-// them, read them here. Parse reads a list; Objective.Of takes the statistic of measured values.
 package slo
 
 import (

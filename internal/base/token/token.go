@@ -156,9 +156,24 @@ func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 // EOS gives the end-of-sequence id, −1 where there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
+// AddsSpace tells whether a text starts with a space that is not its own.
+func (t *Tokenizer) AddsSpace() bool { return t.spec.AddSpacePrefix }
+
 // IsControl tells whether id is a control piece, which adds nothing to a text.
 func (t *Tokenizer) IsControl(id int32) bool {
 	return t.valid(id) && t.spec.Types[id] == TypeControl
+}
+
+// IsText tells whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused one.
+func (t *Tokenizer) IsText(id int32) bool {
+	if !t.valid(id) {
+		return false
+	}
+	switch t.spec.Types[id] {
+	case TypeNormal, TypeUserDefined, TypeByte:
+		return true
+	}
+	return false
 }
 
 // Piece gives the bytes that id adds to a text, which may be part of a UTF-8 sequence; nil for control pieces and for

@@ -52,7 +52,8 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	out.ClientError = r.clientError()
 	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
 	for _, c := range r.conditions {
-		out.Preconditions = append(out.Preconditions, report.Precondition{ID: string(c.v.ID), OK: c.v.OK, Detail: c.v.Detail})
+		out.Preconditions = append(out.Preconditions, report.Precondition{ID: string(c.v.ID), OK: c.v.OK,
+			Detail: c.v.Detail})
 	}
 	for _, p := range r.load("") {
 		p.report.Taken = r.taken(p)

@@ -183,7 +183,8 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			}
 			now = max(now, ends[first])
 			ends = append(ends[:first], ends[first+1:]...)
-			m.done(now, rapid.SampledFrom([]evidence.Failure{"", "", evidence.FailStatus, evidence.FailConnect}).Draw(t,
+			m.done(now, rapid.SampledFrom([]evidence.Failure{"", "", evidence.FailStatus,
+				evidence.FailConnect}).Draw(t,
 				"class"))
 		}
 		for steps := 0; ; steps++ {

@@ -207,7 +207,8 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
 	add(nextRunOn, is(!a.marks[markEnded] && b.marks[markLower])-is(a.marks[markEnded] && b.marks[markLower]))
 	if m.verse {
-		add(nextContinue, is(a.marks[markBare] && b.marks[markContinues])-is(a.marks[markEnded] && b.marks[markContinues]))
+		add(nextContinue, is(a.marks[markBare] && b.marks[markContinues])-is(a.marks[markEnded] &&
+			b.marks[markContinues]))
 	}
 	pointed := 0.0
 	for s := range b.pointer {
@@ -278,7 +279,8 @@ func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 	}
 	add(beforePoint, ahead(a.points, b.points)*per)
 	add(beforeAspect, ahead(a.facets, b.facets)*per)
-	add(beforeCloser, (is(b.marks[markCloser] || b.marks[markOffer])-is(a.marks[markCloser] || a.marks[markOffer]))*per)
+	add(beforeCloser, (is(b.marks[markCloser] || b.marks[markOffer])-is(a.marks[markCloser] ||
+		a.marks[markOffer]))*per)
 	add(beforeFrame, float64(b.frame-a.frame)/2*near)
 	add(beforeBeginner, (is(a.marks[markBeginner])-is(b.marks[markBeginner]))*per)
 	add(beforeIndefinite, (a.indefinite-b.indefinite)*per)

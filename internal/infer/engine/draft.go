@@ -118,12 +118,13 @@ func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 	}
 }
 
-// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. mu
-// is held.
+// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. What a
+// grammar forces is no guess, and is computed in any case. mu is held.
 func (e *Engine) propose() {
 	busy := e.alone || e.sched.Waiting() > 0
 	for _, s := range e.sched.Running() {
-		s.Draft, e.requests[s].guessed = s.Draft[:0], -1
+		q := e.requests[s]
+		s.Draft, q.guessed = append(s.Draft[:0], q.forced[:min(len(q.forced), maxForced, s.Most())]...), -1
 		busy = busy || s.Pending() != 1
 	}
 	if busy {
@@ -132,7 +133,10 @@ func (e *Engine) propose() {
 	e.drafts, e.shares = e.drafts[:0], e.shares[:0]
 	for _, s := range e.sched.Running() {
 		q := e.requests[s]
-		d := guess(s.Tokens, min(maxDraft, s.Most()))
+		var d []int32
+		if len(q.forced) == 0 {
+			d = q.allowed(guess(s.Tokens, min(maxDraft, s.Most())))
+		}
 		if len(d) > 0 {
 			q.guessed = d[0]
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
@@ -70,6 +71,9 @@ type Engine struct {
 	sched    *schedule.Scheduler
 	requests map[*schedule.Seq]*request
 	closing  bool
+
+	vocabulary func() (*grammar.Vocabulary, error)
+	grammars   grammars
 
 	// The loop's own.
 	pace     schedule.Pacer
@@ -141,6 +145,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
+	e.vocabulary = sync.OnceValues(e.newVocabulary)
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}

@@ -72,7 +72,9 @@ func (e *Engine) step() (err error) {
 		return errors.New("the scheduler found nothing to compute")
 	}
 	began := time.Now()
+	foreseen := e.foresee()
 	rows, err := e.net.Forward(e.kv, e.spans)
+	foreseen()
 	if err != nil {
 		return err
 	}
@@ -157,11 +159,12 @@ func (s *settler) settle(sp schedule.Span, rows [][]float32, began time.Time) {
 	s.events = s.events[:0]
 	for i, row := range rows {
 		var id int32
+		certain := len(q.forced) > 0
 		if id, done, err = s.choose(q, row[:e.model.Vocab]); done {
 			break
 		}
 		right := i < sp.Draft && id == sp.Seq.Draft[i]
-		if i < sp.Draft || sp.Draft == 0 && q.guessed >= 0 { // a guess was made, computed or not
+		if !certain && (i < sp.Draft || sp.Draft == 0 && q.guessed >= 0) { // a guess was made, computed or not
 			q.trust.learn(right || sp.Draft == 0 && id == q.guessed)
 		}
 		if !right {
@@ -189,7 +192,7 @@ func (s *settler) settle(sp schedule.Span, rows [][]float32, began time.Time) {
 // choose samples a token and adds its event. done says that it is the request's last, or that there is none for an
 // error.
 func (s *settler) choose(q *request, row []float32) (id int32, done bool, err error) {
-	id, err = q.sampler.Next(&s.scratch, row)
+	id, err = q.next(&s.scratch, row)
 	if err != nil {
 		if errors.Is(err, sample.ErrNumeric) {
 			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
@@ -197,7 +200,11 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 		return 0, true, err
 	}
 	s.engine.locked(func() { done = s.engine.sched.Push(q.seq, id) })
-	event := q.event(id, done)
+	whole, err := q.follow(id, s.engine.tok)
+	if err != nil {
+		return 0, true, err
+	}
+	event := q.event(id, done, whole)
 	if q.tops >= 0 {
 		event.Tokens = []llm.Token{s.token(q, row, id)}
 	}
@@ -210,14 +217,15 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 	return id, done, nil
 }
 
-// event gives what a token adds to the answer. last says that it is the last one allowed.
-func (q *request) event(id int32, last bool) llm.Event {
+// event gives what a token adds to the answer. last says that it is the last one allowed, whole that the grammar lets
+// nothing follow it.
+func (q *request) event(id int32, last, whole bool) llm.Event {
 	event := llm.Event{NTokens: 1}
 	ended := id == q.eos
 	if !ended {
 		text, hit := q.stops.Write(q.decoder.Write(id))
 		event.Text = text
-		ended = hit
+		ended = hit || whole
 	}
 	switch {
 	case ended:

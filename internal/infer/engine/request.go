@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -28,6 +29,10 @@ type request struct {
 	out     outbox
 	trust   trust
 	guessed int32 // the first guess of this step, computed or not; −1: none
+
+	grammar *grammar.Matcher // nil: the text is free
+	forced  []int32          // tokens that come next whatever the model says
+	field   *llm.Grammar     // where the grammar came from, for errors
 
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
@@ -124,7 +129,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		p.Seed = uint64(*s.Seed)
 	}
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
-	return q, nil
+	return q, e.constrain(q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.

@@ -21,7 +21,7 @@ func machineTiers() []*tier {
 var avx2 = func() tier {
 	t := generic
 	t.name = "avx2"
-	t.mul = (*Matrix).mulAVX2
+	t.mul = tiles2.mul
 	t.dot, t.addScaled, t.swiglu, t.expSum = dot2, addScaled2, swiglu2, expSum2
 	t.put, t.widen, t.scores, t.values = put2, widen2, scores2, values2
 	t.fromF16, t.difference, t.search = fromF16Vector, differenceVector, scalesAVX2{}
@@ -31,7 +31,7 @@ var avx2 = func() tier {
 var avx512 = func() tier {
 	t := avx2
 	t.name = "avx512"
-	t.mul, t.pack = (*Matrix).mulAVX512, (*Matrix).packPanelAVX512
+	t.mul, t.pack = tiles512.mul, (*Matrix).packPanelAVX512
 	t.quantise32, t.quantise256 = quantise32Vector512, quantise256Vector512
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot512, scaleBy512, addScaled512, times512, rope512
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu512, expSum512, expScaled512, highest512

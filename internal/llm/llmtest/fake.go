@@ -225,7 +225,8 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 		return err
 	}
 	defer release()
-	g := &generation{fake: f, r: r, sink: sink, stops: llm.NewStops(r.Stop), usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
+	g := &generation{fake: f, r: r, sink: sink, stops: llm.NewStops(r.Stop),
+		usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
 	limit := f.model.ContextLength - len(ids)
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)

@@ -16,7 +16,8 @@ func testStop(t *testing.T, b llm.Backend) {
 // other in a stop string. The prompts make a backend that repeats them, the biases any other one, generate such bytes:
 // some that are never part of a character, and starts of characters that do not go on.
 func testStopReplaced(t *testing.T, b llm.Backend) {
-	for _, bytes := range []string{"\xff", "\xff\x00", "\xe2\x82", "a\xffb", "\xf0\x9f\x98", "\xc3\xff\xc3", "é\xed\xa0\x80"} {
+	for _, bytes := range []string{"\xff", "\xff\x00", "\xe2\x82", "a\xffb", "\xf0\x9f\x98", "\xc3\xff\xc3",
+		"é\xed\xa0\x80"} {
 		ids, err := b.Tokenize(bytes, false)
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,3 @@
-// Package route decides which replica of a model gets a request.
-//
-// Policies are pure: they are told what is outstanding at each replica and give an index. The gateway asks them with
-// real requests, the capacity plan with simulated ones. Parse makes one from its name.
 package route
 
 import (

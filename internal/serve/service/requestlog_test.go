@@ -103,7 +103,8 @@ func TestRequestLog(t *testing.T) {
 		if f.ask("one") != 200 {
 			t.Fatal("no answer")
 		}
-		if _, _, err := generate(t.Context(), f.service, &llm.Request{ID: "go", Prompt: "marker", MaxTokens: 2}); err != nil {
+		if _, _, err := generate(t.Context(), f.service, &llm.Request{ID: "go", Prompt: "marker",
+			MaxTokens: 2}); err != nil {
 			t.Fatal(err)
 		}
 		if resp, err := f.http.Client().Post(f.http.URL+"/v1/completions", "application/json",

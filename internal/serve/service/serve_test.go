@@ -163,7 +163,8 @@ func TestHosts(t *testing.T) {
 		{"127.0.0.1", []string{"llm.example", "other"}, map[string]bool{"llm.example": true, "LLM.example:443": true,
 			"other": true, "localhost": true, "evil.example": false}},
 		{"0.0.0.0", nil, map[string]bool{"any.example": true}},
-		{"0.0.0.0", []string{"llm.example"}, map[string]bool{"llm.example": true, "10.1.2.3:80": true, "evil.example": false}},
+		{"0.0.0.0", []string{"llm.example"}, map[string]bool{"llm.example": true, "10.1.2.3:80": true,
+			"evil.example": false}},
 	} {
 		s := openTiny(t, func(c *Options) { c.Host, c.AllowedHosts = test.host, test.allowed })
 		address := serveTiny(t, s, s.Serve)

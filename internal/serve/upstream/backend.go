@@ -68,6 +68,9 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	set("logit_bias", s.LogitBias, len(s.LogitBias) > 0)
 	set("stop", r.Stop, len(r.Stop) > 0)
 	set("ignore_eos", true, r.IgnoreEOS)
+	if r.Grammar != nil {
+		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
+	}
 	if r.Logprobs {
 		return "", nil, fmt.Errorf("log-probabilities through an upstream's events: %w", llm.ErrUnsupported)
 	}

@@ -18,8 +18,9 @@ import (
 // Runner runs tests; testing.M is one.
 type Runner interface{ Run() int }
 
-// Every is a Runner of m's tests on each of these tiers, which use switches to. A fuzz target and a benchmark run once,
-// on the tier that the program would take. Unless the flags select tests, TestTier has to have called Ran on every tier.
+// Every is a Runner of m's tests on each of these tiers, which use switches to. A fuzz target and a benchmark run
+// once, on the tier that the program would take. Unless the flags select tests, TestTier has to have called Ran on
+// every tier.
 func Every(m Runner, tiers []string, use func(string) (restore func(), err error)) Runner {
 	return &every{m: m, tiers: tiers, use: use}
 }

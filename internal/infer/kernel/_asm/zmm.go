@@ -1,5 +1,20 @@
 package main
 
+// zmmOutputs lists the files of the AVX-512 tier.
+func zmmOutputs() (all []output) {
+	add := func(name string, emit func(f *file)) { all = append(all, output{name, "avx512", emit}) }
+	for _, c := range classicTiles {
+		add(c.format, c.emit)
+	}
+	for _, s := range supers {
+		add(s.format, func(f *file) { f.super(s) })
+	}
+	for _, t := range floats {
+		add(t.name, func(f *file) { f.float(t) })
+	}
+	return all
+}
+
 // A tile is 32 rows × n columns, n = 1 … 6: y = weights · activations over the whole length of the rows.
 //
 // Why 32 × 6: a broadcast of four activations is loaded once and feeds two VPDPBUSD, so that 12 of these need 6 + 2
@@ -69,6 +84,7 @@ func (f *file) function(name, doc string, once func(), body func(n int)) {
 		if n < maxCols {
 			f.l(starts[n])
 		}
+		f.c("%d columns, panel by panel.", n)
 		panel := f.label("panel")
 		f.l(panel)
 		f.p("XORL AX, AX")

@@ -18,46 +18,40 @@ import "fmt"
 // second, the first is rotated left by lowRot(t) onto mask(t), and the second, in the planes from high(t), by
 // highRot(t) onto the other bits of keep. All this comes from a table, so one loop body serves eight runs.
 type super struct {
-	name, doc string
-	size      int // bytes of a packed super-block
-	low, high func(t int) int
-	lowRot    func(t int) int
-	highRot   func(t int) int
-	mask      func(t int) uint32
-	keep      uint32
-	runs16    bool // a scale for each 16 instead of 32
-	minima    bool
-	scales    func(f *file)
+	format, name, doc string
+	size              int // bytes of a packed super-block
+	low, high         func(t int) int
+	lowRot            func(t int) int
+	highRot           func(t int) int
+	mask              func(t int) uint32
+	keep              uint32
+	runs16            bool // a scale for each 16 instead of 32
+	minima            bool
+	scales            func(f *file)
 }
 
 func always(mask uint32) func(int) uint32 { return func(int) uint32 { return mask } }
 
-func superTiles() *file {
-	f := newFile()
-	for _, s := range []*super{
-		{name: "tileQ4K", doc: "// Q4_K.\n", size: 4608, minima: true, scales: (*file).scalesQ4,
-			low: func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) }},
-		{name: "tileQ5K", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f, minima: true,
-			scales: (*file).scalesQ5,
-			low:    func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
-			high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t }},
-		{name: "tileQ2K", doc: "// Q2_K.\n", size: 2688, minima: true, runs16: true, scales: (*file).scalesQ2,
-			low: func(t int) int { return 512 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) }},
-		{name: "tileQ6K", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c), keep: 0xfc, runs16: true,
-			scales: (*file).scalesQ6,
-			low:    func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
-			high: func(t int) int { return 4096 + t/4*1024 }, highRot: func(t int) int { return 6 - t%4*2 }},
-		{name: "tileQ3K", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60), keep: 0xe0,
-			runs16: true, scales: (*file).scalesQ3,
-			low: func(t int) int { return 1024 + t/4*1024 }, lowRot: func(t int) int { return 5 - t%4*2 },
-			high: func(t int) int { return 0 }, highRot: func(t int) int { return 7 - t }},
-	} {
-		f.super(s)
-	}
-	return f
+var supers = []*super{
+	{format: "Q4_K", name: "tileQ4KAVX512", doc: "// Q4_K.\n", size: 4608, minima: true, scales: (*file).scalesQ4,
+		low: func(t int) int { return 512 + t/2*1024 }, mask: func(t int) uint32 { return 0x0f << (t % 2 * 4) }},
+	{format: "Q5_K", name: "tileQ5KAVX512", doc: "// Q5_K.\n", size: 5632, mask: always(0x0f), keep: 0x1f, minima: true,
+		scales: (*file).scalesQ5,
+		low:    func(t int) int { return 1536 + t/2*1024 }, lowRot: func(t int) int { return -4 * (t % 2) },
+		high: func(t int) int { return 512 }, highRot: func(t int) int { return 4 - t }},
+	{format: "Q2_K", name: "tileQ2KAVX512", doc: "// Q2_K.\n", size: 2688, minima: true, runs16: true, scales: (*file).scalesQ2,
+		low: func(t int) int { return 512 + t/4*1024 }, mask: func(t int) uint32 { return 0x03 << (t % 4 * 2) }},
+	{format: "Q6_K", name: "tileQ6KAVX512", doc: "// Q6_K: 4·q, 128 added.\n", size: 6720, mask: always(0x3c), keep: 0xfc, runs16: true,
+		scales: (*file).scalesQ6,
+		low:    func(t int) int { return t/4*2048 + t%2*1024 }, lowRot: func(t int) int { return 2 - t%4/2*4 },
+		high: func(t int) int { return 4096 + t/4*1024 }, highRot: func(t int) int { return 6 - t%4*2 }},
+	{format: "Q3_K", name: "tileQ3KAVX512", doc: "// Q3_K: 32·q, 128 added.\n", size: 3520, mask: always(0x60), keep: 0xe0,
+		runs16: true, scales: (*file).scalesQ3,
+		low: func(t int) int { return 1024 + t/4*1024 }, lowRot: func(t int) int { return 5 - t%4*2 },
+		high: func(t int) int { return 0 }, highRot: func(t int) int { return 7 - t }},
 }
 
-// Registers beside those of tile.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks
+// Registers beside those of zmm.go: Z31 mask, Z30 keep, Z29 and Z28 rotation counts, Z27 the second field. R15 walks
 // the table of runs, CX and R14 point to the fields, DX indexes the sums that runs start from, BX the scales.
 func (f *file) super(s *super) {
 	f.WriteString("\n// Runs: offsets of the two fields, their rotations, the first one's mask, how many runs " +
@@ -100,8 +94,10 @@ func (f *file) superBody(s *super, n int, table string) {
 	f.p("MOVQ CX, %d(SI)", argLeft)
 	block, columns, run := f.label("block"), f.label("columns"), f.label("run")
 	f.l(block)
+	f.c("The scales of a super-block, to the buffer.")
 	s.scales(f)
 	f.p("XORL CX, CX")
+	f.c("Each group of columns.")
 	f.l(columns)
 	f.p("MOVQ CX, %d(SI)", argGroup)
 	f.columns(n, "CX")
@@ -122,8 +118,10 @@ func (f *file) superBody(s *super, n int, table string) {
 		f.p("SUBQ $%d, BX", 8*128*scales)
 	}
 	if s.minima {
+		f.c("The minima, times the sums of activations.")
 		f.minima(n, s.runs16)
 	}
+	f.c("Times the activations' scale, to the outer sums.")
 	f.p("MOVQ %d(SI), CX", argGroup)
 	f.p("MOVQ CX, DX")
 	f.p("SHLQ $4, DX")

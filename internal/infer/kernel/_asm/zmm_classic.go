@@ -4,9 +4,13 @@ package main
 //
 // For each block and column: 16 VPDPBUSD, 2 conversions, 2 multiplications of the scales and 2 fused additions. The
 // multipliers do 20 operations of which 16 count: 80 % of the VNNI peak is the bound.
-func classicTiles() *file {
-	f := newFile()
-	f.function("tileQ8", "// Q8_0: planes hold q+128.\n", func() {}, func(n int) {
+var classicTiles = []struct {
+	format string
+	emit   func(f *file)
+}{{"Q8_0", (*file).tileQ8}, {"Q4_0", (*file).tileQ4}, {"Q5_0", (*file).tileQ5}}
+
+func (f *file) tileQ8() {
+	f.function("tileQ8AVX512", "// Q8_0: planes hold q+128.\n", func() {}, func(n int) {
 		f.classic(n, 1088, false, func(fetch func(int, int)) {
 			for q := range 8 {
 				f.p("VMOVDQU32 %d(DI), %s", 64+128*q, w0)
@@ -16,7 +20,10 @@ func classicTiles() *file {
 			}
 		})
 	})
-	f.function("tileQ4", "// Q4_0: 16·q, so the high nibbles need a mask only.\n",
+}
+
+func (f *file) tileQ4() {
+	f.function("tileQ4AVX512", "// Q4_0: 16·q, so the high nibbles need a mask only.\n",
 		func() { f.broadcast(repeat(0xf0), "Z31") }, func(n int) {
 			f.classic(n, 576, true, func(fetch func(int, int)) {
 				for p := range 4 {
@@ -33,7 +40,10 @@ func classicTiles() *file {
 				}
 			})
 		})
-	f.function("tileQ5", "// Q5_0: 8·q, a nibble at bits 3–6 and the fifth bit at 7.\n", func() {
+}
+
+func (f *file) tileQ5() {
+	f.function("tileQ5AVX512", "// Q5_0: 8·q, a nibble at bits 3–6 and the fifth bit at 7.\n", func() {
 		f.broadcast(repeat(0x78), "Z31")
 		f.broadcast(repeat(0xf8), "Z30")
 	}, func(n int) {
@@ -55,7 +65,6 @@ func classicTiles() *file {
 			}
 		})
 	})
-	return f
 }
 
 // classic is the loop over blocks of size bytes around the integer part. All groups of columns go through a chunk of
@@ -69,6 +78,7 @@ func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step
 	f.clearOuter(n)
 	f.p("MOVQ %d(SI), CX", argBlocks)
 	f.p("MOVQ CX, %d(SI)", argLeft)
+	f.c("Chunks of blocks, which all groups of columns go through before the next.")
 	chunks, groups, block, last := f.label("chunk"), f.label("columns"), f.label("block"), f.label("last")
 	f.l(chunks)
 	f.p("MOVQ $%d, CX", chunk)
@@ -89,6 +99,7 @@ func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step
 		}
 	}
 	f.l(block)
+	f.c("A block: integers, from −128·Σx on.")
 	f.startSums(n, 36)
 	integers(func(step, steps int) {
 		lines := (size + 63) / 64
@@ -96,6 +107,7 @@ func (f *file) classic(n, size int, fetchOne bool, integers func(fetch func(step
 			f.p("PREFETCHT0 %d(DI)", chunk*size+64*i)
 		}
 	})
+	f.c("Times the scales of weights and activations.")
 	f.p("VCVTPH2PS 0(DI), %s", w0)
 	f.p("VCVTPH2PS 32(DI), %s", w1)
 	for j := range n {
