@@ -87,7 +87,8 @@ func build(r *rules) (m *machine, err error) {
 	if err := r.noLeftRecursion(); err != nil {
 		return nil, err
 	}
-	m = &machine{nodes: []node{{kind: nodeReturn}}}
+	m = &machine{nodes: make([]node, 1, 512)}
+	m.nodes[returns].kind = nodeReturn
 	b := &builder{m: m, rules: r, nullable: r.nullable(), built: map[built]int32{}, nonEmpty: map[int]int{}}
 	defer func() {
 		switch p := recover().(type) {
@@ -314,6 +315,9 @@ func (b *builder) tree(texts []string, next int32) int32 {
 	return b.text(prefix, b.split(starts))
 }
 
+// mostWritten bounds the nodes of a counted repetition that is written out.
+const mostWritten = 16
+
 // repeat builds a repetition: unbounded ones as a ring, short ones written out, others as a loop that counts.
 func (b *builder) repeat(e *expr, next int32) int32 {
 	body := e.subs[0]
@@ -328,7 +332,7 @@ func (b *builder) repeat(e *expr, next int32) int32 {
 			return start
 		}
 		return ring
-	case count <= 1 || !plain && (count <= 3 || count*b.size(body, 64/count) <= 64):
+	case count <= 1 || !plain && count*b.size(body, mostWritten/count) <= mostWritten:
 		return b.writtenOut(body, e.min, e.max, next)
 	}
 	lo := e.min
