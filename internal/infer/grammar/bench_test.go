@@ -9,19 +9,6 @@ import (
 	"time"
 )
 
-// orders is a schema as applications send: nested objects, lists, formats, enums, limits, a recursive part.
-const orders = `{"$defs":{"category":{"type":"object","properties":{"name":{"type":"string","maxLength":40},
-"children":{"type":"array","items":{"$ref":"#/$defs/category"}}},"required":["name","children"],"additionalProperties":false}},
-"type":"object","properties":{"id":{"type":"string","format":"uuid"},"customer":{"type":"object","properties":{
-"name":{"type":"string","minLength":1,"maxLength":200},"email":{"type":"string","format":"email"},
-"age":{"type":"integer","minimum":0,"maximum":150},"tags":{"type":"array","items":{"type":"string"},"maxItems":10}},
-"required":["name","email","age","tags"],"additionalProperties":false},"lines":{"type":"array","minItems":1,"items":{
-"type":"object","properties":{"sku":{"type":"string","pattern":"^[A-Z]{3}-[0-9]{4}$"},"count":{"type":"integer","minimum":1},
-"price":{"type":"number","minimum":0},"note":{"type":["string","null"]}},"required":["sku","count","price","note"],
-"additionalProperties":false}},"status":{"enum":["open","paid","sent","returned"]},"at":{"type":"string","format":"date-time"},
-"category":{"$ref":"#/$defs/category"},"extra":{"type":"object","additionalProperties":{"type":"string"}}},
-"required":["id","customer","lines","status","at","category","extra"],"additionalProperties":false}`
-
 // wide is a schema of at least so many bytes.
 func wide(bytes int) string {
 	var props, names []string
@@ -39,6 +26,7 @@ func wide(bytes int) string {
 
 func BenchmarkCompile(b *testing.B) {
 	v, _ := vocabulary(b, 32000)
+	orders := corpus(b, "orders.json")["testdata/orders.json"]
 	for _, bench := range []struct{ name, schema string }{{"orders", orders}, {"10KB", wide(10_000)}} {
 		b.Run(bench.name, func(b *testing.B) {
 			from := cpu()
@@ -60,6 +48,7 @@ func BenchmarkVocabulary(b *testing.B) {
 // the median, and the 99th percentile, which is that of masks that have to be found.
 func BenchmarkMask(b *testing.B) {
 	v, _ := vocabulary(b, 32000)
+	orders := corpus(b, "orders.json")["testdata/orders.json"]
 	for _, bench := range []struct {
 		name   string
 		kind   Kind
