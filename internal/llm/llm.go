@@ -46,7 +46,7 @@ type Request struct {
 	PromptTokens []int32
 	MaxTokens    int // ≥ 1; 0 means the service's default, always cut to what the context leaves
 	Sampling     Sampling
-	Stop         []string // generation ends before the first of these; none of it is sent
+	Stop         []string // the text ends before the first of these to be complete; see Stops
 	IgnoreEOS    bool     // go on to MaxTokens: for measurements
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
@@ -123,8 +123,10 @@ type Token struct {
 	Top []TokenProb
 }
 
-// Event is a piece of an answer. Text never splits a UTF-8 sequence and never holds part of a stop string; it may be
-// empty. The last event of a completion has Finish and Usage set.
+// Event is a piece of an answer. Text is valid UTF-8: it never splits a sequence, and each byte that belongs to none
+// is U+FFFD. No stop string is in the texts of a completion joined together, whichever tokens and bytes made them,
+// and what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so
+// those of a stop string too. The last event of a completion has Finish and Usage set.
 type Event struct {
 	Text    string
 	Tokens  []Token // empty unless Request.Logprobs

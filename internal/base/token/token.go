@@ -1,14 +1,3 @@
-// Package token turns text into Mixtral's token ids and back: SentencePiece BPE as GGUF files describe it, incremental
-// detokenisation, and the [INST] chat format. It must not import anything of this module.
-//
-// Encoding follows SentencePiece (Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226): spaces become "▁"
-// (U+2581), neighbouring symbols merge as long as their concatenation is a piece, the highest score first and the
-// leftmost among equals; a character that is no piece falls back to its UTF-8 bytes. Two things are stricter here than
-// elsewhere:
-//
-//   - Control, unknown and byte pieces never come out of text, not even when it spells "<s>" or "<0x41>".
-//   - Encoding loses nothing where the vocabulary has "▁" and all bytes. SentencePiece reads a literal "▁" as a space;
-//     here it falls back to bytes, so Decode gives back every valid UTF-8 string, and Piece every byte of an invalid one.
 package token
 
 import (

@@ -149,8 +149,9 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
-	e.sched = schedule.New(schedule.Limits{Running: c.MaxRunning, Waiting: c.MaxWaiting, BlockTokens: kernel.BlockTokens,
-		Context: c.ContextLength}, kvcache.NewPool(blocks))
+	e.sched = schedule.New(schedule.Limits{Running: c.MaxRunning, Waiting: c.MaxWaiting,
+		BlockTokens: kernel.BlockTokens,
+		Context:     c.ContextLength}, kvcache.NewPool(blocks))
 	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
 		"kv_type", c.KVType.String(),
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
@@ -211,7 +212,7 @@ func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
 // blocksFor gives the number of KV blocks.
 func blocksFor(c Config, net *moe.Model) (int, error) {
 	perBlock := net.Info().KVBytes(c.KVType, kernel.BlockTokens)
-	one := int64((c.ContextLength + kernel.BlockTokens - 1) / kernel.BlockTokens)
+	one := contextBlocks(c.ContextLength)
 	bytes := c.KVBytes
 	if bytes == 0 {
 		bytes = max(min(int64(c.MaxRunning)*one*perBlock, defaultKV), one*perBlock)

@@ -235,7 +235,7 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 	default:
 		return event
 	}
-	// What the decoder still holds is half a character, which may yet complete a stop string.
+	// What the decoder still holds is half a character: the client reads U+FFFD, which may complete a stop string.
 	text, hit := q.stops.Write(q.decoder.Flush())
 	event.Text += text
 	if hit {

@@ -25,13 +25,17 @@ func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
 
 // packPanel interleaves rows rows; a panel that they do not fill has zeros for the others.
 func (m *Matrix) packPanel(dst, src []byte, rows int) {
-	if active == tierAVX512 && rows == panelRows {
-		m.packPanelAVX512(dst, src)
+	if rows == panelRows {
+		active.pack(m, dst, src)
 		return
 	}
-	if rows < panelRows {
-		clear(dst)
-	}
+	clear(dst)
+	m.packRows(dst, src, rows)
+}
+
+func (m *Matrix) packPanelGeneric(dst, src []byte) { m.packRows(dst, src, panelRows) }
+
+func (m *Matrix) packRows(dst, src []byte, rows int) {
 	m.packBlocksGeneric(dst, src, rows, 0)
 	if m.typ == quant.Q5_0 {
 		m.spreadPanel(dst, rows)

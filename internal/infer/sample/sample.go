@@ -1,8 +1,3 @@
-// Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
-// stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
-//
-// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what
-// else is sampled at the same time.
 package sample
 
 import (
@@ -173,7 +168,7 @@ func nth(allowed []uint64, n int) int32 {
 // argmax gives the index of the highest logit, the lowest among equals.
 func argmax(logits []float32) (int32, error) {
 	if len(logits) == 0 {
-		return 0, fmt.Errorf("%w: there are none", ErrNumeric)
+		return 0, fmt.Errorf("%w: no logits were given", ErrNumeric)
 	}
 	best, finite := kernel.Highest(logits)
 	if !finite {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 )
 
@@ -175,7 +176,8 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 	return told
 }
 
-// TestStories replays testdata/stories: a line at the margin is an event, the indented ones below are what comes of it.
+// TestStories replays testdata/stories: a line at the margin is an event, the indented ones below are what comes of
+// it.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/stories/*.txt")
 	if err != nil || len(files) == 0 {
@@ -223,7 +225,7 @@ func TestStories(t *testing.T) {
 // TestSchedulerKeepsItsPromises throws random events at small schedulers. After each, the books balance, and what is
 // attended to is what was computed. In the end everything is answered, in bounded time, and no block is lost.
 func TestSchedulerKeepsItsPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		blockTokens := rapid.IntRange(1, 4).Draw(t, "block tokens")
 		blocks := rapid.IntRange(1, 12).Draw(t, "blocks")
 		w := newWorld(rapid.IntRange(1, 4).Draw(t, "running"), rapid.IntRange(0, 4).Draw(t, "waiting"), blockTokens,
