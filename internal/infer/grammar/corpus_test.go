@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -150,8 +151,14 @@ func FuzzRegex(f *testing.F) {
 	v, _ := vocabulary(f, 400)
 	f.Fuzz(func(t *testing.T, source string, seed uint64) {
 		text, ended := follows(t, v, Spec{Kind: Regex, Source: source}, seed)
-		re, err := regexp.Compile(`\A(?:` + goSyntax(source) + `)\z`)
-		if ended && (err != nil || !re.MatchString(text)) {
+		if !ended {
+			return
+		}
+		tree, err := syntax.Parse(goSyntax(source), syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if re, err := regexp.Compile(`\A(?:` + tree.String() + `)\z`); err != nil || !re.MatchString(text) {
 			t.Fatalf("%q made %q, %v", source, text, err)
 		}
 	})

@@ -19,11 +19,14 @@ func TestGBNF(t *testing.T) {
 			[]string{"Aé😀\n\t\r\\\"[]]", "Aé😀\n\t\r\\\"[]5", "Aé😀\n\t\r\\\"[]x"}, []string{"Aé😀\n\t\r\\\"[]y"}},
 		{"open counts", `root ::= "a"{2,} "b"{,2} "c"{2} "d"{0} .`, []string{"aaccx", "aaaabbcc日"}, []string{"accx", "aabbbccx", "aacc", "aaccdx"}},
 		{"repeat of repeat", `root ::= ("a"+ "b"?){2} "."?`, []string{"aa", "abab."}, []string{"a", "b"}},
-		{"recursion", "root ::= \"(\" root? \")\" | \"[\" root* \"]\"", []string{"()", "(([][]))", "[()[()]]"}[:1], []string{"(", "(]"}},
-		{"right recursion", "root ::= item \",\" root | item\nitem ::= [0-9]+", []string{"1", "1,22,333"}, []string{"1,", ",1"}},
+		{"recursion", "root ::= \"(\" root? \")\" | \"[\" root* \"]\"", []string{"()", "(([][]))", "[()[()]]"}[:1],
+			[]string{"(", "(]"}},
+		{"right recursion", "root ::= item \",\" root | item\nitem ::= [0-9]+", []string{"1", "1,22,333"},
+			[]string{"1,", ",1"}},
 		{"left recursion", "root ::= root \"+\" term | root \"-\" term | term\nterm ::= [0-9] | \"(\" root \")\"",
 			[]string{"1", "1+2-3", "(1+2)-3"}, []string{"+1", "1+", "(1"}},
-		{"indirect left recursion", "root ::= call | \"f\"\ncall ::= root \"()\" | call \"[]\"", []string{"f", "f()", "f()()[]()"}, []string{"()", "f[]"}},
+		{"indirect left recursion", "root ::= call | \"f\"\ncall ::= root \"()\" | call \"[]\"", []string{"f", "f()",
+			"f()()[]()"}, []string{"()", "f[]"}},
 		{"names", "root ::= my-rule_2\nmy-rule_2 ::= \"\" \"x\"", []string{"x"}, []string{""}},
 		{"nullable", "root ::= a b\na ::= \"a\"?\nb ::= a{1,3}", []string{"", "a", "aaaa"}, []string{"aaaaa"}},
 	} {
@@ -47,16 +50,21 @@ func TestLark(t *testing.T) {
 		name, source string
 		yes, not     []string
 	}{
-		{"rules and terminals", "start: greeting (\",\" NAME)~1..2 \"!\"i\n?greeting: \"hello\" -> long\n  | /[Hh]i/\n" +
-			"NAME.2: LETTER+ // comment\n%import common.LETTER\n%ignore \" \"",
+		{"rules and terminals",
+			"start: greeting (\",\" NAME)~1..2 \"!\"i\n?greeting: \"hello\" -> long\n  | /[Hh]i/\n" +
+				"NAME.2: LETTER+ // comment\n%import common.LETTER\n%ignore \" \"",
 			[]string{"hello,x!", "Hi , a, b !", " hi,a!"}, []string{"hello!", "hi,a,b,c!", "h i,a!"}},
 		{"calculator", "?start: sum\n?sum: product | sum \"+\" product -> add | sum \"-\" product\n" +
 			"?product: atom | product \"*\" atom\n?atom: NUMBER | \"-\" atom | \"(\" sum \")\"\n%import common.NUMBER\n" +
-			"%import common.WS_INLINE\n%ignore WS_INLINE\n", []string{"1", "1+2*3", "-(1.5e3 + 2) * 4"}, []string{"1+", "(1", "1 2"}},
-		{"optional, range, flags", "start: [\"a\"..\"c\"] /x.y/s 'q'?\n", []string{"bx\ny", "xzyq"}, []string{"dxzy", "xy"}},
-		{"imports", "%import common (INT, ESCAPED_STRING)\n%import common.CNAME -> ID\nstart: INT | ESCAPED_STRING | ID\n",
+			"%import common.WS_INLINE\n%ignore WS_INLINE\n", []string{"1", "1+2*3", "-(1.5e3 + 2) * 4"},
+			[]string{"1+", "(1", "1 2"}},
+		{"optional, range, flags", "start: [\"a\"..\"c\"] /x.y/s 'q'?\n", []string{"bx\ny", "xzyq"}, []string{"dxzy",
+			"xy"}},
+		{"imports",
+			"%import common (INT, ESCAPED_STRING)\n%import common.CNAME -> ID\nstart: INT | ESCAPED_STRING | ID\n",
 			[]string{"12", `"a\"b"`, "x_1"}, []string{"1x", `"`}},
-		{"alternatives on lines", "start: \"x\"\n  | \"a\"\n  | \"b\" \"c\"\n\nother: | \"z\"\n", []string{"x", "a", "bc"}, []string{"", "z"}},
+		{"alternatives on lines", "start: \"x\"\n  | \"a\"\n  | \"b\" \"c\"\n\nother: | \"z\"\n", []string{"x", "a",
+			"bc"}, []string{"", "z"}},
 	} {
 		g := compile(t, v, EBNF, test.source)
 		for _, text := range test.yes {
@@ -76,11 +84,15 @@ func TestLark(t *testing.T) {
 func TestLarkCommon(t *testing.T) {
 	v, _ := vocabulary(t, 600)
 	examples := map[string][2]string{
-		"DIGIT": {"7", "77"}, "HEXDIGIT": {"f", "g"}, "INT": {"12", "-1"}, "SIGNED_INT": {"-12", "--1"}, "DECIMAL": {"1.", "1"},
-		"FLOAT": {"1e5", "1"}, "SIGNED_FLOAT": {"-.5", "-5"}, "NUMBER": {"12.5e-3", "-1"}, "SIGNED_NUMBER": {"+1", "1-"},
+		"DIGIT": {"7", "77"}, "HEXDIGIT": {"f", "g"}, "INT": {"12", "-1"}, "SIGNED_INT": {"-12", "--1"},
+		"DECIMAL": {"1.", "1"},
+		"FLOAT":   {"1e5", "1"}, "SIGNED_FLOAT": {"-.5", "-5"}, "NUMBER": {"12.5e-3", "-1"}, "SIGNED_NUMBER": {"+1",
+			"1-"},
 		"ESCAPED_STRING": {`"\n"`, "\"\n\""}, "LCASE_LETTER": {"a", "A"}, "UCASE_LETTER": {"A", "a"}, "LETTER": {"q", "é"},
-		"WORD": {"ab", "a1"}, "CNAME": {"_a1", "1a"}, "WS_INLINE": {" \t", "\n"}, "WS": {" \n", ""}, "CR": {"\r", "\n"}, "LF": {"\n", "\r"},
-		"NEWLINE": {"\r\n\n", "\r"}, "SH_COMMENT": {"# x", "x"}, "CPP_COMMENT": {"//x", "/x"}, "SQL_COMMENT": {"--x", "-x"},
+		"WORD": {"ab", "a1"}, "CNAME": {"_a1", "1a"}, "WS_INLINE": {" \t", "\n"}, "WS": {" \n", ""}, "CR": {"\r",
+			"\n"}, "LF": {"\n", "\r"},
+		"NEWLINE": {"\r\n\n", "\r"}, "SH_COMMENT": {"# x", "x"}, "CPP_COMMENT": {"//x", "/x"}, "SQL_COMMENT": {"--x",
+			"-x"},
 		"C_COMMENT": {"/* * **/", "/* */ */"},
 	}
 	for name := range larkCommon {
@@ -118,7 +130,8 @@ func TestGrammarErrors(t *testing.T) {
 		{Lark, "start: a{b}", "line 1, column 9: want the end of the line, got \"{\""},
 		{Lark, "%declare X", "line 1, column 1: %declare is not supported"},
 		{Lark, "start: X\n%import common.X", `line 2, column 9: the library common has no "X"`},
-		{Lark, "start: /a(?=b)/", "line 1, column 8: bad regular expression: look-around and other groups of Perl are not supported: `(?=`"},
+		{Lark, "start: /a(?=b)/",
+			"line 1, column 8: bad regular expression: look-around and other groups of Perl are not supported: `(?=`"},
 		{Lark, "start: /a/x", `line 1, column 11: the flag "x" is not supported`},
 		{Lark, "start: \"ab\"..\"c\"", `line 1, column 8: a range must be from one character to a later one, got "ab" to "c"`},
 		{Choice, "", "must list at least one choice"},

@@ -43,8 +43,9 @@ func hostile() map[string]Spec {
 		"allOf of anyOf": {Kind: JSONSchema, Source: `{"allOf":[` + chain(30, func(i int) string {
 			return fmt.Sprintf(`{"anyOf":[{"required":["a%d"]},{"required":["b%d"]}]},`, i, i)
 		}) + `{"type":"object"}]}`},
-		"3,000 patterns":    {Kind: JSONSchema, Source: `{"type":"object","properties":{` + strings.Join(names, ",") + `}}`},
-		"patternProps":      {Kind: JSONSchema, Source: `{"patternProperties":{` + chain(30, func(i int) string { return fmt.Sprintf(`".*a%d.{9}":{},`, i) }) + `"x":{}}}`},
+		"3,000 patterns": {Kind: JSONSchema, Source: `{"type":"object","properties":{` + strings.Join(names, ",") + `}}`},
+		"patternProps": {Kind: JSONSchema, Source: `{"patternProperties":{` + chain(30,
+			func(i int) string { return fmt.Sprintf(`".*a%d.{9}":{},`, i) }) + `"x":{}}}`},
 		"long string":       {Kind: JSONSchema, Source: `{"type":"string","minLength":90000,"maxLength":100000}`},
 		"longer":            {Kind: JSONSchema, Source: `{"type":"string","minLength":1e9}`},
 		"pattern, length":   {Kind: JSONSchema, Source: `{"type":"string","pattern":"(a|b)*a(a|b){12}","maxLength":3000}`},
@@ -58,8 +59,10 @@ func hostile() map[string]Spec {
 		"counts of counts":  {Kind: GBNF, Source: `root ::= ((("a"{0,99999} "b"?){0,99999}){0,99999}){0,99999}`},
 		"ambiguous":         {Kind: GBNF, Source: "root ::= s\ns ::= s s s | s s | \"a\" | \"\""},
 		"ambiguous calls":   {Kind: GBNF, Source: "root ::= \"a\" root \"a\" | \"a\" root \"b\" | \"a\" root | \"a\""},
-		"rule chain":        {Kind: GBNF, Source: "root ::= r0\n" + chain(15_000, func(i int) string { return fmt.Sprintf("r%d ::= r%d\n", i, i+1) }) + "r15000 ::= \"a\""},
-		"nullable chain":    {Kind: GBNF, Source: "root ::= r0\n" + chain(15_000, func(i int) string { return fmt.Sprintf("r%d ::= r%d?\n", i, i+1) }) + "r15000 ::= \"a\""},
+		"rule chain": {Kind: GBNF, Source: "root ::= r0\n" + chain(15_000,
+			func(i int) string { return fmt.Sprintf("r%d ::= r%d\n", i, i+1) }) + "r15000 ::= \"a\""},
+		"nullable chain": {Kind: GBNF, Source: "root ::= r0\n" + chain(15_000,
+			func(i int) string { return fmt.Sprintf("r%d ::= r%d?\n", i, i+1) }) + "r15000 ::= \"a\""},
 		"left recursive rules": {Kind: GBNF, Source: "root ::= r0\n" + chain(3000, func(i int) string {
 			return fmt.Sprintf("r%d ::= r%d \"x\" | r%d \"y\" | \"a\"\n", i, (i+1)%3000, (i+7)%3000)
 		})},
@@ -88,7 +91,8 @@ func TestHostile(t *testing.T) {
 			}
 			took := time.Duration(cpu() - from)
 			runtime.ReadMemStats(&after)
-			if err != nil && !isCostly(err) && !strings.Contains(err.Error(), "refers to itself") && !strings.Contains(err.Error(), "can never end") &&
+			if err != nil && !isCostly(err) && !strings.Contains(err.Error(), "refers to itself") &&
+				!strings.Contains(err.Error(), "can never end") &&
 				!strings.Contains(err.Error(), "not supported") {
 				t.Errorf("%v", err)
 			}

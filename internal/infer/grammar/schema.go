@@ -161,7 +161,8 @@ func anything(path string) *constraint {
 // Keywords that say nothing about whether a value is valid, in JSON Schema or OpenAPI, or that others look up.
 var silent = map[string]bool{
 	"$schema": true, "$id": true, "$comment": true, "$defs": true, "definitions": true, "$anchor": true,
-	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true, "examples": true,
+	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true,
+	"examples":   true,
 	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
 	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
 	// read by expand
@@ -171,7 +172,8 @@ var silent = map[string]bool{
 }
 
 // refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains",
+var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies",
+	"contains",
 	"minContains", "maxContains", "propertyNames", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
 	"$recursiveAnchor"}
 
@@ -275,7 +277,8 @@ func (s *schemas) resolve(l located) (located, error) {
 	}
 	pointer, ok := strings.CutPrefix(name, "#")
 	if !ok {
-		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported", target.text)
+		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported",
+			target.text)
 	}
 	at := s.root
 	path := "#"

@@ -19,7 +19,10 @@ func testGrammar(t *testing.T, b llm.Backend) {
 		g    llm.Grammar
 		good func(text string) bool
 	}{
-		{llm.Grammar{Kind: llm.GrammarJSON}, func(s string) bool { return json.Valid([]byte(s)) && strings.HasPrefix(s, "{") }},
+		{llm.Grammar{Kind: llm.GrammarJSON}, func(s string) bool {
+			return json.Valid([]byte(s)) &&
+				strings.HasPrefix(s, "{")
+		}},
 		{llm.Grammar{Kind: llm.GrammarSchema, Source: `{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}`},
 			func(s string) bool {
 				var list []bool
@@ -59,7 +62,8 @@ func testGrammar(t *testing.T, b llm.Backend) {
 		r.Grammar = &bad
 		out, err := Collect(t.Context(), b, r)
 		var field *llm.FieldError
-		if out.Events > 0 || !errors.Is(err, llm.ErrUnsupported) && (!errors.As(err, &field) || field.Field != "guided") {
+		if out.Events > 0 || !errors.Is(err, llm.ErrUnsupported) && (!errors.As(err, &field) ||
+			field.Field != "guided") {
 			t.Errorf("%+v: %v after %d events", bad, err, out.Events)
 		}
 	}
