@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar/grammartest"
 )
 
 // corpus gives the files of testdata with an extension.
@@ -113,7 +115,7 @@ func FuzzJSONSchema(f *testing.F) {
 		f.Add(source, uint64(1))
 	}
 	for seed := range uint64(20) {
-		f.Add(randomSchema(rand.New(rand.NewPCG(seed, 9))), seed)
+		f.Add(grammartest.Schema(rand.New(rand.NewPCG(seed, 9))), seed)
 	}
 	v, _ := vocabulary(f, 400)
 	f.Fuzz(func(t *testing.T, source string, seed uint64) {

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar/grammartest"
 )
 
 // validator gives Google's validator for a schema.
@@ -160,7 +162,7 @@ func TestRandomSchemas(t *testing.T) {
 	ended := 0
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		schema := randomSchema(rng)
+		schema := grammartest.Schema(rng)
 		g, err := Compile(Spec{Kind: JSONSchema, Source: schema}, v)
 		if err != nil {
 			if strings.Contains(err.Error(), "oneOf") || strings.Contains(err.Error(), "no value fits") {
