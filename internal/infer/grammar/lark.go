@@ -185,7 +185,6 @@ var larkCommon = map[string]string{
 func (l *lark) alternatives(nested bool) (*expr, error) {
 	var subs []*expr
 	l.space(nested)
-	l.take("|") // before the first is fine too
 	for {
 		e, err := l.sequence(nested)
 		if err != nil {
