@@ -87,7 +87,7 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	client, err := r.server.loadClient(r.plan.c, p.ph)
 	if err == nil {
 		defer client.Close()
-		if werr := client.Warm(ctx, p.connections()); werr != nil && ctx.Err() == nil {
+		if werr := client.Warm(ctx, connections(p.r.plan.c, p.ph)); werr != nil && ctx.Err() == nil {
 			r.progress.note(werr.Error())
 		}
 		p.planned = max(plan.Requests, len(plan.Offsets))
@@ -104,14 +104,14 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 
 // connections are opened before a schedule starts: in the open loop as many as two seconds of arrivals need, since a
 // server within the specification's latency target has no more in flight.
-func (p *phaseRun) connections() int {
-	switch p.ph.Kind {
+func connections(c *testcases.Case, ph testcases.Phase) int {
+	switch ph.Kind {
 	case testcases.KindOpen:
-		return min(int(2*p.r.plan.c.Rate(p.ph))+1, p.r.plan.c.Limits.MaxInFlight)
+		return min(int(2*c.Rate(ph))+1, c.Limits.MaxInFlight)
 	case testcases.KindBatch:
-		return p.ph.Requests
+		return ph.Requests
 	}
-	return p.r.plan.c.InFlight(p.ph)
+	return c.InFlight(ph)
 }
 
 // warmup runs rounds until the latencies have settled, or the case's time is over.

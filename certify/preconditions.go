@@ -76,6 +76,7 @@ func (r *runner) conditions(ctx context.Context) {
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
 	r.condition(ctx, evidence.ConditionEnvironment, result{detail: machine(r.plan.c.Environment)})
+	r.condition(ctx, evidence.ConditionLimits, limits(r.plan, probe.OpenFiles, probe.Ports))
 	r.condition(ctx, evidence.ConditionClient, r.calibrate(ctx))
 }
 

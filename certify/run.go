@@ -33,7 +33,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 		return nil, err
 	}
 	r.requests = newAsker(p, r.server.model)
-	r.metrics = newMetrics(p.o, r.server, r.record)
+	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {
 			err = fmt.Errorf("reviewer: %w", err)

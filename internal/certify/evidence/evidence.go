@@ -206,7 +206,9 @@ type Scrape struct {
 	Age        int64                `json:"age_ns,omitempty"` // of the sample, where a Prometheus server lies between
 	Values     map[string]float64   `json:"values,omitempty"` // canonical counters and gauges
 	Histograms map[string]Histogram `json:"histograms,omitempty"`
-	Err        string               `json:"err,omitempty"`
+	// what metrics are called that nobody here understands, where none is understood; the first few
+	Names []string `json:"names,omitempty"`
+	Err   string   `json:"err,omitempty"`
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …
