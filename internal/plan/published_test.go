@@ -35,7 +35,8 @@ func TestPublishedResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	var table strings.Builder
-	table.WriteString("| system, Mixtral-8x7B in FP8 | published/s | predicted/s with prompts of 300 tokens | of 600 tokens |\n" +
+	table.WriteString("| system, Mixtral-8x7B in FP8 | published/s | predicted/s with prompts of 300 tokens | of " +
+		"600 tokens |\n" +
 		"|---|---|---|---|\n")
 	for _, p := range published {
 		h, err := NewHardware(p.accelerator, 1, Mixtral8x7B, 8)
