@@ -42,7 +42,7 @@ func (f *file) about(text string) {
 
 // output is one generated file.
 type output struct {
-	name string // of the format
+	name string // of the format; "": what measures
 	tier string
 	emit func(f *file)
 }
@@ -61,6 +61,7 @@ func outputs() []output {
 		for _, c := range yclassics {
 			all = append(all, output{c.format, tier, func(f *file) { (&ymm{f, vnni}).classic(c) }})
 		}
+		all = append(all, output{"", tier, func(f *file) { (&ymm{f, vnni}).measure() }})
 		if !vnni { // there is no integer in these
 			for _, t := range yfloats {
 				all = append(all, output{t.name, tier, func(f *file) { (&ymm{f, vnni}).float(t) }})
@@ -84,6 +85,9 @@ func main() {
 		o.emit(f)
 		f.writeConstants()
 		name := fmt.Sprintf("tile_%s_%s_amd64.s", strings.ToLower(o.name), o.tier)
+		if o.name == "" {
+			name = fmt.Sprintf("measure_%s_amd64.s", o.tier)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), f.Bytes(), 0o644); err != nil {
 			log.Fatal(err)
 		}
