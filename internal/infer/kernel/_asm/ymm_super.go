@@ -143,7 +143,7 @@ func (y *ymm) superUnpack(s *ysuper) {
 	y.l(loop)
 	lines := (s.size/64 + 7) / 8
 	for v := range 4 {
-		y.fetchLines("CX", s.ahead(), lines*v/4, lines*(v+1)/4)
+		y.fetchLines("PREFETCHT1", "CX", s.ahead(), lines*v/4, lines*(v+1)/4)
 		y.eachRun(s, "R15", 32*v, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VMOVDQU Y11, %d(R14)", yWeights+1024*t+32*v)
@@ -318,7 +318,7 @@ func (y *ymm) superColumn(s *ysuper) {
 		if q == part && !ordered {
 			break
 		}
-		y.fetchLines("R12", s.ahead(), lines*q/part/max(1, b2i(ordered)*2), lines*(q+1)/part/max(1, b2i(ordered)*2))
+		y.fetchLines("PREFETCHT1", "R12", s.ahead(), lines*q/part/max(1, b2i(ordered)*2), lines*(q+1)/part/max(1, b2i(ordered)*2))
 		y.eachRun(s, "R9", 128*q, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VPBROADCASTD %d(R8)(AX*1), %s", 32*t+4*q, yp)
