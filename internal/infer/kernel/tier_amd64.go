@@ -25,7 +25,7 @@ func machineTiers() []*tier {
 var avx2 = func() tier {
 	t := generic
 	t.name = "avx2"
-	t.mul = tiles2.mul
+	t.mul, t.pack = tiles2.mul, packing2.panel
 	t.quantise32, t.quantise256 = quantise32Vector2, quantise256Vector2
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot2, scaleBy2, addScaled2, times2, rope2
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu2, expSum2, expScaled2, highest2
@@ -46,7 +46,7 @@ var avxvnni = func() tier {
 var avx512 = func() tier {
 	t := avx2
 	t.name = "avx512"
-	t.mul, t.pack = tiles512.mul, (*Matrix).packPanelAVX512
+	t.mul, t.pack = tiles512.mul, packing512.panel
 	t.quantise32, t.quantise256 = quantise32Vector512, quantise256Vector512
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot512, scaleBy512, addScaled512, times512, rope512
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu512, expSum512, expScaled512, highest512
