@@ -32,8 +32,9 @@ func TestTiersOfMachine(t *testing.T) {
 		return !slices.ContainsFunc(all, func(f string) bool { return !slices.Contains(flags, f) })
 	}
 	for tier, want := range map[string]bool{
-		"avx2":   has("avx2", "fma", "f16c"),
-		"avx512": has("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
+		"avx2":    has("avx2", "fma", "f16c"),
+		"avxvnni": has("avx2", "fma", "f16c", "avx_vnni"),
+		"avx512":  has("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
 	} {
 		if got := slices.Contains(Tiers(), tier); got != want {
 			t.Errorf("tier %s: %v, the processor's flags say %v", tier, got, want)
