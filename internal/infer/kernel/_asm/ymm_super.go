@@ -1,6 +1,9 @@
 package main
 
-import "math/bits"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // ysuper is a K format: a super-block of 256 k is eight runs of 32 (8 quads), one or two scales a run. A weight is
 // one or two bit fields: those of run t are in the planes from low and high.
@@ -13,6 +16,7 @@ type ysuper struct {
 	fit       int  // quads whose products fit into 16 bits
 	runs16    bool // a scale for each 16 instead of 32
 	offset    int  // what is subtracted from the integers; 0: there are minima instead
+	sets      *ysets
 	scales    func(y *ymm)
 }
 
@@ -22,20 +26,20 @@ type yrun struct {
 }
 
 var ysupers = []*ysuper{
-	{name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
+	{name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024}, scales: (*ymm).scalesQ2,
 		run: func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} }},
 	{name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
-		scales: (*ymm).scalesQ3, run: func(t int) yrun {
+		sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}}, times: 1}, scales: (*ymm).scalesQ3, run: func(t int) yrun {
 			return yrun{low: 1024 + t/4*1024, lowShift: t % 4 * 2, high: 0, highShift: t - 2}
 		}},
-	{name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
+	{name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, sets: &ysets{runs: [][]int{{0, 1}}, times: 4, low: 1024}, scales: (*ymm).scales6,
 		run: func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} }},
-	{name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+	{name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, times: 1}, scales: (*ymm).scales6,
 		run: func(t int) yrun {
 			return yrun{low: 1536 + t/2*1024, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
 		}},
 	{name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
-		scales: (*ymm).scalesQ6, run: func(t int) yrun {
+		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 2}, {1, 3}}, times: 2, low: 2048, high: 1024}, scales: (*ymm).scalesQ6, run: func(t int) yrun {
 			return yrun{low: t/4*2048 + t%2*1024, lowShift: t % 4 / 2 * 4, high: 4096 + t/4*1024,
 				highShift: t%4*2 - 4}
 		}},
@@ -68,7 +72,9 @@ func (y *ymm) super(s *ysuper) {
 		block := y.label("block")
 		y.l(block)
 		s.scales(y)
-		if n == 1 {
+		if n == 1 && s.sets != nil && !y.vnni {
+			y.superSets(s)
+		} else if n == 1 {
 			y.superColumn(s)
 		} else {
 			y.superUnpack(s)
@@ -195,7 +201,7 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	for j := range n {
 		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
 		for h := range 2 {
-			y.superFinish(s, ysum(j, h), "", ySum+32*(2*j+h), 32*h, yOuter+128*j+32*h)
+			y.superFinish(s, ysum(j, h), fmt.Sprintf("%d(BX)", ySum+32*(2*j+h)), 32*h, yOuter+128*j+32*h)
 		}
 	}
 	y.p("ADDQ $64, R14")
@@ -254,16 +260,10 @@ func (y *ymm) superMinima(s *ysuper, n int, base string, vectors int) {
 	}
 }
 
-// superFinish adds a super-block to the outer sums at off from DX. The sums over runs are in the register total, or
-// at in the buffer if it is none; those of minima in least. R14 + rows is the place of d, Y14 the activations' scale.
-func (y *ymm) superFinish(s *ysuper, least, total string, at, rows, outer int) {
-	load := func(op string) {
-		if total == "" {
-			y.p("%s %d(BX), %s", op, at, yp)
-		} else {
-			y.p("%s %s, %s", op, total, yp)
-		}
-	}
+// superFinish adds a super-block to the outer sums at off from DX. The sums over runs are in total, those of minima in
+// the register least. R14 + rows is the place of d, Y14 the activations' scale.
+func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
+	load := func(op string) { y.p("%s %s, %s", op, total, yp) }
 	switch {
 	case y.vnni:
 		load("VMOVUPS")
@@ -343,7 +343,7 @@ func (y *ymm) superColumn(s *ysuper) {
 	y.superMinima(s, 1, "R14", 1)
 	y.p("MOVQ R14, DX")
 	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
-	y.superFinish(s, "Y0", "Y8", 0, 0, yOuter)
+	y.superFinish(s, "Y0", "Y8", 0, yOuter)
 	y.p("ADDQ $32, R14")
 	y.p("ADDQ $32, R15")
 	y.p("DECQ R13")
