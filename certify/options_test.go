@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
@@ -30,7 +31,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		want error
 		says string
 	}{
-		"no target":    {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
+		"no target":    {certify.Options{}, certify.ErrOptions, "give either Target or Launch"},
 		"no such case": {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
 		"profile":      {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
 		"set":          {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},
@@ -38,11 +39,13 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 			"targets.quality: must be between 0 and 1, is 7"},
 		"prompt file": {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
 		"two metrics": {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions,
-			"exclude"},
-		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
+			"not both"},
+		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "not both"},
 		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
 		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "tracing URL"},
-		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
+		"two cases": {certify.Options{Case: "x", Loaded: &testcases.Loaded{}}, certify.ErrOptions,
+			"not both"},
+		"pid": {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
 	} {
 		if name != "no target" {
 			tt.o.Launch = launch
@@ -134,12 +137,12 @@ func TestUnreachableTargets(t *testing.T) {
 	}
 }
 
-func TestAJudgeGivesASecondOpinion(t *testing.T) {
+func TestAReviewerGivesASecondOpinion(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	judges := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	reviewer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Header.Get("Authorization") != "Bearer judge-key":
+		case r.Header.Get("Authorization") != "Bearer reviewer-key":
 			w.WriteHeader(http.StatusUnauthorized)
 		case r.URL.Path == "/v1/models":
 			_, _ = w.Write([]byte(`{"data":[{"id":"wise"}]}`))
@@ -149,9 +152,9 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"{\"relevance\":5,\"coherence\":3,\"completeness\":5,\"reason\":\"fine\"}"}}]}`))
 		}
 	}))
-	defer judges.Close()
+	defer reviewer.Close()
 	o := certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(),
-		JudgeURL: judges.URL, JudgeKey: "judge-key"}
+		ReviewerURL: reviewer.URL, ReviewerKey: "reviewer-key"}
 	rep, err := certify.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -164,19 +167,47 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 	for _, e := range rec.Events {
 		switch {
 		case e.Score == nil:
-		case e.Score.Judge != nil && *e.Score.Judge > 0.8 && *e.Score.Judge < 0.9:
+		case e.Score.Review != nil && *e.Score.Review > 0.8 && *e.Score.Review < 0.9:
 			opinions++
-		case strings.Contains(e.Score.JudgeErr, "judge failed"):
+		case strings.Contains(e.Score.ReviewErr, "reviewer failed"):
 			failures++
 		}
 	}
 	if opinions != 8 || failures != 1 {
 		t.Errorf("%d opinions and %d failures of 9 answers", opinions, failures)
 	}
-	o.JudgeKey = "wrong"
+	o.ReviewerKey = "wrong"
 	o.Launch = target.Handler(server(t, faults.Healthy))
 	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) ||
-		!strings.Contains(err.Error(), "judge: ") {
-		t.Errorf("a judge that refuses: %v", err)
+		!strings.Contains(err.Error(), "reviewer: ") {
+		t.Errorf("a reviewer that refuses: %v", err)
+	}
+}
+
+// TestACaseFromMemoryIsCertified: declared in Go, with prompts of its own, and never changed by the run's overrides.
+func TestACaseFromMemoryIsCertified(t *testing.T) {
+	t.Parallel()
+	c := testcases.New("TC-MEMORY", "A case without a file")
+	c.Targets.LatencyMS = 60_000
+	c.Limits.IssueDelayMS = 10_000 // of a busy machine
+	c.Profiles = map[string]testcases.Phases{"quick": {{ID: "single", Kind: testcases.KindClosed, Concurrency: 1,
+		Requests: 4}}}
+	c.Checks = []testcases.Check{{ID: "errors", Clause: "No request fails", Rule: testcases.RuleErrorBudget}}
+	loaded, err := c.With(&prompts.Set{Prompts: []prompts.Prompt{{Category: "sums", Level: "easy",
+		Text: "What is 2 + 2?"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := certify.Run(t.Context(), certify.Options{Loaded: loaded, ReportDir: t.TempDir(),
+		Launch: target.Handler(server(t, faults.Healthy)), Set: []string{"profiles.quick.single.requests=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.TestCase != "TC-MEMORY" || len(rep.Phases) != 1 || rep.Phases[0].Issued != 3 {
+		t.Errorf("case %s, phases %+v", rep.TestCase, rep.Phases)
+	}
+	want(t, rep, "errors", certify.Pass, "")
+	if got := loaded.Case.Profiles["quick"][0].Requests; got != 4 {
+		t.Errorf("the run changed the caller's case: %d requests", got)
 	}
 }

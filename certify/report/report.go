@@ -1,6 +1,6 @@
-// Package report is a certification's result as people and programs read it: the JSON file, JUnit, one HTML page, and
-// the comparison of two results. It judges nothing, and must not import anything that makes load.
 package report
+
+import "github.com/hxp-enterprise/mixtral/testcases"
 
 // SchemaVersion is the version of the JSON report.
 const SchemaVersion = 1
@@ -13,7 +13,7 @@ const (
 	Info    = "INFO"    // a check without a gate
 )
 
-// Report is reports/performance_<case>_<unix>.json. The first six keys are the seed test case's own.
+// Report is reports/performance_<case>_<unix>.json. The first six keys are the specification's own.
 type Report struct {
 	TestCase  string  `json:"test_case"`
 	Timestamp float64 `json:"timestamp"` // Unix seconds at the run's start
@@ -40,7 +40,7 @@ type Report struct {
 	Evidence       Evidence          `json:"evidence"`
 }
 
-// Summary has the seed's keys; nil where nothing was measured.
+// Summary has the specification's keys; nil where nothing was measured.
 type Summary struct {
 	AvgLatencyMS     *float64 `json:"avg_latency_ms"`
 	AvgThroughputRPS *float64 `json:"avg_throughput_rps"`
@@ -49,7 +49,7 @@ type Summary struct {
 	PeakCPUCores     *float64 `json:"peak_cpu_cores"`
 }
 
-// Targets has the seed's keys.
+// Targets has the specification's keys.
 type Targets struct {
 	LatencyMS     float64 `json:"latency_target_ms"`
 	ThroughputRPS float64 `json:"throughput_target_rps"`
@@ -100,7 +100,7 @@ type Dist struct {
 // Phase is what one phase measured. Times are milliseconds.
 type Phase struct {
 	ID          string         `json:"id"`
-	Kind        string         `json:"kind"`
+	Kind        testcases.Kind `json:"kind"`
 	StartS      float64        `json:"start_s"` // since the run's start
 	DurationS   float64        `json:"duration_s"`
 	SteadyFromS float64        `json:"steady_from_s"`
@@ -141,13 +141,13 @@ type Quality struct {
 	Coherence    float64            `json:"coherence"`
 	Completeness float64            `json:"completeness"`
 	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
-	// mean of a judge model's scores, where one was asked; no part of the verdict
-	Judge       *float64           `json:"judge,omitempty"`
-	JudgeErrors int                `json:"judge_errors,omitempty"`
-	Worst       []string           `json:"worst,omitempty"` // what cost most
-	Samples     []QualitySample    `json:"samples,omitempty"`
-	N           int                `json:"n"`
-	Calibration map[string]float64 `json:"calibration,omitempty"`
+	// mean of a reviewer's scores, where one was asked; no part of the verdict
+	Review       *float64           `json:"judge,omitempty"`
+	ReviewErrors int                `json:"judge_errors,omitempty"`
+	Worst        []string           `json:"worst,omitempty"` // what cost most
+	Samples      []QualitySample    `json:"samples,omitempty"`
+	N            int                `json:"n"`
+	Calibration  map[string]float64 `json:"calibration,omitempty"`
 }
 
 // QualitySample is an answer as it was scored, shortened.

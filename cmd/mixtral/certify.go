@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,9 +43,9 @@ type certifyCmd struct {
 
 	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 
-	Judge        string `placeholder:"URL" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
-	JudgeModel   string `placeholder:"NAME" help:"The judge's model; default: the first that it lists."`
-	JudgeKeyFile string `name:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the judge's API key."`
+	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
+	ReviewerModel   string `placeholder:"NAME" aliases:"judge-model" help:"The reviewer's model; default: the first that it lists."`
+	ReviewerKeyFile string `name:"reviewer-key-file" aliases:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
@@ -69,7 +71,7 @@ func (c certifyCmd) Run(a *app) error {
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
-		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
+		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
 		Version: versionString(),
 	}
 	if err := c.valid(); err != nil {
@@ -108,10 +110,10 @@ func (c certifyCmd) Run(a *app) error {
 // source says what is certified: a server that is there, or one that is started.
 func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
-		return usageError(withHint(errors.New("--target and --model exclude each other"),
+		return usageError(withHint(errors.New("give either --target or --model, not both"),
 			"--target-model names the model to ask a server for"))
 	}
-	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.JudgeKeyFile: &o.JudgeKey} {
+	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
 		if file == "" {
 			continue
 		}
@@ -141,7 +143,7 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		start := target.Child(program, func(port int, need target.Need) []string {
 			// The database of the environment is for the run, and not for its requests.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
-				"--database", open.None}
+				"--database-url", open.None}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -218,6 +220,16 @@ func certifyError(a *app, err error) error {
 	return setupError(err)
 }
 
+// checkedCase is what certify --check --json prints.
+type checkedCase struct {
+	ID      string   `json:"test_case"`
+	Name    string   `json:"name"`
+	Profile string   `json:"profile"`
+	Checks  int      `json:"checks"`
+	Prompts int      `json:"prompts"`
+	Plan    []string `json:"plan"` // the arithmetic and the phases, as the text has them
+}
+
 // check validates a case and says what it asks for.
 func (c certifyCmd) check(a *app) error {
 	loaded, err := certify.Load(c.Case, c.Set)
@@ -226,7 +238,12 @@ func (c certifyCmd) check(a *app) error {
 	}
 	tc := loaded.Case
 	if _, ok := tc.Profiles[c.Profile]; !ok {
-		return usageError(fmt.Errorf("profile: %s has no %q", tc.ID, c.Profile))
+		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
+			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
+	}
+	if c.JSON {
+		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),
+			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
 	}
 	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks),
 		len(loaded.Prompts.Prompts), c.Profile,

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
 // completed gives what complete-line says.
@@ -29,7 +31,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"mixtral mod", []string{"model"}},
 		{"mixtral model ver", []string{"verify"}},
-		{"mixtral serve --tls", []string{"--tls-cert", "--tls-key"}},
+		{"mixtral serve --tls", []string{"--tls-cert-file", "--tls-key-file"}},
 		{"mixtral serve --port 80 --back", []string{"--backend"}},
 		{"mixtral serve --backend ", []string{"embedded", "vllm"}},
 		{"mixtral serve --backend=v", []string{"--backend=vllm"}},
@@ -59,7 +61,7 @@ func TestComplete(t *testing.T) {
 func TestCompletionInBash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("bash is not installed")
+		need.Missing(t, "bash is not installed")
 	}
 	dir := t.TempDir()
 	if err := os.Symlink(os.Args[0], filepath.Join(dir, "mixtral")); err != nil {

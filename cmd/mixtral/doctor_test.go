@@ -39,7 +39,8 @@ func TestDiagnose(t *testing.T) {
 		{func(f *facts) {
 			f.Arch, f.Tier, f.Peaks = "arm64", "neon", []kernel.Peak{{Tier: "generic"}, {Tier: "neon", GOPs: 90}}
 		}, "cpu", "ok", "neon-dotprod"},
-		{func(f *facts) { f.Arch, f.Tier, f.Peaks = "riscv64", "generic", f.Peaks[:1] }, "cpu", "note", "no fast kernels"},
+		{func(f *facts) { f.Arch, f.Tier, f.Peaks = "riscv64", "generic", f.Peaks[:1] }, "cpu", "note",
+			"no optimised kernels"},
 		{func(f *facts) { f.Limits.Cores = 2 }, "cores", "note", "asks for 8"},
 		{func(f *facts) { f.Limits.Quota, f.Limits.Group = 1.5, "cgroup v2" }, "cores", "note", "asks for 8"},
 		{func(f *facts) { f.Limits.Memory, f.Limits.Available = 64<<30, 60<<30 }, "memory", "note", "90 GiB"},

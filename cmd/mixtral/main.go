@@ -1,5 +1,3 @@
-// Command mixtral serves Mixtral behind an OpenAI-compatible API and certifies such services.
-// It holds the command line and wires packages together; it decides nothing itself.
 package main
 
 import (
@@ -9,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -18,18 +18,22 @@ import (
 type cli struct {
 	Certify certifyCmd `cmd:"" help:"Run a certification test case against a service and print the verdict."`
 	Serve   serveCmd   `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
-	Run     runCmd     `cmd:"" help:"One completion, streamed to the terminal."`
-	Bench   benchCmd   `cmd:"" help:"Measure prefill, decode and parallel decode beside the hardware's limits."`
-	Model   modelCmd   `cmd:"" help:"Inspect and make model files."`
-	Eval    evalCmd    `cmd:"" help:"Greedy ids and logits for given tokens, to compare engines."`
+	Run     runCmd     `cmd:"" help:"Answer one prompt and stream the answer to the terminal."`
+	Bench   benchCmd   `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
+	Model   modelCmd   `cmd:"" help:"Download, convert, inspect and check model files."`
+	Eval    evalCmd    `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
 	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
-	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores tell good from bad."`
+	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
-	Doctor  doctorCmd  `cmd:"" help:"What this machine can do and what is missing."`
+	Plan    planCmd    `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
+	Doctor  doctorCmd  `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Help    helpCmd    `cmd:"" help:"Show the help of a command; --help after a command does the same."`
 
-	Completion   completionCmd   `cmd:"" help:"Print a script that completes this command line in a shell."`
-	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"What a command line may go on with."`
+	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
+	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
 // app is what every command gets: its context (cancelled by SIGINT and SIGTERM) and its streams.
@@ -57,7 +61,6 @@ func run(a *app, args []string) (code int) {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(c int) { exited = c; panic(exitPanic{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		return report(a.stderr, err)
@@ -73,24 +76,43 @@ func run(a *app, args []string) (code int) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parser.Parse(a.renamed(args))
 	if err != nil {
-		return report(a.stderr,
-			usageError(withHint(err, "mixtral --help lists commands, mixtral COMMAND --help its flags")))
+		return report(a.stderr, usageError(explain(err)))
 	}
 	return report(a.stderr, kctx.Run(a))
 }
 
+// oldFlags are names of flags before they were those of the configuration's keys.
+var oldFlags = map[string]string{"--tls-cert": "--tls-cert-file", "--tls-key": "--tls-key-file",
+	"--database": "--database-url"}
+
+// renamed puts the flags' names of today for old ones, and says so once for each.
+func (a *app) renamed(args []string) []string {
+	args = slices.Clone(args)
+	said := map[string]bool{}
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, value, hasValue := strings.Cut(arg, "=")
+		now := oldFlags[name]
+		if now == "" {
+			continue
+		}
+		if !said[name] {
+			said[name] = true
+			fmt.Fprintf(a.stderr, "mixtral: %s is now %s; the old name still works\n", name, now)
+		}
+		if args[i] = now; hasValue {
+			args[i] += "=" + value
+		}
+	}
+	return args
+}
+
 // exitPanic carries kong's request to exit (after --help) out of the parser.
 type exitPanic struct{}
-
-// versionCmd prints the build's version.
-type versionCmd struct{}
-
-func (versionCmd) Run(a *app) error {
-	_, err := fmt.Fprintln(a.stdout, versionString())
-	return err
-}
 
 // report prints err and its hints and gives the exit code.
 func report(w io.Writer, err error) int {

@@ -1,5 +1,3 @@
-// Package judge derives a verdict from what a run recorded: a pure function of the events, so that anyone can derive
-// it again and get the same bytes. It must not import anything that makes load, and reads no clock and no file.
 package judge
 
 import (
@@ -43,7 +41,7 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 		Case: report.CaseInfo{ID: r.c.ID, Name: r.c.Name, Level: r.c.Level, Category: r.c.Category,
 			Priority:     r.c.Priority,
 			Traceability: r.c.Traceability, Criteria: r.c.Criteria},
-		Target: report.TargetInfo{Kind: r.header.Target.Kind, URL: r.header.Target.URL,
+		Target: report.TargetInfo{Kind: string(r.header.Target.Kind), URL: r.header.Target.URL,
 			Model: r.header.Target.Model, Dialect: r.dialect()},
 		Resources: r.resources(),
 		Quality:   r.qualityReport(),
@@ -52,7 +50,8 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	out.ClientError = r.clientError()
 	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
 	for _, c := range r.conditions {
-		out.Preconditions = append(out.Preconditions, report.Precondition{ID: c.v.ID, OK: c.v.OK, Detail: c.v.Detail})
+		out.Preconditions = append(out.Preconditions, report.Precondition{ID: string(c.v.ID), OK: c.v.OK,
+			Detail: c.v.Detail})
 	}
 	for _, p := range r.load("") {
 		p.report.Taken = r.taken(p)
@@ -106,14 +105,15 @@ func (r *run) judgeAll() ([]report.Check, string) {
 // judge applies the rule of one check.
 func (r *run) judge(c *testcases.Check) outcome {
 	rule, ok := rules[c.Rule]
-	if !ok {
+	info, known := c.Rule.Info()
+	if !ok || !known {
 		return invalid("there is no rule %q", c.Rule)
 	}
 	o := rule.judge(r, c)
-	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && rule.op != "" {
-		o.target, o.op = ptr(x), rule.op
+	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && info.Op != "" {
+		o.target, o.op = ptr(x), info.Op
 	}
-	if rule.load {
+	if info.Load {
 		if why := r.distrust(c); why != "" && o.verdict != report.Invalid {
 			return distrusted(o, why)
 		}
@@ -123,9 +123,6 @@ func (r *run) judge(c *testcases.Check) outcome {
 	}
 	return o
 }
-
-// RuleNames lists the rules that a case may name.
-func RuleNames() []string { return sortedKeys(rules) }
 
 // outcome is what a rule found.
 type outcome struct {
@@ -158,7 +155,7 @@ func (o outcome) worse(than outcome) bool {
 	return *o.measured > *than.measured
 }
 
-// targetsOf copies the case's targets under the seed's keys.
+// targetsOf copies the case's targets under the specification's keys.
 func targetsOf(c *testcases.Case) report.Targets {
 	t := c.Targets
 	return report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS, Quality: t.Quality,
@@ -189,8 +186,8 @@ func Arithmetic(c *testcases.Case) string {
 		num(t.ThroughputRPS), num(t.LatencyMS), num(open))
 }
 
-// summary fills the seed's five figures: latency over every judged request under load, the sustained rate, quality,
-// peaks.
+// summary fills the specification's five figures: latency over every judged request under load, the sustained rate,
+// quality, peaks.
 func (r *run) summary(out *report.Report) report.Summary {
 	var s report.Summary
 	total, n := 0.0, 0

@@ -114,7 +114,7 @@ func Tiers() []string {
 func ForceTier(name string) (restore func(), err error) {
 	t := tierNamed(name)
 	if t == nil {
-		return nil, fmt.Errorf("kernel: this machine has no tier %q; it has %q", name, Tiers())
+		return nil, fmt.Errorf("kernel: this machine cannot run tier %q; it can run %q", name, Tiers())
 	}
 	old := active
 	active = t

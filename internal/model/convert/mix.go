@@ -15,8 +15,10 @@ import (
 //
 //   - norms and the router are F32: a few MB, and a wrong expert costs more than they do;
 //   - output is Q6_K, unless Base is Q8_0 or wider: every token's choice goes through it;
-//   - with 8 experts attn_k and attn_v are Q8_0, 128 MB for 8x7B, and attn_output is Q5_K below five bits: they are small beside the experts, and every token uses them;
-//   - ffn_down, which writes to the residual stream, gets the next wider format in the layers that the name's letter says.
+//   - with 8 experts attn_k and attn_v are Q8_0, 128 MB for 8x7B, and attn_output is Q5_K below five bits: they are
+//     small beside the experts, and every token uses them;
+//   - ffn_down, which writes to the residual stream, gets the next wider format in the layers that the name's letter
+//     says.
 type Mix struct {
 	Name string
 	Base quant.Type

@@ -3,7 +3,8 @@ package main
 // measure emits a loop of products on registers alone: n rounds of twelve independent sums.
 func (y *ymm) measure() {
 	name := "multiply" + y.tier()
-	y.WriteString("\n// func " + name + "(n int64)\n//\n// Products as in a tile, in registers: twelve independent sums.\n")
+	y.WriteString("\n// func " + name + "(n int64)\n//\n" +
+		"// Products as in a tile, in registers: twelve independent sums.\n")
 	y.WriteString("TEXT ·" + name + "(SB), NOSPLIT, $0-8\n")
 	y.p("MOVQ n+0(FP), CX")
 	for _, reg := range []string{yw(0), yx} {

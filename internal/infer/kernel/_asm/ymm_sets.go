@@ -13,8 +13,8 @@ type ysets struct {
 	low, high int
 }
 
-// superSets multiplies a super-block with a single column. Y0 … Y7 are sums of so many runs × vectors of rows. R9 walks
-// the low planes, R14 the high ones, R10 the scales, AX the activations, R12 what is fetched.
+// superSets multiplies a super-block with a single column. Y0 … Y7 are sums of so many runs × vectors of rows. R9
+// walks the low planes, R14 the high ones, R10 the scales, AX the activations, R12 what is fetched.
 func (y *ymm) superSets(s *ysuper) {
 	y.c("One column: runs that share planes together.")
 	y.p("MOVQ %d(SI), R8", argX)
@@ -77,8 +77,8 @@ func (y *ymm) superSets(s *ysuper) {
 	y.p("JNZ  %s", rows)
 }
 
-// setQuad multiplies quad q of a set's runs for some vectors of rows. Activations of two runs stay in Y8 and Y15, those
-// of four are loaded again for each vector.
+// setQuad multiplies quad q of a set's runs for some vectors of rows. Activations of two runs stay in Y8 and Y15,
+// those of four are loaded again for each vector.
 func (y *ymm) setQuad(s *ysuper, set []int, first, vectors, q int, fetch func()) {
 	sum := func(r, v int) string { return fmt.Sprintf("Y%d", r*vectors+v) }
 	fit := s.fits(false)

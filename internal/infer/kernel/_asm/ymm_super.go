@@ -26,23 +26,40 @@ type yrun struct {
 }
 
 var ysupers = []*ysuper{
-	{name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024}, scales: (*ymm).scalesQ2,
-		run: func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} }},
-	{name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
-		sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}}, times: 1}, scales: (*ymm).scalesQ3, run: func(t int) yrun {
+	{
+		name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
+		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024},
+		run:  func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} },
+	},
+	{
+		name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
+		scales: (*ymm).scalesQ3,
+		sets:   &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}}, times: 1},
+		run: func(t int) yrun {
 			return yrun{low: 1024 + t/4*1024, lowShift: t % 4 * 2, high: 0, highShift: t - 2}
-		}},
-	{name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, sets: &ysets{runs: [][]int{{0, 1}}, times: 4, low: 1024}, scales: (*ymm).scales6,
-		run: func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} }},
-	{name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, times: 1}, scales: (*ymm).scales6,
+		},
+	},
+	{
+		name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
+		sets: &ysets{runs: [][]int{{0, 1}}, times: 4, low: 1024},
+		run:  func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} },
+	},
+	{
+		name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+		sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, times: 1},
 		run: func(t int) yrun {
 			return yrun{low: 1536 + t/2*1024, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
-		}},
-	{name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
-		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 2}, {1, 3}}, times: 2, low: 2048, high: 1024}, scales: (*ymm).scalesQ6, run: func(t int) yrun {
+		},
+	},
+	{
+		name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
+		scales: (*ymm).scalesQ6,
+		sets:   &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 2}, {1, 3}}, times: 2, low: 2048, high: 1024},
+		run: func(t int) yrun {
 			return yrun{low: t/4*2048 + t%2*1024, lowShift: t % 4 / 2 * 4, high: 4096 + t/4*1024,
 				highShift: t%4*2 - 4}
-		}},
+		},
+	},
 }
 
 // groups is how many scales a run has.
@@ -72,13 +89,14 @@ func (y *ymm) super(s *ysuper) {
 		block := y.label("block")
 		y.l(block)
 		s.scales(y)
-		if n == 1 && s.sets != nil && !y.vnni {
-			y.superSets(s)
-		} else if n == 1 {
-			y.superColumn(s)
-		} else {
+		switch {
+		case n > 1:
 			y.superUnpack(s)
 			y.superGroups(s, n)
+		case y.vnni:
+			y.superColumn(s)
+		default:
+			y.superSets(s)
 		}
 		y.p("ADDQ $%d, DI", s.size)
 		y.p("ADDQ $384, AX")
@@ -285,9 +303,9 @@ func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
 	y.p("VMOVUPS %s, %d(DX)", yp, outer)
 }
 
-// superColumn multiplies a super-block with a single column, eight rows at a time, all runs of a quad together, so
-// that each plane is loaded once. Y0 … Y7 are the runs' sums, Y8 the sum over runs. R14 is the buffer and R15 the
-// super-block, 32 bytes on for each eight rows; R9 walks the planes, R10 the scales, R12 what is fetched.
+// superColumn multiplies a super-block with a single column for AVX-VNNI, eight rows at a time, all runs of a quad
+// together, so that each plane is loaded once. Y0 … Y7 are the runs' sums, Y8 the sum over runs. R14 is the buffer and
+// R15 the super-block, 32 bytes on for each eight rows; R12 walks what is fetched.
 func (y *ymm) superColumn(s *ysuper) {
 	y.c("One column: eight rows at a time, all runs of a quad together.")
 	y.p("MOVQ %d(SI), R8", argX)
@@ -299,47 +317,20 @@ func (y *ymm) superColumn(s *ysuper) {
 	y.l(rows)
 	y.fieldMasks(s)
 	y.p("VPXOR Y8, Y8, Y8")
-	y.p("MOVQ R15, R9")
-	y.p("MOVQ R14, R10")
 	lines := (s.size/64 + 3) / 4
-	fit := s.fits(y.vnni)
-	ordered := y.vnni && s.runs16 // both halves are there before floats are added, in the order of k
-	part := 8                     // quads of a round
-	if fit < 8 {
-		part = 4
-	}
-	loop := y.label("half")
-	if part == 4 && !ordered {
-		lines = (lines + 1) / 2
-		y.p("MOVL $2, R11")
-		y.l(loop)
-	}
+	fit := s.fits(true)
 	for q := range 8 {
-		if q == part && !ordered {
-			break
-		}
-		y.fetchLines("PREFETCHT1", "R12", s.ahead(), lines*q/part/max(1, b2i(ordered)*2), lines*(q+1)/part/max(1, b2i(ordered)*2))
-		y.eachRun(s, "R9", 128*q, func(t int, r yrun) {
+		y.fetchLines("PREFETCHT1", "R12", s.ahead(), lines*q/8, lines*(q+1)/8)
+		y.eachRun(s, "R15", 128*q, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VPBROADCASTD %d(R8)(AX*1), %s", 32*t+4*q, yp)
-			sum := "Y" + string(rune('0'+t))
-			y.multiply(yp, "Y11", sum, "Y11", q%fit == 0)
+			y.multiply(yp, "Y11", ysum(0, t), "Y11", q%fit == 0)
 		})
 		if q%fit == fit-1 {
-			y.columnWiden(s, q, ordered)
+			y.columnWiden(s, q)
 		}
 	}
 	y.p("ADDQ $%d, R12", 64*lines)
-	if part == 4 && !ordered {
-		y.p("ADDQ $512, R9")
-		if s.runs16 {
-			y.p("ADDQ $128, R10")
-		}
-		y.p("ADDQ $16, AX")
-		y.p("DECQ R11")
-		y.p("JNZ  %s", loop)
-		y.p("SUBQ $32, AX")
-	}
 	y.superMinima(s, 1, "R14", 1)
 	y.p("MOVQ R14, DX")
 	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
@@ -350,33 +341,21 @@ func (y *ymm) superColumn(s *ysuper) {
 	y.p("JNZ  %s", rows)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// columnWiden adds the runs' sums times their scales to Y8, behind quad q.
-func (y *ymm) columnWiden(s *ysuper, q int, ordered bool) {
+// columnWiden adds the runs' sums times their scales to Y8 behind quad q, in the order of k as for more columns: where
+// a run has two scales, its first half's sums wait in the buffer for the second's.
+func (y *ymm) columnWiden(s *ysuper, q int) {
 	for t := range 8 {
-		sum := "Y" + string(rune('0'+t))
-		scale := yScale + 128*t*s.groups()
+		sum, scale := ysum(0, t), yScale+128*t*s.groups()
+		y.p("VCVTDQ2PS %s, %s", sum, sum)
 		switch {
-		case !y.vnni:
-			y.p("VPMADDWD %d(R10), %s, %s", scale, sum, sum)
-			y.p("VPADDD %s, Y8, Y8", sum)
-		case !ordered:
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
-			y.p("VFMADD231PS %d(R10), %s, Y8", scale, sum)
+		case !s.runs16:
+			y.p("VFMADD231PS %d(R14), %s, Y8", scale, sum)
 		case q < 4:
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
 			y.p("VMOVUPS %s, %d(BX)", sum, ySum+32*t)
 		default:
 			y.p("VMOVUPS %d(BX), Y11", ySum+32*t)
-			y.p("VFMADD231PS %d(R10), Y11, Y8", scale)
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
-			y.p("VFMADD231PS %d(R10), %s, Y8", scale+128, sum)
+			y.p("VFMADD231PS %d(R14), Y11, Y8", scale)
+			y.p("VFMADD231PS %d(R14), %s, Y8", scale+128, sum)
 		}
 	}
 }
