@@ -1,0 +1,50 @@
+#!/bin/sh
+# arm64 on emulated processors (qemu's user mode): nothing that it says about time means anything.
+#
+#	arm64.sh test       kernel and moe, on one processor for each tier
+#	arm64.sh certify    the demo model by the whole program, profile quick, on the best tier
+set -eu
+go=${GO:-go}
+export MIXTRAL_EMULATED=1
+if ! command -v qemu-aarch64 >/dev/null 2>&1; then
+	echo "arm64: qemu-aarch64 is missing (Debian's package qemu-user): nothing is run" >&2
+	[ -z "${CI:-}" ] && exit 0
+	exit 1
+fi
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# processor CPU TIER: all tests, short; the best tier is the one that the processor was chosen for.
+processor() {
+	echo "== $1, up to $2"
+	for package in kernel moe; do
+		(cd internal/infer/$package && qemu-aarch64 -cpu "$1" "$dir/$package" -test.short -test.v >"$dir/log" 2>&1) || {
+			cat "$dir/log"
+			exit 1
+		}
+		grep '^== tier' "$dir/log" | tail -1 | grep -qx "== tier $2" || {
+			echo "arm64: $package did not run on $2: this qemu has no such processor" >&2
+			exit 1
+		}
+		echo "ok $package, $(grep -c '^--- PASS' "$dir/log") tests"
+	done
+}
+
+case $1 in
+test)
+	for package in kernel moe; do
+		GOARCH=arm64 $go test -vet=off -c -o "$dir/$package" ./internal/infer/$package
+	done
+	processor cortex-a53 neon
+	processor cortex-a76 neon-dotprod
+	processor max neon-i8mm
+	;;
+certify)
+	GOARCH=arm64 $go build -o "$dir/mixtral" ./cmd/mixtral
+	qemu-aarch64 -cpu max "$dir/mixtral" certify --profile quick --out "$dir/out"
+	;;
+*)
+	echo "arm64: test or certify, not $1" >&2
+	exit 2
+	;;
+esac
