@@ -109,12 +109,12 @@ func randomTokens(seed uint64, n, vocab int) []int32 {
 }
 
 // shape is small and has rows of whole blocks in every format. Short tests, which an emulated processor runs, are
-// narrower and have fewer layers.
+// narrower and have fewer layers and experts.
 func shape(typ quant.Type) synth.Shape {
 	s := synth.Shape{Dim: 256, FFN: 512, Layers: 3, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 320, Context: 256,
 		Type: typ, Seed: 7, Calm: true}
 	if testing.Short() {
-		s.FFN, s.Layers = 256, 2
+		s.FFN, s.Layers, s.Experts = 256, 2, 4
 	}
 	return s
 }

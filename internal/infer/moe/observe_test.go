@@ -45,7 +45,7 @@ func TestObserveLikeReference(t *testing.T) {
 		f := makeFile(t, shape(typ))
 		ref, want := newReference(t, f), seen{}
 		ref.see = want.add
-		tokens := randomTokens(1, map[bool]int{false: 40, true: 12}[testing.Short()], ref.cfg.Vocab)
+		tokens := randomTokens(1, 40, ref.cfg.Vocab)
 		for _, id := range tokens {
 			ref.next(id)
 		}
