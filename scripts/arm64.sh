@@ -41,8 +41,18 @@ test)
 	processor max neon-i8mm . kernel moe
 	;;
 certify)
-	GOARCH=arm64 $go build -o "$dir/mixtral" ./cmd/mixtral
-	qemu-aarch64 -cpu max "$dir/mixtral" certify --profile quick --out "$dir/out"
+	GOARCH=arm64 $go build -o "$dir/program" ./cmd/mixtral
+	# In one process: the kernel here cannot start a program of arm64 by itself.
+	cat >"$dir/mixtral" <<-END
+		#!/bin/sh
+		if [ "\$1" = certify ]; then
+			shift
+			set -- certify --in-process "\$@"
+		fi
+		exec qemu-aarch64 -cpu max "$dir/program" "\$@"
+	END
+	chmod +x "$dir/mixtral"
+	sh scripts/e2e.sh "$dir/mixtral"
 	;;
 *)
 	echo "arm64: test or certify, not $1" >&2
