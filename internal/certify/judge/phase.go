@@ -192,7 +192,8 @@ func (p *phase) lengths() (prompt, output float64) {
 	return prompt / math.Max(n, 1), output / math.Max(n, 1)
 }
 
-// batchRate is what the seed's step 2 computes: answers over the time from the first request to the last answer.
+// batchRate is what the specification's step 2 computes: answers over the time from the first request to the last
+// answer.
 func (p *phase) batchRate(conf float64) (rate, lo, hi float64) {
 	first, last := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, q := range p.requests {
