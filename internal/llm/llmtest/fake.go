@@ -1,6 +1,3 @@
-// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states
-// llm.Backend's contract for every implementation. It must not import an implementation, nor anything but
-// internal/llm of this module.
 package llmtest
 
 import (
