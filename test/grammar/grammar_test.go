@@ -95,7 +95,8 @@ func TestRandomSchemas(t *testing.T) {
 // TestFormats: strings of every format that this validator knows.
 func TestFormats(t *testing.T) {
 	e := open(t)
-	for _, format := range []string{"date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
+	for _, format := range []string{"date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6",
+		"uuid", "uri",
 		"uri-reference", "iri", "iri-reference", "json-pointer"} {
 		ended := 0
 		for seed := range int64(20) {

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -51,6 +52,9 @@ func responseFormat(o *object) *llm.Grammar {
 	}
 	f := o.child("response_format", v)
 	defer func() { o.adopt(f) }()
+	if len(f.fields) == 0 {
+		return nil
+	}
 	switch typ, ok := f.text("type"); {
 	case typ == "text":
 		return nil
@@ -79,17 +83,16 @@ func responseFormat(o *object) *llm.Grammar {
 	return nil
 }
 
-// structuredFields are those of vLLM's structured_outputs that say nothing about the answer but how to compute it, or
-// that ask for nothing here: whitespace is bounded in any case.
-var structuredFields = []string{"disable_fallback", "disable_any_whitespace", "disable_additional_properties",
-	"whitespace_pattern", "structural_tag"}
+// structuredFields are those of vLLM's structured_outputs that say how to compute the answer. That the whitespace of
+// JSON is bounded, and that only members that a schema asks for are made, is so in any case.
+var structuredFields = []string{"disable_fallback", "disable_any_whitespace", "disable_additional_properties"}
 
 func structured(o *object, v json.RawMessage) []*llm.Grammar {
 	c := o.child("structured_outputs", v)
 	defer func() { o.adopt(c) }()
-	for name := range c.fields {
-		known := slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name)
-		if !known && c.raw(name) != nil && (!slices.Contains(structuredFields, name) || string(c.raw(name)) != "false") {
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
+		nothing := slices.Contains(structuredFields, name) || c.raw(name) == nil || string(c.raw(name)) == "false"
+		if !nothing && !slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name) {
 			c.unsupported(name)
 		}
 	}
