@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -93,7 +94,10 @@ func structured(o *object, v json.RawMessage) []*llm.Grammar {
 	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
 		nothing := slices.Contains(structuredFields, name) || c.raw(name) == nil || string(c.raw(name)) == "false"
 		if !nothing && !slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name) {
-			c.unsupported(name)
+			o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
+				param: "structured_outputs", message: fmt.Sprintf("structured_outputs: %q is not supported by this service",
+					short(name)), quotes: true}
+			return nil
 		}
 	}
 	list := []*llm.Grammar{schemaOf(c, "json"), sourceOf(c, "regex", llm.GrammarRegex), choicesOf(c, "choice"),

@@ -2,17 +2,20 @@ package api
 
 import (
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // TestGrammarFields: every spelling of a form becomes the same request to the backend, and its errors name the field.
 func TestGrammarFields(t *testing.T) {
-	f := start(t)
+	log := &syncBuffer{}
+	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	f.fake.Grammar = func(g *llm.Grammar) (string, error) {
 		if strings.Contains(g.Source, "bad") {
 			return "", g.Fail("#/x: unknown keyword")
@@ -64,5 +67,9 @@ func TestGrammarFields(t *testing.T) {
 		`"code":"invalid_grammar"}}`
 	if strings.TrimSpace(string(data)) != want {
 		t.Errorf("got %s\nwant %s", data, want)
+	}
+	// A schema's words are the client's: no log has them.
+	if text := log.String(); strings.Contains(text, "#/x") || !strings.Contains(text, "error=invalid_grammar") {
+		t.Errorf("log: %s", text)
 	}
 }
