@@ -99,7 +99,8 @@ func (c *benchCmd) start(a *app, launch target.Launcher) (p *profiler, stop func
 		return nil, nil, certifyError(a, err)
 	}
 	return &profiler{app: a, model: o.ID, info: info, url: server.URL, chunk: min(profileChunk, (info.Context-2)/2),
-			http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}}, server.Stop,
+			http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}},
+		server.Stop,
 		nil
 }
 

@@ -22,9 +22,9 @@ import (
 
 var updatePlan = flag.Bool("update-plan", false, "write the table of docs/SCALE.md")
 
-// TestPlanError measures how far the plan's predictions are off on this machine: for each model, a profile is measured,
-// and then the same arrivals are sent to the service and simulated. It takes minutes of a quiet machine, and runs where
-// MIXTRAL_PLAN_ERROR names models, such as "demo,synth:nano,synth:mid" (make plan-error).
+// TestPlanError measures how far the plan's predictions are off on this machine: for each model, a profile is
+// measured, and then the same arrivals are sent to the service and simulated. It takes minutes of a quiet machine,
+// and runs where MIXTRAL_PLAN_ERROR names models, such as "demo,synth:nano,synth:mid" (make plan-error).
 func TestPlanError(t *testing.T) {
 	models := os.Getenv("MIXTRAL_PLAN_ERROR")
 	if models == "" {
@@ -42,7 +42,8 @@ func TestPlanError(t *testing.T) {
 		100*all[len(all)/2], 100*all[len(all)-1])
 	t.Logf("\n%s", table.String())
 	if *updatePlan {
-		writeBetween(t, "../../docs/SCALE.md", "<!-- plan error: begin -->\n", "<!-- plan error: end -->", table.String())
+		writeBetween(t, "../../docs/SCALE.md", "<!-- plan error: begin -->\n", "<!-- plan error: end -->",
+			table.String())
 	}
 }
 
@@ -79,7 +80,8 @@ func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
 		}
 	}()
 	setup := plan.Setup{Replica: profile.Replica(), Replicas: 1, Policy: route.NameLeast, Warmup: 0.1,
-		Traffic: plan.Traffic{Requests: 2000, RPS: 10, Prompt: []int{20, 60, 150, 300}, Output: []int{40, 8, 24, 60}, Seed: 1}}
+		Traffic: plan.Traffic{Requests: 2000, RPS: 10, Prompt: []int{20, 60, 150, 300}, Output: []int{40, 8, 24, 60},
+			Seed: 1}}
 	knee, _, err := plan.Knee(t.Context(), setup, plan.Demand{})
 	if err != nil {
 		t.Fatal(err)

@@ -122,7 +122,7 @@ func (s *sim) run() []evidence.Event {
 			FalsePass: 0.01, FalseFail: 0.02, Threshold: 0.8}}})
 	for _, id := range []string{"ready", "model", "metrics", "prompts", "baseline", "resources", "client"} {
 		s.add(evidence.Event{Condition: &evidence.Condition{ID: evidence.ConditionID(id),
-			OK: id != "metrics" || !s.noStats,
+			OK:     id != "metrics" || !s.noStats,
 			Detail: "seen"}})
 	}
 	s.add(evidence.Event{Client: &evidence.Client{Streams: 100, RPS: 50, IssueP50: 50_000, IssueP99: 400_000,

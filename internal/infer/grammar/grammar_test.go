@@ -17,7 +17,8 @@ func TestGBNF(t *testing.T) {
 		{"groups over lines", "root ::= (\n \"a\"\n | \"b\" # c\n)*\n", []string{"", "abba"}, []string{"c"}},
 		{"escapes", `root ::= "\x41\u00e9\U0001F600\n\t\r\\\"\[\]" [\]\-x\x30-\x39]`,
 			[]string{"Aé😀\n\t\r\\\"[]]", "Aé😀\n\t\r\\\"[]5", "Aé😀\n\t\r\\\"[]x"}, []string{"Aé😀\n\t\r\\\"[]y"}},
-		{"open counts", `root ::= "a"{2,} "b"{,2} "c"{2} "d"{0} .`, []string{"aaccx", "aaaabbcc日"}, []string{"accx", "aabbbccx", "aacc", "aaccdx"}},
+		{"open counts", `root ::= "a"{2,} "b"{,2} "c"{2} "d"{0} .`, []string{"aaccx", "aaaabbcc日"},
+			[]string{"accx", "aabbbccx", "aacc", "aaccdx"}},
 		{"repeat of repeat", `root ::= ("a"+ "b"?){2} "."?`, []string{"aa", "abab."}, []string{"a", "b"}},
 		{"recursion", "root ::= \"(\" root? \")\" | \"[\" root* \"]\"", []string{"()", "(([][]))", "[()[()]]"}[:1],
 			[]string{"(", "(]"}},
@@ -55,7 +56,8 @@ func TestLark(t *testing.T) {
 				"NAME.2: LETTER+ // comment\n%import common.LETTER\n%ignore \" \"",
 			[]string{"hello,x!", "Hi , a, b !", " hi,a!"}, []string{"hello!", "hi,a,b,c!", "h i,a!"}},
 		{"calculator", "?start: sum\n?sum: product | sum \"+\" product -> add | sum \"-\" product\n" +
-			"?product: atom | product \"*\" atom\n?atom: NUMBER | \"-\" atom | \"(\" sum \")\"\n%import common.NUMBER\n" +
+			"?product: atom | product \"*\" atom\n?atom: NUMBER | \"-\" atom | \"(\" sum \")\"\n%import " +
+			"common.NUMBER\n" +
 			"%import common.WS_INLINE\n%ignore WS_INLINE\n", []string{"1", "1+2*3", "-(1.5e3 + 2) * 4"},
 			[]string{"1+", "(1", "1 2"}},
 		{"optional, range, flags", "start: [\"a\"..\"c\"] /x.y/s 'q'?\n", []string{"bx\ny", "xzyq"}, []string{"dxzy",
@@ -88,8 +90,9 @@ func TestLarkCommon(t *testing.T) {
 		"DECIMAL": {"1.", "1"},
 		"FLOAT":   {"1e5", "1"}, "SIGNED_FLOAT": {"-.5", "-5"}, "NUMBER": {"12.5e-3", "-1"}, "SIGNED_NUMBER": {"+1",
 			"1-"},
-		"ESCAPED_STRING": {`"\n"`, "\"\n\""}, "LCASE_LETTER": {"a", "A"}, "UCASE_LETTER": {"A", "a"}, "LETTER": {"q", "é"},
-		"WORD": {"ab", "a1"}, "CNAME": {"_a1", "1a"}, "WS_INLINE": {" \t", "\n"}, "WS": {" \n", ""}, "CR": {"\r",
+		"ESCAPED_STRING": {`"\n"`, "\"\n\""}, "LCASE_LETTER": {"a", "A"}, "UCASE_LETTER": {"A", "a"},
+		"LETTER": {"q", "é"},
+		"WORD":   {"ab", "a1"}, "CNAME": {"_a1", "1a"}, "WS_INLINE": {" \t", "\n"}, "WS": {" \n", ""}, "CR": {"\r",
 			"\n"}, "LF": {"\n", "\r"},
 		"NEWLINE": {"\r\n\n", "\r"}, "SH_COMMENT": {"# x", "x"}, "CPP_COMMENT": {"//x", "/x"}, "SQL_COMMENT": {"--x",
 			"-x"},
@@ -133,7 +136,8 @@ func TestGrammarErrors(t *testing.T) {
 		{Lark, "start: /a(?=b)/",
 			"line 1, column 8: bad regular expression: look-around and other groups of Perl are not supported: `(?=`"},
 		{Lark, "start: /a/x", `line 1, column 11: the flag "x" is not supported`},
-		{Lark, "start: \"ab\"..\"c\"", `line 1, column 8: a range must be from one character to a later one, got "ab" to "c"`},
+		{Lark, "start: \"ab\"..\"c\"",
+			`line 1, column 8: a range must be from one character to a later one, got "ab" to "c"`},
 		{Choice, "", "must list at least one choice"},
 		{"poem", "", `unknown kind of grammar "poem"`},
 		{GBNF, "root ::= \"\xff\"", "is not valid UTF-8"},

@@ -16,8 +16,8 @@ import (
 //
 // Rules and terminals are context-free over characters: there is no lexer, which would look for the longest match.
 // What %ignore names may stand once behind each terminal in a rule, and before the first. Regular expressions are
-// those of readRegex with the flags i, s and u. Marks and aliases for syntax trees (?, !, priorities, ->) say nothing about the
-// text and are passed over; templates, %declare, %override and %extend are refused.
+// those of readRegex with the flags i, s and u. Marks and aliases for syntax trees (?, !, priorities, ->) say nothing
+// about the text and are passed over; templates, %declare, %override and %extend are refused.
 type lark struct {
 	scanner
 	*named

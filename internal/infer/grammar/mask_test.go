@@ -89,7 +89,8 @@ func TestMasksAreExact(t *testing.T) {
 func TestForcedTokens(t *testing.T) {
 	v, tok := vocabulary(t, 2000)
 	rng := rand.New(rand.NewPCG(1, 1))
-	words := strings.Fields("the world country answer is was of a word words again against ing er {\"name\": \"other\" } [1,2]")
+	words := strings.Fields(`the world country answer is was of a word words again against ing er
+		{"name": "other" } [1,2]`)
 	long := 0
 	for range 300 {
 		var texts []string

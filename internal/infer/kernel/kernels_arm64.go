@@ -3,8 +3,8 @@ package kernel
 import "github.com/hxp-enterprise/mixtral/internal/infer/quant"
 
 // kernelSet is the assembly that a tier's products are made of: for one column (float formats: float), and for groups
-// of four, after unpacking in the order that they want. Tiles differ in how many weights share a scale and whether there
-// are minima.
+// of four, after unpacking in the order that they want. Tiles differ in how many weights share a scale and whether
+// there are minima.
 type kernelSet struct {
 	gemv        map[quant.Type]func(*gemvNEON)
 	unpack      map[quant.Type]func(*unpackNEON)

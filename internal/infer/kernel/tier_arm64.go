@@ -2,10 +2,10 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// machineTiers lists the tiers above generic that this machine can run. Every arm64 processor has NEON. The products of
-// four bytes (SDOT, the feature dotprod) came with Cortex-A76, Neoverse N1 and Apple's A13 and M1, those of two rows by
-// two columns (SMMLA, the feature i8mm) with Neoverse V1 and N2, Cortex-A510 and Apple's M2. On macOS x/sys asks
-// sysctl, on Linux the kernel's capabilities.
+// machineTiers lists the tiers above generic that this machine can run. Every arm64 processor has NEON. The products
+// of four bytes (SDOT, the feature dotprod) came with Cortex-A76, Neoverse N1 and Apple's A13 and M1, those of two
+// rows by two columns (SMMLA, the feature i8mm) with Neoverse V1 and N2, Cortex-A510 and Apple's M2. On macOS x/sys
+// asks sysctl, on Linux the kernel's capabilities.
 func machineTiers() []*tier {
 	all := []*tier{&neon}
 	if a := &cpu.ARM64; a.HasASIMDDP {

@@ -6,8 +6,8 @@ import "unsafe"
 
 // The NEON tiers have the panels of all machines (see layout.go): a plane's vectors are four rows of a quad, which is
 // what SDOT multiplies with one quad of activations, and two such vectors zipped are two rows of eight weights, which
-// SMMLA multiplies with two columns. One column is multiplied straight from the panel. For more, each block is unpacked
-// once to signed bytes, which all columns then use.
+// SMMLA multiplies with two columns. One column is multiplied straight from the panel. For more, each block is
+// unpacked once to signed bytes, which all columns then use.
 //
 // Integers are added up exactly over a whole super-block, with its integer scales, and then come to float32 once: so
 // the tiers, and both ways, give the same bits.

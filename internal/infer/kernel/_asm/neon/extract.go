@@ -201,7 +201,8 @@ func (s *super) walk(f *file, one func(*body)) {
 	})
 }
 
-// classic is a format of 32 weights a block: a half-plane of scales, perhaps a plane of fifth bits, planes of integers.
+// classic is a format of 32 weights a block: a half-plane of scales, perhaps a plane of fifth bits, planes of
+// integers.
 type classic struct {
 	name   string
 	planes int // of integers

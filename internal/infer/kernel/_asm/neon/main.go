@@ -1,5 +1,5 @@
-// Command neon writes the arm64 assembly of internal/infer/kernel: run `go generate ./internal/infer/kernel`. It prints
-// text and must not import anything but the standard library.
+// Command neon writes the arm64 assembly of internal/infer/kernel: run `go generate ./internal/infer/kernel`. It
+// prints text and must not import anything but the standard library.
 //
 // Go's assembler does not know most vector instructions, so every one of them is written as the word that encodes it,
 // with its usual notation as a comment: assemble.go is the one place that encodes. Loads, stores, addresses and

@@ -145,8 +145,8 @@ func sixteenBytes(f *file) {
 	}
 }
 
-// widenQ8: each of some vectors, whose size is a multiple of 16, has a scale for every 32 elements; the vectors' scales
-// of the same elements are neighbours.
+// widenQ8: each of some vectors, whose size is a multiple of 16, has a scale for every 32 elements; the vectors'
+// scales of the same elements are neighbours.
 func widenQ8(f *file) {
 	f.text("widenQ8NEON", "(dst *float32, elements, scales *byte, dim, vectors int64)", 40)
 	args(f, "MOVD dst+0(FP), R0", "MOVD elements+8(FP), R1", "MOVD scales+16(FP), R2", "MOVD dim+24(FP), R3",
