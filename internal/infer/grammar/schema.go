@@ -31,7 +31,6 @@ type schemas struct {
 type compiled struct {
 	rule int
 	e    *expr // nil while it is being made
-	used bool  // as a rule
 }
 
 // located is a schema and where it stands.
@@ -127,6 +126,7 @@ type constraint struct {
 	additionalGiven    bool
 	patternProps       []patternProperty
 	minProps, maxProps int
+	names              conj // of all members
 	whereMinProps      string
 	closed             bool // unevaluatedProperties is false
 }
@@ -174,7 +174,7 @@ var silent = map[string]bool{
 // refused are keywords that could be kept only by looking at a value again when it is whole.
 var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies",
 	"contains",
-	"minContains", "maxContains", "propertyNames", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
+	"minContains", "maxContains", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
 	"$recursiveAnchor"}
 
 // read makes one schema object's own keywords a constraint.
@@ -262,7 +262,7 @@ var aboutKind = map[string]kind{
 	"multipleOf": kindNumber,
 	"items":      kindArray, "prefixItems": kindArray, "minItems": kindArray, "maxItems": kindArray,
 	"uniqueItems": kindArray, "properties": kindObject, "required": kindObject, "additionalProperties": kindObject,
-	"patternProperties": kindObject, "minProperties": kindObject, "maxProperties": kindObject,
+	"patternProperties": kindObject, "minProperties": kindObject, "propertyNames": kindObject, "maxProperties": kindObject,
 }
 
 // resolve finds what a $ref points to.

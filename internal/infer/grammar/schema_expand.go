@@ -218,6 +218,7 @@ func (c *constraint) joinProperties(a, b *constraint) error {
 		}
 	}
 	c.required = slices.Concat(a.required, b.required)
+	c.names = slices.Concat(a.names, b.names)
 	c.additional, c.additionalGiven = slices.Concat(a.additional, b.additional), a.additionalGiven || b.additionalGiven
 	c.patternProps = slices.Concat(a.patternProps, b.patternProps)
 	return nil
