@@ -28,8 +28,9 @@ func lookAhead(source string, whole bool) (looks []look, rest string, err error)
 		return nil, source, nil
 	}
 	if hasAlternatives(rest) {
-		return nil, "", &Error{Reason: "bad regular expression: look-ahead is supported only where no alternatives stand " +
-			"behind it: put them in a group"}
+		return nil, "",
+			&Error{Reason: "bad regular expression: look-ahead is supported only where no alternatives stand " +
+				"behind it: put them in a group"}
 	}
 	return looks, "^" + rest, nil
 }

@@ -123,7 +123,8 @@ func (s *schemas) texts(c *constraint) (*expr, error) {
 // plain says that a constraint is about types only.
 func (c *constraint) plain() bool {
 	return len(c.patterns)+len(c.formats)+c.minLen+len(c.multiples)+len(c.prefix)+c.minItems+len(c.props)+
-		len(c.required)+len(c.patternProps)+len(c.names)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 && c.maxProps < 0 &&
+		len(c.required)+len(c.patternProps)+len(c.names)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 &&
+		c.maxProps < 0 &&
 		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" && !c.closed
 }
 
