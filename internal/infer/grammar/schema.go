@@ -260,8 +260,9 @@ var aboutKind = map[string]kind{
 	"multipleOf": kindNumber,
 	"items":      kindArray, "prefixItems": kindArray, "minItems": kindArray, "maxItems": kindArray,
 	"uniqueItems": kindArray, "properties": kindObject, "required": kindObject, "additionalProperties": kindObject,
-	"patternProperties": kindObject, "minProperties": kindObject, "propertyNames": kindObject, "dependentRequired": kindObject,
-	"maxProperties": kindObject,
+	"patternProperties": kindObject, "minProperties": kindObject, "propertyNames": kindObject,
+	"dependentRequired": kindObject,
+	"maxProperties":     kindObject,
 }
 
 // resolve finds what a $ref points to.
