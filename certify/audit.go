@@ -240,7 +240,7 @@ func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 	if !answeredOrThought(q) {
 		return unclear(id, "the request failed: %s", q.Fail)
 	}
-	n := max(q.OutputTokens, q.Chunks+q.Thoughts-1) // the chunk with which a held-back end comes may hold no token of its own
+	n := max(q.OutputTokens, q.Chunks+q.Thoughts-1) // a held-back end may come in one without a token
 	if !q.HasUsage {
 		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model,
 			q.Thought+q.Text); err == nil {

@@ -49,7 +49,7 @@ func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	mean, ok := a.firstTokensSince(ctx, before, firstAnswers)
 	switch middle := (meanOf(opened) + meanOf(first)) / 2; {
 	case !ok:
-		res.Detail += "; it is noted only, since the server's metric of the first token cannot be read for these requests"
+		res.Detail += "; it is noted only, since the server's metric of it cannot be read for these requests"
 	case mean < middle:
 		res.OK = false
 		res.Detail += fmt.Sprintf("; the server's own metric says %.0f ms where the first token came after %.0f ms: "+

@@ -37,7 +37,7 @@ func newMetrics(o Options, taught map[string]string, s *server, r *record) *metr
 	address := o.MetricsURL
 	if address == "" && o.PrometheusURL == "" {
 		address = s.URL + "/metrics"
-		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // the route is a gateway's: metrics lie at its root
+		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // a gateway's: metrics lie at its root
 			u.Path = "/metrics"
 			address = u.String()
 		}

@@ -65,7 +65,8 @@ func (r *record) err() error {
 func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 	p, s := r.plan, r.server
 	h := &evidence.Header{
-		SchemaVersion: evidence.SchemaVersion, Start: r.record.epoch.UTC().Round(0), Case: withoutSecrets(p.c), Profile: p.o.Profile,
+		SchemaVersion: evidence.SchemaVersion, Start: r.record.epoch.UTC().Round(0),
+		Case: withoutSecrets(p.c), Profile: p.o.Profile,
 		Seed: p.o.Seed,
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name(),

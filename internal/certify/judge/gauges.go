@@ -90,8 +90,8 @@ func (r *run) gaugeByPhase(row *report.Reconciled, byPhase map[string][][2]float
 			continue
 		}
 		row.Verdict = report.Fail
-		row.Reason += fmt.Sprintf("; in phase %s the server says %s where the client had %s in flight", id, num(server),
-			num(client))
+		row.Reason += fmt.Sprintf("; in phase %s the server says %s where the client had %s in flight", id,
+			num(server), num(client))
 		if why := r.taken(r.byID(id)); why != "" {
 			row.Verdict, row.Reason = report.Invalid, row.Reason+", but "+why
 			continue

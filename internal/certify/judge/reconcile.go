@@ -393,8 +393,8 @@ func histogramSum(a, b evidence.Histogram) evidence.Histogram {
 func metricsReported(r *run, _ *testcases.Check) outcome {
 	o := outcome{op: "=", target: ptr(0), unit: "differences"}
 	if names := r.notUnderstood(); names != "" {
-		return invalid("the server's metrics are not understood: it has %s; a map of names in the case file (metrics:) "+
-			"teaches them", names)
+		return invalid("the server's metrics are not understood: it has %s; a map of names in the case file "+
+			"(metrics:) teaches them", names)
 	}
 	if len(r.rows) == 0 {
 		return r.noMetrics(o)

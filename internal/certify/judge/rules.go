@@ -241,7 +241,8 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
 	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share",
 		verdict: report.Pass,
-		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes)) + r.because(all)}
+		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"),
+			breakdown(classes)) + r.because(all)}
 	if share(failed) > budget {
 		o.verdict = report.Fail
 		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget),

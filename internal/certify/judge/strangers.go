@@ -79,12 +79,13 @@ func foreign(rows []report.Reconciled) bool {
 	return true
 }
 
-// excuse makes what somebody else's requests explain INVALID. A counter that falls, or is too old, they do not explain.
+// excuse makes what somebody else's requests explain INVALID. They explain no counter that falls, or is too old.
 func excuse(rows []report.Reconciled) {
 	for i := range rows {
 		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "monotone" && x.ID != "scrape_age" {
 			x.Verdict = report.Invalid
-			x.Reason += "; all counters agree on more requests than this client made: is somebody else using the server?"
+			x.Reason += "; all counters agree on more requests than this client made: is somebody else " +
+				"using the server?"
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 // Taught is the dialect of a server whose metrics only the case's map of names explains.
 const Taught = "case"
 
-// colons gives the metrics of vLLM and others their colons back: some exporters and collectors write "_" in their place.
+// colons gives the metrics of vLLM and others their colons back: some exporters and collectors write "_" instead.
 func colons(all []series) []series {
 	out := slices.Clone(all)
 	for _, prefix := range []string{"vllm", "sglang", "llamacpp"} {
