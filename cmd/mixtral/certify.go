@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,12 @@ func (c certifyCmd) Run(a *app) error {
 	}
 	if c.Sweep {
 		return c.sweep(a, o)
+	}
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
+		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
+		defer stop()
+		with := *a
+		with.ctx, a = ctx, &with
 	}
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event

@@ -58,11 +58,11 @@ func Hint(err error) string {
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrUnreadable):
-		return "the client reads the OpenAI API: a stream of events (text/event-stream) whose lines have at "+
+		return "the client reads the OpenAI API: a stream of events (text/event-stream) whose lines have at " +
 			"most 1 MiB, or one JSON object; a gateway before the server may change either"
 	case errors.Is(err, ErrUnauthorized) && errors.As(err, &status) && status.KeyGiven:
-		return "the key that was given is refused: is it whole, still valid, and for this server? Some gateways want " +
-			"it in a header of their own, as --header 'api-key: @FILE'"
+		return "the key that was given is refused: is it whole, still valid, and for this server? Some gateways " +
+			"want it in a header of their own, as --header 'api-key: @FILE'"
 	case errors.Is(err, ErrUnauthorized):
 		return "give the server's key with --api-key-file FILE"
 	case NotOffered(err):

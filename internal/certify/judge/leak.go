@@ -232,7 +232,7 @@ func leakRule(r *run, c *testcases.Check) outcome {
 	case g.material && g.teeth > 0 && g.teeth < fewestTeeth:
 		return g.outcome(report.Invalid, allowed, said+fmt.Sprintf("; a collector worked %s in it, and what lies "+
 			"between its cycles is no trend: the phase must last %s s or longer",
-			map[int]string{1: "once", 2: "twice"}[g.teeth], num(fewestTeeth*g.hours*3600/float64(g.teeth))))
+			plural(g.teeth, "time", "times"), num(fewestTeeth*g.hours*3600/float64(g.teeth))))
 	case g.slows():
 		return g.outcome(report.Invalid, allowed,
 			said+fmt.Sprintf("; it slows down, from %s MB/h in the first half to %s in the second, and the run is "+
