@@ -17,6 +17,7 @@ type Scratch struct {
 	spread spread
 	acc    [tileCols][panelRows]float32
 	avx2   scratch2
+	sums   spreadSums
 	attend attend
 	wide   []float32 // keys or values
 	scores []float32 // of a part of attention: queries × heads × SplitTokens
@@ -63,6 +64,14 @@ func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for j := range cols {
 		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
 	}
+	if m.layout.spread {
+		if hasSpreadKernels() {
+			m.mulSpread(s, r0, r1, a, cols, to)
+		} else {
+			m.mulGeneric(s, r0, r1, a, cols, to)
+		}
+		return
+	}
 	switch active {
 	case tierAVX512:
 		m.mulAVX512(s, r0, r1, a, cols, to)
@@ -97,8 +106,12 @@ func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
 	k, f := shapeOf(m.typ), fieldsOf[m.typ]
 	for b := range len(w) / m.block {
 		block := w[b*m.block:][:m.block]
-		s.spread.scales(m.typ, block)
-		s.spread.quadsGeneric(f.quads, block)
+		if m.layout.spread {
+			m.spreadBlock(s, block, &k)
+		} else {
+			s.spread.scales(m.typ, block)
+			s.spread.quadsGeneric(f.quads, block)
+		}
 		for i, col := range group {
 			s.spread.addGeneric(&s.acc[i], a.row(m.layout.act, int(col))[b*k.x:], &k, f.shift)
 		}

@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"unsafe"
-
-	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // interleaving is the argument of the packing kernels: they take words of 32 rows of a panel, times times, moving on
@@ -40,7 +38,7 @@ func (m *Matrix) packPanelAVX512(dst, src []byte) {
 			interleaveHalfAVX512(interleave(to[l.toHalf:], from[l.half:], row, n, size, m.block))
 		}
 		to, from = to[l.toWords:], from[l.words:]
-		if l.n < 8 { // n is 4 or 5: the second run of four may overlap the first
+		if l.n < 8 { // n is 4 to 6: further runs of four overlap the first
 			for w := range l.n - 3 {
 				interleave4AVX512(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 			}
@@ -56,9 +54,6 @@ func (m *Matrix) packPanelAVX512(dst, src []byte) {
 			w := l.n - 8
 			interleave8AVX512(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 		}
-	}
-	if m.typ == quant.Q5_0 {
-		m.spreadPanel(dst, panelRows)
 	}
 }
 
