@@ -18,7 +18,7 @@ import (
 // modelQuantizeCmd converts a model to another format.
 type modelQuantizeCmd struct {
 	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), or a .gguf file."`
-	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_k_m, q5_k_s, q5_0, q4_k_m, q4_k_s, q4_0, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_k_s; q4_k is q4_k_m and so on; keep leaves formats as they are, to join a split model's parts or stack its experts."`
+	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_k_s; q4_k is q4_k_m and so on; keep leaves formats as they are, to join a split model's parts or stack its experts."`
 	Out        string `required:"" type:"path" help:"File to write. What an interrupted run left beside it is continued."`
 	Pure       bool   `help:"Every matrix in the same format; otherwise those that matter more get more bits."`
 	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix of model imatrix or llama.cpp's imatrix tool (.gguf or .dat): columns that matter more lose less."`

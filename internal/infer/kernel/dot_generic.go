@@ -48,20 +48,6 @@ func (s *spread) curveGeneric(quads int) {
 	}
 }
 
-// blocks looks a block of a format with a grid up, row by row, weights and scales. runs is 8 or 16.
-func (s *spread) blocks(t quant.Type, b []byte, c *quant.Codes, runs int) {
-	size := t.BlockBytes()
-	for r := range panelRows {
-		c.Decode(t, b[r*size:(r+1)*size])
-		for j := range 64 {
-			*(*[4]uint8)(&s.q[j][r]) = [4]uint8(c.Q[4*j : 4*j+4])
-		}
-		for g := range runs {
-			s.scale[g][r] = c.Scale[g*(16/runs)]
-		}
-	}
-}
-
 // scales expands a block's scales and minima.
 func (s *spread) scales(t quant.Type, b []byte) {
 	w := words(b)

@@ -16,7 +16,7 @@ const spreadColumns = 128
 
 // spreadSums is the private memory of this path.
 type spreadSums struct {
-	codes   quant.Codes
+	codes   [panelRows]quant.Codes
 	product spreadProduct
 	columns [spreadColumns]spreadColumn
 	acc     [spreadColumns][panelRows]float32
@@ -79,7 +79,7 @@ func (m *Matrix) panelSpread(s *Scratch, w []byte, a *Acts, group []int32, k *sh
 // spreadBlock spreads a block out, with what the tier has for it.
 func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
 	if m.layout.apart {
-		s.spread.blocks(m.typ, b, &s.sums.codes, k.runs)
+		m.lookUp(s, b, k.runs)
 		return
 	}
 	if spreadBlockFast(m.typ, &s.spread, b) {
@@ -90,5 +90,28 @@ func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
 	s.spread.quadsGeneric(f.quads, b)
 	if m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS {
 		s.spread.curveGeneric(4 * len(f.quads))
+	}
+}
+
+// lookUp spreads a block of a format with a grid out, row by row.
+func (m *Matrix) lookUp(s *Scratch, b []byte, runs int) {
+	size, each := m.typ.BlockBytes(), 16/runs
+	codes := &s.sums.codes
+	for r := range codes {
+		c := &codes[r]
+		c.Decode(m.typ, b[r*size:(r+1)*size])
+		for g := range runs {
+			s.spread.scale[g][r] = c.Scale[g*each]
+		}
+	}
+	quadsOfRows(&s.spread, codes)
+}
+
+// quadsOfRowsGeneric brings the codes of 32 rows into the order of quads.
+func quadsOfRowsGeneric(s *spread, codes *[panelRows]quant.Codes) {
+	for r := range codes {
+		for j := range s.q {
+			s.q[j][r] = [4]uint8(codes[r].Q[4*j:])
+		}
 	}
 }

@@ -61,6 +61,15 @@ func spreadBlockFast(typ quant.Type, s *spread, b []byte) bool {
 	return true
 }
 
+// quadsOfRows is quadsOfRowsGeneric.
+func quadsOfRows(s *spread, codes *[panelRows]quant.Codes) {
+	if !hasSpreadKernels() {
+		quadsOfRowsGeneric(s, codes)
+		return
+	}
+	transposeAVX2(unsafe.Pointer(&s.q), unsafe.Pointer(&codes[0].Q), int64(unsafe.Sizeof(codes[0])))
+}
+
 // multiplySpreadAVX2 and multiplySpreadAVX512 are spread.addGeneric for several columns.
 //
 //go:noescape
@@ -86,3 +95,8 @@ func splitScalesAVX2(scale, least *float32, dm *byte)
 //
 //go:noescape
 func scalesIQ4AVX2(scale *float32, planes *byte)
+
+// transposeAVX2 makes 64 planes of 32 words of 32 rows of 64 words, which are step bytes apart.
+//
+//go:noescape
+func transposeAVX2(to, from unsafe.Pointer, step int64)

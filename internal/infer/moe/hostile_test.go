@@ -100,7 +100,7 @@ func TestHostileFiles(t *testing.T) {
 		"shape, no block":     {dim("blk.0.attn_k.weight", 0, 31), "blk.0.attn_k.weight"},
 		"format too large":    {format("output.weight", 2, quant.F32), "output.weight"},
 		"format unknown":      {format("blk.0.attn_k.weight", 2, 99), "blk.0.attn_k.weight"},
-		"format without code": {format("blk.0.attn_k.weight", 2, 3), "Q4_1"},
+		"format without code": {format("blk.0.attn_k.weight", 2, 15), "Q8_K"},
 		"tokenizer": {func(b []byte) { copy(at(b, "tokenizer.ggml.model")[12:], "gpt2_") },
 			"tokenizer.ggml.model"},
 		"bos": {number("tokenizer.ggml.bos_token_id", 300),

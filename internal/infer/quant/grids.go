@@ -11,21 +11,25 @@ import (
 //go:embed grids.bin
 var gridData []byte
 
-// The grids: a vector of eight (or four) bytes for each code, the first element in the lowest byte.
+// The grids: a vector of eight (or four) bytes for each code, the first element in the lowest byte, 128 added to each.
 var (
-	gridIQ2XXS, gridIQ2XS, gridIQ2S, gridIQ1 []uint64
-	gridIQ3XXS, gridIQ3S                     []uint32
+	gridIQ2XXS [256]uint64
+	gridIQ2XS  [512]uint64
+	gridIQ2S   [1024]uint64
+	gridIQ3XXS [256]uint32
+	gridIQ3S   [512]uint32
+	gridIQ1    [2048]uint64
 )
 
 func init() {
 	bits := bitReader{data: gridData}
 	two, three := []byte{8, 25, 43}, []byte{4, 12, 20, 28, 36, 44, 52, 62}
-	gridIQ2XXS = bits.vectors(256, 2, two)
-	gridIQ2XS = bits.vectors(512, 2, two)
-	gridIQ2S = bits.vectors(1024, 2, two)
-	gridIQ3XXS = bits.halves(256, 3, three)
-	gridIQ3S = bits.halves(512, 3, []byte{1, 3, 5, 7, 9, 11, 13, 15})
-	gridIQ1 = bits.vectors(2048, 2, []byte{128 - 8, 128, 128 + 8})
+	bits.vectors(gridIQ2XXS[:], 2, two)
+	bits.vectors(gridIQ2XS[:], 2, two)
+	bits.vectors(gridIQ2S[:], 2, two)
+	bits.halves(gridIQ3XXS[:], 3, three)
+	bits.halves(gridIQ3S[:], 3, []byte{1, 3, 5, 7, 9, 11, 13, 15})
+	bits.vectors(gridIQ1[:], 2, []byte{0xf8, 0, 8})
 }
 
 // bitReader reads indices of a few bits, least significant first.
@@ -42,24 +46,20 @@ func (r *bitReader) next(n int) byte {
 	return byte(v)
 }
 
-func (r *bitReader) vectors(n, width int, values []byte) []uint64 {
-	all := make([]uint64, n)
+func (r *bitReader) vectors(all []uint64, width int, values []byte) {
 	for i := range all {
 		for j := range 8 {
-			all[i] |= uint64(values[r.next(width)]) << (8 * j)
+			all[i] |= uint64(values[r.next(width)]+128) << (8 * j)
 		}
 	}
-	return all
 }
 
-func (r *bitReader) halves(n, width int, values []byte) []uint32 {
-	all := make([]uint32, n)
+func (r *bitReader) halves(all []uint32, width int, values []byte) {
 	for i := range all {
 		for j := range 4 {
-			all[i] |= uint32(values[r.next(width)]) << (8 * j)
+			all[i] |= uint32(values[r.next(width)]+128) << (8 * j)
 		}
 	}
-	return all
 }
 
 // signMasks spreads eight sign bits to eight bytes: 0xff where the element is negative.

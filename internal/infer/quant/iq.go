@@ -27,16 +27,14 @@ type Codes struct {
 // Curve is what a nibble of IQ4_NL and IQ4_XS stands for.
 var Curve = [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 
-const (
-	ones8   = 0x0101010101010101
-	middles = 0x8080808080808080 // 128 in each byte: zero
-)
+const ones8 = 0x0101010101010101
 
-// signed gives 128 ± g for each byte of g, which are 1 … 127, with the signs of mask. No carry leaves a byte, as the
-// complement of a byte above 0 is below 255.
-func signed(g, mask uint64) uint64 { return ((g ^ mask) + mask&ones8) ^ middles }
+// signed gives 128 ± g, with the signs of mask, for each byte 128 + g of v. No carry leaves a byte, as the complement
+// of 128 + g is at most 127.
+func signed(v, mask uint64) uint64 { return (v ^ mask) + mask&ones8 }
 
-func (c *Codes) put(i int, v uint64) { binary.LittleEndian.PutUint64(c.Q[8*i:8*i+8], v) }
+// put sets the i-th eight codes.
+func (c *Codes) put(i int, v uint64) { binary.LittleEndian.PutUint64((*[8]byte)(c.Q[8*(i&31):])[:], v) }
 
 // both sets the two scales of group g of 32.
 func (c *Codes) both(g int, scale float32) { c.Scale[2*g], c.Scale[2*g+1] = scale, scale }
@@ -160,13 +158,10 @@ func codesIQ2_XXS(c *Codes, block []byte) {
 	}
 }
 
-// shifted gives eight codes of grid·8 ± 1, under a scale that is an eighth: the same as grid ± ⅛. The grid has 120, 128
-// and 136 for −1, 0 and 1, so that nothing leaves its byte.
-func shifted(index uint, negative bool) uint64 {
-	if negative {
-		return gridIQ1[index&2047] - ones8
-	}
-	return gridIQ1[index&2047] + ones8
+// shifted gives eight codes of grid·8 ± 1, under a scale that is an eighth: the same as grid ± ⅛. negative is 0 or 1:
+// which it is cannot be foreseen, so there is no branch.
+func shifted(index, negative uint) uint64 {
+	return gridIQ1[index&2047] + ones8 - uint64(negative)*(2*ones8)
 }
 
 func codesIQ1_S(c *Codes, block []byte) {
@@ -176,7 +171,7 @@ func codesIQ1_S(c *Codes, block []byte) {
 		high := uint(binary.LittleEndian.Uint16(b[34+2*g:]))
 		c.both(g, d*float32(2*(high>>12&7)+1)*0.125)
 		for l := range 4 {
-			c.put(4*g+l, shifted(uint(b[2+4*g+l])|high>>(3*l)&7<<8, high&0x8000 != 0))
+			c.put(4*g+l, shifted(uint(b[2+4*g+l])|high>>(3*l)&7<<8, high>>15))
 		}
 	}
 }
@@ -196,7 +191,7 @@ func codesIQ1_M(c *Codes, block []byte) {
 		c.Scale[2*g+1] = d * float32(2*(s>>3&7)+1) * 0.125
 		for l := range 4 {
 			high := uint(b[32+2*g+l/2]) >> (4 * (l % 2))
-			c.put(4*g+l, shifted(uint(b[4*g+l])|high&7<<8, high&8 != 0))
+			c.put(4*g+l, shifted(uint(b[4*g+l])|high&7<<8, high>>3&1))
 		}
 	}
 }

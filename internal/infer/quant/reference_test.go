@@ -72,29 +72,29 @@ var references = map[Type]reference{
 	},
 	IQ3_S: func(b []byte, i int) float32 {
 		index := bits(b, 16+8*(i/4), 8) + 256*bits(b, 66*8+i/4, 1)
-		v := mul(mul(half(b, 0), int(2*bits(b, 106*8+4*(i/32), 4)+1)), int(gridIQ3S[index]>>(8*(i%4))&255))
+		v := mul(mul(half(b, 0), int(2*bits(b, 106*8+4*(i/32), 4)+1)), int(gridIQ3S[index]>>(8*(i%4))&127))
 		return withSign(v, bits(b, 74*8+i, 1))
 	},
 	IQ3_XXS: func(b []byte, i int) float32 {
 		word := 8 * (66 + 4*(i/32))
 		scale := mul(mul(half(b, 0), int(2*bits(b, word+28, 4)+1)), 1) / 4
-		v := mul(scale, int(gridIQ3XXS[bits(b, 16+8*(i/4), 8)]>>(8*(i%4))&255))
+		v := mul(scale, int(gridIQ3XXS[bits(b, 16+8*(i/4), 8)]>>(8*(i%4))&127))
 		return withSign(v, parted(b, word+7*(i%32/8), i%8))
 	},
 	IQ2_S: func(b []byte, i int) float32 {
 		index := bits(b, 16+8*(i/8), 8) + 256*bits(b, 66*8+2*(i/8), 2)
-		v := mul(sixteenth(b, 74, i), int(gridIQ2S[index]>>(8*(i%8))&255))
+		v := mul(sixteenth(b, 74, i), int(gridIQ2S[index]>>(8*(i%8))&127))
 		return withSign(v, bits(b, 34*8+i, 1))
 	},
 	IQ2_XS: func(b []byte, i int) float32 {
 		at := 16 + 16*(i/8)
-		v := mul(sixteenth(b, 66, i), int(gridIQ2XS[bits(b, at, 9)]>>(8*(i%8))&255))
+		v := mul(sixteenth(b, 66, i), int(gridIQ2XS[bits(b, at, 9)]>>(8*(i%8))&127))
 		return withSign(v, parted(b, at+9, i%8))
 	},
 	IQ2_XXS: func(b []byte, i int) float32 {
 		at := 16 + 64*(i/32)
 		scale := mul(half(b, 0), int(2*bits(b, at+60, 4)+1)) / 8
-		v := mul(scale, int(gridIQ2XXS[bits(b, at+8*(i%32/8), 8)]>>(8*(i%8))&255))
+		v := mul(scale, int(gridIQ2XXS[bits(b, at+8*(i%32/8), 8)]>>(8*(i%8))&127))
 		return withSign(v, parted(b, at+32+7*(i%32/8), i%8))
 	},
 	IQ1_S: func(b []byte, i int) float32 {
