@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ type Request struct {
 	RepetitionPenalty float64 // above 0 to 10; 0 means off
 
 	Seed *int64   // the same request with the same seed has the same answer; nil draws one
-	Stop []string // the answer ends before the first of these
+	Stop []string // the text ends before the first of these to be complete; each is valid UTF-8
 }
 
 // Completion is an answer. Its JSON is that of POST /v1/chat/completions.
@@ -93,7 +92,7 @@ func (s *Service) StreamCompletion(ctx context.Context, r Request, sink func(tex
 	c := &Completion{ID: internal.ID, Object: "chat.completion", Created: time.Now().Unix(), Model: s.Model().ID}
 	var text strings.Builder
 	choice := Choice{Message: Message{Role: RoleAssistant}}
-	err = s.api.Generate(ctx, internal, func(e llm.Event) error {
+	err = s.inner.Generate(ctx, internal, func(e llm.Event) error {
 		text.WriteString(e.Text)
 		if e.Usage != nil {
 			choice.FinishReason = string(e.Finish)
@@ -150,35 +149,13 @@ func (s *Service) request(r Request) (*llm.Request, error) {
 
 // check holds a request to the ranges that the API documents.
 func (s *Service) check(r *llm.Request) error {
-	p := r.Sampling
-	for _, f := range []struct {
-		name        string
-		got, lo, hi float64
-		open        bool // hi itself is too much
-	}{
-		{"max_tokens", float64(r.MaxTokens), 1, float64(s.config.MaxTokens), false},
-		{"temperature", p.Temperature, 0, 2, false},
-		{"top_p", p.TopP, 0, 1, false},
-		{"top_k", float64(p.TopK), 0, 1 << 31, true},
-		{"min_p", p.MinP, 0, 1, true},
-		{"presence_penalty", p.PresencePenalty, -2, 2, false},
-		{"frequency_penalty", p.FrequencyPenalty, -2, 2, false},
-		{"repetition_penalty", p.RepetitionPenalty, 0, 10, false},
-	} {
-		if !(f.got >= f.lo && f.got <= f.hi) || f.open && f.got == f.hi {
-			below := "and"
-			if f.open {
-				below = "and below"
-			}
-			return llm.BadField(f.name, "must be between %v %s %v, got %v", f.lo, below, f.hi, f.got)
-		}
+	if r.MaxTokens < 1 || r.MaxTokens > s.config.MaxTokens {
+		return llm.BadField("max_tokens", "must be between 1 and %d, got %d", s.config.MaxTokens, r.MaxTokens)
 	}
-	for i, stop := range r.Stop {
-		if stop == "" {
-			return llm.BadField(fmt.Sprintf("stop[%d]", i), "is empty")
-		}
+	if err := r.Sampling.Check(); err != nil {
+		return err
 	}
-	return nil
+	return llm.CheckStop(r.Stop)
 }
 
 func newID() string {

@@ -7,17 +7,23 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/url"
 	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/service"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
 // Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML
@@ -36,7 +42,7 @@ type Config struct {
 	// renames models, as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs
 	// then. UpstreamTimeoutS is how many seconds one may be silent: before its answer begins, when another is tried,
 	// and within it, which ends it.
-	Backend          string  `yaml:"backend"`
+	Backend          Backend `yaml:"backend"`
 	ModelPath        string  `yaml:"model_path"`
 	ModelID          string  `yaml:"model_id"`
 	Upstream         string  `yaml:"upstream"`
@@ -118,10 +124,19 @@ type Config struct {
 	Logger    *slog.Logger `yaml:"-"`
 }
 
+// Backend is what answers requests.
+type Backend string
+
+// The backends.
+const (
+	BackendEmbedded Backend = "embedded" // the engine of this program
+	BackendVLLM     Backend = "vllm"     // OpenAI-compatible servers that requests are passed on to
+)
+
 // DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
 func DefaultConfig() Config {
 	return Config{
-		Host: "127.0.0.1", Port: 11400, Backend: "embedded",
+		Host: "127.0.0.1", Port: 11400, Backend: BackendEmbedded,
 		MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
@@ -131,7 +146,7 @@ func DefaultConfig() Config {
 }
 
 // ErrConfig is matched by every error about a configuration.
-var ErrConfig = errors.New("invalid configuration")
+var ErrConfig = service.ErrConfig
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
@@ -181,7 +196,7 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 	if err := c.parseYAML(name, data); err != nil {
 		return Config{}, err
 	}
-	if u, set := tracingURL(environ); set { // over the file, and below a variable of our own
+	if u, set := telemetry.TracingURL(lookup(environ)); set { // over the file, and below a variable of our own
 		c.TracingURL = u
 	}
 	var problems []Problem
@@ -200,6 +215,18 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 		return Config{}, &ConfigError{problems}
 	}
 	return c, nil
+}
+
+// lookup finds a variable among environ.
+func lookup(environ []string) func(string) string {
+	return func(name string) string {
+		for _, entry := range slices.Backward(environ) { // the last one counts
+			if value, ok := strings.CutPrefix(entry, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	}
 }
 
 // parseYAML decodes a file strictly over c.
@@ -312,15 +339,34 @@ func (c *Config) set(key, value string) *Problem {
 
 // Validate checks every key and reports all problems at once, as a *ConfigError.
 func (c *Config) Validate() error {
+	_, err := c.options()
+	return err
+}
+
+// options checks every key, and gives what the service is to do. Errors are a *ConfigError.
+func (c *Config) options() (service.Options, error) {
 	v := &validator{}
+	o := service.Options{
+		Version: Version(), Logger: c.Logger,
+		ModelPath: c.ModelPath, ModelID: c.ModelID, Upstream: c.upstream(v),
+		MemoryLimit: int64(c.MemoryLimitGB * (1 << 30)), CPUCores: c.CPUCores, OwnProcess: c.OwnProcess,
+		ContextLength:         c.ContextLength,
+		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
+		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
+		DatabaseURL: c.database(v), LogPrompts: c.LogPrompts,
+		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
+		TracingURL:     c.TracingURL,
+		Host:           c.Host, Port: c.Port, APIKeyFile: c.APIKeyFile, TLSCertFile: c.TLSCertFile,
+		TLSKeyFile: c.TLSKeyFile, AllowedHosts: splitList(c.AllowedHosts), MaxConnections: c.MaxConnections,
+		MetricsListen: c.MetricsListen, DrainTimeout: seconds(c.DrainTimeoutS),
+	}
 	v.number("port", float64(c.Port), 0, math.MaxUint16)
-	v.oneOf("backend", c.Backend, "embedded", "vllm")
-	c.validateUpstream(v)
 	v.above("upstream_timeout_s", c.UpstreamTimeoutS, 24*3600)
 	v.above("memory_limit_gb", c.MemoryLimitGB, 1<<20)
 	v.number("cpu_cores", float64(c.CPUCores), 1, 1<<12)
 	v.number("context_length", float64(c.ContextLength), 0, 1<<24)
-	if _, err := quant.ParseKVType(c.KVType); err != nil {
+	var err error
+	if o.KVType, err = quant.ParseKVType(c.KVType); err != nil {
 		v.add("kv_type", strconv.Quote(c.KVType), "must be f16 or q8_0")
 	}
 	v.above("target_latency_ms", c.TargetLatencyMS, 1e9)
@@ -328,18 +374,105 @@ func (c *Config) Validate() error {
 	v.number("max_concurrent_requests", float64(c.MaxConcurrentRequests), 1, 1<<16)
 	v.number("max_queued_requests", float64(c.MaxQueuedRequests), 0, 1<<20)
 	v.number("max_tokens", float64(c.MaxTokens), 1, 1<<24)
-	v.number("temperature", c.Temperature, 0, 2)
+	v.number("temperature", c.Temperature, llm.TemperatureRange.Lo, llm.TemperatureRange.Hi)
 	v.number("drain_timeout_s", c.DrainTimeoutS, 0, 3600)
-	c.validateDatabase(v)
+	v.number("request_log_days", float64(c.RequestLogDays), 0, 100*365)
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
 	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
 	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
-	c.validateAccess(v)
+	c.checkAccess(v)
 	if len(v.problems) > 0 {
-		return &ConfigError{v.problems}
+		return service.Options{}, &ConfigError{v.problems}
 	}
-	return nil
+	return o, nil
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// upstream gives the servers that requests are passed on to, nil where there are none.
+func (c *Config) upstream(v *validator) *service.Upstream {
+	v.oneOf("backend", string(c.Backend), string(BackendEmbedded), string(BackendVLLM))
+	if c.Backend != BackendVLLM {
+		if c.Upstream != "" {
+			v.add("upstream", strconv.Quote(c.Upstream), "needs backend: vllm")
+		}
+		return nil
+	}
+	u := &service.Upstream{URLs: splitList(c.Upstream), KeyFile: c.UpstreamKeyFile, Models: map[string]string{},
+		Timeout: seconds(c.UpstreamTimeoutS)}
+	if err := upstream.CheckURLs(u.URLs); err != nil {
+		v.add("upstream", strconv.Quote(c.Upstream),
+			"must be http://host:port or https://host, several with commas between")
+	}
+	for _, pair := range splitList(c.UpstreamModels) {
+		ours, theirs, ok := strings.Cut(pair, "=")
+		if !ok || ours == "" || theirs == "" {
+			v.add("upstream_models", strconv.Quote(c.UpstreamModels),
+				"must be name=name, several with commas between")
+			break
+		}
+		u.Models[ours] = theirs
+	}
+	return u
+}
+
+// database gives where requests are logged, empty for nowhere. A password is not shown.
+func (c *Config) database(v *validator) string {
+	if c.DatabaseURL == open.None || c.DatabaseURL == "" {
+		return ""
+	}
+	if open.Check(c.DatabaseURL) != nil {
+		shown := "a value that is not a URL" // a parser's message would show it
+		if u, err := url.Parse(c.DatabaseURL); err == nil {
+			shown = strconv.Quote(open.Redact(*u))
+		}
+		v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
+	}
+	return c.DatabaseURL
+}
+
+// checkAccess checks who may reach the service, and how.
+func (c *Config) checkAccess(v *validator) {
+	switch {
+	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
+		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
+	case !service.Loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
+		v.add("host", strconv.Quote(c.Host),
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant")
+	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		key, value := "tls_key_file", c.TLSKeyFile
+		if c.TLSCertFile == "" {
+			key, value = "tls_cert_file", c.TLSCertFile
+		}
+		v.add(key, strconv.Quote(value), "must be given: a certificate and its key go together")
+	}
+	if slices.ContainsFunc(splitList(c.AllowedHosts), func(name string) bool {
+		return strings.ContainsAny(name, ":/ *")
+	}) {
+		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
+			"must be host names without ports, several with commas between")
+	}
+	if c.MetricsListen != "" {
+		host, port, err := net.SplitHostPort(c.MetricsListen)
+		n, bad := strconv.ParseUint(port, 10, 16)
+		if err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
+			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, another than the API's")
+		}
+	}
+	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)
+}
+
+// splitList gives what stands between commas.
+func splitList(s string) []string {
+	var list []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
 }
 
 // validator collects problems.
@@ -376,7 +509,7 @@ func (v *validator) url(key, got string, schemes ...string) {
 	u, err := url.Parse(got)
 	switch {
 	case err != nil:
-		v.add(key, "what is no URL", allowed) // a parser's message would show it
+		v.add(key, "a value that is not a URL", allowed) // a parser's message would show it
 	case !slices.Contains(schemes, u.Scheme):
 		v.add(key, strconv.Quote(u.Redacted()), allowed)
 	case u.Host == "":

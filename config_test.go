@@ -224,7 +224,7 @@ func TestValidate(t *testing.T) {
 			Problem{"database_url", `"mysql://u:xxxxx@h/d"`, databases}},
 		{func(c *Config) { c.DatabaseURL = "sqlite:" }, Problem{"database_url", `"sqlite:"`, databases}},
 		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" },
-			Problem{"database_url", "what is no URL", databases}},
+			Problem{"database_url", "a value that is not a URL", databases}},
 		{func(c *Config) { c.RequestLogDays = -1 }, Problem{"request_log_days", "-1", "must be between 0 and 36500"}},
 		{func(c *Config) { c.MonitoringURL = "prometheus:9090" },
 			Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
@@ -284,6 +284,21 @@ func TestValidate(t *testing.T) {
 	c.Port, c.CPUCores, c.Temperature = -1, -1, -1
 	if err := c.Validate(); strings.Count(err.Error(), "\n") != 3 {
 		t.Errorf("not all at once: %v", err)
+	}
+}
+
+func TestUpstreamConfig(t *testing.T) {
+	for _, c := range []struct{ backend, urls, models, want string }{
+		{"vllm", "", "", "upstream"}, {"vllm", "localhost:8000", "", "upstream"},
+		{"embedded", "http://h:1", "", "needs backend"},
+		{"vllm", "http://h:1", "a", "upstream_models"}, {"vllm", "http://h:1, http://h:2", "a=b,c=d", ""},
+	} {
+		config := DefaultConfig()
+		config.Backend, config.Upstream, config.UpstreamModels = Backend(c.backend), c.urls, c.models
+		err := config.Validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(fmt.Sprint(err), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
 

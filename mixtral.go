@@ -1,35 +1,17 @@
-// Package mixtral is the AI Model Service: it serves a Mixtral model behind an OpenAI-compatible HTTP API and to Go
-// programs, with an engine of its own that runs on CPUs. It must not import the certifying packages.
-//
-//	config := mixtral.DefaultConfig()
-//	config.ModelPath = "/opt/models/mixtral-8x7b-instruct-v0.1.Q4_K_M.gguf"
-//	service, err := mixtral.Open(ctx, config)
-//	if err != nil { … }
-//	defer service.Close()
-//	answer, err := service.GenerateCompletion(ctx, mixtral.Request{Prompt: "What is 2 + 2?"})
-//
-// ListenAndServe serves the same model over HTTP. All methods of Service are safe for concurrent use.
 package mixtral
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
-	"github.com/hxp-enterprise/mixtral/internal/base/store"
-	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
-	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
-	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
-	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
-	"github.com/hxp-enterprise/mixtral/internal/serve/api"
+	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 )
 
 // What can go wrong with a request, for errors.Is.
@@ -42,39 +24,13 @@ var (
 	ErrClosed        = llm.ErrClosed
 )
 
+// ErrMemory is matched when a model cannot be served within the memory limit; the message shows the arithmetic.
+var ErrMemory = service.ErrMemory
+
 // Service serves one model.
 type Service struct {
-	config      Config
-	log         *slog.Logger
-	metrics     *telemetry.Metrics
-	api         *api.Server
-	certificate *api.Certificate // nil: plain HTTP
-	keyFile     *api.KeyFile     // nil: everybody may ask
-	cores       int
-	limits      host.Limits
-	budget      *lockedBudget // nil: nothing to keep to
-
-	meter    lockedMeter
-	tracer   *telemetry.Tracer // nil: no traces
-	requests *store.Log        // nil: no request log
-
-	mu      sync.Mutex
-	backend llm.Backend // nil until loaded
-	model   *catalog.Opened
-	plan    MemoryPlan
-	closed  bool
-}
-
-// lockedMeter is a cpuMeter for many goroutines.
-type lockedMeter struct {
-	mu sync.Mutex
-	m  cpuMeter
-}
-
-func (l *lockedMeter) add(at time.Time, used time.Duration) float64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.m.next(at, used)
+	config Config
+	inner  *service.Service
 }
 
 // Open checks the configuration, loads the model and gives a service that is ready. The caller must Close it.
@@ -92,154 +48,29 @@ func Open(ctx context.Context, c Config) (*Service, error) {
 // New checks the configuration and gives a service that is still starting: Handler answers health checks and metrics,
 // and everything else with 503, until Load has returned. Errors match ErrConfig.
 func New(c Config) (*Service, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	s := &Service{config: c, log: c.Logger, metrics: telemetry.NewMetrics(Version()), limits: host.Read()}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	usable, why := s.limits.Usable()
-	s.cores = min(c.CPUCores, usable)
-	if usable < c.CPUCores {
-		s.log.Info("fewer cores than cpu_cores", "cpu_cores", c.CPUCores, "used", s.cores, "reason", why)
-	}
-	s.budget = s.newBudget()
-	keys, err := s.openKeys()
+	options, err := c.options()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openTracer(); err != nil {
+	inner, err := service.New(options)
+	if err != nil {
 		return nil, err
 	}
-	s.api = api.New(api.Config{
-		Observe: s.observer(), KeepPrompts: c.LogPrompts,
-		Version: Version(), Metrics: s.metrics, Logger: s.log, Keys: keys, KeyFile: s.keyFile, Tracer: s.tracer,
-		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
-		Slots: c.slots(), Queue: c.MaxQueuedRequests, Hosts: c.hosts(), MetricsApart: c.MetricsListen != "",
-		Hold: s.budget.hold,
-	})
-	if s.certificate, err = s.loadCertificate(); err != nil {
-		s.closeTracer()
-		return nil, err
-	}
-	if s.certificate != nil {
-		s.metrics.SetExpiry(func() time.Time { return s.certificate.Leaf().NotAfter })
-	}
-	if u, err := host.Self(); err == nil {
-		s.meter.add(time.Now(), u.CPU)
-	}
-	s.openLog()
-	return s, nil
+	return &Service{config: c, inner: inner}, nil
 }
 
 // Load loads the model; the service is ready when it returns. It is called once. If ctx ends first, it returns at
-// once, and what was loaded is let go when the loading can be stopped.
-func (s *Service) Load(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- s.load() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		go s.Close()
-		return ctx.Err()
-	}
-}
+// once, and what was loaded is released when the loading can be stopped.
+func (s *Service) Load(ctx context.Context) error { return s.inner.Load(ctx) }
 
-func (s *Service) load() error {
-	if s.config.Backend == backendUpstream {
-		return s.connect()
-	}
-	start := time.Now()
-	model, err := catalog.Open(s.config.ModelPath)
-	if err != nil {
-		return err
-	}
-	backend, plan, err := s.start(model)
-	if err != nil {
-		return errors.Join(err, model.Close())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errors.Join(ErrClosed, backend.Close(), model.Close())
-	}
-	s.backend, s.model, s.plan = backend, model, plan
-	s.metrics.SetLimits(telemetry.Limits{Running: s.config.MaxConcurrentRequests, Waiting: s.config.MaxQueuedRequests,
-		Memory: plan.Limit})
-	s.api.SetBackend(backend)
-	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
-		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)
-	return nil
-}
+// Drain refuses new requests and waits until those under way have ended, or until ctx ends.
+func (s *Service) Drain(ctx context.Context) error { return s.inner.Drain(ctx) }
 
-// start plans the memory and starts the engine.
-func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) {
-	info, err := moe.Describe(model.File)
-	if err != nil {
-		return nil, MemoryPlan{}, err
-	}
-	c := s.config
-	length := c.ContextLength
-	if length == 0 {
-		length = info.Context
-	}
-	limit, bound := memoryLimit(c, s.limits)
-	kv, err := quant.ParseKVType(c.KVType)
-	if err != nil {
-		return nil, MemoryPlan{}, fmt.Errorf("%w: kv_type: %w", ErrConfig, err)
-	}
-	plan, err := planMemory(limit, bound, info, kv, c.MaxConcurrentRequests, length)
-	if err != nil {
-		return nil, plan, err
-	}
-	id := c.ModelID
-	if id == "" {
-		id = model.ID
-	}
-	waiting := c.MaxQueuedRequests
-	if waiting == 0 {
-		waiting = -1 // the engine's word for none
-	}
-	e, err := engine.New(model.File, engine.Config{
-		ModelID: id, Workers: s.cores, MaxRunning: c.MaxConcurrentRequests, MaxWaiting: waiting,
-		ContextLength: length, KVBytes: plan.KV, KVType: kv, Logger: s.log, Throttle: s.budget.pause,
-	})
-	if err == nil {
-		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over
-		// it.
-		if changed := model.File.CheckUnchanged(); changed != nil {
-			err = errors.Join(changed, e.Close())
-		}
-	}
-	if err != nil {
-		return nil, plan, err
-	}
-	s.metrics.SetKVCache(plan.KVType, plan.KV, e.KVResident)
-	return e, plan, nil
-}
+// Close stops everything and frees the model. Requests under way end with ErrClosed. A second Close is harmless.
+func (s *Service) Close() error { return s.inner.Close() }
 
-// slots is how many requests the engine computes together; of upstream servers nobody knows.
-func (c *Config) slots() int {
-	if c.Backend == backendUpstream {
-		return 0
-	}
-	return c.MaxConcurrentRequests
-}
-
-// Config gives the configuration the service was made with.
+// Config gives the configuration that the service was made with.
 func (s *Service) Config() Config { return s.config }
-
-// Cores is the number of cores the service computes with: cpu_cores, or fewer where the machine has fewer.
-func (s *Service) Cores() int { return s.cores }
-
-// MemoryPlan says how the memory limit is spent. It is zero until the model is loaded.
-func (s *Service) MemoryPlan() MemoryPlan {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.plan
-}
 
 // ModelInfo describes the model that is served.
 type ModelInfo struct {
@@ -250,57 +81,133 @@ type ModelInfo struct {
 
 // Model describes the model. It is zero until the model is loaded.
 func (s *Service) Model() ModelInfo {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.backend == nil {
-		return ModelInfo{}
-	}
-	models := s.backend.Models()
-	if len(models) == 0 { // no upstream has said yet what it serves
-		return ModelInfo{}
-	}
-	m := models[0]
+	m := s.inner.Model()
 	return ModelInfo{ID: m.ID, ContextLength: m.ContextLength, Vocab: m.Vocab}
 }
 
 // ModelSHA256 gives the hash of the model's file in hexadecimal. The first call reads the whole file.
-func (s *Service) ModelSHA256() (string, error) {
-	s.mu.Lock()
-	model := s.model
-	s.mu.Unlock()
-	if model == nil {
-		return "", ErrNotReady
+func (s *Service) ModelSHA256() (string, error) { return s.inner.ModelSHA256() }
+
+// Cores is the number of cores that the service computes with: cpu_cores, or fewer where the machine has fewer.
+func (s *Service) Cores() int { return s.inner.Cores() }
+
+// MemoryPlan is how the memory limit is spent, in bytes.
+type MemoryPlan struct {
+	Limit   int64  // what may be used
+	Bound   string // what sets the limit: "memory_limit_gb", "the machine", "cgroup v2"
+	Weights int64  // the model, packed
+	KV      int64  // keys and values of running requests, and of prompts that may come again
+	KVType  string // how they are kept: "f16" or "q8_0"; empty until the model is loaded
+	Reserve int64  // everything else: buffers of the computation, requests, the Go runtime
+}
+
+// GoLimit is what the Go runtime may use of it, for debug.SetMemoryLimit: the weights are outside its heap.
+func (p MemoryPlan) GoLimit() int64 { return p.Limit - p.Weights }
+
+// MemoryPlan says how the memory limit is spent. It is zero until the model is loaded.
+func (s *Service) MemoryPlan() MemoryPlan {
+	p := s.inner.MemoryPlan()
+	if p.Limit == 0 {
+		return MemoryPlan{}
 	}
-	return model.SHA256()
+	return MemoryPlan{Limit: p.Limit, Bound: p.Bound, Weights: p.Weights, KV: p.KV, KVType: p.KVType.String(),
+		Reserve: p.Reserve}
+}
+
+// Memory is what the process holds, in bytes.
+type Memory struct {
+	RSS  int64 // resident: Anon + File + shared; this is what a memory limit is about
+	Anon int64 // of these, the process's own: weights, KV cache, heap; 0 if the system does not say
+	File int64 // of these, pages of mapped files, which the system can take back; 0 if the system does not say
+	Peak int64 // the highest RSS so far; 0 if the system does not say
+}
+
+// MemoryUsage measures the process, from /proc/self/status on Linux. Elsewhere it gives what the Go runtime holds.
+func (s *Service) MemoryUsage() (Memory, error) {
+	u, err := host.Self()
+	return Memory{RSS: u.RSS, Anon: u.Anon, File: u.File, Peak: u.Peak}, err
+}
+
+// CPU is the processor time of the process.
+type CPU struct {
+	Cores float64       // mean number of cores in use since the last call, or since Open; 0 if no time has passed
+	Total time.Duration // user and system time since the process started
+}
+
+// CPUUsage measures the process, by getrusage(2) on Linux. Its resolution there is about a microsecond, so even short
+// intervals between calls give a useful mean.
+func (s *Service) CPUUsage() (CPU, error) {
+	cores, total, err := s.inner.CPUUsage()
+	return CPU{Cores: cores, Total: total}, err
 }
 
 // Handler serves the HTTP API: OpenAI's routes, /tokenize and /detokenize, /livez, /readyz, /metrics and /version.
-func (s *Service) Handler() http.Handler { return s.api }
+func (s *Service) Handler() http.Handler { return s.inner.Handler() }
 
-// Drain refuses new requests and waits until those under way have ended, or until ctx ends.
-func (s *Service) Drain(ctx context.Context) error { return s.api.Drain(ctx) }
+// ReloadKeys reads the configuration's api_key_file again. That happens by itself within a second of the file's
+// change, when a request comes. The new keys and limits count from the next request on, and what a key has used stays
+// with its name. If the file is not valid, the old keys stay.
+func (s *Service) ReloadKeys() error { return s.inner.ReloadKeys() }
 
-// Close stops everything and frees the model. Requests under way end with ErrClosed. A second Close is harmless.
-func (s *Service) Close() error {
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	s.api.Drain(over) // refuse what comes now; Close does not wait for requests
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
+// ReloadCertificate reads tls_cert_file and tls_key_file again. That happens by itself within a second of their
+// change, when a client connects. Connections that are open stay. If the files are not valid, the old certificate
+// stays.
+func (s *Service) ReloadCertificate() error { return s.inner.ReloadCertificate() }
+
+// Addr is where Listen and ListenAndServe listen.
+func (s *Service) Addr() string { return net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port)) }
+
+// Listeners are the service's open addresses.
+type Listeners struct {
+	API     net.Listener
+	Metrics net.Listener // nil without metrics_listen
+}
+
+// ListenError says which address of the configuration the service cannot listen at.
+type ListenError struct {
+	Key string // "port" or "metrics_listen"
+	Err error
+}
+
+func (e *ListenError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the system's error.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Listen opens the configured addresses, for ServeAll. Errors are a *ListenError.
+func (s *Service) Listen(ctx context.Context) (Listeners, error) {
+	l, err := s.inner.Listen(ctx)
+	var failed *service.ListenError
+	if errors.As(err, &failed) {
+		err = &ListenError{failed.Key, failed.Err}
 	}
-	s.closed = true
-	defer s.closeTracer()
-	defer s.closeLog()
-	if s.backend == nil {
-		return nil
+	return Listeners(l), err
+}
+
+// ListenAndServe listens at the configured addresses and serves until ctx ends; see Serve and ServeMetrics.
+func (s *Service) ListenAndServe(ctx context.Context) error {
+	l, err := s.Listen(ctx)
+	if err != nil {
+		return err
 	}
-	err := s.backend.Close()
-	if s.model != nil {
-		err = errors.Join(err, s.model.Close())
-	}
-	return err
+	return s.ServeAll(ctx, l)
+}
+
+// ServeAll serves at what Listen has opened until ctx ends, the metrics until the last request has ended. It closes
+// the listeners.
+func (s *Service) ServeAll(ctx context.Context, l Listeners) error {
+	return s.inner.ServeAll(ctx, service.Listeners(l))
+}
+
+// Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get
+// a 503 while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended.
+// It closes l.
+func (s *Service) Serve(ctx context.Context, l net.Listener) error { return s.inner.Serve(ctx, l) }
+
+// ServeMetrics serves /metrics, /livez, /readyz and /version on l, in plain HTTP and without keys, until ctx ends;
+// where only this machine reaches metrics_listen, also Go's profiles at /debug/pprof/. It closes l.
+func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
+	return s.inner.ServeMetrics(ctx, l)
 }
 
 // Version is the module's version as the build knows it, or "devel".

@@ -49,18 +49,17 @@ type auditor struct {
 // audits runs all of them, as often as the phase asks for.
 func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	r := p.r
-	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: r.since(), MaxInFlight: 1}
+	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: r.record.since(), MaxInFlight: 1}
 	rec.SteadyFrom = rec.Start
 	a := &auditor{p: p}
-	for _, prompt := range r.loaded.Prompts.Prompts {
+	for _, prompt := range r.plan.loaded.Prompts.Prompts {
 		if len(prompt.Text) > len(a.prompt) {
 			a.prompt, a.key = prompt.Text, prompt.Key()
 		}
 	}
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer,
-		Timeout: seconds(r.c.Timeout(p.ph))})
+	client, err := r.server.loadClient(r.plan.c, p.ph)
 	if err != nil {
-		rec.CutShort = err.Error()
+		rec.CutShort = evidence.CutReason(err.Error())
 		return rec
 	}
 	defer client.Close()
@@ -73,35 +72,37 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 			}
 			res := audit(ctx)
 			if ctx.Err() == nil {
-				r.add(evidence.Event{Audit: &res})
+				r.record.add(evidence.Event{Audit: &res})
 			}
 		}
 	}
 	rec.Planned, rec.Issued = a.n, a.n
-	rec.End = r.since()
+	rec.End = r.record.since()
 	rec.SteadyTo = rec.End
 	return rec
 }
 
 // fresh gives a prompt that the server has not seen in this run.
 func (a *auditor) fresh() string {
-	return salted(a.prompt, salt(a.p.r.asker.seed, a.p.index, saltStretch/2+a.n))
+	return salted(a.prompt, salt(a.p.r.requests.seed, a.p.index, saltStretch/2+a.n))
 }
 
 // ask sends a request with one in flight, and records it.
 func (a *auditor) ask(ctx context.Context, text string, maxTokens int) evidence.Request {
 	r := a.p.r
-	job := loadgen.Job{Prompt: a.key, KeepText: true, Body: r.asker.body(text, maxTokens, 0, 1)}
-	r.inFlight.Add(1)
-	q := a.client.Do(ctx, r.epoch, job)
-	r.inFlight.Add(-1)
+	job := loadgen.Job{Prompt: a.key, KeepText: true, Body: r.requests.body(text, maxTokens, 0, 1)}
+	r.progress.inFlight.Add(1)
+	q := a.client.Do(ctx, r.record.epoch, job)
+	r.progress.inFlight.Add(-1)
 	q.N = a.n
 	a.n++
 	a.p.sink(q)
 	return q
 }
 
-func latency(q evidence.Request) float64 { return float64(q.Done-q.Issued) / 1e6 }
+func (a *auditor) latency(q evidence.Request) float64 {
+	return float64(q.Latency(a.p.ph.Kind)) / float64(time.Millisecond)
+}
 
 // gap is the time per token after the first, in milliseconds; NaN where there is none.
 func gap(q evidence.Request) float64 {
@@ -112,16 +113,16 @@ func gap(q evidence.Request) float64 {
 }
 
 // unclear is an audit that could not be judged.
-func unclear(id, detail string, args ...any) evidence.Audit {
+func unclear(id evidence.AuditID, detail string, args ...any) evidence.Audit {
 	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
 }
 
 // cache repeats prompts. A server that says so in usage (cached_tokens), or whose case declares it, may keep prompts;
 // but answers must be computed: one that repeats comes no faster token by token.
 func (a *auditor) cache(ctx context.Context) evidence.Audit {
-	const id = "cache"
+	const id = evidence.AuditCache
 	var first, again, firstGap, againGap []float64
-	declared := a.p.r.c.Limits.CachingDeclared
+	declared := a.p.r.plan.c.Limits.CachingDeclared
 	failed := 0
 	for range repeats {
 		text := a.fresh()
@@ -130,7 +131,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 			failed++
 			continue
 		}
-		first, again = append(first, latency(x)), append(again, latency(y))
+		first, again = append(first, a.latency(x)), append(again, a.latency(y))
 		if g, h := gap(x), gap(y); !math.IsNaN(g) && !math.IsNaN(h) {
 			firstGap, againGap = append(firstGap, g), append(againGap, h)
 		}
@@ -139,7 +140,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	if len(first) < repeats/2 {
 		return unclear(id, "%d of %d pairs failed", failed, repeats)
 	}
-	limit := a.p.r.c.Limits.CacheSpeedup
+	limit := a.p.r.plan.c.Limits.CacheSpeedup
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
 	computed := len(firstGap) == 0 || (median(firstGap)-median(againGap))*(auditTokens-1) < leastSaved
 	res.Detail = fmt.Sprintf("a repeated prompt is answered %.0f %% faster", 100*res.Measured)
@@ -185,7 +186,7 @@ func certain(a, b []float64) bool {
 // usage counts the tokens of answers again: with the server's tokenizer, or by its chunks, which hold a token each
 // when one request is in flight. One of them must agree with what the server says.
 func (a *auditor) usage(ctx context.Context) evidence.Audit {
-	const id = "usage"
+	const id = evidence.AuditUsage
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
 	bytes, claimed, chunks, counted, answers := 0, 0, 0, 0, 0
 	tokenizer := true
@@ -200,7 +201,7 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 		}
 		answers++
 		bytes, claimed, chunks = bytes+q.TextBytes, claimed+q.OutputTokens, chunks+q.Chunks
-		n, err := a.p.r.client.Tokenize(ctx, a.p.r.asker.model, q.Text)
+		n, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Text)
 		tokenizer = tokenizer && err == nil
 		counted += n
 	}
@@ -231,9 +232,9 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 // emptyFirst looks for chunks without content that come long before the content: to a careless client they look like a
 // fast first token.
 func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
-	const id = "empty-first-token"
+	const id = evidence.AuditEmptyFirst
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: earlyShare}
-	if !a.p.r.c.Request.Stream {
+	if !a.p.r.plan.c.Request.Stream {
 		res.Detail = "the case does not stream"
 		return res
 	}
@@ -264,14 +265,14 @@ func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 
 // maxTokens asks for few tokens.
 func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
-	const id = "max-tokens"
+	const id = evidence.AuditMaxTokens
 	q := a.ask(ctx, a.fresh(), cutTokens)
 	if !q.OK() {
 		return unclear(id, "the request failed: %s", q.Fail)
 	}
 	n := max(q.OutputTokens, q.Chunks-1) // the chunk with which a held-back end comes may hold no token of its own
 	if !q.HasUsage {
-		if counted, err := a.p.r.client.Tokenize(ctx, a.p.r.asker.model, q.Text); err == nil {
+		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Text); err == nil {
 			n = max(n, counted-usageSlack)
 		}
 	}
@@ -282,7 +283,7 @@ func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 // finishReason cuts an answer short and asks for more of it: what goes on was cut, and must say "length"; what ended
 // before its limit must say "stop".
 func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
-	const id = "finish-reason"
+	const id = evidence.AuditFinishReason
 	text := a.fresh()
 	short, long := a.ask(ctx, text, cutTokens), a.ask(ctx, text, auditTokens)
 	if !short.OK() || !long.OK() {
@@ -310,7 +311,7 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 
 // determinism asks the same twice at temperature 0. It is reported and blames nobody: batching reorders sums.
 func (a *auditor) determinism(ctx context.Context) evidence.Audit {
-	const id = "determinism"
+	const id = evidence.AuditDeterminism
 	text := a.fresh()
 	x, y := a.ask(ctx, text, auditTokens), a.ask(ctx, text, auditTokens)
 	if !x.OK() || !y.OK() {

@@ -161,11 +161,11 @@ func TestTheRecordIsComplete(t *testing.T) {
 				t.Error("phase single keeps texts")
 			}
 		case e.Condition != nil:
-			conditions[e.Condition.ID] = e.Condition.OK
+			conditions[string(e.Condition.ID)] = e.Condition.OK
 		case e.Audit != nil:
-			audits[e.Audit.ID] = e.Audit.OK && e.Audit.Valid
+			audits[string(e.Audit.ID)] = e.Audit.OK && e.Audit.Valid
 		case e.Scrape != nil:
-			scrapes[e.Scrape.Label]++
+			scrapes[string(e.Scrape.Label)]++
 		case e.Sample != nil:
 			samples++
 		}

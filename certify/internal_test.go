@@ -15,13 +15,14 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 func TestNoSaltComesTwice(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		seen := map[string]bool{}
 		for _, phase := range []int{0, 1, 18} {
@@ -44,11 +45,12 @@ func TestNoSaltComesTwice(t *testing.T) {
 }
 
 func TestTheOfferedRateIsTheOneAskedFor(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		rps := rapid.Float64Range(0.5, 500).Draw(t, "rps")
 		d := time.Duration(rapid.IntRange(1, 30).Draw(t, "seconds")) * time.Second
 		least := rapid.IntRange(0, 50).Draw(t, "least")
-		arrivals := rapid.SampledFrom(testcases.Arrivals).Draw(t, "arrivals")
+		arrivals := rapid.SampledFrom([]testcases.Arrivals{testcases.ArrivalsPoisson,
+			testcases.ArrivalsConstant}).Draw(t, "arrivals")
 		seed := rapid.Uint64().Draw(t, "seed")
 		got := offsets(seed, rps, d, least, arrivals)
 		want := max(least, int(math.Round(rps*d.Seconds())), 1)
@@ -81,7 +83,7 @@ func TestArrivalsAreBursty(t *testing.T) {
 	}
 }
 
-func newAsker() *asker {
+func testAsker() *asker {
 	c := testcases.Defaults()
 	return &asker{c: &c, prompts: prompts.Default(), model: "m", seed: 9, usage: true}
 }
@@ -98,7 +100,7 @@ func body(t *testing.T, data []byte) openai.ChatRequest {
 }
 
 func TestRequestsAreSaltedButForQuality(t *testing.T) {
-	a := newAsker()
+	a := testAsker()
 	load := testcases.Phase{ID: "x", Kind: testcases.KindClosed,
 		Prompts: []string{"reasoning/simple", "generation/creative"}, MaxTokens: 5}
 	first, second, third := a.job(1, load, 0), a.job(1, load, 1), a.job(1, load, 2)
@@ -115,7 +117,7 @@ func TestRequestsAreSaltedButForQuality(t *testing.T) {
 		*r.Seed == *other.Seed {
 		t.Errorf("request %s", first.Body)
 	}
-	if same := newAsker().job(1, load, 0); !bytes.Equal(same.Body, first.Body) {
+	if same := testAsker().job(1, load, 0); !bytes.Equal(same.Body, first.Body) {
 		t.Error("the same seed makes another request")
 	}
 	quality := a.job(2, testcases.Phase{ID: "q", Kind: testcases.KindQuality, KeepText: true}, 0)
@@ -176,7 +178,7 @@ func TestMonitor(t *testing.T) {
 
 // However the border lies, the search encloses it, and ends.
 func TestTheSearchEnclosesTheBorder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		border := rapid.Float64Range(0.2, 5000).Draw(t, "border")
 		unlucky := rapid.IntRange(1, 4).Draw(t, "every so many rates that hold fail once")
 		s, good, again := newSearch(rapid.Float64Range(0, 500).Draw(t, "start")), 0, 0.0
@@ -250,7 +252,6 @@ func TestTheChunksOfATimeline(t *testing.T) {
 }
 
 func TestABaselineSaysWhatItKnows(t *testing.T) {
-	r := &runner{}
 	for _, tt := range []struct {
 		answered, failed int
 		steady           bool
@@ -262,7 +263,7 @@ func TestABaselineSaysWhatItKnows(t *testing.T) {
 		{stats.FewestSteady, 0, true, "steady after 10 of 50"},
 	} {
 		latencies := slices.Repeat([]float64{2}, tt.answered)
-		res := r.baseline(latencies, tt.failed, min(10, tt.answered), tt.steady)
+		res := baseline(latencies, tt.failed, min(10, tt.answered), tt.steady)
 		if said := fmt.Sprint(res.detail, res.err); !strings.Contains(said, tt.says) ||
 			(res.err != nil) != (tt.answered == 0) {
 			t.Errorf("%d answered, steady %v: %s", tt.answered, tt.steady, said)

@@ -30,7 +30,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		want error
 		says string
 	}{
-		"no target":    {certify.Options{}, certify.ErrOptions, "neither Target nor Launch"},
+		"no target":    {certify.Options{}, certify.ErrOptions, "give either Target or Launch"},
 		"no such case": {certify.Options{Case: "TC-none"}, testcases.ErrNotFound, "TC-L1-COMP-MIXTRAL-003"},
 		"profile":      {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
 		"set":          {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},
@@ -134,12 +134,12 @@ func TestUnreachableTargets(t *testing.T) {
 	}
 }
 
-func TestAJudgeGivesASecondOpinion(t *testing.T) {
+func TestAReviewerGivesASecondOpinion(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	judges := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	reviewer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case r.Header.Get("Authorization") != "Bearer judge-key":
+		case r.Header.Get("Authorization") != "Bearer reviewer-key":
 			w.WriteHeader(http.StatusUnauthorized)
 		case r.URL.Path == "/v1/models":
 			_, _ = w.Write([]byte(`{"data":[{"id":"wise"}]}`))
@@ -149,9 +149,9 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 			_, _ = w.Write([]byte(`{"choices":[{"message":{"content":"{\"relevance\":5,\"coherence\":3,\"completeness\":5,\"reason\":\"fine\"}"}}]}`))
 		}
 	}))
-	defer judges.Close()
+	defer reviewer.Close()
 	o := certify.Options{Case: short, Launch: target.Handler(server(t, faults.Healthy)), ReportDir: t.TempDir(),
-		JudgeURL: judges.URL, JudgeKey: "judge-key"}
+		ReviewerURL: reviewer.URL, ReviewerKey: "reviewer-key"}
 	rep, err := certify.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -164,19 +164,19 @@ func TestAJudgeGivesASecondOpinion(t *testing.T) {
 	for _, e := range rec.Events {
 		switch {
 		case e.Score == nil:
-		case e.Score.Judge != nil && *e.Score.Judge > 0.8 && *e.Score.Judge < 0.9:
+		case e.Score.Review != nil && *e.Score.Review > 0.8 && *e.Score.Review < 0.9:
 			opinions++
-		case strings.Contains(e.Score.JudgeErr, "judge failed"):
+		case strings.Contains(e.Score.ReviewErr, "reviewer failed"):
 			failures++
 		}
 	}
 	if opinions != 8 || failures != 1 {
 		t.Errorf("%d opinions and %d failures of 9 answers", opinions, failures)
 	}
-	o.JudgeKey = "wrong"
+	o.ReviewerKey = "wrong"
 	o.Launch = target.Handler(server(t, faults.Healthy))
 	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) ||
-		!strings.Contains(err.Error(), "judge: ") {
-		t.Errorf("a judge that refuses: %v", err)
+		!strings.Contains(err.Error(), "reviewer: ") {
+		t.Errorf("a reviewer that refuses: %v", err)
 	}
 }

@@ -1,138 +1,142 @@
 package certify
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/prompts"
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
-	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Salts are five letters: short, so that they cost the server few tokens, and enough for eleven million requests
-// without a repetition. Each phase has a stretch of its own.
-const (
-	saltLetters = 5
-	saltSpace   = 26 * 26 * 26 * 26 * 26
-	saltStretch = 600_000 // requests of one phase; 19 phases fit
-)
-
-// salt gives a marker for one request of a run: a permutation of the counter, so that none comes twice.
-func salt(seed uint64, phase, n int) string {
-	const multiplier = 7_368_787 // a prime, and no factor of the space: i ↦ i·multiplier + seed hits every value once
-	i := uint64(phase*saltStretch+n) % saltSpace
-	v := (i*multiplier + seed%saltSpace) % saltSpace
-	var b [saltLetters]byte
-	for k := range b {
-		b[k] = 'a' + byte(v%26)
-		v /= 26
-	}
-	return string(b[:])
+// plan is what a run will do: the options, checked and completed, the case, and the phases of its profile.
+type plan struct {
+	o      Options
+	loaded *testcases.Loaded
+	c      *testcases.Case // loaded.Case, which every part of a run reads
+	phases testcases.Phases
 }
 
-// salted puts a reference line before a prompt: another start, the same question.
-func salted(prompt, marker string) string { return "Ref " + marker + ".\n" + prompt }
-
-// asker makes the requests of a run.
-type asker struct {
-	c       *testcases.Case
-	prompts *prompts.Set
-	model   string
-	seed    uint64
-	usage   bool // ask for usage in streams: every server of today but the oldest takes it
-}
-
-// keys are the prompts that a phase takes in turn.
-func (a *asker) keys(ph testcases.Phase) []string {
-	if len(ph.Prompts) > 0 {
-		return ph.Prompts
+// newPlan checks everything that can be checked without a server.
+func newPlan(o Options) (*plan, error) {
+	switch {
+	case o.Target == "" && o.Launch == nil:
+		return nil, fmt.Errorf("%w: give either Target or Launch", ErrOptions)
+	case o.Case != "" && o.Loaded != nil:
+		return nil, fmt.Errorf("%w: give either Case or Loaded, not both", ErrOptions)
+	case o.MetricsURL != "" && o.PrometheusURL != "":
+		return nil, fmt.Errorf("%w: give either a metrics URL or a Prometheus URL, not both", ErrOptions)
+	case o.PID != 0 && o.Cgroup != "":
+		return nil, fmt.Errorf("%w: give either a process or a control group, not both", ErrOptions)
+	case o.PID < 0:
+		return nil, fmt.Errorf("%w: process: must be a positive number, is %d", ErrOptions, o.PID)
 	}
-	return a.prompts.Keys()
-}
-
-// job makes request n of a phase. The same run with the same seed makes the same requests.
-func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
-	keys := a.keys(ph)
-	key := keys[n%len(keys)]
-	p, _ := a.prompts.ByKey(key) // the case was checked
-	text := p.Text
-	if a.c.Request.Salt && ph.Kind != testcases.KindQuality {
-		text = salted(text, salt(a.seed, index, n))
+	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL,
+		"tracing": o.TracingURL} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+			u.Host == "") {
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",
+				ErrOptions, name, address)
+		}
 	}
-	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
-	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n)) % math.MaxInt32)
-	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph),
-		a.c.Request.Temperature, sampling)}
-}
-
-// body is a request's JSON.
-func (a *asker) body(text string, maxTokens int, temperature float64, seed int64) []byte {
-	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: text}}}
-	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, a.c.Request.Stream
-	if r.Stream && a.usage {
-		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
-	}
-	data, err := json.Marshal(r)
+	loaded, err := o.load()
 	if err != nil {
-		panic("certify: " + err.Error()) // strings and numbers only
+		return nil, err
 	}
-	return data
+	if o.Profile == "" {
+		o.Profile = DefaultProfile
+	}
+	phases, ok := loaded.Case.Profiles[o.Profile]
+	if !ok {
+		var names []string
+		for name := range loaded.Case.Profiles {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions,
+			loaded.Case.ID, o.Profile,
+			strings.Join(names, ", "))
+	}
+	if o.ReportDir == "" {
+		o.ReportDir = DefaultReportDir
+	}
+	if err := writable(o.ReportDir); err != nil {
+		return nil, fmt.Errorf("%w: report folder: %w", ErrOptions, err)
+	}
+	if o.Seed == 0 {
+		o.Seed = rand.Int64N(1<<31-1) + 1
+	}
+	if o.Monitor == nil {
+		o.Monitor = NewMonitor()
+	}
+	return &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}, nil
 }
 
-// load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.
-func (r *runner) load(index int, ph testcases.Phase, from int) loadgen.Plan {
-	p := loadgen.Plan{
-		ID: ph.ID, Kind: ph.Kind, Requests: ph.Requests, Concurrency: r.c.InFlight(ph),
-		MinDuration: seconds(ph.DurationS), MaxDuration: seconds(ph.MaxS), Ramp: seconds(ph.RampS),
-		InFlight: &r.inFlight,
-		Make:     func(n int) loadgen.Job { return r.asker.job(index, ph, from+n) },
+// load reads the case, or copies the one that is given, and applies the overrides.
+func (o *Options) load() (*testcases.Loaded, error) {
+	if o.Loaded == nil {
+		return Load(o.Case, o.Set)
 	}
-	switch ph.Kind {
-	case testcases.KindOpen:
-		p.Cap = r.c.Limits.MaxInFlight
-		p.Offsets = offsets(uint64(r.o.Seed)+uint64(index), r.c.Rate(ph), seconds(ph.DurationS), ph.Requests,
-			ph.Arrivals)
-		if p.MinDuration == 0 {
-			p.MinDuration = p.Offsets[len(p.Offsets)-1]
-		}
-	case testcases.KindQuality:
-		if p.Requests == 0 {
-			p.Requests = len(r.asker.keys(ph))
-		}
+	loaded, err := o.Loaded.Clone()
+	if err != nil {
+		return nil, err
 	}
-	return p
+	return override(loaded, o.Set)
 }
 
-// offsets are the arrivals of an open phase. A Poisson process that is known to have n arrivals in d has them at n
-// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is
-// the one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
-func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals string) []time.Duration {
-	n := max(atLeast, int(math.Round(rps*d.Seconds())), 1)
-	length := time.Duration(float64(n) / rps * float64(time.Second))
-	if arrivals == "constant" {
-		return loadgen.Constant(rps, 0, n)
+// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
+// model was loaded.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	drawn := loadgen.Poisson(seed, rps, 0, n+1)
-	scale := float64(length) / float64(drawn[n])
-	out := drawn[:n]
-	for i := range out {
-		out[i] = time.Duration(float64(out[i]) * scale)
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return err
 	}
-	return out
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // expected is how long a phase takes at least: what a progress bar can know beforehand.
-func (r *runner) expected(ph testcases.Phase) time.Duration {
+func (p *plan) expected(ph testcases.Phase) time.Duration {
 	d := seconds(ph.DurationS)
 	if ph.Kind == testcases.KindOpen {
-		d = max(d, time.Duration(float64(ph.Requests)/r.c.Rate(ph)*float64(time.Second)))
+		d = max(d, time.Duration(float64(ph.Requests)/p.c.Rate(ph)*float64(time.Second)))
 	}
 	return d
+}
+
+// least is how long the profile takes at least.
+func (p *plan) least() (d time.Duration) {
+	for _, ph := range p.phases {
+		d += p.expected(ph)
+	}
+	return d
+}
+
+// openPhase finds the phase whose rate a sweep varies.
+func (p *plan) openPhase() (int, testcases.Phase, bool) {
+	for i, ph := range p.phases {
+		if ph.Kind == testcases.KindOpen {
+			return i, ph, true
+		}
+	}
+	return 0, testcases.Phase{}, false
+}
+
+// highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
+func (p *plan) highestRate() (rps float64) {
+	for _, ph := range p.phases {
+		if ph.Kind == testcases.KindOpen {
+			rps = max(rps, p.c.Rate(ph))
+		}
+	}
+	return rps
 }
 
 // Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything

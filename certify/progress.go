@@ -1,6 +1,8 @@
 package certify
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -38,13 +40,40 @@ type Event struct {
 	Summary  Summary // so far
 }
 
-// tell hands an event to the caller. Run calls it from one goroutine at a time.
-func (r *runner) tell(e Event) {
-	if r.o.Progress == nil {
+// progress is how far a run has come: what its watchers need to know of the load, and who is told.
+type progress struct {
+	told    func(Event) // nil: nobody
+	monitor *Monitor
+	record  *record // has the clock
+	phases  int
+
+	inFlight atomic.Int64 // requests
+	current  atomic.Pointer[testcases.Phase]
+	telling  sync.Mutex
+}
+
+func newProgress(p *plan, r *record) *progress {
+	return &progress{told: p.o.Progress, monitor: p.o.Monitor, record: r, phases: len(p.phases)}
+}
+
+// tell hands an event to the caller, from one goroutine at a time.
+func (p *progress) tell(e Event) {
+	if p.told == nil {
 		return
 	}
-	e.At, e.Phases = time.Since(r.epoch), len(r.phases)
-	r.telling.Lock()
-	defer r.telling.Unlock()
-	r.o.Progress(e)
+	e.At, e.Phases = time.Duration(p.record.since()), p.phases
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	p.told(e)
+}
+
+// note tells something that a person should know.
+func (p *progress) note(text string) { p.tell(Event{Kind: EventNote, Text: text}) }
+
+// during names the phase that runs now, for the end of a sentence.
+func (p *progress) during() string {
+	if ph := p.current.Load(); ph != nil {
+		return " during phase " + ph.ID
+	}
+	return ""
 }

@@ -50,39 +50,42 @@ const (
 // mean latency, errors, and no queue left over. Each step offers one rate for the given time. It is a search and no
 // certificate: no verdict comes of it.
 func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepStep)) (*SweepResult, error) {
-	r, err := prepare(o)
+	p, err := newPlan(o)
 	if err != nil {
 		return nil, err
 	}
-	index, ph, ok := r.openPhase()
+	index, ph, ok := p.openPhase()
 	if !ok {
-		return nil, fmt.Errorf("%w: profile %s of %s has no open phase to sweep", ErrOptions, r.o.Profile, r.c.ID)
+		return nil, fmt.Errorf("%w: profile %s of %s has no open phase to sweep", ErrOptions, p.o.Profile, p.c.ID)
 	}
 	if step < time.Second {
 		return nil, fmt.Errorf("%w: a step of %s is too short to tell anything", ErrOptions, step)
 	}
-	if err := r.connect(ctx); err != nil {
+	r, err := newRunner(ctx, p)
+	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = r.release() }() // the result stands whatever the server does now
-	if res := r.model(ctx); res.err != nil {
+	if res := r.answers(ctx); res.err != nil {
 		return nil, res.err
 	}
-	out := &SweepResult{TestCase: r.c.ID, Target: r.server.URL, Model: r.asker.model, Seed: r.o.Seed}
-	s := newSearch(r.c.Rate(testcases.Phase{}) / 2)
+	out := &SweepResult{TestCase: p.c.ID, Target: r.server.URL, Model: r.server.model, Seed: p.o.Seed}
+	s := newSearch(p.c.Rate(testcases.Phase{}) / 2)
+	sent := 0
 	for range sweepSteps {
 		rate, ok := s.next()
 		if !ok {
 			break
 		}
 		ph.RPS, ph.DurationS, ph.Requests = rate, step.Seconds(), sweepLeast
-		tried, err := r.sweepStep(ctx, index, ph)
+		tried, err := r.sweepStep(ctx, index, sent, ph)
 		if err != nil {
 			return nil, err
 		}
 		if ctx.Err() != nil {
 			return out, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
 		}
+		sent += tried.Requests
 		s.tried(rate, tried.Held)
 		out.Steps = append(out.Steps, tried)
 		out.Highest, out.Lowest = s.held, s.failed
@@ -97,37 +100,25 @@ func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepSt
 	return out, nil
 }
 
-// openPhase finds the phase whose rate is swept.
-func (r *runner) openPhase() (int, testcases.Phase, bool) {
-	for i, ph := range r.phases {
-		if ph.Kind == testcases.KindOpen {
-			return i, ph, true
-		}
-	}
-	return 0, testcases.Phase{}, false
-}
-
-// sweepStep offers one rate.
-func (r *runner) sweepStep(ctx context.Context, index int, ph testcases.Phase) (SweepStep, error) {
-	client, err := loadgen.NewClient(r.server.URL, loadgen.ClientOptions{APIKey: r.o.APIKey, Tracer: r.tracer,
-		Timeout: seconds(r.c.Timeout(ph)), Conns: r.c.Limits.MaxInFlight})
+// sweepStep offers one rate. from is the number of its first request: the earlier steps had those below it.
+func (r *runner) sweepStep(ctx context.Context, index, from int, ph testcases.Phase) (SweepStep, error) {
+	client, err := r.server.loadClient(r.plan.c, ph)
 	if err != nil {
 		return SweepStep{}, err
 	}
 	defer client.Close()
 	run := &phaseRun{r: r, ph: ph}
 	if err := client.Warm(ctx, run.connections()); err != nil && ctx.Err() == nil {
-		r.tell(Event{Kind: EventNote, Text: err.Error()})
+		r.progress.note(err.Error())
 	}
 	var records []evidence.Request
-	plan := r.load(index, ph, r.swept)
+	plan := r.requests.load(r.plan, index, ph, from)
 	plan.Sink = func(q evidence.Request) { records = append(records, q) }
-	rec, err := loadgen.Run(ctx, client, r.epoch, plan)
+	rec, err := loadgen.Run(ctx, client, r.record.epoch, plan)
 	if err != nil {
 		return SweepStep{}, err
 	}
-	r.swept += len(plan.Offsets)
-	return holds(r.c, ph, rec, records), nil
+	return holds(r.plan.c, ph, rec, records), nil
 }
 
 // holds judges one step.
@@ -135,7 +126,7 @@ func holds(c *testcases.Case, ph testcases.Phase, rec evidence.Phase, records []
 	s := SweepStep{RPS: ph.RPS, Requests: len(records), MaxInFlight: rec.MaxInFlight}
 	var latencies []float64
 	for _, q := range records {
-		d := float64(q.Done-q.Scheduled) / 1e6
+		d := float64(q.Latency(ph.Kind)) / float64(time.Millisecond)
 		if !q.OK() {
 			s.Failed++
 			d = max(d, c.Targets.LatencyMS)

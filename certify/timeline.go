@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
@@ -24,18 +24,18 @@ type timeline struct {
 // without content, which are nothing to that one.
 func (a *auditor) timeline(ctx context.Context, text string, maxTokens int) (t timeline) {
 	r := a.p.r
-	q := evidence.Request{N: a.n, Prompt: a.key, Issued: r.since()}
+	q := evidence.Request{N: a.n, Prompt: a.key, Issued: r.record.since()}
 	q.Scheduled = q.Issued
 	a.n++
-	bounded, cancel := context.WithTimeout(ctx, seconds(r.c.Timeout(a.p.ph)))
+	bounded, cancel := context.WithTimeout(ctx, seconds(r.plan.c.Timeout(a.p.ph)))
 	defer cancel()
-	r.inFlight.Add(1)
-	err := a.follow(bounded, json.RawMessage(r.asker.body(text, maxTokens, 0, 1)), &q, &t)
-	r.inFlight.Add(-1)
-	q.Done = r.since()
+	r.progress.inFlight.Add(1)
+	err := a.follow(bounded, json.RawMessage(r.requests.body(text, maxTokens, 0, 1)), &q, &t)
+	r.progress.inFlight.Add(-1)
+	q.Done = r.record.since()
 	if err != nil {
 		q.Fail, q.Detail = loadgen.Classify(ctx, err, q.Status != 0), loadgen.Detail(err)
-		if status := (*target.StatusError)(nil); errors.As(err, &status) {
+		if status := (*client.StatusError)(nil); errors.As(err, &status) {
 			q.Status, q.Fail = status.Status, evidence.FailStatus
 		}
 	}
@@ -45,7 +45,7 @@ func (a *auditor) timeline(ctx context.Context, text string, maxTokens int) (t t
 
 // follow reads a stream to its end.
 func (a *auditor) follow(ctx context.Context, body json.RawMessage, q *evidence.Request, t *timeline) error {
-	resp, err := a.p.r.client.Send(ctx, http.MethodPost, "/v1/chat/completions", body)
+	resp, err := a.p.r.server.client.Send(ctx, http.MethodPost, "/v1/chat/completions", body)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *auditor) follow(ctx context.Context, body json.RawMessage, q *evidence.
 	in := openai.NewReader(resp.Body, 0)
 	for {
 		e, err := in.Next()
-		at := a.p.r.since()
+		at := a.p.r.record.since()
 		if errors.Is(err, io.EOF) || err == nil && e.Done() {
 			return nil
 		}

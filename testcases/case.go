@@ -1,5 +1,3 @@
-// Package testcase holds a test case as data: identity, targets, phases of load and the checks that make its verdict.
-// A case is a YAML file; TC-L1-COMP-MIXTRAL-003 is compiled in. It must not import anything that runs a case.
 package testcases
 
 import (
@@ -46,7 +44,7 @@ type Environment struct {
 	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
 }
 
-// Targets are the numbers that the seed names. GB are 2³⁰ bytes, as the seed computes them.
+// Targets are the numbers that the specification names. GB are 2³⁰ bytes, as the specification computes them.
 type Targets struct {
 	LatencyMS     float64 `yaml:"latency_ms" json:"latency_ms"`         // mean end-to-end latency stays below
 	ThroughputRPS float64 `yaml:"throughput_rps" json:"throughput_rps"` // sustained completions a second, at least
@@ -112,26 +110,38 @@ func (p Phases) ByID(id string) (Phase, bool) {
 	return Phase{}, false
 }
 
+// Kind is what a phase does.
+type Kind string
+
 // Kinds of phase.
 const (
-	KindWarmup = "warmup" // closed loop until latencies are steady; not judged
-	KindClosed = "closed" // Concurrency in flight, next when one ends
-	KindOpen   = "open"   // arrivals at RPS whatever the server does; latency from the schedule
-	// Requests at once, as the seed's step 2: informative, reported beside the sustained figure
-	KindBatch   = "batch"
-	KindIdle    = "idle"    // no load: memory should come back
-	KindQuality = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
-	KindAudit   = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
+	KindWarmup Kind = "warmup" // closed loop until latencies are steady; not judged
+	KindClosed Kind = "closed" // Concurrency in flight, next when one ends
+	KindOpen   Kind = "open"   // arrivals at RPS whatever the server does; latency from the schedule
+	// Requests at once, as the specification's step 2: informative, reported beside the sustained figure
+	KindBatch   Kind = "batch"
+	KindIdle    Kind = "idle"    // no load: memory should come back
+	KindQuality Kind = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
+	KindAudit   Kind = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
+)
+
+// Arrivals is how the requests of an open phase are spread over time.
+type Arrivals string
+
+// Spreads of arrivals; an open phase that names none has Poisson's.
+const (
+	ArrivalsPoisson  Arrivals = "poisson"  // independent of each other, as users are
+	ArrivalsConstant Arrivals = "constant" // evenly spaced
 )
 
 // Phase is a stretch of load.
 type Phase struct {
 	ID          string   `yaml:"id" json:"id"`
-	Kind        string   `yaml:"kind" json:"kind"`
+	Kind        Kind     `yaml:"kind" json:"kind"`
 	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"` // keys "category/level", taken in turn; none: all
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
 	RPS         float64  `yaml:"rps" json:"rps,omitempty"`           // open; 0: Targets.ThroughputRPS
-	Arrivals    string   `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default) or "constant"
+	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default) or "constant"
 	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
 	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …
@@ -146,12 +156,12 @@ type Phase struct {
 	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 
-// Check is one criterion. Rule names the function that judges it (see internal/certify/judge); Phase narrows it.
+// Check is one criterion. Rule names the function that judges it (see Rules); Phase narrows it.
 type Check struct {
 	ID     string   `yaml:"id" json:"id"`
 	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps
 	Covers []string `yaml:"covers" json:"covers,omitempty"` // keys of Criteria
-	Rule   string   `yaml:"rule" json:"rule"`
+	Rule   Rule     `yaml:"rule" json:"rule"`
 	Phase  string   `yaml:"phase" json:"phase,omitempty"`
 	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
 	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99

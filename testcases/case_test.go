@@ -2,9 +2,7 @@ package testcases
 
 import (
 	"errors"
-	"maps"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -55,7 +53,7 @@ func TestBadCasesNameTheKey(t *testing.T) {
 		{"concurrency: 2", "concurrency: -2", "targets.concurrency: must be between 0 and 1000000, is -2"},
 		{"kind: closed, requests: 5}", "kind: shut, requests: 5}",
 			"profiles.quick[0].kind: must be one of warmup, closed"},
-		{"id: rate", "id: one", `profiles.quick[1].id: "one" stands twice`},
+		{"id: rate", "id: one", `profiles.quick[1].id: "one" is already the id of an earlier phase`},
 		{"ramp_s: 1", "ramp_s: 2", "profiles.quick[1].ramp_s: must be below duration_s"},
 		{"kind: open, duration_s: 2, ramp_s: 1", "kind: open", "profiles.quick[1].duration_s: an open phase needs"},
 		{"compare_to: one", "compare_to: rate",
@@ -65,7 +63,7 @@ func TestBadCasesNameTheKey(t *testing.T) {
 		{"phase: one", "phase: three", `checks[0].phase: profile quick has no phase "three"`},
 		{"target: targets.latency_ms", "target: targets.speed",
 			"checks[0].target: must be a number among targets or limits"},
-		{"covers: [P1]", "covers: [P2]", `checks[0].covers: "P2" is no key of criteria`},
+		{"covers: [P1]", "covers: [P2]", `checks[0].covers: must name keys of criteria; unknown key "P2"`},
 		{", covers: [P1]", "", "criteria.P1: no check covers it"},
 		{"name: small", "name: small\nname: again", "name"},
 		{"name: small", "name: [", "line"},
@@ -114,14 +112,14 @@ func TestSet(t *testing.T) {
 		t.Errorf("the open phase follows the target: %g", c.Rate(quick[1]))
 	}
 	for s, want := range map[string]string{
-		"targets.speed=3":              `targets.speed: there is no "speed"; there are concurrency, cpu_cores, latency_ms`,
-		"targets=3":                    "targets: is no single value",
+		"targets.speed=3":              `targets.speed: unknown key "speed"; the known keys are concurrency, cpu_cores, latency_ms`,
+		"targets=3":                    "targets: must name a single value",
 		"targets.latency_ms=fast":      `targets.latency_ms: must be a number, is "fast"`,
 		"targets.latency_ms=NaN":       "targets.latency_ms: must be a number",
 		"targets.concurrency=1.5":      "targets.concurrency: must be a whole number",
 		"checks.lat.gate=perhaps":      "checks.lat.gate: must be true or false",
-		"profiles.quick.rest.rps=1":    `there is no "rest"; there are one, rate, two`,
-		"profiles.slow.one.rps=1":      `there is no "slow"; there are quick`,
+		"profiles.quick.rest.rps=1":    `unknown key "rest"; the known keys are one, rate, two`,
+		"profiles.slow.one.rps=1":      `unknown key "slow"; the known keys are quick`,
 		"profiles.quick.one.prompts.0": "must be KEY=VALUE",
 		"checks.lat.covers.0=P2":       "is a list",
 		"name.first=x":                 "has nothing below it",
@@ -143,14 +141,14 @@ func TestNumbersByPath(t *testing.T) {
 }
 
 func TestEveryRuleIsReachable(t *testing.T) {
-	for _, name := range slices.Sorted(maps.Keys(Rules)) {
+	for _, info := range Rules() {
 		c := parse(t)
-		c.Checks[0].Rule, c.Checks[0].P = name, 0
-		if Rules[name].P {
+		c.Checks[0].Rule, c.Checks[0].P = info.Rule, 0
+		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
 		if err := c.Validate(); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", info.Rule, err)
 		}
 	}
 }

@@ -15,16 +15,16 @@ const maxFile = 1 << 20
 // as chat clients send them.
 func Defaults() Case {
 	return Case{
-		Prompts: "builtin",
+		Prompts: BuiltinPrompts,
 		Limits: Limits{
 			ErrorBudget:  0.001,
-			IssueDelayMS: 50, // 2.5 % of the seed's 2,000 ms
-			// above arrivals × timeout of the seed's 50 requests/s, so that timeouts come first
+			IssueDelayMS: 50, // 2.5 % of the specification's 2,000 ms
+			// above arrivals × timeout of the specification's 50 requests/s, so that timeouts come first
 			MaxInFlight:      2000,
 			RequestTimeoutS:  30,
 			DegradationShare: 0.05,
-			DegradationMS:    5,    // what a busy machine adds to a request; a four hundredth of the seed's target
-			StallMS:          1000, // half of the seed's 2,000 ms
+			DegradationMS:    5,    // what a busy machine adds to a request; 1/400 of the specification's target
+			StallMS:          1000, // half of the specification's 2,000 ms
 			LeakMBPerHour:    100,
 			LeakShare:        0.005,
 			CacheSpeedup:     0.10,
@@ -36,6 +36,26 @@ func Defaults() Case {
 		},
 		Request: Request{MaxTokens: 64, Temperature: 0.7, Stream: true, Salt: true},
 	}
+}
+
+// BuiltinPrompts is the value of Case.Prompts that stands for the prompts of TC-L1-COMP-MIXTRAL-003.
+const BuiltinPrompts = "builtin"
+
+// New makes a case of this version with the defaults. Targets, profiles and checks are to be added; Validate says
+// what is missing.
+func New(id, name string) *Case {
+	c := Defaults()
+	c.SchemaVersion, c.ID, c.Name = SchemaVersion, id, name
+	return &c
+}
+
+// Marshal writes the case as a case file, which Parse reads. It does not validate.
+func (c *Case) Marshal() ([]byte, error) {
+	data, err := yaml.MarshalWithOptions(c, yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return data, nil
 }
 
 // Parse reads a case file: strict YAML over Defaults, validated. Errors match ErrInvalid, and show the line at fault.
@@ -53,12 +73,12 @@ func Parse(data []byte) (*Case, error) {
 	return &c, nil
 }
 
-// unmarshal reads strict YAML. The YAML library panics on some files that are no YAML (fuzzing found them, see
+// unmarshal reads strict YAML. The YAML library panics on some files that are not YAML (fuzzing found them, see
 // testdata); a bad file is an error here, never the end of the process.
 func unmarshal(data []byte, c *Case) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: no readable YAML (%v)", ErrInvalid, r)
+			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
 		}
 	}()
 	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {

@@ -2,8 +2,6 @@ package testcases
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -34,13 +32,13 @@ func Schema() ([]byte, error) {
 	phase := phases.Items
 	phase.Required = []string{"id", "kind"}
 	phase.Properties["id"].Pattern = idForm.String()
-	phase.Properties["kind"].Enum = anys(Kinds)
-	phase.Properties["arrivals"].Enum = anys(Arrivals)
+	phase.Properties["kind"].Enum = anys(kinds)
+	phase.Properties["arrivals"].Enum = anys(arrivals)
 	notNull(s.Properties["checks"])
 	check := s.Properties["checks"].Items
 	check.Required = []string{"id", "clause", "rule"}
 	check.Properties["id"].Pattern = idForm.String()
-	check.Properties["rule"].Enum = anys(slices.Sorted(maps.Keys(Rules)))
+	check.Properties["rule"].Enum = anys(ruleNames())
 	data, err := json.MarshalIndent(s, "", "  ")
 	return append(data, '\n'), err
 }
@@ -48,7 +46,7 @@ func Schema() ([]byte, error) {
 // notNull forbids null where Go's nil slice would allow it.
 func notNull(s *jsonschema.Schema) { s.Type, s.Types = "array", nil }
 
-func anys(list []string) []any {
+func anys[S ~string](list []S) []any {
 	out := make([]any, len(list))
 	for i, v := range list {
 		out[i] = v

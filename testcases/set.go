@@ -35,7 +35,7 @@ func (c *Case) Number(key string) (float64, error) {
 		case reflect.Float64:
 			n = leaf.Float()
 		default:
-			return &Problem{Key: key, Reason: "is no number"}
+			return &Problem{Key: key, Reason: "must name a number"}
 		}
 		return nil
 	})
@@ -74,7 +74,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 		return unknown(key, name, keys)
 	case reflect.Slice:
 		if v.Type().Elem().Kind() != reflect.Struct {
-			return &Problem{Key: key, Reason: "is a list: only single values can be set"}
+			return &Problem{Key: key, Reason: "is a list; only single values can be set"}
 		}
 		var ids []string
 		for i := range v.Len() {
@@ -95,7 +95,8 @@ func yamlName(f reflect.StructField) string {
 }
 
 func unknown(key, name string, known []string) error {
-	return &Problem{Key: key, Reason: fmt.Sprintf("there is no %q; there are %s", name, strings.Join(known, ", "))}
+	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; the known keys are %s", name,
+		strings.Join(known, ", "))}
 }
 
 func setScalar(v reflect.Value, key, value string) error {
@@ -127,7 +128,7 @@ func setScalar(v reflect.Value, key, value string) error {
 		}
 		v.Set(target)
 	default:
-		return &Problem{Key: key, Reason: "is no single value: give the path of one inside it"}
+		return &Problem{Key: key, Reason: "must name a single value: give the path of one inside it"}
 	}
 	return nil
 }

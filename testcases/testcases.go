@@ -1,8 +1,7 @@
-// Package testcases holds the test cases that are compiled in, and reads others from files. It must not import
-// anything that runs a case.
 package testcases
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -18,13 +17,13 @@ import (
 // Default is the case that certify runs when none is named.
 const Default = "TC-L1-COMP-MIXTRAL-003"
 
-// ErrNotFound is matched when a name is neither a compiled-in case nor a file.
+// ErrNotFound is matched when a name is neither a built-in case nor a file.
 var ErrNotFound = errors.New("no such test case")
 
 //go:embed */case.yaml
 var builtin embed.FS
 
-// List names the compiled-in cases.
+// List names the built-in cases.
 func List() []string {
 	files, err := fs.Glob(builtin, "*/case.yaml")
 	if err != nil {
@@ -40,13 +39,13 @@ func List() []string {
 // Loaded is a case with what it refers to, and the bytes that its fingerprints are taken of.
 type Loaded struct {
 	Case        *Case
-	Source      []byte
+	Source      []byte // the case file
 	Prompts     *prompts.Set
-	PromptBytes []byte
+	PromptBytes []byte // the prompt file
 }
 
-// Load reads a compiled-in case by its id, or a case file by its path, and its prompts. Every prompt that a phase
-// names must exist. Errors match ErrNotFound, ErrInvalid or prompts.ErrInvalid.
+// Load reads a built-in case by its id, or a case file by its path, and its prompts. Every prompt that a phase names
+// must exist. An empty ref is Default. Errors match ErrNotFound, ErrInvalid or prompts.ErrInvalid.
 func Load(ref string) (*Loaded, error) {
 	if ref == "" {
 		ref = Default
@@ -60,8 +59,8 @@ func Load(ref string) (*Loaded, error) {
 		l.Source, err = os.ReadFile(ref)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %q is no file, and the compiled-in ones are %s", ErrNotFound, ref,
-			strings.Join(List(), ", "))
+		return nil, fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound,
+			ref, strings.Join(List(), ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -75,10 +74,58 @@ func Load(ref string) (*Loaded, error) {
 	return l, nil
 }
 
+// Read makes a case of the bytes of a case file and of its prompt file. Without a prompt file (nil) it has the
+// built-in prompts, whatever file the case names: Read opens none. Errors match ErrInvalid or prompts.ErrInvalid.
+func Read(caseFile, promptFile []byte) (*Loaded, error) {
+	c, err := Parse(caseFile)
+	if err != nil {
+		return nil, err
+	}
+	l := &Loaded{Case: c, Source: bytes.Clone(caseFile), PromptBytes: bytes.Clone(promptFile)}
+	if promptFile == nil {
+		l.PromptBytes = prompts.Builtin()
+	}
+	return l, l.readPrompts()
+}
+
+// With validates a case that was declared in Go and joins it with prompts; nil stands for the built-in ones. The
+// result holds copies: later changes of c and set do not reach it.
+func (c *Case) With(set *prompts.Set) (*Loaded, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := c.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	promptFile := prompts.Builtin()
+	if set != nil {
+		if promptFile, err = set.Encode(); err != nil {
+			return nil, fmt.Errorf("prompts: %w", err)
+		}
+	}
+	return Read(data, promptFile)
+}
+
+// Clone gives a copy that can be changed alone.
+func (l *Loaded) Clone() (*Loaded, error) {
+	data, err := l.Case.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	c := Defaults()
+	if err := unmarshal(data, &c); err != nil {
+		return nil, err
+	}
+	clone := *l
+	clone.Case = &c
+	return &clone, nil
+}
+
 // LoadPrompts reads the prompt file that the case names, relative to dir.
 func (l *Loaded) LoadPrompts(dir string) (err error) {
 	l.PromptBytes = prompts.Builtin()
-	if name := l.Case.Prompts; name != "builtin" {
+	if name := l.Case.Prompts; name != BuiltinPrompts {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(dir, name)
 		}
@@ -86,6 +133,11 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			return &Problem{Key: "prompts", Reason: err.Error()}
 		}
 	}
+	return l.readPrompts()
+}
+
+// readPrompts reads PromptBytes and finds every prompt that a phase names.
+func (l *Loaded) readPrompts() (err error) {
 	if l.Prompts, err = prompts.Load(l.PromptBytes); err != nil {
 		return fmt.Errorf("prompts: %w", err)
 	}
@@ -94,7 +146,7 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
 					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
-						Reason: fmt.Sprintf("there is no prompt %q; there are %s", key,
+						Reason: fmt.Sprintf("unknown prompt %q; the prompts are %s", key,
 							strings.Join(l.Prompts.Keys(), ", "))}
 				}
 			}

@@ -10,45 +10,11 @@ import (
 	"strings"
 )
 
-// Rule says what a check needs for its rule to judge it. The functions are in internal/certify/judge, under the same
-// names.
-type Rule struct {
-	Phase bool // needs a phase
-	P     bool // needs a percentile
-}
+// kinds are the values that Phase.Kind may have.
+var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
 
-// Rules are the names that Check.Rule may have.
-var Rules = map[string]Rule{
-	"answers_valid":      {},
-	"mean_latency":       {Phase: true},
-	"percentile_latency": {Phase: true, P: true},
-	"ttft_percentile":    {Phase: true, P: true},
-	"tpot_percentile":    {Phase: true, P: true},
-	"throughput":         {Phase: true},
-	"batch_throughput":   {Phase: true},
-	"error_budget":       {},
-	"peak_memory":        {},
-	"peak_cpu":           {},
-	"quality":            {},
-	"quality_under_load": {},
-	"metrics_reported":   {},
-	"degradation_within": {Phase: true},
-	"degradation_after":  {Phase: true},
-	"leak":               {},
-	"audits":             {},
-	"generator":          {},
-	"preconditions":      {},
-	"little":             {},
-	"report_written":     {},
-	"stalls":             {Phase: true},
-	"steps_complete":     {},
-}
-
-// Kinds are the names that Phase.Kind may have.
-var Kinds = []string{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
-
-// Arrivals are the names that Phase.Arrivals may have.
-var Arrivals = []string{"poisson", "constant"}
+// arrivals are the values that Phase.Arrivals may have.
+var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant}
 
 // idForm keeps ids fit for file names, paths and report keys.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -79,10 +45,28 @@ func (p *problems) id(key, v string) {
 	}
 }
 
-func (p *problems) oneOf(key, v string, allowed []string) {
+func oneOf[S ~string](p *problems, key string, v S, allowed []S) {
 	if !slices.Contains(allowed, v) {
-		p.add(key, "must be one of %s, is %q", strings.Join(allowed, ", "), v)
+		p.add(key, "must be one of %s, is %q", list(allowed), v)
 	}
+}
+
+// list writes names for a message.
+func list[S ~string](names []S) string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = string(n)
+	}
+	return strings.Join(out, ", ")
+}
+
+// ruleNames are the values that Check.Rule may have.
+func ruleNames() []Rule {
+	out := make([]Rule, len(rules))
+	for i, r := range rules {
+		out[i] = r.Rule
+	}
+	return out
 }
 
 // Validate says everything that is wrong with a case, as Problems.
@@ -140,19 +124,19 @@ func (l *Limits) validate(p *problems) {
 
 func (c *Case) validateProfiles(p *problems) {
 	if len(c.Profiles) == 0 {
-		p.add("profiles", `needs one at least, such as "quick"`)
+		p.add("profiles", `must have at least one profile, such as "quick"`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		key := "profiles." + name
 		p.id(key, name)
 		if len(c.Profiles[name]) == 0 {
-			p.add(key, "needs one phase at least")
+			p.add(key, "must have at least one phase")
 		}
-		earlier := map[string]string{} // id → kind
+		earlier := map[string]Kind{} // by id
 		for i, ph := range c.Profiles[name] {
 			at := fmt.Sprintf("%s[%d]", key, i)
 			if _, twice := earlier[ph.ID]; twice {
-				p.add(at+".id", "%q stands twice in this profile", ph.ID)
+				p.add(at+".id", "%q is already the id of an earlier phase of this profile", ph.ID)
 			}
 			c.validatePhase(p, at, ph, earlier)
 			earlier[ph.ID] = ph.Kind
@@ -163,9 +147,9 @@ func (c *Case) validateProfiles(p *problems) {
 // maxPhaseS is a week: longer is a typing error.
 const maxPhaseS = 7 * 86400
 
-func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[string]string) {
+func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[string]Kind) {
 	p.id(at+".id", ph.ID)
-	p.oneOf(at+".kind", ph.Kind, Kinds)
+	oneOf(p, at+".kind", ph.Kind, kinds)
 	p.count(at+".concurrency", ph.Concurrency, 0, 1e6)
 	p.count(at+".requests", ph.Requests, 0, 1e8)
 	p.count(at+".max_tokens", ph.MaxTokens, 0, 1<<20)
@@ -190,7 +174,7 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 	switch ph.Kind {
 	case KindOpen:
 		if ph.Arrivals != "" {
-			p.oneOf(at+".arrivals", ph.Arrivals, Arrivals)
+			oneOf(p, at+".arrivals", ph.Arrivals, arrivals)
 		}
 		if c.Rate(ph) <= 0 {
 			p.add(at+".rps", "needs a rate here or in targets.throughput_rps")
@@ -215,14 +199,14 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 
 func (c *Case) validateChecks(p *problems) {
 	if len(c.Checks) == 0 {
-		p.add("checks", "needs one at least")
+		p.add("checks", "must have at least one check")
 	}
 	ids, covered := map[string]bool{}, map[string]bool{}
 	for i, ch := range c.Checks {
 		at := fmt.Sprintf("checks[%d]", i)
 		p.id(at+".id", ch.ID)
 		if ids[ch.ID] {
-			p.add(at+".id", "%q stands twice", ch.ID)
+			p.add(at+".id", "%q is already the id of an earlier check", ch.ID)
 		}
 		ids[ch.ID] = true
 		if strings.TrimSpace(ch.Clause) == "" {
@@ -231,7 +215,7 @@ func (c *Case) validateChecks(p *problems) {
 		for _, id := range ch.Covers {
 			covered[id] = true
 			if _, ok := c.Criteria[id]; !ok {
-				p.add(at+".covers", "%q is no key of criteria", id)
+				p.add(at+".covers", "must name keys of criteria; unknown key %q", id)
 			}
 		}
 		c.validateCheck(p, at, ch)
@@ -244,16 +228,16 @@ func (c *Case) validateChecks(p *problems) {
 }
 
 func (c *Case) validateCheck(p *problems, at string, ch Check) {
-	rule, ok := Rules[ch.Rule]
+	rule, ok := ch.Rule.Info()
 	if !ok {
-		p.add(at+".rule", "must be one of %s, is %q", strings.Join(slices.Sorted(maps.Keys(Rules)), ", "), ch.Rule)
+		p.add(at+".rule", "must be one of %s, is %q", list(ruleNames()), ch.Rule)
 		return
 	}
-	if rule.P && !(ch.P > 0 && ch.P < 1) {
+	if rule.Percentile && !(ch.P > 0 && ch.P < 1) {
 		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, is %g", ch.Rule, ch.P)
 	}
-	if !rule.P && ch.P != 0 {
-		p.add(at+".p", "rule %s has no percentile", ch.Rule)
+	if !rule.Percentile && ch.P != 0 {
+		p.add(at+".p", "must be left out: rule %s has no percentile", ch.Rule)
 	}
 	if rule.Phase && ch.Phase == "" {
 		p.add(at+".phase", "rule %s needs a phase", ch.Rule)

@@ -39,12 +39,12 @@ func (s *Set) Check() []string {
 				if point.Name == "" {
 					warn(p, "%s[%d].name: is empty: a report could not say what is missing", group.name, i)
 				} else if names[point.Name] {
-					warn(p, "%s[%d].name: %q stands twice", group.name, i, point.Name)
+					warn(p, "%s[%d].name: %q is given twice", group.name, i, point.Name)
 				}
 				names[point.Name] = true
 				for k, term := range point.Any {
 					if slices.Contains(point.Any[:k], term) {
-						warn(p, "%s[%d].any: %q stands twice", group.name, i, term)
+						warn(p, "%s[%d].any: %q is given twice", group.name, i, term)
 					}
 					if strings.TrimSpace(term) != term {
 						warn(p, "%s[%d].any: %q begins or ends with a space", group.name, i, term)

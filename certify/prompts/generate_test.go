@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func drawOptions(t *rapid.T) Options {
@@ -31,7 +33,7 @@ func drawOptions(t *rapid.T) Options {
 // What is generated can be written, read back and checked; the same options give the same prompts; lengths are what
 // was asked for.
 func TestGeneratedPromptsLoad(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		o := drawOptions(t)
 		s, err := Generate(o)
 		if err != nil {
@@ -137,8 +139,8 @@ func TestCheckNamesWeakRubrics(t *testing.T) {
 	got := strings.Join(s.Check(), "\n")
 	for _, want := range []string{"a/c: its rubric names no answers", "a/d: has the same text as a/c",
 		"a/d: has no rubric",
-		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" stands twice`,
-		`a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" stands twice`} {
+		"a/e: points[0].name: is empty", `a/e: points[0].any: "p" is given twice`,
+		`a/e: points[1].any: " r" begins or ends`, `a/e: points[2].name: "q" is given twice`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)
 		}

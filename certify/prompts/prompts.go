@@ -1,8 +1,3 @@
-// Package prompts reads performance_test_prompts.json: the prompts of a test case by category and level, and what a
-// good answer to each must contain. It must not import anything of the serving half.
-//
-// The file's first level is the seed test case's: category → level → prompt text. Beside the categories stand
-// "schema_version" and "rubrics", whose keys are "category/level".
 package prompts
 
 import (
@@ -113,7 +108,7 @@ func Load(data []byte) (*Set, error) {
 		}
 		key := t.(string) // an object's key: the decoder has checked it
 		if seen[key] {
-			return nil, fmt.Errorf("%w: %q stands twice", ErrInvalid, key)
+			return nil, fmt.Errorf("%w: key %q is given twice", ErrInvalid, key)
 		}
 		seen[key] = true
 		switch key {
@@ -136,12 +131,22 @@ func Load(data []byte) (*Set, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if dec.More() {
-		return nil, fmt.Errorf("%w: more after the end of the object", ErrInvalid)
+		return nil, fmt.Errorf("%w: there is more after the end of the object", ErrInvalid)
 	}
 	if len(s.Prompts) == 0 {
-		return nil, fmt.Errorf("%w: holds no prompt", ErrInvalid)
+		return nil, fmt.Errorf("%w: the file has no prompt", ErrInvalid)
 	}
 	return s, s.attach(rubrics)
+}
+
+// Validate says what Load would refuse of a set that was built in memory. Errors match ErrInvalid.
+func (s *Set) Validate() error {
+	data, err := s.Encode()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	_, err = Load(data)
+	return err
 }
 
 // readCategory reads level → prompt in the file's order.
@@ -163,7 +168,7 @@ func (s *Set) readCategory(dec *json.Decoder, category string) error {
 		}
 		switch _, twice := s.ByKey(p.Key()); {
 		case twice:
-			return fmt.Errorf("%w: %s stands twice", ErrInvalid, p.Key())
+			return fmt.Errorf("%w: %s is given twice", ErrInvalid, p.Key())
 		case p.Level == "":
 			return fmt.Errorf("%w: %s: a level has no name", ErrInvalid, category)
 		case strings.TrimSpace(p.Text) == "":
@@ -202,7 +207,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if r.Form != "" && !slices.Contains(Forms, r.Form) {
-		return nil, fmt.Errorf("%w: form: %q is not one of %s", ErrInvalid, r.Form, strings.Join(Forms, ", "))
+		return nil, fmt.Errorf("%w: form: unknown form %q; the forms are %s", ErrInvalid, r.Form,
+			strings.Join(Forms, ", "))
 	}
 	for _, group := range []struct {
 		name   string
@@ -214,12 +220,13 @@ func ParseRubric(data []byte) (*Rubric, error) {
 			}
 			if len(p.Any) == 0 || slices.ContainsFunc(p.Any,
 				func(t string) bool { return strings.TrimSpace(t) == "" }) {
-				return nil, fmt.Errorf("%w: %s[%d].any: needs terms, none of them empty", ErrInvalid, group.name, i)
+				return nil, fmt.Errorf("%w: %s[%d].any: must have terms, none of them empty", ErrInvalid, group.name,
+					i)
 			}
 		}
 	}
 	if slices.ContainsFunc(r.Answers, func(a string) bool { return strings.TrimSpace(a) == "" }) {
-		return nil, fmt.Errorf("%w: answers: one is empty", ErrInvalid)
+		return nil, fmt.Errorf("%w: answers: must not be empty texts", ErrInvalid)
 	}
 	return r, nil
 }
@@ -232,7 +239,7 @@ func (s *Set) attach(rubrics map[string]*Rubric) error {
 		delete(rubrics, key)
 	}
 	for key := range rubrics {
-		return fmt.Errorf("%w: rubrics: %s: there is no such prompt", ErrInvalid, key)
+		return fmt.Errorf("%w: rubrics: %s: the file has no such prompt", ErrInvalid, key)
 	}
 	return nil
 }

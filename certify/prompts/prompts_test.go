@@ -39,11 +39,11 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{"empty", `{}`, "no prompt"},
 		{"level not a string", `{"a":{"b":3}}`, "a/b: must be a string"},
 		{"blank prompt", `{"a":{"b":"  "}}`, "a/b: is empty"},
-		{"twice", `{"a":{"b":"x","b":"y"}}`, "a/b stands twice"},
-		{"category twice", `{"a":{"b":"x"},"a":{"c":"y"}}`, `"a" stands twice`},
-		{"orphan rubric", `{"a":{"b":"x"},"rubrics":{"a/c":{}}}`, "a/c: there is no such prompt"},
+		{"twice", `{"a":{"b":"x","b":"y"}}`, "a/b is given twice"},
+		{"category twice", `{"a":{"b":"x"},"a":{"c":"y"}}`, `key "a" is given twice`},
+		{"orphan rubric", `{"a":{"b":"x"},"rubrics":{"a/c":{}}}`, "a/c: the file has no such prompt"},
 		{"unknown rubric key", `{"a":{"b":"x"},"rubrics":{"a/b":{"pionts":[]}}}`, "pionts"},
-		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `"opera" is not one of`},
+		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `unknown form "opera"; the forms are`},
 		{"empty term", `{"a":{"b":"x"},"rubrics":{"a/b":{"points":[{"name":"n","any":[""]}]}}}`, "points[0].any"},
 		{"version", `{"schema_version":2,"a":{"b":"x"}}`, "schema_version"},
 		{"trailing", `{"a":{"b":"x"}} {}`, "after the end"},
@@ -77,4 +77,24 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestASetFromMemoryIsValidated(t *testing.T) {
+	good := &Set{Prompts: []Prompt{{Category: "a", Level: "b", Text: "What is 2 + 2?",
+		Rubric: &Rubric{Form: "answer", Answers: []string{"4"}}}}}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, bad := range map[string]*Set{
+		"no prompt":   {},
+		"no text":     {Prompts: []Prompt{{Category: "a", Level: "b"}}},
+		"twice":       {Prompts: []Prompt{{Category: "a", Level: "b", Text: "x"},
+			{Category: "a", Level: "b", Text: "y"}}},
+		"bad rubric":  {Prompts: []Prompt{{Category: "a", Level: "b", Text: "x", Rubric: &Rubric{Form: "song"}}}},
+		"no category": {Prompts: []Prompt{{Level: "b", Text: "x"}}},
+	} {
+		if err := bad.Validate(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func how(t *testing.T, c Comparison, what string) string {
@@ -138,7 +140,7 @@ func TestDiffByEvents(t *testing.T) {
 
 // Whatever is worse one way is better the other way.
 func TestDiffIsAntisymmetric(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		value := rapid.Float64Range(0.1, 1000)
 		a, b := value.Draw(t, "a"), value.Draw(t, "b")
 		wa, wb := rapid.Float64Range(0, 50).Draw(t, "wa"), rapid.Float64Range(0, 50).Draw(t, "wb")

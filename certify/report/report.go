@@ -2,6 +2,8 @@
 // the comparison of two results. It judges nothing, and must not import anything that makes load.
 package report
 
+import "github.com/hxp-enterprise/mixtral/testcases"
+
 // SchemaVersion is the version of the JSON report.
 const SchemaVersion = 1
 
@@ -100,7 +102,7 @@ type Dist struct {
 // Phase is what one phase measured. Times are milliseconds.
 type Phase struct {
 	ID          string         `json:"id"`
-	Kind        string         `json:"kind"`
+	Kind        testcases.Kind `json:"kind"`
 	StartS      float64        `json:"start_s"` // since the run's start
 	DurationS   float64        `json:"duration_s"`
 	SteadyFromS float64        `json:"steady_from_s"`
@@ -141,13 +143,13 @@ type Quality struct {
 	Coherence    float64            `json:"coherence"`
 	Completeness float64            `json:"completeness"`
 	PerPrompt    map[string]float64 `json:"per_prompt,omitempty"`
-	// mean of a judge model's scores, where one was asked; no part of the verdict
-	Judge       *float64           `json:"judge,omitempty"`
-	JudgeErrors int                `json:"judge_errors,omitempty"`
-	Worst       []string           `json:"worst,omitempty"` // what cost most
-	Samples     []QualitySample    `json:"samples,omitempty"`
-	N           int                `json:"n"`
-	Calibration map[string]float64 `json:"calibration,omitempty"`
+	// mean of a reviewer's scores, where one was asked; no part of the verdict
+	Review       *float64           `json:"judge,omitempty"`
+	ReviewErrors int                `json:"judge_errors,omitempty"`
+	Worst        []string           `json:"worst,omitempty"` // what cost most
+	Samples      []QualitySample    `json:"samples,omitempty"`
+	N            int                `json:"n"`
+	Calibration  map[string]float64 `json:"calibration,omitempty"`
 }
 
 // QualitySample is an answer as it was scored, shortened.

@@ -1,5 +1,7 @@
 package report
 
+import "github.com/hxp-enterprise/mixtral/testcases"
+
 // Series is what the plots of the HTML page are drawn from: the events, thinned to what an eye can tell apart. It is
 // derived from the events like the report, and no part of the JSON.
 type Series struct {
@@ -24,7 +26,8 @@ type Marker struct {
 
 // PhaseSeries is one phase of load, times in seconds since the phase began.
 type PhaseSeries struct {
-	ID, Kind         string
+	ID               string
+	Kind             testcases.Kind
 	Latency          []Point // ms of single requests by their schedule, thinned; extremes are kept
 	Failed           []Point // requests that failed
 	LatencyECDF      []Point // share over ms

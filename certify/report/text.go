@@ -135,7 +135,7 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		if p.Scheduled == 0 {
 			continue
 		}
-		row := []string{Clean(p.ID), Clean(p.Kind), Number(float64(p.Scheduled)), Number(float64(p.Failed)),
+		row := []string{Clean(p.ID), Clean(string(p.Kind)), Number(float64(p.Scheduled)), Number(float64(p.Failed)),
 			Optional(&p.RPS), "-", "-", "-", "-", Optional(&p.InFlight)}
 		if d := p.Latency; d != nil {
 			row[5], row[6], row[7] = Optional(&d.Mean), Optional(d.P50), Optional(d.P99)

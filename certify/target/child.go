@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
 const (
@@ -80,7 +82,7 @@ func start(ctx context.Context, program string, port int, args []string) (*Serve
 	s := &Server{URL: "http://127.0.0.1:" + strconv.Itoa(port), PID: p.cmd.Process.Pid, Gone: p.gone, stop: p.stop}
 	ready, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	c := NewClient(s.URL, "")
+	c := client.New(s.URL, "")
 	defer c.Close()
 	if err := c.Ready(ready, p.gone); err != nil {
 		_ = s.Stop()

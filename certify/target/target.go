@@ -1,6 +1,3 @@
-// Package environment gives a certification the server that it needs: it starts one, or checks that one is there,
-// proves the preconditions of the test case, and takes down what it started and nothing else. It must not import
-// anything of the serving half: a server is a URL.
 package target
 
 import (
@@ -9,18 +6,21 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
-// ErrSetup is matched by every error of a server that could not be started or reached.
-var ErrSetup = errors.New("set-up failed")
+// What errors match.
+var (
+	// ErrSetup is matched by every error of a server that could not be started or reached.
+	ErrSetup = client.ErrSetup
+	// ErrUnauthorized is matched where the server refuses the key, or wants one.
+	ErrUnauthorized = client.ErrUnauthorized
+)
 
-// ErrUnauthorized is matched where the server refuses the key, or wants one.
-var ErrUnauthorized = errors.New("the server refuses the API key")
+// Hint says what a user can do about an error of this package or of a run; it is empty where there is nothing to say.
+func Hint(err error) string { return client.Hint(err) }
 
 // Need is what a launcher has to provide.
 type Need struct {
@@ -64,42 +64,13 @@ func (s *Server) After(do func() error) *Server {
 	return s
 }
 
-// Root gives the root of a server from what people write: with or without http://, with or without /v1.
-func Root(target string) (string, error) {
-	if !strings.Contains(target, "://") {
-		target = "http://" + target
-	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return "", fmt.Errorf("%w: target: %w", ErrSetup, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", fmt.Errorf("%w: target: want http://host:port or https://host, got %q", ErrSetup, target)
-	}
-	u.RawQuery, u.Fragment = "", ""
-	path := strings.TrimSuffix(u.Path, "/")
-	for _, end := range []string{"/v1/chat/completions", "/chat/completions", "/v1"} {
-		path = strings.TrimSuffix(path, end)
-	}
-	u.Path = path
-	return u.String(), nil
-}
-
-// Redact hides the password of an address that is shown or recorded.
-func Redact(address string) string {
-	if u, err := url.Parse(address); err == nil {
-		return u.Redacted()
-	}
-	return address
-}
-
 // Existing checks that a server answers at target. It starts nothing and stops nothing.
 func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 	s, err := At(target)
 	if err != nil {
 		return nil, err
 	}
-	c := NewClient(s.URL, apiKey)
+	c := client.New(s.URL, apiKey)
 	defer c.Close()
 	if _, err := c.Models(ctx); err != nil {
 		return nil, err
@@ -109,7 +80,7 @@ func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 
 // At is the server at target, which may answer or not.
 func At(target string) (*Server, error) {
-	root, err := Root(target)
+	root, err := client.Root(target)
 	if err != nil {
 		return nil, err
 	}
@@ -136,20 +107,4 @@ func Handler(h http.Handler) Launcher {
 			return err
 		}}, nil
 	}
-}
-
-// Watch chooses where a server's resources are read from: a process or cgroup that the caller names, the process that
-// was started, this one, or the server's own metrics.
-func Watch(s *Server, pid int, cgroup string, metrics *probe.Scraper) (probe.Source, error) {
-	switch {
-	case cgroup != "":
-		return probe.Cgroup(cgroup)
-	case pid != 0:
-		return probe.PID(pid)
-	case s.PID != 0:
-		return probe.PID(s.PID)
-	case s.InProcess:
-		return probe.Self()
-	}
-	return probe.Remote(metrics), nil
 }

@@ -4,23 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
-	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 )
 
 // childMode makes this test binary behave as a server program: "PORT MODE".
@@ -78,12 +74,6 @@ func TestAChildIsAServerOfItsOwn(t *testing.T) {
 	}
 	if s.PID == 0 || s.PID == os.Getpid() || s.InProcess {
 		t.Errorf("%+v", s)
-	}
-	if runtime.GOOS == "linux" {
-		source, err := Watch(s, 0, "", probe.NewScraper("", "", "", ""))
-		if err != nil || source.Name() != "pid "+strconv.Itoa(s.PID) {
-			t.Errorf("resources from %v, %v", source, err)
-		}
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
@@ -174,39 +164,17 @@ func TestAHandlerInThisProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = s.After(func() error { closed = true; return nil })
-	c := NewClient(s.URL, "")
+	c := client.New(s.URL, "")
 	defer c.Close()
 	if list, err := c.Models(t.Context()); err != nil || list[0].ID != "m" {
 		t.Errorf("%v, %v", list, err)
 	}
-	if source, err := Watch(s, 0, "", nil); runtime.GOOS == "linux" && (err != nil || source.Name() != "self") {
-		t.Errorf("resources from %v, %v", source, err)
+	if !s.InProcess || s.PID != 0 {
+		t.Errorf("a handler's server: %+v", s)
 	}
 	c.Close()
 	if err := s.Stop(); err != nil || !closed {
 		t.Errorf("stop: %v, closed %v", err, closed)
-	}
-}
-
-func TestRoots(t *testing.T) {
-	for target, want := range map[string]string{
-		"localhost:8000":                                "http://localhost:8000",
-		"http://localhost:8000/":                        "http://localhost:8000",
-		"https://host/v1":                               "https://host",
-		"https://host/openai/v1/":                       "https://host/openai",
-		"http://host:1/v1/chat/completions":             "http://host:1",
-		"http://user:word@host/v1?x=1#y":                "http://user:word@host",
-		"http://[::1]:11434/v1":                         "http://[::1]:11434",
-		"https://gateway.example/team/chat/completions": "https://gateway.example/team",
-	} {
-		if got, err := Root(target); err != nil || got != want {
-			t.Errorf("%s: %s, %v; want %s", target, got, err, want)
-		}
-	}
-	for _, target := range []string{"", "ftp://host", "http://", "http://ho st", "unix:///x"} {
-		if got, err := Root(target); !errors.Is(err, ErrSetup) {
-			t.Errorf("%q: %s, %v", target, got, err)
-		}
 	}
 }
 
@@ -217,7 +185,8 @@ func TestPasswordsAreHidden(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("got %v", err)
 	}
-	if got := Redact("http://user:hidden@host/v1"); strings.Contains(got, "hidden") || Redact("::") != "::" {
+	if got := client.Redact("http://user:hidden@host/v1"); strings.Contains(got, "hidden") ||
+		client.Redact("::") != "::" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -265,97 +234,5 @@ func TestExistingServers(t *testing.T) {
 	}
 	if err := fmt.Errorf("x: %w", syscall.ECONNREFUSED); Hint(err) == "" || Hint(errors.New("x")) != "" {
 		t.Error("hints")
-	}
-}
-
-// TestAServerThatNeverAnswers: neither one that sends nothing nor one that never ends its answer may hold a run.
-func TestAServerThatNeverAnswers(t *testing.T) {
-	for name, begins := range map[string]bool{"no answer": false, "no end": true} {
-		synctest.Test(t, func(t *testing.T) {
-			here, there := net.Pipe()
-			c := NewClient("http://host", "")
-			c.http.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn,
-				error) {
-				return here, nil
-			}}
-			go func() {
-				_, _ = there.Read(make([]byte, 4096))
-				if begins {
-					_, _ = io.WriteString(there, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-				}
-			}()
-			begun := time.Now()
-			_, err := c.Models(t.Context())
-			if took := time.Since(begun); !errors.Is(err, ErrSetup) ||
-				!strings.Contains(err.Error(), "http://host/v1/models: no answer in time") || took != patience {
-				t.Errorf("%s: %v after %s", name, err, took)
-			}
-			if Hint(err) == "" {
-				t.Errorf("%s: no hint", name)
-			}
-			c.Close()
-			there.Close()
-		})
-	}
-}
-
-func TestAServerWithoutAListOfModelsIsReady(t *testing.T) {
-	h := httptest.NewServer(http.NotFoundHandler())
-	defer h.Close()
-	c := NewClient(h.URL, "")
-	defer c.Close()
-	if err := c.Ready(t.Context(), nil); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestReadyWaits(t *testing.T) {
-	asked := 0
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked++; r.URL.Path != "/readyz" || asked < 3 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	}))
-	defer h.Close()
-	c := NewClient(h.URL, "")
-	defer c.Close()
-	if err := c.Ready(t.Context(), nil); err != nil || asked != 3 {
-		t.Errorf("%v after %d questions", err, asked)
-	}
-	asked = -1 << 30
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := c.Ready(ctx, nil); !errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), "not ready in time") {
-		t.Errorf("got %v", err)
-	}
-	gone := make(chan struct{})
-	close(gone)
-	if err := c.Ready(t.Context(), gone); !errors.Is(err, ErrSetup) || !strings.Contains(err.Error(), "ended before") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestTokenizeAndChat(t *testing.T) {
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/version":
-			fmt.Fprint(w, `{"version":"0.9.1"}`)
-		case "/tokenize":
-			fmt.Fprint(w, `{"count":3,"tokens":[1,2,3]}`)
-		case "/v1/chat/completions":
-			fmt.Fprint(w, `{"choices":[{"message":{"content":"4"},"finish_reason":"stop"}]}`)
-		}
-	}))
-	defer h.Close()
-	c := NewClient(h.URL, "")
-	defer c.Close()
-	if v := c.Version(t.Context()); v != "0.9.1" {
-		t.Errorf("version %q", v)
-	}
-	if n, err := c.Tokenize(t.Context(), "m", "a b c"); n != 3 || err != nil {
-		t.Errorf("%d, %v", n, err)
-	}
-	if a, err := c.Chat(t.Context(), openai.ChatRequest{}); err != nil || a.Choices[0].Message.Content != "4" {
-		t.Errorf("%v, %v", a, err)
 	}
 }

@@ -1,9 +1,8 @@
-// Command mixtral-faults serves a server of the bank that the certifier is tried on: a healthy one, or one with a
-// planted fault. `mixtral certify --target` shows what the certifier makes of it; other tools can be tried on it too.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -36,20 +35,26 @@ func main() {
 	}
 }
 
-type listCmd struct{}
+type listCmd struct {
+	JSON bool `help:"Print JSON."`
+}
 
-func (listCmd) Run() error {
-	for _, f := range append(faults.HealthyOnes(), faults.Planted()...) {
+func (c listCmd) Run() error {
+	all := append(faults.HealthyOnes(), faults.Planted()...)
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(all)
+	}
+	for _, f := range all {
 		fmt.Println(f)
 	}
 	return nil
 }
 
 type serveCmd struct {
-	Fault string  `arg:"" help:"A name that list prints."`
-	Port  int     `default:"11500" help:"On 127.0.0.1."`
-	Seed  uint64  `default:"1"`
-	Speed float64 `default:"1" help:"How much faster than in life drift and leak happen."`
+	Fault string  `arg:"" help:"Name of the server, as list prints it."`
+	Port  int     `default:"11500" help:"Port on 127.0.0.1 to serve on."`
+	Seed  uint64  `default:"1" help:"Seed of everything that the server draws."`
+	Speed float64 `default:"1" help:"Factor by which drift and leaks are faster than in life."`
 }
 
 func (c serveCmd) Run(ctx context.Context) error {

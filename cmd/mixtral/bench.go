@@ -19,12 +19,13 @@ import (
 type benchCmd struct {
 	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
 	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
-	After    int          `default:"15" help:"Tokens of the prompt before those that one sequence generates: decoding in a long context."`
+	After    int          `default:"15" help:"Tokens of the prompt in the measurement of one decoding sequence; a large number measures decoding in a long context."`
 	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
-	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode together."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
-	Threads  int          `help:"Computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" help:"Measurements of each figure; the median is shown."`
+	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode at the same time."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
+	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
+	Profile  string       `placeholder:"FILE" help:"Measure what steps of all sizes take instead, and write it to FILE for mixtral plan."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -85,6 +86,9 @@ func (c *benchCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, "+
 			"got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
 	}
+	if c.Profile != "" {
+		return c.profile(a)
+	}
 	began := time.Now()
 	o, err := openModel(c.Model)
 	if err != nil {
@@ -99,7 +103,7 @@ func (c *benchCmd) Run(a *app) error {
 	defer e.Close()
 	info, threads := e.Info()
 	if need := max(c.Prompt+1, max(shortPrompt, c.After)+c.Generate); need > info.Context {
-		return usageError(fmt.Errorf("%d tokens are more than the model's context of %d", need, info.Context))
+		return usageError(fmt.Errorf("%d tokens are needed, the model's context has %d", need, info.Context))
 	}
 	b := &bench{app: a, engine: e, vocab: info.Vocab}
 	r := &benchResult{
@@ -128,7 +132,7 @@ func parseCounts(list string) ([]int, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 1 || n > 1024 {
-			return nil, fmt.Errorf("--parallel: %q is no number of 1 to 1024", field)
+			return nil, fmt.Errorf("--parallel: must be numbers from 1 to 1024, separated by commas; got %q", field)
 		}
 		counts = append(counts, n)
 	}

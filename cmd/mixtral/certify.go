@@ -41,9 +41,9 @@ type certifyCmd struct {
 
 	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 
-	Judge        string `placeholder:"URL" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
-	JudgeModel   string `placeholder:"NAME" help:"The judge's model; default: the first that it lists."`
-	JudgeKeyFile string `name:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the judge's API key."`
+	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
+	ReviewerModel   string `placeholder:"NAME" aliases:"judge-model" help:"The reviewer's model; default: the first that it lists."`
+	ReviewerKeyFile string `name:"reviewer-key-file" aliases:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
@@ -69,7 +69,7 @@ func (c certifyCmd) Run(a *app) error {
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
-		JudgeURL: c.Judge, JudgeModel: c.JudgeModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
+		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
 		Version: versionString(),
 	}
 	if err := c.valid(); err != nil {
@@ -111,7 +111,7 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 		return usageError(withHint(errors.New("--target and --model exclude each other"),
 			"--target-model names the model to ask a server for"))
 	}
-	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.JudgeKeyFile: &o.JudgeKey} {
+	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
 		if file == "" {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -86,6 +87,9 @@ func complete(node *kong.Node, line string) []string {
 			continue
 		}
 		if i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word }); i >= 0 {
+			if node.Children[i].Name == "help" {
+				continue // what follows is a command, as without it
+			}
 			node = node.Children[i]
 			flags = append(slices.Clone(flags), node.Flags...)
 		}
@@ -147,7 +151,7 @@ func values(v *kong.Value) (all []string) {
 	case "kv-type":
 		all = []string{"f16", "q8_0"}
 	case "backend":
-		all = []string{"embedded", "vllm"}
+		all = []string{string(mixtral.BackendEmbedded), string(mixtral.BackendVLLM)}
 	}
 	return all
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
 // completed gives what complete-line says.
@@ -59,7 +61,7 @@ func TestComplete(t *testing.T) {
 func TestCompletionInBash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("bash is not installed")
+		need.Missing(t, "bash is not installed")
 	}
 	dir := t.TempDir()
 	if err := os.Symlink(os.Args[0], filepath.Join(dir, "mixtral")); err != nil {

@@ -15,14 +15,14 @@ import (
 
 // databaseFlag is for commands that keep runs in a database or read them from it.
 type databaseFlag struct {
-	Database string `env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Where runs are kept: postgres://user@host/database or sqlite:PATH; none turns it off. Default: an SQLite file in the user's data directory."`
+	Database string `env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Database that keeps the runs: postgres://user@host/database or sqlite:PATH; none keeps none. Default: an SQLite file in the user's data directory."`
 }
 
 const databaseHint = "--database or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or " +
 	"sqlite:PATH; none turns it off"
 
-// valid refuses a URL that cannot be one before any work is done. That there is no home directory for the default's
-// file is no reason to stop.
+// valid refuses a malformed URL before any work is done. A missing home directory for the default's file is no reason
+// to stop.
 func (d databaseFlag) valid() error {
 	if d.Database == open.None || d.Database == "" {
 		return nil
@@ -33,7 +33,7 @@ func (d databaseFlag) valid() error {
 	return nil
 }
 
-// databaseTimeout bounds all that one command does with a database: a verdict must not wait for ever for its copy.
+// databaseTimeout bounds all that one command does with a database: a verdict must not wait for its copy for ever.
 const databaseTimeout = 15 * time.Second
 
 // save keeps a run. Its report's files are written by then, and its verdict stands: what goes wrong here is an error
@@ -66,8 +66,8 @@ func (d databaseFlag) keep(a *app, rep *reports.Report, file string) (id string)
 			return r.ID
 		}
 	}
-	fmt.Fprintf(a.stderr, "mixtral: the run is not in the database: %v\nhint: the report is whole; once the "+
-		"database can be reached, mixtral report save %s adds it\n", err, file)
+	fmt.Fprintf(a.stderr, "mixtral: the run could not be saved in the database: %v\nhint: the report is "+
+		"complete; when the database is available, mixtral report save %s adds it\n", err, file)
 	return ""
 }
 
@@ -114,7 +114,7 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && !found:
-		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor a run in %s", ref,
+		return nil, true, usageError(withHint(fmt.Errorf("%s is neither a file nor the id of a run in %s", ref,
 			open.Name(d.Database)), "mixtral report list shows the runs"))
 	case errors.Is(err, store.ErrAmbiguous):
 		return nil, true, usageError(withHint(err, "give more of its digits: mixtral report list shows the runs"))
@@ -139,7 +139,7 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 			Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
 	}
 	for _, p := range rep.Phases {
-		kept := store.Phase{ID: p.ID, Kind: p.Kind, DurationS: p.DurationS, Scheduled: p.Scheduled,
+		kept := store.Phase{ID: p.ID, Kind: string(p.Kind), DurationS: p.DurationS, Scheduled: p.Scheduled,
 			Completed: p.Completed, Failed: p.Failed, RPS: p.RPS}
 		if p.Latency != nil {
 			kept.LatencyMS = &p.Latency.Mean
@@ -152,11 +152,18 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 // startOf is when a run started.
 func startOf(r *reports.Report) time.Time { return time.UnixMilli(int64(r.Timestamp * 1000)).UTC() }
 
-// reportSaveCmd puts reports into the database that are not there: of runs that could not reach it, or on other
+// reportSaveCmd adds reports to the database: those of runs that could not reach it, or that were made on other
 // machines.
 type reportSaveCmd struct {
 	Files []string `arg:"" name:"file" help:"Reports' .json, or their .events.jsonl.gz."`
+	JSON  bool     `help:"Print JSON."`
 	databaseFlag
+}
+
+// savedReport is what save --json prints for each file.
+type savedReport struct {
+	Run  string `json:"run"` // the run's id in the database
+	File string `json:"file"`
 }
 
 func (c *reportSaveCmd) Run(a *app) error {
@@ -171,13 +178,21 @@ func (c *reportSaveCmd) Run(a *app) error {
 		}
 		r := runOf(rep, data)
 		if !runID.MatchString(r.ID) {
-			return usageError(withHint(fmt.Errorf("%s: evidence.sha256 names the run, and is %q", f, r.ID),
+			return usageError(withHint(fmt.Errorf("%s: evidence.sha256: must be a SHA-256, whose first digits are "+
+				"the run's id; got %q", f, rep.Evidence.SHA256),
 				"mixtral report save takes the record of events too"))
 		}
 		list = append(list, r)
 	}
 	if err := c.save(a, list...); err != nil {
 		return setupError(withHint(err, databaseHint))
+	}
+	if c.JSON {
+		all := make([]savedReport, len(list))
+		for i, r := range list {
+			all[i] = savedReport{Run: r.ID, File: c.Files[i]}
+		}
+		return printJSON(a.stdout, all)
 	}
 	for i, r := range list {
 		if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", r.ID, c.Files[i]); err != nil {

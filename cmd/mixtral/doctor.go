@@ -17,8 +17,8 @@ import (
 
 // doctorCmd says what the machine can do.
 type doctorCmd struct {
-	Port int    `default:"11400" placeholder:"N" help:"Port to look at; default 11400."`
-	Dir  string `default:"." placeholder:"DIR" help:"Where models or reports will be stored; default: here."`
+	Port int    `default:"11400" placeholder:"N" help:"Port to check; default 11400."`
+	Dir  string `default:"." placeholder:"DIR" help:"Directory whose free space to check; default: the current one."`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -114,7 +114,7 @@ func diagnoseCPU(f facts) finding {
 		out.Level, out.Hint = "note", "the machine can do "+best+": unset MIXTRAL_CPU_TIER"
 	case best == "generic":
 		out.Level, out.Hint = "note",
-			"there are no fast kernels for this processor: expect a small fraction of the speed; x86-64 with "+
+			"this processor has no optimised kernels: expect a small fraction of the speed; x86-64 with "+
 				"AVX-512 VNNI is best"
 	case best != "avx512":
 		out.Hint = "x86-64 with AVX-512 VNNI would be faster"
@@ -127,7 +127,8 @@ func diagnoseCores(f facts) finding {
 	out := finding{Level: "ok", Name: "cores", Value: fmt.Sprintf("%d usable (%s)", n, why)}
 	if n < caseCores {
 		out.Level, out.Hint = "note",
-			fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will say so", caseCores)
+			fmt.Sprintf("TC-L1-COMP-MIXTRAL-003 asks for %d: it can run here, but its report will state the "+
+				"difference", caseCores)
 	}
 	return out
 }
@@ -176,8 +177,8 @@ func diagnoseModels(f facts) finding {
 	}
 	smallest := formats[len(formats)-1]
 	return finding{Level: "note", Name: "mixtral-8x7b", Value: "does not fit in any format",
-		Hint: fmt.Sprintf("the smallest, %v, takes %s; the built-in and synthetic models run everywhere", smallest,
-			binarySize(served(smallest)))}
+		Hint: fmt.Sprintf("the smallest, %v, takes %s; the built-in model and small synthetic models run "+
+			"everywhere", smallest, binarySize(served(smallest)))}
 }
 
 func diagnoseDisk(f facts) finding {
@@ -225,7 +226,7 @@ func diagnosePort(f facts) finding {
 		return finding{Level: "ok", Name: name, Value: "free"}
 	case errors.Is(f.PortErr, syscall.EADDRINUSE):
 		return finding{Level: "bad", Name: name, Value: "in use",
-			Hint: "if it is not the service itself: stop the other program, or serve with --port"}
+			Hint: "if the other program is not this service, stop it, or serve with --port"}
 	}
 	return finding{Level: "bad", Name: name, Value: strings.TrimPrefix(f.PortErr.Error(), "listen tcp "),
 		Hint: "serve with another --port"}

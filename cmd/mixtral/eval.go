@@ -17,10 +17,10 @@ import (
 type evalCmd struct {
 	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
 	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
-	Generate int          `default:"1" help:"Greedy tokens to generate."`
-	Top      int          `default:"5" help:"Highest logits to print for each generated token."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16 (default) or q8_0."`
-	Threads  int          `help:"Computing threads; default: one for each CPU."`
+	Generate int          `default:"1" help:"Number of tokens to generate, always the likeliest."`
+	Top      int          `default:"5" help:"Number of highest logits to print for each generated token."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
+	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -66,13 +66,13 @@ func (c *evalCmd) Run(a *app) error {
 	}
 	defer m.Close()
 	if n := len(tokens) + c.Generate; n > m.Config().Context {
-		return usageError(fmt.Errorf("%d tokens and %d to generate are more than the model's context of %d",
+		return usageError(fmt.Errorf("%d tokens and %d to generate exceed the model's context of %d",
 			len(tokens), c.Generate, m.Config().Context))
 	}
 	for i, id := range tokens {
 		if int(id) >= m.Config().Vocab {
-			return usageError(fmt.Errorf("--tokens: id %d at index %d is beyond the vocabulary of %d", id, i,
-				m.Config().Vocab))
+			return usageError(fmt.Errorf("--tokens: id %d at index %d: must be below %d, the size of the "+
+				"vocabulary", id, i, m.Config().Vocab))
 		}
 	}
 	result := evaluation{Model: o.ID, Tokens: tokens}
@@ -100,7 +100,8 @@ func parseTokens(list string) ([]int32, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		id, err := strconv.ParseInt(strings.TrimSpace(field), 10, 32)
 		if err != nil || id < 0 {
-			return nil, fmt.Errorf("--tokens: %q is no token id", field)
+			return nil, fmt.Errorf("--tokens: must be whole numbers of at least 0, separated by commas; "+
+				"got %q", field)
 		}
 		ids = append(ids, int32(id))
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
 // TestFullDisk certifies onto a disk with room for less and less: the error says what is wrong and what to do, nothing
@@ -57,11 +59,11 @@ func TestFullDisk(t *testing.T) {
 				cmd.Stdout, cmd.Stderr = &out, &out
 				var exit *exec.ExitError
 				if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-					t.Skip("no name spaces here:", err)
+					need.Missing(t, "no name spaces here: %v", err)
 				}
 				code := cmd.ProcessState.ExitCode()
 				if code == noMount {
-					t.Skip("cannot mount here: ", out.String())
+					need.Missing(t, "cannot mount here: %s", out.String())
 				}
 				said := out.String()
 				full := strings.Contains(said, "no space left") || strings.Contains(said, "file too large")

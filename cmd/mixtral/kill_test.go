@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
@@ -38,19 +38,10 @@ checks:
   - {id: steps, clause: complete, rule: steps_complete}
 `
 
-// killSeed draws a seed, or takes MIXTRAL_CHAOS_SEED, and writes it down for who wants to see the same again.
-func killSeed(t *testing.T) *rand.Rand {
+// killRand draws from MIXTRAL_CHAOS_SEED, or from a seed that is usually the same.
+func killRand(t *testing.T) *rand.Rand {
 	t.Helper()
-	seed := rand.Uint64()
-	if v := os.Getenv("MIXTRAL_CHAOS_SEED"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
-			t.Fatal("MIXTRAL_CHAOS_SEED:", err)
-		}
-		seed = n
-	}
-	t.Logf("MIXTRAL_CHAOS_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
+	return rand.New(rand.NewPCG(property.Seed(t, "MIXTRAL_CHAOS_SEED"), 0))
 }
 
 // binary gives a program of its own name that is this test binary, so that it acts as mixtral, and so do its children.
@@ -117,7 +108,7 @@ func TestKilledCertify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications for half a minute")
 	}
-	rng := killSeed(t)
+	rng := killRand(t)
 	program, dir := binary(t), t.TempDir()
 	tc, reports := filepath.Join(dir, "case.yaml"), filepath.Join(dir, "reports")
 	t.Setenv("MIXTRAL_DATABASE_URL", "sqlite:"+filepath.Join(dir, "runs.db"))
@@ -223,7 +214,7 @@ func glob(t *testing.T, dir, pattern string) []string {
 // TestKilledServe kills the service at any moment, from its start on and under load: the next one starts on the same
 // port at once, and answers as the first did.
 func TestKilledServe(t *testing.T) {
-	rng := killSeed(t)
+	rng := killRand(t)
 	const question = `{"messages":[{"role":"user","content":"hi"}],"max_tokens":8,"temperature":0,"ignore_eos":true}`
 	content := func(body string) string { // without what differs each time
 		_, rest, _ := strings.Cut(body, `"message":`)

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
 // small are requests that keep the model and the writing of answers busy.
@@ -153,7 +155,7 @@ func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
 		t.Helper()
 		dir = filepath.Join(dir, fmt.Sprintf("mixtral-test-%d", os.Getpid()))
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Skipf("no control group can be made here: %v", err)
+			need.Missing(t, "no control group can be made here: %v", err)
 		}
 		t.Cleanup(func() { // empty only when its processes are gone
 			for range 100 {
@@ -165,7 +167,7 @@ func controlGroup(t *testing.T, memory int64, cores float64) (procs []string) {
 		})
 		for name, value := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0); err != nil {
-				t.Skipf("no limits can be set here: %v", err)
+				need.Missing(t, "no limits can be set here: %v", err)
 			}
 		}
 		procs = append(procs, filepath.Join(dir, "cgroup.procs"))
@@ -189,7 +191,7 @@ func ownGroup(t *testing.T, controller string) string {
 	t.Helper()
 	data, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		t.Skip(err)
+		need.Missing(t, "control groups: %v", err)
 	}
 	for line := range strings.Lines(string(data)) {
 		if parts := strings.SplitN(strings.TrimSpace(line), ":", 3); len(parts) == 3 &&

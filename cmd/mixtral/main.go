@@ -1,5 +1,3 @@
-// Command mixtral serves Mixtral behind an OpenAI-compatible API and certifies such services.
-// It holds the command line and wires packages together; it decides nothing itself.
 package main
 
 import (
@@ -18,18 +16,22 @@ import (
 type cli struct {
 	Certify certifyCmd `cmd:"" help:"Run a certification test case against a service and print the verdict."`
 	Serve   serveCmd   `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
-	Run     runCmd     `cmd:"" help:"One completion, streamed to the terminal."`
-	Bench   benchCmd   `cmd:"" help:"Measure prefill, decode and parallel decode beside the hardware's limits."`
-	Model   modelCmd   `cmd:"" help:"Inspect and make model files."`
-	Eval    evalCmd    `cmd:"" help:"Greedy ids and logits for given tokens, to compare engines."`
+	Run     runCmd     `cmd:"" help:"Answer one prompt and stream the answer to the terminal."`
+	Bench   benchCmd   `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
+	Model   modelCmd   `cmd:"" help:"Download, convert, inspect and check model files."`
+	Eval    evalCmd    `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
 	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
-	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores tell good from bad."`
+	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
-	Doctor  doctorCmd  `cmd:"" help:"What this machine can do and what is missing."`
+	Plan    planCmd    `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
+	Doctor  doctorCmd  `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Help    helpCmd    `cmd:"" help:"Show the help of a command; --help after a command does the same."`
 
-	Completion   completionCmd   `cmd:"" help:"Print a script that completes this command line in a shell."`
-	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"What a command line may go on with."`
+	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
+	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
 // app is what every command gets: its context (cancelled by SIGINT and SIGTERM) and its streams.
@@ -57,7 +59,6 @@ func run(a *app, args []string) (code int) {
 		kong.Writers(a.stdout, a.stderr),
 		kong.Exit(func(c int) { exited = c; panic(exitPanic{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		return report(a.stderr, err)
@@ -75,22 +76,13 @@ func run(a *app, args []string) (code int) {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return report(a.stderr,
-			usageError(withHint(err, "mixtral --help lists commands, mixtral COMMAND --help its flags")))
+		return report(a.stderr, usageError(explain(err)))
 	}
 	return report(a.stderr, kctx.Run(a))
 }
 
 // exitPanic carries kong's request to exit (after --help) out of the parser.
 type exitPanic struct{}
-
-// versionCmd prints the build's version.
-type versionCmd struct{}
-
-func (versionCmd) Run(a *app) error {
-	_, err := fmt.Fprintln(a.stdout, versionString())
-	return err
-}
 
 // report prints err and its hints and gives the exit code.
 func report(w io.Writer, err error) int {

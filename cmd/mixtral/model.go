@@ -13,14 +13,14 @@ import (
 )
 
 type modelCmd struct {
-	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; continues what was cut off."`
-	List     modelListCmd     `cmd:"" help:"Models that can be pulled by name, and which are here."`
-	Quantize modelQuantizeCmd `cmd:"" help:"Convert a model from a hub's files or GGUF to another format."`
-	Imatrix  modelImatrixCmd  `cmd:"" help:"Collect an importance matrix from a text: quantize loses less with it."`
-	Pack     modelPackCmd     `cmd:"" help:"Write a model in the order in which it is computed: it then starts at once, and takes its memory once."`
-	Inspect  modelInspectCmd  `cmd:"" help:"A model's shape, formats and memory, and whether it fits this machine."`
-	Verify   modelVerifyCmd   `cmd:"" help:"Check that a model is whole: every tensor there, every weight a number, the checksum, and that it computes."`
-	Synth    modelSynthCmd    `cmd:"" help:"Write a Mixtral-shaped model of seeded random weights."`
+	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; an interrupted download continues."`
+	List     modelListCmd     `cmd:"" help:"List the models that can be pulled by name, and those on this machine."`
+	Quantize modelQuantizeCmd `cmd:"" help:"Convert a Hugging Face or GGUF model to another format."`
+	Imatrix  modelImatrixCmd  `cmd:"" help:"Collect an importance matrix from a text; with it, quantize loses less."`
+	Pack     modelPackCmd     `cmd:"" help:"Rewrite a model file so that it starts at once and is in memory once."`
+	Inspect  modelInspectCmd  `cmd:"" help:"Show a model's shape, formats and memory, and whether it fits this machine."`
+	Verify   modelVerifyCmd   `cmd:"" help:"Check a model: its tensors, its weights, its checksum, and that it generates text."`
+	Synth    modelSynthCmd    `cmd:"" help:"Write a model of Mixtral's architecture with seeded random weights."`
 }
 
 // openModel opens a model by reference; its errors are the user's.
@@ -74,19 +74,28 @@ func printJSON(w io.Writer, v any) error {
 // modelSynthCmd makes a model. The shape's flags change the preset's numbers.
 type modelSynthCmd struct {
 	Out     string      `required:"" type:"path" help:"File to write."`
-	Preset  string      `default:"tiny" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full) or needle, which finds again what it was told."`
+	Preset  string      `default:"tiny" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full), or needle, which finds in its context what it was told."`
 	Dim     *int        `help:"Width of the residual stream."`
 	FFN     *int        `name:"ffn" help:"Hidden width of one expert."`
-	Layers  *int        `help:"Layers."`
-	Heads   *int        `help:"Query heads."`
-	KVHeads *int        `name:"kv-heads" help:"Key and value heads."`
-	Experts *int        `help:"Experts a layer."`
-	Vocab   *int        `help:"Tokens in the vocabulary."`
-	Context *int        `help:"Context length, tokens."`
+	Layers  *int        `help:"Number of layers."`
+	Heads   *int        `help:"Number of query heads."`
+	KVHeads *int        `name:"kv-heads" help:"Number of key and value heads."`
+	Experts *int        `help:"Number of experts in each layer."`
+	Vocab   *int        `help:"Number of tokens in the vocabulary."`
+	Context *int        `help:"Context length in tokens."`
 	Type    formatValue `help:"Format of the weights: f32, f16, bf16, q8_0, q4_0, q5_0, q2_k … q6_k."`
 	Seed    *uint64     `help:"Seed of the weights and the vocabulary."`
-	Calm    bool        `help:"Damp the residual branches, so that rounding is not amplified: for comparing engines."`
-	Old     bool        `name:"old-experts" help:"One tensor for each expert, as files before April 2024."`
+	Calm    bool        `help:"Damp the residual branches so that rounding is not amplified, to compare engines."`
+	Old     bool        `name:"old-experts" help:"Write one tensor for each expert, as files did before April 2024."`
+	JSON    bool        `help:"Print JSON."`
+}
+
+// synthesized is what synth --json prints.
+type synthesized struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	Type  string `json:"type"`
+	Seed  uint64 `json:"seed"`
 }
 
 // formatValue is a tensor format on the command line.
@@ -117,6 +126,9 @@ func (c *modelSynthCmd) Run(a *app) error {
 		return err
 	}
 	bar.stop()
+	if c.JSON {
+		return printJSON(a.stdout, synthesized{Path: c.Out, Bytes: total, Type: s.Type.String(), Seed: s.Seed})
+	}
 	_, err = fmt.Fprintf(a.stdout, "%s: %s, %v\n", c.Out, size(total), s.Type)
 	return err
 }

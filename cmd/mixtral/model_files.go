@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -20,8 +21,8 @@ func (c *modelSynthCmd) shape() (synth.Shape, error) {
 	}
 	s, ok := synth.Preset(name)
 	if !ok {
-		return s, withHint(fmt.Errorf("--preset: there is no %q", c.Preset),
-			fmt.Sprintf("presets are %v", synth.Presets()))
+		return s, withHint(fmt.Errorf("--preset: unknown preset %q", c.Preset),
+			fmt.Sprintf("known presets: %s", strings.Join(synth.Presets(), ", ")))
 	}
 	for _, f := range []struct {
 		to   *int

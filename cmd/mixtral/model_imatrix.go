@@ -21,15 +21,15 @@ import (
 // modelImatrixCmd collects an importance matrix, or merges some.
 type modelImatrixCmd struct {
 	Model        string   `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text that the model reads; may be given more than once. Such text as the model is for, some 100,000 tokens of it."`
-	Out          string   `required:"" type:"path" help:"File to write, .gguf. It is written again and again while the model reads."`
-	Context      int      `default:"512" help:"Tokens of a chunk; each is read by itself."`
-	Chunks       int      `help:"Chunks to read; default: all of the text."`
-	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; may be given more than once. Without --text they are merged, and no model is needed."`
+	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model is for."`
+	Out          string   `required:"" type:"path" help:"File to write, .gguf. It is saved every ten chunks."`
+	Context      int      `default:"512" help:"Tokens in a chunk; the model reads each chunk separately."`
+	Chunks       int      `help:"Number of chunks to read; default: the whole text."`
+	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; repeatable. Without --text the files are merged, and no model is needed."`
 	Output       bool     `name:"process-output" help:"Also collect for output.weight."`
-	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and the like in the text as what they name, not as characters."`
-	Resume       bool     `help:"Go on where an earlier run with the same flags ended."`
-	Threads      int      `help:"Computing threads; default: one for each CPU."`
+	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and similar pieces in the text as control tokens, not as characters."`
+	Resume       bool     `help:"Continue where an earlier run with the same flags ended."`
+	Threads      int      `help:"Number of computing threads; default: one for each CPU."`
 	Force        bool     `help:"Replace the file if it exists."`
 	JSON         bool     `help:"Print JSON."`
 }
@@ -75,24 +75,24 @@ func (c *modelImatrixCmd) Run(a *app) error {
 
 // check refuses flags that mean nothing.
 func (c *modelImatrixCmd) check() error {
-	const more = "any text file will do to try; for good weights such text as the model will be used on, some " +
-		"100,000 tokens: --text FILE"
+	const more = "any text file will do for a trial; for good results use about 100,000 tokens of the kind of text " +
+		"that the model is for: --text FILE"
 	_, err := os.Stat(c.Out)
 	switch {
 	case len(c.Text) == 0 && len(c.InFile) == 0:
-		return withHint(errors.New("--text: no text to read"), more)
+		return withHint(errors.New("--text: must be given, or --in-file to merge files"), more)
 	case len(c.Text) == 0 && (c.Model != "" || c.Resume):
-		return withHint(errors.New("--text: no text to read; without it files are merged, which needs neither a "+
-			"model nor --resume"), more)
+		return withHint(errors.New("--text: must be given to use a model or --resume; without it files are "+
+			"merged, which needs neither a model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
-		return errors.New("no model to read the text")
+		return errors.New("model: must be given to read the text of --text")
 	case c.Context < calibrate.LeastContext:
 		return fmt.Errorf("--context must be at least %d, got %d", calibrate.LeastContext, c.Context)
 	case c.Chunks < 0:
 		return fmt.Errorf("--chunks must be at least 1, got %d", c.Chunks)
 	case err == nil && !c.Force && !c.Resume:
 		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist),
-			"--resume goes on with it, --force replaces it")
+			"--resume continues it, --force replaces it")
 	}
 	return nil
 }
@@ -149,14 +149,14 @@ func (r *imatrixRun) readFiles() error {
 	if !slices.Equal(earlier.Datasets, want) || earlier.ChunkSize != r.Context || earlier.Chunks < r.base.Chunks {
 		err := fmt.Errorf("--resume: %s is of %q in chunks of %d tokens, not of %q in chunks of %d", r.Out,
 			earlier.Datasets, earlier.ChunkSize, want, r.Context)
-		return usageError(withHint(err, "give the flags of the run that made it"))
+		return usageError(withHint(err, "use the same flags as the run that made it"))
 	}
 	r.skip = earlier.Chunks - r.base.Chunks
 	r.base, r.all = earlier, earlier
 	return nil
 }
 
-// datasets are the texts' names in the file: without directories, which are nobody's business.
+// datasets are the texts' names in the file, without their private directories.
 func (r *imatrixRun) datasets() []string {
 	var names []string
 	for _, path := range r.Text {
@@ -229,7 +229,7 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 		return err
 	}
 	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why),
-		"the same command with --resume goes on from there")
+		"the same command with --resume continues")
 }
 
 func (r *imatrixRun) save(c *calibrate.Collector) error {
@@ -247,8 +247,8 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 		return nil, usageError(err)
 	}
 	if r.Context > info.Context {
-		return nil, usageError(fmt.Errorf("--context: %d tokens are more than the model's context of %d", r.Context,
-			info.Context))
+		return nil, usageError(fmt.Errorf("--context: must be at most %d, the model's context; got %d",
+			info.Context, r.Context))
 	}
 	tok, err := readTokenizer(o.File, info.Vocab)
 	if err != nil {
@@ -275,10 +275,11 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	chunks := calibrate.Chunks(tokens, r.Context, bos)
 	switch {
 	case len(chunks) == 0:
-		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens are less than a chunk of %d", len(tokens),
-			r.Context), "give more text, or a smaller --context"))
+		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens, at least one chunk of %d is needed",
+			len(tokens), r.Context), "give more text, or a smaller --context"))
 	case r.skip > len(chunks):
-		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, the text has %d", r.Out, r.skip, len(chunks)))
+		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, but the text has only %d", r.Out, r.skip,
+			len(chunks)))
 	case r.Chunks > 0:
 		chunks = chunks[:min(max(r.Chunks, r.skip), len(chunks))]
 	}
@@ -296,7 +297,7 @@ func (r *imatrixRun) report(took time.Duration) error {
 	for _, g := range s.Unseen() {
 		out.Unseen = append(out.Unseen, imatrixHole{g.Tensor, g.Parts})
 	}
-	warnGaps(r.a.stderr, "no token went there; quantize will treat their columns alike. More text may reach them",
+	warnGaps(r.a.stderr, "no token of the text reached them, so quantize treats their columns alike; use more text",
 		s.Unseen())
 	if r.JSON {
 		return printJSON(r.a.stdout, out)

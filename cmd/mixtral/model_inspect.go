@@ -6,9 +6,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -19,10 +19,10 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" help:"Requests computed together, for the memory estimate."`
-	Context  int          `help:"Tokens of each, for the memory estimate; default: what the model was trained for."`
-	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept, for the memory estimate: f16 (default) or q8_0."`
-	Memory   float64      `placeholder:"GIB" help:"Memory to fit into; default: what the machine or the control group allows."`
+	Parallel int          `default:"10" help:"Requests computed at the same time, for the memory estimate."`
+	Context  int          `help:"Tokens of each request, for the memory estimate; default: the model's context."`
+	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
+	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -181,45 +181,44 @@ var templateText = map[string]string{
 
 // plan adds up what serving takes and holds it against what there is, as the service does when it starts.
 func (c *modelInspectCmd) plan(o *catalog.Opened, info moe.Info, context int) memoryOfModel {
-	kv := func(t quant.KVType, sequences int) int64 { return info.KVBytes(t, (context+15)/16*16*sequences) }
+	f := engine.FootprintOf(info, c.KVType, context)
 	m := memoryOfModel{
-		WeightBytes: info.Packed, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(),
-		KVTokenBytes: info.KVBytes(c.KVType, 16) / 16,
-		Parallel:     c.Parallel, Context: context, KVBytes: kv(c.KVType, c.Parallel), ReserveBytes: mixtral.ReserveBytes,
+		WeightBytes: f.Weights, TokenReadBytes: info.StepBytes(1), KVType: c.KVType.String(),
+		KVTokenBytes: f.TokenBytes(), Parallel: c.Parallel, Context: context,
+		KVBytes: int64(c.Parallel) * f.Context, ReserveBytes: f.Reserve, TotalBytes: f.Need(c.Parallel),
 	}
-	m.TotalBytes = m.WeightBytes + m.KVBytes + m.ReserveBytes
 	m.BoundBytes, m.Bound = host.Read().MemoryBound()
 	if c.Memory > 0 {
 		m.BoundBytes, m.Bound = int64(c.Memory*(1<<30)), "--memory"
 	}
-	room := m.BoundBytes - m.WeightBytes - m.ReserveBytes
-	one := kv(c.KVType, 1)
+	room := f.Room(m.BoundBytes)
 	switch {
 	case m.BoundBytes == 0:
 		m.Fits, m.Why = "unknown", "the system does not say how much memory there is"
 	case m.TotalBytes <= m.BoundBytes:
 		m.Fits, m.Why = "yes", fmt.Sprintf("%s of the %s that %s allows", size(m.TotalBytes), size(m.BoundBytes),
 			m.Bound)
-	case room >= one:
+	case room >= f.Context:
 		m.Fits = "partly"
 		m.Why = fmt.Sprintf("%s allows %s, which holds %d whole contexts of %d tokens; shorter requests run %d at "+
-			"a time", m.Bound, size(m.BoundBytes), room/one, context, c.Parallel)
-		if q8 := kv(quant.KVQ8, c.Parallel); c.KVType != quant.KVQ8 && room >= q8 {
+			"a time", m.Bound, size(m.BoundBytes), room/f.Context, context, c.Parallel)
+		if q8 := engine.FootprintOf(info, quant.KVQ8, context); c.KVType != quant.KVQ8 &&
+			q8.Need(c.Parallel) <= m.BoundBytes {
 			m.Why += "; with --kv-type q8_0 all fit"
 		}
 	default:
 		m.Fits = "no"
-		m.Why = fmt.Sprintf("%s with one context, and %s allows %s%s", size(m.WeightBytes+one+m.ReserveBytes),
-			m.Bound, size(m.BoundBytes), c.wouldFit(o, info, m.BoundBytes, one))
+		m.Why = fmt.Sprintf("%s with one context, and %s allows %s%s", size(f.Need(1)),
+			m.Bound, size(m.BoundBytes), wouldFit(o, f, m.BoundBytes))
 	}
 	return m
 }
 
 // wouldFit says what to change: a shorter context, or else the widest format whose weights leave room for one.
-func (c *modelInspectCmd) wouldFit(o *catalog.Opened, info moe.Info, bound, one int64) string {
+func wouldFit(o *catalog.Opened, f engine.Footprint, bound int64) string {
 	const least = 2048 // tokens that a useful conversation takes
-	if room := bound - info.Packed - mixtral.ReserveBytes; room >= info.KVBytes(c.KVType, least) {
-		return fmt.Sprintf("; a context of %d tokens fits", room*16/info.KVBytes(c.KVType, 16)/16*16)
+	if n := f.Longest(bound); n >= least {
+		return fmt.Sprintf("; a context of %d tokens fits", n)
 	}
 	if o.Path == "" {
 		return ""
@@ -236,7 +235,7 @@ func (c *modelInspectCmd) wouldFit(o *catalog.Opened, info moe.Info, bound, one 
 		}
 		// A packed model is as large as its file, but for a few per cent.
 		if n, err := convert.Size(source, convert.Options{Mix: mix, Requantize: true}); err == nil &&
-			n+n/50+one+mixtral.ReserveBytes <= bound {
+			n+n/50+f.Context+f.Reserve <= bound {
 			return fmt.Sprintf("; in %s it would fit (%s of weights: mixtral model quantize)", name, size(n))
 		}
 	}

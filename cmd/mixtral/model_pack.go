@@ -18,8 +18,8 @@ import (
 type modelPackCmd struct {
 	Model   string `arg:"" help:"Path of a .gguf file, or a name that model list shows."`
 	Out     string `arg:"" type:"path" help:"File to write."`
-	Undo    bool   `help:"Make an ordinary file of a packed one, for other programs and model quantize."`
-	Threads int    `help:"Working threads; default: one for each CPU."`
+	Undo    bool   `help:"Make an ordinary file from a packed one, for other programs and for model quantize."`
+	Threads int    `help:"Number of threads; default: one for each CPU."`
 	Force   bool   `help:"Replace the file if it exists."`
 	JSON    bool   `help:"Print JSON."`
 }
@@ -67,7 +67,7 @@ func (c *modelPackCmd) rewrite(a *app, o *catalog.Opened) (packedModel, error) {
 			"--undo makes an ordinary file of it"))
 	}
 	if free, err := host.DiskFree(filepath.Dir(c.Out)); err == nil && p.Bytes > free {
-		return p, setupError(fmt.Errorf("%s: it needs %s, and %s are free", c.Out, size(p.Bytes), size(free)))
+		return p, setupError(fmt.Errorf("%s: %s are needed, %s are free", c.Out, size(p.Bytes), size(free)))
 	}
 	start := time.Now()
 	bar := newProgress(a.stderr, "pack "+filepath.Base(c.Out), p.Bytes)
@@ -78,7 +78,7 @@ func (c *modelPackCmd) rewrite(a *app, o *catalog.Opened) (packedModel, error) {
 }
 
 func (p *packedModel) print(w io.Writer) error {
-	what := "packed: it starts where it lies, and only this program reads it"
+	what := "packed: it starts without a copy, and only this program can read it"
 	if !p.Packed {
 		what = "no longer packed"
 	}

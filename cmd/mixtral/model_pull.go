@@ -17,11 +17,11 @@ import (
 
 // modelPullCmd downloads a model's files.
 type modelPullCmd struct {
-	Source      string `arg:"" help:"A name that model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
-	Out         string `help:"Directory to put files into; default: models/OWNER/REPO in the user's data directory."`
-	Endpoint    string `env:"HF_ENDPOINT" help:"Another server that speaks the hub's protocol."`
-	Connections int    `default:"4" help:"Transfers at the same time."`
-	Attempts    int    `default:"8" help:"Times to try again what makes no progress, with growing waits between."`
+	Source      string `arg:"" help:"A name that mixtral model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
+	Out         string `help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
+	Endpoint    string `env:"HF_ENDPOINT" help:"Address of another server with the hub's protocol."`
+	Connections int    `default:"4" help:"Number of connections at the same time."`
+	Attempts    int    `default:"8" help:"Number of attempts without progress before the download fails; the waits between them grow."`
 	List        bool   `help:"List the repository's files and stop."`
 	JSON        bool   `help:"Print JSON."`
 }
@@ -42,7 +42,7 @@ func (c modelPullCmd) Run(a *app) error {
 	ref := known.Ref()
 	if !isName {
 		if ref, err = hub.ParseRef(c.Source); err != nil {
-			return usageError(withHint(err, "mixtral model list shows the names that can be pulled, too"))
+			return usageError(withHint(err, "mixtral model list shows the names that can be pulled"))
 		}
 	}
 	log, err := telemetry.NewLogger(a.stderr, "info", "text") // a minute may pass in which nothing comes
@@ -91,7 +91,7 @@ func (c modelPullCmd) Run(a *app) error {
 
 // keep makes do with what is here while the hub cannot be asked.
 func (c modelPullCmd) keep(a *app, path string, why error) error {
-	fmt.Fprintf(a.stderr, "mixtral: %v; using what was pulled before, unchecked\n", why)
+	fmt.Fprintf(a.stderr, "mixtral: %v; using the file that was pulled before, unchecked\n", why)
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode([]pulled{{Path: path, Reused: true}})
 	}
@@ -179,7 +179,7 @@ func pullError(err error) error {
 	case errors.Is(err, hub.ErrChoice):
 		hint = "add the file to the name, as in hf://owner/repo/file.gguf"
 	case errors.Is(err, hub.ErrChecksum):
-		hint = "do not use the file: its repository has changed, or something between it and this machine has"
+		hint = "do not use the file: it was changed in its repository or on the way to this machine"
 	case errors.Is(err, hub.ErrSpace):
 		hint = "free some space, or choose another directory with --out"
 	case errors.Is(err, hub.ErrTransfer):

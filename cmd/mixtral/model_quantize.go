@@ -18,12 +18,12 @@ import (
 // modelQuantizeCmd converts a model to another format.
 type modelQuantizeCmd struct {
 	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), or a .gguf file."`
-	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k, q2_k_s; q4_k is q4_k_m and so on; keep leaves formats as they are, to join a split model's parts or stack its experts."`
-	Out        string `required:"" type:"path" help:"File to write. What an interrupted run left beside it is continued."`
-	Pure       bool   `help:"Every matrix in the same format; otherwise those that matter more get more bits."`
-	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix of model imatrix or llama.cpp's imatrix tool (.gguf or .dat): columns that matter more lose less."`
-	Requantize bool   `help:"Convert even weights of fewer than 8 bits, which lose precision a second time."`
-	Threads    int    `help:"Working threads; default: one for each CPU."`
+	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k or q2_k_s. q4_k means q4_k_m, and so on. keep changes no format; it joins a split model's parts or stacks its experts."`
+	Out        string `required:"" type:"path" help:"File to write. An interrupted run continues."`
+	Pure       bool   `help:"Give every matrix the same format; otherwise important ones get more bits."`
+	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix (.gguf or .dat) of model imatrix or of llama.cpp's imatrix tool: important columns lose less."`
+	Requantize bool   `help:"Also convert weights of fewer than 8 bits, which then lose precision a second time."`
+	Threads    int    `help:"Number of threads; default: one for each CPU."`
 	Force      bool   `help:"Replace the file if it exists."`
 	JSON       bool   `help:"Print JSON."`
 }
@@ -101,7 +101,7 @@ func (c *modelQuantizeCmd) convert(a *app, source *convert.Source, o convert.Opt
 		if err != nil {
 			return convert.Result{}, err
 		}
-		warnGaps(a.stderr, "the importance matrix says nothing about it: its columns count the same", gaps)
+		warnGaps(a.stderr, "the importance matrix has no entry for it: all its columns count the same", gaps)
 	}
 	bar := newProgress(a.stderr, "quantize "+filepath.Base(c.Out), total)
 	defer bar.stop()
@@ -124,7 +124,7 @@ func (c *modelQuantizeCmd) room(total int64) error {
 		return nil
 	}
 	if total > free {
-		return fmt.Errorf("%w %s: it needs %s, and %s are free", convert.ErrOutput, c.Out, size(total), size(free))
+		return fmt.Errorf("%w %s: %s are needed, %s are free", convert.ErrOutput, c.Out, size(total), size(free))
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func quantizeError(err error) error {
 		return usageError(withHint(err, "start from the original weights, or accept the loss with --requantize"))
 	case errors.Is(err, quant.ErrNotFinite):
 		return usageError(withHint(err,
-			"the file is damaged or the model's training was: fetch it again and compare checksums"))
+			"the file or the model itself is damaged: download it again and compare checksums"))
 	case errors.Is(err, convert.ErrSource), errors.Is(err, convert.ErrImportance):
 		return usageError(err)
 	}

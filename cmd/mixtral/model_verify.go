@@ -7,9 +7,9 @@ import (
 	"math"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -19,9 +19,9 @@ import (
 // modelVerifyCmd reads every byte, and lets the model compute.
 type modelVerifyCmd struct {
 	Model   string `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, or demo."`
-	SHA256  string `name:"sha256" placeholder:"HEX" help:"What the file's checksum must be; of a name it is known where it was published."`
-	NoRun   bool   `name:"no-run" help:"Do not let the model generate; it then need not fit into memory."`
-	Threads int    `help:"Computing threads; default: one for each CPU."`
+	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file must have; default: the published one, where there is one."`
+	NoRun   bool   `name:"no-run" help:"Do not let the model generate text. It then need not fit into memory."`
+	Threads int    `help:"Number of computing threads; default: one for each CPU."`
 	JSON    bool   `help:"Print JSON."`
 }
 
@@ -69,8 +69,8 @@ func (c *modelVerifyCmd) Run(a *app) error {
 }
 
 func (v *verified) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: every expert has a "+
-		"direction of its own\nself-test: %s\nsha256 %s\n",
+	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: no "+
+		"expert's row is zero or a copy of another\nself-test: %s\nsha256 %s\n",
 		v.Model, v.Tensors, count(v.Params), v.SelfTest, v.SHA256)
 	if v.Checksum != "unknown" && err == nil {
 		_, err = fmt.Fprintf(w, "checksum %s\n", v.Checksum)
@@ -119,7 +119,7 @@ func (c *modelVerifyCmd) checksum(sum string) (string, error) {
 	}
 	if sum != want {
 		return "", withHint(fmt.Errorf("sha256 is %s, want %s", sum, want),
-			"the file is damaged or another one: pull it again")
+			"the file is damaged or is a different one: pull it again")
 	}
 	return kind, nil
 }
@@ -174,7 +174,7 @@ func (c *modelVerifyCmd) selfTest(a *app, o *catalog.Opened, info moe.Info, tok 
 		return "not run (--no-run)", nil
 	}
 	const generate = 8
-	if bound, why := host.Read().MemoryBound(); bound > 0 && info.Packed+mixtral.ReserveBytes > bound {
+	if bound, why := host.Read().MemoryBound(); bound > 0 && info.Packed+engine.ReserveBytes > bound {
 		return fmt.Sprintf("not run: the weights take %s, %s allows %s", size(info.Packed), why, size(bound)), nil
 	}
 	m, err := loadModel(o, c.Threads)

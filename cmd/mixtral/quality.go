@@ -43,13 +43,13 @@ func (c *qualityScoreCmd) input() (quality.Input, error) {
 	if c.Key != "" {
 		p, ok := prompts.Default().ByKey(c.Key)
 		if !ok {
-			return in, withHint(fmt.Errorf("key: there is no prompt %q", c.Key),
-				"the keys are "+strings.Join(prompts.Default().Keys(), ", "))
+			return in, withHint(fmt.Errorf("--key: unknown prompt %q", c.Key),
+				"known keys: "+strings.Join(prompts.Default().Keys(), ", "))
 		}
 		in.Prompt, in.Rubric = p.Text, p.Rubric
 	}
 	if strings.TrimSpace(in.Prompt) == "" {
-		return in, withHint(errors.New("prompt: is missing"), "give --prompt or --key")
+		return in, withHint(errors.New("--prompt or --key must be given"), "give --prompt or --key")
 	}
 	if c.ResponseFile != "" {
 		data, err := os.ReadFile(c.ResponseFile)
@@ -206,10 +206,10 @@ func readResponses(path string) (map[string]string, error) {
 			Response string `json:"response"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &row); err != nil || row.ID == "" {
-			return nil, fmt.Errorf("line %d: needs the strings id and response", n)
+			return nil, fmt.Errorf("line %d: must be an object with the strings id and response", n)
 		}
 		if _, twice := out[row.ID]; twice {
-			return nil, fmt.Errorf("line %d: id %q stands twice", n, row.ID)
+			return nil, fmt.Errorf("line %d: id %q appears twice", n, row.ID)
 		}
 		out[row.ID] = row.Response
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -15,9 +16,9 @@ type reportCmd struct {
 	Show   reportShowCmd   `cmd:"" help:"Print a report as a table."`
 	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as one self-contained page."`
 	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events and compare it byte for byte."`
-	Diff   reportDiffCmd   `cmd:"" help:"What got better or worse between two reports; exit code 1 if anything got worse."`
-	List   reportListCmd   `cmd:"" help:"The runs in the database, or the reports of a directory."`
-	Save   reportSaveCmd   `cmd:"" help:"Put reports into the database that are not there."`
+	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between two reports; exit code 1 if anything got worse."`
+	List   reportListCmd   `cmd:"" help:"List the runs in the database, or the reports in a directory."`
+	Save   reportSaveCmd   `cmd:"" help:"Add reports to the database, such as those of a run that could not reach it."`
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
 }
 
@@ -114,7 +115,8 @@ func printPainted(a *app, write func(io.Writer) error) error {
 
 type reportHTMLCmd struct {
 	File string `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
-	Out  string `placeholder:"FILE" help:"The page's file, - for stdout; default: beside the report."`
+	Out  string `placeholder:"FILE" help:"File to write, - for standard output; default: beside the report."`
+	JSON bool   `help:"Print the file's name as JSON."`
 	databaseFlag
 }
 
@@ -132,6 +134,10 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	}
 	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series) }
 	if c.Out == "-" {
+		if c.JSON {
+			return usageError(errors.New("--json and --out - exclude each other: the page itself goes to " +
+				"standard output"))
+		}
 		return write(a.stdout)
 	}
 	if c.Out == "" {
@@ -140,6 +146,9 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	if err := reports.WriteFile(c.Out, write); err != nil {
 		return err
 	}
+	if c.JSON {
+		return printJSON(a.stdout, map[string]string{"html": c.Out})
+	}
 	_, err = fmt.Fprintln(a.stdout, c.Out)
 	return err
 }
@@ -147,54 +156,94 @@ func (c *reportHTMLCmd) Run(a *app) error {
 type reportVerifyCmd struct {
 	File   string `arg:"" help:"A report's .json."`
 	Events string `placeholder:"FILE" help:"The record of events; default: beside the report."`
+	JSON   bool   `help:"Print JSON."`
+}
+
+// verification is what verify --json prints.
+type verification struct {
+	Verified    bool     `json:"verified"` // the events give this report, byte for byte
+	Report      string   `json:"report"`
+	Events      string   `json:"events"`
+	EventCount  int      `json:"event_count"`
+	SHA256      string   `json:"events_sha256"`
+	Status      string   `json:"status"`            // the report's
+	Derived     string   `json:"derived_status"`    // what the events give
+	Missing     string   `json:"missing,omitempty"` // what a damaged record lacks
+	Differences []string `json:"differences"`
 }
 
 func (c *reportVerifyCmd) Run(a *app) error {
-	r, data, err := openReport(c.File)
+	v, again, err := c.verify()
 	if err != nil {
 		return err
+	}
+	if v.Missing != "" {
+		fmt.Fprintf(a.stderr, "mixtral: %s is not whole: %s\n", c.Events, v.Missing)
+	}
+	if c.JSON {
+		err = printJSON(a.stdout, v)
+	} else {
+		err = v.print(a.stdout)
+	}
+	if err != nil || v.Verified {
+		return err
+	}
+	if made := again.Fingerprints["version"]; made != "" && made != versionString() {
+		fmt.Fprintf(a.stderr, "hint: %s made the report, this is %s: the rules may have changed between them\n", made,
+			versionString())
+	}
+	return exitWith(exitFail)
+}
+
+// verify derives the report again and compares the two.
+func (c *reportVerifyCmd) verify() (*verification, *reports.Report, error) {
+	r, data, err := openReport(c.File)
+	if err != nil {
+		return nil, nil, err
 	}
 	if c.Events == "" {
 		c.Events = recordOf(c.File, r)
 	}
 	rec, err := openRecord(c.Events)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	again, err := judge.Judge(rec.Events)
 	if err != nil {
-		return usageError(fmt.Errorf("%s: %w", c.Events, err))
+		return nil, nil, usageError(fmt.Errorf("%s: %w", c.Events, err))
 	}
 	want, err := reports.JSON(again)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	if lacks := missing(r, rec); lacks != "" {
-		fmt.Fprintf(a.stderr, "mixtral: %s is not whole: %s\n", c.Events, lacks)
-	}
+	v := &verification{Report: c.File, Events: c.Events, EventCount: len(rec.Events), SHA256: again.Evidence.SHA256,
+		Status: r.Status, Derived: again.Status, Missing: missing(r, rec), Differences: []string{}}
 	differences, err := reports.Differences(data, want)
 	if err != nil {
-		return usageError(fmt.Errorf("%s: %w", c.File, err))
+		return nil, nil, usageError(fmt.Errorf("%s: %w", c.File, err))
 	}
-	if len(differences) == 0 {
-		_, err = fmt.Fprintf(a.stdout,
-			"verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n", r.Status,
-			len(rec.Events), c.File, again.Evidence.SHA256)
+	for _, d := range differences {
+		v.Differences = append(v.Differences, fmt.Sprint(d))
+	}
+	v.Verified = len(differences) == 0
+	return v, again, nil
+}
+
+func (v *verification) print(w io.Writer) error {
+	if v.Verified {
+		_, err := fmt.Fprintf(w, "verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n",
+			v.Status, v.EventCount, v.Report, v.SHA256)
 		return err
 	}
-	fmt.Fprintf(a.stdout, "NOT verified: %s does not follow from %s\n", c.File, c.Events)
-	for i, d := range differences {
+	_, err := fmt.Fprintf(w, "NOT verified: %s does not follow from %s\n", v.Report, v.Events)
+	for i, d := range v.Differences {
 		if i == mostDifferences {
-			fmt.Fprintf(a.stdout, "  and %d more\n", len(differences)-i)
+			_, err = fmt.Fprintf(w, "  and %d more\n", len(v.Differences)-i)
 			break
 		}
-		fmt.Fprintf(a.stdout, "  %s\n", d)
+		_, err = fmt.Fprintf(w, "  %s\n", d)
 	}
-	if v := again.Fingerprints["version"]; v != "" && v != versionString() {
-		fmt.Fprintf(a.stderr, "hint: the report was made by %s, this is %s: rules may have changed between them\n", v,
-			versionString())
-	}
-	return exitWith(exitFail)
+	return err
 }
 
 const mostDifferences = 20

@@ -42,7 +42,7 @@ type listed struct {
 
 func (c *reportListCmd) Run(a *app) error {
 	if c.Limit < 1 {
-		return usageError(fmt.Errorf("--limit: must be at least 1, is %d", c.Limit))
+		return usageError(fmt.Errorf("--limit: must be at least 1, got %d", c.Limit))
 	}
 	read, where := c.fromDatabase, "in "+open.Name(c.Database)
 	if c.Dir != "" {
@@ -87,7 +87,7 @@ func printListed(a *app, list []listed) error {
 // fromDatabase lists the newest runs of the database.
 func (c *reportListCmd) fromDatabase(a *app) ([]listed, error) {
 	if c.Database == open.None {
-		return nil, usageError(withHint(errors.New("report list: there is no database to read"),
+		return nil, usageError(withHint(errors.New("report list: --database is none, so there are no runs to list"),
 			"give a directory of report files, as in mixtral report list reports"))
 	}
 	list := []listed{}
@@ -111,7 +111,7 @@ func (c *reportListCmd) fromDir(a *app) ([]listed, error) {
 		return nil, usageError(fmt.Errorf("report list: %q: %w", c.Dir, err))
 	}
 	if info, err := os.Stat(c.Dir); err != nil || !info.IsDir() {
-		return nil, usageError(withHint(fmt.Errorf("report list: %s is no directory", c.Dir), noReportHint))
+		return nil, usageError(withHint(fmt.Errorf("report list: %s is not a directory", c.Dir), noReportHint))
 	}
 	list := []listed{}
 	for _, f := range files {

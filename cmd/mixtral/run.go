@@ -16,13 +16,14 @@ import (
 // runCmd answers one prompt.
 type runCmd struct {
 	serviceFlags
-	Prompt      string   `arg:"" help:"The question, or - to read it from standard input."`
+	Prompt      string   `arg:"" help:"The prompt, or - to read it from standard input."`
 	System      string   `placeholder:"TEXT" help:"System message."`
 	Raw         bool     `help:"Continue the text as it is, without the chat format."`
-	MaxTokens   int      `placeholder:"N" help:"Most tokens of the answer; default: max_tokens of the configuration."`
-	Temperature *float64 `placeholder:"T" help:"0 takes the likeliest token each time; default: that of the configuration."`
-	Seed        *int64   `placeholder:"N" help:"The same seed gives the same answer."`
+	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
+	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
+	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer."`
 	Stats       bool     `help:"Print tokens and speed to standard error at the end."`
+	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
 }
 
 // maxPrompt bounds what is read from standard input: as much as the HTTP API takes.
@@ -54,8 +55,8 @@ func (r runCmd) Run(a *app) error {
 	return errors.Join(r.answer(a, service, request), service.Close())
 }
 
-// unreachable takes out of a configuration, which may be a server's, who may reach it and how: this program does not
-// listen, or only for itself.
+// unreachable resets the settings that say how others reach the service. The configuration may be a server's, and this
+// program does not listen, or only for itself.
 func unreachable(c *mixtral.Config) {
 	d := mixtral.DefaultConfig()
 	c.Host, c.AllowedHosts, c.MetricsListen = d.Host, d.AllowedHosts, d.MetricsListen
@@ -81,7 +82,8 @@ func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	out := mixtral.Request{MaxTokens: r.MaxTokens, Temperature: r.Temperature, Seed: r.Seed}
 	switch {
 	case r.Raw && r.System != "":
-		return out, usageError(errors.New("--raw has no place for --system"))
+		return out, usageError(errors.New("--raw and --system exclude each other: without the chat format " +
+			"there is no system message"))
 	case r.Raw:
 		out.RawPrompt = text
 	case r.System != "":
@@ -93,7 +95,7 @@ func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	return out, nil
 }
 
-// answer streams the answer to standard output.
+// answer streams the answer to standard output, or prints it as JSON when it is whole.
 func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request) error {
 	start := time.Now()
 	var first time.Time
@@ -101,10 +103,17 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 		if first.IsZero() {
 			first = time.Now()
 		}
+		if r.JSON {
+			return nil
+		}
 		_, err := io.WriteString(a.stdout, text)
 		return err
 	})
-	if err == nil || !first.IsZero() {
+	switch {
+	case r.JSON && err == nil:
+		err = printJSON(a.stdout, c)
+	case r.JSON:
+	case err == nil || !first.IsZero():
 		fmt.Fprintln(a.stdout)
 	}
 	switch {

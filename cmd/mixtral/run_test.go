@@ -22,12 +22,12 @@ func TestRun(t *testing.T) {
 		{[]string{"--stats", "--temperature", "0", "hello"}, exitOK, "tokens/s"},
 		{[]string{"--system", "Be brief.", "hello"}, exitOK, ""},
 		{[]string{"--raw", "hello"}, exitOK, ""},
-		{[]string{"--raw", "--system", "Be brief.", "hello"}, exitUsage, "--raw has no place for --system"},
+		{[]string{"--raw", "--system", "Be brief.", "hello"}, exitUsage, "--raw and --system exclude each other"},
 		{[]string{""}, exitUsage, "the prompt is empty"},
 		{[]string{"--temperature", "9", "hello"}, exitUsage, "temperature: must be between 0 and 2"},
 		{[]string{"--set", "port", "hello"}, exitUsage, "must be KEY=VALUE"},
 		{[]string{"--set", "prot=1", "hello"}, exitUsage, `"prot" is no key`},
-		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "there is no such file"},
+		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "the file does not exist"},
 	} {
 		var out, errs bytes.Buffer
 		args := append([]string{"run", "--model", "synth:tiny", "--max-tokens", "8"}, test.args...)

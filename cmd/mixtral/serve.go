@@ -21,12 +21,12 @@ import (
 // over the environment, which wins over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
-	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeat it for more."`
+	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeatable."`
 	Model         *string  `placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
-	ContextLength *int     `placeholder:"N" help:"Most tokens of a prompt and its answer; default: what the model was trained for."`
-	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"How keys and values are kept: f16, or q8_0 in little more than half the memory; default f16."`
-	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Most memory in GiB, weights and KV cache included."`
-	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Most cores to compute with."`
+	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
+	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
+	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache."`
+	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with."`
 	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
 }
 
@@ -63,18 +63,18 @@ func override[T any](to *T, flag *T) {
 // serveCmd serves until it is told to stop.
 type serveCmd struct {
 	serviceFlags
-	Host         *string  `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
-	Port         *int     `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
-	Backend      *string  `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
-	Upstream     []string `placeholder:"URL" help:"OpenAI-compatible server to pass requests on to; repeat it for replicas. Implies --backend vllm."`
-	APIKeyFile   *string  `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line; it is read again when it changes."`
-	TracingURL   *string  `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
-	InsecureBind bool     `help:"Allow an address that others can reach without API keys."`
-	TLSCert      *string  `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are read again when they change."`
-	TLSKey       *string  `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
-	AllowedHosts *string  `placeholder:"NAMES" help:"Names that requests may ask for, with commas between, beside localhost and IP addresses."`
-	Database     *string  `placeholder:"URL" help:"Log requests there: postgres://user@host/database, sqlite:PATH, or none, the default."`
-	Metrics      *string  `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Serve /metrics there and not beside the API."`
+	Host         *string          `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
+	Port         *int             `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
+	Backend      *mixtral.Backend `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
+	Upstream     []string         `placeholder:"URL" help:"OpenAI-compatible server that answers the requests; repeatable, for replicas. Implies --backend vllm."`
+	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes."`
+	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
+	InsecureBind bool             `help:"Allow an address that other machines can reach, without API keys."`
+	TLSCert      *string          `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
+	TLSKey       *string          `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
+	AllowedHosts *string          `placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
+	Database     *string          `placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
+	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
 }
 
 func (s serveCmd) Run(a *app) error {
@@ -90,24 +90,14 @@ func (s serveCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	listener, err := listen(a.ctx, service.Addr(), "--port")
+	listeners, err := service.Listen(a.ctx)
 	if err != nil {
-		return errors.Join(err, service.Close())
+		return errors.Join(listenError(err), service.Close())
 	}
-	if c.MetricsListen == "" {
-		return errors.Join(serve(a, service, listener), service.Close())
+	if listeners.Metrics != nil {
+		fmt.Fprintf(a.stderr, "mixtral: metrics on http://%s/metrics\n", listeners.Metrics.Addr())
 	}
-	metrics, err := listen(a.ctx, c.MetricsListen, "--metrics-listen")
-	if err != nil {
-		return errors.Join(err, listener.Close(), service.Close())
-	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // the last requests can be watched
-	ended := make(chan error, 1)
-	go func() { ended <- service.ServeMetrics(ctx, metrics) }()
-	fmt.Fprintf(a.stderr, "mixtral: metrics on http://%s/metrics\n", metrics.Addr())
-	err = errors.Join(serve(a, service, listener), service.Close())
-	stop()
-	return errors.Join(err, <-ended)
+	return errors.Join(serve(a, service, listeners), service.Close())
 }
 
 func (s serveCmd) serviceConfig() (mixtral.Config, error) {
@@ -118,7 +108,7 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	override(&c.Host, s.Host)
 	override(&c.Port, s.Port)
 	if len(s.Upstream) > 0 {
-		c.Backend, c.Upstream = "vllm", strings.Join(s.Upstream, ",")
+		c.Backend, c.Upstream = mixtral.BackendVLLM, strings.Join(s.Upstream, ",")
 	}
 	override(&c.Backend, s.Backend)
 	override(&c.APIKeyFile, s.APIKeyFile)
@@ -135,25 +125,26 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	return c, nil
 }
 
-// listen opens an address that the given flag chooses.
-func listen(ctx context.Context, address, flag string) (net.Listener, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
+// listenError gives an address that cannot be listened at its exit code and a hint with the flag that chooses it.
+func listenError(err error) error {
+	flag := "--port"
+	var at *mixtral.ListenError
+	if errors.As(err, &at) {
+		flag = "--" + strings.ReplaceAll(at.Key, "_", "-")
+	}
+	hint := "it must be an address of this machine"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, setupError(withHint(err,
-			"another program listens there: stop it, or choose another port with "+flag+" (0 for any free one)"))
+		hint = "another program listens there: stop it, or choose another port with " + flag + " (0 for any free one)"
 	case errors.Is(err, syscall.EACCES):
-		return nil, setupError(withHint(err, "ports below 1024 need privileges: choose a higher one with "+flag))
-	case err != nil:
-		return nil, setupError(withHint(err, "it must be an address of this machine"))
+		hint = "ports below 1024 need privileges: choose a higher one with " + flag
 	}
-	return l, nil
+	return setupError(withHint(err, hint))
 }
 
 // serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains,
 // the second one stops at once; SIGHUP reloads the keys and the certificate.
-func serve(a *app, service *mixtral.Service, l net.Listener) error {
+func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -164,16 +155,17 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when it is said that it drains
 	defer stop()
 	served := make(chan error, 1)
-	go func() { served <- service.Serve(ctx, l) }()
+	go func() { served <- service.ServeAll(ctx, l) }()
 	defer useCores(service.Cores())()
 	if err := service.Load(a.ctx); err != nil {
 		stop()
 		return errors.Join(loadError(err), ignoreClosed(<-served))
 	}
-	announce(a, service, l.Addr())
+	announce(a, service, l.API.Addr())
 	drain := func() {
 		if ctx.Err() == nil {
-			fmt.Fprintln(a.stderr, "mixtral: draining; a second signal stops at once")
+			fmt.Fprintln(a.stderr, "mixtral: draining: finishing the requests in progress; a second signal "+
+				"stops at once")
 			stop()
 		}
 	}
@@ -205,7 +197,7 @@ func serve(a *app, service *mixtral.Service, l net.Listener) error {
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
 	if c.APIKeyFile == "" && c.TLSCertFile == "" {
-		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: there are no keys and no certificate")
+		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: neither api_key_file nor tls_cert_file is set")
 	}
 	for _, part := range []struct {
 		name, file string

@@ -24,7 +24,11 @@ var ranks = map[string]int{
 	"internal/base/token":     0, // SentencePiece BPE
 	"internal/base/stats":     0, // statistics
 	"internal/base/host":      0, // what the machine gives this process
+	"internal/base/slo":       1, // service-level objectives
+	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
+	"internal/base/need":      0, // what tests need and a machine may lack
+	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
 
 	"internal/base/store":           2, // runs and requests in a database
@@ -36,13 +40,15 @@ var ranks = map[string]int{
 	"internal/llm":         1, // the seam
 	"internal/llm/llmtest": 2, // conformance suite of the seam
 
-	"internal/infer/quant":   0, // block formats
-	"internal/infer/gguf":    1, // model container
-	"internal/infer/kernel":  1, // numeric kernels
-	"internal/infer/kvcache": 1, // paged KV blocks
-	"internal/infer/sample":  2, // next-token choice
-	"internal/infer/moe":     2, // the model
-	"internal/infer/engine":  3, // continuous batching
+	"internal/infer/quant":    0, // block formats
+	"internal/infer/gguf":     1, // model container
+	"internal/infer/kernel":   1, // numeric kernels
+	"internal/infer/kvcache":  1, // paged KV blocks
+	"internal/infer/grammar":  1, // what an answer is held to
+	"internal/infer/sample":   2, // next-token choice
+	"internal/infer/moe":      2, // the model
+	"internal/infer/schedule": 2, // what each step computes
+	"internal/infer/engine":   3, // continuous batching
 
 	"models/demo":                0, // the embedded demo model
 	"internal/model/hub":         1, // model files from elsewhere
@@ -52,11 +58,15 @@ var ranks = map[string]int{
 	"internal/model/calibrate":   3, // importance matrices from a text
 	"internal/model/catalog":     4, // model names to files
 
+	"internal/serve/route":    0, // which replica gets a request
+	"internal/serve/access":   2, // who may reach the service, and how much of it
 	"internal/serve/upstream": 2, // other servers as llm.Backend
 	"internal/serve/api":      4, // HTTP routes
+	"internal/serve/service":  5, // the serving half, wired together
 
 	"certify/prompts":           1, // prompt files
 	"certify/target":            5, // servers to certify: started, or found
+	"internal/certify/client":   4, // what is asked of a server beside the load
 	"testcases":                 2, // test cases as data, and the compiled-in ones
 	"certify/report":            3, // reports people read
 	"internal/certify/evidence": 3, // what a run records
@@ -66,7 +76,9 @@ var ranks = map[string]int{
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
 
-	"":        5, // package mixtral
+	"internal/plan": 3, // replicas from targets, by simulation
+
+	"":        6, // package mixtral
 	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,

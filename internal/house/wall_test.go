@@ -15,8 +15,8 @@ import (
 // there takes differences of times as they come from time.Now, which are the monotonic clock's: setting the wall
 // clock, as NTP or an operator does, moves no latency, no rate and no deadline.
 var wallReaders = map[string]string{
-	"certify/run.go":                  "the record's header: when the run began",
-	"certify/watch.go":                "measures how far the wall clock was set",
+	"certify/record.go":               "the record's header: when the run began",
+	"certify/observe.go":              "measures how far the wall clock was set",
 	"completion.go":                   "created, a field of the API",
 	"internal/serve/api/models.go":    "created, a field of the API",
 	"internal/serve/api/request.go":   "created, a field of the API",
@@ -28,7 +28,8 @@ var wallReaders = map[string]string{
 	"internal/base/telemetry/otlpwire.go": "the protocol of traces",
 }
 
-var wallPackages = []string{".", "certify", "internal/serve/api", "internal/infer/engine",
+var wallPackages = []string{".", "certify", "internal/serve/access", "internal/serve/api", "internal/serve/service",
+	"internal/infer/engine", "internal/infer/schedule",
 	"internal/certify/evidence", "internal/base/host", "internal/certify/judge", "internal/infer/kvcache",
 	"internal/llm", "internal/certify/loadgen",
 	"internal/infer/moe", "internal/certify/probe", "internal/base/telemetry", "internal/serve/upstream"}

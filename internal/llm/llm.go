@@ -46,10 +46,45 @@ type Request struct {
 	PromptTokens []int32
 	MaxTokens    int // ≥ 1; 0 means the service's default, always cut to what the context leaves
 	Sampling     Sampling
-	Stop         []string // generation ends before the first of these; none of it is sent
+	Stop         []string // the text ends before the first of these to be complete; see Stops
 	IgnoreEOS    bool     // go on to MaxTokens: for measurements
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
+	Grammar      *Grammar // what the text is held to; nil: nothing
+}
+
+// GrammarKind says how a Grammar is written.
+type GrammarKind string
+
+// The kinds of Grammar.
+const (
+	GrammarJSON   GrammarKind = "json_object" // any JSON object; there is no source
+	GrammarSchema GrammarKind = "json_schema" // JSON Schema, draft 2020-12
+	GrammarRegex  GrammarKind = "regex"       // a regular expression that the whole text matches
+	GrammarGBNF   GrammarKind = "gbnf"        // llama.cpp's grammars
+	GrammarLark   GrammarKind = "lark"        // Lark's
+	GrammarEBNF   GrammarKind = "ebnf"        // GBNF if the source has "::=", Lark if not, as vLLM's guided_grammar
+	GrammarChoice GrammarKind = "choice"      // one of Choices
+)
+
+// Grammar is a form that the text of an answer keeps to, from its first character to its end. An answer that ends with
+// FinishStop, and not at a stop string, is one of the grammar's texts; one that ends otherwise begins like one. A
+// backend that cannot hold an answer to it refuses the request with ErrUnsupported, and one that cannot keep to all
+// that the source says with a FieldError, before any event.
+type Grammar struct {
+	Kind    GrammarKind
+	Source  string
+	Choices []string
+	Field   string // where the source came from, as the API spells it: "response_format.json_schema.schema"
+}
+
+// Fail is the FieldError of a grammar.
+func (g *Grammar) Fail(reason string) error {
+	field := g.Field
+	if field == "" {
+		field = "grammar"
+	}
+	return &FieldError{Field: field, Reason: reason}
 }
 
 // Finish says why a completion ended.
@@ -88,8 +123,10 @@ type Token struct {
 	Top []TokenProb
 }
 
-// Event is a piece of an answer. Text never splits a UTF-8 sequence and never holds part of a stop string; it may be
-// empty. The last event of a completion has Finish and Usage set.
+// Event is a piece of an answer. Text is valid UTF-8: it never splits a sequence, and each byte that belongs to none
+// is U+FFFD. No stop string is in the texts of a completion joined together, whichever tokens and bytes made them,
+// and what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so
+// those of a stop string too. The last event of a completion has Finish and Usage set.
 type Event struct {
 	Text    string
 	Tokens  []Token // empty unless Request.Logprobs

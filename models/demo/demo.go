@@ -1,8 +1,3 @@
-// Package demo holds the built-in model: a small Mixtral trained from scratch on the text that this directory
-// generates, so that the service and its certification work with no download. It must not import anything of this
-// module.
-//
-// README.md is the model card; rebuild.sh makes the file again from nothing.
 package demo
 
 import _ "embed"

@@ -184,7 +184,9 @@ func TestErrors(t *testing.T) {
 			"temperature"},
 		{"top_p", func(p *openai.ChatCompletionNewParams) { p.TopP = openai.Float(1.5) }, 400, "top_p"},
 		{"n", func(p *openai.ChatCompletionNewParams) { p.N = openai.Int(-1) }, 400, "n"},
-		{"no messages", func(p *openai.ChatCompletionNewParams) { p.Messages = []openai.ChatCompletionMessageParamUnion{} }, 400, "messages"},
+		{"no messages", func(p *openai.ChatCompletionNewParams) {
+			p.Messages = []openai.ChatCompletionMessageParamUnion{}
+		}, 400, "messages"},
 		{"roles", func(p *openai.ChatCompletionNewParams) {
 			p.Messages = []openai.ChatCompletionMessageParamUnion{openai.UserMessage("a"), openai.UserMessage("b")}
 		}, 400, "messages[1].role"},

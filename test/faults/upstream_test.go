@@ -19,6 +19,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -324,10 +325,10 @@ func TestUpstreamChaos(t *testing.T) {
 		verdicts[2].Load(), verdicts[3].Load())
 }
 
-// chaosSettings gives how long chaos lasts and its seed, and writes the seed down for who wants to see the same again.
+// chaosSettings gives how long chaos lasts and its seed.
 func chaosSettings(t *testing.T) (time.Duration, uint64) {
 	t.Helper()
-	lasts, seed := 3*time.Second, rand.Uint64()
+	lasts := 3 * time.Second
 	if v := os.Getenv("MIXTRAL_CHAOS"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
@@ -335,13 +336,5 @@ func chaosSettings(t *testing.T) (time.Duration, uint64) {
 		}
 		lasts = d
 	}
-	if v := os.Getenv("MIXTRAL_CHAOS_SEED"); v != "" {
-		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
-			t.Fatal("MIXTRAL_CHAOS_SEED:", err)
-		}
-		seed = n
-	}
-	t.Logf("MIXTRAL_CHAOS_SEED=%d MIXTRAL_CHAOS=%v", seed, lasts)
-	return lasts, seed
+	return lasts, property.Seed(t, "MIXTRAL_CHAOS_SEED")
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // TestBudget simulates a process in steps of a tenth of a millisecond: threads that compute when they do not pause,
@@ -12,7 +14,7 @@ import (
 // every second, computing gets what requests leave and at least half, and a process that needs less than it may have
 // never waits.
 func TestBudget(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		b := Budget{Cores: float64(rapid.IntRange(1, 64).Draw(t, "cores"))}
 		compute := b.Cores * rapid.SampledFrom([]float64{0, 0.3, 1}).Draw(t, "compute")
 		requests := b.Cores * rapid.SampledFrom([]float64{0, 0.05, 0.3, 0.6, 1, 3}).Draw(t, "requests")

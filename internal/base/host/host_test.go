@@ -71,8 +71,9 @@ func TestGroups(t *testing.T) {
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": noLimit,
 		}, 0, 0, "cgroup v1"},
 		{"version 1 seen from inside a container", map[string]string{
-			"proc/self/cgroup":                           "5:memory:/docker/0123\n",
-			"proc/self/mountinfo":                        "35 31 0:32 /docker/0123 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+			"proc/self/cgroup": "5:memory:/docker/0123\n",
+			"proc/self/mountinfo": "35 31 0:32 /docker/0123 /sys/fs/cgroup/memory ro - " +
+				"cgroup cgroup rw,memory\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": "4096\n",
 		}, 4096, 0, "cgroup v1"},
 		{"both versions", map[string]string{

@@ -1,6 +1,3 @@
-// Package openai holds the wire format of OpenAI-compatible servers: the JSON of chat and text completions, models,
-// tokenisation and errors, and the event streams that carry them. It has no behaviour beyond reading and writing them
-// and must not import anything of this module: the service and its certifier both depend on it.
 package openai
 
 // Values of the "object" fields.

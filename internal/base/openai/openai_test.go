@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func stdJSON(t interface{ Fatal(...any) }, v any) string {
@@ -54,7 +56,7 @@ func anyUsage(t *rapid.T) *Usage {
 
 // TestAppendLikeEncodingJSON: the hand-written encoder gives the standard library's bytes.
 func TestAppendLikeEncodingJSON(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		str := func() string { return anyString().Draw(t, "string") }
 		chunk := ChatChunk{ID: str(), Object: ObjectChatChunk, Created: rapid.Int64().Draw(t, "created"),
 			Model: str(), Choices: []ChatChunkChoice{}, Usage: anyUsage(t)}

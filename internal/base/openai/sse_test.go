@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 type event struct{ Type, Data string }
@@ -94,7 +96,7 @@ func TestDone(t *testing.T) {
 
 // TestRoundTrip: what AppendEvent writes, Reader reads, however the bytes arrive.
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		var stream []byte
 		var want []event
 		for range rapid.IntRange(0, 8).Draw(t, "events") {

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
@@ -147,7 +149,7 @@ func TestMeanIntervalEdges(t *testing.T) {
 }
 
 func TestMeanIntervalIsDeterministic(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		x := rapid.SliceOfN(rapid.Float64Range(0, 1e9), 2, 300).Draw(t, "x")
 		seed := rapid.Uint64().Draw(t, "seed")
 		m1, lo1, hi1 := MeanInterval(x, 0.99, seed)

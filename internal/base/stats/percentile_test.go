@@ -7,6 +7,8 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestPercentileIsAnOrderStatistic(t *testing.T) {
@@ -35,7 +37,7 @@ func TestPercentileIsAnOrderStatistic(t *testing.T) {
 }
 
 func TestPercentileHoldsItsShare(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		x := rapid.SliceOfN(rapid.Float64Range(-1e6, 1e6), 1, 200).Draw(t, "x")
 		p := rapid.Float64Range(0.001, 0.999).Draw(t, "p")
 		slices.Sort(x)
@@ -83,7 +85,7 @@ func TestMinSamplesGolden(t *testing.T) {
 }
 
 func TestMinSamplesIsTheLeastThatProves(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		p := rapid.Float64Range(0.01, 0.99).Draw(t, "p")
 		conf := rapid.Float64Range(0.5, 0.9999).Draw(t, "conf")
 		over := rapid.IntRange(0, 300).Draw(t, "over")

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestMannWhitneyPublished(t *testing.T) {
@@ -33,7 +35,7 @@ func TestMannWhitneyPublished(t *testing.T) {
 }
 
 func TestMannWhitneyProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		value := rapid.Custom(func(t *rapid.T) float64 { return float64(rapid.IntRange(0, 30).Draw(t, "v")) })
 		a := rapid.SliceOfN(value, 1, 40).Draw(t, "a")
 		b := rapid.SliceOfN(value, 1, 40).Draw(t, "b")
@@ -78,7 +80,7 @@ func TestHodgesLehmann(t *testing.T) {
 	if got := HodgesLehmann(nil, b); !math.IsNaN(got) {
 		t.Errorf("of nothing: %g", got)
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		a := rapid.SliceOfN(rapid.Float64Range(-1e9, 1e9), 1, 30).Draw(t, "a")
 		b := rapid.SliceOfN(rapid.Float64Range(-1e9, 1e9), 1, 30).Draw(t, "b")
 		var all []float64

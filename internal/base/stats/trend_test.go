@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestTheilSenPublished(t *testing.T) { // SciPy 1.10.1, theilslopes
@@ -26,7 +28,7 @@ func TestTheilSenPublished(t *testing.T) { // SciPy 1.10.1, theilslopes
 }
 
 func TestTheilSenFindsALine(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(3, 60).Draw(t, "n")
 		slope := float64(rapid.IntRange(-1000, 1000).Draw(t, "slope"))
 		x, y := make([]float64, n), make([]float64, n)

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestQueueLosesOnlyWhatItCounts: whatever is added, taken and given back, the queue holds the newest within its
 // bounds and counts the rest.
 func TestQueueLosesOnlyWhatItCounts(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		room := rapid.IntRange(1, 8).Draw(t, "room")
 		q := queue{limit: rapid.IntRange(1, 8).Draw(t, "limit"), maxBytes: int64(room) * (fixed + 10)}
 		added, dropped, written := 0, 0, 0

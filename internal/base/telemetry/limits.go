@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Limits are what the service keeps to. Those that are 0 are not shown: of upstream servers nobody knows.
+// Limits are the limits that the service keeps. Those that are 0 are not shown: the limits of upstream servers are not
+// known.
 type Limits struct {
 	Running, Waiting int
 	Memory           int64 // bytes

@@ -1,7 +1,3 @@
-// Package telemetry is what the service says about itself: logs, a Prometheus registry whose metrics stand in one
-// table, and traces by OpenTelemetry. It must not import any package of this module but internal/base/stats and
-// internal/base/openai: the certifier reads the same table to check the service's figures against its own, and begins
-// traces with the same Tracer.
 package telemetry
 
 import (
@@ -89,13 +85,13 @@ var (
 // Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
 var Table = []Definition{
 	{Name: Requests, Kind: Counter, Label: LabelFinishReason, VLLM: "vllm:request_success_total",
-		Help: "Completions that ended, by reason; each of a request's n choices counts. Refused requests are not " +
-			"among them."},
+		Help: "Completions that ended, by reason. Each of a request's n choices counts. Refused requests do not " +
+			"count."},
 	{Name: PromptTokens, Kind: Counter, VLLM: "vllm:prompt_tokens_total",
-		Help: "Prompt tokens of the requests that ended, as their usage says."},
+		Help: "Prompt tokens of the requests that ended, as their usage reports them."},
 	{Name: GenerationTokens, Kind: Counter, VLLM: "vllm:generation_tokens_total",
-		Help: "Generated tokens, counted as they come; for completions that ended with stop or length they add up " +
-			"to the usage."},
+		Help: "Generated tokens, counted when they are generated. For completions that ended with stop or length " +
+			"they add up to the usage."},
 	{Name: CachedTokens, Kind: Counter, VLLM: "vllm:prefix_cache_hits_total",
 		Help: "Prompt tokens that were found in the prefix cache."},
 	{Name: TimeToFirstToken, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:time_to_first_token_seconds",
@@ -103,10 +99,11 @@ var Table = []Definition{
 	{Name: RequestLatency, Kind: Histogram, Buckets: latencyBuckets, VLLM: "vllm:e2e_request_latency_seconds",
 		Help: "Time from the request's arrival to the completion's end, for those that ended with stop or length."},
 	{Name: InterTokenLatency, Kind: Histogram, Buckets: gapBuckets, VLLM: "vllm:inter_token_latency_seconds",
-		Help: "Time between a completion's tokens; tokens that come together share the gap before them equally."},
+		Help: "Time between a completion's tokens. Tokens that arrive together share the time before them " +
+			"equally."},
 	{Name: QueueTime, Kind: Histogram, Buckets: firstBuckets, VLLM: "vllm:request_queue_time_seconds",
-		Help: "Time a completion waited before the model first computed for it, for those that ended with stop or " +
-			"length."},
+		Help: "Time that a completion waited before the model first computed for it, for those that ended with " +
+			"stop or length."},
 	{Name: Running, Kind: Gauge, VLLM: "vllm:num_requests_running",
 		Help: "Completions being computed."},
 	{Name: Waiting, Kind: Gauge, VLLM: "vllm:num_requests_waiting",
@@ -114,52 +111,54 @@ var Table = []Definition{
 	{Name: KVCacheUsage, Kind: Gauge, VLLM: "vllm:kv_cache_usage_perc",
 		Help: "Share of the KV cache held by running completions, from 0 to 1."},
 	{Name: KVCacheBytes, Kind: Gauge, Label: LabelKVType,
-		Help: "Memory set aside for keys and values, in bytes; the label is how they are kept."},
+		Help: "Memory reserved for keys and values, in bytes; the label is their format."},
 	{Name: KVCacheResident, Kind: Gauge,
-		Help: "Memory that keys and values take so far, in bytes: blocks take theirs when first used, and keep it."},
+		Help: "Memory that keys and values occupy so far, in bytes. A block occupies its memory from its first " +
+			"use on."},
 	{Name: Preemptions, Kind: Counter, VLLM: "vllm:num_preemptions_total",
 		Help: "Completions that gave their KV cache to an older one and were computed again."},
 	{Name: HTTPRequests, Kind: Counter, // two labels: see httpLabels
-		Help: "HTTP requests by route and status code; 499 where the client went away before there was one."},
+		Help: "HTTP requests by route and status code; 499 means that the client disconnected before there was a " +
+			"status."},
 	{Name: Refused, Kind: Counter, Label: LabelReason,
-		Help: "Requests that were refused before anything was computed for them, by reason; health checks are not " +
-			"among them."},
+		Help: "Requests refused before anything was computed for them, by reason. Health checks do not count."},
 	{Name: Ready, Kind: Gauge,
-		Help: "1 while a request would be taken, as /readyz says; 0 while the model loads, the service drains or " +
-			"no upstream may be asked."},
+		Help: "1 while the service accepts requests, as /readyz reports; 0 while the model loads, the service " +
+			"drains or no upstream server is available."},
 	{Name: RunningLimit, Kind: Gauge,
-		Help: "Completions that are computed together at most: max_concurrent_requests."},
+		Help: "Most completions that are computed at the same time: max_concurrent_requests."},
 	{Name: WaitingLimit, Kind: Gauge,
-		Help: "Completions that wait at most: max_queued_requests."},
+		Help: "Most completions that wait in the queue: max_queued_requests."},
 	{Name: MemoryLimit, Kind: Gauge,
-		Help: "Memory that the process keeps to, in bytes: memory_limit_gb, or less where the machine or control " +
-			"group has less."},
+		Help: "Most memory that the process uses, in bytes: memory_limit_gb, or less where the machine or its " +
+			"control group allows less."},
 	{Name: Connections, Kind: Gauge,
-		Help: "Connections to the API that are open. When all are taken, more wait unanswered, health checks too."},
+		Help: "Open connections to the API. At the limit, further ones wait unanswered, health checks included."},
 	{Name: ConnectionsLimit, Kind: Gauge,
-		Help: "Connections to the API that may be open: max_connections, or half of the files that the process may " +
-			"open."},
+		Help: "Most connections to the API that may be open: max_connections, or half of the files that the " +
+			"process may open."},
 	{Name: CertificateExpiry, Kind: Gauge,
-		Help: "When the TLS certificate in use expires, as Unix time."},
+		Help: "Time at which the TLS certificate in use expires, in Unix seconds."},
 	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,
-		Help: "1 while a replica may be asked; 0 while its health check fails or it is left alone after failures."},
+		Help: "1 while a replica receives requests; 0 while its health check fails or it is left out after " +
+			"failures."},
 	{Name: UpstreamFailures, Kind: Counter, Label: LabelReplica,
-		Help: "Tries that a replica failed: no connection, no answer, an error of a server, or an answer that " +
-			"broke off."},
+		Help: "Failed attempts at a replica: no connection, no answer, a server error, or an answer that broke " +
+			"off."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
 	{Name: NonFinite, Kind: Counter,
-		Help: "Completions that ended with an error because the model's output was NaN or infinite: broken " +
-			"weights, or a broken machine."},
+		Help: "Completions that ended with an error because the model's output was NaN or infinite, which means " +
+			"broken weights or a broken machine."},
 	{Name: LogWritten, Kind: Counter,
-		Help: "Requests that the database of the request log has taken."},
+		Help: "Requests that the request log has written to its database."},
 	{Name: LogDropped, Kind: Counter,
-		Help: "Requests that the log lost: its buffer was full while the database was slow or away, or the " +
-			"database refused them."},
+		Help: "Requests that the request log lost, because its buffer was full while the database was slow or " +
+			"unreachable, or because the database refused them."},
 	{Name: LogFailures, Kind: Counter,
-		Help: "Attempts of the request log to reach its database or to write to it that failed; it tries again."},
+		Help: "Failed attempts of the request log to reach its database or to write to it. It tries again."},
 	{Name: LogPending, Kind: Gauge,
-		Help: "Requests that wait in memory for the database of the request log."},
+		Help: "Requests of the request log that wait in memory for its database."},
 	{Name: BuildInfo, Kind: Gauge, Label: LabelVersion,
 		Help: "Always 1; the label is the version of the service."},
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 )
 
 // exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would link gRPC, whose services its
@@ -56,7 +58,7 @@ func newExporter(u *url.URL, env environment, log *slog.Logger) (*exporter, erro
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	e := &exporter{url: u.String(), header: http.Header{}, limit: defaultSend, log: log, pause: pause,
+	e := &exporter{url: u.String(), header: http.Header{}, limit: defaultSend, log: log, pause: wait.For,
 		closed: make(chan struct{})}
 	if v, name := env.get("PROTOCOL"); v != "" && v != "http/protobuf" {
 		return nil, fmt.Errorf("%w: %s is %q, must be http/protobuf", ErrTracing, name, v)
@@ -139,17 +141,6 @@ func clientTLS(env environment) (*tls.Config, error) {
 	return config, nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // ExportSpans sends one batch, and tries again while the collector says that it may and ctx lasts. Its own log tells
 // of losses, once for each time that the collector is away: there is nothing that the SDK could do about them.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
@@ -220,10 +211,10 @@ func (e *exporter) try(ctx context.Context, body []byte) (again bool, plea time.
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		return true, time.Duration(max(seconds, 0)) * time.Second,
-			fmt.Errorf("the collector answers %d", resp.StatusCode)
+			fmt.Errorf("the collector answered with status %d", resp.StatusCode)
 	}
 	if resp.StatusCode/100 != 2 {
-		return false, 0, fmt.Errorf("the collector answers %d", resp.StatusCode)
+		return false, 0, fmt.Errorf("the collector answered with status %d", resp.StatusCode)
 	}
 	return false, 0, nil
 }

@@ -1,8 +1,8 @@
 package telemetry
 
-// Reasons why requests are refused. But for three they are the code in the answer's error: ReasonInvalid stands for
-// an error without a code, whose message names a field; a service that is not ready says which of its phases is why;
-// and ReasonUpstream is a refusal that came from an upstream server, in its own words.
+// Reasons why requests are refused. All but three are the code in the answer's error. ReasonInvalid stands for an
+// error without a code, whose message names a field. A service that is not ready names its phase. ReasonUpstream is a
+// refusal that came from an upstream server, in its own words.
 const (
 	ReasonInvalid  = "invalid_request"
 	ReasonUpstream = "upstream"
@@ -18,14 +18,15 @@ type Reason struct {
 
 // Reasons are all values of Refused's label. They are there from the start, at 0.
 var Reasons = []Reason{
-	{"queue_full", 429, "`max_concurrent_requests` run and `max_queued_requests` wait, or too many large bodies are under way. More load than the service holds: add replicas, or raise the queue and with it the wait."},
-	{"rate_limit_exceeded", 429, "A key used up its requests or tokens a minute."},
-	{"concurrency_limit_exceeded", 429, "A key has as many requests under way as it may."},
-	{"not_in_time", 503, "The request would have waited longer than its own time limit allows."},
+	{"queue_full", 429, "`max_concurrent_requests` run and `max_queued_requests` wait, or too many large bodies are " +
+		"being read. Add replicas, or raise the queue's limit and accept longer waits."},
+	{"rate_limit_exceeded", 429, "The key has used its requests or tokens of this minute."},
+	{"concurrency_limit_exceeded", 429, "The key has as many requests in progress as it may have."},
+	{"not_in_time", 503, "The request would have waited longer than its time limit allows."},
 	{"starting", 503, "The model is still loading."},
-	{"draining", 503, "The service was told to stop. Clients still send here: let the load balancer take it out " +
-		"before."},
-	{"not_ready", 503, "No upstream server may be asked."},
+	{"draining", 503, "The service is stopping. Clients still send requests: let the load balancer remove it before " +
+		"it stops."},
+	{"not_ready", 503, "No upstream server is available."},
 	{"context_length_exceeded", 400, "The prompt is longer than the context."},
 	{"request_too_large", 413, "The body is larger than 4 MiB."},
 	{"request_timeout", 408, "The body did not come in time."},
@@ -33,16 +34,16 @@ var Reasons = []Reason{
 	{"invalid_json", 400, "The body is not a JSON object."},
 	{"unsupported_encoding", 415, "The body is compressed."},
 	{ReasonInvalid, 400, "A field has a value that is not allowed."},
-	{"unsupported_parameter", 400, "A field asks for what this service does not do."},
-	{"not_supported", 501, "The backend cannot do it."},
+	{"unsupported_parameter", 400, "A field asks for a feature that this service does not have."},
+	{"not_supported", 501, "The backend does not support it."},
 	{"model_not_found", 404, "No such model is served."},
-	{"not_found", 404, "There is no such route."},
-	{"method_not_allowed", 405, "The route has another method."},
-	{"invalid_api_key", 401, "No key, or one that is not known."},
-	{"host_not_allowed", 403, "The Host header names none of `allowed_hosts`."},
-	{"cross_origin", 403, "A page of another site sent a browser here."},
+	{"not_found", 404, "The route does not exist."},
+	{"method_not_allowed", 405, "The route exists, but not with this method."},
+	{"invalid_api_key", 401, "The API key is missing or unknown."},
+	{"host_not_allowed", 403, "The Host header is not among `allowed_hosts`."},
+	{"cross_origin", 403, "A web page of another site made the request."},
 	{ReasonUpstream, 0, "An upstream server refused."},
-	{ReasonOther, 0, "None of these: a defect of the service."},
+	{ReasonOther, 0, "None of the above: a defect of the service."},
 }
 
 // Refused counts a request that was refused. A reason that is not among Reasons counts as ReasonOther: it is a label.

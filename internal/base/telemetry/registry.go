@@ -106,7 +106,7 @@ func (m *Metrics) HTTP(route string, code int) {
 // Panic counts a panic that was caught.
 func (m *Metrics) Panic() { m.panics.Inc() }
 
-// NonFinite counts a completion that ended because the model's output was no number.
+// NonFinite counts a completion that ended because the model's output was NaN or infinite.
 func (m *Metrics) NonFinite() { m.nonFinite.Inc() }
 
 // Prompt counts the tokens of a request's prompt, once however many choices were asked for.

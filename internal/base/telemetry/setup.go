@@ -120,7 +120,7 @@ func pairs(list string) (all [][2]string, err error) {
 		name, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if name = strings.TrimSpace(name); !ok || name == "" || err != nil {
-			return nil, errors.New("must be name=value, several with commas between")
+			return nil, errors.New("must be name=value pairs, separated by commas")
 		}
 		all = append(all, [2]string{name, value})
 	}

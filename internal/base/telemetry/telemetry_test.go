@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -132,7 +134,7 @@ func TestCompletion(t *testing.T) {
 
 // TestCompletionsAddUp: over any trace, the counts of the histograms follow from those of the counters.
 func TestCompletionsAddUp(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		m := NewMetrics("v1")
 		var ended, answered, tokens, gaps float64
 		for range rapid.IntRange(0, 5).Draw(t, "completions") {

@@ -15,6 +15,14 @@ func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	return t.appendText(ids, text)
 }
 
+// EncodeInside gives the ids of text that stands behind other text: as it is, without a space prefix.
+func (t *Tokenizer) EncodeInside(text string) []int32 {
+	if text == "" {
+		return nil
+	}
+	return (&merger{t: t}).encode(text)
+}
+
 // AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long
 // to be worth encoding.
 func (t *Tokenizer) AtLeast(bytes int) int { return bytes / t.maxText }
@@ -29,6 +37,12 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	if t.spec.AddSpacePrefix {
 		m.add(space)
 	}
+	return m.encode(text)
+}
+
+// encode appends the ids of what was added and text.
+func (m *merger) encode(text string) []int32 {
+	t := m.t
 	afterSpace := true // a word begins at a space that follows something else
 	for len(text) > 0 {
 		r, size := utf8.DecodeRuneInString(text)

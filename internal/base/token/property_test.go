@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // naive encodes as the definition reads: look at all neighbours, merge the best, start again; O(n²) and worse.
@@ -82,7 +84,7 @@ func genSpec(t *rapid.T) Spec {
 }
 
 func TestEncodeMatchesNaive(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		tok, err := New(genSpec(t))
 		if err != nil {
 			t.Fatal(err)
@@ -97,7 +99,7 @@ func TestEncodeMatchesNaive(t *testing.T) {
 
 // TestAtLeast: the bound is one, for any text and vocabulary, and close to the truth for the longest pieces.
 func TestAtLeast(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		tok, err := New(genSpec(t))
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +126,7 @@ func TestRoundTrip(t *testing.T) {
 	noPrefix := Synthetic(300, 7)
 	noPrefix.AddSpacePrefix = false
 	bare := mustNew(t, noPrefix)
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ a-z▁<>/s]{0,80}`)).Draw(t, "text")
 		for _, tok := range []*Tokenizer{tok, bare} {
 			ids := tok.Encode(text, rapid.Bool().Draw(t, "bos"))
@@ -138,7 +140,7 @@ func TestRoundTrip(t *testing.T) {
 // TestRoundTripBytes: of any bytes at all, Piece gives every one back.
 func TestRoundTripBytes(t *testing.T) {
 	tok := mustNew(t, Synthetic(1000, 7))
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		text := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		var got []byte
 		for _, id := range tok.Encode(text, false) {
@@ -158,7 +160,7 @@ func TestWordsEncodeAlone(t *testing.T) {
 	}
 	whole := *tok
 	whole.perWord = false
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[ a-zA-Z.]{0,200}`).Draw(t, "text")
 		if got, want := tok.Encode(text, false), whole.Encode(text, false); !slices.Equal(got, want) {
 			t.Fatalf("Encode(%q) = %q, want %q", text, spell(tok, got), spell(tok, want))

@@ -26,7 +26,8 @@ func Synthetic(n int, seed uint64) Spec {
 		g.special(fmt.Sprintf("<0x%02X>", b), TypeByte)
 	}
 	// Letters by frequency first: the smallest vocabularies have no room for all of ASCII.
-	for _, c := range space + "etaoinshrdlcumwfgypbvkjxqz.,'?!-0123456789ETAOINSHRDLCUMWFGYPBVKJXQZ\"#$%&()*+/:;<=>@[\\]^_`{|}~" {
+	const common = "etaoinshrdlcumwfgypbvkjxqz.,'?!-0123456789ETAOINSHRDLCUMWFGYPBVKJXQZ"
+	for _, c := range space + common + "\"#$%&()*+/:;<=>@[\\]^_`{|}~" {
 		g.piece(string(c))
 	}
 	for _, s := range strings.Fields(commonSyllables) {

@@ -1,14 +1,3 @@
-// Package token turns text into Mixtral's token ids and back: SentencePiece BPE as GGUF files describe it, incremental
-// detokenisation, and the [INST] chat format. It must not import anything of this module.
-//
-// Encoding follows SentencePiece (Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226): spaces become "▁"
-// (U+2581), neighbouring symbols merge as long as their concatenation is a piece, the highest score first and the
-// leftmost among equals; a character that is no piece falls back to its UTF-8 bytes. Two things are stricter here than
-// elsewhere:
-//
-//   - Control, unknown and byte pieces never come out of text, not even when it spells "<s>" or "<0x41>".
-//   - Encoding loses nothing where the vocabulary has "▁" and all bytes. SentencePiece reads a literal "▁" as a space;
-//     here it falls back to bytes, so Decode gives back every valid UTF-8 string, and Piece every byte of an invalid one.
 package token
 
 import (
@@ -167,9 +156,24 @@ func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 // EOS gives the end-of-sequence id, −1 where there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
+// AddsSpace tells whether a text starts with a space that is not its own.
+func (t *Tokenizer) AddsSpace() bool { return t.spec.AddSpacePrefix }
+
 // IsControl tells whether id is a control piece, which adds nothing to a text.
 func (t *Tokenizer) IsControl(id int32) bool {
 	return t.valid(id) && t.spec.Types[id] == TypeControl
+}
+
+// IsText tells whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused one.
+func (t *Tokenizer) IsText(id int32) bool {
+	if !t.valid(id) {
+		return false
+	}
+	switch t.spec.Types[id] {
+	case TypeNormal, TypeUserDefined, TypeByte:
+		return true
+	}
+	return false
 }
 
 // Piece gives the bytes that id adds to a text, which may be part of a UTF-8 sequence; nil for control pieces and for

@@ -1,5 +1,3 @@
-// Package walltest makes times as they are after somebody has set the wall clock, for tests that durations do not
-// hang on it. It must not import anything of this module.
 package walltest
 
 import (

@@ -47,10 +47,10 @@ type Header struct {
 
 // Target is the server under test.
 type Target struct {
-	Kind    string `json:"kind"` // "embedded" (started by the run) or "url"
-	URL     string `json:"url"`
-	Model   string `json:"model"`
-	BuiltIn bool   `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
+	Kind    TargetKind `json:"kind"`
+	URL     string     `json:"url"`
+	Model   string     `json:"model"`
+	BuiltIn bool       `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
 	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
 	Resources string `json:"resources"`
 	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
@@ -68,9 +68,9 @@ type Calibration struct {
 
 // Condition is one precondition of the case.
 type Condition struct {
-	ID     string `json:"id"` // ready, model, metrics, prompts, baseline, resources, client
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	ID     ConditionID `json:"id"`
+	OK     bool        `json:"ok"`
+	Detail string      `json:"detail"`
 }
 
 // Client is the generator's own error, measured against an in-process server that answers at known times.
@@ -87,31 +87,19 @@ type Client struct {
 
 // Phase is a phase as it ran.
 type Phase struct {
-	ID          string  `json:"id"`
-	Kind        string  `json:"kind"`
-	Start       int64   `json:"start"`
-	SteadyFrom  int64   `json:"steady_from"` // the steady window: what rates and means are taken over
-	SteadyTo    int64   `json:"steady_to"`
-	End         int64   `json:"end"` // when the last request had ended
-	Planned     int     `json:"planned"`
-	Issued      int     `json:"issued"`
-	OfferedRPS  float64 `json:"offered_rps,omitempty"` // open loop
-	MaxInFlight int     `json:"max_in_flight"`
-	CapHit      bool    `json:"cap_hit,omitempty"` // Limits.MaxInFlight was reached
-	// why it ended before its plan: "max_s", "interrupted", "target lost"
-	CutShort string `json:"cut_short,omitempty"`
+	ID          string         `json:"id"`
+	Kind        testcases.Kind `json:"kind"`
+	Start       int64          `json:"start"`
+	SteadyFrom  int64          `json:"steady_from"` // the steady window: what rates and means are taken over
+	SteadyTo    int64          `json:"steady_to"`
+	End         int64          `json:"end"` // when the last request had ended
+	Planned     int            `json:"planned"`
+	Issued      int            `json:"issued"`
+	OfferedRPS  float64        `json:"offered_rps,omitempty"` // open loop
+	MaxInFlight int            `json:"max_in_flight"`
+	CapHit      bool           `json:"cap_hit,omitempty"` // Limits.MaxInFlight was reached
+	CutShort    CutReason      `json:"cut_short,omitempty"`
 }
-
-// Failure classes of a request.
-const (
-	FailConnect   = "connect"   // no connection, or reset before a response
-	FailTimeout   = "timeout"   // no end within the limit
-	FailStatus    = "status"    // HTTP status other than 200
-	FailProtocol  = "protocol"  // not what the API promises: broken JSON, no choices, stream without [DONE]
-	FailTruncated = "truncated" // the stream broke off
-	FailEmpty     = "empty"     // no content at all
-	FailCanceled  = "canceled"  // the run was interrupted: not counted
-)
 
 // Request is one request as the client saw it.
 type Request struct {
@@ -126,7 +114,7 @@ type Request struct {
 	Chunks       int     `json:"chunks,omitempty"`
 	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
 	Status       int     `json:"status,omitempty"`
-	Fail         string  `json:"fail,omitempty"`
+	Fail         Failure `json:"fail,omitempty"`
 	Detail       string  `json:"detail,omitempty"` // of the failure, ≤ 200 bytes
 	Finish       string  `json:"finish,omitempty"`
 	HasUsage     bool    `json:"has_usage,omitempty"`
@@ -140,6 +128,29 @@ type Request struct {
 
 // OK says that the request was answered.
 func (r *Request) OK() bool { return r.Fail == "" }
+
+// Begin is the time from which latencies count in a phase of a kind: the schedule in the open loop, so that a server
+// that stalls is charged for the requests that had to wait, and the issue elsewhere.
+func (r *Request) Begin(kind testcases.Kind) int64 {
+	if kind == testcases.KindOpen {
+		return r.Scheduled
+	}
+	return r.Issued
+}
+
+// End is when the request's latency ends: at the last token of an answer, not at the last byte of its stream. A
+// failed request ends with its failure, an answer that did not come in a stream with its body.
+func (r *Request) End() int64 {
+	if r.OK() && r.Last != 0 {
+		return r.Last
+	}
+	return r.Done
+}
+
+// Latency is the end-to-end latency in a phase of a kind: from Begin to End.
+func (r *Request) Latency(kind testcases.Kind) time.Duration {
+	return time.Duration(r.End() - r.Begin(kind))
+}
 
 // Sample is the resources of the server at one moment.
 type Sample struct {
@@ -161,8 +172,7 @@ type Sample struct {
 // Scrape is the server's metrics at one moment, in canonical names; see internal/certify/probe for every dialect's
 // own.
 type Scrape struct {
-	// "before PHASE", "after PHASE", "during PHASE"; "idle PHASE" in one without load
-	Label      string               `json:"label"`
+	Label      ScrapeLabel          `json:"label"`
 	Dialect    string               `json:"dialect"` // mixtral, vllm, sglang, llamacpp, tgi, unknown
 	Source     string               `json:"source"`
 	Took       int64                `json:"took_ns"`
@@ -214,13 +224,14 @@ type Score struct {
 	Coherence    float64  `json:"coherence"`
 	Completeness float64  `json:"completeness"`
 	Why          []string `json:"why,omitempty"` // what cost points
-	Judge        *float64 `json:"judge,omitempty"`
-	JudgeErr     string   `json:"judge_err,omitempty"`
+	// the opinion of a reviewer, from 0 to 1; the keys are those of older records
+	Review    *float64 `json:"judge,omitempty"`
+	ReviewErr string   `json:"judge_err,omitempty"` // why there is none
 }
 
 // Audit is one test of the server's honesty.
 type Audit struct {
-	ID       string  `json:"id"` // cache, usage, empty-first-token, max-tokens, finish-reason, determinism
+	ID       AuditID `json:"id"`
 	OK       bool    `json:"ok"`
 	Valid    bool    `json:"valid"` // false: could not be judged
 	Measured float64 `json:"measured"`
@@ -246,17 +257,9 @@ type Host struct {
 	// Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
 	Held float64 `json:"held_s,omitempty"`
 	// how often a core took one of their threads; 0: the kernel tells neither
-	Turns  int64  `json:"turns,omitempty"`
-	Server string `json:"server"` // HostServer…
+	Turns  int64      `json:"turns,omitempty"`
+	Server HostServer `json:"server"`
 }
-
-// Where the server of a Host is.
-const (
-	HostServerCounted = "counted"   // on this machine: Own counts it
-	HostServerRemote  = "elsewhere" // on another machine
-	// on this machine, but nobody knows which processes: what others use cannot be told from it
-	HostServerUnknown = "unknown"
-)
 
 // End closes the record.
 type End struct {

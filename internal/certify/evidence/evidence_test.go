@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -210,7 +211,7 @@ func TestManyGoroutinesRecord(t *testing.T) {
 }
 
 func TestEncodingIsDeterministic(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		e := Event{At: rapid.Int64().Draw(t, "at"), Scrape: &Scrape{
 			Values: rapid.MapOf(rapid.String(), rapid.Float64Range(-1e300, 1e300)).Draw(t, "values"),
 			Histograms: map[string]Histogram{"h": {Sum: rapid.Float64Range(0, 1e9).Draw(t, "sum"),

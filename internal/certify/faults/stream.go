@@ -39,7 +39,8 @@ func (a *answer) chunk(w http.ResponseWriter, delta, finish, usage string) {
 	} else {
 		usage = `,"usage":` + usage
 	}
-	fmt.Fprintf(w, "data: {\"id\":%q,\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":%q,\"choices\":%s%s}\n\n", a.id, ModelID, choices, usage)
+	fmt.Fprintf(w, "data: {\"id\":%q,\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":%q,"+
+		"\"choices\":%s%s}\n\n", a.id, ModelID, choices, usage)
 	w.(http.Flusher).Flush()
 }
 

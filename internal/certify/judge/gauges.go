@@ -22,7 +22,7 @@ func (r *run) gaugeRow() report.Reconciled {
 	var diffs, clear []float64 // clear: of phases in which nobody was in the client's way
 	taken := ""
 	for _, s := range r.scrapes {
-		id, ok := strings.CutPrefix(s.v.Label, "during ")
+		id, ok := s.v.Label.At(evidence.ScrapeDuring)
 		p := r.byID(id)
 		running, has := s.v.Values[evidence.MetricRunning]
 		if !ok || s.v.Err != "" || p == nil || !has || s.v.Age > int64(time.Second) {

@@ -9,17 +9,18 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
 // second is what happened on the machine in one second.
 type second struct {
-	own, others, steal float64 // cores
-	wait               float64 // of a thread for its turn, in seconds
-	held               float64 // for which computing threads waited
-	server             string  // "": counted
-	untold             bool    // the kernel does not tell how long threads wait
-	pressure           float64 // share of the second
+	own, others, steal float64             // cores
+	wait               float64             // of a thread for its turn, in seconds
+	held               float64             // for which computing threads waited
+	server             evidence.HostServer // "": counted
+	untold             bool                // the kernel does not tell how long threads wait
+	pressure           float64             // share of the second
 }
 
 const simCores = 4
@@ -240,7 +241,7 @@ func TestTheMachineDecidesNothing(t *testing.T) {
 		}
 		plain = append(plain, r)
 	}
-	rapid.Check(t, func(rt *rapid.T) {
+	property.Check(t, func(rt *rapid.T) {
 		k := rapid.IntRange(0, len(records)-1).Draw(rt, "record")
 		kinds := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) second {
 			return second{own: rapid.Float64Range(0, 4).Draw(rt, "own"),

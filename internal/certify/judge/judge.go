@@ -43,7 +43,7 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 		Case: report.CaseInfo{ID: r.c.ID, Name: r.c.Name, Level: r.c.Level, Category: r.c.Category,
 			Priority:     r.c.Priority,
 			Traceability: r.c.Traceability, Criteria: r.c.Criteria},
-		Target: report.TargetInfo{Kind: r.header.Target.Kind, URL: r.header.Target.URL,
+		Target: report.TargetInfo{Kind: string(r.header.Target.Kind), URL: r.header.Target.URL,
 			Model: r.header.Target.Model, Dialect: r.dialect()},
 		Resources: r.resources(),
 		Quality:   r.qualityReport(),
@@ -52,7 +52,8 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	out.ClientError = r.clientError()
 	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
 	for _, c := range r.conditions {
-		out.Preconditions = append(out.Preconditions, report.Precondition{ID: c.v.ID, OK: c.v.OK, Detail: c.v.Detail})
+		out.Preconditions = append(out.Preconditions, report.Precondition{ID: string(c.v.ID), OK: c.v.OK,
+			Detail: c.v.Detail})
 	}
 	for _, p := range r.load("") {
 		p.report.Taken = r.taken(p)
@@ -106,14 +107,15 @@ func (r *run) judgeAll() ([]report.Check, string) {
 // judge applies the rule of one check.
 func (r *run) judge(c *testcases.Check) outcome {
 	rule, ok := rules[c.Rule]
-	if !ok {
+	info, known := c.Rule.Info()
+	if !ok || !known {
 		return invalid("there is no rule %q", c.Rule)
 	}
 	o := rule.judge(r, c)
-	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && rule.op != "" {
-		o.target, o.op = ptr(x), rule.op
+	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && info.Op != "" {
+		o.target, o.op = ptr(x), info.Op
 	}
-	if rule.load {
+	if info.Load {
 		if why := r.distrust(c); why != "" && o.verdict != report.Invalid {
 			return distrusted(o, why)
 		}
@@ -123,9 +125,6 @@ func (r *run) judge(c *testcases.Check) outcome {
 	}
 	return o
 }
-
-// RuleNames lists the rules that a case may name.
-func RuleNames() []string { return sortedKeys(rules) }
 
 // outcome is what a rule found.
 type outcome struct {

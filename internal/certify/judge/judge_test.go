@@ -410,15 +410,15 @@ func TestRecords(t *testing.T) {
 }
 
 // A judge model is shown and decides nothing.
-func TestJudgeModelIsNoGate(t *testing.T) {
+func TestReviewersAreNoGate(t *testing.T) {
 	events := healthy(1).run()
 	low := 0.1
 	for i := range events {
 		if s := events[i].Score; s != nil {
 			if s.N == 0 {
-				s.JudgeErr = "timeout"
+				s.ReviewErr = "timeout"
 			} else {
-				s.Judge = &low
+				s.Review = &low
 			}
 		}
 	}
@@ -426,7 +426,7 @@ func TestJudgeModelIsNoGate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Status != report.Pass || r.Quality.Judge == nil || *r.Quality.Judge != low || r.Quality.JudgeErrors != 1 {
+	if r.Status != report.Pass || r.Quality.Review == nil || *r.Quality.Review != low || r.Quality.ReviewErrors != 1 {
 		t.Errorf("%s, %+v", r.Status, r.Quality)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -133,7 +134,7 @@ func TestCachesAndLeaks(t *testing.T) {
 // TestAClaimHidesNoMoreThanItsBound: whatever a server says of its cache, growth beyond the bound that it declared
 // before the load is a leak. The claim may follow the memory, run ahead of it, or make jumps.
 func TestAClaimHidesNoMoreThanItsBound(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(2, 60).Draw(t, "MB a second")
 		bound := rapid.Float64Range(0, 0.7).Draw(t, "bound as a share of the growth") * rate * 40
 		ahead := rapid.Float64Range(0, 3).Draw(t, "claimed for each MB")

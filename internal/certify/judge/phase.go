@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
@@ -81,29 +82,17 @@ func (p *phase) measure(c *testcases.Case) {
 	p.describe(c)
 }
 
-// begin is where a request's latency counts from: its schedule in the open loop, so that a server that stalls is
-// charged for those who had to wait; its issue elsewhere.
-func (p *phase) begin(q *evidence.Request) int64 {
-	if p.plan.Kind == testcases.KindOpen {
-		return q.Scheduled
-	}
-	return q.Issued
-}
-
-// latency is end to end, in milliseconds.
+// latency is end to end, in milliseconds. A failed request counts as the target at least.
 func (p *phase) latency(q *evidence.Request, target float64) float64 {
+	l := float64(q.Latency(p.plan.Kind)) / float64(time.Millisecond)
 	if !q.OK() {
-		return math.Max(ms(q.Done-p.begin(q)), target)
+		return math.Max(l, target)
 	}
-	end := q.Last
-	if end == 0 {
-		end = q.Done
-	}
-	return ms(end - p.begin(q))
+	return l
 }
 
 func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
-	return ms(q.First - p.begin(q)), q.OK() && q.First > 0
+	return ms(q.First - q.Begin(p.plan.Kind)), q.OK() && q.First > 0
 }
 
 // perToken is the time per output token after the first.
@@ -126,13 +115,13 @@ func (p *phase) describe(c *testcases.Case) {
 		OfferedRPS: p.offered(c),
 		Scheduled:  max(len(p.requests), ran.Issued-p.canceled), Issued: len(p.requests), Failed: p.failed,
 		Completed:   len(p.requests) - p.failed,
-		MaxInFlight: ran.MaxInFlight, CutShort: ran.CutShort}
+		MaxInFlight: ran.MaxInFlight, CutShort: string(ran.CutShort)}
 	for _, q := range p.requests {
 		if !q.OK() {
 			if d.Failures == nil {
 				d.Failures = map[string]int{}
 			}
-			d.Failures[q.Fail]++
+			d.Failures[string(q.Fail)]++
 		}
 	}
 	if len(p.requests) == 0 {

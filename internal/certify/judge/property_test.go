@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -48,7 +49,7 @@ var order = map[string]int{report.Fail: 0, report.Invalid: 1, report.Pass: 2}
 
 // Making every latency larger never turns FAIL into PASS, for the mean and for percentiles, failures included.
 func TestSlowerIsNeverBetter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 120).Draw(t, "n")
 		fast, slow := make([]float64, n), make([]float64, n)
 		for i := range fast {
@@ -76,7 +77,7 @@ func TestSlowerIsNeverBetter(t *testing.T) {
 
 // A failure never improves a verdict: turning an answer into a fast failure keeps FAIL from becoming PASS.
 func TestFailingIsNeverBetter(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(8, 100).Draw(t, "n")
 		x := make([]float64, n)
 		for i := range x {
@@ -204,15 +205,16 @@ func TestGoldenReports(t *testing.T) {
 }
 
 // The case's validation and the judge know the same rules.
-func TestRuleNames(t *testing.T) {
-	for _, name := range RuleNames() {
-		if _, ok := testcases.Rules[name]; !ok {
-			t.Errorf("a case cannot name %q", name)
+
+func TestEveryRuleIsJudged(t *testing.T) {
+	for _, info := range testcases.Rules() {
+		if rules[info.Rule].judge == nil {
+			t.Errorf("no function judges %s", info.Rule)
 		}
 	}
-	for name := range testcases.Rules {
-		if _, ok := rules[name]; !ok {
-			t.Errorf("a case may name %q, which nobody judges", name)
+	for rule := range rules {
+		if _, ok := rule.Info(); !ok {
+			t.Errorf("%s is not in the table of rules", rule)
 		}
 	}
 }

@@ -250,7 +250,7 @@ func (r *run) qualityReport() report.Quality {
 			out.Completeness += m.scored.Completeness / float64(len(marks))
 		}
 	}
-	out.Judge, out.JudgeErrors = judgeModel(marks)
+	out.Review, out.ReviewErrors = reviews(marks)
 	var under []mark
 	for _, p := range r.loaded("") {
 		m, _ := r.marks(p)
@@ -264,15 +264,15 @@ func (r *run) qualityReport() report.Quality {
 	return out
 }
 
-// judgeModel is the mean of what a judge model said of the answers, and how often it said nothing usable.
-func judgeModel(marks []mark) (mean *float64, errors int) {
+// reviews is the mean of what a reviewer said of the answers, and how often it said nothing usable.
+func reviews(marks []mark) (mean *float64, errors int) {
 	sum, n := 0.0, 0
 	for _, m := range marks {
 		switch {
 		case m.scored == nil:
-		case m.scored.Judge != nil:
-			sum, n = sum+*m.scored.Judge, n+1
-		case m.scored.JudgeErr != "":
+		case m.scored.Review != nil:
+			sum, n = sum+*m.scored.Review, n+1
+		case m.scored.ReviewErr != "":
 			errors++
 		}
 	}

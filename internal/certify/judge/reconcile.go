@@ -59,9 +59,9 @@ func (r *run) spans() []span {
 		if s.v.Err != "" {
 			continue
 		}
-		if id, ok := strings.CutPrefix(s.v.Label, "before "); ok && before[id] == nil {
+		if id, ok := s.v.Label.At(evidence.ScrapeBefore); ok && before[id] == nil {
 			before[id] = s.v
-		} else if id, ok := strings.CutPrefix(s.v.Label, "after "); ok {
+		} else if id, ok := s.v.Label.At(evidence.ScrapeAfter); ok {
 			after[id] = s.v
 		}
 	}
@@ -434,7 +434,7 @@ func (r *run) noMetrics(o outcome) outcome {
 	}
 	absent := firstErr != "" || r.header.Target.Metrics == "none" ||
 		slices.ContainsFunc(r.conditions, func(c at[*evidence.Condition]) bool {
-			return c.v.ID == "metrics" &&
+			return c.v.ID == evidence.ConditionMetrics &&
 				!c.v.OK
 		})
 	if !absent {

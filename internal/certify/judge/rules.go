@@ -13,41 +13,38 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// rule judges one check. load marks rules about times and rates under load: their figures mean nothing when the
-// generator was late or a precondition was lost.
-type rule struct {
+// ruling is how a rule is judged. What it needs, and whether it is about load, stands in the table of testcases.
+type ruling struct {
 	judge func(*run, *testcases.Check) outcome
-	load  bool
 	// machine marks rules of load that look themselves at who used the machine, and when.
 	machine bool
-	op      string // how the check's own target is held, for a check that found nothing to hold against it
 }
 
-// rules by the name that a case uses.
-var rules = map[string]rule{
-	"answers_valid":      {judge: answersValid},
-	"mean_latency":       {judge: perPhase(meanLatency), load: true, op: "<"},
-	"percentile_latency": {judge: perPhase(percentileLatency), load: true, op: "<="},
-	"ttft_percentile":    {judge: perPhase(ttftPercentile), load: true, op: "<="},
-	"tpot_percentile":    {judge: perPhase(tpotPercentile), load: true, op: "<="},
-	"throughput":         {judge: throughput, load: true, op: ">="},
-	"batch_throughput":   {judge: batchThroughput, load: true, op: ">="},
-	"error_budget":       {judge: errorBudget, op: "<="},
-	"peak_memory":        {judge: peakMemory, op: "<="},
-	"peak_cpu":           {judge: peakCPU, op: "<="},
-	"quality":            {judge: qualityScore, op: ">="},
-	"quality_under_load": {judge: qualityUnderLoad, op: "<="},
-	"metrics_reported":   {judge: metricsReported},
-	"degradation_within": {judge: perPhase(degradationWithin), load: true, machine: true, op: "<="},
-	"degradation_after":  {judge: degradationAfter, load: true, machine: true, op: "<="},
-	"stalls":             {judge: perPhase(stalls), load: true, machine: true, op: "<="},
-	"leak":               {judge: leakRule},
-	"audits":             {judge: auditsRule},
-	"generator":          {judge: generatorRule},
-	"preconditions":      {judge: preconditionsRule},
-	"little":             {judge: littleRule, op: "<="},
-	"report_written":     {judge: reportWritten},
-	"steps_complete":     {judge: stepsComplete},
+// rules by name.
+var rules = map[testcases.Rule]ruling{
+	testcases.RuleAnswersValid:      {judge: answersValid},
+	testcases.RuleMeanLatency:       {judge: perPhase(meanLatency)},
+	testcases.RulePercentileLatency: {judge: perPhase(percentileLatency)},
+	testcases.RuleTTFTPercentile:    {judge: perPhase(ttftPercentile)},
+	testcases.RuleTPOTPercentile:    {judge: perPhase(tpotPercentile)},
+	testcases.RuleThroughput:        {judge: throughput},
+	testcases.RuleBatchThroughput:   {judge: batchThroughput},
+	testcases.RuleErrorBudget:       {judge: errorBudget},
+	testcases.RulePeakMemory:        {judge: peakMemory},
+	testcases.RulePeakCPU:           {judge: peakCPU},
+	testcases.RuleQuality:           {judge: qualityScore},
+	testcases.RuleQualityUnderLoad:  {judge: qualityUnderLoad},
+	testcases.RuleMetricsReported:   {judge: metricsReported},
+	testcases.RuleDegradationWithin: {judge: perPhase(degradationWithin), machine: true},
+	testcases.RuleDegradationAfter:  {judge: degradationAfter, machine: true},
+	testcases.RuleStalls:            {judge: perPhase(stalls), machine: true},
+	testcases.RuleLeak:              {judge: leakRule},
+	testcases.RuleAudits:            {judge: auditsRule},
+	testcases.RuleGenerator:         {judge: generatorRule},
+	testcases.RulePreconditions:     {judge: preconditionsRule},
+	testcases.RuleLittle:            {judge: littleRule},
+	testcases.RuleReportWritten:     {judge: reportWritten},
+	testcases.RuleStepsComplete:     {judge: stepsComplete},
 }
 
 // perPhase applies a rule to the phase that the check names, or to every closed and open loop; the worst one counts.
@@ -228,7 +225,7 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		taken := r.taken(p)
 		for _, q := range p.requests {
 			if !q.OK() {
-				classes[q.Fail]++
+				classes[string(q.Fail)]++
 			}
 			if taken != "" && forLackOfTime(q) {
 				excused, why = excused+1, taken
@@ -337,11 +334,11 @@ func answersValid(r *run, c *testcases.Check) outcome {
 func answerFault(q *evidence.Request, maxTokens int) string {
 	switch {
 	case q.Fail == evidence.FailProtocol || q.Fail == evidence.FailEmpty:
-		return q.Fail
+		return string(q.Fail)
 	case !q.OK():
 		return ""
 	case q.TextBytes == 0:
-		return evidence.FailEmpty
+		return string(evidence.FailEmpty)
 	case q.Finish != "stop" && q.Finish != "length":
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):

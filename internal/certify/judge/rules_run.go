@@ -54,14 +54,14 @@ func (r *run) generatorProblems() map[string]string {
 }
 
 // independent are the conditions whose loss only costs the checks that read them: those say so themselves.
-var independent = []string{"metrics", "resources"}
+var independent = []evidence.ConditionID{evidence.ConditionMetrics, evidence.ConditionResources}
 
 // lost lists the preconditions that do not hold and bear on load.
 func (r *run) lost() []string {
 	var out []string
 	for _, c := range r.conditions {
 		if !c.v.OK && !slices.Contains(independent, c.v.ID) {
-			out = append(out, c.v.ID+": "+c.v.Detail)
+			out = append(out, string(c.v.ID)+": "+c.v.Detail)
 		}
 	}
 	return out
@@ -168,7 +168,7 @@ func preconditionsRule(r *run, _ *testcases.Check) outcome {
 		if c.v.OK {
 			held++
 		} else if slices.Contains(independent, c.v.ID) {
-			elsewhere = append(elsewhere, c.v.ID+": "+c.v.Detail)
+			elsewhere = append(elsewhere, string(c.v.ID)+": "+c.v.Detail)
 		}
 	}
 	o := outcome{measured: ptr(float64(len(lost))), op: "=", target: ptr(0), unit: "lost", verdict: report.Pass,
@@ -226,12 +226,12 @@ func auditsRule(r *run, _ *testcases.Check) outcome {
 	}
 	var caught, unclear, noted []string
 	for _, a := range r.audits {
-		switch line := a.v.ID + ": " + a.v.Detail; {
-		case a.v.Valid && !a.v.OK && a.v.ID == "determinism":
+		switch line := string(a.v.ID) + ": " + a.v.Detail; {
+		case a.v.Valid && !a.v.OK && a.v.ID == evidence.AuditDeterminism:
 			noted = append(noted, line)
 		case a.v.Valid && !a.v.OK:
 			caught = append(caught, line)
-		case !a.v.Valid && a.v.ID != "determinism":
+		case !a.v.Valid && a.v.ID != evidence.AuditDeterminism:
 			unclear = append(unclear, line)
 		}
 	}
@@ -272,7 +272,7 @@ func stepsComplete(r *run, _ *testcases.Check) outcome {
 		switch id := p.plan.ID; {
 		case p.ran == nil:
 			short = append(short, id+" did not run")
-		case p.ran.CutShort == "target lost":
+		case p.ran.CutShort == evidence.CutTargetLost:
 			gone = append(gone, id)
 		case p.ran.CutShort != "":
 			short = append(short, fmt.Sprintf("%s was cut short (%s) after %s of %s requests", id, p.ran.CutShort,
@@ -302,7 +302,7 @@ func stepsComplete(r *run, _ *testcases.Check) outcome {
 }
 
 // sends says whether phases of a kind record each of their requests.
-func sends(kind string) bool {
+func sends(kind testcases.Kind) bool {
 	switch kind {
 	case testcases.KindClosed, testcases.KindOpen, testcases.KindBatch, testcases.KindQuality:
 		return true

@@ -159,7 +159,7 @@ func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*eviden
 	}
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		if !seen[id] {
-			kind := ""
+			kind := testcases.Kind("")
 			if ran[id] != nil {
 				kind = ran[id].Kind
 			}
@@ -236,7 +236,7 @@ func (r *run) notices() []string {
 		n = append(n, "The target serves the built-in model, a small one made for demonstration: its speed and "+
 			"quality say nothing about Mixtral-8x7B.")
 	}
-	if t.Kind == "embedded" && t.Resources == "self" {
+	if t.Kind == evidence.TargetEmbedded && t.Resources == "self" {
 		n = append(n, "The load generator runs inside the server's process: memory and CPU include its own.")
 	}
 	if r.end == nil {

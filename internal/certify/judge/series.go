@@ -88,7 +88,7 @@ func (p *phase) series() report.PhaseSeries {
 		SteadyTo: seconds(p.to - start)}
 	buckets := make([][]report.Point, timeBuckets)
 	for _, q := range p.requests {
-		pt := report.Point{X: seconds(p.begin(q) - start), Y: p.latency(q, 0)}
+		pt := report.Point{X: seconds(q.Begin(p.plan.Kind) - start), Y: p.latency(q, 0)}
 		if !q.OK() {
 			if len(s.Failed) < mostFailed {
 				s.Failed = append(s.Failed, pt)

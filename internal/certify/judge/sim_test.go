@@ -18,7 +18,7 @@ type sim struct {
 	service  func(r *rand.Rand, t float64) float64 // seconds of work at t seconds into the run
 	servers  int                                   // requests worked on at once; more queue. 0: no limit
 	failRate float64
-	failAs   string
+	failAs   evidence.Failure
 	stall    time.Duration // nothing is sent for so long, every ten seconds
 	leakMB   float64       // a second
 	idleBack bool          // idle gives the leak back
@@ -78,7 +78,7 @@ func simCase() *testcases.Case {
 		{ID: "quality", Kind: testcases.KindQuality, Concurrency: 1, KeepText: true},
 		{ID: "quality-load", Kind: testcases.KindQuality, Concurrency: 10, KeepText: true},
 	}}
-	yes := func(id, rule, phase string) testcases.Check {
+	yes := func(id string, rule testcases.Rule, phase string) testcases.Check {
 		return testcases.Check{ID: id, Clause: "clause of " + id, Rule: rule, Phase: phase}
 	}
 	c.Checks = []testcases.Check{
@@ -121,7 +121,8 @@ func (s *sim) run() []evidence.Event {
 		Calibration: &evidence.Calibration{AUC: 0.99, PerFault: map[string]float64{"shuffled": 0.98},
 			FalsePass: 0.01, FalseFail: 0.02, Threshold: 0.8}}})
 	for _, id := range []string{"ready", "model", "metrics", "prompts", "baseline", "resources", "client"} {
-		s.add(evidence.Event{Condition: &evidence.Condition{ID: id, OK: id != "metrics" || !s.noStats,
+		s.add(evidence.Event{Condition: &evidence.Condition{ID: evidence.ConditionID(id), OK: id != "metrics" ||
+			!s.noStats,
 			Detail: "seen"}})
 	}
 	s.add(evidence.Event{Client: &evidence.Client{Streams: 100, RPS: 50, IssueP50: 50_000, IssueP99: 400_000,
@@ -152,14 +153,15 @@ func (s *sim) add(e evidence.Event) {
 
 // phase plays one phase and records its scrapes, requests and end.
 func (s *sim) phase(p testcases.Phase) {
-	s.scrape("before " + p.ID)
+	s.scrape(evidence.ScrapeBefore.Of(p.ID))
 	ph := evidence.Phase{ID: p.ID, Kind: p.Kind, Start: s.now}
 	var reqs []*evidence.Request
 	switch p.Kind {
 	case testcases.KindIdle:
 		s.now += int64(p.DurationS * 1e9)
 	case testcases.KindAudit:
-		for _, id := range []string{"cache", "usage", "determinism"} {
+		for _, id := range []evidence.AuditID{evidence.AuditCache, evidence.AuditUsage,
+			evidence.AuditDeterminism} {
 			s.add(evidence.Event{Audit: &evidence.Audit{ID: id, OK: true, Valid: true, Detail: "as claimed"}})
 		}
 	case testcases.KindOpen:
@@ -186,7 +188,7 @@ func (s *sim) phase(p testcases.Phase) {
 		s.shed = append(s.shed, span64{ph.Start, ph.End})
 	}
 	s.add(evidence.Event{Phase: &ph})
-	s.scrape("after " + p.ID)
+	s.scrape(evidence.ScrapeAfter.Of(p.ID))
 	if p.KeepText {
 		for _, q := range reqs {
 			if q.OK() {
@@ -296,7 +298,7 @@ func occupy(workers []int64, from, until int64) {
 }
 
 // scrape tells the truth about what was answered, unless the server lies.
-func (s *sim) scrape(label string) {
+func (s *sim) scrape(label evidence.ScrapeLabel) {
 	if s.noStats {
 		return
 	}
@@ -358,7 +360,7 @@ func (s *sim) readGauges() {
 				}
 			}
 			s.events = append(s.events, evidence.Event{At: t,
-				Scrape: &evidence.Scrape{Label: "during " + p.ID, Dialect: "mixtral", Source: "http",
+				Scrape: &evidence.Scrape{Label: evidence.ScrapeDuring.Of(p.ID), Dialect: "mixtral", Source: "http",
 					Values: map[string]float64{evidence.MetricRunning: n}}})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -131,7 +132,7 @@ func TestFailureClasses(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer func(net.Conn)
-		class  string
+		class  evidence.Failure
 		detail string // part of it
 		whole  bool   // the request asks for no stream
 	}{
@@ -306,7 +307,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	c := newClient(t, s.URL+"/v1/", ClientOptions{})
 	for i := range 10 {
 		r := c.Do(t.Context(), time.Now(), Job{Body: []byte(`{"stream":true}`)})
-		if want := []string{"", evidence.FailStatus}[i%2]; r.Fail != want {
+		if want := []evidence.Failure{"", evidence.FailStatus}[i%2]; r.Fail != want {
 			t.Fatalf("request %d: %+v", i, r)
 		}
 		waitIdle(t, c, 1)
@@ -433,7 +434,7 @@ func TestBadAddresses(t *testing.T) {
 }
 
 func TestDetail(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		s = strings.Repeat(s, rapid.IntRange(1, 30).Draw(t, "times"))
 		d := shorten(s)

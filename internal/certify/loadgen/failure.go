@@ -15,7 +15,7 @@ import (
 
 // failure is an error with its class in evidence.
 type failure struct {
-	class string
+	class evidence.Failure
 	err   error
 }
 
@@ -24,7 +24,7 @@ func (f failure) Unwrap() error { return f.err }
 
 // Classify gives the class of a request's error. Until a response has begun a lost connection is evidence.FailConnect,
 // then evidence.FailTruncated. ctx is what can break the request off from outside, and no timeout.
-func Classify(ctx context.Context, err error, begun bool) string {
+func Classify(ctx context.Context, err error, begun bool) evidence.Failure {
 	var own failure
 	var dns *net.DNSError
 	switch {

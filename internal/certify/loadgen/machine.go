@@ -40,7 +40,7 @@ type machine struct {
 	inFlight int
 	most     int
 	capHit   bool
-	cut      string
+	cut      evidence.CutReason
 	stopped  time.Duration // when issuing ended; valid with ended
 	ended    bool
 
@@ -85,9 +85,9 @@ func (m *machine) next(now time.Duration) decision {
 	case m.enough(now):
 		return m.end(now, "")
 	case m.plan.MaxDuration > 0 && now >= m.start+m.plan.MaxDuration:
-		return m.end(now, "max_s")
+		return m.end(now, evidence.CutMaxTime)
 	case m.lost(now):
-		return m.end(now, "target lost")
+		return m.end(now, evidence.CutTargetLost)
 	case m.closedLoop():
 		return m.nextClosed(now)
 	}
@@ -105,7 +105,7 @@ func (m *machine) lost(now time.Duration) bool {
 	return m.refused >= lostCount && now >= m.refusedAt+lostAfter
 }
 
-func (m *machine) end(now time.Duration, cut string) decision {
+func (m *machine) end(now time.Duration, cut evidence.CutReason) decision {
 	m.ended, m.stopped, m.cut = true, now, cut
 	return decision{do: stop}
 }
@@ -152,7 +152,7 @@ func (m *machine) issue(due time.Duration) decision {
 }
 
 // done notes that a request has ended, with its failure class or "".
-func (m *machine) done(now time.Duration, class string) {
+func (m *machine) done(now time.Duration, class evidence.Failure) {
 	m.inFlight--
 	if class != evidence.FailConnect {
 		m.refused = 0
@@ -171,7 +171,7 @@ func (m *machine) done(now time.Duration, class string) {
 // interrupt ends the plan early.
 func (m *machine) interrupt(now time.Duration) {
 	if !m.ended {
-		m.end(now, "interrupted")
+		m.end(now, evidence.CutInterrupted)
 	}
 }
 

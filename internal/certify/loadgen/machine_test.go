@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 	"pgregory.net/rapid"
@@ -53,7 +54,7 @@ func parsePlan(t *testing.T, text string) *machine {
 		d, _ := time.ParseDuration(value)
 		switch key {
 		case "kind":
-			p.Kind = value
+			p.Kind = testcases.Kind(value)
 		case "offsets":
 			for _, o := range strings.Split(value, ",") {
 				d, err := time.ParseDuration(o)
@@ -107,7 +108,7 @@ func replay(t *testing.T, m *machine, event string) string {
 			return event + ": stop"
 		}
 	case "done":
-		m.done(now, strings.Join(words[2:], ""))
+		m.done(now, evidence.Failure(strings.Join(words[2:], "")))
 	case "interrupt":
 		m.interrupt(now)
 	case "phase":
@@ -121,7 +122,7 @@ func replay(t *testing.T, m *machine, event string) string {
 			out += fmt.Sprintf(" offered %.1f", p.OfferedRPS)
 		}
 		if p.CutShort != "" {
-			out += " cut " + p.CutShort
+			out += " cut " + string(p.CutShort)
 		}
 		return out
 	default:
@@ -158,9 +159,9 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 	ms := func(t *rapid.T, name string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, name)) * time.Millisecond
 	}
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		p := &Plan{
-			Kind: rapid.SampledFrom([]string{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,
+			Kind: rapid.SampledFrom([]testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,
 				testcases.KindWarmup}).Draw(t, "kind"),
 			Concurrency: rapid.IntRange(1, 5).Draw(t, "concurrency"),
 			Requests:    rapid.IntRange(1, 30).Draw(t, "requests"),
@@ -182,7 +183,8 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			}
 			now = max(now, ends[first])
 			ends = append(ends[:first], ends[first+1:]...)
-			m.done(now, rapid.SampledFrom([]string{"", "", evidence.FailStatus, evidence.FailConnect}).Draw(t,
+			m.done(now, rapid.SampledFrom([]evidence.Failure{"", "", evidence.FailStatus,
+				evidence.FailConnect}).Draw(t,
 				"class"))
 		}
 		for steps := 0; ; steps++ {

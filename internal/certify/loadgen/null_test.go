@@ -52,7 +52,8 @@ func TestNullServerAnswers(t *testing.T) {
 		if seen := epoch.Add(time.Duration(r.Last)); seen.Before(last) {
 			t.Errorf("%s: the last token was seen %v before it was sent", q.body, last.Sub(seen))
 		}
-		if whole := last.Sub(truth.Received); whole < 30*time.Millisecond+time.Duration(q.tokens-1)*10*time.Millisecond {
+		least := 30*time.Millisecond + time.Duration(q.tokens-1)*10*time.Millisecond
+		if whole := last.Sub(truth.Received); whole < least {
 			t.Errorf("%s: answered within %v", q.body, whole)
 		}
 	}
@@ -88,16 +89,17 @@ func TestRunOverTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	epoch := time.Now()
-	for _, kind := range []string{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
+	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
 		seen := map[int]bool{}
 		phase, err := Run(t.Context(), c, epoch, Plan{
-			ID: kind, Kind: kind, Offsets: Poisson(1, 500, 0, 100), Concurrency: 10, Requests: 100,
+			ID: string(kind), Kind: kind, Offsets: Poisson(1, 500, 0, 100), Concurrency: 10, Requests: 100,
 			Make: func(n int) Job {
 				return Job{Prompt: fmt.Sprint(kind, n), Body: fmt.Appendf(nil, `{"user":"%s %d","stream":true}`, kind,
 					n)}
 			},
 			Sink: func(r evidence.Request) {
-				if !r.OK() || seen[r.N] || r.Phase != kind || r.Prompt != fmt.Sprint(kind, r.N) || r.Chunks != 4 ||
+				if !r.OK() || seen[r.N] || r.Phase != string(kind) || r.Prompt != fmt.Sprint(kind, r.N) ||
+					r.Chunks != 4 ||
 					r.Issued < r.Scheduled || r.First < r.Issued {
 					t.Errorf("%+v", r)
 				}
@@ -126,7 +128,7 @@ func TestServerDiesWithinARun(t *testing.T) {
 	c := newClient(t, s.URL(), ClientOptions{})
 	time.AfterFunc(200*time.Millisecond, s.Close)
 	defer s.Close()
-	classes := map[string]int{}
+	classes := map[evidence.Failure]int{}
 	phase, err := Run(t.Context(), c, time.Now(), Plan{
 		Kind: testcases.KindOpen, Offsets: Constant(100, 400*time.Millisecond, 0),
 		Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`)} },

@@ -19,7 +19,7 @@ var ErrPlan = errors.New("invalid load plan")
 // Requests at once, every other kind is a closed loop.
 type Plan struct {
 	ID   string
-	Kind string
+	Kind testcases.Kind
 
 	Offsets []time.Duration // open: arrivals after the phase's start, rising; see Poisson and Constant
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/testcases"
 	"pgregory.net/rapid"
 )
@@ -35,7 +36,7 @@ func TestPoissonIsAPoissonProcess(t *testing.T) {
 }
 
 func TestSchedules(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		rps := rapid.Float64Range(0.5, 500).Draw(t, "rps")
 		d := time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond

@@ -63,7 +63,7 @@ type runner struct {
 // ending is what the machine learns of a request that has ended.
 type ending struct {
 	at    time.Duration
-	class string
+	class evidence.Failure
 }
 
 // sink hands records on, one at a time.

@@ -65,7 +65,8 @@ func (s *simulated) serve(c net.Conn) {
 			return
 		}
 		arrived := time.Now()
-		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+event(nullChunk+`{"delta":{"role":"assistant","content":""}}]}`))
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			event(nullChunk+`{"delta":{"role":"assistant","content":""}}]}`))
 		for _, at := range s.plan(q.N, arrived) {
 			time.Sleep(time.Until(arrived.Add(at)))
 			s.mu.Lock()
@@ -87,7 +88,7 @@ func simJob(n int) Job {
 
 // TestMeasuresASimulatedServerToTheSample: with exact time every figure of every record must be what the server did.
 func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
-	for _, kind := range []string{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
+	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 1))
 			const n = 400
@@ -128,7 +129,7 @@ func TestMeasuresASimulatedServerToTheSample(t *testing.T) {
 }
 
 // checkSimulated holds a record to what the server planned and did.
-func checkSimulated(t *testing.T, kind string, r *evidence.Request, plan, sent []time.Duration) {
+func checkSimulated(t *testing.T, kind testcases.Kind, r *evidence.Request, plan, sent []time.Duration) {
 	t.Helper()
 	last := len(plan) - 1
 	switch {
@@ -166,7 +167,7 @@ func stalling(start time.Time) func(int, time.Time) []time.Duration {
 // TestNoCoordinatedOmission: the open loop sees a stall as its users would, each from the moment it wanted an answer.
 // The closed loop waits with the server and sees it twice.
 func TestNoCoordinatedOmission(t *testing.T) {
-	slow := func(kind string) (n, slow int, worst time.Duration) {
+	slow := func(kind testcases.Kind) (n, slow int, worst time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &simulated{}
 			s.plan = stalling(time.Now())
@@ -242,7 +243,7 @@ func TestInterruptedRun(t *testing.T) {
 		c := s.client(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		classes := map[string]int{}
+		classes := map[evidence.Failure]int{}
 		phase, err := Run(ctx, c, s.start, Plan{
 			Kind: testcases.KindOpen, Offsets: Constant(10, 2*time.Second, 0), Make: simJob,
 			Sink: func(r evidence.Request) { classes[r.Fail]++ },

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"pgregory.net/rapid"
 )
 
@@ -70,7 +71,7 @@ func TestEventsAreBounded(t *testing.T) {
 
 // TestEventsLikeTheReader holds the hot path to the plain reader of package openai, however the stream is cut.
 func TestEventsLikeTheReader(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		parts := rapid.SliceOf(rapid.SampledFrom([]string{"data: ", "data:", "data", "a", "{}", "\n", "\n\n", "\r",
 			"\r\n", ": c", "event: e", " ", "x: y"})).Draw(t, "parts")
 		stream := strings.Join(parts, "") + "\n\n"

@@ -36,7 +36,7 @@ func (c *Client) record(epoch time.Time, q *request, r *evidence.Request) {
 		s.Int(telemetry.AttrStatus, r.Status)
 	}
 	if r.Fail != "" {
-		s.Fail(r.Fail)
+		s.Fail(string(r.Fail))
 	}
 	s.EndAt(epoch.Add(time.Duration(r.Done)))
 }

@@ -27,7 +27,7 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 	}
 	defer s.Close()
 	clock := &jumpingClock{now: walltest.Jumping(t)}
-	for _, kind := range []string{testcases.KindOpen, testcases.KindClosed} {
+	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed} {
 		c := newClient(t, s.URL(), ClientOptions{Clock: clock})
 		var records []evidence.Request
 		p := Plan{ID: "p", Kind: kind, Offsets: Poisson(3, 200, 0, 40), Concurrency: 4, Requests: 40,

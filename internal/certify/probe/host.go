@@ -25,7 +25,7 @@ const HostInterval = errorEvery
 // the server. Not safe for concurrent use.
 type Host struct {
 	fs     procfs.FS
-	server string
+	server evidence.HostServer
 	roots  func() []int // of the processes that are not others
 	cpu    map[int]float64
 	queues map[int]procfs.ProcSchedstat // by thread

@@ -91,7 +91,7 @@ func TestWhereTheServerIs(t *testing.T) {
 		t.Errorf("the listener is %d %q, %v; want this process", pid, name, ok)
 	}
 	remote := Remote(NewScraper("", "", "", ""))
-	for target, want := range map[string]string{s.URL: evidence.HostServerCounted,
+	for target, want := range map[string]evidence.HostServer{s.URL: evidence.HostServerCounted,
 		"http://192.0.2.1:8000": evidence.HostServerRemote, "https://no.such.host.invalid": evidence.HostServerRemote,
 		closed(t): evidence.HostServerUnknown} {
 		h, err := NewHost(t.Context(), remote, target)

@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -84,7 +85,7 @@ func TestNativeHistogram(t *testing.T) {
 
 // TestNativeIsClassic: whatever is observed, the grid that a native histogram gives counts what is at most each bound.
 func TestNativeIsClassic(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "x", Help: "x",
 			NativeHistogramBucketFactor: rapid.SampledFrom([]float64{1.05, 1.1, 1.5, 2}).Draw(t, "factor")})
 		values := rapid.SliceOfN(rapid.Float64Range(0, 600), 0, 40).Draw(t, "values")

@@ -67,7 +67,7 @@ func redact(address string) string {
 func (s *Scraper) Close() { s.Client.CloseIdleConnections() }
 
 // Scrape reads the metrics now. What goes wrong is recorded in Err; a server without metrics reads "not offered".
-func (s *Scraper) Scrape(ctx context.Context, label string) evidence.Scrape {
+func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {
 	begin := time.Now()
 	out := evidence.Scrape{Label: label, Source: s.Name(), Dialect: Unknown}
 	var all []series

@@ -107,8 +107,8 @@ func TestScoresWithoutRubric(t *testing.T) {
 		{"How many legs does a spider have?", "Spiders are interesting animals.", false},
 		{"Explain how a bicycle pump works.",
 			"A bicycle pump pushes air through a valve into the tyre. When you press the handle down, a piston " +
-				"squeezes the air in the cylinder until its pressure is higher than that in the tyre. The valve opens " +
-				"and lets the air through, and then it closes again so that nothing escapes.", true},
+				"squeezes the air in the cylinder until its pressure is higher than that in the tyre. The valve " +
+				"opens and lets the air through, and then it closes again so that nothing escapes.", true},
 		{"Explain how a bicycle pump works.",
 			"The opera was first performed in Vienna in 1786. The audience demanded so many encores that the " +
 				"emperor had to forbid them. It has remained in the repertoire ever since.", false},

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // The recorded calibration is the one that this code gives; -update records it again.
@@ -183,7 +185,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestAUCIsSymmetric(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		scores := rapid.SliceOfN(rapid.Float64Range(0, 1), 1, 20)
 		pos, neg := scores.Draw(t, "pos"), scores.Draw(t, "neg")
 		a, b := auc(pos, neg, 1), auc(neg, pos, 1)

@@ -101,7 +101,7 @@ func newOrderModel(d *doc, units []unit) *orderModel {
 		u.asked = slices.Contains(about, u.subject)
 		if d.form == "comparison" && len(u.words) > 1 && (u.words[0] == "both" || u.words[0] == "the" &&
 			u.words[1] == "two") {
-			u.asked, u.leans, u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
+			u.asked, u.marks[markLeans], u.pronoun, u.topic = true, false, "", 1 // "both" are what the prompt compares
 		}
 		if len(u.words) > 1 && (u.words[0] == "the" || u.words[0] == "those" || u.words[0] == "these") {
 			u.strange = !asked[stem(u.words[1])] && !(d.form == "comparison" && contrasted(u.words))
@@ -168,26 +168,26 @@ func is(b bool) float64 {
 
 func (m *orderModel) firstFeatures(i int, add func(int, float64)) {
 	u := &m.units[i]
-	add(firstAlone, -is(u.leans && !u.beginner))
+	add(firstAlone, -is(u.marks[markLeans] && !u.marks[markBeginner]))
 	add(firstNoun, -is(u.pronoun != ""))
 	add(firstTopic, u.topic)
 	add(firstAsked, is(u.asked))
-	add(firstBeginner, is(u.beginner))
-	add(firstHead, is(u.head))
+	add(firstBeginner, is(u.marks[markBeginner]))
+	add(firstHead, is(u.marks[markHead]))
 	add(firstGiven, -is(u.strange))
-	add(firstProse, -is(u.item))
+	add(firstProse, -is(u.marks[markItem]))
 	add(firstCentral, u.central)
-	add(firstSetting, is(m.story && u.setting))
-	add(firstWhole, -is(u.figures && u.number == 0))
-	add(firstPlain, -is(u.personal))
+	add(firstSetting, is(m.story && u.marks[markSetting]))
+	add(firstWhole, -is(u.marks[markFigures] && u.number == 0))
+	add(firstPlain, -is(u.marks[markPersonal]))
 }
 
 func (m *orderModel) lastFeatures(i int, add func(int, float64)) {
 	u := &m.units[i]
-	add(lastBody, -is(u.head || u.colon))
-	add(lastOffer, is(u.offer))
-	add(lastEnded, is(u.ended))
-	add(lastEver, is(u.ever))
+	add(lastBody, -is(u.marks[markHead] || u.marks[markColon]))
+	add(lastOffer, is(u.marks[markOffer]))
+	add(lastEnded, is(u.marks[markEnded]))
+	add(lastEver, is(u.marks[markEver]))
 }
 
 func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
@@ -195,18 +195,20 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextOverlap, m.shared[i][j])
 	add(nextChain, is(b.subject != "" && a.nouns[b.subject]))
 	add(nextChainTail, is(b.subject != "" && slices.Contains(a.content[max(0, len(a.content)-3):], b.subject)))
-	add(nextSubject, -is((b.leans || b.pronoun != "") && (a.head || a.colon) && !m.verse))
+	announces := a.marks[markHead] || a.marks[markColon]
+	add(nextSubject, -is((b.marks[markLeans] || b.pronoun != "") && announces && !m.verse))
 	add(nextPronounNoun, is(b.pronoun != "" && agrees(b.pronoun, a)))
 	add(nextPronounSame, is(b.pronoun != "" && b.pronoun == a.pronoun))
-	add(nextColonItem, is(a.colon && b.item)-is(a.colon && !b.item))
-	add(nextItemItem, is(a.item && b.item))
-	add(nextHeadBody, -is((a.head || a.colon && len(a.words) < 5) && (b.head || b.colon && len(b.words) < 5)))
-	add(nextQuestion, is(a.question && !b.question))
-	add(nextQuote, is(a.quote && b.quote))
+	add(nextColonItem, is(a.marks[markColon] && b.marks[markItem])-is(a.marks[markColon] && !b.marks[markItem]))
+	add(nextItemItem, is(a.marks[markItem] && b.marks[markItem]))
+	add(nextHeadBody, -is(a.titles() && b.titles()))
+	add(nextQuestion, is(a.marks[markQuestion] && !b.marks[markQuestion]))
+	add(nextQuote, is(a.marks[markQuote] && b.marks[markQuote]))
 	add(nextRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
-	add(nextRunOn, is(!a.ended && b.lower)-is(a.ended && b.lower))
+	add(nextRunOn, is(!a.marks[markEnded] && b.marks[markLower])-is(a.marks[markEnded] && b.marks[markLower]))
 	if m.verse {
-		add(nextContinue, is(a.bare && b.continues)-is(a.ended && b.continues))
+		add(nextContinue, is(a.marks[markBare] && b.marks[markContinues])-is(a.marks[markEnded] &&
+			b.marks[markContinues]))
 	}
 	pointed := 0.0
 	for s := range b.pointer {
@@ -216,6 +218,11 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	}
 	add(nextPointer, pointed)
 	add(nextTime, sameClock(a.time, b.time))
+}
+
+// titles says that a unit stands over others: a heading, or a few words with a colon.
+func (u *unit) titles() bool {
+	return u.marks[markHead] || u.marks[markColon] && len(u.words) < 5
 }
 
 // skipFeatures are about two places with one between them.
@@ -261,30 +268,31 @@ func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 		}
 	}
 	add(beforeIntro, (min(1, float64(n))-min(1, float64(back)))*near)
-	add(beforeColon, (is(a.colon && b.item)-is(a.item && b.colon))*per)
+	add(beforeColon, (is(a.marks[markColon] && b.marks[markItem])-is(a.marks[markItem] && b.marks[markColon]))*per)
 	if !m.restarts {
 		add(beforeNumber, sign(a.number, b.number)*near)
 	}
 	add(beforeTime, sameClock(a.time, b.time)*near)
 	add(beforeFacet, sign(a.facet, b.facet)*per)
 	if m.story {
-		add(beforeQuote, (is(b.quote)-is(a.quote))*per)
+		add(beforeQuote, (is(b.marks[markQuote])-is(a.marks[markQuote]))*per)
 	}
 	add(beforePoint, ahead(a.points, b.points)*per)
 	add(beforeAspect, ahead(a.facets, b.facets)*per)
-	add(beforeCloser, (is(b.closer || b.offer)-is(a.closer || a.offer))*per)
+	add(beforeCloser, (is(b.marks[markCloser] || b.marks[markOffer])-is(a.marks[markCloser] ||
+		a.marks[markOffer]))*per)
 	add(beforeFrame, float64(b.frame-a.frame)/2*near)
-	add(beforeBeginner, (is(a.beginner)-is(b.beginner))*per)
+	add(beforeBeginner, (is(a.marks[markBeginner])-is(b.marks[markBeginner]))*per)
 	add(beforeIndefinite, (a.indefinite-b.indefinite)*per)
-	add(beforeAdditive, (is(b.additive)-is(a.additive))*per)
+	add(beforeAdditive, (is(b.marks[markAdditive])-is(a.marks[markAdditive]))*per)
 	add(beforeHand, is(a.hand == 1 && b.hand == 2)-is(a.hand == 2 && b.hand == 1))
-	add(beforeDefines, (is(a.defines)-is(b.defines))*per)
-	add(beforeModal, (is(b.modal)-is(a.modal))*per)
-	add(beforeIf, (is(b.depends)-is(a.depends))*per)
-	add(beforeLate, (is(b.late)-is(a.late))*per)
+	add(beforeDefines, (is(a.marks[markDefines])-is(b.marks[markDefines]))*per)
+	add(beforeModal, (is(b.marks[markModal])-is(a.marks[markModal]))*per)
+	add(beforeIf, (is(b.marks[markDepends])-is(a.marks[markDepends]))*per)
+	add(beforeLate, (is(b.marks[markLate])-is(a.marks[markLate]))*per)
 	add(beforeCentral, (a.central-b.central)*per)
 	add(beforePointer, (is(len(b.pointer) > 0)-is(len(a.pointer) > 0))*per)
-	add(beforeName, (is(len(a.names) > 0 && b.personal)-is(len(b.names) > 0 && a.personal))*per)
+	add(beforeName, (is(len(a.names) > 0 && b.marks[markPersonal])-is(len(b.names) > 0 && a.marks[markPersonal]))*per)
 }
 
 // meanRank is the mean place, from 1, of the points that the words mention; 0 for none.

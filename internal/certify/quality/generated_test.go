@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"pgregory.net/rapid"
 )
 
 // A generated prompt's own answer passes, said in several ways, and another answer to the same question fails.
 func TestGeneratedAnswersPass(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		s, err := prompts.Generate(prompts.Options{Seed: rapid.Uint64().Draw(t, "seed"),
 			Tokens: rapid.SampledFrom([]int{0, 150}).Draw(t, "tokens")})
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // drawGood picks a good answer of the labelled set.
@@ -22,7 +24,7 @@ func drawGood(t *rapid.T) (topic, string) {
 
 // What a reader does not see changes no score: white space around the answer, and the line ends of another system.
 func TestScoreIgnoresInvisibleThings(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		topic, text := drawGood(t)
 		want := Score(topic.input(text)).Score
 		for name, same := range map[string]string{
@@ -39,7 +41,7 @@ func TestScoreIgnoresInvisibleThings(t *testing.T) {
 
 // An answer that the server did not finish never passes, and no part of a good answer leaves [0, 1] unexplained.
 func TestUnfinishedNeverPasses(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		topic, text := drawGood(t)
 		in := topic.input(text)
 		in.Finish = rapid.SampledFrom([]string{"length", "content_filter", "error"}).Draw(t, "finish")

@@ -8,48 +8,35 @@ import (
 
 // unit is what is permuted: a sentence, or a line of verse.
 type unit struct {
-	words          []string
-	content        []string // stems
-	nouns          map[string]bool
-	intro          map[string]bool // stems after "a", "an", "named", "called"
-	names          map[string]bool // capitalised words inside the sentence
-	head           bool            // a heading
-	colon          bool            // ends with a colon
-	item           bool            // a list item
-	ended          bool
-	lower          bool // starts with a small letter
-	leans          bool // opens with a connective
-	pronoun        string
-	additive       bool
-	closer         bool
-	beginner       bool
-	offer          bool
-	asked          bool            // opens with a word of the prompt
-	strange        bool            // opens with "the X", and X is not in the prompt
-	pointer        map[string]bool // stems after "this", "these", "such"
-	frame          int             // -1 opens a reply or letter, 1 closes it
-	subject        string          // stem of the first content word
-	setting        bool
-	figures        bool
-	central        float64
-	continues      bool // opens with a word that goes on with an open line
-	bare           bool // ends without any mark
-	personal       bool // holds a pronoun of the third person
-	depends        bool // opens with a condition or a consequence
-	late           bool // opens with a word of later time
-	ever           bool
-	question       bool
-	quote          bool
-	defines        bool
-	modal          bool
-	hand           int // 1 on the one hand, 2 on the other
-	number         int // of numbered items and first, second, third; 0 for none
-	time           int // rank of a word of time; 0 for none
-	topic          float64
+	words   []string
+	content []string // stems
+	marks   marks    // what its own text shows; see markTable
+
+	nouns   map[string]bool // stems of the words that carry meaning
+	intro   map[string]bool // those of them after "a", "an", "named", "called"
+	pointer map[string]bool // those after "this", "these", "such"
+	names   map[string]bool // capitalised words inside the sentence, as stems
+
+	pronoun string // that it opens with
+	subject string // stem of the first content word
+	rhyme   string // of verse: how its last word sounds
+	frame   int    // -1 opens a reply or letter, 1 closes it
+	hand    int    // 1 on the one hand, 2 on the other
+	number  int    // of numbered items and first, second, third; 0 for none
+	time    int    // rank of a word of time; 0 for none
+
+	indefinite float64 // share of the weight that "a" and "an" may have: a half for each, at most 1
+	surroundings
+}
+
+// surroundings are what the prompt and the other units show of a unit; newOrderModel fills them.
+type surroundings struct {
+	asked          bool    // opens with a word of the prompt
+	strange        bool    // opens with "the X", and X is not in the prompt
+	topic          float64 // share of the prompt's subjects that it holds
 	facet          int     // place of the first of the prompt's subjects in it; 0 for none
 	points, facets float64 // mean place of the rubric's points in it; 0 for none
-	rhyme          string
-	indefinite     float64
+	central        float64 // share of its words that come back in other units
 }
 
 func (d *doc) units() []unit {
@@ -69,136 +56,52 @@ func (d *doc) units() []unit {
 	return out
 }
 
-var (
-	offers = []string{"let me know", "i hope", "feel free", "would you like", "do you want", "good luck", "enjoy",
-		"as soon as you", "just paste", "best regards", "kind regards", "regards", "sincerely", "best,",
-		"thank you for"}
-	greetings = []string{"sure,", "sure!", "certainly", "of course!", "of course,", "here is a", "here's a",
-		"here are", "absolutely", "i'd be happy to", "dear ", "hi ", "hello", "subject:", "title:",
-		"executive summary", "introduction", "once upon a time"}
-	farewells = []string{"in conclusion", "in summary", "to conclude", "to sum up", "to summarize", "all in all",
-		"overall,", "conclusion", "verdict", "best regards", "kind regards", "regards", "sincerely", "best wishes",
-		"yours", "enjoy", "good luck", "let me know", "i hope this", "the end", "feel free"}
-	additives = set("also too another other others besides again both same such still even further additionally " +
-		"instead either neither similarly likewise")
-	evers = set("again never always forever ever until finally last end home everyone overall ultimately " +
-		"still together both")
-	modals     = set("should must recommend advise choose consider depends")
-	subjects   = set("it they he she this these those that such its their his her him them both")
-	continuing = set("and but or nor that which who whose with of to in on from where when as for like by through " +
-		"until while than")
-	settings   = set("there had lived was began never nobody since years used every")
-	third      = set("it they he she its their his her him them itself themselves himself herself")
-	conditions = []string{"if ", "unless", "so ", "that is why", "as a result", "in return", "in practice",
-		"as a rule", "with ", "without", "because of", "given ", "in general", "neither", "none of", "all of",
-		"whatever", "either way"}
-	lates = []string{"then", "soon", "later", "after", "finally", "at last", "in the end", "by the ",
-		"since then", "from then", "from that", "that night", "that evening", "the next", "years later", "now ",
-		"when ", "next", "until"}
-	clock    = strings.Fields("dawn morning breakfast noon lunch afternoon evening dinner night midnight")
-	calendar = strings.Fields("january february march april may june july august september october november " +
-		"december")
-)
-
 // newUnit reads what the features need from a sentence.
-func newUnit(text string, ws []string, head bool) unit {
-	trimmed := strings.TrimSpace(text)
-	low := strings.ToLower(strings.TrimLeft(trimmed, "*_#-•>\" “|"))
-	u := unit{words: ws, content: contentWords(ws, nil), nouns: map[string]bool{}, intro: map[string]bool{},
-		pointer: map[string]bool{}, names: map[string]bool{}}
-	bare := strings.TrimRight(trimmed, "*_ ")
-	u.colon = strings.HasSuffix(bare, ":")
-	u.head = head && !u.colon || strings.HasPrefix(trimmed, "**") && strings.HasSuffix(trimmed, "**")
-	u.item = listItem(trimmed) || strings.HasPrefix(trimmed, "|")
-	u.ended = strings.HasSuffix(strings.TrimRight(bare, "\"”')"), ".") || strings.HasSuffix(bare, "!") ||
-		strings.HasSuffix(bare, "?")
-	u.lower = low != "" && trimmed[0] == low[0] && low[0] >= 'a' && low[0] <= 'z'
-	u.leans = hasPrefixAny(low, openers)
-	u.closer = hasPrefixAny(low, closers)
-	switch {
-	case hasPrefixAny(low, greetings):
-		u.frame = -1
-	case hasPrefixAny(low, farewells):
-		u.frame = 1
+func newUnit(text string, ws []string, heading bool) unit {
+	s := newUnitText(text, ws, heading)
+	u := unit{words: ws, content: contentWords(ws, nil), marks: s.marks(), frame: s.frame(), hand: s.hand(),
+		pronoun: s.pronoun(), subject: s.subject(), names: s.names()}
+	if s.row { // the rows of a table carry numbers, not an order
+		u.nouns, u.intro, u.pointer = map[string]bool{}, map[string]bool{}, map[string]bool{}
+		return u
 	}
-	u.beginner = hasPrefixAny(low, beginners)
-	u.offer = containsAny(low, offers)
-	u.depends = hasPrefixAny(low, conditions)
-	u.late = hasPrefixAny(low, lates)
-	u.continues = len(ws) > 0 && continuing[ws[0]]
-	u.bare = bare != "" && isLetter(strings.ToLower(bare[len(bare)-1:]))
-	u.question = strings.HasSuffix(bare, "?")
-	u.quote = strings.ContainsAny(trimmed, "\"“”")
-	u.number = ordinal(low)
-	switch {
-	case strings.Contains(low, "on the one hand"):
-		u.hand = 1
-	case strings.Contains(low, "on the other hand"):
-		u.hand = 2
-	}
-	for i, w := range ws[:min(len(ws), 4)] { // "When they turn": a pronoun before any noun points back
-		if subjects[w] && (i == 0 || third[w]) {
-			u.pronoun = w
-			break
-		}
-		if !functional(w) {
-			break
-		}
-	}
-	for _, w := range ws[:min(len(ws), 6)] {
-		if !functional(w) {
-			u.subject = stem(w)
-			break
-		}
-	}
-	if strings.HasPrefix(trimmed, "|") { // the rows of a table carry numbers, not an order
-		u.number, ws = 0, nil
-	}
+	u.number = ordinal(s.low)
+	u.nouns, u.intro, u.pointer = nounsOf(ws)
 	for i, w := range ws {
-		u.figures = u.figures || isNumber(w)
-		if (w == "this" || w == "these" || w == "those" || w == "such") && i+1 < len(ws) && !functional(ws[i+1]) {
-			u.pointer[stem(ws[i+1])] = true
-		}
-		u.setting = u.setting || settings[w]
-		u.personal = u.personal || third[w]
-		u.additive = u.additive || additives[w]
-		u.ever = u.ever || evers[w]
-		u.modal = u.modal || modals[w]
-		u.defines = u.defines || i > 0 && i < 8 && (w == "is" || w == "are" || w == "means" || w == "was") &&
-			i+1 < len(ws) && (ws[i+1] == "a" || ws[i+1] == "an" || ws[i+1] == "the" || ws[i+1] == "when")
 		if t := timeAt(ws, i); t > 0 {
 			u.time = t
+		}
+		if w == "a" || w == "an" {
+			u.indefinite = min(1, u.indefinite+0.5)
+		}
+	}
+	return u
+}
+
+// nounsOf finds the stems of the words that carry meaning, and those of them that something introduces ("a robot", "a
+// small robot") or points back to ("this robot").
+func nounsOf(ws []string) (nouns, intro, pointer map[string]bool) {
+	nouns, intro, pointer = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i, w := range ws {
+		if (w == "this" || w == "these" || w == "those" || w == "such") && i+1 < len(ws) && !functional(ws[i+1]) {
+			pointer[stem(ws[i+1])] = true
 		}
 		if functional(w) {
 			continue
 		}
-		s := stem(w)
-		u.nouns[s] = true
-		if i == 0 {
-			continue
-		}
-		for back := 1; back <= 2 && back <= i; back++ { // "a robot", "a small robot"
+		root := stem(w)
+		nouns[root] = true
+		for back := 1; back <= 2 && back <= i; back++ {
 			p := ws[i-back]
 			if p == "a" || p == "an" || p == "named" || p == "called" {
-				u.intro[s] = true
+				intro[root] = true
 			}
 			if functional(p) {
 				break
 			}
 		}
 	}
-	for _, w := range ws {
-		if w == "a" || w == "an" {
-			u.indefinite = min(1, u.indefinite+0.5)
-		}
-	}
-	for i, f := range strings.Fields(trimmed) {
-		f = strings.Trim(f, "*_\"“”.,;:!?()'’s")
-		if i > 0 && len(f) > 2 && f[0] >= 'A' && f[0] <= 'Z' {
-			u.names[stem(strings.ToLower(f))] = true
-		}
-	}
-	return u
+	return nouns, intro, pointer
 }
 
 var (

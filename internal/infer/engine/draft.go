@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/hxp-enterprise/mixtral/internal/infer/schedule"
+
 // Prompt-lookup decoding (Saxena 2023; Yang et al. 2023, arXiv:2304.04487): what followed the last tokens when they
 // stood in the sequence before is likely to follow again: names, quotations, code, lists. The guess is computed
 // together with the next token, and kept as far as the sampler, asked position by position, says the same. So the
@@ -82,7 +84,7 @@ func (c *costs) record(tokens int, seconds float64) {
 		return
 	}
 	s := &c.seen[tokens]
-	s.seconds, s.step = blend(s.seconds, seconds), c.steps
+	s.seconds, s.step = schedule.Smooth(s.seconds, seconds), c.steps
 }
 
 // of estimates a step's seconds: what was seen, or else what is expected in proportion to the next smaller number
@@ -116,28 +118,32 @@ func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 	}
 }
 
-// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. mu
-// is held.
+// propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better. What a
+// grammar forces is no guess, and is computed in any case. mu is held.
 func (e *Engine) propose() {
-	busy := e.alone || len(e.sched.waiting) > 0
-	for _, s := range e.sched.running {
-		s.draft, e.requests[s].guessed = s.draft[:0], -1
-		busy = busy || s.pending() != 1
+	busy := e.alone || e.sched.Waiting() > 0
+	for _, s := range e.sched.Running() {
+		q := e.requests[s]
+		s.Draft, q.guessed = append(s.Draft[:0], q.forced[:min(len(q.forced), maxForced, s.Most())]...), -1
+		busy = busy || s.Pending() != 1
 	}
 	if busy {
 		return
 	}
 	e.drafts, e.shares = e.drafts[:0], e.shares[:0]
-	for _, s := range e.sched.running {
+	for _, s := range e.sched.Running() {
 		q := e.requests[s]
-		d := guess(s.tokens, min(maxDraft, s.most()))
+		var d []int32
+		if len(q.forced) == 0 {
+			d = q.allowed(guess(s.Tokens, min(maxDraft, s.Most())))
+		}
 		if len(d) > 0 {
 			q.guessed = d[0]
 		}
 		e.drafts, e.shares = append(e.drafts, d), append(e.shares, q.trust.share())
 	}
 	e.cost.worthwhile(e.drafts, e.shares)
-	for i, s := range e.sched.running {
-		s.draft = append(s.draft, e.drafts[i]...)
+	for i, s := range e.sched.Running() {
+		s.Draft = append(s.Draft, e.drafts[i]...)
 	}
 }

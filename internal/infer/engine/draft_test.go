@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
@@ -35,7 +36,7 @@ func TestGuess(t *testing.T) {
 
 // TestGuessIsALookup: what is guessed did follow what stands at the end, and no longer match was passed over.
 func TestGuessIsALookup(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		tokens := rapid.SliceOfN(rapid.Int32Range(0, 3), 0, 40).Draw(t, "tokens")
 		n := rapid.IntRange(0, maxDraft).Draw(t, "n")
 		got := guess(tokens, n)

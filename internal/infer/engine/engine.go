@@ -12,10 +12,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
@@ -66,15 +68,18 @@ type Engine struct {
 
 	mu       sync.Mutex
 	wake     sync.Cond // on mu: there is work, or closing is set
-	sched    *scheduler
-	requests map[*seq]*request
+	sched    *schedule.Scheduler
+	requests map[*schedule.Seq]*request
 	closing  bool
 
+	vocabulary func() (*grammar.Vocabulary, error)
+	grammars   grammars
+
 	// The loop's own.
-	pace     pacer
+	pace     schedule.Pacer
 	spans    []moe.Span
 	rows     [][][]float32 // of logits, of each span
-	plan     decisions
+	plan     schedule.Decisions
 	settlers []settler // one for each computing thread
 	cost     costs
 	drafts   [][]int32
@@ -135,16 +140,18 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		model: llm.Model{ID: c.ModelID, Created: time.Now(), ContextLength: c.ContextLength, Vocab: tok.Vocab()},
 		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
 		kv: kv, memory: memory,
-		requests: map[*seq]*request{},
-		pace:     pacer{chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle,
+		requests: map[*schedule.Seq]*request{},
+		pace:     schedule.Pacer{Chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle,
 		cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
+	e.vocabulary = sync.OnceValues(e.newVocabulary)
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
-	e.sched = newScheduler(limits{running: c.MaxRunning, waiting: c.MaxWaiting, blockTokens: kernel.BlockTokens,
-		context: c.ContextLength}, kvcache.NewPool(blocks))
+	e.sched = schedule.New(schedule.Limits{Running: c.MaxRunning, Waiting: c.MaxWaiting,
+		BlockTokens: kernel.BlockTokens,
+		Context:     c.ContextLength}, kvcache.NewPool(blocks))
 	e.log.Info("engine started", "model", c.ModelID, "weights_bytes", net.Info().Packed, "kv_blocks", blocks,
 		"kv_type", c.KVType.String(),
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
@@ -205,7 +212,7 @@ func newStorage(l kvcache.Layout) (*kernel.Arena, *kvcache.Storage, error) {
 // blocksFor gives the number of KV blocks.
 func blocksFor(c Config, net *moe.Model) (int, error) {
 	perBlock := net.Info().KVBytes(c.KVType, kernel.BlockTokens)
-	one := int64((c.ContextLength + kernel.BlockTokens - 1) / kernel.BlockTokens)
+	one := contextBlocks(c.ContextLength)
 	bytes := c.KVBytes
 	if bytes == 0 {
 		bytes = max(min(int64(c.MaxRunning)*one*perBlock, defaultKV), one*perBlock)
@@ -280,7 +287,7 @@ func (e *Engine) room() error {
 	if e.closing {
 		return llm.ErrClosed
 	}
-	return e.sched.room()
+	return e.sched.Room()
 }
 
 // submit puts a request into the queue.
@@ -290,7 +297,7 @@ func (e *Engine) submit(q *request) error {
 	if e.closing {
 		return llm.ErrClosed
 	}
-	s, err := e.sched.submit(q.ids, q.max)
+	s, err := e.sched.Submit(q.ids, q.max)
 	if err != nil {
 		return err
 	}
@@ -306,8 +313,8 @@ func (e *Engine) withdraw(q *request) {
 }
 
 // drop forgets a sequence; mu is held.
-func (e *Engine) drop(s *seq) {
-	e.sched.remove(s)
+func (e *Engine) drop(s *schedule.Seq) {
+	e.sched.Remove(s)
 	delete(e.requests, s)
 }
 
@@ -329,11 +336,11 @@ func (e *Engine) Settle() { e.net.Settle() }
 func (e *Engine) Status() llm.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	pool := e.sched.pool
+	pool := e.sched.Pool
 	return llm.Status{
-		Ready: !e.closing, Running: len(e.sched.running), Waiting: len(e.sched.waiting),
+		Ready: !e.closing, Running: len(e.sched.Running()), Waiting: e.sched.Waiting(),
 		KVUsed: pool.Held(), KVCached: pool.Cached(), KVTotal: pool.Total(),
-		Preempted: e.sched.preemptions, CacheHits: e.sched.cacheHits,
+		Preempted: e.sched.Preemptions, CacheHits: e.sched.CacheHits,
 	}
 }
 
@@ -345,7 +352,7 @@ func (e *Engine) KVResident() int64 {
 	if e.closing { // the memory may be gone
 		return 0
 	}
-	return e.kv.Resident(e.sched.pool.Touched(), kernel.Resident)
+	return e.kv.Resident(e.sched.Pool.Touched(), kernel.Resident)
 }
 
 // Close ends all requests with llm.ErrClosed, after the step under way, and frees the model.

@@ -278,25 +278,3 @@ func TestRequestsOutOfRange(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkPlan(b *testing.B) {
-	w := newWorld(10, 10, 16, 4096, 4096)
-	for i := range 10 {
-		if _, err := w.submit(make([]int32, 100+i), 3000); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		plan := w.scheduler.plan(512)
-		for _, sp := range plan.spans {
-			w.advance(sp)
-			if sp.logits > 0 && w.push(sp.q, 1) {
-				w.remove(sp.q)
-				if _, err := w.submit(make([]int32, 100), 3000); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -124,7 +124,7 @@ func resident(t *testing.T) int64 {
 	debug.FreeOSMemory()
 	u, err := host.Self()
 	if err != nil || u.Anon == 0 {
-		t.Skip(fmt.Sprint("the system does not say: ", err))
+		need.Missing(t, "the system does not say how much memory is in use: %v", err)
 	}
 	return u.Anon
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
@@ -43,18 +44,18 @@ func (e *Engine) loop() {
 func (e *Engine) next() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for e.sched.idle() && !e.closing {
+	for e.sched.Idle() && !e.closing {
 		e.wake.Wait()
 	}
 	if e.closing {
 		return false
 	}
 	e.propose()
-	e.plan = e.sched.plan(e.pace.budget(e.sched.decoding()))
+	e.plan = e.sched.Plan(e.pace.Budget(e.sched.Decoding()))
 	e.spans = e.spans[:0]
-	for _, sp := range e.plan.spans {
-		e.spans = append(e.spans, moe.Span{Tokens: sp.tokens(), Start: sp.start, Blocks: sp.q.blocks,
-			Logits: sp.logits})
+	for _, sp := range e.plan.Spans {
+		e.spans = append(e.spans, moe.Span{Tokens: sp.Tokens(), Start: sp.Start, Blocks: sp.Seq.Blocks,
+			Logits: sp.Logits})
 	}
 	return true
 }
@@ -71,7 +72,9 @@ func (e *Engine) step() (err error) {
 		return errors.New("the scheduler found nothing to compute")
 	}
 	began := time.Now()
+	foreseen := e.foresee()
 	rows, err := e.net.Forward(e.kv, e.spans)
+	foreseen()
 	if err != nil {
 		return err
 	}
@@ -79,13 +82,13 @@ func (e *Engine) step() (err error) {
 		return err
 	}
 	decoding, prompt, guesses := 0, 0, 0
-	for _, sp := range e.plan.spans {
-		if sp.n == 1 && sp.start >= sp.q.prompt {
+	for _, sp := range e.plan.Spans {
+		if sp.N == 1 && sp.Start >= sp.Seq.Prompt {
 			decoding++
 		} else {
-			prompt += sp.n
+			prompt += sp.N
 		}
-		guesses += sp.draft
+		guesses += sp.Draft
 	}
 	e.guessed += int64(guesses)
 	took := time.Since(began)
@@ -93,12 +96,12 @@ func (e *Engine) step() (err error) {
 		e.cost.record(decoding+guesses, took.Seconds())
 	}
 	if guesses == 0 {
-		e.pace.record(decoding, prompt, took)
+		e.pace.Record(decoding, prompt, took)
 	}
 	if invariants {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return e.sched.check()
+		return e.sched.Check()
 	}
 	return nil
 }
@@ -112,18 +115,18 @@ func (e *Engine) panicked(reason any) error {
 // settle takes in a step's results, the spans' in parallel: choosing from tens of thousands of logits takes a while.
 func (e *Engine) settle(rows [][]float32, began time.Time) error {
 	e.rows = e.rows[:0]
-	for _, sp := range e.plan.spans {
-		e.rows, rows = append(e.rows, rows[:sp.logits]), rows[sp.logits:]
+	for _, sp := range e.plan.Spans {
+		e.rows, rows = append(e.rows, rows[:sp.Logits]), rows[sp.Logits:]
 	}
 	var failed atomic.Pointer[error]
-	e.net.Parallel(len(e.plan.spans), func(worker, i int) {
+	e.net.Parallel(len(e.plan.Spans), func(worker, i int) {
 		defer func() {
 			if r := recover(); r != nil {
 				err := e.panicked(r)
 				failed.Store(&err)
 			}
 		}()
-		e.settlers[worker].settle(e.plan.spans[i], e.rows[i], began)
+		e.settlers[worker].settle(e.plan.Spans[i], e.rows[i], began)
 	})
 	if err := failed.Load(); err != nil {
 		return *err
@@ -141,10 +144,10 @@ type settler struct {
 
 // settle takes in one span's result: it chooses the next tokens from the logits, as far as guesses were right, and
 // tells the request.
-func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
+func (s *settler) settle(sp schedule.Span, rows [][]float32, began time.Time) {
 	e := s.engine
 	var q *request
-	e.locked(func() { q = e.requests[sp.q] })
+	e.locked(func() { q = e.requests[sp.Seq] })
 	if q == nil {
 		return // withdrawn while the step ran
 	}
@@ -152,30 +155,31 @@ func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
 		q.started = began
 	}
 	var err error
-	done, known := false, sp.n
+	done, known := false, sp.N
 	s.events = s.events[:0]
 	for i, row := range rows {
 		var id int32
+		certain := len(q.forced) > 0
 		if id, done, err = s.choose(q, row[:e.model.Vocab]); done {
 			break
 		}
-		right := i < sp.draft && id == sp.q.draft[i]
-		if i < sp.draft || sp.draft == 0 && q.guessed >= 0 { // a guess was made, computed or not
-			q.trust.learn(right || sp.draft == 0 && id == q.guessed)
+		right := i < sp.Draft && id == sp.Seq.Draft[i]
+		if !certain && (i < sp.Draft || sp.Draft == 0 && q.guessed >= 0) { // a guess was made, computed or not
+			q.trust.learn(right || sp.Draft == 0 && id == q.guessed)
 		}
 		if !right {
 			break
 		}
-		sp.n++ // the guess has become known, and is computed
+		sp.N++ // the guess has become known, and is computed
 	}
 	e.locked(func() {
-		e.right += int64(sp.n - known)
-		e.sched.advance(sp)
+		e.right += int64(sp.N - known)
+		e.sched.Advance(sp)
 		if done {
-			e.drop(sp.q)
+			e.drop(sp.Seq)
 		}
 	})
-	q.out.note(sp.q, began, len(s.events))
+	q.out.note(sp.Seq, began, len(s.events))
 	for _, event := range s.events {
 		q.out.put(event)
 	}
@@ -188,35 +192,40 @@ func (s *settler) settle(sp span, rows [][]float32, began time.Time) {
 // choose samples a token and adds its event. done says that it is the request's last, or that there is none for an
 // error.
 func (s *settler) choose(q *request, row []float32) (id int32, done bool, err error) {
-	id, err = q.sampler.Next(&s.scratch, row)
+	id, err = q.next(&s.scratch, row)
 	if err != nil {
 		if errors.Is(err, sample.ErrNumeric) {
 			err = fmt.Errorf("%w: %w", llm.ErrNumeric, err)
 		}
 		return 0, true, err
 	}
-	s.engine.locked(func() { done = s.engine.sched.push(q.seq, id) })
-	event := q.event(id, done)
+	s.engine.locked(func() { done = s.engine.sched.Push(q.seq, id) })
+	whole, err := q.follow(id, s.engine.tok)
+	if err != nil {
+		return 0, true, err
+	}
+	event := q.event(id, done, whole)
 	if q.tops >= 0 {
 		event.Tokens = []llm.Token{s.token(q, row, id)}
 	}
 	if event.Finish != llm.FinishNone {
 		done = true
-		event.Usage = &llm.Usage{PromptTokens: q.seq.prompt, CompletionTokens: len(q.seq.tokens) - q.seq.prompt,
-			CachedTokens: q.seq.cached, Queued: q.started.Sub(q.arrived)}
+		event.Usage = &llm.Usage{PromptTokens: q.seq.Prompt, CompletionTokens: len(q.seq.Tokens) - q.seq.Prompt,
+			CachedTokens: q.seq.Cached, Queued: q.started.Sub(q.arrived)}
 	}
 	s.events = append(s.events, event)
 	return id, done, nil
 }
 
-// event gives what a token adds to the answer. last says that it is the last one allowed.
-func (q *request) event(id int32, last bool) llm.Event {
+// event gives what a token adds to the answer. last says that it is the last one allowed, whole that the grammar lets
+// nothing follow it.
+func (q *request) event(id int32, last, whole bool) llm.Event {
 	event := llm.Event{NTokens: 1}
 	ended := id == q.eos
 	if !ended {
 		text, hit := q.stops.Write(q.decoder.Write(id))
 		event.Text = text
-		ended = hit
+		ended = hit || whole
 	}
 	switch {
 	case ended:
@@ -226,7 +235,7 @@ func (q *request) event(id int32, last bool) llm.Event {
 	default:
 		return event
 	}
-	// What the decoder still holds is half a character, which may yet complete a stop string.
+	// What the decoder still holds is half a character: the client reads U+FFFD, which may complete a stop string.
 	text, hit := q.stops.Write(q.decoder.Flush())
 	event.Text += text
 	if hit {
@@ -252,12 +261,12 @@ func (s *settler) token(q *request, row []float32, id int32) llm.Token {
 func (e *Engine) failStep(err error) {
 	var failed []*request
 	e.locked(func() {
-		for _, sp := range e.plan.spans {
-			if q := e.requests[sp.q]; q != nil {
+		for _, sp := range e.plan.Spans {
+			if q := e.requests[sp.Seq]; q != nil {
 				failed = append(failed, q)
 			}
 		}
-		if len(e.plan.spans) == 0 { // nothing could be planned: nobody would ever be answered
+		if len(e.plan.Spans) == 0 { // nothing could be planned: nobody would ever be answered
 			failed = slices.Collect(maps.Values(e.requests))
 		}
 	})

@@ -9,24 +9,30 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // request is a sequence with everything the scheduler need not know. What the loop writes only the loop reads, but for
 // the outbox.
 type request struct {
-	seq     *seq
+	seq     *schedule.Seq
 	ids     []int32 // the prompt
 	max     int     // as asked for; the scheduler cuts it
 	eos     int32   // −1: goes on to max
 	tops    int     // alternatives to report; −1: no log-probabilities
 	sampler *sample.Sampler
 	decoder *token.Decoder
-	stops   *sample.Stops
+	stops   *llm.Stops
 	out     outbox
 	trust   trust
 	guessed int32 // the first guess of this step, computed or not; −1: none
+
+	grammar *grammar.Matcher // nil: the text is free
+	forced  []int32          // tokens that come next whatever the model says
+	field   *llm.Grammar     // where the grammar came from, for errors
 
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
@@ -90,7 +96,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		return nil, err
 	}
 	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
-		stops: sample.NewStops(r.Stop)}
+		stops: llm.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
 		q.eos = e.tok.EOS()
@@ -123,7 +129,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		p.Seed = uint64(*s.Seed)
 	}
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
-	return q, nil
+	return q, e.constrain(q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.
@@ -140,37 +146,21 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 	if err := e.checkTokens("prompt", r.PromptTokens); err != nil {
 		return err
 	}
-	for i, s := range r.Stop {
-		if s == "" {
-			return llm.BadField(fmt.Sprintf("stop[%d]", i), "must not be empty")
-		}
+	if err := llm.CheckStop(r.Stop); err != nil {
+		return err
 	}
-	s := r.Sampling
-	for _, f := range []struct {
-		name   string
-		value  float64
-		lo, hi float64
-	}{
-		{"max_tokens", float64(r.MaxTokens), 0, math.MaxInt32},
-		{"temperature", s.Temperature, 0, math.MaxFloat32},
-		{"top_p", s.TopP, 0, 1},
-		{"top_k", float64(s.TopK), 0, math.MaxInt32},
-		{"min_p", s.MinP, 0, 1},
-		{"repetition_penalty", s.RepetitionPenalty, 0, math.MaxFloat32},
-		{"presence_penalty", s.PresencePenalty, -2, 2},
-		{"frequency_penalty", s.FrequencyPenalty, -2, 2},
-		{"top_logprobs", float64(r.TopLogprobs), 0, 20},
-	} {
-		if !(f.value >= f.lo && f.value <= f.hi) {
-			return llm.BadField(f.name, "must be between %v and %v, got %v", f.lo, f.hi, f.value)
-		}
+	if r.MaxTokens < 0 || r.MaxTokens > math.MaxInt32 {
+		return llm.BadField("max_tokens", "must be between 0 and %d, got %d", math.MaxInt32, r.MaxTokens)
 	}
-	for id, v := range s.LogitBias {
+	if r.TopLogprobs < 0 || r.TopLogprobs > 20 {
+		return llm.BadField("top_logprobs", "must be between 0 and 20, got %d", r.TopLogprobs)
+	}
+	if err := r.Sampling.Check(); err != nil {
+		return err
+	}
+	for id := range r.Sampling.LogitBias {
 		if id < 0 || int(id) >= e.model.Vocab {
 			return llm.BadField("logit_bias", "token %d is not in the vocabulary of %d", id, e.model.Vocab)
-		}
-		if !(math.Abs(v) <= 100) {
-			return llm.BadField("logit_bias", "must be between -100 and 100, got %v for token %d", v, id)
 		}
 	}
 	return nil

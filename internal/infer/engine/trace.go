@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 )
 
 // phases is what a traced request's spans say. The loop writes it before the events that it stands for go out:
@@ -17,7 +18,7 @@ type phases struct {
 }
 
 // note takes in a step that gave n tokens.
-func (o *outbox) note(q *seq, began time.Time, n int) {
+func (o *outbox) note(q *schedule.Seq, began time.Time, n int) {
 	if o.phases == nil {
 		return
 	}
@@ -27,14 +28,14 @@ func (o *outbox) note(q *seq, began time.Time, n int) {
 	p := o.phases
 	if p.started.IsZero() {
 		p.started = began
-		p.cached = q.cached
+		p.cached = q.Cached
 	}
 	if p.first.IsZero() {
 		p.prefills++
 	} else {
 		p.decodes++
 	}
-	p.preempted = p.preempted || q.preempted
+	p.preempted = p.preempted || q.Preempted
 	if n == 0 {
 		return
 	}

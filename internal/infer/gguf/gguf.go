@@ -1,10 +1,3 @@
-// Package gguf reads and writes GGUF model files: typed metadata and named tensors (the GGUF specification, versions
-// 2 and 3, little-endian). It knows nothing of what the tensors mean, and imports only internal/infer/quant of this
-// module.
-//
-// A file is mapped, not read: a tensor's Data points into the mapping, so a model larger than memory still opens at
-// once. Every count and offset is checked against the file's size before anything is allocated, so a hostile file
-// costs an error and at most a small multiple of its own size.
 package gguf
 
 import (

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
@@ -69,7 +70,7 @@ func TestPopulate(t *testing.T) {
 	check(t, err)
 	defer f.Close()
 	big, _ := f.Tensor("big")
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		from := rapid.IntRange(0, len(big.Data)).Draw(r, "from")
 		to := rapid.IntRange(from, len(big.Data)).Draw(r, "to")
 		if err := f.Populate(big.Data[from:to]); err != nil {

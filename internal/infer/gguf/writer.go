@@ -38,7 +38,7 @@ func NewWriter(w io.Writer) *Writer {
 // Align has each tensor's data begin at a multiple of n, which is one of 8 and at most 1 MiB. It comes before Add.
 func (w *Writer) Align(n int) error {
 	if len(w.tensors) > 0 || w.header || w.keys[keyAlignment] || n < 8 || n%8 != 0 || n > 1<<20 {
-		return fmt.Errorf("%w: Align(%d) twice, after Add, or no multiple of 8", ErrOrder, n)
+		return fmt.Errorf("%w: Align(%d) twice, after Add, or not a multiple of 8", ErrOrder, n)
 	}
 	encoded, err := encodeValue(uint32(n))
 	if err != nil {
@@ -100,7 +100,7 @@ func (w *Writer) Add(name string, t quant.Type, dims ...int) error {
 	case w.header:
 		return fmt.Errorf("%w: Add(%q) after WriteHeader", ErrOrder, name)
 	case name == "" || w.names[name]:
-		return fmt.Errorf("%w: tensor name %q is empty or taken", ErrOrder, name)
+		return fmt.Errorf("%w: tensor name %q is empty or used twice", ErrOrder, name)
 	case len(dims) == 0 || len(dims) > maxDims:
 		return fmt.Errorf("%w: tensor %q has %d dimensions", ErrOrder, name, len(dims))
 	}

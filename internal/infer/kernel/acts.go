@@ -113,11 +113,11 @@ func (a *Acts) Set(row, at int, x []float32) {
 	}
 	if a.need[act32] {
 		from := row*a.stride[act32] + at/32*act32Block
-		quantise32(a.data[act32][from:from+len(x)/32*act32Block], x)
+		active.quantise32(a.data[act32][from:from+len(x)/32*act32Block], x)
 	}
 	if a.need[act256] {
 		from := row*a.stride[act256] + at/superLen*act256Block
-		quantise256(a.data[act256][from:from+len(x)/superLen*act256Block], x)
+		active.quantise256(a.data[act256][from:from+len(x)/superLen*act256Block], x)
 	}
 }
 
@@ -132,24 +132,8 @@ func (a *Acts) row(kind actKind, row int) []byte {
 	return a.data[kind][row*a.stride[kind] : (row+1)*a.stride[kind]]
 }
 
-// quantise32 writes blocks of act32. A block with NaN or Inf gets a NaN scale, so that every product with it is NaN.
-func quantise32(dst []byte, x []float32) {
-	if n := len(x) / 32; active == tierAVX512 && n > 0 {
-		quantise32AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
-		return
-	}
-	quantise32Generic(dst, x)
-}
-
-// quantise256 writes blocks of act256, likewise.
-func quantise256(dst []byte, x []float32) {
-	if n := len(x) / superLen; active == tierAVX512 && n > 0 {
-		quantise256AVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
-		return
-	}
-	quantise256Generic(dst, x)
-}
-
+// quantise32Generic writes blocks of act32. A block with NaN or Inf gets a NaN scale, so that every product with it is
+// NaN.
 func quantise32Generic(dst []byte, x []float32) {
 	for ; len(x) >= 32; x, dst = x[32:], dst[act32Block:] {
 		b := (*[act32Block]byte)(dst)
@@ -160,6 +144,7 @@ func quantise32Generic(dst []byte, x []float32) {
 	}
 }
 
+// quantise256Generic writes blocks of act256, likewise.
 func quantise256Generic(dst []byte, x []float32) {
 	for ; len(x) >= superLen; x, dst = x[superLen:], dst[act256Block:] {
 		b := (*[act256Block]byte)(dst)

@@ -31,8 +31,8 @@ func TestQuantiseTiersAgree(t *testing.T) {
 		bytes int
 		f     func([]byte, []float32)
 		want  func([]byte, []float32)
-	}{{"32", 32, act32Block, quantise32, quantise32Generic},
-		{"256", superLen, act256Block, quantise256, quantise256Generic}} {
+	}{{"32", 32, act32Block, func(b []byte, x []float32) { active.quantise32(b, x) }, quantise32Generic},
+		{"256", superLen, act256Block, func(b []byte, x []float32) { active.quantise256(b, x) }, quantise256Generic}} {
 		want := make([]byte, len(x)/c.block*c.bytes)
 		c.want(want, x)
 		eachTier(t, func(t *testing.T) {

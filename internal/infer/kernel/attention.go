@@ -63,9 +63,10 @@ func AttendPart(s *Scratch, kv *KV, q *Queries, parts []float32, i int, blocks [
 	if need := (q.Count - first) * q.Heads * SplitTokens; len(s.scores) < need {
 		s.scores = AlignedFloats(need)
 	}
-	a := attention{s: s, kv: *kv, q: *q, first: first, from: from, n: n, blocks: blocks, tier: active}
+	a := &s.attention // not a variable: it would be allocated, since it goes to functions of a tier
+	*a = attention{s: s, kv: *kv, q: *q, first: first, from: from, n: n, blocks: blocks, tier: active}
 	if kv.HeadDim%16 != 0 {
-		a.tier = tierGeneric
+		a.tier = &generic
 	}
 	a.attend(parts, i)
 }
@@ -87,7 +88,7 @@ func (q *Queries) Merge(out, parts []float32, dim, t int) {
 			sum += w * p[q.Heads*dim+2*h+1]
 			AddScaled(o, p[h*dim:][:dim], w)
 		}
-		times(o, 1/sum)
+		active.times(o, 1/sum)
 	}
 }
 
@@ -100,15 +101,15 @@ type attention struct {
 	from   int     // the part's first cached position
 	n      int     // its cached positions
 	blocks []int32 // its own, and those that come behind
-	tier   int
+	tier   *tier
 }
 
 func (a *attention) attend(parts []float32, part int) {
 	dim, heads := a.kv.HeadDim, a.q.Heads
 	scale := float32(1 / math.Sqrt(float64(dim)))
-	direct := a.tier == tierAVX512 && a.q.Count-a.first == 1 && directAVX512(&a.kv)
+	direct := a.q.Count-a.first == 1 && a.tier.direct(&a.kv)
 	if direct {
-		scoresDirectAVX512(a, a.first, scale)
+		a.tier.scoresDirect(a, a.first, scale)
 	} else {
 		a.scores(scale)
 	}
@@ -117,11 +118,11 @@ func (a *attention) attend(parts []float32, part int) {
 		clear(p[:heads*dim])
 		scores, rest := a.scoresOf(t), p[heads*dim:]
 		for h := range heads {
-			rest[2*h], rest[2*h+1] = expSum(scores[h*SplitTokens:][:a.reach(t)])
+			rest[2*h], rest[2*h+1] = active.expSum(scores[h*SplitTokens:][:a.reach(t)])
 		}
 	}
 	if direct {
-		valuesDirectAVX512(a, a.first, a.q.part(parts, dim, a.first, part))
+		a.tier.valuesDirect(a, a.first, a.q.part(parts, dim, a.first, part))
 	} else {
 		a.values(parts, part)
 	}
@@ -167,14 +168,7 @@ func (a *attention) scores(scale float32) {
 				continue
 			}
 			q, dst := a.q.of(t, dim), a.scoresOf(t)[c:]
-			switch a.tier {
-			case tierAVX512:
-				scoresAVX512(a.s, dst, q, keys, heads, n, dim, scale)
-			case tierAVX2:
-				scoresAVX2(dst, q, keys, heads, n, dim, scale)
-			default:
-				scoresGeneric(dst, q, keys, heads, n, dim, scale)
-			}
+			a.tier.scores(a.s, dst, q, keys, heads, n, dim, scale)
 		}
 	}
 }
@@ -195,20 +189,13 @@ func (a *attention) values(parts []float32, part int) {
 				continue
 			}
 			out, weights := a.q.part(parts, dim, t, part), a.scoresOf(t)[c:]
-			switch a.tier {
-			case tierAVX512:
-				valuesAVX512(a.s, out, weights, values, heads, n, dim)
-			case tierAVX2:
-				valuesAVX2(out, weights, values, heads, n, dim)
-			default:
-				valuesGeneric(out, weights, values, heads, n, dim)
-			}
+			a.tier.values(a.s, out, weights, values, heads, n, dim)
 		}
 	}
 }
 
 // scoresGeneric writes dst[h·SplitTokens + i] = scale · q_h·key_i for n keys.
-func scoresGeneric(dst, q, keys []float32, heads, n, dim int, scale float32) {
+func scoresGeneric(_ *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
 	for i := range n {
 		key := keys[i*dim:][:dim]
 		for h := range heads {
@@ -223,7 +210,7 @@ func scoresGeneric(dst, q, keys []float32, heads, n, dim int, scale float32) {
 }
 
 // valuesGeneric adds Σ_i weights[h·SplitTokens + i] · value_i to out_h, in the order of positions.
-func valuesGeneric(out, weights, values []float32, heads, n, dim int) {
+func valuesGeneric(_ *Scratch, out, weights, values []float32, heads, n, dim int) {
 	for i := range n {
 		value := values[i*dim:][:dim]
 		for h := range heads {

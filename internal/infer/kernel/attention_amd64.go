@@ -40,8 +40,8 @@ func (a *attend) fours(x, scores []float32, to *[attendHeads]unsafe.Pointer, hea
 	}
 }
 
-// directAVX512 says whether there are kernels that read a cache of this kind without widening it first.
-func directAVX512(kv *KV) bool {
+// direct512 says whether there are kernels that read a cache of this kind without widening it first.
+func direct512(kv *KV) bool {
 	return kv.HeadDim <= maxDim && (kv.Type == quant.KVF16 || kv.HeadDim%32 == 0)
 }
 
@@ -52,8 +52,8 @@ func (a *attend) cached(p *attention, cache []byte, t int) {
 	a.n, a.stride, a.dim, a.last = int64(p.reach(t)), int64(p.kv.Stride), int64(p.kv.HeadDim), int64(len(p.blocks)-1)
 }
 
-// scoresDirectAVX512 is scores for one position, from the cache.
-func scoresDirectAVX512(p *attention, t int, scale float32) {
+// scoresDirect512 is scores for one position, from the cache.
+func scoresDirect512(p *attention, t int, scale float32) {
 	a := &p.s.attend
 	a.cached(p, p.kv.Keys, t)
 	a.scale = scale
@@ -64,7 +64,7 @@ func scoresDirectAVX512(p *attention, t int, scale float32) {
 	a.fours(p.q.of(t, p.kv.HeadDim), p.scoresOf(t), &a.q, p.q.Heads, do)
 }
 
-func valuesDirectAVX512(p *attention, t int, out []float32) {
+func valuesDirect512(p *attention, t int, out []float32) {
 	a := &p.s.attend
 	a.cached(p, p.kv.Values, t)
 	do := attendValuesF16AVX512
@@ -74,20 +74,20 @@ func valuesDirectAVX512(p *attention, t int, out []float32) {
 	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, do)
 }
 
-func scoresAVX512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+func scores512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
 	a := &s.attend
 	a.base, a.n, a.dim, a.scale = unsafe.Pointer(unsafe.SliceData(keys)), int64(n), int64(dim), scale
 	a.fours(q, dst, &a.q, heads, attendScoresF32AVX512)
 }
 
-func valuesAVX512(s *Scratch, out, weights, values []float32, heads, n, dim int) {
+func values512(s *Scratch, out, weights, values []float32, heads, n, dim int) {
 	a := &s.attend
 	a.base, a.n, a.dim = unsafe.Pointer(unsafe.SliceData(values)), int64(n), int64(dim)
 	a.fours(out, weights, &a.out, heads, attendValuesF32AVX512)
 }
 
-// widenAVX512 widens a run of BlockTokens vectors; dim is a multiple of 16.
-func widenAVX512(t quant.KVType, dst []float32, run []byte, dim int) {
+// widen512 widens a run of BlockTokens vectors; dim is a multiple of 16.
+func widen512(t quant.KVType, dst []float32, run []byte, dim int) {
 	if t == quant.KVQ8 {
 		widenQ8AVX512(&dst[0], &run[0], &run[BlockTokens*dim], int64(dim), BlockTokens)
 		return
@@ -95,7 +95,7 @@ func widenAVX512(t quant.KVType, dst []float32, run []byte, dim int) {
 	widenF16AVX512(&dst[0], &run[0], int64(len(dst)))
 }
 
-func widenAVX2(t quant.KVType, dst []float32, run []byte, dim int) {
+func widen2(t quant.KVType, dst []float32, run []byte, dim int) {
 	if t == quant.KVQ8 {
 		widenQ8AVX2(&dst[0], &run[0], &run[BlockTokens*dim], int64(dim), BlockTokens)
 		return
@@ -103,7 +103,7 @@ func widenAVX2(t quant.KVType, dst []float32, run []byte, dim int) {
 	fromF16AVX2(&dst[0], (*uint16)(unsafe.Pointer(&run[0])), int64(len(dst)))
 }
 
-func scoresAVX2(dst, q, keys []float32, heads, n, dim int, scale float32) {
+func scores2(_ *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
 	for i := range n {
 		for h := range heads {
 			dst[h*SplitTokens+i] = dotAVX2(&q[h*dim], &keys[i*dim], int64(dim)) * scale
@@ -111,7 +111,7 @@ func scoresAVX2(dst, q, keys []float32, heads, n, dim int, scale float32) {
 	}
 }
 
-func valuesAVX2(out, weights, values []float32, heads, n, dim int) {
+func values2(_ *Scratch, out, weights, values []float32, heads, n, dim int) {
 	for i := range n {
 		for h := range heads {
 			addScaledAVX2(&out[h*dim], &values[i*dim], int64(dim), weights[h*SplitTokens+i])

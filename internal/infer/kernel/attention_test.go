@@ -267,7 +267,7 @@ func TestPut(t *testing.T) {
 					clear(x[i:])
 				}
 				slot := r.IntN(BlockTokens)
-				put(typ, got, slot, x)
+				active.put(typ, got, slot, x)
 				typ.Put(want, slot, x)
 				for i := range want { // any NaN will do
 					if got[i] != want[i] && !(typ == quant.KVF16 && got[i|1]&0x7c == 0x7c && want[i|1]&0x7c == 0x7c) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // TestBacking: what huge pages cost decides whether more are asked for.
@@ -17,7 +19,9 @@ func TestBacking(t *testing.T) {
 	}{
 		"free memory at hand":    {func(int) time.Duration { return 150 * time.Microsecond }, 7500, 0},
 		"beside another process": {func(int) time.Duration { return 700 * time.Microsecond }, 7500, 0},
-		"one dear page":          {func(i int) time.Duration { return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true] }, 600, 0},
+		"one dear page": {func(i int) time.Duration {
+			return map[bool]time.Duration{i == 0: 30 * time.Millisecond}[true]
+		}, 600, 0},
 		"none at hand": {func(int) time.Duration { return 6 * time.Millisecond }, 600,
 			60 * time.Millisecond},
 		"none at hand after the first": {func(i int) time.Duration {
@@ -47,7 +51,7 @@ func TestBacking(t *testing.T) {
 // TestJoining: every page is tried once, with rests of three times the work at least, unless there is no memory for
 // any.
 func TestJoining(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		bytes := rapid.IntRange(0, 40*joinPiece/hugePage).Draw(r, "pages") * hugePage
 		threshold := rapid.IntRange(0, 9).Draw(r, "threshold")
 		j := joining{left: bytes}

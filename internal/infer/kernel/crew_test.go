@@ -8,9 +8,14 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel/tiertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs all tests on each tier.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tiertest.Every(m, Tiers(), ForceTier)) }
+
+func TestTier(t *testing.T) { tiertest.Ran(t, Tier()) }
 
 // TestCrewDoesEachItemOnce, phase after phase, whoever is slow.
 func TestCrewDoesEachItemOnce(t *testing.T) {

@@ -9,15 +9,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// eachTier runs f on every tier of this machine.
+// eachTier runs f on the tier in use, and names it: TestMain runs all tests on every tier.
 func eachTier(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	for _, name := range Tiers() {
-		t.Run(name, func(t *testing.T) {
-			useTier(t, name)
-			f(t)
-		})
-	}
+	t.Run(Tier(), f)
 }
 
 func useTier(t testing.TB, name string) {

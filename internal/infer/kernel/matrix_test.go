@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"pgregory.net/rapid"
 )
@@ -130,7 +131,7 @@ func TestMulIndependent(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, typ := range quant.Types() {
 			t.Run(typ.String(), func(t *testing.T) {
-				rapid.Check(t, func(rt *rapid.T) {
+				property.Check(t, func(rt *rapid.T) {
 					rows := rapid.IntRange(1, 100).Draw(rt, "rows")
 					cols := max(typ.BlockLen(), 32) * rapid.IntRange(1, 3).Draw(rt, "blocks")
 					n := rapid.IntRange(1, 20).Draw(rt, "columns")

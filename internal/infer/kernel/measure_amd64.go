@@ -2,22 +2,18 @@ package kernel
 
 import "unsafe"
 
-// touch reads b, whose length is a multiple of 256.
-func touch(b []byte) {
-	if active < tierAVX512 {
-		touchGeneric(b)
-		return
-	}
-	touchAVX512(unsafe.Pointer(unsafe.SliceData(b)), int64(len(b)))
-}
+// touch512 reads b, whose length is a multiple of 256.
+func touch512(b []byte) { touchAVX512(unsafe.Pointer(unsafe.SliceData(b)), int64(len(b))) }
 
-// multiplyOps is what one round of multiply does: 12 VPDPBUSD.
-const multiplyOps = 12 * 128
+// multiplyOps512 is what one round of multiplyAVX512 does: 12 VPDPBUSD.
+const multiplyOps512 = 12 * 128
+
+func multiply512(rounds int) { multiplyAVX512(int64(rounds)) }
 
 //go:noescape
 func touchAVX512(p unsafe.Pointer, n int64)
 
-// multiply does n rounds of VPDPBUSD.
+// multiplyAVX512 does n rounds of VPDPBUSD.
 //
 //go:noescape
-func multiply(n int64)
+func multiplyAVX512(n int64)

@@ -17,10 +17,10 @@ loop:
 	VZEROUPPER
 	RET
 
-// func multiply(n int64)
+// func multiplyAVX512(n int64)
 //
 // Twelve independent sums: more than the latency (4 cycles) times the two a cycle that any processor starts.
-TEXT ·multiply(SB), NOSPLIT, $0-8
+TEXT ·multiplyAVX512(SB), NOSPLIT, $0-8
 	MOVQ   n+0(FP), CX
 	VPXORD Z30, Z30, Z30
 	VPXORD Z31, Z31, Z31

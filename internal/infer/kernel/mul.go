@@ -7,24 +7,20 @@ import (
 // tileCols is how many columns a tile computes at once.
 const tileCols = 6
 
-// tileBuffer is where assembly kernels keep expanded scales and outer sums.
-type tileBuffer [4096]float32
-
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
-	tile   tile
-	buf    *tileBuffer
-	spread spread
-	acc    [tileCols][panelRows]float32
-	avx2   scratch2
-	sums   spreadSums
-	attend attend
-	wide   []float32 // keys or values
-	scores []float32 // of a part of attention: queries × heads × SplitTokens
+	machineScratch
+
+	spread    spread
+	sums      spreadSums
+	acc       [tileCols][panelRows]float32
+	wide      []float32 // keys or values
+	scores    []float32 // of a part of attention: queries × heads × SplitTokens
+	attention attention
 }
 
 // NewScratch allocates a worker's memory.
-func NewScratch() *Scratch { return &Scratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))} }
+func NewScratch() *Scratch { return &Scratch{machineScratch: newMachineScratch()} }
 
 // Mul computes y[j·stride + r − r0] = Σ_k m[r][k] · x_cols[j][k] for the rows r0 ≤ r < r1 and every j, where x_i is
 // row i of a. r0 is a multiple of RowAlign, and so is r1 unless it is m.Rows; then values up to row m.PaddedRows()
@@ -64,22 +60,15 @@ func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for j := range cols {
 		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
 	}
-	if m.layout.spread {
-		if hasSpreadKernels() {
-			m.mulSpread(s, r0, r1, a, cols, to)
-		} else {
-			m.mulGeneric(s, r0, r1, a, cols, to)
-		}
+	if m.layout.spread && active.spreading != nil {
+		m.mulSpread(active.spreading, s, r0, r1, a, cols, to)
 		return
 	}
-	switch active {
-	case tierAVX512:
-		m.mulAVX512(s, r0, r1, a, cols, to)
-	case tierAVX2:
-		m.mulAVX2(s, r0, r1, a, cols, to)
-	default:
+	if m.layout.spread {
 		m.mulGeneric(s, r0, r1, a, cols, to)
+		return
 	}
+	active.mul(m, s, r0, r1, a, cols, to)
 }
 
 // mulGeneric computes panel by panel, a few columns at a time.

@@ -25,18 +25,21 @@ func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
 
 // packPanel interleaves rows rows; a panel that they do not fill has zeros for the others.
 func (m *Matrix) packPanel(dst, src []byte, rows int) {
-	if rows < panelRows {
-		clear(dst)
-	}
 	switch {
 	case m.layout.apart:
 		m.packApart(dst, src, rows)
-		return
-	case active == tierAVX512 && rows == panelRows:
-		m.packPanelAVX512(dst, src)
+	case rows == panelRows:
+		active.pack(m, dst, src)
 	default:
-		m.packBlocksGeneric(dst, src, rows, 0)
+		clear(dst)
+		m.packRows(dst, src, rows)
 	}
+}
+
+func (m *Matrix) packPanelGeneric(dst, src []byte) { m.packRows(dst, src, panelRows) }
+
+func (m *Matrix) packRows(dst, src []byte, rows int) {
+	m.packBlocksGeneric(dst, src, rows, 0)
 	if m.layout.fifth > 0 {
 		m.spreadPanel(dst, rows)
 	}
@@ -44,6 +47,9 @@ func (m *Matrix) packPanel(dst, src []byte, rows int) {
 
 // packApart brings whole blocks together that are multiplied with the same activations.
 func (m *Matrix) packApart(dst, src []byte, rows int) {
+	if rows < panelRows {
+		clear(dst)
+	}
 	row, size := m.RowBytes(), m.typ.BlockBytes()
 	for at := 0; at < row; at += size {
 		for r := range rows {

@@ -55,6 +55,9 @@ func (m *Matrix) packPanelAVX512(dst, src []byte) {
 			interleave8AVX512(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 		}
 	}
+	if m.layout.fifth > 0 {
+		m.spreadPanel(dst, panelRows)
+	}
 }
 
 func interleave(dst, src []byte, row, times, from, to int) *interleaving {

@@ -22,7 +22,8 @@ func TestTrialLayout(t *testing.T) {
 
 // TestTryScalesIsTry: the same bits, with NaN, infinities, ties and zeros among the inputs.
 func TestTryScalesIsTry(t *testing.T) {
-	if bestTier() < tierAVX2 {
+	search := bestTier().search
+	if search == nil {
 		t.Skip("this machine has the portable functions only")
 	}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -52,8 +53,8 @@ func TestTryScalesIsTry(t *testing.T) {
 		}
 		b := a
 		quant.Portable{}.Try(&a, x, w)
-		scalesAVX2{}.Try(&b, x, w)
-		if i, j := (quant.Portable{}).Best(&a), (scalesAVX2{}).Best(&b); i != j {
+		search.Try(&b, x, w)
+		if i, j := (quant.Portable{}).Best(&a), search.Best(&b); i != j {
 			t.Fatalf("round %d: lane %d is best, want %d: %v over %v", round, j, i, a.QX, a.QQ)
 		}
 		for k := range a.Q {
@@ -69,7 +70,8 @@ func TestTryScalesIsTry(t *testing.T) {
 // TestScalesArePortable: the other loops of packing, on every length of whole vectors, with ties among magnitudes and
 // halves among codes.
 func TestScalesArePortable(t *testing.T) {
-	if bestTier() < tierAVX2 {
+	search := bestTier().search
+	if search == nil {
 		t.Skip("this machine has the portable functions only")
 	}
 	r := rand.New(rand.NewPCG(7, 8))
@@ -80,12 +82,12 @@ func TestScalesArePortable(t *testing.T) {
 			clear(x)
 		}
 		if a, b := (quant.Portable{}).Extreme(x),
-			(scalesAVX2{}).Extreme(x); math.Float32bits(a) != math.Float32bits(b) {
+			search.Extreme(x); math.Float32bits(a) != math.Float32bits(b) {
 			t.Errorf("%d: extreme %v, want %v", n, b, a)
 		}
 		a, b := make([]float32, n), make([]float32, n)
 		quant.Portable{}.Scale(a, x, 0.37)
-		scalesAVX2{}.Scale(b, x, 0.37)
+		search.Scale(b, x, 0.37)
 		if i, ok := sameBits(a, b); !ok {
 			t.Errorf("%d: scaled element %d is %v, want %v", n, i, b[i], a[i])
 		}
@@ -95,7 +97,7 @@ func TestScalesArePortable(t *testing.T) {
 		c, d := make([]byte, n), make([]byte, n)
 		most := int32(1<<r.IntN(9) - 1)
 		quant.Portable{}.Code(c, x, 8, float32(most+1)/2, most)
-		scalesAVX2{}.Code(d, x, 8, float32(most+1)/2, most)
+		search.Code(d, x, 8, float32(most+1)/2, most)
 		if !bytes.Equal(c, d) {
 			t.Errorf("%d: codes %v, want %v", n, d, c)
 		}

@@ -10,6 +10,13 @@ import (
 // them as they lie. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and multiplied with many
 // columns by one kernel for all of them. Spreading costs about as much as multiplying with one column.
 
+// spreading is what a tier has for this path.
+type spreading struct {
+	multiply func(p *spreadProduct)                               // a block with columns, as spread.addGeneric
+	block    func(t quant.Type, s *spread, b []byte) (known bool) // spreads a block of planes out
+	quads    func(s *spread, codes *[panelRows]quant.Codes)       // quadsOfRowsGeneric
+}
+
 // spreadColumns is how many columns go through a block together. Their sums are 16 KiB, their activations in a
 // super-block 48 KiB: in the L2 cache, beside a block that took longer to spread than they take to be read.
 const spreadColumns = 128
@@ -35,14 +42,14 @@ type spreadProduct struct {
 	factor          int64 // offset of the scale
 }
 
-// mulSpread computes as mulAVX512 and mulAVX2 do.
-func (m *Matrix) mulSpread(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
+// mulSpread is mulGeneric for the formats of this path.
+func (m *Matrix) mulSpread(f *spreading, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	k := shapeOf(m.typ)
 	for r := r0; r < r1; r += panelRows {
 		w := m.panelAt(r)[:m.panel]
 		for j := 0; j < len(cols); j += spreadColumns {
 			group := cols[j:min(j+spreadColumns, len(cols))]
-			m.panelSpread(s, w, a, group, &k)
+			m.panelSpread(f, s, w, a, group, &k)
 			for i := range group {
 				copy(to.y[to.offset(j+i)+r-r0:][:panelRows], s.sums.acc[i][:])
 			}
@@ -51,7 +58,7 @@ func (m *Matrix) mulSpread(s *Scratch, r0, r1 int, a *Acts, cols []int32, to tar
 }
 
 // panelSpread multiplies a panel with a group of columns.
-func (m *Matrix) panelSpread(s *Scratch, w []byte, a *Acts, group []int32, k *shape) {
+func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group []int32, k *shape) {
 	t := &s.sums
 	clear(t.acc[:len(group)])
 	for i, col := range group {
@@ -68,7 +75,7 @@ func (m *Matrix) panelSpread(s *Scratch, w []byte, a *Acts, group []int32, k *sh
 	}
 	for ; len(w) > 0; w = w[m.block:] {
 		m.spreadBlock(s, w[:m.block], k)
-		multiplySpread(&t.product)
+		f.multiply(&t.product)
 		for i := range group {
 			t.columns[i].x = unsafe.Add(t.columns[i].x, k.x)
 		}
@@ -82,7 +89,7 @@ func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
 		m.lookUp(s, b, k.runs)
 		return
 	}
-	if spreadBlockFast(m.typ, &s.spread, b) {
+	if active.spreading != nil && active.spreading.block(m.typ, &s.spread, b) {
 		return
 	}
 	s.spread.scales(m.typ, b)
@@ -104,7 +111,11 @@ func (m *Matrix) lookUp(s *Scratch, b []byte, runs int) {
 			s.spread.scale[g][r] = c.Scale[g*each]
 		}
 	}
-	quadsOfRows(&s.spread, codes)
+	if active.spreading != nil {
+		active.spreading.quads(&s.spread, codes)
+		return
+	}
+	quadsOfRowsGeneric(&s.spread, codes)
 }
 
 // quadsOfRowsGeneric brings the codes of 32 rows into the order of quads.

@@ -6,16 +6,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-func hasSpreadKernels() bool { return active >= tierAVX2 }
-
-// multiplySpread multiplies a spread block with columns.
-func multiplySpread(p *spreadProduct) {
-	if active == tierAVX512 {
-		multiplySpreadAVX512(p)
-		return
-	}
-	multiplySpreadAVX2(p)
-}
+// multiplySpread2 and multiplySpread512 multiply a spread block with columns.
+func multiplySpread2(p *spreadProduct)   { multiplySpreadAVX2(p) }
+func multiplySpread512(p *spreadProduct) { multiplySpreadAVX512(p) }
 
 // nibbles is the argument of nibblesAVX2: runs of four planes of nibbles, each a number of an entry of table.
 type nibbles struct {
@@ -31,11 +24,8 @@ var plainNibbles, curveNibbles = func() (plain, curve [16]uint8) {
 	return plain, curve
 }()
 
-// spreadBlockFast spreads a block of nibbles.
-func spreadBlockFast(typ quant.Type, s *spread, b []byte) bool {
-	if !hasSpreadKernels() {
-		return false
-	}
+// spreadBlock2 spreads a block of nibbles.
+func spreadBlock2(typ quant.Type, s *spread, b []byte) bool {
 	n := nibbles{to: unsafe.Pointer(&s.q), table: unsafe.Pointer(&plainNibbles), runs: 1}
 	at := plane
 	switch typ {
@@ -61,12 +51,7 @@ func spreadBlockFast(typ quant.Type, s *spread, b []byte) bool {
 	return true
 }
 
-// quadsOfRows is quadsOfRowsGeneric.
-func quadsOfRows(s *spread, codes *[panelRows]quant.Codes) {
-	if !hasSpreadKernels() {
-		quadsOfRowsGeneric(s, codes)
-		return
-	}
+func quadsOfRows2(s *spread, codes *[panelRows]quant.Codes) {
 	transposeAVX2(unsafe.Pointer(&s.q), unsafe.Pointer(&codes[0].Q), int64(unsafe.Sizeof(codes[0])))
 }
 

@@ -1,63 +1,124 @@
-// Package kernel computes: packed weight matrices times batches of activation rows, attention over F16 keys and
-// values, and the element-wise functions of a transformer, in portable Go and in AVX2 assembly, over a persistent
-// worker pool.
-//
-// It knows slices and block formats only. It must not import the model, the container or anything that does I/O.
-//
-// Two rules hold for every tier. The order in which one output value is summed is fixed: it does not depend on how
-// many columns or rows are computed beside it, so a sequence's result does not depend on its batch. And NaN or Inf in
-// an input reaches the output as NaN or Inf, so that a broken model is seen and not served.
 package kernel
 
 import (
 	"fmt"
 	"os"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// tiers, lowest first. Every tier above generic is a set of assembly twins of the generic functions.
-const (
-	tierGeneric = iota
-	tierAVX2
-	tierAVX512
-)
+// tier is an instruction set, with a function for each kernel. Those of generic are the specification; another tier
+// is a copy of a lower one in which assembly replaces some. Slices have the lengths that the functions of the same
+// name check; results are the same bits in every tier unless it is said otherwise.
+type tier struct {
+	name string
 
-var tierNames = [...]string{tierGeneric: "generic", tierAVX2: "avx2", tierAVX512: "avx512"}
+	mul  func(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) // sums differ in rounding
+	pack func(m *Matrix, dst, src []byte)                                          // a panel of panelRows rows
+
+	spreading *spreading // of the formats that mul does not know; nil: mulGeneric
+
+	quantise32, quantise256 func(dst []byte, x []float32)
+
+	dot       func(a, b []float32) float32 // sums differ in rounding
+	scaleBy   func(dst, x, weight []float32, factor float32)
+	addScaled func(dst, x []float32, factor float32)
+	times     func(x []float32, factor float32)
+	rope      func(x, cos, sin []float32)
+	swiglu    func(dst, gate, up []float32)        // differs in rounding
+	expSum    func(x []float32) (top, sum float32) // differs in rounding
+	expScaled func(dst, x []float32, top, factor float32)
+	highest   func(x []float32) (index int, finite bool)
+
+	put   func(t quant.KVType, run []byte, slot int, x []float32)
+	widen func(t quant.KVType, dst []float32, run []byte, dim int) // dim is a multiple of 16 but for generic
+
+	// Attention over widened vectors, and over the cache as it lies; direct says whether there is the latter. The
+	// sums differ in rounding.
+	scores       func(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32)
+	values       func(s *Scratch, out, weights, values []float32, heads, n, dim int)
+	direct       func(kv *KV) bool
+	scoresDirect func(a *attention, t int, scale float32)
+	valuesDirect func(a *attention, t int, out []float32)
+
+	fromF16    func(dst []float32, src []byte)
+	difference func(a, b []float32) (squares, norm float64, most float32)
+	search     quant.Arithmetic // nil: quant.Portable
+
+	// For measurements: reading memory, and the 8-bit products that mul is made of, multiplyOps operations a round.
+	touch       func(b []byte)
+	multiply    func(rounds int)
+	multiplyOps int
+}
+
+// generic is portable Go.
+var generic = tier{
+	name: "generic",
+	mul:  (*Matrix).mulGeneric, pack: (*Matrix).packPanelGeneric,
+	quantise32: quantise32Generic, quantise256: quantise256Generic,
+	dot: dotGeneric, scaleBy: scaleByGeneric, addScaled: addScaledGeneric, times: timesGeneric, rope: ropeGeneric,
+	swiglu: swigluGeneric, expSum: expSumGeneric, expScaled: expScaledGeneric, highest: highestGeneric,
+	put: quant.KVType.Put, widen: widenGeneric, scores: scoresGeneric, values: valuesGeneric,
+	direct:  func(*KV) bool { return false },
+	fromF16: fromF16Generic, difference: differenceGeneric,
+	touch: touchGeneric, multiply: multiplyGeneric, multiplyOps: multiplyGenericOps,
+}
 
 // active is the tier in use. It is set at start-up, and by tests through ForceTier.
-var active = startTier(os.Getenv("MIXTRAL_CPU_TIER"))
+var active *tier
 
-// startTier is the best tier of this machine, or the one asked for if the machine has it. A name that is unknown or
-// beyond this machine falls back to generic, never to a crash on an illegal instruction.
-func startTier(name string) int {
-	if name == "" {
-		return bestTier()
-	}
-	for t, n := range tierNames {
-		if n == name && t <= bestTier() {
+func init() { active = startTier(os.Getenv("MIXTRAL_CPU_TIER")) }
+
+// tiers lists what this machine can run, lowest first.
+func tiers() []*tier { return append([]*tier{&generic}, machineTiers()...) }
+
+// tierNamed gives the tier of that name, nil if this machine has none.
+func tierNamed(name string) *tier {
+	for _, t := range tiers() {
+		if t.name == name {
 			return t
 		}
 	}
-	return tierGeneric
+	return nil
 }
 
-// Tier names the instruction set in use: "generic", "avx2" or "avx512".
-func Tier() string { return tierNames[active] }
+func bestTier() *tier {
+	all := tiers()
+	return all[len(all)-1]
+}
+
+// startTier is the best tier of this machine, or the one asked for if the machine has it. A name that is unknown or
+// beyond this machine falls back to generic, never to a crash on an illegal instruction.
+func startTier(name string) *tier {
+	if name == "" {
+		return bestTier()
+	}
+	if t := tierNamed(name); t != nil {
+		return t
+	}
+	return &generic
+}
+
+// Tier names the instruction set in use: "generic" or one of the processor's architecture.
+func Tier() string { return active.name }
 
 // Tiers lists what this machine can run, lowest first.
-func Tiers() []string { return append([]string(nil), tierNames[:bestTier()+1]...) }
+func Tiers() []string {
+	var names []string
+	for _, t := range tiers() {
+		names = append(names, t.name)
+	}
+	return names
+}
 
 // ForceTier switches to the named tier until restore is called. It is for tests and measurements: nothing may be
 // computing meanwhile.
 func ForceTier(name string) (restore func(), err error) {
-	for t, n := range tierNames {
-		if n == name {
-			if t > bestTier() {
-				return nil, fmt.Errorf("kernel: tier %q is beyond this machine (it has %v)", name, Tiers())
-			}
-			old := active
-			active = t
-			return func() { active = old }, nil
-		}
+	t := tierNamed(name)
+	if t == nil {
+		return nil, fmt.Errorf("kernel: this machine cannot run tier %q; it can run %q", name, Tiers())
 	}
-	return nil, fmt.Errorf("kernel: unknown tier %q", name)
+	old := active
+	active = t
+	return func() { active = old }, nil
 }

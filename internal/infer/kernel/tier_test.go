@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -29,19 +31,33 @@ func TestForceTier(t *testing.T) {
 
 // TestStartTier: the environment's wish is taken if the machine can, and never leads to an illegal instruction.
 func TestStartTier(t *testing.T) {
-	if got := startTier(""); got != bestTier() {
-		t.Errorf("no wish: tier %d, want the best, %d", got, bestTier())
+	best := Tiers()[len(Tiers())-1]
+	for wish, want := range map[string]string{"": best, "quantum": "generic"} {
+		if got := startTier(wish); got.name != want {
+			t.Errorf("wish %q: tier %q, want %q", wish, got.name, want)
+		}
 	}
-	for i, name := range tierNames {
-		want := tierGeneric
+	for _, name := range []string{"generic", "avx2", "avxvnni", "avx512", "neon"} {
+		want := "generic"
 		if slices.Contains(Tiers(), name) {
-			want = i
+			want = name
 		}
-		if got := startTier(name); got != want {
-			t.Errorf("wish %q: tier %d, want %d", name, got, want)
+		if got := startTier(name); got.name != want {
+			t.Errorf("wish %q: tier %q, want %q", name, got.name, want)
 		}
 	}
-	if got := startTier("quantum"); got != tierGeneric {
-		t.Errorf("unknown wish: tier %d, want generic", got)
+}
+
+// TestTiersComplete: no tier lacks a kernel.
+func TestTiersComplete(t *testing.T) {
+	for _, tier := range tiers() {
+		v := reflect.ValueOf(*tier)
+		for i := range v.NumField() {
+			f, name := v.Field(i), v.Type().Field(i).Name
+			optional := name == "search" || name == "spreading" || !tier.direct(&KV{HeadDim: 16}) && strings.HasSuffix(name, "Direct")
+			if f.IsZero() && !optional {
+				t.Errorf("tier %s has no %s", tier.name, name)
+			}
+		}
 	}
 }

@@ -8,6 +8,20 @@ import (
 
 //go:generate go run ./_asm .
 
+// tileBuffer is where assembly kernels keep expanded scales and outer sums.
+type tileBuffer [5120]float32
+
+// machineScratch is what a worker's Scratch has for the machine's tiers alone.
+type machineScratch struct {
+	tile   tile
+	buf    *tileBuffer
+	attend attend
+}
+
+func newMachineScratch() machineScratch {
+	return machineScratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))}
+}
+
 // tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the
 // assembly (_asm/tile.go, held to it by TestTileLayout).
 type tile struct {
@@ -27,43 +41,64 @@ type tile struct {
 // are 18 KiB, which stay in an L1 cache of 32 KiB beside the weights. 96 are slower already with 48 KiB.
 const maxGroups = 8
 
-// mulAVX512 goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the
-// panels in runs small enough for L2 too, and within these through groups of up to tileCols columns.
-func (m *Matrix) mulAVX512(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
-	t := &s.tile
+// tiles are a tier's kernels for products.
+type tiles struct {
+	kernel map[quant.Type]func(*tile)
+	groups int // of columns that go through a block of integers together, at most maxGroups
+	// columns of a group; those of float weights are fewer where there are few registers
+	cols, floatCols int
+	own             bool // integers are multiplied as they are; else shifted up, see layout.unit
+}
+
+// mul goes through the columns in chunks whose activations stay in the L2 cache beside a panel, through the panels in
+// runs small enough for L2 too, and within these through groups of columns.
+func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
+	g := grouping{kernel: k.kernel[m.typ], tile: &s.tile, most: k.cols, together: k.groups}
+	t := g.tile
 	t.buf = s.buf
 	t.blocks, t.unit = int64(m.Cols/m.typ.BlockLen()), m.layout.unit
-	all := (r1 - r0) / panelRows
-	budget, together := panelBudget, maxGroups
-	if m.layout.act == actF32 {
-		together = 1
+	if k.own {
+		t.unit = 1
 	}
-	if len(cols) <= tileCols {
+	all := (r1 - r0) / panelRows
+	budget := panelBudget
+	if m.layout.act == actF32 {
+		g.most, g.together = k.floatCols, 1
+	}
+	if len(cols) <= g.most {
 		budget = streamBudget
 	}
 	run := max(1, min(all, budget/m.panel))
-	chunk := max(tileCols, chunkBudget/a.stride[m.layout.act]/tileCols*tileCols)
+	chunk := max(g.most, chunkBudget/a.stride[m.layout.act]/g.most*g.most)
 	for c0 := 0; c0 < len(cols); c0 += chunk {
 		c1 := min(c0+chunk, len(cols))
 		for p := 0; p < all; p += run {
 			t.w = unsafe.Pointer(unsafe.SliceData(m.panelAt(r0 + p*panelRows)))
-			m.mulGroups(t, min(run, all-p), together, a, cols[:c1], c0, to, p*panelRows)
+			g.mul(m, min(run, all-p), a, cols[:c1], c0, to, p*panelRows)
 		}
 	}
 }
 
-// mulGroups multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at
+// grouping is how a product's columns go to a kernel.
+type grouping struct {
+	kernel         func(*tile)
+	tile           *tile
+	most, together int // columns of a group, groups of a call
+}
+
+// mul multiplies a run of panels, whose results begin at row of the targets, with all columns of cols from at
 // on, in as few groups as there can be. Those are of two sizes that differ by one: 7 columns are 4 + 3, not 6 + 1.
-func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32, at int, to target, row int) {
+func (g grouping) mul(m *Matrix, panels int, a *Acts, cols []int32, at int, to target, row int) {
+	t := g.tile
 	kind, n := m.layout.act, len(cols)-at
 	base, pitch := unsafe.Pointer(unsafe.SliceData(a.data[kind])), a.stride[kind]
-	groups := (n + tileCols - 1) / tileCols
+	groups := (n + g.most - 1) / g.most
 	small := n / groups
 	large := n - small*groups // so many groups have one more
-	for g := 0; g < groups; {
-		size, n := small+1, min(large-g, together)
-		if g >= large {
-			size, n = small, min(groups-g, together)
+	for i0 := 0; i0 < groups; {
+		size, n := small+1, min(large-i0, g.together)
+		if i0 >= large {
+			size, n = small, min(groups-i0, g.together)
 		}
 		for i := range n {
 			for j := range size {
@@ -73,35 +108,8 @@ func (m *Matrix) mulGroups(t *tile, panels, together int, a *Acts, cols []int32,
 			}
 		}
 		t.panels, t.cols, t.groups = int64(panels), int32(size), int64(n*tileCols*8)
-		tileKernel(m.typ, t)
-		g += n
-	}
-}
-
-func tileKernel(typ quant.Type, t *tile) {
-	switch typ {
-	case quant.F32:
-		tileF32(t)
-	case quant.F16:
-		tileF16(t)
-	case quant.BF16:
-		tileBF16(t)
-	case quant.Q8_0:
-		tileQ8(t)
-	case quant.Q4_0:
-		tileQ4(t)
-	case quant.Q5_0:
-		tileQ5(t)
-	case quant.Q2_K:
-		tileQ2K(t)
-	case quant.Q3_K:
-		tileQ3K(t)
-	case quant.Q4_K:
-		tileQ4K(t)
-	case quant.Q5_K:
-		tileQ5K(t)
-	case quant.Q6_K:
-		tileQ6K(t)
+		g.kernel(t)
+		i0 += n
 	}
 }
 
@@ -110,36 +118,3 @@ const (
 	panelBudget  = 128 << 10 // bytes of weights that several groups of columns share
 	streamBudget = 512 << 10 // bytes of weights a call streams through: some 30 µs
 )
-
-//go:noescape
-func tileF32(t *tile)
-
-//go:noescape
-func tileF16(t *tile)
-
-//go:noescape
-func tileBF16(t *tile)
-
-//go:noescape
-func tileQ8(t *tile)
-
-//go:noescape
-func tileQ4(t *tile)
-
-//go:noescape
-func tileQ5(t *tile)
-
-//go:noescape
-func tileQ2K(t *tile)
-
-//go:noescape
-func tileQ3K(t *tile)
-
-//go:noescape
-func tileQ4K(t *tile)
-
-//go:noescape
-func tileQ5K(t *tile)
-
-//go:noescape
-func tileQ6K(t *tile)

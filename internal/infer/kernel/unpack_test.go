@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
@@ -16,7 +17,7 @@ import (
 // them.
 func TestUnpack(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
-		rapid.Check(t, func(r *rapid.T) {
+		property.Check(t, func(r *rapid.T) {
 			typ := rapid.SampledFrom(quant.Types()).Draw(r, "type")
 			rows := rapid.IntRange(1, 100).Draw(r, "rows")
 			cols := rapid.IntRange(1, 3).Draw(r, "blocks") * max(typ.BlockLen(), rapid.IntRange(1, 40).Draw(r, "unit"))

@@ -1,20 +1,11 @@
 package kernel
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 // Dot gives Σ a[i]·b[i] over the shorter length, in an order of summation that depends on the length only.
 func Dot(a, b []float32) float32 {
 	n := min(len(a), len(b))
-	if active == tierAVX512 {
-		return dotAVX512(unsafe.SliceData(a), unsafe.SliceData(b), int64(n))
-	}
-	if k := n &^ 7; active == tierAVX2 && k > 0 {
-		return dotAVX2(unsafe.SliceData(a), unsafe.SliceData(b), int64(k)) + dotGeneric(a[k:n], b[k:n])
-	}
-	return dotGeneric(a[:n], b[:n])
+	return active.dot(a[:n], b[:n])
 }
 
 func dotGeneric(a, b []float32) float32 {
@@ -44,11 +35,7 @@ func RMSNorm(dst, x, weight []float32, eps float32) {
 	dst, weight = dst[:n], weight[:n]
 	mean := float64(Dot(x, x)) / float64(n)
 	inverse := float32(1 / math.Sqrt(mean+float64(eps)))
-	if active == tierAVX512 {
-		scaleByAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(weight), int64(n), inverse)
-		return
-	}
-	scaleByGeneric(dst, x, weight, inverse)
+	active.scaleBy(dst, x, weight, inverse)
 }
 
 // scaleByGeneric writes dst = x · factor · weight.
@@ -60,18 +47,7 @@ func scaleByGeneric(dst, x, weight []float32, factor float32) {
 }
 
 // AddScaled adds factor · x to dst.
-func AddScaled(dst, x []float32, factor float32) {
-	x = x[:len(dst)]
-	if active == tierAVX512 {
-		addScaledAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), int64(len(dst)), factor)
-		return
-	}
-	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
-		addScaledAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(k), factor)
-		dst, x = dst[k:], x[k:]
-	}
-	addScaledGeneric(dst, x, factor)
-}
+func AddScaled(dst, x []float32, factor float32) { active.addScaled(dst, x[:len(dst)], factor) }
 
 func addScaledGeneric(dst, x []float32, factor float32) {
 	x = x[:len(dst)]
@@ -82,16 +58,7 @@ func addScaledGeneric(dst, x []float32, factor float32) {
 
 // SwiGLU writes dst = silu(gate) · up, where silu(x) = x / (1 + e⁻ˣ) (Shazeer 2020). dst may be gate or up.
 func SwiGLU(dst, gate, up []float32) {
-	gate, up = gate[:len(dst)], up[:len(dst)]
-	if active == tierAVX512 {
-		swigluAVX512(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(len(dst)))
-		return
-	}
-	if k := len(dst) &^ 7; active == tierAVX2 && k > 0 {
-		swigluAVX2(unsafe.SliceData(dst), unsafe.SliceData(gate), unsafe.SliceData(up), int64(k))
-		dst, gate, up = dst[k:], gate[k:], up[k:]
-	}
-	swigluGeneric(dst, gate, up)
+	active.swiglu(dst, gate[:len(dst)], up[:len(dst)])
 }
 
 func swigluGeneric(dst, gate, up []float32) {
@@ -106,43 +73,37 @@ func Softmax(x []float32) {
 	if len(x) == 0 {
 		return
 	}
-	_, sum := expSum(x)
-	times(x, 1/sum)
+	_, sum := active.expSum(x)
+	active.times(x, 1/sum)
 }
 
-// expSum replaces x, which is not empty, by exp(x − top), and gives the largest x and the sum.
-func expSum(x []float32) (top, sum float32) {
-	if active == tierAVX512 {
-		return expSumAVX512(unsafe.SliceData(x), int64(len(x)))
-	}
-	return expSumGeneric(x)
-}
-
+// expSumGeneric replaces x, which is not empty, by exp(x − top), and gives the largest x and the sum.
 func expSumGeneric(x []float32) (top, sum float32) {
-	top = float32(math.Inf(-1))
+	top = largest(x)
+	return top, float32(expSumFrom(x, top))
+}
+
+// largest gives the largest of x. A NaN is passed over.
+func largest(x []float32) float32 {
+	top := float32(math.Inf(-1))
 	for _, v := range x {
-		if v > top { // a NaN is passed over, and is a NaN again below
+		if v > top {
 			top = v
 		}
 	}
-	var wide float64
-	if k := len(x) &^ 7; active == tierAVX2 && k > 0 {
-		wide = float64(expSumAVX2(unsafe.SliceData(x), int64(k), top))
-		x = x[k:]
-	}
-	for i, v := range x {
-		x[i] = exp32(v - top)
-		wide += float64(x[i])
-	}
-	return top, float32(wide)
+	return top
 }
 
-// times multiplies x by factor.
-func times(x []float32, factor float32) {
-	if active == tierAVX512 {
-		timesAVX512(unsafe.SliceData(x), int64(len(x)), factor)
-		return
+func expSumFrom(x []float32, top float32) (sum float64) {
+	for i, v := range x {
+		x[i] = exp32(v - top)
+		sum += float64(x[i])
 	}
+	return sum
+}
+
+// timesGeneric multiplies x by factor.
+func timesGeneric(x []float32, factor float32) {
 	for i := range x {
 		x[i] *= factor
 	}
@@ -182,12 +143,9 @@ func exp32(x float32) float32 {
 
 // Rope rotates each pair (x[2i], x[2i+1]) of one head by the angle whose cosine and sine are cos[i], sin[i] (Su et
 // al. 2021; pairs are adjacent in GGUF llama files).
-func Rope(x, cos, sin []float32) {
-	cos, sin = cos[:len(x)/2], sin[:len(x)/2]
-	if n := len(cos) / 8 * 8; active == tierAVX512 && n > 0 {
-		ropeAVX512(unsafe.SliceData(x), unsafe.SliceData(cos), unsafe.SliceData(sin), int64(n))
-		x, cos, sin = x[2*n:], cos[n:], sin[n:]
-	}
+func Rope(x, cos, sin []float32) { active.rope(x, cos[:len(x)/2], sin[:len(x)/2]) }
+
+func ropeGeneric(x, cos, sin []float32) {
 	for i := range cos {
 		a, b := x[2*i], x[2*i+1]
 		x[2*i] = a*cos[i] - b*sin[i]

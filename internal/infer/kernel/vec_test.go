@@ -221,7 +221,7 @@ func TestPutF16(t *testing.T) {
 	x = append(x, 65519.996, 65520, -65520, 1e-10, 3e38)
 	eachTier(t, func(t *testing.T) {
 		run := make([]byte, 2*len(x))
-		put(quant.KVF16, run, 0, x)
+		active.put(quant.KVF16, run, 0, x)
 		for i, v := range x {
 			got, want := binary.LittleEndian.Uint16(run[2*i:]), quant.F32to16(v)
 			if got != want && !(v != v && got&0x7fff > 0x7c00) {

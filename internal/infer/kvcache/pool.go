@@ -1,5 +1,3 @@
-// Package kvcache keeps the keys and values of attention in fixed-size blocks: the bytes (Storage) and who holds
-// which block (Pool). It must not import anything of this module but the formats.
 package kvcache
 
 import (

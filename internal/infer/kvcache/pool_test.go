@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestPoolEvictsLeastRecentlyUsedFromTheTail(t *testing.T) {
@@ -94,7 +96,7 @@ func TestKeyDependsOnEverythingBefore(t *testing.T) {
 
 // TestPoolBooks does random work of several sequences on a small pool; the books must balance after each operation.
 func TestPoolBooks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		p := NewPool(rapid.IntRange(1, 12).Draw(t, "blocks"))
 		seqs := make([][]int32, 4)
 		keys := make([]Key, 4)

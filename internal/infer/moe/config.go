@@ -1,6 +1,3 @@
-// Package moe is the Mixtral model: a decoder-only transformer with grouped-query attention and a sparse mixture of
-// SwiGLU experts (Jiang et al. 2024, arXiv:2401.04088), from a GGUF file to logits, for batches of sequences that
-// share a paged KV cache. It must not import the engine, the API or anything else that knows about requests.
 package moe
 
 import (

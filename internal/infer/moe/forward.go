@@ -64,7 +64,7 @@ func (m *Model) check(kv *kvcache.Storage, spans []Span) error {
 		case len(s.Tokens) == 0 || s.Start < 0:
 			return fmt.Errorf("%w %d: %d tokens from position %d", ErrSpan, i, len(s.Tokens), s.Start)
 		case end > m.cfg.Context:
-			return fmt.Errorf("%w %d: position %d is beyond the model's context of %d", ErrSpan, i, end-1,
+			return fmt.Errorf("%w %d: position %d is outside the model's context of %d", ErrSpan, i, end-1,
 				m.cfg.Context)
 		case len(s.Blocks)*kernel.BlockTokens < end:
 			return fmt.Errorf("%w %d: %d blocks for %d positions", ErrSpan, i, len(s.Blocks), end)

@@ -10,12 +10,18 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel/tiertest"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs all tests on each tier.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(tiertest.Every(m, kernel.Tiers(), kernel.ForceTier))
+}
+
+func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }
 
 func makeFile(t testing.TB, s synth.Shape) *gguf.File {
 	t.Helper()
@@ -96,6 +102,10 @@ func shape(typ quant.Type) synth.Shape {
 		Type: typ, Seed: 7, Calm: true}
 }
 
+// referenceLogits are the reference's answers to TestLikeReference, by the weights' format: TestMain runs it on each
+// tier.
+var referenceLogits = map[quant.Type][][]float64{}
+
 // TestLikeReference holds the engine's logits to the equations in float64, on the weights as the format has them. F32
 // differs by summation order and the F16 or 8-bit cache; the others by what their kernels round activations to: 8
 // bits for the integer formats.
@@ -113,12 +123,20 @@ func TestLikeReference(t *testing.T) {
 	} {
 		t.Run(test.typ.String()+"/"+test.kv.String(), func(t *testing.T) {
 			f := makeFile(t, shape(test.typ))
-			m, ref := load(t, f, 2), newReference(t, f)
+			m := load(t, f, 2)
 			tokens := randomTokens(1, 40, m.cfg.Vocab)
+			want := referenceLogits[test.typ] // no tier, no cache format changes them
+			if want == nil {
+				ref := newReference(t, f)
+				for _, id := range tokens {
+					want = append(want, ref.next(id))
+				}
+				referenceLogits[test.typ] = want
+			}
 			rows := newSessionIn(t, m, test.kv, len(tokens)).feed(tokens)
 			var diff, norm float64
-			for i, id := range tokens {
-				for j, want := range ref.next(id) {
+			for i := range tokens {
+				for j, want := range want[i] {
 					d := float64(rows[i][j]) - want
 					diff += d * d
 					norm += want * want

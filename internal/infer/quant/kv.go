@@ -28,7 +28,7 @@ func ParseKVType(s string) (KVType, error) {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %q for keys and values (f16 or q8_0)", ErrType, s)
+	return 0, fmt.Errorf("%w: keys and values must be f16 or q8_0, got %q", ErrType, s)
 }
 
 func (t KVType) String() string {

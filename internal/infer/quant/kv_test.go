@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestParseKVType(t *testing.T) {
@@ -29,7 +31,7 @@ func TestParseKVType(t *testing.T) {
 // TestKVRoundTrip: vectors of any size and scale, at any place of a run, come back within half a step of what their
 // format can say, and leave their neighbours alone.
 func TestKVRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		typ := rapid.SampledFrom([]KVType{KVF16, KVQ8}).Draw(t, "type")
 		dim := rapid.IntRange(1, 100).Draw(t, "dim")
 		n := rapid.IntRange(1, 5).Draw(t, "vectors")

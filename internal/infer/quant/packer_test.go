@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // weightedError is Σ w·(x − y)², with w repeated for each row.
@@ -103,7 +105,7 @@ func TestSearchIsNearTheBest(t *testing.T) {
 
 // TestScaleFree: a row times a power of two packs to the same codes, as long as binary16 holds the scales.
 func TestScaleFree(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		typ := rapid.SampledFrom(Writable()[3:]).Draw(r, "type")
 		x := gauss(superLen, rapid.Uint64().Draw(r, "seed"))
 		up := float32(math.Ldexp(1, rapid.IntRange(-3, 6).Draw(r, "exponent")))

@@ -1,15 +1,3 @@
-// Package quant knows the block formats of GGUF tensors: their sizes, how rows of float32 are packed into them, and
-// how they are unpacked again. It is the specification that the kernels are tested against, and imports no other
-// package of this module.
-//
-// The formats are ggml's (ggml-common.h and the GGUF specification). A row is cut into blocks of BlockLen elements;
-// each block is self-contained and little-endian. In the classic formats (Q4_0, Q5_0, Q8_0) a block of 32 elements
-// shares one binary16 scale, and in Q4_1 and Q5_1 a minimum. In the K formats a super-block of 256 elements holds 8 or
-// 16 groups whose own scales are small integers under one binary16 super-scale. The IQ formats have such scales, too,
-// and weights from a curve or a grid of vectors. Those that have a grid can be read only.
-//
-// Unpack is exact: every element is the correctly rounded float32 of the operations that ggml names, in its order.
-// Pack is free in how it chooses codes; here it searches for the scales with the least squared error.
 package quant
 
 import (

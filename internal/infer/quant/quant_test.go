@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // ggmlSizes are the formats' names, ids and sizes as the GGUF specification and ggml's headers state them.
@@ -181,7 +183,7 @@ func TestPackBounds(t *testing.T) {
 		Q8_0: 0.6 / 127, Q6_K: 1.3 / 32, Q5_K: 1.6 / 31, Q5_0: 1.1 / 16, Q4_K: 1.6 / 15, Q4_0: 1.1 / 8, Q3_K: 1.3 / 4,
 		Q2_K: 1.3 / 3, Q4_1: 0.7 / 15, Q5_1: 0.7 / 31, IQ4_NL: 0.13, IQ4_XS: 0.13,
 	}
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		typ := rapid.SampledFrom(Writable()[3:]).Draw(r, "type")
 		scale := math.Ldexp(1, rapid.IntRange(-8, 10).Draw(r, "exponent"))
 		shift := rapid.SampledFrom([]float64{0, 0, 1, -1, 3, -3}).Draw(r, "shift")

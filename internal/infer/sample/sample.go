@@ -1,13 +1,10 @@
-// Package sample chooses the next token from a row of logits, gives log-probabilities, and finds stop strings in a
-// stream of text. Of this module it may import the kernels that go through logits, not the model or the engine.
-//
-// A choice depends on the parameters, the seed, the tokens so far and the logits, and on nothing else: not on what
-// else is sampled at the same time.
 package sample
 
 import (
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"math/rand/v2"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
@@ -56,6 +53,7 @@ type Scratch struct {
 	logits     []float32
 	weights    []float32 // of every id, the likeliest has 1
 	candidates []candidate
+	allowed    []float32 // the logits of allowed tokens, in order
 }
 
 // New starts an answer to a prompt. vocab is the length of the logits to come.
@@ -95,6 +93,12 @@ func (s *Sampler) penalises() bool {
 
 // Next chooses a token and counts it as part of the answer. logits are not changed. Its error matches ErrNumeric.
 func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
+	return s.NextOf(w, logits, nil)
+}
+
+// NextOf is Next among allowed tokens only: bit id%64 of word id/64 allows id, and nil allows all. One at least must be
+// allowed. Penalties and bias come before, all that drops unlikely tokens after.
+func (s *Sampler) NextOf(w *Scratch, logits []float32, allowed []uint64) (int32, error) {
 	best, err := argmax(logits)
 	if err != nil {
 		return 0, err
@@ -105,19 +109,66 @@ func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
 			return 0, err
 		}
 	}
+	if allowed != nil {
+		logits = w.gather(logits, allowed)
+		if best, err = argmax(logits); err != nil {
+			return 0, err
+		}
+	}
 	if s.p.Temperature > 0 {
 		best = s.draw(w, logits, logits[best])
 	}
-	if s.counts != nil {
-		s.count(best)
+	if allowed != nil {
+		best = nth(allowed, int(best))
 	}
+	s.Take(best)
 	return best, nil
+}
+
+// Take counts a token as part of the answer that was not chosen here.
+func (s *Sampler) Take(id int32) {
+	if s.counts != nil {
+		s.count(id)
+	}
+}
+
+// gather gives the logits of allowed tokens, in order.
+func (w *Scratch) gather(logits []float32, allowed []uint64) []float32 {
+	out := w.allowed[:0]
+	for i, word := range allowed {
+		if word == math.MaxUint64 && 64*i+64 <= len(logits) {
+			out = append(out, logits[64*i:64*i+64]...)
+			continue
+		}
+		for ; word != 0; word &= word - 1 {
+			if id := 64*i + bits.TrailingZeros64(word); id < len(logits) {
+				out = append(out, logits[id])
+			}
+		}
+	}
+	w.allowed = out
+	return out
+}
+
+// nth gives the id of the n-th allowed token, from 0.
+func nth(allowed []uint64, n int) int32 {
+	for i, word := range allowed {
+		if c := bits.OnesCount64(word); n >= c {
+			n -= c
+			continue
+		}
+		for ; n > 0; n-- {
+			word &= word - 1
+		}
+		return int32(64*i + bits.TrailingZeros64(word))
+	}
+	return -1
 }
 
 // argmax gives the index of the highest logit, the lowest among equals.
 func argmax(logits []float32) (int32, error) {
 	if len(logits) == 0 {
-		return 0, fmt.Errorf("%w: there are none", ErrNumeric)
+		return 0, fmt.Errorf("%w: no logits were given", ErrNumeric)
 	}
 	best, finite := kernel.Highest(logits)
 	if !finite {

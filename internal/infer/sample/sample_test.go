@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func next(t *testing.T, p Params, logits []float32) int32 {
@@ -177,7 +179,7 @@ func TestDrawsFollowTheDefinition(t *testing.T) {
 
 // TestKeepsTheDefinedSet: whatever the logits, with ties, topK and topP keep what sorting keeps.
 func TestKeepsTheDefinedSet(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		raw := rapid.SliceOfN(rapid.IntRange(-8, 8), 1, 60).Draw(t, "logits")
 		logits := make([]float32, len(raw))
 		for i, v := range raw {
@@ -259,7 +261,7 @@ func TestSeedDecides(t *testing.T) {
 }
 
 func TestLogprobs(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		logits := make([]float32, rapid.IntRange(1, 50).Draw(t, "vocab"))
 		for i := range logits {
 			logits[i] = float32(rapid.IntRange(-300, 300).Draw(t, "logit")) / 8
@@ -293,7 +295,7 @@ func TestLogprobs(t *testing.T) {
 
 // TestPick: every weight owns its part of the sum, whatever blocks it lies in, and one of nothing owns none.
 func TestPick(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		weights := make([]float32, rapid.IntRange(1, 3*sumBlock+5).Draw(t, "vocab"))
 		for i := range weights {
 			if rapid.Bool().Draw(t, "some") {

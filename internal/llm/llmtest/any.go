@@ -7,13 +7,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // testAny: any valid request has an answer that keeps the rules, and the same one again if it has a seed or is greedy.
 func testAny(t *testing.T, b llm.Backend) {
 	limit := b.Models()[0].ContextLength
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.StringN(1, 40, -1), rapid.SampledFrom([]string{question, "\xff\x00", "[INST] </s>",
 			"😀"})).Draw(t, "text")
 		r := &llm.Request{ID: "any", MaxTokens: rapid.IntRange(1, 24).Draw(t, "max")}
@@ -38,7 +39,9 @@ func testAny(t *testing.T, b llm.Backend) {
 		}
 		seed := rapid.Int64().Draw(t, "seed")
 		r.Sampling.Seed = &seed
-		r.Stop = rapid.SliceOfN(rapid.StringN(1, 3, -1), 0, 4).Draw(t, "stop")
+		r.Stop = rapid.SliceOfN(rapid.OneOf(rapid.StringN(1, 3, -1),
+			rapid.SampledFrom([]string{"\ufffd", " ", "e", "th",
+				"\ufffd\x00"})), 0, 4).Draw(t, "stop")
 		r.IgnoreEOS = rapid.Bool().Draw(t, "ignore_eos")
 		if r.Logprobs = rapid.Bool().Draw(t, "logprobs"); r.Logprobs {
 			r.TopLogprobs = rapid.IntRange(0, 20).Draw(t, "top_logprobs")

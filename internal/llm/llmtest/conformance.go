@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"Length", testLength},
 		{"PromptForms", testPromptForms},
 		{"Stop", testStop},
+		{"StopReplaced", testStopReplaced},
 		{"Seed", testSeed},
 		{"Logprobs", testLogprobs},
 		{"Together", testTogether},
@@ -119,27 +120,6 @@ func testPromptForms(t *testing.T, b llm.Backend) {
 	tokens := must(t, b, &llm.Request{ID: "tokens", PromptTokens: ids, MaxTokens: 16})
 	if text.Text != tokens.Text || text.Usage.PromptTokens != len(ids) || tokens.Usage.PromptTokens != len(ids) {
 		t.Errorf("text %+v\ntokens %+v", text, tokens)
-	}
-}
-
-// testStop cuts before strings that the same request is known to produce, at each place.
-func testStop(t *testing.T, b llm.Backend) {
-	whole := must(t, b, Chat(question, 24))
-	runes := []rune(whole.Text)
-	if len(runes) < 6 {
-		t.Fatalf("answer %q is too short to cut", whole.Text)
-	}
-	for i := 0; i+3 <= len(runes); i += 2 {
-		stop := string(runes[i : i+3])
-		if strings.Contains(stop, "\ufffd") {
-			continue // what stands there may be half a character
-		}
-		r := Chat(question, 24)
-		r.Stop = []string{"\x00never", stop}
-		want, _, _ := strings.Cut(whole.Text, stop)
-		if out := must(t, b, r); out.Text != want || out.Finish != llm.FinishStop {
-			t.Errorf("stop %q: %q, finish %s; want %q", stop, out.Text, out.Finish, want)
-		}
 	}
 }
 
@@ -368,6 +348,8 @@ func testBadRequests(t *testing.T, b llm.Backend) {
 		{"token", llm.Request{PromptTokens: []int32{1 << 30}}, llm.ErrBadRequest, ""},
 		{"negative token", llm.Request{PromptTokens: []int32{-1}}, llm.ErrBadRequest, ""},
 		{"long prompt", llm.Request{PromptTokens: make([]int32, context+1)}, llm.ErrContextLength, ""},
+		{"empty stop string", llm.Request{Prompt: "a", Stop: []string{"x", ""}}, llm.ErrBadRequest, "stop[1]"},
+		{"stop string of bytes", llm.Request{Prompt: "a", Stop: []string{"\xff"}}, llm.ErrBadRequest, "stop[0]"},
 		{"long prompt is bad", llm.Request{PromptTokens: make([]int32, context+1)}, llm.ErrBadRequest, ""},
 	} {
 		test.r.ID, test.r.MaxTokens = "bad", 4

@@ -161,6 +161,9 @@ func (f *Fake) prompt(r *llm.Request) (ids []int32, text string, err error) {
 	default:
 		err = llm.BadField("prompt", "is empty")
 	}
+	if err == nil {
+		err = llm.CheckStop(r.Stop)
+	}
 	if err == nil && len(ids) >= f.model.ContextLength {
 		err = &llm.FieldError{Field: "prompt", Reason: fmt.Sprintf("has %d tokens, the context is %d", len(ids),
 			f.model.ContextLength), Err: llm.ErrContextLength}
@@ -222,7 +225,8 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 		return err
 	}
 	defer release()
-	g := &generation{fake: f, r: r, sink: sink, usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
+	g := &generation{fake: f, r: r, sink: sink, stops: llm.NewStops(r.Stop),
+		usage: llm.Usage{PromptTokens: len(ids), Queued: now().Sub(arrived)}}
 	limit := f.model.ContextLength - len(ids)
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
@@ -253,7 +257,9 @@ type generation struct {
 	r       *llm.Request
 	sink    func(llm.Event) error
 	usage   llm.Usage
-	pending string      // text not yet sent: part of a character or of a stop string
+	stops   *llm.Stops
+	pending []byte      // part of a character
+	text    string      // not yet sent, and certainly no part of a stop string
 	tokens  []llm.Token // not yet sent
 	n       int         // tokens not yet sent
 }
@@ -277,16 +283,15 @@ func (g *generation) run(ctx context.Context, answer string, limit int) error {
 		g.n++
 		if i == len(answer) && !g.r.IgnoreEOS {
 			g.record(i, nil)
-			return g.finish(llm.FinishStop, g.pending)
+			return g.finish(llm.FinishStop)
 		}
 		b := answer + " "
 		g.record(i, []byte{b[i%len(b)]})
-		g.pending += b[i%len(b) : i%len(b)+1]
-		if text, found := g.stop(); found {
-			return g.finish(llm.FinishStop, text)
+		if g.write(b[i%len(b)]) {
+			return g.finish(llm.FinishStop)
 		}
 		if g.usage.CompletionTokens == limit {
-			return g.finish(llm.FinishLength, g.pending)
+			return g.finish(llm.FinishLength)
 		}
 		if err := g.flush(); err != nil {
 			return err
@@ -311,39 +316,37 @@ func (g *generation) record(i int, b []byte) {
 	g.tokens = append(g.tokens, t)
 }
 
-// stop looks for a stop string in the text not yet sent.
-func (g *generation) stop() (text string, found bool) {
-	for _, s := range g.r.Stop {
-		if i := strings.Index(g.pending, s); i >= 0 && s != "" {
-			return g.pending[:i], true
-		}
+// write adds a byte to the answer, and to its text what is complete with it. It says whether a stop string was found.
+func (g *generation) write(b byte) (hit bool) {
+	g.pending = append(g.pending, b)
+	var whole []byte
+	for utf8.FullRune(g.pending) { // also bytes that cannot become a character: each is U+FFFD
+		r, size := utf8.DecodeRune(g.pending)
+		whole = utf8.AppendRune(whole, r)
+		g.pending = g.pending[size:]
 	}
-	return "", false
+	text, hit := g.stops.Write(string(whole))
+	g.text += text
+	return hit
 }
 
-// flush sends the text that is complete and cannot become part of a stop string.
+// flush sends the text that is certain, or waits for some where no tokens are reported.
 func (g *generation) flush() error {
-	end := len(g.pending)
-	for i := range g.pending {
-		for _, s := range g.r.Stop {
-			if strings.HasPrefix(s, g.pending[i:]) {
-				end = min(end, i)
-			}
-		}
-	}
-	for end > 0 && !utf8.ValidString(g.pending[:end]) {
-		end--
-	}
-	if end == 0 && len(g.tokens) == 0 {
+	if g.text == "" && len(g.tokens) == 0 {
 		return nil
 	}
-	e := llm.Event{Text: g.pending[:end], Tokens: g.tokens, NTokens: g.n}
-	g.pending, g.tokens, g.n = g.pending[end:], nil, 0
+	e := llm.Event{Text: g.text, Tokens: g.tokens, NTokens: g.n}
+	g.text, g.tokens, g.n = "", nil, 0
 	return g.sink(e)
 }
 
-func (g *generation) finish(reason llm.Finish, text string) error {
-	return g.sink(llm.Event{Text: strings.ToValidUTF8(text, "\ufffd"), Tokens: g.tokens, NTokens: g.n, Finish: reason,
+// finish sends the rest. The bytes of an unfinished character become text now, so a stop string can still be found.
+func (g *generation) finish(reason llm.Finish) error {
+	text, hit := g.stops.Write(strings.Repeat("\ufffd", len(g.pending)))
+	if hit {
+		reason = llm.FinishStop
+	}
+	return g.sink(llm.Event{Text: g.text + text + g.stops.Flush(), Tokens: g.tokens, NTokens: g.n, Finish: reason,
 		Usage: &g.usage})
 }
 

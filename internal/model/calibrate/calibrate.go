@@ -1,10 +1,3 @@
-// Package calibrate lets a model read a text and collects what its weight matrices are multiplied with: the
-// importance matrix that makes quantisation lose less, and the perplexity of the text. It must not import the engine
-// or the service.
-//
-// The text is cut as llama.cpp's imatrix tool cuts it, so that the two tools' figures can be compared: chunks of the
-// same number of tokens, each read without what came before, its first token replaced by BOS. What is left at the end
-// is not read.
 package calibrate
 
 import (
@@ -25,10 +18,10 @@ const LeastContext = 4
 // grows for nothing.
 const passTokens = 512
 
-// ErrNotFinite is matched when a model computes what is no number.
-var ErrNotFinite = errors.New("the model does not compute numbers")
+// ErrNotFinite is matched when a model computes NaN or infinite numbers.
+var ErrNotFinite = errors.New("the model computes NaN or infinite numbers")
 
-// Collector reads chunks. Close it. It is not safe for concurrent use, and nobody else may use the model meanwhile.
+// Collector reads chunks. Close it. It is not safe for concurrent use, and nothing else may use the model meanwhile.
 type Collector struct {
 	m      *moe.Model
 	sums   *convert.Sums

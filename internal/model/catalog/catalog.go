@@ -1,5 +1,3 @@
-// Package catalog opens models by reference: a GGUF file's path, a name of its list of public models, a synthetic
-// model's name, or the built-in one. It must not import the API or the public package.
 package catalog
 
 import (
@@ -127,8 +125,9 @@ func openSynth(name string) (*Opened, error) {
 	preset, typ, typed := strings.Cut(name, ":")
 	shape, ok := synth.Preset(preset)
 	if !ok {
-		return nil, &Error{Err: fmt.Errorf("%w: no synthetic preset %q", ErrRef, preset), Hint: "presets are " +
-			strings.Join(synth.Presets(), ", ")}
+		return nil, &Error{Err: fmt.Errorf("%w: unknown synthetic preset %q", ErrRef, preset),
+			Hint: "known presets: " +
+				strings.Join(synth.Presets(), ", ")}
 	}
 	if typed {
 		t, err := quant.ParseType(typ)
@@ -150,7 +149,7 @@ func openSynth(name string) (*Opened, error) {
 		}
 		return fromMemory(id, data)
 	case size > inCache:
-		return nil, &Error{Err: fmt.Errorf("%w: %.0f GiB are too large to be made on the fly", ErrRef,
+		return nil, &Error{Err: fmt.Errorf("%w: %.0f GiB are too large to be generated in memory", ErrRef,
 			float64(size)/(1<<30)),
 			Hint: fmt.Sprintf("mixtral model synth --preset %s --type %v --out FILE.gguf, then --model FILE.gguf",
 				preset, shape.Type)}

@@ -61,7 +61,7 @@ func parseNames(data []byte) ([]Known, error) {
 		}
 		switch _, err := hub.ParseRef("hf://" + k.Repository); {
 		case !modelName.MatchString(k.Name) || seen[k.Name] || k.Name == demoRef:
-			return nil, bad("the name is no name, or taken")
+			return nil, bad("the name is malformed or used twice")
 		case err != nil:
 			return nil, bad("repository: %v", err)
 		case k.Title == "" || k.License == "":
@@ -140,7 +140,7 @@ func (k Known) Choose(all []hub.File) ([]hub.File, error) {
 		return nil, fmt.Errorf("%w: %s holds no %s of type %s", hub.ErrNotFound, k.Ref(), k.Name, k.Type)
 	case want != "" && len(chosen) == 1:
 		if chosen[0].SHA256 != "" && chosen[0].SHA256 != want {
-			return nil, fmt.Errorf("%w: %s: the hub says %s, the catalogue knows %s", hub.ErrChecksum, chosen[0].Path,
+			return nil, fmt.Errorf("%w: %s: the hub reports %s, the catalogue has %s", hub.ErrChecksum, chosen[0].Path,
 				chosen[0].SHA256, want)
 		}
 		chosen[0].SHA256 = want
@@ -152,7 +152,7 @@ func (k Known) Choose(all []hub.File) ([]hub.File, error) {
 func Dir(getenv func(string) string, r hub.Ref) (string, error) {
 	dir, err := host.DataDir(getenv)
 	if err != nil {
-		return "", fmt.Errorf("nowhere to put models: %w", err)
+		return "", fmt.Errorf("no directory for models: %w", err)
 	}
 	return filepath.Join(dir, "models", r.Owner, r.Repo), nil
 }
@@ -196,7 +196,7 @@ func (k Known) Find(getenv func(string) string) (string, bool) {
 func openNamed(k Known) (*Opened, error) {
 	p, ok := k.Find(os.Getenv)
 	if !ok && k.File == "" {
-		return nil, &Error{Err: fmt.Errorf("%w: %s is weights to be quantised", ErrRef, k.Name),
+		return nil, &Error{Err: fmt.Errorf("%w: %s names weights that must be quantised first", ErrRef, k.Name),
 			Hint: fmt.Sprintf("mixtral model pull %s, then mixtral model quantize its directory --type q4_k_m "+
 				"--out FILE.gguf, then --model FILE.gguf", k.Name)}
 	}

@@ -49,8 +49,8 @@ func TestBadNames(t *testing.T) {
 	}
 	for _, c := range []struct{ text, want string }{
 		{good + ", colour: red}", "colour"},
-		{strings.Replace(good, "name: a", "name: A b", 1) + "}", "no name"},
-		{good + "}\n  - {name: a, title: t, license: l, repository: o/r}", "taken"},
+		{strings.Replace(good, "name: a", "name: A b", 1) + "}", "malformed"},
+		{good + "}\n  - {name: a, title: t, license: l, repository: o/r}", "used twice"},
 		{strings.Replace(good, "o/r", "../r", 1) + "}", "repository"},
 		{strings.Replace(good, "x.{TYPE}.gguf", "x.gguf", 1) + "}", "go together"},
 		{good + ", sha256: {q8_0: abc}}", "sha256 of q8_0"},

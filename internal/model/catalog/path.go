@@ -12,12 +12,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
-// openPath opens a file, and says for common mistakes what was meant.
+// openPath opens a file; for common mistakes its hint says what was probably meant.
 func openPath(path string) (*Opened, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Error{Err: fmt.Errorf("%w: there is no such file", ErrRef), Hint: guess(path)}
+		return nil, &Error{Err: fmt.Errorf("%w: the file does not exist", ErrRef), Hint: guess(path)}
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrRef, err)
 	case info.IsDir():
@@ -44,12 +44,12 @@ var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
 func guess(path string) string {
 	switch lower := strings.ToLower(path); {
 	case strings.Contains(path, "://"):
-		return "models are read from local files: mixtral model pull URL brings it here"
+		return "models are read from local files: mixtral model pull URL downloads one"
 	case strings.HasSuffix(lower, ".gguf"):
 		return ""
 	case hubName.MatchString(path):
 		return "that looks like a repository on a model hub: mixtral model pull hf://" + path +
-			" brings its files here"
+			" downloads its files"
 	case !strings.ContainsAny(path, `/\.`):
 		return "give a .gguf file's path, a name that mixtral model list shows, synth:tiny, synth:nano or " +
 			"synth:mid for random weights, or demo for the built-in model"
@@ -57,7 +57,7 @@ func guess(path string) string {
 	return ""
 }
 
-// directory explains why a directory is no model.
+// directory explains why a directory is not a model.
 func directory(path string) error {
 	found := func(pattern string) []string {
 		names, _ := filepath.Glob(filepath.Join(globEscape(path), pattern))

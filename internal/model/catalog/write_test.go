@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -32,7 +33,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 func TestBlocks(t *testing.T) {
 	const block = 16
 	data := []byte("what is written in any pieces is there in this order")
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		var out pieces
 		b := &blocks{&out, make([]byte, 0, block)}
 		total := 0

@@ -80,7 +80,7 @@ func readFile(dir, name string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular() || info.Size() > maxJSON:
-		return nil, fmt.Errorf("%w: %s is no file of at most %d MiB", ErrSource, path, maxJSON>>20)
+		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrSource, path, maxJSON>>20)
 	}
 	return os.ReadFile(path)
 }

@@ -1,9 +1,3 @@
-// Package convert turns model weights into GGUF files of another format: from a Hugging Face directory or from GGUF,
-// one stretch of rows at a time, so that memory does not grow with the model. It must not import the model or the
-// engine.
-//
-// A Source is a model under GGUF's names, whatever it was called before. A Mix says which format each tensor gets.
-// Run does the work over several workers, and goes on where an earlier Run was killed.
 package convert
 
 import (

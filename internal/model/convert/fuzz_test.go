@@ -64,7 +64,7 @@ func TestTokenizerJSON(t *testing.T) {
 		"hole":       {`{"model":{"byte_fallback":true,"vocab":{"a":0,"b":7}}}`, "id 7 of 2"},
 		"negative":   {`{"model":{"byte_fallback":true,"vocab":{"a":-1}}}`, "id -1"},
 		"two":        {`{"model":{"byte_fallback":true,"vocab":{"a":0,"b":0,"c":1}}}`, "have id 0"},
-		"no pair":    {head + `"merges":["ab"]}}`, "is no pair"},
+		"no pair":    {head + `"merges":["ab"]}}`, "is not a pair"},
 		"three":      {head + `"merges":[["a","b","c"]]}}`, "merge of 3"},
 		"added":      {head + `"merges":[]},"added_tokens":[{"id":90,"content":"x"}]}`, "id 90 of 6"},
 	} {

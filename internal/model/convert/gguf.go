@@ -102,7 +102,7 @@ func (s *Source) fileTensor(found map[string]*Tensor, f *gguf.File, x gguf.Tenso
 	kind, layer, ok := kindOf(where.name)
 	p := part{name: x.Name, file: path, typ: x.Type, cols: x.Dims[0], rows: 1}
 	if !ok {
-		return p.errorf("it is none of a Mixtral's")
+		return p.errorf("it is not part of a Mixtral model")
 	}
 	dims := x.Dims
 	for len(dims) > 1 && dims[len(dims)-1] == 1 {

@@ -86,7 +86,7 @@ func hfTensors(c *hfConfig, m *safetensors.Model) ([]Tensor, error) {
 		case skip:
 			continue
 		case !ok:
-			return nil, fmt.Errorf("%w: %s: tensor %s is none of a Mixtral's", ErrSource, x.File, x.Name)
+			return nil, fmt.Errorf("%w: %s: tensor %s is not part of a Mixtral model", ErrSource, x.File, x.Name)
 		}
 		kind, layer, _ := kindOf(where.name)
 		p, err := hfPart(c, x, kind)
@@ -184,7 +184,7 @@ func place1(found map[string]*Tensor, where place, kind Kind, layer int, dims []
 	case where.expert >= experts:
 		return p.errorf("expert %d of %d", where.expert, experts)
 	case at >= len(t.parts) || t.parts[at].read != nil:
-		return p.errorf("there are two of it")
+		return p.errorf("it appears twice")
 	}
 	t.parts[at] = p
 	return nil

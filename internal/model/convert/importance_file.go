@@ -56,7 +56,8 @@ func readImportance(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxImportance {
-		return nil, fmt.Errorf("%w: %s is no file of at most %d MiB", ErrImportance, path, maxImportance>>20)
+		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrImportance, path,
+			maxImportance>>20)
 	}
 	return os.ReadFile(path)
 }
@@ -160,7 +161,7 @@ func (s *Sums) readLegacy(data []byte) error {
 		name := next(number())
 		chunks, n := number(), number()
 		if len(name) == 0 || chunks < 0 || n < 1 || n > len(data)/4 {
-			return fmt.Errorf("entry %d of %d is cut short or no entry", i, entries)
+			return fmt.Errorf("entry %d of %d is cut short or malformed", i, entries)
 		}
 		s.entries[string(name)] = &Sum{squares: floats(next(4 * n)), counts: []float64{float64(chunks)}}
 	}

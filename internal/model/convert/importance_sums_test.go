@@ -15,6 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -81,7 +82,7 @@ func TestSumsOfManyWorkers(t *testing.T) {
 
 // TestSumsRoundTrip: what is written is read again, up to float32.
 func TestSumsRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		s := NewSums()
 		s.Chunks, s.ChunkSize = rapid.IntRange(0, 1e6).Draw(t, "chunks"), rapid.IntRange(0, 1e5).Draw(t, "size")
 		s.Datasets = rapid.SliceOfN(rapid.String(), 0, 3).Draw(t, "datasets")

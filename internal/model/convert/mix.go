@@ -15,7 +15,8 @@ import (
 //
 //   - norms and the router are F32: a few MB, and a wrong expert costs more than they do;
 //   - output is Q6_K, unless Base is Q8_0 or wider: every token's choice goes through it;
-//   - with 8 experts attn_k and attn_v are Q8_0, 128 MB for 8x7B, and attn_output is Q5_K below five bits: they are small beside the experts, and every token uses them;
+//   - with 8 experts attn_k and attn_v are Q8_0, 128 MB for 8x7B, and attn_output is Q5_K below five bits: they are
+//     small beside the experts, and every token uses them;
 //   - ffn_down, which writes to the residual stream, gets the next wider format in the layers that the name's letter
 //     says, and a minimum in the first eighth of q4_0 and q5_0 where there is an importance matrix.
 type Mix struct {

@@ -40,7 +40,7 @@ func (m *merge) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &text); err == nil {
 		left, right, ok := strings.Cut(text, " ")
 		if !ok {
-			return fmt.Errorf("%w: merge %q is no pair", errTokenizer, text)
+			return fmt.Errorf("%w: merge %q is not a pair", errTokenizer, text)
 		}
 		m.left, m.right = left, right
 		return nil

@@ -123,7 +123,7 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 // add puts an added token at its id; ids between the vocabulary's end and it stay empty until fill.
 func (v *vocabulary) add(id int32, content string, special bool, most int) error {
 	if id < 0 || int(id) >= most {
-		return fmt.Errorf("id %d of %q is beyond vocab_size %d", id, content, most)
+		return fmt.Errorf("id %d of %q is not below vocab_size %d", id, content, most)
 	}
 	if int(id) < len(v.Pieces) {
 		return nil // <unk>, <s> and </s> are listed, too

@@ -252,7 +252,7 @@ func (w *work) finished(u *unit, e Errors) error {
 		p.done()
 	}
 	if math.IsInf(u.errors.Squares, 0) || math.IsNaN(u.errors.Squares) {
-		return p.errorf("its values are beyond what %v holds", w.types[u.tensor])
+		return p.errorf("its values are too large for %v", w.types[u.tensor])
 	}
 	return w.journal.write(done{u.name, u.sum(), u.errors})
 }

@@ -290,7 +290,7 @@ func (c *Client) read(ctx context.Context, s *source, w io.Writer, at, to int64,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(stall, func() {
-		cancel(fmt.Errorf("%w: %s: silent for %v", ErrTransfer, s.what,
+		cancel(fmt.Errorf("%w: %s: no data for %v", ErrTransfer, s.what,
 			stall))
 	})
 	defer watchdog.Stop()

@@ -1,6 +1,3 @@
-// Package hub brings model files to this machine: from a hub that speaks Hugging Face's protocol or from plain URLs,
-// over several connections, resumable after any cut, and checked against the hub's SHA-256. It knows files, not
-// models, and must not import anything of this module.
 package hub
 
 import (
@@ -28,7 +25,7 @@ var (
 	// ErrDenied is matched when the hub wants a token, or the token's owner has not accepted the model's terms.
 	ErrDenied = errors.New("access denied")
 	// ErrChoice is matched when a repository holds several models and none was named.
-	ErrChoice = errors.New("which file?")
+	ErrChoice = errors.New("more than one model file")
 	// ErrChecksum is matched when what arrived is not what the hub says it is.
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrSpace is matched when the disk has no room for the file.
@@ -58,7 +55,8 @@ func ParseRef(s string) (Ref, error) {
 			return Ref{}, fmt.Errorf("%w: %q is not the URL of a file", ErrRef, s)
 		}
 		if u.Scheme == "http" && !loopback(u.Hostname()) {
-			return Ref{}, fmt.Errorf("%w: %q: plain http is accepted from this machine only", ErrRef, s)
+			return Ref{}, fmt.Errorf("%w: %q: must be https; plain http is accepted only for addresses of "+
+				"this machine", ErrRef, s)
 		}
 		return Ref{URL: s}, nil
 	}
@@ -70,7 +68,7 @@ func ParseRef(s string) (Ref, error) {
 	if before, after, ok := strings.Cut(rest, "@"); ok {
 		rest, r.Revision = before, after
 		if after == "" || strings.ContainsAny(after, "?#\\ ") || strings.Contains(after, "..") {
-			return Ref{}, fmt.Errorf("%w: revision %q", ErrRef, after)
+			return Ref{}, fmt.Errorf("%w: malformed revision %q", ErrRef, after)
 		}
 	}
 	parts := strings.SplitN(rest, "/", 3)
@@ -81,7 +79,7 @@ func ParseRef(s string) (Ref, error) {
 	if len(parts) == 3 {
 		r.File = parts[2]
 		if !safePath(r.File) {
-			return Ref{}, fmt.Errorf("%w: file %q", ErrRef, r.File)
+			return Ref{}, fmt.Errorf("%w: malformed file name %q", ErrRef, r.File)
 		}
 	}
 	return r, nil
@@ -300,7 +298,7 @@ func Choose(files []File) ([]File, error) {
 		for _, f := range gguf {
 			names = append(names, fmt.Sprintf("%s (%.1f GB)", f.Path, float64(f.Size)/1e9))
 		}
-		return nil, fmt.Errorf("%w the repository holds %s", ErrChoice, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%w: the repository holds %s", ErrChoice, strings.Join(names, ", "))
 	case shards:
 		return hf, nil
 	}

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -313,7 +315,7 @@ func TestCached(t *testing.T) {
 
 // TestPartsCoverTheFile: pieces do not overlap, leave no gap, and are handed out once.
 func TestPartsCoverTheFile(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		size, chunk := rapid.Int64Range(1, 1000).Draw(t, "size"), rapid.Int64Range(1, 300).Draw(t, "chunk")
 		p := newParts(size, chunk, "x", "")
 		at := int64(0)

@@ -27,7 +27,7 @@ func newParts(size, chunk int64, sha, tag string) *parts {
 	return &parts{Size: size, Chunk: chunk, SHA256: sha, Tag: tag, Done: make([]bool, n), taken: make([]bool, n)}
 }
 
-// next hands out a piece that nobody has: its number, or −1.
+// next hands out a piece that no connection has: its number, or −1.
 func (p *parts) next() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

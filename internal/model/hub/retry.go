@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 )
 
 // waitError is a failure whose server said how long to wait.
@@ -57,13 +59,13 @@ func (c *Client) retry(ctx context.Context, what string, f func() (progress bool
 			}
 			return err
 		}
-		wait := min(500*time.Millisecond<<min(failures-1, 6), 30*time.Second)
+		delay := min(500*time.Millisecond<<min(failures-1, 6), 30*time.Second)
 		var w *waitError
 		if errors.As(err, &w) && w.after > 0 {
-			wait = w.after
+			delay = w.after
 		}
-		c.log().Info("trying again", "what", what, "err", err, "in", wait)
-		if err := c.pause(ctx, wait); err != nil {
+		c.log().Info("trying again", "what", what, "err", err, "in", delay)
+		if err := c.pause(ctx, delay); err != nil {
 			return err
 		}
 	}
@@ -73,12 +75,5 @@ func (c *Client) pause(ctx context.Context, d time.Duration) error {
 	if c.sleep != nil {
 		return c.sleep(ctx, d)
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, d)
 }

@@ -97,7 +97,7 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	for tensor, file := range index.Map {
 		if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, `/\`+"\x00") ||
 			strings.HasPrefix(file, ".") {
-			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is no file name", ErrFormat, tensor,
+			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is not a file name", ErrFormat, tensor,
 				file)
 		}
 		files[file] = append(files[file], tensor)

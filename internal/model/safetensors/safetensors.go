@@ -1,10 +1,3 @@
-// Package safetensors reads model weights as Hugging Face repositories hold them: files of named arrays, and the
-// index that spreads a model over several of them. It knows nothing of what the tensors mean, and imports only
-// internal/infer/quant of this module.
-//
-// A file is eight bytes of header length, a JSON header and the data (https://github.com/huggingface/safetensors,
-// "Format"). Nothing is held in memory but the header: weights are read piece by piece where they are asked for.
-// Every offset is checked against the file's size first.
 package safetensors
 
 import (
@@ -80,7 +73,7 @@ func (t Tensor) ReadAt(p []byte, off int64) (int, error) {
 func Parse(header []byte, base, size int64) ([]Tensor, error) {
 	d := json.NewDecoder(bytes.NewReader(header))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil, fmt.Errorf("%w: the header is no JSON object", ErrFormat)
+		return nil, fmt.Errorf("%w: the header is not a JSON object", ErrFormat)
 	}
 	var all []Tensor
 	seen := map[string]bool{}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"pgregory.net/rapid"
 )
@@ -28,7 +29,7 @@ func file(header string, n int) []byte {
 func parse(b []byte) ([]Tensor, error) { return read(bytes.NewReader(b), int64(len(b)), "f") }
 
 func TestRoundTrip(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	property.Check(t, func(r *rapid.T) {
 		var arrays []Array
 		for i := range rapid.IntRange(0, 6).Draw(r, "tensors") {
 			shape := rapid.SliceOfN(rapid.IntRange(0, 4), 0, 3).Draw(r, "shape")
@@ -84,8 +85,8 @@ func TestHostileHeaders(t *testing.T) {
 		"empty":          {nil, "8-byte prefix"},
 		"huge header":    {binary.LittleEndian.AppendUint64(nil, 1<<63), "a header of"},
 		"beyond file":    {binary.LittleEndian.AppendUint64(nil, 50), "a header of"},
-		"no JSON":        {file("hello", 0), "no JSON object"},
-		"a list":         {file("[]", 0), "no JSON object"},
+		"no JSON":        {file("hello", 0), "not a JSON object"},
+		"a list":         {file("[]", 0), "not a JSON object"},
 		"cut":            {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}`, 8), "header"},
 		"more":           {file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} x`, 8), "follow"},
 		"twice":          {file(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}`, 8), "twice"},
@@ -145,7 +146,7 @@ func TestOpen(t *testing.T) {
 		"missing tensor": {map[string][]byte{"1.safetensors": a, IndexName: index(`{"z":"1.safetensors"}`)}, "",
 			ErrFormat, `does not hold tensor "z"`},
 		"outside": {map[string][]byte{"1.safetensors": a, IndexName: index(`{"a":"../1.safetensors"}`)}, "",
-			ErrFormat, "no file name"},
+			ErrFormat, "not a file name"},
 		"empty index": {map[string][]byte{"1.safetensors": a, IndexName: index(`{}`)}, "", ErrFormat, "weight_map"},
 		"bad index":   {map[string][]byte{IndexName: []byte("{")}, "", ErrFormat, IndexName},
 		"twice": {map[string][]byte{"1.safetensors": a, "2.safetensors": a}, "", ErrFormat,

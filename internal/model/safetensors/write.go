@@ -25,7 +25,7 @@ func Write(w io.Writer, arrays []Array) error {
 	header, at := map[string]entry{}, 0
 	for _, a := range arrays {
 		if _, dup := header[a.Name]; dup || a.Name == "" {
-			return fmt.Errorf("%w: tensor name %q is empty or taken", ErrFormat, a.Name)
+			return fmt.Errorf("%w: tensor name %q is empty or used twice", ErrFormat, a.Name)
 		}
 		size := dtypes[a.DType].size
 		for _, n := range a.Shape {

@@ -16,7 +16,7 @@ import (
 //
 // The residual stream holds four things in dimensions of their own:
 //
-//	own     24 signs that name the token: a word of the binary Golay code, which differs from any other in 8 places at least
+//	own     24 signs that name the token: a word of the binary Golay code; any two differ in 8 places at least
 //	before  the previous token's signs, which layer 0 writes
 //	answer  the signs of the token that is to come, which layer 1 writes and the output matrix reads
 //	one     a constant, from which queries and keys about places are made

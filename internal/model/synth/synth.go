@@ -1,9 +1,3 @@
-// Package synth writes Mixtral-shaped GGUF models with seeded random weights and a working vocabulary, for tests,
-// benchmarks and comparing engines where no trained model may or can be used. It must not import the model or the
-// engine: they are tested against its files.
-//
-// Weights are Gaussian with variance 1/fan-in, so that activations keep their size through the layers. A tensor's
-// values depend on the seed and the tensor's name alone, so files of one seed in two formats hold the same model.
 package synth
 
 import (

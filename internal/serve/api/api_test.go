@@ -182,8 +182,9 @@ func TestChat(t *testing.T) {
 	f.wantMetrics(map[string]float64{
 		telemetry.Requests + ",stop": 1, telemetry.PromptTokens: 29, telemetry.GenerationTokens: 14,
 		telemetry.HTTPRequests + ",200,/v1/chat/completions": 1,
-		telemetry.RequestLatency:                             1, telemetry.TimeToFirstToken: 1, telemetry.InterTokenLatency: 13,
-		telemetry.QueueTime: 1,
+		telemetry.RequestLatency:                             1, telemetry.TimeToFirstToken: 1,
+		telemetry.InterTokenLatency: 13,
+		telemetry.QueueTime:         1,
 	})
 }
 

@@ -11,16 +11,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-func (s *Server) chat(w http.ResponseWriter, r *http.Request) error {
-	return s.complete(w, r, s.chatJob, chatFormat{})
+func (s *Server) chat(x *exchange, r *http.Request) error {
+	return s.complete(x, r, s.chatJob, chatFormat{})
 }
 
-func (s *Server) text(w http.ResponseWriter, r *http.Request) error {
-	return s.complete(w, r, s.textJob, textFormat{})
+func (s *Server) text(x *exchange, r *http.Request) error {
+	return s.complete(x, r, s.textJob, textFormat{})
 }
 
 // complete answers a request for completions of either kind.
-func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*object, llm.Model) (*job, error),
+func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.Model) (*job, error),
 	f format) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
@@ -34,16 +34,15 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err := s.inTime(arrived, limit, 0); err != nil {
 		return err
 	}
-	o, err := s.readBody(w, r)
+	o, err := s.readBody(x, r)
 	if err != nil {
 		return err
 	}
 	limit = o.limit(limit)
-	rec := w.(*recorder)
 	if s.c.Observe != nil {
-		rec.seen.asked(o, s.c.KeepPrompts)
+		x.seen.asked(o, s.c.KeepPrompts)
 	}
-	if err := rec.grant.reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
+	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
 		return err
 	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
@@ -52,8 +51,8 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 		if o.err != nil {
 			return o.err
 		}
-		rec.light()
-		return s.pass(rec, r.WithContext(ctx), p, o, arrived)
+		x.body.light()
+		return s.pass(x, r.WithContext(ctx), p, o, arrived)
 	}
 	name, _ := o.text("model")
 	if o.err != nil {
@@ -67,17 +66,35 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, parse func(*ob
 	if err != nil {
 		return err
 	}
+	if err := s.places(j, f); err != nil {
+		return err
+	}
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
 		return err
 	}
-	rec.light()
-	j.arrived, j.grant, j.seen = arrived, rec.grant, &rec.seen
-	rec.completion, rec.seen.model = j.id, model.ID
+	x.body.light()
+	j.arrived, j.grant, j.seen = arrived, x.grant, &x.seen
+	x.result.completion, x.seen.model = j.id, model.ID
 	answer := s.atOnce
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(f, answer(ctx, rec, j, f))
+	return inFormat(f, answer(ctx, x, j, f))
+}
+
+// places refuses a request that has more choices than the service ever holds: told to try again later, its client
+// would do so for ever.
+func (s *Server) places(j *job, f format) error {
+	most := s.c.Slots + s.c.Queue
+	if s.c.Slots == 0 || len(j.requests) <= most {
+		return nil
+	}
+	field := "n"
+	if len(j.requests) > j.perText { // several prompts
+		field = f.prompt()
+	}
+	return badParam(field, "makes %d choices, and this service holds at most %d at a time "+
+		"(max_concurrent_requests + max_queued_requests)", len(j.requests), most)
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
@@ -94,7 +111,7 @@ func inFormat(f format, err error) error {
 }
 
 // atOnce answers when all choices have ended.
-func (s *Server) atOnce(ctx context.Context, w *recorder, j *job, f format) error {
+func (s *Server) atOnce(ctx context.Context, x *exchange, j *job, f format) error {
 	choices := make([]choice, len(j.requests))
 	err := s.run(ctx, j, func(i int, e llm.Event) error {
 		choices[i].add(e)
@@ -103,39 +120,29 @@ func (s *Server) atOnce(ctx context.Context, w *recorder, j *job, f format) erro
 	if err != nil {
 		return err
 	}
-	w.note(j, choices)
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
-	return respond(w, f.whole(j, choices))
-}
-
-// note keeps what the log says of a request.
-func (r *recorder) note(j *job, choices []choice) {
-	u := j.sum(choices)
-	r.usage = llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
-	if d := u.PromptTokensDetails; d != nil {
-		r.usage.CachedTokens = d.CachedTokens
-	}
-	r.finish = choices[0].finish
+	x.result.note(j, choices)
+	http.NewResponseController(x).SetWriteDeadline(time.Now().Add(s.c.WriteTimeout))
+	return respond(x, f.whole(j, choices))
 }
 
 // stream answers as text comes. The header waits for the first event or comment, so that a refusal still has its
 // status.
-func (s *Server) stream(ctx context.Context, w *recorder, j *job, f format) error {
-	out := &streamWriter{s: s, w: w, control: http.NewResponseController(w), j: j, f: f,
+func (s *Server) stream(ctx context.Context, x *exchange, j *job, f format) error {
+	out := &streamWriter{s: s, w: &x.answer, control: http.NewResponseController(x), j: j, f: f,
 		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
 	out.begin()
 	defer out.end()
 	if err := s.run(ctx, j, out.event); err != nil {
 		return out.fail(err, toHTTP(err, s.advice.seconds()))
 	}
-	w.note(j, out.choices)
+	x.result.note(j, out.choices)
 	return nil
 }
 
 // streamWriter writes a job's events. Its choices take turns.
 type streamWriter struct {
 	s       *Server
-	w       *recorder
+	w       *answer
 	control *http.ResponseController
 	j       *job
 	f       format

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -60,6 +62,7 @@ func toHTTP(err error, retryAfter int) *httpError {
 		known   *httpError
 		field   *llm.FieldError
 		tooLong *http.MaxBytesError
+		quota   *access.QuotaError
 		param   string
 	)
 	if errors.As(err, &known) {
@@ -69,6 +72,14 @@ func toHTTP(err error, retryAfter int) *httpError {
 		param = field.Field
 	}
 	switch {
+	case errors.Is(err, access.ErrHost):
+		return &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "host_not_allowed",
+			message: err.Error()}
+	case errors.Is(err, access.ErrKeyMissing), errors.Is(err, access.ErrKeyUnknown):
+		return &httpError{status: http.StatusUnauthorized, typ: typeInvalid, code: "invalid_api_key",
+			message: err.Error()}
+	case errors.As(err, &quota):
+		return quotaAnswer(quota)
 	case errors.As(err, &tooLong):
 		return &httpError{status: http.StatusRequestEntityTooLarge, typ: typeInvalid, code: "request_too_large",
 			message: fmt.Sprintf("the request's body is larger than %d bytes", tooLong.Limit)}
@@ -105,6 +116,16 @@ func toHTTP(err error, retryAfter int) *httpError {
 	}
 	return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "internal_error",
 		message: "internal error"}
+}
+
+// quotaAnswer is the answer beyond a key's limits. OpenAI's type is the name of the limit.
+func quotaAnswer(q *access.QuotaError) *httpError {
+	e := &httpError{status: http.StatusTooManyRequests, typ: string(q.Kind), code: "rate_limit_exceeded",
+		retryAfter: int((q.Wait + time.Second - 1) / time.Second), message: q.Error()}
+	if q.Kind == access.KindConcurrent {
+		e.typ, e.code, e.retryAfter = string(access.KindRequests), "concurrency_limit_exceeded", 1
+	}
+	return e
 }
 
 // countRefusal counts the answer to a request of which nothing was computed, if it refuses: that its client left,

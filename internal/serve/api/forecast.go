@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // forecast says how long a request will take, from those that ended lately: a tenth of the weight goes to each new
@@ -85,7 +87,7 @@ func headerLimit(r *http.Request) (time.Duration, error) {
 
 // limit gives the lower of the header's limit and that of the field "timeout", in seconds.
 func (o *object) limit(header time.Duration) time.Duration {
-	seconds, ok := o.number("timeout", span{lo: 0, hi: maxTimeout.Seconds(), openLow: true})
+	seconds, ok := o.number("timeout", llm.Range{Hi: maxTimeout.Seconds(), OpenLo: true})
 	d := time.Duration(seconds * float64(time.Second))
 	if !ok || header > 0 && header < d {
 		return header

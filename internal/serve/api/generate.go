@@ -113,7 +113,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 			if first && e.Usage != nil {
 				prompt = e.Usage.PromptTokens
 			}
-			j.grant.use(e.NTokens, prompt)
+			j.grant.Use(e.NTokens, prompt)
 			j.seen.event(i, s.now(), e)
 			return sink(i, e)
 		})

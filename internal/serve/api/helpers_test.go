@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // holdUntil is a step of the fake model that takes until release is closed or sent to, or the client is gone.
@@ -39,10 +42,27 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func decode[T any](t *testing.T, data []byte) (v T) {
 	t.Helper()
 	if err := json.Unmarshal(data, &v); err != nil {
 		t.Errorf("%s: %v", data, err)
 	}
 	return v
+}
+
+// keysOf reads a key file's text.
+func keysOf(t *testing.T, text string) *access.Keys {
+	t.Helper()
+	k, err := access.ParseKeys(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }

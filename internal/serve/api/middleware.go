@@ -11,129 +11,71 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 const headerID = "X-Request-Id"
 
-// recorder is the ResponseWriter of every request: it counts the request when its status is known, and keeps what the
-// log line says.
-type recorder struct {
-	http.ResponseWriter
-	metrics *telemetry.Metrics
-	route   string // from the table of routes, or "other"
-	status  int    // 0 until the header is written
-	id      string
-	caller  string        // name of the API key
-	grant   *grant        // of the key's limits; nil: none
-	err     error         // that ended the request
-	held    int64         // bytes of Server.bodies
-	heavy   func()        // ends the parsing of a large body; see Server.heavy
-	blocked time.Duration // in writes to the client; see writing
-	trace   string        // id of the trace that shows the request; empty: none
-
-	completion string // id of what was asked for, as in the answer
-	usage      llm.Usage
-	finish     llm.Finish // of the first choice
-	seen       sighting
-}
-
-// WriteHeader counts the request before its client can have seen a byte of the answer.
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status >= 200 {
-		r.status = status
-		r.metrics.HTTP(r.route, status)
-		r.grant.header(r.Header())
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.WriteHeader(http.StatusOK)
-	}
-	return r.ResponseWriter.Write(p)
-}
-
-// patience is how many write timeouts a client may make an answer wait in all its writes together. One that takes a
-// few bytes just before each timeout would otherwise hold its place for hours.
-const patience = 4
-
-// writing gives a write its deadline, and what is called when it is over.
-func (r *recorder) writing(control *http.ResponseController, limit time.Duration) (done func()) {
-	began := time.Now()
-	control.SetWriteDeadline(began.Add(min(limit, patience*limit-r.blocked))) // not supported by all writers in tests
-	return func() { r.blocked += time.Since(began) }
-}
-
-// light ends the parsing of a large body.
-func (r *recorder) light() {
-	if r.heavy != nil {
-		r.heavy()
-		r.heavy = nil
-	}
-}
-
-// Unwrap is for http.ResponseController.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// fail answers with an error if nothing was answered yet.
-func (r *recorder) fail(e *httpError) {
-	if r.status == 0 {
-		e.write(r)
-	}
-}
-
 // wrap gives every request an id, a count, a log line and a net under its panics, and turns browsers away that were
 // sent here by another site.
-func (s *Server) wrap(routes map[string]route, names hosts) http.Handler {
+func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
-		rec := &recorder{ResponseWriter: w, metrics: s.metrics, route: "other", id: requestID(r.Header.Get(headerID))}
-		rec.Header().Set(headerID, rec.id)
-		r, span := s.trace(r, rec)
+		x := s.exchange(w, r)
+		r, span := s.trace(r, x)
 		defer func() {
 			p := recover()
 			if p != nil && p != http.ErrAbortHandler {
-				s.caught(p, rec.id)
-				rec.err = errPanic
-				late := rec.status != 0
-				rec.fail(toHTTP(errPanic, 0))
+				s.caught(p, x.id)
+				x.result.err = errPanic
+				late := x.status != 0
+				x.fail(toHTTP(errPanic, 0))
 				if late { // half an answer is out: only a broken connection can tell the client
 					p = http.ErrAbortHandler
 				} else {
 					p = nil
 				}
 			}
-			s.logRequest(r, rec, start)
-			s.observe(rec, start)
-			endTrace(span, rec)
+			s.logRequest(r, x, start)
+			s.observe(x, start)
+			endTrace(span, x)
 			if p != nil {
 				panic(p)
 			}
 		}()
-		if err := names.check(r); err != nil {
-			s.turnAway(rec, err, errHost)
+		if err := names.Check(r); err != nil {
+			s.turnAway(x, err, toHTTP(err, 0))
 			return
 		}
 		if err := guard.Check(r); err != nil {
-			s.turnAway(rec, err, errOrigin)
+			s.turnAway(x, err, errOrigin)
 			return
 		}
-		s.serve(routes, rec, r)
+		s.serve(routes, x, r)
 	})
+}
+
+// exchange begins an exchange: its status is counted, and its key's limits are shown, before its client can have seen
+// a byte of the answer.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{answer: answer{ResponseWriter: w}, route: "other", id: requestID(r.Header.Get(headerID))}
+	x.Header().Set(headerID, x.id)
+	x.begin = func(status int) {
+		s.metrics.HTTP(x.route, status)
+		x.grant.Header(x.Header())
+	}
+	return x
 }
 
 var errOrigin = &httpError{status: http.StatusForbidden, typ: typeInvalid, code: "cross_origin",
 	message: "a page of another site may not use this service"}
 
 // turnAway refuses a request whatever it asks for.
-func (s *Server) turnAway(rec *recorder, err error, answer *httpError) {
-	rec.err = err
+func (s *Server) turnAway(x *exchange, err error, answer *httpError) {
+	x.result.err = err
 	s.countRefusal(answer)
-	rec.fail(answer)
+	x.fail(answer)
 }
 
 // caught counts and logs a panic.
@@ -143,34 +85,34 @@ func (s *Server) caught(p any, id string) {
 }
 
 // logRequest writes the request's line: no prompt, no answer, no key.
-func (s *Server) logRequest(r *http.Request, rec *recorder, start time.Time) {
-	level := slog.LevelInfo
+func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
+	level, end := slog.LevelInfo, &x.result
 	switch {
-	case rec.route == "/livez" || rec.route == "/readyz" || rec.route == "/metrics":
+	case x.route == "/livez" || x.route == "/readyz" || x.route == "/metrics":
 		level = slog.LevelDebug // every few seconds, for ever
-	case rec.status == http.StatusInternalServerError || rec.status == http.StatusOK && rec.err != nil &&
-		!gone(rec.err):
+	case x.status == http.StatusInternalServerError || x.status == http.StatusOK && end.err != nil &&
+		!gone(end.err):
 		level = slog.LevelError // the second is half an answer
 	}
 	if !s.log.Enabled(r.Context(), level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("request", rec.id), slog.String("method", method(r.Method)), slog.String("route", rec.route),
-		slog.Int("status", rec.status), slog.Duration("took", s.now().Sub(start)),
+		slog.String("request", x.id), slog.String("method", method(r.Method)), slog.String("route", x.route),
+		slog.Int("status", x.status), slog.Duration("took", s.now().Sub(start)),
 	}
-	if rec.caller != "" {
-		attrs = append(attrs, slog.String("key", rec.caller))
+	if x.caller.Name != "" {
+		attrs = append(attrs, slog.String("key", x.caller.Name))
 	}
-	if rec.completion != "" {
-		attrs = append(attrs, slog.String("id", rec.completion))
+	if end.completion != "" {
+		attrs = append(attrs, slog.String("id", end.completion))
 	}
-	if rec.usage.PromptTokens > 0 {
-		attrs = append(attrs, slog.Int("prompt_tokens", rec.usage.PromptTokens),
-			slog.Int("completion_tokens", rec.usage.CompletionTokens), slog.String("finish", string(rec.finish)))
+	if end.usage.PromptTokens > 0 {
+		attrs = append(attrs, slog.Int("prompt_tokens", end.usage.PromptTokens),
+			slog.Int("completion_tokens", end.usage.CompletionTokens), slog.String("finish", string(end.finish)))
 	}
-	if rec.err != nil {
-		attrs = append(attrs, slog.String("error", rec.err.Error()))
+	if end.err != nil {
+		attrs = append(attrs, slog.String("error", end.err.Error()))
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }

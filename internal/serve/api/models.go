@@ -11,7 +11,7 @@ import (
 // modelPrefix is followed by a model's id, which may hold slashes.
 const modelPrefix = "/v1/models/"
 
-func (s *Server) models(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) models(x *exchange, _ *http.Request) error {
 	b, err := s.current()
 	if err != nil {
 		return err
@@ -20,10 +20,10 @@ func (s *Server) models(w http.ResponseWriter, _ *http.Request) error {
 	for _, m := range b.Models() {
 		list.Data = append(list.Data, wireModel(m))
 	}
-	return respond(w, list)
+	return respond(x, list)
 }
 
-func (s *Server) model(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) model(x *exchange, r *http.Request) error {
 	b, err := s.current()
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (s *Server) model(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, wireModel(m))
+	return respond(x, wireModel(m))
 }
 
 func wireModel(m llm.Model) openai.Model {
@@ -41,8 +41,8 @@ func wireModel(m llm.Model) openai.Model {
 }
 
 // tokenize answers POST /tokenize.
-func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) error {
-	b, model, o, err := s.readFor(w, r)
+func (s *Server) tokenize(x *exchange, r *http.Request) error {
+	b, model, o, err := s.readFor(x, r)
 	if err != nil {
 		return err
 	}
@@ -71,12 +71,12 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request) error {
 	if tokens == nil {
 		tokens = []int32{}
 	}
-	return respond(w, openai.TokenizeResponse{Count: len(tokens), MaxModelLen: model.ContextLength, Tokens: tokens})
+	return respond(x, openai.TokenizeResponse{Count: len(tokens), MaxModelLen: model.ContextLength, Tokens: tokens})
 }
 
 // detokenize answers POST /detokenize.
-func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) error {
-	b, _, o, err := s.readFor(w, r)
+func (s *Server) detokenize(x *exchange, r *http.Request) error {
+	b, _, o, err := s.readFor(x, r)
 	if err != nil {
 		return err
 	}
@@ -93,16 +93,16 @@ func (s *Server) detokenize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, openai.DetokenizeResponse{Prompt: text})
+	return respond(x, openai.DetokenizeResponse{Prompt: text})
 }
 
 // readFor reads a body and finds the model that it names.
-func (s *Server) readFor(w http.ResponseWriter, r *http.Request) (llm.Backend, llm.Model, *object, error) {
+func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, *object, error) {
 	b, err := s.current()
 	if err != nil {
 		return nil, llm.Model{}, nil, err
 	}
-	o, err := s.readBody(w, r)
+	o, err := s.readBody(x, r)
 	if err != nil {
 		return nil, llm.Model{}, nil, err
 	}

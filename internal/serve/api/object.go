@@ -35,7 +35,7 @@ const freeBody = 64 << 10
 const largeBodies = 8
 
 // readBody reads a request's body within its limits of size and time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, error) {
+func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
 	if r.ContentLength > s.c.MaxBody {
 		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
 	}
@@ -43,12 +43,12 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 		return nil, &httpError{status: http.StatusUnsupportedMediaType, typ: typeInvalid,
 			code: "unsupported_encoding", message: "the request's body must not be compressed"}
 	}
-	control := http.NewResponseController(w)
+	control := http.NewResponseController(x)
 	control.SetReadDeadline(time.Now().Add(s.c.ReadTimeout)) // not supported by all writers in tests
-	limited := http.MaxBytesReader(w, r.Body, s.c.MaxBody)
+	limited := http.MaxBytesReader(x, r.Body, s.c.MaxBody)
 	body, err := io.ReadAll(io.LimitReader(limited, freeBody))
 	if err == nil && len(body) == freeBody {
-		if err := s.take(w, r.ContentLength); err != nil {
+		if err := s.take(&x.body, r.ContentLength); err != nil {
 			return nil, err
 		}
 		var rest []byte
@@ -61,7 +61,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 	// The deadline must go: the server keeps on reading, to see whether the client goes away.
 	control.SetReadDeadline(time.Time{})
 	if len(body) >= freeBody {
-		if err := s.heavy(r.Context(), w.(*recorder)); err != nil {
+		if err := s.heavy(r.Context(), &x.body); err != nil {
 			return nil, err
 		}
 	}
@@ -77,17 +77,17 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (*object, erro
 // 4 MiB takes some 50 ms, and must not take more than a quarter of a core from those who wait for tokens.
 const parseShare = 3
 
-// heavy waits until no other large body is parsed. It ends with rec.light.
-func (s *Server) heavy(ctx context.Context, rec *recorder) error {
+// heavy waits until no other large body is parsed. It ends with b.light.
+func (s *Server) heavy(ctx context.Context, b *bodyShare) error {
 	select {
 	case s.parsing <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	began := time.Now()
-	rec.heavy = func() {
+	b.parsed = func() {
 		free := func() { <-s.parsing }
-		if b := s.backend.Load(); b == nil || b.Status().Running == 0 {
+		if backend := s.backend.Load(); backend == nil || backend.Status().Running == 0 {
 			free()
 			return
 		}
@@ -97,14 +97,14 @@ func (s *Server) heavy(ctx context.Context, rec *recorder) error {
 }
 
 // take takes a large body's bytes from the budget until the request has ended; see serve.
-func (s *Server) take(w http.ResponseWriter, length int64) error {
+func (s *Server) take(b *bodyShare, length int64) error {
 	if length < 0 || length > s.c.MaxBody { // not said, or about to be refused
 		length = s.c.MaxBody
 	}
 	if !s.bodies.TryAcquire(length) {
 		return llm.ErrQueueFull
 	}
-	w.(*recorder).held = length
+	b.held = length
 	return nil
 }
 
@@ -256,31 +256,7 @@ func (o *object) integer(field string, lo, hi int64) (n int64, ok bool) {
 	return n, true
 }
 
-// span is a range of numbers; an open end is not part of it.
-type span struct {
-	lo, hi           float64
-	openLow, openTop bool
-}
-
-func (s span) has(f float64) bool {
-	return (f > s.lo || f == s.lo && !s.openLow) && (f < s.hi || f == s.hi && !s.openTop)
-}
-
-func (s span) String() string {
-	low, top := "at least", "at most"
-	if s.openLow {
-		low = "above"
-	}
-	if s.openTop {
-		top = "below"
-	}
-	if !s.openLow && !s.openTop {
-		return fmt.Sprintf("between %v and %v", s.lo, s.hi)
-	}
-	return fmt.Sprintf("%s %v and %s %v", low, s.lo, top, s.hi)
-}
-
-func (o *object) number(field string, allowed span) (f float64, ok bool) {
+func (o *object) number(field string, allowed llm.Range) (f float64, ok bool) {
 	v := o.raw(field)
 	if v == nil {
 		return 0, false
@@ -290,7 +266,7 @@ func (o *object) number(field string, allowed span) (f float64, ok bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(v), 64)
-	if err != nil || math.IsNaN(f) || !allowed.has(f) {
+	if err != nil || math.IsNaN(f) || !allowed.Has(f) {
 		o.fail(field, "must be %v, got %s", allowed, short(string(v)))
 		return 0, false
 	}

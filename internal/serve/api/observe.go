@@ -116,12 +116,12 @@ func broken(status int, err error) llm.Finish {
 }
 
 // observe tells Config.Observe of a request for completions.
-func (s *Server) observe(rec *recorder, start time.Time) {
-	if s.c.Observe == nil || rec.route != "/v1/chat/completions" && rec.route != "/v1/completions" {
+func (s *Server) observe(x *exchange, start time.Time) {
+	if s.c.Observe == nil || x.route != "/v1/chat/completions" && x.route != "/v1/completions" {
 		return
 	}
-	v := rec.seen.served(start, s.now(), rec.finish, rec.usage, rec.status, rec.err)
-	v.ID, v.Completion, v.Route, v.Key = rec.id, rec.completion, rec.route, rec.caller
+	v := x.seen.served(start, s.now(), x.result.finish, x.result.usage, x.status, x.result.err)
+	v.ID, v.Completion, v.Route, v.Key = x.id, x.result.completion, x.route, x.caller.Name
 	s.c.Observe(v)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -141,13 +142,12 @@ func TestObserveEnds(t *testing.T) {
 
 // TestObserveKeysAndPrompts: the key's name and never the key; a prompt only where it is asked for, and bounded.
 func TestObserveKeysAndPrompts(t *testing.T) {
-	keys, err := ParseKeys(strings.NewReader("alice alice-key-0123456789\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := keysOf(t, "alice alice-key-0123456789\n")
 	for _, keep := range []bool{false, true} {
 		var w watcher
-		f := start(t, func(c *Config, _ *llmtest.Fake) { c.Observe, c.Keys, c.KeepPrompts = w.see, keys, keep })
+		f := start(t, func(c *Config, _ *llmtest.Fake) {
+			c.Observe, c.Callers, c.KeepPrompts = w.see, access.NewCallers(keys), keep
+		})
 		f.do("POST", "/v1/chat/completions", chatBody, "Authorization", alice)
 		f.do("POST", "/v1/chat/completions", chatBody, "Authorization", "Bearer of-nothing-at-all-0123")
 		f.do("POST", "/v1/completions", `{"prompt":"`+strings.Repeat("x", 2*maxPrompt)+`"}`, "Authorization", alice)
@@ -286,5 +286,5 @@ func TestShortenLetsGo(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	var g *sighting
-	g.event(0, time.Now(), llm.Event{}) // a job of no recorder
+	g.event(0, time.Now(), llm.Event{}) // a job of no exchange
 }

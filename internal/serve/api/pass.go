@@ -18,48 +18,48 @@ type passer interface {
 
 // pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
 // refuses, it refuses in its own words.
-func (s *Server) pass(w *recorder, r *http.Request, p passer, o *object, arrived time.Time) error {
+func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time) error {
 	var out *upstream.Outcome
-	r.Header.Set(headerID, w.id)
-	if s.keys.Load() != nil {
+	r.Header.Set(headerID, x.id)
+	if s.c.Callers != nil {
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 	}
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
-	out = p.Forward(&deadlineWriter{w, http.NewResponseController(w), s.c.WriteTimeout}, r, r.URL.Path, o.body,
+	out = p.Forward(&deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}, r, r.URL.Path, o.body,
 		func(out *upstream.Outcome) {
 			counted = true
-			s.countPassed(w, arrived, out)
+			s.countPassed(x, arrived, out)
 		})
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
-		s.countPassed(w, arrived, out)
+		s.countPassed(x, arrived, out)
 	}
 	if out.Err != nil && out.Status == 0 {
 		return out.Err
 	}
-	w.err = out.Err
+	x.result.err = out.Err
 	return nil
 }
 
 // countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens
 // are spread over the chunks evenly.
-func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outcome) {
+func (s *Server) countPassed(x *exchange, arrived time.Time, out *upstream.Outcome) {
 	if out.Status != http.StatusOK && out.Status < http.StatusInternalServerError && out.Err == nil {
 		s.metrics.Refused(telemetry.ReasonUpstream)
 		return
 	}
 	seen := s.metrics.Begin(arrived)
-	seen.Trace(w.trace)
+	seen.Trace(x.trace)
 	chunks := len(out.Gaps) + 1
 	tokens := chunks
 	if out.Usage != nil {
 		tokens = out.Usage.CompletionTokens
-		w.usage = *out.Usage
+		x.result.usage = *out.Usage
 		s.metrics.Prompt(out.Usage.PromptTokens, out.Usage.CachedTokens)
-		w.grant.use(0, out.Usage.PromptTokens)
+		x.grant.Use(0, out.Usage.PromptTokens)
 	}
-	w.grant.use(tokens, 0)
+	x.grant.Use(tokens, 0)
 	if out.First > 0 {
 		at := out.First
 		for i := range chunks {
@@ -69,9 +69,9 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 			seen.Tokens(arrived.Add(at), tokens*(i+1)/chunks-tokens*i/chunks)
 		}
 	}
-	w.finish = out.Finish
+	x.result.finish = out.Finish
 	if out.First > 0 {
-		w.seen.first = arrived.Add(out.First)
+		x.seen.first = arrived.Add(out.First)
 	}
 	reason := out.Finish
 	switch {
@@ -91,14 +91,14 @@ func (s *Server) countPassed(w *recorder, arrived time.Time, out *upstream.Outco
 
 // deadlineWriter gives every write its time: a client that reads nothing is given up.
 type deadlineWriter struct {
-	*recorder
+	*answer
 	control *http.ResponseController
 	limit   time.Duration
 }
 
 func (d *deadlineWriter) Write(p []byte) (int, error) {
 	defer d.writing(d.control, d.limit)()
-	n, err := d.recorder.Write(p)
+	n, err := d.answer.Write(p)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errClient, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // refusals gives the requests that were refused, by reason; those that were not at all are left out.
@@ -102,13 +103,13 @@ func TestRefusals(t *testing.T) {
 
 // TestRefusalsWithKeys: keys and their limits have reasons of their own.
 func TestRefusalsWithKeys(t *testing.T) {
-	keys, err := ParseKeys(strings.NewReader("a key-of-a-0123456789 requests_per_minute=1\nb key-of-b-0123456789 " +
-		"concurrent=1"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := keysOf(t, "a key-of-a-0123456789 requests_per_minute=1\nb key-of-b-0123456789 "+
+		"concurrent=1")
 	release := make(chan struct{})
-	f := start(t, func(c *Config, fake *llmtest.Fake) { c.Keys = keys; fake.Step = holdUntil(release) })
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		c.Callers = access.NewCallers(keys)
+		fake.Step = holdUntil(release)
+	})
 	f.wantMetrics(map[string]float64{telemetry.Ready: 1})
 	f.wantError("POST", "/v1/chat/completions", chatBody, 401, "")
 	f.wantError("GET", "/v1/models", "", 401, "", "Authorization", "Bearer wrong")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
@@ -19,7 +20,7 @@ type job struct {
 	model    llm.Model
 	created  int64
 	arrived  time.Time
-	grant    *grant
+	grant    *access.Grant
 	seen     *sighting
 	requests []*llm.Request
 	perText  int // choices of one prompt: n
@@ -101,21 +102,21 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 	p := llm.Sampling{Temperature: s.c.Temperature}
 	for _, f := range []struct {
 		name    string
-		allowed span
+		allowed llm.Range
 		to      *float64
 	}{
-		{"temperature", span{lo: 0, hi: 2}, &p.Temperature},
-		{"top_p", span{lo: 0, hi: 1, openLow: true}, &p.TopP},
-		{"min_p", span{lo: 0, hi: 1, openTop: true}, &p.MinP},
-		{"presence_penalty", span{lo: -2, hi: 2}, &p.PresencePenalty},
-		{"frequency_penalty", span{lo: -2, hi: 2}, &p.FrequencyPenalty},
-		{"repetition_penalty", span{lo: 0, hi: 10, openLow: true}, &p.RepetitionPenalty},
+		{"temperature", llm.TemperatureRange, &p.Temperature},
+		{"top_p", llm.TopPRange, &p.TopP},
+		{"min_p", llm.MinPRange, &p.MinP},
+		{"presence_penalty", llm.PresencePenaltyRange, &p.PresencePenalty},
+		{"frequency_penalty", llm.FrequencyPenaltyRange, &p.FrequencyPenalty},
+		{"repetition_penalty", llm.RepetitionPenaltyRange, &p.RepetitionPenalty},
 	} {
 		if v, ok := o.number(f.name, f.allowed); ok {
 			*f.to = v
 		}
 	}
-	if k, ok := o.integer("top_k", -1, math.MaxInt32); ok {
+	if k, ok := o.integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
 		p.TopK = int(max(k, 0)) // vLLM says −1 for off
 	}
 	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok {
@@ -141,7 +142,7 @@ func bias(o *object, model llm.Model) map[int32]float64 {
 			o.fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
 			return nil
 		}
-		if f, ok := c.number(key, span{lo: -100, hi: 100}); ok {
+		if f, ok := c.number(key, llm.LogitBiasRange); ok {
 			biases[int32(id)] = f
 		}
 	}

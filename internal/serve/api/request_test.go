@@ -237,3 +237,16 @@ func FuzzChat(f *testing.F) {
 		}
 	})
 }
+
+// TestMoreChoicesThanPlaces: a request that can never be held is refused for good, and names what is too many.
+func TestMoreChoicesThanPlaces(t *testing.T) {
+	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Slots, c.Queue = 2, 1 })
+	f.wantError("POST", "/v1/chat/completions", with(`"n":4`), 400, "n")
+	_, e := f.wantError("POST", "/v1/completions", `{"prompt":["a","b"],"n":2,"max_tokens":1}`, 400, "prompt")
+	if !strings.Contains(e.Message, "makes 4 choices") || !strings.Contains(e.Message, "at most 3 at a time") {
+		t.Error(e.Message)
+	}
+	if resp, body := f.do("POST", "/v1/chat/completions", with(`"n":3`)); resp.StatusCode != 200 {
+		t.Errorf("%s %s", resp.Status, body)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // TestNothingIsRepeated sends marked words through every route, in every place where a client may put any, well and
@@ -15,14 +16,11 @@ import (
 // even to its own client.
 func TestNothingIsRepeated(t *testing.T) {
 	const prompt, key, word = "PROMPT-b7a1", "KEY-b7a1-0123456789", "WORD-b7a1"
-	keys, err := ParseKeys(strings.NewReader("alice " + key +
-		" requests_per_minute=1000000 tokens_per_minute=1000000\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := keysOf(t, "alice "+key+
+		" requests_per_minute=1000000 tokens_per_minute=1000000\n")
 	log := &syncBuffer{}
 	f := start(t, func(c *Config, _ *llmtest.Fake) {
-		c.Keys, c.MaxBody = keys, 100<<10
+		c.Callers, c.MaxBody = access.NewCallers(keys), 100<<10
 		c.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
 	send := func(method, path, body string, header ...string) {

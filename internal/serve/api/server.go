@@ -17,7 +17,9 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
 // Config says what a Server needs and allows. Zero limits get the defaults written beside them.
@@ -26,8 +28,7 @@ type Config struct {
 	Metrics *telemetry.Metrics // required
 	Tracer  *telemetry.Tracer  // nil: no traces
 	Logger  *slog.Logger       // nil: no logs
-	Keys    *Keys              // nil: everybody may ask; see SetKeys
-	KeyFile *KeyFile           // where the keys come from: requests look whether it has changed. nil: nowhere
+	Callers *access.Callers    // nil: everybody may ask
 
 	// told of each request for completions when it has ended; it must not block. nil: nobody is
 	Observe     func(Served)
@@ -40,7 +41,7 @@ type Config struct {
 	// of them is read. 0: not known.
 	Slots, Queue int
 
-	Hosts []string // names under which HTTPServer may be asked, beside localhost and IP addresses; nil: any
+	Hosts access.Hosts // names under which HTTPServer may be asked, beside localhost and IP addresses; nil: any
 
 	MetricsApart bool // /metrics is not among the routes: MetricsServer has it
 
@@ -75,8 +76,6 @@ type Server struct {
 	now      func() time.Time
 	gate     *gate
 	backend  atomic.Pointer[backend]
-	keys     atomic.Pointer[Keys]
-	quotas   quotas
 	advice   retryAdvice
 	forecast lockedForecast
 	bodies   *semaphore.Weighted // bytes of large bodies under way
@@ -95,7 +94,7 @@ type route struct {
 	method string
 	open   bool // without an API key
 	work   bool // takes a place in the backend
-	handle func(w http.ResponseWriter, r *http.Request) error
+	handle func(x *exchange, r *http.Request) error
 }
 
 // New makes a Server in its starting phase.
@@ -116,7 +115,6 @@ func New(c Config) *Server {
 	s := &Server{c: c, metrics: c.Metrics, log: c.Logger, now: c.Now, gate: newGate(),
 		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)),
 		parsing: make(chan struct{}, 1)}
-	s.keys.Store(c.Keys)
 	s.metrics.SetLoad(s.load)
 	s.routes = map[string]route{
 		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
@@ -141,9 +139,9 @@ func New(c Config) *Server {
 }
 
 // plain makes a route's handler of one that has no errors.
-func plain(h http.Handler) func(http.ResponseWriter, *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		h.ServeHTTP(w, r)
+func plain(h http.Handler) func(*exchange, *http.Request) error {
+	return func(x *exchange, r *http.Request) error {
+		h.ServeHTTP(x, r)
 		return nil
 	}
 }
@@ -190,12 +188,6 @@ func (s *Server) SetBackend(b llm.Backend) {
 	s.gate.open()
 }
 
-// SetKeys changes the keys for requests from now on. What a key has used of its limits stays with its name.
-func (s *Server) SetKeys(k *Keys) {
-	s.keys.Store(k)
-	s.quotas.keep(k)
-}
-
 // Drain refuses new requests with 503 and waits until those under way have ended, or until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
@@ -209,13 +201,13 @@ func (s *Server) find(routes map[string]route, path string) (name string, r rout
 }
 
 // serve routes a request. Its errors are the handlers'.
-func (s *Server) serve(routes map[string]route, rec *recorder, r *http.Request) {
+func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	name, route, ok := s.find(routes, r.URL.Path)
 	if ok {
-		rec.route = name
+		x.route = name
 	}
-	err := s.admit(route, ok, rec, r)
-	defer func() { rec.grant.close(s.now()) }()
+	err := s.admit(route, ok, x, r)
+	defer func() { x.grant.Close(s.now()) }()
 	if err == nil && route.method == http.MethodPost {
 		if !s.posts.TryAcquire(1) {
 			err = llm.ErrQueueFull
@@ -225,22 +217,22 @@ func (s *Server) serve(routes map[string]route, rec *recorder, r *http.Request) 
 		}
 	}
 	if err == nil {
-		defer func() { s.bodies.Release(rec.held) }()
-		defer rec.light()
-		err = route.handle(rec, r)
+		defer func() { s.bodies.Release(x.body.held) }()
+		defer x.body.light()
+		err = route.handle(x, r)
 	}
 	if err != nil {
-		rec.err = err
+		x.result.err = err
 		e := toHTTP(err, s.advice.seconds())
-		if !route.open && rec.status == 0 && rec.seen.tokens.Load() == 0 {
+		if !route.open && x.status == 0 && x.seen.tokens.Load() == 0 {
 			s.countRefusal(e)
 		}
-		rec.fail(e)
+		x.fail(e)
 	}
 }
 
 // admit checks what can be known without the body.
-func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) error {
+func (s *Server) admit(route route, found bool, x *exchange, r *http.Request) error {
 	if !found {
 		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "not_found", quotes: true,
 			message: "no such route: " + printable(r.Method) + " " + printable(r.URL.Path)}
@@ -257,24 +249,14 @@ func (s *Server) admit(route route, found bool, rec *recorder, r *http.Request) 
 	if route.open {
 		return nil
 	}
-	if s.c.KeyFile != nil {
-		if changed := s.c.KeyFile.changed(s.now()); changed != nil {
-			s.SetKeys(changed)
-		}
-	}
-	keys := s.keys.Load()
-	if keys == nil {
-		return s.room(route)
-	}
-	caller, limits, err := keys.authenticate(r)
-	rec.caller = caller
-	if err != nil {
+	var err error
+	if x.caller, err = s.c.Callers.Identify(s.now(), r); err != nil {
 		return err
 	}
 	if err := s.room(route); err != nil || route.method != http.MethodPost {
 		return err
 	}
-	rec.grant, err = s.quotas.enter(s.now(), caller, limits)
+	x.grant, err = s.c.Callers.Enter(s.now(), x.caller)
 	return err
 }
 
@@ -283,22 +265,7 @@ func (s *Server) hold(ctx context.Context) error {
 	if s.c.Hold == nil {
 		return nil
 	}
-	return sleep(ctx, s.c.Hold())
-}
-
-// sleep waits, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, s.c.Hold())
 }
 
 // room refuses what the backend would refuse, before a body is read: under overload, refusals must cost next to
@@ -326,12 +293,12 @@ func printable(path string) string {
 	return path
 }
 
-func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
-	return respond(w, map[string]string{"status": "ok"})
+func (s *Server) livez(x *exchange, _ *http.Request) error {
+	return respond(x, map[string]string{"status": "ok"})
 }
 
 // readyz says whether a request would be taken now.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) readyz(x *exchange, _ *http.Request) error {
 	b, err := s.current()
 	if err != nil {
 		return err
@@ -339,11 +306,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	if !b.Status().Ready {
 		return llm.ErrNotReady
 	}
-	return respond(w, map[string]string{"status": ready.String()})
+	return respond(x, map[string]string{"status": ready.String()})
 }
 
-func (s *Server) version(w http.ResponseWriter, _ *http.Request) error {
-	return respond(w, map[string]string{"version": s.c.Version})
+func (s *Server) version(x *exchange, _ *http.Request) error {
+	return respond(x, map[string]string{"version": s.c.Version})
 }
 
 // current gives the backend of a ready service.

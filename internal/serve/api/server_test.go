@@ -196,9 +196,9 @@ func TestPanic(t *testing.T) {
 	}
 	before := f.metrics()[telemetry.Panics] // 3 or 4: the second choice may be cancelled before it can panic
 	f.server.routes["/version"] = route{method: "GET", open: true,
-		handle: func(http.ResponseWriter, *http.Request) error { panic("handler") }}
+		handle: func(*exchange, *http.Request) error { panic("handler") }}
 	f.server.routes["/livez"] = route{method: "GET", open: true,
-		handle: func(w http.ResponseWriter, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
+		handle: func(w *exchange, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
 	f.wantError("GET", "/version", "", 500, "")
 	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // a kept connection would be tried again
 	// nothing was flushed yet, so not even the header came

@@ -436,7 +436,7 @@ func (d *deadlines) SetWriteDeadline(at time.Time) error {
 func TestPatience(t *testing.T) {
 	const limit = time.Minute
 	client := &deadlines{}
-	r := &recorder{ResponseWriter: client}
+	r := &answer{ResponseWriter: client}
 	for _, test := range []struct{ blocked, left time.Duration }{{0, limit}, {3 * limit, limit},
 		{3*limit + 20*time.Second, 40 * time.Second}, {4 * limit, 0}, {5 * limit, -limit}} {
 		r.blocked = test.blocked

@@ -14,7 +14,7 @@ import (
 
 // trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has
 // one: health checks, scrapes and lists of models come every few seconds, for ever.
-func (s *Server) trace(r *http.Request, rec *recorder) (*http.Request, telemetry.Span) {
+func (s *Server) trace(r *http.Request, x *exchange) (*http.Request, telemetry.Span) {
 	route, ok := s.routes[r.URL.Path]
 	if s.c.Tracer == nil || !ok || route.method != http.MethodPost || r.Method != http.MethodPost {
 		return r, telemetry.Span{}
@@ -23,17 +23,17 @@ func (s *Server) trace(r *http.Request, rec *recorder) (*http.Request, telemetry
 	span.Text(telemetry.AttrMethod, route.method)
 	span.Text(telemetry.AttrRoute, r.URL.Path)
 	span.Text(telemetry.AttrPath, r.URL.Path)
-	span.Text(telemetry.AttrRequestID, rec.id)
-	rec.trace = span.TraceID()
+	span.Text(telemetry.AttrRequestID, x.id)
+	x.trace = span.TraceID()
 	return r.WithContext(ctx), span
 }
 
 // endTrace ends a request's span.
-func endTrace(span telemetry.Span, rec *recorder) {
-	if rec.err != nil && rec.status == http.StatusOK {
-		span.Fail(errorType(rec.err)) // half an answer
+func endTrace(span telemetry.Span, x *exchange) {
+	if x.result.err != nil && x.status == http.StatusOK {
+		span.Fail(errorType(x.result.err)) // half an answer
 	}
-	span.EndHTTP(rec.status, telemetry.Server)
+	span.EndHTTP(x.status, telemetry.Server)
 }
 
 // errorType names what went wrong, from a small set.

@@ -15,6 +15,9 @@ import (
 // Generate implements llm.Backend for programs that embed the service: the request goes out as a streamed chat or text
 // completion, and its chunks come back as events.
 func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
+	if err := llm.CheckStop(r.Stop); err != nil {
+		return err
+	}
 	path, body, err := encode(r)
 	if err != nil {
 		return err
@@ -29,7 +32,7 @@ func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.E
 	if r.ID != "" {
 		req.Header.Set("X-Request-Id", r.ID)
 	}
-	w := &eventWriter{sink: sink, header: http.Header{}}
+	w := &eventWriter{sink: sink, header: http.Header{}, stops: llm.NewStops(r.Stop)}
 	out := u.Forward(w, req, path, body, func(o *Outcome) { w.out = o })
 	switch {
 	case w.err != nil:
@@ -65,6 +68,9 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	set("logit_bias", s.LogitBias, len(s.LogitBias) > 0)
 	set("stop", r.Stop, len(r.Stop) > 0)
 	set("ignore_eos", true, r.IgnoreEOS)
+	if r.Grammar != nil {
+		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
+	}
 	if r.Logprobs {
 		return "", nil, fmt.Errorf("log-probabilities through an upstream's events: %w", llm.ErrUnsupported)
 	}
@@ -110,6 +116,8 @@ func refusal(status int, body []byte) error {
 // eventWriter is the client's end of Forward inside the process: it parses the stream that is written to it.
 type eventWriter struct {
 	sink   func(llm.Event) error
+	stops  *llm.Stops // the upstream's own idea of a stop string may be another: bytes, or tokens
+	hit    bool       // a stop string was found: what still comes is not sent
 	header http.Header
 	status int
 	rest   []byte // of an event that is not complete yet, or the body of a refusal
@@ -140,6 +148,7 @@ func (w *eventWriter) Write(b []byte) (int, error) {
 		}
 		for _, ch := range c.Choices {
 			if text := ch.Delta.Content + ch.Text; text != "" {
+				text, w.hit = w.stops.Write(text)
 				if w.err = w.sink(llm.Event{Text: text, NTokens: 1}); w.err != nil {
 					return 0, io.ErrClosedPipe // ends the request upstream
 				}
@@ -150,11 +159,11 @@ func (w *eventWriter) Write(b []byte) (int, error) {
 
 // end sends the last event.
 func (w *eventWriter) end(out *Outcome) error {
-	e := llm.Event{Finish: out.Finish, Usage: out.Usage}
-	switch e.Finish {
-	case llm.FinishNone:
+	e := llm.Event{Text: w.stops.Flush(), Finish: out.Finish, Usage: out.Usage}
+	switch {
+	case e.Finish == llm.FinishNone:
 		return fmt.Errorf("%w: the stream had no finish_reason", ErrUnreachable)
-	case llm.FinishLength:
+	case e.Finish == llm.FinishLength && !w.hit:
 	default: // whatever else an upstream says, the answer ended by itself
 		e.Finish = llm.FinishStop
 	}

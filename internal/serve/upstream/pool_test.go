@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -97,7 +99,7 @@ func TestHealthChecks(t *testing.T) {
 // TestPoolBooks: whatever happens, outstanding counts match, nobody usable is passed over for somebody who is not,
 // and the replica that is chosen has no more requests than any other that may be used.
 func TestPoolBooks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 4).Draw(t, "replicas")
 		var urls []string
 		for i := range n {

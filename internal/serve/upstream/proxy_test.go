@@ -80,7 +80,8 @@ func forward(t *testing.T, u *Upstream, body string) (*httptest.ResponseRecorder
 const usageChunk = `data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}` + "\n\n"
 
 // streamed is a stream with everything odd that bytes may have: CRLF, comments, spaces, unknown fields.
-const streamed = ": hello\n\ndata:{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n" +
+const streamed = ": hello\n\n" +
+	"data:{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n" +
 	"event: x\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"caf\\u00e9 \"}}],\"extra\":[1, 2]}\n\n" +
 	"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n\n"
 
@@ -338,6 +339,32 @@ func TestBackendEvents(t *testing.T) {
 			want) || !strings.Contains(err.Error(), "because") {
 			t.Errorf("%d: %v", status, err)
 		}
+	}
+}
+
+// TestBackendStops: whatever an upstream does about stop strings, none is in the events' text, and a finish_reason of
+// "length" that came after one is no longer true.
+func TestBackendStops(t *testing.T) {
+	body := strings.Replace(streamed, `"stop"`, `"length"`, 1) + usageChunk + "data: [DONE]\n\n"
+	u := connect(t, Config{}, newFake(t, sendStream(body, 5)))
+	for _, test := range []struct {
+		stop   []string
+		want   string
+		finish llm.Finish
+	}{
+		{nil, "café b", llm.FinishLength},
+		{[]string{"é b?", "x"}, "café b", llm.FinishLength},
+		{[]string{"é b"}, "caf", llm.FinishStop},
+		{[]string{"b", "fé"}, "ca", llm.FinishStop},
+	} {
+		out, err := llmtest.Collect(t.Context(), u, &llm.Request{Prompt: "x", Stop: test.stop})
+		if out.Text != test.want || out.Finish != test.finish || out.Usage.CompletionTokens != 2 {
+			t.Errorf("stop %q: %+v, %v; want %q, %s", test.stop, out, err, test.want, test.finish)
+		}
+	}
+	if err := u.Generate(t.Context(), &llm.Request{Prompt: "x", Stop: []string{""}}, nil); !errors.Is(err,
+		llm.ErrBadRequest) {
+		t.Errorf("an empty stop string: %v", err)
 	}
 }
 

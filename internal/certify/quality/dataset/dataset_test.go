@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 )
 
 // golden.json holds what NLTK 3.8's PorterStemmer makes of 4,000 words, and ROUGE over its stems computed apart from
@@ -45,7 +47,7 @@ func TestRougeAndStemsEqualTheReference(t *testing.T) {
 }
 
 func TestRougeProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	property.Check(t, func(t *rapid.T) {
 		word := rapid.SampledFrom([]string{"cat", "sat", "mats", "running", "the", "a", "1"})
 		a := strings.Join(rapid.SliceOfN(word, 0, 12).Draw(t, "a"), " ")
 		b := strings.Join(rapid.SliceOfN(word, 0, 12).Draw(t, "b"), " ")

@@ -1,5 +1,3 @@
-// Package hftest writes a GGUF model as a Hugging Face directory, the way back of internal/model/convert, so that
-// tests can go both ways. It is for tests, and must not import internal/model/convert, whose work it checks.
 package hftest
 
 import (

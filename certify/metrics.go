@@ -1,0 +1,139 @@
+package certify
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+)
+
+const (
+	// settle is how long a server may take to count what it has answered.
+	settle      = 2 * time.Second
+	settlePause = 100 * time.Millisecond
+
+	// maxLag is how long is waited for a Prometheus server to scrape: four of its usual intervals.
+	maxLag = time.Minute
+
+	scrapeEvery = 500 * time.Millisecond // during load, for the gauges
+)
+
+// metrics are the scrapes of the server's metrics: by itself, or by a Prometheus server between.
+type metrics struct {
+	scraper *probe.Scraper
+	record  *record
+
+	mu      sync.Mutex       // one scrape at a time: counters must be recorded in the order in which they were read
+	counted float64          // requests that the server had counted before the current phase
+	last    *evidence.Scrape // the latest good one around a phase
+	lastAt  time.Time
+	worked  bool // the metrics could be read at least once
+}
+
+func newMetrics(o Options, s *server, r *record) *metrics {
+	address := o.MetricsURL
+	if address == "" && o.PrometheusURL == "" {
+		address = s.URL + "/metrics"
+	}
+	return &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, metricsKey(s, address), s.model), record: r}
+}
+
+// metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
+func metricsKey(s *server, address string) string {
+	a, errA := url.Parse(s.URL)
+	b, errB := url.Parse(address)
+	if errA != nil || errB != nil || a.Scheme != b.Scheme || a.Host != b.Host {
+		return ""
+	}
+	return s.key
+}
+
+func (m *metrics) remote() bool { return m.scraper.PrometheusURL != "" }
+
+// before records the counters that a phase starts from.
+func (m *metrics) before(ctx context.Context, phase string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	label := evidence.ScrapeBefore.Of(phase)
+	if m.remote() && m.last != nil { // nothing was sent since: no need to wait for a fresh one
+		s := *m.last
+		s.Label, s.Age = label, s.Age+int64(time.Since(m.lastAt))
+		m.counted = s.Values[evidence.MetricRequests]
+		m.record.add(evidence.Event{Scrape: &s})
+		return
+	}
+	s := m.settled(ctx, label, nothingSent)
+	m.counted = s.Values[evidence.MetricRequests]
+	m.keep(ctx, s)
+}
+
+// after records the counters once the server, or a Prometheus server between, has had time to count the last of the
+// phase's answers.
+func (m *metrics) after(ctx context.Context, phase string, answered int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keep(ctx, m.settled(ctx, evidence.ScrapeAfter.Of(phase), answered))
+}
+
+// during records the gauges while a phase runs. Failures are recorded before and after it.
+func (m *metrics) during(ctx context.Context, label evidence.ScrapeLabel) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.scraper.Scrape(ctx, label); s.Err == "" {
+		m.record.add(evidence.Event{Scrape: &s})
+	}
+}
+
+// keep records a scrape around a phase.
+func (m *metrics) keep(ctx context.Context, s evidence.Scrape) {
+	if s.Err == "" {
+		m.last, m.lastAt, m.worked = &s, time.Now(), true
+	} else {
+		m.last = nil // requests were counted since: it is not what comes before the next phase
+	}
+	if s.Err == "" || ctx.Err() == nil { // a question that was broken off says nothing of the server
+		m.record.add(evidence.Event{Scrape: &s})
+	}
+}
+
+// nothingSent stands for the number of answers before a phase.
+const nothingSent = -1
+
+// settled scrapes until one is good enough.
+func (m *metrics) settled(ctx context.Context, label evidence.ScrapeLabel, answered int) evidence.Scrape {
+	ended := time.Now()
+	for {
+		s := m.scraper.Scrape(ctx, label)
+		wait, enough := m.enough(s, answered, time.Since(ended)-time.Duration(s.Took))
+		if enough {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			return s
+		case <-time.After(wait):
+		}
+	}
+}
+
+// enough says whether a scrape that began so long after a phase's end is the one to keep, or how long to wait for
+// another.
+func (m *metrics) enough(s evidence.Scrape, answered int, since time.Duration) (wait time.Duration, ok bool) {
+	wait, limit := settlePause, settle
+	if m.remote() {
+		wait, limit = time.Second, maxLag
+	}
+	switch {
+	case since > limit:
+		return 0, true
+	case s.Err != "": // where it never worked nothing is offered; else it may work in a moment
+		return wait, !m.worked
+	case m.remote():
+		return wait, time.Duration(s.Age) < since
+	}
+	return wait, answered == nothingSent || s.Values == nil ||
+		s.Values[evidence.MetricRequests]-m.counted >= float64(answered)
+}

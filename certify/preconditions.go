@@ -1,0 +1,203 @@
+package certify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// Limits of the client's calibration: long enough for a p99 at the seed's rate, short beside the shortest profile.
+const (
+	calibrateFor    = 2 * time.Second
+	calibrateTokens = 8
+	calibrateGap    = 10 * time.Millisecond
+
+	// calibrations is how often it is tried: other work on the machine may pass. The last one counts.
+	calibrations = 3
+)
+
+// proof is a precondition that was looked at before there was a record.
+type proof struct {
+	id  evidence.ConditionID
+	res result
+}
+
+// prove looks whether the server answers at all. Without it nothing can be measured, and to blame a server for a wrong
+// key would be wrong.
+func (r *runner) prove(ctx context.Context) ([]proof, error) {
+	var proven []proof
+	for _, p := range []struct {
+		id   evidence.ConditionID
+		look func(context.Context) result
+	}{{evidence.ConditionReady, r.server.ready}, {evidence.ConditionModel, r.answers}} {
+		res := p.look(ctx)
+		if res.err != nil {
+			return nil, res.err
+		}
+		proven = append(proven, proof{p.id, res})
+	}
+	return proven, r.monitored(ctx)
+}
+
+// answers checks that the model answers, and whether the server takes stream_options.
+func (r *runner) answers(ctx context.Context) result {
+	ctx, cancel := context.WithTimeout(ctx, seconds(r.plan.c.Limits.RequestTimeoutS))
+	defer cancel()
+	res := r.server.answers(ctx)
+	if res.err == nil && r.plan.c.Request.Stream && r.server.refusesUsage(ctx) {
+		r.requests.usage = false
+		r.progress.note("the server refuses stream_options: token counts of streams are not known")
+	}
+	return res
+}
+
+// monitored looks whether there are metrics where the caller says that they are. That nothing answers there is the
+// caller's mistake, or the monitoring's; a server is to blame where its own address offers none, or where a Prometheus
+// server that works knows none of it.
+func (r *runner) monitored(ctx context.Context) error {
+	if r.plan.o.MetricsURL == "" && r.plan.o.PrometheusURL == "" {
+		return nil
+	}
+	s := r.metrics.scraper.Scrape(ctx, "")
+	if s.Err == "" || r.plan.o.PrometheusURL != "" && strings.HasPrefix(s.Err, probe.ErrUnavailable.Error()) {
+		return nil
+	}
+	return fmt.Errorf("%w: metrics of %s: %s", target.ErrSetup, r.metrics.scraper.Name(), s.Err)
+}
+
+// conditions proves what the case asks for before load means anything, and measures the client's own error.
+func (r *runner) conditions(ctx context.Context) {
+	for _, p := range r.proven {
+		r.condition(ctx, p.id, p.res)
+	}
+	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s",
+		len(r.plan.loaded.Prompts.Prompts),
+		digest(r.plan.loaded.PromptBytes))})
+	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
+	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
+	r.condition(ctx, evidence.ConditionEnvironment, result{detail: machine(r.plan.c.Environment)})
+	r.condition(ctx, evidence.ConditionClient, r.calibrate(ctx))
+}
+
+// result is how a precondition turned out.
+type result struct {
+	detail string
+	err    error
+}
+
+// condition records how one turned out. What a run that was stopped could not look at is not lost: nobody looked.
+func (r *runner) condition(ctx context.Context, id evidence.ConditionID, res result) {
+	if ctx.Err() != nil {
+		return
+	}
+	c := &evidence.Condition{ID: id, OK: res.err == nil, Detail: res.detail}
+	if res.err != nil {
+		c.Detail = res.err.Error()
+	}
+	r.record.add(evidence.Event{Condition: c})
+	r.progress.tell(Event{Kind: EventCondition, OK: c.OK, Text: string(id) + ": " + c.Detail})
+}
+
+func (r *runner) metricsOffered(ctx context.Context) result {
+	s := r.metrics.scraper.Scrape(ctx, evidence.ScrapeStart)
+	if ctx.Err() == nil {
+		r.record.add(evidence.Event{Scrape: &s})
+	}
+	switch {
+	case s.Err != "":
+		return result{err: errors.New(s.Err)}
+	case s.Dialect == probe.Unknown:
+		return result{err: fmt.Errorf("%w: %s speaks no known dialect", probe.ErrUnavailable, s.Source)}
+	}
+	return result{detail: s.Source + " in the dialect of " + s.Dialect}
+}
+
+func (r *runner) resourcesRead(ctx context.Context) result {
+	s, err := r.observer.source.Sample(ctx)
+	if err != nil && r.plan.o.PID == 0 && r.plan.o.Cgroup == "" {
+		if pid, name, ok := probe.ListensAt(ctx, r.server.URL); ok {
+			err = fmt.Errorf("%w; process %d (%s) listens there: it can be named with --pid %d", err, pid, name, pid)
+		}
+	}
+	return result{fmt.Sprintf("%s: %.2f GB at rest", r.observer.source.Name(), float64(s.RSS)/(1<<30)), err}
+}
+
+// machine compares this machine with what the case asks for. It gates nothing: the server may be elsewhere, and a
+// small machine shows in the figures that are gated.
+func machine(e testcases.Environment) string {
+	have := fmt.Sprintf("%d cores", runtime.NumCPU())
+	small := runtime.NumCPU() < e.CPUCores
+	if gb, ok := probe.Memory(); ok {
+		have += fmt.Sprintf(" and %.0f GB here", gb)
+		small = small || gb < e.MemoryGB
+	}
+	if !small {
+		return have
+	}
+	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have,
+		e.CPUCores, e.MemoryGB)
+}
+
+// calibrate measures the client against a server that answers at known times, at the highest rate of the profile.
+func (r *runner) calibrate(ctx context.Context) result {
+	rps := r.plan.highestRate()
+	if rps == 0 {
+		rps = 50
+	}
+	var res result
+	for try := range calibrations {
+		if res = r.measureClient(ctx, rps, uint64(try)); res.err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return res
+}
+
+func (r *runner) measureClient(ctx context.Context, rps float64, try uint64) result {
+	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens,
+		TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.plan.o.Seed) + try})
+	if err != nil {
+		return result{err: err}
+	}
+	r.record.add(evidence.Event{Client: &e})
+	worst := float64(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) / 1e6
+	said := fmt.Sprintf("at %s requests/s at p99: issues %.2f ms late; error of the first token %.2f ms, of a gap "+
+		"%.2f ms", short(rps), float64(e.IssueP99)/1e6,
+		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)
+	if limit := r.plan.c.Limits.IssueDelayMS; worst > limit {
+		return result{err: fmt.Errorf("%s; the limit is %g ms: is other work on this machine?", said, limit)}
+	}
+	return result{detail: said}
+}
+
+// baseline says how the server does once it is warm; the phases that follow are held against it.
+func baseline(latencies []float64, failed int, steadyAt int, steady bool) result {
+	if len(latencies) == 0 {
+		return result{err: fmt.Errorf("none of %d warm-up requests was answered", failed)}
+	}
+	sum := 0.0
+	for _, x := range latencies[min(steadyAt, len(latencies)-1):] {
+		sum += x
+	}
+	detail := fmt.Sprintf("%.1f ms on average", sum/math.Max(1, float64(len(latencies)-steadyAt)))
+	if steady {
+		return result{detail: fmt.Sprintf("%s, steady after %d of %d warm-up requests", detail, steadyAt,
+			len(latencies))}
+	}
+	why := "they are too few to tell whether it is steady"
+	if len(latencies) >= stats.FewestSteady {
+		why = "it has not settled yet"
+	}
+	return result{detail: fmt.Sprintf("%s over %d warm-up requests; %s", detail, len(latencies), why)}
+}

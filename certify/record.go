@@ -1,0 +1,100 @@
+package certify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+)
+
+// record is the events file of a run, and the clock of its times.
+type record struct {
+	epoch  time.Time // all times of the record count from here, on the monotonic clock
+	events *evidence.Writer
+	failed atomic.Pointer[error] // it could not be written
+	cancel context.CancelCauseFunc
+}
+
+// newRecord starts the clock; nothing is written before create.
+func newRecord() *record { return &record{epoch: time.Now()} }
+
+// create opens the events file. Two runs that start within a second would have the same name: the later one waits.
+func (r *record) create(dir, caseID string) (err error) {
+	for range 5 {
+		r.epoch = time.Now()
+		r.events, err = evidence.Create(filepath.Join(dir, report.BaseName(caseID, r.epoch)+report.EventsExt))
+		if !errors.Is(err, os.ErrExist) {
+			break
+		}
+		time.Sleep(time.Until(r.epoch.Truncate(time.Second).Add(time.Second)))
+	}
+	return err
+}
+
+// add records something that happened now. A record that cannot be written ends the run: a verdict without evidence is
+// worth nothing.
+func (r *record) add(e evidence.Event) {
+	e.At = r.since()
+	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
+		r.cancel(err)
+	}
+}
+
+// since is the time of the record's clock.
+func (r *record) since() int64 { return time.Since(r.epoch).Nanoseconds() }
+
+// err is why the record could not be written.
+func (r *record) err() error {
+	if err := r.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// header describes the run to whoever derives the verdict.
+func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
+	p, s := r.plan, r.server
+	h := &evidence.Header{
+		SchemaVersion: evidence.SchemaVersion, Start: r.record.epoch.UTC().Round(0), Case: p.c, Profile: p.o.Profile,
+		Seed: p.o.Seed,
+		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
+			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name()},
+		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
+	}
+	if p.o.Target == "" {
+		h.Target.Kind = evidence.TargetEmbedded
+	}
+	return h
+}
+
+func (r *runner) fingerprints() map[string]string {
+	f := map[string]string{"prompts_sha256": digest(r.plan.loaded.PromptBytes)}
+	if data, err := json.Marshal(r.plan.c); err == nil { // with overrides applied
+		f["case_sha256"] = digest(data)
+	}
+	if r.plan.o.Version != "" {
+		f["version"] = r.plan.o.Version
+	}
+	if r.server.version != "" {
+		f["server_version"] = r.server.version
+	}
+	for k, v := range r.server.Fingerprints {
+		f[k] = v
+	}
+	return f
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

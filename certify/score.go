@@ -1,0 +1,45 @@
+package certify
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
+)
+
+// score rates the texts that the phase kept, after it: scoring beside the load would take its processor.
+func (p *phaseRun) score(ctx context.Context) {
+	for _, q := range p.texts {
+		prompt, _ := p.r.plan.loaded.Prompts.ByKey(q.Prompt)
+		in := quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric}
+		res := quality.Score(in)
+		s := &evidence.Score{Phase: q.Phase, N: q.N, Prompt: q.Prompt, Score: res.Score, Relevance: res.Relevance,
+			Coherence: res.Coherence, Completeness: res.Completeness, Why: why(res)}
+		p.r.reviewer.review(ctx, in, s)
+		p.r.record.add(evidence.Event{Score: s})
+		p.r.progress.monitor.RecordQuality(q.Prompt, s.Score)
+	}
+}
+
+// why lists what cost an answer points, at most three things.
+func why(res quality.Result) []string {
+	var out []string
+	for _, part := range res.Parts {
+		if part.Value < quality.Threshold && len(out) < 3 {
+			out = append(out, fmt.Sprintf("%s %.2f: %s", part.Name, part.Value, part.Why))
+		}
+	}
+	return out
+}
+
+// calibration is how well the scores tell good answers from bad ones, on the half that they were not tuned on.
+func calibration() *evidence.Calibration {
+	half := quality.Calibration().HeldOut
+	c := &evidence.Calibration{AUC: half.AUC.Value, FalsePass: half.FalsePass.Value, FalseFail: half.FalseFail.Value,
+		Threshold: quality.Threshold, Good: half.Good, Bad: half.Bad, PerFault: map[string]float64{}}
+	for _, k := range half.Corruptions {
+		c.PerFault[k.Kind] = k.AUC.Value
+	}
+	return c
+}

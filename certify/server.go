@@ -1,0 +1,187 @@
+package certify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// slowStart is how long to wait for a server before a person is told.
+const slowStart = 2 * time.Second
+
+// errTargetLost ends a run whose server has gone.
+var errTargetLost = errors.New("target lost")
+
+// server is the server under test: how to reach it, and what it has told.
+type server struct {
+	*target.Server
+	client  *client.Client    // for what is asked beside the load
+	key     string            // the API key; empty: none
+	model   string            // to ask for
+	version string            // empty: the server does not say
+	tracer  *telemetry.Tracer // nil: requests are not traced
+	refused atomic.Int64      // connections refused since the last answer
+}
+
+// connect starts or finds the server, and finds out which model to ask for.
+func connect(ctx context.Context, o Options, p *progress) (*server, error) {
+	waits := "the server starts"
+	if o.Target != "" {
+		waits = client.Redact(o.Target) + " has not answered yet"
+	}
+	slow := time.AfterFunc(slowStart, func() { p.note(waits) })
+	defer slow.Stop()
+	s := &server{key: o.APIKey}
+	var err error
+	if o.Target == "" {
+		s.Server, err = o.Launch(ctx, target.Need{Model: o.ModelRef})
+	} else if s.Server, err = target.Existing(ctx, o.Target, o.APIKey); unlisted(o, err) {
+		s.Server, err = target.At(o.Target)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.client = client.New(s.URL, o.APIKey)
+	if s.tracer, err = newTracer(o); err == nil {
+		err = s.chooseModel(ctx, o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.release(p))
+	}
+	s.version = s.client.Version(ctx)
+	return s, nil
+}
+
+// chooseModel takes the model that the caller names, which must be one that the server lists, or else the first.
+func (s *server) chooseModel(ctx context.Context, o Options) error {
+	s.model = o.TargetModel
+	models, err := s.client.Models(ctx)
+	switch {
+	case unlisted(o, err):
+		return nil
+	case err != nil:
+		return err
+	case s.model == "":
+		s.model = models[0].ID
+		return nil
+	}
+	return serves(models, s.model)
+}
+
+// unlisted says that a server lists no models, and that it need not: the caller names one.
+func unlisted(o Options, err error) bool { return o.TargetModel != "" && client.NotOffered(err) }
+
+// serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
+// after a minute of refusals.
+func serves(models []openai.Model, model string) error {
+	var names []string
+	for _, m := range models {
+		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag, and takes the name
+			return nil
+		}
+		names = append(names, m.ID)
+	}
+	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
+		strings.Join(names, ", "))
+}
+
+// release lets go of the server: one that was started ends.
+func (s *server) release(p *progress) error {
+	s.client.Close()
+	if err := closeTracer(s.tracer); err != nil {
+		p.note("the last traces are lost: " + err.Error())
+	}
+	return s.Stop()
+}
+
+// loadClient makes the client that makes the load of a phase.
+func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
+	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
+		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
+}
+
+// ready waits until the server answers at all.
+func (s *server) ready(ctx context.Context) result {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return result{client.Redact(s.URL) + " is ready", s.client.Ready(ctx, s.Gone)}
+}
+
+// answers asks for a token, so that the first request of the load does not find a model that is not loaded yet.
+func (s *server) answers(ctx context.Context) result {
+	answer, err := s.client.Chat(ctx, s.hello())
+	switch {
+	case err != nil:
+		return result{err: fmt.Errorf("model %s: %w", s.model, err)}
+	case len(answer.Choices) == 0:
+		return result{err: fmt.Errorf("%w: model %s answers without choices", target.ErrSetup, s.model)}
+	}
+	return result{detail: fmt.Sprintf("%s answers", s.model)}
+}
+
+// hello asks for one token.
+func (s *server) hello() openai.ChatRequest {
+	zero := 0.0
+	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: "Hello"}}}
+	r.Model, r.MaxTokens, r.Temperature = s.model, 1, &zero
+	return r
+}
+
+// refusesUsage says that the server takes no stream_options.
+func (s *server) refusesUsage(ctx context.Context) bool {
+	r := s.hello()
+	r.Stream, r.StreamOptions = true, &openai.StreamOptions{IncludeUsage: true}
+	resp, err := s.client.Send(ctx, http.MethodPost, "/v1/chat/completions", r)
+	var status *client.StatusError
+	if errors.As(err, &status) {
+		return status.Status == http.StatusBadRequest
+	}
+	if err == nil {
+		drain(resp.Body)
+	}
+	return false
+}
+
+// drain reads a response to its end, so that its connection can be used again.
+func drain(body io.ReadCloser) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 1<<20)) // what it says is not of interest
+	body.Close()
+}
+
+// heardOf takes note of how a request ended: refused connections in a row are the first sign of a lost server.
+func (s *server) heardOf(q evidence.Request) {
+	switch {
+	case q.OK():
+		s.refused.Store(0)
+	case q.Fail == evidence.FailConnect:
+		s.refused.Add(1)
+	}
+}
+
+// lost says that the server has gone: that so many connections in a row were refused, and that it does not list its
+// models either.
+func (s *server) lost(ctx context.Context) bool {
+	if s.refused.Load() < refusedInARow {
+		return false
+	}
+	look, stop := context.WithTimeout(ctx, lookTimeout)
+	defer stop()
+	if _, err := s.client.Models(look); err != nil {
+		return ctx.Err() == nil
+	}
+	s.refused.Store(0)
+	return false
+}

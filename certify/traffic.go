@@ -1,0 +1,127 @@
+package certify
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// Salts are five letters: short, so that they cost the server few tokens, and enough for eleven million requests
+// without a repetition. Each phase has a stretch of its own.
+const (
+	saltLetters = 5
+	saltSpace   = 26 * 26 * 26 * 26 * 26
+	saltStretch = 600_000 // requests of one phase; 19 phases fit
+)
+
+// salt gives a marker for one request of a run: a permutation of the counter, so that none comes twice.
+func salt(seed uint64, phase, n int) string {
+	const multiplier = 7_368_787 // a prime, and no factor of the space: i ↦ i·multiplier + seed hits every value once
+	i := uint64(phase*saltStretch+n) % saltSpace
+	v := (i*multiplier + seed%saltSpace) % saltSpace
+	var b [saltLetters]byte
+	for k := range b {
+		b[k] = 'a' + byte(v%26)
+		v /= 26
+	}
+	return string(b[:])
+}
+
+// salted puts a reference line before a prompt: another start, the same question.
+func salted(prompt, marker string) string { return "Ref " + marker + ".\n" + prompt }
+
+// asker makes the requests of a run.
+type asker struct {
+	c       *testcases.Case
+	prompts *prompts.Set
+	model   string
+	seed    uint64
+	usage   bool // ask for usage in streams: every server of today but the oldest takes it
+}
+
+func newAsker(p *plan, model string) *asker {
+	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed), usage: true}
+}
+
+// keys are the prompts that a phase takes in turn.
+func (a *asker) keys(ph testcases.Phase) []string {
+	if len(ph.Prompts) > 0 {
+		return ph.Prompts
+	}
+	return a.prompts.Keys()
+}
+
+// job makes request n of a phase. The same run with the same seed makes the same requests.
+func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
+	keys := a.keys(ph)
+	key := keys[n%len(keys)]
+	p, _ := a.prompts.ByKey(key) // the case was checked
+	text := p.Text
+	if a.c.Request.Salt && ph.Kind != testcases.KindQuality {
+		text = salted(text, salt(a.seed, index, n))
+	}
+	// Requests that differ get seeds that differ; the seed is below 2³¹, as some servers demand.
+	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n)) % math.MaxInt32)
+	return loadgen.Job{Prompt: key, KeepText: ph.KeepText, Body: a.body(text, a.c.MaxTokens(ph),
+		a.c.Request.Temperature, sampling)}
+}
+
+// body is a request's JSON.
+func (a *asker) body(text string, maxTokens int, temperature float64, seed int64) []byte {
+	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: text}}}
+	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, a.c.Request.Stream
+	if r.Stream && a.usage {
+		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic("certify: " + err.Error()) // strings and numbers only
+	}
+	return data
+}
+
+// load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.
+func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.Plan {
+	out := loadgen.Plan{
+		ID: ph.ID, Kind: ph.Kind, Requests: ph.Requests, Concurrency: p.c.InFlight(ph),
+		MinDuration: seconds(ph.DurationS), MaxDuration: seconds(ph.MaxS), Ramp: seconds(ph.RampS),
+		Make: func(n int) loadgen.Job { return a.job(index, ph, from+n) },
+	}
+	switch ph.Kind {
+	case testcases.KindOpen:
+		out.Cap = p.c.Limits.MaxInFlight
+		out.Offsets = offsets(uint64(p.o.Seed)+uint64(index), p.c.Rate(ph), seconds(ph.DurationS), ph.Requests,
+			ph.Arrivals)
+		if out.MinDuration == 0 {
+			out.MinDuration = out.Offsets[len(out.Offsets)-1]
+		}
+	case testcases.KindQuality:
+		if out.Requests == 0 {
+			out.Requests = len(a.keys(ph))
+		}
+	}
+	return out
+}
+
+// offsets are the arrivals of an open phase. A Poisson process that is known to have n arrivals in d has them at n
+// uniformly random times: the gaps are drawn, then scaled so that the n+1st would fall on d. So the offered rate is
+// the one that the case asks for, and not off by the luck of the draw (3 % in a thousand arrivals).
+func offsets(seed uint64, rps float64, d time.Duration, atLeast int, arrivals testcases.Arrivals) []time.Duration {
+	n := max(atLeast, int(math.Round(rps*d.Seconds())), 1)
+	length := time.Duration(float64(n) / rps * float64(time.Second))
+	if arrivals == testcases.ArrivalsConstant {
+		return loadgen.Constant(rps, 0, n)
+	}
+	drawn := loadgen.Poisson(seed, rps, 0, n+1)
+	scale := float64(length) / float64(drawn[n])
+	out := drawn[:n]
+	for i := range out {
+		out[i] = time.Duration(float64(out[i]) * scale)
+	}
+	return out
+}

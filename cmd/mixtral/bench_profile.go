@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/plan"
+)
+
+// Sizes that a profile measures. Those below profileBoth are measured as sequences and as prompts: their difference
+// tells what a request and a row of logits cost.
+var (
+	profileSequences = []int{1, 2, 3, 4, 6, 8, 10}
+	profilePrompts   = []int{2, 4, 8, 10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512}
+)
+
+const (
+	profileShort  = 8  // tokens of a prompt before decoding is measured
+	profileTokens = 64 // tokens that each sequence decodes
+	profileChunk  = 512
+)
+
+// profile measures what steps of all sizes take, through HTTP, on a service that is started as certify starts one:
+// what handing out costs on this machine is part of it. It writes the profile for mixtral plan.
+func (c *benchCmd) profile(a *app) error {
+	o, err := openModel(c.Model)
+	if err != nil {
+		return err
+	}
+	info, err := moe.Describe(o.File)
+	_ = o.Close()
+	if err != nil {
+		return usageError(err)
+	}
+	config, err := mixtral.LoadConfig("")
+	if err != nil {
+		return usageError(err)
+	}
+	p := &profiler{app: a, vocab: info.Vocab, chunk: min(profileChunk, (info.Context-2)/2), http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}}
+	server, err := certifyCmd{Model: c.Model}.launch(a)(a.ctx, target.Need{Model: c.Model})
+	if err != nil {
+		return certifyError(a, err)
+	}
+	p.url = server.URL
+	m, err := p.measure(c.Repeat)
+	kv, merr := p.kvBytes()
+	if err := errors.Join(err, merr, server.Stop()); err != nil {
+		return err
+	}
+	machine := probe.Machine()
+	out := &plan.Profile{SchemaVersion: 1, Model: o.ID, Machine: machine["cpu"], Tier: kernel.Tier(),
+		Threads: runtime.NumCPU(), MaxRunning: config.MaxConcurrentRequests, PrefillChunk: profileChunk,
+		ContextLength: info.Context,
+		BlockTokens:   kernel.BlockTokens, KVBlockBytes: info.KVBytes(c.KVType, kernel.BlockTokens)}
+	out.KVBlocks = int(kv / max(out.KVBlockBytes, 1))
+	if err := out.Fit(m); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Profile, append(data, '\n'), 0o644); err != nil {
+		return usageError(err)
+	}
+	if c.JSON {
+		_, err = fmt.Fprintf(a.stdout, "%s\n", data)
+		return err
+	}
+	return printProfile(a.stdout, out, c.Profile)
+}
+
+// profiler sends the requests of a profile.
+type profiler struct {
+	app   *app
+	url   string
+	http  *http.Client
+	vocab int
+	chunk int
+}
+
+// measure repeats every measurement, the sizes in turn, so that a machine that changes its speed changes it for all.
+func (p *profiler) measure(repeat int) (plan.Measurements, error) {
+	m := plan.Measurements{Chunk: p.chunk}
+	long := min(1024, 2*p.chunk-2*profileTokens)
+	if _, err := p.together(2, profileShort, profileTokens); err != nil { // pages are touched, connections opened
+		return m, err
+	}
+	for round := range repeat {
+		fmt.Fprintf(p.app.stderr, "profile: round %d of %d\n", round+1, repeat)
+		for _, n := range profileSequences {
+			for _, prompt := range []int{profileShort, long} {
+				if prompt == long && n > 1 {
+					continue
+				}
+				gap, err := p.together(n, prompt, profileTokens)
+				if err != nil {
+					return m, err
+				}
+				m.Decoding = append(m.Decoding, plan.Decoding{Sequences: n, Context: prompt + profileTokens/2,
+					Seconds: gap})
+			}
+		}
+		for _, n := range p.prompts() {
+			for range promptsOf(n) {
+				t, err := p.ask(p.app.ctx, n, 1)
+				if err != nil {
+					return m, err
+				}
+				m.Prefill = append(m.Prefill, plan.Prefill{Tokens: n, Seconds: t.at[0].Sub(t.start).Seconds()})
+			}
+		}
+	}
+	return m, nil
+}
+
+// prompts gives the sizes of prompts to measure: up to a chunk, and two chunks.
+func (p *profiler) prompts() []int {
+	sizes := slices.DeleteFunc(slices.Clone(profilePrompts), func(n int) bool { return n >= p.chunk })
+	return append(sizes, p.chunk, 2*p.chunk)
+}
+
+// promptsOf says how often a prompt is measured in a round: short ones take little time and vary more.
+func promptsOf(n int) int { return max(1, min(8, 64/n)) }
+
+// together lets n sequences decode at once and gives the mean time between two tokens of one while all of them do.
+func (p *profiler) together(n, prompt, generate int) (float64, error) {
+	times := make([]*timing, n)
+	g, ctx := errgroup.WithContext(p.app.ctx)
+	for i := range times {
+		g.Go(func() (err error) {
+			times[i], err = p.ask(ctx, prompt, generate)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	from, to := times[0].at[0], times[0].at[len(times[0].at)-1]
+	for _, t := range times {
+		if first := t.at[0]; first.After(from) {
+			from = first
+		}
+		if last := t.at[len(t.at)-1]; last.Before(to) {
+			to = last
+		}
+	}
+	gaps := 0
+	for _, t := range times {
+		for _, at := range t.at {
+			if at.After(from) && !at.After(to) {
+				gaps++
+			}
+		}
+	}
+	if gaps == 0 {
+		return 0, fmt.Errorf("profile: %d sequences of %d tokens never decoded together", n, generate)
+	}
+	return to.Sub(from).Seconds() * float64(n) / float64(gaps), nil
+}
+
+// ask streams one completion of random tokens, so that no cache has them, and notes when each token came.
+func (p *profiler) ask(ctx context.Context, prompt, generate int) (*timing, error) {
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(prompt)))
+	ids := make([]int, prompt)
+	for i := range ids {
+		ids[i] = 3 + rng.IntN(p.vocab-3) // beyond the control tokens
+	}
+	body, err := json.Marshal(map[string]any{"prompt": ids, "max_tokens": generate, "stream": true, "ignore_eos": true,
+		"temperature": 0.7})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/v1/completions", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	t := &timing{start: time.Now()}
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		return nil, fmt.Errorf("profile: the service answers %s: %s", resp.Status, said)
+	}
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "data: {") {
+			t.at = append(t.at, time.Now())
+		}
+	}
+	if len(t.at) == 0 {
+		return nil, errors.New("profile: the service answers without a token")
+	}
+	return t, nil
+}
+
+// kvBytes reads from the metrics how large the KV cache is.
+func (p *profiler) kvBytes() (int64, error) {
+	resp, err := p.http.Get(p.url + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(io.LimitReader(resp.Body, 1<<20)); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if ok && strings.HasPrefix(name, "mixtral_kv_cache_bytes{") {
+			v, err := strconv.ParseFloat(value, 64)
+			return int64(v), err
+		}
+	}
+	return 0, errors.New("profile: the service's metrics do not have mixtral_kv_cache_bytes")
+}
+
+func printProfile(w io.Writer, p *plan.Profile, path string) error {
+	fmt.Fprintf(w, "%s on %s, %d threads, %s\n", p.Model, p.Machine, p.Threads, p.Tier)
+	for _, at := range p.Points {
+		fmt.Fprintf(w, "  %4d tokens  %8.3f ms  (%.3f to %.3f)\n", at.Tokens, 1e3*at.Seconds, 1e3*at.Low, 1e3*at.High)
+	}
+	_, err := fmt.Fprintf(w, "a row of logits %.1f µs, a request %.3f ms, a position %.2f ns in decoding and %.2f "+
+		"ns in "+
+		"prompts\nprofile: %s (mixtral plan --profile %s)\n", 1e6*p.PerRow, 1e3*p.PerRequest, 1e9*p.PerContext,
+		1e9*p.PerPromptContext, path, path)
+	return err
+}

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/slo"
+	"github.com/hxp-enterprise/mixtral/internal/plan"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// planCmd answers how many replicas hold a case's targets.
+type planCmd struct {
+	Case string `arg:"" optional:"" help:"Id of a test case that is compiled in, or path of a case file; its targets and traffic are planned for."`
+
+	Profile     string `placeholder:"FILE" help:"Costs that bench --profile measured."`
+	Accelerator string `placeholder:"NAME" help:"Costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
+	PerReplica  int    `default:"1" placeholder:"N" help:"Accelerators in a replica, tensor parallel."`
+	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16)."`
+	Shape       string `default:"8x7b" enum:"8x7b,8x22b" help:"Mixtral on accelerators: 8x7b or 8x22b."`
+
+	RPS          float64 `name:"rps" placeholder:"N" help:"Requests a second; default: the case's target."`
+	SLO          string  `name:"slo" placeholder:"LIST" help:"Objectives, such as ttft:p99<2s,tpot:p99<200ms; default: the case's mean latency."`
+	PromptTokens string  `placeholder:"N,N" help:"Lengths of prompts in tokens, taken at random; default: the case's prompts at 4 bytes a token."`
+	OutputTokens string  `placeholder:"N,N" help:"Lengths of answers in tokens, one for each of --prompt-tokens; default: what the case asks for."`
+	Shared       float64 `placeholder:"SHARE" help:"Share of each prompt, from its start, that it has in common with others of its group."`
+	Groups       int     `default:"1" placeholder:"N" help:"Groups of prompts that share their start."`
+	Burstiness   float64 `default:"1" placeholder:"K" help:"Shape of the gamma distribution of arrivals: 1 is Poisson, less comes in bursts."`
+
+	Replicas    int     `placeholder:"N" help:"Say what so many replicas hold, and search for no number."`
+	Most        int     `default:"10000" placeholder:"N" help:"Most replicas to try."`
+	Policy      string  `default:"least-outstanding" placeholder:"NAME" help:"Routing: least-outstanding, round-robin or prefix-affinity."`
+	Requests    int     `placeholder:"N" help:"Requests of each simulation; default: 60 s of them, at least 3000 and at most 100000."`
+	Seed        uint64  `default:"1" placeholder:"N" help:"Seed of arrivals and lengths."`
+	ReplicaCost float64 `placeholder:"PRICE" help:"Price of a replica for an hour, to show what a million tokens cost."`
+	Watts       float64 `placeholder:"W" help:"Power of a replica, to show energy; default: the accelerators' data sheet."`
+	JSON        bool    `name:"json" help:"Print JSON."`
+}
+
+func (planCmd) Help() string {
+	return "A discrete-event simulation runs the service's own scheduler and the gateway's routing in virtual time. " +
+		"docs/SCALE.md says how far its predictions are off.\n\nExit codes: 0 the targets can be held, 1 they " +
+		"cannot, " +
+		"2 bad input."
+}
+
+// planResult is what plan --json prints. Times are milliseconds.
+type planResult struct {
+	Case       string       `json:"case"`
+	Costs      string       `json:"costs"` // where they come from
+	Objectives []string     `json:"objectives"`
+	RPS        float64      `json:"rps"`
+	Policy     string       `json:"policy"`
+	Held       bool         `json:"held"`
+	Replicas   int          `json:"replicas"`
+	KneeRPS    float64      `json:"knee_rps"` // the highest rate that the replicas hold
+	Headroom   float64      `json:"headroom"` // knee over the rate asked for, minus 1
+	At         planPoint    `json:"at"`       // the rate asked for
+	Curve      []planPoint  `json:"curve"`    // rates up to beyond the knee
+	KVBytes    int64        `json:"kv_bytes"` // most that one replica's keys and values take
+	KVCapacity int64        `json:"kv_capacity_bytes"`
+	Binds      planBindings `json:"binds"`
+	PerMillion *float64     `json:"price_per_million_tokens,omitempty"`
+	JPerToken  *float64     `json:"joules_per_token,omitempty"`
+}
+
+// planPoint is what a rate does to requests.
+type planPoint struct {
+	RPS        float64 `json:"rps"`
+	Held       bool    `json:"held"`
+	Throughput float64 `json:"throughput_rps"`
+	TokensPS   float64 `json:"output_tokens_per_second"`
+	Goodput    float64 `json:"goodput"` // share of requests within every limit
+	TTFTMean   float64 `json:"ttft_mean_ms"`
+	TTFTP99    float64 `json:"ttft_p99_ms"`
+	TPOTP99    float64 `json:"tpot_p99_ms"`
+	MeanMS     float64 `json:"latency_mean_ms"`
+	P50MS      float64 `json:"latency_p50_ms"`
+	P99MS      float64 `json:"latency_p99_ms"`
+	Refused    int     `json:"refused"`
+	Busy       float64 `json:"busy"`  // mean share of the time that a replica computes
+	Batch      float64 `json:"batch"` // mean tokens of a step
+}
+
+// planBindings is the share of the computing time that each bound has.
+type planBindings struct {
+	Bandwidth float64 `json:"bandwidth"`
+	Compute   float64 `json:"compute"`
+	Links     float64 `json:"links,omitempty"`
+	Queue     float64 `json:"queue"`     // requests waited because as many ran as may
+	KVMemory  float64 `json:"kv_memory"` // requests waited for memory of keys and values
+}
+
+func (c *planCmd) Run(a *app) error {
+	loaded, err := testcases.Load(c.Case)
+	if err != nil {
+		return usageError(err)
+	}
+	setup, costs, watts, err := c.setup()
+	if err != nil {
+		return err
+	}
+	demand, err := c.demand(loaded)
+	if err != nil {
+		return usageError(err)
+	}
+	if setup.Traffic, err = c.traffic(loaded); err != nil {
+		return usageError(err)
+	}
+	r := &planResult{Case: loaded.Case.ID, Costs: costs, RPS: setup.Traffic.RPS, Policy: c.Policy}
+	for _, o := range demand.Objectives {
+		r.Objectives = append(r.Objectives, o.String())
+	}
+	r.Held = true
+	setup.Replicas = c.Replicas
+	if c.Replicas == 0 {
+		fmt.Fprintln(a.stderr, "plan: searching for the number of replicas")
+		setup.Replicas, _, err = plan.Replicas(a.ctx, setup, demand, c.Most)
+		if errors.Is(err, plan.ErrImpossible) {
+			return withHint(err,
+				"a replica that is alone with one request may already be too slow: try --replicas 1 --rps 0.01")
+		}
+		if err != nil {
+			return planError(err)
+		}
+	}
+	if err := c.fill(a, r, setup, demand); err != nil {
+		return planError(err)
+	}
+	c.price(r, watts)
+	if c.JSON {
+		err = printJSON(a.stdout, r)
+	} else {
+		err = r.print(a.stdout)
+	}
+	if err == nil && !r.Held {
+		return exitWith(exitFail)
+	}
+	return err
+}
+
+func planError(err error) error {
+	if errors.Is(err, plan.ErrTraffic) || errors.Is(err, plan.ErrReplica) {
+		return usageError(err)
+	}
+	return err
+}
+
+// setup gives a replica, where its costs come from, and its power where that is known.
+func (c *planCmd) setup() (s plan.Setup, costs string, watts float64, err error) {
+	s = plan.Setup{Policy: c.Policy, Warmup: 0.1}
+	switch {
+	case (c.Profile == "") == (c.Accelerator == ""):
+		return s, "", 0, usageError(withHint(errors.New("plan wants --profile or --accelerator, one of them"),
+			"mixtral bench --model FILE --profile costs.json measures this machine"))
+	case c.Profile != "":
+		data, err := os.ReadFile(c.Profile)
+		if err != nil {
+			return s, "", 0, usageError(err)
+		}
+		p, err := plan.ReadProfile(data)
+		if err != nil {
+			return s, "", 0, usageError(fmt.Errorf("%s: %w", c.Profile, err))
+		}
+		s.Replica = p.Replica()
+		return s, fmt.Sprintf("measured: %s on %s, %d threads", p.Model, p.Machine, p.Threads), c.Watts, nil
+	}
+	shape := plan.Mixtral8x7B
+	if c.Shape == "8x22b" {
+		shape = plan.Mixtral8x22B
+	}
+	h, err := plan.NewHardware(c.Accelerator, c.PerReplica, shape, c.WeightBits)
+	if err != nil {
+		return s, "", 0, usageError(err)
+	}
+	s.Replica, watts = h.Replica(), c.Watts
+	if watts == 0 {
+		watts = h.Device.Watts * float64(h.Count)
+	}
+	return s, fmt.Sprintf("data sheet: %d × %s, Mixtral-%s in %d bits", h.Count, h.Device.Name, c.Shape,
+		c.WeightBits), watts, nil
+}
+
+func (c *planCmd) demand(l *testcases.Loaded) (plan.Demand, error) {
+	d := plan.Demand{Refused: l.Case.Limits.ErrorBudget}
+	if c.SLO == "" {
+		d.Objectives = []slo.Objective{{Metric: slo.Latency, Limit: l.Case.Targets.LatencyMS / 1000}}
+		return d, nil
+	}
+	var err error
+	d.Objectives, err = slo.Parse(c.SLO)
+	return d, err
+}
+
+// bytesPerToken is what a token of English text is on average in a vocabulary of 32,000 pieces.
+const bytesPerToken = 4
+
+// traffic takes lengths from the flags, or from the case's open phase.
+func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
+	t := plan.Traffic{RPS: c.RPS, Requests: c.Requests, Shared: c.Shared, Groups: c.Groups, Burstiness: c.Burstiness,
+		Seed: c.Seed}
+	if t.RPS == 0 {
+		t.RPS = l.Case.Targets.ThroughputRPS
+	}
+	if t.Requests == 0 {
+		t.Requests = int(min(max(60*t.RPS, 3000), 100_000))
+	}
+	var err error
+	if c.PromptTokens != "" {
+		if t.Prompt, err = lengths("--prompt-tokens", c.PromptTokens); err != nil {
+			return t, err
+		}
+	}
+	if c.OutputTokens != "" {
+		if t.Output, err = lengths("--output-tokens", c.OutputTokens); err != nil {
+			return t, err
+		}
+	}
+	if t.Prompt == nil || t.Output == nil {
+		prompts, output := caseLengths(l)
+		if t.Prompt == nil {
+			t.Prompt = prompts
+		}
+		if t.Output == nil {
+			t.Output = []int{output}
+		}
+	}
+	for len(t.Output) == 1 && len(t.Prompt) > 1 && len(t.Output) < len(t.Prompt) {
+		for len(t.Output) < len(t.Prompt) {
+			t.Output = append(t.Output, t.Output[0])
+		}
+	}
+	if len(t.Prompt) != len(t.Output) {
+		return t, fmt.Errorf("--output-tokens has %d lengths and --prompt-tokens %d: want one, or as many of each",
+			len(t.Output), len(t.Prompt))
+	}
+	return t, nil
+}
+
+// caseLengths gives the lengths of the prompts that the case's open phase sends, and of the answers that it asks for.
+func caseLengths(l *testcases.Loaded) (prompts []int, output int) {
+	output = l.Case.Request.MaxTokens
+	var keys []string
+	for _, phase := range l.Case.Profiles["full"] {
+		if phase.Kind == testcases.KindOpen {
+			keys, output = phase.Prompts, l.Case.MaxTokens(phase)
+		}
+	}
+	if len(keys) == 0 {
+		keys = l.Prompts.Keys()
+	}
+	for _, key := range keys {
+		if p, ok := l.Prompts.ByKey(key); ok {
+			prompts = append(prompts, max(1, len(p.Text)/bytesPerToken))
+		}
+	}
+	return prompts, output
+}
+
+func lengths(flag, list string) ([]int, error) {
+	var all []int
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || n < 1 || n > 1<<20 {
+			return nil, fmt.Errorf("%s: %q is not a number of tokens from 1 to %d", flag, field, 1<<20)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// fill simulates the rate asked for, the knee and the curve through both.
+func (c *planCmd) fill(a *app, r *planResult, s plan.Setup, d plan.Demand) error {
+	at, err := plan.Simulate(a.ctx, s)
+	if err != nil {
+		return err
+	}
+	r.Replicas, r.Held, r.At = s.Replicas, d.Held(at), point(s.Traffic.RPS, at, d)
+	r.KVBytes = int64(at.KVPeak) * s.Replica.BlockBytes
+	r.KVCapacity = int64(s.Replica.Blocks) * s.Replica.BlockBytes
+	r.Binds = planBindings{at.Bounds[plan.Bandwidth], at.Bounds[plan.Compute], at.Bounds[plan.Links], at.Queue, at.KV}
+	fmt.Fprintln(a.stderr, "plan: searching for the knee")
+	part, scale := plan.Scaled(s)
+	knee, _, err := plan.Knee(a.ctx, part, d)
+	if err != nil {
+		return err
+	}
+	r.KneeRPS, r.Headroom = knee*scale, knee*scale/s.Traffic.RPS-1
+	if knee == 0 {
+		knee = part.Traffic.RPS
+	}
+	rates := []float64{0.25 * knee, 0.5 * knee, 0.75 * knee, 0.9 * knee, knee, 1.1 * knee, 1.25 * knee}
+	results, err := plan.Curve(a.ctx, part, rates)
+	if err != nil {
+		return err
+	}
+	for i, res := range results {
+		p := point(rates[i]*scale, res, d)
+		p.Throughput, p.TokensPS = p.Throughput*scale, p.TokensPS*scale
+		r.Curve = append(r.Curve, p)
+	}
+	return nil
+}
+
+func point(rps float64, r *plan.Result, d plan.Demand) planPoint {
+	ms := func(v float64) float64 {
+		if math.IsNaN(v) {
+			return 0
+		}
+		return 1e3 * v
+	}
+	mean := func(m slo.Metric) float64 { return ms(slo.Objective{}.Of(r.Of(m))) }
+	return planPoint{RPS: rps, Held: d.Held(r), Throughput: r.Throughput, TokensPS: r.TokensPS,
+		Goodput: r.Goodput(d.Objectives), TTFTMean: mean(slo.TTFT), TTFTP99: ms(r.Percentile(slo.TTFT, 0.99)),
+		TPOTP99: ms(r.Percentile(slo.TPOT, 0.99)), MeanMS: mean(slo.Latency),
+		P50MS: ms(r.Percentile(slo.Latency, 0.5)), P99MS: ms(r.Percentile(slo.Latency, 0.99)), Refused: r.Refused,
+		Busy: r.Busy, Batch: r.Batch}
+}
+
+// price says what tokens cost, where prices are known.
+func (c *planCmd) price(r *planResult, watts float64) {
+	if r.At.TokensPS <= 0 {
+		return
+	}
+	if c.ReplicaCost > 0 {
+		v := c.ReplicaCost * float64(r.Replicas) / 3600 / r.At.TokensPS * 1e6
+		r.PerMillion = &v
+	}
+	if watts > 0 {
+		v := watts * float64(r.Replicas) / r.At.TokensPS
+		r.JPerToken = &v
+	}
+}
+
+func (r *planResult) print(w io.Writer) error {
+	verdict := "hold"
+	if !r.Held {
+		verdict = "do not hold"
+	}
+	fmt.Fprintf(w, "%d replicas %s %s at %.4g requests/s; they hold up to %.4g (%+.0f %%)\n", r.Replicas, verdict,
+		strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS, 100*r.Headroom)
+	fmt.Fprintf(w, "%s; routing %s\n\n", r.Costs, r.Policy)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "offered/s\tserved/s\ttokens/s\tTTFT mean\tp99\tTPOT p99\tlatency mean\tp50\tp99 "+
+		"ms\tgoodput\tbusy\t\t")
+	for _, p := range r.Curve {
+		mark := ""
+		if !p.Held {
+			mark = "missed"
+		}
+		fmt.Fprintf(t, "%.4g\t%.4g\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f %%\t%.0f %%\t%s\t\n", p.RPS,
+			p.Throughput,
+			p.TokensPS, p.TTFTMean, p.TTFTP99, p.TPOTP99, p.MeanMS, p.P50MS, p.P99MS, 100*p.Goodput, 100*p.Busy, mark)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	b := r.Binds
+	fmt.Fprintf(w, "\nsteps wait for bandwidth %.0f %%, for products %.0f %%, for links %.0f %% of their time; "+
+		"requests "+
+		"queue in %.0f %%, for KV memory in %.0f %%\n", 100*b.Bandwidth, 100*b.Compute, 100*b.Links, 100*b.Queue,
+		100*b.KVMemory)
+	fmt.Fprintf(w, "KV cache: %s of %s in the fullest replica; %.0f tokens in a step\n", size(r.KVBytes),
+		size(r.KVCapacity), r.At.Batch)
+	if r.PerMillion != nil {
+		fmt.Fprintf(w, "price: %.4g for a million output tokens\n", *r.PerMillion)
+	}
+	if r.JPerToken != nil {
+		fmt.Fprintf(w, "energy: %.4g joules an output token at full power\n", *r.JPerToken)
+	}
+	return nil
+}

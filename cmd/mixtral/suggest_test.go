@@ -1,0 +1,99 @@
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// TestEveryResultAsJSON: a command that prints a result prints it as JSON, too.
+func TestEveryResultAsJSON(t *testing.T) {
+	without := map[string]string{
+		"mixtral serve":            "serves until it is stopped",
+		"mixtral help":             "prints text for people",
+		"mixtral completion":       "prints a shell's script",
+		"mixtral report schema":    "prints JSON anyway",
+		"mixtral prompts generate": "prints a prompt file",
+	}
+	parser, err := kong.New(&cli{}, kong.Name("mixtral"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, n := range commands(parser.Model.Node) {
+		if len(n.Children) > 0 {
+			continue
+		}
+		has := slices.ContainsFunc(n.Flags, func(f *kong.Flag) bool { return f.Name == "json" })
+		switch reason := without[n.FullPath()]; {
+		case !has && reason == "":
+			t.Errorf("%s prints a result and has no --json", n.FullPath())
+		case has && reason != "":
+			t.Errorf("%s has --json, and is listed to have none: %s", n.FullPath(), reason)
+		case reason != "":
+			found++
+		}
+	}
+	if found != len(without) {
+		t.Errorf("%d of %d commands without --json are there", found, len(without))
+	}
+}
+
+// TestEverySlipIsFound: whatever the command, one slip in its name and the name alone lead to it.
+func TestEverySlipIsFound(t *testing.T) {
+	parser, err := kong.New(&cli{}, kong.Name("mixtral"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := parser.Model.Node
+	for _, n := range commands(root) {
+		if got := likelyCommands(root, n.Name); !slices.Contains(got, n.FullPath()) {
+			t.Errorf("%q: %v, without %s", n.Name, got, n.FullPath())
+		}
+		for i := range n.Name {
+			swapped := []byte(n.Name)
+			if i > 0 {
+				swapped[i-1], swapped[i] = swapped[i], swapped[i-1]
+			}
+			for _, slip := range []string{n.Name[:i] + n.Name[i+1:], n.Name[:i] + "x" + n.Name[i:], string(swapped)} {
+				if slices.Contains(names(n.Parent), slip) || slip == "" {
+					continue
+				}
+				if got := likelyCommands(n.Parent, slip); !slices.Contains(got, n.FullPath()) {
+					t.Errorf("%q below %q: %v, without %s", slip, n.Parent.FullPath(), got, n.FullPath())
+				}
+			}
+		}
+	}
+}
+
+// TestEditDistance: a metric's laws on seeded random words, and a swap counts once.
+func TestEditDistance(t *testing.T) {
+	if d := editDistance("pull", "plul"); d != 1 {
+		t.Errorf("a swap counts %d", d)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	word := func() string {
+		w := make([]byte, rng.IntN(9))
+		for i := range w {
+			w[i] = "abcde"[rng.IntN(5)]
+		}
+		return string(w)
+	}
+	for range 2000 {
+		a, b := word(), word()
+		d := editDistance(a, b)
+		if d != editDistance(b, a) || (d == 0) != (a == b) || d > max(len(a), len(b)) ||
+			d < max(len(a)-len(b), len(b)-len(a)) {
+			t.Fatalf("distance of %q and %q: %d", a, b, d)
+		}
+		if got := editDistance(a+"z", b+"z"); got > d {
+			t.Fatalf("%q and %q: %d, with one letter more behind both %d", a, b, d, got)
+		}
+		if got := editDistance(a, a+b); got != len(b) {
+			t.Fatalf("%q and %q: %d, want %d", a, a+b, got, len(b))
+		}
+	}
+}

@@ -1,0 +1,18 @@
+// Package need decides about a test that needs what a machine may lack: it is skipped there, but under CI it fails, so
+// that no check goes missing without a word. It must not import anything of this module.
+package need
+
+import (
+	"os"
+	"testing"
+)
+
+// Missing ends a test whose machine lacks something: it is skipped, and fails where the environment variable CI is
+// set.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format+"; under CI nothing may be missing", args...)
+	}
+	t.Skipf(format, args...)
+}

@@ -1,0 +1,231 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+)
+
+// maxAnswer bounds what is read of an answer outside of load.
+const maxAnswer = 8 << 20
+
+// maxVersion bounds what a server calls its version.
+const maxVersion = 200
+
+// patience is how long a server may take to answer what stands beside the load. A server that accepts connections and
+// never answers must not hold a run for ever.
+const patience = 30 * time.Second
+
+var (
+	errSilent = errors.New("no answer in time")
+	errNoJSON = errors.New("no JSON")
+)
+
+// Client asks a server for what stands beside the load: its models, its tokenizer, one completion as a proof. It is
+// safe for concurrent use.
+type Client struct {
+	root, key string
+	http      *http.Client
+}
+
+// New makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
+// proxy and follows no redirect: what one of them reaches, the other must reach too.
+func New(root, key string) *Client {
+	return &Client{root: root, key: key, http: &http.Client{
+		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// NewRemote is New for a server that is not under test: it goes through the proxy of the environment.
+func NewRemote(root, key string) *Client {
+	c := New(root, key)
+	c.http.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment
+	return c
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Send makes a request and gives the response of a success; the caller closes its body.
+func (c *Client) Send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var in io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.root+path, in)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetup, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unanswered(path, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	if to, err := resp.Location(); err == nil {
+		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: "to " + to.Redacted()}
+	}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
+	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data)}
+}
+
+// unanswered is the error of a question that got no whole answer. net/http's own words hold the address twice.
+func (c *Client) unanswered(path string, err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", errSilent, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
+}
+
+// message finds the message of OpenAI's error body; any other body is shortened.
+func message(body []byte) string {
+	var e openai.ErrorResponse
+	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
+		return e.Error.Message
+	}
+	const most = 200
+	text := string(bytes.ToValidUTF8(bytes.TrimSpace(body), nil))
+	if len(text) > most {
+		return ""
+	}
+	return text
+}
+
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	resp, err := c.Send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return c.unanswered(path, err)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%w: %s answers with %w (%s): %w", ErrSetup, Redact(c.root+path), errNoJSON,
+			contentType(resp), err)
+	}
+	return nil
+}
+
+// contentType is what a response says that it is, short enough for a message.
+func contentType(resp *http.Response) string {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || len(kind) > 40 {
+		return "of no known type"
+	}
+	return kind
+}
+
+// ask is call for questions that a server answers at once.
+func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.call(ctx, method, path, in, out)
+}
+
+// Models lists what the server serves.
+func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
+	var list openai.ModelList
+	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+		return nil, err
+	}
+	if len(list.Data) == 0 {
+		return nil, fmt.Errorf("%w: %s names no model", ErrSetup, Redact(c.root+"/v1/models"))
+	}
+	return list.Data, nil
+}
+
+// Version is what GET /version says, as vLLM's servers and ours have it; empty where there is no such thing.
+func (c *Client) Version(ctx context.Context) string {
+	var out struct {
+		Version string `json:"version"`
+	}
+	if err := c.ask(ctx, http.MethodGet, "/version", nil, &out); err != nil || len(out.Version) > maxVersion {
+		return ""
+	}
+	return strings.ToValidUTF8(out.Version, "")
+}
+
+// Chat asks for one completion without streaming.
+func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatResponse, error) {
+	r.Stream, r.StreamOptions = false, nil
+	var out openai.ChatResponse
+	if err := c.call(ctx, http.MethodPost, "/v1/chat/completions", r, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// Tokenize counts the tokens of a text, without those that a prompt begins with. Servers without POST /tokenize give
+// an error that matches ErrSetup.
+func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
+	bare := false
+	var out openai.TokenizeResponse
+	if err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text,
+		AddSpecialTokens: &bare}, &out); err != nil {
+		return 0, err
+	}
+	return max(out.Count, len(out.Tokens)), nil
+}
+
+// Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up
+// when ctx ends or gone is closed.
+func (c *Client) Ready(ctx context.Context, gone <-chan struct{}) error {
+	const pause = 50 * time.Millisecond
+	for {
+		err := c.ready(ctx)
+		if err == nil || errors.Is(err, ErrUnauthorized) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: not ready in time: %w", ErrSetup, err)
+		case <-gone:
+			return fmt.Errorf("%w: the server ended before it was ready", ErrSetup)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (c *Client) ready(ctx context.Context) error {
+	for _, path := range []string{"/readyz", "/health"} {
+		if err := c.ask(ctx, http.MethodGet, path, nil, nil); !NotOffered(err) {
+			return err
+		}
+	}
+	_, err := c.Models(ctx)
+	if NotOffered(err) { // it answers; whether it has a model shows when one is asked
+		return nil
+	}
+	return err
+}

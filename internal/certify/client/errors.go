@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"syscall"
+)
+
+// ErrSetup is matched by every error of a server that could not be started, reached or understood.
+var ErrSetup = errors.New("set-up failed")
+
+// ErrUnauthorized is matched where the server refuses the key, or wants one.
+var ErrUnauthorized = errors.New("the server refuses the API key")
+
+// StatusError is an answer that is no success.
+type StatusError struct {
+	URL     string
+	Status  int
+	Message string // of the body, shortened
+}
+
+// Error names the address and the status.
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("%s answers %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// Is makes 401 and 403 match ErrUnauthorized, and all of them ErrSetup.
+func (e *StatusError) Is(target error) bool {
+	return target == ErrSetup || target == ErrUnauthorized &&
+		(e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+}
+
+// NotOffered says that a server answers and has no such route.
+func NotOffered(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) && slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotImplemented}, status.Status)
+}
+
+// Hint says what to do about an error of this package; empty where there is nothing to say.
+func Hint(err error) string {
+	const root = "the address must be the root of an OpenAI-compatible API, such as http://host:8000 or " +
+		"http://host:8000/v1"
+	var unknown *tls.CertificateVerificationError
+	var status *StatusError
+	switch {
+	case errors.Is(err, ErrUnauthorized):
+		return "give the server's key with --api-key-file FILE"
+	case NotOffered(err):
+		return root + "; one that does not list its models needs --target-model NAME"
+	case errors.Is(err, errNoJSON):
+		return root
+	case errors.As(err, &status) && status.Status/100 == 3:
+		return "the server sends its clients elsewhere, which a measurement must not follow: give the address that " +
+			"it names"
+	case errors.As(err, &unknown):
+		return "a certificate that no public authority signed is trusted with SSL_CERT_FILE=ca.pem"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there: is the server started, and is the port right?"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the server may still be loading its model, or a firewall drops the connection"
+	}
+	return ""
+}

@@ -1,0 +1,7 @@
+// Package engine serves many requests with one model: continuous batching over a paged KV cache (Yu et al. 2022, Orca;
+// Kwon et al. 2023, vLLM). It implements llm.Backend.
+//
+// Package schedule decides what each step computes. The loop here (loop.go) runs the model, samples and hands out
+// events. Start reading at engine.go: Open, Generate and Close. request.go is one request's state, draft.go guesses
+// tokens that are likely to come, trace.go makes a request's spans.
+package engine

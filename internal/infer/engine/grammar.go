@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
+	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+const (
+	// maxForced bounds the forced tokens of a sequence in a step, as others wait for its end.
+	maxForced = 32
+	// maxGrammars bounds the compiled grammars that are kept for requests that come again with the same source.
+	maxGrammars = 16
+)
+
+// newVocabulary indexes the tokens that stand for text.
+func (e *Engine) newVocabulary() (*grammar.Vocabulary, error) {
+	texts := make([][]byte, e.tok.Vocab())
+	for id := range texts {
+		if e.tok.IsText(int32(id)) {
+			texts[id] = e.tok.Piece(int32(id))
+		}
+	}
+	v, err := grammar.NewVocabulary(texts, e.tok.EOS())
+	if err != nil {
+		return nil, fmt.Errorf("%w: a grammar: %w", llm.ErrUnsupported, err)
+	}
+	return v, nil
+}
+
+// grammars keeps compiled grammars, the latest used ones.
+type grammars struct {
+	mu   sync.Mutex
+	list []*compiling // the latest used last
+}
+
+// compiling is a grammar that one request compiles and others wait for.
+type compiling struct {
+	key  string
+	once sync.Once
+	g    *grammar.Grammar
+	err  error
+}
+
+// entry gives the place for a source.
+func (c *grammars) entry(key string) *compiling {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, e := range c.list {
+		if e.key == key {
+			c.list = append(append(c.list[:i:i], c.list[i+1:]...), e)
+			return e
+		}
+	}
+	if len(c.list) >= maxGrammars {
+		c.list = append(c.list[:0:0], c.list[1:]...)
+	}
+	e := &compiling{key: key}
+	c.list = append(c.list, e)
+	return e
+}
+
+// compile gives the grammar of a request.
+func (e *Engine) compile(g *llm.Grammar) (*grammar.Grammar, error) {
+	v, err := e.vocabulary()
+	if err != nil {
+		return nil, err
+	}
+	c := e.grammars.entry(strings.Join(append([]string{string(g.Kind), g.Source}, g.Choices...), "\x00"))
+	c.once.Do(func() {
+		c.g, c.err = grammar.Compile(grammar.Spec{Kind: grammar.Kind(g.Kind), Source: g.Source, Choices: g.Choices}, v)
+	})
+	if c.err != nil {
+		return nil, g.Fail(c.err.Error())
+	}
+	return c.g, nil
+}
+
+// constrain holds a request's answer to its grammar.
+func (e *Engine) constrain(q *request, r *llm.Request) error {
+	if r.Grammar == nil {
+		return nil
+	}
+	if r.IgnoreEOS {
+		return llm.BadField("ignore_eos", "cannot be combined with a grammar, whose texts have an end")
+	}
+	g, err := e.compile(r.Grammar)
+	if err != nil {
+		return err
+	}
+	m := g.Start(r.Messages != nil && e.tok.AddsSpace())
+	q.grammar, q.field = &m, r.Grammar
+	return q.force(nil, e.tok)
+}
+
+// next chooses the next token.
+func (q *request) next(w *sample.Scratch, row []float32) (int32, error) {
+	if q.grammar == nil {
+		return q.sampler.Next(w, row)
+	}
+	if len(q.forced) > 0 {
+		id := q.forced[0]
+		q.forced = q.forced[1:]
+		q.sampler.Take(id)
+		return id, nil
+	}
+	mask, err := q.grammar.Allowed()
+	if err != nil {
+		return 0, q.grammarError(err)
+	}
+	if mask.Count == 0 {
+		return 0, errors.New("no token fits the grammar")
+	}
+	return q.sampler.NextOf(w, row, mask.Bits)
+}
+
+func (q *request) grammarError(err error) error { return q.field.Fail(err.Error()) }
+
+// follow takes note of a token, and of what must come behind it. whole says that nothing may.
+func (q *request) follow(id int32, tok *token.Tokenizer) (whole bool, err error) {
+	if q.grammar == nil || id == q.eos {
+		return false, nil
+	}
+	if err := q.grammar.Accept(id); err != nil {
+		return false, q.grammarError(err)
+	}
+	if q.grammar.Ended() {
+		return true, nil
+	}
+	if len(q.forced) > 0 {
+		return false, nil
+	}
+	return false, q.force(q.seq.Tokens[q.seq.Prompt:], tok)
+}
+
+// force finds the tokens that must come behind those of the answer so far.
+func (q *request) force(answer []int32, tok *token.Tokenizer) (err error) {
+	if q.forced, err = q.grammar.Forced(answer, tok.EncodeInside); err != nil {
+		return q.grammarError(err)
+	}
+	return nil
+}
+
+// allowed cuts a guess to what the grammar allows.
+func (q *request) allowed(guess []int32) []int32 {
+	if q.grammar == nil || len(guess) == 0 {
+		return guess
+	}
+	return guess[:q.grammar.Prefix(guess)]
+}
+
+// foresee begins to find the tokens that grammars allow behind the step's positions, so that it is done when the model
+// is. The result waits for the end.
+func (e *Engine) foresee() (wait func()) {
+	var open []grammar.Matcher
+	e.locked(func() {
+		for _, sp := range e.plan.Spans {
+			q := e.requests[sp.Seq]
+			if q == nil || q.grammar == nil || sp.Logits == 0 {
+				continue
+			}
+			m := *q.grammar
+			for i := 0; ; i++ {
+				if i >= len(q.forced) && !m.Ready() {
+					open = append(open, m)
+				}
+				if i == sp.Draft || m.Accept(sp.Seq.Draft[i]) != nil {
+					break
+				}
+			}
+		}
+	})
+	if len(open) == 0 {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range open {
+			_, _ = open[i].Allowed() // its error comes again when the token is chosen
+		}
+	}()
+	return func() { <-done }
+}

@@ -1,0 +1,19 @@
+// Package grammar constrains generated text: it compiles JSON Schema, regular expressions, GBNF, Lark grammars and
+// lists of choices to one pushdown automaton over bytes, and tells for each of its states which tokens of a vocabulary
+// may come next. It must not import the sampler, the model or the engine.
+//
+// Start reading at Spec and Compile (compile.go) and at Matcher (matcher.go), which follows one answer.
+//
+// The front ends (schema*.go, regex.go, gbnf.go, lark.go) turn a source into rules whose bodies are expressions
+// (expr.go). build.go makes nodes of them, a nondeterministic machine with calls and counters; state.go runs it:
+// a state is a set of places in the machine, each with its stack, found once and then remembered, as a lazy
+// deterministic automaton. vocab.go holds the vocabulary as a prefix tree, mask.go walks it along the states.
+// dfa.go has the operations on regular languages that JSON Schema needs: intersection, difference, emptiness.
+//
+// What holds for every grammar:
+//
+//   - Each text that the automaton lets grow can be finished: alternatives that could not are dropped when the grammar
+//     is compiled, and so are those that would need more than maxDepth levels of nesting while it runs.
+//   - The text is valid UTF-8 when it ends, since rules are made of characters.
+//   - Time and memory have bounds (limits.go). A source that exceeds one is refused with an error that says so.
+package grammar

@@ -1,0 +1,316 @@
+package grammar
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// schemas compiles one JSON Schema (draft 2020-12, with what older drafts and OpenAPI 3.0 spell otherwise).
+//
+// A schema is taken apart in three steps: read makes the keywords of one schema object a constraint; expand follows
+// $ref, allOf, anyOf and oneOf, so that a schema becomes a list of constraints of which one must hold; and value makes
+// texts of each constraint. Whatever of a schema the texts would not keep to is an error that names the keyword.
+type schemas struct {
+	rules
+	root    *value
+	compile map[string]*compiled
+	any     *expr // the rule of any value
+	strs    *expr
+	nums    *expr
+	exprs   int
+	pending []string // the schemas being expanded, for cycles of $ref
+
+	outermost bool // the schema that is read is not combined with others, but by a $ref alone
+}
+
+// compiled is a schema of which there are texts, or will be.
+type compiled struct {
+	rule int
+	e    *expr // nil while it is being made
+	used bool  // as a rule
+}
+
+// located is a schema and where it stands.
+type located struct {
+	v    *value
+	path string // "#/properties/a"
+}
+
+func (l located) child(name string) located {
+	return located{l.v.get(name), l.path + "/" + escapePointer(name)}
+}
+
+func (l located) fail(keyword, format string, args ...any) error {
+	return &Error{Where: l.path + "/" + escapePointer(keyword), Reason: fmt.Sprintf(format, args...)}
+}
+
+func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// readSchema compiles a schema.
+func readSchema(source string) (*rules, error) {
+	root, err := parseJSON(source)
+	if err != nil {
+		return nil, err
+	}
+	s := newSchemas(root)
+	body, err := s.value(conj{located{root, "#"}})
+	if err != nil {
+		return nil, err
+	}
+	s.bodies[0] = body
+	return &s.rules, nil
+}
+
+// readJSONObject gives any JSON object.
+func readJSONObject() (*rules, error) {
+	s := newSchemas(&value{kind: kindBool, truth: true})
+	s.bodies[0] = s.anyObject()
+	return &s.rules, nil
+}
+
+// schemaRule is the name of a schema's first rule.
+const schemaRule = "the schema"
+
+func newSchemas(root *value) *schemas {
+	s := &schemas{root: root, compile: map[string]*compiled{}}
+	s.add(schemaRule)
+	s.strs = stringOf(anyChars(0, -1))
+	s.nums = numberText()
+	s.any = ref(s.add("any value"))
+	s.bodies[s.any.rule] = alt(text("null"), text("true"), text("false"), s.nums, s.strs, s.anyArray(), s.anyObject())
+	return s
+}
+
+// conj is schemas that must all hold; none means any value.
+type conj []located
+
+func (c conj) key() string {
+	var paths []string
+	for _, l := range c {
+		paths = append(paths, l.path)
+	}
+	slices.Sort(paths)
+	return strings.Join(slices.Compact(paths), " & ")
+}
+
+// constraint is what the keywords of schemas without alternatives demand together.
+type constraint struct {
+	path   string
+	kinds  kind     // the types of texts that are made
+	valid  kind     // the types that the schema allows
+	values []*value // nil: any
+
+	patterns       []source // of strings, regular expressions
+	formats        []source
+	minLen, maxLen int // −1: no limit
+
+	low, high limit
+	multiples []multiple
+
+	prefix             []conj
+	items              conj // of those behind the prefix
+	itemsGiven         bool
+	minItems, maxItems int
+	unique             string // where uniqueItems stands; empty: nowhere
+
+	props              []property
+	required           []string
+	additional         conj
+	additionalGiven    bool
+	patternProps       []patternProperty
+	minProps, maxProps int
+	whereMinProps      string
+	closed             bool // unevaluatedProperties is false
+}
+
+type source struct{ text, path string }
+
+// limit is a bound of numbers.
+type limit struct {
+	at        *big.Rat // nil: none
+	exclusive bool
+}
+
+type multiple struct {
+	of   *big.Rat
+	path string
+}
+
+type property struct {
+	name string
+	is   conj
+}
+
+type patternProperty struct {
+	pattern source
+	is      conj
+}
+
+func anything(path string) *constraint {
+	return &constraint{path: path, kinds: kindAny, valid: kindAny, maxLen: -1, maxItems: -1, maxProps: -1}
+}
+
+// Keywords that say nothing about whether a value is valid, in JSON Schema or OpenAPI, or that others look up.
+var silent = map[string]bool{
+	"$schema": true, "$id": true, "$comment": true, "$defs": true, "definitions": true, "$anchor": true,
+	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true, "examples": true,
+	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
+	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
+	// read by expand
+	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true,
+	// read together with others
+	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
+}
+
+// refused are keywords that could be kept only by looking at a value again when it is whole.
+var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains",
+	"minContains", "maxContains", "propertyNames", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
+	"$recursiveAnchor"}
+
+// read makes one schema object's own keywords a constraint.
+func (s *schemas) read(l located) (*constraint, error) {
+	c := anything(l.path)
+	for _, m := range l.v.members {
+		read, ok := keywords[m.name]
+		switch {
+		case ok:
+			if err := read(c, located{m.value, l.path}, m.name); err != nil {
+				return nil, err
+			}
+		case slices.Contains(refused, m.name):
+			return nil, l.fail(m.name, "this keyword is not supported")
+		case !silent[m.name] && !strings.HasPrefix(m.name, "x-"):
+			return nil, l.fail(m.name, "unknown keyword")
+		}
+	}
+	if nullable(l.v) {
+		c.kinds |= kindNull
+		if c.values != nil {
+			c.values = append(c.values, &value{kind: kindNull})
+		}
+	}
+	c.valid = c.kinds
+	if err := s.tails(c, l); err != nil {
+		return nil, err
+	}
+	c.narrow(l.v)
+	return c, nil
+}
+
+// tails reads the keywords that depend on others beside them.
+func (s *schemas) tails(c *constraint, l located) error {
+	if extra := l.child("additionalItems"); extra.v != nil && len(c.prefix) > 0 && !c.itemsGiven {
+		c.items, c.itemsGiven = conj{extra}, true
+	}
+	for _, name := range []string{"unevaluatedProperties", "unevaluatedItems"} {
+		is := l.child(name)
+		switch {
+		case is.v == nil || is.v.kind == kindBool && is.v.truth:
+			continue
+		case is.v.kind != kindBool:
+			return l.fail(name, "only true and false are supported")
+		case !s.outermost:
+			return l.fail(name, "is not supported in a schema that is combined with others")
+		}
+		// What this schema and those beside it do not mention is never made, unless nothing is mentioned.
+		if name == "unevaluatedProperties" {
+			c.closed = true
+		} else if !c.itemsGiven {
+			c.itemsGiven, c.items = true, conj{is}
+		}
+	}
+	return nil
+}
+
+// narrow gives a schema without type the type that its keywords are about, if they are about one. Texts of the other
+// types would be valid too, but nobody wants them.
+func (c *constraint) narrow(v *value) {
+	if v.get("type") != nil || c.values != nil {
+		return
+	}
+	about := kind(0)
+	for _, m := range v.members {
+		about |= aboutKind[m.name]
+	}
+	if about != 0 {
+		c.kinds &= about
+		if nullable(v) {
+			c.kinds |= kindNull
+		}
+	}
+}
+
+// nullable reads OpenAPI 3.0's keyword.
+func nullable(v *value) bool {
+	n := v.get("nullable")
+	return n != nil && n.truth
+}
+
+var aboutKind = map[string]kind{
+	"pattern": kindString, "format": kindString, "minLength": kindString, "maxLength": kindString,
+	"minimum": kindNumber, "maximum": kindNumber, "exclusiveMinimum": kindNumber, "exclusiveMaximum": kindNumber,
+	"multipleOf": kindNumber,
+	"items":      kindArray, "prefixItems": kindArray, "minItems": kindArray, "maxItems": kindArray,
+	"uniqueItems": kindArray, "properties": kindObject, "required": kindObject, "additionalProperties": kindObject,
+	"patternProperties": kindObject, "minProperties": kindObject, "maxProperties": kindObject,
+}
+
+// resolve finds what a $ref points to.
+func (s *schemas) resolve(l located) (located, error) {
+	target := l.v.get("$ref")
+	if target.kind != kindString {
+		return l, l.fail("$ref", "must be a string")
+	}
+	name := target.text
+	if id := s.root.get("$id"); id != nil && id.kind == kindString && id.text != "" {
+		name = strings.TrimPrefix(name, strings.TrimSuffix(id.text, "#"))
+	}
+	pointer, ok := strings.CutPrefix(name, "#")
+	if !ok {
+		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported", target.text)
+	}
+	at := s.root
+	path := "#"
+	if pointer != "" && pointer[0] != '/' {
+		if found, where := findAnchor(s.root, pointer, "#"); found != nil {
+			return located{found, where}, nil
+		}
+		return l, l.fail("$ref", "%q points to nothing", target.text)
+	}
+	for _, part := range strings.Split(pointer, "/")[1:] {
+		part = strings.NewReplacer("~1", "/", "~0", "~", "%25", "%").Replace(part)
+		next := at.get(part)
+		if at.kind == kindArray {
+			if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(at.items) {
+				next = at.items[i]
+			}
+		}
+		if next == nil {
+			return l, l.fail("$ref", "%q points to nothing", target.text)
+		}
+		at, path = next, path+"/"+escapePointer(part)
+	}
+	return located{at, path}, nil
+}
+
+func findAnchor(v *value, name, path string) (*value, string) {
+	if a := v.get("$anchor"); v.kind == kindObject && a != nil && a.kind == kindString && a.text == name {
+		return v, path
+	}
+	for _, m := range v.members {
+		if found, where := findAnchor(m.value, name, path+"/"+escapePointer(m.name)); found != nil {
+			return found, where
+		}
+	}
+	for i, item := range v.items {
+		if found, where := findAnchor(item, name, fmt.Sprint(path, "/", i)); found != nil {
+			return found, where
+		}
+	}
+	return nil, ""
+}

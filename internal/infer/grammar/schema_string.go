@@ -1,0 +1,226 @@
+package grammar
+
+import (
+	"regexp"
+	"slices"
+)
+
+// anyChars gives the inside of JSON strings of so many characters, each written as itself or by an escape.
+func anyChars(lo, hi int) *expr { return repeat(jsonChar, lo, hi) }
+
+var jsonChar = alt(runes(plainRunes...), seq(text(`\`), jsonEscape))
+
+// jsonEscape is what may follow a backslash. Halves of surrogate pairs come in pairs.
+var jsonEscape = func() *expr {
+	hex := runes(runeRange{'0', '9'}, runeRange{'a', 'f'}, runeRange{'A', 'F'})
+	class := func(s string) *expr {
+		var ranges []runeRange
+		for _, r := range s {
+			ranges = append(ranges, runeRange{r, r})
+		}
+		return runes(ranges...)
+	}
+	unit := alt(seq(class("0123456789abcefABCEF"), hex, hex, hex), seq(class("dD"), class("01234567"), hex, hex))
+	pair := seq(class("dD"), class("89abAB"), hex, hex, text(`\u`), class("dD"), class("cdefCDEF"), hex, hex)
+	return alt(class(`"\/bfnrt`), seq(text("u"), alt(unit, pair)))
+}()
+
+func stringOf(inside *expr) *expr { return seq(text(`"`), inside, text(`"`)) }
+
+// str gives the texts of strings.
+func (s *schemas) str(c *constraint) (*expr, error) {
+	if c.maxLen >= 0 && c.maxLen < c.minLen {
+		return nothing, nil
+	}
+	contents, where, err := c.contents()
+	switch {
+	case err != nil:
+		return nil, err
+	case len(contents) == 0 && c.minLen == 0 && c.maxLen < 0:
+		return s.strs, nil
+	case len(contents) == 0:
+		return stringOf(anyChars(c.minLen, c.maxLen)), nil
+	case len(contents) == 1 && c.minLen == 0 && c.maxLen < 0:
+		return stringOf(quotedText(contents[0])), nil
+	}
+	all, err := c.content(contents)
+	if err != nil {
+		return nil, at(where, err)
+	}
+	return stringOf(&expr{op: opDFA, auto: all, quoted: true}), nil
+}
+
+// contents gives what patterns and formats each allow, and where the last of them stands.
+func (c *constraint) contents() (list []*expr, where string, err error) {
+	for _, p := range c.patterns {
+		e, err := regexText(p.text, false)
+		if err != nil {
+			return nil, "", at(p.path, err)
+		}
+		list, where = append(list, e), p.path
+	}
+	for _, f := range c.formats {
+		source, known := formats[f.text]
+		switch {
+		case !known:
+			return nil, "", &Error{Where: f.path, Reason: "unknown format " + quote(f.text)}
+		case source == "":
+			continue
+		}
+		e, err := regexText(source, true)
+		if err != nil {
+			return nil, "", at(f.path, err)
+		}
+		list, where = append(list, e), f.path
+	}
+	return list, where, nil
+}
+
+// content gives the contents of strings that a constraint allows.
+func (c *constraint) content(contents []*expr) (*dfa, error) {
+	if c.minLen > 0 || c.maxLen >= 0 || len(contents) == 0 {
+		if max(c.minLen, c.maxLen)*5 > maxDFA {
+			return nil, tooCostly("a length of %d together with a pattern or format", max(c.minLen, c.maxLen))
+		}
+		contents = append(slices.Clip(contents), repeat(anyRune, c.minLen, c.maxLen))
+	}
+	var all *dfa
+	for _, e := range contents {
+		d, err := determinise(e)
+		if err == nil && all != nil {
+			d, err = both(all, d)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = d
+	}
+	return all, nil
+}
+
+// quotedText gives the inside of the JSON strings whose contents e gives, with no escapes but those that are needed.
+func quotedText(e *expr) *expr {
+	switch e.op {
+	case opText:
+		q := quote(e.text)
+		return text(q[1 : len(q)-1])
+	case opRunes:
+		subs := []*expr{runes(commonRunes(e.runes, plainRunes)...)}
+		for _, r := range commonRunes(e.runes, otherRunes(plainRunes)) {
+			for c := r.lo; c <= r.hi; c++ {
+				subs = append(subs, text(quotedByte(byte(c))))
+			}
+		}
+		return alt(subs...)
+	case opDFA:
+		q := *e
+		q.quoted = true
+		return &q
+	}
+	q := *e
+	q.subs = make([]*expr, len(e.subs))
+	for i, sub := range e.subs {
+		q.subs[i] = quotedText(sub)
+	}
+	return &q
+}
+
+// matches says whether a pattern matches a name.
+func (p source) matches(name string) (bool, error) {
+	if _, err := parseRegex(p.text); err != nil {
+		return false, at(p.path, err)
+	}
+	re, err := regexp.Compile(goSyntax(p.text))
+	if err != nil {
+		return false, &Error{Where: p.path, Reason: err.Error()}
+	}
+	return re.MatchString(name), nil
+}
+
+// isFree says that a constraint wants an object and nothing of its members.
+func (c *constraint) isFree() bool {
+	return !c.additionalGiven && len(c.props)+len(c.patternProps)+len(c.required) == 0 && !c.closed
+}
+
+// extra gives the members that are not listed; nil where there are none. Names are written without escapes, and are
+// never those of listed members, which have demands of their own.
+func (s *schemas) extra(c *constraint, members []property) (*expr, error) {
+	free := c.isFree()
+	if !free && !c.additionalGiven && len(c.patternProps) == 0 || c.maxProps == 0 {
+		return nil, nil
+	}
+	var names []*expr
+	for _, p := range members {
+		names = append(names, text(p.name))
+	}
+	listed, err := determinise(alt(names...))
+	if err != nil {
+		return nil, at(c.path, err)
+	}
+	var subs []*expr
+	add := func(name *dfa, is conj) error {
+		e, err := s.value(is)
+		if err == nil && !name.isEmpty() && !e.isNothing() {
+			subs = append(subs, seq(stringOf(&expr{op: opDFA, auto: name}), text(":"), blank, e))
+		}
+		return err
+	}
+	patterns, others, err := c.patternNames(listed)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range c.patternProps {
+		if err := add(patterns[i], p.is); err != nil {
+			return nil, err
+		}
+	}
+	if c.additionalGiven || free {
+		if err := add(others, c.additional); err != nil {
+			return nil, err
+		}
+	}
+	if len(subs) == 0 {
+		return nil, nil
+	}
+	return alt(subs...), nil
+}
+
+// patternNames gives the names for each of patternProperties, and those for none. A name that several match is none's.
+func (c *constraint) patternNames(listed *dfa) (each []*dfa, others *dfa, err error) {
+	others, err = determinise(star(runes(plainRunes...)))
+	if err == nil {
+		others, err = without(others, listed)
+	}
+	if err != nil {
+		return nil, nil, at(c.path, err)
+	}
+	var matched []*dfa
+	for _, p := range c.patternProps {
+		e, err := regexText(p.pattern.text, false)
+		if err != nil {
+			return nil, nil, at(p.pattern.path, err)
+		}
+		d, err := determinise(e)
+		if err == nil {
+			d, err = both(d, others)
+		}
+		if err != nil {
+			return nil, nil, at(p.pattern.path, err)
+		}
+		matched = append(matched, d)
+	}
+	for i, d := range matched {
+		for j, other := range matched {
+			if i != j && err == nil {
+				d, err = without(d, other)
+			}
+		}
+		each = append(each, d)
+	}
+	for _, d := range matched {
+		if err == nil {
+			others, err = without(others, d)
+		}
+	}
+	return each, others, at(c.path, err)
+}

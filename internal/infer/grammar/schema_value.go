@@ -1,0 +1,363 @@
+package grammar
+
+import (
+	"slices"
+)
+
+// Blanks are allowed where people put them: behind "{", "[", "," and ":", and before "}" and "]" of what is not empty.
+// There may be none, one space, or a line end and up to maxIndent spaces.
+var blank = optional(alt(text(" "), seq(text("\n"), repeat(text(" "), 0, maxIndent))))
+
+const maxIndent = 32
+
+// sharedSize is how large an expression may be to be built once for each time it is used; larger ones become rules.
+const sharedSize = 200
+
+// value gives the texts of a schema.
+func (s *schemas) value(c conj) (*expr, error) {
+	if len(c) == 0 {
+		return s.any, nil
+	}
+	key := c.key()
+	done, ok := s.compile[key]
+	if ok {
+		if done.e != nil && exprSize(done.e, sharedSize) <= sharedSize {
+			return done.e, nil
+		}
+		if done.rule < 0 {
+			done.rule = s.add(c[0].path)
+			s.bodies[done.rule] = done.e
+		}
+		return ref(done.rule), nil
+	}
+	if len(s.compile) >= maxRules {
+		return nil, tooCostly("more than %d schemas, or combinations of them", maxRules)
+	}
+	done = &compiled{rule: -1}
+	s.compile[key] = done
+	pending := s.pending
+	s.pending = nil
+	e, err := s.alternatives(c)
+	s.pending = pending
+	if err != nil {
+		return nil, err
+	}
+	done.e = e
+	if done.rule >= 0 {
+		s.bodies[done.rule] = e
+		return ref(done.rule), nil
+	}
+	return e, nil
+}
+
+func exprSize(e *expr, limit int) int {
+	n := 1
+	switch e.op {
+	case opText:
+		n = len(e.text)/4 + 1
+	case opDFA:
+		n = len(e.auto.states)
+	}
+	for _, sub := range e.subs {
+		if n > limit {
+			break
+		}
+		n += exprSize(sub, limit-n)
+	}
+	return n
+}
+
+func (s *schemas) alternatives(c conj) (*expr, error) {
+	list, err := s.expand(c)
+	if err != nil {
+		return nil, err
+	}
+	var subs []*expr
+	for _, x := range list {
+		e, err := s.texts(x)
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, e)
+	}
+	return alt(subs...), nil
+}
+
+// texts gives the texts of a constraint.
+func (s *schemas) texts(c *constraint) (*expr, error) {
+	if s.exprs++; s.exprs > maxExprs/8 {
+		return nil, tooCostly("more than %d schemas, or combinations of them", maxExprs/8)
+	}
+	if c.values != nil {
+		return s.listed(c)
+	}
+	var subs []*expr
+	if c.kinds == kindAny && c.plain() {
+		return s.any, nil
+	}
+	if c.kinds&kindNull != 0 {
+		subs = append(subs, text("null"))
+	}
+	if c.kinds&kindBool != 0 {
+		subs = append(subs, text("true"), text("false"))
+	}
+	for _, part := range []struct {
+		kind  kind
+		texts func(*constraint) (*expr, error)
+	}{{kindNumber, s.number}, {kindString, s.str}, {kindArray, s.array}, {kindObject, s.object}} {
+		if c.kinds&part.kind == 0 {
+			continue
+		}
+		e, err := part.texts(c)
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, e)
+	}
+	return alt(subs...), nil
+}
+
+// plain says that a constraint is about types only.
+func (c *constraint) plain() bool {
+	return len(c.patterns)+len(c.formats)+c.minLen+len(c.multiples)+len(c.prefix)+c.minItems+len(c.props)+
+		len(c.required)+len(c.patternProps)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 && c.maxProps < 0 &&
+		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" && !c.closed
+}
+
+// listed gives those of listed values that the rest of the constraint allows.
+func (s *schemas) listed(c *constraint) (*expr, error) {
+	var subs []*expr
+	for _, v := range c.values {
+		ok, err := s.holds(c, v, 0)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			subs = append(subs, text(v.spelled()))
+		}
+	}
+	return alt(subs...), nil
+}
+
+func (s *schemas) anyArray() *expr {
+	return arrayOf(s.any, star(seq(text(","), blank, s.any)))
+}
+
+func arrayOf(first, rest *expr) *expr {
+	return seq(text("["), optional(seq(blank, first, rest, blank)), text("]"))
+}
+
+func (s *schemas) anyObject() *expr {
+	entry := seq(s.strs, text(":"), blank, s.any)
+	return seq(text("{"), optional(seq(blank, entry, star(seq(text(","), blank, entry)), blank)), text("}"))
+}
+
+// array gives the texts of arrays.
+func (s *schemas) array(c *constraint) (*expr, error) {
+	most := c.maxItems
+	if !c.itemsGiven && len(c.prefix) > 0 && c.minItems <= len(c.prefix) {
+		most = least(most, len(c.prefix)) // more items would be valid, and nobody wants them
+	}
+	last, err := s.value(c.items)
+	if err != nil {
+		return nil, err
+	}
+	if last.isNothing() {
+		most = least(most, len(c.prefix))
+	}
+	if c.unique != "" && (most < 0 || most > 1) {
+		return nil, &Error{Where: c.unique, Reason: "is supported only where maxItems is at most 1"}
+	}
+	if most >= 0 && most < c.minItems {
+		return nothing, nil
+	}
+	// From the end: what may follow n items, the last of which must be followed by a comma or nothing.
+	n := min(len(c.prefix), max(most, 0))
+	if most < 0 {
+		n = len(c.prefix)
+	}
+	more := -1
+	if most >= 0 {
+		more = most - n
+	}
+	rest := repeat(seq(text(","), blank, last), max(c.minItems-n, 0), more)
+	if n == 0 {
+		if most == 0 {
+			return text("[]"), nil
+		}
+		if more > 0 {
+			more--
+		}
+		list := seq(last, repeat(seq(text(","), blank, last), max(c.minItems-1, 0), more))
+		return brackets(list, c.minItems == 0), nil
+	}
+	for i := n - 1; i >= 0; i-- {
+		item, err := s.value(c.prefix[i])
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			return brackets(seq(item, rest), c.minItems == 0), nil
+		}
+		rest = seq(text(","), blank, item, rest)
+		if i >= c.minItems {
+			rest = optional(rest)
+		}
+	}
+	panic("unreachable")
+}
+
+func brackets(list *expr, empty bool) *expr {
+	inner := seq(blank, list, blank)
+	if empty {
+		inner = optional(inner)
+	}
+	return seq(text("["), inner, text("]"))
+}
+
+func (e *expr) isNothing() bool { return e.op == opAlt && len(e.subs) == 0 }
+
+// object gives the texts of objects: the members in the order of the schema, then others where they are asked for.
+func (s *schemas) object(c *constraint) (*expr, error) {
+	members := slices.Clone(c.props)
+	for _, name := range c.required {
+		if c.prop(name) < 0 && !slices.ContainsFunc(members, func(p property) bool { return p.name == name }) {
+			members = append(members, property{name, c.additional})
+		}
+	}
+	for i, p := range members {
+		is, err := c.withPatterns(p.name, p.is, c.prop(p.name) < 0)
+		if err != nil {
+			return nil, err
+		}
+		members[i].is = is
+	}
+	extra, err := s.extra(c, members)
+	if err != nil {
+		return nil, err
+	}
+	if extra == nil && c.maxProps < 0 && c.minProps == 0 && len(members) == 0 {
+		return text("{}"), nil
+	}
+	need := 0
+	for _, p := range members {
+		if slices.Contains(c.required, p.name) {
+			need++
+		}
+	}
+	if extra != nil && c.minProps > need {
+		if len(c.props) == 0 && c.minProps == 1 { // one is never one that came twice
+			o := &objects{s: s, c: c, members: members, extra: extra, limit: 2}
+			return o.texts()
+		}
+		return nil, &Error{Where: c.whereMinProps,
+			Reason: "is not supported above 1 for properties that are not listed: a name might come twice"}
+	}
+	o := &objects{s: s, c: c, members: members, extra: extra, limit: max(c.minProps, c.maxProps+1, 1)}
+	return o.texts()
+}
+
+// withPatterns adds what patternProperties demand of a member. One that only they mention has no demands of
+// additionalProperties.
+func (c *constraint) withPatterns(name string, is conj, unlisted bool) (conj, error) {
+	matched := false
+	for _, p := range c.patternProps {
+		ok, err := p.pattern.matches(name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if unlisted && !matched {
+			is = nil
+		}
+		matched = true
+		is = slices.Concat(is, p.is)
+	}
+	return is, nil
+}
+
+// objects makes the texts of one constraint's objects.
+type objects struct {
+	s       *schemas
+	c       *constraint
+	members []property
+	extra   *expr // a member that is not listed; nil: there are none
+	limit   int   // counts of members above are all alike
+	rests   map[[2]int]*expr
+	texting []*expr
+}
+
+func (o *objects) texts() (*expr, error) {
+	for _, p := range o.members {
+		is, err := o.s.value(p.is)
+		if err != nil {
+			return nil, err
+		}
+		o.texting = append(o.texting, seq(text(quote(p.name)+":"), blank, is))
+	}
+	if (len(o.members)+1)*(o.limit+1) > maxExprs/4 {
+		return nil, at(o.c.path, tooCostly("minProperties or maxProperties of so many properties"))
+	}
+	rests := make([]*expr, o.limit+1) // what may follow, by the number of members so far
+	for n := range rests {
+		rests[n] = o.end(n)
+	}
+	for i := len(o.members) - 1; i >= 0; i-- {
+		next := rests
+		rests = make([]*expr, o.limit+1)
+		required := slices.Contains(o.c.required, o.members[i].name)
+		for n := range rests {
+			comma := seq(text(","), blank)
+			if n == 0 {
+				comma = blank
+			}
+			with := &expr{op: opSeq, subs: []*expr{comma, o.texting[i], next[min(n+1, o.limit)]}}
+			if o.c.maxProps >= 0 && n >= o.c.maxProps {
+				with = nothing
+			}
+			rests[n] = with
+			if !required {
+				rests[n] = alt(with, next[n])
+			}
+		}
+	}
+	return seq(text("{"), rests[0]), nil
+}
+
+// end gives what may follow all listed members, n of which are there.
+func (o *objects) end(n int) *expr {
+	missing := max(o.c.minProps-n, 0)
+	brace := seq(blank, text("}"))
+	if n == 0 {
+		brace = text("}")
+	}
+	if o.extra == nil {
+		if missing > 0 || o.c.maxProps >= 0 && n > o.c.maxProps {
+			return nothing
+		}
+		return brace
+	}
+	more := -1
+	if o.c.maxProps >= 0 {
+		if more = o.c.maxProps - n; more < 0 {
+			return nothing
+		}
+	}
+	again := seq(text(","), blank, o.extra)
+	if n > 0 {
+		return seq(repeat(again, missing, more), brace)
+	}
+	if more == 0 && missing == 0 {
+		return brace
+	}
+	if more >= 0 && missing > more {
+		return nothing
+	}
+	some := seq(blank, o.extra, repeat(again, max(missing-1, 0), max(more-1, -1)), blank, text("}"))
+	if missing > 0 {
+		return some
+	}
+	return alt(some, brace)
+}

@@ -1,0 +1,174 @@
+package grammar
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"unicode/utf8"
+)
+
+// Vocabulary is a model's tokens as a prefix tree. It is immutable and safe for concurrent use.
+type Vocabulary struct {
+	texts   [][]byte
+	eos     int32
+	longest int // bytes of the longest token
+
+	all *tree
+	odd *tree // of the tokens with characters that do not stand for themselves in a JSON string
+	// plain[k] has the other tokens of up to k characters; the last one has all of them
+	plain [][]uint64
+
+	once  sync.Once
+	start *tree // of all tokens, without their space in front
+	blank []int32
+}
+
+// NewVocabulary indexes tokens by the bytes that they add to a text; a token without bytes is never allowed, but for
+// eos, which ends a text (−1: there is none). Every byte must be a token of its own, or a text could come to where no
+// token fits.
+func NewVocabulary(texts [][]byte, eos int32) (*Vocabulary, error) {
+	v := &Vocabulary{texts: texts, eos: eos}
+	var single [256]bool
+	var all, odd []leaf
+	var plain []int // characters of each token; −1 for others
+	most := 0
+	for id, text := range texts {
+		count := -1
+		if len(text) > 0 && int32(id) != eos {
+			if len(text) == 1 {
+				single[text[0]] = true
+			}
+			v.longest = max(v.longest, len(text))
+			all = append(all, leaf{text, int32(id)})
+			if count = plainLength(text); count < 0 {
+				odd = append(odd, leaf{text, int32(id)})
+			}
+		}
+		plain = append(plain, count)
+		most = max(most, count)
+	}
+	for b, ok := range single {
+		if !ok {
+			return nil, fmt.Errorf("the vocabulary has no token for the byte 0x%02X alone", b)
+		}
+	}
+	v.plain = make([][]uint64, most+1)
+	for k := range v.plain {
+		v.plain[k] = make([]uint64, v.words())
+		for id, n := range plain {
+			if n > 0 && n <= k {
+				v.plain[k][id/64] |= 1 << (id % 64)
+			}
+		}
+	}
+	v.all, v.odd = newTree(all), newTree(odd)
+	return v, nil
+}
+
+func (v *Vocabulary) words() int { return (len(v.texts) + 63) / 64 }
+
+// plainLength counts the characters of a text that stand for themselves in a JSON string; −1 if there are others.
+func plainLength(text []byte) int {
+	n := 0
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size <= 1 || r < 0x20 || r == '"' || r == '\\' {
+			return -1
+		}
+		n++
+		text = text[size:]
+	}
+	return n
+}
+
+// atStart gives the tree for the first token of an answer, of which a space in front is dropped, and the tokens that
+// are then empty.
+func (v *Vocabulary) atStart() (*tree, []int32) {
+	v.once.Do(func() {
+		var list []leaf
+		for id, text := range v.texts {
+			switch {
+			case len(text) == 0 || int32(id) == v.eos:
+			case text[0] != ' ':
+				list = append(list, leaf{text, int32(id)})
+			case len(text) == 1:
+				v.blank = append(v.blank, int32(id))
+			default:
+				list = append(list, leaf{text[1:], int32(id)})
+			}
+		}
+		v.start = newTree(list)
+	})
+	return v.start, v.blank
+}
+
+// tree is a prefix tree, its nodes in order of a walk that goes down first.
+type tree struct {
+	nodes []treeNode
+	ids   []int32
+}
+
+type treeNode struct {
+	skip   int32 // the node behind all below this one
+	lo, hi int32 // in ids: the tokens that end here
+	depth  uint16
+	b      byte
+}
+
+type leaf struct {
+	text []byte
+	id   int32
+}
+
+func newTree(list []leaf) *tree {
+	slices.SortFunc(list, func(a, b leaf) int {
+		return cmp.Or(slices.Compare(a.text, b.text), cmp.Compare(a.id, b.id))
+	})
+	t := &tree{}
+	var open []int32 // the nodes from the top down to the last one
+	var last []byte
+	for _, l := range list {
+		if len(l.text) > 1<<16-1 {
+			continue
+		}
+		common := 0
+		for common < len(last) && common < len(l.text) && last[common] == l.text[common] {
+			common++
+		}
+		for len(open) > common {
+			t.nodes[open[len(open)-1]].skip = int32(len(t.nodes))
+			open = open[:len(open)-1]
+		}
+		for _, c := range l.text[common:] {
+			open = append(open, int32(len(t.nodes)))
+			n := int32(len(t.ids))
+			t.nodes = append(t.nodes, treeNode{b: c, depth: uint16(len(open)), lo: n, hi: n})
+		}
+		t.ids = append(t.ids, l.id)
+		t.nodes[open[len(open)-1]].hi = int32(len(t.ids))
+		last = l.text
+	}
+	for _, i := range open {
+		t.nodes[i].skip = int32(len(t.nodes))
+	}
+	return t
+}
+
+// find gives the node that spells a text; −1 where no token begins with it.
+func (t *tree) find(text []byte) int {
+	at, end := 0, len(t.nodes)
+	found := -1
+	for _, c := range text {
+		for at < end && t.nodes[at].b != c {
+			at = int(t.nodes[at].skip)
+		}
+		if at >= end {
+			return -1
+		}
+		found = at
+		end = int(t.nodes[at].skip)
+		at++
+	}
+	return found
+}

@@ -1,0 +1,161 @@
+package main
+
+import "fmt"
+
+// The tiles of this file and of ymm_*.go have 256-bit vectors and sixteen registers: those of the AVX2 tier and, with
+// VPDPBUSD in its VEX form, those of the AVX-VNNI tier. A tile is 16 rows × n columns, n = 2 … 6; a panel's 32 rows
+// are two of them. Weights of two or more columns are unpacked to bytes in the buffer once for all groups of columns.
+// A single column is multiplied as its weights are unpacked, without the buffer.
+//
+// AVX2 has no instruction that adds products of bytes to 32-bit sums. VPMADDUBSW multiplies unsigned weights with
+// signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
+// bits, eight for 4-bit weights (15 · 127 · 2 · 8 = 30,480), four for 5 bits (31,496), two for 6 bits (32,004); then
+// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as two 4-bit halves.
+//
+// So weights stay unsigned, without the offset that makes them signed; what it would have subtracted follows from the
+// sums of the activations.
+type ymm struct {
+	*file
+	vnni bool
+}
+
+func (y *ymm) tier() string {
+	if y.vnni {
+		return "AVXVNNI"
+	}
+	return "AVX2"
+}
+
+// Offsets in the buffer.
+const (
+	yOuter   = 0                         // for each group 6 × 32 float32
+	yScale   = maxGroups * maxCols * 128 // 16 × 32 pairs of int16, both the scale; AVX-VNNI: 16 × 32 float32
+	yMin     = yScale + 16*128           // 8 × 32 pairs of int16
+	yD       = yMin + 8*128              // 32 float32
+	yDmin    = yD + 128                  // 32 float32
+	ySum     = yDmin + 128               // 12 vectors: a tile's sums over runs
+	yWeights = ySum + 12*32              // 64 quads × 32 rows × 4 bytes
+	yCount   = yWeights + 64*128         // blocks left of a tile's
+	yBytes   = yCount + 8
+)
+
+// Registers of a tile: Y0 … Y11 sums, Y12 and Y13 weights, Y14 activations, Y15 products.
+const (
+	yx = "Y14"
+	yp = "Y15"
+)
+
+func ysum(j, h int) string { return fmt.Sprintf("Y%d", 2*j+h) }
+func yw(h int) string      { return fmt.Sprintf("Y%d", 12+h) }
+
+// constant gives the address of a vector of eight words v.
+func (f *file) constant(v uint32) string {
+	for i, old := range f.constants {
+		if old == v {
+			return fmt.Sprintf("·constants<>+%d(SB)", 32*i)
+		}
+	}
+	f.constants = append(f.constants, v)
+	return fmt.Sprintf("·constants<>+%d(SB)", 32*(len(f.constants)-1))
+}
+
+// writeConstants emits the vectors that were asked for.
+func (f *file) writeConstants() {
+	if len(f.constants) == 0 {
+		return
+	}
+	f.WriteString("\n// Vectors of eight equal words.\n")
+	for i, v := range f.constants {
+		for k := range 8 {
+			fmt.Fprintf(f, "DATA ·constants<>+%d(SB)/4, $0x%08x\n", 32*i+4*k, v)
+		}
+	}
+	fmt.Fprintf(f, "GLOBL ·constants<>(SB), RODATA|NOPTR, $%d\n", 32*len(f.constants))
+}
+
+// ones is a vector of sixteen 1, sixteens one of 16.
+const (
+	ones     = 0x00010001
+	sixteens = 0x00100010
+)
+
+// multiply adds weights times activations to a sum, or starts it.
+func (y *ymm) multiply(x, w, sum, temp string, first bool) {
+	switch {
+	case y.vnni:
+		if first {
+			y.p("VPXOR %s, %s, %s", sum, sum, sum)
+		}
+		y.dot(x, w, sum)
+	case first:
+		y.p("VPMADDUBSW %s, %s, %s", x, w, sum)
+	default:
+		y.p("VPMADDUBSW %s, %s, %s", x, w, temp)
+		y.p("VPADDW %s, %s, %s", temp, sum, sum)
+	}
+}
+
+// dot is VPDPBUSD of three registers in its VEX form, which Go's assembler does not know: VEX.256.66.0F38.W0 50 /r.
+// With -evex it is what the assembler writes, for tests on machines that have only that.
+func (y *ymm) dot(x, w, sum string) {
+	if y.evex {
+		y.p("VPDPBUSD %s, %s, %s", x, w, sum)
+		return
+	}
+	rm, v, reg := number(x), number(w), number(sum)
+	second := 0xe2 &^ (reg >> 3 << 7) &^ (rm >> 3 << 5) // R, X, B inverted, map 0F38
+	third := 0x7d &^ (v << 3)                           // W 0, vvvv inverted, L 1, prefix 66
+	y.p("BYTE $0xc4; BYTE $0x%02x; BYTE $0x%02x; BYTE $0x50; BYTE $0x%02x // VPDPBUSD %s, %s, %s", second, third,
+		0xc0|reg&7<<3|rm&7, x, w, sum)
+}
+
+func number(reg string) (n int) {
+	if _, err := fmt.Sscanf(reg, "Y%d", &n); err != nil {
+		panic(reg)
+	}
+	return n
+}
+
+// clearOuter zeroes the outer sums of all groups.
+func (y *ymm) clearOuter(n int) {
+	y.p("VPXOR Y0, Y0, Y0")
+	y.eachGroup(func() {
+		for at := 0; at < 128*n; at += 32 {
+			y.p("VMOVUPS Y0, %d(BX)(DX*1)", yOuter+at)
+		}
+	})
+}
+
+// storeOuter writes the outer sums to y.
+func (y *ymm) storeOuter(n int) {
+	y.p("MOVQ %d(SI), AX", argRow)
+	y.eachGroup(func() {
+		for j := range n {
+			y.p("MOVQ %d(SI)(CX*1), R15", argY+8*j)
+			for h := range 4 {
+				y.p("VMOVUPS %d(BX)(DX*1), Y%d", yOuter+128*j+32*h, h)
+				y.p("VMOVUPS Y%d, %d(R15)(AX*1)", h, 32*h)
+			}
+		}
+	})
+}
+
+// quad multiplies four k of a tile, whose weights are at off from a register, with four activations of each column.
+func (y *ymm) quad(n int, off int, base string, x int, first bool) {
+	for h := range 2 {
+		y.p("VMOVDQU %d(%s), %s", off+32*h, base, yw(h))
+	}
+	for j := range n {
+		y.p("VPBROADCASTD %d(%s)(AX*1), %s", x, xReg[j], yx)
+		for h := range 2 {
+			y.multiply(yx, yw(h), ysum(j, h), yp, first)
+		}
+	}
+}
+
+// fetchLines asks for lines from … to−1 at so many bytes ahead of a register.
+func (y *ymm) fetchLines(base string, ahead, from, to int) {
+	for i := from; i < to; i++ {
+		y.p("PREFETCHT0 %d(%s)", ahead+64*i, base)
+	}
+}

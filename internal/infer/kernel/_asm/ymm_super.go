@@ -1,0 +1,382 @@
+package main
+
+import "math/bits"
+
+// ysuper is a K format: a super-block of 256 k is eight runs of 32 (8 quads), one or two scales a run. A weight is
+// one or two bit fields: those of run t are in the planes from low and high.
+type ysuper struct {
+	name, doc string
+	size      int // bytes of a packed super-block
+	run       func(t int) yrun
+	lowMask   byte
+	highMask  byte // where the second field goes; 0: there is none
+	fit       int  // quads whose products fit into 16 bits
+	runs16    bool // a scale for each 16 instead of 32
+	offset    int  // what is subtracted from the integers; 0: there are minima instead
+	scales    func(y *ymm)
+}
+
+type yrun struct {
+	low, lowShift   int
+	high, highShift int // to the right, negative: to the left
+}
+
+var ysupers = []*ysuper{
+	{name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
+		run: func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} }},
+	{name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
+		scales: (*ymm).scalesQ3, run: func(t int) yrun {
+			return yrun{low: 1024 + t/4*1024, lowShift: t % 4 * 2, high: 0, highShift: t - 2}
+		}},
+	{name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
+		run: func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} }},
+	{name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+		run: func(t int) yrun {
+			return yrun{low: 1536 + t/2*1024, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
+		}},
+	{name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
+		scales: (*ymm).scalesQ6, run: func(t int) yrun {
+			return yrun{low: t/4*2048 + t%2*1024, lowShift: t % 4 / 2 * 4, high: 4096 + t/4*1024,
+				highShift: t%4*2 - 4}
+		}},
+}
+
+// groups is how many scales a run has.
+func (s *ysuper) groups() int {
+	if s.runs16 {
+		return 2
+	}
+	return 1
+}
+
+// fits is after how many quads sums are widened.
+func (s *ysuper) fits(vnni bool) int {
+	if vnni {
+		return 8 / s.groups()
+	}
+	return min(s.fit, 8/s.groups())
+}
+
+// ahead is how many bytes ahead weights are fetched: 8 KiB or more, whole super-blocks.
+func (s *ysuper) ahead() int { return (8191 + s.size) / s.size * s.size }
+
+func (y *ymm) super(s *ysuper) {
+	y.function("tile"+s.name+y.tier(), "// "+s.doc+".\n", func() {}, func(n int) {
+		y.clearOuter(n)
+		y.p("MOVQ %d(SI), CX", argBlocks)
+		y.p("MOVQ CX, %d(SI)", argLeft)
+		block := y.label("block")
+		y.l(block)
+		s.scales(y)
+		if n == 1 {
+			y.superColumn(s)
+		} else {
+			y.superUnpack(s)
+			y.superGroups(s, n)
+		}
+		y.p("ADDQ $%d, DI", s.size)
+		y.p("ADDQ $384, AX")
+		y.p("DECQ %d(SI)", argLeft)
+		y.p("JNZ  %s", block)
+		y.storeOuter(n)
+	})
+}
+
+// field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are their
+// masks, Y12 changes.
+func (y *ymm) field(s *ysuper, r yrun, reg string) {
+	low := "Y9"
+	if r.lowShift > 0 {
+		y.p("VPSRLD $%d, Y9, %s", r.lowShift, reg)
+		low = reg
+	}
+	y.p("VPAND Y14, %s, %s", low, reg)
+	if s.highMask == 0 {
+		return
+	}
+	high := "Y12"
+	switch {
+	case r.highShift > 0:
+		y.p("VPSRLD $%d, Y10, Y12", r.highShift)
+	case r.highShift < 0:
+		y.p("VPSLLD $%d, Y10, Y12", -r.highShift)
+	default:
+		high = "Y10"
+	}
+	y.p("VPAND Y13, %s, Y12", high)
+	y.p("VPOR Y12, %s, %s", reg, reg)
+}
+
+// eachRun loads the planes of a quad, at off from a register, each once, and calls do for each run.
+func (y *ymm) eachRun(s *ysuper, base string, off int, do func(t int, r yrun)) {
+	low, high := -1, -1
+	for t := range 8 {
+		r := s.run(t)
+		if r.low != low {
+			y.p("VMOVDQU %d(%s), Y9", r.low+off, base)
+			low = r.low
+		}
+		if s.highMask != 0 && r.high != high {
+			y.p("VMOVDQU %d(%s), Y10", r.high+off, base)
+			high = r.high
+		}
+		do(t, r)
+	}
+}
+
+func (y *ymm) fieldMasks(s *ysuper) {
+	y.p("VMOVDQU %s, Y14", y.constant(repeat(uint32(s.lowMask))))
+	if s.highMask != 0 {
+		y.p("VMOVDQU %s, Y13", y.constant(repeat(uint32(s.highMask))))
+	}
+}
+
+// superUnpack writes a super-block's weights into the buffer as bytes, run by run, and fetches what comes later.
+func (y *ymm) superUnpack(s *ysuper) {
+	y.c("The weights, as bytes, to the buffer: eight runs of a quad at a time.")
+	loop := y.label("unpack")
+	y.fieldMasks(s)
+	y.p("MOVQ DI, R15")
+	y.p("MOVQ BX, R14")
+	y.p("MOVQ DI, CX") // fetched
+	y.p("MOVL $8, DX")
+	y.l(loop)
+	lines := (s.size/64 + 7) / 8
+	for v := range 4 {
+		y.fetchLines("CX", s.ahead(), lines*v/4, lines*(v+1)/4)
+		y.eachRun(s, "R15", 32*v, func(t int, r yrun) {
+			y.field(s, r, "Y11")
+			y.p("VMOVDQU Y11, %d(R14)", yWeights+1024*t+32*v)
+		})
+	}
+	y.p("ADDQ $128, R15")
+	y.p("ADDQ $128, R14")
+	y.p("ADDQ $%d, CX", 64*lines)
+	y.p("DECQ DX")
+	y.p("JNZ  %s", loop)
+}
+
+// superGroups multiplies the unpacked super-block with each group of columns. R14 is the buffer, 64 bytes on for the
+// lower half of the rows; R15 walks the weights, CX the scales, DX counts runs.
+func (y *ymm) superGroups(s *ysuper, n int) {
+	columns, pair, run := y.label("columns"), y.label("rows"), y.label("run")
+	y.p("XORL CX, CX")
+	y.l(columns)
+	y.p("MOVQ CX, %d(SI)", argGroup)
+	y.columns(n, "CX")
+	y.p("MOVQ BX, R14")
+	y.l(pair)
+	y.p("VPXOR %s, %s, %s", yp, yp, yp)
+	for i := range 2 * n {
+		y.p("VMOVDQU %s, %d(BX)", yp, ySum+32*i)
+	}
+	y.p("MOVQ R14, R15")
+	y.p("MOVQ R14, CX")
+	y.p("MOVL $8, DX")
+	y.l(run)
+	fit := s.fits(y.vnni)
+	for q := range 8 {
+		y.quad(n, yWeights+128*q, "R15", 4*q, q%fit == 0)
+		if q%fit == fit-1 {
+			y.superWiden(n, yScale+128*(q*s.groups()/8))
+		}
+	}
+	y.p("ADDQ $1024, R15")
+	y.p("ADDQ $%d, CX", 128*s.groups())
+	y.p("ADDQ $32, AX")
+	y.p("DECQ DX")
+	y.p("JNZ  %s", run)
+	y.p("SUBQ $256, AX")
+	y.c("What minima or the offset take away.")
+	y.superMinima(s, n, "R14", 2)
+	y.p("MOVQ %d(SI), DX", argGroup)
+	y.p("SHLQ $4, DX")
+	y.p("ADDQ R14, DX")
+	for j := range n {
+		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
+		for h := range 2 {
+			y.superFinish(s, ysum(j, h), "", ySum+32*(2*j+h), 32*h, yOuter+128*j+32*h)
+		}
+	}
+	y.p("ADDQ $64, R14")
+	y.p("LEAQ 64(BX), DX")
+	y.p("CMPQ R14, DX")
+	y.p("JLE  %s", pair)
+	y.p("MOVQ %d(SI), CX", argGroup)
+	y.p("ADDQ $48, CX")
+	y.p("CMPQ CX, %d(SI)", argGroups)
+	y.p("JNE  %s", columns)
+}
+
+// superWiden adds a tile's sums times their scales, at off from CX, to its sums over runs.
+func (y *ymm) superWiden(n, off int) {
+	if y.vnni {
+		for h := range 2 {
+			y.p("VMOVUPS %d(CX), %s", off+32*h, yw(h))
+		}
+	}
+	for j := range n {
+		for h := range 2 {
+			sum, at := ysum(j, h), ySum+32*(2*j+h)
+			if y.vnni {
+				y.p("VCVTDQ2PS %s, %s", sum, sum)
+				y.p("VFMADD213PS %d(BX), %s, %s", at, yw(h), sum)
+			} else {
+				y.p("VPMADDWD %d(CX), %s, %s", off+32*h, sum, sum)
+				y.p("VPADDD %d(BX), %s, %s", at, sum, sum)
+			}
+			y.p("VMOVDQU %s, %d(BX)", sum, at)
+		}
+	}
+}
+
+// superMinima leaves Σ minimum · Σx, over all runs, in the sums of a tile of vectors × 8 rows.
+func (y *ymm) superMinima(s *ysuper, n int, base string, vectors int) {
+	pairs, sums := 4, 352
+	if s.runs16 {
+		pairs, sums = 8, 320
+	}
+	for p := range pairs {
+		for h := range vectors {
+			y.p("VMOVDQU %d(%s), %s", yMin+128*p+32*h, base, yw(h))
+		}
+		for j := range n {
+			y.p("VPBROADCASTD %d(%s)(AX*1), %s", sums+4*p, xReg[j], yx)
+			for h := range vectors {
+				if p == 0 {
+					y.p("VPMADDWD %s, %s, %s", yx, yw(h), ysum(j, h))
+					continue
+				}
+				y.p("VPMADDWD %s, %s, %s", yx, yw(h), yp)
+				y.p("VPADDD %s, %s, %s", yp, ysum(j, h), ysum(j, h))
+			}
+		}
+	}
+}
+
+// superFinish adds a super-block to the outer sums at off from DX. The sums over runs are in the register total, or
+// at in the buffer if it is none; those of minima in least. R14 + rows is the place of d, Y14 the activations' scale.
+func (y *ymm) superFinish(s *ysuper, least, total string, at, rows, outer int) {
+	load := func(op string) {
+		if total == "" {
+			y.p("%s %d(BX), %s", op, at, yp)
+		} else {
+			y.p("%s %s, %s", op, total, yp)
+		}
+	}
+	switch {
+	case y.vnni:
+		load("VMOVUPS")
+		y.p("VCVTDQ2PS %s, %s", least, least)
+		y.p("VFNMADD231PS %d(R14), %s, %s", yDmin+rows, least, yp)
+	case s.offset > 0:
+		load("VMOVDQU")
+		y.p("VPSLLD $%d, %s, %s", bits.TrailingZeros(uint(s.offset)), least, least)
+		y.p("VPSUBD %s, %s, %s", least, yp, yp)
+		y.p("VCVTDQ2PS %s, %s", yp, yp)
+		y.p("VMULPS %d(R14), %s, %s", yD+rows, yp, yp)
+	default:
+		load("VCVTDQ2PS")
+		y.p("VMULPS %d(R14), %s, %s", yD+rows, yp, yp)
+		y.p("VCVTDQ2PS %s, %s", least, least)
+		y.p("VFNMADD231PS %d(R14), %s, %s", yDmin+rows, least, yp)
+	}
+	y.p("VFMADD213PS %d(DX), %s, %s", outer, yx, yp)
+	y.p("VMOVUPS %s, %d(DX)", yp, outer)
+}
+
+// superColumn multiplies a super-block with a single column, eight rows at a time, all runs of a quad together, so
+// that each plane is loaded once. Y0 … Y7 are the runs' sums, Y8 the sum over runs. R14 is the buffer and R15 the
+// super-block, 32 bytes on for each eight rows; R9 walks the planes, R10 the scales, R12 what is fetched.
+func (y *ymm) superColumn(s *ysuper) {
+	y.c("One column: eight rows at a time, all runs of a quad together.")
+	y.p("MOVQ %d(SI), R8", argX)
+	y.p("MOVQ BX, R14")
+	y.p("MOVQ DI, R15")
+	y.p("MOVQ DI, R12")
+	rows := y.label("rows")
+	y.p("MOVL $4, R13")
+	y.l(rows)
+	y.fieldMasks(s)
+	y.p("VPXOR Y8, Y8, Y8")
+	y.p("MOVQ R15, R9")
+	y.p("MOVQ R14, R10")
+	lines := (s.size/64 + 3) / 4
+	fit := s.fits(y.vnni)
+	ordered := y.vnni && s.runs16 // both halves are there before floats are added, in the order of k
+	part := 8                     // quads of a round
+	if fit < 8 {
+		part = 4
+	}
+	loop := y.label("half")
+	if part == 4 && !ordered {
+		lines = (lines + 1) / 2
+		y.p("MOVL $2, R11")
+		y.l(loop)
+	}
+	for q := range 8 {
+		if q == part && !ordered {
+			break
+		}
+		y.fetchLines("R12", s.ahead(), lines*q/part/max(1, b2i(ordered)*2), lines*(q+1)/part/max(1, b2i(ordered)*2))
+		y.eachRun(s, "R9", 128*q, func(t int, r yrun) {
+			y.field(s, r, "Y11")
+			y.p("VPBROADCASTD %d(R8)(AX*1), %s", 32*t+4*q, yp)
+			sum := "Y" + string(rune('0'+t))
+			y.multiply(yp, "Y11", sum, "Y11", q%fit == 0)
+		})
+		if q%fit == fit-1 {
+			y.columnWiden(s, q, ordered)
+		}
+	}
+	y.p("ADDQ $%d, R12", 64*lines)
+	if part == 4 && !ordered {
+		y.p("ADDQ $512, R9")
+		if s.runs16 {
+			y.p("ADDQ $128, R10")
+		}
+		y.p("ADDQ $16, AX")
+		y.p("DECQ R11")
+		y.p("JNZ  %s", loop)
+		y.p("SUBQ $32, AX")
+	}
+	y.superMinima(s, 1, "R14", 1)
+	y.p("MOVQ R14, DX")
+	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
+	y.superFinish(s, "Y0", "Y8", 0, 0, yOuter)
+	y.p("ADDQ $32, R14")
+	y.p("ADDQ $32, R15")
+	y.p("DECQ R13")
+	y.p("JNZ  %s", rows)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// columnWiden adds the runs' sums times their scales to Y8, behind quad q.
+func (y *ymm) columnWiden(s *ysuper, q int, ordered bool) {
+	for t := range 8 {
+		sum := "Y" + string(rune('0'+t))
+		scale := yScale + 128*t*s.groups()
+		switch {
+		case !y.vnni:
+			y.p("VPMADDWD %d(R10), %s, %s", scale, sum, sum)
+			y.p("VPADDD %s, Y8, Y8", sum)
+		case !ordered:
+			y.p("VCVTDQ2PS %s, %s", sum, sum)
+			y.p("VFMADD231PS %d(R10), %s, Y8", scale, sum)
+		case q < 4:
+			y.p("VCVTDQ2PS %s, %s", sum, sum)
+			y.p("VMOVUPS %s, %d(BX)", sum, ySum+32*t)
+		default:
+			y.p("VMOVUPS %d(BX), Y11", ySum+32*t)
+			y.p("VFMADD231PS %d(R10), Y11, Y8", scale)
+			y.p("VCVTDQ2PS %s, %s", sum, sum)
+			y.p("VFMADD231PS %d(R10), %s, Y8", scale+128, sum)
+		}
+	}
+}

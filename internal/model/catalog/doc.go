@@ -1,0 +1,7 @@
+// Package catalog opens a model by its reference: the path of a GGUF file, a name in the list of public models, a
+// synthetic model's name, or demo.
+//
+// catalog.go has Open and the errors: start there. path.go opens files and says what was probably meant where there
+// is none. names.go reads the list of public models and finds pulled ones. demo.go opens the built-in model.
+// write.go writes model files that appear under their name only when they are complete.
+package catalog

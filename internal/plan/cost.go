@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// ErrProfile is matched by errors about a profile's content.
+var ErrProfile = errors.New("invalid profile")
+
+// Step is the work of one forward pass.
+type Step struct {
+	Prompt        int   // tokens of prompts
+	Decoding      int   // sequences that get a next token
+	Rows          int   // rows of logits: next tokens, of prompts that end in this step too
+	Context       int64 // positions that decoding sequences attend to, summed over them
+	PromptContext int64 // positions that prompt tokens attend to, summed over the tokens
+}
+
+// Tokens is how many tokens the step computes.
+func (s Step) Tokens() int { return s.Prompt + s.Decoding }
+
+// Bound is what a step mostly waits for.
+type Bound string
+
+// What can bind a step. Where a cost model cannot tell it says Unknown.
+const (
+	Bandwidth Bound = "bandwidth" // reading weights and keys and values
+	Compute   Bound = "compute"   // products
+	Links     Bound = "links"     // between the accelerators of a replica
+	Unknown   Bound = ""
+)
+
+// Cost says how long a replica takes.
+type Cost interface {
+	// Step gives the seconds of a forward pass and of handing out what it gave, and what bounds them.
+	Step(Step) (float64, Bound)
+	// Request gives the seconds that a request takes beside its steps: connection, parsing, tokenising.
+	Request() float64
+}
+
+// Profile is a measured cost: what steps of so many tokens take on one machine with one model.
+type Profile struct {
+	SchemaVersion int    `json:"schema_version"`
+	Model         string `json:"model"`
+	Machine       string `json:"machine"` // processor
+	Tier          string `json:"tier"`    // of kernels
+	Threads       int    `json:"threads"`
+
+	// Points are seconds of a step by its number of tokens, rising; between two of them the time is a straight line.
+	Points []Point `json:"points"`
+	// PerRow is the seconds of each row of logits: its product, the choice of a token, handing it out.
+	PerRow float64 `json:"seconds_per_row"`
+	// PerContext is the seconds of each position that a decoding sequence attends to, PerPromptContext of each
+	// position that a token of a prompt attends to.
+	PerContext       float64 `json:"seconds_per_context"`
+	PerPromptContext float64 `json:"seconds_per_prompt_context"`
+	// PerRequest is the seconds that a request takes beside its steps.
+	PerRequest float64 `json:"seconds_per_request"`
+
+	// What the scheduler of a replica needs to know.
+	MaxRunning    int   `json:"max_running"`
+	PrefillChunk  int   `json:"prefill_chunk"`
+	ContextLength int   `json:"context_length"`
+	BlockTokens   int   `json:"block_tokens"`
+	KVBlocks      int   `json:"kv_blocks"`
+	KVBlockBytes  int64 `json:"kv_block_bytes"`
+}
+
+// Point is one measured number of tokens.
+type Point struct {
+	Tokens  int     `json:"tokens"`
+	Seconds float64 `json:"seconds"` // median
+	Low     float64 `json:"low"`     // least and most of the measurements
+	High    float64 `json:"high"`
+}
+
+// profileVersion is the version of the file format.
+const profileVersion = 1
+
+// maxProfile bounds a profile file: a hundred points are some 10 KB.
+const maxProfile = 1 << 20
+
+// ReadProfile reads what bench --profile wrote. Errors match ErrProfile and name the field.
+func ReadProfile(data []byte) (*Profile, error) {
+	if len(data) > maxProfile {
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrProfile, len(data), maxProfile)
+	}
+	p := &Profile{}
+	if err := json.Unmarshal(data, p); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProfile, err)
+	}
+	return p, p.check()
+}
+
+func (p *Profile) check() error {
+	bad := func(field, reason string, args ...any) error {
+		return fmt.Errorf("%w: %s %s", ErrProfile, field, fmt.Sprintf(reason, args...))
+	}
+	switch {
+	case p.SchemaVersion != profileVersion:
+		return bad("schema_version", "is %d, want %d", p.SchemaVersion, profileVersion)
+	case len(p.Points) < 2 || len(p.Points) > 10_000:
+		return bad("points", "has %d entries, want 2 to 10000", len(p.Points))
+	case p.Points[0].Tokens != 1:
+		return bad("points", "begins at %d tokens, want 1", p.Points[0].Tokens)
+	}
+	for i, at := range p.Points {
+		if !positive(at.Seconds) {
+			return bad("points", "has %v seconds for %d tokens, want a number above 0", at.Seconds, at.Tokens)
+		}
+		if i > 0 && at.Tokens <= p.Points[i-1].Tokens {
+			return bad("points", "has %d tokens behind %d: they must rise", at.Tokens, p.Points[i-1].Tokens)
+		}
+	}
+	for name, v := range map[string]float64{"seconds_per_row": p.PerRow, "seconds_per_context": p.PerContext,
+		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_request": p.PerRequest} {
+		if !(v >= 0) || math.IsInf(v, 1) {
+			return bad(name, "is %v, want a number of at least 0", v)
+		}
+	}
+	for name, v := range map[string]int{"max_running": p.MaxRunning, "prefill_chunk": p.PrefillChunk,
+		"context_length": p.ContextLength, "block_tokens": p.BlockTokens, "kv_blocks": p.KVBlocks} {
+		if v < 1 || v > 1<<30 {
+			return bad(name, "is %d, want 1 to %d", v, 1<<30)
+		}
+	}
+	return nil
+}
+
+func positive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
+
+// Step implements Cost. A step is bound by bandwidth while more tokens cost little, and by compute once they cost
+// their share: where the time a token is at least half of what it is in the largest step measured.
+func (p *Profile) Step(s Step) (float64, Bound) {
+	n := s.Tokens()
+	seconds := p.weights(n) + p.PerRow*float64(s.Rows) + p.PerContext*float64(s.Context) +
+		p.PerPromptContext*float64(s.PromptContext)
+	last := p.Points[len(p.Points)-1]
+	if more := p.weights(n+1) - p.weights(n); more >= last.Seconds/float64(last.Tokens)/2 {
+		return seconds, Compute
+	}
+	return seconds, Bandwidth
+}
+
+// weights is the part of a step that depends on its tokens alone.
+func (p *Profile) weights(n int) float64 {
+	i, found := slices.BinarySearchFunc(p.Points, n, func(at Point, n int) int { return at.Tokens - n })
+	if found {
+		return p.Points[i].Seconds
+	}
+	// Beyond the ends the nearest line goes on. Nothing lies before the first point, which is one token.
+	i = min(max(i, 1), len(p.Points)-1)
+	a, b := p.Points[i-1], p.Points[i]
+	slope := (b.Seconds - a.Seconds) / float64(b.Tokens-a.Tokens)
+	return max(a.Seconds+slope*float64(n-a.Tokens), 0)
+}
+
+// Request implements Cost.
+func (p *Profile) Request() float64 { return p.PerRequest }
+
+// Replica gives what the scheduler of a replica needs to know.
+func (p *Profile) Replica() Replica {
+	return Replica{Cost: p, MaxRunning: p.MaxRunning, MaxWaiting: defaultWaiting, Chunk: p.PrefillChunk,
+		Context: p.ContextLength, BlockTokens: p.BlockTokens, Blocks: p.KVBlocks, BlockBytes: p.KVBlockBytes}
+}

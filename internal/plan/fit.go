@@ -1,0 +1,149 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// Decoding is a measurement of sequences that decode together and nothing else.
+type Decoding struct {
+	Sequences int
+	Context   int     // positions that each attends to, on average
+	Seconds   float64 // between two tokens of a sequence
+}
+
+// Prefill is a measurement of one prompt on an idle server.
+type Prefill struct {
+	Tokens  int
+	Seconds float64 // to the first token
+}
+
+// Measurements are what a profile is made of. Repeated ones are welcome: their medians count.
+type Measurements struct {
+	Decoding []Decoding
+	Prefill  []Prefill
+	// Chunk is the most tokens of a prompt in one step. A prompt of twice as many is computed in two steps, and tells
+	// what attention to the first half costs.
+	Chunk int
+}
+
+// Fit makes the costs of a profile from measurements. Let W(n) be the seconds of a step of n tokens, r those of a row
+// of logits, q those of a request beside its steps, and c and p those of a position attended to in decoding and in
+// prompts. Then n sequences take D(n) = W(n) + nr + nc·context between two tokens, and a prompt of n tokens
+// T(n) = q + W(n) + r + p·n(n+1)/2 to its first. Sizes that were measured both ways give r and q, two contexts give c,
+// and a prompt of two chunks gives p. The measurements must have decoding of one sequence in two contexts, at least
+// two sizes both ways, and a prompt of one chunk and of two. The error matches ErrProfile and names what is missing.
+func (p *Profile) Fit(m Measurements) error {
+	decoding := map[int]map[int][]float64{} // by sequences and context
+	for _, d := range m.Decoding {
+		if decoding[d.Sequences] == nil {
+			decoding[d.Sequences] = map[int][]float64{}
+		}
+		decoding[d.Sequences][d.Context] = append(decoding[d.Sequences][d.Context], d.Seconds)
+	}
+	prefill := map[int][]float64{}
+	for _, f := range m.Prefill {
+		prefill[f.Tokens] = append(prefill[f.Tokens], f.Seconds)
+	}
+	one := slices.Sorted(maps.Keys(decoding[1]))
+	switch {
+	case len(one) < 2:
+		return fmt.Errorf("%w: one sequence was measured in %d contexts, want 2", ErrProfile, len(one))
+	case prefill[m.Chunk] == nil || prefill[2*m.Chunk] == nil:
+		return fmt.Errorf("%w: prompts of %d and %d tokens were not both measured", ErrProfile, m.Chunk, 2*m.Chunk)
+	}
+	short, long := one[0], one[len(one)-1]
+	p.PerPromptContext = 0
+	p.PerContext = max((median(decoding[1][long])-median(decoding[1][short]))/float64(long-short), 0)
+	var sizes []int
+	for n := range decoding {
+		if prefill[n] != nil {
+			sizes = append(sizes, n)
+		}
+	}
+	if len(sizes) < 2 {
+		return fmt.Errorf("%w: %d sizes were measured both as sequences and as prompts, want 2", ErrProfile,
+			len(sizes))
+	}
+	slices.Sort(sizes)
+	// What attention costs in prompts hardly changes the line, and the line hardly changes that: they settle at once.
+	chunk := float64(m.Chunk)
+	for range 4 {
+		var x, y []float64
+		for _, n := range sizes {
+			least := slices.Min(slices.Collect(maps.Keys(decoding[n])))
+			d := median(decoding[n][least]) - float64(n*least)*p.PerContext
+			x, y = append(x, float64(n)), append(y, median(prefill[n])-p.attention(n)-d)
+		}
+		intercept, slope := line(x, y) // of q + r − nr
+		p.PerRow = max(-slope, 0)
+		p.PerRequest = max(intercept-p.PerRow, 0)
+		p.PerPromptContext = max((median(prefill[2*m.Chunk])-2*median(prefill[m.Chunk])+p.PerRequest+p.PerRow)/
+			(chunk*chunk), 0)
+	}
+	p.Points = p.Points[:0]
+	for n, by := range decoding {
+		context := slices.Min(slices.Collect(maps.Keys(by)))
+		p.point(n, by[context], float64(n)*(p.PerRow+float64(context)*p.PerContext))
+	}
+	for n, at := range prefill {
+		if decoding[n] == nil && n <= m.Chunk {
+			p.point(n, at, p.PerRequest+p.PerRow+p.attention(n))
+		}
+	}
+	slices.SortFunc(p.Points, func(a, b Point) int { return a.Tokens - b.Tokens })
+	rising(p.Points)
+	return p.check()
+}
+
+// attention is what the attention within a prompt of n tokens costs.
+func (p *Profile) attention(n int) float64 { return p.PerPromptContext * float64(n) * float64(n+1) / 2 }
+
+// point adds a number of tokens, from measurements that hold other costs beside it.
+func (p *Profile) point(tokens int, seconds []float64, beside float64) {
+	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: median(seconds) - beside,
+		Low: slices.Min(seconds) - beside, High: slices.Max(seconds) - beside})
+}
+
+// rising makes points that fall by noise level, each with the next: a step of more tokens is not faster. It keeps the
+// mean of what it levels (pool adjacent violators).
+func rising(points []Point) {
+	type run struct{ sum, n float64 }
+	var runs []run
+	for _, at := range points {
+		runs = append(runs, run{at.Seconds, 1})
+		for k := len(runs) - 1; k > 0 && runs[k].sum/runs[k].n < runs[k-1].sum/runs[k-1].n; k-- {
+			runs[k-1].sum, runs[k-1].n = runs[k-1].sum+runs[k].sum, runs[k-1].n+runs[k].n
+			runs = runs[:k]
+		}
+	}
+	i := 0
+	for _, r := range runs {
+		for range int(r.n) {
+			points[i].Seconds = max(r.sum/r.n, 1e-9)
+			i++
+		}
+	}
+}
+
+// line fits y = a + bx by least squares.
+func line(x, y []float64) (a, b float64) {
+	n := float64(len(x))
+	var sx, sy, sxx, sxy float64
+	for i := range x {
+		sx, sy = sx+x[i], sy+y[i]
+		sxx, sxy = sxx+x[i]*x[i], sxy+x[i]*y[i]
+	}
+	b = (n*sxy - sx*sy) / (n*sxx - sx*sx)
+	return (sy - b*sx) / n, b
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}

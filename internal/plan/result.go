@@ -1,0 +1,230 @@
+package plan
+
+import (
+	"math"
+	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/slo"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+)
+
+// Result is what came of a simulation. Times are in seconds.
+type Result struct {
+	Replicas  int
+	Completed int
+	Refused   int     // the queue was full
+	Duration  float64 // to the end of the last request
+	Offered   float64 // arrivals a second; in a closed loop what was served
+
+	// Between the first arrival behind the warm-up and the last one: how many requests a second ended, and how many
+	// tokens of answers they had.
+	Throughput float64
+	TokensPS   float64
+	// TTFT, TPOT and Latency of those requests, sorted. TPOT has those of at least two tokens.
+	TTFT, TPOT, Latency []float64
+
+	Steps       int64
+	Preemptions int64
+	CacheHits   int64   // prompt tokens found in a prefix cache
+	Busy        float64 // mean share of the time that a replica computes
+	Batch       float64 // mean tokens of a step, by its time
+	KVPeak      int     // most blocks that one replica held
+	// Bounds is the share of the computing time that each bound has; Queue and KV the share of it in which requests
+	// waited because as many ran as may, or because there was no memory for more keys and values.
+	Bounds    map[Bound]float64
+	Queue, KV float64
+
+	warmup  int
+	last    float64 // when the last request ended
+	open    window
+	answers []outcome
+	busy    float64
+	batch   float64
+	bounds  map[Bound]float64
+}
+
+// outcome is one request behind the warm-up.
+type outcome struct{ ttft, tpot, latency float64 }
+
+func newResult(s *Setup) *Result {
+	return &Result{Replicas: s.Replicas, warmup: int(s.Warmup * float64(s.Traffic.Requests)),
+		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
+}
+
+// window is the time that rates are taken over: from the first arrival behind the warm-up to the last arrival, so that
+// neither empty nor draining queues count. What ends in it came in it, or as long before it as others end after it.
+type window struct {
+	from, to        float64
+	begun           bool
+	arrived         int
+	ended, tokensIn int
+}
+
+// arrive counts an arrival. Closed loops have no last arrival of their own making: the window goes on with the last
+// end.
+func (r *Result) arrive(c *call, now float64) {
+	if c.n < r.warmup {
+		return
+	}
+	if w := &r.open; !w.begun {
+		w.begun, w.from = true, now
+	} else {
+		w.arrived++
+	}
+	r.open.to = now
+}
+
+// take counts a request whose last token was computed now. beside is what it takes beside its steps; more says that
+// others are still to come.
+func (r *Result) take(f *flight, now, beside float64, more bool) {
+	at := now + beside
+	r.Completed++
+	r.last = max(r.last, at)
+	if w := &r.open; w.begun && more {
+		w.ended++
+		w.tokensIn += f.output
+	}
+	if f.n < r.warmup {
+		return
+	}
+	o := outcome{ttft: f.first + beside - f.arrival, tpot: math.NaN(), latency: at - f.arrival}
+	if f.output > 1 {
+		o.tpot = (now - f.first) / float64(f.output-1)
+	}
+	r.answers = append(r.answers, o)
+}
+
+// usage is what a server did.
+type usage struct {
+	seconds, tokens float64
+	steps           int64
+	bounds          map[Bound]float64
+	queue, kv       float64
+	held            int
+}
+
+// add counts a step that begins.
+func (u *usage) add(s *server, seconds float64, b Bound) {
+	if u.bounds == nil {
+		u.bounds = map[Bound]float64{}
+	}
+	u.steps++
+	u.seconds += seconds
+	u.tokens += seconds * float64(s.step.Tokens())
+	u.bounds[b] += seconds
+	u.held = max(u.held, s.sched.Pool.Held())
+	if s.sched.Waiting() > 0 {
+		if len(s.sched.Running()) >= s.r.MaxRunning {
+			u.queue += seconds
+		} else {
+			u.kv += seconds
+		}
+	}
+}
+
+// add takes a server's part in.
+func (r *Result) add(s *server) {
+	r.Steps += s.took.steps
+	r.Preemptions += s.sched.Preemptions
+	r.CacheHits += s.sched.CacheHits
+	r.KVPeak = max(r.KVPeak, s.took.held)
+	r.busy += s.took.seconds
+	r.batch += s.took.tokens
+	r.Queue += s.took.queue
+	r.KV += s.took.kv
+	for b, seconds := range s.took.bounds {
+		r.bounds[b] += seconds
+	}
+}
+
+// finish makes statistics of sums.
+func (r *Result) finish(now float64) {
+	r.Duration = max(now, r.last)
+	if r.Duration > 0 {
+		r.Busy = r.busy / r.Duration / float64(r.Replicas)
+	}
+	if r.busy > 0 {
+		r.Batch, r.Queue, r.KV = r.batch/r.busy, r.Queue/r.busy, r.KV/r.busy
+		for b, seconds := range r.bounds {
+			r.Bounds[b] = seconds / r.busy
+		}
+	}
+	for _, o := range r.answers {
+		r.TTFT, r.Latency = append(r.TTFT, o.ttft), append(r.Latency, o.latency)
+		if !math.IsNaN(o.tpot) {
+			r.TPOT = append(r.TPOT, o.tpot)
+		}
+	}
+	slices.Sort(r.TTFT)
+	slices.Sort(r.TPOT)
+	slices.Sort(r.Latency)
+	if w := r.open; w.to > w.from {
+		seconds := w.to - w.from
+		r.Offered = float64(w.arrived) / seconds
+		r.Throughput = float64(w.ended) / seconds
+		r.TokensPS = float64(w.tokensIn) / seconds
+	}
+}
+
+// Of gives the values of a metric, sorted. ITL is taken for TPOT: a simulated token of a sequence comes with each of
+// its steps.
+func (r *Result) Of(m slo.Metric) []float64 {
+	switch m {
+	case slo.TTFT:
+		return r.TTFT
+	case slo.TPOT, slo.ITL:
+		return r.TPOT
+	}
+	return r.Latency
+}
+
+// Percentile gives a percentile of a metric, NaN where there is no value.
+func (r *Result) Percentile(m slo.Metric, p float64) float64 {
+	v := r.Of(m)
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	return stats.Percentile(v, p)
+}
+
+// Goodput is the share of the requests behind the warm-up, refused ones among them, that met every objective by
+// itself: each objective's limit counts for each request, whatever its statistic.
+func (r *Result) Goodput(objectives []slo.Objective) float64 {
+	good := 0
+	for _, o := range r.answers {
+		if o.meets(objectives) {
+			good++
+		}
+	}
+	if n := len(r.answers) + r.Refused; n > 0 {
+		return float64(good) / float64(n)
+	}
+	return 0
+}
+
+func (o outcome) meets(objectives []slo.Objective) bool {
+	for _, want := range objectives {
+		v := o.latency
+		switch want.Metric {
+		case slo.TTFT:
+			v = o.ttft
+		case slo.TPOT, slo.ITL:
+			v = o.tpot
+		}
+		if v >= want.Limit {
+			return false
+		}
+	}
+	return true
+}
+
+// Misses gives the objectives that the result does not keep.
+func (r *Result) Misses(objectives []slo.Objective) []slo.Objective {
+	var missed []slo.Objective
+	for _, o := range objectives {
+		if v := r.Of(o.Metric); len(v) > 0 && !(o.Of(v) < o.Limit) {
+			missed = append(missed, o)
+		}
+	}
+	return missed
+}

@@ -1,0 +1,131 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// ErrTraffic is matched by errors about traffic; the message names the field.
+var ErrTraffic = errors.New("invalid traffic")
+
+// Traffic is what comes to a model: how often, how long, and what requests share.
+type Traffic struct {
+	Requests int // how many are simulated
+	// RPS is the mean rate of arrivals a second. 0 stands for a closed loop: Concurrency requests under way, the next
+	// one when one ends.
+	RPS         float64
+	Concurrency int
+	// Burstiness is the shape of the gamma distribution of gaps: 1 is a Poisson process, less comes in bursts, more
+	// is more even, and +Inf is a constant gap. 0 stands for 1.
+	Burstiness float64
+	// Prompt and Output are lengths in tokens that were seen or are expected; each request takes one pair of them.
+	// Both have the same number of entries, at least one.
+	Prompt, Output []int
+	// Shared is the share of each prompt's tokens, from its start, that it has in common with the other prompts of its
+	// group, such as a system prompt. Groups is how many groups there are; 0 stands for one.
+	Shared float64
+	Groups int
+	Seed   uint64
+}
+
+// call is one request of the traffic.
+type call struct {
+	n       int     // place in the order of arrivals, from 0
+	arrival float64 // seconds
+	prompt  int     // tokens
+	shared  int     // the first of them, which its group has in common
+	group   int
+	output  int
+}
+
+// maxRequests bounds a simulation: 100 million calls are 4 GB.
+const maxRequests = 100_000_000
+
+func (t *Traffic) check() error {
+	bad := func(field, reason string, args ...any) error {
+		return fmt.Errorf("%w: %s %s", ErrTraffic, field, fmt.Sprintf(reason, args...))
+	}
+	switch {
+	case t.Requests < 1 || t.Requests > maxRequests:
+		return bad("requests", "is %d, want 1 to %d", t.Requests, maxRequests)
+	case t.RPS < 0 || math.IsNaN(t.RPS) || math.IsInf(t.RPS, 0):
+		return bad("rps", "is %v, want a number of at least 0", t.RPS)
+	case t.RPS == 0 && t.Concurrency < 1:
+		return bad("concurrency", "is %d, want at least 1 where no rate is given", t.Concurrency)
+	case t.Burstiness < 0 || math.IsNaN(t.Burstiness):
+		return bad("burstiness", "is %v, want a number above 0", t.Burstiness)
+	case len(t.Prompt) == 0 || len(t.Prompt) != len(t.Output):
+		return bad("lengths", "has %d prompts and %d outputs, want as many of each and at least one", len(t.Prompt),
+			len(t.Output))
+	case slices.Min(t.Prompt) < 1 || slices.Min(t.Output) < 1:
+		return bad("lengths", "has one below 1 token")
+	case !(t.Shared >= 0 && t.Shared <= 1):
+		return bad("shared", "is %v, want 0 to 1", t.Shared)
+	case t.Groups < 0:
+		return bad("groups", "is %d, want at least 0", t.Groups)
+	}
+	return nil
+}
+
+// source draws the calls of traffic one after the other.
+type source struct {
+	t   *Traffic
+	rng *rand.Rand
+	at  float64
+	n   int
+}
+
+func (t *Traffic) source() *source {
+	return &source{t: t, rng: rand.New(rand.NewPCG(t.Seed, 0x706c616e))}
+}
+
+// next draws a call. Its arrival counts in the open loop alone.
+func (s *source) next() call {
+	t := s.t
+	if t.RPS > 0 {
+		s.at += s.gap() / t.RPS
+	}
+	i := s.rng.IntN(len(t.Prompt))
+	c := call{n: s.n, arrival: s.at, prompt: t.Prompt[i], output: t.Output[i]}
+	s.n++
+	c.shared = int(math.Round(t.Shared * float64(c.prompt)))
+	if t.Groups > 1 {
+		c.group = s.rng.IntN(t.Groups)
+	}
+	return c
+}
+
+// gap draws the time to the next arrival, 1 on average.
+func (s *source) gap() float64 {
+	switch k := s.t.Burstiness; {
+	case k == 0 || k == 1:
+		return s.rng.ExpFloat64()
+	case math.IsInf(k, 1):
+		return 1
+	default:
+		return gamma(s.rng, k) / k
+	}
+}
+
+// gamma draws from the gamma distribution of shape k and scale 1 (Marsaglia and Tsang 2000).
+func gamma(rng *rand.Rand, k float64) float64 {
+	if k < 1 {
+		return gamma(rng, k+1) * math.Pow(rng.Float64(), 1/k)
+	}
+	d := k - 1.0/3
+	c := 1 / math.Sqrt(9*d)
+	for {
+		x := rng.NormFloat64()
+		v := 1 + c*x
+		if v <= 0 {
+			continue
+		}
+		v = v * v * v
+		if u := rng.Float64(); math.Log(u) < x*x/2+d-d*v+d*math.Log(v) {
+			return d * v
+		}
+	}
+}

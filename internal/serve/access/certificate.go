@@ -1,0 +1,81 @@
+package access
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// ErrCertificate is matched by every error about a certificate and its key.
+var ErrCertificate = errors.New("invalid TLS certificate")
+
+// Certificate is a certificate with its key in two PEM files. Handshakes look whether the files have changed, so that
+// a renewed certificate counts without a restart; connections that are open stay.
+type Certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+	now               func() time.Time
+
+	mu    sync.Mutex
+	pair  *tls.Certificate
+	watch watch
+}
+
+// LoadCertificate reads a certificate. Errors match ErrCertificate.
+func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now,
+		watch: watch{paths: []string{certFile, keyFile}}}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	return c, c.Reload()
+}
+
+// Reload reads the files again. If they are not good, the old certificate stays.
+func (c *Certificate) Reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch.look(c.now())
+	return c.load()
+}
+
+// load reads the files; mu is held.
+func (c *Certificate) load() error {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCertificate, err)
+	}
+	c.pair = &pair
+	return nil
+}
+
+// current gives the certificate, after a look at the files if the last one was a while ago.
+func (c *Certificate) current() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch.changed(c.now()) {
+		// A file may be half written, or its partner not yet: then the next look will see another state.
+		if err := c.load(); err != nil {
+			c.log.Warn("the certificate has changed and is not valid: the old one stays", "error", err)
+		} else {
+			c.log.Info("certificate loaded", "expires", c.pair.Leaf.NotAfter)
+		}
+	}
+	return c.pair
+}
+
+// Leaf gives the certificate itself.
+func (c *Certificate) Leaf() *x509.Certificate { return c.current().Leaf }
+
+// TLSConfig gives the configuration of a server: TLS 1.2 or newer, HTTP/2 or HTTP/1.1.
+func (c *Certificate) TLSConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil },
+	}
+}

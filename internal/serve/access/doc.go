@@ -1,0 +1,14 @@
+// Package access decides who may reach the service and how much of it each may use: API keys and their quotas, the
+// host names that requests may ask for, TLS certificates, and how many connections may be open.
+//
+//	callers.go      the keys in force: read from a file, read again when it changes; start reading here
+//	keys.go         a key file's format, and how a request's key is found
+//	quota.go        what each key has used of its limits, as a state machine, and the lock around it
+//	hosts.go        the names that a Host header may hold
+//	certificate.go  a certificate that is read again when its files change
+//	listener.go     a listener with a bound on its connections
+//	watch.go        notices that files have changed
+//
+// Nothing here knows the API's routes or its error bodies: errors are ErrKeyMissing, ErrKeyUnknown, ErrHost and
+// *QuotaError, and whoever answers requests gives them a status.
+package access

@@ -1,0 +1,147 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// ErrUnknown is matched when there is no policy of a name.
+var ErrUnknown = errors.New("unknown routing policy")
+
+// Replica is what a policy knows of a replica.
+type Replica struct {
+	Outstanding int     // requests that were sent there and have not ended
+	Weight      float64 // share of requests beside the others' weights; 0: it gets none
+}
+
+// Policy picks a replica. It is not safe for concurrent use.
+type Policy interface {
+	// Pick gives the index of the replica for a request, or −1 if no replica has a weight above 0. key names what the
+	// request shares with others, such as the beginning of a conversation; 0: nothing.
+	Pick(replicas []Replica, key uint64) int
+}
+
+// The policies' names.
+const (
+	NameRoundRobin = "round-robin"
+	NameLeast      = "least-outstanding"
+	NameAffinity   = "prefix-affinity"
+)
+
+// Names lists the policies that Parse knows.
+var Names = []string{NameLeast, NameRoundRobin, NameAffinity}
+
+// Parse gives a fresh policy. The error matches ErrUnknown and lists the names.
+func Parse(name string) (Policy, error) {
+	switch name {
+	case NameRoundRobin:
+		return &RoundRobin{}, nil
+	case NameLeast:
+		return &Least{}, nil
+	case NameAffinity:
+		return &Affinity{}, nil
+	}
+	return nil, fmt.Errorf("%w %q; known are %s", ErrUnknown, name, strings.Join(Names, ", "))
+}
+
+// RoundRobin gives each replica its turn, in proportion to the weights (smooth weighted round robin: a heavier replica
+// does not get its share in a row).
+type RoundRobin struct{ credit []float64 }
+
+// Pick implements Policy. It passes over what is outstanding.
+func (p *RoundRobin) Pick(replicas []Replica, _ uint64) int {
+	if len(p.credit) != len(replicas) {
+		p.credit = make([]float64, len(replicas))
+	}
+	best, total := -1, 0.0
+	for i, r := range replicas {
+		if r.Weight <= 0 {
+			continue
+		}
+		total += r.Weight
+		p.credit[i] += r.Weight
+		if best < 0 || p.credit[i] > p.credit[best] {
+			best = i
+		}
+	}
+	if best >= 0 {
+		p.credit[best] -= total
+	}
+	return best
+}
+
+// Least picks the replica with the least outstanding requests for its weight. Ties go round, so that a server that
+// answers at once does not get everything.
+type Least struct{ turn int }
+
+// Pick implements Policy.
+func (p *Least) Pick(replicas []Replica, _ uint64) int {
+	best, least := -1, math.Inf(1)
+	for k := range replicas {
+		i := (p.turn + k) % len(replicas)
+		if r := replicas[i]; r.Weight > 0 {
+			if load := r.load(); load < least {
+				best, least = i, load
+			}
+		}
+	}
+	if best >= 0 {
+		p.turn = (best + 1) % len(replicas)
+	}
+	return best
+}
+
+// load is what a replica would have to do with one request more, for its weight.
+func (r Replica) load() float64 { return float64(r.Outstanding+1) / r.Weight }
+
+// Affinity sends requests of one key to one replica, whose prefix cache then holds what they share, as long as that
+// replica is not busier than the least busy one by more than a bound. A request without a key, or beyond the bound,
+// goes where Least would send it.
+//
+// The replica of a key is chosen by rendezvous hashing: when a replica comes or goes, only its own keys move.
+type Affinity struct {
+	// Slack is how many outstanding requests more than the least busy replica the key's own may have; 0: DefaultSlack.
+	Slack int
+	least Least
+}
+
+// DefaultSlack is the bound of Affinity: computing a prefix anew costs about what a few requests' wait does, and a
+// conversation that everybody continues must not make one replica do all work.
+const DefaultSlack = 4
+
+// Pick implements Policy.
+func (p *Affinity) Pick(replicas []Replica, key uint64) int {
+	best := p.least.Pick(replicas, key)
+	if key == 0 || best < 0 {
+		return best
+	}
+	home, highest := -1, math.Inf(-1)
+	for i, r := range replicas {
+		if r.Weight <= 0 {
+			continue
+		}
+		// The weighted form: −w/ln(u) is the largest for replica i with a chance in proportion to w.
+		u := (float64(mix(key^mix(uint64(i)+1))>>11) + 0.5) / (1 << 53)
+		if score := -r.Weight / math.Log(u); score > highest {
+			home, highest = i, score
+		}
+	}
+	slack := p.Slack
+	if slack == 0 {
+		slack = DefaultSlack
+	}
+	if replicas[home].Outstanding > replicas[best].Outstanding+slack {
+		return best
+	}
+	return home
+}
+
+// mix is the finaliser of SplitMix64 (Steele et al. 2014): every bit of x decides about every bit of the result.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,86 @@
+package service
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// ErrConfig is matched by every error about what a service was told. The messages name the key of the configuration.
+var ErrConfig = errors.New("invalid configuration")
+
+// Options say how a service runs. They have been checked: package mixtral makes them of its Config, and documents
+// there what each of them means.
+type Options struct {
+	Version string
+	Logger  *slog.Logger // nil: no logs
+
+	// What answers: the model at ModelPath, or other servers.
+	ModelPath string
+	ModelID   string    // name that clients see; empty: the model's own
+	Upstream  *Upstream // nil: the embedded engine
+
+	MemoryLimit   int64 // bytes
+	CPUCores      int
+	OwnProcess    bool // the process does nothing but serve: all of it keeps to CPUCores
+	ContextLength int  // tokens; 0: what the model was trained for
+	KVType        quant.KVType
+
+	MaxConcurrentRequests int
+	MaxQueuedRequests     int
+	MaxTokens             int
+	Temperature           float64
+
+	DatabaseURL    string // empty: no request log
+	LogPrompts     bool
+	RequestLogKeep time.Duration // 0: for ever
+
+	TracingURL string // empty: no traces
+
+	Host           string
+	Port           int
+	APIKeyFile     string // empty: everybody may ask
+	TLSCertFile    string // empty: plain HTTP
+	TLSKeyFile     string
+	AllowedHosts   []string
+	MaxConnections int
+	MetricsListen  string // address and port; empty: /metrics is beside the API
+	DrainTimeout   time.Duration
+}
+
+// Upstream are servers that requests are passed on to.
+type Upstream struct {
+	URLs    []string
+	KeyFile string            // holds the API key to send them; empty: none
+	Models  map[string]string // the name that clients use → the name that the servers use
+	Timeout time.Duration     // for which one may be silent
+}
+
+// slots is how many requests the engine computes together; of upstream servers nobody knows.
+func (o *Options) slots() int {
+	if o.Upstream != nil {
+		return 0
+	}
+	return o.MaxConcurrentRequests
+}
+
+// hosts gives the names that requests may ask for: those that are given, and on an address that only this machine
+// reaches no others but its own. Elsewhere, nil: the service cannot know its names.
+func (o *Options) hosts() []string {
+	if len(o.AllowedHosts) == 0 && !Loopback(o.Host) {
+		return nil
+	}
+	return append(append([]string{}, o.AllowedHosts...), o.Host)
+}
+
+// Loopback tells whether only this machine can reach a host.
+func Loopback(host string) bool {
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
+		return ip.IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}

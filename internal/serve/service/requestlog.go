@@ -1,0 +1,61 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/store"
+	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
+)
+
+// openLog starts the request log. The database need not be there yet, and may go away: see store.Log.
+func (s *Service) openLog() {
+	if s.o.DatabaseURL == "" {
+		return
+	}
+	s.requests = store.NewLog(store.LogOptions{
+		Connect: func(ctx context.Context) (*store.DB, error) { return open.DB(ctx, s.o.DatabaseURL) },
+		Keep:    s.o.RequestLogKeep, Logger: s.log,
+	})
+	s.metrics.SetRequestLog(func() telemetry.RequestLog {
+		return telemetry.RequestLog{Written: s.requests.Written(), Dropped: s.requests.Dropped(),
+			Failures: s.requests.Failures(), Pending: s.requests.Pending()}
+	})
+}
+
+// closeLog writes what the log still holds, for at most some seconds. Requests that the service's end cuts off have
+// ended a moment later, and are logged too.
+func (s *Service) closeLog() {
+	if s.requests == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.api.Drain(ctx)
+	s.requests.Close()
+}
+
+// observer gives what the API tells of each request, or nil where nobody wants to know.
+func (s *Service) observer() func(api.Served) {
+	if s.o.DatabaseURL == "" {
+		return nil
+	}
+	return func(v api.Served) { s.requests.Add(logged(v)) }
+}
+
+// logged is a request as the log keeps it.
+func logged(v api.Served) store.Request {
+	r := store.Request{
+		ID: v.ID, Completion: v.Completion, Received: v.Received, Endpoint: v.Route, Model: v.Model, Key: v.Key,
+		Status: v.Status,
+		Finish: string(v.Finish), Streamed: v.Streamed, Gone: v.Gone,
+		PromptTokens: v.Usage.PromptTokens, OutputTokens: v.Usage.CompletionTokens, CachedTokens: v.Usage.CachedTokens,
+		Queue: v.Usage.Queued, First: v.First, Total: v.Total,
+	}
+	if v.Prompt != "" {
+		r.Prompt = &v.Prompt
+	}
+	return r
+}

@@ -1,0 +1,136 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+)
+
+// Listeners are the service's open addresses.
+type Listeners struct {
+	API     net.Listener
+	Metrics net.Listener // nil: /metrics is beside the API
+}
+
+// ListenError says which address of the configuration cannot be listened at.
+type ListenError struct {
+	Key string // "port" or "metrics_listen"
+	Err error
+}
+
+func (e *ListenError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the system's error.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Listen opens the configured addresses. Errors are a *ListenError.
+func (s *Service) Listen(ctx context.Context) (Listeners, error) {
+	var lc net.ListenConfig
+	var l Listeners
+	var err error
+	if l.API, err = lc.Listen(ctx, "tcp", net.JoinHostPort(s.o.Host, strconv.Itoa(s.o.Port))); err != nil {
+		return Listeners{}, &ListenError{"port", err}
+	}
+	if s.o.MetricsListen != "" {
+		if l.Metrics, err = lc.Listen(ctx, "tcp", s.o.MetricsListen); err != nil {
+			return Listeners{}, &ListenError{"metrics_listen", errors.Join(err, l.API.Close())}
+		}
+	}
+	return l, nil
+}
+
+// ServeAll serves on both listeners until ctx ends; see Serve and ServeMetrics. It closes them.
+func (s *Service) ServeAll(ctx context.Context, l Listeners) error {
+	if l.Metrics == nil {
+		return s.Serve(ctx, l.API)
+	}
+	apart, stop := context.WithCancel(context.WithoutCancel(ctx)) // the last requests can be watched
+	done := make(chan error, 1)
+	go func() { done <- s.ServeMetrics(apart, l.Metrics) }()
+	err := s.Serve(ctx, l.API)
+	stop()
+	return errors.Join(err, <-done)
+}
+
+// Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get
+// a 503 while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended.
+// It closes l.
+func (s *Service) Serve(ctx context.Context, l net.Listener) error {
+	if s.o.APIKeyFile != "" && s.certificate == nil && !Loopback(s.o.Host) {
+		s.log.Warn("API keys and prompts travel in the clear, unless something in front speaks TLS", "host",
+			s.o.Host)
+	}
+	server := s.api.HTTPServer()
+	most := s.maxConnections()
+	limited := access.LimitListener(l, most)
+	s.metrics.SetConnections(limited.Open, most)
+	failed := make(chan error, 1)
+	if s.certificate != nil {
+		server.TLSConfig = s.certificate.TLSConfig()
+		go func() { failed <- server.ServeTLS(limited, "", "") }()
+	} else {
+		go func() { failed <- server.Serve(limited) }()
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	// whoever asks again comes on a new connection, which a load balancer sends elsewhere
+	server.SetKeepAlivesEnabled(false)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		s.o.DrainTimeout)
+	defer cancel()
+	err := s.Drain(bounded)
+	if err == nil {
+		// The last answers may still be on their way out.
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(flush) == nil {
+			<-failed
+			return nil
+		}
+	}
+	err = errors.Join(err, server.Close())
+	<-failed
+	return err
+}
+
+// maxConnections leaves half of the files that the process may open to everything else.
+func (s *Service) maxConnections() int {
+	if files, err := host.OpenFiles(); err == nil && files/2 < uint64(s.o.MaxConnections) {
+		n := max(int(files/2), 1)
+		s.log.Info("fewer connections than max_connections", "max_connections", s.o.MaxConnections, "used", n,
+			"open_files", files)
+		return n
+	}
+	return s.o.MaxConnections
+}
+
+// ServeMetrics serves /metrics, /livez, /readyz and /version on l, in plain HTTP and without keys, until ctx ends;
+// where only this machine reaches metrics_listen, also Go's profiles at /debug/pprof/. It closes l.
+func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
+	name, _, _ := net.SplitHostPort(s.o.MetricsListen)
+	server := s.api.MetricsServer(Loopback(name))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(access.LimitListener(l, metricsConnections)) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	err := server.Close()
+	if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// metricsConnections are more than any number of Prometheus servers and health checks keep open.
+const metricsConnections = 64

@@ -1,0 +1,90 @@
+package testcases
+
+import "slices"
+
+// Rule names how a check is judged. docs/VERDICT.md has what makes each pass, fail or be invalid.
+type Rule string
+
+// Rules that a check may name.
+const (
+	RuleAnswersValid      Rule = "answers_valid"
+	RuleMeanLatency       Rule = "mean_latency"
+	RulePercentileLatency Rule = "percentile_latency"
+	RuleTTFTPercentile    Rule = "ttft_percentile"
+	RuleTPOTPercentile    Rule = "tpot_percentile"
+	RuleThroughput        Rule = "throughput"
+	RuleBatchThroughput   Rule = "batch_throughput"
+	RuleErrorBudget       Rule = "error_budget"
+	RulePeakMemory        Rule = "peak_memory"
+	RulePeakCPU           Rule = "peak_cpu"
+	RuleQuality           Rule = "quality"
+	RuleQualityUnderLoad  Rule = "quality_under_load"
+	RuleMetricsReported   Rule = "metrics_reported"
+	RuleDegradationWithin Rule = "degradation_within"
+	RuleDegradationAfter  Rule = "degradation_after"
+	RuleStalls            Rule = "stalls"
+	RuleLeak              Rule = "leak"
+	RuleAudits            Rule = "audits"
+	RuleGenerator         Rule = "generator"
+	RulePreconditions     Rule = "preconditions"
+	RuleLittle            Rule = "little"
+	RuleReportWritten     Rule = "report_written"
+	RuleStepsComplete     Rule = "steps_complete"
+)
+
+// RuleInfo says what a rule asks, and what a check that names it must give.
+type RuleInfo struct {
+	Rule       Rule
+	Asks       string // the question that the rule answers
+	Phase      bool   // the check must name a phase
+	Percentile bool   // the check must give P
+	// it is about times or rates under load: its figures mean nothing when the load generator was late
+	Load bool
+	Op   string // how the measured figure is held against the target: "<", "<=" or ">="; empty: it is not
+}
+
+// rules is the one table of rules, by name.
+var rules = []RuleInfo{
+	{Rule: RuleAnswersValid, Asks: "Does every answer have content, an honest finish reason and plausible usage?"},
+	{Rule: RuleAudits, Asks: "Did every audit of the server's honesty pass?"},
+	{Rule: RuleBatchThroughput, Phase: true, Load: true, Op: ">=",
+		Asks: "Is one burst of requests answered at the target rate?"},
+	{Rule: RuleDegradationAfter, Phase: true, Load: true, Op: "<=",
+		Asks: "Is the phase as fast as the earlier phase that it is compared to?"},
+	{Rule: RuleDegradationWithin, Phase: true, Load: true, Op: "<=",
+		Asks: "Is the last third of the phase as fast as its first?"},
+	{Rule: RuleErrorBudget, Op: "<=", Asks: "Is the share of failed requests within the budget?"},
+	{Rule: RuleGenerator, Asks: "Did the load generator keep its schedule?"},
+	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
+	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
+	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},
+	{Rule: RuleMetricsReported, Asks: "Do the server's metrics agree with the client's own counts?"},
+	{Rule: RulePeakCPU, Op: "<=", Asks: "Does the busiest second use no more cores than the target?"},
+	{Rule: RulePeakMemory, Op: "<=", Asks: "Is the highest sample of memory within the target?"},
+	{Rule: RulePercentileLatency, Phase: true, Percentile: true, Load: true, Op: "<=",
+		Asks: "Is the percentile of the latency within the target?"},
+	{Rule: RulePreconditions, Asks: "Does everything hold that the case demands before the load?"},
+	{Rule: RuleQuality, Op: ">=", Asks: "Does the mean score of the answers reach the target?"},
+	{Rule: RuleQualityUnderLoad, Op: "<=", Asks: "Are answers under load as good as answers without?"},
+	{Rule: RuleReportWritten, Asks: "Is the record of the run whole?"},
+	{Rule: RuleStalls, Phase: true, Load: true, Op: "<=",
+		Asks: "Does something always arrive within the limit while requests wait?"},
+	{Rule: RuleStepsComplete, Asks: "Did every phase run as planned?"},
+	{Rule: RuleThroughput, Phase: true, Load: true, Op: ">=", Asks: "Is the target rate sustained?"},
+	{Rule: RuleTPOTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",
+		Asks: "Is the percentile of the time per output token within the target?"},
+	{Rule: RuleTTFTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",
+		Asks: "Is the percentile of the time to the first token within the target?"},
+}
+
+// Rules lists every rule, sorted by name.
+func Rules() []RuleInfo { return slices.Clone(rules) }
+
+// Info looks the rule up; ok is false if there is no such rule.
+func (r Rule) Info() (info RuleInfo, ok bool) {
+	i := slices.IndexFunc(rules, func(x RuleInfo) bool { return x.Rule == r })
+	if i < 0 {
+		return RuleInfo{}, false
+	}
+	return rules[i], true
+}
