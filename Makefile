@@ -43,15 +43,16 @@ lint: ## format, vet, staticcheck, import ranks
 	$(GO) test -count 1 ./internal/house ./deploy
 
 # Not from the cache are tests of what the go command does not see: the machine's processor (TIERS), what other programs
-# read (house, deploy). lint has vetted everything, so the tests need not vet again. Many tests wait more than they compute: four packages at
-# once keep two cores busy.
+# read (house, deploy). lint has vetted everything, so the tests need not vet again. Many tests wait more than they
+# compute: four packages at once keep two cores busy.
 TEST  := $(GO) test -vet=off
 TIMED := ./certify/... ./internal/certify/faults
 TIERS := ./internal/infer/kernel ./internal/infer/moe
 
 .PHONY: unit
 unit: ## all tests but timed, with invariants checked at every step; kernel and moe on every tier of this machine
-	packages=$$(sh scripts/packages.sh without $(TIMED) $(TIERS) ./internal/house ./deploy) && $(TEST) -p 4 -tags invariants $$packages
+	packages=$$(sh scripts/packages.sh without $(TIMED) $(TIERS) ./internal/house ./deploy) && \
+		$(TEST) -p 4 -tags invariants $$packages
 	$(TEST) -count 1 $(TIERS)
 
 .PHONY: timed
@@ -76,7 +77,7 @@ fuzz: ## search new cases with every property test and fuzz target for FUZZTIME 
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new seeds, and make fuzz
-	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service/internal/serve/service
+	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
 	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	$(MAKE) fuzz
@@ -109,6 +110,11 @@ bank: ## the certifier against servers with planted faults, 30 seeded runs of ea
 .PHONY: overload
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
 	MIXTRAL_OVERLOAD=$${OVERLOAD_SECONDS:-15} $(GO) test ./cmd/mixtral -run 'TestOverload$$' -v -count 1
+
+.PHONY: plan-error
+plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)
+	MIXTRAL_PLAN_ERROR=$${PLAN_MODELS:-demo,synth:nano,synth:mid} $(GO) test ./cmd/mixtral -run 'TestPlanError$$' -v -count 1 \
+		-timeout 1h -args -update-plan
 
 .PHONY: long
 long: ## contexts of 32k tokens: a needle found at any depth, memory as predicted (about two minutes on two free cores)

@@ -1,10 +1,8 @@
 package mixtral
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -16,112 +14,161 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/service"
+	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
 // Config says how a Service runs. Start from DefaultConfig: a zero value is not valid. The same keys stand in YAML
 // files and, as MIXTRAL_ and the key in capitals, in the environment.
 type Config struct {
-	// Where to listen. Port 0 means any free one. An address that others can reach needs APIKeyFile or InsecureBind.
+	// Host is the IP address or the name to listen at. An address that others can reach needs APIKeyFile or
+	// InsecureBind. Default: 127.0.0.1.
 	Host string `yaml:"host"`
-	Port int    `yaml:"port"`
 
-	// Backend is what answers: "embedded" is the engine of this program. ModelPath is a GGUF file, the name of a
-	// pulled model such as "mixtral-8x7b-instruct:q4_k_m", "synth:tiny" or another synthetic model, or "demo"; empty
-	// means the built-in model. ModelID is the name that clients see; empty means the model's own.
-	//
-	// With Backend "vllm", requests are passed on to OpenAI-compatible servers: Upstream is one gateway's URL, or
-	// several replicas' with commas between, UpstreamKeyFile holds the API key to send them, and UpstreamModels
-	// renames models, as in "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Memory, cores and context are theirs
-	// then. UpstreamTimeoutS is how many seconds one may be silent: before its answer begins, when another is tried,
-	// and within it, which ends it.
-	Backend          Backend `yaml:"backend"`
-	ModelPath        string  `yaml:"model_path"`
-	ModelID          string  `yaml:"model_id"`
-	Upstream         string  `yaml:"upstream"`
-	UpstreamKeyFile  string  `yaml:"upstream_key_file"`
-	UpstreamModels   string  `yaml:"upstream_models"`
+	// Port is the TCP port to listen at, 0 to 65535; 0 means any free one. Default: 11400.
+	Port int `yaml:"port"`
+
+	// Backend is what answers: BackendEmbedded or BackendVLLM. With the second, requests are passed on to the
+	// servers at Upstream, and memory, cores and context are theirs. Default: embedded.
+	Backend Backend `yaml:"backend"`
+
+	// ModelPath is the model of the embedded backend: a GGUF file, the name of a pulled model such as
+	// "mixtral-8x7b-instruct:q4_k_m", "demo", or "synth:tiny" or another synthetic model. Default: empty, the
+	// built-in model.
+	ModelPath string `yaml:"model_path"`
+
+	// ModelID is the name of the model that clients see. Default: empty, the model's own name.
+	ModelID string `yaml:"model_id"`
+
+	// Upstream is one or several URLs, http:// or https://, with commas between: a gateway, or replicas of an
+	// OpenAI-compatible server. It needs BackendVLLM. Default: empty.
+	Upstream string `yaml:"upstream"`
+
+	// UpstreamKeyFile is a file with the API key that the servers at Upstream want. Default: empty, no key.
+	UpstreamKeyFile string `yaml:"upstream_key_file"`
+
+	// UpstreamModels renames models: pairs OURS=THEIRS with commas between, as in
+	// "mixtral=mistralai/Mixtral-8x7B-Instruct-v0.1". Default: empty, the names are passed on unchanged.
+	UpstreamModels string `yaml:"upstream_models"`
+
+	// UpstreamTimeoutS is how many seconds an upstream server may be silent, above 0 to 86400. Before an answer has
+	// begun the next server is tried then; within an answer the request ends with an error. Default: 600.
 	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
 
-	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then the processor time of all
-	// that it does is held to CPUCores, and not the model's alone.
+	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then CPUCores bounds the
+	// processor time of the whole process, and not of the model alone. Default: false. It is no key of files.
 	OwnProcess bool `yaml:"-"`
 
-	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), as the test case counts. A
-	// machine or control group with less sets the bound. CPUCores is the most cores to compute with; a machine with
-	// fewer gives what it has. ContextLength is the most tokens of a prompt and its answer; 0 means what the model
-	// was trained for.
+	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), above 0 to 1048576. A machine
+	// or control group with less sets the bound. Default: 90.
 	MemoryLimitGB float64 `yaml:"memory_limit_gb"`
-	CPUCores      int     `yaml:"cpu_cores"`
-	ContextLength int     `yaml:"context_length"`
+
+	// CPUCores is the most cores to compute with, 1 to 4096. A machine or control group with fewer sets the bound.
+	// Default: 8.
+	CPUCores int `yaml:"cpu_cores"`
+
+	// ContextLength is the most tokens of a prompt and its answer together, 0 to 16777216; 0 means what the model was
+	// trained for. Default: 0.
+	ContextLength int `yaml:"context_length"`
 
 	// KVType is how the keys and values of attention are kept: "f16", or "q8_0" in little more than half the memory,
-	// so that twice as long a context or twice as many requests fit.
+	// so that a context twice as long or twice as many requests fit. Default: f16.
 	KVType string `yaml:"kv_type"`
 
-	// What the service is certified against. The service itself does not act on them.
-	TargetLatencyMS     float64 `yaml:"target_latency_ms"`
+	// TargetLatencyMS is the latency in milliseconds that the service is certified against, above 0 to 10⁹. The
+	// service itself does not act on it. Default: 2000.
+	TargetLatencyMS float64 `yaml:"target_latency_ms"`
+
+	// TargetThroughputRPS is the throughput in requests a second that the service is certified against, above 0 to
+	// 10⁹. The service itself does not act on it. Default: 50.
 	TargetThroughputRPS float64 `yaml:"target_throughput_rps"`
 
-	// MaxConcurrentRequests are computed together, MaxQueuedRequests wait; more get a 429. MaxTokens is the most
-	// tokens of an answer, and what a chat gets that asks for no number. Temperature is for requests without one.
-	MaxConcurrentRequests int     `yaml:"max_concurrent_requests"`
-	MaxQueuedRequests     int     `yaml:"max_queued_requests"`
-	MaxTokens             int     `yaml:"max_tokens"`
-	Temperature           float64 `yaml:"temperature"`
+	// MaxConcurrentRequests is how many completions are computed together, 1 to 65536. Default: 10.
+	MaxConcurrentRequests int `yaml:"max_concurrent_requests"`
 
-	// DatabaseURL, postgres://user:password@host:port/database or sqlite:PATH, is where each request for completions
-	// is logged: ids, times, tokens, how it ended and the key's name. Empty or "none" means nowhere. The log never
-	// delays or fails a request: while the database is slow or away, requests wait in memory, and the oldest are
-	// dropped and counted when there are too many. LogPrompts keeps the beginning of each prompt too. RequestLogDays
-	// is how long requests are kept; 0 means for ever.
-	DatabaseURL    string `yaml:"database_url"`
-	LogPrompts     bool   `yaml:"log_prompts"`
-	RequestLogDays int    `yaml:"request_log_days"`
+	// MaxQueuedRequests is how many completions wait beyond those, 0 to 1048576. More are refused with status 429.
+	// Default: 100.
+	MaxQueuedRequests int `yaml:"max_queued_requests"`
 
-	// MonitoringURL (http:// or https://) is a Prometheus server that scrapes the service. The service itself does
-	// not use it: mixtral certify reads the metrics of a --target from it.
+	// MaxTokens is the most tokens of an answer, 1 to 16777216, and what a chat gets that asks for no number.
+	// Default: 4096.
+	MaxTokens int `yaml:"max_tokens"`
+
+	// Temperature is for requests that name none, 0 to 2; 0 always takes the likeliest token. Default: 0.7.
+	Temperature float64 `yaml:"temperature"`
+
+	// DatabaseURL is where each request for completions is logged: ids, times, tokens, how it ended and the key's
+	// name. It is postgres://user:password@host:port/database, sqlite:PATH or none. The log never delays or fails a
+	// request: while the database is slow or away, requests wait in memory, and when there are too many the oldest
+	// are dropped and counted. Default: empty, no log.
+	DatabaseURL string `yaml:"database_url"`
+
+	// LogPrompts keeps the beginning of each prompt in the request log too. Default: false.
+	LogPrompts bool `yaml:"log_prompts"`
+
+	// RequestLogDays is how many days the request log keeps a request, 0 to 36500; 0 means for ever. Default: 0.
+	RequestLogDays int `yaml:"request_log_days"`
+
+	// MonitoringURL is a Prometheus server, http:// or https://, that scrapes the service. The service itself does
+	// not use it: mixtral certify reads the metrics of a --target from it. Default: empty.
 	MonitoringURL string `yaml:"monitoring_url"`
 
-	// TracingURL is an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://localhost:4318; a path
-	// means the complete address. Empty means no traces. The environment's OTEL_EXPORTER_OTLP_ENDPOINT sets it too,
-	// and the other OTEL_ variables say how to send (headers, compression, certificates), what to sample, and who we
-	// are.
+	// TracingURL is an OpenTelemetry collector, http:// or https://, that takes traces by OTLP over HTTP, as
+	// http://localhost:4318; a URL with a path is the complete address. OTEL_EXPORTER_OTLP_ENDPOINT in the
+	// environment sets it too, and the other OTEL_ variables say how to send (headers, compression, certificates),
+	// what to sample, and the service's name. Default: empty, no traces.
 	TracingURL string `yaml:"tracing_url"`
 
-	// APIKeyFile holds a name and a key on each line, or a name and sha256:HASH, and behind them the key's limits, as
-	// in "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4"; a line with the name * and no key
-	// gives the limits of those that name none. It is read again when it changes. InsecureBind allows an address that
-	// others can reach without keys.
-	APIKeyFile   string `yaml:"api_key_file"`
-	InsecureBind bool   `yaml:"insecure_bind"`
+	// APIKeyFile has a name and a key on each line, or a name and sha256:HASH, and after them the key's limits, as in
+	// "alice KEY requests_per_minute=60 tokens_per_minute=20000 concurrent=4". A line with the name * and no key gives
+	// the limits of keys that name none. The file is read again when it changes. Default: empty, everybody may ask.
+	APIKeyFile string `yaml:"api_key_file"`
 
-	// With TLSCertFile and TLSKeyFile, PEM files that are read again when they change, the API speaks TLS 1.2 or
-	// newer and HTTP/2. AllowedHosts are names under which requests may come in, with commas between: on an address
-	// that only this machine reaches, only localhost, Host and IP addresses are without it. MaxConnections bounds the
-	// connections that are open together. MetricsListen is an address and port that /metrics moves to, with the
-	// health checks beside it.
-	TLSCertFile    string `yaml:"tls_cert_file"`
-	TLSKeyFile     string `yaml:"tls_key_file"`
-	AllowedHosts   string `yaml:"allowed_hosts"`
-	MaxConnections int    `yaml:"max_connections"`
-	MetricsListen  string `yaml:"metrics_listen"`
+	// InsecureBind allows a Host that others can reach without an APIKeyFile. Default: false.
+	InsecureBind bool `yaml:"insecure_bind"`
 
-	// DrainTimeoutS is how many seconds requests under way have to end when the service stops.
+	// TLSCertFile is a PEM file with the certificate, and those between it and its root. With it the API speaks TLS
+	// 1.2 or newer and HTTP/2. It needs TLSKeyFile. Both are read again when they change. Default: empty, plain HTTP.
+	TLSCertFile string `yaml:"tls_cert_file"`
+
+	// TLSKeyFile is a PEM file with the certificate's private key. Default: empty.
+	TLSKeyFile string `yaml:"tls_key_file"`
+
+	// AllowedHosts are names that requests may ask for in their Host header, with commas between and without ports.
+	// Where only this machine reaches Host, requests may otherwise ask only for localhost, Host and IP addresses.
+	// Default: empty.
+	AllowedHosts string `yaml:"allowed_hosts"`
+
+	// MaxConnections is how many connections may be open together, 1 to 1048576, and at most half of the files that
+	// the process may open. More wait. Default: 2048.
+	MaxConnections int `yaml:"max_connections"`
+
+	// MetricsListen is an ADDRESS:PORT that /metrics moves to, with the health checks beside it. Default: empty,
+	// /metrics is beside the API.
+	MetricsListen string `yaml:"metrics_listen"`
+
+	// DrainTimeoutS is how many seconds requests under way have to end when the service stops, 0 to 3600.
+	// Default: 30.
 	DrainTimeoutS float64 `yaml:"drain_timeout_s"`
 
-	// LogLevel (debug, info, warn, error, off) and LogFormat (text, json) are for programs that make their logger
-	// from the configuration, as mixtral serve does. Logger is the one the service uses; nil means none.
-	LogLevel  string       `yaml:"log_level"`
-	LogFormat string       `yaml:"log_format"`
-	Logger    *slog.Logger `yaml:"-"`
+	// LogLevel is debug, info, warn, error or off, for programs that make their logger from the configuration, as
+	// mixtral serve does. Default: info.
+	LogLevel string `yaml:"log_level"`
+
+	// LogFormat is text or json, for the same programs. Default: text.
+	LogFormat string `yaml:"log_format"`
+
+	// Logger is what the service logs to; nil means nowhere. Default: nil. It is no key of files.
+	Logger *slog.Logger `yaml:"-"`
+
+	// Warnings are what LoadConfig and ParseConfig found odd, such as a variable of the environment whose name looks
+	// like a misspelt key. New logs them. Default: empty. It is no key of files.
+	Warnings []string `yaml:"-"`
 }
 
 // Backend is what answers requests.
@@ -150,12 +197,25 @@ var ErrConfig = service.ErrConfig
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	Key     string // as in YAML
-	Value   string
-	Allowed string // "must be between 0 and 65535"
+	Key     string // as in YAML, or the variable of the environment
+	Value   string // as given; empty where Key is not known
+	Allowed string // "must be between 0 and 65535"; empty where Key is not known
+	Place   string // "mixtral.yaml:3" where a file says it
 }
 
-func (p Problem) String() string { return fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value) }
+func (p Problem) String() string {
+	text := fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value)
+	if p.Allowed == "" {
+		text = fmt.Sprintf("unknown key %q", p.Key)
+		if near := settings.Nearest(p.Key, configKeys()); near != "" {
+			text += fmt.Sprintf(" (did you mean %q?)", near)
+		}
+	}
+	if p.Place != "" {
+		return p.Place + ": " + text
+	}
+	return text
+}
 
 // ConfigError lists all problems of a configuration. It matches ErrConfig.
 type ConfigError struct {
@@ -164,11 +224,20 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string {
 	lines := make([]string, len(e.Problems))
+	unknown := false
 	for i, p := range e.Problems {
 		lines[i] = p.String()
+		unknown = unknown || p.Allowed == ""
 	}
+	known := "known keys: " + strings.Join(configKeys(), ", ")
 	if len(lines) == 1 {
+		if unknown {
+			lines[0] += "; " + known
+		}
 		return ErrConfig.Error() + ": " + lines[0]
+	}
+	if unknown {
+		lines = append(lines, known)
 	}
 	return ErrConfig.Error() + ":\n  " + strings.Join(lines, "\n  ")
 }
@@ -178,7 +247,7 @@ func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
 
 // LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
 // environment. Open checks the result; Validate does it earlier. Errors match ErrConfig, unless the file cannot be
-// read.
+// read, and list everything that is wrong with file and environment.
 func LoadConfig(path string) (Config, error) {
 	var data []byte
 	if path != "" {
@@ -193,28 +262,42 @@ func LoadConfig(path string) (Config, error) {
 // ParseConfig is LoadConfig with the file's content and the environment given. name is for error messages.
 func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 	c := DefaultConfig()
-	if err := c.parseYAML(name, data); err != nil {
-		return Config{}, err
+	places, problems, err := settings.YAML(&c, name, data)
+	if err != nil {
+		return Config{}, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if u, set := telemetry.TracingURL(lookup(environ)); set { // over the file, and below a variable of our own
 		c.TracingURL = u
 	}
-	var problems []Problem
-	for _, entry := range environ {
-		variable, value, _ := strings.Cut(entry, "=")
-		key, ours := strings.CutPrefix(variable, "MIXTRAL_")
-		if !ours || value == "" || variable == "MIXTRAL_PORT" && strings.HasPrefix(value, "tcp://") {
-			continue // the last is what Kubernetes tells pods beside a Service of the name mixtral
-		}
-		if p := c.set(strings.ToLower(key), value); p != nil {
-			p.Key = variable
-			problems = append(problems, *p)
-		}
+	more, warnings := settings.Environ(&c, "MIXTRAL_", environ)
+	if problems = append(problems, more...); len(problems) > 0 {
+		return Config{}, c.allProblems(problems, places)
 	}
-	if len(problems) > 0 {
-		return Config{}, &ConfigError{problems}
-	}
+	c.Warnings = warnings
 	return c, nil
+}
+
+// allProblems adds to those of reading what is wrong with the values that could be read.
+func (c *Config) allProblems(found []settings.Problem, places settings.Places) error {
+	e := problemsOf(found)
+	var checked *ConfigError
+	if errors.As(c.Validate(), &checked) {
+		for _, p := range checked.Problems {
+			if p.Place = places[p.Key]; p.Place != "" &&
+				!slices.ContainsFunc(e.Problems, func(q Problem) bool { return q.Key == p.Key }) {
+				e.Problems = append(e.Problems, p)
+			}
+		}
+	}
+	return e
+}
+
+func problemsOf(list []settings.Problem) *ConfigError {
+	e := &ConfigError{}
+	for _, p := range list {
+		e.Problems = append(e.Problems, Problem{Key: p.Key, Value: p.Value, Allowed: p.Allowed, Place: p.Place})
+	}
+	return e
 }
 
 // lookup finds a variable among environ.
@@ -229,113 +312,16 @@ func lookup(environ []string) func(string) string {
 	}
 }
 
-// parseYAML decodes a file strictly over c.
-func (c *Config) parseYAML(name string, data []byte) error {
-	var plain map[string]any
-	documents := yaml.NewDecoder(bytes.NewReader(data))
-	if err := documents.Decode(&plain); err != nil && err != io.EOF {
-		return yamlError(name, err)
-	}
-	if err := documents.Decode(new(any)); err != io.EOF {
-		return fmt.Errorf("%w: %s: holds more than one document", ErrConfig, name)
-	}
-	if len(plain) == 0 {
-		return nil // comments only: the decoder would reset all of c
-	}
-	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
-		return yamlError(name, err)
-	}
-	// The decoder cuts fractions off where an integer is wanted.
-	var problems []Problem
-	t := reflect.TypeFor[Config]()
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("yaml")
-		if f, ok := plain[key].(float64); ok && t.Field(i).Type.Kind() == reflect.Int && f != math.Trunc(f) {
-			problems = append(problems, Problem{Key: key, Value: fmt.Sprint(f), Allowed: kindNames[reflect.Int]})
-		}
-	}
-	if len(problems) > 0 {
-		return &ConfigError{problems}
-	}
-	return nil
-}
-
-// kindNames says what a key of a kind must be.
-var kindNames = map[reflect.Kind]string{
-	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
-	reflect.Bool: "must be true or false",
-}
-
-// yamlError shows the faulty line with a mark below the fault.
-func yamlError(name string, err error) error {
-	var detail yaml.Error
-	if !errors.As(err, &detail) || detail.GetToken() == nil {
-		return fmt.Errorf("%w: %s: %w", ErrConfig, name, err)
-	}
-	message, token := detail.GetMessage(), detail.GetToken()
-	var typ *yaml.TypeError
-	if errors.As(err, &typ) && kindNames[typ.DstType.Kind()] != "" {
-		message = kindNames[typ.DstType.Kind()]
-	}
-	// The first line names the place; the formatter's own would do it a second time.
-	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
-	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrConfig, name, token.Position.Line, message,
-		strings.TrimRight(source, "\n "))
-}
-
 // Set gives a key, as in YAML, a value from a string. Errors match ErrConfig.
 func (c *Config) Set(key, value string) error {
-	if !slices.Contains(configKeys(), key) {
-		return fmt.Errorf("%w: %q is no key: there are %s", ErrConfig, key, strings.Join(configKeys(), ", "))
-	}
-	if p := c.set(key, value); p != nil {
-		return &ConfigError{[]Problem{*p}}
+	if p := settings.Set(c, key, value); p != nil {
+		return problemsOf([]settings.Problem{*p})
 	}
 	return nil
 }
 
 // configKeys lists all keys in the order of Config.
-func configKeys() (keys []string) {
-	t := reflect.TypeFor[Config]()
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "-" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// set gives a key a value from a string. A key that is none is not a problem: other variables begin with MIXTRAL_ too.
-func (c *Config) set(key, value string) *Problem {
-	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") != key {
-			continue
-		}
-		field := v.Field(i)
-		var err error
-		switch field.Kind() {
-		case reflect.String:
-			field.SetString(value)
-		case reflect.Int:
-			var n int
-			n, err = strconv.Atoi(value)
-			field.SetInt(int64(n))
-		case reflect.Float64:
-			var f float64
-			f, err = strconv.ParseFloat(value, 64)
-			field.SetFloat(f)
-		case reflect.Bool:
-			var b bool
-			b, err = strconv.ParseBool(value)
-			field.SetBool(b)
-		}
-		if err != nil {
-			return &Problem{Key: key, Value: strconv.Quote(value), Allowed: kindNames[field.Kind()]}
-		}
-	}
-	return nil
-}
+func configKeys() []string { return settings.Keys(reflect.TypeFor[Config]()) }
 
 // Validate checks every key and reports all problems at once, as a *ConfigError.
 func (c *Config) Validate() error {
@@ -479,7 +465,7 @@ func splitList(s string) []string {
 type validator struct{ problems []Problem }
 
 func (v *validator) add(key, value, allowed string) {
-	v.problems = append(v.problems, Problem{key, value, allowed})
+	v.problems = append(v.problems, Problem{Key: key, Value: value, Allowed: allowed})
 }
 
 func (v *validator) number(key string, got, lo, hi float64) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -62,18 +63,19 @@ func TestYAMLErrors(t *testing.T) {
 		yaml string
 		want []string
 	}{
-		{"host: x\nprot: 1\n", []string{"c.yaml:2: unknown field \"prot\"", ">  2 | prot: 1\n       ^"}},
-		{"port: many\n", []string{"c.yaml:1: must be an integer", ">  1 | port: many\n             ^"}},
-		{"temperature: [1]\n", []string{"c.yaml:1: must be a number"}},
-		{"insecure_bind: 7\n", []string{"c.yaml:1: must be true or false"}},
+		{"host: localhost\nprot: 1\n",
+			[]string{"c.yaml:2: unknown key \"prot\" (did you mean \"port\"?); known keys: host, port, "}},
+		{"port: many\n", []string{"c.yaml:1: port: must be an integer: got \"many\""}},
+		{"temperature: [1]\n", []string{"c.yaml:1: temperature: must be a number: got a list"}},
+		{"insecure_bind: 7\n", []string{"c.yaml:1: insecure_bind: must be true or false"}},
 		{"host:\n  a: 1\n", []string{"c.yaml:", "must be text"}},
-		{"port: 1\nhost: a\nport: 2\n", []string{"c.yaml:3:", "already defined"}},
+		{"port: 1\nhost: a\nport: 2\n", []string{"c.yaml:3: port: must be given once"}},
 		{"port: [1\n", []string{"c.yaml:1:", "]"}},
-		{"port: 1\n---\nport: 2\n", []string{"c.yaml: holds more than one document"}},
-		{"- port\n", []string{"c.yaml:1:", "mapping is expected"}},
+		{"port: 1\n---\nport: 2\n", []string{"c.yaml: has more than one document"}},
+		{"- port\n", []string{"c.yaml:1:", "must be a mapping"}},
 		{"port: 1.5\ncpu_cores: 2.5\n", []string{"port: must be an integer: got 1.5",
 			"cpu_cores: must be an integer: got 2.5"}},
-		{"port: 99999999999999999999\n", []string{"c.yaml:1:", "overflow"}},
+		{"port: 99999999999999999999\n", []string{"c.yaml:1: port: must be an integer that is not so large"}},
 	} {
 		_, err := ParseConfig("c.yaml", []byte(test.yaml), nil)
 		if !errors.Is(err, ErrConfig) {
@@ -90,6 +92,49 @@ func TestYAMLErrors(t *testing.T) {
 		if c, err := ParseConfig("c.yaml", []byte(empty), nil); err != nil || !cmp.Equal(c, DefaultConfig()) {
 			t.Errorf("%q: %+v, %v", empty, c, err)
 		}
+	}
+}
+
+// TestEverythingAtOnce: unknown keys, wrong kinds, double keys, values out of range and the environment, with places.
+func TestEverythingAtOnce(t *testing.T) {
+	_, err := ParseConfig("c.yaml", []byte("port: many\nfoo: 1\ncpu_cores: 0\nport: 2\ntempreature: 0.5\n"),
+		[]string{"MIXTRAL_MAX_TOKENS=x"})
+	var e *ConfigError
+	if !errors.As(err, &e) || len(e.Problems) != 6 {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n  c.yaml:1: port: must be an integer: got \"many\"\n",
+		"\n  c.yaml:2: unknown key \"foo\"\n",
+		"\n  c.yaml:4: port: must be given once",
+		"\n  c.yaml:5: unknown key \"tempreature\" (did you mean \"temperature\"?)\n",
+		"\n  MIXTRAL_MAX_TOKENS: must be an integer: got \"x\"\n",
+		"\n  c.yaml:3: cpu_cores: must be between 1 and 4096: got 0\n",
+		"\n  known keys: host, port, "} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%v\nwants %q", err, want)
+		}
+	}
+}
+
+// TestMisspeltVariables: they set nothing, and what the key may be is said; Kubernetes' and our other ones are silent.
+func TestMisspeltVariables(t *testing.T) {
+	c, err := ParseConfig("", nil, []string{"MIXTRAL_PROT=1", "MIXTRAL_MODELPATH=x", "MIXTRAL_CPU_TIER=generic",
+		"MIXTRAL_PORT=tcp://10.0.0.1:11400", "MIXTRAL_SERVICE_HOST=10.0.0.1", "MIXTRAL_SERVICE_PORT=11400",
+		"MIXTRAL_SERVICE_PORT_HTTP=11400", "MIXTRAL_PORT_11400_TCP=tcp://10.0.0.1:11400",
+		"MIXTRAL_PORT_11400_TCP_ADDR=10.0.0.1", "MIXTRAL_PORT_11400_TCP_PROTO=tcp", "MIXTRAL_HOME=/x"})
+	if err != nil || len(c.Warnings) != 2 ||
+		!strings.Contains(c.Warnings[0], "MIXTRAL_PROT sets nothing: did you mean MIXTRAL_PORT?") ||
+		!strings.Contains(c.Warnings[1], "MIXTRAL_MODEL_PATH?") || c.Port != DefaultConfig().Port {
+		t.Errorf("%q, %v", c.Warnings, err)
+	}
+	var log strings.Builder
+	c.Logger, c.LogLevel = slog.New(slog.NewTextHandler(&log, nil)), "warn"
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Close(); strings.Count(log.String(), "MIXTRAL_PORT?") != 1 {
+		t.Error(log.String())
 	}
 }
 
@@ -111,8 +156,8 @@ func TestEnvironment(t *testing.T) {
 	}
 	_, err = ParseConfig("", nil, []string{"MIXTRAL_PORT=x", "MIXTRAL_TEMPERATURE=hot", "MIXTRAL_INSECURE_BIND=2"})
 	var all *ConfigError
-	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != (Problem{"MIXTRAL_PORT", `"x"`,
-		"must be an integer"}) {
+	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != problem("MIXTRAL_PORT", `"x"`,
+		"must be an integer") {
 		t.Errorf("%v", err)
 	}
 	for i := range reflect.TypeFor[Config]().NumField() {
@@ -189,6 +234,10 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
+func problem(key, value, allowed string) Problem {
+	return Problem{Key: key, Value: value, Allowed: allowed}
+}
+
 // TestValidate: each problem names key, value and what is allowed.
 func TestValidate(t *testing.T) {
 	const databases = "must be postgres://user:password@host:port/database, sqlite:PATH or none"
@@ -196,65 +245,65 @@ func TestValidate(t *testing.T) {
 		change func(*Config)
 		want   Problem
 	}{
-		{func(c *Config) { c.Port = 70000 }, Problem{"port", "70000", "must be between 0 and 65535"}},
-		{func(c *Config) { c.Port = -1 }, Problem{"port", "-1", "must be between 0 and 65535"}},
-		{func(c *Config) { c.Backend = "triton" }, Problem{"backend", `"triton"`, "must be embedded or vllm"}},
-		{func(c *Config) { c.MemoryLimitGB = 0 }, Problem{"memory_limit_gb", "0",
-			"must be above 0 and at most 1048576"}},
-		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, Problem{"memory_limit_gb", "NaN",
-			"must be above 0 and at most 1048576"}},
-		{func(c *Config) { c.CPUCores = 0 }, Problem{"cpu_cores", "0", "must be between 1 and 4096"}},
-		{func(c *Config) { c.KVType = "q4_0" }, Problem{"kv_type", `"q4_0"`, "must be f16 or q8_0"}},
-		{func(c *Config) { c.ContextLength = -1 }, Problem{"context_length", "-1", "must be between 0 and 16777216"}},
-		{func(c *Config) { c.TargetLatencyMS = -1 }, Problem{"target_latency_ms", "-1",
-			"must be above 0 and at most 1000000000"}},
-		{func(c *Config) { c.TargetThroughputRPS = 0 }, Problem{"target_throughput_rps", "0",
-			"must be above 0 and at most 1000000000"}},
-		{func(c *Config) { c.MaxConcurrentRequests = 0 }, Problem{"max_concurrent_requests", "0",
-			"must be between 1 and 65536"}},
-		{func(c *Config) { c.MaxQueuedRequests = -1 }, Problem{"max_queued_requests", "-1",
-			"must be between 0 and 1048576"}},
-		{func(c *Config) { c.MaxTokens = 0 }, Problem{"max_tokens", "0", "must be between 1 and 16777216"}},
-		{func(c *Config) { c.Temperature = 2.5 }, Problem{"temperature", "2.5", "must be between 0 and 2"}},
-		{func(c *Config) { c.Temperature = math.NaN() }, Problem{"temperature", "NaN", "must be between 0 and 2"}},
-		{func(c *Config) { c.DrainTimeoutS = -1 }, Problem{"drain_timeout_s", "-1", "must be between 0 and 3600"}},
-		{func(c *Config) { c.UpstreamTimeoutS = 0 }, Problem{"upstream_timeout_s", "0",
-			"must be above 0 and at most 86400"}},
+		{func(c *Config) { c.Port = 70000 }, problem("port", "70000", "must be between 0 and 65535")},
+		{func(c *Config) { c.Port = -1 }, problem("port", "-1", "must be between 0 and 65535")},
+		{func(c *Config) { c.Backend = "triton" }, problem("backend", `"triton"`, "must be embedded or vllm")},
+		{func(c *Config) { c.MemoryLimitGB = 0 }, problem("memory_limit_gb", "0",
+			"must be above 0 and at most 1048576")},
+		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, problem("memory_limit_gb", "NaN",
+			"must be above 0 and at most 1048576")},
+		{func(c *Config) { c.CPUCores = 0 }, problem("cpu_cores", "0", "must be between 1 and 4096")},
+		{func(c *Config) { c.KVType = "q4_0" }, problem("kv_type", `"q4_0"`, "must be f16 or q8_0")},
+		{func(c *Config) { c.ContextLength = -1 }, problem("context_length", "-1", "must be between 0 and 16777216")},
+		{func(c *Config) { c.TargetLatencyMS = -1 }, problem("target_latency_ms", "-1",
+			"must be above 0 and at most 1000000000")},
+		{func(c *Config) { c.TargetThroughputRPS = 0 }, problem("target_throughput_rps", "0",
+			"must be above 0 and at most 1000000000")},
+		{func(c *Config) { c.MaxConcurrentRequests = 0 }, problem("max_concurrent_requests", "0",
+			"must be between 1 and 65536")},
+		{func(c *Config) { c.MaxQueuedRequests = -1 }, problem("max_queued_requests", "-1",
+			"must be between 0 and 1048576")},
+		{func(c *Config) { c.MaxTokens = 0 }, problem("max_tokens", "0", "must be between 1 and 16777216")},
+		{func(c *Config) { c.Temperature = 2.5 }, problem("temperature", "2.5", "must be between 0 and 2")},
+		{func(c *Config) { c.Temperature = math.NaN() }, problem("temperature", "NaN", "must be between 0 and 2")},
+		{func(c *Config) { c.DrainTimeoutS = -1 }, problem("drain_timeout_s", "-1", "must be between 0 and 3600")},
+		{func(c *Config) { c.UpstreamTimeoutS = 0 }, problem("upstream_timeout_s", "0",
+			"must be above 0 and at most 86400")},
 		{func(c *Config) { c.DatabaseURL = "mysql://u:secret@h/d" },
-			Problem{"database_url", `"mysql://u:xxxxx@h/d"`, databases}},
-		{func(c *Config) { c.DatabaseURL = "sqlite:" }, Problem{"database_url", `"sqlite:"`, databases}},
+			problem("database_url", `"mysql://u:xxxxx@h/d"`, databases)},
+		{func(c *Config) { c.DatabaseURL = "sqlite:" }, problem("database_url", `"sqlite:"`, databases)},
 		{func(c *Config) { c.DatabaseURL = "postgres://u:secret@h:port/d" },
-			Problem{"database_url", "a value that is not a URL", databases}},
-		{func(c *Config) { c.RequestLogDays = -1 }, Problem{"request_log_days", "-1", "must be between 0 and 36500"}},
+			problem("database_url", "a value that is not a URL", databases)},
+		{func(c *Config) { c.RequestLogDays = -1 }, problem("request_log_days", "-1", "must be between 0 and 36500")},
 		{func(c *Config) { c.MonitoringURL = "prometheus:9090" },
-			Problem{"monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://"}},
-		{func(c *Config) { c.LogLevel = "loud" }, Problem{"log_level", `"loud"`,
-			"must be debug or info or warn or error or off"}},
-		{func(c *Config) { c.LogFormat = "xml" }, Problem{"log_format", `"xml"`, "must be text or json"}},
-		{func(c *Config) { c.Host = "" }, Problem{"host", `""`, "must be an IP address or a name"}},
-		{func(c *Config) { c.Host = "0.0.0.0" }, Problem{"host", `"0.0.0.0"`,
-			"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+			problem("monitoring_url", `"prometheus:9090"`, "must begin with http:// or https://")},
+		{func(c *Config) { c.LogLevel = "loud" }, problem("log_level", `"loud"`,
+			"must be debug or info or warn or error or off")},
+		{func(c *Config) { c.LogFormat = "xml" }, problem("log_format", `"xml"`, "must be text or json")},
+		{func(c *Config) { c.Host = "" }, problem("host", `""`, "must be an IP address or a name")},
+		{func(c *Config) { c.Host = "0.0.0.0" }, problem("host", `"0.0.0.0"`,
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant")},
 		{func(c *Config) { c.Host, c.TLSCertFile, c.TLSKeyFile = "0.0.0.0", "c", "k" },
-			Problem{"host", `"0.0.0.0"`,
-				"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
-		{func(c *Config) { c.TLSCertFile = "c" }, Problem{"tls_key_file", `""`,
-			"must be given: a certificate and its key go together"}},
-		{func(c *Config) { c.TLSKeyFile = "k" }, Problem{"tls_cert_file", `""`,
-			"must be given: a certificate and its key go together"}},
+			problem("host", `"0.0.0.0"`,
+				"others can reach this address: set api_key_file, or insecure_bind if that is meant")},
+		{func(c *Config) { c.TLSCertFile = "c" }, problem("tls_key_file", `""`,
+			"must be given: a certificate and its key go together")},
+		{func(c *Config) { c.TLSKeyFile = "k" }, problem("tls_cert_file", `""`,
+			"must be given: a certificate and its key go together")},
 		{func(c *Config) { c.AllowedHosts = "a.example, https://b" },
-			Problem{"allowed_hosts", `"a.example, https://b"`,
-				"must be host names without ports, several with commas between"}},
-		{func(c *Config) { c.AllowedHosts = "a:80" }, Problem{"allowed_hosts", `"a:80"`,
-			"must be host names without ports, several with commas between"}},
-		{func(c *Config) { c.MetricsListen = "9464" }, Problem{"metrics_listen", `"9464"`,
-			"must be address:port, another than the API's"}},
+			problem("allowed_hosts", `"a.example, https://b"`,
+				"must be host names without ports, several with commas between")},
+		{func(c *Config) { c.AllowedHosts = "a:80" }, problem("allowed_hosts", `"a:80"`,
+			"must be host names without ports, several with commas between")},
+		{func(c *Config) { c.MetricsListen = "9464" }, problem("metrics_listen", `"9464"`,
+			"must be address:port, another than the API's")},
 		{func(c *Config) { c.MetricsListen = "127.0.0.1:11400" },
-			Problem{"metrics_listen", `"127.0.0.1:11400"`, "must be address:port, another than the API's"}},
+			problem("metrics_listen", `"127.0.0.1:11400"`, "must be address:port, another than the API's")},
 		{func(c *Config) { c.MetricsListen = "127.0.0.1:http" },
-			Problem{"metrics_listen", `"127.0.0.1:http"`, "must be address:port, another than the API's"}},
-		{func(c *Config) { c.MaxConnections = 0 }, Problem{"max_connections", "0", "must be between 1 and 1048576"}},
-		{func(c *Config) { c.Host = "::" }, Problem{"host", `"::"`,
-			"others can reach this address: set api_key_file, or insecure_bind if that is meant"}},
+			problem("metrics_listen", `"127.0.0.1:http"`, "must be address:port, another than the API's")},
+		{func(c *Config) { c.MaxConnections = 0 }, problem("max_connections", "0", "must be between 1 and 1048576")},
+		{func(c *Config) { c.Host = "::" }, problem("host", `"::"`,
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant")},
 	} {
 		c := DefaultConfig()
 		test.change(&c)

@@ -56,6 +56,11 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Logger != nil {
+		for _, w := range c.Warnings {
+			c.Logger.Warn(w)
+		}
+	}
 	return &Service{config: c, inner: inner}, nil
 }
 

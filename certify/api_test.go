@@ -51,14 +51,15 @@ func TestTheWalkFindsInternalTypes(t *testing.T) {
 	unexported := types.NewStruct([]*types.Var{types.NewField(0, pkg, "f", hidden, false)}, nil)
 	param := types.NewSignatureType(nil, nil, nil, types.NewTuple(types.NewVar(0, pkg, "p",
 		types.NewMap(types.Typ[types.String], types.NewPointer(hidden)))), nil, false)
+	named := func(name string, under types.Type) types.Object {
+		return types.NewNamed(types.NewTypeName(0, pkg, name, nil), under, nil).Obj()
+	}
 	for name, tt := range map[string]struct {
 		o    types.Object
 		want int
 	}{
-		"field":      {types.NewTypeName(0, pkg, "S", types.NewNamed(types.NewTypeName(0, pkg, "S", nil), field,
-			nil)), 1},
-		"unexported": {types.NewTypeName(0, pkg, "U", types.NewNamed(types.NewTypeName(0, pkg, "U", nil), unexported,
-			nil)), 0},
+		"field":      {named("S", field), 1},
+		"unexported": {named("U", unexported), 0},
 		"parameter":  {types.NewFunc(0, pkg, "F", param), 1},
 		"variable":   {types.NewVar(0, pkg, "V", hidden), 1},
 		"alias":      {types.NewTypeName(0, pkg, "A", hidden), 1},

@@ -12,7 +12,7 @@ const (
 	ResourceCPU    = "cpu"    // cores
 )
 
-// Monitor collects what a performance test measures: the seed test case's PerformanceMonitor. It is safe for
+// Monitor collects what a performance test measures: the specification's PerformanceMonitor. It is safe for
 // concurrent use, useful alone, and fed by Run while it runs. Its averages weigh every record the same; a verdict
 // needs the statistics of a report.
 type Monitor struct {

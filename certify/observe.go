@@ -43,8 +43,8 @@ func newObserver(ctx context.Context, o Options, s *server, m *metrics, r *recor
 	return w, nil
 }
 
-// resourcesOf chooses where a server's resources are read from: a process or cgroup that the caller names, the
-// process that was started, this one, or the server's own metrics.
+// resourcesOf chooses where a server's resources are read from: a process or cgroup that the caller names, the process
+// that was started, this one, or the server's own metrics.
 func resourcesOf(s *target.Server, pid int, cgroup string, metrics *probe.Scraper) (probe.Source, error) {
 	switch {
 	case cgroup != "":

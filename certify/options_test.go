@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
@@ -38,11 +39,13 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 			"targets.quality: must be between 0 and 1, is 7"},
 		"prompt file": {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
 		"two metrics": {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions,
-			"exclude"},
-		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "exclude"},
+			"not both"},
+		"two processes": {certify.Options{PID: 3, Cgroup: "x"}, certify.ErrOptions, "not both"},
 		"metrics URL":   {certify.Options{MetricsURL: "localhost:9090"}, certify.ErrOptions, "metrics URL"},
 		"tracing URL":   {certify.Options{TracingURL: "localhost:4318"}, certify.ErrOptions, "tracing URL"},
-		"pid":           {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
+		"two cases": {certify.Options{Case: "x", Loaded: &testcases.Loaded{}}, certify.ErrOptions,
+			"not both"},
+		"pid": {certify.Options{PID: -3}, certify.ErrOptions, "-3"},
 	} {
 		if name != "no target" {
 			tt.o.Launch = launch
@@ -178,5 +181,33 @@ func TestAReviewerGivesASecondOpinion(t *testing.T) {
 	if _, err := certify.Run(t.Context(), o); !errors.Is(err, target.ErrSetup) ||
 		!strings.Contains(err.Error(), "reviewer: ") {
 		t.Errorf("a reviewer that refuses: %v", err)
+	}
+}
+
+// TestACaseFromMemoryIsCertified: declared in Go, with prompts of its own, and never changed by the run's overrides.
+func TestACaseFromMemoryIsCertified(t *testing.T) {
+	t.Parallel()
+	c := testcases.New("TC-MEMORY", "A case without a file")
+	c.Targets.LatencyMS = 60_000
+	c.Limits.IssueDelayMS = 10_000 // of a busy machine
+	c.Profiles = map[string]testcases.Phases{"quick": {{ID: "single", Kind: testcases.KindClosed, Concurrency: 1,
+		Requests: 4}}}
+	c.Checks = []testcases.Check{{ID: "errors", Clause: "No request fails", Rule: testcases.RuleErrorBudget}}
+	loaded, err := c.With(&prompts.Set{Prompts: []prompts.Prompt{{Category: "sums", Level: "easy",
+		Text: "What is 2 + 2?"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := certify.Run(t.Context(), certify.Options{Loaded: loaded, ReportDir: t.TempDir(),
+		Launch: target.Handler(server(t, faults.Healthy)), Set: []string{"profiles.quick.single.requests=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.TestCase != "TC-MEMORY" || len(rep.Phases) != 1 || rep.Phases[0].Issued != 3 {
+		t.Errorf("case %s, phases %+v", rep.TestCase, rep.Phases)
+	}
+	want(t, rep, "errors", certify.Pass, "")
+	if got := loaded.Case.Profiles["quick"][0].Requests; got != 4 {
+		t.Errorf("the run changed the caller's case: %d requests", got)
 	}
 }

@@ -92,7 +92,7 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 }
 
 // connections are opened before a schedule starts: in the open loop as many as two seconds of arrivals need, since a
-// server within the seed's latency target has no more in flight.
+// server within the specification's latency target has no more in flight.
 func (p *phaseRun) connections() int {
 	switch p.ph.Kind {
 	case testcases.KindOpen:

@@ -17,7 +17,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Limits of the client's calibration: long enough for a p99 at the seed's rate, short beside the shortest profile.
+// Limits of the client's calibration: long enough for a p99 at the specification's rate, short beside the shortest
+// profile.
 const (
 	calibrateFor    = 2 * time.Second
 	calibrateTokens = 8

@@ -129,7 +129,7 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 		r.progress.note(stopErr.Error())
 	}
 	r.progress.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "),
-		OK: rep.Status == Pass,
+		OK:      rep.Status == Pass,
 		Summary: r.progress.monitor.Summary()})
 	return rep, nil
 }

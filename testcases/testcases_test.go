@@ -37,7 +37,7 @@ func TestEveryBuiltInCaseLoads(t *testing.T) {
 	}
 }
 
-// The numbers are the seed test case's; a change of one is a change of what is certified.
+// The numbers are the specification's; a change of one is a change of what is certified.
 func TestTheSeedsNumbers(t *testing.T) {
 	l, err := Load("")
 	if err != nil {

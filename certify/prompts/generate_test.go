@@ -71,7 +71,7 @@ func TestGeneratedPromptsLoad(t *testing.T) {
 	})
 }
 
-// Without options the file has the seed's nine keys: it can stand in for performance_test_prompts.json.
+// Without options the file has the specification's nine keys: it can stand in for performance_test_prompts.json.
 func TestGenerateKeepsTheSeedsKeys(t *testing.T) {
 	s, err := Generate(Options{Seed: 7})
 	if err != nil {

@@ -220,8 +220,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 			}
 			if len(p.Any) == 0 || slices.ContainsFunc(p.Any,
 				func(t string) bool { return strings.TrimSpace(t) == "" }) {
-				return nil, fmt.Errorf("%w: %s[%d].any: must have terms, none of them empty", ErrInvalid, group.name,
-					i)
+				return nil, fmt.Errorf("%w: %s[%d].any: must have terms, none of them empty", ErrInvalid,
+					group.name, i)
 			}
 		}
 	}

@@ -86,9 +86,9 @@ func TestASetFromMemoryIsValidated(t *testing.T) {
 		t.Error(err)
 	}
 	for name, bad := range map[string]*Set{
-		"no prompt":   {},
-		"no text":     {Prompts: []Prompt{{Category: "a", Level: "b"}}},
-		"twice":       {Prompts: []Prompt{{Category: "a", Level: "b", Text: "x"},
+		"no prompt": {},
+		"no text":   {Prompts: []Prompt{{Category: "a", Level: "b"}}},
+		"twice": {Prompts: []Prompt{{Category: "a", Level: "b", Text: "x"},
 			{Category: "a", Level: "b", Text: "y"}}},
 		"bad rubric":  {Prompts: []Prompt{{Category: "a", Level: "b", Text: "x", Rubric: &Rubric{Form: "song"}}}},
 		"no category": {Prompts: []Prompt{{Level: "b", Text: "x"}}},

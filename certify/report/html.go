@@ -99,7 +99,7 @@ type distRow struct {
 	D    *Dist
 }
 
-// figure is one of the seed's five headline numbers.
+// figure is one of the specification's five headline numbers.
 type figure struct {
 	Name, Value, Unit, Target string
 	Verdict                   string
@@ -153,8 +153,8 @@ func WriteHTML(w io.Writer, r *Report, s Series) error {
 	return nil
 }
 
-// figures are the seed's summary against its targets. A figure has the gravest verdict of the checks that hold it
-// against the same target.
+// figures are the specification's summary against its targets. A figure has the gravest verdict of the checks that
+// hold it against the same target.
 func figures(r *Report) []figure {
 	s, t := r.Summary, r.Targets
 	rows := []struct {

@@ -26,8 +26,8 @@ const (
 // maxReport bounds what is read; a report has some 50 KB.
 const maxReport = 16 << 20
 
-// BaseName is the name of a report's files without their extensions, performance_<case>_<unix seconds>, as the seed
-// test case writes it. Characters that are unsafe in file names become "-".
+// BaseName is the name of a report's files without their extensions, performance_<case>_<unix seconds>, as the
+// specification test case writes it. Characters that are unsafe in file names become "-".
 func BaseName(caseID string, start time.Time) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {

@@ -1,5 +1,3 @@
-// Package report is a certification's result as people and programs read it: the JSON file, JUnit, one HTML page, and
-// the comparison of two results. It judges nothing, and must not import anything that makes load.
 package report
 
 import "github.com/hxp-enterprise/mixtral/testcases"
@@ -15,7 +13,7 @@ const (
 	Info    = "INFO"    // a check without a gate
 )
 
-// Report is reports/performance_<case>_<unix>.json. The first six keys are the seed test case's own.
+// Report is reports/performance_<case>_<unix>.json. The first six keys are the specification's own.
 type Report struct {
 	TestCase  string  `json:"test_case"`
 	Timestamp float64 `json:"timestamp"` // Unix seconds at the run's start
@@ -42,7 +40,7 @@ type Report struct {
 	Evidence       Evidence          `json:"evidence"`
 }
 
-// Summary has the seed's keys; nil where nothing was measured.
+// Summary has the specification's keys; nil where nothing was measured.
 type Summary struct {
 	AvgLatencyMS     *float64 `json:"avg_latency_ms"`
 	AvgThroughputRPS *float64 `json:"avg_throughput_rps"`
@@ -51,7 +49,7 @@ type Summary struct {
 	PeakCPUCores     *float64 `json:"peak_cpu_cores"`
 }
 
-// Targets has the seed's keys.
+// Targets has the specification's keys.
 type Targets struct {
 	LatencyMS     float64 `json:"latency_target_ms"`
 	ThroughputRPS float64 `json:"throughput_target_rps"`

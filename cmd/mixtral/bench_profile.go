@@ -43,36 +43,28 @@ const (
 // profile measures what steps of all sizes take, through HTTP, on a service that is started as certify starts one:
 // what handing out costs on this machine is part of it. It writes the profile for mixtral plan.
 func (c *benchCmd) profile(a *app) error {
-	o, err := openModel(c.Model)
+	return c.profileOn(a, certifyCmd{Model: c.Model}.launch(a))
+}
+
+// profileOn measures on the service that launch starts.
+func (c *benchCmd) profileOn(a *app, launch target.Launcher) error {
+	p, stop, err := c.start(a, launch)
 	if err != nil {
 		return err
 	}
-	info, err := moe.Describe(o.File)
-	_ = o.Close()
-	if err != nil {
-		return usageError(err)
+	m, err := p.measure(c.Repeat)
+	kv, merr := p.kvBytes()
+	if err := errors.Join(err, merr, stop()); err != nil {
+		return err
 	}
 	config, err := mixtral.LoadConfig("")
 	if err != nil {
 		return usageError(err)
 	}
-	p := &profiler{app: a, vocab: info.Vocab, chunk: min(profileChunk, (info.Context-2)/2), http: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}}
-	server, err := certifyCmd{Model: c.Model}.launch(a)(a.ctx, target.Need{Model: c.Model})
-	if err != nil {
-		return certifyError(a, err)
-	}
-	p.url = server.URL
-	m, err := p.measure(c.Repeat)
-	kv, merr := p.kvBytes()
-	if err := errors.Join(err, merr, server.Stop()); err != nil {
-		return err
-	}
-	machine := probe.Machine()
-	out := &plan.Profile{SchemaVersion: 1, Model: o.ID, Machine: machine["cpu"], Tier: kernel.Tier(),
+	out := &plan.Profile{SchemaVersion: 1, Model: p.model, Machine: probe.Machine()["cpu"], Tier: kernel.Tier(),
 		Threads: runtime.NumCPU(), MaxRunning: config.MaxConcurrentRequests, PrefillChunk: profileChunk,
-		ContextLength: info.Context,
-		BlockTokens:   kernel.BlockTokens, KVBlockBytes: info.KVBytes(c.KVType, kernel.BlockTokens)}
+		ContextLength: p.info.Context, BlockTokens: kernel.BlockTokens,
+		KVBlockBytes: p.info.KVBytes(c.KVType, kernel.BlockTokens)}
 	out.KVBlocks = int(kv / max(out.KVBlockBytes, 1))
 	if err := out.Fit(m); err != nil {
 		return err
@@ -91,12 +83,34 @@ func (c *benchCmd) profile(a *app) error {
 	return printProfile(a.stdout, out, c.Profile)
 }
 
+// start starts the service that a profile is measured on.
+func (c *benchCmd) start(a *app, launch target.Launcher) (p *profiler, stop func() error, err error) {
+	o, err := openModel(c.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := moe.Describe(o.File)
+	_ = o.Close()
+	if err != nil {
+		return nil, nil, usageError(err)
+	}
+	server, err := launch(a.ctx, target.Need{Model: c.Model})
+	if err != nil {
+		return nil, nil, certifyError(a, err)
+	}
+	return &profiler{app: a, model: o.ID, info: info, url: server.URL, chunk: min(profileChunk, (info.Context-2)/2),
+			http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024, DisableCompression: true}}},
+		server.Stop,
+		nil
+}
+
 // profiler sends the requests of a profile.
 type profiler struct {
 	app   *app
+	model string // its id
+	info  moe.Info
 	url   string
 	http  *http.Client
-	vocab int
 	chunk int
 }
 
@@ -185,7 +199,7 @@ func (p *profiler) ask(ctx context.Context, prompt, generate int) (*timing, erro
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(prompt)))
 	ids := make([]int, prompt)
 	for i := range ids {
-		ids[i] = 3 + rng.IntN(p.vocab-3) // beyond the control tokens
+		ids[i] = 3 + rng.IntN(p.info.Vocab-3) // beyond the control tokens
 	}
 	body, err := json.Marshal(map[string]any{"prompt": ids, "max_tokens": generate, "stream": true, "ignore_eos": true,
 		"temperature": 0.7})

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -108,7 +110,7 @@ func (c certifyCmd) Run(a *app) error {
 // source says what is certified: a server that is there, or one that is started.
 func (c certifyCmd) source(a *app, o *certify.Options) error {
 	if c.Target != "" && c.Model != "" {
-		return usageError(withHint(errors.New("--target and --model exclude each other"),
+		return usageError(withHint(errors.New("give either --target or --model, not both"),
 			"--target-model names the model to ask a server for"))
 	}
 	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
@@ -141,7 +143,7 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		start := target.Child(program, func(port int, need target.Need) []string {
 			// The database of the environment is for the run, and not for its requests.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
-				"--database", open.None}
+				"--database-url", open.None}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -218,6 +220,16 @@ func certifyError(a *app, err error) error {
 	return setupError(err)
 }
 
+// checkedCase is what certify --check --json prints.
+type checkedCase struct {
+	ID      string   `json:"test_case"`
+	Name    string   `json:"name"`
+	Profile string   `json:"profile"`
+	Checks  int      `json:"checks"`
+	Prompts int      `json:"prompts"`
+	Plan    []string `json:"plan"` // the arithmetic and the phases, as the text has them
+}
+
 // check validates a case and says what it asks for.
 func (c certifyCmd) check(a *app) error {
 	loaded, err := certify.Load(c.Case, c.Set)
@@ -226,7 +238,12 @@ func (c certifyCmd) check(a *app) error {
 	}
 	tc := loaded.Case
 	if _, ok := tc.Profiles[c.Profile]; !ok {
-		return usageError(fmt.Errorf("profile: %s has no %q", tc.ID, c.Profile))
+		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
+			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
+	}
+	if c.JSON {
+		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),
+			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
 	}
 	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks),
 		len(loaded.Prompts.Prompts), c.Profile,

@@ -31,7 +31,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"mixtral mod", []string{"model"}},
 		{"mixtral model ver", []string{"verify"}},
-		{"mixtral serve --tls", []string{"--tls-cert", "--tls-key"}},
+		{"mixtral serve --tls", []string{"--tls-cert-file", "--tls-key-file"}},
 		{"mixtral serve --port 80 --back", []string{"--backend"}},
 		{"mixtral serve --backend ", []string{"embedded", "vllm"}},
 		{"mixtral serve --backend=v", []string{"--backend=vllm"}},

@@ -15,10 +15,10 @@ import (
 
 // databaseFlag is for commands that keep runs in a database or read them from it.
 type databaseFlag struct {
-	Database string `env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Database that keeps the runs: postgres://user@host/database or sqlite:PATH; none keeps none. Default: an SQLite file in the user's data directory."`
+	Database string `name:"database-url" env:"MIXTRAL_DATABASE_URL" placeholder:"URL" help:"Database that keeps the runs: postgres://user@host/database or sqlite:PATH; none keeps none. Default: an SQLite file in the user's data directory."`
 }
 
-const databaseHint = "--database or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or " +
+const databaseHint = "--database-url or MIXTRAL_DATABASE_URL names another: postgres://user@host:port/database or " +
 	"sqlite:PATH; none turns it off"
 
 // valid refuses a malformed URL before any work is done. A missing home directory for the default's file is no reason
@@ -28,7 +28,7 @@ func (d databaseFlag) valid() error {
 		return nil
 	}
 	if err := open.Check(d.Database); err != nil {
-		return usageError(withHint(fmt.Errorf("--database: %w", err), databaseHint))
+		return usageError(withHint(fmt.Errorf("--database-url: %w", err), databaseHint))
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func TestCertifyKeepsRunsInPostgreSQL(t *testing.T) {
 	cluster.Stop()
 	second, path := certify()
 	if second.code != first.code || !strings.Contains(second.stderr, "database unavailable") ||
-		!strings.Contains(second.stderr, "hint: the report is whole") || strings.Contains(second.stdout, "run: ") {
+		!strings.Contains(second.stderr, "hint: the report is complete") || strings.Contains(second.stdout, "run: ") {
 		t.Errorf("with the database away: %+v", second)
 	}
 	if r := command(t, program, "report", "list"); r.code != exitSetup || !strings.Contains(r.stderr, "hint:") {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -74,11 +76,39 @@ func run(a *app, args []string) (code int) {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parser.Parse(a.renamed(args))
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
 	}
 	return report(a.stderr, kctx.Run(a))
+}
+
+// oldFlags are names of flags before they were those of the configuration's keys.
+var oldFlags = map[string]string{"--tls-cert": "--tls-cert-file", "--tls-key": "--tls-key-file",
+	"--database": "--database-url"}
+
+// renamed puts the flags' names of today for old ones, and says so once for each.
+func (a *app) renamed(args []string) []string {
+	args = slices.Clone(args)
+	said := map[string]bool{}
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, value, hasValue := strings.Cut(arg, "=")
+		now := oldFlags[name]
+		if now == "" {
+			continue
+		}
+		if !said[name] {
+			said[name] = true
+			fmt.Fprintf(a.stderr, "mixtral: %s is now %s; the old name still works\n", name, now)
+		}
+		if args[i] = now; hasValue {
+			args[i] += "=" + value
+		}
+	}
+	return args
 }
 
 // exitPanic carries kong's request to exit (after --help) out of the parser.

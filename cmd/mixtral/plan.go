@@ -17,7 +17,7 @@ import (
 
 // planCmd answers how many replicas hold a case's targets.
 type planCmd struct {
-	Case string `arg:"" optional:"" help:"Id of a test case that is compiled in, or path of a case file; its targets and traffic are planned for."`
+	Case string `arg:"" optional:"" help:"Id of a compiled-in test case, or path of a case file, whose targets and traffic to plan for."`
 
 	Profile     string `placeholder:"FILE" help:"Costs that bench --profile measured."`
 	Accelerator string `placeholder:"NAME" help:"Costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
@@ -33,8 +33,8 @@ type planCmd struct {
 	Groups       int     `default:"1" placeholder:"N" help:"Groups of prompts that share their start."`
 	Burstiness   float64 `default:"1" placeholder:"K" help:"Shape of the gamma distribution of arrivals: 1 is Poisson, less comes in bursts."`
 
-	Replicas    int     `placeholder:"N" help:"Say what so many replicas hold, and search for no number."`
-	Most        int     `default:"10000" placeholder:"N" help:"Most replicas to try."`
+	Replicas    int     `placeholder:"N" help:"Report what this number of replicas reaches, instead of searching for a number."`
+	Most        int     `default:"10000" placeholder:"N" help:"Maximum number of replicas to try."`
 	Policy      string  `default:"least-outstanding" placeholder:"NAME" help:"Routing: least-outstanding, round-robin or prefix-affinity."`
 	Requests    int     `placeholder:"N" help:"Requests of each simulation; default: 60 s of them, at least 3000 and at most 100000."`
 	Seed        uint64  `default:"1" placeholder:"N" help:"Seed of arrivals and lengths."`
@@ -157,7 +157,7 @@ func (c *planCmd) setup() (s plan.Setup, costs string, watts float64, err error)
 	s = plan.Setup{Policy: c.Policy, Warmup: 0.1}
 	switch {
 	case (c.Profile == "") == (c.Accelerator == ""):
-		return s, "", 0, usageError(withHint(errors.New("plan wants --profile or --accelerator, one of them"),
+		return s, "", 0, usageError(withHint(errors.New("either --profile or --accelerator must be given"),
 			"mixtral bench --model FILE --profile costs.json measures this machine"))
 	case c.Profile != "":
 		data, err := os.ReadFile(c.Profile)
@@ -237,7 +237,7 @@ func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
 		}
 	}
 	if len(t.Prompt) != len(t.Output) {
-		return t, fmt.Errorf("--output-tokens has %d lengths and --prompt-tokens %d: want one, or as many of each",
+		return t, fmt.Errorf("--output-tokens has %d lengths and --prompt-tokens %d: give one, or as many of each",
 			len(t.Output), len(t.Prompt))
 	}
 	return t, nil
@@ -268,7 +268,8 @@ func lengths(flag, list string) ([]int, error) {
 	for field := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 1 || n > 1<<20 {
-			return nil, fmt.Errorf("%s: %q is not a number of tokens from 1 to %d", flag, field, 1<<20)
+			return nil, fmt.Errorf("%s: must be numbers of tokens from 1 to %d, separated by commas; "+
+				"got %q", flag, 1<<20, field)
 		}
 		all = append(all, n)
 	}

@@ -87,7 +87,8 @@ func printListed(a *app, list []listed) error {
 // fromDatabase lists the newest runs of the database.
 func (c *reportListCmd) fromDatabase(a *app) ([]listed, error) {
 	if c.Database == open.None {
-		return nil, usageError(withHint(errors.New("report list: --database is none, so there are no runs to list"),
+		return nil, usageError(withHint(
+			errors.New("report list: --database-url is none, so there are no runs to list"),
 			"give a directory of report files, as in mixtral report list reports"))
 	}
 	list := []listed{}

@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 		{[]string{""}, exitUsage, "the prompt is empty"},
 		{[]string{"--temperature", "9", "hello"}, exitUsage, "temperature: must be between 0 and 2"},
 		{[]string{"--set", "port", "hello"}, exitUsage, "must be KEY=VALUE"},
-		{[]string{"--set", "prot=1", "hello"}, exitUsage, `"prot" is no key`},
+		{[]string{"--set", "prot=1", "hello"}, exitUsage, `unknown key "prot"`},
 		{[]string{"--model", "none.gguf", "hello"}, exitSetup, "the file does not exist"},
 	} {
 		var out, errs bytes.Buffer

@@ -22,7 +22,7 @@ import (
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
 	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeatable."`
-	Model         *string  `placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
+	Model         *string  `aliases:"model-path" placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
 	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
 	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache."`
@@ -70,10 +70,10 @@ type serveCmd struct {
 	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes."`
 	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
 	InsecureBind bool             `help:"Allow an address that other machines can reach, without API keys."`
-	TLSCert      *string          `name:"tls-cert" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
-	TLSKey       *string          `name:"tls-key" placeholder:"FILE" help:"PEM key of the certificate."`
+	TLSCert      *string          `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
+	TLSKey       *string          `name:"tls-key-file" placeholder:"FILE" help:"PEM key of the certificate."`
 	AllowedHosts *string          `placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
-	Database     *string          `placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
+	Database     *string          `name:"database-url" placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
 	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
 }
 

@@ -134,7 +134,7 @@ func walkGo(t *testing.T, visit func(name string, set *token.FileSet, file *ast.
 	}
 }
 
-// TestFoundCasesRun: a committed case that a search found is run by a test that exists, and rapid can read it. It
+// TestFoundCasesRun: a committed case that a search found is run by a test that exists, and rapid can read it. Rapid
 // passes over the others without a word.
 func TestFoundCasesRun(t *testing.T) {
 	root := filepath.Join("..", "..")

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-var update = flag.Bool("update", false, "wrap the docs, and write the table of packages into docs/ARCHITECTURE.md")
+var update = flag.Bool("update", false,
+	"wrap docs and comments, and write the tables of packages into docs/ARCHITECTURE.md")
 
 // TestDocsAreWrapped: text in Markdown is wrapped before column 120, and as full as it goes. Tables, code and headings
 // stay as they are. With -update the files are wrapped.

@@ -20,6 +20,7 @@ var rooms = []struct{ mark, prefix string }{
 	{"models", "models"},
 	{"serve", "internal/serve"},
 	{"certify", "internal/certify"},
+	{"other", "internal"},
 	{"cmd", "cmd"},
 	{"public", ""}, // whatever is left
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -85,10 +86,17 @@ const (
 
 // TestLinesEndInSight: lines of Go end before column 120. What stands in a raw string literal does not count, struct
 // tags included: to break it would change it. A comment with a single long word, such as an address, cannot be cut.
+// With -update comments are wrapped; code is for people to wrap.
 func TestLinesEndInSight(t *testing.T) {
 	checked := 0
 	walk(t, ".go", func(path string, data []byte) {
 		checked++
+		if wrapped := wrapComments(data); *update && !bytes.Equal(wrapped, data) {
+			if err := os.WriteFile(filepath.Join("..", "..", path), wrapped, 0o644); err != nil {
+				t.Error(err)
+			}
+			data = wrapped
+		}
 		raw := rawColumns(data)
 		for i, line := range bytes.Split(data, []byte("\n")) {
 			n := width(string(line)) - raw[i+1]
@@ -101,6 +109,51 @@ func TestLinesEndInSight(t *testing.T) {
 	})
 	if checked < 100 {
 		t.Errorf("only %d files were checked", checked)
+	}
+}
+
+// comment is a line that holds nothing but a comment: its indentation, and its text.
+var comment = regexp.MustCompile(`^(\t*)// (\S.*)$`)
+
+// wrapComments moves what is too long in a comment to its next line, or to a new one.
+func wrapComments(src []byte) []byte {
+	raw := rawColumns(src)
+	lines := strings.Split(string(src), "\n")
+	for i := 0; i < len(lines); i++ {
+		m := comment.FindStringSubmatch(lines[i])
+		if m == nil || width(lines[i]) < columns || raw[i+1] > 0 {
+			continue
+		}
+		kept := []rune(lines[i])[:columns-width(m[1])+len(m[1])-1]
+		cut := strings.LastIndexByte(string(kept), ' ')
+		if cut <= len(m[1])+len("// ") {
+			continue // one long word
+		}
+		rest := strings.TrimSpace(lines[i][cut:])
+		lines[i] = lines[i][:cut]
+		if i+1 < len(lines) {
+			if next := comment.FindStringSubmatch(lines[i+1]); next != nil && next[1] == m[1] {
+				lines[i+1] = m[1] + "// " + rest + " " + next[2]
+				continue
+			}
+		}
+		lines = slices.Insert(lines, i+1, m[1]+"// "+rest)
+		raw = rawColumns([]byte(strings.Join(lines, "\n"))) // lines have moved
+	}
+	return []byte(strings.Join(lines, "\n"))
+}
+
+func TestWrapComments(t *testing.T) {
+	long := strings.Repeat("word ", 22) // 110 columns
+	for in, want := range map[string]string{
+		"// " + long + "and\n// more":       "// " + long + "and\n// more",
+		"// " + long + "and more\n// text":  "// " + long + "and\n// more text",
+		"\t// " + long + "and\n\tx := 1":    "\t// " + strings.TrimSpace(long) + "\n\t// and\n\tx := 1",
+		"// " + long + "and more\n//\n// b": "// " + long + "and\n// more\n//\n// b",
+	} {
+		if got := string(wrapComments([]byte(in))); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
 	}
 }
 

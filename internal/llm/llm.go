@@ -1,7 +1,3 @@
-// Package llm is the seam between whoever answers a request (the embedded engine, an upstream server) and whoever
-// asks (the HTTP API, the public package): one Request, one Event, one Backend, and the errors they agree on.
-//
-// It must not import anything of this module: both sides depend on it, it depends on neither.
 package llm
 
 import (
@@ -124,9 +120,9 @@ type Token struct {
 }
 
 // Event is a piece of an answer. Text is valid UTF-8: it never splits a sequence, and each byte that belongs to none
-// is U+FFFD. No stop string is in the texts of a completion joined together, whichever tokens and bytes made them,
-// and what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so
-// those of a stop string too. The last event of a completion has Finish and Usage set.
+// is U+FFFD. No stop string is in the texts of a completion joined together, whichever tokens and bytes made them, and
+// what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so those
+// of a stop string too. The last event of a completion has Finish and Usage set.
 type Event struct {
 	Text    string
 	Tokens  []Token // empty unless Request.Logprobs

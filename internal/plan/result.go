@@ -62,8 +62,8 @@ type window struct {
 
 // arrive counts an arrival. Closed loops have no last arrival of their own making: the window goes on with the last
 // end.
-func (r *Result) arrive(c *call, now float64) {
-	if c.n < r.warmup {
+func (r *Result) arrive(c *Call, now float64) {
+	if c.N < r.warmup {
 		return
 	}
 	if w := &r.open; !w.begun {
@@ -82,14 +82,14 @@ func (r *Result) take(f *flight, now, beside float64, more bool) {
 	r.last = max(r.last, at)
 	if w := &r.open; w.begun && more {
 		w.ended++
-		w.tokensIn += f.output
+		w.tokensIn += f.Output
 	}
-	if f.n < r.warmup {
+	if f.N < r.warmup {
 		return
 	}
-	o := outcome{ttft: f.first + beside - f.arrival, tpot: math.NaN(), latency: at - f.arrival}
-	if f.output > 1 {
-		o.tpot = (now - f.first) / float64(f.output-1)
+	o := outcome{ttft: f.first + beside - f.Arrival, tpot: math.NaN(), latency: at - f.Arrival}
+	if f.Output > 1 {
+		o.tpot = (now - f.first) / float64(f.Output-1)
 	}
 	r.answers = append(r.answers, o)
 }

@@ -70,7 +70,7 @@ type server struct {
 
 // flight is a request under way.
 type flight struct {
-	call
+	Call
 	first float64 // when its first token came
 }
 
@@ -135,7 +135,7 @@ func (m *simulation) run(ctx context.Context) error {
 			}
 		}
 	}
-	var next call
+	var next Call
 	if open {
 		next = m.draw()
 	}
@@ -144,8 +144,8 @@ func (m *simulation) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		switch at, i, stepping := m.ends.least(); {
-		case open && (!stepping || next.arrival <= at):
-			m.now = next.arrival
+		case open && (!stepping || next.Arrival <= at):
+			m.now = next.Arrival
 			if err := m.arrive(next); err != nil {
 				return err
 			}
@@ -164,26 +164,26 @@ func (m *simulation) run(ctx context.Context) error {
 	}
 }
 
-func (m *simulation) draw() call {
+func (m *simulation) draw() Call {
 	m.left--
 	c := m.source.next()
 	if m.s.Traffic.RPS == 0 {
-		c.arrival = m.now
+		c.Arrival = m.now
 	}
 	return c
 }
 
 // arrive routes a call and queues it there.
-func (m *simulation) arrive(c call) error {
+func (m *simulation) arrive(c Call) error {
 	m.out.arrive(&c, m.now)
-	m.more = c.n+1 < m.s.Traffic.Requests
+	m.more = c.N+1 < m.s.Traffic.Requests
 	key := uint64(0)
-	if c.shared > 0 {
-		key = uint64(c.group) + 1
+	if c.Shared > 0 {
+		key = uint64(c.Group) + 1
 	}
 	i := m.policy.Pick(m.routes, key)
 	s := &m.servers[i]
-	q, err := s.sched.Submit(m.prompt(c), c.output)
+	q, err := s.sched.Submit(m.prompt(c), c.Output)
 	if errors.Is(err, llm.ErrQueueFull) {
 		m.out.Refused++
 		return nil
@@ -192,7 +192,7 @@ func (m *simulation) arrive(c call) error {
 		return fmt.Errorf("%w: %w", ErrTraffic, err)
 	}
 	m.routes[i].Outstanding++
-	m.flights[q] = &flight{call: c}
+	m.flights[q] = &flight{Call: c}
 	if !s.busy {
 		return m.start(i)
 	}
@@ -200,12 +200,12 @@ func (m *simulation) arrive(c call) error {
 }
 
 // prompt makes up a call's tokens: the first ones are its group's, the others nobody else's.
-func (m *simulation) prompt(c call) []int32 {
+func (m *simulation) prompt(c Call) []int32 {
 	m.ids = m.ids[:0]
-	for k := range c.shared {
-		m.ids = append(m.ids, -1-int32((uint32(c.group)*2654435761+uint32(k))&0x7ffffffe))
+	for k := range c.Shared {
+		m.ids = append(m.ids, -1-int32((uint32(c.Group)*2654435761+uint32(k))&0x7ffffffe))
 	}
-	for len(m.ids) < c.prompt {
+	for len(m.ids) < c.Prompt {
 		m.token = (m.token + 1) & 0x7fffffff
 		m.ids = append(m.ids, m.token)
 	}

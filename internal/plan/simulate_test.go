@@ -119,8 +119,8 @@ func TestArrivals(t *testing.T) {
 		last := 0.0
 		for range 100_000 {
 			c := src.next()
-			gaps = append(gaps, c.arrival-last)
-			last = c.arrival
+			gaps = append(gaps, c.Arrival-last)
+			last = c.Arrival
 		}
 		m, v := mean(gaps), 0.0
 		for _, g := range gaps {

@@ -31,14 +31,14 @@ type Traffic struct {
 	Seed   uint64
 }
 
-// call is one request of the traffic.
-type call struct {
-	n       int     // place in the order of arrivals, from 0
-	arrival float64 // seconds
-	prompt  int     // tokens
-	shared  int     // the first of them, which its group has in common
-	group   int
-	output  int
+// Call is one request of the traffic.
+type Call struct {
+	N       int     // place in the order of arrivals, from 0
+	Arrival float64 // seconds from the start; in a closed loop, when the one before it ended
+	Prompt  int     // tokens
+	Shared  int     // the first of them, which its group has in common
+	Group   int
+	Output  int // tokens
 }
 
 // maxRequests bounds a simulation: 100 million calls are 4 GB.
@@ -70,6 +70,18 @@ func (t *Traffic) check() error {
 	return nil
 }
 
+// Calls draws all calls of an open loop: the same ones that a simulation of this traffic has.
+func (t *Traffic) Calls() ([]Call, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	source, calls := t.source(), make([]Call, t.Requests)
+	for i := range calls {
+		calls[i] = source.next()
+	}
+	return calls, nil
+}
+
 // source draws the calls of traffic one after the other.
 type source struct {
 	t   *Traffic
@@ -83,17 +95,17 @@ func (t *Traffic) source() *source {
 }
 
 // next draws a call. Its arrival counts in the open loop alone.
-func (s *source) next() call {
+func (s *source) next() Call {
 	t := s.t
 	if t.RPS > 0 {
 		s.at += s.gap() / t.RPS
 	}
 	i := s.rng.IntN(len(t.Prompt))
-	c := call{n: s.n, arrival: s.at, prompt: t.Prompt[i], output: t.Output[i]}
+	c := Call{N: s.n, Arrival: s.at, Prompt: t.Prompt[i], Output: t.Output[i]}
 	s.n++
-	c.shared = int(math.Round(t.Shared * float64(c.prompt)))
+	c.Shared = int(math.Round(t.Shared * float64(c.Prompt)))
 	if t.Groups > 1 {
-		c.group = s.rng.IntN(t.Groups)
+		c.Group = s.rng.IntN(t.Groups)
 	}
 	return c
 }

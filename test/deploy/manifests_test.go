@@ -358,7 +358,7 @@ func TestFaultsAreFound(t *testing.T) {
 		{"embedded", "containerPort: 11400", "containerPort: 11401", "service's port 11400"},
 		{"embedded", "port: 11400\n    targetPort", "port: 80\n    targetPort", "not at the service's port"},
 		{"embedded", "targetPort: http", "targetPort: grpc", "no container has the port"},
-		{"embedded", "model_path:", "model:", "unknown field"},
+		{"embedded", "model_path:", "model:", "unknown key"},
 		{"embedded", "memory_limit_gb: 40", "memory_limit_gb: -1", "memory_limit_gb"},
 		{"embedded", "api_key_file: /etc/mixtral-keys/keys", "insecure_bind: true", "API keys"},
 		{"embedded", "serviceAccountName: mixtral", "serviceAccountName: default2", "no service account"},

@@ -1,5 +1,3 @@
-// Package host says what the machine and its control group give this process, and what the process uses of it: cores,
-// memory, disk, open files. It must not import any package of this module.
 package host
 
 import (

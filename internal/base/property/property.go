@@ -1,9 +1,3 @@
-// Package property runs property tests in one of two ways. Usually each has the same cases every time, on every
-// machine, so that a test fails because of a change and never by chance. With MIXTRAL_SEARCH=30s each looks for new
-// cases for that long; what fails then leaves a file in testdata/rapid, which runs first from then on, in both ways,
-// and is committed with the repair.
-//
-// All property tests start here; the house test sees to it. It must not import anything of this module.
 package property
 
 import (

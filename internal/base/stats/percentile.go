@@ -1,5 +1,3 @@
-// Package stats holds the statistics of a certificate: exact percentiles, early stopping, intervals, rank tests,
-// trends. Every function is pure and deterministic. It must not import anything of this module.
 package stats
 
 import (

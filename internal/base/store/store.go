@@ -1,6 +1,3 @@
-// Package store keeps certification runs and the service's request log in a database. It holds the schema and one SQL
-// text for PostgreSQL and SQLite; the drivers live below it. It must not import anything of this module: both halves
-// use it.
 package store
 
 import (

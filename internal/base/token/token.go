@@ -164,7 +164,8 @@ func (t *Tokenizer) IsControl(id int32) bool {
 	return t.valid(id) && t.spec.Types[id] == TypeControl
 }
 
-// IsText tells whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused one.
+// IsText tells whether id stands for text: a normal, user-defined or byte piece, and not a control, unknown or unused
+// one.
 func (t *Tokenizer) IsText(id int32) bool {
 	if !t.valid(id) {
 		return false

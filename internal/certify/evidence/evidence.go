@@ -1,6 +1,3 @@
-// Package evidence is what a certification run records: one JSON object a line, gzipped, written as things happen.
-// A verdict is a pure function of it, so anyone can derive the verdict again. It must not import anything that makes
-// load, and nothing of the serving half.
 package evidence
 
 import (

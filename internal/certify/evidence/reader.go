@@ -75,7 +75,7 @@ func Read(r io.Reader) (*Record, error) {
 		return nil, err
 	}
 	if len(rec.Events) == 0 || rec.Events[0].Header == nil {
-		return nil, fmt.Errorf("evidence: %w: its first line is no header", ErrFormat)
+		return nil, fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)
 	}
 	if v := rec.Events[0].Header.SchemaVersion; v < 1 || v > SchemaVersion {
 		return nil, fmt.Errorf("evidence: %w: schema_version %d, this program reads 1 to %d", ErrFormat, v,

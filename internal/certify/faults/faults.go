@@ -1,7 +1,3 @@
-// Package faults is a bank of OpenAI-compatible servers with known behaviour: healthy ones, and ones with exactly one
-// planted fault. The certifier is tried on them: each fault must be found, no healthy server blamed. A server's times
-// are drawn from a seed; it computes nothing, so many of them fit on one machine. It must not import anything of the
-// serving half, nor of the certifier that is tried on it.
 package faults
 
 import (

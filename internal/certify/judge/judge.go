@@ -1,5 +1,3 @@
-// Package judge derives a verdict from what a run recorded: a pure function of the events, so that anyone can derive
-// it again and get the same bytes. It must not import anything that makes load, and reads no clock and no file.
 package judge
 
 import (
@@ -157,7 +155,7 @@ func (o outcome) worse(than outcome) bool {
 	return *o.measured > *than.measured
 }
 
-// targetsOf copies the case's targets under the seed's keys.
+// targetsOf copies the case's targets under the specification's keys.
 func targetsOf(c *testcases.Case) report.Targets {
 	t := c.Targets
 	return report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS, Quality: t.Quality,
@@ -188,8 +186,8 @@ func Arithmetic(c *testcases.Case) string {
 		num(t.ThroughputRPS), num(t.LatencyMS), num(open))
 }
 
-// summary fills the seed's five figures: latency over every judged request under load, the sustained rate, quality,
-// peaks.
+// summary fills the specification's five figures: latency over every judged request under load, the sustained rate,
+// quality, peaks.
 func (r *run) summary(out *report.Report) report.Summary {
 	var s report.Summary
 	total, n := 0.0, 0

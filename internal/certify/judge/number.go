@@ -16,7 +16,7 @@ func ms(ns int64) float64 { return float64(ns) / 1e6 }
 // seconds turns nanoseconds into seconds.
 func seconds(ns int64) float64 { return float64(ns) / 1e9 }
 
-// gib is the seed's GB.
+// gib is the specification's GB.
 const gib = 1 << 30
 
 // num writes a number for people.

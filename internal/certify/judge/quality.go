@@ -283,7 +283,7 @@ func reviews(marks []mark) (mean *float64, errors int) {
 }
 
 const (
-	mostSamples = 12  // the seed's nine prompts and some
+	mostSamples = 12  // the specification's nine prompts and some
 	mostText    = 600 // runes of a sample answer: enough to see what the model does
 )
 

@@ -104,8 +104,8 @@ func signed(x float64) string {
 	return num(x)
 }
 
-// batchThroughput is the seed's step 2 as it stands: so many requests at once, answers over the time they took. It
-// says how fast a burst is served, not what is sustained.
+// batchThroughput is the specification's step 2 as it stands: so many requests at once, answers over the time they
+// took. It says how fast a burst is served, not what is sustained.
 func batchThroughput(r *run, c *testcases.Check) outcome {
 	var p *phase
 	for _, x := range r.phases {

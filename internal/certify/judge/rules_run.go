@@ -249,7 +249,8 @@ func auditsRule(r *run, _ *testcases.Check) outcome {
 	return o
 }
 
-// reportWritten is the seed's last line of the checklist: this report exists, and the record behind it is whole.
+// reportWritten is the specification's last line of the checklist: this report exists, and the record behind it is
+// whole.
 func reportWritten(r *run, _ *testcases.Check) outcome {
 	o := outcome{measured: ptr(0), op: "=", target: ptr(0), unit: "parts missing", verdict: report.Pass,
 		reason: "the record is whole, and this report is derived from it"}

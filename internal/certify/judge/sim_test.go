@@ -121,8 +121,8 @@ func (s *sim) run() []evidence.Event {
 		Calibration: &evidence.Calibration{AUC: 0.99, PerFault: map[string]float64{"shuffled": 0.98},
 			FalsePass: 0.01, FalseFail: 0.02, Threshold: 0.8}}})
 	for _, id := range []string{"ready", "model", "metrics", "prompts", "baseline", "resources", "client"} {
-		s.add(evidence.Event{Condition: &evidence.Condition{ID: evidence.ConditionID(id), OK: id != "metrics" ||
-			!s.noStats,
+		s.add(evidence.Event{Condition: &evidence.Condition{ID: evidence.ConditionID(id),
+			OK:     id != "metrics" || !s.noStats,
 			Detail: "seen"}})
 	}
 	s.add(evidence.Event{Client: &evidence.Client{Streams: 100, RPS: 50, IssueP50: 50_000, IssueP99: 400_000,

@@ -1,9 +1,14 @@
 // Package loadgen makes load on an OpenAI-compatible server and records each request as it went: open loop by a
-// schedule, closed loop, and all at once. It must not import anything of the serving half.
+// schedule, closed loop, and all at once.
 //
 // The open loop is what makes a figure honest: arrivals are drawn before the run, a late one is sent at once and never
 // dropped, and its latency counts from the schedule. A server that stalls is then seen as its users would see it.
 // When a request is sent is stamped just before its system call, on a thread that sleeps through the schedule in the
 // kernel and writes to connections opened before. When bytes come is the kernel's stamp of their packet where it gives
 // one, else the time at which the read returns. MeasureClient says what error remains.
+//
+// plan.go has Plan and its checks, machine.go decides when to send as a state machine without a clock, and run.go is
+// the loop around it. client.go and conn.go send requests, chunk.go and sse.go read answers, answer.go fills the
+// record of a request, and failure.go sorts errors into classes. arrival*.go and clock*.go stamp times. null.go is the
+// server that measure.go measures the client against. Start reading at Run.
 package loadgen

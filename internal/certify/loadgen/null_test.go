@@ -98,8 +98,8 @@ func TestRunOverTheNetwork(t *testing.T) {
 					n)}
 			},
 			Sink: func(r evidence.Request) {
-				if !r.OK() || seen[r.N] || r.Phase != string(kind) || r.Prompt != fmt.Sprint(kind, r.N) ||
-					r.Chunks != 4 ||
+				if !r.OK() || seen[r.N] || r.Phase != string(kind) ||
+					r.Prompt != fmt.Sprint(kind, r.N) || r.Chunks != 4 ||
 					r.Issued < r.Scheduled || r.First < r.Issued {
 					t.Errorf("%+v", r)
 				}

@@ -31,7 +31,7 @@ func (h *nativeHistogram) classic(name string, labels map[string]string) ([]seri
 	count, errC := strconv.ParseFloat(h.Count, 64)
 	sum, errS := strconv.ParseFloat(h.Sum, 64)
 	if errC != nil || errS != nil {
-		return nil, fmt.Errorf("a histogram of %s: count %q and sum %q are no numbers", name, h.Count, h.Sum)
+		return nil, fmt.Errorf("a histogram of %s: count and sum must be numbers, are %q and %q", name, h.Count, h.Sum)
 	}
 	out := []series{{name + "_count", labels, count}, {name + "_sum", labels, sum}}
 	add := func(le string, v float64) {

@@ -1,6 +1,3 @@
-// Package probe watches a server from outside: what its process, cgroup or metrics say of memory and CPU, ten times a
-// second, and what its metrics say of the requests it answered. It asks the server for nothing but /metrics, and must
-// not import anything of the serving half but the table of metric names.
 package probe
 
 import (

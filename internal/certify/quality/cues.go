@@ -207,8 +207,8 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextRhyme, is(a.rhyme != "" && a.rhyme == b.rhyme))
 	add(nextRunOn, is(!a.marks[markEnded] && b.marks[markLower])-is(a.marks[markEnded] && b.marks[markLower]))
 	if m.verse {
-		add(nextContinue, is(a.marks[markBare] && b.marks[markContinues])-is(a.marks[markEnded] &&
-			b.marks[markContinues]))
+		goes := b.marks[markContinues]
+		add(nextContinue, is(a.marks[markBare] && goes)-is(a.marks[markEnded] && goes))
 	}
 	pointed := 0.0
 	for s := range b.pointer {
@@ -219,6 +219,9 @@ func (m *orderModel) nextFeatures(i, j int, add func(int, float64)) {
 	add(nextPointer, pointed)
 	add(nextTime, sameClock(a.time, b.time))
 }
+
+// closes says that a unit belongs to the end of a text.
+func (u *unit) closes() bool { return u.marks[markCloser] || u.marks[markOffer] }
 
 // titles says that a unit stands over others: a heading, or a few words with a colon.
 func (u *unit) titles() bool {
@@ -279,8 +282,7 @@ func (m *orderModel) beforeFeatures(i, j int, add func(int, float64)) {
 	}
 	add(beforePoint, ahead(a.points, b.points)*per)
 	add(beforeAspect, ahead(a.facets, b.facets)*per)
-	add(beforeCloser, (is(b.marks[markCloser] || b.marks[markOffer])-is(a.marks[markCloser] ||
-		a.marks[markOffer]))*per)
+	add(beforeCloser, (is(b.closes())-is(a.closes()))*per)
 	add(beforeFrame, float64(b.frame-a.frame)/2*near)
 	add(beforeBeginner, (is(a.marks[markBeginner])-is(b.marks[markBeginner]))*per)
 	add(beforeIndefinite, (a.indefinite-b.indefinite)*per)

@@ -15,17 +15,17 @@ func TestParseOpinion(t *testing.T) {
 		{"plain", good, ""},
 		{"fenced", "```json\n" + good + "\n```", ""},
 		{"spaces", "\n " + good + "\n", ""},
-		{"prose", "I would give it a 5.", "not the asked JSON"},
-		{"prose before", "Sure! " + good, "not the asked JSON"},
-		{"prose after", good + " Have a nice day.", "more text"},
-		{"two", good + good, "more text"},
+		{"prose", "I would give it a 5.", "not the JSON asked for"},
+		{"prose before", "Sure! " + good, "not the JSON asked for"},
+		{"prose after", good + " Have a nice day.", "text after the JSON"},
+		{"two", good + good, "text after the JSON"},
 		{"unknown field", `{"relevance":5,"coherence":5,"completeness":5,"reason":"","score":10}`, "score"},
 		{"missing", `{"relevance":5,"coherence":5,"reason":""}`, "completeness: missing"},
 		{"no reason", `{"relevance":5,"coherence":5,"completeness":5}`, "reason: missing"},
 		{"range", `{"relevance":6,"coherence":5,"completeness":5,"reason":""}`, "relevance: 6 is not from 1 to 5"},
-		{"fraction", `{"relevance":4.5,"coherence":5,"completeness":5,"reason":""}`, "not the asked JSON"},
+		{"fraction", `{"relevance":4.5,"coherence":5,"completeness":5,"reason":""}`, "not the JSON asked for"},
 		{"open fence", "```json\n" + good, "not closed"},
-		{"empty", "", "not the asked JSON"},
+		{"empty", "", "not the JSON asked for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v, err := ParseOpinion(c.reply)

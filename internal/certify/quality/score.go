@@ -1,10 +1,3 @@
-// Package quality scores an answer to a prompt between 0 and 1, offline and always the same, as the weighted mean of
-// relevance, coherence and completeness; every part of a score says what it saw. It must not import anything of the
-// serving half.
-//
-// Each component is the weakest of its parts: an answer that loops is incoherent however well it is spelt. The parts
-// are steep on purpose: one fatal fault takes its component near zero, and so the mean below the 0.8 that the test
-// case asks for.
 package quality
 
 import (

@@ -50,7 +50,8 @@ func TestGrammar(t *testing.T) {
 			Age    int
 			Status string
 		}
-		if err := json.Unmarshal([]byte(plain.Text), &v); err != nil || v.Age > 150 || !strings.HasPrefix(v.Status, "a rather") {
+		if err := json.Unmarshal([]byte(plain.Text), &v); err != nil || v.Age > 150 || !strings.HasPrefix(v.Status,
+			"a rather") {
 			t.Errorf("seed %d: %s: %v", seed, plain.Text, err)
 		}
 	}
@@ -90,7 +91,8 @@ func TestForcedText(t *testing.T) {
 // TestGrammarsTogether: an answer does not depend on others, nor on guesses, nor on pre-emption.
 func TestGrammarsTogether(t *testing.T) {
 	var results [2][]string
-	for i, c := range []Config{{MaxRunning: 1, NoGuesses: true}, {MaxRunning: 8, ContextLength: 512, KVBytes: 1 << 19}} {
+	for i, c := range []Config{{MaxRunning: 1, NoGuesses: true}, {MaxRunning: 8, ContextLength: 512,
+		KVBytes: 1 << 19}} {
 		e := open(t, synth.Tiny(), c)
 		results[i] = make([]string, 16)
 		var group sync.WaitGroup
@@ -127,7 +129,8 @@ func TestGrammarWithStop(t *testing.T) {
 	r := constrained(llm.GrammarSchema, person, 1)
 	r.Stop = []string{`"age"`}
 	out, err := llmtest.Collect(t.Context(), e, r)
-	if err != nil || strings.Contains(out.Text, `"age"`) || out.Finish == llm.FinishStop && !strings.HasPrefix(out.Text, "{") {
+	if err != nil || strings.Contains(out.Text, `"age"`) || out.Finish == llm.FinishStop &&
+		!strings.HasPrefix(out.Text, "{") {
 		t.Errorf("%+v, %v", out, err)
 	}
 }

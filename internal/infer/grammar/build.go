@@ -87,7 +87,8 @@ func build(r *rules) (m *machine, err error) {
 	if err := r.noLeftRecursion(); err != nil {
 		return nil, err
 	}
-	m = &machine{nodes: []node{{kind: nodeReturn}}}
+	m = &machine{nodes: make([]node, 1, 512)}
+	m.nodes[returns].kind = nodeReturn
 	b := &builder{m: m, rules: r, nullable: r.nullable(), built: map[built]int32{}, nonEmpty: map[int]int{}}
 	defer func() {
 		switch p := recover().(type) {
@@ -111,14 +112,17 @@ func build(r *rules) (m *machine, err error) {
 	}
 	m.root = b.starts[0]
 	m.measure()
-	switch {
-	case m.nodes[m.root].need >= never:
+	if m.nodes[m.root].need == never {
 		return nil, &Error{Reason: r.endless()}
-	case m.nodes[m.root].need > maxDepth:
-		return nil, tooCostly("every text needs more than %d levels of nesting", maxDepth)
 	}
 	m.classify()
 	m.reset()
+	if m.fault != nil {
+		return nil, m.fault
+	}
+	if m.start == m.dead {
+		return nil, &Error{Reason: r.endless()}
+	}
 	return m, nil
 }
 
@@ -130,7 +134,7 @@ func (r *rules) endless() string {
 	case len(r.names) < 2:
 		return "no text fits"
 	}
-	return fmt.Sprintf("no text fits: rule %q can never end", r.names[0])
+	return fmt.Sprintf("no text fits: rule %q can never end, or not within %d levels of nesting", r.names[0], maxDepth)
 }
 
 // start asks for a rule's nodes.
@@ -314,6 +318,9 @@ func (b *builder) tree(texts []string, next int32) int32 {
 	return b.text(prefix, b.split(starts))
 }
 
+// mostWritten bounds the nodes of a counted repetition that is written out.
+const mostWritten = 16
+
 // repeat builds a repetition: unbounded ones as a ring, short ones written out, others as a loop that counts.
 func (b *builder) repeat(e *expr, next int32) int32 {
 	body := e.subs[0]
@@ -328,7 +335,7 @@ func (b *builder) repeat(e *expr, next int32) int32 {
 			return start
 		}
 		return ring
-	case count <= 1 || !plain && (count <= 3 || count*b.size(body, 64/count) <= 64):
+	case count <= 1 || !plain && count*b.size(body, mostWritten/count) <= mostWritten:
 		return b.writtenOut(body, e.min, e.max, next)
 	}
 	lo := e.min
@@ -378,19 +385,33 @@ func (b *builder) size(e *expr, limit int) int {
 	return n
 }
 
-// measure finds what each node needs; see node.need.
+// measure finds what each node needs; see node.need. A node that needs less than was thought is a reason to look again
+// at those before it.
 func (m *machine) measure() {
+	before := make([][]int32, len(m.nodes))
+	queue := make([]int32, len(m.nodes))
 	for i := range m.nodes {
-		m.nodes[i].need = never
+		n := &m.nodes[i]
+		n.need = never
+		queue[len(queue)-1-i] = int32(i) // most lead to nodes that were made earlier
+		add := func(to int32) { before[to] = append(before[to], int32(i)) }
+		for _, e := range n.edges {
+			add(e.to)
+		}
+		for _, to := range n.next {
+			add(to)
+		}
+		if n.kind == nodeCall || n.kind == nodeLoop {
+			add(n.to)
+			add(n.then)
+		}
 	}
-	m.nodes[returns].need = 0
-	for changed, round := true, 0; changed && round < 4*maxDepth; round++ {
-		changed = false
-		for i := range m.nodes {
-			n := &m.nodes[i]
-			if need := m.needOf(n); need < n.need {
-				n.need, changed = need, true
-			}
+	for len(queue) > 0 {
+		i := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if need := m.needOf(&m.nodes[i]); need < m.nodes[i].need {
+			m.nodes[i].need = need
+			queue = append(queue, before[i]...)
 		}
 	}
 }
@@ -420,7 +441,10 @@ func (m *machine) needOf(n *node) int32 {
 			least = max(least, m.nodes[n.to].need+1)
 		}
 	}
-	return min(least, never)
+	if least > maxDepth {
+		return never
+	}
+	return least
 }
 
 // classify finds which bytes the edges tell apart.

@@ -1,6 +1,6 @@
 // Package grammar constrains generated text: it compiles JSON Schema, regular expressions, GBNF, Lark grammars and
 // lists of choices to one pushdown automaton over bytes, and tells for each of its states which tokens of a vocabulary
-// may come next. It must not import the sampler, the model or the engine.
+// may come next.
 //
 // Start reading at Spec and Compile (compile.go) and at Matcher (matcher.go), which follows one answer.
 //

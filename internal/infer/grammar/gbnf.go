@@ -17,7 +17,7 @@ func readEBNF(source string) (*rules, error) {
 //	name ::= [^ \n,!]+
 //
 // A rule ends with its line, but within parentheses and behind "|". Texts and classes know the escapes \n, \r, \t,
-// \\, \", \[, \], \xHH, \uHHHH and \UHHHHHHHH.
+// \\, \", \[, \], \-, \xHH, \uHHHH and \UHHHHHHHH.
 type gbnf struct {
 	scanner
 	*named
@@ -202,7 +202,7 @@ func (g *gbnf) class() (*expr, error) {
 // char reads one character of a text or class.
 func (g *gbnf) char() (rune, error) {
 	if g.peek() == '\\' {
-		return g.escape(`\"[]`)
+		return g.escape(`\"[]-`)
 	}
 	r, size := decode(g.src[g.at:])
 	g.at += size

@@ -14,10 +14,10 @@ import (
 //	%import common.LETTER
 //	%ignore " "
 //
-// Rules and terminals are context-free over characters: there is no lexer, which would look for the longest match. What
-// %ignore names may stand once behind each terminal in a rule, and before the first. Regular expressions are those of
-// readRegex with the flags i, s and u. Marks and aliases for syntax trees (?, !, priorities, ->) say nothing about the
-// text and are passed over; templates, %declare, %override and %extend are refused.
+// Rules and terminals are context-free over characters: there is no lexer, which would look for the longest match.
+// What %ignore names may stand once behind each terminal in a rule, and before the first. Regular expressions are
+// those of readRegex with the flags i, s and u. Marks and aliases for syntax trees (?, !, priorities, ->) say nothing
+// about the text and are passed over; templates, %declare, %override and %extend are refused.
 type lark struct {
 	scanner
 	*named
@@ -185,7 +185,6 @@ var larkCommon = map[string]string{
 func (l *lark) alternatives(nested bool) (*expr, error) {
 	var subs []*expr
 	l.space(nested)
-	l.take("|") // before the first is fine too
 	for {
 		e, err := l.sequence(nested)
 		if err != nil {

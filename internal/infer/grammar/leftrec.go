@@ -1,6 +1,9 @@
 package grammar
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // nullable tells for each rule whether it has the empty text.
 func (r *rules) nullable() []bool {
@@ -155,6 +158,11 @@ func (r *rules) leftCycle(nullable []bool) []int {
 				left[i] = append(left[i], rule)
 			}
 		})
+	}
+	for i := range left { // those that begin with themselves first: the others' bodies can then be put into theirs
+		if slices.Contains(left[i], i) {
+			return []int{i}
+		}
 	}
 	type visit struct{ rule, next int }
 	for root := range r.bodies {

@@ -17,7 +17,8 @@ type schemas struct {
 	rules
 	root    *value
 	compile map[string]*compiled
-	any     *expr // the rule of any value
+	formats map[string]*expr // rules of the contents of formats that came
+	any     *expr            // the rule of any value
 	strs    *expr
 	nums    *expr
 	exprs   int
@@ -47,9 +48,12 @@ func (l located) fail(keyword, format string, args ...any) error {
 	return &Error{Where: l.path + "/" + escapePointer(keyword), Reason: fmt.Sprintf(format, args...)}
 }
 
-func escapePointer(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
+var (
+	pointerEscapes   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescapes = strings.NewReplacer("~1", "/", "~0", "~", "%25", "%")
+)
+
+func escapePointer(name string) string { return pointerEscapes.Replace(name) }
 
 // readSchema compiles a schema.
 func readSchema(source string) (*rules, error) {
@@ -77,11 +81,10 @@ func readJSONObject() (*rules, error) {
 const schemaRule = "the schema"
 
 func newSchemas(root *value) *schemas {
-	s := &schemas{root: root, compile: map[string]*compiled{}}
+	s := &schemas{root: root, compile: map[string]*compiled{}, formats: map[string]*expr{}}
 	s.add(schemaRule)
-	s.strs = stringOf(anyChars(0, -1))
-	s.nums = numberText()
-	s.any = ref(s.add("any value"))
+	s.strs, s.nums, s.any = ref(s.add("any string")), ref(s.add("any number")), ref(s.add("any value"))
+	s.bodies[s.strs.rule], s.bodies[s.nums.rule] = stringOf(anyChars(0, -1)), numberText()
 	s.bodies[s.any.rule] = alt(text("null"), text("true"), text("false"), s.nums, s.strs, s.anyArray(), s.anyObject())
 	return s
 }
@@ -158,7 +161,8 @@ func anything(path string) *constraint {
 // Keywords that say nothing about whether a value is valid, in JSON Schema or OpenAPI, or that others look up.
 var silent = map[string]bool{
 	"$schema": true, "$id": true, "$comment": true, "$defs": true, "definitions": true, "$anchor": true,
-	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true, "examples": true,
+	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true,
+	"examples":   true,
 	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
 	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
 	// read by expand
@@ -168,7 +172,8 @@ var silent = map[string]bool{
 }
 
 // refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies", "contains",
+var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies",
+	"contains",
 	"minContains", "maxContains", "propertyNames", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
 	"$recursiveAnchor"}
 
@@ -272,7 +277,8 @@ func (s *schemas) resolve(l located) (located, error) {
 	}
 	pointer, ok := strings.CutPrefix(name, "#")
 	if !ok {
-		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported", target.text)
+		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported",
+			target.text)
 	}
 	at := s.root
 	path := "#"
@@ -283,7 +289,7 @@ func (s *schemas) resolve(l located) (located, error) {
 		return l, l.fail("$ref", "%q points to nothing", target.text)
 	}
 	for _, part := range strings.Split(pointer, "/")[1:] {
-		part = strings.NewReplacer("~1", "/", "~0", "~", "%25", "%").Replace(part)
+		part = pointerUnescapes.Replace(part)
 		next := at.get(part)
 		if at.kind == kindArray {
 			if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(at.items) {

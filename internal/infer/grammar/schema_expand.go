@@ -3,6 +3,7 @@ package grammar
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // expand gives constraints of which each value that c allows keeps to one.
@@ -50,7 +51,7 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 		return nil, err
 	}
 	s.outermost = s.outermost && l.v.get("$ref") != nil && !slices.ContainsFunc(l.v.members, func(m member) bool {
-		return m.name != "$ref" && aboutKind[m.name] != 0 || m.name == "allOf" || m.name == "anyOf" || m.name == "oneOf"
+		return m.name != "$ref" && (aboutKind[m.name] != 0 || strings.HasSuffix(m.name, "Of"))
 	})
 	if l.v.get("$ref") != nil {
 		target, err := s.resolve(l)

@@ -32,6 +32,11 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 	if c.maxLen >= 0 && c.maxLen < c.minLen {
 		return nothing, nil
 	}
+	if len(c.patterns) == 0 && len(c.formats) == 1 && c.minLen == 0 && c.maxLen < 0 {
+		if e := s.formats[c.formats[0].text]; e != nil {
+			return stringOf(e), nil
+		}
+	}
 	contents, where, err := c.contents()
 	switch {
 	case err != nil:
@@ -41,7 +46,14 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 	case len(contents) == 0:
 		return stringOf(anyChars(c.minLen, c.maxLen)), nil
 	case len(contents) == 1 && c.minLen == 0 && c.maxLen < 0:
-		return stringOf(quotedText(contents[0])), nil
+		e := quotedText(contents[0])
+		if len(c.formats) == 1 {
+			rule := s.add("format " + c.formats[0].text)
+			s.bodies[rule] = e
+			e = ref(rule)
+			s.formats[c.formats[0].text] = e
+		}
+		return stringOf(e), nil
 	}
 	all, err := c.content(contents)
 	if err != nil {

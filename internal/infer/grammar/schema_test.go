@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/grammar/grammartest"
 )
 
 // validator gives Google's validator for a schema.
@@ -50,10 +52,12 @@ func TestSchemaTexts(t *testing.T) {
 			[]string{`{"a":1}`, `{"a": 1, "b": "x"}`, "{\n  \"a\": 1,\n  \"b\": \"\"\n}"},
 			[]string{`{}`, `{"b":"x"}`, `{"b":"x","a":1}`, `{"a":1,"c":2}`, `{"a":1.5}`, `{"a":1,}`}},
 		{`{"type":"object","properties":{"a":{"type":"null"}},"additionalProperties":{"type":"integer"}}`,
-			[]string{`{}`, `{"a":null}`, `{"a":null,"b":1}`, `{"bb":1,"c":2}`, `{"":1}`, `{"aa":1}`}, []string{`{"a":1}`, `{"b":null}`}},
+			[]string{`{}`, `{"a":null}`, `{"a":null,"b":1}`, `{"bb":1,"c":2}`, `{"":1}`, `{"aa":1}`},
+			[]string{`{"a":1}`, `{"b":null}`}},
 		{`{"type":["string","null"],"maxLength":3,"minLength":2}`, []string{`null`, `"ab"`, `"日本語"`, `"\n\u00e9"`},
 			[]string{`"a"`, `"abcd"`, `1`}},
-		{`{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}`, []string{`[true]`, `[true, false,true]`},
+		{`{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}`,
+			[]string{`[true]`, `[true, false,true]`},
 			[]string{`[]`, `[true,true,true,true]`, `[1]`}},
 		{`{"type":"array","prefixItems":[{"type":"integer"},{"type":"string"}],"items":false}`,
 			[]string{`[]`, `[1]`, `[1,"x"]`}, []string{`["x"]`, `[1,"x",2]`}},
@@ -62,25 +66,33 @@ func TestSchemaTexts(t *testing.T) {
 		{`{"enum":["a","b",1,null,{"x":[1]}]}`, []string{`"a"`, `1`, `null`, `{"x":[1]}`}, []string{`"c"`, `2`}},
 		{`{"type":"string","enum":["a",1]}`, []string{`"a"`}, []string{`1`}},
 		{`{"const":"é\n"}`, []string{`"é\n"`}, []string{`"é"`}},
-		{`{"type":"integer","minimum":-3,"exclusiveMaximum":12}`, []string{`-3`, `0`, `9`, `11`}, []string{`-4`, `12`, `-0`, `00`, `100`}},
+		{`{"type":"integer","minimum":-3,"exclusiveMaximum":12}`, []string{`-3`, `0`, `9`, `11`},
+			[]string{`-4`, `12`, `-0`, `00`, `100`}},
 		{`{"type":"integer","minimum":98,"maximum":1203}`, []string{`98`, `99`, `100`, `999`, `1000`, `1199`, `1203`},
 			[]string{`97`, `1204`, `9`, `2000`, `12030`}},
-		{`{"type":"integer","multipleOf":7,"minimum":0,"maximum":100}`, []string{`0`, `7`, `98`}, []string{`1`, `105`, `-7`}},
+		{`{"type":"integer","multipleOf":7,"minimum":0,"maximum":100}`, []string{`0`, `7`, `98`},
+			[]string{`1`, `105`, `-7`}},
 		{`{"type":"number","multipleOf":0.25}`, []string{`0.25`, `-1.5`, `3`, `1.50`}, []string{`0.1`, `1.251`}},
-		{`{"type":"number","minimum":0.5,"maximum":2}`, []string{`0.5`, `0.75`, `1`, `1.999`, `2`, `2.0`}, []string{`0.4`, `2.1`, `0`, `-1`, `20`}},
-		{`{"type":"number","exclusiveMinimum":-1.25,"exclusiveMaximum":0}`, []string{`-1.24`, `-1`, `-0.5`}, []string{`-1.25`, `0`, `0.0`, `1`, `-1.250`}},
+		{`{"type":"number","minimum":0.5,"maximum":2}`, []string{`0.5`, `0.75`, `1`, `1.999`, `2`, `2.0`},
+			[]string{`0.4`, `2.1`, `0`, `-1`, `20`}},
+		{`{"type":"number","exclusiveMinimum":-1.25,"exclusiveMaximum":0}`, []string{`-1.24`, `-1`, `-0.5`},
+			[]string{`-1.25`, `0`, `0.0`, `1`, `-1.250`}},
 		{`{"type":"string","pattern":"^[a-z]+\"?$"}`, []string{`"abc"`, `"abc\""`}, []string{`""`, `"A"`, `"abc`}},
-		{`{"type":"string","pattern":"b","minLength":2,"maxLength":3}`, []string{`"ab"`, `"bbb"`}, []string{`"b"`, `"aa"`, `"aaab"`}},
+		{`{"type":"string","pattern":"b","minLength":2,"maxLength":3}`, []string{`"ab"`, `"bbb"`},
+			[]string{`"b"`, `"aa"`, `"aaab"`}},
 		{`{"type":"string","format":"date"}`, []string{`"2024-02-29"`, `"2000-02-29"`, `"1999-12-31"`},
 			[]string{`"2023-02-29"`, `"1900-02-29"`, `"2024-04-31"`, `"2024-13-01"`}},
-		{`{"type":"string","format":"ipv6"}`, []string{`"::1"`, `"1:2:3:4:5:6:7:8"`, `"fe80::1"`}, []string{`"1:2"`, `":::"`}},
-		{`{"anyOf":[{"type":"integer"},{"type":"string","const":"x"}]}`, []string{`1`, `"x"`}, []string{`"y"`, `null`}},
+		{`{"type":"string","format":"ipv6"}`, []string{`"::1"`, `"1:2:3:4:5:6:7:8"`, `"fe80::1"`},
+			[]string{`"1:2"`, `":::"`}},
+		{`{"anyOf":[{"type":"integer"},{"type":"string","const":"x"}]}`, []string{`1`, `"x"`},
+			[]string{`"y"`, `null`}},
 		{`{"oneOf":[{"type":"object","properties":{"k":{"const":"a"},"v":{"type":"integer"}},"required":["k","v"]},
 			{"type":"object","properties":{"k":{"const":"b"},"v":{"type":"string"}},"required":["k","v"]}]}`,
 			[]string{`{"k":"a","v":1}`, `{"k":"b","v":"x"}`}, []string{`{"k":"a","v":"x"}`}},
 		{`{"allOf":[{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]},
 			{"properties":{"a":{"minimum":5},"b":{"type":"null"}},"required":["b"]}]}`, []string{`{"a":5,"b":null}`}, []string{`{"a":4,"b":null}`, `{"a":5}`}},
-		{`{"properties":{"a":true,"b":true},"anyOf":[{"required":["a"]},{"required":["b"]}]}`, []string{`{"a":1}`, `{"b":1}`, `{"a":1,"b":2}`},
+		{`{"properties":{"a":true,"b":true},"anyOf":[{"required":["a"]},{"required":["b"]}]}`,
+			[]string{`{"a":1}`, `{"b":1}`, `{"a":1,"b":2}`},
 			[]string{`{}`}},
 		{`{"$defs":{"n":{"type":"object","properties":{"v":{"type":"integer"},"next":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"null"}]}},
 			"required":["v","next"],"additionalProperties":false}},"$ref":"#/$defs/n"}`,
@@ -90,7 +102,8 @@ func TestSchemaTexts(t *testing.T) {
 		{`{"type":"object","patternProperties":{"^x_":{"type":"integer"},"_y$":{"type":"string"}},"additionalProperties":false}`,
 			[]string{`{}`, `{"x_a":1}`, `{"b_y":"s","x_":2}`}, []string{`{"x_y":1}`, `{"z":1}`, `{"x_a":"s"}`}},
 		{`{"type":"object","properties":{"a":true,"b":true,"c":true},"minProperties":2,"maxProperties":2}`,
-			[]string{`{"a":1,"b":1}`, `{"a":1,"c":1}`, `{"b":1,"c":1}`}, []string{`{}`, `{"a":1}`, `{"a":1,"b":1,"c":1}`}},
+			[]string{`{"a":1,"b":1}`, `{"a":1,"c":1}`, `{"b":1,"c":1}`},
+			[]string{`{}`, `{"a":1}`, `{"a":1,"b":1,"c":1}`}},
 		{`{"type":"object","additionalProperties":{"type":"integer"},"maxProperties":2}`,
 			[]string{`{}`, `{"a":1}`, `{"a":1,"b":2}`}, []string{`{"a":1,"b":2,"c":3}`}},
 		{`{"type":"string","nullable":true}`, []string{`null`, `"x"`}, []string{`1`}},
@@ -128,18 +141,21 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"type":"string","format":"color"}`, `#/format: unknown format "color"`},
 		{`{"type":"string","minLength":-1}`, "#/minLength: must not be negative, got -1"},
 		{`{"$ref":"#/$defs/x"}`, `#/$ref: "#/$defs/x" points to nothing`},
-		{`{"$ref":"other.json"}`, `#/$ref: "other.json" is not in this schema; only references that begin with # are supported`},
+		{`{"$ref":"other.json"}`,
+			`#/$ref: "other.json" is not in this schema; only references that begin with # are supported`},
 		{`{"$ref":"#"}`, "#/$ref: the schema refers to itself without anything in between"},
 		{`{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}`,
 			"#/$defs/a/$ref: the schema refers to itself without anything in between"},
 		{`{"oneOf":[{"type":"integer"},{"type":"number"}]}`, "#/oneOf: a value of alternative 0 may be one of " +
-			"alternative 1 too, which oneOf forbids and this server cannot rule out; use anyOf, or tell them apart by " +
+			"alternative 1 too, which oneOf forbids and this server cannot rule out; use anyOf, or tell them apart " +
+			"by " +
 			"a required property with a const"},
 		{`{"type":"object","required":["a"],"properties":{"a":false}}`, "no value fits the schema"},
 		{`{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}`, "no value fits the schema"},
 		{`false`, "no value fits the schema"},
-		{`{"type":"object","minProperties":3,"additionalProperties":{}}`, "#/minProperties: is not supported above 1 for " +
-			"properties that are not listed: a name might come twice"},
+		{`{"type":"object","minProperties":3,"additionalProperties":{}}`,
+			"#/minProperties: is not supported above 1 for " +
+				"properties that are not listed: a name might come twice"},
 		{`{`, "is not JSON: it has no end"},
 		{`{"a":1,"a":2}`, `has the member "a" twice`},
 		{`[1]`, "#: must be a schema: an object, true or false; got [1]"},
@@ -160,7 +176,7 @@ func TestRandomSchemas(t *testing.T) {
 	ended := 0
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		schema := randomSchema(rng)
+		schema := grammartest.Schema(rng)
 		g, err := Compile(Spec{Kind: JSONSchema, Source: schema}, v)
 		if err != nil {
 			if strings.Contains(err.Error(), "oneOf") || strings.Contains(err.Error(), "no value fits") {

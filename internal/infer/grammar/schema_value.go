@@ -127,8 +127,10 @@ func (c *constraint) plain() bool {
 // listed gives those of listed values that the rest of the constraint allows.
 func (s *schemas) listed(c *constraint) (*expr, error) {
 	var subs []*expr
+	rest := *c
+	rest.values = nil
 	for _, v := range c.values {
-		ok, err := s.holds(c, v, 0)
+		ok, err := s.holds(&rest, v, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -166,7 +166,7 @@ func quantise256Generic(dst []byte, x []float32) {
 // quantiseRun rounds len(dst) activations and gives the sum of the integers.
 func quantiseRun(dst []byte, x []float32, inverse float32) (sum int32) {
 	for i := range dst {
-		q := roundInt(x[i] * inverse)
+		q := roundInt(float32(x[i] * inverse)) // rounded before it is added to: no fused multiplication
 		sum += q
 		dst[i] = byte(q)
 	}

@@ -67,9 +67,9 @@ func (l *Limits) readRate() float64 {
 	return limitBytes / seconds / 1e9
 }
 
-// Multiply is how many operations a second the workers do in the active tier's products of 8-bit integers, on registers
-// alone, in GOP/s: a multiplication and an addition for each pair; the best of twenty passes of some 2 ms. This is the
-// limit of prefill.
+// Multiply is how many operations a second the workers do in the active tier's products of 8-bit integers, on
+// registers alone, in GOP/s: a multiplication and an addition for each pair; the best of twenty passes of some 2 ms.
+// This is the limit of prefill.
 func (l *Limits) Multiply() float64 {
 	var best float64
 	for range 20 {

@@ -18,14 +18,15 @@ func (w *worker) route(i int) {
 	for e, row := range y.router {
 		w.scores[e] = kernel.Dot(row, x)
 	}
-	choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores)
+	choose(m.routes[t*c.ExpertsUsed:][:c.ExpertsUsed], w.scores, w.weights)
 }
 
 // choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights.
 // Routes are in the order of experts, in which they are summed. NaN scores choose some expert and make its weight
-// NaN, so that the token's logits are NaN.
-func choose(routes []route, scores []float32) {
-	var weights [maxCount]float32
+// NaN, so that the token's logits are NaN. weights is for it to use; it is no variable, since what goes to a tier's
+// functions would be allocated.
+func choose(routes []route, scores, weights []float32) {
+	weights = weights[:len(routes)]
 	for n := range routes {
 		best := -1
 		for e, v := range scores {
@@ -39,7 +40,7 @@ func choose(routes []route, scores []float32) {
 	for n, r := range routes {
 		weights[n] = scores[r.expert]
 	}
-	kernel.Softmax(weights[:len(routes)])
+	kernel.Softmax(weights)
 	for n := range routes {
 		routes[n].weight = weights[n]
 	}

@@ -72,6 +72,7 @@ type worker struct {
 	row     []float32 // one token's: max(Dim, Heads·HeadDim)
 	parts   []float32 // of an item's attention, where it is not divided
 	scores  []float32 // router logits, one for each expert
+	weights []float32 // of the chosen ones
 
 	round int    // of state.ahead that it knows
 	fetch []byte // what it still has to fetch of that
@@ -116,7 +117,8 @@ func (m *Model) newWorker() *worker {
 	c := m.cfg
 	return &worker{
 		m: m, scratch: kernel.NewScratch(), row: kernel.AlignedFloats(max(c.Dim, c.Heads*c.HeadDim)),
-		scores: kernel.AlignedFloats(c.Experts),
+		scores:  kernel.AlignedFloats(c.Experts),
+		weights: kernel.AlignedFloats(c.ExpertsUsed),
 	}
 }
 

@@ -96,8 +96,8 @@ func (s *Sampler) Next(w *Scratch, logits []float32) (int32, error) {
 	return s.NextOf(w, logits, nil)
 }
 
-// NextOf is Next among allowed tokens only: bit id%64 of word id/64 allows id, and nil allows all. One at least must be
-// allowed. Penalties and bias come before, all that drops unlikely tokens after.
+// NextOf is Next among allowed tokens only: bit id%64 of word id/64 allows id, and nil allows all. One at least must
+// be allowed. Penalties and bias come before, all that drops unlikely tokens after.
 func (s *Sampler) NextOf(w *Scratch, logits []float32, allowed []uint64) (int32, error) {
 	best, err := argmax(logits)
 	if err != nil {

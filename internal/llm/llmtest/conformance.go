@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"BlockedSink", testBlockedSink},
 		{"QueueFull", testQueueFull},
 		{"BadRequests", testBadRequests},
+		{"Grammar", testGrammar},
 		{"Tokenize", testTokenize},
 		{"Close", testClose},
 	} {

@@ -1,6 +1,3 @@
-// Package llmtest holds what tests of the seam need: a scripted backend, and a conformance suite that states
-// llm.Backend's contract for every implementation. It must not import an implementation, nor anything but
-// internal/llm of this module.
 package llmtest
 
 import (
@@ -30,6 +27,8 @@ const (
 type Fake struct {
 	// Step, if set, runs before the i-th token of each request. It can wait, fail or panic; a nil error goes on.
 	Step func(ctx context.Context, r *llm.Request, i int) error
+	// Grammar, if set, gives the answer to a request with a grammar. Without it, such a request is refused.
+	Grammar func(g *llm.Grammar) (answer string, err error)
 	// Now is the clock of Usage.Queued; nil means time.Now.
 	Now func() time.Time
 
@@ -220,6 +219,14 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	if err != nil {
 		return err
 	}
+	if r.Grammar != nil {
+		if f.Grammar == nil {
+			return fmt.Errorf("a grammar: %w", llm.ErrUnsupported)
+		}
+		if text, err = f.Grammar(r.Grammar); err != nil {
+			return err
+		}
+	}
 	release, err := f.admit(ctx, r)
 	if err != nil {
 		return err
@@ -231,7 +238,10 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
 	}
-	return g.run(ctx, answer(r, text), limit)
+	if r.Grammar == nil {
+		text = answer(r, text)
+	}
+	return g.run(ctx, text, limit)
 }
 
 // answer is what a request gets, before it is cut to its length.

@@ -1,6 +1,3 @@
-// Package api is the HTTP side of the service: OpenAI's routes, health, metrics, limits, keys and drain, in front of
-// an llm.Backend. It must not import the engine; of a backend that passes requests on it knows only what became of
-// them.
 package api
 
 import (

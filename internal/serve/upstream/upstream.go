@@ -1,6 +1,3 @@
-// Package upstream serves requests with other OpenAI-compatible servers (vLLM, SGLang, a gateway): it picks a
-// replica, passes bytes through unchanged, and learns from them what the service's metrics and limits need. It must
-// not import the engine or the HTTP API above it.
 package upstream
 
 import (

@@ -1,5 +1,3 @@
-// Package open turns a database URL into an open store: it is where the drivers are chosen. It must not import
-// anything of this module but the store and internal/base/host.
 package open
 
 import (

@@ -1,5 +1,3 @@
-// Package postgres opens a PostgreSQL database as a store, with COPY for the request log. It must not import anything
-// of this module but internal/base/store.
 package postgres
 
 import (

@@ -1,4 +1,3 @@
-// Package sqlite opens an SQLite file as a store. It must not import anything of this module but internal/base/store.
 package sqlite
 
 import (

@@ -1,5 +1,3 @@
-// Package storetest is the conformance suite of the store: what PostgreSQL and SQLite must both do. It must not
-// import a driver.
 package storetest
 
 import (

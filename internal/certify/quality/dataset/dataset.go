@@ -1,6 +1,3 @@
-// Package dataset reads question sets from JSON Lines (GSM8K, MBPP, HumanEval, OpenOrca, ShareGPT) and compares
-// responses with their references as MLPerf's Mixtral task does; it must not import anything of the serving half, and
-// it never runs code from a data set.
 package dataset
 
 import (
@@ -139,7 +136,7 @@ func parse(line []byte) (Item, error) {
 		_, final, _ := cutLast(r.Answer, "####")
 		item.Reference = strings.ReplaceAll(strings.TrimSpace(final), ",", "")
 		if _, err := strconv.ParseFloat(item.Reference, 64); err != nil {
-			return item, fmt.Errorf("answer: %q after #### is no number", item.Reference)
+			return item, fmt.Errorf("answer: the text after #### must be a number, is %q", item.Reference)
 		}
 	default:
 		return item, errors.New("has none of the known shapes: question and answer with ####, question and " +

@@ -1,10 +1,3 @@
-// Package tiertest runs all tests of a package once on each kernel tier of the machine, inside the test binary. No
-// environment variable chooses the tier: the go command would not see it and answer for every tier from its cache.
-//
-//	func TestMain(m *testing.M) { goleak.VerifyTestMain(tiertest.Every(m, kernel.Tiers(), kernel.ForceTier)) }
-//	func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }
-//
-// It must not import anything of this module: the kernels' own tests use it.
 package tiertest
 
 import (

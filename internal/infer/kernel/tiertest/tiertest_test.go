@@ -56,8 +56,8 @@ func TestEvery(t *testing.T) {
 		{"an unknown tier", fake{}, []string{"generic", "none", "fast"}, []string{"generic"}, 1},
 	} {
 		test.f.t, test.f.tier = t, "best"
-		if code := Every(&test.f, test.tiers, test.f.use).Run(); code != test.code ||
-			!slices.Equal(test.f.on, test.on) {
+		code := Every(&test.f, test.tiers, test.f.use).Run()
+		if code != test.code || !slices.Equal(test.f.on, test.on) {
 			t.Errorf("%s: code %d on %q, want %d on %q", test.name, code, test.f.on, test.code, test.on)
 		}
 		if test.f.tier != "best" {

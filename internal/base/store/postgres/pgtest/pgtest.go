@@ -1,5 +1,3 @@
-// Package pgtest runs a private PostgreSQL server for tests: a cluster of its own that listens on a Unix socket only,
-// and that can be stopped and started again. It must not import anything of this module.
 package pgtest
 
 import (

@@ -1,4 +1,4 @@
-package grammar
+package grammartest
 
 import (
 	"encoding/json"
@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// randomSchema makes a schema of the keywords that are supported.
-func randomSchema(rng *rand.Rand) string {
+// Schema makes a schema of the keywords that are supported. Some have no value, and some a oneOf that is refused.
+func Schema(rng *rand.Rand) string {
 	r := &randomizer{rng}
 	root := r.schema(3)
 	root["$defs"] = map[string]any{"leaf": r.schema(0), "tree": map[string]any{"type": "object",

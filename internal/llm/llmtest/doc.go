@@ -1,0 +1,6 @@
+// Package llmtest has what tests of the seam need: a backend that follows a script, and a conformance suite that
+// states the contract of llm.Backend for every implementation.
+//
+// conformance.go is the suite: start there. any.go adds requests of all kinds to it, and stop.go stop strings.
+// fake.go is the backend, collect.go gathers its events, and await.go waits in tests, but not for ever.
+package llmtest

@@ -1,0 +1,82 @@
+package settings
+
+import (
+	"reflect"
+	"strconv"
+)
+
+// Problem is one setting that cannot be taken.
+type Problem struct {
+	Place   string // "mixtral.yaml:3", or empty
+	Key     string // or the name of the variable of the environment
+	Value   string // as given; empty where Key is unknown
+	Allowed string // "must be an integer"; empty where Key is unknown
+}
+
+// Keys lists the keys of a struct in the order of its fields. A field whose tag is "-" has none.
+func Keys(t reflect.Type) (keys []string) {
+	for f := range fields(t) {
+		keys = append(keys, f)
+	}
+	return keys
+}
+
+// fields gives the key and the index of each field that has a key.
+func fields(t reflect.Type) func(yield func(string, int) bool) {
+	return func(yield func(string, int) bool) {
+		for i := range t.NumField() {
+			if key := t.Field(i).Tag.Get("yaml"); key != "-" && !yield(key, i) {
+				return
+			}
+		}
+	}
+}
+
+// field finds the field of a key in the struct that to points to.
+func field(to any, key string) (reflect.Value, bool) {
+	v := reflect.ValueOf(to).Elem()
+	for name, i := range fields(v.Type()) {
+		if name == key {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+// mustBe says what a value of a kind must be.
+var mustBe = map[reflect.Kind]string{
+	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
+	reflect.Bool: "must be true or false",
+}
+
+// Set gives a key of the struct that to points to a value from text. It returns nil if that worked.
+func Set(to any, key, value string) *Problem {
+	f, ok := field(to, key)
+	if !ok {
+		return &Problem{Key: key}
+	}
+	var err error
+	switch f.Kind() {
+	case reflect.String:
+		f.SetString(value)
+	case reflect.Int:
+		var n int
+		if n, err = strconv.Atoi(value); err == nil {
+			f.SetInt(int64(n))
+		}
+	case reflect.Float64:
+		var x float64
+		if x, err = strconv.ParseFloat(value, 64); err == nil {
+			f.SetFloat(x)
+		}
+	case reflect.Bool:
+		var b bool
+		if b, err = strconv.ParseBool(value); err == nil {
+			f.SetBool(b)
+		}
+	}
+	if err != nil {
+		return &Problem{Key: key, Value: strconv.Quote(value), Allowed: mustBe[f.Kind()]}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package settings
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type config struct {
+	Name  string  `yaml:"name"`
+	Count int     `yaml:"count"`
+	Share float64 `yaml:"share"`
+	On    bool    `yaml:"on"`
+	Other func()  `yaml:"-"`
+}
+
+// TestYAML: what a file can say in YAML's ways, and what is wrong with each line.
+func TestYAML(t *testing.T) {
+	for _, test := range []struct {
+		text     string
+		want     config
+		problems []Problem
+	}{
+		{"name: a\ncount: 3\nshare: 0.5\non: true\n", config{Name: "a", Count: 3, Share: 0.5, On: true}, nil},
+		{"name: 7\nshare: 2\ncount: 0x10\n", config{Name: "7", Share: 2, Count: 16}, nil},
+		{"name: \"a: b\"\ncount: null\n", config{Name: "a: b"}, nil},
+		{"name: |\n  two\n  lines\n", config{Name: "two\nlines\n"}, nil},
+		{"{name: a, count: 1}\n", config{Name: "a", Count: 1}, nil},
+		{"count: &n 4\nshare: *n\n", config{Count: 4, Share: 4}, nil},
+		{"<<: {count: 1, name: m}\ncount: 2\n", config{Name: "m", Count: 2}, nil},
+		{"count: 2\ncount: 3\n", config{Count: 2},
+			[]Problem{{"f:2", "count", "a second value", "must be given once"}}},
+		{"on: 1\nname: [a]\nnew: 1\n", config{}, []Problem{{"f:1", "on", `"1"`, "must be true or false"},
+			{"f:2", "name", "a list", "must be text"}, {"f:3", "new", "", ""}}},
+		{"-: x\n", config{}, []Problem{{"f:1", "-", "", ""}}},
+		{"a: &a [*a]\n<<: 7\n", config{}, []Problem{{"f:1", "a", "", ""},
+			{"f:2", "<<", `"7"`, "must be a mapping without merges of its own"}}},
+		{"count: *no\n", config{}, []Problem{{"f:1", "count", "an alias of nothing", "must be an integer"}}},
+		{"# nothing\n---\n", config{}, nil},
+	} {
+		var c config
+		_, problems, err := YAML(&c, "f", []byte(test.text))
+		if diff := cmp.Diff(test.problems, problems); diff != "" || err != nil || !reflect.DeepEqual(c, test.want) {
+			t.Errorf("%q: %+v, %v\n%s", test.text, c, err, diff)
+		}
+	}
+	for _, text := range []string{"name: [1\n", "- a\n", "a: 1\n---\nb: 2\n", "7\n"} {
+		if _, _, err := YAML(&config{}, "f", []byte(text)); !errors.Is(err, ErrSyntax) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"host", "port", "model_path", "temperature", "memory_limit_gb"}
+	for word, want := range map[string]string{"prot": "port", "ports": "port", "modelpath": "model_path",
+		"tempreature": "temperature", "memory_limit": "memory_limit_gb",
+		"foo": "", "": "", "cpu_tier": "", "service_host": ""} {
+		if got := Nearest(word, words); got != want {
+			t.Errorf("%q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func FuzzYAML(f *testing.F) {
+	for _, seed := range []string{"name: a\ncount: 1.5\n", "a: &a [*a]\n", "<<: &m {<<: *m}\n", "? [a]\n: b\n",
+		"count: !!int x",
+		"&a *a: 1", "name: &x *x\n", "\x00", "--- |\n"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var c config
+		if _, _, err := YAML(&c, "f", []byte(text)); err != nil && !errors.Is(err, ErrSyntax) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestKubernetesIsSilent: what Kubernetes sets beside a Service is never taken for a misspelt key, however near.
+func TestKubernetesIsSilent(t *testing.T) {
+	var c struct {
+		Hosts string `yaml:"service_hosts"`
+		Port  string `yaml:"port_80_tcps"`
+		Ports string `yaml:"ports"`
+	}
+	problems, warnings := Environ(&c, "X_", []string{"X_SERVICE_HOST=10.0.0.1", "X_PORT_80_TCP=tcp://10.0.0.1:80",
+		"X_PORT=tcp://10.0.0.1:80"})
+	if len(problems) != 0 || len(warnings) != 0 {
+		t.Errorf("%v %q", problems, warnings)
+	}
+	if _, warnings := Environ(&c, "X_", []string{"X_PORT=80"}); len(warnings) != 1 {
+		t.Errorf("%q", warnings)
+	}
+}

@@ -1,0 +1,183 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// ErrSyntax is matched by what makes a whole file unreadable. The message shows the line.
+var ErrSyntax = errors.New("not valid YAML")
+
+// Places says where a file sets a key: "mixtral.yaml:3".
+type Places map[string]string
+
+// YAML sets keys of the struct that to points to from a file's content. name is the file's, for messages. The error
+// is for a file that cannot be read as one mapping; everything else is among the problems, in the file's order.
+func YAML(to any, name string, data []byte) (Places, []Problem, error) {
+	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, nil, syntaxError(name, err)
+	}
+	var body ast.Node
+	for _, d := range file.Docs {
+		if d.Body == nil || d.Body.Type() == ast.NullType || d.Body.Type() == ast.CommentType {
+			continue
+		}
+		if body != nil {
+			return nil, nil, fmt.Errorf("%w: %s: has more than one document", ErrSyntax, name)
+		}
+		body = d.Body
+	}
+	if body == nil {
+		return nil, nil, nil
+	}
+	r := reader{to: to, name: name, anchors: anchorsOf(body), seen: Places{}}
+	if !r.mapping(body, false) {
+		return nil, nil, fmt.Errorf("%w: %s:%d: must be a mapping: KEY: VALUE on each line", ErrSyntax, name,
+			body.GetToken().Position.Line)
+	}
+	return r.seen, r.problems, nil
+}
+
+// syntaxError shows the faulty line with a mark below the fault.
+func syntaxError(name string, err error) error {
+	var detail yaml.Error
+	if !errors.As(err, &detail) || detail.GetToken() == nil {
+		return fmt.Errorf("%w: %s: %w", ErrSyntax, name, err)
+	}
+	message, token := detail.GetMessage(), detail.GetToken()
+	// The first line names the place; the formatter's own would do it a second time.
+	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
+	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrSyntax, name, token.Position.Line, message,
+		strings.TrimRight(source, "\n "))
+}
+
+// anchorsOf finds what aliases stand for.
+func anchorsOf(body ast.Node) map[string]ast.Node {
+	anchors := map[string]ast.Node{}
+	for _, n := range ast.Filter(ast.AnchorType, body) {
+		a := n.(*ast.AnchorNode)
+		anchors[a.Name.String()] = a.Value
+	}
+	return anchors
+}
+
+// reader sets keys from nodes.
+type reader struct {
+	to       any
+	name     string
+	anchors  map[string]ast.Node
+	seen     Places
+	problems []Problem
+}
+
+func (r *reader) place(at ast.Node) string {
+	return fmt.Sprintf("%s:%d", r.name, at.GetToken().Position.Line)
+}
+
+func (r *reader) add(at ast.Node, key, value, allowed string) {
+	r.problems = append(r.problems, Problem{Place: r.place(at), Key: key, Value: value, Allowed: allowed})
+}
+
+// resolve follows aliases and anchors, which a file may make refer to each other: not for ever.
+func (r *reader) resolve(n ast.Node) ast.Node {
+	for range 16 {
+		switch t := n.(type) {
+		case *ast.AliasNode:
+			n = r.anchors[t.Value.String()]
+		case *ast.AnchorNode:
+			n = t.Value
+		default:
+			return n
+		}
+	}
+	return nil
+}
+
+// mapping sets the keys of a mapping; those of a merged one only where the file does not set them itself. It says
+// whether n is a mapping.
+func (r *reader) mapping(n ast.Node, merged bool) bool {
+	m, ok := r.resolve(n).(ast.MapNode)
+	if !ok {
+		return false
+	}
+	var merges []*ast.MappingValueNode // after all others, which win over them
+	for entries := m.MapRange(); entries.Next(); {
+		pair := entries.KeyValue()
+		key := pair.Key.String()
+		if t := pair.Key.GetToken(); t != nil && pair.Key.Type() != ast.MergeKeyType {
+			key = t.Value
+		}
+		if pair.Key.Type() == ast.MergeKeyType {
+			merges = append(merges, pair)
+			continue
+		}
+		if r.seen[key] != "" {
+			if !merged {
+				r.add(pair.Key, key, "a second value", "must be given once")
+			}
+			continue
+		}
+		r.seen[key] = r.place(pair.Key)
+		r.set(pair, key)
+	}
+	for _, pair := range merges {
+		if merged || !r.mapping(pair.Value, true) {
+			r.add(pair.Key, "<<", shown(pair.Value), "must be a mapping without merges of its own")
+		}
+	}
+	return true
+}
+
+// set gives a key its value.
+func (r *reader) set(pair *ast.MappingValueNode, key string) {
+	f, ok := field(r.to, key)
+	if !ok {
+		r.add(pair.Key, key, "", "")
+		return
+	}
+	n := r.resolve(pair.Value)
+	if n == nil {
+		r.add(pair.Value, key, "an alias of nothing", mustBe[f.Kind()])
+		return
+	}
+	if n.Type() == ast.NullType {
+		return // the default stays
+	}
+	value := reflect.New(f.Type())
+	if x, fraction := n.(*ast.FloatNode); fraction && f.Kind() == reflect.Int && x.Value != math.Trunc(x.Value) {
+		r.add(n, key, fmt.Sprint(x.Value), mustBe[f.Kind()]) // the decoder would cut the fraction off
+	} else if err := yaml.NodeToValue(n, value.Interface()); err != nil {
+		allowed := mustBe[f.Kind()]
+		if strings.Contains(err.Error(), "overflow") {
+			allowed += " that is not so large"
+		}
+		r.add(n, key, shown(n), allowed)
+	} else {
+		f.Set(value.Elem())
+	}
+}
+
+// shown says what a node is without its content, which may be long or a secret, but for short scalars.
+func shown(n ast.Node) string {
+	const most = 40
+	switch n.(type) {
+	case ast.MapNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	}
+	text := n.GetToken().Value
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return strconv.Quote(text)
+}
