@@ -77,7 +77,7 @@ def render(source, messages, generation):
         return {"refused": False, "error": str(e)}
 
 cases = []
-for path in sorted(pathlib.Path(__file__).parent.glob("templates/*.jinja")):
+for path in sorted(pathlib.Path(__file__).parent.parent.glob("templates/*.jinja")):
     source = path.read_text()
     for c in conversations:
         for generation in (True, False):
