@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
@@ -167,7 +168,7 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 	if spec.Template == "" {
 		template = "missing"
 	}
-	if _, err := tok.Chat([]token.Message{{Role: "user", Content: "hello"}}); err != nil {
+	if _, err := chat.Choose("", spec.Template, tok); err != nil {
 		template = "unsupported"
 	}
 	return fmt.Sprintf("SentencePiece BPE, %d pieces, BOS %d, EOS %d", tok.Vocab(), tok.BOS(), tok.EOS()), template
@@ -175,8 +176,8 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 
 // templateText explains the JSON's words to people.
 var templateText = map[string]string{
-	"own": "in the file, [INST] … [/INST]", "missing": "none in the file: Mixtral's is used",
-	"unsupported": "not supported: only templates with [INST] are",
+	"own": "in the file", "missing": "none in the file: ChatML for a vocabulary with <|im_start|>, else Mixtral's",
+	"unsupported": "cannot be used: the model answers /v1/completions only, or --chat-template names another",
 }
 
 // plan adds up what serving takes and holds it against what there is, as the service does when it starts.

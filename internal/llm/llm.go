@@ -149,6 +149,9 @@ type Status struct {
 	KVTotal   int // KV blocks in all; 0 where there is no such thing
 	Preempted int64
 	CacheHits int64 // prompt tokens served from the prefix cache since start
+
+	Chat   string // the name of the chat format; empty where there is none, or it is not known
+	NoChat string // why there is none
 }
 
 // Backend answers requests. All methods are safe for concurrent use.

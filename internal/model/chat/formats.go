@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -67,6 +69,26 @@ func Names() []string {
 	return names
 }
 
+// Load gives what Choose takes for what a user wrote: "" and names as they are, and the template in a file.
+func Load(nameOrFile string) (string, error) {
+	if nameOrFile == "" || slices.Contains(Names(), nameOrFile) {
+		return nameOrFile, nil
+	}
+	f, err := os.Open(nameOrFile)
+	if err != nil {
+		return "", fmt.Errorf("must be a file or one of %s: %w", strings.Join(Names(), ", "), err)
+	}
+	defer f.Close()
+	source, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	if err != nil {
+		return "", err
+	}
+	if _, err := Compile(string(source)); err != nil {
+		return "", err
+	}
+	return string(source), nil
+}
+
 // Choose gives a model's chat format. wanted is what the user asked for: "" for the model's own, a name of Names, or
 // a template. own is the template of the model's file; "" where it has none. Then a vocabulary with <|im_start|> means
 // ChatML and any other one Mistral's format, as the first files of Mixtral-8x7B-Instruct had no template. Errors match
@@ -77,9 +99,6 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 		source, name = wanted, "given"
 		if slices.Contains(Names(), wanted) {
 			name, source = wanted, builtin[wanted]
-		} else if !strings.Contains(wanted, "{") {
-			return nil, fmt.Errorf("%w: %q is neither a template nor one of %s", ErrTemplate, wanted,
-				strings.Join(Names(), ", "))
 		}
 	}
 	if source == "" && wanted == "" {
