@@ -38,53 +38,101 @@ func TestGridsLikeLlamaCpp(t *testing.T) {
 	}
 }
 
+// TestRopeLikeLlamaCpp: positions that a file wants stretched are stretched as there.
+func TestRopeLikeLlamaCpp(t *testing.T) {
+	plain := writeModel(t, nano(quant.F32, true))
+	half := make([]float32, 16)
+	for i := range half {
+		half[i] = 1 + float32(i)/4
+	}
+	for name, c := range map[string]struct {
+		keys    map[string]any
+		factors []float32
+	}{
+		"linear": {map[string]any{"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": float32(4)}, nil},
+		"older":  {map[string]any{"llama.rope.scale_linear": float32(2)}, nil},
+		"yarn": {map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": float32(8),
+			"llama.rope.scaling.original_context_length": uint32(64)}, nil},
+		"factors": {nil, half},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := changed(t, plain, c.keys, func(x gguf.Tensor) (quant.Type, []byte) { return x.Type, x.Data }, c.factors)
+			tok, llama, engine := readTokenizer(t, path), startOracle(t, path), openOurs(t, path)
+			for _, text := range prompts {
+				tokens := tok.Encode(text, true)
+				ours := engine.forward(t, tokens, 0, len(tokens))
+				if l := compareRows(t, llama.logits(t, tokens), ours); l.rms > 3e-3 {
+					t.Errorf("%q: relative rms %.3g, want ≤ 3e-3", text, l.rms)
+				}
+				if len(tokens) > 4 && compareRows(t, openOurs(t, plain).forward(t, tokens, 0, len(tokens)), ours).rms < 1e-4 {
+					t.Errorf("%q: the same as without scaling", text)
+				}
+			}
+		})
+	}
+}
+
 // withExperts copies a file with random codes of a format for its experts' weights, of about the same size.
 func withExperts(t *testing.T, path string, typ quant.Type) string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(15, uint64(typ)))
+	return changed(t, path, nil, func(x gguf.Tensor) (quant.Type, []byte) {
+		if !strings.Contains(x.Name, "_exps") {
+			return x.Type, x.Data
+		}
+		return typ, randomCodes(t, r, typ, x)
+	}, nil)
+}
+
+// changed copies a file with more keys, other tensors, and factors for the frequencies of RoPE.
+func changed(t *testing.T, path string, keys map[string]any, change func(x gguf.Tensor) (quant.Type, []byte),
+	factors []float32) string {
 	t.Helper()
 	f, err := gguf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	to := filepath.Join(t.TempDir(), "grid.gguf")
+	to := filepath.Join(t.TempDir(), "changed.gguf")
 	out, err := os.Create(to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, r := gguf.NewWriter(out), rand.New(rand.NewPCG(15, uint64(typ)))
+	var failed error
+	do := func(err error) {
+		if failed == nil {
+			failed = err
+		}
+	}
+	w := gguf.NewWriter(out)
 	for _, k := range f.Keys() {
-		if err := w.Copy(f, k); err != nil {
-			t.Fatal(err)
-		}
+		do(w.Copy(f, k))
 	}
-	format := func(x gguf.Tensor) quant.Type {
-		if strings.Contains(x.Name, "_exps") {
-			return typ
-		}
-		return x.Type
+	for k, v := range keys {
+		do(w.Set(k, v))
 	}
+	data := map[string][]byte{}
 	for _, x := range f.Tensors() {
-		if err := w.Add(x.Name, format(x), x.Dims...); err != nil {
-			t.Fatal(err)
-		}
+		typ, b := change(x)
+		data[x.Name] = b
+		do(w.Add(x.Name, typ, x.Dims...))
 	}
-	if err := w.WriteHeader(); err != nil {
-		t.Fatal(err)
+	if factors != nil {
+		do(w.Add("rope_freqs.weight", quant.F32, len(factors)))
 	}
+	do(w.WriteHeader())
 	for _, x := range f.Tensors() {
-		data := x.Data
-		if format(x) == typ {
-			data = randomCodes(t, r, typ, x)
-		}
-		if err := w.WriteTensor(x.Name, data); err != nil {
-			t.Fatal(err)
-		}
+		do(w.WriteTensor(x.Name, data[x.Name]))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	if factors != nil {
+		b := make([]byte, 4*len(factors))
+		do(quant.Pack(quant.F32, b, factors))
+		do(w.WriteTensor("rope_freqs.weight", b))
 	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
+	do(w.Close())
+	do(out.Close())
+	if failed != nil {
+		t.Fatal(failed)
 	}
 	return to
 }

@@ -225,3 +225,21 @@ func (t *Tokenizer) Piece(id int32) []byte {
 }
 
 func (t *Tokenizer) valid(id int32) bool { return id >= 0 && int(id) < len(t.text) }
+
+// GuessTypes gives the types of a vocabulary whose file does not say them: control for BOS and EOS, unknown for UNK,
+// byte for <0x00>…<0xFF>, and normal for the rest.
+func GuessTypes(s Spec) []int32 {
+	types := make([]int32, len(s.Pieces))
+	for id, piece := range s.Pieces {
+		types[id] = TypeNormal
+		if _, ok := parseByte(piece); ok {
+			types[id] = TypeByte
+		}
+	}
+	for id, typ := range map[int32]int32{s.BOS: TypeControl, s.EOS: TypeControl, s.UNK: TypeUnknown} {
+		if id >= 0 && int(id) < len(types) {
+			types[id] = typ
+		}
+	}
+	return types
+}

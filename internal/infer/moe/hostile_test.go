@@ -90,7 +90,6 @@ func TestHostileFiles(t *testing.T) {
 		"epsilon":              {float("layer_norm_rms_epsilon", -1), "layer_norm_rms_epsilon"},
 		"rope dimensions":      {number("llama.rope.dimension_count", 6), "llama.rope.dimension_count is 6"},
 		"context":              {number("llama.context_length", 0), "llama.context_length"},
-		"vocabulary":           {number("llama.vocab_size", 301), "llama.vocab_size is 301"},
 		"embedding missing":    {rename("token_embd.weight", "token_embX.weight"), "token_embd.weight is missing"},
 		"norm missing":         {rename("blk.1.ffn_norm.weight", "blk.1.ffn_norX.weight"), "blk.1.ffn_norm.weight"},
 		"experts missing": {rename("blk.1.ffn_up_exps.weight", "blk.1.ffn_uX_exps.weight"),
@@ -105,7 +104,6 @@ func TestHostileFiles(t *testing.T) {
 			"tokenizer.ggml.model"},
 		"bos": {number("tokenizer.ggml.bos_token_id", 300),
 			"tokenizer.ggml.bos_token_id is 300 of 300"},
-		"scores missing": {rename("tokenizer.ggml.scores", "tokenizer.ggml.scoreX"), "tokenizer.ggml.scores"},
 	} {
 		bad := bytes.Clone(good)
 		test.spoil(bad)
