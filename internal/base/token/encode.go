@@ -36,7 +36,7 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	}
 	m := merger{t: t, ids: ids}
 	if t.spec.AddSpacePrefix {
-		m.add(space)
+		text = " " + text
 	}
 	return m.encode(text)
 }
@@ -46,6 +46,12 @@ func (m *merger) encode(text string) []int32 {
 	t := m.t
 	afterSpace := true // a word begins at a space that follows something else
 	for len(text) > 0 {
+		if id, n := t.user.at(text); n > 0 { // nothing merges across it
+			m.flush()
+			m.ids = append(m.ids, id)
+			text, afterSpace = text[n:], true
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == ' ':
