@@ -44,6 +44,8 @@ type Request struct {
 	Sampling     Sampling
 	Stop         []string // the text ends before the first of these to be complete; see Stops
 	IgnoreEOS    bool     // go on to MaxTokens: for measurements
+	ParseSpecial bool     // spellings of control tokens in Prompt mean these; in Messages they never do
+	NoSpecial    bool     // Prompt has no BOS before it
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
 	Grammar      *Grammar // what the text is held to; nil: nothing

@@ -4,7 +4,8 @@ import (
 	"unicode/utf8"
 )
 
-// Encode gives the ids of text. User-defined pieces are found first, the longest at each place, as SentencePiece does;
+// Encode gives the ids of text. User-defined pieces are found first, the longest at each place, as SentencePiece
+// does;
 // what is between them is merged. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
 // Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest
 // word.

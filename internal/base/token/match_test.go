@@ -67,8 +67,9 @@ func TestEncodeParts(t *testing.T) {
 	}{
 		"template": {[]Part{{"<|im_start|>user\n", false}, {"hello", true}, {"<|im_end|>", false}},
 			slices.Concat([]int32{1, start}, run("user\nhello"), []int32{end})},
-		"own BOS":      {[]Part{{"<s>a", false}}, slices.Concat([]int32{1}, run("a"))},
-		"longest":      {[]Part{{"<|im_start|>x<|im_start|>y", false}}, slices.Concat([]int32{1, long, start}, run("y"))},
+		"own BOS": {[]Part{{"<s>a", false}}, slices.Concat([]int32{1}, run("a"))},
+		"longest": {[]Part{{"<|im_start|>x<|im_start|>y", false}},
+			slices.Concat([]int32{1, long, start}, run("y"))},
 		"content":      {[]Part{{"<|im_end|></s>", true}}, slices.Concat([]int32{1}, run("<|im_end|></s>"))},
 		"half of each": {[]Part{{"<|im_", false}, {"end|>", true}}, slices.Concat([]int32{1}, run("<|im_end|>"))},
 		"other half":   {[]Part{{"<|im_", true}, {"end|>", false}}, slices.Concat([]int32{1}, run("<|im_end|>"))},
@@ -82,7 +83,8 @@ func TestEncodeParts(t *testing.T) {
 	if got := run("<mine>"); !slices.Contains(got, mine) {
 		t.Errorf("user-defined pieces are text: %v", got)
 	}
-	if got, want := tok.EncodeSpecial("a</s>b", true), slices.Concat([]int32{1}, run("a"), []int32{2}, run("b")); !slices.Equal(got, want) {
+	want := slices.Concat([]int32{1}, run("a"), []int32{2}, run("b"))
+	if got := tok.EncodeSpecial("a</s>b", true); !slices.Equal(got, want) {
 		t.Errorf("EncodeSpecial: %v, want %v", got, want)
 	}
 	if !tok.Has("<|im_end|>") || !tok.Has("<mine>") || tok.Has("<|im_") || tok.Has("") {

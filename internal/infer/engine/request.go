@@ -117,7 +117,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		q.ids = r.PromptTokens
 		q.decoder = e.tok.NewContinuation()
 	default:
-		q.ids, err = e.Tokenize(r.Prompt, true)
+		q.ids = e.tokenize(r.Prompt, !r.NoSpecial, r.ParseSpecial)
 		q.decoder = e.tok.NewContinuation()
 	}
 	if err != nil {
@@ -173,6 +173,9 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 // checkLength refuses texts that are far too long before they are encoded, which takes 50 ms a megabyte.
 func (e *Engine) checkLength(r *llm.Request) error {
 	bytes := len(r.Prompt)
+	if r.ParseSpecial { // a control token may be spelled longer than any text
+		bytes = 0
+	}
 	for _, m := range r.Messages {
 		bytes += len(m.Content)
 	}
@@ -219,6 +222,18 @@ func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
 		return nil, llm.BadField("messages", "%v", err)
 	}
 	return ids, nil
+}
+
+// TokenizeSpecial is Tokenize for a text in which spellings of control tokens mean these.
+func (e *Engine) TokenizeSpecial(text string, addSpecial bool) ([]int32, error) {
+	return e.tokenize(text, addSpecial, true), nil
+}
+
+func (e *Engine) tokenize(text string, addBOS, special bool) []int32 {
+	if special {
+		return e.tok.EncodeSpecial(text, addBOS)
+	}
+	return e.tok.Encode(text, addBOS)
 }
 
 // chooseFormat finds the chat format. That a file has none, or a template that cannot be used, is no reason not to

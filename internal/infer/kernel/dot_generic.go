@@ -124,7 +124,8 @@ type shape struct {
 }
 
 func shapeOf(t quant.Type) shape {
-	k := shape{runs: 16, length: 4, x: act256Block, start: act256Init, factor: act256Scale, sums: act256Sum16, starts: 1}
+	k := shape{runs: 16, length: 4, x: act256Block, start: act256Init, factor: act256Scale, sums: act256Sum16,
+		starts: 1}
 	switch t {
 	case quant.Q2_K:
 		k.minima = true

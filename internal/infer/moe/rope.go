@@ -108,7 +108,8 @@ func (r Rope) frequencies(dim int, factors []float32) []float64 {
 
 // pair gives which pair turns so many times in the original context.
 func (r Rope) pair(dim int, turns float32) float64 {
-	return float64(dim) * math.Log(float64(r.OrigContext)/(float64(turns)*2*math.Pi)) / (2 * math.Log(float64(r.Theta)))
+	length := float64(r.OrigContext) / (float64(turns) * 2 * math.Pi)
+	return float64(dim) * math.Log(length) / (2 * math.Log(float64(r.Theta)))
 }
 
 // ropeFactors reads the tensor rope_freqs, nil where there is none.

@@ -13,7 +13,8 @@ import (
 
 // readKeys are those that readConfig and readRope read.
 var readKeys = []string{"block_count", "embedding_length", "feed_forward_length", "attention.head_count",
-	"attention.head_count_kv", "context_length", "expert_count", "expert_used_count", "attention.layer_norm_rms_epsilon",
+	"attention.head_count_kv", "context_length", "expert_count", "expert_used_count",
+	"attention.layer_norm_rms_epsilon",
 	"attention.key_length", "attention.value_length", "rope.dimension_count", "rope.freq_base", "rope.scale_linear",
 	"rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length", "rope.scaling.attn_factor",
 	"rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow"}
@@ -82,8 +83,8 @@ func (l *loader) checkTensors() error {
 	case len(idle) == 0:
 		return nil
 	case len(idle) > 3:
-		return fmt.Errorf("%w: tensors %s and %d more are not part of a Mixtral model as it is computed here", ErrModel,
-			strings.Join(idle[:3], ", "), len(idle)-3)
+		return fmt.Errorf("%w: tensors %s and %d more are not part of a Mixtral model as it is computed here",
+			ErrModel, strings.Join(idle[:3], ", "), len(idle)-3)
 	}
 	return fmt.Errorf("%w: tensor %s is not part of a Mixtral model as it is computed here", ErrModel,
 		strings.Join(idle, ", "))

@@ -7,8 +7,10 @@
 // kv.go has the formats of the KV cache.
 //
 // The formats are ggml's (ggml-common.h and the GGUF specification). A row is cut into blocks of BlockLen elements;
-// each block is self-contained and little-endian. In the classic formats (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0) a block of 32 elements
-// shares one binary16 scale; Q4_1 and Q5_1 also have a minimum. In the K formats a super-block of 256 elements holds 8
+// each block is self-contained and little-endian. In the classic formats (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0) a block of
+// 32 elements
+// shares one binary16 scale; Q4_1 and Q5_1 also have a minimum. In the K formats a super-block of 256 elements holds
+// 8
 // or 16 groups whose own scales are small integers under one binary16 super-scale. The weights of the IQ formats come
 // from a curve or from a grid of vectors; those with a grid can only be read.
 //

@@ -26,7 +26,8 @@ type Format struct {
 
 // The templates that mean Mistral's [INST] format, character by character: those of Mixtral-8x7B-Instruct-v0.1 as
 // first published and since 2024, of Mixtral-8x22B-Instruct-v0.1 and of the v0.3 models. They are encoded as
-// Mistral's own encoder does, which differs from the templates in a space before an answer, and takes a system message.
+// Mistral's own encoder does, which differs from the templates in a space before an answer, and takes a system
+// message.
 var (
 	//go:embed templates/mixtral-8x7b-instruct-v0.1-first.jinja
 	mixtralFirst string
@@ -50,7 +51,8 @@ var builtin = map[string]string{
 		"{% if messages[0]['role'] == 'system' %}{% set system = '<<SYS>>\n' + messages[0]['content'] + " +
 		"'\n<</SYS>>\n\n' %}{% set messages = messages[1:] %}{% endif %}{% for message in messages %}" +
 		"{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + ((system if loop.first else '') + " +
-		"message['content']).strip() + ' [/INST]' }}{% else %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}" +
+		"message['content']).strip() + ' [/INST]' }}{% else %}" +
+		"{{ ' ' + message['content'].strip() + ' ' + eos_token }}" +
 		"{% endif %}{% endfor %}",
 }
 
@@ -90,8 +92,10 @@ func Load(nameOrFile string) (string, error) {
 }
 
 // Choose gives a model's chat format. wanted is what the user asked for: "" for the model's own, a name of Names, or
-// a template. own is the template of the model's file; "" where it has none. Then a vocabulary with <|im_start|> means
-// ChatML and any other one Mistral's format, as the first files of Mixtral-8x7B-Instruct had no template. Errors match
+// a template. own is the template of the model's file; "" where it has none. Then a vocabulary with <|im_start|>
+// means
+// ChatML and any other one Mistral's format, as the first files of Mixtral-8x7B-Instruct had no template. Errors
+// match
 // ErrNone or ErrTemplate.
 func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 	source, name := own, "the file's own"
@@ -106,7 +110,8 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 			name, source = "chatml", builtin["chatml"]
 		}
 	}
-	if slices.ContainsFunc(mistralTemplates, func(s string) bool { return strings.TrimSpace(s) == strings.TrimSpace(source) }) {
+	same := func(s string) bool { return strings.TrimSpace(s) == strings.TrimSpace(source) }
+	if slices.ContainsFunc(mistralTemplates, same) {
 		name = mistral
 	}
 	switch name {

@@ -15,17 +15,18 @@ import (
 // TestHostileTemplates: a template that has no end, or makes too much, ends with ErrLimit, soon and in little memory.
 func TestHostileTemplates(t *testing.T) {
 	for name, source := range map[string]string{
-		"loops": "{% for i in range(9999) %}{% for j in range(9999) %}{% for k in range(9999) %}{% endfor %}{% endfor %}" +
-			"{% endfor %}",
-		"range":      "{{ range(1000000000000)|length }}",
-		"repeat":     "{{ 'xxxxxxxxxx' * 1000000000000 }}",
-		"double":     "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
-		"recursion":  "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-		"two macros": "{% macro f(n) %}{{ g(n) }}{{ g(n) }}{% endmacro %}{% macro g(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
-		"list":       "{% set l = [1] %}{% for i in range(60) %}{% set l2 = l.append(l) %}{% endfor %}{{ l }}",
-		"lists":      "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
-		"replace": "{% set ns = namespace(x='x') %}{% for i in range(60) %}{% set ns.x = ns.x.replace('x', 'xxxxxxxx') %}" +
-			"{% endfor %}",
+		"loops": "{% for i in range(9999) %}{% for j in range(9999) %}" +
+			"{% for k in range(9999) %}{% endfor %}{% endfor %}{% endfor %}",
+		"range":     "{{ range(1000000000000)|length }}",
+		"repeat":    "{{ 'xxxxxxxxxx' * 1000000000000 }}",
+		"double":    "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+		"recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+		"two macros": "{% macro f(n) %}{{ g(n) }}{{ g(n) }}{% endmacro %}" +
+			"{% macro g(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+		"list":  "{% set l = [1] %}{% for i in range(60) %}{% set l2 = l.append(l) %}{% endfor %}{{ l }}",
+		"lists": "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+		"replace": "{% set ns = namespace(x='x') %}{% for i in range(60) %}" +
+			"{% set ns.x = ns.x.replace('x', 'xxxxxxxx') %}{% endfor %}",
 		"join":    "{{ range(9999)|join('" + strings.Repeat("x", 9999) + "') }}",
 		"indent":  "{{ ('\\n' * 99999)|indent('" + strings.Repeat("x", 9999) + "') }}",
 		"json":    "{% set d = {} %}{% set x = d.update({'d': d}) %}{{ d|tojson }}",
@@ -65,7 +66,9 @@ func TestBadTemplates(t *testing.T) {
 		"{{ " + strings.Repeat("-", 9999) + "1 }}":                               "levels",
 		strings.Repeat("{% if 1 %}", 9999) + strings.Repeat("{% endif %}", 9999): "levels",
 		"{% if 1 %}" + strings.Repeat("{% elif 1 %}", 9999) + "{% endif %}":      "levels",
-		strings.Repeat("x", maxSource+1):                                         "bytes", "{{ x.(1) }}": "name", "{% endif %}": "endif", "{{}}": "unexpected",
+		strings.Repeat("x", maxSource+1):                                         "bytes",
+		"{{ x.(1) }}":                                                            "name",
+		"{% endif %}":                                                            "endif", "{{}}": "unexpected",
 		"{% set x %}": "endset", "{% macro f(1) %}{% endmacro %}": "name", "{{ x[1:2:3:4] }}": "colons",
 		"{{ x[] }}": "index", "{{ {'a' 1} }}": `want ":"`, "{{ 99999999999999999999 }}": "range", "{% %}": "empty",
 	} {
@@ -82,7 +85,8 @@ func TestContentIsKnown(t *testing.T) {
 	const theirOwn = "αβγδ"
 	tmpl, err := Compile(`{%- for m in messages %}<{{ m.content|trim }}>{{ '[' + m['content'][1:] ~ ']' }}
 {{- m.content.split('β')|join('-') }}{{ m.content.replace('γ', '+') }}{{ m.content|upper }}{{ [m.content] }}
-{{- m.content|tojson }}{{ '%' * 2 }}{{ m.content|first }}{{ m.content|list|last }}{{ m.content|reverse }}{% endfor %}`)
+{{- m.content|tojson }}{{ '%' * 2 }}{{ m.content|first }}{{ m.content|list|last }}
+{{- m.content|reverse }}{% endfor %}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +110,8 @@ func TestContentIsKnown(t *testing.T) {
 // FuzzTemplate: any source compiles or says why not, and renders within the limits.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{"{{ messages[0].content|trim }}", "{% for m in messages %}{{ m }}{% endfor %}",
-		"{%- if x is defined -%}{{ x }}{%- endif %}", "{% set a, b = 1, 2 %}{{ a ~ b }}", "{% macro f(x=1) %}{% endmacro %}",
+		"{%- if x is defined -%}{{ x }}{%- endif %}", "{% set a, b = 1, 2 %}{{ a ~ b }}",
+		"{% macro f(x=1) %}{% endmacro %}",
 		"{% raw %}{{{% endraw %}", "{{ 'a'[::-1] }}{# #}"} {
 		f.Add(s)
 	}

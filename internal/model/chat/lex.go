@@ -17,8 +17,8 @@ type word struct {
 // isSpace is Python's str.isspace, as far as the two differ in what chat templates meet.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
-var operators = []string{"**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", "(", ")", "[",
-	"]", "{", "}", ",", ":", ".", "|"}
+var operators = []string{"**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", "(", ")",
+	"[", "]", "{", "}", ",", ":", ".", "|"}
 
 // words cuts the inside of a tag.
 func words(s string, line int) ([]word, error) {

@@ -68,7 +68,11 @@ func (a arguments) texts(n int) ([]text, error) {
 func (m *machine) textMethod(v text, name string, a arguments) (any, error) {
 	args, err := a.texts(2)
 	if name == "split" || name == "rsplit" || name == "replace" || name == "startswith" || name == "endswith" {
-		args, err = a.texts(map[string]int{"split": 1, "rsplit": 1, "replace": 2, "startswith": 1, "endswith": 1}[name])
+		n := 1
+		if name == "replace" {
+			n = 2
+		}
+		args, err = a.texts(n)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("str.%s: %w", name, err)

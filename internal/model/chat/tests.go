@@ -32,8 +32,9 @@ var tests = map[string]func(m *machine, v, arg any) (bool, error){
 		_, ok := v.(undefined)
 		return !ok, nil
 	},
-	"undefined": isA[undefined], "string": isA[text], "mapping": isA[*dict], "boolean": isA[bool], "integer": isA[int64],
-	"float": isA[float64], "callable": isA[callable],
+	"undefined": isA[undefined], "string": isA[text], "mapping": isA[*dict], "boolean": isA[bool],
+	"integer": isA[int64],
+	"float":   isA[float64], "callable": isA[callable],
 	"none": func(_ *machine, v, _ any) (bool, error) { return v == nil, nil },
 	"number": func(_ *machine, v, _ any) (bool, error) {
 		_, ok := numberOf(v)

@@ -1,5 +1,8 @@
 # Renders the templates here, and small ones, with Jinja2 as Transformers sets it up, for render_test.go:
 #   python3 jinja.py > jinja.json
+# The templates are those of mistralai/Mixtral-8x7B-Instruct-v0.1 (first, and since 2024), Mixtral-8x22B-Instruct-v0.1 and
+# Mistral-7B-Instruct-v0.3, NousResearch/Nous-Hermes-2-Mixtral-8x7B-DPO, cognitivecomputations/dolphin-2.5-mixtral-8x7b,
+# HuggingFaceH4/zephyr-7b-beta and meta-llama/Llama-2-7b-chat-hf.
 import json, pathlib
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
