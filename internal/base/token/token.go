@@ -171,9 +171,6 @@ func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 // EOS gives the end-of-sequence id, −1 where there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
-// AddsSpace tells whether a text starts with a space that is not its own.
-func (t *Tokenizer) AddsSpace() bool { return t.spec.AddSpacePrefix }
-
 // IsEnd tells whether id ends an answer: EOS, or an end of turn.
 func (t *Tokenizer) IsEnd(id int32) bool {
 	return id >= 0 && (id == t.spec.EOS || slices.Contains(t.spec.Ends, id))
