@@ -41,13 +41,15 @@ func inDirectory(dir string) (string, error) {
 	}
 	if method := quantMethod(filepath.Join(dir, "config.json")); method != "" {
 		return "", &Error{Err: unusable{fmt.Errorf("the directory's weights are quantised with %s, which is not "+
-			"supported", method)}, Hint: "take a GGUF file of the model, or its original weights in BF16 and model quantize"}
+			"supported", method)},
+			Hint: "take a GGUF file of the model, or its original weights in BF16 and model quantize"}
 	}
 	switch {
 	case len(found("*.safetensors")) > 0 && len(found("model*.safetensors")) == 0 && len(found("consolidated*")) > 0,
 		len(found("consolidated*.pth")) > 0, len(found("consolidated*.pt")) > 0:
 		return "", &Error{Err: unusable{errors.New("the directory holds Mistral's consolidated weights, which are " +
-			"not supported")}, Hint: "take the same model's files in Hugging Face's layout, model-00001-of-….safetensors"}
+			"not supported")},
+			Hint: "take the same model's files in Hugging Face's layout, model-00001-of-….safetensors"}
 	case len(found("*.safetensors")) > 0:
 		return "", &Error{Err: unusable{errors.New("the directory holds safetensors, which must be converted first")},
 			Hint: convertHint}
