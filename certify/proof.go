@@ -109,6 +109,11 @@ func hopeless(q evidence.Request) bool {
 func (s *server) proofError(q evidence.Request, stream bool) error {
 	message := strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
 	form := map[bool]string{true: "a streamed request", false: "a request"}[stream]
+	switch {
+	case strings.Contains(q.Detail, "no application protocol"), strings.Contains(q.Detail, "malformed HTTP"):
+		return fmt.Errorf("%w: %s was not answered in HTTP/1.1, the only version that the load's client speaks: %s",
+			errors.Join(target.ErrSetup, client.ErrUnreadable), form, message)
+	}
 	switch q.Fail {
 	case evidence.FailStatus:
 		return &client.StatusError{URL: client.Redact(s.URL + cmp.Or(s.route, "/v1/chat/completions")),

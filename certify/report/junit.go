@@ -88,6 +88,10 @@ func WriteJUnit(w io.Writer, r *Report) error {
 		for _, x := range p.Reasons {
 			out = append(out[:len(out):len(out)], "phase "+p.ID+" failed: "+x.String())
 		}
+		if p.Retried > 0 {
+			out = append(out[:len(out):len(out)], fmt.Sprintf("phase %s: %s sent again on a new connection", p.ID,
+				Number(float64(p.Retried))))
+		}
 	}
 	suite.Out = xmlText(strings.Join(out, "\n"))
 	all := junitSuites{Name: "mixtral certify", Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,

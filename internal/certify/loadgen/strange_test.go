@@ -68,7 +68,8 @@ func TestTheClientsOwnLimitsAreItsOwn(t *testing.T) {
 			t.Errorf("%s: class %q, %q", name, q.Fail, q.Detail)
 		}
 	}
-	c := newClient(t, "http://127.0.0.1:1", ClientOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
+	c := newClient(t, "http://127.0.0.1:1", ClientOptions{Dial: func(context.Context, string, string) (net.Conn,
+		error) {
 		return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	}})
 	if q := c.Do(t.Context(), time.Now(), streamed); q.Fail != evidence.FailConnect {
@@ -102,8 +103,9 @@ func TestReasoningIsTimedApart(t *testing.T) {
 	think := "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n"
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		for _, part := range []string{"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n",
-			think, think, word, finish + "data: [DONE]\n\n"} {
+		for _, part := range []string{
+			"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", think, think, word,
+			finish + "data: [DONE]\n\n"} {
 			fmt.Fprint(w, part)
 			w.(http.Flusher).Flush()
 			time.Sleep(20 * time.Millisecond)
@@ -136,7 +138,8 @@ func TestHeadersAndQueriesAreSent(t *testing.T) {
 		got.Header.Get("Authorization") != "Custom x" {
 		t.Errorf("%s %v", got.URL, got.Header)
 	}
-	for _, bad := range []http.Header{{"a b": {"x"}}, {"x": {"1\r\nHost: y"}}, {"content-length": {"3"}}, {"": {"x"}}} {
+	for _, bad := range []http.Header{{"a b": {"x"}}, {"x": {"1\r\nHost: y"}}, {"content-length": {"3"}},
+		{"": {"x"}}} {
 		if _, err := NewClient(h.URL, ClientOptions{Header: bad}); err == nil {
 			t.Errorf("header %q is taken", bad)
 		}
