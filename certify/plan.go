@@ -80,13 +80,13 @@ func newPlan(o Options) (*plan, error) {
 // load reads the case, or copies the one that is given, and applies the overrides.
 func (o *Options) load() (*testcases.Loaded, error) {
 	if o.Loaded == nil {
-		return Load(o.Case, o.Set)
+		return LoadSLO(o.Case, o.Set, o.SLO)
 	}
 	loaded, err := o.Loaded.Clone()
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, o.Set)
+	return override(loaded, o.Set, o.SLO)
 }
 
 // writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a

@@ -31,7 +31,9 @@ type Case struct {
 	Prompts  string            `yaml:"prompts" json:"prompts"`
 	Request  Request           `yaml:"request" json:"request"`
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
-	Checks   []Check           `yaml:"checks" json:"checks"`
+	// objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; each becomes a check
+	SLO    map[string]string `yaml:"slo" json:"slo,omitempty"`
+	Checks []Check           `yaml:"checks" json:"checks"`
 }
 
 // Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
@@ -52,6 +54,11 @@ type Targets struct {
 	MemoryGB      float64 `yaml:"memory_gb" json:"memory_gb"`           // peak, at most
 	CPUCores      float64 `yaml:"cpu_cores" json:"cpu_cores"`           // peak over 1 s windows, at most
 	Concurrency   int     `yaml:"concurrency" json:"concurrency"`       // requests in flight in the closed loop
+
+	TTFTMS  float64 `yaml:"ttft_ms" json:"ttft_ms,omitempty"` // time to the first token
+	TPOTMS  float64 `yaml:"tpot_ms" json:"tpot_ms,omitempty"` // mean time of each further token of an answer
+	ITLMS   float64 `yaml:"itl_ms" json:"itl_ms,omitempty"`   // time between two tokens
+	Goodput float64 `yaml:"goodput" json:"goodput,omitempty"` // share of requests that meet every objective, at least
 }
 
 // Limits decide what is valid and what is noise.
@@ -164,6 +171,7 @@ type Check struct {
 	Rule   Rule     `yaml:"rule" json:"rule"`
 	Phase  string   `yaml:"phase" json:"phase,omitempty"`
 	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
+	Limit  float64  `yaml:"limit" json:"limit,omitempty"`   // instead of target: the number itself, in the rule's unit
 	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
 	Gate   *bool    `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
 }

@@ -67,7 +67,7 @@ func Parse(data []byte) (*Case, error) {
 	if err := unmarshal(data, &c); err != nil {
 		return nil, err
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.ExpandSLO(), c.Validate()); err != nil {
 		return nil, showLines(err, data)
 	}
 	return &c, nil

@@ -102,6 +102,13 @@ func (t *Targets) validate(p *problems) {
 	p.within("targets.memory_gb", t.MemoryGB, 0, 1e6)
 	p.within("targets.cpu_cores", t.CPUCores, 0, 1<<16)
 	p.count("targets.concurrency", t.Concurrency, 0, 1e6)
+	p.within("targets.ttft_ms", t.TTFTMS, 0, 1e9)
+	p.within("targets.tpot_ms", t.TPOTMS, 0, 1e9)
+	p.within("targets.itl_ms", t.ITLMS, 0, 1e9)
+	if !(t.Goodput >= 0 && t.Goodput < 1) {
+		p.add("targets.goodput", "must be at least 0 and below 1, is %g: no number of requests proves that all are good",
+			t.Goodput)
+	}
 }
 
 func (l *Limits) validate(p *problems) {
@@ -198,7 +205,17 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 }
 
 func (c *Case) validateChecks(p *problems) {
-	if len(c.Checks) == 0 {
+	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
+		if _, err := parseObjectives(c.SLO[phase]); err != nil {
+			p.add("slo."+phase, "%v", err)
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+			if _, ok := c.Profiles[name].ByID(phase); !ok {
+				p.add("slo."+phase, "profile %s has no phase %q", name, phase)
+			}
+		}
+	}
+	if len(c.Checks)+len(c.SLO) == 0 {
 		p.add("checks", "must have at least one check")
 	}
 	ids, covered := map[string]bool{}, map[string]bool{}
@@ -248,6 +265,19 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 				p.add(at+".phase", "profile %s has no phase %q", name, ch.Phase)
 			}
 		}
+	}
+	p.within(at+".limit", ch.Limit, 0, 1e9)
+	if ch.Limit != 0 && ch.Target != "" {
+		p.add(at+".limit", "must be left out where target is given (%s)", ch.Target)
+	}
+	if ch.Limit != 0 && rule.Op == "" {
+		p.add(at+".limit", "must be left out: rule %s has none", ch.Rule)
+	}
+	if ch.Rule == RuleGoodput && ch.Limit >= 1 {
+		p.add(at+".limit", "must be below 1, is %g: no number of requests proves that all are good", ch.Limit)
+	}
+	if rule.Needs != "" && !(c.Limit(ch) > 0) {
+		p.add(at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule, rule.Needs)
 	}
 	if ch.Target != "" {
 		if _, err := c.Number(ch.Target); err != nil {
