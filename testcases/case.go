@@ -139,6 +139,8 @@ type Arrivals string
 const (
 	ArrivalsPoisson  Arrivals = "poisson"  // independent of each other, as users are
 	ArrivalsConstant Arrivals = "constant" // evenly spaced
+	ArrivalsGamma    Arrivals = "gamma"    // gaps of a gamma distribution: in bursts, or more even than Poisson's
+	ArrivalsTrace    Arrivals = "trace"    // when the trace of the phase's traffic says
 )
 
 // Phase is a stretch of load.
@@ -148,7 +150,11 @@ type Phase struct {
 	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"` // keys "category/level", taken in turn; none: all
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
 	RPS         float64  `yaml:"rps" json:"rps,omitempty"`           // open; 0: Targets.ThroughputRPS
-	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default) or "constant"
+	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default), "constant", "gamma" or "trace"
+	// arrivals "gamma": the shape of its gaps. 1 is Poisson's, less comes in bursts, more is more even
+	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
+	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s
+	Traffic    *Traffic `yaml:"traffic" json:"traffic,omitempty"` // instead of Prompts
 	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
 	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …

@@ -34,6 +34,15 @@ func Schema() ([]byte, error) {
 	phase.Properties["id"].Pattern = idForm.String()
 	phase.Properties["kind"].Enum = anys(kinds)
 	phase.Properties["arrivals"].Enum = anys(arrivals)
+	traffic := phase.Properties["traffic"]
+	traffic.Required = nil
+	traffic.Properties["format"].Enum = anys(formats)
+	for _, name := range []string{"input", "output", "turns", "think_s"} {
+		d := traffic.Properties[name]
+		d.Required = []string{"shape"}
+		d.Properties["shape"].Enum = anys(shapes)
+	}
+	phase.Properties["stages"].Items.Required = []string{"duration_s", "rps"}
 	notNull(s.Properties["checks"])
 	check := s.Properties["checks"].Items
 	check.Required = []string{"id", "clause", "rule"}

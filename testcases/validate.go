@@ -14,7 +14,7 @@ import (
 var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
 
 // arrivals are the values that Phase.Arrivals may have.
-var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant}
+var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant, ArrivalsGamma, ArrivalsTrace}
 
 // idForm keeps ids fit for file names, paths and report keys.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -178,10 +178,17 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 			p.add(at+".compare_to", "must name an earlier phase of kind %s, is %q", ph.Kind, ph.CompareTo)
 		}
 	}
+	if ph.Traffic != nil {
+		ph.Traffic.validate(p, at+".traffic", ph)
+	}
+	c.validateArrivals(p, at, ph)
 	switch ph.Kind {
 	case KindOpen:
 		if ph.Arrivals != "" {
 			oneOf(p, at+".arrivals", ph.Arrivals, arrivals)
+		}
+		if ph.Arrivals == ArrivalsTrace || len(ph.Stages) > 0 {
+			break
 		}
 		if c.Rate(ph) <= 0 {
 			p.add(at+".rps", "needs a rate here or in targets.throughput_rps")
@@ -288,6 +295,9 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 
 // Rate is the arrivals a second that an open phase offers.
 func (c *Case) Rate(ph Phase) float64 {
+	if len(ph.Stages) > 0 {
+		return stagesRate(ph.Stages)
+	}
 	if ph.RPS > 0 {
 		return ph.RPS
 	}
