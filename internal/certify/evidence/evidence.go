@@ -119,8 +119,11 @@ type Request struct {
 	OutputTokens int     `json:"output_tokens,omitempty"`
 	CachedTokens int     `json:"cached_tokens,omitempty"`
 	TextBytes    int     `json:"text_bytes"`
-	TextHash     string  `json:"text_hash,omitempty"` // first 16 hex digits of SHA-256
-	Text         string  `json:"text,omitempty"`      // where the phase keeps texts
+	TextHash     string  `json:"text_hash,omitempty"`  // first 16 hex digits of SHA-256
+	Text         string  `json:"text,omitempty"`       // where the phase keeps texts
+	MaxTokens    int     `json:"max_tokens,omitempty"` // asked for, where the requests of a phase differ in it
+	Session      string  `json:"session,omitempty"`    // the conversation that it is a turn of
+	Turn         int     `json:"turn,omitempty"`       // its place in it, from 0
 }
 
 // OK says that the request was answered.
