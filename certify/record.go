@@ -70,6 +70,7 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
+		Rules: evidence.Rules,
 	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded
@@ -81,6 +82,9 @@ func (r *runner) fingerprints() map[string]string {
 	f := map[string]string{"prompts_sha256": digest(r.plan.loaded.PromptBytes)}
 	if data, err := json.Marshal(r.plan.c); err == nil { // with overrides applied
 		f["case_sha256"] = digest(data)
+	}
+	for name, data := range r.plan.loaded.Files {
+		f["traffic_sha256:"+name] = digest(data)
 	}
 	if r.plan.o.Version != "" {
 		f["version"] = r.plan.o.Version

@@ -151,7 +151,7 @@ func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error,
 	}
 	next := r.follow(rec)
 	if forget {
-		rec.Text = ""
+		rec.Text, rec.Thought = "", ""
 	}
 	r.ended.push(ending{r.now(), rec.Fail, next})
 	select {
