@@ -55,20 +55,13 @@ func Load(ref string) (*Loaded, error) {
 	if ref == "" {
 		ref = Default
 	}
-	l, dir := &Loaded{}, ""
-	var err error
-	if slices.Contains(List(), ref) {
-		l.Source, err = builtin.ReadFile(ref + "/case.yaml")
-	} else {
-		dir = filepath.Dir(ref)
-		l.Source, err = os.ReadFile(ref)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound,
-			ref, strings.Join(List(), ", "))
-	}
+	l := &Loaded{}
+	data, dir, err := readSource(ref)
 	if err != nil {
 		return nil, err
+	}
+	if l.Source, err = extended(data, dir); err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	if l.Case, err = Parse(l.Source); err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)

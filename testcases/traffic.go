@@ -63,19 +63,19 @@ var shapes = []Shape{ShapeFixed, ShapeUniform, ShapeNormal, ShapeLogNormal, Shap
 
 // Distribution is what lengths and times are drawn from.
 type Distribution struct {
-	Shape    Shape     `yaml:"shape" json:"shape"`
-	Mean     float64   `yaml:"mean" json:"mean,omitempty"`
-	SD       float64   `yaml:"sd" json:"sd,omitempty"`
-	Min      float64   `yaml:"min" json:"min,omitempty"`
-	Max      float64   `yaml:"max" json:"max,omitempty"` // 0: no bound but the format's
-	Exponent float64   `yaml:"exponent" json:"exponent,omitempty"`
-	Values   []float64 `yaml:"values" json:"values,omitempty"`
+	Shape    Shape     `yaml:"shape" json:"shape"`                 // the family
+	Mean     float64   `yaml:"mean" json:"mean,omitempty"`         // of the values
+	SD       float64   `yaml:"sd" json:"sd,omitempty"`             // standard deviation
+	Min      float64   `yaml:"min" json:"min,omitempty"`           // least value
+	Max      float64   `yaml:"max" json:"max,omitempty"`           // 0: no bound but the format's
+	Exponent float64   `yaml:"exponent" json:"exponent,omitempty"` // of zipf
+	Values   []float64 `yaml:"values" json:"values,omitempty"`     // of empirical
 }
 
 // Stage is a stretch of an open phase: the rate goes from RPS to ToRPS in a straight line.
 type Stage struct {
-	DurationS float64  `yaml:"duration_s" json:"duration_s"`
-	RPS       float64  `yaml:"rps" json:"rps"`
+	DurationS float64  `yaml:"duration_s" json:"duration_s"`   // how long
+	RPS       float64  `yaml:"rps" json:"rps"`                 // requests a second at the start
 	ToRPS     *float64 `yaml:"to_rps" json:"to_rps,omitempty"` // none: constant
 }
 
