@@ -242,6 +242,9 @@ func (c certifyCmd) check(a *app) error {
 		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
 			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
 	}
+	if err := certify.CheckTraffic(loaded, c.Profile); err != nil {
+		return certifyError(a, err)
+	}
 	if c.JSON {
 		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),
 			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
