@@ -124,6 +124,11 @@ func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, e
 	if err := loaded.Case.Validate(); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(set, func(s string) bool { return strings.Contains(s, ".traffic.file") }) {
+		if err := loaded.LoadTraffic(""); err != nil {
+			return nil, err
+		}
+	}
 	if slices.ContainsFunc(set, func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "prompts") }) {
 		return loaded, loaded.LoadPrompts("")
 	}

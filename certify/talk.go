@@ -156,3 +156,33 @@ func stagesText(ph testcases.Phase) string {
 	}
 	return strings.Join(parts, ", then ")
 }
+
+// bytesPerToken is what a token of English text is on average in a vocabulary of 32,000 pieces.
+const bytesPerToken = 4
+
+// TrafficLengths draws n sessions of a phase's traffic and gives the tokens of each turn's prompt, with what was said
+// before it, and of its answer at most. Texts count at four bytes a token, made-up prompts by their words.
+func TrafficLengths(l *testcases.Loaded, ph testcases.Phase, seed uint64, n int) (prompts, outputs []int, err error) {
+	s, err := traffic.New(ph.Traffic, l.Files[ph.Traffic.File], seed)
+	if err != nil {
+		return nil, nil, err
+	}
+	made := ph.Traffic.File == "" || ph.Traffic.Format.Trace()
+	for i := range n {
+		session := s.Session(i)
+		before := len(session.System) / bytesPerToken
+		for _, t := range session.Turns {
+			tokens := len(t.Text) / bytesPerToken
+			if made {
+				tokens = strings.Count(t.Text, " ") + 1
+			}
+			most := t.MaxTokens
+			if most == 0 {
+				most = l.Case.MaxTokens(ph)
+			}
+			prompts, outputs = append(prompts, max(before+tokens, 1)), append(outputs, most)
+			before += tokens + most
+		}
+	}
+	return prompts, outputs, nil
+}

@@ -131,14 +131,14 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			return &Problem{Key: "prompts", Reason: err.Error()}
 		}
 	}
-	if err := l.loadTraffic(dir); err != nil {
+	if err := l.LoadTraffic(dir); err != nil {
 		return err
 	}
 	return l.readPrompts()
 }
 
-// loadTraffic reads the files that phases take their traffic from, relative to dir.
-func (l *Loaded) loadTraffic(dir string) error {
+// LoadTraffic reads the files that phases take their traffic from, relative to dir. What Files has already stays.
+func (l *Loaded) LoadTraffic(dir string) error {
 	for profile, phases := range l.Case.Profiles {
 		for i, ph := range phases {
 			if ph.Traffic == nil || ph.Traffic.File == "" {
