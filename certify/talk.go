@@ -71,6 +71,11 @@ func (a *asker) schedule(p *plan, index int, ph testcases.Phase) []time.Duration
 // begin makes the first request of session n of a phase's traffic.
 func (a *asker) begin(s *traffic.Source, index int, ph testcases.Phase, n int) loadgen.Job {
 	session := s.Session(n)
+	return a.turn(session, index, ph, n, 0, a.opening(session, index, ph, n))
+}
+
+// opening is what a session begins with.
+func (a *asker) opening(session traffic.Session, index int, ph testcases.Phase, n int) []openai.Message {
 	text := session.Turns[0].Text
 	if a.c.Request.Salt && ph.Traffic.Shared == 0 && !ph.Traffic.Format.Trace() {
 		text = salted(text, salt(a.seed, index, n)) // common starts are there for caches to answer
@@ -79,7 +84,7 @@ func (a *asker) begin(s *traffic.Source, index int, ph testcases.Phase, n int) l
 	if session.System != "" {
 		messages = append(messages, openai.Message{Role: "system", Content: session.System})
 	}
-	return a.turn(session, index, ph, n, 0, append(messages, openai.Message{Role: "user", Content: text}))
+	return append(messages, openai.Message{Role: "user", Content: text})
 }
 
 // turn makes one turn of a session, with everything that was said before.
@@ -91,7 +96,7 @@ func (a *asker) turn(session traffic.Session, index int, ph testcases.Phase, n, 
 	}
 	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n) + uint64(turn)<<20) % math.MaxInt32)
 	job := loadgen.Job{Prompt: session.Key, KeepText: ph.KeepText, MaxTokens: most, Turn: turn,
-		Body: a.chat(messages, most, a.c.Request.Temperature, sampling)}
+		Body: a.chat(messages, most, a.c.Request.Temperature, sampling, a.c.Request.Stream)}
 	if len(session.Turns) > 1 {
 		job.Session = fmt.Sprint(n)
 		job.KeepText, job.Forget = true, !ph.KeepText
@@ -130,8 +135,7 @@ func (t *talks) next(q *evidence.Request) (loadgen.Job, time.Duration, bool) {
 		return loadgen.Job{}, 0, false
 	}
 	if !ok {
-		first := t.a.begin(t.s, t.index, t.ph, n)
-		said = messagesOf(first.Body)
+		said = t.a.opening(session, t.index, t.ph, n)
 	}
 	said = append(said, openai.Message{Role: "assistant", Content: q.Text},
 		openai.Message{Role: "user", Content: session.Turns[turn].Text})

@@ -2,8 +2,8 @@ package testcases
 
 import "math"
 
-// Traffic is what the requests of a phase ask, instead of the case's prompts. Prompts come from a file, from a trace of
-// lengths, or are made up to the lengths that Input draws.
+// Traffic is what the requests of a phase ask, instead of the case's prompts. Prompts come from a file, from a trace
+// of lengths, or are made up to the lengths that Input draws.
 type Traffic struct {
 	File   string  `yaml:"file" json:"file,omitempty"`     // relative to the case file
 	Format Format  `yaml:"format" json:"format,omitempty"` // of the file

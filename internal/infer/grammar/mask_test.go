@@ -99,7 +99,7 @@ func TestForcedTokens(t *testing.T) {
 			prefix += words[rng.IntN(len(words))] + []string{" ", "", " ", "  "}[rng.IntN(4)]
 		}
 		for range 1 + rng.IntN(4) {
-			texts = append(texts, prefix+words[rng.IntN(len(words))][:1+rng.IntN(1)]+words[rng.IntN(len(words))])
+			texts = append(texts, prefix+words[rng.IntN(len(words))]+words[rng.IntN(len(words))])
 		}
 		g, err := Compile(Spec{Kind: Choice, Choices: texts}, v)
 		if err != nil {
