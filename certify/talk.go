@@ -52,7 +52,8 @@ func CheckTraffic(loaded *testcases.Loaded, profile string) error {
 	if err != nil {
 		return err
 	}
-	p := &plan{o: Options{Profile: profile, Seed: 1}, loaded: clone, c: clone.Case, phases: clone.Case.Profiles[profile]}
+	p := &plan{o: Options{Profile: profile, Seed: 1}, loaded: clone, c: clone.Case,
+		phases: clone.Case.Profiles[profile]}
 	return p.readTraffic()
 }
 

@@ -152,7 +152,8 @@ func Manual() string {
 	var b strings.Builder
 	b.WriteString(manualHead)
 	b.WriteString("## Keys\n\nA key with `[]` is a list, and `.NAME` stands for a name that the file chooses. " +
-		"Times whose key ends in `_ms` are milliseconds, in `_s` seconds.\n\n| key | value | meaning |\n|---|---|---|\n")
+		"Times whose key ends in `_ms` are milliseconds, in `_s` seconds.\n\n" +
+		"| key | value | meaning |\n|---|---|---|\n")
 	for _, k := range Keys() {
 		value := k.Type
 		if len(k.Allowed) > 0 && len(k.Allowed) < 12 {
@@ -160,7 +161,8 @@ func Manual() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, value, cell(k.Text))
 	}
-	b.WriteString("\n## Rules\n\nEach check names one; docs/VERDICT.md says what makes it pass, fail or be invalid.\n\n" +
+	b.WriteString("\n## Rules\n\nEach check names one; docs/VERDICT.md says what makes it pass, fail or be invalid." +
+		"\n\n" +
 		"| rule | asks | needs |\n|---|---|---|\n")
 	for _, r := range rules {
 		var needs []string

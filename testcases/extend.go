@@ -39,7 +39,8 @@ func extended(data []byte, dir string) ([]byte, error) {
 	for range maxExtends {
 		ref, ok := tree["extends"].(string)
 		if !ok {
-			return nil, &Problem{Key: "extends", Reason: "must be the id of a built-in case or the path of a case file"}
+			return nil, &Problem{Key: "extends", Reason: "must be the id of a built-in case, or the path of " +
+				"a case file"}
 		}
 		if !slices.Contains(List(), ref) && !filepath.IsAbs(ref) {
 			ref = filepath.Join(dir, ref)

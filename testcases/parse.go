@@ -68,7 +68,8 @@ func Parse(data []byte) (*Case, error) {
 		return nil, err
 	}
 	if c.Extends != "" {
-		return nil, showLines(&Problem{Key: "extends", Reason: "is for case files: what is read here stands by itself"}, data)
+		return nil, showLines(&Problem{Key: "extends", Reason: "is for case files: what is read here " +
+			"stands by itself"}, data)
 	}
 	if err := errors.Join(c.ExpandSLO(), c.Validate()); err != nil {
 		return nil, showLines(err, data)

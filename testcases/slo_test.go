@@ -75,7 +75,8 @@ func TestRulesWithoutAValueNameTheTarget(t *testing.T) {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", rule, err)
 		}
-		if _, err := Parse([]byte(strings.Replace(text, "phase: one, cov", "phase: one, limit: 0.5, cov", 1))); err != nil {
+		if _, err := Parse([]byte(strings.Replace(text, "phase: one, cov", "phase: one, limit: 0.5, cov",
+			1))); err != nil {
 			t.Errorf("%s with a limit: %v", rule, err)
 		}
 	}

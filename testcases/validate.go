@@ -116,7 +116,8 @@ func (t *Targets) validate(p *problems) {
 	p.within("targets.tpot_ms", t.TPOTMS, 0, 1e9)
 	p.within("targets.itl_ms", t.ITLMS, 0, 1e9)
 	if !(t.Goodput >= 0 && t.Goodput < 1) {
-		p.add("targets.goodput", "must be at least 0 and below 1, is %g: no number of requests proves that all are good",
+		p.add("targets.goodput", "must be at least 0 and below 1, is %g: no number of requests proves that "+
+			"all are good",
 			t.Goodput)
 	}
 }

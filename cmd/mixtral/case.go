@@ -121,7 +121,8 @@ func (c *caseInitCmd) Run(a *app) error {
 		}
 	}
 	if phase == "" {
-		return usageError(fmt.Errorf("--extends: profile %s of %s has no open phase to begin with", profile, c.Extends))
+		return usageError(fmt.Errorf("--extends: profile %s of %s has no open phase to begin with", profile,
+			c.Extends))
 	}
 	text := fmt.Sprintf(caseStart, c.ID, c.Extends, profile, phase, max(l.Case.Targets.ThroughputRPS, 1))
 	if c.File == "-" {

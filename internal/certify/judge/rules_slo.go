@@ -137,7 +137,8 @@ func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 	o := outcome{op: "<=", target: ptr(limit), unit: "ms"}
 	name := slo.Objective{Percentile: c.P}.Statistic()
 	seen := fmt.Sprintf("%s of the time between two tokens: %s of %s above %s ms, in %s; worth %s independent ones",
-		name, count(int(over)), count(int(n)), num(limit), plural(int(answers), "answer", "answers"), count(int(worth)))
+		name, count(int(over)), count(int(n)), num(limit), plural(int(answers), "answer", "answers"),
+		count(int(worth)))
 	if int(worth) >= stats.MinSamples(c.P, 0.99, 0) {
 		o.measured = ptr(p.gapPercentile(c.P))
 	}
@@ -197,8 +198,9 @@ func goodputRule(r *run, c *testcases.Check, p *phase) outcome {
 	lo, hi := stats.Wilson(int(worth)-min(bad, int(worth)), int(worth), r.conf())
 	o := outcome{measured: ptr(significant(float64(good) / float64(n))), interval: band(lo, hi), op: ">=",
 		target: ptr(target), unit: "share"}
-	return r.proven(o, target, int(worth), min(bad, int(worth)), fmt.Sprintf("%s of %s met %s; worth %s independent ones",
-		count(good), plural(n, "request", "requests"), limits, count(int(worth))))
+	return r.proven(o, target, int(worth), min(bad, int(worth)),
+		fmt.Sprintf("%s of %s met %s; worth %s independent ones",
+			count(good), plural(n, "request", "requests"), limits, count(int(worth))))
 }
 
 // proven decides whether a share p of observations is good, of which bad of n are not, as percentiles are decided.

@@ -223,7 +223,8 @@ func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
 		return c.Limit, nil
 	}
 	if c.Target == "" {
-		if x := r.c.Limit(*c); x > 0 && c.Rule != testcases.RuleMeanLatency && c.Rule != testcases.RulePercentileLatency {
+		if x := r.c.Limit(*c); x > 0 && c.Rule != testcases.RuleMeanLatency &&
+			c.Rule != testcases.RulePercentileLatency {
 			return x, nil
 		}
 		return fallback, nil

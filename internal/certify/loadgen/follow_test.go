@@ -55,7 +55,8 @@ func TestConversationsGoOnAfterTheirAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rec.Issued != rec.Planned || rec.Issued < 30 || texts == 0 || kind == testcases.KindOpen && rec.Issued != 30 {
+		if rec.Issued != rec.Planned || rec.Issued < 30 || texts == 0 ||
+			kind == testcases.KindOpen && rec.Issued != 30 {
 			t.Errorf("%s: %d issued of %d, %d texts", kind, rec.Issued, rec.Planned, texts)
 		}
 		for session, turns := range got {

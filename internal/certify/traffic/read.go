@@ -221,10 +221,10 @@ func readCSV(format testcases.Format, column string, most int, data []byte) ([]R
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		line, _ := table.FieldPos(0)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 		}
+		line, _ := table.FieldPos(0)
 		r, err := read(row)
 		if err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrFormat, line, err)

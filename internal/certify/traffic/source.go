@@ -47,7 +47,7 @@ func New(spec *testcases.Traffic, data []byte, seed uint64) (*Source, error) {
 func (s *Source) Len() int { return len(s.records) }
 
 // Schedule is when the requests of a trace arrive, at the traffic's scale, and no later than length where that is
-// above 0.
+// above 0. What would come after a week is left out.
 func (s *Source) Schedule(length time.Duration) []time.Duration {
 	scale := s.spec.Scale
 	if scale == 0 {
@@ -55,6 +55,9 @@ func (s *Source) Schedule(length time.Duration) []time.Duration {
 	}
 	var out []time.Duration
 	for _, r := range s.records {
+		if r.At/scale > 7*86400 {
+			break
+		}
 		at := time.Duration(r.At / scale * float64(time.Second))
 		if length > 0 && at >= length {
 			break

@@ -29,7 +29,8 @@ func (e *entry) mooncake() (r Record, err error) {
 		return r, err
 	}
 	if most := r.Input/blockTokens + 1; len(e.HashIDs) > most {
-		return r, fmt.Errorf("hash_ids: %d blocks of %d tokens in a prompt of %d", len(e.HashIDs), blockTokens, r.Input)
+		return r, fmt.Errorf("hash_ids: %d blocks of %d tokens in a prompt of %d", len(e.HashIDs), blockTokens,
+			r.Input)
 	}
 	r.Blocks = e.HashIDs
 	return r, r.checkTime()
@@ -73,12 +74,14 @@ func traceReader(format testcases.Format, at map[string]int) (func([]string) (Re
 func moment(format testcases.Format, s string) (float64, error) {
 	s = strings.TrimSpace(s)
 	if format == testcases.FormatAzure {
-		for _, layout := range []string{"2006-01-02 15:04:05.9999999", "2006-01-02 15:04:05.9999999-07:00", time.RFC3339Nano} {
+		for _, layout := range []string{"2006-01-02 15:04:05.9999999", "2006-01-02 15:04:05.9999999-07:00",
+			time.RFC3339Nano} {
 			if t, err := time.Parse(layout, s); err == nil {
 				return t.Sub(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)).Seconds(), nil
 			}
 		}
-		return 0, fmt.Errorf("timestamp: must be a date and a time of day such as 2023-11-16 18:15:46.6805900, is %q", s)
+		return 0, fmt.Errorf("timestamp: must be a date and a time of day such as 2023-11-16 18:15:46.6805900, "+
+			"is %q", s)
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {

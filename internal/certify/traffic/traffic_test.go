@@ -76,7 +76,8 @@ func TestBadFilesNameTheRecord(t *testing.T) {
 		{testcases.FormatCSV, "text\na\n", `no column "prompt"`},
 		{testcases.FormatCSV, "prompt,b\na\n", "wrong number of fields"},
 		{testcases.FormatMooncake, `{"timestamp":1}`, "needs timestamp, input_length and output_length"},
-		{testcases.FormatMooncake, `{"timestamp":1,"input_length":5,"output_length":5,"hash_ids":[1,2]}`, "2 blocks"},
+		{testcases.FormatMooncake, `{"timestamp":1,"input_length":5,"output_length":5,"hash_ids":[1,2]}`,
+			"2 blocks"},
 		{testcases.FormatBurstGPT, "Timestamp,Request tokens,Response tokens\nnow,1,2\n", `line 2: timestamp`},
 		{testcases.FormatAzure, "TIMESTAMP,ContextTokens,GeneratedTokens\n5,1,2\n", "2023-11-16"},
 		{testcases.FormatAzure, "TIMESTAMP,ContextTokens\n", `no column "generatedtokens"`},
@@ -103,7 +104,8 @@ func FuzzRead(f *testing.F) {
 		}
 		before := 0.0
 		for _, r := range records {
-			if r.At < before || r.Output < 0 || r.Output > maxTokens || r.Input > maxTokens || len(r.Turns) > maxTurns {
+			if r.At < before || r.Output < 0 || r.Output > maxTokens || r.Input > maxTokens ||
+				len(r.Turns) > maxTurns {
 				t.Errorf("record %+v", r)
 			}
 			before = r.At
@@ -272,10 +274,12 @@ func TestConversations(t *testing.T) {
 	s := source(t, testcases.Traffic{File: "f", Format: testcases.FormatShareGPT, Turns: five,
 		ThinkS: &testcases.Distribution{Shape: testcases.ShapeFixed, Mean: 0.5}}, samples[testcases.FormatShareGPT])
 	c := s.Session(1)
-	if len(c.Turns) != 2 || c.System != "be kind" || c.Turns[0].Think != 0 || c.Turns[1].Think != 500*time.Millisecond {
+	if len(c.Turns) != 2 || c.System != "be kind" || c.Turns[0].Think != 0 ||
+		c.Turns[1].Think != 500*time.Millisecond {
 		t.Errorf("%+v", c)
 	}
-	alone := source(t, testcases.Traffic{File: "f", Format: testcases.FormatShareGPT}, samples[testcases.FormatShareGPT])
+	alone := source(t, testcases.Traffic{File: "f", Format: testcases.FormatShareGPT},
+		samples[testcases.FormatShareGPT])
 	if n := len(alone.Session(1).Turns); n != 1 {
 		t.Errorf("%d turns without turns, want 1", n)
 	}
