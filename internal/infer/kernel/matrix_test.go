@@ -240,6 +240,8 @@ func TestMulNotFiniteWeights(t *testing.T) {
 					src[at+2], src[at+3] = 0xc0, 0x7f
 				case typ == quant.BF16:
 					src[at], src[at+1] = 0xc0, 0x7f
+				case typ == quant.IQ1_M:
+					setScale(typ, src[at:], bad)
 				case scales == nil:
 					src[at], src[at+1] = byte(bad), byte(bad>>8)
 				default:

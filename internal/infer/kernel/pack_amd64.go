@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"unsafe"
-
-	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // interleaving is the argument of the packing kernels: they take words of 32 rows of a panel, times times, moving on
@@ -48,7 +46,7 @@ func (p *packing) panel(m *Matrix, dst, src []byte) {
 			interleaveHalf(interleave(to[l.toHalf:], from[l.half:], row, n, size, m.block))
 		}
 		to, from = to[l.toWords:], from[l.words:]
-		if l.n < 8 { // n is 4 or 5: the second run of four may overlap the first
+		if l.n < 8 { // n is 4 to 6: further runs of four overlap the first
 			for w := range l.n - 3 {
 				p.four(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 			}
@@ -65,7 +63,7 @@ func (p *packing) panel(m *Matrix, dst, src []byte) {
 			p.eight(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 		}
 	}
-	if m.typ == quant.Q5_0 {
+	if m.layout.fifth > 0 {
 		m.spreadPanel(dst, panelRows)
 	}
 }

@@ -42,6 +42,10 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	base.Stop = stops(o)
 	base.Grammar = grammar(o)
 	base.IgnoreEOS = o.flag("ignore_eos")
+	base.ParseSpecial = o.flag("parse_special") // of no effect on chats, as is the next
+	if o.raw("add_special_tokens") != nil {
+		base.NoSpecial = !o.flag("add_special_tokens")
+	}
 	if n, ok := o.integer("n", 1, maxChoices); ok {
 		j.perText = int(n)
 	}
