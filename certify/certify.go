@@ -58,6 +58,7 @@ type Options struct {
 	ReviewerModel string // its model; empty: the first that it lists
 	ReviewerKey   string // its API key
 
+	SLO       []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set       []string // "targets.throughput_rps=80", applied to the case in turn
 	Seed      int64    // of arrivals, salts and sampling; 0: drawn, and recorded
 	ReportDir string   // empty: "reports"
@@ -96,22 +97,40 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // Load reads a case as Run would, with overrides applied, and says everything that is wrong with it.
 func Load(ref string, set []string) (*testcases.Loaded, error) {
+	return LoadSLO(ref, set, nil)
+}
+
+// LoadSLO is Load with objectives added, as Options.SLO has them.
+func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	loaded, err := testcases.Load(ref)
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, set)
+	return override(loaded, set, slo)
 }
 
 // override applies assignments such as "targets.throughput_rps=80".
-func override(loaded *testcases.Loaded, set []string) (*testcases.Loaded, error) {
+func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, error) {
 	for _, s := range set {
 		if err := loaded.Case.Set(s); err != nil {
 			return nil, err
 		}
 	}
+	if err := loaded.Case.ExpandSLO(); err != nil {
+		return nil, err
+	}
+	for _, s := range slo {
+		if err := loaded.Case.AddSLO(s); err != nil {
+			return nil, err
+		}
+	}
 	if err := loaded.Case.Validate(); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(set, func(s string) bool { return strings.Contains(s, ".traffic.file") }) {
+		if err := loaded.LoadTraffic(""); err != nil {
+			return nil, err
+		}
 	}
 	if slices.ContainsFunc(set, func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "prompts") }) {
 		return loaded, loaded.LoadPrompts("")

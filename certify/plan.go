@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -20,6 +21,8 @@ type plan struct {
 	loaded *testcases.Loaded
 	c      *testcases.Case // loaded.Case, which every part of a run reads
 	phases testcases.Phases
+
+	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
 }
 
 // newPlan checks everything that can be checked without a server.
@@ -77,19 +80,20 @@ func newPlan(o Options) (*plan, error) {
 	if o.Monitor == nil {
 		o.Monitor = NewMonitor()
 	}
-	return &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}, nil
+	p := &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}
+	return p, p.readTraffic()
 }
 
 // load reads the case, or copies the one that is given, and applies the overrides.
 func (o *Options) load() (*testcases.Loaded, error) {
 	if o.Loaded == nil {
-		return Load(o.Case, o.Set)
+		return LoadSLO(o.Case, o.Set, o.SLO)
 	}
 	loaded, err := o.Loaded.Clone()
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, o.Set)
+	return override(loaded, o.Set, o.SLO)
 }
 
 // writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
@@ -108,7 +112,10 @@ func writable(dir string) error {
 // expected is how long a phase takes at least: what a progress bar can know beforehand.
 func (p *plan) expected(ph testcases.Phase) time.Duration {
 	d := seconds(ph.DurationS)
-	if ph.Kind == testcases.KindOpen {
+	for _, s := range ph.Stages {
+		d += seconds(s.DurationS)
+	}
+	if ph.Kind == testcases.KindOpen && len(ph.Stages) == 0 && p.c.Rate(ph) > 0 {
 		d = max(d, time.Duration(float64(ph.Requests)/p.c.Rate(ph)*float64(time.Second)))
 	}
 	return d
@@ -156,6 +163,10 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 		switch ph.Kind {
 		case testcases.KindOpen:
 			rate := c.Rate(ph)
+			if s := stagesText(ph); s != "" {
+				b.WriteString(s)
+				break
+			}
 			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate),
 				short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
 		case testcases.KindBatch:

@@ -85,6 +85,9 @@ func (r *runner) fingerprints() map[string]string {
 	if data, err := json.Marshal(withoutSecrets(r.plan.c)); err == nil { // with overrides applied
 		f["case_sha256"] = digest(data)
 	}
+	for name, data := range r.plan.loaded.Files {
+		f["traffic_sha256:"+name] = digest(data)
+	}
 	if r.plan.o.Version != "" {
 		f["version"] = r.plan.o.Version
 	}

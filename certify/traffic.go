@@ -8,6 +8,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -42,11 +43,13 @@ type asker struct {
 	model   string
 	seed    uint64
 	form    form
+
+	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
 }
 
 func newAsker(p *plan, model string) *asker {
 	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed),
-		form: form{extra: p.c.Request.Body}}
+		form: form{extra: p.c.Request.Body}, sources: p.sources}
 }
 
 // keys are the prompts that a phase takes in turn.
@@ -59,6 +62,9 @@ func (a *asker) keys(ph testcases.Phase) []string {
 
 // job makes request n of a phase. The same run with the same seed makes the same requests.
 func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
+	if s := a.sources[index]; s != nil {
+		return a.begin(s, index, ph, n)
+	}
 	keys := a.keys(ph)
 	key := keys[n%len(keys)]
 	p, _ := a.prompts.ByKey(key) // the case was checked
@@ -89,7 +95,12 @@ func (a *asker) body(text string, maxTokens int, temperature float64, seed int64
 }
 
 func (a *asker) bodyOf(text string, maxTokens int, temperature float64, seed int64, stream bool) []byte {
-	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: text}}}
+	return a.chat([]openai.Message{{Role: "user", Content: text}}, maxTokens, temperature, seed, stream)
+}
+
+// chat is the JSON of a request with more than one message.
+func (a *asker) chat(messages []openai.Message, maxTokens int, temperature float64, seed int64, stream bool) []byte {
+	r := openai.ChatRequest{Messages: messages}
 	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, stream
 	if r.Stream { // every server of today but the oldest takes it
 		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
@@ -108,11 +119,13 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 		MinDuration: seconds(ph.DurationS), MaxDuration: seconds(ph.MaxS), Ramp: seconds(ph.RampS),
 		Make: func(n int) loadgen.Job { return a.job(index, ph, from+n) },
 	}
+	if s := a.sources[index]; s != nil && ph.Traffic.Turns != nil {
+		out.Then = newTalks(a, s, index, ph).next
+	}
 	switch ph.Kind {
 	case testcases.KindOpen:
 		out.Cap = p.c.Limits.MaxInFlight
-		out.Offsets = offsets(uint64(p.o.Seed)+uint64(index), p.c.Rate(ph), seconds(ph.DurationS), ph.Requests,
-			ph.Arrivals)
+		out.Offsets = a.schedule(p, index, ph)
 		if out.MinDuration == 0 {
 			out.MinDuration = out.Offsets[len(out.Offsets)-1]
 		}

@@ -12,38 +12,43 @@ const SchemaVersion = 1
 
 // Case is one test case.
 type Case struct {
-	SchemaVersion int               `yaml:"schema_version" json:"schema_version"`
-	ID            string            `yaml:"id" json:"id"`
-	Name          string            `yaml:"name" json:"name"`
-	Category      string            `yaml:"category" json:"category,omitempty"`
-	Level         string            `yaml:"level" json:"level,omitempty"`
-	Priority      string            `yaml:"priority" json:"priority,omitempty"`
-	Type          string            `yaml:"type" json:"type,omitempty"`
-	Objective     string            `yaml:"objective" json:"objective,omitempty"`
-	Component     map[string]string `yaml:"component" json:"component,omitempty"`
-	Traceability  map[string]string `yaml:"traceability" json:"traceability,omitempty"`
-	Environment   Environment       `yaml:"environment" json:"environment"`
-	Targets       Targets           `yaml:"targets" json:"targets"`
-	Limits        Limits            `yaml:"limits" json:"limits"`
+	SchemaVersion int    `yaml:"schema_version" json:"schema_version"` // of this format: 1
+	ID            string `yaml:"id" json:"id"`                         // names the case in reports and file names
+	// another case, by its id or path, that this one goes over
+	Extends      string            `yaml:"extends" json:"extends,omitempty"`
+	Name         string            `yaml:"name" json:"name"`                           // a title for people
+	Category     string            `yaml:"category" json:"category,omitempty"`         // shown in the report, as are level, priority and type
+	Level        string            `yaml:"level" json:"level,omitempty"`               // shown in the report
+	Priority     string            `yaml:"priority" json:"priority,omitempty"`         // shown in the report
+	Type         string            `yaml:"type" json:"type,omitempty"`                 // shown in the report
+	Objective    string            `yaml:"objective" json:"objective,omitempty"`       // what the case is to show, in a sentence
+	Component    map[string]string `yaml:"component" json:"component,omitempty"`       // what is tested: names and values of your own
+	Traceability map[string]string `yaml:"traceability" json:"traceability,omitempty"` // where the requirements stand: names and values of your own
+	Environment  Environment       `yaml:"environment" json:"environment"`             // what the case asks of the machine that serves; a precondition
+	Targets      Targets           `yaml:"targets" json:"targets"`                     // the numbers that checks hold figures against
+	Limits       Limits            `yaml:"limits" json:"limits"`                       // what is valid, and what is noise; every one has a default
 	// the source's own sentences by id; every one is covered by a check
 	Criteria map[string]string `yaml:"criteria" json:"criteria,omitempty"`
 	// "builtin", or a path relative to the case file
 	Prompts string  `yaml:"prompts" json:"prompts"`
-	Request Request `yaml:"request" json:"request"`
+	Request Request `yaml:"request" json:"request"` // what all requests have in common
 	// what the server calls the metrics that the certifier reads, by the certifier's names (see MetricNames)
-	Metrics  map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
-	Profiles map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
-	Checks   []Check           `yaml:"checks" json:"checks"`
+	Metrics map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
+	// the phases of each profile, such as "quick" and "full", in their order
+	Profiles map[string]Phases `yaml:"profiles" json:"profiles"`
+	// objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; each becomes a check
+	SLO    map[string]string `yaml:"slo" json:"slo,omitempty"`
+	Checks []Check           `yaml:"checks" json:"checks"` // the criteria that make the verdict
 }
 
 // Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
 // the case has a check for it.
 type Environment struct {
-	Type        string  `yaml:"type" json:"type,omitempty"`
-	CPUCores    int     `yaml:"cpu_cores" json:"cpu_cores,omitempty"`
-	MemoryGB    float64 `yaml:"memory_gb" json:"memory_gb,omitempty"`
-	StorageGB   float64 `yaml:"storage_gb" json:"storage_gb,omitempty"`
-	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
+	Type        string  `yaml:"type" json:"type,omitempty"`                 // shown in the report
+	CPUCores    int     `yaml:"cpu_cores" json:"cpu_cores,omitempty"`       // cores, at least
+	MemoryGB    float64 `yaml:"memory_gb" json:"memory_gb,omitempty"`       // memory, at least
+	StorageGB   float64 `yaml:"storage_gb" json:"storage_gb,omitempty"`     // free disk, at least
+	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"` // network, at least
 }
 
 // Targets are the numbers that the specification names. GB are 2³⁰ bytes, as the specification computes them.
@@ -54,6 +59,11 @@ type Targets struct {
 	MemoryGB      float64 `yaml:"memory_gb" json:"memory_gb"`           // peak, at most
 	CPUCores      float64 `yaml:"cpu_cores" json:"cpu_cores"`           // peak over 1 s windows, at most
 	Concurrency   int     `yaml:"concurrency" json:"concurrency"`       // requests in flight in the closed loop
+
+	TTFTMS  float64 `yaml:"ttft_ms" json:"ttft_ms,omitempty"` // time to the first token
+	TPOTMS  float64 `yaml:"tpot_ms" json:"tpot_ms,omitempty"` // mean time of each further token of an answer
+	ITLMS   float64 `yaml:"itl_ms" json:"itl_ms,omitempty"`   // time between two tokens
+	Goodput float64 `yaml:"goodput" json:"goodput,omitempty"` // share of requests that meet every objective, at least
 }
 
 // Limits decide what is valid and what is noise.
@@ -92,9 +102,9 @@ type Limits struct {
 
 // Request is what all requests of the case have in common; a phase may override it.
 type Request struct {
-	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`
-	Temperature float64 `yaml:"temperature" json:"temperature"`
-	Stream      bool    `yaml:"stream" json:"stream"`
+	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`   // of an answer
+	Temperature float64 `yaml:"temperature" json:"temperature"` // of sampling, 0 to 2
+	Stream      bool    `yaml:"stream" json:"stream"`           // answers come token by token
 	// a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
 	Salt bool `yaml:"salt" json:"salt"`
 	// sent with every request, as gateways want them; a report hides their values
@@ -140,16 +150,22 @@ type Arrivals string
 const (
 	ArrivalsPoisson  Arrivals = "poisson"  // independent of each other, as users are
 	ArrivalsConstant Arrivals = "constant" // evenly spaced
+	ArrivalsGamma    Arrivals = "gamma"    // gaps of a gamma distribution: in bursts, or more even than Poisson's
+	ArrivalsTrace    Arrivals = "trace"    // when the trace of the phase's traffic says
 )
 
 // Phase is a stretch of load.
 type Phase struct {
-	ID          string   `yaml:"id" json:"id"`
-	Kind        Kind     `yaml:"kind" json:"kind"`
-	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"` // keys "category/level", taken in turn; none: all
-	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"`
-	RPS         float64  `yaml:"rps" json:"rps,omitempty"`           // open; 0: Targets.ThroughputRPS
-	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default) or "constant"
+	ID          string   `yaml:"id" json:"id"`                             // names the phase for checks and the report
+	Kind        Kind     `yaml:"kind" json:"kind"`                         // what the phase does
+	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"`         // keys "category/level", taken in turn; none: all
+	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"` // requests in flight in a closed loop; 0: targets.concurrency
+	RPS         float64  `yaml:"rps" json:"rps,omitempty"`                 // open; 0: Targets.ThroughputRPS
+	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"`       // "poisson" (default), "constant", "gamma" or "trace"
+	// arrivals "gamma": the shape of its gaps. 1 is Poisson's, less comes in bursts, more is more even
+	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
+	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s
+	Traffic    *Traffic `yaml:"traffic" json:"traffic,omitempty"` // instead of Prompts
 	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
 	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …
@@ -166,12 +182,13 @@ type Phase struct {
 
 // Check is one criterion. Rule names the function that judges it (see Rules); Phase narrows it.
 type Check struct {
-	ID     string   `yaml:"id" json:"id"`
+	ID     string   `yaml:"id" json:"id"`                   // names the check in the report
 	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps
 	Covers []string `yaml:"covers" json:"covers,omitempty"` // keys of Criteria
-	Rule   Rule     `yaml:"rule" json:"rule"`
-	Phase  string   `yaml:"phase" json:"phase,omitempty"`
+	Rule   Rule     `yaml:"rule" json:"rule"`               // how it is judged
+	Phase  string   `yaml:"phase" json:"phase,omitempty"`   // which phase it is about, where the rule needs one
 	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
+	Limit  float64  `yaml:"limit" json:"limit,omitempty"`   // instead of target: the number itself, in the rule's unit
 	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
 	Gate   *bool    `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
 }

@@ -113,7 +113,7 @@ func TestSet(t *testing.T) {
 		t.Errorf("the open phase follows the target: %g", c.Rate(quick[1]))
 	}
 	for s, want := range map[string]string{
-		"targets.speed=3":              `targets.speed: unknown key "speed"; the known keys are concurrency, cpu_cores, latency_ms`,
+		"targets.speed=3":              `targets.speed: unknown key "speed"; the known keys are concurrency, cpu_cores, goodput`,
 		"targets=3":                    "targets: must name a single value",
 		"targets.latency_ms=fast":      `targets.latency_ms: must be a number, is "fast"`,
 		"targets.latency_ms=NaN":       "targets.latency_ms: must be a number",

@@ -67,7 +67,11 @@ func Parse(data []byte) (*Case, error) {
 	if err := unmarshal(data, &c); err != nil {
 		return nil, err
 	}
-	if err := c.Validate(); err != nil {
+	if c.Extends != "" {
+		return nil, showLines(&Problem{Key: "extends", Reason: "is for case files: what is read here " +
+			"stands by itself"}, data)
+	}
+	if err := errors.Join(c.ExpandSLO(), c.Validate()); err != nil {
 		return nil, showLines(err, data)
 	}
 	return &c, nil

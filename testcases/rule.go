@@ -30,6 +30,11 @@ const (
 	RuleLittle            Rule = "little"
 	RuleReportWritten     Rule = "report_written"
 	RuleStepsComplete     Rule = "steps_complete"
+	RuleTTFTMean          Rule = "ttft_mean"
+	RuleTPOTMean          Rule = "tpot_mean"
+	RuleITLMean           Rule = "itl_mean"
+	RuleITLPercentile     Rule = "itl_percentile"
+	RuleGoodput           Rule = "goodput"
 )
 
 // RuleInfo says what a rule asks, and what a check that names it must give.
@@ -40,7 +45,9 @@ type RuleInfo struct {
 	Percentile bool   // the check must give P
 	// it is about times or rates under load: its figures mean nothing when the load generator was late
 	Load bool
-	Op   string // how the measured figure is held against the target: "<", "<=" or ">="; empty: it is not
+	// the target that a check must give a value, where it names neither a target nor a limit of its own; empty: none
+	Needs string
+	Op    string // how the measured figure is held against the target: "<", "<=" or ">="; empty: it is not
 }
 
 // rules is the one table of rules, by name.
@@ -55,6 +62,12 @@ var rules = []RuleInfo{
 		Asks: "Is the last third of the phase as fast as its first?"},
 	{Rule: RuleErrorBudget, Op: "<=", Asks: "Is the share of failed requests within the budget?"},
 	{Rule: RuleGenerator, Asks: "Did the load generator keep its schedule?"},
+	{Rule: RuleGoodput, Phase: true, Load: true, Op: ">=", Needs: "targets.goodput",
+		Asks: "Is the share of scheduled requests that meet every objective as high as the target?"},
+	{Rule: RuleITLMean, Phase: true, Load: true, Op: "<", Needs: "targets.itl_ms",
+		Asks: "Is the mean time between two tokens below the target?"},
+	{Rule: RuleITLPercentile, Phase: true, Percentile: true, Load: true, Op: "<=", Needs: "targets.itl_ms",
+		Asks: "Is the percentile of the time between two tokens within the target?"},
 	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
 	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
 	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},
@@ -71,8 +84,12 @@ var rules = []RuleInfo{
 		Asks: "Does something always arrive within the limit while requests wait?"},
 	{Rule: RuleStepsComplete, Asks: "Did every phase run as planned?"},
 	{Rule: RuleThroughput, Phase: true, Load: true, Op: ">=", Asks: "Is the target rate sustained?"},
+	{Rule: RuleTPOTMean, Phase: true, Load: true, Op: "<", Needs: "targets.tpot_ms",
+		Asks: "Is the mean time per output token below the target?"},
 	{Rule: RuleTPOTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",
 		Asks: "Is the percentile of the time per output token within the target?"},
+	{Rule: RuleTTFTMean, Phase: true, Load: true, Op: "<", Needs: "targets.ttft_ms",
+		Asks: "Is the mean time to the first token below the target?"},
 	{Rule: RuleTTFTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",
 		Asks: "Is the percentile of the time to the first token within the target?"},
 }

@@ -2,6 +2,7 @@ package testcases
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -15,7 +16,10 @@ func Schema() ([]byte, error) {
 	}
 	s.Schema = "https://json-schema.org/draft/2020-12/schema"
 	s.Title = "mixtral certification test case"
-	s.Required = []string{"schema_version", "id", "name", "targets", "profiles", "checks"}
+	s.Required = []string{"schema_version", "id"}
+	whole := []string{"name", "targets", "profiles"}
+	s.AnyOf = []*jsonschema.Schema{{Required: []string{"extends"}}, {Required: append(whole, "checks")},
+		{Required: append(whole, "slo")}}
 	version := any(SchemaVersion)
 	s.Properties["schema_version"].Const = &version
 	s.Properties["id"].Pattern = idForm.String()
@@ -34,13 +38,51 @@ func Schema() ([]byte, error) {
 	phase.Properties["id"].Pattern = idForm.String()
 	phase.Properties["kind"].Enum = anys(kinds)
 	phase.Properties["arrivals"].Enum = anys(arrivals)
+	traffic := phase.Properties["traffic"]
+	traffic.Required = nil
+	traffic.Properties["format"].Enum = anys(formats)
+	for _, name := range []string{"input", "output", "turns", "think_s"} {
+		d := traffic.Properties[name]
+		d.Required = []string{"shape"}
+		d.Properties["shape"].Enum = anys(shapes)
+	}
+	phase.Properties["stages"].Items.Required = []string{"duration_s", "rps"}
 	notNull(s.Properties["checks"])
 	check := s.Properties["checks"].Items
 	check.Required = []string{"id", "clause", "rule"}
 	check.Properties["id"].Pattern = idForm.String()
 	check.Properties["rule"].Enum = anys(ruleNames())
+	describe(s, reflect.TypeFor[Case]())
 	data, err := json.MarshalIndent(s, "", "  ")
 	return append(data, '\n'), err
+}
+
+// describe puts the comments of a structure's fields into its schema.
+func describe(s *jsonschema.Schema, t reflect.Type) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		at := s.Properties[yamlName(f)]
+		if at == nil {
+			continue
+		}
+		at.Description = comments()[t.Name()+"."+f.Name]
+		inner, sub := f.Type, at
+		for sub != nil && inner.Kind() != reflect.Struct {
+			switch inner.Kind() {
+			case reflect.Pointer:
+				inner = inner.Elem()
+			case reflect.Slice:
+				inner, sub = inner.Elem(), sub.Items
+			case reflect.Map:
+				inner, sub = inner.Elem(), sub.AdditionalProperties
+			default:
+				sub = nil
+			}
+		}
+		if sub != nil {
+			describe(sub, inner)
+		}
+	}
 }
 
 // notNull forbids null where Go's nil slice would allow it.

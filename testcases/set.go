@@ -58,6 +58,11 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 			return descend(v.Field(i), path[1:], key, do)
 		}
 		return unknown(key, name, slices.Sorted(maps.Keys(fields)))
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		return descend(v.Elem(), path, key, do)
 	case reflect.Map: // its values are no variables: change a copy, then put it back
 		var keys []string
 		for _, k := range v.MapKeys() {
@@ -78,7 +83,10 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 		}
 		var ids []string
 		for i := range v.Len() {
-			id := v.Index(i).FieldByName("ID").String()
+			id := strconv.Itoa(i)
+			if f := v.Index(i).FieldByName("ID"); f.IsValid() {
+				id = f.String()
+			}
 			ids = append(ids, id)
 			if id == name || strconv.Itoa(i) == name {
 				return descend(v.Index(i), path[1:], key, do)

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,8 +42,12 @@ type Loaded struct {
 	Case        *Case
 	Source      []byte // the case file
 	Prompts     *prompts.Set
-	PromptBytes []byte // the prompt file
+	PromptBytes []byte            // the prompt file
+	Files       map[string][]byte // the files of its traffic, by their names in the case
 }
+
+// maxTraffic bounds a file of traffic: what is beyond it is for a sample of it.
+const maxTraffic = 512 << 20
 
 // Load reads a built-in case by its id, or a case file by its path, and its prompts. Every prompt that a phase names
 // must exist. An empty ref is Default. Errors match ErrNotFound, ErrInvalid or prompts.ErrInvalid.
@@ -50,20 +55,13 @@ func Load(ref string) (*Loaded, error) {
 	if ref == "" {
 		ref = Default
 	}
-	l, dir := &Loaded{}, ""
-	var err error
-	if slices.Contains(List(), ref) {
-		l.Source, err = builtin.ReadFile(ref + "/case.yaml")
-	} else {
-		dir = filepath.Dir(ref)
-		l.Source, err = os.ReadFile(ref)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound,
-			ref, strings.Join(List(), ", "))
-	}
+	l := &Loaded{}
+	data, dir, err := readSource(ref)
 	if err != nil {
 		return nil, err
+	}
+	if l.Source, err = extended(data, dir); err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	if l.Case, err = Parse(l.Source); err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
@@ -133,7 +131,51 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 			return &Problem{Key: "prompts", Reason: err.Error()}
 		}
 	}
+	if err := l.LoadTraffic(dir); err != nil {
+		return err
+	}
 	return l.readPrompts()
+}
+
+// LoadTraffic reads the files that phases take their traffic from, relative to dir. What Files has already stays.
+func (l *Loaded) LoadTraffic(dir string) error {
+	for profile, phases := range l.Case.Profiles {
+		for i, ph := range phases {
+			if ph.Traffic == nil || ph.Traffic.File == "" {
+				continue
+			}
+			name := ph.Traffic.File
+			if _, have := l.Files[name]; have {
+				continue
+			}
+			path := name
+			if !filepath.IsAbs(name) {
+				path = filepath.Join(dir, name)
+			}
+			data, err := readAtMost(path, maxTraffic)
+			if err != nil {
+				return &Problem{Key: fmt.Sprintf("profiles.%s[%d].traffic.file", profile, i), Reason: err.Error()}
+			}
+			if l.Files == nil {
+				l.Files = map[string][]byte{}
+			}
+			l.Files[name] = data
+		}
+	}
+	return nil
+}
+
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s: has more than %d bytes: make a sample of it", path, most)
+	}
+	return data, err
 }
 
 // readPrompts reads PromptBytes and finds every prompt that a phase names.

@@ -127,6 +127,20 @@ func TestTheSchemaIsCurrentAndTrue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	manual := filepath.Join("..", "docs", "CASES.md")
+	if *update {
+		if err := os.WriteFile(manual, []byte(Manual()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if doc, err := os.ReadFile(manual); err != nil || string(doc) != Manual() {
+		t.Errorf("docs/CASES.md is not what the types say: go test ./testcases -update (%v)", err)
+	}
+	for _, k := range Keys() {
+		if k.Text == "" {
+			t.Errorf("the key %s has no comment to explain it", k.Path)
+		}
+	}
 	got, err := os.ReadFile("case.schema.json")
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
 
 // arrivals are the values that Phase.Arrivals may have.
-var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant}
+var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant, ArrivalsGamma, ArrivalsTrace}
 
 // idForm keeps ids fit for file names, paths and report keys.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -112,6 +112,14 @@ func (t *Targets) validate(p *problems) {
 	p.within("targets.memory_gb", t.MemoryGB, 0, 1e6)
 	p.within("targets.cpu_cores", t.CPUCores, 0, 1<<16)
 	p.count("targets.concurrency", t.Concurrency, 0, 1e6)
+	p.within("targets.ttft_ms", t.TTFTMS, 0, 1e9)
+	p.within("targets.tpot_ms", t.TPOTMS, 0, 1e9)
+	p.within("targets.itl_ms", t.ITLMS, 0, 1e9)
+	if !(t.Goodput >= 0 && t.Goodput < 1) {
+		p.add("targets.goodput", "must be at least 0 and below 1, is %g: no number of requests proves that "+
+			"all are good",
+			t.Goodput)
+	}
 }
 
 func (l *Limits) validate(p *problems) {
@@ -181,10 +189,17 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 			p.add(at+".compare_to", "must name an earlier phase of kind %s, is %q", ph.Kind, ph.CompareTo)
 		}
 	}
+	if ph.Traffic != nil {
+		ph.Traffic.validate(p, at+".traffic", ph)
+	}
+	c.validateArrivals(p, at, ph)
 	switch ph.Kind {
 	case KindOpen:
 		if ph.Arrivals != "" {
 			oneOf(p, at+".arrivals", ph.Arrivals, arrivals)
+		}
+		if ph.Arrivals == ArrivalsTrace || len(ph.Stages) > 0 {
+			break
 		}
 		if c.Rate(ph) <= 0 {
 			p.add(at+".rps", "needs a rate here or in targets.throughput_rps")
@@ -208,7 +223,17 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 }
 
 func (c *Case) validateChecks(p *problems) {
-	if len(c.Checks) == 0 {
+	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
+		if _, err := parseObjectives(c.SLO[phase]); err != nil {
+			p.add("slo."+phase, "%v", err)
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+			if _, ok := c.Profiles[name].ByID(phase); !ok {
+				p.add("slo."+phase, "profile %s has no phase %q", name, phase)
+			}
+		}
+	}
+	if len(c.Checks)+len(c.SLO) == 0 {
 		p.add("checks", "must have at least one check")
 	}
 	ids, covered := map[string]bool{}, map[string]bool{}
@@ -259,6 +284,19 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 			}
 		}
 	}
+	p.within(at+".limit", ch.Limit, 0, 1e9)
+	if ch.Limit != 0 && ch.Target != "" {
+		p.add(at+".limit", "must be left out where target is given (%s)", ch.Target)
+	}
+	if ch.Limit != 0 && rule.Op == "" {
+		p.add(at+".limit", "must be left out: rule %s has none", ch.Rule)
+	}
+	if ch.Rule == RuleGoodput && ch.Limit >= 1 {
+		p.add(at+".limit", "must be below 1, is %g: no number of requests proves that all are good", ch.Limit)
+	}
+	if rule.Needs != "" && !(c.Limit(ch) > 0) {
+		p.add(at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule, rule.Needs)
+	}
 	if ch.Target != "" {
 		if _, err := c.Number(ch.Target); err != nil {
 			p.add(at+".target", "must be a number among targets or limits, is %q", ch.Target)
@@ -268,6 +306,9 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 
 // Rate is the arrivals a second that an open phase offers.
 func (c *Case) Rate(ph Phase) float64 {
+	if len(ph.Stages) > 0 {
+		return stagesRate(ph.Stages)
+	}
 	if ph.RPS > 0 {
 		return ph.RPS
 	}

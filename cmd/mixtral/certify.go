@@ -52,6 +52,7 @@ type certifyCmd struct {
 	ReviewerKeyFile string `name:"reviewer-key-file" aliases:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
+	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to certify too, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
@@ -75,8 +76,8 @@ func (c certifyCmd) Run(a *app) error {
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
-		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
-		Version: versionString(), Query: c.Query, Body: c.Body,
+		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, SLO: c.SLO, Seed: c.Seed,
+		ReportDir: c.ReportDir, Version: versionString(), Query: c.Query, Body: c.Body,
 	}
 	if err := c.valid(); err != nil {
 		return err
@@ -263,7 +264,7 @@ type checkedCase struct {
 
 // check validates a case and says what it asks for.
 func (c certifyCmd) check(a *app) error {
-	loaded, err := certify.Load(c.Case, c.Set)
+	loaded, err := certify.LoadSLO(c.Case, c.Set, c.SLO)
 	if err != nil {
 		return certifyError(a, err)
 	}
@@ -271,6 +272,9 @@ func (c certifyCmd) check(a *app) error {
 	if _, ok := tc.Profiles[c.Profile]; !ok {
 		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
 			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
+	}
+	if err := certify.CheckTraffic(loaded, c.Profile); err != nil {
+		return certifyError(a, err)
 	}
 	if c.JSON {
 		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),

@@ -24,6 +24,7 @@ type cli struct {
 	Eval    evalCmd    `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
 	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
 	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
+	Case    caseCmd    `cmd:"" help:"List, show, write, check and explain test cases."`
 	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
 	Plan    planCmd    `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
 	Doctor  doctorCmd  `cmd:"" help:"Check what this machine can run, and what it lacks."`

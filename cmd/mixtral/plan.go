@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/plan"
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
@@ -27,8 +30,8 @@ type planCmd struct {
 	Shape       string `default:"8x7b" enum:"8x7b,8x22b" help:"Mixtral on accelerators: 8x7b or 8x22b."`
 
 	RPS          float64 `name:"rps" placeholder:"N" help:"Requests a second; default: the case's target."`
-	SLO          string  `name:"slo" placeholder:"LIST" help:"Objectives, such as ttft:p99<2s,tpot:p99<200ms; default: the case's mean latency."`
-	PromptTokens string  `placeholder:"N,N" help:"Lengths of prompts in tokens, taken at random; default: the case's prompts at 4 bytes a token."`
+	SLO          string  `name:"slo" placeholder:"LIST" help:"Objectives, such as ttft:p99<2s,tpot:p99<200ms; default: those of the case's open phase, or its mean latency."`
+	PromptTokens string  `placeholder:"N,N" help:"Lengths of prompts in tokens, taken at random; default: those of the case's open phase, at 4 bytes a token where it has texts."`
 	OutputTokens string  `placeholder:"N,N" help:"Lengths of answers in tokens, one for each of --prompt-tokens; default: what the case asks for."`
 	Shared       float64 `placeholder:"SHARE" help:"Share of each prompt, from its start, that it has in common with others of its group."`
 	Groups       int     `default:"1" placeholder:"N" help:"Groups of prompts that share their start."`
@@ -191,12 +194,40 @@ func (c *planCmd) setup() (s plan.Setup, costs string, watts float64, err error)
 func (c *planCmd) demand(l *testcases.Loaded) (plan.Demand, error) {
 	d := plan.Demand{Refused: l.Case.Limits.ErrorBudget}
 	if c.SLO == "" {
+		if ph, ok := openPhase(l.Case); ok {
+			d.Objectives = l.Case.Objectives(ph.ID)
+		}
+		if len(d.Objectives) > 0 && l.Case.Targets.LatencyMS == 0 {
+			return d, nil
+		}
+		if l.Case.Targets.LatencyMS == 0 {
+			return d, fmt.Errorf("%s has no objective for latencies: give --slo", l.Case.ID)
+		}
+		if len(l.Case.SLO) > 0 {
+			return d, nil
+		}
 		d.Objectives = []slo.Objective{{Metric: slo.Latency, Limit: l.Case.Targets.LatencyMS / 1000}}
 		return d, nil
 	}
 	var err error
 	d.Objectives, err = slo.Parse(c.SLO)
 	return d, err
+}
+
+// openPhase is the open phase whose traffic is planned for: that of the full profile, or of the first by name.
+func openPhase(c *testcases.Case) (testcases.Phase, bool) {
+	names := slices.Sorted(maps.Keys(c.Profiles))
+	if _, ok := c.Profiles["full"]; ok {
+		names = append([]string{"full"}, names...)
+	}
+	for _, name := range names {
+		for _, ph := range slices.Backward(c.Profiles[name]) {
+			if ph.Kind == testcases.KindOpen {
+				return ph, true
+			}
+		}
+	}
+	return testcases.Phase{}, false
 }
 
 // bytesPerToken is what a token of English text is on average in a vocabulary of 32,000 pieces.
@@ -207,7 +238,11 @@ func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
 	t := plan.Traffic{RPS: c.RPS, Requests: c.Requests, Shared: c.Shared, Groups: c.Groups, Burstiness: c.Burstiness,
 		Seed: c.Seed}
 	if t.RPS == 0 {
-		t.RPS = l.Case.Targets.ThroughputRPS
+		if t.RPS = l.Case.Targets.ThroughputRPS; t.RPS == 0 {
+			if ph, ok := openPhase(l.Case); ok {
+				t.RPS = l.Case.Rate(ph)
+			}
+		}
 	}
 	if t.Requests == 0 {
 		t.Requests = int(min(max(60*t.RPS, 3000), 100_000))
@@ -224,12 +259,23 @@ func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
 		}
 	}
 	if t.Prompt == nil || t.Output == nil {
-		prompts, output := caseLengths(l)
-		if t.Prompt == nil {
-			t.Prompt = prompts
+		prompts, outputs, err := caseLengths(l, c.Seed)
+		if err != nil {
+			return t, err
 		}
-		if t.Output == nil {
-			t.Output = []int{output}
+		switch {
+		case t.Prompt == nil && t.Output == nil:
+			t.Prompt, t.Output = prompts, outputs
+		case t.Prompt == nil:
+			t.Prompt = prompts
+		case len(outputs) == len(t.Prompt):
+			t.Output = outputs
+		default: // the lengths given are not the case's: each gets the mean answer
+			sum := 0
+			for _, n := range outputs {
+				sum += n
+			}
+			t.Output = []int{max(sum/len(outputs), 1)}
 		}
 	}
 	for len(t.Output) == 1 && len(t.Prompt) > 1 && len(t.Output) < len(t.Prompt) {
@@ -244,24 +290,26 @@ func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
 	return t, nil
 }
 
+// drawnLengths is how many requests of a case's traffic are drawn, to plan with their lengths.
+const drawnLengths = 2000
+
 // caseLengths gives the lengths of the prompts that the case's open phase sends, and of the answers that it asks for.
-func caseLengths(l *testcases.Loaded) (prompts []int, output int) {
-	output = l.Case.Request.MaxTokens
-	var keys []string
-	for _, phase := range l.Case.Profiles["full"] {
-		if phase.Kind == testcases.KindOpen {
-			keys, output = phase.Prompts, l.Case.MaxTokens(phase)
-		}
+func caseLengths(l *testcases.Loaded, seed uint64) (prompts, outputs []int, err error) {
+	ph, _ := openPhase(l.Case)
+	if ph.Traffic != nil {
+		return certify.TrafficLengths(l, ph, seed, drawnLengths)
 	}
+	keys := ph.Prompts
 	if len(keys) == 0 {
 		keys = l.Prompts.Keys()
 	}
 	for _, key := range keys {
 		if p, ok := l.Prompts.ByKey(key); ok {
 			prompts = append(prompts, max(1, len(p.Text)/bytesPerToken))
+			outputs = append(outputs, l.Case.MaxTokens(ph))
 		}
 	}
-	return prompts, output
+	return prompts, outputs, nil
 }
 
 func lengths(flag, list string) ([]int, error) {

@@ -77,6 +77,7 @@ var ranks = map[string]int{
 	"internal/certify/probe":    4, // resources and metrics from outside
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
+	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 
 	"internal/plan": 3, // replicas from targets, by simulation
 

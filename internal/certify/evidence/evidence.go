@@ -142,7 +142,10 @@ type Request struct {
 	Thoughts     int     `json:"thoughts,omitempty"`  // chunks of reasoning, which are no content
 	Thought      string  `json:"thought,omitempty"`   // their text, where the phase keeps texts
 	// times that it was sent again, since its reused connection was closed before the first byte of a response
-	Retried int `json:"retried,omitempty"`
+	Retried   int    `json:"retried,omitempty"`
+	MaxTokens int    `json:"max_tokens,omitempty"` // asked for, where the requests of a phase differ in it
+	Session   string `json:"session,omitempty"`    // the conversation that it is a turn of
+	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.

@@ -224,26 +224,9 @@ func (p *phase) batchRate(conf float64) (rate, lo, hi float64) {
 
 // goodput is the share of scheduled requests that met every target which can be held against one request.
 func (p *phase) goodput(c *testcases.Case) float64 {
-	ttft, tpot := math.Inf(1), math.Inf(1)
-	for i := range c.Checks {
-		x := &c.Checks[i]
-		limit, err := c.Number(x.Target)
-		if err != nil || limit <= 0 || x.Phase != "" && x.Phase != p.plan.ID {
-			continue
-		}
-		switch x.Rule {
-		case "ttft_percentile":
-			ttft = math.Min(ttft, limit)
-		case "tpot_percentile":
-			tpot = math.Min(tpot, limit)
-		}
-	}
-	good := 0
+	limits, good := p.limits(c), 0
 	for _, q := range p.requests {
-		first, _ := p.firstToken(q)
-		each, _ := perToken(q)
-		if q.OK() && (c.Targets.LatencyMS <= 0 || p.latency(q, 0) < c.Targets.LatencyMS) && first <= ttft &&
-			each <= tpot {
+		if p.good(q, limits) {
 			good++
 		}
 	}

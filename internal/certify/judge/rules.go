@@ -27,6 +27,11 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RulePercentileLatency: {judge: perPhase(percentileLatency)},
 	testcases.RuleTTFTPercentile:    {judge: perPhase(ttftPercentile)},
 	testcases.RuleTPOTPercentile:    {judge: perPhase(tpotPercentile)},
+	testcases.RuleTTFTMean:          {judge: perPhase(ttftMean)},
+	testcases.RuleTPOTMean:          {judge: perPhase(tpotMean)},
+	testcases.RuleITLMean:           {judge: perPhase(itlMean)},
+	testcases.RuleITLPercentile:     {judge: perPhase(itlPercentile)},
+	testcases.RuleGoodput:           {judge: perPhase(goodputRule)},
 	testcases.RuleThroughput:        {judge: throughput},
 	testcases.RuleBatchThroughput:   {judge: batchThroughput},
 	testcases.RuleErrorBudget:       {judge: errorBudget},
@@ -84,15 +89,20 @@ func meanLatency(r *run, c *testcases.Check, p *phase) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	n := len(p.latencies)
-	if n == 0 {
+	return r.below(target, p.latencies, len(p.latencies), "mean of %s")
+}
+
+// below holds the upper bound of a mean against a target. x has the mean, and what, with the count of n requests in
+// it, says of what.
+func (r *run) below(target float64, x []float64, n int, what string) outcome {
+	if len(x) == 0 {
 		return invalid("no request was judged")
 	}
-	mean, lo, hi := meanInterval(p.latencies, r.conf())
+	mean, lo, hi := meanInterval(x, r.conf())
 	mean, hi = significant(mean), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
-	over := fmt.Sprintf("mean of %s, at %s confidence %s to %s ms", plural(n, "request", "requests"),
-		percent(r.conf()), num(lo), num(hi))
+	over := fmt.Sprintf(what+", at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()),
+		num(lo), num(hi))
 	switch {
 	case hi < target:
 		o.verdict, o.reason = report.Pass, over
@@ -295,7 +305,11 @@ func answersValid(r *run, c *testcases.Check) outcome {
 			if _, ok := prompts[q.Prompt]; !ok {
 				prompts[q.Prompt] = false
 			}
-			fault := answerFault(q, limit)
+			most := limit
+			if q.MaxTokens > 0 {
+				most = q.MaxTokens
+			}
+			fault := answerFault(q, most)
 			if q.OK() {
 				answers++
 				if q.HasUsage {

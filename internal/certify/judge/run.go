@@ -219,7 +219,14 @@ func confidence(c *testcases.Case) float64 {
 
 // value is the number that a check names as its target, or the rule's own default.
 func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
+	if c.Limit > 0 {
+		return c.Limit, nil
+	}
 	if c.Target == "" {
+		if x := r.c.Limit(*c); x > 0 && c.Rule != testcases.RuleMeanLatency &&
+			c.Rule != testcases.RulePercentileLatency {
+			return x, nil
+		}
 		return fallback, nil
 	}
 	return r.c.Number(c.Target)

@@ -40,6 +40,11 @@ type Job struct {
 	Prompt   string // the prompt's key, for the record
 	Body     []byte // the complete JSON request
 	KeepText bool   // the record carries the answer's text
+
+	MaxTokens int    // that the body asks for, for the record, where requests of a phase differ in it; 0: they do not
+	Session   string // the conversation that it is a turn of, for the record
+	Turn      int    // its place in it, from 0
+	Forget    bool   // KeepText is for Plan.Then alone: the record goes without
 }
 
 // ClientOptions are optional in every field.

@@ -29,6 +29,8 @@ type decision struct {
 	do  verb
 	n   int
 	due time.Duration
+	// the turn to send; nil: the next request that Make gives
+	follow *follow
 }
 
 // machine runs one plan: events and the time go in, decisions come out. Times count from the record's epoch.
@@ -46,6 +48,9 @@ type machine struct {
 
 	free    []time.Duration // closed: slots that can issue, since when
 	cooling []time.Duration // closed: slots that can issue later, when; rising
+
+	later    later // turns of conversations that are to come
+	followed int   // such turns among issued
 
 	refused   int // refusals in a row
 	refusedAt time.Duration
@@ -70,9 +75,9 @@ func (m *machine) closedLoop() bool {
 func (m *machine) planned() int {
 	switch m.plan.Kind {
 	case testcases.KindOpen:
-		return len(m.plan.Offsets)
+		return len(m.plan.Offsets) + m.followed
 	case testcases.KindBatch:
-		return m.plan.Requests
+		return m.plan.Requests + m.followed
 	}
 	return max(m.plan.Requests, m.issued) // a closed loop's duration may ask for more than its count
 }
@@ -96,7 +101,7 @@ func (m *machine) next(now time.Duration) decision {
 
 func (m *machine) enough(now time.Duration) bool {
 	if !m.closedLoop() {
-		return m.issued == m.planned()
+		return m.issued == m.planned() && !m.talking()
 	}
 	return m.issued >= m.plan.Requests && now >= m.start+m.plan.MinDuration
 }
@@ -112,9 +117,15 @@ func (m *machine) end(now time.Duration, cut evidence.CutReason) decision {
 
 // nextOpen follows the schedule whatever the server does. A late arrival is sent at once, and stays due when it was.
 func (m *machine) nextOpen(now time.Duration) decision {
-	due := m.start
-	if m.plan.Kind == testcases.KindOpen {
-		due += m.plan.Offsets[m.issued]
+	f := m.later.first()
+	due, fresh := m.fresh()
+	if !fresh && f == nil {
+		return decision{do: hold} // until a conversation goes on, or has ended
+	}
+	if f != nil && (!fresh || f.due <= due) {
+		due = f.due
+	} else {
+		f = nil
 	}
 	if now < due {
 		return decision{do: wait, due: due}
@@ -122,6 +133,9 @@ func (m *machine) nextOpen(now time.Duration) decision {
 	if m.plan.Cap > 0 && m.inFlight >= m.plan.Cap {
 		m.capHit = true
 		return decision{do: hold}
+	}
+	if f != nil {
+		return m.goOn()
 	}
 	return m.issue(due)
 }
@@ -132,10 +146,17 @@ func (m *machine) nextClosed(now time.Duration) decision {
 		m.free = append(m.free, m.cooling[0])
 		m.cooling = m.cooling[1:]
 	}
+	f := m.later.first()
+	if f != nil && f.due <= now {
+		return m.goOn()
+	}
 	if len(m.free) > 0 {
 		due := m.free[0]
 		m.free = m.free[1:]
 		return m.issue(due)
+	}
+	if f != nil && (len(m.cooling) == 0 || f.due < m.cooling[0]) {
+		return decision{do: wait, due: f.due}
 	}
 	if len(m.cooling) > 0 {
 		return decision{do: wait, due: m.cooling[0]}
@@ -151,8 +172,8 @@ func (m *machine) issue(due time.Duration) decision {
 	return d
 }
 
-// done notes that a request has ended, with its failure class or "".
-func (m *machine) done(now time.Duration, class evidence.Failure) {
+// done notes that a request has ended, with its failure class or "", and the turn that comes after it, or nil.
+func (m *machine) done(now time.Duration, class evidence.Failure, next *follow) {
 	m.inFlight--
 	if class != evidence.FailConnect {
 		m.refused = 0
@@ -160,6 +181,8 @@ func (m *machine) done(now time.Duration, class evidence.Failure) {
 		m.refusedAt = now
 	}
 	switch {
+	case next != nil:
+		m.later.push(next)
 	case !m.closedLoop():
 	case class == evidence.FailConnect:
 		m.cooling = append(m.cooling, now+backoff)

@@ -108,7 +108,7 @@ func replay(t *testing.T, m *machine, event string) string {
 			return event + ": stop"
 		}
 	case "done":
-		m.done(now, evidence.Failure(strings.Join(words[2:], "")))
+		m.done(now, evidence.Failure(strings.Join(words[2:], "")), nil)
 	case "interrupt":
 		m.interrupt(now)
 	case "phase":
@@ -141,7 +141,7 @@ func TestLostTargetEndsAPhase(t *testing.T) {
 		for d := m.next(now); d.do != stop; d = m.next(now) {
 			switch d.do {
 			case issue:
-				m.done(now, evidence.FailConnect)
+				m.done(now, evidence.FailConnect, nil)
 			case wait:
 				now = d.due
 			case hold:
@@ -184,8 +184,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			now = max(now, ends[first])
 			ends = append(ends[:first], ends[first+1:]...)
 			m.done(now, rapid.SampledFrom([]evidence.Failure{"", "", evidence.FailStatus,
-				evidence.FailConnect}).Draw(t,
-				"class"))
+				evidence.FailConnect}).Draw(t, "class"), nil)
 		}
 		for steps := 0; ; steps++ {
 			if steps > 10000 {

@@ -34,6 +34,10 @@ type Plan struct {
 	// Make gives request n of the phase. It is called in order by one goroutine, a request ahead of its time; the last
 	// one made may go unused.
 	Make func(n int) Job
+	// Then gives the turn of a conversation that comes after an answered request: the request, and how long after the
+	// answer. It is called for each answer, by many goroutines. nil: no request depends on another. A closed loop's
+	// slot goes on with its conversation; a phase in the open loop ends when all conversations have.
+	Then func(answered *evidence.Request) (job Job, after time.Duration, more bool)
 	// Sink takes each request's record when it has ended, one at a time, in no order. nil: records are dropped.
 	Sink func(evidence.Request)
 	// InFlight is kept at the requests in flight, for those who sample resources. nil: it is not kept.

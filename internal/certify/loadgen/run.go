@@ -64,6 +64,7 @@ type runner struct {
 type ending struct {
 	at    time.Duration
 	class evidence.Failure
+	next  *follow
 }
 
 // sink hands records on, one at a time.
@@ -86,11 +87,12 @@ func (r *runner) loop() {
 			k.takeThread()
 		}
 	}
-	next := r.plan.Make(0)
+	made := 0
+	next := r.plan.Make(made)
 	q := r.client.prepare(next)
 	for {
 		for _, e := range r.ended.takeAll() {
-			r.machine.done(e.at, e.class)
+			r.machine.done(e.at, e.class, e.next)
 		}
 		now := r.now()
 		if r.ctx.Err() != nil {
@@ -99,10 +101,18 @@ func (r *runner) loop() {
 		d := r.machine.next(now)
 		switch d.do {
 		case issue:
-			r.issue(d, next.Prompt, q)
-			next = r.plan.Make(d.n + 1)
+			if d.follow != nil {
+				r.issue(d, &d.follow.job, d.follow.request)
+				continue
+			}
+			r.issue(d, &next, q)
+			made++
+			next = r.plan.Make(made)
 			q = r.client.prepare(next)
 		case wait:
+			if r.plan.Then != nil && !r.nap(d.due) {
+				continue
+			}
 			r.client.clock.SleepUntil(r.ctx, r.epoch.Add(d.due))
 		case hold:
 			select {
@@ -116,28 +126,34 @@ func (r *runner) loop() {
 }
 
 // issue sends a request, and starts the goroutine that reads its response.
-func (r *runner) issue(d decision, prompt string, q *request) {
+func (r *runner) issue(d decision, job *Job, q *request) {
 	if r.plan.InFlight != nil {
 		r.plan.InFlight.Add(1)
 	}
-	rec := &evidence.Request{Phase: r.plan.ID, N: d.n, Prompt: prompt, Scheduled: int64(d.due)}
+	rec := &evidence.Request{Phase: r.plan.ID, N: d.n, Prompt: job.Prompt, Scheduled: int64(d.due),
+		MaxTokens: job.MaxTokens, Session: job.Session, Turn: job.Turn}
+	forget := job.Forget
 	cn, err := r.client.send(r.ctx, r.epoch, q, rec)
 	r.requests.Add(1)
 	r.resting.Go(func() {
-		if rest := r.receive(q, rec, cn, err); rest != nil {
+		if rest := r.receive(q, rec, cn, err, forget); rest != nil {
 			r.client.rest(rest)
 		}
 	})
 }
 
 // receive brings a request to its end and tells of it.
-func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error) (rest *conn) {
+func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error, forget bool) (rest *conn) {
 	defer r.requests.Done()
 	rest = r.client.finish(r.ctx, r.epoch, q, rec, cn, err)
 	if r.plan.InFlight != nil {
 		r.plan.InFlight.Add(-1)
 	}
-	r.ended.push(ending{r.now(), rec.Fail})
+	next := r.follow(rec)
+	if forget {
+		rec.Text, rec.Thought = "", ""
+	}
+	r.ended.push(ending{r.now(), rec.Fail, next})
 	select {
 	case r.wake <- struct{}{}:
 	default: // the loop has not looked since the last one

@@ -1,0 +1,100 @@
+package loadgen
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// follow is a turn of a conversation that is to be sent: what came before it has been answered.
+type follow struct {
+	due     time.Duration
+	job     Job
+	request *request // of the job, ready to be sent
+}
+
+// follow makes the turn after an answered request, if there is one.
+func (r *runner) follow(rec *evidence.Request) *follow {
+	if r.plan.Then == nil || !rec.OK() {
+		return nil
+	}
+	job, after, more := r.plan.Then(rec)
+	if !more {
+		return nil
+	}
+	return &follow{due: time.Duration(rec.End()) + after, job: job, request: r.client.prepare(job)}
+}
+
+// napBefore is how long before a request is due the loop stops listening for conversations that go on, to sleep
+// exactly: a turn that is due at once may be so late.
+const napBefore = time.Millisecond
+
+// nap waits until shortly before due; false says that a request has ended meanwhile, so that another may be due first.
+func (r *runner) nap(due time.Duration) bool {
+	left := due - r.now() - napBefore
+	if left <= 0 {
+		return true
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-r.wake:
+		return false
+	case <-r.ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// later holds turns by the time at which they are due.
+type later []*follow
+
+// Len, Less, Swap, Push and Pop make it a heap.Interface.
+func (l later) Len() int           { return len(l) }
+func (l later) Less(i, k int) bool { return l[i].due < l[k].due }
+func (l later) Swap(i, k int)      { l[i], l[k] = l[k], l[i] }
+func (l *later) Push(x any)        { *l = append(*l, x.(*follow)) }
+func (l *later) Pop() any {
+	last := (*l)[len(*l)-1]
+	*l = (*l)[:len(*l)-1]
+	return last
+}
+
+func (l *later) push(f *follow) { heap.Push(l, f) }
+
+// first is the turn that is due first; nil: there is none.
+func (l later) first() *follow {
+	if len(l) == 0 {
+		return nil
+	}
+	return l[0]
+}
+
+// talking says that a conversation of a schedule may go on.
+func (m *machine) talking() bool {
+	return m.plan.Then != nil && (len(m.later) > 0 || m.inFlight > 0)
+}
+
+// fresh is when the next request is due that begins something; ok is false where all have been sent.
+func (m *machine) fresh() (due time.Duration, ok bool) {
+	n := m.issued - m.followed
+	if m.plan.Kind == testcases.KindBatch {
+		return m.start, n < m.plan.Requests
+	}
+	if n >= len(m.plan.Offsets) {
+		return 0, false
+	}
+	return m.start + m.plan.Offsets[n], true
+}
+
+// goOn issues the turn that is due first.
+func (m *machine) goOn() decision {
+	f := heap.Pop(&m.later).(*follow)
+	m.followed++
+	d := m.issue(f.due)
+	d.follow = f
+	return d
+}

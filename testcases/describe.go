@@ -1,0 +1,220 @@
+package testcases
+
+import (
+	"embed"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// The comments of the types are the description of their keys: in the schema, in the manual and in explain.
+//
+//go:embed case.go traffic.go
+var sources embed.FS
+
+// comments are the comments of fields, by "Type.Field".
+var comments = sync.OnceValue(func() map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"case.go", "traffic.go"} {
+		src, err := sources.ReadFile(name)
+		if err != nil {
+			panic("testcases: " + err.Error()) // it is embedded
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ParseComments)
+		if err != nil {
+			panic("testcases: " + err.Error()) // it was compiled
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			t, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			s, ok := t.Type.(*ast.StructType)
+			if !ok {
+				return false
+			}
+			for _, f := range s.Fields.List {
+				text := strings.TrimSpace(f.Doc.Text() + " " + f.Comment.Text())
+				for _, id := range f.Names {
+					out[t.Name.Name+"."+id.Name] = strings.Join(strings.Fields(text), " ")
+				}
+			}
+			return false
+		})
+	}
+	return out
+})
+
+// Key is a key of a case file.
+type Key struct {
+	Path string `json:"key"` // "profiles.PROFILE[].kind"
+	Type string `json:"type"`
+	Text string `json:"text"` // what it means
+	// what it may be, where only some values are allowed
+	Allowed []string `json:"allowed,omitempty"`
+}
+
+// Keys lists every key of a case file, in the order of the file's sections.
+func Keys() []Key {
+	var out []Key
+	addKeys(&out, reflect.TypeFor[Case](), "")
+	return out
+}
+
+// addKeys adds the keys of a structure.
+func addKeys(out *[]Key, t reflect.Type, prefix string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		path := prefix + yamlName(f)
+		inner, name := f.Type, ""
+		for done := false; !done; {
+			switch inner.Kind() {
+			case reflect.Pointer:
+				inner = inner.Elem()
+			case reflect.Slice:
+				inner, path = inner.Elem(), path+"[]"
+			case reflect.Map:
+				inner, path = inner.Elem(), path+".NAME"
+			default:
+				done = true
+			}
+		}
+		switch inner.Kind() {
+		case reflect.Struct:
+			name = "section"
+		case reflect.Int:
+			name = "whole number"
+		case reflect.Float64:
+			name = "number"
+		case reflect.Bool:
+			name = "true or false"
+		default:
+			name = "text"
+		}
+		*out = append(*out, Key{path, name, comments()[t.Name()+"."+f.Name], allowed(inner)})
+		if inner.Kind() == reflect.Struct {
+			addKeys(out, inner, path+".")
+		}
+	}
+}
+
+// allowed are the values of a type of names.
+func allowed(t reflect.Type) []string {
+	switch t {
+	case reflect.TypeFor[Kind]():
+		return texts(kinds)
+	case reflect.TypeFor[Arrivals]():
+		return texts(arrivals)
+	case reflect.TypeFor[Rule]():
+		return texts(ruleNames())
+	case reflect.TypeFor[Format]():
+		return texts(formats)
+	case reflect.TypeFor[Shape]():
+		return texts(shapes)
+	}
+	return nil
+}
+
+func texts[S ~string](list []S) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// FindKeys gives the keys that a name stands for: a whole path, with or without marks of lists, or its last part.
+func FindKeys(name string) []Key {
+	plain := func(s string) string {
+		return strings.NewReplacer("[]", "", ".NAME", "").Replace(s)
+	}
+	var exact, last []Key
+	for _, k := range Keys() {
+		switch p := plain(k.Path); {
+		case k.Path == name || p == plain(name):
+			exact = append(exact, k)
+		case strings.HasSuffix(p, "."+name):
+			last = append(last, k)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return last
+}
+
+// Manual is the reference of case files in Markdown.
+func Manual() string {
+	var b strings.Builder
+	b.WriteString(manualHead)
+	b.WriteString("## Keys\n\nA key with `[]` is a list, and `.NAME` stands for a name that the file chooses. " +
+		"Times whose key ends in `_ms` are milliseconds, in `_s` seconds.\n\n" +
+		"| key | value | meaning |\n|---|---|---|\n")
+	for _, k := range Keys() {
+		value := k.Type
+		if len(k.Allowed) > 0 && len(k.Allowed) < 12 {
+			value = "`" + strings.Join(k.Allowed, "`, `") + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, value, cell(k.Text))
+	}
+	b.WriteString("\n## Rules\n\nEach check names one; docs/VERDICT.md says what makes it pass, fail or be invalid." +
+		"\n\n" +
+		"| rule | asks | needs |\n|---|---|---|\n")
+	for _, r := range rules {
+		var needs []string
+		if r.Phase {
+			needs = append(needs, "`phase`")
+		}
+		if r.Percentile {
+			needs = append(needs, "`p`")
+		}
+		if r.Needs != "" {
+			needs = append(needs, "`target`, `limit` or `"+r.Needs+"`")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Rule, r.Asks, strings.Join(needs, ", "))
+	}
+	return b.String()
+}
+
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+const manualHead = `# Test cases
+
+A test case is a YAML file: what is asked of a server, the load in phases, and the checks that make the verdict.
+` + "`mixtral case init FILE`" + ` writes one to begin with, ` + "`mixtral case check FILE`" + ` validates it, ` +
+	"`mixtral case explain FILE`" + `
+says in words what it does, and ` + "`mixtral certify FILE`" + ` runs it. ` + "`mixtral case schema`" + ` prints the JSON Schema for
+editors. This page is written from the same source: ` + "`go test ./testcases -update`" + `.
+
+## Objectives
+
+` + "```yaml" + `
+slo:
+  sustained: ttft:p99<2s,tpot:p99<200ms,goodput>=95%
+` + "```" + `
+
+Each objective of a phase becomes a check: METRIC:STATISTIC<LIMIT, where the metric is ` + "`ttft`, `tpot`, `itl` or `latency`" + `,
+and the statistic is ` + "`mean` or a percentile such as `p99`" + `. ` + "`goodput>=SHARE`" + ` asks that so many of the scheduled requests
+meet every objective, each by itself. ` + "`mixtral certify --slo LIST`" + ` does the same on the command line.
+
+## A case that extends another
+
+` + "```yaml" + `
+schema_version: 1
+id: OURS
+extends: CHAT-INTERACTIVE
+targets: {ttft_ms: 500}
+profiles:
+  quick:
+    - {id: chat, rps: 4}
+` + "```" + `
+
+` + "`extends`" + ` names a built-in case or a file. What the case says itself goes over what it extends, key by key; phases
+and checks with the same ` + "`id`" + ` are joined, others are added at the end, and other lists are replaced. A value of
+` + "`null`" + ` takes a key away.
+
+`

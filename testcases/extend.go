@@ -1,0 +1,159 @@
+package testcases
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// maxExtends bounds how many cases stand behind each other: more are a circle.
+const maxExtends = 8
+
+// readSource reads the file of a case, and gives the folder that its files are relative to.
+func readSource(ref string) (data []byte, dir string, err error) {
+	if slices.Contains(List(), ref) {
+		data, err = builtin.ReadFile(ref + "/case.yaml")
+		return data, "", err
+	}
+	data, err = readAtMost(ref, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound, ref,
+			strings.Join(List(), ", "))
+	}
+	return data, filepath.Dir(ref), err
+}
+
+// extended gives the file of a case with what it extends put under it; the file itself where it extends nothing.
+func extended(data []byte, dir string) ([]byte, error) {
+	tree, err := treeOf(data)
+	if err != nil || tree["extends"] == nil { // Parse says what is wrong with the file
+		return data, nil
+	}
+	for range maxExtends {
+		ref, ok := tree["extends"].(string)
+		if !ok {
+			return nil, &Problem{Key: "extends", Reason: "must be the id of a built-in case, or the path of " +
+				"a case file"}
+		}
+		if !slices.Contains(List(), ref) && !filepath.IsAbs(ref) {
+			ref = filepath.Join(dir, ref)
+		}
+		under, folder, err := readSource(ref)
+		if err != nil {
+			return nil, fmt.Errorf("extends: %w", err)
+		}
+		parent, err := treeOf(under)
+		if err != nil {
+			return nil, fmt.Errorf("extends: %s: %w", ref, err)
+		}
+		relocate(parent, dir, folder)
+		delete(tree, "extends")
+		tree, _ = merged(parent, tree).(map[string]any)
+		if tree["extends"] == nil {
+			return yaml.Marshal(tree)
+		}
+		if next, ok := tree["extends"].(string); ok && !slices.Contains(List(), next) && !filepath.IsAbs(next) {
+			tree["extends"] = relative(dir, filepath.Join(folder, next))
+		}
+	}
+	return nil, &Problem{Key: "extends", Reason: fmt.Sprintf("more than %d cases extend each other", maxExtends)}
+}
+
+// treeOf reads YAML as it stands. The YAML library panics on some files that are no YAML.
+func treeOf(data []byte) (tree map[string]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
+		}
+	}()
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	return tree, nil
+}
+
+// merged puts a tree over another: maps key by key, lists of things with ids by their ids.
+func merged(under, over any) any {
+	switch o := over.(type) {
+	case map[string]any:
+		u, ok := under.(map[string]any)
+		if !ok {
+			return over
+		}
+		out := maps.Clone(u)
+		for k, v := range o {
+			if v == nil {
+				delete(out, k)
+			} else {
+				out[k] = merged(u[k], v)
+			}
+		}
+		return out
+	case []any:
+		u, ok := under.([]any)
+		if !ok || !haveIDs(u) || !haveIDs(o) {
+			return over
+		}
+		out := slices.Clone(u)
+		for _, v := range o {
+			i := slices.IndexFunc(out, func(x any) bool { return idOf(x) == idOf(v) })
+			if i < 0 {
+				out = append(out, v)
+			} else {
+				out[i] = merged(out[i], v)
+			}
+		}
+		return out
+	}
+	return over
+}
+
+func haveIDs(list []any) bool {
+	return !slices.ContainsFunc(list, func(x any) bool { return idOf(x) == "" })
+}
+
+func idOf(x any) string {
+	m, _ := x.(map[string]any)
+	id, _ := m["id"].(string)
+	return id
+}
+
+// relocate makes the files that a tree names relative to another folder.
+func relocate(tree map[string]any, dir, folder string) {
+	move := func(m map[string]any, key string) {
+		if name, ok := m[key].(string); ok && name != BuiltinPrompts && !filepath.IsAbs(name) {
+			m[key] = relative(dir, filepath.Join(folder, name))
+		}
+	}
+	move(tree, "prompts")
+	profiles, _ := tree["profiles"].(map[string]any)
+	for _, phases := range profiles {
+		list, _ := phases.([]any)
+		for _, ph := range list {
+			m, _ := ph.(map[string]any)
+			if t, ok := m["traffic"].(map[string]any); ok {
+				move(t, "file")
+			}
+		}
+	}
+}
+
+// relative gives a path from a folder; the path itself where there is no way.
+func relative(dir, path string) string {
+	if dir == "" {
+		dir, _ = os.Getwd()
+	}
+	a, errA := filepath.Abs(dir)
+	b, errB := filepath.Abs(path)
+	if r, err := filepath.Rel(a, b); err == nil && errA == nil && errB == nil {
+		return r
+	}
+	return path
+}

@@ -1,0 +1,198 @@
+package testcases
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/slo"
+)
+
+// goodputName begins an objective about the share of requests that meet all the others.
+const goodputName = "goodput"
+
+// AddSLO adds objectives for phases, as the command line gives them: "ttft:p99<2s,tpot:p99<200ms,goodput>=95%", with
+// "PHASE=" before them for a phase of its own. Without a phase they hold for every open phase that all profiles have;
+// where there is none, for every closed one. The objectives of a phase that has some already are replaced. Errors
+// match ErrInvalid.
+func (c *Case) AddSLO(arg string) error {
+	phase, list := "", arg
+	if before, after, ok := strings.Cut(arg, "="); ok && !strings.ContainsAny(before, "<>:,") {
+		phase, list = strings.TrimSpace(before), after
+	}
+	if _, err := parseObjectives(list); err != nil {
+		return &Problem{Key: "slo", Reason: err.Error()}
+	}
+	phases := []string{phase}
+	if phase == "" {
+		if phases = c.loadPhases(); len(phases) == 0 {
+			return &Problem{Key: "slo", Reason: "needs an open or closed phase that every profile has"}
+		}
+	}
+	for _, id := range phases {
+		c.dropSLO(id)
+		if c.SLO == nil {
+			c.SLO = map[string]string{}
+		}
+		c.SLO[id] = list
+	}
+	return c.ExpandSLO()
+}
+
+// loadPhases are the phases of load that every profile has, open ones before closed ones.
+func (c *Case) loadPhases() []string {
+	for _, kind := range []Kind{KindOpen, KindClosed} {
+		var ids []string
+		for i, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+			var here []string
+			for _, ph := range c.Profiles[name] {
+				if ph.Kind == kind && (i == 0 || slices.Contains(ids, ph.ID)) {
+					here = append(here, ph.ID)
+				}
+			}
+			ids = here
+		}
+		if len(ids) > 0 {
+			return ids
+		}
+	}
+	return nil
+}
+
+// sloPrefix begins the ids of the checks that come of a phase's objectives.
+func sloPrefix(phase string) string { return "slo-" + phase + "-" }
+
+// dropSLO takes out the checks that came of a phase's objectives.
+func (c *Case) dropSLO(phase string) {
+	if _, ok := c.SLO[phase]; ok {
+		c.Checks = slices.DeleteFunc(c.Checks, func(x Check) bool {
+			return strings.HasPrefix(x.ID, sloPrefix(phase)) && x.Phase == phase
+		})
+	}
+}
+
+// ExpandSLO makes a check of each objective of SLO; it can be called again after SLO has changed. Parse does it.
+func (c *Case) ExpandSLO() error {
+	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
+		c.dropSLO(phase)
+		checks, err := parseObjectives(c.SLO[phase])
+		if err != nil {
+			return &Problem{Key: "slo." + phase, Reason: err.Error()}
+		}
+		for _, x := range checks {
+			x.ID, x.Phase = sloPrefix(phase)+x.ID, phase
+			x.Clause += " in phase " + phase
+			c.Checks = append(c.Checks, x)
+		}
+	}
+	return nil
+}
+
+// parseObjectives makes checks of objectives; their ids still lack the phase.
+func parseObjectives(list string) ([]Check, error) {
+	var out []Check
+	for part := range strings.SplitSeq(list, ",") {
+		part = strings.TrimSpace(part)
+		var x Check
+		if strings.HasPrefix(part, goodputName) {
+			share, err := parseGoodput(part)
+			if err != nil {
+				return nil, err
+			}
+			x = Check{ID: goodputName, Rule: RuleGoodput, Limit: share,
+				Clause: fmt.Sprintf("At least %g %% of the requests meet every objective", 100*share)}
+		} else {
+			objectives, err := slo.Parse(part)
+			if err != nil {
+				return nil, err
+			}
+			o := objectives[0]
+			x = Check{ID: fmt.Sprintf("%s-%s", o.Metric, o.Statistic()), Rule: objectiveRules[o.Metric][0],
+				P: o.Percentile, Limit: o.Limit * 1000, Clause: o.String()}
+			if o.Percentile > 0 {
+				x.Rule = objectiveRules[o.Metric][1]
+			}
+		}
+		if slices.ContainsFunc(out, func(y Check) bool { return y.ID == x.ID }) {
+			return nil, fmt.Errorf("%q: this statistic has an objective already", part)
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// objectiveRules judge the mean and a percentile of each metric.
+var objectiveRules = map[slo.Metric][2]Rule{
+	slo.TTFT:    {RuleTTFTMean, RuleTTFTPercentile},
+	slo.TPOT:    {RuleTPOTMean, RuleTPOTPercentile},
+	slo.ITL:     {RuleITLMean, RuleITLPercentile},
+	slo.Latency: {RuleMeanLatency, RulePercentileLatency},
+}
+
+// parseGoodput reads "goodput>=0.95" or "goodput>=95%".
+func parseGoodput(s string) (float64, error) {
+	bad := fmt.Errorf("%w %q: want goodput>=SHARE with a share above 0 and below 1, such as goodput>=0.95 or "+
+		"goodput>=95%%", slo.ErrSyntax, s)
+	value, ok := strings.CutPrefix(strings.TrimSpace(strings.TrimPrefix(s, goodputName)), ">")
+	if !ok {
+		return 0, bad
+	}
+	value = strings.TrimSpace(strings.TrimPrefix(value, "="))
+	value, percent := strings.CutSuffix(value, "%")
+	share, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	if percent {
+		share /= 100
+	}
+	if err != nil || !(share > 0 && share < 1) {
+		return 0, bad
+	}
+	return share, nil
+}
+
+// Objectives gives the objectives of a phase, for planning: those of its checks that have a limit of their own or a
+// target in milliseconds.
+func (c *Case) Objectives(phase string) []slo.Objective {
+	var out []slo.Objective
+	for _, x := range c.Checks {
+		limit := c.Limit(x)
+		if x.Phase != phase || !(limit > 0) || x.Gate != nil && !*x.Gate {
+			continue
+		}
+		for _, m := range slo.Metrics {
+			if of := objectiveRules[m]; slices.Contains(of[:], x.Rule) {
+				out = append(out, slo.Objective{Metric: m, Percentile: x.P, Limit: limit / 1000})
+			}
+		}
+	}
+	return out
+}
+
+// Limit is the number that a check's figure is held against: its own limit, the value that its target names, or the
+// target that its rule has by itself. 0: none.
+func (c *Case) Limit(x Check) float64 {
+	if x.Limit > 0 {
+		return x.Limit
+	}
+	if x.Target != "" {
+		v, err := c.Number(x.Target)
+		if err != nil {
+			return 0
+		}
+		return v
+	}
+	switch t := &c.Targets; x.Rule {
+	case RuleTTFTMean, RuleTTFTPercentile:
+		return t.TTFTMS
+	case RuleTPOTMean, RuleTPOTPercentile:
+		return t.TPOTMS
+	case RuleITLMean, RuleITLPercentile:
+		return t.ITLMS
+	case RuleGoodput:
+		return t.Goodput
+	case RuleMeanLatency, RulePercentileLatency:
+		return t.LatencyMS
+	}
+	return 0
+}

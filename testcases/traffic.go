@@ -1,0 +1,198 @@
+package testcases
+
+import "math"
+
+// Traffic is what the requests of a phase ask, instead of the case's prompts. Prompts come from a file, from a trace
+// of lengths, or are made up to the lengths that Input draws.
+type Traffic struct {
+	File   string  `yaml:"file" json:"file,omitempty"`     // relative to the case file
+	Format Format  `yaml:"format" json:"format,omitempty"` // of the file
+	Column string  `yaml:"column" json:"column,omitempty"` // csv: the column with the prompts; default "prompt"
+	Most   int     `yaml:"most" json:"most,omitempty"`     // records to use, from the file's start; 0: all
+	Scale  float64 `yaml:"scale" json:"scale,omitempty"`   // traces: how many times as fast they are replayed; 0: 1
+
+	Input  *Distribution `yaml:"input" json:"input,omitempty"`   // tokens of each prompt that is made up
+	Output *Distribution `yaml:"output" json:"output,omitempty"` // most tokens of each answer; none: as the phase has it
+	// of the tokens of a prompt that is made up, from its start, those that it has in common with others of its group
+	Shared   float64 `yaml:"shared" json:"shared,omitempty"`
+	Prefixes int     `yaml:"prefixes" json:"prefixes,omitempty"` // groups with a common start; 0: 1
+
+	// Turns of a conversation whose prompts are made up; in conversations of a file, how many are asked at most. Each
+	// turn sends what was said before, with the server's own answers.
+	Turns  *Distribution `yaml:"turns" json:"turns,omitempty"`
+	ThinkS *Distribution `yaml:"think_s" json:"think_s,omitempty"` // seconds between an answer and the next turn
+}
+
+// Format is the shape of a file of prompts or of a trace.
+type Format string
+
+// Formats of files.
+const (
+	FormatJSONL    Format = "jsonl"    // a line: {"prompt": …} or {"messages": […]}, and max_tokens
+	FormatShareGPT Format = "sharegpt" // conversations: [{"from": "human", "value": …}, …]
+	FormatOpenOrca Format = "openorca" // system_prompt, question, response
+	FormatGSM8K    Format = "gsm8k"    // question, answer
+	FormatCSV      Format = "csv"      // a column of prompts, and max_tokens
+	FormatMooncake Format = "mooncake" // trace: timestamp in ms, input_length, output_length, hash_ids
+	FormatBurstGPT Format = "burstgpt" // trace: Timestamp in s, Request tokens, Response tokens
+	FormatAzure    Format = "azure"    // trace: TIMESTAMP, ContextTokens, GeneratedTokens
+)
+
+var formats = []Format{FormatJSONL, FormatShareGPT, FormatOpenOrca, FormatGSM8K, FormatCSV, FormatMooncake,
+	FormatBurstGPT, FormatAzure}
+
+// Trace says that a file of the format has arrival times.
+func (f Format) Trace() bool { return f == FormatMooncake || f == FormatBurstGPT || f == FormatAzure }
+
+// Shape is a family of distributions.
+type Shape string
+
+// Shapes of distributions.
+const (
+	ShapeFixed       Shape = "fixed"       // mean
+	ShapeUniform     Shape = "uniform"     // min to max
+	ShapeNormal      Shape = "normal"      // mean, sd; cut at min and max
+	ShapeLogNormal   Shape = "lognormal"   // mean and sd of the values themselves; cut at min and max
+	ShapeExponential Shape = "exponential" // mean; cut at min and max
+	ShapeZipf        Shape = "zipf"        // k from min to max in proportion to (k − min + 1)^−exponent
+	ShapeEmpirical   Shape = "empirical"   // one of values
+)
+
+var shapes = []Shape{ShapeFixed, ShapeUniform, ShapeNormal, ShapeLogNormal, ShapeExponential, ShapeZipf,
+	ShapeEmpirical}
+
+// Distribution is what lengths and times are drawn from.
+type Distribution struct {
+	Shape    Shape     `yaml:"shape" json:"shape"`                 // the family
+	Mean     float64   `yaml:"mean" json:"mean,omitempty"`         // of the values
+	SD       float64   `yaml:"sd" json:"sd,omitempty"`             // standard deviation
+	Min      float64   `yaml:"min" json:"min,omitempty"`           // least value
+	Max      float64   `yaml:"max" json:"max,omitempty"`           // 0: no bound but the format's
+	Exponent float64   `yaml:"exponent" json:"exponent,omitempty"` // of zipf
+	Values   []float64 `yaml:"values" json:"values,omitempty"`     // of empirical
+}
+
+// Stage is a stretch of an open phase: the rate goes from RPS to ToRPS in a straight line.
+type Stage struct {
+	DurationS float64  `yaml:"duration_s" json:"duration_s"`   // how long
+	RPS       float64  `yaml:"rps" json:"rps"`                 // requests a second at the start
+	ToRPS     *float64 `yaml:"to_rps" json:"to_rps,omitempty"` // none: constant
+}
+
+// End is the rate at the stage's end.
+func (s Stage) End() float64 {
+	if s.ToRPS == nil {
+		return s.RPS
+	}
+	return *s.ToRPS
+}
+
+// Arrivals is how many requests the stage has on average.
+func (s Stage) Arrivals() float64 { return (s.RPS + s.End()) / 2 * s.DurationS }
+
+const (
+	maxTokensDrawn = 1 << 20
+	maxTurns       = 1000
+	maxThinkS      = 86400
+	maxArrivals    = 1e7 // of a phase: a hundred bytes each in memory
+)
+
+func (t *Traffic) validate(p *problems, at string, ph Phase) {
+	if ph.Kind == KindQuality || ph.Kind == KindAudit || ph.Kind == KindIdle {
+		p.add(at, "must be left out in a phase of kind %s", ph.Kind)
+	}
+	if t.File != "" {
+		oneOf(p, at+".format", t.Format, formats)
+		if t.Input != nil {
+			p.add(at+".input", "must be left out where a file has the prompts or their lengths")
+		}
+	} else if t.Input == nil {
+		p.add(at+".file", "needs a file of prompts, or input to make them up")
+	}
+	if len(ph.Prompts) > 0 {
+		p.add(at, "must be left out where the phase names prompts")
+	}
+	p.count(at+".most", t.Most, 0, 1e8)
+	p.within(at+".scale", t.Scale, 0, 1e6)
+	p.within(at+".shared", t.Shared, 0, 1)
+	p.count(at+".prefixes", t.Prefixes, 0, 1e6)
+	for _, d := range []struct {
+		name  string
+		d     *Distribution
+		lo, m float64
+	}{{"input", t.Input, 1, maxTokensDrawn}, {"output", t.Output, 1, maxTokensDrawn}, {"turns", t.Turns, 1, maxTurns},
+		{"think_s", t.ThinkS, 0, maxThinkS}} {
+		if d.d != nil {
+			d.d.validate(p, at+"."+d.name, d.lo, d.m)
+		}
+	}
+}
+
+func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
+	oneOf(p, at+".shape", d.Shape, shapes)
+	p.within(at+".min", d.Min, 0, hi)
+	p.within(at+".max", d.Max, 0, hi)
+	p.within(at+".sd", d.SD, 0, hi)
+	p.within(at+".exponent", d.Exponent, 0, 100)
+	switch d.Shape {
+	case ShapeFixed, ShapeNormal, ShapeLogNormal, ShapeExponential:
+		p.within(at+".mean", d.Mean, max(lo, math.SmallestNonzeroFloat64), hi)
+	case ShapeUniform, ShapeZipf:
+		p.within(at+".max", d.Max, max(lo, math.SmallestNonzeroFloat64), hi)
+	case ShapeEmpirical:
+		if len(d.Values) == 0 || len(d.Values) > 1e5 {
+			p.add(at+".values", "must have 1 to 100000 values, has %d", len(d.Values))
+		}
+	}
+	for _, v := range d.Values {
+		if !(v >= lo && v <= hi) {
+			p.add(at+".values", "must be between %g and %g, one is %g", lo, hi, v)
+			break
+		}
+	}
+	if d.Max > 0 && d.Max < d.Min {
+		p.add(at+".max", "must be at least min (%g), is %g", d.Min, d.Max)
+	}
+}
+
+// validateArrivals looks at what only an open phase has.
+func (c *Case) validateArrivals(p *problems, at string, ph Phase) {
+	open := ph.Kind == KindOpen
+	if !open && (ph.Burstiness != 0 || len(ph.Stages) > 0) {
+		p.add(at, "burstiness and stages are for open phases")
+		return
+	}
+	p.within(at+".burstiness", ph.Burstiness, 0, 1e6)
+	if (ph.Arrivals == ArrivalsGamma) != (ph.Burstiness > 0) {
+		p.add(at+".burstiness", "arrivals %q need it, a number above 0, and others have none", ArrivalsGamma)
+	}
+	traced := ph.Traffic != nil && ph.Traffic.File != "" && ph.Traffic.Format.Trace()
+	if ph.Arrivals == ArrivalsTrace && !traced {
+		p.add(at+".arrivals", "%q needs traffic from a trace", ArrivalsTrace)
+	}
+	if ph.Arrivals == ArrivalsTrace && len(ph.Stages) > 0 {
+		p.add(at+".stages", "must be left out where a trace has the arrivals")
+	}
+	total := 0.0
+	for i, s := range ph.Stages {
+		key := at + ".stages"
+		if !(s.DurationS > 0 && s.DurationS <= maxPhaseS) || !(s.RPS >= 0 && s.RPS <= 1e6) ||
+			!(s.End() >= 0 && s.End() <= 1e6) {
+			p.add(key, "stage %d needs a duration_s above 0, and rates from 0 to 1e6", i)
+			return
+		}
+		total += s.Arrivals()
+	}
+	if len(ph.Stages) > 0 && !(total >= 1 && total <= maxArrivals) {
+		p.add(at+".stages", "must have from 1 to %g arrivals together, have %g", maxArrivals, total)
+	}
+}
+
+// stagesRate is the mean rate of a phase's stages.
+func stagesRate(stages []Stage) float64 {
+	n, d := 0.0, 0.0
+	for _, s := range stages {
+		n, d = n+s.Arrivals(), d+s.DurationS
+	}
+	return n / d
+}
