@@ -79,7 +79,7 @@ var ranks = map[string]int{
 
 	"internal/web/look": 1, // what every page looks like
 	"internal/web/chat": 2, // the pages of mixtral serve
-	"internal/plan": 3, // replicas from targets, by simulation
+	"internal/plan":     3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
 	"certify": 6, // the certifier

@@ -54,7 +54,8 @@ type Config struct {
 	Hold func() time.Duration
 
 	// Pages are web pages and what they load, by path. They hold nothing of the service's, so that they need no key;
-	// what their scripts ask for does. With them, the metrics are also at PageMetrics, with a key where there are keys.
+	// what their scripts ask for does. With them, the metrics are also at PageMetrics, with a key where there are
+	// keys.
 	Pages map[string]http.Handler
 
 	Now func() time.Time // nil means time.Now

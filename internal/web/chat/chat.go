@@ -35,8 +35,8 @@ func Pages(version string) map[string]http.Handler {
 	for i, l := range links {
 		t := template.Must(template.ParseFS(assets, "assets/frame.html", "assets/"+bodies[i]+".html"))
 		var b bytes.Buffer
-		err := t.ExecuteTemplate(&b, "frame.html", page{Path: l.Path, Title: l.Title, Script: bodies[i], Version: version,
-			Links: links})
+		err := t.ExecuteTemplate(&b, "frame.html", page{Path: l.Path, Title: l.Title, Script: bodies[i],
+			Version: version, Links: links})
 		if err != nil {
 			panic(err) // templates and data are the program's own
 		}

@@ -1,10 +1,12 @@
 package look
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -43,6 +45,48 @@ func TestPalette(t *testing.T) {
 		for name, color := range want[i] {
 			if got[i][name] != color {
 				t.Errorf("%s: %s is %q, and %q in the report", theme, name, got[i][name], color)
+			}
+		}
+	}
+}
+
+// contrast is WCAG's ratio of the luminances of two colors as #rrggbb.
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	luminance := func(color string) float64 {
+		n, err := strconv.ParseUint(strings.TrimPrefix(color, "#"), 16, 32)
+		if err != nil || len(color) != 7 {
+			t.Fatalf("%q is not #rrggbb", color)
+		}
+		l := 0.0
+		for i, weight := range []float64{0.0722, 0.7152, 0.2126} {
+			v := float64(n>>(8*i)&255) / 255
+			if v <= 0.04045 {
+				v /= 12.92
+			} else {
+				v = math.Pow((v+0.055)/1.055, 2.4)
+			}
+			l += weight * v
+		}
+		return l
+	}
+	x, y := luminance(a), luminance(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+// TestContrast: whatever is text stands out as WCAG's level AA asks: 4.5 to 1.
+func TestContrast(t *testing.T) {
+	for i, colors := range palettes(t, string(CSS)) {
+		for text, grounds := range map[string][]string{
+			"--ink": {"--bg", "--panel", "--info-bg"}, "--soft": {"--bg", "--panel", "--info-bg"},
+			"--c1": {"--bg", "--panel"}, "--bg": {"--c1"}, "--pass": {"--pass-bg"}, "--fail": {"--fail-bg"},
+			"--invalid": {"--invalid-bg"},
+			"--info":    {"--info-bg"},
+		} {
+			for _, ground := range grounds {
+				if r := contrast(t, colors[text], colors[ground]); r < 4.5 {
+					t.Errorf("palette %d: %s on %s: %.2f to 1", i, text, ground, r)
+				}
 			}
 		}
 	}

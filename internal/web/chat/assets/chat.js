@@ -4,6 +4,9 @@ import * as keep from "./keep.js";
 import * as answer from "./answer.js";
 
 let chats = keep.all(), chat = chats[0] ?? keep.fresh();
+// Browsers hand over what comes within some milliseconds together: a speed needs longer than that.
+const RESOLUTION = 20; // ms
+
 let running = null; // AbortController of the answer that streams
 
 const numbers = ["temperature", "max_tokens", "top_p", "top_k", "min_p", "seed", "presence_penalty",
@@ -98,7 +101,7 @@ async function generate(index) {
   }
   if (first) {
     const n = variant.usage?.completion_tokens ?? (variant.tokens.length || variant.count);
-    variant.stats = { ttft: (first - start) / 1000, tokens: n, rate: n > 1 && last > first ? (n - 1) / (last - first) * 1000 : null };
+    variant.stats = { ttft: (first - start) / 1000, tokens: n, rate: n > 1 && last - first >= RESOLUTION ? (n - 1) / (last - first) * 1000 : null };
   }
   running = null;
   of.changed = Date.now();
@@ -222,7 +225,7 @@ $("options").addEventListener("input", (e) => {
 $("options").addEventListener("submit", (e) => e.preventDefault());
 $("form").addEventListener("submit", (e) => {
   e.preventDefault();
-  const text = $("text").value;
+  const text = $("text").value.replace(/^\s*\n|\s+$/g, "");
   if (running || !text.trim()) return;
   chat.messages.push({ role: "user", text });
   $("text").value = "";

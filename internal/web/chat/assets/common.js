@@ -20,6 +20,8 @@ export function headers() {
   return key ? { Authorization: "Bearer " + key } : {};
 }
 
+// where no key was ever asked for, there is no button for it
+$("key").hidden = !sessionStorage.getItem(KEY);
 const dialog = $("keydialog");
 let asked = null; // the promise of the open dialog
 
@@ -66,6 +68,7 @@ export async function call(path, body, signal, again = true) {
   try {
     message = (await answer.json()).error.message;
   } catch { /* no error body of the API's: the status has to do */ }
+  if (answer.status === 401) $("key").hidden = false;
   if (answer.status === 401 && again && await askKey()) return call(path, body, signal, false);
   const wait = answer.headers.get("Retry-After");
   if (wait && answer.status !== 401) message += ` (try again in ${wait} s)`;
