@@ -17,6 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
@@ -78,6 +79,10 @@ type Config struct {
 	// KVType is how the keys and values of attention are kept: "f16", or "q8_0" in little more than half the memory,
 	// so that a context twice as long or twice as many requests fit. Default: f16.
 	KVType string `yaml:"kv_type"`
+
+	// ChatTemplate is how conversations are put before the model: a file with a Jinja template, or chatml, llama-2,
+	// mistral, zephyr or none. Default: empty, what the model's own file says.
+	ChatTemplate string `yaml:"chat_template"`
 
 	// TargetLatencyMS is the latency in milliseconds that the service is certified against, above 0 to 10⁹. The
 	// service itself does not act on it. Default: 2000.
@@ -359,6 +364,9 @@ func (c *Config) options() (service.Options, error) {
 	var err error
 	if o.KVType, err = quant.ParseKVType(c.KVType); err != nil {
 		v.add("kv_type", strconv.Quote(c.KVType), "must be f16 or q8_0")
+	}
+	if o.ChatTemplate, err = chat.Load(c.ChatTemplate); err != nil {
+		v.add("chat_template", strconv.Quote(c.ChatTemplate), err.Error())
 	}
 	v.above("target_latency_ms", c.TargetLatencyMS, 1e9)
 	v.above("target_throughput_rps", c.TargetThroughputRPS, 1e9)

@@ -67,5 +67,5 @@ func ExampleService_Handler() {
 		log.Fatal(err)
 	}
 	fmt.Println(response.StatusCode, string(body))
-	// Output: 200 {"status":"ready"}
+	// Output: 200 {"chat_format":"mistral","status":"ready"}
 }

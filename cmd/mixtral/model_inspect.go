@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
@@ -45,8 +46,9 @@ type inspection struct {
 	Vocab        int           `json:"vocab"`
 	Context      int           `json:"context"`
 	RopeTheta    float32       `json:"rope_theta"`
-	Mix          string        `json:"mix,omitempty"` // what the file says it is, such as q4_k_m
-	Packed       bool          `json:"packed"`        // by model pack: computed from where the file is mapped
+	RopeScaling  string        `json:"rope_scaling,omitempty"` // such as "linear, 4"
+	Mix          string        `json:"mix,omitempty"`          // what the file says it is, such as q4_k_m
+	Packed       bool          `json:"packed"`                 // by model pack: computed from where the file is mapped
 	Tokenizer    string        `json:"tokenizer"`
 	Template     string        `json:"template"` // "own", "missing" or "unsupported"
 	Formats      []formatShare `json:"formats"`
@@ -101,7 +103,7 @@ func (c *modelInspectCmd) Run(a *app) error {
 		Layers: info.Layers, Dim: info.Dim, FFN: info.FFN, Heads: info.Heads, KVHeads: info.KVHeads,
 		HeadDim: info.HeadDim,
 		Experts: info.Experts, ExpertsUsed: info.ExpertsUsed, Vocab: info.Vocab, Context: info.Context,
-		RopeTheta: info.RopeTheta,
+		RopeTheta: info.Rope.Theta, RopeScaling: ropeScaling(info.Rope),
 	}
 	for _, f := range info.Formats {
 		in.Formats = append(in.Formats, formatShare{f.Type.String(), f.Tensors, f.Params, f.Bytes})
@@ -131,7 +133,11 @@ func (in *inspection) print(w io.Writer) error {
 		in.KVHeads)
 	row("experts", "%d of width %d, %d for a token", in.Experts, in.FFN, in.ExpertsUsed)
 	row("vocabulary", "%d", in.Vocab)
-	row("context", "%d tokens, RoPE theta %g", in.Context, in.RopeTheta)
+	scaling := ""
+	if in.RopeScaling != "" {
+		scaling = ", scaling " + in.RopeScaling
+	}
+	row("context", "%d tokens, RoPE theta %g%s", in.Context, in.RopeTheta, scaling)
 	row("tokenizer", "%s", in.Tokenizer)
 	row("chat template", "%s", templateText[in.Template])
 	if in.Mix != "" {
@@ -153,6 +159,17 @@ func (in *inspection) print(w io.Writer) error {
 	return t.Flush()
 }
 
+// ropeScaling says how positions are stretched; empty where they are not.
+func ropeScaling(r moe.Rope) string {
+	switch {
+	case r.Yarn:
+		return fmt.Sprintf("yarn, %g from %d tokens", r.Factor, r.OrigContext)
+	case r.Factor != 1:
+		return fmt.Sprintf("linear, %g", r.Factor)
+	}
+	return ""
+}
+
 // describeTokenizer says what the vocabulary is and how its chat template will be used.
 func describeTokenizer(f *gguf.File) (text, template string) {
 	spec, err := moe.TokenSpec(f)
@@ -167,7 +184,7 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 	if spec.Template == "" {
 		template = "missing"
 	}
-	if _, err := tok.Chat([]token.Message{{Role: "user", Content: "hello"}}); err != nil {
+	if _, err := chat.Choose("", spec.Template, tok); err != nil {
 		template = "unsupported"
 	}
 	return fmt.Sprintf("SentencePiece BPE, %d pieces, BOS %d, EOS %d", tok.Vocab(), tok.BOS(), tok.EOS()), template
@@ -175,8 +192,8 @@ func describeTokenizer(f *gguf.File) (text, template string) {
 
 // templateText explains the JSON's words to people.
 var templateText = map[string]string{
-	"own": "in the file, [INST] … [/INST]", "missing": "none in the file: Mixtral's is used",
-	"unsupported": "not supported: only templates with [INST] are",
+	"own": "in the file", "missing": "none in the file: ChatML for a vocabulary with <|im_start|>, else Mixtral's",
+	"unsupported": "cannot be used: the model answers /v1/completions only, or --chat-template names another",
 }
 
 // plan adds up what serving takes and holds it against what there is, as the service does when it starts.

@@ -25,6 +25,7 @@ type serviceFlags struct {
 	Model         *string  `aliases:"model-path" placeholder:"REF" help:"GGUF file, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
 	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
+	ChatTemplate  *string  `placeholder:"FILE|NAME" help:"Chat template to use instead of the model's own: a file with a Jinja template, or chatml, llama-2, mistral, zephyr or none."`
 	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache."`
 	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with."`
 	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
@@ -48,6 +49,7 @@ func (f *serviceFlags) config() (mixtral.Config, error) {
 	override(&c.ModelPath, f.Model)
 	override(&c.ContextLength, f.ContextLength)
 	override(&c.KVType, f.KVType)
+	override(&c.ChatTemplate, f.ChatTemplate)
 	override(&c.MemoryLimitGB, f.MemoryLimitGB)
 	override(&c.CPUCores, f.CPUCores)
 	override(&c.LogLevel, f.LogLevel)

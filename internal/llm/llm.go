@@ -44,6 +44,8 @@ type Request struct {
 	Sampling     Sampling
 	Stop         []string // the text ends before the first of these to be complete; see Stops
 	IgnoreEOS    bool     // go on to MaxTokens: for measurements
+	ParseSpecial bool     // spellings of control tokens in Prompt mean these; in Messages they never do
+	NoSpecial    bool     // Prompt has no BOS before it
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
 	Grammar      *Grammar // what the text is held to; nil: nothing
@@ -80,7 +82,7 @@ func (g *Grammar) Fail(reason string) error {
 	if field == "" {
 		field = "grammar"
 	}
-	return &FieldError{Field: field, Reason: reason}
+	return &FieldError{Field: field, Reason: reason, Err: ErrGrammar}
 }
 
 // Finish says why a completion ended.
@@ -149,6 +151,9 @@ type Status struct {
 	KVTotal   int // KV blocks in all; 0 where there is no such thing
 	Preempted int64
 	CacheHits int64 // prompt tokens served from the prefix cache since start
+
+	Chat   string // the name of the chat format; empty where there is none, or it is not known
+	NoChat string // why there is none
 }
 
 // Backend answers requests. All methods are safe for concurrent use.
@@ -174,6 +179,7 @@ type Backend interface {
 var (
 	ErrBadRequest    = errors.New("bad request")        // HTTP 400; see FieldError
 	ErrModelNotFound = errors.New("model not found")    // 404
+	ErrGrammar       = errors.New("bad grammar")        // 400 invalid_grammar; also matches ErrBadRequest
 	ErrContextLength = errors.New("context too long")   // 400 context_length_exceeded; also matches ErrBadRequest
 	ErrQueueFull     = errors.New("queue is full")      // 429 + Retry-After
 	ErrNotReady      = errors.New("service not ready")  // 503: starting or draining

@@ -97,7 +97,7 @@ func TestLogitsLikeLlamaCpp(t *testing.T) {
 		typ quant.Type
 		rms float64
 	}{{quant.F32, 3e-3}, {quant.F16, 3e-3}, {quant.Q8_0, 3e-2}, {quant.Q4_0, 3e-2}, {quant.Q4_K, 3e-2},
-		{quant.Q6_K, 3e-2}} {
+		{quant.Q6_K, 3e-2}, {quant.Q4_1, 3e-2}, {quant.Q5_1, 3e-2}, {quant.IQ4_NL, 3e-2}, {quant.IQ4_XS, 3e-2}} {
 		t.Run(test.typ.String(), func(t *testing.T) {
 			path := writeModel(t, nano(test.typ, true))
 			tok, llama, engine := readTokenizer(t, path), startOracle(t, path), openOurs(t, path)

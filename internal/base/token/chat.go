@@ -3,7 +3,6 @@ package token
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Roles of a Message.
@@ -15,8 +14,7 @@ const (
 
 // What can go wrong with a chat, for errors.Is.
 var (
-	ErrRoles    = errors.New("bad order of roles")          // see RoleError
-	ErrTemplate = errors.New("chat template not supported") // the file's template is not Mixtral's
+	ErrRoles = errors.New("bad order of roles") // see RoleError
 )
 
 // Message is one turn of a conversation.
@@ -39,7 +37,6 @@ func (e *RoleError) Is(target error) bool { return target == ErrRoles }
 
 // chatFormat is how a vocabulary marks instructions.
 type chatFormat struct {
-	supported  bool
 	begin, end int32 // control pieces [INST] and [/INST] of newer vocabularies; −1 where they are spelled out as text
 }
 
@@ -48,10 +45,9 @@ const (
 	endInst   = "[/INST]"
 )
 
-// newChatFormat looks for the markers in the template and the vocabulary.
+// newChatFormat looks for the markers in the vocabulary.
 func (t *Tokenizer) newChatFormat() chatFormat {
 	f := chatFormat{begin: -1, end: -1}
-	f.supported = t.spec.Template == "" || strings.Contains(t.spec.Template, beginInst)
 	for id, piece := range t.spec.Pieces {
 		if t.spec.Types[id] != TypeControl {
 			continue
@@ -82,12 +78,8 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 // A vocabulary that has [INST] and [/INST] as control pieces (Mixtral-8x22B) is encoded as InstructTokenizerV3 does:
 // the pieces around the bare content, and the system message in the last user message.
 //
-// Messages must alternate user, assistant, …, user after an optional system message, or the error is a RoleError. If
-// the file's template does not use [INST], it is ErrTemplate.
+// Messages must alternate user, assistant, …, user after an optional system message, or the error is a RoleError.
 func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
-	if !t.chat.supported {
-		return nil, fmt.Errorf("%w: it does not use %s", ErrTemplate, beginInst)
-	}
 	if err := checkRoles(messages); err != nil {
 		return nil, err
 	}

@@ -125,15 +125,3 @@ func TestChatErrors(t *testing.T) {
 		})
 	}
 }
-
-func TestChatTemplate(t *testing.T) {
-	spec := chatSpec()
-	spec.Template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
-	if _, err := mustNew(t, spec).Chat([]Message{{"user", "a"}}); !errors.Is(err, ErrTemplate) {
-		t.Errorf("foreign template: %v", err)
-	}
-	spec.Template = mixtralTemplate
-	if _, err := mustNew(t, spec).Chat([]Message{{"user", "a"}}); err != nil {
-		t.Errorf("own template: %v", err)
-	}
-}

@@ -4,7 +4,9 @@ import (
 	"unicode/utf8"
 )
 
-// Encode gives the ids of text. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
+// Encode gives the ids of text. User-defined pieces are found first, the longest at each place, as SentencePiece
+// does;
+// what is between them is merged. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
 // Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest
 // word.
 func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
@@ -35,7 +37,7 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	}
 	m := merger{t: t, ids: ids}
 	if t.spec.AddSpacePrefix {
-		m.add(space)
+		text = " " + text
 	}
 	return m.encode(text)
 }
@@ -45,6 +47,12 @@ func (m *merger) encode(text string) []int32 {
 	t := m.t
 	afterSpace := true // a word begins at a space that follows something else
 	for len(text) > 0 {
+		if id, n := t.user.at(text); n > 0 { // nothing merges across it
+			m.flush()
+			m.ids = append(m.ids, id)
+			text, afterSpace = text[n:], true
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case r == ' ':

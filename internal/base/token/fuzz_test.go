@@ -155,9 +155,10 @@ func FuzzNew(f *testing.F) {
 		}
 		ids := tok.Encode(text, true)
 		chat, err := tok.Chat([]Message{{Role: roleUser, Content: text}})
-		if err != nil && !errors.Is(err, ErrTemplate) {
+		if err != nil {
 			t.Fatal(err)
 		}
+		chat = append(chat, tok.EncodeParts([]Part{{Text: text}, {Text: text, Content: true}, {Text: template}})...)
 		for _, id := range append(ids, chat...) {
 			if id < 0 || int(id) >= tok.Vocab() {
 				t.Fatalf("id %d of %d", id, tok.Vocab())

@@ -9,8 +9,8 @@ import (
 // MinSynthetic is the least number of pieces Synthetic makes: 3 special, 256 bytes and the commonest characters.
 const MinSynthetic = 300
 
-// mixtralTemplate renders the format of Chat for other engines that read the file.
-const mixtralTemplate = `{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}` +
+// SyntheticTemplate renders the format of Chat for other engines that read the file.
+const SyntheticTemplate = `{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}` +
 	`{% else %}[INST] {{ m.content }} [/INST]{% endif %}{% endfor %}`
 
 // Synthetic makes a working vocabulary of n pieces (at least MinSynthetic): <unk> <s> </s>, the 256 bytes, "▁" and
@@ -62,7 +62,7 @@ type synthesis struct {
 
 func newSynthesis(n int, seed uint64) *synthesis {
 	g := &synthesis{n: n, rng: rand.New(rand.NewPCG(seed, 0x6d697874))} // "mixt": any constant stream will do
-	g.spec = Spec{BOS: 1, EOS: 2, UNK: 0, AddBOS: true, AddSpacePrefix: true, Template: mixtralTemplate}
+	g.spec = Spec{BOS: 1, EOS: 2, UNK: 0, AddBOS: true, AddSpacePrefix: true, Template: SyntheticTemplate}
 	g.spec.Pieces = make([]string, 0, n)
 	g.tok.ids = make(map[string]int32, n)
 	return g

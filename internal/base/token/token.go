@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -33,9 +34,10 @@ type Spec struct {
 	Scores         []float32 // higher merges first
 	Types          []int32   // TypeNormal …
 	BOS, EOS, UNK  int32     // −1 where there is none
+	Ends           []int32   // what ends an answer beside EOS: the end of a turn
 	AddBOS         bool      // a prompt starts with BOS
 	AddSpacePrefix bool      // text starts with a space that is not its own
-	Template       string    // Jinja chat template; empty means Mixtral's
+	Template       string    // Jinja chat template, if there is one
 }
 
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
@@ -47,6 +49,8 @@ type Tokenizer struct {
 	maxPiece int              // bytes of the longest piece in ids
 	maxText  int              // bytes of text that a token stands for at most
 	perWord  bool             // no piece has "▁" after another character: words encode independently
+	user     matcher          // user-defined pieces: text that has them is cut there before anything is merged
+	control  matcher          // control pieces, for text that may name them
 	chat     chatFormat
 }
 
@@ -85,6 +89,13 @@ func New(s Spec) (*Tokenizer, error) {
 			}
 		}
 	}
+	for _, id := range s.Ends {
+		if id < 0 || int(id) >= n {
+			return nil, fmt.Errorf("%w: an end of turn has id %d of %d pieces", ErrSpec, id, n)
+		}
+	}
+	t.user.sort()
+	t.control.sort()
 	t.chat = t.newChatFormat()
 	return t, nil
 }
@@ -97,6 +108,7 @@ func (t *Tokenizer) index(id int32) error {
 	}
 	switch typ {
 	case TypeControl:
+		t.control.add(piece, id)
 	case TypeUnknown:
 		t.text[id] = []byte(unknownText)
 	case TypeByte:
@@ -115,6 +127,9 @@ func (t *Tokenizer) index(id int32) error {
 			break
 		}
 		t.ids[piece] = id
+		if typ == TypeUserDefined {
+			t.user.add(string(t.text[id]), id)
+		}
 		t.maxPiece = max(t.maxPiece, len(piece))
 		t.maxText = max(t.maxText, len(t.text[id]))
 		if strings.Contains(strings.TrimLeft(piece, space), space) {
@@ -156,8 +171,28 @@ func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 // EOS gives the end-of-sequence id, −1 where there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
-// AddsSpace tells whether a text starts with a space that is not its own.
-func (t *Tokenizer) AddsSpace() bool { return t.spec.AddSpacePrefix }
+// IsEnd tells whether id ends an answer: EOS, or an end of turn.
+func (t *Tokenizer) IsEnd(id int32) bool {
+	return id >= 0 && (id == t.spec.EOS || slices.Contains(t.spec.Ends, id))
+}
+
+// Spelling gives a piece as the vocabulary has it, "" for ids out of range.
+func (t *Tokenizer) Spelling(id int32) string {
+	if !t.valid(id) {
+		return ""
+	}
+	return t.spec.Pieces[id]
+}
+
+// Has tells whether a piece of that spelling is a control or user-defined one.
+func (t *Tokenizer) Has(piece string) bool {
+	for _, m := range []*matcher{&t.control, &t.user} {
+		if _, n := m.at(piece); n == len(piece) && n > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // IsControl tells whether id is a control piece, which adds nothing to a text.
 func (t *Tokenizer) IsControl(id int32) bool {
@@ -187,3 +222,21 @@ func (t *Tokenizer) Piece(id int32) []byte {
 }
 
 func (t *Tokenizer) valid(id int32) bool { return id >= 0 && int(id) < len(t.text) }
+
+// GuessTypes gives the types of a vocabulary whose file does not say them: control for BOS and EOS, unknown for UNK,
+// byte for <0x00>…<0xFF>, and normal for the rest.
+func GuessTypes(s Spec) []int32 {
+	types := make([]int32, len(s.Pieces))
+	for id, piece := range s.Pieces {
+		types[id] = TypeNormal
+		if _, ok := parseByte(piece); ok {
+			types[id] = TypeByte
+		}
+	}
+	for id, typ := range map[int32]int32{s.BOS: TypeControl, s.EOS: TypeControl, s.UNK: TypeUnknown} {
+		if id >= 0 && int(id) < len(types) {
+			types[id] = typ
+		}
+	}
+	return types
+}

@@ -36,15 +36,18 @@ var errTooLarge = fmt.Errorf("%w: the response is too large", ErrProtocol)
 // conn is a connection that stamps what it reads.
 type conn struct {
 	net.Conn
-	in     arrivalConn     // the socket, below TLS
-	raw    syscall.RawConn // of the socket, nil if there is none
-	tls    bool
-	clock  Clock
-	br     *bufio.Reader
-	buf    []byte
-	at     time.Time // when bytes came last
-	end    error     // of the last read
-	budget int       // bytes that may still come
+	in    arrivalConn     // the socket, below TLS
+	raw   syscall.RawConn // of the socket, nil if there is none
+	tls   bool
+	clock Clock
+	br    *bufio.Reader
+	buf   []byte
+	at    time.Time // when bytes came last
+	end   error     // of the last read
+	bytes int       // read since the last request
+	// responses that it has carried whole: a server may close what it has kept between two
+	answers int
+	budget  int // bytes that may still come
 }
 
 // newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
@@ -62,6 +65,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	n, err := cn.Conn.Read(p)
 	cn.at = cn.in.arrived()
 	cn.budget -= n
+	cn.bytes += n
 	cn.end = err
 	return n, err
 }
@@ -70,6 +74,7 @@ func (cn *conn) write(wire []byte, deadline time.Time) error {
 	if err := cn.SetDeadline(deadline); err != nil {
 		return err
 	}
+	cn.bytes = 0
 	_, err := cn.Conn.Write(wire)
 	return err
 }
@@ -91,18 +96,24 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 		return false, false, err
 	}
 	defer resp.Body.Close()
+	cn.answers++
 	r.Status = resp.StatusCode
 	cn.budget = maxStream
+	if err := decompress(resp); err != nil {
+		return true, false, err
+	}
 	a := newAnswer(r, q.keepText)
 	defer a.record()
-	sse := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	kind, sse := contentType(resp)
 	var ended bool
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		ended, err = cn.refused(resp)
 	case sse && !q.stream:
 		err = fmt.Errorf("%w: a stream that was not asked for", ErrProtocol)
-	case q.stream && (sse || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")):
+	case q.stream && !sse && kind != "" && kind != "application/json":
+		err = fmt.Errorf("%w: content type %.60q where a stream of events was asked for", ErrProtocol, kind)
+	case q.stream && kind != "application/json":
 		ended, err = cn.stream(resp.Body, epoch, a)
 	default:
 		ended, err = cn.whole(resp.Body, epoch, q, a)
@@ -114,6 +125,17 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 		r.Done = int64(cn.at.Sub(epoch))
 	}
 	return true, ended && !resp.Close && cn.br.Buffered() == 0, err
+}
+
+// contentType is what a response says that it is. One that says nothing, or only that it is text or bytes, is what was
+// asked for: some servers and gateways do not label their streams.
+func contentType(resp *http.Response) (kind string, sse bool) {
+	kind, _, _ = strings.Cut(resp.Header.Get("Content-Type"), ";")
+	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+	case "text/plain", "application/octet-stream":
+		kind = ""
+	}
+	return kind, kind == "text/event-stream"
 }
 
 // header reads the response's head, interim responses left out.
@@ -153,8 +175,12 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 		}
 		switch {
 		case readErr == nil:
-		case errors.Is(readErr, io.EOF):
-			return true, ev.finish(each)
+		case errors.Is(readErr, io.EOF): // a stream that gave its finish_reason is whole without [DONE] too
+			err := ev.finish(each)
+			if a.r.Done == 0 && err == nil {
+				a.r.Done = int64(cn.at.Sub(epoch))
+			}
+			return true, err
 		case a.done:
 			return false, nil
 		default:

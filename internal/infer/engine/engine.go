@@ -19,6 +19,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 )
 
 var (
@@ -40,6 +41,7 @@ type Config struct {
 	KVBytes      int64
 	KVType       quant.KVType // how keys and values are kept; default: binary16
 	PrefillChunk int          // most prompt tokens in one step; default 512
+	ChatTemplate string       // a name of chat.Names, or a template; default: the file's
 	NoGuesses    bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
 	Logger       *slog.Logger // default: none
 	// called after each step; it may sleep, to keep within a share of the processors; default: none
@@ -60,6 +62,8 @@ const (
 type Engine struct {
 	model  llm.Model
 	tok    *token.Tokenizer
+	format *chat.Format // nil: the model cannot chat
+	noChat string       // why
 	net    *moe.Model
 	kv     *kvcache.Storage
 	memory *kernel.Arena // of kv
@@ -145,7 +149,11 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		cost: costs{expect: expectation(net.Info())},
 	}
 	e.wake.L = &e.mu
+	if err := e.chooseFormat(f, c.ChatTemplate); err != nil {
+		return nil, errors.Join(err, memory.Close())
+	}
 	e.vocabulary = sync.OnceValues(e.newVocabulary)
+	e.grammars.compiling = make(chan struct{}, 1)
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
@@ -156,6 +164,9 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 		"kv_type", c.KVType.String(),
 		"kv_bytes", int64(blocks)*e.kv.Layout().BytesPerBlock(), "context", c.ContextLength, "running", c.MaxRunning,
 		"workers", net.Workers(), "cpu_tier", kernel.Tier())
+	if e.format == nil {
+		e.log.Warn("the model cannot chat: only /v1/completions is answered", "reason", e.noChat)
+	}
 	go e.loop()
 	return e, nil
 }
@@ -237,7 +248,7 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	if err := e.room(); err != nil { // before it is encoded: refusals must be cheap
 		return err
 	}
-	q, err := e.prepare(r)
+	q, err := e.prepare(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -340,7 +351,7 @@ func (e *Engine) Status() llm.Status {
 	return llm.Status{
 		Ready: !e.closing, Running: len(e.sched.Running()), Waiting: e.sched.Waiting(),
 		KVUsed: pool.Held(), KVCached: pool.Cached(), KVTotal: pool.Total(),
-		Preempted: e.sched.Preemptions, CacheHits: e.sched.CacheHits,
+		Preempted: e.sched.Preemptions, CacheHits: e.sched.CacheHits, Chat: e.chatName(), NoChat: e.noChat,
 	}
 }
 

@@ -221,7 +221,7 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 // nothing follow it.
 func (q *request) event(id int32, last, whole bool) llm.Event {
 	event := llm.Event{NTokens: 1}
-	ended := id == q.eos
+	ended := id == q.eos || q.eos >= 0 && q.tokens.IsEnd(id)
 	if !ended {
 		text, hit := q.stops.Write(q.decoder.Write(id))
 		event.Text = text

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -9,10 +10,13 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 )
 
 // request is a sequence with everything the scheduler need not know. What the loop writes only the loop reads, but for
@@ -22,7 +26,8 @@ type request struct {
 	ids     []int32 // the prompt
 	max     int     // as asked for; the scheduler cuts it
 	eos     int32   // −1: goes on to max
-	tops    int     // alternatives to report; −1: no log-probabilities
+	tokens  *token.Tokenizer
+	tops    int // alternatives to report; −1: no log-probabilities
 	sampler *sample.Sampler
 	decoder *token.Decoder
 	stops   *llm.Stops
@@ -85,7 +90,7 @@ func (o *outbox) take(into []llm.Event) ([]llm.Event, error) {
 }
 
 // prepare checks a request and makes all it needs.
-func (e *Engine) prepare(r *llm.Request) (*request, error) {
+func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) {
 	if r.Model != "" && r.Model != e.model.ID {
 		return nil, fmt.Errorf("%w: %q (this server has %q)", llm.ErrModelNotFound, r.Model, e.model.ID)
 	}
@@ -95,7 +100,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 	if err := e.checkLength(r); err != nil {
 		return nil, err
 	}
-	q := &request{max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
+	q := &request{tokens: e.tok, max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
 		stops: llm.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
@@ -113,7 +118,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		q.ids = r.PromptTokens
 		q.decoder = e.tok.NewContinuation()
 	default:
-		q.ids, err = e.Tokenize(r.Prompt, true)
+		q.ids = e.tokenize(r.Prompt, !r.NoSpecial, r.ParseSpecial)
 		q.decoder = e.tok.NewContinuation()
 	}
 	if err != nil {
@@ -129,7 +134,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		p.Seed = uint64(*s.Seed)
 	}
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
-	return q, e.constrain(q, r)
+	return q, e.constrain(ctx, q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.
@@ -169,6 +174,9 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 // checkLength refuses texts that are far too long before they are encoded, which takes 50 ms a megabyte.
 func (e *Engine) checkLength(r *llm.Request) error {
 	bytes := len(r.Prompt)
+	if r.ParseSpecial { // a control token may be spelled longer than any text
+		bytes = 0
+	}
 	for _, m := range r.Messages {
 		bytes += len(m.Content)
 	}
@@ -197,21 +205,62 @@ func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
 	return e.tok.Encode(text, addSpecial), nil
 }
 
-// TokenizeChat puts messages into Mixtral's chat format. A bad order of roles is an llm.FieldError.
+// TokenizeChat puts messages into the model's chat format. What the format does not take is an llm.FieldError.
 func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
-	turns := make([]token.Message, len(messages))
-	for i, m := range messages {
-		turns[i] = token.Message(m)
+	if e.format == nil {
+		return nil, llm.BadField("messages", "%s; use /v1/completions, or start with a chat template", e.noChat)
 	}
-	ids, err := e.tok.Chat(turns)
+	turns := make([]chat.Message, len(messages))
+	for i, m := range messages {
+		turns[i] = chat.Message(m)
+	}
+	ids, err := e.format.Encode(turns)
 	var role *token.RoleError
 	switch {
 	case errors.As(err, &role):
 		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", role.Index), "%s", role.Reason)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", llm.ErrUnsupported, err)
+		return nil, llm.BadField("messages", "%v", err)
 	}
 	return ids, nil
+}
+
+// TokenizeSpecial is Tokenize for a text in which spellings of control tokens mean these.
+func (e *Engine) TokenizeSpecial(text string, addSpecial bool) ([]int32, error) {
+	return e.tokenize(text, addSpecial, true), nil
+}
+
+func (e *Engine) tokenize(text string, addBOS, special bool) []int32 {
+	if special {
+		return e.tok.EncodeSpecial(text, addBOS)
+	}
+	return e.tok.Encode(text, addBOS)
+}
+
+// chooseFormat finds the chat format. That a file has none, or a template that cannot be used, is no reason not to
+// start; that the one asked for cannot be used is.
+func (e *Engine) chooseFormat(f *gguf.File, wanted string) error {
+	spec, err := moe.TokenSpec(f)
+	if err != nil {
+		return err
+	}
+	format, err := chat.Choose(wanted, spec.Template, e.tok)
+	switch {
+	case err == nil:
+		e.format = format
+	case wanted != "" && !errors.Is(err, chat.ErrNone):
+		return fmt.Errorf("%w: ChatTemplate: %w", ErrConfig, err)
+	default:
+		e.noChat = err.Error()
+	}
+	return nil
+}
+
+func (e *Engine) chatName() string {
+	if e.format == nil {
+		return ""
+	}
+	return e.format.Name
 }
 
 // Detokenize gives the text of ids.

@@ -225,7 +225,7 @@ func (c *cursor) tensor() (directory, error) {
 		return e, fmt.Errorf("%q: %w", e.Name, c.err)
 	}
 	if !e.Type.Supported() {
-		return e, fmt.Errorf("%w: tensor %q is in %s", ErrUnsupported, e.Name, typeName(e.Type))
+		return e, fmt.Errorf("%w: tensor %q is in %s", ErrUnsupported, e.Name, e.Type)
 	}
 	row, err := e.Type.RowBytes(e.Dims[0])
 	if err != nil {
@@ -240,20 +240,6 @@ func (c *cursor) tensor() (directory, error) {
 		e.bytes *= d
 	}
 	return e, nil
-}
-
-// typeName names ggml's tensor types that have no decoder here, so that the error says what to convert.
-func typeName(t quant.Type) string {
-	names := map[quant.Type]string{
-		3: "Q4_1", 7: "Q5_1", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
-		20: "IQ4_NL",
-		21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
-		34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
-	}
-	if n, ok := names[t]; ok {
-		return n
-	}
-	return t.String()
 }
 
 func align(n, to int) int { return (n + to - 1) / to * to }

@@ -100,7 +100,7 @@ func TestHostile(t *testing.T) {
 		"product that wraps to 16": {append(head(1, 0).entry("t", f32, 0, 1<<40, 1<<22, 4), room...), ErrFormat,
 			"larger than the file"},
 		"part of a block":        {append(head(1, 0).entry("t", quant.Q4_K, 0, 255), room...), ErrFormat, "t"},
-		"type without a decoder": {append(head(1, 0).entry("t", 16, 0, 256), room...), ErrUnsupported, "IQ2_XXS"},
+		"type without a decoder": {append(head(1, 0).entry("t", 34, 0, 256), room...), ErrUnsupported, "TQ1_0"},
 		"type nobody knows":      {append(head(1, 0).entry("t", 1<<30, 0, 256), room...), ErrUnsupported, `"t"`},
 		"offset of 2⁶⁴": {append(head(1, 0).entry("t", f32, most&^31, 4), room...), ErrFormat,
 			"cut short"},

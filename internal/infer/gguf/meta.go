@@ -162,6 +162,27 @@ func (f *File) Uint32(key string) (uint32, error) {
 	return uint32(n), nil
 }
 
+// UniformUint32 is Uint32 for a key that may instead have an array, of the same number for each layer.
+func (f *File) UniformUint32(key string) (uint32, error) {
+	if v, ok := f.values[key]; !ok || v.kind != kindArray {
+		return f.Uint32(key)
+	}
+	all, err := f.Int32s(key)
+	if err != nil {
+		return 0, err
+	}
+	for i, n := range all {
+		if n != all[0] || n < 0 {
+			return 0, fmt.Errorf("%w: %s is %d for layer 0 and %d for layer %d: layers that differ are not supported",
+				ErrType, key, all[0], n, i)
+		}
+	}
+	if len(all) == 0 {
+		return 0, fmt.Errorf("%w: %s is an empty array", ErrType, key)
+	}
+	return uint32(all[0]), nil
+}
+
 // integer widens any integer value; ok is false for other kinds and for uint64 beyond int64.
 func (v value) integer() (int64, bool) {
 	switch v.kind {

@@ -36,13 +36,33 @@ func (s *spread) quadsGeneric(fields []field, b []byte) {
 	}
 }
 
+// curveGeneric puts the curve's points, 128 added, for their numbers.
+func (s *spread) curveGeneric(quads int) {
+	for j := range quads {
+		for r := range panelRows {
+			q := &s.q[j][r]
+			for i := range q {
+				q[i] = uint8(quant.Curve[q[i]&15]) ^ 0x80
+			}
+		}
+	}
+}
+
 // scales expands a block's scales and minima.
 func (s *spread) scales(t quant.Type, b []byte) {
 	w := words(b)
 	for r := range panelRows {
 		switch t {
-		case quant.Q8_0, quant.Q4_0, quant.Q5_0:
+		case quant.Q8_0, quant.Q4_0, quant.Q5_0, quant.IQ4_NL:
 			s.scale[0][r] = quant.F16to32(getHalf(b, r))
+		case quant.Q4_1, quant.Q5_1:
+			d, m := super(w.at(0, r))
+			s.scale[0][r], s.least[0][r] = d, -m
+		case quant.IQ4_XS:
+			d, high, low := quant.F16to32(uint16(w.at(0, r))), w.at(0, r)>>16, w.at(1, r)
+			for g := range 8 {
+				s.scale[g][r] = d * float32(int32(low>>(4*g)&15|high>>(2*g)&3<<4)-32)
+			}
 		case quant.Q2_K:
 			d, dmin := super(w.at(20, r))
 			for p := range 4 {
@@ -99,21 +119,42 @@ type shape struct {
 	minima        bool // there are minima, else the integers have an offset
 	x             int  // bytes of a block of activations
 	start, factor int  // offsets in it: what sums start from, the scale
-	sums          int  // and the runs' sums
+	sums          int  // and the runs' sums; 0: −1/128 of what sums start from
+	starts        int  // how many of these a run has
 }
 
 func shapeOf(t quant.Type) shape {
-	k := shape{runs: 16, length: 4, x: act256Block, start: act256Init, factor: act256Scale, sums: act256Sum16}
+	k := shape{runs: 16, length: 4, x: act256Block, start: act256Init, factor: act256Scale, sums: act256Sum16,
+		starts: 1}
 	switch t {
 	case quant.Q2_K:
 		k.minima = true
 	case quant.Q4_K, quant.Q5_K:
 		k.runs, k.length, k.minima, k.sums = 8, 8, true, act256Sum32
-	case quant.Q3_K, quant.Q6_K:
+	case quant.IQ4_XS, quant.IQ3_S, quant.IQ3_XXS, quant.IQ2_XXS, quant.IQ1_S:
+		k.runs, k.length, k.starts = 8, 8, 2
+	case quant.Q3_K, quant.Q6_K, quant.IQ2_S, quant.IQ2_XS, quant.IQ1_M:
 	default:
-		return shape{runs: 1, length: 8, x: act32Block, start: act32Init, factor: act32Scale}
+		return shape{runs: 1, length: 8, x: act32Block, start: act32Init, factor: act32Scale, starts: 1,
+			minima: t == quant.Q4_1 || t == quant.Q5_1}
 	}
 	return k
+}
+
+// startOf gives −128·Σ of the activations of run g.
+func (k *shape) startOf(x []byte, g int) (start int32) {
+	for i := range k.starts {
+		start += int32(binary.LittleEndian.Uint32(x[k.start+4*(g*k.starts+i):]))
+	}
+	return start
+}
+
+// total gives the sum of the activations of run g.
+func (k *shape) total(x []byte, g int) float32 {
+	if k.sums == 0 {
+		return float32(-k.startOf(x, g) / actOffset)
+	}
+	return float32(int16(getHalf(x[k.sums:], g)))
 }
 
 // addGeneric adds a block times its activations.
@@ -122,7 +163,7 @@ func (s *spread) addGeneric(acc *[panelRows]float32, x []byte, k *shape, shift u
 	for g := range k.runs {
 		var start int32
 		if !k.minima {
-			start = int32(binary.LittleEndian.Uint32(x[k.start+4*g:])) >> shift
+			start = k.startOf(x, g) >> shift
 		}
 		var sum [panelRows]int32
 		s.sum(&sum, x, g*k.length, k.length, start)
@@ -130,7 +171,7 @@ func (s *spread) addGeneric(acc *[panelRows]float32, x []byte, k *shape, shift u
 			acc[r] += float32(sum[r]) * (s.scale[g][r] * factor)
 		}
 		if k.minima {
-			total := float32(int16(getHalf(x[k.sums:], g))) * factor
+			total := k.total(x, g) * factor
 			for r := range acc {
 				acc[r] -= s.least[g][r] * total
 			}

@@ -36,6 +36,14 @@ var fieldsOf = map[quant.Type]fields{
 		{low: halfPlane + plane, lowShift: 4, lowMask: low4, high: halfPlane, highShift: 4, highMask: low1, up: 4,
 			shiftStep: 1},
 	}, shift: 3},
+	quant.Q4_1: {quads: []field{{low: plane, lowMask: low4}, {low: plane, lowShift: 4, lowMask: low4}}},
+	quant.Q5_1: {quads: []field{
+		{low: 2 * plane, lowMask: low4, high: plane, highMask: low1, up: 4, shiftStep: 1},
+		{low: 2 * plane, lowShift: 4, lowMask: low4, high: plane, highShift: 4, highMask: low1, up: 4, shiftStep: 1},
+	}},
+	// numbers of points of the curve
+	quant.IQ4_NL: {quads: []field{{low: halfPlane, lowMask: low4}, {low: halfPlane, lowShift: 4, lowMask: low4}}},
+	quant.IQ4_XS: {quads: nibbleFields(2 * plane)},
 	quant.Q2_K: {quads: superFields(func(t int) field {
 		return field{low: (4 + t/4*8) * plane, lowShift: uint(t % 4 * 2), lowMask: low2}
 	})},
@@ -54,6 +62,16 @@ var fieldsOf = map[quant.Type]fields{
 		return field{low: (t/4*16 + t%2*8) * plane, lowShift: uint(t % 4 / 2 * 4), lowMask: low4,
 			high: (32 + t/4*8) * plane, highShift: uint(t % 4 * 2), highMask: low2, up: 4}
 	}), shift: 2},
+}
+
+// nibbleFields gives the sixteen fields of a super-block whose runs of 32 are each four planes from byte at on.
+func nibbleFields(at int) []field {
+	var all []field
+	for g := range 8 {
+		low := at + 4*g*plane
+		all = append(all, field{low: low, lowMask: low4}, field{low: low, lowShift: 4, lowMask: low4})
+	}
+	return all
 }
 
 // superFields gives the sixteen fields of a super-block whose runs of 32, eight planes each, begin as run says.

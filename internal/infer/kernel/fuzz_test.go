@@ -69,6 +69,9 @@ func largestScale(typ quant.Type, src []byte, row, rows int) float64 {
 	var top float64
 	n := len(src) / rows
 	for at := row * n; at < (row+1)*n; at += typ.BlockBytes() {
+		if typ == quant.IQ1_M {
+			top = 65504 // its scale is in pieces: any finite one
+		}
 		for _, o := range halfScales[typ] {
 			if v := math.Abs(float64(quant.F16to32(getHalf(src[at+o:], 0)))); v < math.Inf(1) {
 				top = max(top, v)

@@ -27,7 +27,21 @@ func useTier(t testing.TB, name string) {
 // halfScales are the positions of binary16 numbers in each format's block.
 var halfScales = map[quant.Type][]int{
 	quant.Q8_0: {0}, quant.Q4_0: {0}, quant.Q5_0: {0}, quant.Q2_K: {80, 82}, quant.Q3_K: {108},
-	quant.Q4_K: {0, 2}, quant.Q5_K: {0, 2}, quant.Q6_K: {208},
+	quant.Q4_K: {0, 2}, quant.Q5_K: {0, 2}, quant.Q6_K: {208}, quant.Q4_1: {0, 2}, quant.Q5_1: {0, 2},
+	quant.IQ4_NL: {0}, quant.IQ4_XS: {0}, quant.IQ3_S: {0}, quant.IQ3_XXS: {0}, quant.IQ2_S: {0}, quant.IQ2_XS: {0},
+	quant.IQ2_XXS: {0}, quant.IQ1_S: {0},
+}
+
+// setScale stores a binary16 number where a block has its first: in IQ1_M that is in four pieces.
+func setScale(t quant.Type, block []byte, h uint16) {
+	if t != quant.IQ1_M {
+		binary.LittleEndian.PutUint16(block[halfScales[t][0]:], h)
+		return
+	}
+	for i := range 4 {
+		b := &block[49+2*i]
+		*b = *b&15 | byte(h>>(4*i)&15)<<4
+	}
 }
 
 // randomRows makes format-t bytes of rows × cols weights: any bit pattern for the integers, so that every extreme
@@ -55,6 +69,9 @@ func randomRows(r *rand.Rand, t quant.Type, rows, cols int) []byte {
 	for at := 0; at < len(b); at += t.BlockBytes() {
 		for _, o := range halfScales[t] {
 			binary.LittleEndian.PutUint16(b[at+o:], quant.F32to16(float32(r.NormFloat64())/256))
+		}
+		if t == quant.IQ1_M {
+			setScale(t, b[at:], quant.F32to16(float32(r.NormFloat64())/256))
 		}
 	}
 	return b

@@ -20,6 +20,9 @@ import (
 //	Q4_K  1 plane (d, dmin), 3 planes of 6-bit scales and mins, 32 planes of nibbles
 //	Q5_K  as Q4_K, with 8 planes of fifth bits before the nibbles
 //	Q6_K  32 planes of low nibbles, 16 planes of upper 2 bits, 4 planes of int8 scales, half-plane d
+//	Q4_1  1 plane (d, m), 4 planes as Q4_0;  Q5_1: with a plane of fifth bits as Q5_0 between
+//	IQ4_NL as Q4_0;  IQ4_XS: 1 plane (d, high bits of scales), 1 plane of their low nibbles, 32 planes of nibbles
+//	IQ3, IQ2, IQ1: the 32 rows' blocks one after the other, as each is looked up by itself
 //	F32   for each k a plane;  F16, BF16: for each k a half-plane
 //
 // A quad is four neighbouring k. A half-plane is 32 binary16 (or bfloat16) numbers, one cache line. Why 32 rows: a
@@ -42,7 +45,10 @@ type layout struct {
 	xor     uint32 // flips bits of every word
 	toHalf  int    // offset of the half-plane in the packed block
 	toWords int    // offset of the first plane
+	fifth   int    // offset of the plane of fifth bits; 0: there is none
 	unit    float32
+	spread  bool // spread out to bytes before it is multiplied: see spread.go
+	apart   bool // whole blocks row by row, not planes
 }
 
 // layouts of the block formats. unit is what the unsigned integers of the kernels have to be multiplied with: formats
@@ -51,16 +57,31 @@ type layout struct {
 var layouts = map[quant.Type]layout{
 	quant.Q8_0: {act: act32, half: 0, words: 2, n: 8, xor: 0x80808080, toHalf: 0, toWords: halfPlane, unit: 1},
 	quant.Q4_0: {act: act32, half: 0, words: 2, n: 4, toHalf: 0, toWords: halfPlane, unit: 1. / 16},
-	quant.Q5_0: {act: act32, half: 0, words: 2, n: 5, toHalf: 0, toWords: halfPlane, unit: 1. / 8},
+	quant.Q5_0: {act: act32, half: 0, words: 2, n: 5, toHalf: 0, toWords: halfPlane, fifth: halfPlane, unit: 1. / 8},
 	quant.Q2_K: {act: act256, half: -1, n: 21, unit: 1},
 	quant.Q3_K: {act: act256, half: 108, n: 27, toHalf: 27 * plane, unit: 1. / 32},
 	quant.Q4_K: {act: act256, half: -1, n: 36, unit: 1},
 	quant.Q5_K: {act: act256, half: -1, n: 44, unit: 1},
 	quant.Q6_K: {act: act256, half: 208, n: 52, toHalf: 52 * plane, unit: 1. / 4},
+	quant.Q4_1: {act: act32, half: -1, n: 5, unit: 1, spread: true},
+	quant.Q5_1: {act: act32, half: -1, n: 6, fifth: plane, unit: 1, spread: true},
+
+	quant.IQ4_NL:  {act: act32, half: 0, words: 2, n: 4, toWords: halfPlane, unit: 1, spread: true},
+	quant.IQ4_XS:  {act: act256, half: -1, n: 34, unit: 1, spread: true},
+	quant.IQ3_S:   gridLayout,
+	quant.IQ3_XXS: gridLayout,
+	quant.IQ2_S:   gridLayout,
+	quant.IQ2_XS:  gridLayout,
+	quant.IQ2_XXS: gridLayout,
+	quant.IQ1_M:   gridLayout,
+	quant.IQ1_S:   gridLayout,
+
 	quant.F32:  {act: actF32, half: -1, n: 1, unit: 1},
 	quant.F16:  {act: actF32, half: 0, unit: 1},
 	quant.BF16: {act: actF32, half: 0, unit: 1},
 }
+
+var gridLayout = layout{act: act256, half: -1, unit: 1, spread: true, apart: true}
 
 // Matrix is a weight matrix of Rows outputs and Cols inputs, packed for products with batches of activations. The
 // values are exactly those of the format it was packed from. It is read-only after Pack and safe for concurrent use.

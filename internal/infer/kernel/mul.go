@@ -12,6 +12,7 @@ type Scratch struct {
 	machineScratch
 
 	spread    spread
+	sums      spreadSums
 	acc       [tileCols][panelRows]float32
 	wide      []float32 // keys or values
 	scores    []float32 // of a part of attention: queries × heads × SplitTokens
@@ -59,6 +60,14 @@ func (m *Matrix) mul(s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
 	for j := range cols {
 		_ = to.y[to.offset(j):][:r1-r0] // all writes are in there
 	}
+	if m.layout.spread && active.spreading != nil {
+		m.mulSpread(active.spreading, s, r0, r1, a, cols, to)
+		return
+	}
+	if m.layout.spread {
+		m.mulGeneric(s, r0, r1, a, cols, to)
+		return
+	}
 	active.mul(m, s, r0, r1, a, cols, to)
 }
 
@@ -86,8 +95,12 @@ func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
 	k, f := shapeOf(m.typ), fieldsOf[m.typ]
 	for b := range len(w) / m.block {
 		block := w[b*m.block:][:m.block]
-		s.spread.scales(m.typ, block)
-		s.spread.quadsGeneric(f.quads, block)
+		if m.layout.spread {
+			m.spreadBlock(s, block, &k)
+		} else {
+			s.spread.scales(m.typ, block)
+			s.spread.quadsGeneric(f.quads, block)
+		}
 		for i, col := range group {
 			s.spread.addGeneric(&s.acc[i], a.row(m.layout.act, int(col))[b*k.x:], &k, f.shift)
 		}

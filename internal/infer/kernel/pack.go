@@ -25,20 +25,36 @@ func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
 
 // packPanel interleaves rows rows; a panel that they do not fill has zeros for the others.
 func (m *Matrix) packPanel(dst, src []byte, rows int) {
-	if rows == panelRows {
+	switch {
+	case m.layout.apart:
+		m.packApart(dst, src, rows)
+	case rows == panelRows:
 		active.pack(m, dst, src)
-		return
+	default:
+		clear(dst)
+		m.packRows(dst, src, rows)
 	}
-	clear(dst)
-	m.packRows(dst, src, rows)
 }
 
 func (m *Matrix) packPanelGeneric(dst, src []byte) { m.packRows(dst, src, panelRows) }
 
 func (m *Matrix) packRows(dst, src []byte, rows int) {
 	m.packBlocksGeneric(dst, src, rows, 0)
-	if m.typ == quant.Q5_0 {
+	if m.layout.fifth > 0 {
 		m.spreadPanel(dst, rows)
+	}
+}
+
+// packApart brings whole blocks together that are multiplied with the same activations.
+func (m *Matrix) packApart(dst, src []byte, rows int) {
+	if rows < panelRows {
+		clear(dst)
+	}
+	row, size := m.RowBytes(), m.typ.BlockBytes()
+	for at := 0; at < row; at += size {
+		for r := range rows {
+			copy(dst[at*panelRows+r*size:][:size], src[r*row+at:])
+		}
 	}
 }
 
@@ -61,11 +77,11 @@ func (m *Matrix) packBlocksGeneric(dst, src []byte, rows, at int) {
 	}
 }
 
-// spreadPanel brings the fifth bits of Q5_0 into the order of the nibbles.
+// spreadPanel brings the fifth bits of Q5_0 and Q5_1 into the order of the nibbles.
 func (m *Matrix) spreadPanel(dst []byte, rows int) {
 	for ; len(dst) > 0; dst = dst[m.block:] {
 		for r := range rows {
-			b := dst[halfPlane+4*r:]
+			b := dst[m.layout.fifth+4*r:]
 			binary.LittleEndian.PutUint32(b, spreadBits(binary.LittleEndian.Uint32(b)))
 		}
 	}

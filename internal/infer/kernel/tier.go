@@ -16,6 +16,8 @@ type tier struct {
 	mul  func(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) // sums differ in rounding
 	pack func(m *Matrix, dst, src []byte)                                          // a panel of panelRows rows
 
+	spreading *spreading // of the formats that mul does not know; nil: mulGeneric
+
 	quantise32, quantise256 func(dst []byte, x []float32)
 
 	dot       func(a, b []float32) float32 // sums differ in rounding

@@ -54,7 +54,8 @@ func TestTiersComplete(t *testing.T) {
 		v := reflect.ValueOf(*tier)
 		for i := range v.NumField() {
 			f, name := v.Field(i), v.Type().Field(i).Name
-			optional := name == "search" || !tier.direct(&KV{HeadDim: 16}) && strings.HasSuffix(name, "Direct")
+			optional := name == "search" || name == "spreading" ||
+				!tier.direct(&KV{HeadDim: 16}) && strings.HasSuffix(name, "Direct")
 			if f.IsZero() && !optional {
 				t.Errorf("tier %s has no %s", tier.name, name)
 			}

@@ -3,8 +3,6 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
-
-	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes
@@ -42,6 +40,14 @@ func (m *Matrix) rowsIn(r0, r1 int, b []byte) error {
 // unpackPanel gives rows rows of a panel.
 func (m *Matrix) unpackPanel(dst, src []byte, rows int) {
 	l, row, size := &m.layout, m.RowBytes(), m.typ.BlockBytes()
+	if l.apart {
+		for at := 0; at < row; at += size {
+			for r := range rows {
+				copy(dst[r*row+at:][:size], src[at*panelRows+r*size:])
+			}
+		}
+		return
+	}
 	for at := 0; at < row; at, src = at+size, src[m.block:] {
 		for r := range rows {
 			to := dst[r*row+at:]
@@ -51,7 +57,7 @@ func (m *Matrix) unpackPanel(dst, src []byte, rows int) {
 			to = to[l.words:]
 			for i := range l.n {
 				v := binary.LittleEndian.Uint32(src[l.toWords+plane*i+4*r:])
-				if m.typ == quant.Q5_0 && i == 0 {
+				if l.fifth > 0 && l.toWords+plane*i == l.fifth {
 					v = gatherBits(v)
 				}
 				binary.LittleEndian.PutUint32(to[4*i:], v^l.xor)

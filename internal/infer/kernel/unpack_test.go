@@ -61,6 +61,10 @@ func TestLayoutVersion(t *testing.T) {
 		quant.Q4_0: "ed3de155bfca5bcf", quant.Q5_0: "132ca079ad51912d", quant.Q2_K: "12ddb055b2fdf47e",
 		quant.Q3_K: "b5b8f5e83bd37654",
 		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "5d101d4275ac5a4f", quant.Q6_K: "1ebe73963c5a7460",
+		quant.Q5_1: "6ab4293c77639862", quant.Q4_1: "e2e9d3af1c312d17", quant.IQ4_NL: "ed3de155bfca5bcf",
+		quant.IQ4_XS: "ff8fc07421975a81", quant.IQ3_S: "532c99f5a1cf59f7", quant.IQ3_XXS: "4fe636ad05f6661c",
+		quant.IQ2_S: "f0d188ac92a10c9a", quant.IQ2_XS: "cc9b5e5729f61a0a", quant.IQ2_XXS: "521a4eb16910905a",
+		quant.IQ1_M: "e5b091f637b48cee", quant.IQ1_S: "3ef6d95e44dede06",
 	}
 	if LayoutVersion != version {
 		t.Errorf("LayoutVersion is %d, the sums here are of %d", LayoutVersion, version)

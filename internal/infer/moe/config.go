@@ -3,7 +3,6 @@ package moe
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -30,7 +29,7 @@ type Config struct {
 	Experts     int // num_experts
 	ExpertsUsed int // top_k_experts
 	Context     int // context_len
-	RopeTheta   float32
+	Rope        Rope
 	NormEps     float32
 }
 
@@ -72,8 +71,12 @@ func readConfig(f *gguf.File) (Config, error) {
 		{"llama.expert_count", &c.Experts, maxCount},
 		{"llama.expert_used_count", &c.ExpertsUsed, maxCount},
 	} {
-		v, err := f.Uint32(n.key)
+		v, err := f.UniformUint32(n.key)
 		if err != nil {
+			if n.key == "llama.attention.head_count_kv" && !f.Has(n.key) {
+				c.KVHeads = c.Heads // every head has its own
+				continue
+			}
 			if n.key == "llama.expert_count" && !f.Has(n.key) {
 				return c, fmt.Errorf("%w: key llama.expert_count is missing: a dense model, not a mixture of experts",
 					ErrModel)
@@ -85,8 +88,8 @@ func readConfig(f *gguf.File) (Config, error) {
 		}
 		*n.to = int(v)
 	}
-	if c.RopeTheta, err = f.Float32("llama.rope.freq_base"); err != nil {
-		return c, fmt.Errorf("%w: %w", ErrModel, err)
+	if c.Rope, err = readRope(f, c.Context); err != nil {
+		return c, err
 	}
 	if c.NormEps, err = f.Float32("llama.attention.layer_norm_rms_epsilon"); err != nil {
 		return c, fmt.Errorf("%w: %w", ErrModel, err)
@@ -98,9 +101,6 @@ func readConfig(f *gguf.File) (Config, error) {
 func (c *Config) check(f *gguf.File) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrModel, fmt.Sprintf(format, args...))
-	}
-	if !(c.RopeTheta > 1) || math.IsInf(float64(c.RopeTheta), 0) {
-		return bad("llama.rope.freq_base is %v, want a finite number above 1", c.RopeTheta)
 	}
 	if !(c.NormEps > 0 && c.NormEps < 1) {
 		return bad("llama.attention.layer_norm_rms_epsilon is %v, want between 0 and 1", c.NormEps)
@@ -125,13 +125,7 @@ func (c *Config) check(f *gguf.File) error {
 	if d := f.Uint32Or("llama.rope.dimension_count", headDim); d != headDim {
 		return bad("llama.rope.dimension_count is %d, want the head size %d", d, headDim)
 	}
-	if s := f.StringOr("llama.rope.scaling.type", "none"); s != "none" {
-		return bad("llama.rope.scaling.type %q is not supported", s)
-	}
-	if _, ok := f.Tensor("rope_freqs.weight"); ok {
-		return bad("tensor rope_freqs.weight: frequency-scaled RoPE is not supported")
-	}
-	return nil
+	return checkKeys(f)
 }
 
 // TokenSpec reads the vocabulary (tokenizer.ggml.*) of a model file.
@@ -147,11 +141,17 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	if s.Pieces, err = f.Strings("tokenizer.ggml.tokens"); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	if s.Scores, err = f.Float32s("tokenizer.ggml.scores"); err != nil {
+	if s.Scores, err = f.Float32s("tokenizer.ggml.scores"); errors.Is(err, gguf.ErrMissing) {
+		s.Scores, err = make([]float32, len(s.Pieces)), nil // all alike: the leftmost pair merges first
+	}
+	if err != nil {
 		return s, fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	if s.Types, err = f.Int32s("tokenizer.ggml.token_type"); err != nil {
-		return s, fmt.Errorf("%w: %w", ErrModel, err)
+	types := f.Has("tokenizer.ggml.token_type")
+	if types {
+		if s.Types, err = f.Int32s("tokenizer.ggml.token_type"); err != nil {
+			return s, fmt.Errorf("%w: %w", ErrModel, err)
+		}
 	}
 	for _, id := range []struct {
 		key string
@@ -168,8 +168,36 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 		}
 		*id.to = int32(v)
 	}
+	if !types {
+		s.Types = token.GuessTypes(s)
+	}
+	s.Ends = endsOfTurn(f, s)
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
 	s.Template = f.StringOr("tokenizer.chat_template", "")
 	return s, nil
+}
+
+// endsOfTurn gives what ends an answer beside EOS: the ids that the file names, and the control pieces that mean
+// nothing else in any vocabulary.
+func endsOfTurn(f *gguf.File, s token.Spec) (ids []int32) {
+	for _, key := range []string{"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"} {
+		if v, err := f.Uint32(key); err == nil && int64(v) < int64(len(s.Pieces)) {
+			ids = append(ids, int32(v))
+		}
+	}
+	if all, err := f.Int32s("tokenizer.ggml.eos_token_ids"); err == nil {
+		for _, id := range all {
+			if id >= 0 && int(id) < len(s.Pieces) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for id, piece := range s.Pieces {
+		if (piece == "<|im_end|>" || piece == "<|eot_id|>" || piece == "<|end_of_turn|>") && id < len(s.Types) &&
+			(s.Types[id] == token.TypeControl || s.Types[id] == token.TypeUserDefined) {
+			ids = append(ids, int32(id))
+		}
+	}
+	return ids
 }

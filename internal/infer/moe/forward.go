@@ -97,17 +97,8 @@ func (w *worker) embed(t int) {
 	}
 	for i, f := range m.freq {
 		sin, cos := math.Sincos(float64(m.tokens[t].pos) * f)
-		m.cos[t*half+i], m.sin[t*half+i] = float32(cos), float32(sin)
+		m.cos[t*half+i], m.sin[t*half+i] = m.cfg.Rope.Magnitude*float32(cos), m.cfg.Rope.Magnitude*float32(sin)
 	}
-}
-
-// ropeFrequencies gives θ_i = theta^(−2i/d) (Su et al. 2021, section 3.2.2).
-func ropeFrequencies(c Config) []float64 {
-	f := make([]float64, c.HeadDim/2)
-	for i := range f {
-		f[i] = math.Pow(float64(c.RopeTheta), -2*float64(i)/float64(c.HeadDim))
-	}
-	return f
 }
 
 // outputInput adds what the last experts gave to a wanted token, and normalises it.

@@ -90,7 +90,6 @@ func TestHostileFiles(t *testing.T) {
 		"epsilon":              {float("layer_norm_rms_epsilon", -1), "layer_norm_rms_epsilon"},
 		"rope dimensions":      {number("llama.rope.dimension_count", 6), "llama.rope.dimension_count is 6"},
 		"context":              {number("llama.context_length", 0), "llama.context_length"},
-		"vocabulary":           {number("llama.vocab_size", 301), "llama.vocab_size is 301"},
 		"embedding missing":    {rename("token_embd.weight", "token_embX.weight"), "token_embd.weight is missing"},
 		"norm missing":         {rename("blk.1.ffn_norm.weight", "blk.1.ffn_norX.weight"), "blk.1.ffn_norm.weight"},
 		"experts missing": {rename("blk.1.ffn_up_exps.weight", "blk.1.ffn_uX_exps.weight"),
@@ -100,12 +99,11 @@ func TestHostileFiles(t *testing.T) {
 		"shape, no block":     {dim("blk.0.attn_k.weight", 0, 31), "blk.0.attn_k.weight"},
 		"format too large":    {format("output.weight", 2, quant.F32), "output.weight"},
 		"format unknown":      {format("blk.0.attn_k.weight", 2, 99), "blk.0.attn_k.weight"},
-		"format without code": {format("blk.0.attn_k.weight", 2, 3), "Q4_1"},
+		"format without code": {format("blk.0.attn_k.weight", 2, 15), "Q8_K"},
 		"tokenizer": {func(b []byte) { copy(at(b, "tokenizer.ggml.model")[12:], "gpt2_") },
 			"tokenizer.ggml.model"},
 		"bos": {number("tokenizer.ggml.bos_token_id", 300),
 			"tokenizer.ggml.bos_token_id is 300 of 300"},
-		"scores missing": {rename("tokenizer.ggml.scores", "tokenizer.ggml.scoreX"), "tokenizer.ggml.scores"},
 	} {
 		bad := bytes.Clone(good)
 		test.spoil(bad)

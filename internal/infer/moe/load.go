@@ -111,6 +111,7 @@ type loader struct {
 	cfg    Config
 	size   int64
 	todo   []*job
+	used   map[string]bool // tensors that were asked for
 
 	embed []byte // token_embd, in the arena or the file
 }
@@ -121,7 +122,7 @@ func newLoader(f *gguf.File, m *Model) (*loader, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{file: f, packed: IsPacked(f), cfg: cfg}
+	l := &loader{file: f, packed: IsPacked(f), cfg: cfg, used: map[string]bool{}}
 	return l, l.plan(m)
 }
 
@@ -162,9 +163,6 @@ func (l *loader) plan(m *Model) error {
 	if c.Vocab > maxVocab {
 		return fmt.Errorf("%w: tensor token_embd.weight has %d tokens, want at most %d", ErrModel, c.Vocab, maxVocab)
 	}
-	if v := l.file.Uint32Or("llama.vocab_size", uint32(c.Vocab)); int(v) != c.Vocab {
-		return fmt.Errorf("%w: llama.vocab_size is %d, but tensor token_embd.weight has %d rows", ErrModel, v, c.Vocab)
-	}
 	m.cfg = *c
 	m.embedType = embed.Type
 	if m.embedRow, err = embed.Type.RowBytes(c.Dim); err != nil {
@@ -191,7 +189,12 @@ func (l *loader) plan(m *Model) error {
 			return err
 		}
 	}
-	return nil
+	factors, err := l.ropeFactors()
+	if err != nil {
+		return err
+	}
+	m.freq = c.Rope.frequencies(c.HeadDim, factors)
+	return l.checkTensors()
 }
 
 func (l *loader) layer(y *layer, i int) error {
@@ -270,6 +273,7 @@ func (l *loader) experts(i int, kind string, in, rows int) ([]*kernel.Matrix, er
 // tensor finds a tensor and checks its shape; −1 accepts any size.
 func (l *loader) tensor(name string, dims ...int) (gguf.Tensor, error) {
 	t, ok := l.file.Tensor(name)
+	l.used[name] = true
 	if !ok {
 		return t, fmt.Errorf("%w: tensor %s is missing", ErrModel, name)
 	}

@@ -107,7 +107,7 @@ func (r *reference) rope(x []float64, pos int) {
 	d := r.cfg.HeadDim
 	for h := 0; h < len(x); h += d {
 		for i := range d / 2 {
-			angle := float64(pos) * math.Pow(float64(r.cfg.RopeTheta), -2*float64(i)/float64(d))
+			angle := float64(pos) * math.Pow(float64(r.cfg.Rope.Theta), -2*float64(i)/float64(d))
 			a, b := x[h+2*i], x[h+2*i+1]
 			x[h+2*i] = a*math.Cos(angle) - b*math.Sin(angle)
 			x[h+2*i+1] = a*math.Sin(angle) + b*math.Cos(angle)

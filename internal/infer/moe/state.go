@@ -103,7 +103,6 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	m.outIn = actsFor(share, types, m.output)
 	m.headsPerItem = c.headsPerItem(align)
 	m.outStride = m.layers[0].o.PaddedRows()
-	m.freq = ropeFrequencies(c)
 	m.groups.starts = make([]int, c.Experts+1)
 	m.plan, m.do, m.crew.Idle = m.planPhase, m.doItems, m.idle
 	m.ahead.first = make([][]byte, m.crew.Workers())

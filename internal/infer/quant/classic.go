@@ -3,13 +3,16 @@ package quant
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
-// The classic formats: 32 elements under one binary16 scale d.
+// The classic formats: 32 elements under one binary16 scale d, and a binary16 minimum m in two of them.
 //
-//	Q8_0: d, 32 × int8 q                      x = d·q
-//	Q5_0: d, 32 fifth bits, 16 × two nibbles  x = d·(q−16)
-//	Q4_0: d, 16 × two nibbles                 x = d·(q−8)
+//	Q8_0: d, 32 × int8 q                         x = d·q
+//	Q5_1: d, m, 32 fifth bits, 16 × two nibbles  x = d·q + m
+//	Q5_0: d, 32 fifth bits, 16 × two nibbles     x = d·(q−16)
+//	Q4_1: d, m, 16 × two nibbles                 x = d·q + m
+//	Q4_0: d, 16 × two nibbles                    x = d·(q−8)
 //
 // The low nibble of byte j is element j, the high nibble element j+16.
 const classicLen = 32
@@ -94,13 +97,78 @@ func unpackQ5_0(dst []float32, src []byte) {
 func packQ5_0(p *Packer, dst []byte, src []float32) {
 	b := (*[22]byte)(dst)
 	p.classic(b[:2], src, 16)
+	binary.LittleEndian.PutUint32(b[2:6], fifthBits(b[6:], (*[classicLen]byte)(p.codes[:])))
+}
+
+func unpackQ4_1(dst []float32, src []byte) {
+	for ; len(src) >= 20; src, dst = src[20:], dst[classicLen:] {
+		b := (*[20]byte)(src)
+		y := (*[classicLen]float32)(dst)
+		d, m := half16(b[:]), half16(b[2:])
+		for i := range 16 {
+			q := b[4+i]
+			y[i] = float32(d*float32(q&15)) + m
+			y[i+16] = float32(d*float32(q>>4)) + m
+		}
+	}
+}
+
+func packQ4_1(p *Packer, dst []byte, src []float32) {
+	b := (*[20]byte)(dst)
+	p.lifted(b[:4], src, 15)
+	q, c := (*[16]byte)(b[4:]), (*[classicLen]byte)(p.codes[:])
+	for i := range q {
+		q[i] = c[i] | c[i+16]<<4
+	}
+}
+
+func unpackQ5_1(dst []float32, src []byte) {
+	for ; len(src) >= 24; src, dst = src[24:], dst[classicLen:] {
+		b := (*[24]byte)(src)
+		y := (*[classicLen]float32)(dst)
+		d, m := half16(b[:]), half16(b[2:])
+		high := binary.LittleEndian.Uint32(b[4:])
+		for i := range 16 {
+			q := b[8+i]
+			y[i] = float32(d*float32(q&15|byte(high>>i)<<4&16)) + m
+			y[i+16] = float32(d*float32(q>>4|byte(high>>(i+16))<<4&16)) + m
+		}
+	}
+}
+
+func packQ5_1(p *Packer, dst []byte, src []float32) {
+	b := (*[24]byte)(dst)
+	p.lifted(b[:4], src, 31)
 	c := (*[classicLen]byte)(p.codes[:])
-	high := uint32(0)
+	binary.LittleEndian.PutUint32(b[4:8], fifthBits(b[8:], c))
+}
+
+// lifted finds a block's scale and minimum for codes 0 … n, stores them and leaves the codes in p.codes.
+func (p *Packer) lifted(dm []byte, src []float32, n int32) {
+	top := p.magnitude(src)
+	p.normalise(src, top)
+	x, w := p.x[:classicLen], p.weight(0, classicLen)
+	// The line finder knows minima that lower codes, so the largest element becomes the zero.
+	highest := slices.Max(x)
+	for i := range x {
+		x[i] -= highest
+	}
+	d, m := p.line(x, w, weigh(x, w), n)
+	unit := invert(top)
+	d = putScale(dm[:2], d*top) * unit
+	m = putScale(dm[2:], (highest-m)*top) * unit
+	p.normalise(src, top)
+	inv := invert(d)
+	p.code(0, classicLen, inv, -m*inv, n)
+}
+
+// fifthBits stores the low nibbles of codes, and gives their fifth bits.
+func fifthBits(nibbles []byte, c *[classicLen]byte) (high uint32) {
 	for i := range 16 {
-		b[6+i] = c[i]&15 | c[i+16]&15<<4
+		nibbles[i] = c[i]&15 | c[i+16]&15<<4
 		high |= uint32(c[i]>>4)<<i | uint32(c[i+16]>>4)<<(i+16)
 	}
-	binary.LittleEndian.PutUint32(b[2:6], high)
+	return high
 }
 
 // putScale stores d as binary16, saturated at its largest finite number, and gives back what was stored.

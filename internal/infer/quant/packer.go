@@ -42,6 +42,9 @@ func (p *Packer) Pack(t Type, dst []byte, src, importance []float32) error {
 	if err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
+	if !t.Writable() {
+		return fmt.Errorf("pack: %w: %s can be read, not written", ErrType, f.name)
+	}
 	if !f.any {
 		if i := notFinite(src); i >= 0 {
 			return fmt.Errorf("pack: %w: element %d is %v", ErrNotFinite, i, src[i])
@@ -124,7 +127,7 @@ func (p *Packer) normalise(src []float32, top float32) {
 func (p *Packer) code(at, count int, inv, off float32, n int32) {
 	x, codes := p.x[at:at+count], p.codes[at:at+count]
 	const safe = 1 << 20 // with |x| ≤ 1 every sum stays where roundSmall works
-	if inv > -safe && inv < safe && off < safe {
+	if inv > -safe && inv < safe && off > -safe && off < safe {
 		p.arithmetic.Code(codes, x, inv, off, n)
 		return
 	}

@@ -31,7 +31,7 @@ func TestImportance(t *testing.T) {
 		}
 	}
 	p := NewPacker(nil)
-	for _, typ := range Types()[3:] {
+	for _, typ := range Writable()[3:] {
 		size, _ := typ.RowBytes(len(x))
 		pack := func(w []float32) []float32 {
 			b, y := make([]byte, size), make([]float32, len(x))
@@ -106,7 +106,7 @@ func TestSearchIsNearTheBest(t *testing.T) {
 // TestScaleFree: a row times a power of two packs to the same codes, as long as binary16 holds the scales.
 func TestScaleFree(t *testing.T) {
 	property.Check(t, func(r *rapid.T) {
-		typ := rapid.SampledFrom(Types()[3:]).Draw(r, "type")
+		typ := rapid.SampledFrom(Writable()[3:]).Draw(r, "type")
 		x := gauss(superLen, rapid.Uint64().Draw(r, "seed"))
 		up := float32(math.Ldexp(1, rapid.IntRange(-3, 6).Draw(r, "exponent")))
 		y := make([]float32, len(x))
@@ -120,4 +120,18 @@ func TestScaleFree(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReadOnly: formats that can only be read say so.
+func TestReadOnly(t *testing.T) {
+	for _, typ := range Types() {
+		size, _ := typ.RowBytes(superLen)
+		err := Pack(typ, make([]byte, size), gauss(superLen, 1))
+		if typ.Writable() == errors.Is(err, ErrType) {
+			t.Errorf("%v, writable %v: %v", typ, typ.Writable(), err)
+		}
+	}
+	if n := len(Types()) - len(Writable()); n != 7 {
+		t.Errorf("%d formats are read only, want the 7 with grids", n)
+	}
 }

@@ -22,6 +22,9 @@ var ggmlSizes = []struct {
 	{"F32", 0, 1, 4}, {"F16", 1, 1, 2}, {"Q4_0", 2, 32, 18}, {"Q5_0", 6, 32, 22}, {"Q8_0", 8, 32, 34},
 	{"Q2_K", 10, 256, 84},
 	{"Q3_K", 11, 256, 110}, {"Q4_K", 12, 256, 144}, {"Q5_K", 13, 256, 176}, {"Q6_K", 14, 256, 210}, {"BF16", 30, 1, 2},
+	{"Q4_1", 3, 32, 20}, {"Q5_1", 7, 32, 24}, {"IQ2_XXS", 16, 256, 66}, {"IQ2_XS", 17, 256, 74},
+	{"IQ3_XXS", 18, 256, 98}, {"IQ1_S", 19, 256, 50}, {"IQ4_NL", 20, 32, 18}, {"IQ3_S", 21, 256, 110},
+	{"IQ2_S", 22, 256, 82}, {"IQ4_XS", 23, 256, 136}, {"IQ1_M", 29, 256, 56},
 }
 
 func TestTypes(t *testing.T) {
@@ -50,7 +53,7 @@ func TestBadArguments(t *testing.T) {
 	_, partial := Q4_K.RowBytes(255)
 	_, negative := F32.RowBytes(-1)
 	_, huge := F32.RowBytes(math.MaxInt)
-	_, noType := Type(5).RowBytes(1)
+	_, noType := Type(99).RowBytes(1)
 	nan := make([]float32, 32)
 	nan[7] = float32(math.NaN())
 	inf := make([]float32, 256)
@@ -64,7 +67,7 @@ func TestBadArguments(t *testing.T) {
 		{partial, ErrLength, "255 elements"},
 		{negative, ErrLength, "-1"},
 		{huge, ErrLength, "too long"},
-		{noType, ErrType, "type 5"},
+		{noType, ErrType, "type 99"},
 		{Unpack(Type(1<<31), nil, nil), ErrType, "type 2147483648"},
 		{Unpack(Q8_0, make([]float32, 32), make([]byte, 33)), ErrLength, "34 bytes, not 33"},
 		{Unpack(Q8_0, make([]float32, 31), make([]byte, 34)), ErrLength, "31 elements"},
@@ -81,6 +84,8 @@ func TestBadArguments(t *testing.T) {
 // scaleOffsets are the positions of binary16 scales in each block.
 var scaleOffsets = map[Type][]int{
 	Q4_0: {0}, Q5_0: {0}, Q8_0: {0}, Q2_K: {80, 82}, Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208},
+	Q4_1: {0, 2}, Q5_1: {0, 2}, IQ4_NL: {0}, IQ4_XS: {0}, IQ3_S: {0}, IQ3_XXS: {0}, IQ2_S: {0}, IQ2_XS: {0},
+	IQ2_XXS: {0}, IQ1_S: {0}, IQ1_M: {54}, // of IQ1_M its highest bits, which decide whether it is finite
 }
 
 // TestUnpackIsTheDefinition compares random blocks, every code and scale pattern among them, with the reference.
@@ -95,7 +100,7 @@ func TestUnpackIsTheDefinition(t *testing.T) {
 		for n := range blocks {
 			for _, at := range scaleOffsets[typ] {
 				b := src[n*typ.BlockBytes()+at:]
-				if binary.LittleEndian.Uint16(b)&0x7c00 == 0x7c00 {
+				if binary.LittleEndian.Uint16(b)&0x7c00 == 0x7c00 || typ == IQ1_M {
 					b[1] &^= 0x40 // not infinite, not NaN
 				}
 			}
@@ -115,15 +120,17 @@ func TestUnpackIsTheDefinition(t *testing.T) {
 
 // TestPackError holds every packer to its error on Gaussian rows, relative to their norm. The limits are about 1 %
 // above what the search reaches, and below what llama.cpp reaches (measured on Gaussian weights: Q8_0 0.00535, Q6_K
-// 0.0177, Q5_K 0.0361, Q4_K 0.0713, Q4_0 0.0859, Q3_K 0.151, Q2_K 0.297).
+// 0.0177, Q5_K 0.0361, Q4_K 0.0713, Q4_0 0.0859, Q3_K 0.151, Q2_K 0.297, Q5_1 0.0377, Q4_1 0.0778, IQ4_NL 0.0764,
+// IQ4_XS 0.0769).
 func TestPackError(t *testing.T) {
 	limits := map[Type]float64{
 		F32: 0, F16: 0.00022, BF16: 0.0017, Q8_0: 0.00531, Q6_K: 0.0172, Q5_K: 0.0347, Q5_0: 0.0407, Q4_K: 0.0705,
 		Q4_0: 0.0816,
-		Q3_K: 0.1450, Q2_K: 0.2645,
+		Q3_K: 0.1450, Q2_K: 0.2645, Q5_1: 0.0337, Q4_1: 0.0694,
+		IQ4_NL: 0.0738, IQ4_XS: 0.0746,
 	}
 	x := gauss(1<<14, 3)
-	for _, typ := range Types() {
+	for _, typ := range Writable() {
 		if got := relative(t, typ, x); got > limits[typ] {
 			t.Errorf("%v: relative error %.5f, limit %.5f", typ, got, limits[typ])
 		}
@@ -174,10 +181,10 @@ func TestPackBounds(t *testing.T) {
 	// 6-bit scales of K formats round by up to half of theirs. Measured worst cases stay below.
 	bounds := map[Type]float64{
 		Q8_0: 0.6 / 127, Q6_K: 1.3 / 32, Q5_K: 1.6 / 31, Q5_0: 1.1 / 16, Q4_K: 1.6 / 15, Q4_0: 1.1 / 8, Q3_K: 1.3 / 4,
-		Q2_K: 1.3 / 3,
+		Q2_K: 1.3 / 3, Q4_1: 0.7 / 15, Q5_1: 0.7 / 31, IQ4_NL: 0.13, IQ4_XS: 0.13,
 	}
 	property.Check(t, func(r *rapid.T) {
-		typ := rapid.SampledFrom(Types()[3:]).Draw(r, "type")
+		typ := rapid.SampledFrom(Writable()[3:]).Draw(r, "type")
 		scale := math.Ldexp(1, rapid.IntRange(-8, 10).Draw(r, "exponent"))
 		shift := rapid.SampledFrom([]float64{0, 0, 1, -1, 3, -3}).Draw(r, "shift")
 		outlier := rapid.SampledFrom([]float64{0, 0, 8, -8, 50}).Draw(r, "outlier")
@@ -201,7 +208,7 @@ func TestPackBounds(t *testing.T) {
 }
 
 func TestPackEdges(t *testing.T) {
-	for _, typ := range Types() {
+	for _, typ := range Writable() {
 		for name, x := range map[string]float32{"zero": 0, "one": 1, "minus one": -1, "subnormal": 1e-42,
 			"tiny": 1e-12, "65504": 65504, "maximum": math.MaxFloat32} {
 			row := make([]float32, superLen)
@@ -226,7 +233,7 @@ func TestPackMixedExtremes(t *testing.T) {
 	for i := range row {
 		row[i] = float32(math.Ldexp(1-2*float64(i%2), i-128))
 	}
-	for _, typ := range Types()[3:] {
+	for _, typ := range Writable()[3:] {
 		for i, y := range roundTrip(t, typ, row) {
 			if y-y != 0 {
 				t.Fatalf("%v: element %d came back as %v", typ, i, y)

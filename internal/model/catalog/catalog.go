@@ -52,7 +52,7 @@ const synthPrefix = "synth:"
 //	demo or ""                 the built-in model
 //	NAME[:TYPE]                a model of the catalogue that was pulled, such as mixtral-8x7b-instruct:q4_k_m
 //	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid, 8x7b or needle, of a format such as q4_0
-//	path/to/model.gguf         a file
+//	path/to/model.gguf         a file, or a directory with one
 //
 // Errors are *Error. Close the result.
 func Open(ref string) (*Opened, error) {

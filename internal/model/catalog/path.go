@@ -19,9 +19,13 @@ func openPath(path string) (*Opened, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &Error{Err: fmt.Errorf("%w: the file does not exist", ErrRef), Hint: guess(path)}
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrRef, err)
+		return nil, &Error{Err: unusable{err}}
 	case info.IsDir():
-		return nil, directory(path)
+		file, err := inDirectory(path)
+		if err != nil {
+			return nil, err
+		}
+		path = file
 	}
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -30,7 +34,7 @@ func openPath(path string) (*Opened, error) {
 		case ".safetensors", ".bin", ".pt", ".pth":
 			hint = convertHint
 		}
-		return nil, &Error{Err: fmt.Errorf("%w: %w", ErrRef, err), Hint: hint}
+		return nil, &Error{Err: unusable{err}, Hint: hint}
 	}
 	return &Opened{File: f, ID: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), Path: path}, nil
 }
@@ -55,24 +59,4 @@ func guess(path string) string {
 			"synth:mid for random weights, or demo for the built-in model"
 	}
 	return ""
-}
-
-// directory explains why a directory is not a model.
-func directory(path string) error {
-	found := func(pattern string) []string {
-		names, _ := filepath.Glob(filepath.Join(globEscape(path), pattern))
-		return names
-	}
-	e := &Error{Err: fmt.Errorf("%w: it is a directory", ErrRef)}
-	if files := found("*.gguf"); len(files) > 0 {
-		e.Hint = "did you mean " + files[0] + "?"
-	} else if len(found("*.safetensors")) > 0 || len(found("pytorch_model*.bin")) > 0 {
-		e.Hint = convertHint
-	}
-	return e
-}
-
-// globEscape makes a path match itself only.
-func globEscape(path string) string {
-	return regexp.MustCompile(`[*?[\\]`).ReplaceAllString(path, `\$0`)
 }

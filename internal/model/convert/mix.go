@@ -18,11 +18,13 @@ import (
 //   - with 8 experts attn_k and attn_v are Q8_0, 128 MB for 8x7B, and attn_output is Q5_K below five bits: they are
 //     small beside the experts, and every token uses them;
 //   - ffn_down, which writes to the residual stream, gets the next wider format in the layers that the name's letter
-//     says.
+//     says, and a minimum in the first eighth of q4_0 and q5_0 where there is an importance matrix.
 type Mix struct {
 	Name string
 	Base quant.Type
 	Pure bool // every matrix is Base, but for norms and router
+
+	weighted bool // there is an importance matrix
 
 	fileType uint32 // llama.cpp's llama_ftype, which readers show to people
 }
@@ -33,6 +35,8 @@ var mixes = map[string]Mix{
 	"bf16": {Base: quant.BF16, fileType: 32},
 	"q8_0": {Base: quant.Q8_0, fileType: 7}, "q6_k": {Base: quant.Q6_K, fileType: 18},
 	"q5_0": {Base: quant.Q5_0, fileType: 8}, "q4_0": {Base: quant.Q4_0, fileType: 2},
+	"q5_1": {Base: quant.Q5_1, fileType: 9}, "q4_1": {Base: quant.Q4_1, fileType: 3},
+	"iq4_nl": {Base: quant.IQ4_NL, fileType: 25}, "iq4_xs": {Base: quant.IQ4_XS, fileType: 30},
 	"q5_k_m": {Base: quant.Q5_K, fileType: 17}, "q5_k_s": {Base: quant.Q5_K, fileType: 16},
 	"q4_k_m": {Base: quant.Q4_K, fileType: 15}, "q4_k_s": {Base: quant.Q4_K, fileType: 14},
 	"q3_k_l": {Base: quant.Q3_K, fileType: 13}, "q3_k_m": {Base: quant.Q3_K, fileType: 12},
@@ -153,6 +157,10 @@ func (m Mix) value(layer, layers int, grouped bool) quant.Type {
 		return quant.Q4_K
 	case "q3_k_l":
 		return quant.Q5_K
+	case "iq4_nl", "iq4_xs":
+		if grouped {
+			return quant.Q5_K
+		}
 	case "q4_k_s":
 		if layer < 4 {
 			return quant.Q5_K
@@ -181,7 +189,7 @@ func (m Mix) attended(eight bool) quant.Type {
 		if !eight {
 			return quant.Q5_K
 		}
-	case "q3_k_s", "q4_k_s", "q4_k_m":
+	case "q3_k_s", "q4_k_s", "q4_k_m", "iq4_nl", "iq4_xs":
 		if eight {
 			return quant.Q5_K
 		}
@@ -193,6 +201,18 @@ func (m Mix) down(layer, layers int) quant.Type {
 	switch m.Name {
 	case "q2_k":
 		return quant.Q3_K
+	case "q4_0":
+		if m.weighted && layer < layers/8 {
+			return quant.Q4_1
+		}
+	case "q5_0":
+		if m.weighted && layer < layers/8 {
+			return quant.Q5_1
+		}
+	case "iq4_nl", "iq4_xs":
+		if !m.weighted && layer < layers/8 {
+			return quant.Q5_K
+		}
 	case "q2_k_s":
 		if layer < layers/8 {
 			return quant.Q4_K
@@ -225,7 +245,7 @@ func moreBits(layer, layers int) bool {
 // fit gives the nearest format, not narrower, whose blocks divide a row. Of a row that is no multiple of 32 it is F16.
 func fit(t quant.Type, cols int, output bool) quant.Type {
 	wider := map[quant.Type]quant.Type{quant.Q2_K: quant.Q4_0, quant.Q3_K: quant.Q4_0, quant.Q4_K: quant.Q5_0,
-		quant.Q5_K: quant.Q8_0, quant.Q6_K: quant.Q8_0}
+		quant.Q5_K: quant.Q5_1, quant.Q6_K: quant.Q8_0, quant.IQ4_XS: quant.IQ4_NL}
 	if w, ok := wider[t]; ok && cols%t.BlockLen() != 0 {
 		if t = w; output {
 			t = quant.Q8_0

@@ -66,6 +66,39 @@ func TestParseMix(t *testing.T) {
 	}
 }
 
+// TestWeightedDown: the rules that depend on an importance matrix, for the first of 32 layers and the rest.
+func TestWeightedDown(t *testing.T) {
+	sh := shape{experts: 8, layers: 32, heads: 32, kvHeads: 8}
+	for _, c := range []struct {
+		mix             string
+		weighted        bool
+		first, last     quant.Type
+		value, attended quant.Type
+	}{
+		{"q4_0", true, quant.Q4_1, quant.Q4_0, quant.Q8_0, quant.Q4_0},
+		{"q4_0", false, quant.Q4_0, quant.Q4_0, quant.Q8_0, quant.Q4_0},
+		{"q5_0", true, quant.Q5_1, quant.Q5_0, quant.Q8_0, quant.Q5_0},
+		{"iq4_xs", false, quant.Q5_K, quant.IQ4_XS, quant.Q8_0, quant.Q5_K},
+		{"iq4_nl", true, quant.IQ4_NL, quant.IQ4_NL, quant.Q8_0, quant.Q5_K},
+		{"q4_1", true, quant.Q4_1, quant.Q4_1, quant.Q8_0, quant.Q4_1},
+	} {
+		m, err := ParseMix(c.mix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.weighted = c.weighted
+		of := func(kind Kind, layer int) quant.Type {
+			return m.Type(Tensor{Dims: []int{256, 256}, Kind: kind, layer: layer}, sh, false)
+		}
+		if a, b := of(Down, 3), of(Down, 4); a != c.first || b != c.last {
+			t.Errorf("%s: ffn_down %v and %v, want %v and %v", c.mix, a, b, c.first, c.last)
+		}
+		if a, b := of(Value, 0), of(Attended, 0); a != c.value || b != c.attended {
+			t.Errorf("%s: attn_v %v, attn_output %v, want %v and %v", c.mix, a, b, c.value, c.attended)
+		}
+	}
+}
+
 // TestRowsOfAnyWidth: a format whose blocks do not divide a row gives way to a wider one.
 func TestRowsOfAnyWidth(t *testing.T) {
 	for _, c := range []struct {
@@ -75,7 +108,7 @@ func TestRowsOfAnyWidth(t *testing.T) {
 		want quant.Type
 	}{
 		{"q4_k_m", 256, Query, quant.Q4_K}, {"q4_k_m", 96, Query, quant.Q5_0}, {"q2_k", 96, Gate, quant.Q4_0},
-		{"q5_k_s", 96, Up, quant.Q8_0},
+		{"q5_k_s", 96, Up, quant.Q5_1}, {"iq4_xs", 96, Up, quant.IQ4_NL},
 		{"q4_k_m", 96, Output, quant.Q8_0}, {"q6_k", 32, Up, quant.Q8_0}, {"q8_0", 40, Up, quant.F16},
 		{"q4_0", 40, Norm, quant.F32}, {"bf16", 40, Up, quant.BF16},
 	} {

@@ -121,9 +121,11 @@ func newPlan(s *Source, o Options) (*plan, error) {
 			return nil, err
 		}
 	}
+	mix := o.Mix
+	mix.weighted = o.Importance != nil
 	for i := range s.Tensors {
 		t := &s.Tensors[i]
-		to := o.Mix.Type(*t, s.shape, tied)
+		to := mix.Type(*t, s.shape, tied)
 		if err := p.allowed(t, to); err != nil {
 			return nil, err
 		}

@@ -112,7 +112,7 @@ func (s Shape) Validate() error {
 	if s.Heads%s.KVHeads != 0 {
 		return &FieldError{"kv-heads", fmt.Sprintf("%d does not divide the %d heads", s.KVHeads, s.Heads)}
 	}
-	if !s.Type.Supported() {
+	if !s.Type.Writable() {
 		return &FieldError{"type", fmt.Sprintf("%v cannot be written", s.Type)}
 	}
 	block := s.Type.BlockLen()

@@ -52,12 +52,13 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 	if o.raw("add_special_tokens") != nil {
 		special = o.flag("add_special_tokens")
 	}
+	parse := o.flag("parse_special")
 	if ok == (o.raw("messages") != nil) {
 		o.fail("prompt", "exactly one of prompt and messages must be given")
 	}
 	if ok {
 		if o.err == nil {
-			tokens, err = b.Tokenize(text, special)
+			tokens, err = tokenizeText(b, text, special, parse)
 		}
 	} else if messages := s.messages(o); o.err == nil {
 		tokens, err = b.TokenizeChat(messages)
@@ -72,6 +73,20 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 		tokens = []int32{}
 	}
 	return respond(x, openai.TokenizeResponse{Count: len(tokens), MaxModelLen: model.ContextLength, Tokens: tokens})
+}
+
+// tokenizeText reads control tokens in a text where that is asked for and the backend can.
+func tokenizeText(b llm.Backend, text string, addSpecial, parse bool) ([]int32, error) {
+	if !parse {
+		return b.Tokenize(text, addSpecial)
+	}
+	special, ok := b.(interface {
+		TokenizeSpecial(text string, addSpecial bool) ([]int32, error)
+	})
+	if !ok {
+		return nil, badParam("parse_special", "the servers behind this one are not asked for it")
+	}
+	return special.TokenizeSpecial(text, addSpecial)
 }
 
 // detokenize answers POST /detokenize.

@@ -314,10 +314,17 @@ func (s *Server) readyz(x *exchange, _ *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !b.Status().Ready {
+	st := b.Status()
+	if !st.Ready {
 		return llm.ErrNotReady
 	}
-	return respond(x, map[string]string{"status": ready.String()})
+	answer := map[string]string{"status": ready.String()}
+	for key, value := range map[string]string{"chat_format": st.Chat, "no_chat": st.NoChat} {
+		if value != "" {
+			answer[key] = value
+		}
+	}
+	return respond(x, answer)
 }
 
 func (s *Server) version(x *exchange, _ *http.Request) error {

@@ -30,6 +30,7 @@ type Options struct {
 	OwnProcess    bool // the process does nothing but serve: all of it keeps to CPUCores
 	ContextLength int  // tokens; 0: what the model was trained for
 	KVType        quant.KVType
+	ChatTemplate  string // a name, or a template; empty: the model's own
 
 	MaxConcurrentRequests int
 	MaxQueuedRequests     int

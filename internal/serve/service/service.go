@@ -187,6 +187,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: s.o.MaxConcurrentRequests, MaxWaiting: waiting,
 		ContextLength: length, KVBytes: plan.KV, KVType: s.o.KVType, Logger: s.log, Throttle: s.budget.pause,
+		ChatTemplate: s.o.ChatTemplate,
 	})
 	if err == nil {
 		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over

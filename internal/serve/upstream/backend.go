@@ -68,6 +68,8 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	set("logit_bias", s.LogitBias, len(s.LogitBias) > 0)
 	set("stop", r.Stop, len(r.Stop) > 0)
 	set("ignore_eos", true, r.IgnoreEOS)
+	set("parse_special", true, r.ParseSpecial)
+	set("add_special_tokens", false, r.NoSpecial)
 	if r.Grammar != nil {
 		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
 	}

@@ -1,0 +1,128 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// The formats with minima in blocks of 32, with a curve or with a grid have no kernel of their own that multiplies
+// them as they lie. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and multiplied with many
+// columns by one kernel for all of them. Spreading costs about as much as multiplying with one column.
+
+// spreading is what a tier has for this path.
+type spreading struct {
+	multiply func(p *spreadProduct)                               // a block with columns, as spread.addGeneric
+	block    func(t quant.Type, s *spread, b []byte) (known bool) // spreads a block of planes out
+	quads    func(s *spread, codes *[panelRows]quant.Codes)       // quadsOfRowsGeneric
+}
+
+// spreadColumns is how many columns go through a block together. Their sums are 16 KiB, their activations in a
+// super-block 48 KiB: in the L2 cache, beside a block that took longer to spread than they take to be read.
+const spreadColumns = 128
+
+// spreadSums is the private memory of this path.
+type spreadSums struct {
+	codes   [panelRows]quant.Codes
+	product spreadProduct
+	columns [spreadColumns]spreadColumn
+	acc     [spreadColumns][panelRows]float32
+}
+
+// spreadColumn is a block's activations, and the sums of 32 rows.
+type spreadColumn struct{ x, acc unsafe.Pointer }
+
+// spreadProduct is the argument of the kernels that multiply a block with columns. spread_amd64.s has its layout.
+type spreadProduct struct {
+	q, scale, least unsafe.Pointer // of a spread; least is nil where there are no minima
+	columns         unsafe.Pointer
+	n               int64 // columns
+	runs, length    int64
+	start, starts   int64 // offset of what sums start from, and how many there are for a run
+	factor          int64 // offset of the scale
+}
+
+// mulSpread is mulGeneric for the formats of this path.
+func (m *Matrix) mulSpread(f *spreading, s *Scratch, r0, r1 int, a *Acts, cols []int32, to target) {
+	k := shapeOf(m.typ)
+	for r := r0; r < r1; r += panelRows {
+		w := m.panelAt(r)[:m.panel]
+		for j := 0; j < len(cols); j += spreadColumns {
+			group := cols[j:min(j+spreadColumns, len(cols))]
+			m.panelSpread(f, s, w, a, group, &k)
+			for i := range group {
+				copy(to.y[to.offset(j+i)+r-r0:][:panelRows], s.sums.acc[i][:])
+			}
+		}
+	}
+}
+
+// panelSpread multiplies a panel with a group of columns.
+func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group []int32, k *shape) {
+	t := &s.sums
+	clear(t.acc[:len(group)])
+	for i, col := range group {
+		t.columns[i] = spreadColumn{unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(col)))),
+			unsafe.Pointer(&t.acc[i])}
+	}
+	t.product = spreadProduct{
+		q: unsafe.Pointer(&s.spread.q), scale: unsafe.Pointer(&s.spread.scale), columns: unsafe.Pointer(&t.columns),
+		n: int64(len(group)), runs: int64(k.runs), length: int64(k.length),
+		start: int64(k.start), starts: int64(k.starts), factor: int64(k.factor),
+	}
+	if k.minima {
+		t.product.least = unsafe.Pointer(&s.spread.least)
+	}
+	for ; len(w) > 0; w = w[m.block:] {
+		m.spreadBlock(s, w[:m.block], k)
+		f.multiply(&t.product)
+		for i := range group {
+			t.columns[i].x = unsafe.Add(t.columns[i].x, k.x)
+		}
+	}
+	clear(t.columns[:len(group)]) // they point behind the rows now
+}
+
+// spreadBlock spreads a block out, with what the tier has for it.
+func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
+	if m.layout.apart {
+		m.lookUp(s, b, k.runs)
+		return
+	}
+	if active.spreading != nil && active.spreading.block(m.typ, &s.spread, b) {
+		return
+	}
+	s.spread.scales(m.typ, b)
+	f := fieldsOf[m.typ]
+	s.spread.quadsGeneric(f.quads, b)
+	if m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS {
+		s.spread.curveGeneric(4 * len(f.quads))
+	}
+}
+
+// lookUp spreads a block of a format with a grid out, row by row.
+func (m *Matrix) lookUp(s *Scratch, b []byte, runs int) {
+	size, each := m.typ.BlockBytes(), 16/runs
+	codes := &s.sums.codes
+	for r := range codes {
+		c := &codes[r]
+		c.Decode(m.typ, b[r*size:(r+1)*size])
+		for g := range runs {
+			s.spread.scale[g][r] = c.Scale[g*each]
+		}
+	}
+	if active.spreading != nil {
+		active.spreading.quads(&s.spread, codes)
+		return
+	}
+	quadsOfRowsGeneric(&s.spread, codes)
+}
+
+// quadsOfRowsGeneric brings the codes of 32 rows into the order of quads.
+func quadsOfRowsGeneric(s *spread, codes *[panelRows]quant.Codes) {
+	for r := range codes {
+		for j := range s.q {
+			s.q[j][r] = [4]uint8(codes[r].Q[4*j:])
+		}
+	}
+}

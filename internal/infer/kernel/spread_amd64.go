@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+)
+
+// multiplySpread2 and multiplySpread512 multiply a spread block with columns.
+func multiplySpread2(p *spreadProduct)   { multiplySpreadAVX2(p) }
+func multiplySpread512(p *spreadProduct) { multiplySpreadAVX512(p) }
+
+// nibbles is the argument of nibblesAVX2: runs of four planes of nibbles, each a number of an entry of table.
+type nibbles struct {
+	to, from, table unsafe.Pointer
+	runs            int64
+}
+
+// plainNibbles stand for themselves, curveNibbles for points of the curve, 128 added.
+var plainNibbles, curveNibbles = func() (plain, curve [16]uint8) {
+	for i, v := range quant.Curve {
+		plain[i], curve[i] = uint8(i), uint8(v)^0x80
+	}
+	return plain, curve
+}()
+
+// spreadBlock2 spreads a block of nibbles.
+func spreadBlock2(typ quant.Type, s *spread, b []byte) bool {
+	n := nibbles{to: unsafe.Pointer(&s.q), table: unsafe.Pointer(&plainNibbles), runs: 1}
+	at := plane
+	switch typ {
+	case quant.Q4_1:
+		splitScalesAVX2(&s.scale[0][0], &s.least[0][0], &b[0])
+	case quant.Q5_1:
+		splitScalesAVX2(&s.scale[0][0], &s.least[0][0], &b[0])
+		at = 2 * plane
+	case quant.IQ4_NL:
+		fromF16AVX2(&s.scale[0][0], (*uint16)(unsafe.Pointer(&b[0])), panelRows)
+		n.table, at = unsafe.Pointer(&curveNibbles), halfPlane
+	case quant.IQ4_XS:
+		scalesIQ4AVX2(&s.scale[0][0], &b[0])
+		n.table, n.runs, at = unsafe.Pointer(&curveNibbles), 8, 2*plane
+	default:
+		return false
+	}
+	n.from = unsafe.Pointer(&b[at])
+	nibblesAVX2(&n)
+	if typ == quant.Q5_1 {
+		fifthBitsAVX2(&s.q, &b[plane])
+	}
+	return true
+}
+
+func quadsOfRows2(s *spread, codes *[panelRows]quant.Codes) {
+	transposeAVX2(unsafe.Pointer(&s.q), unsafe.Pointer(&codes[0].Q), int64(unsafe.Sizeof(codes[0])))
+}
+
+// multiplySpreadAVX2 and multiplySpreadAVX512 are spread.addGeneric for several columns.
+//
+//go:noescape
+func multiplySpreadAVX2(p *spreadProduct)
+
+//go:noescape
+func multiplySpreadAVX512(p *spreadProduct)
+
+//go:noescape
+func nibblesAVX2(n *nibbles)
+
+// fifthBitsAVX2 adds a plane of fifth bits to eight quads.
+//
+//go:noescape
+func fifthBitsAVX2(q *[64][panelRows][4]uint8, bits *byte)
+
+// splitScalesAVX2 widens a plane of (d, m) to d and −m.
+//
+//go:noescape
+func splitScalesAVX2(scale, least *float32, dm *byte)
+
+// scalesIQ4AVX2 gives the eight scales of IQ4_XS from its first two planes.
+//
+//go:noescape
+func scalesIQ4AVX2(scale *float32, planes *byte)
+
+// transposeAVX2 makes 64 planes of 32 words of 32 rows of 64 words, which are step bytes apart.
+//
+//go:noescape
+func transposeAVX2(to, from unsafe.Pointer, step int64)
