@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/url"
 	"os"
 	"reflect"
@@ -157,6 +156,11 @@ type Config struct {
 	// /metrics is beside the API.
 	MetricsListen string `yaml:"metrics_listen"`
 
+	// Console says whether the service has its web pages at /: a chat, what the server does now, and text as tokens.
+	// "auto" means only where Host is an address that only this machine reaches; "true" needs an APIKeyFile on any
+	// other address; "false" means nowhere. Default: auto.
+	Console string `yaml:"console"`
+
 	// DrainTimeoutS is how many seconds requests under way have to end when the service stops, 0 to 3600.
 	// Default: 30.
 	DrainTimeoutS float64 `yaml:"drain_timeout_s"`
@@ -192,7 +196,7 @@ func DefaultConfig() Config {
 		MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048,
+		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
 		LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -350,6 +354,7 @@ func (c *Config) options() (service.Options, error) {
 		Host:           c.Host, Port: c.Port, APIKeyFile: c.APIKeyFile, TLSCertFile: c.TLSCertFile,
 		TLSKeyFile: c.TLSKeyFile, AllowedHosts: splitList(c.AllowedHosts), MaxConnections: c.MaxConnections,
 		MetricsListen: c.MetricsListen, DrainTimeout: seconds(c.DrainTimeoutS),
+		Pages: c.pages(),
 	}
 	v.number("port", float64(c.Port), 0, math.MaxUint16)
 	v.above("upstream_timeout_s", c.UpstreamTimeoutS, 24*3600)
@@ -424,38 +429,6 @@ func (c *Config) database(v *validator) string {
 		v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
 	}
 	return c.DatabaseURL
-}
-
-// checkAccess checks who may reach the service, and how.
-func (c *Config) checkAccess(v *validator) {
-	switch {
-	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
-		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
-	case !service.Loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
-		v.add("host", strconv.Quote(c.Host),
-			"others can reach this address: set api_key_file, or insecure_bind if that is meant")
-	}
-	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
-		key, value := "tls_key_file", c.TLSKeyFile
-		if c.TLSCertFile == "" {
-			key, value = "tls_cert_file", c.TLSCertFile
-		}
-		v.add(key, strconv.Quote(value), "must be given: a certificate and its key go together")
-	}
-	if slices.ContainsFunc(splitList(c.AllowedHosts), func(name string) bool {
-		return strings.ContainsAny(name, ":/ *")
-	}) {
-		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
-			"must be host names without ports, several with commas between")
-	}
-	if c.MetricsListen != "" {
-		host, port, err := net.SplitHostPort(c.MetricsListen)
-		n, bad := strconv.ParseUint(port, 10, 16)
-		if err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
-			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, another than the API's")
-		}
-	}
-	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)
 }
 
 // splitList gives what stands between commas.

@@ -18,7 +18,7 @@ import (
 type cli struct {
 	Certify certifyCmd `cmd:"" help:"Run a certification test case against a service and print the verdict."`
 	Serve   serveCmd   `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
-	Run     runCmd     `cmd:"" help:"Answer one prompt and stream the answer to the terminal."`
+	Run     runCmd     `cmd:"" help:"Answer one prompt, or hold a conversation in the terminal."`
 	Bench   benchCmd   `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
 	Model   modelCmd   `cmd:"" help:"Download, convert, inspect and check model files."`
 	Eval    evalCmd    `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`

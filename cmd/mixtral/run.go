@@ -13,15 +13,16 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
 
-// runCmd answers one prompt.
+// runCmd answers one prompt, or talks in a terminal.
 type runCmd struct {
 	serviceFlags
-	Prompt      string   `arg:"" help:"The prompt, or - to read it from standard input."`
+	Prompt      *string  `arg:"" optional:"" help:"The prompt, or - to read it from standard input. Without one, a conversation in the terminal."`
 	System      string   `placeholder:"TEXT" help:"System message."`
 	Raw         bool     `help:"Continue the text as it is, without the chat format."`
 	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
 	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
 	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer."`
+	RawOutput   bool     `help:"Print control characters of the answer as they are, also to a terminal, which may obey them."`
 	Stats       bool     `help:"Print tokens and speed to standard error at the end."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
 }
@@ -30,7 +31,14 @@ type runCmd struct {
 const maxPrompt = 4 << 20
 
 func (r runCmd) Run(a *app) error {
-	request, err := r.request(os.Stdin)
+	talk := r.Prompt == nil
+	var request mixtral.Request
+	var err error
+	if talk {
+		err = r.checkTalk(isTerminal(os.Stdin))
+	} else {
+		request, err = r.request(os.Stdin)
+	}
 	if err != nil {
 		return err
 	}
@@ -52,6 +60,9 @@ func (r runCmd) Run(a *app) error {
 	if err != nil {
 		return loadError(err)
 	}
+	if talk {
+		return errors.Join(r.talk(a, service), service.Close())
+	}
 	return errors.Join(r.answer(a, service, request), service.Close())
 }
 
@@ -65,7 +76,7 @@ func unreachable(c *mixtral.Config) {
 
 // request puts the flags together.
 func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
-	text := r.Prompt
+	text := *r.Prompt
 	if text == "-" {
 		data, err := io.ReadAll(io.LimitReader(stdin, maxPrompt+1))
 		if err != nil {
@@ -106,8 +117,7 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 		if r.JSON {
 			return nil
 		}
-		_, err := io.WriteString(a.stdout, text)
-		return err
+		return r.print(a, text)
 	})
 	switch {
 	case r.JSON && err == nil:
@@ -125,11 +135,16 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 		return err
 	}
 	if r.Stats && !first.IsZero() {
-		u, end := c.Usage, time.Now()
-		fmt.Fprintf(a.stderr, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, %.1f tokens/s "+
-			"after the first\n",
-			u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason,
-			float64(u.CompletionTokens-1)/end.Sub(first).Seconds())
+		printStats(a.stderr, c, start, first)
 	}
 	return nil
+}
+
+// printStats prints an answer's tokens and speed.
+func printStats(w io.Writer, c *mixtral.Completion, start, first time.Time) {
+	u := c.Usage
+	fmt.Fprintf(w, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, "+
+		"%.1f tokens/s after the first\n",
+		u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason,
+		float64(u.CompletionTokens-1)/time.Since(first).Seconds())
 }

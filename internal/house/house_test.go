@@ -79,7 +79,9 @@ var ranks = map[string]int{
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 
-	"internal/plan": 3, // replicas from targets, by simulation
+	"internal/web/look": 1, // what every page looks like
+	"internal/web/chat": 2, // the pages of mixtral serve
+	"internal/plan":     3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
 	"certify": 6, // the certifier
@@ -91,9 +93,9 @@ var ranks = map[string]int{
 // The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service
 // through HTTP only.
 var (
-	serving    = []string{"internal/infer", "internal/model", "internal/serve", "models"}
+	serving    = []string{"internal/infer", "internal/model", "internal/serve", "internal/web/chat", "models"}
 	certifying = []string{"internal/certify", "certify", "testcases"}
-	shared     = []string{"internal/base", "internal/llm"}
+	shared     = []string{"internal/base", "internal/llm", "internal/web/look"}
 )
 
 // onlyIn names what may be imported in few places: cgo nowhere, unsafe where bytes become numbers.

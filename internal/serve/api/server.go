@@ -53,6 +53,11 @@ type Config struct {
 	// how long a request with a body is to wait before anything is done for it; nil: not at all
 	Hold func() time.Duration
 
+	// Pages are web pages and what they load, by path. They hold nothing of the service's, so that they need no key;
+	// what their scripts ask for does. With them, the metrics are also at PageMetrics, with a key where there are
+	// keys.
+	Pages map[string]http.Handler
+
 	Now func() time.Time // nil means time.Now
 }
 
@@ -64,6 +69,9 @@ const (
 	maxBatch    = 128 // choices of a text completion with several prompts
 	maxBias     = 300 // entries of logit_bias
 )
+
+// PageMetrics is where the web pages read the metrics, also while /metrics is elsewhere.
+const PageMetrics = "/console/metrics"
 
 // Server answers HTTP requests. It starts without a backend and refuses to generate until SetBackend.
 type Server struct {
@@ -130,6 +138,12 @@ func New(c Config) *Server {
 		if path != "/metrics" || !c.MetricsApart {
 			s.routes[path] = r
 		}
+	}
+	for path, h := range c.Pages {
+		s.routes[path] = route{method: http.MethodGet, open: true, handle: plain(h)}
+	}
+	if c.Pages != nil {
+		s.routes[PageMetrics] = route{method: http.MethodGet, handle: plain(s.metrics.Handler())}
 	}
 	s.handler = s.wrap(s.routes, nil)
 	return s

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -51,6 +52,8 @@ type Options struct {
 	MaxConnections int
 	MetricsListen  string // address and port; empty: /metrics is beside the API
 	DrainTimeout   time.Duration
+
+	Pages map[string]http.Handler // web pages by path, open to everybody; nil: none
 }
 
 // Upstream are servers that requests are passed on to.

@@ -67,7 +67,7 @@ func New(o Options) (*Service, error) {
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
 		Slots: o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
-		Hold: s.budget.hold,
+		Hold: s.budget.hold, Pages: o.Pages,
 	})
 	if s.certificate != nil {
 		s.metrics.SetExpiry(func() time.Time { return s.certificate.Leaf().NotAfter })

@@ -1,0 +1,56 @@
+package mixtral
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/serve/service"
+	"github.com/hxp-enterprise/mixtral/internal/web/chat"
+)
+
+// checkAccess checks who may reach the service, and how.
+func (c *Config) checkAccess(v *validator) {
+	switch {
+	case c.Host == "" || strings.ContainsAny(c.Host, " /"):
+		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
+	case !service.Loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
+		v.add("host", strconv.Quote(c.Host),
+			"others can reach this address: set api_key_file, or insecure_bind if that is meant")
+	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		key, value := "tls_key_file", c.TLSKeyFile
+		if c.TLSCertFile == "" {
+			key, value = "tls_cert_file", c.TLSCertFile
+		}
+		v.add(key, strconv.Quote(value), "must be given: a certificate and its key go together")
+	}
+	if slices.ContainsFunc(splitList(c.AllowedHosts), func(name string) bool {
+		return strings.ContainsAny(name, ":/ *")
+	}) {
+		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
+			"must be host names without ports, several with commas between")
+	}
+	if c.MetricsListen != "" {
+		host, port, err := net.SplitHostPort(c.MetricsListen)
+		n, bad := strconv.ParseUint(port, 10, 16)
+		if err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
+			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, another than the API's")
+		}
+	}
+	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)
+	v.oneOf("console", c.Console, "auto", "true", "false")
+	if c.Console == "true" && !service.Loopback(c.Host) && c.APIKeyFile == "" {
+		v.add("console", `"true"`, "others can reach this address: set api_key_file, or leave the console off")
+	}
+}
+
+// pages gives the console, nil where it is off.
+func (c *Config) pages() map[string]http.Handler {
+	if c.Console == "true" || c.Console == "auto" && service.Loopback(c.Host) {
+		return chat.Pages(Version())
+	}
+	return nil
+}
