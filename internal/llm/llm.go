@@ -80,7 +80,7 @@ func (g *Grammar) Fail(reason string) error {
 	if field == "" {
 		field = "grammar"
 	}
-	return &FieldError{Field: field, Reason: reason}
+	return &FieldError{Field: field, Reason: reason, Err: ErrGrammar}
 }
 
 // Finish says why a completion ended.
@@ -174,6 +174,7 @@ type Backend interface {
 var (
 	ErrBadRequest    = errors.New("bad request")        // HTTP 400; see FieldError
 	ErrModelNotFound = errors.New("model not found")    // 404
+	ErrGrammar       = errors.New("bad grammar")        // 400 invalid_grammar; also matches ErrBadRequest
 	ErrContextLength = errors.New("context too long")   // 400 context_length_exceeded; also matches ErrBadRequest
 	ErrQueueFull     = errors.New("queue is full")      // 429 + Retry-After
 	ErrNotReady      = errors.New("service not ready")  // 503: starting or draining

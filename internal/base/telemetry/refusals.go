@@ -34,6 +34,7 @@ var Reasons = []Reason{
 	{"invalid_json", 400, "The body is not a JSON object."},
 	{"unsupported_encoding", 415, "The body is compressed."},
 	{ReasonInvalid, 400, "A field has a value that is not allowed."},
+	{"invalid_grammar", 400, "A schema, regular expression or grammar is wrong, or is not supported."},
 	{"unsupported_parameter", 400, "A field asks for a feature that this service does not have."},
 	{"not_supported", 501, "The backend does not support it."},
 	{"model_not_found", 404, "No such model is served."},

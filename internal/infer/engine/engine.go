@@ -146,6 +146,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	}
 	e.wake.L = &e.mu
 	e.vocabulary = sync.OnceValues(e.newVocabulary)
+	e.grammars.compiling = make(chan struct{}, 1)
 	for range net.Workers() {
 		e.settlers = append(e.settlers, settler{engine: e})
 	}
@@ -237,7 +238,7 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 	if err := e.room(); err != nil { // before it is encoded: refusals must be cheap
 		return err
 	}
-	q, err := e.prepare(r)
+	q, err := e.prepare(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestNumericErrorIsOneRequests(t *testing.T) {
 // TestPanicCostsOneStep: whatever breaks in a step ends that step's requests with an error, not the process.
 func TestPanicCostsOneStep(t *testing.T) {
 	e := open(t, synth.Tiny(), Config{})
-	q, err := e.prepare(ask(ids(1, 10), 50))
+	q, err := e.prepare(t.Context(), ask(ids(1, 10), 50))
 	if err != nil {
 		t.Fatal(err)
 	}

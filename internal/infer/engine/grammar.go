@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,7 +18,7 @@ const (
 	// maxForced bounds the forced tokens of a sequence in a step, as others wait for its end.
 	maxForced = 32
 	// maxGrammars bounds the compiled grammars that are kept for requests that come again with the same source.
-	maxGrammars = 16
+	maxGrammars = 12
 )
 
 // newVocabulary indexes the tokens that stand for text.
@@ -34,48 +36,69 @@ func (e *Engine) newVocabulary() (*grammar.Vocabulary, error) {
 	return v, nil
 }
 
-// grammars keeps compiled grammars, the latest used ones.
+// grammars keeps compiled grammars, the latest used ones. One is compiled at a time: compiling takes milliseconds, but
+// of a source that was made for it a second, and must not take the processors from those who wait for tokens.
 type grammars struct {
+	compiling chan struct{} // has room for one
+
 	mu   sync.Mutex
-	list []*compiling // the latest used last
+	list []compiled // the latest used last
 }
 
-// compiling is a grammar that one request compiles and others wait for.
-type compiling struct {
-	key  string
-	once sync.Once
-	g    *grammar.Grammar
-	err  error
+type compiled struct {
+	key string
+	g   *grammar.Grammar
+	err error
 }
 
-// entry gives the place for a source.
-func (c *grammars) entry(key string) *compiling {
+// find gives a grammar that was compiled before.
+func (c *grammars) find(key string) (compiled, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, e := range c.list {
 		if e.key == key {
-			c.list = append(append(c.list[:i:i], c.list[i+1:]...), e)
-			return e
+			c.list = append(slices.Delete(c.list, i, i+1), e)
+			return e, true
 		}
 	}
+	return compiled{}, false
+}
+
+func (c *grammars) keep(e compiled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(c.list) >= maxGrammars {
-		c.list = append(c.list[:0:0], c.list[1:]...)
+		c.list = slices.Delete(c.list, 0, 1)
 	}
-	e := &compiling{key: key}
 	c.list = append(c.list, e)
-	return e
 }
 
 // compile gives the grammar of a request.
-func (e *Engine) compile(g *llm.Grammar) (*grammar.Grammar, error) {
+func (e *Engine) compile(ctx context.Context, g *llm.Grammar) (*grammar.Grammar, error) {
 	v, err := e.vocabulary()
 	if err != nil {
 		return nil, err
 	}
-	c := e.grammars.entry(strings.Join(append([]string{string(g.Kind), g.Source}, g.Choices...), "\x00"))
-	c.once.Do(func() {
-		c.g, c.err = grammar.Compile(grammar.Spec{Kind: grammar.Kind(g.Kind), Source: g.Source, Choices: g.Choices}, v)
-	})
+	var name strings.Builder
+	for _, part := range append([]string{string(g.Kind), g.Source}, g.Choices...) {
+		fmt.Fprintf(&name, "%d:%s", len(part), part)
+	}
+	key := name.String()
+	c, ok := e.grammars.find(key)
+	if !ok {
+		select {
+		case e.grammars.compiling <- struct{}{}:
+			defer func() { <-e.grammars.compiling }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if c, ok = e.grammars.find(key); !ok { // another request may have had it meanwhile
+			c.key = key
+			c.g, c.err = grammar.Compile(grammar.Spec{Kind: grammar.Kind(g.Kind), Source: g.Source,
+				Choices: g.Choices}, v)
+			e.grammars.keep(c)
+		}
+	}
 	if c.err != nil {
 		return nil, g.Fail(c.err.Error())
 	}
@@ -83,14 +106,14 @@ func (e *Engine) compile(g *llm.Grammar) (*grammar.Grammar, error) {
 }
 
 // constrain holds a request's answer to its grammar.
-func (e *Engine) constrain(q *request, r *llm.Request) error {
+func (e *Engine) constrain(ctx context.Context, q *request, r *llm.Request) error {
 	if r.Grammar == nil {
 		return nil
 	}
 	if r.IgnoreEOS {
 		return llm.BadField("ignore_eos", "cannot be combined with a grammar, whose texts have an end")
 	}
-	g, err := e.compile(r.Grammar)
+	g, err := e.compile(ctx, r.Grammar)
 	if err != nil {
 		return err
 	}

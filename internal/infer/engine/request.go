@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -85,7 +86,7 @@ func (o *outbox) take(into []llm.Event) ([]llm.Event, error) {
 }
 
 // prepare checks a request and makes all it needs.
-func (e *Engine) prepare(r *llm.Request) (*request, error) {
+func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) {
 	if r.Model != "" && r.Model != e.model.ID {
 		return nil, fmt.Errorf("%w: %q (this server has %q)", llm.ErrModelNotFound, r.Model, e.model.ID)
 	}
@@ -129,7 +130,7 @@ func (e *Engine) prepare(r *llm.Request) (*request, error) {
 		p.Seed = uint64(*s.Seed)
 	}
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
-	return q, e.constrain(q, r)
+	return q, e.constrain(ctx, q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.

@@ -356,3 +356,47 @@ func BenchmarkNext(b *testing.B) {
 		})
 	}
 }
+
+// TestNextOf: a choice among allowed tokens is the choice among all when the others can never be chosen.
+func TestNextOf(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for round := range 300 {
+		n := 1 + rng.IntN(300)
+		logits, allowed := make([]float32, n), make([]uint64, (n+63)/64)
+		masked := make([]float32, n)
+		for i := range logits {
+			logits[i] = float32(rng.NormFloat64() * 4)
+			masked[i] = -1e30
+		}
+		for range 1 + rng.IntN(n) {
+			id := rng.IntN(n)
+			allowed[id/64] |= 1 << (id % 64)
+		}
+		if round%3 == 0 && n >= 64 {
+			allowed[0] = math.MaxUint64
+		}
+		for i := range logits {
+			if allowed[i/64]>>(i%64)&1 == 1 {
+				masked[i] = logits[i]
+			}
+		}
+		p := Params{Temperature: float64(round%4) / 2, TopK: round % 7, TopP: []float64{0, 0.3, 0.9}[round%3],
+			MinP: []float64{0, 0.1}[round%2], Seed: uint64(round)}
+		a, b := New(p, n, nil), New(p, n, nil)
+		got, err := a.NextOf(&Scratch{}, logits, allowed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := b.Next(&Scratch{}, masked)
+		if err != nil || got != want && p.TopP == 0 { // with TopP, rounding may draw the line one token earlier
+			t.Errorf("round %d, %+v: %d, want %d, %v", round, p, got, want, err)
+		}
+		if allowed[got/64]>>(got%64)&1 == 0 {
+			t.Errorf("round %d: %d is not allowed", round, got)
+		}
+	}
+	if _, err := New(Params{}, 2, nil).NextOf(&Scratch{}, []float32{1, float32(math.NaN())}, []uint64{1}); !errors.Is(err,
+		ErrNumeric) {
+		t.Errorf("a broken logit that is not allowed: %v", err)
+	}
+}

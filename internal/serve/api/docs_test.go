@@ -53,7 +53,8 @@ func TestDocs(t *testing.T) {
 	fields := names(section(t, doc, "fields"), 0)
 	for _, field := range fields {
 		wrong := `{"x":[]}`
-		if field == "stream_options" || field == "logit_bias" {
+		switch field {
+		case "stream_options", "logit_bias", "response_format", "structured_outputs", "guided_json", "json_schema":
 			wrong = "5"
 		}
 		text, chat := `{"prompt":"a",`, `{"messages":[{"role":"user","content":"a"}],`
@@ -68,8 +69,9 @@ func TestDocs(t *testing.T) {
 		}
 		f.wantError("POST", path, body+fmt.Sprintf(`"%s":%s}`, field, wrong), 400, field)
 	}
-	read := regexp.MustCompile(`\bo\.(?:text|flag|integer|number|list|raw|child)\("([a-z_]+)"`)
-	for _, file := range []string{"request.go", "complete.go", "forecast.go"} {
+	read := regexp.MustCompile(`\b(?:o\.(?:text|flag|integer|number|list|raw|child)\(|(?:schema|source|choices)Of\(o, )` +
+		`"([a-z_]+)"`)
+	for _, file := range []string{"request.go", "grammar.go", "complete.go", "forecast.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -89,6 +89,9 @@ func toHTTP(err error, retryAfter int) *httpError {
 	case errors.Is(err, llm.ErrModelNotFound):
 		return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model",
 			message: err.Error()}
+	case errors.Is(err, llm.ErrGrammar):
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "invalid_grammar", param: param,
+			message: err.Error(), quotes: true}
 	case errors.Is(err, llm.ErrBadRequest):
 		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param, message: err.Error()}
 	case errors.Is(err, llm.ErrQueueFull):

@@ -112,7 +112,11 @@ func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 			slog.Int("completion_tokens", end.usage.CompletionTokens), slog.String("finish", string(end.finish)))
 	}
 	if end.err != nil {
-		attrs = append(attrs, slog.String("error", end.err.Error()))
+		text := end.err.Error()
+		if answer := toHTTP(end.err, 0); answer.quotes {
+			text = answer.Error()
+		}
+		attrs = append(attrs, slog.String("error", text))
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }

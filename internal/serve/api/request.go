@@ -40,6 +40,7 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	}
 	base.Sampling = s.sampling(o, model)
 	base.Stop = stops(o)
+	base.Grammar = grammar(o)
 	base.IgnoreEOS = o.flag("ignore_eos")
 	if n, ok := o.integer("n", 1, maxChoices); ok {
 		j.perText = int(n)
@@ -68,12 +69,11 @@ var unsupportedFields = []struct {
 	// OpenAI's.
 	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil},
 	{"function_call", []string{`"none"`, `"auto"`}},
-	{"response_format", []string{`{"type":"text"}`}}, {"modalities", []string{`["text"]`}}, {"audio", nil},
+	{"modalities", []string{`["text"]`}}, {"audio", nil},
 	{"web_search_options", nil},
 	{"suffix", nil}, {"echo", nil}, {"best_of", []string{"1"}},
 	// vLLM's and llama.cpp's.
-	{"structured_outputs", nil}, {"guided_json", nil}, {"guided_regex", nil}, {"guided_choice", nil},
-	{"guided_grammar", nil}, {"grammar", nil}, {"json_schema", nil},
+	{"guided_whitespace_pattern", nil},
 	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil},
 	{"allowed_token_ids", nil},
 	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
+
+// maxChoiceTexts bounds the texts of guided_choice.
+const maxChoiceTexts = 10_000
+
+// grammar reads the fields that hold an answer to a form: OpenAI's response_format, vLLM's structured_outputs and
+// guided_*, llama.cpp's json_schema and grammar. One at most may ask for something.
+func grammar(o *object) *llm.Grammar {
+	var found []*llm.Grammar
+	add := func(g *llm.Grammar) {
+		if g != nil {
+			found = append(found, g)
+		}
+	}
+	add(responseFormat(o))
+	add(schemaOf(o, "guided_json"))
+	add(sourceOf(o, "guided_regex", llm.GrammarRegex))
+	add(choicesOf(o, "guided_choice"))
+	add(sourceOf(o, "guided_grammar", llm.GrammarEBNF))
+	add(schemaOf(o, "json_schema"))
+	add(sourceOf(o, "grammar", llm.GrammarGBNF))
+	if v := o.raw("structured_outputs"); v != nil {
+		for _, g := range structured(o, v) {
+			add(g)
+		}
+	}
+	if len(found) > 1 {
+		o.fail(found[1].Field, "cannot be combined with %s: an answer has one form", found[0].Field)
+	}
+	if o.err != nil || len(found) == 0 {
+		return nil
+	}
+	return found[0]
+}
+
+// responseFormat reads {"type": "text" | "json_object" | "json_schema", …}. With json_object llama.cpp takes a schema
+// beside the type.
+func responseFormat(o *object) *llm.Grammar {
+	v := o.raw("response_format")
+	if v == nil {
+		return nil
+	}
+	f := o.child("response_format", v)
+	defer func() { o.adopt(f) }()
+	if len(f.fields) == 0 {
+		return nil
+	}
+	switch typ, ok := f.text("type"); {
+	case typ == "text":
+		return nil
+	case typ == "json_object":
+		if g := schemaOf(f, "schema"); g != nil {
+			return g
+		}
+		return &llm.Grammar{Kind: llm.GrammarJSON, Field: o.name("response_format")}
+	case typ == "json_schema":
+		inner := f.raw("json_schema")
+		if inner == nil {
+			f.fail("json_schema", "is missing")
+			return nil
+		}
+		c := f.child("json_schema", inner)
+		defer func() { f.adopt(c) }()
+		if g := schemaOf(c, "schema"); g != nil {
+			return g
+		}
+		c.fail("schema", "is missing")
+	case !ok:
+		f.fail("type", "is missing")
+	default:
+		f.fail("type", "must be text, json_object or json_schema")
+	}
+	return nil
+}
+
+// structuredFields are those of vLLM's structured_outputs that say how to compute the answer. That the whitespace of
+// JSON is bounded, and that only members that a schema asks for are made, is so in any case.
+var structuredFields = []string{"disable_fallback", "disable_any_whitespace", "disable_additional_properties"}
+
+func structured(o *object, v json.RawMessage) []*llm.Grammar {
+	c := o.child("structured_outputs", v)
+	defer func() { o.adopt(c) }()
+	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
+		nothing := slices.Contains(structuredFields, name) || c.raw(name) == nil || string(c.raw(name)) == "false"
+		if !nothing && !slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name) {
+			o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
+				param: "structured_outputs", message: fmt.Sprintf("structured_outputs: %q is not supported by this service",
+					short(name)), quotes: true}
+			return nil
+		}
+	}
+	list := []*llm.Grammar{schemaOf(c, "json"), sourceOf(c, "regex", llm.GrammarRegex), choicesOf(c, "choice"),
+		sourceOf(c, "grammar", llm.GrammarEBNF)}
+	if c.flag("json_object") {
+		list = append(list, &llm.Grammar{Kind: llm.GrammarJSON, Field: c.name("json_object")})
+	}
+	return list
+}
+
+// schemaOf reads a JSON Schema: as JSON, or as text that holds it.
+func schemaOf(o *object, field string) *llm.Grammar {
+	v := o.raw(field)
+	if v == nil {
+		return nil
+	}
+	source := string(v)
+	switch kind(v) {
+	case "a string":
+		source, _ = o.text(field)
+		if source == "" {
+			return nil
+		}
+	case "an object", "a boolean":
+	default:
+		o.fail(field, "must be a JSON Schema, got %s", kind(v))
+		return nil
+	}
+	return &llm.Grammar{Kind: llm.GrammarSchema, Source: source, Field: o.name(field)}
+}
+
+func sourceOf(o *object, field string, kind llm.GrammarKind) *llm.Grammar {
+	source, _ := o.text(field)
+	if source == "" {
+		return nil
+	}
+	return &llm.Grammar{Kind: kind, Source: source, Field: o.name(field)}
+}
+
+func choicesOf(o *object, field string) *llm.Grammar {
+	items, ok := o.list(field, maxChoiceTexts)
+	if !ok || len(items) == 0 {
+		return nil
+	}
+	g := &llm.Grammar{Kind: llm.GrammarChoice, Field: o.name(field)}
+	for i, item := range items {
+		var s string
+		if json.Unmarshal(item, &s) != nil || kind(item) != "a string" {
+			o.fail(fmt.Sprintf("%s[%d]", field, i), "must be a string, got %s", kind(item))
+		}
+		g.Choices = append(g.Choices, strings.Clone(s))
+	}
+	return g
+}
