@@ -82,8 +82,9 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 // A vocabulary that has [INST] and [/INST] as control pieces (Mixtral-8x22B) is encoded as InstructTokenizerV3 does:
 // the pieces around the bare content, and the system message in the last user message.
 //
-// Messages must alternate user, assistant, …, user after an optional system message, or the error is a RoleError. If
-// the file's template does not use [INST], it is ErrTemplate.
+// Messages must alternate user, assistant, user, … after an optional system message, or the error is a RoleError. An
+// assistant message at the end is the beginning of the answer: no EOS follows it. If the file's template does not use
+// [INST], the error is ErrTemplate.
 func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
 	if !t.chat.supported {
 		return nil, fmt.Errorf("%w: it does not use %s", ErrTemplate, beginInst)
@@ -107,7 +108,7 @@ func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
 		switch {
 		case m.Role == roleAssistant:
 			ids = t.appendText(ids, m.Content)
-			if t.spec.EOS >= 0 {
+			if t.spec.EOS >= 0 && i < len(messages)-1 {
 				ids = append(ids, t.spec.EOS)
 			}
 		case i == systemAt && system != "":
@@ -127,7 +128,7 @@ func (t *Tokenizer) appendInstruction(ids []int32, content string) []int32 {
 	return append(ids, t.chat.end)
 }
 
-// checkRoles wants an optional system message, then user, assistant, …, user.
+// checkRoles wants an optional system message, then user and assistant in turn.
 func checkRoles(messages []Message) error {
 	want := roleUser
 	for i, m := range messages {
@@ -155,8 +156,6 @@ func checkRoles(messages []Message) error {
 		return &RoleError{0, "a user message is missing"}
 	case want == roleUser && messages[len(messages)-1].Role == roleSystem:
 		return &RoleError{len(messages), "a user message must follow the system message"}
-	case want == roleUser:
-		return &RoleError{len(messages) - 1, "the last message must be from user, got assistant"}
 	}
 	return nil
 }

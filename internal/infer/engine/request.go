@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -110,6 +109,9 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	case r.Messages != nil:
 		q.ids, err = e.TokenizeChat(r.Messages)
 		q.decoder = e.tok.NewDecoder()
+		if llm.Continues(r.Messages) {
+			q.decoder = e.tok.NewContinuation()
+		}
 	case r.PromptTokens != nil:
 		q.ids = r.PromptTokens
 		q.decoder = e.tok.NewContinuation()
@@ -198,18 +200,19 @@ func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
 	return e.tok.Encode(text, addSpecial), nil
 }
 
-// TokenizeChat puts messages into Mixtral's chat format. A bad order of roles is an llm.FieldError.
+// TokenizeChat arranges messages and puts them into Mixtral's chat format. A role that is not known is an
+// llm.FieldError.
 func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
+	messages, err := llm.Arrange(messages)
+	if err != nil {
+		return nil, err
+	}
 	turns := make([]token.Message, len(messages))
 	for i, m := range messages {
 		turns[i] = token.Message(m)
 	}
 	ids, err := e.tok.Chat(turns)
-	var role *token.RoleError
-	switch {
-	case errors.As(err, &role):
-		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", role.Index), "%s", role.Reason)
-	case err != nil:
+	if err != nil { // the roles are in order: it is the template that is not supported
 		return nil, fmt.Errorf("%w: %w", llm.ErrUnsupported, err)
 	}
 	return ids, nil

@@ -295,7 +295,7 @@ func TestTokenizeRoutes(t *testing.T) {
 		{"/tokenize", `{"prompt":1}`, "prompt"},
 		{"/tokenize", `{"prompt":"a","add_special_tokens":1}`, "add_special_tokens"},
 		{"/tokenize", `{"messages":[]}`, "messages"},
-		{"/tokenize", `{"messages":[{"role":"assistant","content":"a"}]}`, "messages[0].role"},
+		{"/tokenize", `{"messages":[{"role":"judge","content":"a"}]}`, "messages[0].role"},
 		{"/detokenize", `{}`, "tokens"},
 		{"/detokenize", `{"tokens":"a"}`, "tokens"},
 		{"/detokenize", `{"tokens":[1,null]}`, "tokens"},

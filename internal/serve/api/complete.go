@@ -42,12 +42,17 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if s.c.Observe != nil {
 		x.seen.asked(o, s.c.KeepPrompts)
 	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
+	limitTokens := s.c.MaxTokens
+	p, passes := s.backend.Load().Backend.(passer)
+	if passes { // the upstream has limits of its own
+		limitTokens = 1 << 24
+	}
+	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(limitTokens)); err != nil {
 		return err
 	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
-	if p, ok := s.backend.Load().Backend.(passer); ok {
+	if passes {
 		if o.err != nil {
 			return o.err
 		}

@@ -169,17 +169,25 @@ func (o *object) raw(field string) json.RawMessage {
 	return v
 }
 
-// mostTokens gives the tokens that a request for completions asks for at most, 0 if it does not say. What is not
-// valid is not counted: whoever reads the fields will say so.
-func (o *object) mostTokens() int {
+// is tells whether a field has this JSON.
+func (o *object) is(field, value string) bool {
+	return string(bytes.TrimSpace(o.fields[field])) == value
+}
+
+// mostTokens gives the tokens that a request for completions asks for at most, of which each choice gets no more than
+// limit, 0 if it does not say. What is not valid is not counted: whoever reads the fields will say so.
+func (o *object) mostTokens(limit int) int {
 	peek := func(field string, most int) int {
 		n, ok := whole(o.fields[field])
-		if !ok || n < 1 {
+		switch {
+		case ok && n == -1 && field != "n": // as many as there may be
+			return most
+		case !ok || n < 1:
 			return 0
 		}
 		return int(min(n, int64(most)))
 	}
-	return max(peek("max_tokens", 1<<24), peek("max_completion_tokens", 1<<24)) * max(peek("n", maxChoices), 1)
+	return max(peek("max_tokens", limit), peek("max_completion_tokens", limit)) * max(peek("n", maxChoices), 1)
 }
 
 // kind names a JSON value's type for error messages: the value itself may be long or private.

@@ -58,7 +58,7 @@ type Config struct {
 
 const (
 	maxChoices  = 8   // n
-	maxStops    = 4   // as OpenAI
+	maxStops    = 128 // OpenAI allows 4; clients of other servers send more
 	maxStopSize = 512 // bytes of a stop string
 	maxTop      = 20  // top_logprobs, as OpenAI
 	maxBatch    = 128 // choices of a text completion with several prompts
