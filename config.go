@@ -102,6 +102,14 @@ type Config struct {
 	// Temperature is for requests that name none, 0 to 2; 0 always takes the likeliest token. Default: 0.7.
 	Temperature float64 `yaml:"temperature"`
 
+	// ModelAliases are more names of the model of the embedded backend, with commas between: requests may use them,
+	// and answers then have them. It needs BackendEmbedded; UpstreamModels is for the other. Default: empty.
+	ModelAliases string `yaml:"model_aliases"`
+
+	// UnknownFields says what becomes of a request with a field that the embedded backend does not know: "error"
+	// refuses it with status 400, "ignore" passes over the field. Default: error.
+	UnknownFields string `yaml:"unknown_fields"`
+
 	// DatabaseURL is where each request for completions is logged: ids, times, tokens, how it ended and the key's
 	// name. It is postgres://user:password@host:port/database, sqlite:PATH or none. The log never delays or fails a
 	// request: while the database is slow or away, requests wait in memory, and when there are too many the oldest
@@ -144,6 +152,10 @@ type Config struct {
 	// Default: empty.
 	AllowedHosts string `yaml:"allowed_hosts"`
 
+	// AllowedOrigins are the sites whose pages may use the service from a browser, as https://HOST or
+	// https://HOST:PORT with commas between, or * for all. Default: empty, none.
+	AllowedOrigins string `yaml:"allowed_origins"`
+
 	// MaxConnections is how many connections may be open together, 1 to 1048576, and at most half of the files that
 	// the process may open. More wait. Default: 2048.
 	MaxConnections int `yaml:"max_connections"`
@@ -180,6 +192,12 @@ const (
 	BackendVLLM     Backend = "vllm"     // OpenAI-compatible servers that requests are passed on to
 )
 
+// What UnknownFields may be.
+const (
+	unknownError  = "error"
+	unknownIgnore = "ignore"
+)
+
 // DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
 func DefaultConfig() Config {
 	return Config{
@@ -188,7 +206,7 @@ func DefaultConfig() Config {
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
 		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048,
-		LogLevel: "info", LogFormat: "text",
+		UnknownFields: unknownError, LogLevel: "info", LogFormat: "text",
 	}
 }
 
@@ -339,7 +357,9 @@ func (c *Config) options() (service.Options, error) {
 		ContextLength:         c.ContextLength,
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
-		DatabaseURL: c.database(v), LogPrompts: c.LogPrompts,
+		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
+		AllowedOrigins: splitList(c.AllowedOrigins),
+		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
 		TracingURL:     c.TracingURL,
 		Host:           c.Host, Port: c.Port, APIKeyFile: c.APIKeyFile, TLSCertFile: c.TLSCertFile,
@@ -365,6 +385,10 @@ func (c *Config) options() (service.Options, error) {
 	v.number("request_log_days", float64(c.RequestLogDays), 0, 100*365)
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
+	v.oneOf("unknown_fields", c.UnknownFields, unknownError, unknownIgnore)
+	if c.Backend == BackendVLLM && c.ModelAliases != "" {
+		v.add("model_aliases", strconv.Quote(c.ModelAliases), "needs backend: embedded; upstream_models renames others")
+	}
 	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
 	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
 	c.checkAccess(v)
@@ -439,6 +463,10 @@ func (c *Config) checkAccess(v *validator) {
 	}) {
 		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
 			"must be host names without ports, several with commas between")
+	}
+	if slices.ContainsFunc(splitList(c.AllowedOrigins), func(o string) bool { return !service.IsOrigin(o) }) {
+		v.add("allowed_origins", strconv.Quote(c.AllowedOrigins),
+			"must be https://host or https://host:port, several with commas between, or *")
 	}
 	if c.MetricsListen != "" {
 		host, port, err := net.SplitHostPort(c.MetricsListen)

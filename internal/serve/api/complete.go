@@ -44,8 +44,10 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	}
 	limitTokens := s.c.MaxTokens
 	p, passes := s.backend.Load().Backend.(passer)
-	if passes { // the upstream has limits of its own
+	if passes { // the upstream has limits and names of its own
 		limitTokens = 1 << 24
+	} else {
+		o.rename()
 	}
 	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(limitTokens)); err != nil {
 		return err
@@ -63,7 +65,7 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if o.err != nil {
 		return o.err
 	}
-	model, err := lookup(s.backend.Load(), name)
+	model, err := s.lookup(s.backend.Load(), name)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const headerID = "X-Request-Id"
 // wrap gives every request an id, a count, a log line and a net under its panics, and turns browsers away that were
 // sent here by another site.
 func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler {
-	guard := http.NewCrossOriginProtection()
+	sites := newOrigins(s.c.Origins)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
 		x := s.exchange(w, r)
@@ -48,8 +48,10 @@ func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler 
 			s.turnAway(x, err, toHTTP(err, 0))
 			return
 		}
-		if err := guard.Check(r); err != nil {
+		if done, err := sites.admit(x, r); err != nil {
 			s.turnAway(x, err, errOrigin)
+			return
+		} else if done {
 			return
 		}
 		s.serve(routes, x, r)

@@ -22,7 +22,9 @@ import (
 type object struct {
 	path   string // of the object itself, "" for the body
 	fields map[string]json.RawMessage
-	body   []byte // the whole body, as it came
+	read   map[string]bool   // fields that were asked for
+	given  map[string]string // names that the client used for fields, where they are others; see rename
+	body   []byte            // the whole body, as it came
 	err    error
 }
 
@@ -139,6 +141,9 @@ func parseObject(body []byte) (*object, error) {
 
 // name is a field's full name, "messages[1].role".
 func (o *object) name(field string) string {
+	if given, ok := o.given[field]; ok {
+		field = given
+	}
 	if o.path == "" {
 		return field
 	}
@@ -162,6 +167,10 @@ func (o *object) unsupported(field string) {
 
 // raw gives a field's JSON, nil where it is absent or null.
 func (o *object) raw(field string) json.RawMessage {
+	if o.read == nil {
+		o.read = map[string]bool{}
+	}
+	o.read[field] = true
 	v := o.fields[field]
 	if o.err != nil || string(v) == "null" {
 		return nil

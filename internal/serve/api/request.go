@@ -31,7 +31,7 @@ type job struct {
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
 func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
 	j = &job{model: model, created: s.now().Unix(), perText: 1}
-	base.Model = model.ID
+	base.Model = s.own(s.backend.Load(), model.ID)
 	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
 	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
 		if n, ok := s.maxTokens(o, field); ok {
@@ -87,17 +87,22 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
-		v := strings.Join(strings.Fields(string(o.raw(f.name))), "")
-		nothing := slices.Contains(asksNothing, v)
-		if f.name == "add_generation_prompt" { // here false asks for something
-			nothing = v == ""
-		}
+		asks := asksFor(o.raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.is(f.name, "false")
 		unused := f.name == "tools" && o.is("tool_choice", `"none"`) ||
 			f.name == "functions" && o.is("function_call", `"none"`)
-		if !nothing && !unused && !slices.Contains(f.harmless, v) {
+		if asks && !unused {
 			o.unsupported(f.name)
 		}
 	}
+}
+
+// falseAsks are fields that are true where nobody asks, so that false asks for something.
+var falseAsks = []string{"add_generation_prompt", "skip_special_tokens", "add_special_tokens"}
+
+// asksFor tells whether a value asks for something. harmless are values that do not, as JSON without spaces.
+func asksFor(v json.RawMessage, harmless []string) bool {
+	plain := strings.Join(strings.Fields(string(v)), "")
+	return !slices.Contains(asksNothing, plain) && !slices.Contains(harmless, plain)
 }
 
 func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
@@ -207,6 +212,7 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 			o.fail("top_logprobs", "is only allowed with \"logprobs\": true")
 		}
 	}
+	s.unknown(o)
 	j.id = newID("chatcmpl-")
 	j.choices(base)
 	return j, o.err
@@ -291,6 +297,7 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
+	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
 		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
 			maxBatch)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -33,6 +34,10 @@ type Config struct {
 
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
+
+	IgnoreUnknown bool     // fields that are not known are passed over
+	Aliases       []string // more names of the first model
+	Origins       []string // sites whose pages may use the service, as "https://host"; "*": any
 
 	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
 	// of them is read. 0: not known.
@@ -334,16 +339,58 @@ func (s *Server) load() telemetry.Load {
 	return l
 }
 
+// served lists the models with the names that clients may use: the backend's own, then the aliases of the first.
+func (s *Server) served(b llm.Backend) []llm.Model {
+	models := slices.Clone(b.Models())
+	if len(models) == 0 {
+		return nil
+	}
+	first := models[0]
+	for _, alias := range s.c.Aliases {
+		if !slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == alias }) {
+			first.ID = alias
+			models = append(models, first)
+		}
+	}
+	return models
+}
+
+// own is the name by which the backend knows a served model.
+func (s *Server) own(b llm.Backend, name string) string {
+	if models := b.Models(); len(models) > 0 && slices.Contains(s.c.Aliases, name) &&
+		!slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == name }) {
+		return models[0].ID
+	}
+	return name
+}
+
 // lookup finds a model by the name a request gave; an empty name means the first.
-func lookup(b llm.Backend, name string) (llm.Model, error) {
-	models := b.Models()
+func (s *Server) lookup(b llm.Backend, name string) (llm.Model, error) {
+	models := s.served(b)
 	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
 	if i < 0 {
 		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found",
 			param: "model", quotes: true,
-			message: "the model " + string(quote(name)) + " does not exist: GET /v1/models lists those that do"}
+			message: "the model " + string(quote(name)) + " does not exist: " + known(models)}
 	}
 	return models[i], nil
+}
+
+// known tells which models there are. Of many, it names a few.
+func known(models []llm.Model) string {
+	const most = 8
+	if len(models) == 0 {
+		return "there is none now"
+	}
+	var names []string
+	for _, m := range models[:min(len(models), most)] {
+		names = append(names, string(quote(m.ID)))
+	}
+	text := "this service has " + strings.Join(names, ", ")
+	if len(models) > most {
+		text += fmt.Sprintf(" and %d more (GET /v1/models)", len(models)-most)
+	}
+	return text
 }
 
 // quote shows a name that comes from outside.
