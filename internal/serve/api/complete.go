@@ -73,9 +73,6 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if err != nil {
 		return err
 	}
-	if err := s.places(j, f); err != nil {
-		return err
-	}
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
 		return err
 	}
@@ -87,21 +84,6 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 		answer = s.stream
 	}
 	return inFormat(f, answer(ctx, x, j, f))
-}
-
-// places refuses a request that has more choices than the service ever holds: told to try again later, its client
-// would do so for ever.
-func (s *Server) places(j *job, f format) error {
-	most := s.c.Slots + s.c.Queue
-	if s.c.Slots == 0 || len(j.requests) <= most {
-		return nil
-	}
-	field := "n"
-	if len(j.requests) > j.perText { // several prompts
-		field = f.prompt()
-	}
-	return badParam(field, "makes %d choices, and this service holds at most %d at a time "+
-		"(max_concurrent_requests + max_queued_requests)", len(j.requests), most)
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes

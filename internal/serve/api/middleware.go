@@ -90,7 +90,7 @@ func (s *Server) caught(p any, id string) {
 func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 	level, end := slog.LevelInfo, &x.result
 	switch {
-	case x.route == "/livez" || x.route == "/readyz" || x.route == "/metrics":
+	case x.route == "/livez" || x.route == "/health" || x.route == "/readyz" || x.route == "/metrics":
 		level = slog.LevelDebug // every few seconds, for ever
 	case x.status == http.StatusInternalServerError || x.status == http.StatusOK && end.err != nil &&
 		!gone(end.err):

@@ -67,6 +67,7 @@ func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
 			return nil, err
 		}
 	}
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors and shells write one
 	o, err := parseObject(body)
 	if err != nil {
 		return nil, err

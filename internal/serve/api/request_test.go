@@ -1,15 +1,19 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
@@ -262,15 +266,64 @@ func FuzzChat(f *testing.F) {
 	})
 }
 
-// TestMoreChoicesThanPlaces: a request that can never be held is refused for good, and names what is too many.
+// TestMoreChoicesThanPlaces: a request may have more choices than the service holds at a time. They take places as
+// these come free, and leave the queue to others.
 func TestMoreChoicesThanPlaces(t *testing.T) {
-	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Slots, c.Queue = 2, 1 })
-	f.wantError("POST", "/v1/chat/completions", with(`"n":4`), 400, "n")
-	_, e := f.wantError("POST", "/v1/completions", `{"prompt":["a","b"],"n":2,"max_tokens":1}`, 400, "prompt")
-	if !strings.Contains(e.Message, "makes 4 choices") || !strings.Contains(e.Message, "at most 3 at a time") {
-		t.Error(e.Message)
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		*fake = *llmtest.NewFake("fake", 4096, 2, 1)
+		c.Slots, c.Queue = 2, 1
+	})
+	var most atomic.Int32
+	f.fake.Step = func(context.Context, *llm.Request, int) error {
+		st := f.fake.Status()
+		if now := int32(st.Running + st.Waiting); now > most.Load() {
+			most.Store(now)
+		}
+		return nil
 	}
-	if resp, body := f.do("POST", "/v1/chat/completions", with(`"n":3`)); resp.StatusCode != 200 {
+	prompts := strings.TrimSuffix(strings.Repeat(`"a b",`, 64), ",")
+	for range 3 { // several at once take places from each other
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				resp, data := f.do("POST", "/v1/completions", `{"prompt":[`+prompts+`],"n":2,"max_tokens":3,"temperature":0}`)
+				var r openai.TextResponse
+				if json.Unmarshal(data, &r) != nil || resp.StatusCode != 200 || len(r.Choices) != 128 ||
+					r.Usage.CompletionTokens != 3*128 {
+					t.Errorf("%s %.300s", resp.Status, data)
+				}
+			})
+		}
+		group.Wait()
+	}
+	if resp, body := f.do("POST", "/v1/chat/completions", with(`"n":8,"stream":true`)); resp.StatusCode != 200 ||
+		strings.Count(string(body), `"finish_reason":"stop"`) != 8 {
 		t.Errorf("%s %s", resp.Status, body)
+	}
+	if most.Load() > 3 {
+		t.Errorf("%d choices at a time", most.Load())
+	}
+	if n := f.metrics()[telemetry.Requests+",abort"]; n != 0 {
+		t.Errorf("%v aborted", n)
+	}
+}
+
+// TestNoPlaceForAnyChoice: where the service is full, a request for several answers is refused as one for one is.
+func TestNoPlaceForAnyChoice(t *testing.T) {
+	release := make(chan struct{})
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		*fake = *llmtest.NewFake("fake", 4096, 1, 0)
+		fake.Step = holdUntil(release)
+	})
+	done := make(chan int, 1)
+	go func() {
+		resp, _ := f.do("POST", "/v1/chat/completions", chatBody)
+		done <- resp.StatusCode
+	}()
+	llmtest.Until(t, "it runs", func() bool { return f.fake.Status().Running == 1 })
+	f.wantError("POST", "/v1/chat/completions", with(`"n":5`), 429, "")
+	close(release)
+	if status := llmtest.Await(t, "an answer", done); status != 200 {
+		t.Errorf("status %d", status)
 	}
 }

@@ -121,11 +121,13 @@ func New(c Config) *Server {
 	s.routes = map[string]route{
 		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
 		"/v1/completions":      {method: http.MethodPost, work: true, handle: s.text},
+		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
 		"/v1/models":           {method: http.MethodGet, handle: s.models},
 		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
 		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
 	}
 	s.ops = map[string]route{
+		"/health":  {method: http.MethodGet, open: true, handle: s.health},
 		"/livez":   {method: http.MethodGet, open: true, handle: s.livez},
 		"/readyz":  {method: http.MethodGet, open: true, handle: s.readyz},
 		"/version": {method: http.MethodGet, open: true, handle: s.version},
@@ -195,6 +197,9 @@ func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
 // find finds a path's route and the name under which it is counted.
 func (s *Server) find(routes map[string]route, path string) (name string, r route, ok bool) {
+	if path == modelPrefix {
+		path = "/v1/models"
+	}
 	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" && routes["/v1/models"].handle != nil {
 		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
 	}
@@ -204,6 +209,7 @@ func (s *Server) find(routes map[string]route, path string) (name string, r rout
 
 // serve routes a request. Its errors are the handlers'.
 func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
+	r.URL.Path = singleSlashes(r.URL.Path)
 	name, route, ok := s.find(routes, r.URL.Path)
 	if ok {
 		x.route = name
@@ -231,6 +237,14 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 		}
 		x.fail(e)
 	}
+}
+
+// singleSlashes mends what joining a base URL that ends with a slash to a path gives: //v1/models.
+func singleSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return path
 }
 
 // admit checks what can be known without the body.
@@ -297,6 +311,24 @@ func printable(path string) string {
 
 func (s *Server) livez(x *exchange, _ *http.Request) error {
 	return respond(x, map[string]string{"status": "ok"})
+}
+
+// health is vLLM's and llama.cpp's name for readyz.
+func (s *Server) health(x *exchange, r *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	if !b.Status().Ready {
+		return llm.ErrNotReady
+	}
+	return respond(x, map[string]string{"status": "ok"})
+}
+
+// embeddings answers what the embedded engine cannot compute.
+func (s *Server) embeddings(*exchange, *http.Request) error {
+	return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported",
+		message: "this service generates text and computes no embeddings: use a server with an embedding model for them"}
 }
 
 // readyz says whether a request would be taken now.
