@@ -36,8 +36,23 @@ const freeBody = 64 << 10
 // size, so that all together stay within 200 MB at the default of 4 MiB.
 const largeBodies = 8
 
-// readBody reads a request's body within its limits of size and time.
+// readBody reads a request's body, which must be a JSON object.
 func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
+	body, err := s.readBytes(x, r)
+	if err != nil {
+		return nil, err
+	}
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors and shells write one
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	o.body = body
+	return o, nil
+}
+
+// readBytes reads a request's body within its limits of size and time.
+func (s *Server) readBytes(x *exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > s.c.MaxBody {
 		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
 	}
@@ -67,13 +82,7 @@ func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
 			return nil, err
 		}
 	}
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors and shells write one
-	o, err := parseObject(body)
-	if err != nil {
-		return nil, err
-	}
-	o.body = body
-	return o, nil
+	return body, nil
 }
 
 // parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing

@@ -196,7 +196,7 @@ func (s *Server) SetBackend(b llm.Backend) {
 func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
 // find finds a path's route and the name under which it is counted.
-func (s *Server) find(routes map[string]route, path string) (name string, r route, ok bool) {
+func (s *Server) find(routes map[string]route, method, path string) (name string, r route, ok bool) {
 	if path == modelPrefix {
 		path = "/v1/models"
 	}
@@ -204,13 +204,25 @@ func (s *Server) find(routes map[string]route, path string) (name string, r rout
 		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
 	}
 	r, ok = routes[path]
+	if own := ok && path != "/v1/embeddings"; own || !passable(path) || routes["/v1/models"].handle == nil {
+		return path, r, ok
+	}
+	switch b := s.backend.Load(); method {
+	case http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPut, http.MethodPatch:
+		if b == nil {
+			break
+		}
+		if _, passes := b.Backend.(passer); passes { // the upstream may have what this service has not
+			return passedRoute, route{method: method, work: true, handle: s.passOther}, true
+		}
+	}
 	return path, r, ok
 }
 
 // serve routes a request. Its errors are the handlers'.
 func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	r.URL.Path = singleSlashes(r.URL.Path)
-	name, route, ok := s.find(routes, r.URL.Path)
+	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
 	}
