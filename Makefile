@@ -68,8 +68,9 @@ race: ## the packages where goroutines meet, under the race detector (needs a C 
 
 # Of the compiled code only the type information is used: without the optimiser it is there in half the time.
 .PHONY: arm64
-arm64: ## it builds and vets where there is no assembly
+arm64: ## arm64 builds and vets; kernel and moe pass on emulated processors with and without its extensions
 	GOARCH=arm64 $(GO) vet -tags invariants -gcflags='all=-N -l' ./...
+	@GO="$(GO)" sh scripts/arm64.sh test
 
 .PHONY: fuzz
 fuzz: ## search new cases with every property test and fuzz target for FUZZTIME each (the committed ones run in unit)
@@ -80,6 +81,7 @@ soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new 
 	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
 	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
+	@GO="$(GO)" sh scripts/arm64.sh certify
 	$(MAKE) fuzz
 
 # Not from the cache: these tests build the programs, and read files of other modules, which the go command does not see.

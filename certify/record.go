@@ -70,6 +70,7 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
+		Rules: evidence.Rules,
 	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded

@@ -9,6 +9,8 @@ look() {
 	need pg_ctlcluster postgresql "the store on PostgreSQL"
 	need promtool prometheus "the alert rules, and reading metrics through Prometheus"
 	need chromium chromium "looking at the HTML report"
+	need qemu-aarch64 qemu-user "the kernels of arm64"
+	need aarch64-linux-gnu-as binutils-aarch64-linux-gnu "how arm64's instructions are encoded"
 	need systemd-analyze systemd "the unit file"
 }
 need() { # need COMMAND PACKAGE WHAT-FOR

@@ -83,7 +83,13 @@ func WriteJUnit(w io.Writer, r *Report) error {
 		}
 		suite.Cases = append(suite.Cases, jc)
 	}
-	suite.Out = xmlText(strings.Join(r.Notices, "\n"))
+	out := r.Notices
+	for _, p := range r.Phases {
+		for _, x := range p.Reasons {
+			out = append(out[:len(out):len(out)], "phase "+p.ID+" failed: "+x.String())
+		}
+	}
+	suite.Out = xmlText(strings.Join(out, "\n"))
 	all := junitSuites{Name: "mixtral certify", Tests: suite.Tests, Failures: suite.Failures, Errors: suite.Errors,
 		Suites: []junitSuite{suite}}
 	if _, err := io.WriteString(w, xml.Header); err != nil {

@@ -1,6 +1,11 @@
 package report
 
-import "github.com/hxp-enterprise/mixtral/testcases"
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
 
 // SchemaVersion is the version of the JSON report.
 const SchemaVersion = 1
@@ -112,12 +117,15 @@ type Phase struct {
 	Completed   int            `json:"completed"`
 	Failed      int            `json:"failed"`
 	Failures    map[string]int `json:"failures,omitempty"`
-	RPS         float64        `json:"rps"` // completions in the steady window / window
+	Reasons     []Reason       `json:"failure_reasons,omitempty"` // the commonest of each class
+	Retried     int            `json:"retried,omitempty"`         // requests sent again on a new connection
+	RPS         float64        `json:"rps"`                       // completions in the steady window / window
 	RPSLow      float64        `json:"rps_low"`
 	RPSHigh     float64        `json:"rps_high"`
 	Goodput     float64        `json:"goodput"` // share of scheduled requests that met every target
 	Latency     *Dist          `json:"latency_ms,omitempty"`
 	TTFT        *Dist          `json:"ttft_ms,omitempty"`
+	FirstAny    *Dist          `json:"first_any_token_ms,omitempty"` // where reasoning comes before the content
 	TPOT        *Dist          `json:"tpot_ms,omitempty"`
 	Gap         *Dist          `json:"gap_ms,omitempty"`
 	IssueDelay  *Dist          `json:"issue_delay_ms,omitempty"`
@@ -130,6 +138,24 @@ type Phase struct {
 	OutputMean float64 `json:"output_tokens_mean,omitempty"`
 	CutShort   string  `json:"cut_short,omitempty"`
 	Taken      string  `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
+}
+
+// Reason is the commonest reason of a class of failures.
+type Reason struct {
+	Class   string `json:"class"`
+	Status  int    `json:"status,omitempty"` // of HTTP, where a response had begun
+	Message string `json:"message"`          // of the server, or of the error; shortened
+	Count   int    `json:"count"`            // failures with this reason
+	Of      int    `json:"of"`               // failures of the class
+}
+
+// String is "status 422: unknown field seed (20,104 of 20,104)".
+func (r Reason) String() string {
+	what := r.Class
+	if r.Status != 0 && r.Class == "status" {
+		what += " " + strconv.Itoa(r.Status)
+	}
+	return fmt.Sprintf("%s: %s (%s of %s)", what, r.Message, Number(float64(r.Count)), Number(float64(r.Of)))
 }
 
 // Quality is what the answers were worth.

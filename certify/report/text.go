@@ -152,8 +152,26 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	for _, row := range rows {
 		writeRow(b, row, widths)
 	}
+	for _, p := range phases {
+		troubles(b, p)
+	}
 	wrap(b, "", "", "A \"-\" is a percentile that the sample is too small to state; "+fewest()+".")
 	b.WriteByte('\n')
+}
+
+// troubles says why requests of a phase failed, and how many were sent again.
+func troubles(b *strings.Builder, p Phase) {
+	for _, x := range p.Reasons {
+		wrap(b, "  "+Clean(p.ID)+" failed: ", "    ", Clean(x.String()))
+	}
+	if p.Retried > 0 {
+		wrap(b, "  "+Clean(p.ID)+": ", "    ", Number(float64(p.Retried))+" sent again on a new connection, since a "+
+			"reused one was closed before the first byte")
+	}
+	if d := p.FirstAny; d != nil {
+		wrap(b, "  "+Clean(p.ID)+": ", "    ", fmt.Sprintf("first token of any kind after %s ms on average, reasoning "+
+			"included; ttft above is the first content", Number(d.Mean)))
+	}
 }
 
 // fewest says how many requests it takes to state a percentile at 99 % confidence; where one is missing, a reader can

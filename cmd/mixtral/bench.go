@@ -56,15 +56,22 @@ type benchResult struct {
 	ReadGBs          float64 `json:"read_gb_per_second"`     // the machine's limit, measured beside the figures
 	GenerateGBs      float64 `json:"generate_gb_per_second"` // weights read while decoding one sequence
 	GenerateFraction float64 `json:"generate_read_fraction"` // of the read limit
-	// the machine's limit in 8-bit products; 0 where the tier does not use them
+	// the machine's limit in 8-bit products, in the instructions of the tier in use
 	PeakGOPs       float64 `json:"int8_gop_per_second"`
 	PromptGOPs     float64 `json:"prompt_gop_per_second"` // products with weights in prefill
 	PromptFraction float64 `json:"prompt_peak_fraction"`  // of the limit
+	// that of each tier that the machine has, lowest first
+	Peaks []benchPeak `json:"int8_peaks"`
 	// highest read rate over the lowest: what the machine itself varies
 	ReadSpread float64 `json:"read_spread"`
 
 	PromptSamples   figures `json:"prompt_samples"`
 	GenerateSamples figures `json:"generate_samples"`
+}
+
+type benchPeak struct {
+	Tier string  `json:"tier"`
+	GOPs float64 `json:"int8_gop_per_second"`
 }
 
 type benchParallel struct {
@@ -161,6 +168,14 @@ func (r *benchResult) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprint(w, "peak of 8-bit products by tier, GOP/s:")
+	for i, p := range r.Peaks {
+		if i > 0 {
+			fmt.Fprint(w, ",")
+		}
+		fmt.Fprintf(w, " %s %.1f", p.Tier, p.GOPs)
+	}
+	fmt.Fprintln(w)
 	_, err := fmt.Fprintf(w, "loaded in %.2f s, first token after %.2f s; peak memory %s\n", r.LoadSeconds,
 		r.FirstToken, size(r.PeakRSS))
 	return err

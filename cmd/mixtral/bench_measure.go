@@ -117,6 +117,9 @@ func (b *bench) measure(r *benchResult, info moe.Info, parallel []int) error {
 			r.PeakRSS = max(peakRSS()-limits.Bytes(), 0)
 		}
 	}
+	for _, p := range kernel.Peaks(r.Threads) {
+		r.Peaks = append(r.Peaks, benchPeak(p))
+	}
 	r.derive(info, &prompt, &generate, parallel, together)
 	return nil
 }

@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // goodFacts is a machine on which nothing is missing.
 func goodFacts() facts {
 	return facts{
-		OS: "linux", Arch: "amd64", Tier: "avx512", Tiers: []string{"generic", "avx2", "avx512"},
+		OS: "linux", Arch: "amd64", Tier: "avx512",
+		Peaks:    []kernel.Peak{{Tier: "generic", GOPs: 3}, {Tier: "avx2", GOPs: 450}, {Tier: "avx512", GOPs: 900}},
 		Limits:   host.Limits{Cores: 16, Memory: 128 << 30, Available: 120 << 30},
 		DiskFree: 100 << 30, OpenFiles: 65536, HugePages: "madvise", Port: 11400,
 	}
@@ -31,8 +33,14 @@ func TestDiagnose(t *testing.T) {
 		name, level, hint string
 	}{
 		{func(f *facts) { f.Tier = "generic" }, "cpu", "note", "MIXTRAL_CPU_TIER"},
-		{func(f *facts) { f.Tier, f.Tiers = "generic", []string{"generic"} }, "cpu", "note", "AVX-512"},
-		{func(f *facts) { f.Tier, f.Tiers = "avx2", []string{"generic", "avx2"} }, "cpu", "ok", "faster"},
+		{func(f *facts) { f.Tier = "avx2" }, "cpu", "note", "avx512, 2.0 times"},
+		{func(f *facts) { f.Tier, f.Peaks = "generic", f.Peaks[:1] }, "cpu", "note", "avx2"},
+		{func(f *facts) { f.Tier, f.Peaks = "avx2", f.Peaks[:2] }, "cpu", "ok", "next tier, avxvnni"},
+		{func(f *facts) {
+			f.Arch, f.Tier, f.Peaks = "arm64", "neon", []kernel.Peak{{Tier: "generic"}, {Tier: "neon", GOPs: 90}}
+		}, "cpu", "ok", "neon-dotprod"},
+		{func(f *facts) { f.Arch, f.Tier, f.Peaks = "riscv64", "generic", f.Peaks[:1] }, "cpu", "note",
+			"no optimised kernels"},
 		{func(f *facts) { f.Limits.Cores = 2 }, "cores", "note", "asks for 8"},
 		{func(f *facts) { f.Limits.Quota, f.Limits.Group = 1.5, "cgroup v2" }, "cores", "note", "asks for 8"},
 		{func(f *facts) { f.Limits.Memory, f.Limits.Available = 64<<30, 60<<30 }, "memory", "note", "90 GiB"},

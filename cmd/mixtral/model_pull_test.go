@@ -128,7 +128,7 @@ func TestPullByName(t *testing.T) {
 		code int
 		want string
 	}{
-		{"mixtral-8x7b-instruct", exitSetup, "the catalogue knows 91936846"},
+		{"mixtral-8x7b-instruct", exitSetup, "the catalogue has 91936846"},
 		{"mixtral-8x7b-instruct:q2_k", exitSetup, "holds no mixtral-8x7b-instruct of type q2_k"},
 		{"mixtral-8x7b-instruct:q9", exitUsage, "hint: its types are"},
 		{"mixtral-9x9b", exitUsage, "mixtral model list"},

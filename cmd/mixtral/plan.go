@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/plan"
+	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -146,7 +147,7 @@ func (c *planCmd) Run(a *app) error {
 }
 
 func planError(err error) error {
-	if errors.Is(err, plan.ErrTraffic) || errors.Is(err, plan.ErrReplica) {
+	if errors.Is(err, plan.ErrTraffic) || errors.Is(err, plan.ErrReplica) || errors.Is(err, route.ErrUnknown) {
 		return usageError(err)
 	}
 	return err

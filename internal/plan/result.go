@@ -34,7 +34,8 @@ type Result struct {
 	Bounds    map[Bound]float64
 	Queue, KV float64
 
-	warmup  int
+	warmup  int     // how many requests come before the window
+	middle  int     // the request that comes in its middle
 	last    float64 // when the last request ended
 	open    window
 	answers []outcome
@@ -47,7 +48,8 @@ type Result struct {
 type outcome struct{ ttft, tpot, latency float64 }
 
 func newResult(s *Setup) *Result {
-	return &Result{Replicas: s.Replicas, warmup: int(s.Warmup * float64(s.Traffic.Requests)),
+	warmup := int(s.Warmup * float64(s.Traffic.Requests))
+	return &Result{Replicas: s.Replicas, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
@@ -58,6 +60,8 @@ type window struct {
 	begun           bool
 	arrived         int
 	ended, tokensIn int
+	// At its middle: how many had arrived and ended since its start, and how many were under way.
+	halfArrived, halfEnded, halfFlying int
 }
 
 // arrive counts an arrival. Closed loops have no last arrival of their own making: the window goes on with the last
@@ -72,7 +76,22 @@ func (r *Result) arrive(c *Call, now float64) {
 		w.arrived++
 	}
 	r.open.to = now
+	if c.N == r.middle {
+		r.open.halfArrived, r.open.halfEnded = r.open.arrived, r.open.ended
+		r.open.halfFlying = c.N - r.Completed - r.Refused
+	}
 }
+
+// growing says that the queue grew through the second half of the window: fewer requests ended than came, by more than
+// a share of them and than the number under way varies by itself.
+func (r *Result) growing() bool {
+	came := float64(r.open.arrived - r.open.halfArrived)
+	more := came - float64(r.open.ended-r.open.halfEnded)
+	return more > growth*came+4*math.Sqrt(float64(max(r.open.halfFlying, 1)))
+}
+
+// growth is the share of the offered rate that may be left over.
+const growth = 0.02
 
 // take counts a request whose last token was computed now. beside is what it takes beside its steps; more says that
 // others are still to come.

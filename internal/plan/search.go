@@ -22,13 +22,23 @@ type Demand struct {
 	Refused float64
 }
 
-// kept is the share of the offered rate that must be served: less means that a queue grows.
-const kept = 0.97
-
 // Held says whether a result holds the demand.
 func (d *Demand) Held(r *Result) bool {
 	return len(r.Misses(d.Objectives)) == 0 && float64(r.Refused) <= d.Refused*float64(r.Refused+r.Completed) &&
-		r.Throughput >= kept*r.Offered
+		!r.growing()
+}
+
+// steady simulates a setup for as long as its latencies ask for: at least eight times the shortest one. Before that
+// the number of requests under way grows by itself.
+func steady(ctx context.Context, s Setup) (*Result, error) {
+	for range 5 {
+		r, err := Simulate(ctx, s)
+		if err != nil || len(r.Latency) == 0 || r.open.to > 8*r.Latency[0] {
+			return r, err
+		}
+		s.Traffic.Requests *= 2
+	}
+	return Simulate(ctx, s)
 }
 
 // Trial is one simulation of a search.
@@ -53,7 +63,7 @@ func Replicas(ctx context.Context, s Setup, d Demand, most int) (int, []Trial, e
 	var trials []Trial
 	try := func(n int) (bool, error) {
 		s.Replicas = n
-		r, err := Simulate(ctx, s)
+		r, err := steady(ctx, s)
 		if err != nil {
 			return false, err
 		}
@@ -126,13 +136,18 @@ func Knee(ctx context.Context, s Setup, d Demand) (float64, []Trial, error) {
 	var trials []Trial
 	try := func(rps float64) (bool, error) {
 		s.Traffic.RPS = rps
-		r, err := Simulate(ctx, s)
+		r, err := steady(ctx, s)
 		if err != nil {
 			return false, err
 		}
 		held := d.Held(r)
 		trials = append(trials, Trial{s.Replicas, rps, held, r})
 		return held, nil
+	}
+	alone := s
+	alone.Traffic.RPS, alone.Traffic.Concurrency, alone.Traffic.Requests = 0, 1, 64
+	if r, err := Simulate(ctx, alone); err != nil || len(r.Misses(d.Objectives)) > 0 {
+		return 0, []Trial{{Replicas: s.Replicas, Result: r}}, err // no rate is low enough
 	}
 	begin := s.Traffic.RPS
 	low, high := 0.0, math.Inf(1)
@@ -162,7 +177,8 @@ func Knee(ctx context.Context, s Setup, d Demand) (float64, []Trial, error) {
 // sampled is how many replicas stand for all of a larger fleet in a curve.
 const sampled = 4
 
-// curveSeconds is the traffic that a trial of a curve has at least: queues that grow by 2 % show in it.
+// curveSeconds is the traffic that a trial of a curve has, if the whole has as much: queues that grow by 2 % show in
+// it.
 const curveSeconds = 60
 
 // Scaled gives a setup of at most 4 replicas with their share of the traffic, and by what to multiply its rates to
@@ -171,7 +187,7 @@ func Scaled(s Setup) (Setup, float64) {
 	scale := float64(s.Replicas) / float64(min(s.Replicas, sampled))
 	s.Replicas = min(s.Replicas, sampled)
 	s.Traffic.RPS /= scale
-	s.Traffic.Requests = max(small, int(curveSeconds*s.Traffic.RPS))
+	s.Traffic.Requests = max(small, min(s.Traffic.Requests, int(curveSeconds*s.Traffic.RPS)))
 	return s, scale
 }
 
@@ -184,7 +200,7 @@ func Curve(ctx context.Context, s Setup, rates []float64) ([]*Result, error) {
 		g.Go(func() (err error) {
 			at := s
 			at.Traffic.RPS = rps
-			results[i], err = Simulate(ctx, at)
+			results[i], err = steady(ctx, at)
 			return err
 		})
 	}

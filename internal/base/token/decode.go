@@ -43,6 +43,9 @@ func (d *Decoder) Piece(id int32) []byte {
 	return piece
 }
 
+// DropsSpace tells whether a space in front of the next piece will be dropped, as it is not the text's own.
+func (d *Decoder) DropsSpace() bool { return d.strip }
+
 // Write takes the next id and gives the text that is complete now, possibly none.
 func (d *Decoder) Write(id int32) string {
 	piece := d.Piece(id)

@@ -156,9 +156,6 @@ func (t *Tokenizer) BOS() int32 { return t.spec.BOS }
 // EOS gives the end-of-sequence id, −1 where there is none.
 func (t *Tokenizer) EOS() int32 { return t.spec.EOS }
 
-// AddsSpace tells whether a text starts with a space that is not its own.
-func (t *Tokenizer) AddsSpace() bool { return t.spec.AddSpacePrefix }
-
 // IsControl tells whether id is a control piece, which adds nothing to a text.
 func (t *Tokenizer) IsControl(id int32) bool {
 	return t.valid(id) && t.spec.Types[id] == TypeControl

@@ -251,3 +251,35 @@ func TestDecoderSteps(t *testing.T) {
 		t.Error("a continuation lost its space")
 	}
 }
+
+// TestEncodeInside: text behind other text has the ids that it has there, where a word begins with it.
+func TestEncodeInside(t *testing.T) {
+	tok := mustNew(t, Synthetic(600, 1))
+	for _, text := range []string{"", " the world", "é", "  two", "\n1", " <s>"} {
+		whole := tok.Encode("word"+text, false)
+		head := len(tok.Encode("word", false))
+		if got := tok.EncodeInside(text); text == "" && got != nil || text != "" && text[0] == ' ' &&
+			!slices.Equal(got, whole[head:]) {
+			t.Errorf("%q: %v, want %v", text, got, whole[head:])
+		}
+		var back []byte
+		for _, id := range tok.EncodeInside(text) {
+			if !tok.IsText(id) {
+				t.Errorf("%q: id %d is not text", text, id)
+			}
+			back = append(back, tok.Piece(id)...)
+		}
+		if string(back) != text {
+			t.Errorf("%q became %q", text, back)
+		}
+	}
+	for id, want := range map[int32]bool{0: false, 1: false, 2: false, 3: true, 300: true, -1: false, 600: false} {
+		if tok.IsText(id) != want {
+			t.Errorf("id %d is text: %v", id, !want)
+		}
+	}
+	if d := tok.NewDecoder(); !d.DropsSpace() || d.Write(300) == "" || d.DropsSpace() ||
+		tok.NewContinuation().DropsSpace() {
+		t.Error("the first space of an answer is dropped, and no other")
+	}
+}

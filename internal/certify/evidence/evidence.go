@@ -9,6 +9,11 @@ import (
 // SchemaVersion is the version of the event format.
 const SchemaVersion = 1
 
+// Rules is the revision of the judge's rules that new records are judged by. A record keeps the revision of its day in
+// its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
+// no server for what the client could not read or ran out of.
+const Rules = 1
+
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
 // monotonic clock.
 type Event struct {
@@ -40,6 +45,7 @@ type Header struct {
 	// version, case_sha256, prompts_sha256, model_sha256, config_sha256
 	Fingerprints map[string]string `json:"fingerprints"`
 	Calibration  *Calibration      `json:"calibration,omitempty"`
+	Rules        int               `json:"rules,omitempty"` // see Rules
 }
 
 // Target is the server under test.
@@ -51,6 +57,15 @@ type Target struct {
 	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
 	Resources string `json:"resources"`
 	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
+	// fields of the requests that the server refuses, and that the load therefore leaves out
+	LeftOut []LeftOut `json:"left_out,omitempty"`
+}
+
+// LeftOut is a field that the server refuses.
+type LeftOut struct {
+	Field   string `json:"field"`
+	Instead string `json:"instead,omitempty"` // the field that was sent in its place
+	Message string `json:"message"`           // of the server
 }
 
 // Calibration of the quality score, as published with the product.
@@ -100,14 +115,16 @@ type Phase struct {
 
 // Request is one request as the client saw it.
 type Request struct {
-	Phase        string  `json:"phase"`
-	N            int     `json:"n"` // place in the phase's schedule, from 0
-	Prompt       string  `json:"prompt"`
-	Scheduled    int64   `json:"scheduled"` // closed loop: when the slot became free
-	Issued       int64   `json:"issued"`
-	First        int64   `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
-	Last         int64   `json:"last,omitempty"`  // last content
-	Done         int64   `json:"done"`            // response complete, or failed
+	Phase     string `json:"phase"`
+	N         int    `json:"n"` // place in the phase's schedule, from 0
+	Prompt    string `json:"prompt"`
+	Scheduled int64  `json:"scheduled"` // closed loop: when the slot became free
+	Issued    int64  `json:"issued"`
+	First     int64  `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
+	// first token of any kind, where reasoning came before the content or in its place
+	FirstAny     int64   `json:"first_any,omitempty"`
+	Last         int64   `json:"last,omitempty"` // last content
+	Done         int64   `json:"done"`           // response complete, or failed
 	Chunks       int     `json:"chunks,omitempty"`
 	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
 	Status       int     `json:"status,omitempty"`
@@ -121,6 +138,18 @@ type Request struct {
 	TextBytes    int     `json:"text_bytes"`
 	TextHash     string  `json:"text_hash,omitempty"` // first 16 hex digits of SHA-256
 	Text         string  `json:"text,omitempty"`      // where the phase keeps texts
+	Thoughts     int     `json:"thoughts,omitempty"`  // chunks of reasoning, which are no content
+	Thought      string  `json:"thought,omitempty"`   // their text, where the phase keeps texts
+	// times that it was sent again, since its reused connection was closed before the first byte of a response
+	Retried int `json:"retried,omitempty"`
+}
+
+// Begins is when the first token of any kind came; 0 where that is not known.
+func (r *Request) Begins() int64 {
+	if r.FirstAny != 0 {
+		return r.FirstAny
+	}
+	return r.First
 }
 
 // OK says that the request was answered.
@@ -261,5 +290,6 @@ type Host struct {
 // End closes the record.
 type End struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
+	Unanswered  bool   `json:"unanswered,omitempty"` // the warm-up had no answer, so nothing was measured
 	Reason      string `json:"reason,omitempty"`
 }

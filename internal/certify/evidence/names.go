@@ -20,6 +20,7 @@ const (
 	CutMaxTime     CutReason = "max_s"       // the phase's own limit of time
 	CutInterrupted CutReason = "interrupted" // the run was stopped
 	CutTargetLost  CutReason = "target lost" // the server went away
+	CutUnanswered  CutReason = "unanswered"  // the warm-up had no answer
 )
 
 // Failure is the class of a request's failure; empty: it was answered.
@@ -34,7 +35,12 @@ const (
 	FailTruncated Failure = "truncated" // the stream broke off
 	FailEmpty     Failure = "empty"     // no content at all
 	FailCanceled  Failure = "canceled"  // the run was interrupted: not counted
+	FailThinking  Failure = "thinking"  // only reasoning came until max_tokens: the case's limit, not the server
+	FailClient    Failure = "client"    // this client had no file, port or memory left
 )
+
+// Blameless says that a failure of this class is not the server's.
+func (f Failure) Blameless() bool { return f == FailThinking || f == FailClient }
 
 // ScrapeLabel says when a scrape was made: a moment of the run, or a place at a phase such as "before sustained".
 type ScrapeLabel string
@@ -73,6 +79,7 @@ const (
 	ConditionResources   ConditionID = "resources"   // memory and CPU can be read
 	ConditionEnvironment ConditionID = "environment" // cores and memory of this machine
 	ConditionClient      ConditionID = "client"      // the load generator's own error is small enough
+	ConditionLimits      ConditionID = "limits"      // this machine has files and ports enough for the load
 	ConditionBaseline    ConditionID = "baseline"    // the warm-up was answered
 )
 

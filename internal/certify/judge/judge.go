@@ -109,6 +109,9 @@ func (r *run) judge(c *testcases.Check) outcome {
 	if !ok || !known {
 		return invalid("there is no rule %q", c.Rule)
 	}
+	if r.end != nil && r.end.Unanswered && c.Rule != testcases.RuleReportWritten {
+		return invalid("nothing was measured: %s", r.end.Reason)
+	}
 	o := rule.judge(r, c)
 	if x, err := r.value(c, math.NaN()); err == nil && o.target == nil && info.Op != "" {
 		o.target, o.op = ptr(x), info.Op

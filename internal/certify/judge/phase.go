@@ -27,9 +27,11 @@ type phase struct {
 	// whichever is longer: a failure never improves a mean.
 	latencies []float64
 	ttft      []float64 // of requests that had content
+	firstAny  []float64 // where any answer began with reasoning
 	tpot      []float64
 	delay     []float64 // issued − scheduled, over all requests
 
+	rules   int // the revision of the rules that the record asks for
 	failed  int
 	report  report.Phase
 	backlog backlog
@@ -60,7 +62,7 @@ func (p *phase) measure(c *testcases.Case) {
 	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
 		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
 	}
-	target := c.Targets.LatencyMS
+	target, thought := c.Targets.LatencyMS, false
 	for _, q := range p.requests {
 		p.delay = append(p.delay, max(ms(q.Issued-q.Scheduled), 0))
 		if !q.OK() {
@@ -74,9 +76,16 @@ func (p *phase) measure(c *testcases.Case) {
 		if x, ok := p.firstToken(q); ok {
 			p.ttft = append(p.ttft, x)
 		}
+		if q.OK() && q.Begins() > 0 {
+			p.firstAny = append(p.firstAny, ms(q.Begins()-q.Begin(p.plan.Kind)))
+			thought = thought || q.FirstAny > 0
+		}
 		if x, ok := perToken(q); ok {
 			p.tpot = append(p.tpot, x)
 		}
+	}
+	if !thought {
+		p.firstAny = nil // it would say again what ttft says
 	}
 	p.backlog = p.measureBacklog(confidence(c))
 	p.describe(c)
@@ -95,12 +104,13 @@ func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
 	return ms(q.First - q.Begin(p.plan.Kind)), q.OK() && q.First > 0
 }
 
-// perToken is the time per output token after the first.
+// perToken is the time per output token after the first, reasoning included: usage counts it too. Where a chunk holds
+// several tokens it is the mean over all of them, and not a time that anybody saw between two.
 func perToken(q *evidence.Request) (float64, bool) {
-	if !q.OK() || q.OutputTokens < 2 || q.First == 0 || q.Last < q.First {
+	if !q.OK() || q.OutputTokens < 2 || q.Begins() == 0 || q.Last < q.Begins() {
 		return 0, false
 	}
-	return ms(q.Last-q.First) / float64(q.OutputTokens-1), true
+	return ms(q.Last-q.Begins()) / float64(q.OutputTokens-1), true
 }
 
 // window is the steady window's length in seconds.
@@ -124,6 +134,12 @@ func (p *phase) describe(c *testcases.Case) {
 			d.Failures[string(q.Fail)]++
 		}
 	}
+	if p.rules >= 1 {
+		d.Reasons = reasonsOf(p.requests)
+		for _, q := range p.requests {
+			d.Retried += q.Retried
+		}
+	}
 	if len(p.requests) == 0 {
 		p.report = d
 		return
@@ -135,6 +151,7 @@ func (p *phase) describe(c *testcases.Case) {
 		}
 	}
 	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf), distribution(p.ttft, conf), distribution(p.tpot, conf)
+	d.FirstAny = distribution(p.firstAny, conf)
 	d.Gap, d.IssueDelay = distribution(gaps, conf), distribution(p.delay, conf)
 	n, tokens := p.completions()
 	if w := p.window(); w > 0 {

@@ -224,8 +224,8 @@ func (p *phase) serverLatencies() []float64 {
 func (p *phase) serverTTFT() []float64 {
 	var out []float64
 	for _, q := range p.answered() {
-		if q.First > 0 {
-			out = append(out, ms(q.First-q.Issued))
+		if q.Begins() > 0 { // a server counts the first token of any kind
+			out = append(out, ms(q.Begins()-q.Issued))
 		}
 	}
 	return out

@@ -216,12 +216,14 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		return invalid("%v", err)
 	}
 	n, failed, excused, why, classes := 0, 0, 0, "", map[string]int{}
+	var all []*evidence.Request
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" {
 			continue
 		}
 		n += len(p.requests)
 		failed += p.failed
+		all = append(all, p.requests...)
 		taken := r.taken(p)
 		for _, q := range p.requests {
 			if !q.OK() {
@@ -239,13 +241,16 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
 	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share",
 		verdict: report.Pass,
-		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes))}
+		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes)) + r.because(all)}
 	if share(failed) > budget {
 		o.verdict = report.Fail
 		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget),
 			num(math.Floor(significant(budget*float64(n)))))
 		if share(failed-excused) <= budget {
 			return distrusted(o, why)
+		}
+		if spoiled, what := blameless(all); share(failed-spoiled) <= budget {
+			return distrusted(o, fmt.Sprintf("%s of them failed for no fault of the server: %s", count(spoiled), what))
 		}
 	}
 	return o
@@ -274,6 +279,7 @@ func breakdown(m map[string]int) string {
 // answered. Requests that never got an answer belong to the error budget.
 func answersValid(r *run, c *testcases.Check) outcome {
 	faults, answers, withUsage := map[string]int{}, 0, 0
+	var wrong, unread []*evidence.Request
 	prompts := map[string]bool{} // answered?
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindAudit {
@@ -291,8 +297,12 @@ func answersValid(r *run, c *testcases.Check) outcome {
 					withUsage++
 				}
 			}
+			if q.Fail.Blameless() {
+				unread = append(unread, q)
+			}
 			if fault != "" {
 				faults[fault]++
+				wrong = append(wrong, q)
 			} else if q.OK() {
 				prompts[q.Prompt] = true
 			}
@@ -322,7 +332,12 @@ func answersValid(r *run, c *testcases.Check) outcome {
 		o.reason += "; the server reports no usage, so token counts were not checked"
 	}
 	if bad > 0 {
-		o.verdict, o.reason = report.Fail, plural(bad, "answer was", "answers were")+" not valid"+breakdown(faults)
+		o.verdict, o.reason = report.Fail, plural(bad, "answer was", "answers were")+" not valid"+breakdown(faults)+
+			r.because(wrong)
+	}
+	if len(silent) > 0 && bad == 0 && r.unheard(silent, unread) {
+		return invalid("%s has no answer, for no fault of the server: %s", strings.Join(silent, ", "),
+			unread[0].Detail)
 	}
 	if len(silent) > 0 {
 		o.verdict, o.reason = report.Fail, o.reason+"; no valid answer to "+strings.Join(silent, ", ")

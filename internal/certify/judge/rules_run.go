@@ -48,6 +48,8 @@ func (r *run) generatorProblems() map[string]string {
 		case limit > 0 && late > limit:
 			m[p.plan.ID] = fmt.Sprintf("phase %s issued its requests %s ms late at p99, the limit is %s ms",
 				p.plan.ID, num(late), num(limit))
+		case r.spoiled(p) != "":
+			m[p.plan.ID] = r.spoiled(p)
 		}
 	}
 	return m

@@ -139,7 +139,8 @@ func compareContent(a, b any) int {
 // join gives every planned phase what it recorded.
 func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*evidence.Request) {
 	add := func(plan testcases.Phase, planned bool) {
-		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID]}
+		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
+			rules: r.header.Rules}
 		p.measure(r.c)
 		r.phases = append(r.phases, p)
 	}
@@ -244,6 +245,10 @@ func (r *run) notices() []string {
 	} else if r.end.Interrupted {
 		n = append(n, strings.TrimSuffix("The run was interrupted: "+orElse(r.end.Reason, "on request"), ".")+".")
 	}
+	if r.end != nil && r.end.Unanswered {
+		n = append(n, "Nothing was measured: "+r.end.Reason+".")
+	}
+	n = append(n, r.leftOut()...)
 	if why := r.withoutMetrics(); why != "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")

@@ -19,6 +19,7 @@ type answer struct {
 	r        *evidence.Request
 	keepText bool
 	text     strings.Builder
+	thought  strings.Builder
 	hash     hash.Hash
 	choices  bool
 	done     bool // [DONE] has come, or the whole answer
@@ -54,7 +55,7 @@ func (a *answer) whole(body []byte, at int64) error {
 	if err := a.add(&p, at); err != nil {
 		return err
 	}
-	a.done, a.r.Done, a.r.First, a.r.Chunks = true, at, 0, 0
+	a.done, a.r.Done, a.r.First, a.r.FirstAny, a.r.Chunks = true, at, 0, 0, 0
 	return nil
 }
 
@@ -69,6 +70,9 @@ func (a *answer) add(p *piece, at int64) error {
 	}
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
+	}
+	if len(p.thought) > 0 {
+		a.think(p.thought, at)
 	}
 	if len(p.text) == 0 {
 		return nil
@@ -88,8 +92,22 @@ func (a *answer) add(p *piece, at int64) error {
 	return nil
 }
 
+// think takes reasoning: tokens that are timed like any other, and no content.
+func (a *answer) think(text []byte, at int64) {
+	r := a.r
+	if r.Thoughts == 0 && r.First == 0 {
+		r.FirstAny = at
+	}
+	r.Thoughts++
+	r.Last = at
+	if a.keepText {
+		a.thought.Write(text)
+	}
+}
+
 // record completes the text fields, whatever came of the request.
 func (a *answer) record() {
+	a.r.Thought = a.thought.String()
 	if a.r.TextBytes > 0 {
 		a.r.TextHash = hex.EncodeToString(a.hash.Sum(nil))[:16]
 		a.r.Text = a.text.String()
@@ -103,6 +121,9 @@ func (a *answer) judge() error {
 		return failure{evidence.FailTruncated, errors.New("the stream ended without a finish_reason")}
 	case !a.done:
 		return fmt.Errorf("%w: the stream ended without [DONE]", ErrProtocol)
+	case a.r.TextBytes == 0 && a.r.Thoughts > 0 && a.r.Finish == "length":
+		return failure{evidence.FailThinking, errors.New("the model still reasoned when max_tokens was reached, so " +
+			"that no content came: the case needs a larger max_tokens")}
 	case !a.choices:
 		return fmt.Errorf("%w: no choices", ErrProtocol)
 	case a.r.TextBytes == 0:

@@ -10,6 +10,7 @@ import (
 // piece is what one chunk of a stream, or one whole answer, says about choice 0.
 type piece struct {
 	text    []byte // content; valid until the next parse of the same bytes
+	thought []byte // reasoning_content or reasoning, likewise
 	choices bool   // there is at least one choice
 	finish  string // finish_reason, empty if there is none yet
 	usage   bool   // the three counts below were given
@@ -315,16 +316,21 @@ func (s *scanner) choice(p *piece, member string) bool {
 func (s *scanner) message(p *piece) bool {
 	var seen uint8
 	return s.object(func(key []byte) (ok bool) {
-		if string(key) != "content" {
+		into, bit := &p.text, uint8(1)
+		switch string(key) {
+		case "content":
+		case "reasoning_content", "reasoning": // vLLM renames the one to the other; where both stand they are the same
+			into, bit = &p.thought, 2
+		default:
 			return s.skip(maxDepth)
 		}
-		if !once(&seen, 1) {
+		if !once(&seen, bit) {
 			return false
 		}
 		if s.null() {
 			return true
 		}
-		p.text, ok = s.str()
+		*into, ok = s.str()
 		return ok
 	})
 }
@@ -422,6 +428,7 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 	if index != 0 {
 		return nil
 	}
+	p.thought = append(p.thought, thoughtOf(message)...)
 	if content != "" {
 		p.text = append(p.text, content...)
 	}
@@ -429,6 +436,17 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 		p.finish = finish
 	}
 	return nil
+}
+
+// thoughtOf is the reasoning of a message. Some gateways put an object there, which holds no text for a reader.
+func thoughtOf(message map[string]json.RawMessage) string {
+	for _, key := range []string{"reasoning_content", "reasoning"} {
+		var text string
+		if json.Unmarshal(message[key], &text) == nil && text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 func slowCounts(p *piece, usage map[string]json.RawMessage) error {

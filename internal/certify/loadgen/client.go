@@ -3,12 +3,13 @@ package loadgen
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -48,12 +49,16 @@ type ClientOptions struct {
 	Timeout time.Duration     // from sending a request to its end; 0: DefaultTimeout
 	Clock   Clock             // nil: the system's
 	TLS     *tls.Config       // for https; nil: the system's roots
+	Route   string            // path of chat completions, as it is escaped in a URL; empty: below /v1
+	Header  http.Header       // sent with each request; one of the client's own names replaces what it sends
+	Query   url.Values        // added to the route
 	Tracer  *telemetry.Tracer // begins a trace with each request; nil: none
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Client speaks HTTP/1.1 to one server, a connection for each request in flight. It follows no redirects, uses no
-// proxies and never sends a request twice: each of them would hide what the server did. It is safe for concurrent use.
+// Client speaks HTTP/1.1 to one server, a connection for each request in flight. It follows no redirects and uses no
+// proxies: each of them would hide what the server did. It sends a request twice in one case, which the record tells:
+// the server closed a kept connection just as the request came. It is safe for concurrent use.
 type Client struct {
 	o       ClientOptions
 	clock   Clock
@@ -101,33 +106,11 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	if c.clock == nil {
 		c.clock = SystemClock()
 	}
-	c.head = requestHead(u, authorization(u, o.APIKey))
+	if err := CheckHeader(o.Header); err != nil {
+		return nil, err
+	}
+	c.head = requestHead(u, o)
 	return c, nil
-}
-
-// authorization is the header's value: the key's, or that of user:password@ in the address.
-func authorization(u *url.URL, key string) string {
-	if key != "" {
-		return "Bearer " + key
-	}
-	if u.User == nil {
-		return ""
-	}
-	password, _ := u.User.Password()
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
-}
-
-func requestHead(u *url.URL, authorization string) []byte {
-	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	if !strings.HasSuffix(path, "/v1") {
-		path += "/v1"
-	}
-	head := "POST " + path + "/chat/completions HTTP/1.1\r\nHost: " + u.Host + "\r\nUser-Agent: mixtral-certify\r\n" +
-		"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
-	if authorization != "" {
-		head += "Authorization: " + authorization + "\r\n"
-	}
-	return []byte(head + "Content-Length: ")
 }
 
 // Warm opens connections until n are idle and a few to spare, since each rests for 5 ms after an answer, so that a
@@ -217,13 +200,14 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 		defer c.record(epoch, q, r)
 	}
 	if cn == nil && err == nil {
-		cn, err = c.connect(ctx, epoch, q, r)
+		cn, err = c.connect(ctx, epoch, q, r, c.get())
 	}
-	begun, reusable := false, false
-	if err == nil {
-		stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) }) // ends the read
-		begun, reusable, err = cn.receive(epoch, q, r)
-		reusable = stop() && reusable
+	begun, reusable, err := c.receive(ctx, epoch, q, r, cn, err)
+	if c.raced(ctx, epoch, r, cn, begun, err) {
+		cn.Close()
+		r.Retried++
+		cn, err = c.connect(ctx, epoch, q, r, nil)
+		begun, reusable, err = c.receive(ctx, epoch, q, r, cn, err)
 	}
 	if err != nil {
 		r.Fail, r.Detail = Classify(ctx, err, begun), Detail(err)
@@ -236,6 +220,29 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 	}
 	cn.Close()
 	return nil
+}
+
+// receive reads the response, unless the request could not be sent.
+func (c *Client) receive(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn,
+	err error) (begun, reusable bool, _ error) {
+	if err != nil {
+		return false, false, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) }) // ends the read
+	begun, reusable, err = cn.receive(epoch, q, r)
+	return begun, stop() && reusable, err
+}
+
+// raceWait bounds the keep-alive race: a close that crosses a request takes a round trip to show, and a second is that
+// of the farthest server. What is lost later was lost by a server that had the request.
+const raceWait = time.Second
+
+// raced says that a request was lost because the server closed a kept connection while it was under way. The server
+// never had it, so it may be sent again.
+func (c *Client) raced(ctx context.Context, epoch time.Time, r *evidence.Request, cn *conn, begun bool,
+	err error) bool {
+	return err != nil && cn != nil && cn.answers > 0 && cn.bytes == 0 && !begun && ctx.Err() == nil &&
+		(lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)) && c.since(epoch)-r.Issued < int64(raceWait)
 }
 
 // rest waits until it is plain that the server keeps a connection, and makes it idle then. A server that drops most is
@@ -254,16 +261,16 @@ func (c *Client) rest(cn *conn) {
 	}
 }
 
-// connect gets a connection, by dialling where none is idle, and writes the request.
-func (c *Client) connect(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
+// connect writes the request on a connection, which it dials where none is given.
+func (c *Client) connect(ctx context.Context, epoch time.Time, q *request, r *evidence.Request,
+	cn *conn) (*conn, error) {
 	deadline := epoch.Add(time.Duration(r.Issued) + c.o.Timeout)
-	cn := c.get()
 	if cn == nil {
 		dialCtx, cancel := context.WithTimeout(ctx, deadline.Sub(c.clock.Now()))
 		defer cancel()
 		var err error
 		if cn, err = c.dial(dialCtx); err != nil {
-			if dialCtx.Err() == nil {
+			if dialCtx.Err() == nil && !exhausted(err) {
 				err = failure{evidence.FailConnect, err}
 			}
 			return nil, err

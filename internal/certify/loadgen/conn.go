@@ -36,15 +36,18 @@ var errTooLarge = fmt.Errorf("%w: the response is too large", ErrProtocol)
 // conn is a connection that stamps what it reads.
 type conn struct {
 	net.Conn
-	in     arrivalConn     // the socket, below TLS
-	raw    syscall.RawConn // of the socket, nil if there is none
-	tls    bool
-	clock  Clock
-	br     *bufio.Reader
-	buf    []byte
-	at     time.Time // when bytes came last
-	end    error     // of the last read
-	budget int       // bytes that may still come
+	in    arrivalConn     // the socket, below TLS
+	raw   syscall.RawConn // of the socket, nil if there is none
+	tls   bool
+	clock Clock
+	br    *bufio.Reader
+	buf   []byte
+	at    time.Time // when bytes came last
+	end   error     // of the last read
+	bytes int       // read since the last request
+	// responses that it has carried whole: a server may close what it has kept between two
+	answers int
+	budget  int // bytes that may still come
 }
 
 // newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
@@ -62,6 +65,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	n, err := cn.Conn.Read(p)
 	cn.at = cn.in.arrived()
 	cn.budget -= n
+	cn.bytes += n
 	cn.end = err
 	return n, err
 }
@@ -70,6 +74,7 @@ func (cn *conn) write(wire []byte, deadline time.Time) error {
 	if err := cn.SetDeadline(deadline); err != nil {
 		return err
 	}
+	cn.bytes = 0
 	_, err := cn.Conn.Write(wire)
 	return err
 }
@@ -91,8 +96,12 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 		return false, false, err
 	}
 	defer resp.Body.Close()
+	cn.answers++
 	r.Status = resp.StatusCode
 	cn.budget = maxStream
+	if err := decompress(resp); err != nil {
+		return true, false, err
+	}
 	a := newAnswer(r, q.keepText)
 	defer a.record()
 	sse := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")

@@ -30,6 +30,8 @@ func Classify(ctx context.Context, err error, begun bool) evidence.Failure {
 	switch {
 	case ctx.Err() != nil:
 		return evidence.FailCanceled
+	case exhausted(err):
+		return evidence.FailClient
 	case errors.As(err, &own):
 		return own.class
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
@@ -44,6 +46,18 @@ func Classify(ctx context.Context, err error, begun bool) evidence.Failure {
 	return evidence.FailProtocol
 }
 
+// ownLimits are errors of a machine that has no more of something, by name.
+var ownLimits = map[syscall.Errno]string{
+	syscall.EMFILE: "EMFILE", syscall.ENFILE: "ENFILE", syscall.EADDRNOTAVAIL: "EADDRNOTAVAIL",
+	syscall.ENOBUFS: "ENOBUFS", syscall.ENOMEM: "ENOMEM",
+}
+
+// exhausted says that this machine, and not the server, had no more files, ports or memory.
+func exhausted(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && ownLimits[errno] != ""
+}
+
 // lost says whether the connection, and not what came over it, is at fault.
 func lost(err error) bool {
 	var op *net.OpError
@@ -56,7 +70,13 @@ func lost(err error) bool {
 const maxDetail = 200
 
 // Detail is an error's text on one line, shortened to what a record may carry.
-func Detail(err error) string { return shorten(err.Error()) }
+func Detail(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) && ownLimits[errno] != "" {
+		return shorten("this machine: " + ownLimits[errno] + ": " + err.Error())
+	}
+	return shorten(err.Error())
+}
 
 func shorten(s string) string {
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")

@@ -117,7 +117,7 @@ func (e *Engine) constrain(ctx context.Context, q *request, r *llm.Request) erro
 	if err != nil {
 		return err
 	}
-	m := g.Start(r.Messages != nil && !llm.Continues(r.Messages) && e.tok.AddsSpace())
+	m := g.Start(q.decoder.DropsSpace())
 	q.grammar, q.field = &m, r.Grammar
 	return q.force(nil, e.tok)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // machine is a grammar as nodes that are joined by edges: those for bytes, calls of rules, and counted repetitions.
@@ -464,13 +463,4 @@ func (m *machine) classify() {
 		}
 		m.class[c] = uint8(m.classes - 1)
 	}
-}
-
-// String shows the nodes, for tests.
-func (m *machine) String() string {
-	var s strings.Builder
-	for i, n := range m.nodes {
-		fmt.Fprintf(&s, "%d: %+v\n", i, n)
-	}
-	return s.String()
 }

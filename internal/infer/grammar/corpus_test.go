@@ -158,7 +158,7 @@ func FuzzRegex(f *testing.F) {
 		}
 		tree, err := syntax.Parse(goSyntax(source), syntax.Perl)
 		if err != nil {
-			t.Fatal(err)
+			return // look-ahead, which RE2 does not have
 		}
 		if re, err := regexp.Compile(`\A(?:` + tree.String() + `)\z`); err != nil || !re.MatchString(text) {
 			t.Fatalf("%q made %q, %v", source, text, err)

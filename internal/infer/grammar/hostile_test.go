@@ -76,9 +76,9 @@ func hostile() map[string]Spec {
 	}
 }
 
-// TestHostile: whatever comes, compiling and following an answer for a while take bounded time and memory, and what is
-// refused for that says so.
-func TestHostile(t *testing.T) {
+// TestHostileSources: whatever comes, compiling and following an answer for a while take bounded time and memory, and
+// what is refused for that says so.
+func TestHostileSources(t *testing.T) {
 	v, _ := vocabulary(t, 600)
 	for name, spec := range hostile() {
 		t.Run(name, func(t *testing.T) {

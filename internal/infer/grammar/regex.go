@@ -11,7 +11,7 @@ import (
 
 // readRegex reads a regular expression that the whole text must match: RE2's syntax, as Go's package regexp/syntax has
 // it, with \uHHHH and \Z of other dialects. Of assertions it may have ^, $, \A and \z, anywhere; (?m) and \b are
-// refused, as are look-around and back references, which are not regular.
+// refused, as are back references, which are not regular, and look-around but at the beginning.
 func readRegex(source string) (*rules, error) {
 	e, err := regexText(source, true)
 	if err != nil {
@@ -20,8 +20,37 @@ func readRegex(source string) (*rules, error) {
 	return &rules{names: []string{"regular expression"}, bodies: []*expr{e}}, nil
 }
 
-// regexText gives the texts that a regular expression matches: as a whole, or somewhere.
+// regexText gives the texts that a regular expression matches: as a whole, or somewhere. Look-ahead may stand at its
+// beginning, where it speaks of the whole text.
 func regexText(source string, whole bool) (*expr, error) {
+	looks, rest, err := lookAhead(source, whole)
+	if err != nil {
+		return nil, err
+	}
+	e, err := regularText(rest, whole)
+	if err != nil || len(looks) == 0 {
+		return e, err
+	}
+	all, err := determinise(e)
+	for _, l := range looks {
+		var d *dfa
+		if err == nil {
+			d, err = l.texts()
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case l.not:
+			all, err = without(all, d)
+		default:
+			all, err = both(all, d)
+		}
+	}
+	return &expr{op: opDFA, auto: all}, err
+}
+
+// regularText is regexText without look-ahead.
+func regularText(source string, whole bool) (*expr, error) {
 	re, err := parseRegex(source)
 	if err != nil {
 		return nil, err

@@ -42,9 +42,39 @@ func TestRegexIsRE2(t *testing.T) {
 	}
 }
 
+// TestLookAhead: look-ahead at the beginning is kept, as in the patterns that Zod writes.
+func TestLookAhead(t *testing.T) {
+	v, _ := vocabulary(t, 600)
+	for _, test := range []struct {
+		source   string
+		yes, not []string
+	}{
+		{`^(?!-)[a-z-]{1,9}$`, []string{"a-b", "ab"}, []string{"-a", ""}},
+		{`(?=.*[0-9])(?=.*[a-z])(?![)(]).{4,}`, []string{"abc1", "1)a(bc"}, []string{"abcd", "1234", "a1", "(ab1"}},
+		{`^(?!(?:con|nul)$)\w+$`, []string{"conx", "a"}, []string{"con", "nul"}},
+		{`^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$`,
+			[]string{"a.b@c.de", "x@y-z.co.uk"}, []string{".a@b.cd", "a..b@c.de", "a.@b.cd", "a@b"}},
+		{`(?!a|b)(c|a)d`, []string{"cd"}, []string{"ad"}},
+	} {
+		g := compile(t, v, Regex, test.source)
+		for _, text := range test.yes {
+			if !accepts(t, g, text) {
+				t.Errorf("%s does not match %q", test.source, text)
+			}
+		}
+		for _, text := range test.not {
+			if accepts(t, g, text) {
+				t.Errorf("%s matches %q", test.source, text)
+			}
+		}
+	}
+}
+
 func TestRegexRefuses(t *testing.T) {
 	for _, test := range []struct{ source, want string }{
 		{`a(?=b)`, "bad regular expression: look-around and other groups of Perl are not supported: `(?=`"},
+		{`^(?!a)b|c`, "bad regular expression: look-ahead is supported only where no alternatives stand behind it: " +
+			"put them in a group"},
 		{`(a)\1`, "bad regular expression: invalid escape sequence: `\\1`"},
 		{`\bword\b`, "regular expression: the assertion `\\b` is not supported"},
 		{`(?m)^a$`, "regular expression: the assertion `(?m:^)` is not supported"},

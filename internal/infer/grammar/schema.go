@@ -31,7 +31,6 @@ type schemas struct {
 type compiled struct {
 	rule int
 	e    *expr // nil while it is being made
-	used bool  // as a rule
 }
 
 // located is a schema and where it stands.
@@ -127,6 +126,7 @@ type constraint struct {
 	additionalGiven    bool
 	patternProps       []patternProperty
 	minProps, maxProps int
+	names              conj // of all members
 	whereMinProps      string
 	closed             bool // unevaluatedProperties is false
 }
@@ -166,16 +166,14 @@ var silent = map[string]bool{
 	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
 	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
 	// read by expand
-	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true,
+	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true,
 	// read together with others
 	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
 }
 
 // refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies",
-	"contains",
-	"minContains", "maxContains", "propertyNames", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
-	"$recursiveAnchor"}
+var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependencies", "contains", "minContains",
+	"maxContains", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"}
 
 // read makes one schema object's own keywords a constraint.
 func (s *schemas) read(l located) (*constraint, error) {
@@ -262,7 +260,9 @@ var aboutKind = map[string]kind{
 	"multipleOf": kindNumber,
 	"items":      kindArray, "prefixItems": kindArray, "minItems": kindArray, "maxItems": kindArray,
 	"uniqueItems": kindArray, "properties": kindObject, "required": kindObject, "additionalProperties": kindObject,
-	"patternProperties": kindObject, "minProperties": kindObject, "maxProperties": kindObject,
+	"patternProperties": kindObject, "minProperties": kindObject, "propertyNames": kindObject,
+	"dependentRequired": kindObject,
+	"maxProperties":     kindObject,
 }
 
 // resolve finds what a $ref points to.

@@ -219,6 +219,9 @@ func (s *schemas) holdsObject(c *constraint, v *value, depth int) (bool, error) 
 		}
 	}
 	for _, m := range v.members {
+		if ok, err := s.named(c, m.name); !ok || err != nil {
+			return false, err
+		}
 		is, err := c.withPatterns(m.name, c.member(m.name), c.prop(m.name) < 0)
 		if err != nil {
 			return false, err
@@ -228,6 +231,14 @@ func (s *schemas) holdsObject(c *constraint, v *value, depth int) (bool, error) 
 		}
 	}
 	return !c.closed || len(v.members) == 0 || len(c.props)+len(c.patternProps) > 0, nil
+}
+
+// named says whether propertyNames allows a name.
+func (s *schemas) named(c *constraint, name string) (bool, error) {
+	if len(c.names) == 0 {
+		return true, nil
+	}
+	return s.holdsAll(c.names, &value{kind: kindString, text: name}, 0)
 }
 
 func (s *schemas) holdsAll(c conj, v *value, depth int) (bool, error) {

@@ -50,6 +50,9 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 	if list, err = s.merge(list, []*constraint{own}); err != nil {
 		return nil, err
 	}
+	if list, err = s.dependent(list, l); err != nil {
+		return nil, err
+	}
 	s.outermost = s.outermost && l.v.get("$ref") != nil && !slices.ContainsFunc(l.v.members, func(m member) bool {
 		return m.name != "$ref" && (aboutKind[m.name] != 0 || strings.HasSuffix(m.name, "Of"))
 	})
@@ -80,6 +83,31 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 			if list, err = s.oneOf(list, parts, name == "oneOf", l); err != nil {
 				return nil, err
 			}
+		}
+	}
+	return list, nil
+}
+
+// dependent adds dependentRequired: for each of its names, the member is not there, or all that it needs are.
+func (s *schemas) dependent(list []*constraint, l located) ([]*constraint, error) {
+	const keyword = "dependentRequired"
+	v := l.v.get(keyword)
+	if v == nil {
+		return list, nil
+	}
+	if v.kind != kindObject {
+		return nil, l.fail(keyword, "must be an object of lists of names")
+	}
+	for _, m := range v.members {
+		there, away := anything(l.path), anything(l.path)
+		if err := readRequired(there, located{m.value, l.path}, keyword); err != nil {
+			return nil, err
+		}
+		there.required = append(there.required, m.name)
+		away.props = []property{{m.name, noValue}}
+		var err error
+		if list, err = s.merge(list, []*constraint{there, away}); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
@@ -218,6 +246,7 @@ func (c *constraint) joinProperties(a, b *constraint) error {
 		}
 	}
 	c.required = slices.Concat(a.required, b.required)
+	c.names = slices.Concat(a.names, b.names)
 	c.additional, c.additionalGiven = slices.Concat(a.additional, b.additional), a.additionalGiven || b.additionalGiven
 	c.patternProps = slices.Concat(a.patternProps, b.patternProps)
 	return nil

@@ -20,7 +20,7 @@ var keywords = map[string]func(c *constraint, l located, name string) error{
 	"multipleOf": readMultiple,
 	"items":      readItems, "prefixItems": readPrefixItems, "uniqueItems": readUnique,
 	"properties": readProperties, "required": readRequired, "additionalProperties": readAdditional,
-	"patternProperties": readPatternProperties,
+	"patternProperties": readPatternProperties, "propertyNames": readNames,
 }
 
 var kindNames = map[string]kind{"null": kindNull, "boolean": kindBool, "integer": kindInteger, "number": kindNumber,
@@ -257,6 +257,11 @@ func readPatternProperties(c *constraint, l located, name string) error {
 		c.patternProps = append(c.patternProps, patternProperty{source{m.name, path}, conj{{m.value, path}}})
 	}
 	return nil
+}
+
+func readNames(c *constraint, l located, name string) error {
+	c.names = conj{{l.v, l.path + "/" + name}}
+	return isSchema(l, name)
 }
 
 // wholeLimits gives the first and last integer within limits; nil where there is none.

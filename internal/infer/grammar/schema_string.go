@@ -177,7 +177,11 @@ func (s *schemas) extra(c *constraint, members []property) (*expr, error) {
 		}
 		return err
 	}
-	patterns, others, err := c.patternNames(listed)
+	allowed, err := s.names(c)
+	if err != nil {
+		return nil, err
+	}
+	patterns, others, err := c.patternNames(allowed, listed)
 	if err != nil {
 		return nil, err
 	}
@@ -197,13 +201,51 @@ func (s *schemas) extra(c *constraint, members []property) (*expr, error) {
 	return alt(subs...), nil
 }
 
-// patternNames gives the names for each of patternProperties, and those for none. A name that several match is none's.
-func (c *constraint) patternNames(listed *dfa) (each []*dfa, others *dfa, err error) {
-	others, err = determinise(star(runes(plainRunes...)))
-	if err == nil {
-		others, err = without(others, listed)
+// names gives the names that members may have: such as need no escapes, and as propertyNames allows.
+func (s *schemas) names(c *constraint) (*dfa, error) {
+	all, err := determinise(star(runes(plainRunes...)))
+	if err != nil || len(c.names) == 0 {
+		return all, at(c.path, err)
 	}
+	variants, err := s.expand(c.names)
 	if err != nil {
+		return nil, err
+	}
+	var subs []*expr
+	for _, v := range variants {
+		if v.valid&kindString == 0 {
+			continue
+		}
+		if v.values != nil {
+			for _, x := range v.values {
+				if ok, err := s.holds(v, x, 0); err != nil {
+					return nil, err
+				} else if ok && x.kind == kindString {
+					subs = append(subs, text(x.text))
+				}
+			}
+			continue
+		}
+		contents, where, err := v.contents()
+		if err != nil {
+			return nil, err
+		}
+		d, err := v.content(contents)
+		if err != nil {
+			return nil, at(where, err)
+		}
+		subs = append(subs, &expr{op: opDFA, auto: d})
+	}
+	allowed, err := determinise(alt(subs...))
+	if err == nil {
+		all, err = both(all, allowed)
+	}
+	return all, at(c.names[0].path, err)
+}
+
+// patternNames gives the names for each of patternProperties, and those for none. A name that several match is none's.
+func (c *constraint) patternNames(allowed, listed *dfa) (each []*dfa, others *dfa, err error) {
+	if others, err = without(allowed, listed); err != nil {
 		return nil, nil, at(c.path, err)
 	}
 	var matched []*dfa

@@ -13,6 +13,9 @@ const maxIndent = 32
 // sharedSize is how large an expression may be to be built once for each time it is used; larger ones become rules.
 const sharedSize = 200
 
+// noValue is the schema false, at a path that no other has.
+var noValue = conj{{&value{kind: kindBool}, "false"}}
+
 // value gives the texts of a schema.
 func (s *schemas) value(c conj) (*expr, error) {
 	if len(c) == 0 {
@@ -120,7 +123,8 @@ func (s *schemas) texts(c *constraint) (*expr, error) {
 // plain says that a constraint is about types only.
 func (c *constraint) plain() bool {
 	return len(c.patterns)+len(c.formats)+c.minLen+len(c.multiples)+len(c.prefix)+c.minItems+len(c.props)+
-		len(c.required)+len(c.patternProps)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 && c.maxProps < 0 &&
+		len(c.required)+len(c.patternProps)+len(c.names)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 &&
+		c.maxProps < 0 &&
 		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" && !c.closed
 }
 
@@ -228,6 +232,14 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 		}
 	}
 	for i, p := range members {
+		ok, err := s.named(c, p.name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			members[i].is = noValue
+			continue
+		}
 		is, err := c.withPatterns(p.name, p.is, c.prop(p.name) < 0)
 		if err != nil {
 			return nil, err
@@ -287,7 +299,6 @@ type objects struct {
 	members []property
 	extra   *expr // a member that is not listed; nil: there are none
 	limit   int   // counts of members above are all alike
-	rests   map[[2]int]*expr
 	texting []*expr
 }
 

@@ -103,21 +103,23 @@ func widen2(t quant.KVType, dst []float32, run []byte, dim int) {
 	fromF16AVX2(&dst[0], (*uint16)(unsafe.Pointer(&run[0])), int64(len(dst)))
 }
 
-func scores2(_ *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
-	for i := range n {
-		for h := range heads {
-			dst[h*SplitTokens+i] = dotAVX2(&q[h*dim], &keys[i*dim], int64(dim)) * scale
-		}
-	}
+func scores2(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
+	a := &s.attend
+	a.base, a.n, a.dim, a.scale = unsafe.Pointer(unsafe.SliceData(keys)), int64(n), int64(dim), scale
+	a.fours(q, dst, &a.q, heads, attendScoresF32AVX2)
 }
 
-func values2(_ *Scratch, out, weights, values []float32, heads, n, dim int) {
-	for i := range n {
-		for h := range heads {
-			addScaledAVX2(&out[h*dim], &values[i*dim], int64(dim), weights[h*SplitTokens+i])
-		}
-	}
+func values2(s *Scratch, out, weights, values []float32, heads, n, dim int) {
+	a := &s.attend
+	a.base, a.n, a.dim = unsafe.Pointer(unsafe.SliceData(values)), int64(n), int64(dim)
+	a.fours(out, weights, &a.out, heads, attendValuesF32AVX2)
 }
+
+//go:noescape
+func attendScoresF32AVX2(a *attend)
+
+//go:noescape
+func attendValuesF32AVX2(a *attend)
 
 //go:noescape
 func attendScoresF16AVX512(a *attend)

@@ -118,6 +118,9 @@ func TestAttend(t *testing.T) {
 			{128, 333, 4, 2}, {128, 1500, 4, 1}, {64, 48, 3, 5}, {64, 700, 8, 1}, {80, 33, 5, 33}, {24, 64, 1, 2},
 			{128, 1, 4, 1},
 			{48, 520, 4, 16}, {128, 1030, 4, 8}, {512, 40, 2, 3}} {
+			if testing.Short() && c.dim*c.n*c.heads*c.count > 1<<18 {
+				continue // each kind of shape has a smaller one
+			}
 			t.Run(fmt.Sprint(c), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(1, uint64(c.n)))
 				ctx := newContext(r, typ, c.dim, c.n)
@@ -165,7 +168,10 @@ func TestAttendIndependent(t *testing.T) {
 	eachKV(t, func(t *testing.T, typ quant.KVType) {
 		for _, dim := range []int{24, 64, 80, 128} {
 			r := rand.New(rand.NewPCG(2, 2))
-			const heads, count = 7, 20
+			heads, count := 7, 20
+			if testing.Short() {
+				heads, count = 5, 11
+			}
 			ctx := newContext(r, typ, dim, SplitTokens+9) // the last nine positions have a part that the others do not
 			q := ctx.queries(r, heads, count)
 			out := attendAll(NewScratch(), ctx, q)

@@ -285,3 +285,26 @@ loop:
 	JG   loop
 	VZEROUPPER
 	RET
+
+// func expScaledAVX2(dst, x *float32, n int64, top, factor float32)
+//
+// dst = e^((x−top)·factor); n is a multiple of 8.
+TEXT ·expScaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ n+16(FP), DX
+	EXP2CONSTANTS
+	VBROADCASTSS top+24(FP), Y5
+	VBROADCASTSS factor+28(FP), Y6
+loop:
+	VMOVUPS 0(SI), Y0
+	VSUBPS Y5, Y0, Y0
+	VMULPS Y6, Y0, Y0
+	EXP2
+	VMOVUPS Y1, 0(DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $8, DX
+	JG   loop
+	VZEROUPPER
+	RET

@@ -49,7 +49,8 @@ func (p *product) mul(r0, r1 int, cols []int32) (y []float32, stride int) {
 // shapes are odd on purpose: rows around multiples of the panel, one to twenty columns, short and long sums.
 func shapes(typ quant.Type) [][3]int { // rows, cols, columns
 	unit := max(typ.BlockLen(), 32)
-	s := [][3]int{{1, unit, 1}, {7, 3 * unit, 2}, {16, 2 * unit, 3}, {31, unit, 4}, {33, 5 * unit, 5},
+	s := [][3]int{{1, unit, 1}, {69, 2 * unit, 1}, {7, 3 * unit, 2}, {16, 2 * unit, 3},
+		{31, unit, 4}, {33, 5 * unit, 5},
 		{64, 2 * unit, 6},
 		{65, unit, 7}, {40, 2 * unit, 13}, {96, 3 * unit, 20}, {5, 4096, 1}, {35, 4096, 9}}
 	if unit == 32 {

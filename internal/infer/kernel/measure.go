@@ -70,30 +70,49 @@ func (l *Limits) readRate() float64 {
 // Multiply is how many operations a second the workers do in the active tier's products of 8-bit integers, on
 // registers alone, in GOP/s: a multiplication and an addition for each pair; the best of twenty passes of some 2 ms.
 // This is the limit of prefill.
-func (l *Limits) Multiply() float64 {
+func (l *Limits) Multiply() float64 { return active.peak(l.crew) }
+
+// Peak is what one tier does in its products of 8-bit integers, see Limits.Multiply.
+type Peak struct {
+	Tier string
+	GOPs float64
+}
+
+// Peaks measures all tiers of this machine, lowest first, with n workers; n < 1 means one per CPU the process may use.
+func Peaks(n int) []Peak {
+	crew := NewCrew(n)
+	defer crew.Close()
+	var all []Peak
+	for _, t := range tiers() {
+		all = append(all, Peak{t.name, t.peak(crew)})
+	}
+	return all
+}
+
+func (t *tier) peak(crew *Crew) float64 {
 	var best float64
 	for range 20 {
-		best = max(best, l.multiplyRate())
+		best = max(best, t.multiplyRate(crew))
 	}
 	return best
 }
 
-func (l *Limits) multiplyRate() float64 {
+func (t *tier) multiplyRate(crew *Crew) float64 {
 	const passOps = 20 * 20000 * 12 * 128 // what takes a worker some 2 ms in AVX-512
 	const calls = 20                      // a call is about 100 µs
-	rounds := passOps / calls / active.multiplyOps
-	if active == &generic {
+	rounds := passOps / calls / t.multiplyOps
+	if t.name == generic.name {
 		rounds /= 64 // which is that much slower
 	}
-	n := calls * l.crew.Workers()
+	n := calls * crew.Workers()
 	seconds := timed(func() {
-		l.crew.Run(1, func(int) int { return n }, func(_, _, from, to int) {
+		crew.Run(1, func(int) int { return n }, func(_, _, from, to int) {
 			for range to - from {
-				active.multiply(rounds)
+				t.multiply(rounds)
 			}
 		})
 	})
-	return float64(n) * float64(rounds) * float64(active.multiplyOps) / seconds / 1e9
+	return float64(n) * float64(rounds) * float64(t.multiplyOps) / seconds / 1e9
 }
 
 // FetchStep is what Fetch takes at once: some 100 ns of one thread's memory bandwidth.

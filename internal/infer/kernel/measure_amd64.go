@@ -10,6 +10,25 @@ const multiplyOps512 = 12 * 128
 
 func multiply512(rounds int) { multiplyAVX512(int64(rounds)) }
 
+// touch2 is touch512 with vectors of half the length.
+func touch2(b []byte) { touchAVX2(unsafe.Pointer(unsafe.SliceData(b)), int64(len(b))) }
+
+// multiplyOps2 is what one round of multiplyAVX2 does: 12 products of 32 bytes, each VPMADDUBSW, VPMADDWD and VPADDD.
+// A round of multiplyAVXVNNI does as much in 12 VPDPBUSD.
+const multiplyOps2 = 12 * 64
+
+func multiply2(rounds int)    { multiplyAVX2(int64(rounds)) }
+func multiplyVNNI(rounds int) { multiplyAVXVNNI(int64(rounds)) }
+
+//go:noescape
+func multiplyAVX2(n int64)
+
+//go:noescape
+func multiplyAVXVNNI(n int64)
+
+//go:noescape
+func touchAVX2(p unsafe.Pointer, n int64)
+
 //go:noescape
 func touchAVX512(p unsafe.Pointer, n int64)
 

@@ -17,6 +17,25 @@ loop:
 	VZEROUPPER
 	RET
 
+// func touchAVX2(p unsafe.Pointer, n int64)
+TEXT ·touchAVX2(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+loop:
+	VPOR 0(SI), Y0, Y0
+	VPOR 32(SI), Y1, Y1
+	VPOR 64(SI), Y2, Y2
+	VPOR 96(SI), Y3, Y3
+	VPOR 128(SI), Y0, Y0
+	VPOR 160(SI), Y1, Y1
+	VPOR 192(SI), Y2, Y2
+	VPOR 224(SI), Y3, Y3
+	ADDQ $256, SI
+	SUBQ $256, CX
+	JG   loop
+	VZEROUPPER
+	RET
+
 // func multiplyAVX512(n int64)
 //
 // Twelve independent sums: more than the latency (4 cycles) times the two a cycle that any processor starts.

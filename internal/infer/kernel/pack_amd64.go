@@ -20,12 +20,20 @@ type interleaving struct {
 // are 8.5 KiB, which stay in the L1 cache for it. It also bounds a call to some microseconds.
 const packBlocks = 8
 
-// packPanelAVX512 interleaves a whole panel.
-func (m *Matrix) packPanelAVX512(dst, src []byte) {
+// packing is a tier's packing kernels.
+type packing struct{ eight, four, halves func(a *interleaving) }
+
+var (
+	packing512 = &packing{interleave8AVX512, interleave4AVX512, interleaveHalvesAVX512}
+	packing2   = &packing{interleave8AVX2, interleave4AVX2, interleaveHalvesAVX2}
+)
+
+// panel interleaves a whole panel.
+func (p *packing) panel(m *Matrix, dst, src []byte) {
 	l, row, size := &m.layout, m.RowBytes(), m.typ.BlockBytes()
 	_, _ = dst[m.panel-1], src[panelRows*row-1] // all reads and writes are below
 	if m.layout.act == actF32 {
-		m.packFloatsAVX512(dst, src)
+		p.floats(m, dst, src)
 		return
 	}
 	blocks := packBlocks
@@ -37,12 +45,12 @@ func (m *Matrix) packPanelAVX512(dst, src []byte) {
 		n := min(blocks, count-b)
 		to, from := dst[b*m.block:], src[b*size:]
 		if l.half >= 0 {
-			interleaveHalfAVX512(interleave(to[l.toHalf:], from[l.half:], row, n, size, m.block))
+			interleaveHalf(interleave(to[l.toHalf:], from[l.half:], row, n, size, m.block))
 		}
 		to, from = to[l.toWords:], from[l.words:]
 		if l.n < 8 { // n is 4 or 5: the second run of four may overlap the first
 			for w := range l.n - 3 {
-				interleave4AVX512(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
+				p.four(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 			}
 			continue
 		}
@@ -51,10 +59,10 @@ func (m *Matrix) packPanelAVX512(dst, src []byte) {
 			a.times, a.from, a.to = int64(l.n/8), 32, 8*plane
 		}
 		a.xor = l.xor
-		interleave8AVX512(a)
+		p.eight(a)
 		if l.n%8 != 0 {
 			w := l.n - 8
-			interleave8AVX512(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
+			p.eight(interleave(to[plane*w:], from[4*w:], row, n, size, m.block))
 		}
 	}
 	if m.typ == quant.Q5_0 {
@@ -69,17 +77,17 @@ func interleave(dst, src []byte, row, times, from, to int) *interleaving {
 	}
 }
 
-// packFloatsAVX512: runs of 32 bytes of each row, and what is left word by word.
-func (m *Matrix) packFloatsAVX512(dst, src []byte) {
+// floats packs runs of 32 bytes of each row, and what is left word by word.
+func (p *packing) floats(m *Matrix, dst, src []byte) {
 	row := m.RowBytes()
 	runs := row / 32
 	const some = 64 // runs of a call: 64 KiB
 	for r := 0; r < runs; r += some {
 		a := interleave(dst[r*32*panelRows:], src[r*32:], row, min(some, runs-r), 32, 32*panelRows)
 		if m.layout.n == 1 {
-			interleave8AVX512(a)
+			p.eight(a)
 		} else {
-			interleaveHalvesAVX512(a)
+			p.halves(a)
 		}
 	}
 	m.packBlocksGeneric(dst, src, panelRows, runs*32)
@@ -92,7 +100,16 @@ func interleave8AVX512(a *interleaving)
 func interleave4AVX512(a *interleaving)
 
 //go:noescape
-func interleaveHalfAVX512(a *interleaving)
+func interleaveHalf(a *interleaving)
 
 //go:noescape
 func interleaveHalvesAVX512(a *interleaving)
+
+//go:noescape
+func interleave8AVX2(a *interleaving)
+
+//go:noescape
+func interleave4AVX2(a *interleaving)
+
+//go:noescape
+func interleaveHalvesAVX2(a *interleaving)

@@ -102,10 +102,10 @@ loop:
 #define HALF(off) MOVWLZX (R8), AX; ADDQ DX, R8; MOVW AX, off(DI)
 #define HALF4(off) HALF(off); HALF(off+2); HALF(off+4); HALF(off+6)
 
-// func interleaveHalfAVX512(a *interleaving)
+// func interleaveHalf(a *interleaving)
 //
 // One 16-bit number of each row.
-TEXT ·interleaveHalfAVX512(SB), NOSPLIT, $0-8
+TEXT ·interleaveHalf(SB), NOSPLIT, $0-8
 	LOADARGS
 loop:
 	MOVQ SI, R8

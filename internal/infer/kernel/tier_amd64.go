@@ -5,12 +5,16 @@ import "golang.org/x/sys/cpu"
 // machineTiers lists the tiers above generic that this machine can run. The AVX-512 tier uses F, BW, DQ, VL and VNNI
 // (Ice Lake 2019, Zen 4 2022 and later). The AVX2 tier also uses FMA and F16C. x/sys/cpu has no F16C flag; every
 // processor with both AVX2 and FMA has F16C (Haswell 2013, Excavator 2015 and later), since it came with the
-// generation before.
+// generation before. The AVX-VNNI tier is for processors that have its VPDPBUSD (Alder Lake 2021, Zen 5 2024 and
+// later).
 func machineTiers() []*tier {
 	var all []*tier
 	x := &cpu.X86
 	if x.HasAVX2 && x.HasFMA {
 		all = append(all, &avx2)
+		if hasAVXVNNI {
+			all = append(all, &avxvnni)
+		}
 		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX512VNNI {
 			all = append(all, &avx512)
 		}
@@ -21,17 +25,28 @@ func machineTiers() []*tier {
 var avx2 = func() tier {
 	t := generic
 	t.name = "avx2"
-	t.mul = tiles2.mul
-	t.dot, t.addScaled, t.swiglu, t.expSum = dot2, addScaled2, swiglu2, expSum2
+	t.mul, t.pack = tiles2.mul, packing2.panel
+	t.quantise32, t.quantise256 = quantise32Vector2, quantise256Vector2
+	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot2, scaleBy2, addScaled2, times2, rope2
+	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu2, expSum2, expScaled2, highest2
 	t.put, t.widen, t.scores, t.values = put2, widen2, scores2, values2
 	t.fromF16, t.difference, t.search = fromF16Vector, differenceVector, scalesAVX2{}
+	t.touch, t.multiply, t.multiplyOps = touch2, multiply2, multiplyOps2
+	return t
+}()
+
+// avxvnni is the AVX2 tier with VPDPBUSD in its VEX form.
+var avxvnni = func() tier {
+	t := avx2
+	t.name = "avxvnni"
+	t.mul, t.multiply = tilesVNNI.mul, multiplyVNNI
 	return t
 }()
 
 var avx512 = func() tier {
 	t := avx2
 	t.name = "avx512"
-	t.mul, t.pack = tiles512.mul, (*Matrix).packPanelAVX512
+	t.mul, t.pack = tiles512.mul, packing512.panel
 	t.quantise32, t.quantise256 = quantise32Vector512, quantise256Vector512
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot512, scaleBy512, addScaled512, times512, rope512
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu512, expSum512, expScaled512, highest512

@@ -17,8 +17,9 @@ func TestTiersOfMachine(t *testing.T) {
 	case "amd64":
 		has := flagsOf(t)
 		want = map[string]bool{
-			"avx2":   has("avx2", "fma", "f16c"),
-			"avx512": has("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
+			"avx2":    has("avx2", "fma", "f16c"),
+			"avxvnni": has("avx2", "fma", "f16c", "avx_vnni"),
+			"avx512":  has("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
 		}
 	case "arm64":
 		const asimdDP, i8mm = 1 << 20, 1 << 13 // asm/hwcap.h

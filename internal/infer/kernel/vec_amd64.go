@@ -65,12 +65,68 @@ func expSum512(x []float32) (top, sum float32) {
 
 func expSum2(x []float32) (top, sum float32) {
 	k := len(x) &^ 7
-	top = largest(x)
-	var wide float64
-	if k > 0 {
-		wide = float64(expSumAVX2(unsafe.SliceData(x), int64(k), top))
+	top = largest(x[k:])
+	if k == 0 {
+		return top, float32(expSumFrom(x, top))
 	}
+	first, _ := highestAVX2(unsafe.SliceData(x), int64(k))
+	top = max(top, first)
+	wide := float64(expSumAVX2(unsafe.SliceData(x), int64(k), top))
 	return top, float32(wide + expSumFrom(x[k:], top))
+}
+
+func expScaled2(dst, x []float32, top, factor float32) {
+	k := len(dst) &^ 7
+	if k > 0 {
+		expScaledAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(k), top, factor)
+	}
+	expScaledGeneric(dst[k:], x[k:], top, factor)
+}
+
+func scaleBy2(dst, x, weight []float32, factor float32) {
+	k := len(x) &^ 7
+	if k > 0 {
+		scaleByAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(weight), int64(k), factor)
+	}
+	scaleByGeneric(dst[k:], x[k:], weight[k:], factor)
+}
+
+func times2(x []float32, factor float32) {
+	k := len(x) &^ 7
+	if k > 0 {
+		timesAVX2(unsafe.SliceData(x), int64(k), factor)
+	}
+	timesGeneric(x[k:], factor)
+}
+
+func rope2(x, cos, sin []float32) {
+	n := len(cos) &^ 3
+	if n > 0 {
+		ropeAVX2(unsafe.SliceData(x), unsafe.SliceData(cos), unsafe.SliceData(sin), int64(n))
+	}
+	ropeGeneric(x[2*n:], cos[n:], sin[n:])
+}
+
+func highest2(x []float32) (index int, finite bool) {
+	k := len(x) &^ 7
+	if k == 0 {
+		return highestGeneric(x)
+	}
+	top, largest := highestAVX2(unsafe.SliceData(x), int64(k))
+	index = int(indexAVX2(unsafe.SliceData(x), int64(k), top))
+	return highestFrom(x, k, index, top, largest)
+}
+
+func quantise32Vector2(dst []byte, x []float32) {
+	if n := len(x) / 32; n > 0 {
+		quantise32AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+	}
+}
+
+func quantise256Vector2(dst []byte, x []float32) {
+	if n := len(x) / superLen; n > 0 {
+		quantise256AVX2(unsafe.SliceData(dst), unsafe.SliceData(x), int64(n))
+	}
 }
 
 func expScaled512(dst, x []float32, top, factor float32) {
@@ -180,3 +236,27 @@ func expSumAVX2(x *float32, n int64, top float32) (sum float32)
 
 //go:noescape
 func swigluAVX2(dst, gate, up *float32, n int64)
+
+//go:noescape
+func quantise32AVX2(dst *byte, x *float32, blocks int64)
+
+//go:noescape
+func quantise256AVX2(dst *byte, x *float32, blocks int64)
+
+//go:noescape
+func scaleByAVX2(dst, x, w *float32, n int64, factor float32)
+
+//go:noescape
+func timesAVX2(x *float32, n int64, factor float32)
+
+//go:noescape
+func ropeAVX2(x, cos, sin *float32, n int64)
+
+//go:noescape
+func highestAVX2(x *float32, n int64) (top float32, largest uint32)
+
+//go:noescape
+func indexAVX2(x *float32, n int64, v float32) int64
+
+//go:noescape
+func expScaledAVX2(dst, x *float32, n int64, top, factor float32)

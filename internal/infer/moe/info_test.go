@@ -19,8 +19,8 @@ func TestInfo(t *testing.T) {
 	count := func(experts int) int64 {
 		return int64(s.Layers*(attention+experts*expert+s.Experts*s.Dim+2*s.Dim) + 2*s.Vocab*s.Dim + s.Dim)
 	}
-	if info.Params != count(8) || info.Active != count(2) {
-		t.Errorf("%d parameters, %d active; want %d and %d", info.Params, info.Active, count(8), count(2))
+	if info.Params != count(s.Experts) || info.Active != count(2) {
+		t.Errorf("%d parameters, %d active; want %d and %d", info.Params, info.Active, count(s.Experts), count(2))
 	}
 	if want := 2 * int64(10*s.Layers*(attention+2*expert+s.Experts*s.Dim)+s.Vocab*s.Dim); info.Ops(10, 1) != want {
 		t.Errorf("%d operations, want %d", info.Ops(10, 1), want)

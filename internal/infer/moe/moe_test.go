@@ -1,6 +1,7 @@
 package moe
 
 import (
+	"flag"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -16,20 +17,31 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestMain runs all tests on each tier.
+// TestMain runs all tests on each tier; short ones on the best only.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(tiertest.Every(m, kernel.Tiers(), kernel.ForceTier))
+	flag.Parse()
+	tiers := kernel.Tiers()
+	if testing.Short() {
+		tiers = tiers[len(tiers)-1:]
+	}
+	goleak.VerifyTestMain(tiertest.Every(m, tiers, kernel.ForceTier))
 }
 
 func TestTier(t *testing.T) { tiertest.Ran(t, kernel.Tier()) }
 
+// made are the files that tests have asked for: writing one takes longer than most tests, and they run on each tier.
+var made = map[synth.Shape][]byte{}
+
 func makeFile(t testing.TB, s synth.Shape) *gguf.File {
 	t.Helper()
-	b, err := synth.Bytes(s)
-	if err != nil {
-		t.Fatal(err)
+	if made[s] == nil {
+		b, err := synth.Bytes(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[s] = b
 	}
-	f, err := gguf.Parse(b)
+	f, err := gguf.Parse(made[s])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,10 +108,15 @@ func randomTokens(seed uint64, n, vocab int) []int32 {
 	return ids
 }
 
-// shape is small and has rows of whole blocks in every format.
+// shape is small and has rows of whole blocks in every format. Short tests, which an emulated processor runs, are
+// narrower and have fewer layers and experts.
 func shape(typ quant.Type) synth.Shape {
-	return synth.Shape{Dim: 256, FFN: 512, Layers: 3, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 320, Context: 256,
+	s := synth.Shape{Dim: 256, FFN: 512, Layers: 3, Heads: 8, KVHeads: 2, Experts: 8, Vocab: 320, Context: 256,
 		Type: typ, Seed: 7, Calm: true}
+	if testing.Short() {
+		s.FFN, s.Layers, s.Experts = 256, 2, 4
+	}
+	return s
 }
 
 // referenceLogits are the reference's answers to TestLikeReference, by the weights' format: TestMain runs it on each
@@ -124,7 +141,11 @@ func TestLikeReference(t *testing.T) {
 		t.Run(test.typ.String()+"/"+test.kv.String(), func(t *testing.T) {
 			f := makeFile(t, shape(test.typ))
 			m := load(t, f, 2)
-			tokens := randomTokens(1, 40, m.cfg.Vocab)
+			n := 40
+			if testing.Short() {
+				n = 12
+			}
+			tokens := randomTokens(1, n, m.cfg.Vocab)
 			want := referenceLogits[test.typ] // no tier, no cache format changes them
 			if want == nil {
 				ref := newReference(t, f)

@@ -79,7 +79,11 @@ func tied(t testing.TB, f *gguf.File) *gguf.File {
 // as that is, and unpacked is that, byte for byte. In every format, with odd numbers of rows, in both layouts of
 // experts, with and without an output matrix of its own.
 func TestPackedComputesTheSame(t *testing.T) {
-	for _, typ := range quant.Types() {
+	types := quant.Types()
+	if testing.Short() { // what a file is like; the kernels' tests pack and unpack each format
+		types = []quant.Type{quant.BF16, quant.Q5_0, quant.Q4_K}
+	}
+	for _, typ := range types {
 		odd := shape(typ)
 		odd.Layers, odd.Vocab, odd.FFN = 2, 333, 256
 		if typ.BlockLen() <= 32 {
@@ -224,6 +228,9 @@ func TestPackedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	if os.Getenv("MIXTRAL_EMULATED") != "" {
+		return // qemu-user does not say which page of a file is missing; on a real processor the rest is tested
+	}
 	if err := os.Truncate(path, int64(len(data)/8192*4096)); err != nil {
 		t.Fatal(err)
 	}

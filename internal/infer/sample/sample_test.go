@@ -395,7 +395,8 @@ func TestNextOf(t *testing.T) {
 			t.Errorf("round %d: %d is not allowed", round, got)
 		}
 	}
-	if _, err := New(Params{}, 2, nil).NextOf(&Scratch{}, []float32{1, float32(math.NaN())}, []uint64{1}); !errors.Is(err,
+	if _, err := New(Params{}, 2, nil).NextOf(&Scratch{}, []float32{1, float32(math.NaN())},
+		[]uint64{1}); !errors.Is(err,
 		ErrNumeric) {
 		t.Errorf("a broken logit that is not allowed: %v", err)
 	}

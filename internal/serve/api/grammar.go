@@ -95,8 +95,8 @@ func structured(o *object, v json.RawMessage) []*llm.Grammar {
 		nothing := slices.Contains(structuredFields, name) || c.raw(name) == nil || string(c.raw(name)) == "false"
 		if !nothing && !slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name) {
 			o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
-				param: "structured_outputs", message: fmt.Sprintf("structured_outputs: %q is not supported by this service",
-					short(name)), quotes: true}
+				param: "structured_outputs", quotes: true, message: fmt.Sprintf(
+					"structured_outputs: %q is not supported by this service", short(name))}
 			return nil
 		}
 	}

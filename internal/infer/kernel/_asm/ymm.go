@@ -154,8 +154,8 @@ func (y *ymm) quad(n int, off int, base string, x int, first bool) {
 }
 
 // fetchLines asks for lines from … to−1 at so many bytes ahead of a register.
-func (y *ymm) fetchLines(base string, ahead, from, to int) {
+func (y *ymm) fetchLines(instruction, base string, ahead, from, to int) {
 	for i := from; i < to; i++ {
-		y.p("PREFETCHT0 %d(%s)", ahead+64*i, base)
+		y.p("%s %d(%s)", instruction, ahead+64*i, base)
 	}
 }

@@ -112,7 +112,7 @@ func (y *ymm) classicUnpack(c *yclassic) {
 	y.l(loop)
 	lines := (c.size + 63) / 64
 	for q := range 8 {
-		y.fetchLines("R15", c.chunk(y.vnni)*c.size, lines*q/8, lines*(q+1)/8)
+		y.fetchLines("PREFETCHT0", "R15", c.chunk(y.vnni)*c.size, lines*q/8, lines*(q+1)/8)
 		for v := range 4 {
 			y.classicWeights(c, "R15", 32*v, q, "Y1", "Y0")
 			to := yWeights + q*c.stride(y.vnni)
@@ -248,7 +248,7 @@ func (y *ymm) classicColumn(c *yclassic) {
 	y.l(block)
 	lines := (c.size + 63) / 64
 	for v := range 4 {
-		y.fetchLines("DI", 8*1088, lines*v/4, lines*(v+1)/4)
+		y.fetchLines("PREFETCHT0", "DI", 8*1088, lines*v/4, lines*(v+1)/4)
 		for q := range 8 {
 			y.classicWeights(c, "DI", 32*v, q, "Y3", "Y2")
 			y.p("VPBROADCASTD %d(R8)(AX*1), Y14", 4*q)

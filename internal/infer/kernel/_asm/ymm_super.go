@@ -1,6 +1,9 @@
 package main
 
-import "math/bits"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // ysuper is a K format: a super-block of 256 k is eight runs of 32 (8 quads), one or two scales a run. A weight is
 // one or two bit fields: those of run t are in the planes from low and high.
@@ -13,6 +16,7 @@ type ysuper struct {
 	fit       int  // quads whose products fit into 16 bits
 	runs16    bool // a scale for each 16 instead of 32
 	offset    int  // what is subtracted from the integers; 0: there are minima instead
+	sets      *ysets
 	scales    func(y *ymm)
 }
 
@@ -22,23 +26,40 @@ type yrun struct {
 }
 
 var ysupers = []*ysuper{
-	{name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
-		run: func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} }},
-	{name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
-		scales: (*ymm).scalesQ3, run: func(t int) yrun {
+	{
+		name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
+		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024},
+		run:  func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} },
+	},
+	{
+		name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
+		scales: (*ymm).scalesQ3,
+		sets:   &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}}, times: 1},
+		run: func(t int) yrun {
 			return yrun{low: 1024 + t/4*1024, lowShift: t % 4 * 2, high: 0, highShift: t - 2}
-		}},
-	{name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
-		run: func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} }},
-	{name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+		},
+	},
+	{
+		name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
+		sets: &ysets{runs: [][]int{{0, 1}}, times: 4, low: 1024},
+		run:  func(t int) yrun { return yrun{low: 512 + t/2*1024, lowShift: t % 2 * 4} },
+	},
+	{
+		name: "Q5K", doc: "Q5_K", size: 5632, lowMask: 0x0f, highMask: 0x10, fit: 4, scales: (*ymm).scales6,
+		sets: &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}}, times: 1},
 		run: func(t int) yrun {
 			return yrun{low: 1536 + t/2*1024, lowShift: t % 2 * 4, high: 512, highShift: t - 4}
-		}},
-	{name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
-		scales: (*ymm).scalesQ6, run: func(t int) yrun {
+		},
+	},
+	{
+		name: "Q6K", doc: "Q6_K", size: 6720, lowMask: 0x0f, highMask: 0x30, fit: 2, runs16: true, offset: 32,
+		scales: (*ymm).scalesQ6,
+		sets:   &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 2}, {1, 3}}, times: 2, low: 2048, high: 1024},
+		run: func(t int) yrun {
 			return yrun{low: t/4*2048 + t%2*1024, lowShift: t % 4 / 2 * 4, high: 4096 + t/4*1024,
 				highShift: t%4*2 - 4}
-		}},
+		},
+	},
 }
 
 // groups is how many scales a run has.
@@ -68,11 +89,14 @@ func (y *ymm) super(s *ysuper) {
 		block := y.label("block")
 		y.l(block)
 		s.scales(y)
-		if n == 1 {
-			y.superColumn(s)
-		} else {
+		switch {
+		case n > 1:
 			y.superUnpack(s)
 			y.superGroups(s, n)
+		case y.vnni:
+			y.superColumn(s)
+		default:
+			y.superSets(s)
 		}
 		y.p("ADDQ $%d, DI", s.size)
 		y.p("ADDQ $384, AX")
@@ -143,7 +167,7 @@ func (y *ymm) superUnpack(s *ysuper) {
 	y.l(loop)
 	lines := (s.size/64 + 7) / 8
 	for v := range 4 {
-		y.fetchLines("CX", s.ahead(), lines*v/4, lines*(v+1)/4)
+		y.fetchLines("PREFETCHT1", "CX", s.ahead(), lines*v/4, lines*(v+1)/4)
 		y.eachRun(s, "R15", 32*v, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VMOVDQU Y11, %d(R14)", yWeights+1024*t+32*v)
@@ -195,7 +219,7 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	for j := range n {
 		y.p("VBROADCASTSS 368(%s)(AX*1), %s", xReg[j], yx)
 		for h := range 2 {
-			y.superFinish(s, ysum(j, h), "", ySum+32*(2*j+h), 32*h, yOuter+128*j+32*h)
+			y.superFinish(s, ysum(j, h), fmt.Sprintf("%d(BX)", ySum+32*(2*j+h)), 32*h, yOuter+128*j+32*h)
 		}
 	}
 	y.p("ADDQ $64, R14")
@@ -254,16 +278,10 @@ func (y *ymm) superMinima(s *ysuper, n int, base string, vectors int) {
 	}
 }
 
-// superFinish adds a super-block to the outer sums at off from DX. The sums over runs are in the register total, or
-// at in the buffer if it is none; those of minima in least. R14 + rows is the place of d, Y14 the activations' scale.
-func (y *ymm) superFinish(s *ysuper, least, total string, at, rows, outer int) {
-	load := func(op string) {
-		if total == "" {
-			y.p("%s %d(BX), %s", op, at, yp)
-		} else {
-			y.p("%s %s, %s", op, total, yp)
-		}
-	}
+// superFinish adds a super-block to the outer sums at off from DX. The sums over runs are in total, those of minima in
+// the register least. R14 + rows is the place of d, Y14 the activations' scale.
+func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
+	load := func(op string) { y.p("%s %s, %s", op, total, yp) }
 	switch {
 	case y.vnni:
 		load("VMOVUPS")
@@ -285,9 +303,9 @@ func (y *ymm) superFinish(s *ysuper, least, total string, at, rows, outer int) {
 	y.p("VMOVUPS %s, %d(DX)", yp, outer)
 }
 
-// superColumn multiplies a super-block with a single column, eight rows at a time, all runs of a quad together, so
-// that each plane is loaded once. Y0 … Y7 are the runs' sums, Y8 the sum over runs. R14 is the buffer and R15 the
-// super-block, 32 bytes on for each eight rows; R9 walks the planes, R10 the scales, R12 what is fetched.
+// superColumn multiplies a super-block with a single column for AVX-VNNI, eight rows at a time, all runs of a quad
+// together, so that each plane is loaded once. Y0 … Y7 are the runs' sums, Y8 the sum over runs. R14 is the buffer and
+// R15 the super-block, 32 bytes on for each eight rows; R12 walks what is fetched.
 func (y *ymm) superColumn(s *ysuper) {
 	y.c("One column: eight rows at a time, all runs of a quad together.")
 	y.p("MOVQ %d(SI), R8", argX)
@@ -299,84 +317,45 @@ func (y *ymm) superColumn(s *ysuper) {
 	y.l(rows)
 	y.fieldMasks(s)
 	y.p("VPXOR Y8, Y8, Y8")
-	y.p("MOVQ R15, R9")
-	y.p("MOVQ R14, R10")
 	lines := (s.size/64 + 3) / 4
-	fit := s.fits(y.vnni)
-	ordered := y.vnni && s.runs16 // both halves are there before floats are added, in the order of k
-	part := 8                     // quads of a round
-	if fit < 8 {
-		part = 4
-	}
-	loop := y.label("half")
-	if part == 4 && !ordered {
-		lines = (lines + 1) / 2
-		y.p("MOVL $2, R11")
-		y.l(loop)
-	}
+	fit := s.fits(true)
 	for q := range 8 {
-		if q == part && !ordered {
-			break
-		}
-		y.fetchLines("R12", s.ahead(), lines*q/part/max(1, b2i(ordered)*2), lines*(q+1)/part/max(1, b2i(ordered)*2))
-		y.eachRun(s, "R9", 128*q, func(t int, r yrun) {
+		y.fetchLines("PREFETCHT1", "R12", s.ahead(), lines*q/8, lines*(q+1)/8)
+		y.eachRun(s, "R15", 128*q, func(t int, r yrun) {
 			y.field(s, r, "Y11")
 			y.p("VPBROADCASTD %d(R8)(AX*1), %s", 32*t+4*q, yp)
-			sum := "Y" + string(rune('0'+t))
-			y.multiply(yp, "Y11", sum, "Y11", q%fit == 0)
+			y.multiply(yp, "Y11", ysum(0, t), "Y11", q%fit == 0)
 		})
 		if q%fit == fit-1 {
-			y.columnWiden(s, q, ordered)
+			y.columnWiden(s, q)
 		}
 	}
 	y.p("ADDQ $%d, R12", 64*lines)
-	if part == 4 && !ordered {
-		y.p("ADDQ $512, R9")
-		if s.runs16 {
-			y.p("ADDQ $128, R10")
-		}
-		y.p("ADDQ $16, AX")
-		y.p("DECQ R11")
-		y.p("JNZ  %s", loop)
-		y.p("SUBQ $32, AX")
-	}
 	y.superMinima(s, 1, "R14", 1)
 	y.p("MOVQ R14, DX")
 	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
-	y.superFinish(s, "Y0", "Y8", 0, 0, yOuter)
+	y.superFinish(s, "Y0", "Y8", 0, yOuter)
 	y.p("ADDQ $32, R14")
 	y.p("ADDQ $32, R15")
 	y.p("DECQ R13")
 	y.p("JNZ  %s", rows)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// columnWiden adds the runs' sums times their scales to Y8, behind quad q.
-func (y *ymm) columnWiden(s *ysuper, q int, ordered bool) {
+// columnWiden adds the runs' sums times their scales to Y8 behind quad q, in the order of k as for more columns: where
+// a run has two scales, its first half's sums wait in the buffer for the second's.
+func (y *ymm) columnWiden(s *ysuper, q int) {
 	for t := range 8 {
-		sum := "Y" + string(rune('0'+t))
-		scale := yScale + 128*t*s.groups()
+		sum, scale := ysum(0, t), yScale+128*t*s.groups()
+		y.p("VCVTDQ2PS %s, %s", sum, sum)
 		switch {
-		case !y.vnni:
-			y.p("VPMADDWD %d(R10), %s, %s", scale, sum, sum)
-			y.p("VPADDD %s, Y8, Y8", sum)
-		case !ordered:
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
-			y.p("VFMADD231PS %d(R10), %s, Y8", scale, sum)
+		case !s.runs16:
+			y.p("VFMADD231PS %d(R14), %s, Y8", scale, sum)
 		case q < 4:
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
 			y.p("VMOVUPS %s, %d(BX)", sum, ySum+32*t)
 		default:
 			y.p("VMOVUPS %d(BX), Y11", ySum+32*t)
-			y.p("VFMADD231PS %d(R10), Y11, Y8", scale)
-			y.p("VCVTDQ2PS %s, %s", sum, sum)
-			y.p("VFMADD231PS %d(R10), %s, Y8", scale+128, sum)
+			y.p("VFMADD231PS %d(R14), Y11, Y8", scale)
+			y.p("VFMADD231PS %d(R14), %s, Y8", scale+128, sum)
 		}
 	}
 }

@@ -1,0 +1,57 @@
+package loadgen
+
+import (
+	"compress/gzip"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// decompress undoes the encoding of a body that was compressed although nobody asked for it, as gateways do. A chunk's
+// time is that of the packet with which it became readable.
+func decompress(resp *http.Response) error {
+	switch encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))); encoding {
+	case "", "identity":
+		return nil
+	case "gzip", "x-gzip", "deflate":
+		resp.Body = &inflated{wire: resp.Body, zlib: encoding == "deflate"}
+		return nil
+	default:
+		return fmt.Errorf("%w: the body is encoded as %.40q, which this client did not ask for and cannot read",
+			ErrProtocol, encoding)
+	}
+}
+
+// inflated reads a compressed body.
+type inflated struct {
+	wire io.ReadCloser
+	zlib bool
+	in   io.Reader // nil before the first read, which waits for the first bytes
+}
+
+func (b *inflated) Read(p []byte) (int, error) {
+	if b.in == nil {
+		var err error
+		if b.zlib {
+			b.in, err = zlib.NewReader(b.wire)
+		} else {
+			b.in, err = gzip.NewReader(b.wire)
+		}
+		if err != nil {
+			b.in = nil
+			return 0, err
+		}
+	}
+	n, err := b.in.Read(p)
+	if n == 0 && err == io.EOF { // what lies behind the compressed data decides about the connection
+		_, err = io.Copy(io.Discard, io.LimitReader(b.wire, maxTail))
+		if err == nil {
+			err = io.EOF
+		}
+	}
+	return n, err
+}
+
+func (b *inflated) Close() error { return b.wire.Close() }

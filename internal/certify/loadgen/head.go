@@ -1,0 +1,79 @@
+package loadgen
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// authorization is the header's value: the key's, or that of user:password@ in the address.
+func authorization(u *url.URL, key string) string {
+	if key != "" {
+		return "Bearer " + key
+	}
+	if u.User == nil {
+		return ""
+	}
+	password, _ := u.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+}
+
+// tokenLetters are the letters of a header's name, by RFC 9110.
+const tokenLetters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// CheckHeader keeps a header from becoming another request.
+func CheckHeader(h http.Header) error {
+	for name, values := range h {
+		if name == "" || strings.Trim(name, tokenLetters) != "" {
+			return fmt.Errorf("header %q: a name has letters, digits and hyphens only", name)
+		}
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+				return fmt.Errorf("header %q: its value holds a line break or another control character", name)
+			}
+		}
+		switch http.CanonicalHeaderKey(name) {
+		case "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect", "Trailer":
+			return fmt.Errorf("header %q: the load generator sets it itself", name)
+		}
+	}
+	return nil
+}
+
+func requestHead(u *url.URL, o ClientOptions) []byte {
+	path := o.Route
+	if path == "" {
+		path = strings.TrimSuffix(u.EscapedPath(), "/")
+		if !strings.HasSuffix(path, "/v1") {
+			path += "/v1"
+		}
+		path += "/chat/completions"
+	}
+	if len(o.Query) > 0 {
+		path += "?" + o.Query.Encode()
+	}
+	own := [][2]string{{"Host", u.Host}, {"User-Agent", "mixtral-certify"},
+		{"Accept", "application/json, text/event-stream"}, {"Accept-Encoding", "identity"},
+		{"Content-Type", "application/json"}, {"Authorization", authorization(u, o.APIKey)}}
+	var head strings.Builder
+	head.WriteString("POST " + path + " HTTP/1.1\r\n")
+	given := map[string][]string{}
+	for name, values := range o.Header {
+		given[http.CanonicalHeaderKey(name)] = values
+	}
+	for _, h := range own {
+		if _, replaced := given[h[0]]; h[1] != "" && !replaced {
+			head.WriteString(h[0] + ": " + h[1] + "\r\n")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		for _, v := range given[name] {
+			head.WriteString(name + ": " + v + "\r\n")
+		}
+	}
+	return []byte(head.String() + "Content-Length: ")
+}
