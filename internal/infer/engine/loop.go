@@ -247,7 +247,8 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 	return event
 }
 
-// token reports a token with its probability and alternatives, and with the bytes that each would add to the answer: the
+// token reports a token with its probability and alternatives, and with the bytes that each would add to the answer:
+// the
 // answer of a chat begins without the space that its first word has in the vocabulary. It comes before event.
 func (s *settler) token(q *request, row []float32, id int32) llm.Token {
 	logprob, tops := sample.Logprobs(s.probs[:0], &s.scratch, row, id, q.tops)

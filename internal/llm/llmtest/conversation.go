@@ -10,7 +10,8 @@ import (
 // testConversations: messages come in any order, and an assistant message at the end is the beginning of the answer.
 func testConversations(t *testing.T, b llm.Backend) {
 	system, user, assistant := llm.Message{Role: llm.RoleSystem, Content: "the world"},
-		llm.Message{Role: llm.RoleUser, Content: "every country"}, llm.Message{Role: llm.RoleAssistant, Content: "which words"}
+		llm.Message{Role: llm.RoleUser, Content: "every country"}, llm.Message{Role: llm.RoleAssistant,
+			Content: "which words"}
 	for _, messages := range [][]llm.Message{
 		{user, user}, {user, system}, {system}, {assistant}, {assistant, user}, {user, assistant, system},
 		{system, system, user, assistant, assistant, user}, {user, assistant}, {system, user, assistant},

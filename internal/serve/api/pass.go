@@ -71,7 +71,8 @@ const passedRoute = "/v1/"
 // may not.
 func passable(p string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:@/"
-	return strings.HasPrefix(p, "/v1/") && path.Clean(p) == strings.TrimSuffix(p, "/") && strings.Trim(p, plain) == "" &&
+	return strings.HasPrefix(p, "/v1/") && path.Clean(p) == strings.TrimSuffix(p, "/") && strings.Trim(p,
+		plain) == "" &&
 		!strings.ContainsFunc(p, func(r rune) bool { return !strings.ContainsRune(plain, r) })
 }
 

@@ -17,8 +17,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
+// completed is an event of /v1/responses.
+const completed = "event: response.completed\n" +
+	`data: {"response":{"usage":{"input_tokens":3,"output_tokens":4}}}` + "\n\n"
+
 // behind starts a service in front of a server that answers as the function says.
-func behind(t *testing.T, far http.HandlerFunc, models map[string]string, change ...func(*Config, *llmtest.Fake)) *fixture {
+func behind(t *testing.T, far http.HandlerFunc, models map[string]string, change ...func(*Config,
+	*llmtest.Fake)) *fixture {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/models" {
@@ -55,7 +60,8 @@ func TestAnyRoutePasses(t *testing.T) {
 			w.Write([]byte{0xff, 0xfb, 0})
 		case "/v1/responses":
 			w.Header().Set("Content-Type", "text/event-stream")
-			io.WriteString(w, "event: response.completed\ndata: {\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}\n\n")
+			io.WriteString(w,
+				completed)
 		case "/v1/missing":
 			w.WriteHeader(404)
 			io.WriteString(w, `{"error":{"message":"no"}}`)
@@ -73,17 +79,24 @@ func TestAnyRoutePasses(t *testing.T) {
 		sent, got               string
 	}{
 		{"POST", "/v1/embeddings", `{"model":"here","input":"a"}`, "application/json", 200,
-			`POST /v1/embeddings application/json  {"input":"a","model":"there"}`, `{"data":[1],"usage":{"prompt_tokens":5}}`},
+			`POST /v1/embeddings application/json  {"input":"a","model":"there"}`,
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
 		{"POST", "/v1/rerank", `{ "x" : 1 }`, "application/json", 200, `POST /v1/rerank application/json  { "x" : 1 }`,
 			`{"data":[1],"usage":{"prompt_tokens":5}}`},
-		{"POST", "/v1/audio/speech", `{}`, "application/json", 200, `POST /v1/audio/speech application/json  {}`, "\xff\xfb\x00"},
+		{"POST", "/v1/audio/speech", `{}`, "application/json", 200, `POST /v1/audio/speech application/json  {}`,
+			"\xff\xfb\x00"},
 		{"POST", "/v1/audio/transcriptions", "--b\r\nx", "multipart/form-data; boundary=b", 200,
-			"POST /v1/audio/transcriptions multipart/form-data; boundary=b  --b\r\nx", `{"data":[1],"usage":{"prompt_tokens":5}}`},
-		{"GET", "/v1/files?limit=2", "", "", 200, "GET /v1/files?limit=2   ", `{"data":[1],"usage":{"prompt_tokens":5}}`},
-		{"DELETE", "/v1/files/file-1", "", "", 200, "DELETE /v1/files/file-1   ", `{"data":[1],"usage":{"prompt_tokens":5}}`},
-		{"POST", "/v1/responses", `{"stream":true}`, "application/json", 200, `POST /v1/responses application/json  {"stream":true}`,
-			"event: response.completed\ndata: {\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}}\n\n"},
-		{"POST", "/v1/missing", `{}`, "application/json", 404, `POST /v1/missing application/json  {}`, `{"error":{"message":"no"}}`},
+			"POST /v1/audio/transcriptions multipart/form-data; boundary=b  --b\r\nx",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"GET", "/v1/files?limit=2", "", "", 200, "GET /v1/files?limit=2   ",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"DELETE", "/v1/files/file-1", "", "", 200, "DELETE /v1/files/file-1   ",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"POST", "/v1/responses", `{"stream":true}`, "application/json", 200,
+			`POST /v1/responses application/json  {"stream":true}`,
+			completed},
+		{"POST", "/v1/missing", `{}`, "application/json", 404, `POST /v1/missing application/json  {}`,
+			`{"error":{"message":"no"}}`},
 	} {
 		resp, data := f.do(c.method, c.path, c.body, "Content-Type", c.typ, "Authorization", key)
 		mu.Lock()
@@ -95,7 +108,8 @@ func TestAnyRoutePasses(t *testing.T) {
 		}
 	}
 	f.wantError("POST", "/v1/embeddings", `{}`, 401, "")
-	for _, path := range []string{"/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/a/%252e%252e/b", "/v2/x", "/v1/a%2f..%2fb", "/v1/%00"} {
+	for _, path := range []string{"/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/a/%252e%252e/b", "/v2/x",
+		"/v1/a%2f..%2fb", "/v1/%00"} {
 		f.wantError("POST", path, `{}`, 404, "", "Authorization", key)
 	}
 	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",200,/v1/": 7, telemetry.HTTPRequests + ",404,/v1/": 1})

@@ -340,7 +340,8 @@ func (s *Server) health(x *exchange, r *http.Request) error {
 // embeddings answers what the embedded engine cannot compute.
 func (s *Server) embeddings(*exchange, *http.Request) error {
 	return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported",
-		message: "this service generates text and computes no embeddings: use a server with an embedding model for them"}
+		message: "this service generates text and computes no embeddings: " +
+			"use a server with an embedding model for them"}
 }
 
 // readyz says whether a request would be taken now.

@@ -152,7 +152,8 @@ func (s *Server) unknown(o *object) {
 
 // plainName tells whether a field's name may be shown. What else stands there may be anything.
 func plainName(name string) bool {
-	return len(name) <= 64 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+	return len(name) <= 64 && strings.Trim(name,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
 // names are the fields that a request may have and that mean something, for suggestions.

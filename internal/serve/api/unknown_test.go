@@ -14,10 +14,12 @@ func TestUnknownFields(t *testing.T) {
 	f := start(t)
 	for fields, near := range map[string]string{
 		`"max_token":5`: "max_tokens", `"temprature":0.5`: "temperature", `"top_pp":1`: "top_p",
-		`"stops":"x"`: "stop", `"guided_regexp":"a"`: "guided_regex", `"reponse_format":{"type":"json_object"}`: "response_format",
+		`"stops":"x"`: "stop", `"guided_regexp":"a"`: "guided_regex",
+		`"reponse_format":{"type":"json_object"}`: "response_format",
 		`"maxTokens":5`: "max_tokens", `"something_else_entirely":1`: "", `"store":true,"wholly_unknown_zz":{}`: "",
 	} {
-		for path, body := range map[string]string{"/v1/chat/completions": chatBody, "/v1/completions": `{"prompt":"a"}`} {
+		for path, body := range map[string]string{"/v1/chat/completions": chatBody,
+			"/v1/completions": `{"prompt":"a"}`} {
 			parts := strings.Split(fields, `"`)
 			name := parts[1]
 			if name == "store" {
@@ -36,7 +38,8 @@ func TestUnknownFields(t *testing.T) {
 	for _, fields := range []string{`"mirostat":2`, `"safe_prompt":true`, `"typical_p":0.5`, `"samplers":["top_k"]`,
 		`"dry_multiplier":0.8,"dry_base":1.75`, `"skip_special_tokens":false`, `"chat_template_kwargs":{"a":1}`} {
 		name := strings.Split(fields, `"`)[1]
-		if _, e := f.wantError("POST", "/v1/chat/completions", with(fields), 400, name); *e.Code != "unsupported_parameter" {
+		if _, e := f.wantError("POST", "/v1/chat/completions", with(fields), 400,
+			name); *e.Code != "unsupported_parameter" {
 			t.Errorf("%s: %+v", fields, e)
 		}
 	}
@@ -117,7 +120,8 @@ func TestAliases(t *testing.T) {
 // TestModelAliases: a model has several names, and answers have the one that was asked for.
 func TestModelAliases(t *testing.T) {
 	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Aliases = []string{"gpt-4o-mini", "fake", "mistral"} })
-	for name, want := range map[string]string{"gpt-4o-mini": "gpt-4o-mini", "mistral": "mistral", "fake": "fake", "": "fake"} {
+	for name, want := range map[string]string{"gpt-4o-mini": "gpt-4o-mini", "mistral": "mistral", "fake": "fake",
+		"": "fake"} {
 		r := post[struct{ Model string }](f, "/v1/chat/completions", with(`"model":"`+name+`"`))
 		calls := f.fake.Requests()
 		if r.Model != want || calls[len(calls)-1].Model != "fake" {
@@ -131,7 +135,8 @@ func TestModelAliases(t *testing.T) {
 		}
 	}
 	_, data := f.do("GET", "/v1/models", "")
-	if list := decode[struct{ Data []struct{ ID string } }](t, data); len(list.Data) != 3 || list.Data[0].ID != "fake" {
+	if list := decode[struct{ Data []struct{ ID string } }](t, data); len(list.Data) != 3 ||
+		list.Data[0].ID != "fake" {
 		t.Errorf("%s", data)
 	}
 	if resp, data := f.do("GET", "/v1/models/mistral", ""); resp.StatusCode != 200 {
@@ -160,11 +165,13 @@ func TestOrigins(t *testing.T) {
 	if resp.Header.Get("Access-Control-Allow-Origin") != site {
 		t.Errorf("%v", resp.Header)
 	}
-	resp, e := f.wantError("POST", "/v1/chat/completions", chatBody, 403, "", "Origin", other, "Sec-Fetch-Site", "cross-site")
+	resp, e := f.wantError("POST", "/v1/chat/completions", chatBody, 403, "", "Origin", other, "Sec-Fetch-Site",
+		"cross-site")
 	if *e.Code != "cross_origin" || resp.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("%v %+v", resp.Header, e)
 	}
-	if resp, _ = f.do("OPTIONS", "/v1/models", "", "Origin", other, "Access-Control-Request-Method", "GET"); resp.StatusCode == 204 {
+	if resp, _ = f.do("OPTIONS", "/v1/models", "", "Origin", other, "Access-Control-Request-Method",
+		"GET"); resp.StatusCode == 204 {
 		t.Errorf("%v", resp.Header)
 	}
 	any := start(t, func(c *Config, _ *llmtest.Fake) { c.Origins = []string{"*"} })
