@@ -101,7 +101,7 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 	for name, stream := range map[string]string{"page": page, "binary": "\x00\x01\x02", "cut": streamed[:70],
-		"no end": streamed[:strings.LastIndex(streamed, "data:")],
+		"no end":       streamed[:strings.LastIndex(streamed, "data:")],
 		"endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
 		w, out, reports := forward(t, connect(t, Config{}, newFake(t, sendStream(stream, 64<<10))), `{"stream":true}`)
 		if !errors.Is(out.Err, ErrUnreachable) || reports != 1 ||
