@@ -112,6 +112,9 @@ func gap(q evidence.Request) float64 {
 	return float64(q.Last-q.First) / 1e6 / float64(q.Chunks-1)
 }
 
+// answeredOrThought says that an answer has tokens to judge: one that was cut while the model reasoned has.
+func answeredOrThought(q evidence.Request) bool { return q.OK() || q.Fail == evidence.FailThinking }
+
 // unclear is an audit that could not be judged.
 func unclear(id evidence.AuditID, detail string, args ...any) evidence.Audit {
 	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
@@ -188,11 +191,11 @@ func certain(a, b []float64) bool {
 func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditUsage
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
-	bytes, claimed, chunks, counted, answers := 0, 0, 0, 0, 0
+	bytes, claimed, chunks, counted, answers := 0, 0, 0, 0, 0 // reasoning is in all of them, as in usage
 	tokenizer := true
 	for range usageAnswers {
 		q := a.ask(ctx, a.fresh(), auditTokens)
-		if !q.OK() {
+		if !answeredOrThought(q) {
 			continue
 		}
 		if !q.HasUsage {
@@ -200,8 +203,9 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 			return res
 		}
 		answers++
-		bytes, claimed, chunks = bytes+q.TextBytes, claimed+q.OutputTokens, chunks+q.Chunks
-		n, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Text)
+		bytes, claimed, chunks = bytes+q.TextBytes+len(q.Thought), claimed+q.OutputTokens,
+			chunks+q.Chunks+q.Thoughts
+		n, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Thought+q.Text)
 		tokenizer = tokenizer && err == nil
 		counted += n
 	}
@@ -229,50 +233,17 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// emptyFirst looks for chunks without content that come long before the content: to a careless client they look like a
-// fast first token.
-func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
-	const id = evidence.AuditEmptyFirst
-	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: earlyShare}
-	if !a.p.r.plan.c.Request.Stream {
-		res.Detail = "the case does not stream"
-		return res
-	}
-	var shares, leads []float64
-	for range firstAnswers {
-		t := a.timeline(ctx, a.fresh(), auditTokens)
-		if t.content == 0 {
-			continue
-		}
-		lead := time.Duration(0)
-		if t.empty > 0 {
-			lead = t.content - t.empty
-		}
-		shares, leads = append(shares, float64(lead)/float64(t.content)), append(leads, float64(lead))
-	}
-	if len(shares) == 0 {
-		return unclear(id, "no stream with content")
-	}
-	res.Measured = median(shares)
-	lead := time.Duration(median(leads)).Round(time.Millisecond)
-	res.Detail = fmt.Sprintf("an empty chunk precedes the content by %s", lead)
-	if res.Measured > earlyShare && lead > earlyLeast {
-		res.OK = false
-		res.Detail += fmt.Sprintf(", %.0f %% of the wait: it is no first token", 100*res.Measured)
-	}
-	return res
-}
-
 // maxTokens asks for few tokens.
 func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditMaxTokens
 	q := a.ask(ctx, a.fresh(), cutTokens)
-	if !q.OK() {
+	if !answeredOrThought(q) {
 		return unclear(id, "the request failed: %s", q.Fail)
 	}
-	n := max(q.OutputTokens, q.Chunks-1) // the chunk with which a held-back end comes may hold no token of its own
+	n := max(q.OutputTokens, q.Chunks+q.Thoughts-1) // a held-back end may come in one without a token
 	if !q.HasUsage {
-		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Text); err == nil {
+		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model,
+			q.Thought+q.Text); err == nil {
 			n = max(n, counted-usageSlack)
 		}
 	}
@@ -286,7 +257,7 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditFinishReason
 	text := a.fresh()
 	short, long := a.ask(ctx, text, cutTokens), a.ask(ctx, text, auditTokens)
-	if !short.OK() || !long.OK() {
+	if !answeredOrThought(short) || !answeredOrThought(long) {
 		return unclear(id, "a request failed: %s", cmp.Or(short.Fail, long.Fail))
 	}
 	res := evidence.Audit{ID: id, Valid: true, OK: true}
@@ -294,8 +265,8 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 		res.OK, res.Measured = false, 1
 		res.Detail = fmt.Sprintf(detail, args...)
 	}
-	goesOn := long.TextBytes > short.TextBytes && strings.HasPrefix(long.Text,
-		strings.TrimRight(short.Text, " \n\uFFFD"))
+	a1, a2 := short.Thought+short.Text, long.Thought+long.Text
+	goesOn := len(a2) > len(a1) && strings.HasPrefix(a2, strings.TrimRight(a1, " \n\uFFFD"))
 	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
 	switch {
 	case (goesOn || full) && short.Finish != "length":
@@ -312,6 +283,9 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 // determinism asks the same twice at temperature 0. It is reported and blames nobody: batching reorders sums.
 func (a *auditor) determinism(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditDeterminism
+	if f := &a.p.r.requests.form; f.left("seed") || f.left("temperature") {
+		return unclear(id, "the server takes no seed or no temperature, so two answers may differ")
+	}
 	text := a.fresh()
 	x, y := a.ask(ctx, text, auditTokens), a.ask(ctx, text, auditTokens)
 	if !x.OK() || !y.OK() {

@@ -44,6 +44,9 @@ type Options struct {
 	Launch      target.Launcher // starts the server, where Target is empty
 	ModelRef    string          // handed to Launch: which model to serve
 	TargetModel string          // the model to ask for; empty: the first that the server lists
+	Headers     []string        // "NAME: VALUE", sent with every request to the server
+	Query       []string        // "NAME=VALUE", added to the address of every request
+	Body        []string        // "KEY=VALUE" or a JSON object: fields added to the body of every request
 	APIKey      string          // sent as a bearer token
 
 	MetricsURL    string // of the server's metrics; empty: /metrics below its root

@@ -85,7 +85,7 @@ func TestArrivalsAreBursty(t *testing.T) {
 
 func testAsker() *asker {
 	c := testcases.Defaults()
-	return &asker{c: &c, prompts: prompts.Default(), model: "m", seed: 9, usage: true}
+	return &asker{c: &c, prompts: prompts.Default(), model: "m", seed: 9}
 }
 
 func body(t *testing.T, data []byte) openai.ChatRequest {
@@ -125,7 +125,7 @@ func TestRequestsAreSaltedButForQuality(t *testing.T) {
 		got.MaxTokens != a.c.Request.MaxTokens || !quality.KeepText {
 		t.Errorf("quality asks %s", quality.Body)
 	}
-	a.usage = false
+	a.form.leftOut = []evidence.LeftOut{{Field: "stream_options"}}
 	if bytes.Contains(a.job(1, load, 0).Body, []byte("stream_options")) {
 		t.Error("stream_options for a server that refuses them")
 	}
@@ -222,32 +222,6 @@ func TestASpeedUpMustBeCertain(t *testing.T) {
 	}
 	if f := faster(slow, fast); math.Abs(f-0.9) > 0.02 || faster(nil, fast) != 0 {
 		t.Errorf("faster by %g", f)
-	}
-}
-
-func TestTheChunksOfATimeline(t *testing.T) {
-	piece := func(s *string) openai.ChatChunk {
-		return openai.ChatChunk{Choices: []openai.ChatChunkChoice{{Delta: openai.Delta{Content: s}}}}
-	}
-	empty, word := "", "word"
-	for name, tt := range map[string]struct {
-		chunks         []openai.ChatChunk
-		empty, content time.Duration
-	}{
-		"an empty chunk first":  {[]openai.ChatChunk{piece(&empty), piece(&empty), piece(&word), piece(&word)}, 1, 3},
-		"only a role":           {[]openai.ChatChunk{piece(nil), piece(&word)}, 0, 2},
-		"an empty chunk after":  {[]openai.ChatChunk{piece(&word), piece(&empty)}, 0, 1},
-		"nothing but emptiness": {[]openai.ChatChunk{piece(&empty)}, 1, 0},
-		"usage alone":           {[]openai.ChatChunk{{Usage: &openai.Usage{CompletionTokens: 2}}}, 0, 0},
-	} {
-		var got timeline
-		var q evidence.Request
-		for i, c := range tt.chunks {
-			note(c, int64(i+1), &q, &got)
-		}
-		if got != (timeline{tt.empty, tt.content}) {
-			t.Errorf("%s: %+v, want %v %v", name, got, tt.empty, tt.content)
-		}
 	}
 }
 

@@ -33,22 +33,28 @@ type metrics struct {
 	worked  bool // the metrics could be read at least once
 }
 
-func newMetrics(o Options, s *server, r *record) *metrics {
+func newMetrics(o Options, taught map[string]string, s *server, r *record) *metrics {
 	address := o.MetricsURL
 	if address == "" && o.PrometheusURL == "" {
 		address = s.URL + "/metrics"
+		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // a gateway's: metrics lie at its root
+			u.Path = "/metrics"
+			address = u.String()
+		}
 	}
-	return &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, metricsKey(s, address), s.model), record: r}
+	m := &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, "", s.model), record: r}
+	m.scraper.Taught = taught
+	if own(s, address) {
+		m.scraper.APIKey, m.scraper.Header = s.key, s.extra.Header
+	}
+	return m
 }
 
-// metricsKey is the server's API key where the metrics are the server's own: no other host must see it.
-func metricsKey(s *server, address string) string {
+// own says that the metrics are the server's own: no other host must see its key.
+func own(s *server, address string) bool {
 	a, errA := url.Parse(s.URL)
 	b, errB := url.Parse(address)
-	if errA != nil || errB != nil || a.Scheme != b.Scheme || a.Host != b.Host {
-		return ""
-	}
-	return s.key
+	return errA == nil && errB == nil && a.Scheme == b.Scheme && a.Host == b.Host
 }
 
 func (m *metrics) remote() bool { return m.scraper.PrometheusURL != "" }

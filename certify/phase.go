@@ -19,7 +19,13 @@ const (
 	// gives none.
 	warmRound = 25
 	maxWarmS  = 120
+
+	// hopelessWarm ends a warm-up of which so many requests failed and none was answered: more would tell nothing new.
+	hopelessWarm = 20
 )
+
+// errUnanswered ends a run whose warm-up had no answer: what follows would measure nothing.
+var errUnanswered = errors.New("no answer to the warm-up")
 
 // phase runs one phase between two scrapes, and scores the texts that it kept.
 func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
@@ -41,8 +47,11 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	}
 	if rec.CutShort == "" && ctx.Err() != nil || rec.CutShort == evidence.CutInterrupted {
 		rec.CutShort = evidence.CutInterrupted
-		if errors.Is(context.Cause(ctx), errTargetLost) {
+		switch {
+		case errors.Is(context.Cause(ctx), errTargetLost):
 			rec.CutShort = evidence.CutTargetLost
+		case errors.Is(context.Cause(ctx), errUnanswered):
+			rec.CutShort = evidence.CutUnanswered
 		}
 	}
 	r.metrics.after(ctx, ph.ID, run.answered)
@@ -66,6 +75,8 @@ type phaseRun struct {
 	from                   int       // number of the first request of this round
 	latencies              []float64 // of answers, in milliseconds, in the order of their ends
 	texts                  []evidence.Request
+	why                    string                  // the last request failed
+	giveUp                 context.CancelCauseFunc // of a warm-up without an answer
 }
 
 // load runs a plan to its end.
@@ -76,7 +87,7 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	client, err := r.server.loadClient(r.plan.c, p.ph)
 	if err == nil {
 		defer client.Close()
-		if werr := client.Warm(ctx, p.connections()); werr != nil && ctx.Err() == nil {
+		if werr := client.Warm(ctx, connections(p.r.plan.c, p.ph)); werr != nil && ctx.Err() == nil {
 			r.progress.note(werr.Error())
 		}
 		p.planned = max(plan.Requests, len(plan.Offsets))
@@ -93,14 +104,14 @@ func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 
 // connections are opened before a schedule starts: in the open loop as many as two seconds of arrivals need, since a
 // server within the specification's latency target has no more in flight.
-func (p *phaseRun) connections() int {
-	switch p.ph.Kind {
+func connections(c *testcases.Case, ph testcases.Phase) int {
+	switch ph.Kind {
 	case testcases.KindOpen:
-		return min(int(2*p.r.plan.c.Rate(p.ph))+1, p.r.plan.c.Limits.MaxInFlight)
+		return min(int(2*c.Rate(ph))+1, c.Limits.MaxInFlight)
 	case testcases.KindBatch:
-		return p.ph.Requests
+		return ph.Requests
 	}
-	return p.r.plan.c.InFlight(p.ph)
+	return c.InFlight(ph)
 }
 
 // warmup runs rounds until the latencies have settled, or the case's time is over.
@@ -111,6 +122,8 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 	}
 	plan := p.r.requests.load(p.r.plan, p.index, p.ph, 0)
 	plan.MaxDuration = seconds(limit)
+	ctx, p.giveUp = context.WithCancelCause(ctx)
+	defer p.giveUp(nil)
 	rec := p.load(ctx, plan)
 	at, steady := stats.SteadyFrom(p.latencies)
 	for !steady && rec.CutShort == "" && ctx.Err() == nil && time.Since(p.begun) < seconds(limit) {
@@ -125,6 +138,13 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 	}
 	if rec.CutShort == evidence.CutMaxTime { // a warm-up ends when its time is over: that is its plan
 		rec.CutShort = ""
+	}
+	if p.answered == 0 && p.failed > 0 && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errUnanswered)) {
+		rec.CutShort = evidence.CutUnanswered
+		why := fmt.Errorf("%w: none of %d requests was answered; the last: %s", errUnanswered, p.failed, p.why)
+		p.r.condition(context.WithoutCancel(ctx), evidence.ConditionBaseline, result{err: why})
+		p.r.record.cancel(why)
+		return rec
 	}
 	if ctx.Err() == nil {
 		p.r.condition(ctx, evidence.ConditionBaseline, baseline(p.latencies, p.failed, at, steady))
@@ -154,6 +174,10 @@ func (p *phaseRun) sink(q evidence.Request) {
 	case q.Fail == evidence.FailCanceled:
 	default:
 		p.failed++
+		p.why = q.Detail
+		if p.giveUp != nil && p.answered == 0 && p.failed >= hopelessWarm {
+			p.giveUp(errUnanswered)
+		}
 	}
 	p.tell()
 }

@@ -48,6 +48,9 @@ func newPlan(o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.addExtras(loaded.Case); err != nil {
+		return nil, err
+	}
 	if o.Profile == "" {
 		o.Profile = DefaultProfile
 	}

@@ -51,18 +51,6 @@ func (r *runner) prove(ctx context.Context) ([]proof, error) {
 	return proven, r.monitored(ctx)
 }
 
-// answers checks that the model answers, and whether the server takes stream_options.
-func (r *runner) answers(ctx context.Context) result {
-	ctx, cancel := context.WithTimeout(ctx, seconds(r.plan.c.Limits.RequestTimeoutS))
-	defer cancel()
-	res := r.server.answers(ctx)
-	if res.err == nil && r.plan.c.Request.Stream && r.server.refusesUsage(ctx) {
-		r.requests.usage = false
-		r.progress.note("the server refuses stream_options: token counts of streams are not known")
-	}
-	return res
-}
-
 // monitored looks whether there are metrics where the caller says that they are. That nothing answers there is the
 // caller's mistake, or the monitoring's; a server is to blame where its own address offers none, or where a Prometheus
 // server that works knows none of it.
@@ -88,6 +76,7 @@ func (r *runner) conditions(ctx context.Context) {
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
 	r.condition(ctx, evidence.ConditionEnvironment, result{detail: machine(r.plan.c.Environment)})
+	r.condition(ctx, evidence.ConditionLimits, limits(r.plan, probe.OpenFiles, probe.Ports))
 	r.condition(ctx, evidence.ConditionClient, r.calibrate(ctx))
 }
 

@@ -42,8 +42,8 @@ func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 		"a wrong key": {refusing(401, `{"error":{"message":"invalid key"}}`), "model m: ", "--api-key-file"},
 		"out of order": {refusing(500, `{"error":{"message":"out of memory"}}`),
 			"answers 500 Internal Server Error: out of memory", ""},
-		"a page":     {refusing(200, "<html>"), "answers with no JSON", "the address must be the root"},
-		"no choices": {refusing(200, "{}"), "answers without choices", ""},
+		"a page":     {refusing(200, "<html>"), "with what this client cannot read", "one JSON object"},
+		"no choices": {refusing(200, "{}"), "ended without a finish_reason", ""},
 	} {
 		dir := t.TempDir()
 		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(tt.h),

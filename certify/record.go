@@ -65,10 +65,12 @@ func (r *record) err() error {
 func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 	p, s := r.plan, r.server
 	h := &evidence.Header{
-		SchemaVersion: evidence.SchemaVersion, Start: r.record.epoch.UTC().Round(0), Case: p.c, Profile: p.o.Profile,
+		SchemaVersion: evidence.SchemaVersion, Start: r.record.epoch.UTC().Round(0),
+		Case: withoutSecrets(p.c), Profile: p.o.Profile,
 		Seed: p.o.Seed,
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
-			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name()},
+			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name(),
+			LeftOut: r.requests.form.leftOut},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 		Rules: evidence.Rules,
 	}
@@ -80,7 +82,7 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 
 func (r *runner) fingerprints() map[string]string {
 	f := map[string]string{"prompts_sha256": digest(r.plan.loaded.PromptBytes)}
-	if data, err := json.Marshal(r.plan.c); err == nil { // with overrides applied
+	if data, err := json.Marshal(withoutSecrets(r.plan.c)); err == nil { // with overrides applied
 		f["case_sha256"] = digest(data)
 	}
 	if r.plan.o.Version != "" {

@@ -29,11 +29,11 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	r := &runner{plan: p, record: newRecord()}
 	r.progress = newProgress(p, r.record)
 	var err error
-	if r.server, err = connect(ctx, p.o, r.progress); err != nil {
+	if r.server, err = connect(ctx, p.o, p.c, r.progress); err != nil {
 		return nil, err
 	}
 	r.requests = newAsker(p, r.server.model)
-	r.metrics = newMetrics(p.o, r.server, r.record)
+	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {
 			err = fmt.Errorf("reviewer: %w", err)
@@ -101,6 +101,8 @@ func (r *runner) end(ctx context.Context) *evidence.End {
 		return &evidence.End{}
 	case errors.Is(cause, errTargetLost):
 		return &evidence.End{Reason: "the server went away" + r.progress.during()}
+	case errors.Is(cause, errUnanswered):
+		return &evidence.End{Unanswered: true, Reason: cause.Error()}
 	default:
 		return &evidence.End{Interrupted: true, Reason: "stopped on request" + r.progress.during()}
 	}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,30 +30,41 @@ type server struct {
 	client  *client.Client    // for what is asked beside the load
 	key     string            // the API key; empty: none
 	model   string            // to ask for
+	extra   client.Extra      // what requests carry beside body and key
+	route   string            // path of chat completions; empty: below /v1
 	version string            // empty: the server does not say
 	tracer  *telemetry.Tracer // nil: requests are not traced
 	refused atomic.Int64      // connections refused since the last answer
 }
 
 // connect starts or finds the server, and finds out which model to ask for.
-func connect(ctx context.Context, o Options, p *progress) (*server, error) {
+func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*server, error) {
 	waits := "the server starts"
 	if o.Target != "" {
 		waits = client.Redact(o.Target) + " has not answered yet"
 	}
 	slow := time.AfterFunc(slowStart, func() { p.note(waits) })
 	defer slow.Stop()
-	s := &server{key: o.APIKey}
+	s := &server{key: o.APIKey, extra: extraOf(c)}
+	if o.Target != "" {
+		var query url.Values
+		s.route, query = client.Route(o.Target)
+		for name, values := range query {
+			if !s.extra.Query.Has(name) {
+				s.extra.Query[name] = values
+			}
+		}
+	}
 	var err error
 	if o.Target == "" {
 		s.Server, err = o.Launch(ctx, target.Need{Model: o.ModelRef})
-	} else if s.Server, err = target.Existing(ctx, o.Target, o.APIKey); unlisted(o, err) {
+	} else {
 		s.Server, err = target.At(o.Target)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.client = client.New(s.URL, o.APIKey)
+	s.client = client.New(s.URL, o.APIKey).With(s.extra)
 	if s.tracer, err = newTracer(o); err == nil {
 		err = s.chooseModel(ctx, o)
 	}
@@ -110,6 +120,7 @@ func (s *server) release(p *progress) error {
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
 	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
+		Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
 
@@ -118,47 +129,6 @@ func (s *server) ready(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return result{client.Redact(s.URL) + " is ready", s.client.Ready(ctx, s.Gone)}
-}
-
-// answers asks for a token, so that the first request of the load does not find a model that is not loaded yet.
-func (s *server) answers(ctx context.Context) result {
-	answer, err := s.client.Chat(ctx, s.hello())
-	switch {
-	case err != nil:
-		return result{err: fmt.Errorf("model %s: %w", s.model, err)}
-	case len(answer.Choices) == 0:
-		return result{err: fmt.Errorf("%w: model %s answers without choices", target.ErrSetup, s.model)}
-	}
-	return result{detail: fmt.Sprintf("%s answers", s.model)}
-}
-
-// hello asks for one token.
-func (s *server) hello() openai.ChatRequest {
-	zero := 0.0
-	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: "Hello"}}}
-	r.Model, r.MaxTokens, r.Temperature = s.model, 1, &zero
-	return r
-}
-
-// refusesUsage says that the server takes no stream_options.
-func (s *server) refusesUsage(ctx context.Context) bool {
-	r := s.hello()
-	r.Stream, r.StreamOptions = true, &openai.StreamOptions{IncludeUsage: true}
-	resp, err := s.client.Send(ctx, http.MethodPost, "/v1/chat/completions", r)
-	var status *client.StatusError
-	if errors.As(err, &status) {
-		return status.Status == http.StatusBadRequest
-	}
-	if err == nil {
-		drain(resp.Body)
-	}
-	return false
-}
-
-// drain reads a response to its end, so that its connection can be used again.
-func drain(body io.ReadCloser) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(body, 1<<20)) // what it says is not of interest
-	body.Close()
 }
 
 // heardOf takes note of how a request ended: refused connections in a row are the first sign of a lost server.

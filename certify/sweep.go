@@ -107,8 +107,7 @@ func (r *runner) sweepStep(ctx context.Context, index, from int, ph testcases.Ph
 		return SweepStep{}, err
 	}
 	defer client.Close()
-	run := &phaseRun{r: r, ph: ph}
-	if err := client.Warm(ctx, run.connections()); err != nil && ctx.Err() == nil {
+	if err := client.Warm(ctx, connections(r.plan.c, ph)); err != nil && ctx.Err() == nil {
 		r.progress.note(err.Error())
 	}
 	var records []evidence.Request

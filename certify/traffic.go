@@ -41,11 +41,12 @@ type asker struct {
 	prompts *prompts.Set
 	model   string
 	seed    uint64
-	usage   bool // ask for usage in streams: every server of today but the oldest takes it
+	form    form
 }
 
 func newAsker(p *plan, model string) *asker {
-	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed), usage: true}
+	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed),
+		form: form{extra: p.c.Request.Body}}
 }
 
 // keys are the prompts that a phase takes in turn.
@@ -71,18 +72,33 @@ func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
 		a.c.Request.Temperature, sampling)}
 }
 
+// proof makes a request of the proof before the load: one of the phase, with a salt of its own.
+func (a *asker) proof(ph testcases.Phase, try int, stream bool) loadgen.Job {
+	p, _ := a.prompts.ByKey(a.keys(ph)[0])
+	text := p.Text
+	if a.c.Request.Salt {
+		text = salted(text, salt(a.seed, proofPhase, try))
+	}
+	return loadgen.Job{Prompt: p.Key(), Body: a.bodyOf(text, a.c.MaxTokens(ph), a.c.Request.Temperature, int64(try),
+		stream)}
+}
+
 // body is a request's JSON.
 func (a *asker) body(text string, maxTokens int, temperature float64, seed int64) []byte {
+	return a.bodyOf(text, maxTokens, temperature, seed, a.c.Request.Stream)
+}
+
+func (a *asker) bodyOf(text string, maxTokens int, temperature float64, seed int64, stream bool) []byte {
 	r := openai.ChatRequest{Messages: []openai.Message{{Role: "user", Content: text}}}
-	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, a.c.Request.Stream
-	if r.Stream && a.usage {
+	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, stream
+	if r.Stream { // every server of today but the oldest takes it
 		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		panic("certify: " + err.Error()) // strings and numbers only
 	}
-	return data
+	return a.form.apply(data)
 }
 
 // load makes a phase's plan of load. from is the first request's number: a warm-up runs in several rounds.

@@ -28,8 +28,10 @@ type Case struct {
 	// the source's own sentences by id; every one is covered by a check
 	Criteria map[string]string `yaml:"criteria" json:"criteria,omitempty"`
 	// "builtin", or a path relative to the case file
-	Prompts  string            `yaml:"prompts" json:"prompts"`
-	Request  Request           `yaml:"request" json:"request"`
+	Prompts string  `yaml:"prompts" json:"prompts"`
+	Request Request `yaml:"request" json:"request"`
+	// what the server calls the metrics that the certifier reads, by the certifier's names (see MetricNames)
+	Metrics  map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"` // "quick", "full"
 	Checks   []Check           `yaml:"checks" json:"checks"`
 }
@@ -95,6 +97,12 @@ type Request struct {
 	Stream      bool    `yaml:"stream" json:"stream"`
 	// a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
 	Salt bool `yaml:"salt" json:"salt"`
+	// sent with every request, as gateways want them; a report hides their values
+	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
+	// added to the address, such as api-version
+	Query map[string]string `yaml:"query,omitempty" json:"query,omitempty"`
+	// fields added to the body of every request; they replace those of the case
+	Body map[string]any `yaml:"body,omitempty" json:"body,omitempty"`
 }
 
 // Phases run in order.

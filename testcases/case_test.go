@@ -3,6 +3,7 @@ package testcases
 import (
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -32,7 +33,7 @@ func parse(t *testing.T) *Case {
 
 func TestDefaultsFillWhatAFileLeavesOut(t *testing.T) {
 	c := parse(t)
-	if c.Limits != Defaults().Limits || c.Request != Defaults().Request || c.Prompts != "builtin" {
+	if c.Limits != Defaults().Limits || !reflect.DeepEqual(c.Request, Defaults().Request) || c.Prompts != "builtin" {
 		t.Errorf("limits %+v, request %+v, prompts %q", c.Limits, c.Request, c.Prompts)
 	}
 	quick := c.Profiles["quick"]

@@ -90,6 +90,16 @@ func (c *Case) Validate() error {
 	}
 	p.count("request.max_tokens", c.Request.MaxTokens, 1, 1<<20)
 	p.within("request.temperature", c.Request.Temperature, 0, 2)
+	for key := range c.Metrics {
+		if !slices.Contains(MetricNames(), key) {
+			p.add("metrics."+key, "must be one of %s", strings.Join(MetricNames(), ", "))
+		}
+	}
+	for _, key := range []string{"stream", "messages", "model"} {
+		if c.Request.Body[key] != nil {
+			p.add("request.body."+key, "must not be there: the run decides it")
+		}
+	}
 	c.validateProfiles(&p)
 	c.validateChecks(&p)
 	return errors.Join(p.all...)

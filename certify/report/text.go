@@ -169,8 +169,8 @@ func troubles(b *strings.Builder, p Phase) {
 			"reused one was closed before the first byte")
 	}
 	if d := p.FirstAny; d != nil {
-		wrap(b, "  "+Clean(p.ID)+": ", "    ", fmt.Sprintf("first token of any kind after %s ms on average, reasoning "+
-			"included; ttft above is the first content", Number(d.Mean)))
+		wrap(b, "  "+Clean(p.ID)+": ", "    ", fmt.Sprintf("first token of any kind after %s ms on average, "+
+			"reasoning included; ttft above is the first content", Number(d.Mean)))
 	}
 }
 

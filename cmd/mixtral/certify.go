@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,11 +31,14 @@ type certifyCmd struct {
 
 	Profile string `default:"quick" help:"How thorough: quick (about a minute) or full, or another of the case's profiles."`
 
-	Target      string `placeholder:"URL" help:"Certify the server at URL. Without it, a service is started for the run."`
-	TargetModel string `placeholder:"NAME" help:"Model to ask the server for; default: the first that it lists."`
-	APIKeyFile  string `name:"api-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the server's API key."`
-	Model       string `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, synth:tiny, or demo."`
-	InProcess   bool   `help:"Serve inside this process, and not in one of its own."`
+	Target      string   `placeholder:"URL" help:"Certify the server at URL. Without it, a service is started for the run."`
+	TargetModel string   `placeholder:"NAME" help:"Model to ask the server for; default: the first that it lists."`
+	APIKeyFile  string   `name:"api-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the server's API key."`
+	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header of every request to the server, such as 'api-key: @FILE', which reads the value from FILE; repeatable."`
+	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Added to the address of every request, such as api-version=2024-10-21; repeatable."`
+	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field added to the body of every request, or a JSON object of several; repeatable."`
+	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, synth:tiny, or demo."`
+	InProcess   bool     `help:"Serve inside this process, and not in one of its own."`
 
 	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server."`
 	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server; with --target, MIXTRAL_MONITORING_URL names it too."`
@@ -72,7 +76,7 @@ func (c certifyCmd) Run(a *app) error {
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, Seed: c.Seed, ReportDir: c.ReportDir,
-		Version: versionString(),
+		Version: versionString(), Query: c.Query, Body: c.Body,
 	}
 	if err := c.valid(); err != nil {
 		return err
@@ -85,6 +89,12 @@ func (c certifyCmd) Run(a *app) error {
 	}
 	if c.Sweep {
 		return c.sweep(a, o)
+	}
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
+		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
+		defer stop()
+		with := *a
+		with.ctx, a = ctx, &with
 	}
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event
@@ -113,6 +123,13 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 		return usageError(withHint(errors.New("give either --target or --model, not both"),
 			"--target-model names the model to ask a server for"))
 	}
+	for _, h := range c.Header {
+		header, err := headerFromFile(h)
+		if err != nil {
+			return usageError(err)
+		}
+		o.Headers = append(o.Headers, header)
+	}
 	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
 		if file == "" {
 			continue
@@ -129,6 +146,20 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 		o.PrometheusURL = a.getenv("MIXTRAL_MONITORING_URL")
 	}
 	return nil
+}
+
+// headerFromFile reads the value of "NAME: @FILE" from the file, so that a key need not stand on the command line.
+func headerFromFile(h string) (string, error) {
+	name, value, _ := strings.Cut(h, ":")
+	file, ok := strings.CutPrefix(strings.TrimSpace(value), "@")
+	if !ok {
+		return h, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--header %s: %w", name, err)
+	}
+	return name + ": " + strings.TrimSpace(string(data)), nil
 }
 
 // launch starts the service as a process of this same program, so that its memory and CPU are its own. Under `go run`

@@ -27,6 +27,23 @@ func Root(target string) (string, error) {
 	return u.String(), nil
 }
 
+// Route is the path of chat completions where an address names one that does not lie below /v1, as gateways have it,
+// and the query of the address; both are empty for the root of an API.
+func Route(target string) (path string, query url.Values) {
+	if !strings.Contains(target, "://") {
+		target = "http://" + target
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return "", nil
+	}
+	end := strings.TrimSuffix(u.EscapedPath(), "/")
+	if strings.HasSuffix(end, "/chat/completions") && !strings.HasSuffix(end, "/v1/chat/completions") {
+		path = end
+	}
+	return path, u.Query()
+}
+
 // Redact hides the password of an address that is shown or recorded.
 func Redact(address string) string {
 	if u, err := url.Parse(address); err == nil {

@@ -35,7 +35,20 @@ var (
 // safe for concurrent use.
 type Client struct {
 	root, key string
+	extra     Extra
 	http      *http.Client
+}
+
+// Extra is what requests carry beside their body and the key.
+type Extra struct {
+	Header http.Header
+	Query  url.Values
+}
+
+// With makes every request carry extra too.
+func (c *Client) With(extra Extra) *Client {
+	c.extra = extra
+	return c
 }
 
 // New makes a client of the server at root; key may be empty. Like the client that makes the load it uses no
@@ -77,6 +90,10 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
+	for name, values := range c.extra.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	req.URL.RawQuery = c.extra.Query.Encode()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unanswered(path, err)
@@ -89,7 +106,8 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: "to " + to.Redacted()}
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
-	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data)}
+	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
+		KeyGiven: c.key != "" || len(c.extra.Header) > 0}
 }
 
 // unanswered is the error of a question that got no whole answer. net/http's own words hold the address twice.

@@ -16,11 +16,16 @@ var ErrSetup = errors.New("set-up failed")
 // ErrUnauthorized is matched where the server refuses the key, or wants one.
 var ErrUnauthorized = errors.New("the server refuses the API key")
 
+// ErrUnreadable is matched where an answer came in a form that the load's client does not read.
+var ErrUnreadable = errors.New("the answer cannot be read")
+
 // StatusError is an answer that is no success.
 type StatusError struct {
 	URL     string
 	Status  int
 	Message string // of the body, shortened
+	// the request carried a key, or a header that may be one
+	KeyGiven bool
 }
 
 // Error names the address and the status.
@@ -52,6 +57,12 @@ func Hint(err error) string {
 	var unknown *tls.CertificateVerificationError
 	var status *StatusError
 	switch {
+	case errors.Is(err, ErrUnreadable):
+		return "the client reads the OpenAI API: a stream of events (text/event-stream) whose lines have at " +
+			"most 1 MiB, or one JSON object; a gateway before the server may change either"
+	case errors.Is(err, ErrUnauthorized) && errors.As(err, &status) && status.KeyGiven:
+		return "the key that was given is refused: is it whole, still valid, and for this server? Some gateways " +
+			"want it in a header of their own, as --header 'api-key: @FILE'"
 	case errors.Is(err, ErrUnauthorized):
 		return "give the server's key with --api-key-file FILE"
 	case NotOffered(err):

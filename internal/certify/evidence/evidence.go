@@ -123,8 +123,9 @@ type Request struct {
 	First     int64  `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
 	// first token of any kind, where reasoning came before the content or in its place
 	FirstAny     int64   `json:"first_any,omitempty"`
-	Last         int64   `json:"last,omitempty"` // last content
-	Done         int64   `json:"done"`           // response complete, or failed
+	Opened       int64   `json:"opened,omitempty"` // first chunk without a token, where it came before the first token
+	Last         int64   `json:"last,omitempty"`   // last content
+	Done         int64   `json:"done"`             // response complete, or failed
 	Chunks       int     `json:"chunks,omitempty"`
 	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
 	Status       int     `json:"status,omitempty"`
@@ -205,7 +206,9 @@ type Scrape struct {
 	Age        int64                `json:"age_ns,omitempty"` // of the sample, where a Prometheus server lies between
 	Values     map[string]float64   `json:"values,omitempty"` // canonical counters and gauges
 	Histograms map[string]Histogram `json:"histograms,omitempty"`
-	Err        string               `json:"err,omitempty"`
+	// what metrics are called that nobody here understands, where none is understood; the first few
+	Names []string `json:"names,omitempty"`
+	Err   string   `json:"err,omitempty"`
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …

@@ -71,6 +71,11 @@ var answers = map[string]string{
 		"meet,\nAnd neither makes the other's seat.",
 }
 
+// thought is what a server says to itself before it answers.
+const thought = "Let me see what is asked. "
+
+var thoughtWords = len(tokens(thought))
+
 const otherwise = "That is a good question. The short answer is that it depends on the situation, so it helps to " +
 	"look at the facts first, " +
 	"to weigh the benefits against the costs, and then to choose the option that serves people best."

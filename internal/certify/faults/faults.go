@@ -17,6 +17,10 @@ const (
 	HealthySawtooth Fault = "healthy-sawtooth"
 	HealthyCache    Fault = "healthy-cache"   // memory grows by a cache that fills for hours, and that it declares
 	HealthyWarming  Fault = "healthy-warming" // memory grows by buffers that it takes once, and does not speak of
+	// a chunk that names the role is sent at once, as OpenAI's API does, and the metrics do not count it as a token
+	HealthyPrelude Fault = "healthy-prelude"
+	// reasons before it answers; its metrics and its usage count the reasoning
+	HealthyReasoning Fault = "healthy-reasoning"
 
 	Stall Fault = "stall" // everything stops for 1.4 s in every 10 s
 	Leak  Fault = "leak"  // memory grows linearly and never comes back
@@ -26,7 +30,7 @@ const (
 	LyingTokens   Fault = "lying-tokens"   // the token counters of /metrics are 3 % too high
 	MissedCounts  Fault = "missed-counts"  // /metrics misses one request in 40
 	CachedReplies Fault = "cached-replies" // a prompt that was seen before is answered at once
-	EmptyFirst    Fault = "empty-first"    // an empty chunk is sent at once; content comes seconds later
+	EmptyFirst    Fault = "empty-first"    // an empty chunk is sent at once, and its TTFT metric counts it
 	InflatedUsage Fault = "inflated-usage" // usage.completion_tokens is 30 % above what was sent
 	Drift         Fault = "drift"          // slower and slower: +1 % of latency a minute, times Config.Speed
 	Errors        Fault = "errors"         // 1 % of the requests get status 500
@@ -46,7 +50,8 @@ var ErrUnknown = errors.New("unknown fault")
 
 // HealthyOnes lists the servers that must pass.
 func HealthyOnes() []Fault {
-	return []Fault{Healthy, HealthyNoisy, HealthySawtooth, HealthyCache, HealthyWarming}
+	return []Fault{Healthy, HealthyNoisy, HealthySawtooth, HealthyCache, HealthyWarming, HealthyPrelude,
+		HealthyReasoning}
 }
 
 // Planted lists the servers that must not pass.

@@ -67,7 +67,10 @@ func ask(t *testing.T, h *httptest.Server, prompt string, maxTokens int) reply {
 		}
 		var c struct {
 			Choices []struct {
-				Delta        struct{ Content string }
+				Delta struct {
+					Content   string
+					Reasoning string `json:"reasoning_content"`
+				}
 				FinishReason string `json:"finish_reason"`
 			}
 			Usage *struct {
@@ -79,7 +82,7 @@ func ask(t *testing.T, h *httptest.Server, prompt string, maxTokens int) reply {
 			t.Fatalf("chunk %s: %v", data, err)
 		}
 		for _, ch := range c.Choices {
-			if ch.Delta.Content != "" {
+			if ch.Delta.Content += ch.Delta.Reasoning; ch.Delta.Content != "" { // never both in the bank
 				if r.first == 0 {
 					r.first = time.Since(begin)
 				}

@@ -222,6 +222,9 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	a := &answer{id: fmt.Sprintf("sim-%d", n), words: words, finish: finish, prompt: len(strings.Fields(prompt)) + 4,
 		ttft: ttft, gap: gap, cut: cut}
 	a.usage = len(words)
+	if fault == HealthyReasoning {
+		a.thoughts = min(thoughtWords, len(words))
+	}
 	if fault == InflatedUsage {
 		a.usage = int(math.Ceil(1.3 * float64(len(words))))
 	}
@@ -244,6 +247,9 @@ func scale(d time.Duration, f float64) time.Duration { return time.Duration(floa
 // answer gives the words of the answer and why it ends.
 func (s *Server) answer(in *request, prompt string, inFlight int64, shuffle uint64) (words []string, finish string) {
 	words = tokens(answerTo(prompt))
+	if s.cfg.Fault == HealthyReasoning {
+		words = append(tokens(thought), words...)
+	}
 	if s.cfg.Fault == Garbled && inFlight > 4 {
 		rng := rand.New(rand.NewPCG(shuffle, 1))
 		rng.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })

@@ -18,8 +18,10 @@ type answer struct {
 	usage  int // completion tokens as reported
 	ttft   time.Duration
 	gap    time.Duration
-	cut    bool // the connection breaks off in the middle
-	count  func(first, done time.Time)
+	// words at the beginning that are reasoning
+	thoughts int
+	cut      bool // the connection breaks off in the middle
+	count    func(first, done time.Time)
 }
 
 func (a *answer) usageJSON() string {
@@ -47,7 +49,8 @@ func (a *answer) chunk(w http.ResponseWriter, delta, finish, usage string) {
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, withUsage bool) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	begin := time.Now()
-	if s.cfg.Fault == EmptyFirst {
+	early := s.cfg.Fault == EmptyFirst || s.cfg.Fault == HealthyPrelude
+	if early {
 		a.chunk(w, `{"role":"assistant","content":""}`, "", "")
 	}
 	first := begin.Add(a.ttft)
@@ -55,20 +58,28 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, a *answer, w
 		return
 	}
 	first = time.Now()
-	if s.cfg.Fault != EmptyFirst {
+	if !early {
 		a.chunk(w, `{"role":"assistant","content":""}`, "", "")
+	}
+	counted := first
+	if s.cfg.Fault == EmptyFirst {
+		counted = begin
 	}
 	for i, word := range a.words {
 		if !s.wait(ctx, first.Add(time.Duration(i)*a.gap)) {
 			return
 		}
 		if a.cut && i >= len(a.words)/2 {
-			a.count(first, time.Now())
+			a.count(counted, time.Now())
 			panic(http.ErrAbortHandler) // the connection breaks off
 		}
-		a.chunk(w, `{"content":`+strconv.Quote(word)+`}`, "", "")
+		key := "content"
+		if i < a.thoughts {
+			key = "reasoning_content"
+		}
+		a.chunk(w, `{"`+key+`":`+strconv.Quote(word)+`}`, "", "")
 	}
-	a.count(first, time.Now())
+	a.count(counted, time.Now())
 	a.chunk(w, "{}", a.finish, "")
 	if withUsage {
 		a.chunk(w, "", "", a.usageJSON())
@@ -83,7 +94,7 @@ func (s *Server) whole(ctx context.Context, w http.ResponseWriter, a *answer) {
 	}
 	a.count(first, time.Now())
 	w.Header().Set("Content-Type", "application/json")
-	text := strings.Join(a.words, "")
+	text := strings.Join(a.words[a.thoughts:], "")
 	body := fmt.Sprintf(`{"id":%q,"object":"chat.completion","created":0,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":%s},"finish_reason":%q}],"usage":%s}`,
 		a.id, ModelID, strconv.Quote(text), a.finish, a.usageJSON())
 	if a.cut {

@@ -21,6 +21,7 @@ func (r *run) gaugeRow() report.Reconciled {
 	var server, client float64
 	var diffs, clear []float64 // clear: of phases in which nobody was in the client's way
 	taken := ""
+	byPhase := map[string][][2]float64{} // readings: the server's, the client's
 	for _, s := range r.scrapes {
 		id, ok := s.v.Label.At(evidence.ScrapeDuring)
 		p := r.byID(id)
@@ -32,6 +33,7 @@ func (r *run) gaugeRow() report.Reconciled {
 		y := float64(p.inFlightAt(s.ns-s.v.Took/2)+p.inFlightAt(s.ns-s.v.Took)+p.inFlightAt(s.ns)) / 3
 		server, client = server+x, client+y
 		diffs = append(diffs, x-y)
+		byPhase[id] = append(byPhase[id], [2]float64{x, y})
 		if why := r.taken(p); why != "" {
 			taken = why
 		} else {
@@ -60,7 +62,42 @@ func (r *run) gaugeRow() report.Reconciled {
 			row.Reason += ", but " + taken
 		}
 	}
+	if r.header.Rules >= 1 && row.Verdict == report.Pass {
+		r.gaugeByPhase(&row, byPhase)
+	}
 	return row
+}
+
+// gaugeByPhase compares phase by phase: over phases of different load the spread of the differences is that of the
+// loads, and hides a gauge that is always several times too high.
+func (r *run) gaugeByPhase(row *report.Reconciled, byPhase map[string][][2]float64) {
+	each := 1 - (1-r.conf())/float64(max(len(byPhase), 1)) // all of them together err as seldom as one
+	for _, id := range sortedKeys(byPhase) {
+		readings := byPhase[id]
+		if len(readings) < fewestGauges {
+			continue
+		}
+		var server, client float64
+		var diffs []float64
+		for _, x := range readings {
+			server, client = server+x[0], client+x[1]
+			diffs = append(diffs, x[0]-x[1])
+		}
+		server, client = server/float64(len(readings)), client/float64(len(readings))
+		allowed := math.Max(1, r.c.Limits.LittleShare*client)
+		_, lo, hi := meanInterval(diffs, each)
+		if lo <= allowed && hi >= -allowed {
+			continue
+		}
+		row.Verdict = report.Fail
+		row.Reason += fmt.Sprintf("; in phase %s the server says %s where the client had %s in flight", id,
+			num(server), num(client))
+		if why := r.taken(r.byID(id)); why != "" {
+			row.Verdict, row.Reason = report.Invalid, row.Reason+", but "+why
+			continue
+		}
+		return
+	}
 }
 
 // monotoneRow: a counter that falls was reset, or lies.

@@ -44,6 +44,8 @@ type leakFit struct {
 	requests     float64
 	start, grown float64  // MB
 	queued       bool     // the phase's backlog grew
+	material     bool     // growth of the second half must matter, and not only be certain
+	teeth        int      // times that a collector gave back a part of the growth; see teethOf
 	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
 
 	claim *cacheClaim // what the server says of its cache; nil where it says nothing
@@ -108,7 +110,9 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 	f.early, f.late = f.part(0, half), f.part(half, f.points)
 	f.last = [2]trend{f.part(half, quarter), f.part(quarter, f.points)}
 	f.smallest = f.slope - f.lo
+	f.material = r.header.Rules >= 1
 	f.start, f.grown = f.y[0], f.slope*f.hours
+	f.teeth = teethOf(good, p, value, f.grown)
 	rose := f.grown
 	if rose <= 0 { // it may have begun late
 		rose = f.y[f.points-1] - f.start
@@ -158,7 +162,7 @@ func (f *leakFit) harmless(allowed float64) (why string, ok bool) {
 	switch {
 	case !(f.lo > 0) || !(f.grown > allowed):
 		return "", true
-	case !(f.late.lo > 0):
+	case !(f.late.lo > 0), f.material && f.late.slope*f.hours/2 < lateShare*allowed:
 		return "; it grew at first and then stopped", true
 	case f.kept != nil && *f.kept < 0.5: // half is given back: a pool that shrinks, not a leak
 		return "; idle gave it back", true
@@ -225,6 +229,10 @@ func leakRule(r *run, c *testcases.Check) outcome {
 	case g.queued:
 		return g.outcome(report.Invalid, allowed,
 			said+"; the server fell behind its load, and memory grows with what waits")
+	case g.material && g.teeth > 0 && g.teeth < fewestTeeth:
+		return g.outcome(report.Invalid, allowed, said+fmt.Sprintf("; a collector worked %s in it, and what lies "+
+			"between its cycles is no trend: the phase must last %s s or longer",
+			plural(g.teeth, "time", "times"), num(fewestTeeth*g.hours*3600/float64(g.teeth))))
 	case g.slows():
 		return g.outcome(report.Invalid, allowed,
 			said+fmt.Sprintf("; it slows down, from %s MB/h in the first half to %s in the second, and the run is "+

@@ -49,6 +49,9 @@ func (r *run) reconcile() []report.Reconciled {
 		rows = append(rows, ttft...)
 	}
 	rows = append(rows, r.gaugeRow(), r.monotoneRow(), r.ageRow())
+	if r.header.Rules >= 1 && foreign(rows) {
+		excuse(rows)
+	}
 	return rows
 }
 
@@ -155,8 +158,8 @@ func countRow(spans []span, id, unit, metric string, match func(*evidence.Reques
 		}
 		d, ok := s.delta(metric)
 		offered = offered || ok
-		server, client, failed = server+d, client+n, failed+s.phase.failed
-		if diff := d - float64(n); diff < 0 || diff > float64(s.phase.failed) {
+		server, client, failed = server+d, client+n, failed+s.phase.unsure()
+		if diff := d - float64(n); diff < 0 || diff > float64(s.phase.unsure()) {
 			where = append(where, fmt.Sprintf("%s: %s against %s", s.phase.plan.ID, num(d), count(n)))
 		}
 	}
@@ -178,9 +181,9 @@ func tokenRow(spans []span, metric string, tokens func(*evidence.Request) int) r
 		}
 		d, ok := s.delta(metric)
 		offered = offered || ok
-		server, client, failed = server+d, client+n, failed+s.phase.failed
+		server, client, failed = server+d, client+n, failed+s.phase.unsure()
 		diff := d - float64(n)
-		if diff < 0 || diff > 0 && s.phase.failed == 0 {
+		if diff < 0 || diff > 0 && s.phase.unsure() == 0 {
 			where = append(where, fmt.Sprintf("%s: %s against %s", s.phase.plan.ID, num(d), count(n)))
 		}
 	}
@@ -251,9 +254,9 @@ func (r *run) histogramRows(spans []span, metric, id string, own func(*phase) []
 		d := histogramDelta(s.before.Histograms[metric], a)
 		mine := own(s.phase)
 		client = append(client, mine...)
-		failed += s.phase.failed
+		failed += s.phase.unsure()
 		total = histogramSum(total, d)
-		if diff := d.Count - float64(len(mine)); diff < 0 || diff > float64(s.phase.failed) {
+		if diff := d.Count - float64(len(mine)); diff < 0 || diff > float64(s.phase.unsure()) {
 			where = append(where, fmt.Sprintf("%s: %s against %s", s.phase.plan.ID, num(d.Count), count(len(mine))))
 		}
 	}
@@ -389,6 +392,10 @@ func histogramSum(a, b evidence.Histogram) evidence.Histogram {
 // not reported among its fail criteria. A case for such servers sets gate: false.
 func metricsReported(r *run, _ *testcases.Check) outcome {
 	o := outcome{op: "=", target: ptr(0), unit: "differences"}
+	if names := r.notUnderstood(); names != "" {
+		return invalid("the server's metrics are not understood: it has %s; a map of names in the case file "+
+			"(metrics:) teaches them", names)
+	}
 	if len(r.rows) == 0 {
 		return r.noMetrics(o)
 	}

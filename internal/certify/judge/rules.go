@@ -223,9 +223,13 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		}
 		n += len(p.requests)
 		failed += p.failed
-		all = append(all, p.requests...)
 		taken := r.taken(p)
 		for _, q := range p.requests {
+			if p.plan.Kind == testcases.KindAudit && q.Fail == evidence.FailThinking {
+				failed-- // audits cut answers short on purpose
+				continue
+			}
+			all = append(all, q)
 			if !q.OK() {
 				classes[string(q.Fail)]++
 			}
@@ -241,7 +245,8 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	share := func(k int) float64 { return significant(float64(k) / float64(n)) }
 	o := outcome{measured: ptr(share(failed)), interval: band(lo, hi), op: "<=", target: ptr(budget), unit: "share",
 		verdict: report.Pass,
-		reason:  fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"), breakdown(classes)) + r.because(all)}
+		reason: fmt.Sprintf("%s of %s failed%s", count(failed), plural(n, "request", "requests"),
+			breakdown(classes)) + r.because(all)}
 	if share(failed) > budget {
 		o.verdict = report.Fail
 		o.reason += fmt.Sprintf("; the budget of %s allows %s", percent(budget),

@@ -14,6 +14,9 @@ import (
 // ErrProtocol is matched by errors about an answer that is not what the API promises.
 var ErrProtocol = errors.New("not the OpenAI protocol")
 
+// Reports stands before the message of a server that sends an error as an answer.
+const Reports = "the server reports"
+
 // answer turns the content of a response into the fields of a request's record, as bytes come. Times are nanoseconds.
 type answer struct {
 	r        *evidence.Request
@@ -37,6 +40,8 @@ func (a *answer) chunk(data []byte, at int64) error {
 	case isDone(data):
 		a.done, a.r.Done = true, at
 		return nil
+	case len(data) == 0:
+		return nil // an event without data is a sign of life
 	}
 	p, err := parsePiece(data, "delta")
 	if err != nil {
@@ -56,13 +61,14 @@ func (a *answer) whole(body []byte, at int64) error {
 		return err
 	}
 	a.done, a.r.Done, a.r.First, a.r.FirstAny, a.r.Chunks = true, at, 0, 0, 0
+	a.r.Opened = 0
 	return nil
 }
 
 func (a *answer) add(p *piece, at int64) error {
 	r := a.r
 	if p.fault != "" {
-		return fmt.Errorf("%w: the server reports: %s", ErrProtocol, p.fault)
+		return fmt.Errorf("%w: %s: %s", ErrProtocol, Reports, p.fault)
 	}
 	a.choices = a.choices || p.choices
 	if p.finish != "" {
@@ -70,6 +76,9 @@ func (a *answer) add(p *piece, at int64) error {
 	}
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
+	}
+	if len(p.thought) == 0 && len(p.text) == 0 && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
+		r.Opened = at
 	}
 	if len(p.thought) > 0 {
 		a.think(p.thought, at)
@@ -108,6 +117,9 @@ func (a *answer) think(text []byte, at int64) {
 // record completes the text fields, whatever came of the request.
 func (a *answer) record() {
 	a.r.Thought = a.thought.String()
+	if a.r.Opened >= a.r.Begins() {
+		a.r.Opened = 0 // in the packet of the first token, or there was none
+	}
 	if a.r.TextBytes > 0 {
 		a.r.TextHash = hex.EncodeToString(a.hash.Sum(nil))[:16]
 		a.r.Text = a.text.String()
@@ -119,8 +131,6 @@ func (a *answer) judge() error {
 	switch {
 	case !a.done && a.r.Finish == "":
 		return failure{evidence.FailTruncated, errors.New("the stream ended without a finish_reason")}
-	case !a.done:
-		return fmt.Errorf("%w: the stream ended without [DONE]", ErrProtocol)
 	case a.r.TextBytes == 0 && a.r.Thoughts > 0 && a.r.Finish == "length":
 		return failure{evidence.FailThinking, errors.New("the model still reasoned when max_tokens was reached, so " +
 			"that no content came: the case needs a larger max_tokens")}

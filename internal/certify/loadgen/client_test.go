@@ -175,8 +175,14 @@ func TestFailureClasses(t *testing.T) {
 		{name: "error in the stream", answer: send(head + word + event(`{"error":{"message":"engine died"}}`) + done),
 			class: evidence.FailProtocol, detail: "engine died"},
 		{name: "broken framing", answer: then(head+"zz\r\n", closing), class: evidence.FailProtocol},
-		{name: "no [DONE]", answer: send(head + word + finish + tail), class: evidence.FailProtocol,
-			detail: "without [DONE]"},
+		{name: "no [DONE]", answer: send(head + word + finish + tail)},
+		{name: "events without data", answer: send(head + event("") + word + event("") + finish + done)},
+		{name: "another content type", answer: send(strings.Replace(head, "text/event-stream", "application/x-ndjson",
+			1) + word + finish + done), class: evidence.FailProtocol, detail: "application/x-ndjson"},
+		{name: "thought without an answer", answer: send(head +
+			event(`{"choices":[{"delta":{"reasoning_content":"hm"}}]}`) +
+			event(`{"choices":[{"delta":{},"finish_reason":"length"}]}`) + done), class: evidence.FailThinking,
+			detail: "larger max_tokens"},
 		{name: "no choices", answer: send(head + event(`{"choices":[]}`) + done), class: evidence.FailProtocol,
 			detail: "no choices"},
 		{name: "whole instead of a stream", answer: send(jsonReply("200 OK", pieces[11])),

@@ -104,14 +104,16 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	}
 	a := newAnswer(r, q.keepText)
 	defer a.record()
-	sse := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	kind, sse := contentType(resp)
 	var ended bool
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		ended, err = cn.refused(resp)
 	case sse && !q.stream:
 		err = fmt.Errorf("%w: a stream that was not asked for", ErrProtocol)
-	case q.stream && (sse || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json")):
+	case q.stream && !sse && kind != "" && kind != "application/json":
+		err = fmt.Errorf("%w: content type %.60q where a stream of events was asked for", ErrProtocol, kind)
+	case q.stream && kind != "application/json":
 		ended, err = cn.stream(resp.Body, epoch, a)
 	default:
 		ended, err = cn.whole(resp.Body, epoch, q, a)
@@ -123,6 +125,17 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 		r.Done = int64(cn.at.Sub(epoch))
 	}
 	return true, ended && !resp.Close && cn.br.Buffered() == 0, err
+}
+
+// contentType is what a response says that it is. One that says nothing, or only that it is text or bytes, is what was
+// asked for: some servers and gateways do not label their streams.
+func contentType(resp *http.Response) (kind string, sse bool) {
+	kind, _, _ = strings.Cut(resp.Header.Get("Content-Type"), ";")
+	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+	case "text/plain", "application/octet-stream":
+		kind = ""
+	}
+	return kind, kind == "text/event-stream"
 }
 
 // header reads the response's head, interim responses left out.
@@ -162,8 +175,12 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 		}
 		switch {
 		case readErr == nil:
-		case errors.Is(readErr, io.EOF):
-			return true, ev.finish(each)
+		case errors.Is(readErr, io.EOF): // a stream that gave its finish_reason is whole without [DONE] too
+			err := ev.finish(each)
+			if a.r.Done == 0 && err == nil {
+				a.r.Done = int64(cn.at.Sub(epoch))
+			}
+			return true, err
 		case a.done:
 			return false, nil
 		default:

@@ -117,9 +117,10 @@ const MetricGPU = "gpu_memory_bytes"
 const maxValue = 1e300
 
 // translate turns a server's own series into canonical names. model narrows the series of a server of several models.
-func translate(all []series, model string) (name string, values map[string]float64,
+func translate(all []series, model string, taught map[string]string) (name string, values map[string]float64,
 	histograms map[string]evidence.Histogram) {
 	values, histograms = map[string]float64{}, map[string]evidence.Histogram{}
+	all = colons(all)
 	d := recognise(all)
 	own := narrow(all, d.prefix, model)
 	byName := map[string][]series{}
@@ -156,6 +157,9 @@ func translate(all []series, model string) (name string, values map[string]float
 		for _, s := range byName[n] {
 			values[MetricGPU] += s.value * factor
 		}
+	}
+	if teach(values, histograms, byName, taught) && d.name == "" {
+		d.name = Taught
 	}
 	if d.name == "" {
 		d.name = Unknown
@@ -213,8 +217,11 @@ func combine(canonical string, found []series) float64 {
 		sum += s.value
 		top = max(top, s.value)
 	}
-	if canonical == evidence.MetricKVUsage {
+	switch canonical {
+	case evidence.MetricKVUsage:
 		return top
+	case evidence.MetricRunning, evidence.MetricWaiting:
+		return overRanks(found)
 	}
 	return sum
 }

@@ -28,10 +28,12 @@ const maxBody = 32 << 20
 // Scraper reads a server's metrics, from itself or from a Prometheus server that scrapes it. It is safe for concurrent
 // use.
 type Scraper struct {
-	MetricsURL    string // of the text format; or
-	PrometheusURL string // of a Prometheus server's root
-	APIKey        string // sent as a bearer token, if any
-	Model         string // narrows the series of servers of several models
+	MetricsURL    string            // of the text format; or
+	PrometheusURL string            // of a Prometheus server's root
+	APIKey        string            // sent as a bearer token, if any
+	Model         string            // narrows the series of servers of several models
+	Taught        map[string]string // the server's own names by canonical ones, beside those of its dialect
+	Header        http.Header       // sent to MetricsURL too
 	Client        *http.Client
 
 	own atomic.Value // string: a metric of the server that Prometheus knows
@@ -83,9 +85,15 @@ func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	out.Took = time.Since(begin).Nanoseconds()
 	if err != nil {
 		out.Err = err.Error()
+		if odd := (*notText)(nil); errors.As(err, &odd) {
+			out.Names = odd.names
+		}
 		return out
 	}
-	out.Dialect, out.Values, out.Histograms = translate(all, s.Model)
+	out.Dialect, out.Values, out.Histograms = translate(all, s.Model, s.Taught)
+	if out.Dialect == Unknown {
+		out.Names = unknownNames(all)
+	}
 	return out
 }
 
@@ -99,6 +107,9 @@ func (s *Scraper) get(ctx context.Context, address, accept string) ([]byte, erro
 	}
 	if s.APIKey != "" {
 		req.Header.Set("Authorization", "Bearer "+s.APIKey)
+	}
+	for name, values := range s.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	resp, err := s.Client.Do(req)
 	if err != nil {
@@ -127,12 +138,25 @@ func (s *Scraper) text(ctx context.Context) ([]series, error) {
 	return parseText(body)
 }
 
+// notText is an error of metrics in another format, with the names in them.
+type notText struct {
+	err   error
+	names []string
+}
+
+func (e *notText) Error() string { return e.err.Error() }
+func (e *notText) Unwrap() error { return e.err }
+
 // parseText reads the text format.
 func parseText(body []byte) ([]series, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
 	if err != nil {
-		return nil, fmt.Errorf("no metrics in the text format: %w", err)
+		err = fmt.Errorf("no metrics in the text format: %w", err)
+		if names := jsonNames(body); len(names) > 0 {
+			return nil, &notText{err, names}
+		}
+		return nil, err
 	}
 	if len(families) == 0 {
 		return nil, errors.New("no metrics in the answer")

@@ -330,7 +330,7 @@ func FuzzText(f *testing.F) {
 		if err != nil {
 			return
 		}
-		name, values, histograms := translate(all, model)
+		name, values, histograms := translate(all, model, nil)
 		if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: name, Values: values,
 			Histograms: histograms}}); err != nil {
 			t.Errorf("a scrape that cannot be recorded: %v", err)

@@ -1,0 +1,43 @@
+package certify
+
+import (
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// spareFiles are what a run needs beside its connections: the record, samples, metrics, the server's own pipes.
+const spareFiles = 64
+
+// limits holds the files and ports of this machine against the connections that the load may need. Too few for those
+// that are opened before a schedule is a precondition lost; too few for the cap alone is told, and shows only if the
+// server falls so far behind.
+func limits(p *plan, files, ports func() (int, bool)) result {
+	need, most := 1, p.c.Limits.MaxInFlight
+	for _, ph := range p.phases {
+		if ph.Kind != testcases.KindIdle && ph.Kind != testcases.KindAudit {
+			need = max(need, connections(p.c, ph))
+		}
+	}
+	said := fmt.Sprintf("%d connections to begin with, at most %d", need, most)
+	for _, x := range []struct {
+		what string
+		have func() (int, bool)
+		more int
+		help string
+	}{{"open files", files, spareFiles, "raise it with ulimit -n"},
+		{"local ports", ports, 0, "widen net.ipv4.ip_local_port_range"}} {
+		n, ok := x.have()
+		switch {
+		case !ok:
+		case n < need+x.more:
+			return result{err: fmt.Errorf("%s; this machine allows %d %s: %s", said, n, x.what, x.help)}
+		case n < most+x.more:
+			said += fmt.Sprintf("; this machine allows %d %s, less than limits.max_in_flight may take: %s", n, x.what,
+				x.help)
+		default:
+			said += fmt.Sprintf("; %d %s", n, x.what)
+		}
+	}
+	return result{detail: said}
+}

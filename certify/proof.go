@@ -1,0 +1,198 @@
+package certify
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+const (
+	// proofTries is how often a request of the proof is sent. A server that fails one request in a hundred is one to
+	// measure, and is lost by chance here in one run of a million.
+	proofTries = 3
+
+	// proofPhase is the stretch of salts that the proof takes: no phase has it.
+	proofPhase = 18
+)
+
+// answers proves that the model answers, before there is a load to blame it for: one streamed and one plain request
+// over the load's own connection, with the load's own body, read as the load will read them. A field that the server
+// refuses is left out of both, and of the load.
+func (r *runner) answers(ctx context.Context) result {
+	said := []string{r.server.model + " answers"}
+	streams := r.plan.c.Request.Stream
+	for _, stream := range []bool{streams, !streams} {
+		q, err := r.proveForm(ctx, stream)
+		form := map[bool]string{true: "streamed", false: "plain"}[stream]
+		switch {
+		case ctx.Err() != nil:
+			return result{err: ctx.Err()}
+		case err != nil && stream == streams:
+			return result{err: fmt.Errorf("model %s: %w", r.server.model, err)}
+		case err != nil: // the load does not need it
+			said = append(said, fmt.Sprintf("a %s request, which the load does not send, fails: %v", form, err))
+		case q.Thoughts > 0 && stream == streams:
+			said = append(said, "its answers hold reasoning")
+		}
+	}
+	for _, x := range r.requests.form.leftOut {
+		text := fmt.Sprintf("the server refuses %q (%s): ", x.Field, x.Message)
+		if x.Instead != "" {
+			text += x.Instead + " is sent in its place"
+		} else {
+			text += "the load goes without it"
+		}
+		said = append(said, text)
+		r.progress.note(text)
+	}
+	return result{detail: strings.Join(said, "; ")}
+}
+
+// proveForm sends one request, without the fields that the server refuses.
+func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, error) {
+	ph := r.firstLoad()
+	c, err := r.server.loadClient(r.plan.c, ph)
+	if err != nil {
+		return evidence.Request{}, fmt.Errorf("%w: %w", target.ErrSetup, err)
+	}
+	defer func() { c.Close() }()
+	for try := 1; ; {
+		q := c.Do(ctx, time.Now(), r.requests.proof(ph, try, stream))
+		switch {
+		case q.OK(), ctx.Err() != nil, q.Fail == evidence.FailEmpty, q.Fail == evidence.FailThinking:
+			return q, ctx.Err() // an answer that can be read; what is in it is for the verdict
+		case q.Status == http.StatusNotFound && r.server.route != "":
+			r.server.route = "" // the address named the route of an API below /v1
+			c.Close()
+			if c, err = r.server.loadClient(r.plan.c, ph); err != nil {
+				return q, fmt.Errorf("%w: %w", target.ErrSetup, err)
+			}
+		case r.requests.form.leave(q):
+		case try == proofTries || hopeless(q):
+			return q, r.server.proofError(q, stream)
+		default:
+			try++
+		}
+	}
+}
+
+// firstLoad is the first phase that sends requests.
+func (r *runner) firstLoad() testcases.Phase {
+	for _, ph := range r.plan.phases {
+		if ph.Kind != testcases.KindIdle && ph.Kind != testcases.KindAudit {
+			return ph
+		}
+	}
+	return testcases.Phase{Kind: testcases.KindQuality}
+}
+
+// hopeless says that a request will not fare better if it is sent again.
+func hopeless(q evidence.Request) bool {
+	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailProtocol || q.Fail == evidence.FailStatus &&
+		q.Status < 500 && q.Status != http.StatusTooManyRequests
+}
+
+// proofError says why a server cannot be measured. It is no verdict.
+func (s *server) proofError(q evidence.Request, stream bool) error {
+	message := strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
+	form := map[bool]string{true: "a streamed request", false: "a request"}[stream]
+	switch q.Fail {
+	case evidence.FailStatus:
+		return &client.StatusError{URL: client.Redact(s.URL + cmp.Or(s.route, "/v1/chat/completions")),
+			Status: q.Status, Message: message, KeyGiven: s.key != "" || len(s.extra.Header) > 0}
+	case evidence.FailProtocol:
+		return fmt.Errorf("%w: %s was answered with what this client cannot read: %s", errors.Join(target.ErrSetup,
+			client.ErrUnreadable), form, message)
+	}
+	return fmt.Errorf("%w: %s was not answered (%s): %s", target.ErrSetup, form, q.Fail, message)
+}
+
+// form is how requests differ from what the case alone would send.
+type form struct {
+	extra   map[string]any // fields of the case and the caller, which the server must take
+	leftOut []evidence.LeftOut
+}
+
+// optional are the fields that a request can go without, in the order in which they are tried where a message names
+// several at once.
+var optional = []string{"stream_options", "ignore_eos", "max_tokens", "seed", "temperature"}
+
+// refusal is how servers that refuse a field differ from those that fail.
+func refusal(q evidence.Request) bool {
+	return q.Status == http.StatusBadRequest || q.Status == http.StatusUnprocessableEntity ||
+		q.Status == http.StatusOK && q.Fail == evidence.FailProtocol && strings.Contains(q.Detail, loadgen.Reports)
+}
+
+// leave takes the field out that a refusal names first; ok is false where it names none that can be left out.
+func (f *form) leave(q evidence.Request) (ok bool) {
+	if !refusal(q) {
+		return false
+	}
+	message := strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
+	at, field := len(message), ""
+	for _, name := range optional {
+		if f.left(name) || f.extra[name] != nil {
+			continue
+		}
+		word := name
+		if name == "stream_options" {
+			word = "(?:stream_options|include_usage)"
+		}
+		if m := regexp.MustCompile(`(?:^|\W)` + word + `(?:\W|$)`).FindStringIndex(message); m != nil && m[0] < at {
+			at, field = m[0], name
+		}
+	}
+	if field == "" {
+		return false
+	}
+	x := evidence.LeftOut{Field: field, Message: message}
+	if field == "max_tokens" {
+		x.Instead = "max_completion_tokens"
+	}
+	f.leftOut = append(f.leftOut, x)
+	return true
+}
+
+func (f *form) left(field string) bool {
+	return slices.ContainsFunc(f.leftOut, func(x evidence.LeftOut) bool { return x.Field == field })
+}
+
+// apply gives a request's JSON this form.
+func (f *form) apply(data []byte) []byte {
+	if len(f.extra) == 0 && len(f.leftOut) == 0 {
+		return data
+	}
+	var fields map[string]any
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	if err := dec.Decode(&fields); err != nil {
+		panic("certify: " + err.Error()) // it was made here
+	}
+	for _, x := range f.leftOut {
+		if v, ok := fields[x.Field]; ok && x.Instead != "" {
+			fields[x.Instead] = v
+		}
+		delete(fields, x.Field)
+	}
+	for k, v := range f.extra {
+		fields[k] = v
+	}
+	data, err := json.Marshal(fields)
+	if err != nil {
+		panic("certify: " + err.Error()) // the plan has checked it
+	}
+	return data
+}

@@ -1,0 +1,197 @@
+package faults
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// Strange is a server that works, in a way that clients choke on. None of them may be blamed.
+type Strange string
+
+// Strange servers.
+const (
+	NDJSON         Strange = "ndjson"           // a stream of JSON lines without "data:"
+	Unstreamed     Strange = "unstreamed"       // one JSON object where a stream was asked for
+	LongLine       Strange = "long-line"        // a line of 2 MiB in each stream
+	Zipped         Strange = "zipped"           // gzip, though nobody asked for it
+	Brotli         Strange = "brotli"           // an encoding that the client does not know
+	NoSeed         Strange = "no-seed"          // 422 for requests with a seed, as FastAPI puts it
+	NoUsage        Strange = "no-usage"         // 400 for stream_options, as old servers put it
+	NewMaxTokens   Strange = "new-max-tokens"   // takes max_completion_tokens only, as OpenAI's o-series puts it
+	NoTemperature  Strange = "no-temperature"   // takes no temperature
+	Bare           Strange = "bare"             // takes none of the four
+	KeyHeader      Strange = "key-header"       // wants its key in the header api-key, and ?api-version
+	Gateway        Strange = "gateway"          // has one route, /models/m/chat/completions, and lists no models
+	RoleNull       Strange = "role-null"        // opens its streams with a role and "content": null
+	Unlabelled     Strange = "unlabelled"       // streams without a content type
+	EmptyEvents    Strange = "empty-events"     // events without data between the chunks
+	Forgetful      Strange = "forgetful"        // answers once, and refuses everything from then on
+	StrangeMetrics Strange = "strange-metrics"  // metrics by names that nobody knows
+	JSONMetrics    Strange = "json-metrics"     // metrics as JSON
+	Underscores    Strange = "vllm-underscores" // vLLM's metrics with "_" for ":", as some exporters write them
+)
+
+// StrangeOnes lists all of them.
+func StrangeOnes() []Strange {
+	return []Strange{NDJSON, Unstreamed, LongLine, Zipped, Brotli, NoSeed, NoUsage, NewMaxTokens, NoTemperature, Bare,
+		KeyHeader, Gateway, RoleNull, Unlabelled, EmptyEvents, Forgetful, StrangeMetrics, JSONMetrics, Underscores}
+}
+
+// refuses are the fields that a strange server takes no request with, and what it says of each.
+var refuses = map[Strange][][2]string{
+	NoSeed: {{"seed",
+		`{"detail":[{"type":"extra_forbidden","loc":["body","seed"],"msg":"Extra inputs are not permitted"}]}`}},
+	NoUsage: {{"stream_options", `{"error":{"message":"Unrecognized request argument supplied: stream_options"}}`}},
+	NewMaxTokens: {{"max_tokens", `{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with ` +
+		`this model. Use 'max_completion_tokens' instead."}}`}},
+	NoTemperature: {{"temperature", `{"error":{"message":"'temperature' does not support 0 with this model."}}`}},
+}
+
+func init() {
+	for _, s := range []Strange{NoSeed, NoUsage, NewMaxTokens, NoTemperature} {
+		refuses[Bare] = append(refuses[Bare], refuses[s]...)
+	}
+}
+
+// Key is what KeyHeader wants.
+const Key = "hush"
+
+// Handler makes a server of the bank strange.
+func (s Strange) Handler(inner http.Handler) http.Handler {
+	asked := 0
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		chat := strings.HasSuffix(r.URL.Path, "/chat/completions")
+		switch {
+		case s == KeyHeader && (r.Header.Get("api-key") != Key || r.URL.Query().Get("api-version") == "") &&
+			r.URL.Path != "/metrics" && r.URL.Path != "/health":
+			writeJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "wrong key"}})
+			return
+		case s == Gateway && r.URL.Path == "/models/m/chat/completions":
+			r.URL.Path = "/v1/chat/completions"
+		case s == Gateway && (chat || r.URL.Path == "/v1/models"):
+			http.NotFound(w, r)
+			return
+		case r.URL.Path == "/metrics" && s.metrics(w, r, inner):
+			return
+		}
+		if !chat {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		var fields map[string]any
+		if err = errors.Join(err, json.Unmarshal(body, &fields)); err != nil {
+			writeJSON(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+			return
+		}
+		for _, x := range refuses[s] {
+			if _, ok := fields[x[0]]; ok {
+				status := map[bool]int{true: 422, false: 400}[strings.HasPrefix(x[1], `{"detail`)]
+				w.WriteHeader(status)
+				fmt.Fprint(w, x[1])
+				return
+			}
+		}
+		if asked++; s == Forgetful && asked > 2 {
+			writeJSON(w, 422, map[string]any{"error": map[string]any{"message": "unknown field seed"}})
+			return
+		}
+		if s == Unstreamed {
+			fields["stream"] = false
+			delete(fields, "stream_options")
+			body, _ = json.Marshal(fields)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		out := &strangeWriter{ResponseWriter: w, s: s, stream: fields["stream"] == true}
+		inner.ServeHTTP(out, r)
+		out.close()
+	})
+}
+
+// metrics answers for servers with metrics of their own.
+func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Handler) bool {
+	switch s {
+	case StrangeMetrics:
+		fmt.Fprint(w, "nv_inference_request_success{model=\"m\"} 12\nnv_inference_count 12\n")
+	case JSONMetrics:
+		writeJSON(w, http.StatusOK, []any{map[string]any{"iter": 12, "gpuMemUsage": 7e9}})
+	case Underscores:
+		rec := &bodyWriter{header: http.Header{}}
+		r.Header.Del("Accept-Encoding")
+		inner.ServeHTTP(rec, r)
+		fmt.Fprint(w, strings.ReplaceAll(rec.String(), "vllm:", "vllm_"))
+	default:
+		return false
+	}
+	return true
+}
+
+// bodyWriter keeps a response.
+type bodyWriter struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (b *bodyWriter) Header() http.Header { return b.header }
+func (b *bodyWriter) WriteHeader(int)     {}
+
+// strangeWriter changes what a server sends.
+type strangeWriter struct {
+	http.ResponseWriter
+	s      Strange
+	stream bool
+	began  bool
+	zip    *gzip.Writer
+}
+
+func (w *strangeWriter) Write(p []byte) (int, error) {
+	first := !w.began
+	w.began = true
+	h := w.Header()
+	text := string(p)
+	switch {
+	case w.s == Zipped:
+		if first {
+			h.Set("Content-Encoding", "gzip")
+			h.Del("Content-Length")
+			w.zip = gzip.NewWriter(w.ResponseWriter)
+		}
+		if _, err := w.zip.Write(p); err != nil {
+			return 0, err
+		}
+		return len(p), w.zip.Flush()
+	case w.s == Brotli && first:
+		h.Set("Content-Encoding", "br")
+	case !w.stream:
+	case w.s == NDJSON:
+		h.Set("Content-Type", "application/x-ndjson")
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "data: ", ""), "\n\n", "\n")
+	case w.s == LongLine && first:
+		text = ": " + strings.Repeat("x", 2<<20) + "\n\n" + text
+	case w.s == RoleNull:
+		text = strings.ReplaceAll(text, `{"role":"assistant","content":""}`, `{"role":"assistant","content":null}`)
+	case w.s == Unlabelled && first:
+		h["Content-Type"] = nil
+	case w.s == EmptyEvents:
+		text = "data:\n\n: ping\n\ndata: \n\n" + text
+	}
+	if _, err := io.WriteString(w.ResponseWriter, text); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Flush hands on what was written.
+func (w *strangeWriter) Flush() { w.ResponseWriter.(http.Flusher).Flush() }
+
+func (w *strangeWriter) close() {
+	if w.zip != nil {
+		_ = w.zip.Close() // the client has gone
+	}
+}

@@ -1,0 +1,91 @@
+package judge
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// unsure is how many requests of a phase the server may have counted or not: those that failed for the client, and
+// those that were sent again.
+func (p *phase) unsure() int {
+	n := p.failed
+	for _, q := range p.requests {
+		n += q.Retried
+	}
+	return n
+}
+
+// notUnderstood lists the metrics of a server of which no scrape understood any; "" where one did, or there are none.
+func (r *run) notUnderstood() string {
+	var names []string
+	for _, s := range r.scrapes {
+		if s.v.Err == "" && len(s.v.Names) == 0 && len(s.v.Values)+len(s.v.Histograms) > 0 {
+			return ""
+		}
+		if len(names) == 0 {
+			names = s.v.Names
+		}
+	}
+	const shown = 5
+	if len(names) > shown {
+		return strings.Join(names[:shown], ", ") + " and others"
+	}
+	return strings.Join(names, ", ")
+}
+
+// likeOurs bounds by how much the requests of somebody else may be longer or shorter than the client's own before
+// their counters look invented.
+const likeOurs = 20
+
+// foreign says that the server's counters tell of more requests than the client made, and agree with each other: of
+// requests with tokens, all of them in every histogram. Then somebody else uses the server; one that lies would have
+// to keep all of its books alike.
+func foreign(rows []report.Reconciled) bool {
+	find := func(id string) *report.Reconciled {
+		i := slices.IndexFunc(rows, func(x report.Reconciled) bool { return x.ID == id })
+		if i < 0 || rows[i].Server == nil || rows[i].Client == nil || rows[i].Reason == notOffered {
+			return nil
+		}
+		return &rows[i]
+	}
+	requests, tokens := find(evidence.MetricRequests), find(evidence.MetricGenerationTokens)
+	if requests == nil || tokens == nil || requests.Verdict != report.Fail || *requests.Client <= 0 ||
+		*tokens.Client <= 0 {
+		return false
+	}
+	more := *requests.Server - *requests.Client
+	if more <= 0 {
+		return false
+	}
+	for _, id := range []string{"latency_count", "ttft_count"} {
+		if x := find(id); x != nil && math.Abs(*x.Server-*requests.Server) > math.Max(1, 0.01**requests.Server) {
+			return false
+		}
+	}
+	for _, id := range []string{evidence.MetricGenerationTokens, evidence.MetricPromptTokens} {
+		x := find(id)
+		if x == nil || *x.Client <= 0 {
+			continue
+		}
+		each := (*x.Server - *x.Client) / more * *requests.Client / *x.Client // of theirs against ours
+		if each > likeOurs || each < 1.0/likeOurs {
+			return false
+		}
+	}
+	return true
+}
+
+// excuse makes what somebody else's requests explain INVALID. They explain no counter that falls, or is too old.
+func excuse(rows []report.Reconciled) {
+	for i := range rows {
+		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "monotone" && x.ID != "scrape_age" {
+			x.Verdict = report.Invalid
+			x.Reason += "; all counters agree on more requests than this client made: is somebody else " +
+				"using the server?"
+		}
+	}
+}

@@ -1,0 +1,14 @@
+//go:build unix
+
+package probe
+
+import "syscall"
+
+// OpenFiles is how many files this process may have open; ok is false where there is no limit or nobody tells.
+func OpenFiles() (n int, ok bool) {
+	var r syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r) != nil || uint64(r.Cur) > 1<<31 {
+		return 0, false
+	}
+	return int(r.Cur), true
+}
