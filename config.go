@@ -106,6 +106,14 @@ type Config struct {
 	// Temperature is for requests that name none, 0 to 2; 0 always takes the likeliest token. Default: 0.7.
 	Temperature float64 `yaml:"temperature"`
 
+	// ModelAliases are more names of the model of the embedded backend, with commas between: requests may use them,
+	// and answers then have them. It needs BackendEmbedded; UpstreamModels is for the other. Default: empty.
+	ModelAliases string `yaml:"model_aliases"`
+
+	// UnknownFields says what becomes of a request with a field that the embedded backend does not know: "error"
+	// refuses it with status 400, "ignore" passes over the field. Default: error.
+	UnknownFields string `yaml:"unknown_fields"`
+
 	// DatabaseURL is where each request for completions is logged: ids, times, tokens, how it ended and the key's
 	// name. It is postgres://user:password@host:port/database, sqlite:PATH or none. The log never delays or fails a
 	// request: while the database is slow or away, requests wait in memory, and when there are too many the oldest
@@ -148,6 +156,10 @@ type Config struct {
 	// Default: empty.
 	AllowedHosts string `yaml:"allowed_hosts"`
 
+	// AllowedOrigins are the sites whose pages may use the service from a browser, as https://HOST or
+	// https://HOST:PORT with commas between, or * for all. Default: empty, none.
+	AllowedOrigins string `yaml:"allowed_origins"`
+
 	// MaxConnections is how many connections may be open together, 1 to 1048576, and at most half of the files that
 	// the process may open. More wait. Default: 2048.
 	MaxConnections int `yaml:"max_connections"`
@@ -189,6 +201,12 @@ const (
 	BackendVLLM     Backend = "vllm"     // OpenAI-compatible servers that requests are passed on to
 )
 
+// What UnknownFields may be.
+const (
+	unknownError  = "error"
+	unknownIgnore = "ignore"
+)
+
 // DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
 func DefaultConfig() Config {
 	return Config{
@@ -197,7 +215,7 @@ func DefaultConfig() Config {
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
 		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
-		LogLevel: "info", LogFormat: "text",
+		UnknownFields: unknownError, LogLevel: "info", LogFormat: "text",
 	}
 }
 
@@ -348,7 +366,9 @@ func (c *Config) options() (service.Options, error) {
 		ContextLength:         c.ContextLength,
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
-		DatabaseURL: c.database(v), LogPrompts: c.LogPrompts,
+		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
+		AllowedOrigins: splitList(c.AllowedOrigins),
+		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
 		TracingURL:     c.TracingURL,
 		Host:           c.Host, Port: c.Port, APIKeyFile: c.APIKeyFile, TLSCertFile: c.TLSCertFile,
@@ -378,6 +398,11 @@ func (c *Config) options() (service.Options, error) {
 	v.number("request_log_days", float64(c.RequestLogDays), 0, 100*365)
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
+	v.oneOf("unknown_fields", c.UnknownFields, unknownError, unknownIgnore)
+	if c.Backend == BackendVLLM && c.ModelAliases != "" {
+		v.add("model_aliases", strconv.Quote(c.ModelAliases),
+			"needs backend: embedded; upstream_models renames others")
+	}
 	v.oneOf("log_level", c.LogLevel, telemetry.LogLevels...)
 	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
 	c.checkAccess(v)
@@ -440,46 +465,4 @@ func splitList(s string) []string {
 		}
 	}
 	return list
-}
-
-// validator collects problems.
-type validator struct{ problems []Problem }
-
-func (v *validator) add(key, value, allowed string) {
-	v.problems = append(v.problems, Problem{Key: key, Value: value, Allowed: allowed})
-}
-
-func (v *validator) number(key string, got, lo, hi float64) {
-	if !(got >= lo && got <= hi) {
-		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be between %.0f and %.0f", lo, hi))
-	}
-}
-
-func (v *validator) above(key string, got, hi float64) {
-	if !(got > 0 && got <= hi) {
-		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be above 0 and at most %.0f", hi))
-	}
-}
-
-func (v *validator) oneOf(key, got string, allowed ...string) {
-	if !slices.Contains(allowed, got) {
-		v.add(key, strconv.Quote(got), "must be "+strings.Join(allowed, " or "))
-	}
-}
-
-// url checks an address that may be empty. Its password is not shown.
-func (v *validator) url(key, got string, schemes ...string) {
-	if got == "" {
-		return
-	}
-	allowed := "must begin with " + strings.Join(schemes, ":// or ") + "://"
-	u, err := url.Parse(got)
-	switch {
-	case err != nil:
-		v.add(key, "a value that is not a URL", allowed) // a parser's message would show it
-	case !slices.Contains(schemes, u.Scheme):
-		v.add(key, strconv.Quote(u.Redacted()), allowed)
-	case u.Host == "":
-		v.add(key, strconv.Quote(u.Redacted()), "must name a host")
-	}
 }

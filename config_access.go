@@ -33,6 +33,10 @@ func (c *Config) checkAccess(v *validator) {
 		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
 			"must be host names without ports, several with commas between")
 	}
+	if slices.ContainsFunc(splitList(c.AllowedOrigins), func(o string) bool { return !service.IsOrigin(o) }) {
+		v.add("allowed_origins", strconv.Quote(c.AllowedOrigins),
+			"must be https://host or https://host:port, several with commas between, or *")
+	}
 	if c.MetricsListen != "" {
 		host, port, err := net.SplitHostPort(c.MetricsListen)
 		n, bad := strconv.ParseUint(port, 10, 16)

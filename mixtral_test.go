@@ -120,7 +120,7 @@ func TestBadRequests(t *testing.T) {
 		"min_p":            {Prompt: "a", MinP: 1},
 		"presence_penalty": {Prompt: "a", PresencePenalty: 3},
 		"stop[1]":          {Prompt: "a", Stop: []string{"x", ""}},
-		"messages[1].role": {Messages: []Message{{RoleUser, "a"}, {RoleUser, "b"}}},
+		"messages[1].role": {Messages: []Message{{RoleUser, "a"}, {"judge", "b"}}},
 	} {
 		if _, err := s.GenerateCompletion(t.Context(), r); !errors.Is(err, ErrBadRequest) ||
 			!strings.HasPrefix(err.Error(), field) {

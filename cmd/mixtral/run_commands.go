@@ -23,7 +23,8 @@ type settings struct {
 
 func (s settings) request() mixtral.Request {
 	return mixtral.Request{MaxTokens: s.MaxTokens, Temperature: s.Temperature, TopP: s.TopP, MinP: s.MinP,
-		TopK: s.TopK, PresencePenalty: s.Presence, FrequencyPenalty: s.Frequency, RepetitionPenalty: s.Repetition, Seed: s.Seed,
+		TopK: s.TopK, PresencePenalty: s.Presence, FrequencyPenalty: s.Frequency, RepetitionPenalty: s.Repetition,
+		Seed: s.Seed,
 		Stop: s.Stop}
 }
 

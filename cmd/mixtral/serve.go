@@ -75,6 +75,9 @@ type serveCmd struct {
 	TLSCert      *string          `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
 	TLSKey       *string          `name:"tls-key-file" placeholder:"FILE" help:"PEM key of the certificate."`
 	AllowedHosts *string          `placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
+	Origins      *string          `name:"allowed-origins" placeholder:"ORIGINS" help:"Sites whose pages may use the service from a browser, as https://host, separated by commas, or * for all; default: none."`
+	Aliases      *string          `name:"model-aliases" placeholder:"NAMES" help:"More names of the model, separated by commas."`
+	Unknown      *string          `name:"unknown-fields" placeholder:"error|ignore" help:"What to do with a request that has an unknown field: error (default) refuses it, ignore passes over the field."`
 	Database     *string          `name:"database-url" placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
 	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
 }
@@ -119,6 +122,9 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	override(&c.TLSCertFile, s.TLSCert)
 	override(&c.TLSKeyFile, s.TLSKey)
 	override(&c.AllowedHosts, s.AllowedHosts)
+	override(&c.AllowedOrigins, s.Origins)
+	override(&c.ModelAliases, s.Aliases)
+	override(&c.UnknownFields, s.Unknown)
 	override(&c.MetricsListen, s.Metrics)
 	c.InsecureBind = c.InsecureBind || s.InsecureBind
 	if err := c.Validate(); err != nil {

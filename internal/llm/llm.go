@@ -14,7 +14,7 @@ const (
 	RoleAssistant = "assistant"
 )
 
-// Message is one turn of a conversation.
+// Message is one turn of a conversation. Backends take conversations in whatever order: see Arrange.
 type Message struct {
 	Role    string
 	Content string

@@ -162,13 +162,27 @@ type ModelList struct {
 	Data   []Model `json:"data"`
 }
 
-// Model describes one model; MaxModelLen is vLLM's extension.
+// Model describes one model; MaxModelLen is vLLM's extension, and the fields behind it are what Mistral's own client
+// reads.
 type Model struct {
 	ID          string `json:"id"`
 	Object      string `json:"object"`
 	Created     int64  `json:"created"`
 	OwnedBy     string `json:"owned_by"`
 	MaxModelLen int    `json:"max_model_len,omitempty"`
+
+	Type             string             `json:"type,omitempty"` // "base": not fine-tuned by a client of the service
+	MaxContextLength int                `json:"max_context_length,omitempty"`
+	Capabilities     *ModelCapabilities `json:"capabilities,omitempty"`
+}
+
+// ModelCapabilities says what a model can be asked for.
+type ModelCapabilities struct {
+	CompletionChat  bool `json:"completion_chat"`
+	CompletionFIM   bool `json:"completion_fim"`
+	FunctionCalling bool `json:"function_calling"`
+	FineTuning      bool `json:"fine_tuning"`
+	Vision          bool `json:"vision"`
 }
 
 // TokenizeRequest is the body of POST /tokenize (vLLM's shape): exactly one of Prompt and Messages.

@@ -36,6 +36,8 @@ var Reasons = []Reason{
 	{ReasonInvalid, 400, "A field has a value that is not allowed."},
 	{"invalid_grammar", 400, "A schema, regular expression or grammar is wrong, or is not supported."},
 	{"unsupported_parameter", 400, "A field asks for a feature that this service does not have."},
+	{"unknown_parameter", 400, "A field that no request has: a misspelling, or a field of another server. With " +
+		"`unknown_fields: ignore` such fields are passed over."},
 	{"not_supported", 501, "The backend does not support it."},
 	{"model_not_found", 404, "No such model is served."},
 	{"not_found", 404, "The route does not exist."},

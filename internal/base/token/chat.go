@@ -78,7 +78,8 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 // A vocabulary that has [INST] and [/INST] as control pieces (Mixtral-8x22B) is encoded as InstructTokenizerV3 does:
 // the pieces around the bare content, and the system message in the last user message.
 //
-// Messages must alternate user, assistant, …, user after an optional system message, or the error is a RoleError.
+// Messages must alternate user, assistant, user, … after an optional system message, or the error is a RoleError. An
+// assistant message at the end is the beginning of the answer: no EOS follows it.
 func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
 	if err := checkRoles(messages); err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
 		switch {
 		case m.Role == roleAssistant:
 			ids = t.appendText(ids, m.Content)
-			if t.spec.EOS >= 0 {
+			if t.spec.EOS >= 0 && i < len(messages)-1 {
 				ids = append(ids, t.spec.EOS)
 			}
 		case i == systemAt && system != "":
@@ -119,7 +120,7 @@ func (t *Tokenizer) appendInstruction(ids []int32, content string) []int32 {
 	return append(ids, t.chat.end)
 }
 
-// checkRoles wants an optional system message, then user, assistant, …, user.
+// checkRoles wants an optional system message, then user and assistant in turn.
 func checkRoles(messages []Message) error {
 	want := roleUser
 	for i, m := range messages {
@@ -147,8 +148,6 @@ func checkRoles(messages []Message) error {
 		return &RoleError{0, "a user message is missing"}
 	case want == roleUser && messages[len(messages)-1].Role == roleSystem:
 		return &RoleError{len(messages), "a user message must follow the system message"}
-	case want == roleUser:
-		return &RoleError{len(messages) - 1, "the last message must be from user, got assistant"}
 	}
 	return nil
 }

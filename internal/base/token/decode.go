@@ -34,21 +34,25 @@ func (t *Tokenizer) NewContinuation() *Decoder {
 	return &Decoder{t: t}
 }
 
+// Piece gives the bytes that an id would add to the text if it came next.
+func (d *Decoder) Piece(id int32) []byte {
+	piece := d.t.Piece(id)
+	if d.strip && len(piece) > 0 && piece[0] == ' ' && d.t.spec.Types[id] != TypeUnknown {
+		return piece[1:]
+	}
+	return piece
+}
+
 // DropsSpace tells whether a space in front of the next piece will be dropped, as it is not the text's own.
 func (d *Decoder) DropsSpace() bool { return d.strip }
 
 // Write takes the next id and gives the text that is complete now, possibly none.
 func (d *Decoder) Write(id int32) string {
-	piece := d.t.Piece(id)
-	if len(piece) == 0 {
+	piece := d.Piece(id)
+	if len(d.t.Piece(id)) == 0 {
 		return ""
 	}
-	if d.strip {
-		d.strip = false
-		if piece[0] == ' ' && d.t.spec.Types[id] != TypeUnknown {
-			piece = piece[1:]
-		}
-	}
+	d.strip = false
 	if len(d.pending) == 0 && utf8.Valid(piece) {
 		return string(piece)
 	}

@@ -204,10 +204,12 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 	if err != nil {
 		return 0, true, err
 	}
-	event := q.event(id, done, whole)
+	var tokens []llm.Token
 	if q.tops >= 0 {
-		event.Tokens = []llm.Token{s.token(q, row, id)}
+		tokens = []llm.Token{s.token(q, row, id)}
 	}
+	event := q.event(id, done, whole)
+	event.Tokens = tokens
 	if event.Finish != llm.FinishNone {
 		done = true
 		event.Usage = &llm.Usage{PromptTokens: q.seq.Prompt, CompletionTokens: len(q.seq.Tokens) - q.seq.Prompt,
@@ -245,14 +247,15 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 	return event
 }
 
-// token reports a token with its probability and alternatives.
+// token reports a token with its probability and alternatives, and with the bytes that each would add to the answer:
+// the
+// answer of a chat begins without the space that its first word has in the vocabulary. It comes before event.
 func (s *settler) token(q *request, row []float32, id int32) llm.Token {
-	tok := s.engine.tok
 	logprob, tops := sample.Logprobs(s.probs[:0], &s.scratch, row, id, q.tops)
 	s.probs = tops
-	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: tok.Piece(id), Logprob: logprob}}
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: q.decoder.Piece(id), Logprob: logprob}}
 	for _, p := range tops {
-		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: tok.Piece(p.ID), Logprob: p.Logprob})
+		t.Top = append(t.Top, llm.TokenProb{ID: p.ID, Bytes: q.decoder.Piece(p.ID), Logprob: p.Logprob})
 	}
 	return t
 }

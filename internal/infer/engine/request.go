@@ -114,6 +114,9 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	case r.Messages != nil:
 		q.ids, err = e.TokenizeChat(r.Messages)
 		q.decoder = e.tok.NewDecoder()
+		if llm.Continues(r.Messages) {
+			q.decoder = e.tok.NewContinuation()
+		}
 	case r.PromptTokens != nil:
 		q.ids = r.PromptTokens
 		q.decoder = e.tok.NewContinuation()
@@ -205,21 +208,22 @@ func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
 	return e.tok.Encode(text, addSpecial), nil
 }
 
-// TokenizeChat puts messages into the model's chat format. What the format does not take is an llm.FieldError.
+// TokenizeChat arranges messages and puts them into the model's chat format. What the format does not take is an
+// llm.FieldError.
 func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
 	if e.format == nil {
 		return nil, llm.BadField("messages", "%s; use /v1/completions, or start with a chat template", e.noChat)
+	}
+	messages, err := llm.Arrange(messages)
+	if err != nil {
+		return nil, err
 	}
 	turns := make([]chat.Message, len(messages))
 	for i, m := range messages {
 		turns[i] = chat.Message(m)
 	}
 	ids, err := e.format.Encode(turns)
-	var role *token.RoleError
-	switch {
-	case errors.As(err, &role):
-		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", role.Index), "%s", role.Reason)
-	case err != nil:
+	if err != nil { // the roles are in order: it is the template that does not take them
 		return nil, llm.BadField("messages", "%v", err)
 	}
 	return ids, nil

@@ -103,26 +103,20 @@ func (f *Fake) Tokenize(text string, addSpecial bool) ([]int32, error) {
 
 // TokenizeChat implements llm.Backend.
 func (f *Fake) TokenizeChat(messages []llm.Message) ([]int32, error) {
-	want := llm.RoleUser
-	var text strings.Builder
-	for i, m := range messages {
-		if i == 0 && m.Role == llm.RoleSystem {
-			text.WriteString(m.Content + "\n\n")
-			continue
-		}
-		if m.Role != want {
-			return nil, llm.BadField(fmt.Sprintf("messages[%d].role", i), "must be %s, got %s", want, m.Role)
-		}
-		if want = llm.RoleAssistant; m.Role == llm.RoleAssistant {
-			want = llm.RoleUser
-			text.WriteString(m.Content)
-			continue
-		}
-		text.WriteString("[INST] " + m.Content + " [/INST]")
+	messages, err := llm.Arrange(messages)
+	if err != nil {
+		return nil, err
 	}
-	if want == llm.RoleUser {
-		return nil, llm.BadField(fmt.Sprintf("messages[%d].role", max(0, len(messages)-1)),
-			"the last message must be from user")
+	var text strings.Builder
+	for _, m := range messages {
+		switch m.Role {
+		case llm.RoleSystem:
+			text.WriteString(m.Content + "\n\n")
+		case llm.RoleUser:
+			text.WriteString("[INST] " + m.Content + " [/INST]")
+		default:
+			text.WriteString(m.Content)
+		}
 	}
 	return f.Tokenize(text.String(), true)
 }

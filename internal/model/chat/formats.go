@@ -93,10 +93,8 @@ func Load(nameOrFile string) (string, error) {
 
 // Choose gives a model's chat format. wanted is what the user asked for: "" for the model's own, a name of Names, or
 // a template. own is the template of the model's file; "" where it has none. Then a vocabulary with <|im_start|>
-// means
-// ChatML and any other one Mistral's format, as the first files of Mixtral-8x7B-Instruct had no template. Errors
-// match
-// ErrNone or ErrTemplate.
+// means ChatML and any other one Mistral's format, as the first files of Mixtral-8x7B-Instruct had no template. Errors
+// match ErrNone or ErrTemplate.
 func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 	source, name := own, "the file's own"
 	if wanted != "" {
@@ -131,8 +129,8 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 	return f, nil
 }
 
-// Encode gives the ids of a conversation that the model is to answer. Its errors match token.ErrRoles, ErrRefused,
-// ErrLimit or ErrTemplate.
+// Encode gives the ids of a conversation that the model is to answer, or to go on with where its last message is the
+// assistant's. Its errors match token.ErrRoles, ErrRefused, ErrLimit or ErrTemplate.
 func (f *Format) Encode(messages []Message) ([]int32, error) {
 	if f.template == nil {
 		turns := make([]token.Message, len(messages))
@@ -144,10 +142,16 @@ func (f *Format) Encode(messages []Message) ([]int32, error) {
 	if len(messages) == 0 {
 		return nil, &token.RoleError{Reason: "a user message is missing"}
 	}
-	parts, err := f.template.Render(Conversation{Messages: messages, AddGeneration: true,
+	goesOn := messages[len(messages)-1].Role == "assistant"
+	parts, err := f.template.Render(Conversation{Messages: messages, AddGeneration: !goesOn,
 		BOS: f.tokens.Spelling(f.tokens.BOS()), EOS: f.tokens.Spelling(f.tokens.EOS())})
 	if err != nil {
 		return nil, err
+	}
+	if goesOn { // what a template says behind an answer ends it
+		for len(parts) > 0 && !parts[len(parts)-1].Content {
+			parts = parts[:len(parts)-1]
+		}
 	}
 	all := make([]token.Part, len(parts))
 	for i, p := range parts {

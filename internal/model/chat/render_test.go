@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
 // TestLikeJinja2 renders the chat templates of published models, and small templates that each try a piece of the
@@ -54,5 +57,32 @@ func TestLikeJinja2(t *testing.T) {
 		case Join(parts) != *c.Text:
 			t.Errorf("%s:\n  %q, Jinja2 gives\n  %q", name, Join(parts), *c.Text)
 		}
+	}
+}
+
+// TestAnswersGoOn: an assistant message at the end is the beginning of the answer, and nothing ends it.
+func TestAnswersGoOn(t *testing.T) {
+	tok, err := token.New(token.Synthetic(512, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Choose("zephyr", "", tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := []Message{{"user", "hello"}, {"assistant", "good day"}}
+	asked, err := f.Encode(begun[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Encode(begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) <= len(asked) || got[len(got)-1] == tok.EOS() {
+		t.Fatalf("%v, where a question alone is %v and %d ends an answer", got, asked, tok.EOS())
+	}
+	if text := tok.Decode(got); !strings.HasSuffix(text, "good day") {
+		t.Errorf("the conversation ends with %q", text)
 	}
 }

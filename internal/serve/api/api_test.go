@@ -171,7 +171,7 @@ func TestChat(t *testing.T) {
 	id, created := r.ID, r.Created
 	want := `{"id":"` + id + `","object":"chat.completion","created":` + string(mustJSON(created)) +
 		`,"model":"fake","choices":[{"index":0,"message":{"role":"assistant","content":"one two three"},"logprobs":null,"finish_reason":"stop"}],` +
-		`"usage":{"prompt_tokens":29,"completion_tokens":14,"total_tokens":43}}`
+		`"usage":{"prompt_tokens":29,"completion_tokens":14,"total_tokens":43,"prompt_tokens_details":{"cached_tokens":0}}}`
 	if string(data) != want {
 		t.Errorf("got  %s\nwant %s", data, want)
 	}
@@ -231,7 +231,7 @@ func TestTextLogprobs(t *testing.T) {
 	f := start(t)
 	r := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"é b","temperature":0,"logprobs":2}`)
 	l := r.Choices[0].Logprobs
-	if len(l.Tokens) != 4 || len(l.TokenLogprobs) != 4 || len(l.TopLogprobs) != 4 || len(l.TopLogprobs[0]) != 2 {
+	if len(l.Tokens) != 4 || len(l.TokenLogprobs) != 4 || len(l.TopLogprobs) != 4 || len(l.TopLogprobs[0]) != 3 {
 		t.Fatalf("%+v", l)
 	}
 	if string(mustJSON(l.TextOffset)) != "[0,1,1,2]" || l.Tokens[0] != "\ufffd" || l.Tokens[3] != "b" {
@@ -247,8 +247,14 @@ func TestChatLogprobs(t *testing.T) {
 	if len(c) != len("one two three") || r.Usage.CompletionTokens != len(c)+1 {
 		t.Fatalf("%d entries for %+v", len(c), r.Usage)
 	}
-	if c[0].Token != "o" || string(c[0].Bytes) != "o" || c[0].Logprob >= 0 || len(c[0].TopLogprobs) != 2 {
+	if c[0].Token != "o" || string(c[0].Bytes) != "o" || c[0].Logprob >= 0 || len(c[0].TopLogprobs) != 3 ||
+		c[0].TopLogprobs[2].Token != "o" || c[0].TopLogprobs[2].Logprob != c[0].Logprob { // drawn, and none of the two
 		t.Errorf("%+v", c[0])
+	}
+	zero := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"ab","temperature":0,"logprobs":0}`)
+	if l := zero.Choices[0].Logprobs; len(l.Tokens) != 2 || len(l.TopLogprobs[1]) != 1 ||
+		l.TopLogprobs[1]["b"] != l.TokenLogprobs[1] { // the drawn token alone
+		t.Errorf("%+v", l)
 	}
 	if r := post[openai.ChatResponse](f, "/v1/chat/completions",
 		with(`"logprobs":true`)); len(r.Choices[0].Logprobs.Content[0].TopLogprobs) != 0 {
@@ -258,15 +264,25 @@ func TestChatLogprobs(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	f := start(t)
-	want := `{"id":"fake","object":"model","created":1700000000,"owned_by":"mixtral","max_model_len":4096}`
-	if _, data := f.do("GET", "/v1/models", ""); string(data) != `{"object":"list","data":[`+want+`]}` {
-		t.Errorf("%s", data)
+	want := `{"id":"fake","object":"model","created":1700000000,"owned_by":"mixtral","max_model_len":4096,` +
+		`"type":"base","max_context_length":4096,"capabilities":{"completion_chat":true,"completion_fim":false,` +
+		`"function_calling":false,"fine_tuning":false,"vision":false}}`
+	for _, path := range []string{"/v1/models", "/v1/models/", "//v1/models", "/v1//models//"} {
+		if _, data := f.do("GET", path, ""); string(data) != `{"object":"list","data":[`+want+`]}` {
+			t.Errorf("%s: %s", path, data)
+		}
 	}
 	if _, data := f.do("GET", "/v1/models/fake", ""); string(data) != want {
 		t.Errorf("%s", data)
 	}
 	f.wantError("GET", "/v1/models/other/one", "", 404, "model")
-	f.wantError("GET", "/v1/models/", "", 404, "")
+	f.wantError("POST", "/v1/embeddings", `{"input":"a"}`, 501, "")
+	if resp, data := f.do("POST", "//v1/chat/completions", "\xef\xbb\xbf"+chatBody); resp.StatusCode != 200 {
+		t.Errorf("a byte order mark: %s", data)
+	}
+	if resp, data := f.do("GET", "/health", ""); resp.StatusCode != 200 || string(data) != `{"status":"ok"}` {
+		t.Errorf("%s", data)
+	}
 }
 
 func TestTokenizeRoutes(t *testing.T) {
@@ -295,7 +311,7 @@ func TestTokenizeRoutes(t *testing.T) {
 		{"/tokenize", `{"prompt":1}`, "prompt"},
 		{"/tokenize", `{"prompt":"a","add_special_tokens":1}`, "add_special_tokens"},
 		{"/tokenize", `{"messages":[]}`, "messages"},
-		{"/tokenize", `{"messages":[{"role":"assistant","content":"a"}]}`, "messages[0].role"},
+		{"/tokenize", `{"messages":[{"role":"judge","content":"a"}]}`, "messages[0].role"},
 		{"/detokenize", `{}`, "tokens"},
 		{"/detokenize", `{"tokens":"a"}`, "tokens"},
 		{"/detokenize", `{"tokens":[1,null]}`, "tokens"},

@@ -42,12 +42,19 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if s.c.Observe != nil {
 		x.seen.asked(o, s.c.KeepPrompts)
 	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens()); err != nil {
+	limitTokens := s.c.MaxTokens
+	p, passes := s.backend.Load().Backend.(passer)
+	if passes { // the upstream has limits and names of its own
+		limitTokens = 1 << 24
+	} else {
+		o.rename()
+	}
+	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(limitTokens)); err != nil {
 		return err
 	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
-	if p, ok := s.backend.Load().Backend.(passer); ok {
+	if passes {
 		if o.err != nil {
 			return o.err
 		}
@@ -58,15 +65,12 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if o.err != nil {
 		return o.err
 	}
-	model, err := lookup(s.backend.Load(), name)
+	model, err := s.lookup(s.backend.Load(), name)
 	if err != nil {
 		return err
 	}
 	j, err := parse(o, model)
 	if err != nil {
-		return err
-	}
-	if err := s.places(j, f); err != nil {
 		return err
 	}
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
@@ -80,21 +84,6 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 		answer = s.stream
 	}
 	return inFormat(f, answer(ctx, x, j, f))
-}
-
-// places refuses a request that has more choices than the service ever holds: told to try again later, its client
-// would do so for ever.
-func (s *Server) places(j *job, f format) error {
-	most := s.c.Slots + s.c.Queue
-	if s.c.Slots == 0 || len(j.requests) <= most {
-		return nil
-	}
-	field := "n"
-	if len(j.requests) > j.perText { // several prompts
-		field = f.prompt()
-	}
-	return badParam(field, "makes %d choices, and this service holds at most %d at a time "+
-		"(max_concurrent_requests + max_queued_requests)", len(j.requests), most)
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -81,13 +82,25 @@ func (chatFormat) usage(dst []byte, j *job, u *openai.Usage) []byte {
 func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
 	l := &openai.ChatLogprobs{Content: make([]openai.TokenLogprob, len(tokens))}
 	for i, t := range tokens {
+		top := alternatives(t)
+		if len(t.Top) == 0 { // none were asked for
+			top = nil
+		}
 		l.Content[i] = openai.TokenLogprob{TopLogprob: topLogprob(t.TokenProb),
-			TopLogprobs: make([]openai.TopLogprob, len(t.Top))}
-		for k, alternative := range t.Top {
+			TopLogprobs: make([]openai.TopLogprob, len(top))}
+		for k, alternative := range top {
 			l.Content[i].TopLogprobs[k] = topLogprob(alternative)
 		}
 	}
 	return l
+}
+
+// alternatives are the likeliest tokens at a place, and the one that was drawn behind them if it is none of them.
+func alternatives(t llm.Token) []llm.TokenProb {
+	if slices.ContainsFunc(t.Top, func(p llm.TokenProb) bool { return p.ID == t.ID }) {
+		return t.Top
+	}
+	return append(slices.Clip(t.Top), t.TokenProb)
 }
 
 func topLogprob(p llm.TokenProb) openai.TopLogprob {
@@ -152,8 +165,8 @@ func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
 	for _, t := range tokens {
 		l.Tokens = append(l.Tokens, tokenText(t.TokenProb))
 		l.TokenLogprobs = append(l.TokenLogprobs, max(t.Logprob, openai.MinLogprob))
-		top := make(map[string]float64, len(t.Top))
-		for _, alternative := range t.Top {
+		top := make(map[string]float64, len(t.Top)+1)
+		for _, alternative := range alternatives(t) {
 			text := tokenText(alternative)
 			if _, dup := top[text]; !dup { // several parts of characters look alike: the likeliest stands
 				top[text] = max(alternative.Logprob, openai.MinLogprob)

@@ -122,8 +122,12 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 		return one(ctx, 0, j.requests[0])
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	if s.c.Slots > 0 { // the queue's places are for others: those of this request would only wait for each other
+		group.SetLimit(s.c.Slots)
+	}
+	t := &turns{}
 	for i, r := range j.requests {
-		group.Go(func() error { return one(ctx, i, r) })
+		group.Go(func() error { return s.inTurn(ctx, t, func() error { return one(ctx, i, r) }) })
 	}
 	return group.Wait()
 }
@@ -170,9 +174,7 @@ func (j *job) sum(choices []choice) *openai.Usage {
 		u.CompletionTokens += choices[i].usage.CompletionTokens
 	}
 	u.TotalTokens = u.PromptTokens + u.CompletionTokens
-	if cached > 0 {
-		u.PromptTokensDetails = &openai.PromptDetails{CachedTokens: cached}
-	}
+	u.PromptTokensDetails = &openai.PromptDetails{CachedTokens: cached}
 	return &u
 }
 

@@ -19,7 +19,7 @@ const headerID = "X-Request-Id"
 // wrap gives every request an id, a count, a log line and a net under its panics, and turns browsers away that were
 // sent here by another site.
 func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler {
-	guard := http.NewCrossOriginProtection()
+	sites := newOrigins(s.c.Origins)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := s.now()
 		x := s.exchange(w, r)
@@ -48,8 +48,10 @@ func (s *Server) wrap(routes map[string]route, names access.Hosts) http.Handler 
 			s.turnAway(x, err, toHTTP(err, 0))
 			return
 		}
-		if err := guard.Check(r); err != nil {
+		if done, err := sites.admit(x, r); err != nil {
 			s.turnAway(x, err, errOrigin)
+			return
+		} else if done {
 			return
 		}
 		s.serve(routes, x, r)
@@ -88,7 +90,7 @@ func (s *Server) caught(p any, id string) {
 func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 	level, end := slog.LevelInfo, &x.result
 	switch {
-	case x.route == "/livez" || x.route == "/readyz" || x.route == "/metrics" ||
+	case x.route == "/livez" || x.route == "/health" || x.route == "/readyz" || x.route == "/metrics" ||
 		x.route == PageMetrics:
 		level = slog.LevelDebug // every few seconds, for ever
 	case x.status == http.StatusInternalServerError || x.status == http.StatusOK && end.err != nil &&

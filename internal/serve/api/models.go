@@ -17,7 +17,7 @@ func (s *Server) models(x *exchange, _ *http.Request) error {
 		return err
 	}
 	list := openai.ModelList{Object: openai.ObjectList, Data: []openai.Model{}}
-	for _, m := range b.Models() {
+	for _, m := range s.served(b) {
 		list.Data = append(list.Data, wireModel(m))
 	}
 	return respond(x, list)
@@ -28,7 +28,7 @@ func (s *Server) model(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := lookup(b, strings.TrimPrefix(r.URL.Path, modelPrefix))
+	m, err := s.lookup(b, strings.TrimPrefix(r.URL.Path, modelPrefix))
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,8 @@ func (s *Server) model(x *exchange, r *http.Request) error {
 
 func wireModel(m llm.Model) openai.Model {
 	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral",
-		MaxModelLen: m.ContextLength}
+		MaxModelLen: m.ContextLength, Type: "base", MaxContextLength: m.ContextLength,
+		Capabilities: &openai.ModelCapabilities{CompletionChat: true}}
 }
 
 // tokenize answers POST /tokenize.
@@ -125,6 +126,6 @@ func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, 
 	if o.err != nil {
 		return nil, llm.Model{}, nil, o.err
 	}
-	model, err := lookup(b, name)
+	model, err := s.lookup(b, name)
 	return b, model, o, err
 }

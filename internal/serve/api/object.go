@@ -22,7 +22,9 @@ import (
 type object struct {
 	path   string // of the object itself, "" for the body
 	fields map[string]json.RawMessage
-	body   []byte // the whole body, as it came
+	read   map[string]bool   // fields that were asked for
+	given  map[string]string // names that the client used for fields, where they are others; see rename
+	body   []byte            // the whole body, as it came
 	err    error
 }
 
@@ -34,8 +36,23 @@ const freeBody = 64 << 10
 // size, so that all together stay within 200 MB at the default of 4 MiB.
 const largeBodies = 8
 
-// readBody reads a request's body within its limits of size and time.
+// readBody reads a request's body, which must be a JSON object.
 func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
+	body, err := s.readBytes(x, r)
+	if err != nil {
+		return nil, err
+	}
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors and shells write one
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	o.body = body
+	return o, nil
+}
+
+// readBytes reads a request's body within its limits of size and time.
+func (s *Server) readBytes(x *exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > s.c.MaxBody {
 		return nil, &http.MaxBytesError{Limit: s.c.MaxBody} // not one byte of it is read
 	}
@@ -65,12 +82,7 @@ func (s *Server) readBody(x *exchange, r *http.Request) (*object, error) {
 			return nil, err
 		}
 	}
-	o, err := parseObject(body)
-	if err != nil {
-		return nil, err
-	}
-	o.body = body
-	return o, nil
+	return body, nil
 }
 
 // parseShare is how many times as long as a large body took nobody parses the next, while the model computes: parsing
@@ -139,6 +151,9 @@ func parseObject(body []byte) (*object, error) {
 
 // name is a field's full name, "messages[1].role".
 func (o *object) name(field string) string {
+	if given, ok := o.given[field]; ok {
+		field = given
+	}
 	if o.path == "" {
 		return field
 	}
@@ -162,6 +177,10 @@ func (o *object) unsupported(field string) {
 
 // raw gives a field's JSON, nil where it is absent or null.
 func (o *object) raw(field string) json.RawMessage {
+	if o.read == nil {
+		o.read = map[string]bool{}
+	}
+	o.read[field] = true
 	v := o.fields[field]
 	if o.err != nil || string(v) == "null" {
 		return nil
@@ -169,17 +188,25 @@ func (o *object) raw(field string) json.RawMessage {
 	return v
 }
 
-// mostTokens gives the tokens that a request for completions asks for at most, 0 if it does not say. What is not
-// valid is not counted: whoever reads the fields will say so.
-func (o *object) mostTokens() int {
+// is tells whether a field has this JSON.
+func (o *object) is(field, value string) bool {
+	return string(bytes.TrimSpace(o.fields[field])) == value
+}
+
+// mostTokens gives the tokens that a request for completions asks for at most, of which each choice gets no more than
+// limit, 0 if it does not say. What is not valid is not counted: whoever reads the fields will say so.
+func (o *object) mostTokens(limit int) int {
 	peek := func(field string, most int) int {
 		n, ok := whole(o.fields[field])
-		if !ok || n < 1 {
+		switch {
+		case ok && n == -1 && field != "n": // as many as there may be
+			return most
+		case !ok || n < 1:
 			return 0
 		}
 		return int(min(n, int64(most)))
 	}
-	return max(peek("max_tokens", 1<<24), peek("max_completion_tokens", 1<<24)) * max(peek("n", maxChoices), 1)
+	return max(peek("max_tokens", limit), peek("max_completion_tokens", limit)) * max(peek("n", maxChoices), 1)
 }
 
 // kind names a JSON value's type for error messages: the value itself may be long or private.

@@ -77,7 +77,7 @@ func TestObserve(t *testing.T) {
 				Usage: llm.Usage{PromptTokens: 8, CompletionTokens: 3}}},
 		{chat, with(`"model":"` + strings.Repeat("x", 5000) + `"`),
 			Served{Route: chat, Model: strings.Repeat("x", maxModel), Status: 404}},
-		{chat, with(`"max_tokens":-1`), Served{Route: chat, Model: "fake", Status: 400}},
+		{chat, with(`"max_tokens":0`), Served{Route: chat, Model: "fake", Status: 400}},
 		{chat, with(`"model":{}`), Served{Route: chat, Status: 400}},
 		{chat, `{`, Served{Route: chat, Status: 400}},
 	} {

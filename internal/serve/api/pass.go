@@ -3,6 +3,8 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
@@ -27,11 +29,26 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
-	out = p.Forward(&deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}, r, r.URL.Path, o.body,
-		func(out *upstream.Outcome) {
-			counted = true
+	var w http.ResponseWriter = &deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}
+	if o.is("stream", "true") {
+		waiting := newWaiter(w, s.c.KeepAlive)
+		w = waiting
+		defer func() {
+			var e *httpError
+			if out != nil && out.Err != nil {
+				e = toHTTP(out.Err, s.advice.seconds())
+			}
+			waiting.end(e)
+		}()
+	}
+	out = p.Forward(w, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+		counted = true
+		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)
-		})
+		} else if out.Usage != nil { // embeddings, or whatever else has no answer of tokens
+			x.grant.Use(0, out.Usage.PromptTokens)
+		}
+	})
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
 		s.countPassed(x, arrived, out)
 	}
@@ -40,6 +57,57 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	}
 	x.result.err = out.Err
 	return nil
+}
+
+// completions tells the routes that the service itself has from those that it only passes on.
+func completions(path string) bool {
+	return path == "/v1/chat/completions" || path == "/v1/completions"
+}
+
+// passedRoute is the metrics' label of all routes that only the upstream knows.
+const passedRoute = "/v1/"
+
+// passable tells whether a path of an upstream may be asked for. What could lead out of /v1/, or be read in two ways,
+// may not.
+func passable(p string) bool {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:@/"
+	return strings.HasPrefix(p, "/v1/") && path.Clean(p) == strings.TrimSuffix(p, "/") && strings.Trim(p,
+		plain) == "" &&
+		!strings.ContainsFunc(p, func(r rune) bool { return !strings.ContainsRune(plain, r) })
+}
+
+// passOther hands on a request for a route that this service does not have, as it came.
+func (s *Server) passOther(x *exchange, r *http.Request) error {
+	arrived := s.now()
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	limit, err := headerLimit(r)
+	if err != nil {
+		return err
+	}
+	o := &object{}
+	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
+		if o.body, err = s.readBytes(x, r); err != nil {
+			return err
+		}
+		if known, err := parseObject(o.body); err == nil { // what is no JSON object is the upstream's to read
+			known.body = o.body
+			o = known
+		}
+	}
+	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(1<<24)); err != nil {
+		return err
+	}
+	x.body.light()
+	ctx, cancel := s.within(r.Context(), arrived, limit)
+	defer cancel()
+	p, ok := s.backend.Load().Backend.(passer)
+	if !ok {
+		return llm.ErrUnsupported
+	}
+	return s.pass(x, r.WithContext(ctx), p, o, arrived)
 }
 
 // countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens

@@ -59,7 +59,7 @@ func TestRefusals(t *testing.T) {
 		{"unsupported_encoding", "POST", "/v1/chat/completions", chatBody, []string{"Content-Encoding", "gzip"}},
 		{"model_not_found", "POST", "/v1/chat/completions", with(`"model":"other"`), nil},
 		{"model_not_found", "GET", "/v1/models/other", "", nil},
-		{"not_found", "POST", "/v1/embeddings", "{}", nil},
+		{"not_found", "POST", "/v1/audio/speech", "{}", nil},
 		{"method_not_allowed", "GET", "/v1/completions", "", nil},
 		{"cross_origin", "POST", "/v1/chat/completions", chatBody, []string{"Sec-Fetch-Site", "cross-site"}},
 		{"", "POST", "/v1/chat/completions", chatBody, []string{"Content-Encoding", "identity"}},

@@ -31,11 +31,11 @@ type job struct {
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
 func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
 	j = &job{model: model, created: s.now().Unix(), perText: 1}
-	base.Model = model.ID
+	base.Model = s.own(s.backend.Load(), model.ID)
 	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
 	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
-		if n, ok := o.integer(field, 1, int64(s.c.MaxTokens)); ok {
-			base.MaxTokens = int(n)
+		if n, ok := s.maxTokens(o, field); ok {
+			base.MaxTokens = n
 		}
 	}
 	base.Sampling = s.sampling(o, model)
@@ -91,15 +91,22 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
-		v := strings.Join(strings.Fields(string(o.raw(f.name))), "")
-		nothing := slices.Contains(asksNothing, v)
-		if f.name == "add_generation_prompt" { // here false asks for something
-			nothing = v == ""
-		}
-		if !nothing && !slices.Contains(f.harmless, v) {
+		asks := asksFor(o.raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.is(f.name, "false")
+		unused := f.name == "tools" && o.is("tool_choice", `"none"`) ||
+			f.name == "functions" && o.is("function_call", `"none"`)
+		if asks && !unused {
 			o.unsupported(f.name)
 		}
 	}
+}
+
+// falseAsks are fields that are true where nobody asks, so that false asks for something.
+var falseAsks = []string{"add_generation_prompt", "skip_special_tokens", "add_special_tokens"}
+
+// asksFor tells whether a value asks for something. harmless are values that do not, as JSON without spaces.
+func asksFor(v json.RawMessage, harmless []string) bool {
+	plain := strings.Join(strings.Fields(string(v)), "")
+	return !slices.Contains(asksNothing, plain) && !slices.Contains(harmless, plain)
 }
 
 func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
@@ -110,7 +117,7 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 		to      *float64
 	}{
 		{"temperature", llm.TemperatureRange, &p.Temperature},
-		{"top_p", llm.TopPRange, &p.TopP},
+		{"top_p", llm.Range{Hi: llm.TopPRange.Hi}, &p.TopP},
 		{"min_p", llm.MinPRange, &p.MinP},
 		{"presence_penalty", llm.PresencePenaltyRange, &p.PresencePenalty},
 		{"frequency_penalty", llm.FrequencyPenaltyRange, &p.FrequencyPenalty},
@@ -123,7 +130,10 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 	if k, ok := o.integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
 		p.TopK = int(max(k, 0)) // vLLM says −1 for off
 	}
-	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok {
+	if o.raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
+		p.TopK = 1
+	}
+	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
 		p.Seed = &seed
 	}
 	p.LogitBias = bias(o, model)
@@ -154,7 +164,20 @@ func bias(o *object, model llm.Model) map[int32]float64 {
 	return biases
 }
 
-// stops reads a string or a few.
+// maxTokens reads the number of tokens that a request asks for. What is more than the configuration allows is cut to
+// that, as the context cuts it; −1 asks for as many as there may be, as in llama.cpp.
+func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
+	asked, ok := o.integer(field, -1, math.MaxInt64)
+	switch {
+	case ok && asked == 0:
+		o.fail(field, "must be at least 1, or -1 for as many as the service allows, got 0")
+	case asked < 0:
+		asked = int64(s.c.MaxTokens)
+	}
+	return int(min(asked, int64(s.c.MaxTokens))), ok
+}
+
+// stops reads a string or a list of them. Empty ones stop nothing.
 func stops(o *object) []string {
 	v := o.raw("stop")
 	if v == nil {
@@ -175,11 +198,11 @@ func stops(o *object) []string {
 		}
 	}
 	for i, s := range list {
-		if s == "" || len(s) > maxStopSize {
-			o.fail(fmt.Sprintf("stop[%d]", i), "must have 1 to %d bytes, has %d", maxStopSize, len(s))
+		if len(s) > maxStopSize {
+			o.fail(fmt.Sprintf("stop[%d]", i), "must have at most %d bytes, has %d", maxStopSize, len(s))
 		}
 	}
-	return list
+	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
 // chatJob reads the body of /v1/chat/completions.
@@ -193,12 +216,13 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 			o.fail("top_logprobs", "is only allowed with \"logprobs\": true")
 		}
 	}
+	s.unknown(o)
 	j.id = newID("chatcmpl-")
 	j.choices(base)
 	return j, o.err
 }
 
-// messages reads a conversation. Whether the roles are in order is for the backend's chat template to say.
+// messages reads a conversation. The backend puts its messages in order; see llm.Arrange.
 func (s *Server) messages(o *object) []llm.Message {
 	items, _ := o.list("messages", s.c.MaxMessages)
 	if len(items) == 0 {
@@ -232,12 +256,15 @@ func (s *Server) messages(o *object) []llm.Message {
 	return messages
 }
 
-// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does.
+// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does. A
+// null is an empty text, and an assistant message need not have one.
 func content(m *object) string {
 	v := m.raw("content")
 	switch {
 	case v == nil:
-		m.fail("content", "is missing")
+		if role, _ := m.text("role"); m.fields["content"] == nil && role != llm.RoleAssistant {
+			m.fail("content", "is missing")
+		}
 		return ""
 	case kind(v) == "a string":
 		s, _ := m.text("content")
@@ -274,6 +301,7 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
+	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
 		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
 			maxBatch)

@@ -1,15 +1,19 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
@@ -46,13 +50,23 @@ func TestFieldsReachTheBackend(t *testing.T) {
 		{`"stop":"x"`, base(func(r *llm.Request) { r.Stop = []string{"x"} })},
 		{`"stop":["x","y","z","w"]`, base(func(r *llm.Request) { r.Stop = []string{"x", "y", "z", "w"} })},
 		{`"stop":[]`, base(func(*llm.Request) {})},
+		{`"stop":""`, base(func(*llm.Request) {})},
+		{`"stop":["","x",""]`, base(func(r *llm.Request) { r.Stop = []string{"x"} })},
+		{`"stop":["a","b","c","d","e"]`, base(func(r *llm.Request) { r.Stop = []string{"a", "b", "c", "d", "e"} })},
+		{`"seed":-1`, base(func(*llm.Request) {})},
+		{`"top_p":0`, base(func(r *llm.Request) { r.Sampling.TopK = 1 })},
+		{`"top_p":0,"top_k":40`, base(func(r *llm.Request) { r.Sampling.TopK = 1 })},
+		{`"max_tokens":-1`, base(func(*llm.Request) {})},
+		{`"max_tokens":257`, base(func(*llm.Request) {})},
+		{`"max_tokens":5,"max_completion_tokens":9007199254740993`, base(func(*llm.Request) {})},
+		{`"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none"`, base(func(*llm.Request) {})},
 		{`"logprobs":true`, base(func(r *llm.Request) { r.Logprobs = true })},
 		{`"logprobs":true,"top_logprobs":20`, base(func(r *llm.Request) { r.Logprobs, r.TopLogprobs = true, 20 })},
 		{`"logprobs":false,"top_logprobs":0`, base(func(*llm.Request) {})},
 		{`"logit_bias":{"5":-100,"200":1.5}`,
 			base(func(r *llm.Request) { r.Sampling.LogitBias = map[int32]float64{5: -100, 200: 1.5} })},
 		{`"ignore_eos":true,"max_tokens":2`, base(func(r *llm.Request) { r.IgnoreEOS, r.MaxTokens = true, 2 })},
-		{`"user":"u","no_such_field":{"a":[1,2]},"metadata":{},"store":false`, base(func(*llm.Request) {})},
+		{`"user":"u","metadata":{},"store":false`, base(func(*llm.Request) {})},
 		{`"tools":[],"response_format":{"type": "text"},"tool_choice":"none","parallel_tool_calls":true`,
 			base(func(*llm.Request) {})},
 		{`"tool_choice":"auto","modalities":["text"],"min_tokens":0,"stop_token_ids":[],"add_generation_prompt":true,"best_of":1,"echo":false`, base(func(*llm.Request) {})},
@@ -61,6 +75,11 @@ func TestFieldsReachTheBackend(t *testing.T) {
 		{`"messages":[{"role":"developer","content":"s"},{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],"name":"n"}]`,
 			base(func(r *llm.Request) {
 				r.Messages = []llm.Message{{Role: llm.RoleSystem, Content: "s"}, {Role: llm.RoleUser, Content: "a\nb"}}
+			})},
+		{`"messages":[{"role":"assistant"},{"role":"user","content":null},{"role":"system","content":"s"}]`,
+			base(func(r *llm.Request) { // as they came: the backend puts them in order
+				r.Messages = []llm.Message{{Role: llm.RoleAssistant}, {Role: llm.RoleUser},
+					{Role: llm.RoleSystem, Content: "s"}}
 			})},
 	} {
 		body := `{"messages":[{"role":"user","content":"hi"}]}`
@@ -91,7 +110,7 @@ func TestBadFields(t *testing.T) {
 	var shared [][2]string
 	for _, c := range [][][2]string{
 		both("temperature", `-0.1`, `2.1`, `"1"`, `true`, `[]`, `1e999`, `{}`),
-		both("top_p", `0`, `1.01`, `-1`, `"x"`),
+		both("top_p", `1.01`, `-1`, `"x"`),
 		both("min_p", `-0.1`, `1`, `"x"`),
 		both("top_k", `-2`, `1.5`, `"x"`, `99999999999`),
 		both("presence_penalty", `-2.1`, `2.1`, `"x"`),
@@ -99,13 +118,13 @@ func TestBadFields(t *testing.T) {
 		both("repetition_penalty", `0`, `-1`, `11`, `"x"`),
 		both("n", `0`, `-1`, `9`, `1.5`, `"2"`),
 		both("seed", `1.5`, `"x"`, `99999999999999999999`, `1e300`, `-1e19`),
-		both("max_tokens", `0`, `-1`, `257`, `1.5`, `"5"`, `true`),
-		both("max_completion_tokens", `0`, `257`, `"5"`),
+		both("max_tokens", `0`, `-2`, `1.5`, `"5"`, `true`),
+		both("max_completion_tokens", `0`, `"5"`),
 		both("stream", `1`, `"true"`),
 		both("ignore_eos", `1`),
 		both("user", `1`),
 		both("model", `1`, `[]`),
-		both("stop", `1`, `{}`, `["a","b","c","d","e"]`),
+		both("stop", `1`, `{}`, `["a"`+strings.Repeat(`,"a"`, 128)+`]`),
 		both("tools", `[{"type":"function"}]`), both("tool_choice", `"required"`, `{"type":"function"}`),
 		both("suffix", `"x"`), both("echo", `true`),
 		both("best_of", `2`),
@@ -124,7 +143,7 @@ func TestBadFields(t *testing.T) {
 			{`"structured_outputs":{"structural_tag":"y"}`, "structured_outputs"},
 			{`"guided_regex":"a","grammar":"root ::= \"a\""`, "grammar"},
 			{`"response_format":{"type":"json_object"},"structured_outputs":{"regex":"a"}`, "structured_outputs.regex"}},
-		{{`"stop":["a",1]`, "stop[1]"}, {`"stop":[null]`, "stop[0]"}, {`"stop":""`, "stop[0]"},
+		{{`"stop":["a",1]`, "stop[1]"}, {`"stop":[null]`, "stop[0]"},
 			{`"stop":["` + strings.Repeat("x", 600) + `"]`, "stop[0]"}},
 		{{`"logit_bias":[1]`, "logit_bias"}, {`"logit_bias":{"x":1}`, "logit_bias"},
 			{`"logit_bias":{"-1":1}`, "logit_bias"}, {`"logit_bias":{"999":1}`, "logit_bias"},
@@ -150,14 +169,11 @@ func TestBadFields(t *testing.T) {
 		{`{"messages":[{"role":"judge","content":"a"}]}`, "messages[0].role"},
 		{`{"messages":[{"role":7,"content":"a"}]}`, "messages[0].role"},
 		{`{"messages":[{"role":"user"}]}`, "messages[0].content"},
-		{`{"messages":[{"role":"user","content":null}]}`, "messages[0].content"},
 		{`{"messages":[{"role":"user","content":5}]}`, "messages[0].content"},
 		{`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`,
 			"messages[0].content[0].type"}, {`{"messages":[{"role":"user","content":[{"type":"text"}]}]}`,
 			"messages[0].content[0].text"},
 		{`{"messages":[{"role":"user","content":["a"]}]}`, "messages[0].content[0]"},
-		{`{"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}`, "messages[1].role"},
-		{`{"messages":[{"role":"assistant","content":"a"}]}`, "messages[0].role"},
 		{chat + `,"logprobs":1}`, "logprobs"}, {chat + `,"top_logprobs":2}`, "top_logprobs"},
 		{chat + `,"logprobs":true,"top_logprobs":21}`, "top_logprobs"},
 		{chat + `,"logprobs":true,"top_logprobs":-1}`, "top_logprobs"},
@@ -250,15 +266,64 @@ func FuzzChat(f *testing.F) {
 	})
 }
 
-// TestMoreChoicesThanPlaces: a request that can never be held is refused for good, and names what is too many.
+// TestMoreChoicesThanPlaces: a request may have more choices than the service holds at a time. They take places as
+// these come free, and leave the queue to others.
 func TestMoreChoicesThanPlaces(t *testing.T) {
-	f := start(t, func(c *Config, _ *llmtest.Fake) { c.Slots, c.Queue = 2, 1 })
-	f.wantError("POST", "/v1/chat/completions", with(`"n":4`), 400, "n")
-	_, e := f.wantError("POST", "/v1/completions", `{"prompt":["a","b"],"n":2,"max_tokens":1}`, 400, "prompt")
-	if !strings.Contains(e.Message, "makes 4 choices") || !strings.Contains(e.Message, "at most 3 at a time") {
-		t.Error(e.Message)
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		*fake = *llmtest.NewFake("fake", 4096, 2, 1)
+		c.Slots, c.Queue = 2, 1
+	})
+	var most atomic.Int32
+	f.fake.Step = func(context.Context, *llm.Request, int) error {
+		st := f.fake.Status()
+		if now := int32(st.Running + st.Waiting); now > most.Load() {
+			most.Store(now)
+		}
+		return nil
 	}
-	if resp, body := f.do("POST", "/v1/chat/completions", with(`"n":3`)); resp.StatusCode != 200 {
+	prompts := strings.TrimSuffix(strings.Repeat(`"a b",`, 64), ",")
+	for range 3 { // several at once take places from each other
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				resp, data := f.do("POST", "/v1/completions", `{"prompt":[`+prompts+`],"n":2,"max_tokens":3,"temperature":0}`)
+				var r openai.TextResponse
+				if json.Unmarshal(data, &r) != nil || resp.StatusCode != 200 || len(r.Choices) != 128 ||
+					r.Usage.CompletionTokens != 3*128 {
+					t.Errorf("%s %.300s", resp.Status, data)
+				}
+			})
+		}
+		group.Wait()
+	}
+	if resp, body := f.do("POST", "/v1/chat/completions", with(`"n":8,"stream":true`)); resp.StatusCode != 200 ||
+		strings.Count(string(body), `"finish_reason":"stop"`) != 8 {
 		t.Errorf("%s %s", resp.Status, body)
+	}
+	if most.Load() > 3 {
+		t.Errorf("%d choices at a time", most.Load())
+	}
+	if n := f.metrics()[telemetry.Requests+",abort"]; n != 0 {
+		t.Errorf("%v aborted", n)
+	}
+}
+
+// TestNoPlaceForAnyChoice: where the service is full, a request for several answers is refused as one for one is.
+func TestNoPlaceForAnyChoice(t *testing.T) {
+	release := make(chan struct{})
+	f := start(t, func(c *Config, fake *llmtest.Fake) {
+		*fake = *llmtest.NewFake("fake", 4096, 1, 0)
+		fake.Step = holdUntil(release)
+	})
+	done := make(chan int, 1)
+	go func() {
+		resp, _ := f.do("POST", "/v1/chat/completions", chatBody)
+		done <- resp.StatusCode
+	}()
+	llmtest.Until(t, "it runs", func() bool { return f.fake.Status().Running == 1 })
+	f.wantError("POST", "/v1/chat/completions", with(`"n":5`), 429, "")
+	close(release)
+	if status := llmtest.Await(t, "an answer", done); status != 200 {
+		t.Errorf("status %d", status)
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -34,6 +35,10 @@ type Config struct {
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
 
+	IgnoreUnknown bool     // fields that are not known are passed over
+	Aliases       []string // more names of the first model
+	Origins       []string // sites whose pages may use the service, as "https://host"; "*": any
+
 	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
 	// of them is read. 0: not known.
 	Slots, Queue int
@@ -63,7 +68,7 @@ type Config struct {
 
 const (
 	maxChoices  = 8   // n
-	maxStops    = 4   // as OpenAI
+	maxStops    = 128 // OpenAI allows 4; clients of other servers send more
 	maxStopSize = 512 // bytes of a stop string
 	maxTop      = 20  // top_logprobs, as OpenAI
 	maxBatch    = 128 // choices of a text completion with several prompts
@@ -124,11 +129,13 @@ func New(c Config) *Server {
 	s.routes = map[string]route{
 		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
 		"/v1/completions":      {method: http.MethodPost, work: true, handle: s.text},
+		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
 		"/v1/models":           {method: http.MethodGet, handle: s.models},
 		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
 		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
 	}
 	s.ops = map[string]route{
+		"/health":  {method: http.MethodGet, open: true, handle: s.health},
 		"/livez":   {method: http.MethodGet, open: true, handle: s.livez},
 		"/readyz":  {method: http.MethodGet, open: true, handle: s.readyz},
 		"/version": {method: http.MethodGet, open: true, handle: s.version},
@@ -203,17 +210,33 @@ func (s *Server) SetBackend(b llm.Backend) {
 func (s *Server) Drain(ctx context.Context) error { return s.gate.drain(ctx) }
 
 // find finds a path's route and the name under which it is counted.
-func (s *Server) find(routes map[string]route, path string) (name string, r route, ok bool) {
+func (s *Server) find(routes map[string]route, method, path string) (name string, r route, ok bool) {
+	if path == modelPrefix {
+		path = "/v1/models"
+	}
 	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" && routes["/v1/models"].handle != nil {
 		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
 	}
 	r, ok = routes[path]
+	if own := ok && path != "/v1/embeddings"; own || !passable(path) || routes["/v1/models"].handle == nil {
+		return path, r, ok
+	}
+	switch b := s.backend.Load(); method {
+	case http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPut, http.MethodPatch:
+		if b == nil {
+			break
+		}
+		if _, passes := b.Backend.(passer); passes { // the upstream may have what this service has not
+			return passedRoute, route{method: method, work: true, handle: s.passOther}, true
+		}
+	}
 	return path, r, ok
 }
 
 // serve routes a request. Its errors are the handlers'.
 func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
-	name, route, ok := s.find(routes, r.URL.Path)
+	r.URL.Path = singleSlashes(r.URL.Path)
+	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
 	}
@@ -240,6 +263,14 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 		}
 		x.fail(e)
 	}
+}
+
+// singleSlashes mends what joining a base URL that ends with a slash to a path gives: //v1/models.
+func singleSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return path
 }
 
 // admit checks what can be known without the body.
@@ -308,6 +339,25 @@ func (s *Server) livez(x *exchange, _ *http.Request) error {
 	return respond(x, map[string]string{"status": "ok"})
 }
 
+// health is vLLM's and llama.cpp's name for readyz.
+func (s *Server) health(x *exchange, r *http.Request) error {
+	b, err := s.current()
+	if err != nil {
+		return err
+	}
+	if !b.Status().Ready {
+		return llm.ErrNotReady
+	}
+	return respond(x, map[string]string{"status": "ok"})
+}
+
+// embeddings answers what the embedded engine cannot compute.
+func (s *Server) embeddings(*exchange, *http.Request) error {
+	return &httpError{status: http.StatusNotImplemented, typ: typeServer, code: "not_supported",
+		message: "this service generates text and computes no embeddings: " +
+			"use a server with an embedding model for them"}
+}
+
 // readyz says whether a request would be taken now.
 func (s *Server) readyz(x *exchange, _ *http.Request) error {
 	b, err := s.current()
@@ -355,16 +405,58 @@ func (s *Server) load() telemetry.Load {
 	return l
 }
 
+// served lists the models with the names that clients may use: the backend's own, then the aliases of the first.
+func (s *Server) served(b llm.Backend) []llm.Model {
+	models := slices.Clone(b.Models())
+	if len(models) == 0 {
+		return nil
+	}
+	first := models[0]
+	for _, alias := range s.c.Aliases {
+		if !slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == alias }) {
+			first.ID = alias
+			models = append(models, first)
+		}
+	}
+	return models
+}
+
+// own is the name by which the backend knows a served model.
+func (s *Server) own(b llm.Backend, name string) string {
+	if models := b.Models(); len(models) > 0 && slices.Contains(s.c.Aliases, name) &&
+		!slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == name }) {
+		return models[0].ID
+	}
+	return name
+}
+
 // lookup finds a model by the name a request gave; an empty name means the first.
-func lookup(b llm.Backend, name string) (llm.Model, error) {
-	models := b.Models()
+func (s *Server) lookup(b llm.Backend, name string) (llm.Model, error) {
+	models := s.served(b)
 	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
 	if i < 0 {
 		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found",
 			param: "model", quotes: true,
-			message: "the model " + string(quote(name)) + " does not exist: GET /v1/models lists those that do"}
+			message: "the model " + string(quote(name)) + " does not exist: " + known(models)}
 	}
 	return models[i], nil
+}
+
+// known tells which models there are. Of many, it names a few.
+func known(models []llm.Model) string {
+	const most = 8
+	if len(models) == 0 {
+		return "there is none now"
+	}
+	var names []string
+	for _, m := range models[:min(len(models), most)] {
+		names = append(names, string(quote(m.ID)))
+	}
+	text := "this service has " + strings.Join(names, ", ")
+	if len(models) > most {
+		text += fmt.Sprintf(" and %d more (GET /v1/models)", len(models)-most)
+	}
+	return text
 }
 
 // quote shows a name that comes from outside.

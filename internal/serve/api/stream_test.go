@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,7 +111,7 @@ func TestStream(t *testing.T) {
 		want = append(want, prefix+`{"index":0,"delta":`+choice+`,"finish_reason":null}]}`)
 	}
 	want = append(want, prefix+`{"index":0,"delta":{},"finish_reason":"stop"}]}`,
-		prefix+`],"usage":{"prompt_tokens":24,"completion_tokens":9,"total_tokens":33}}`, "[DONE]")
+		prefix+`],"usage":{"prompt_tokens":24,"completion_tokens":9,"total_tokens":33,"prompt_tokens_details":{"cached_tokens":0}}}`, "[DONE]")
 	if got := strings.Join(s.data, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
@@ -133,7 +134,7 @@ func TestStreamAddsUp(t *testing.T) {
 			body+`,"stream":true,"stream_options":{"include_usage":true}}`)
 		s := readStream(t, resp.Body)
 		resp.Body.Close()
-		if !s.done || len(s.texts) != len(whole.Choices) || *s.usage != *whole.Usage {
+		if !s.done || len(s.texts) != len(whole.Choices) || !reflect.DeepEqual(s.usage, whole.Usage) {
 			t.Errorf("%s: %+v; at once %+v", fields, s, whole)
 		}
 		for i, c := range whole.Choices {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
 // ErrConfig is matched by every error about what a service was told. The messages name the key of the configuration.
@@ -36,6 +37,8 @@ type Options struct {
 	MaxQueuedRequests     int
 	MaxTokens             int
 	Temperature           float64
+	ModelAliases          []string // more names of the embedded model
+	IgnoreUnknown         bool     // pass over fields of requests that are not known
 
 	DatabaseURL    string // empty: no request log
 	LogPrompts     bool
@@ -49,6 +52,7 @@ type Options struct {
 	TLSCertFile    string // empty: plain HTTP
 	TLSKeyFile     string
 	AllowedHosts   []string
+	AllowedOrigins []string // sites whose pages may use the service
 	MaxConnections int
 	MetricsListen  string // address and port; empty: /metrics is beside the API
 	DrainTimeout   time.Duration
@@ -80,6 +84,9 @@ func (o *Options) hosts() []string {
 	}
 	return append(append([]string{}, o.AllowedHosts...), o.Host)
 }
+
+// IsOrigin tells whether a text can be among Options.AllowedOrigins: a scheme and a host, or *.
+func IsOrigin(text string) bool { return api.CheckOrigin(text) }
 
 // Loopback tells whether only this machine can reach a host.
 func Loopback(host string) bool {

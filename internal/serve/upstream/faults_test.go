@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
@@ -100,11 +101,28 @@ func TestGarbage(t *testing.T) {
 		}
 	}
 	for name, stream := range map[string]string{"page": page, "binary": "\x00\x01\x02", "cut": streamed[:70],
-		"no end": streamed, "endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
+		"no end":       streamed[:strings.LastIndex(streamed, "data:")],
+		"endless line": "data: " + strings.Repeat("x", 3*maxEvent)} {
 		w, out, reports := forward(t, connect(t, Config{}, newFake(t, sendStream(stream, 64<<10))), `{"stream":true}`)
 		if !errors.Is(out.Err, ErrUnreachable) || reports != 1 ||
 			!strings.HasSuffix(w.Body.String(), "\"code\":\"upstream_error\"}}\n\n") {
 			t.Errorf("%s: %.100q, %+v, %d reports", name, w.Body, out.Err, reports)
+		}
+	}
+}
+
+// TestAWholeAnswerWithoutDone: a stream whose choices have all ended is whole, and gets the end that clients wait for;
+// one of whose choices one has not ended broke off.
+func TestAWholeAnswerWithoutDone(t *testing.T) {
+	const other = "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}}]}\n\n"
+	const otherEnd = "data: {\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n"
+	for text, whole := range map[string]bool{streamed: true, streamed + usageChunk: true, other + streamed: false,
+		other + streamed + otherEnd: true, streamed + "data: {": false, "": false, ": hello\n\n": false} {
+		w, out, reports := forward(t, connect(t, Config{}, newFake(t, sendStream(text, 50))),
+			`{"stream":true,"stream_options":{"include_usage":true}}`)
+		if (out.Err == nil) != whole || whole && (w.Body.String() != text+"data: [DONE]\n\n" || reports != 1 ||
+			out.Finish != llm.FinishStop || out.Total == 0) {
+			t.Errorf("%q: %q, %+v, %d reports", text, w.Body, out, reports)
 		}
 	}
 }

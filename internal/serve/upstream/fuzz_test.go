@@ -20,7 +20,7 @@ func FuzzPrepare(f *testing.F) {
 	}
 	u := &Upstream{c: Config{Models: map[string]string{"here": "there"}}}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, err := u.prepare(body)
+		p, err := u.prepare("/v1/completions", body)
 		if err != nil {
 			if !errors.Is(err, llm.ErrBadRequest) {
 				t.Errorf("%q: %v", body, err)

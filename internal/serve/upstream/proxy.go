@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try
@@ -21,7 +25,7 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 	report func(*Outcome)) *Outcome {
 	start := u.now()
 	out := &Outcome{}
-	p, err := u.prepare(body)
+	p, err := u.prepare(path, body)
 	if err != nil {
 		out.Err = err
 		return out
@@ -58,8 +62,9 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 	more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.bases[i].JoinPath(path).String(),
-		bytes.NewReader(p.body))
+	target := u.bases[i].JoinPath(path)
+	target.RawQuery = r.URL.RawQuery
+	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(p.body))
 	if err != nil {
 		out.Err = fmt.Errorf("%w: %w", ErrURL, err)
 		return ignored, 0, true
@@ -108,7 +113,7 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 // Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
 var (
 	requestHeaders = []string{"Content-Type", "Accept", "Authorization", "X-Request-Id", "Traceparent", "Tracestate",
-		"Baggage", "User-Agent"}
+		"Baggage", "User-Agent", "Openai-Beta", "Anthropic-Version", "Anthropic-Beta"}
 	responseHeaders = []string{"Content-Type", "Retry-After", "X-Ratelimit-Limit-Requests",
 		"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests",
 		"X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens",
@@ -128,12 +133,13 @@ func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, 
 	report func(*Outcome)) error {
 	h := w.Header()
 	copyHeaders(h, resp.Header, responseHeaders)
-	if p.stream && resp.StatusCode == http.StatusOK {
+	events := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	if resp.StatusCode == http.StatusOK && (p.stream && !p.other || events) {
 		h.Set("Cache-Control", "no-cache")
 		h.Set("X-Accel-Buffering", "no")
 		return u.passStream(w, resp, p, start, out, report)
 	}
-	return u.passWhole(w, resp, start, out, report)
+	return u.passWhole(w, resp, p, start, out, report)
 }
 
 // errGone says that the client does not read any more, which is no fault of the upstream's.
@@ -180,7 +186,7 @@ func (w *watchedBody) Close() error {
 const maxAnswer = 64 << 20
 
 // passWhole reads the whole answer first: what is cut off on the way is still an error with its own status.
-func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start time.Time, out *Outcome,
+func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
 	report func(*Outcome)) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
@@ -191,7 +197,10 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start t
 	}
 	out.Status = resp.StatusCode
 	out.Total = u.now().Sub(start)
-	if resp.StatusCode == http.StatusOK {
+	if p.other && resp.StatusCode < http.StatusBadRequest {
+		readWhole(data, out)
+		out.First, out.Finish = out.Total, llm.FinishStop
+	} else if resp.StatusCode == http.StatusOK {
 		if !readWhole(data, out) {
 			out.Status = 0
 			return fmt.Errorf("%w: its answer is no JSON object", ErrUnreachable)
@@ -214,7 +223,7 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, start t
 func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
 	report func(*Outcome)) error {
 	control := http.NewResponseController(w)
-	s := &splitter{hide: p.hide, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
+	s := &splitter{hide: p.hide, other: p.other, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := resp.Body.Read(buf)
@@ -242,13 +251,28 @@ func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prep
 	}
 }
 
-// finish ends a stream: regularly after [DONE], with an error event otherwise.
+// finish ends a stream: regularly after [DONE], or where all its choices have ended without one, and with an error
+// event otherwise. Streams of other routes end as they like.
 func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total time.Duration,
 	report func(*Outcome)) error {
 	if s.ended && err == io.EOF {
 		return nil
 	}
 	out.Total = total
+	if err == io.EOF && out.Status != 0 && (s.whole() || s.other) {
+		if s.other {
+			out.Finish = llm.FinishStop
+		}
+		if !s.reported {
+			report(out)
+		}
+		if !s.other { // clients wait for it
+			if _, err := io.WriteString(w, "data: "+openai.Done+"\n\n"); err != nil {
+				return errGone
+			}
+		}
+		return nil
+	}
 	if out.Status == 0 {
 		return fmt.Errorf("%w: no answer: %w", ErrUnreachable, err)
 	}

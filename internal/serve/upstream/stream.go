@@ -17,7 +17,9 @@ type splitter struct {
 	hide     bool
 	out      *Outcome
 	clock    func() time.Duration
-	ended    bool // [DONE] was seen
+	other    bool         // a route of whose events nothing is known
+	begun    map[int]bool // choices that were seen, and whether they have ended
+	ended    bool         // [DONE] was seen
 	reported bool
 	pending  []byte // of the event that is not complete yet
 	pass     []byte
@@ -78,13 +80,21 @@ type chunk struct {
 		Text         string  `json:"text"`
 		FinishReason *string `json:"finish_reason"`
 	} `json:"choices"`
-	Usage *struct {
-		PromptTokens     int `json:"prompt_tokens"`
-		CompletionTokens int `json:"completion_tokens"`
-		Details          *struct {
-			Cached int `json:"cached_tokens"`
-		} `json:"prompt_tokens_details"`
-	} `json:"usage"`
+	Usage    *usage `json:"usage"`
+	Response struct {
+		Usage *usage `json:"usage"`
+	} `json:"response"` // of events of /v1/responses
+}
+
+// usage has the names of completions, and those of /v1/responses and /v1/messages.
+type usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	InputTokens      int `json:"input_tokens"`
+	OutputTokens     int `json:"output_tokens"`
+	Details          *struct {
+		Cached int `json:"cached_tokens"`
+	} `json:"prompt_tokens_details"`
 }
 
 // generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
@@ -120,12 +130,36 @@ func (s *splitter) event(raw []byte) (usage bool) {
 			return false
 		}
 		s.out.note(&c)
+		s.choices(&c)
 		if c.generated() {
 			s.content()
 		}
 		usage = len(c.Choices) == 0 && c.Usage != nil
 	}
 	return usage
+}
+
+// choices notes which choices there are, and which have ended.
+func (s *splitter) choices(c *chunk) {
+	const most = 1024 // what an upstream claims must not cost for ever
+	for _, ch := range c.Choices {
+		if s.begun == nil {
+			s.begun = map[int]bool{}
+		}
+		if len(s.begun) < most {
+			s.begun[ch.Index] = s.begun[ch.Index] || ch.FinishReason != nil
+		}
+	}
+}
+
+// whole tells whether every choice has ended.
+func (s *splitter) whole() bool {
+	for _, ended := range s.begun {
+		if !ended {
+			return false
+		}
+	}
+	return len(s.begun) > 0 && len(bytes.TrimSpace(s.pending)) == 0
 }
 
 // content stamps a chunk that was generated.
@@ -146,8 +180,16 @@ func (o *Outcome) note(c *chunk) {
 			o.Finish = llm.Finish(*ch.FinishReason)
 		}
 	}
-	if u := c.Usage; u != nil && credible(u.PromptTokens) && credible(u.CompletionTokens) {
-		o.Usage = &llm.Usage{PromptTokens: u.PromptTokens, CompletionTokens: u.CompletionTokens}
+	u := c.Usage
+	if u == nil {
+		u = c.Response.Usage
+	}
+	if u == nil {
+		return
+	}
+	prompt, completion := max(u.PromptTokens, u.InputTokens), max(u.CompletionTokens, u.OutputTokens)
+	if credible(prompt) && credible(completion) && credible(u.PromptTokens) && credible(u.CompletionTokens) {
+		o.Usage = &llm.Usage{PromptTokens: prompt, CompletionTokens: completion}
 		if u.Details != nil && credible(u.Details.Cached) {
 			o.Usage.CachedTokens = u.Details.Cached
 		}

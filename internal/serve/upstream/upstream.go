@@ -270,16 +270,24 @@ func (u *Upstream) authorize(h http.Header) {
 type prepared struct {
 	body   []byte
 	stream bool
+	other  bool // none of the routes for completions: its answer may be of any form
 	hide   bool // the client did not ask for the usage chunk of its stream: it is read and kept back
 }
 
+// knownRoutes have answers whose form is known here.
+var knownRoutes = []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"}
+
 // prepare maps the model's name and asks for usage. A body that needs neither goes on as it came, byte for byte.
-func (u *Upstream) prepare(body []byte) (prepared, error) {
+func (u *Upstream) prepare(path string, body []byte) (prepared, error) {
 	var fields map[string]json.RawMessage
+	other := !slices.Contains(knownRoutes, path)
 	if err := json.Unmarshal(body, &fields); err != nil {
+		if other { // a form, or nothing
+			return prepared{body: body, other: true}, nil
+		}
 		return prepared{}, llm.BadField("body", "is not a JSON object")
 	}
-	p := prepared{body: body}
+	p := prepared{body: body, other: other}
 	changed := false
 	var model string
 	if json.Unmarshal(fields["model"], &model) == nil {
@@ -289,7 +297,7 @@ func (u *Upstream) prepare(body []byte) (prepared, error) {
 		}
 	}
 	_ = json.Unmarshal(fields["stream"], &p.stream)
-	if p.stream {
+	if p.stream && !other {
 		var options map[string]json.RawMessage
 		if raw := fields["stream_options"]; len(raw) > 0 && json.Unmarshal(raw, &options) != nil {
 			return prepared{}, llm.BadField("stream_options", "is not an object")

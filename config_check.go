@@ -1,0 +1,51 @@
+package mixtral
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// validator collects problems.
+type validator struct{ problems []Problem }
+
+func (v *validator) add(key, value, allowed string) {
+	v.problems = append(v.problems, Problem{Key: key, Value: value, Allowed: allowed})
+}
+
+func (v *validator) number(key string, got, lo, hi float64) {
+	if !(got >= lo && got <= hi) {
+		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be between %.0f and %.0f", lo, hi))
+	}
+}
+
+func (v *validator) above(key string, got, hi float64) {
+	if !(got > 0 && got <= hi) {
+		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be above 0 and at most %.0f", hi))
+	}
+}
+
+func (v *validator) oneOf(key, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		v.add(key, strconv.Quote(got), "must be "+strings.Join(allowed, " or "))
+	}
+}
+
+// url checks an address that may be empty. Its password is not shown.
+func (v *validator) url(key, got string, schemes ...string) {
+	if got == "" {
+		return
+	}
+	allowed := "must begin with " + strings.Join(schemes, ":// or ") + "://"
+	u, err := url.Parse(got)
+	switch {
+	case err != nil:
+		v.add(key, "a value that is not a URL", allowed) // a parser's message would show it
+	case !slices.Contains(schemes, u.Scheme):
+		v.add(key, strconv.Quote(u.Redacted()), allowed)
+	case u.Host == "":
+		v.add(key, strconv.Quote(u.Redacted()), "must name a host")
+	}
+}

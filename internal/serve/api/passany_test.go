@@ -1,0 +1,187 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
+)
+
+// completed is an event of /v1/responses.
+const completed = "event: response.completed\n" +
+	`data: {"response":{"usage":{"input_tokens":3,"output_tokens":4}}}` + "\n\n"
+
+// behind starts a service in front of a server that answers as the function says.
+func behind(t *testing.T, far http.HandlerFunc, models map[string]string, change ...func(*Config,
+	*llmtest.Fake)) *fixture {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/models" {
+			io.WriteString(w, `{"data":[{"id":"there"}]}`)
+			return
+		}
+		far(w, r)
+	}))
+	t.Cleanup(server.Close)
+	backend, err := upstream.New(upstream.Config{URLs: []string{server.URL}, Models: models})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { backend.Close() })
+	f := start(t, change...)
+	f.server.SetBackend(backend)
+	llmtest.Until(t, "the upstream is healthy", func() bool { return backend.Status().Ready })
+	return f
+}
+
+// TestAnyRoutePasses: a route that only the upstream has goes there as it came, and its answer comes back.
+func TestAnyRoutePasses(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	f := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		asked = append(asked, fmt.Sprintf("%s %s %s %s %s", r.Method, r.URL.RequestURI(), r.Header.Get("Content-Type"),
+			r.Header.Get("Authorization"), body))
+		mu.Unlock()
+		switch r.URL.Path {
+		case "/v1/audio/speech":
+			w.Header().Set("Content-Type", "audio/mpeg")
+			w.Write([]byte{0xff, 0xfb, 0})
+		case "/v1/responses":
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w,
+				completed)
+		case "/v1/missing":
+			w.WriteHeader(404)
+			io.WriteString(w, `{"error":{"message":"no"}}`)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"data":[1],"usage":{"prompt_tokens":5}}`)
+		}
+	}, map[string]string{"here": "there"}, func(c *Config, _ *llmtest.Fake) {
+		c.Callers = access.NewCallers(keysOf(t, "a key-of-a-0123456789"))
+	})
+	const key = "Bearer key-of-a-0123456789"
+	for _, c := range []struct {
+		method, path, body, typ string
+		status                  int
+		sent, got               string
+	}{
+		{"POST", "/v1/embeddings", `{"model":"here","input":"a"}`, "application/json", 200,
+			`POST /v1/embeddings application/json  {"input":"a","model":"there"}`,
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"POST", "/v1/rerank", `{ "x" : 1 }`, "application/json", 200, `POST /v1/rerank application/json  { "x" : 1 }`,
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"POST", "/v1/audio/speech", `{}`, "application/json", 200, `POST /v1/audio/speech application/json  {}`,
+			"\xff\xfb\x00"},
+		{"POST", "/v1/audio/transcriptions", "--b\r\nx", "multipart/form-data; boundary=b", 200,
+			"POST /v1/audio/transcriptions multipart/form-data; boundary=b  --b\r\nx",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"GET", "/v1/files?limit=2", "", "", 200, "GET /v1/files?limit=2   ",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"DELETE", "/v1/files/file-1", "", "", 200, "DELETE /v1/files/file-1   ",
+			`{"data":[1],"usage":{"prompt_tokens":5}}`},
+		{"POST", "/v1/responses", `{"stream":true}`, "application/json", 200,
+			`POST /v1/responses application/json  {"stream":true}`,
+			completed},
+		{"POST", "/v1/missing", `{}`, "application/json", 404, `POST /v1/missing application/json  {}`,
+			`{"error":{"message":"no"}}`},
+	} {
+		resp, data := f.do(c.method, c.path, c.body, "Content-Type", c.typ, "Authorization", key)
+		mu.Lock()
+		sent := strings.Join(asked, "|")
+		asked = nil
+		mu.Unlock()
+		if resp.StatusCode != c.status || string(data) != c.got || sent != c.sent {
+			t.Errorf("%s %s: %d %q, and the upstream got %q", c.method, c.path, resp.StatusCode, data, sent)
+		}
+	}
+	f.wantError("POST", "/v1/embeddings", `{}`, 401, "")
+	for _, path := range []string{"/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/a/%252e%252e/b", "/v2/x",
+		"/v1/a%2f..%2fb", "/v1/%00"} {
+		f.wantError("POST", path, `{}`, 404, "", "Authorization", key)
+	}
+	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",200,/v1/": 7, telemetry.HTTPRequests + ",404,/v1/": 1})
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) > 0 {
+		t.Errorf("the upstream got %q", asked)
+	}
+}
+
+// TestWaitingForTheUpstream: a stream that has nothing to say says so, before and within the upstream's answer.
+func TestWaitingForTheUpstream(t *testing.T) {
+	const every = 30 * time.Millisecond
+	begin, goOn := make(chan struct{}), make(chan struct{})
+	f := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		<-begin
+		if strings.Contains(string(body), "refuse") {
+			w.WriteHeader(400)
+			io.WriteString(w, "{\n\"error\":{\"message\":\"no\"}}")
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n")
+		w.(http.Flusher).Flush()
+		<-goOn
+		io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n")
+	}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = every })
+	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	next := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if line := lines.Text(); strings.HasPrefix(line, want) {
+				return
+			} else if line != "" && line != ": waiting" {
+				t.Fatalf("%q, want %q", line, want)
+			}
+		}
+		t.Fatalf("the end, want %q", want)
+	}
+	next(": waiting")
+	close(begin)
+	next(`data: {"choices":[{"index":0,"delta":{"content":"a"}`)
+	next(": waiting")
+	close(goOn)
+	next(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}`)
+	next("data: [DONE]") // which the upstream left out
+	if lines.Scan() && lines.Scan() {
+		t.Errorf("behind the end: %q", lines.Text())
+	}
+	if n := f.metrics()[telemetry.Requests+",stop"]; n != 1 {
+		t.Errorf("%v answers", n)
+	}
+}
+
+// TestRefusalBehindAComment: what comes too late for a status is an event.
+func TestRefusalBehindAComment(t *testing.T) {
+	release := make(chan struct{})
+	f := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-release
+		w.WriteHeader(400)
+		io.WriteString(w, "{\n\"error\":{\"message\":\"no\"}}")
+	}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 10 * time.Millisecond })
+	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
+	defer resp.Body.Close()
+	close(release)
+	data, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || err != nil || !strings.HasPrefix(string(data), ": waiting\n\n") ||
+		!strings.HasSuffix(string(data), "data: {\"error\":{\"message\":\"no\"}}\n\n") {
+		t.Errorf("%s %q %v", resp.Status, data, err)
+	}
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+)
+
+// waiter writes a comment into a stream that is passed on when nothing else was written for a while, as streamWriter
+// does into our own: an upstream's queue, or its long prompt, must not look like a dead connection to a proxy. The
+// first comment may come before the upstream has answered. Then the status is out, and what would have had another
+// is an error event.
+type waiter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	every   time.Duration
+
+	mu     sync.Mutex
+	header http.Header // the upstream's; w's belongs to whoever holds mu
+	status int         // the upstream's; 0: it has not answered
+	begun  bool        // a comment came before the upstream's answer
+	tail   []byte      // the last bytes written
+	alive  *time.Timer
+	over   bool // the handler is about to return: nothing may be written from outside
+}
+
+func newWaiter(w http.ResponseWriter, every time.Duration) *waiter {
+	o := &waiter{w: w, control: http.NewResponseController(w), every: every, header: http.Header{}}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.alive = time.AfterFunc(every, o.keepAlive)
+	return o
+}
+
+// keepAlive writes a comment, which clients skip, between two events.
+func (o *waiter) keepAlive() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over || o.status != 0 && (o.status != http.StatusOK || !isStream(o.header)) {
+		return
+	}
+	o.alive.Reset(o.every)
+	if len(o.tail) > 0 && !betweenEvents(o.tail) {
+		return
+	}
+	if o.status == 0 && !o.begun {
+		o.begun = true
+		h := o.w.Header()
+		h.Set("Content-Type", "text/event-stream; charset=utf-8")
+		h.Set("Cache-Control", "no-cache")
+		h.Set("X-Accel-Buffering", "no")
+		o.w.WriteHeader(http.StatusOK)
+	}
+	o.w.Write([]byte(": waiting\n\n")) // the next event meets the same error
+	o.control.Flush()
+}
+
+// end stops the comments. If the upstream has not answered behind one, the client is told the error as an event.
+func (o *waiter) end(e *httpError) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	o.alive.Stop()
+	if e != nil && o.begun && o.status == 0 {
+		o.w.Write(openai.AppendEvent(nil, e.body()))
+		o.control.Flush()
+	}
+}
+
+// Header is the upstream's, until WriteHeader.
+func (o *waiter) Header() http.Header { return o.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (o *waiter) WriteHeader(status int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.status = status
+	if !o.begun {
+		maps.Copy(o.w.Header(), o.header)
+		o.w.WriteHeader(status)
+	}
+}
+
+func (o *waiter) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.alive.Reset(o.every)
+	if o.begun && (o.status != http.StatusOK || !isStream(o.header)) { // a whole answer, and the stream has begun
+		var line bytes.Buffer
+		if json.Compact(&line, p) != nil {
+			line.Reset()
+			line.Write(encode(string(p)))
+		}
+		if _, err := o.w.Write(openai.AppendEvent(nil, line.Bytes())); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	o.tail = append(o.tail, p[max(0, len(p)-4):]...)
+	o.tail = append(o.tail[:0], o.tail[max(0, len(o.tail)-4):]...)
+	return o.w.Write(p)
+}
+
+// FlushError is what http.ResponseController calls.
+func (o *waiter) FlushError() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.control.Flush()
+}
+
+func isStream(h http.Header) bool {
+	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
+}
+
+func betweenEvents(tail []byte) bool {
+	return bytes.HasSuffix(tail, []byte("\n\n")) || bytes.HasSuffix(tail, []byte("\r\n\r\n"))
+}
