@@ -56,7 +56,8 @@ func TestTalk(t *testing.T) {
 		"user=three\n/system inside\n  end|assistant=re: three\n/system inside\n  end"
 	want := []string{"user=one", "user=one|assistant=re: one|user=fail", "user=one|assistant=re: one|user=two \nlines",
 		strings.TrimSuffix(history, "|assistant=re: three\n/system inside\n  end"),
-		"system=Be brief.|" + history + "|user=four", "system=Be brief.|" + history + "|user=four", "user=five",
+		"system=Be brief.|" + history + "|user=four",
+		"system=Be brief.|" + history + "|user=four", "user=five",
 		"user=five"}
 	if len(asked) != len(want) {
 		t.Fatalf("asked %d times, want %d", len(asked), len(want))
