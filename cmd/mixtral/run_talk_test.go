@@ -46,8 +46,8 @@ func shape(r mixtral.Request) string {
 
 func TestTalk(t *testing.T) {
 	asked, out, notes, err := play(t, "one", "", "fail", `two \`, "lines", `"""three`, "/system inside", `  end"""`,
-		"/system Be brief.", "/set temperature 0", "/set top_k 40", "/set top_k x", "/set max_tokens 1.5", "/set
-		heat 3",
+		"/system Be brief.", "/set temperature 0", "/set top_k 40", "/set top_k x",
+		"/set max_tokens 1.5", "/set heat 3",
 		"/set seed 9007199254740993", "/nothing", "four", "/again", "/new", "/system -", "/set temperature -", "five",
 		"/again", "/set", "/history", "/exit", "never")
 	if err != nil {
