@@ -23,9 +23,10 @@ type settings struct {
 
 func (s settings) request() mixtral.Request {
 	return mixtral.Request{MaxTokens: s.MaxTokens, Temperature: s.Temperature, TopP: s.TopP, MinP: s.MinP,
-		TopK: s.TopK, PresencePenalty: s.Presence, FrequencyPenalty: s.Frequency, RepetitionPenalty: s.Repetition,
-		Seed: s.Seed,
-		Stop: s.Stop}
+		TopK: s.TopK, PresencePenalty: s.Presence, FrequencyPenalty: s.Frequency,
+		RepetitionPenalty: s.Repetition,
+		Seed:              s.Seed,
+		Stop:              s.Stop}
 }
 
 // setting is one that /set knows. set takes "" for the default.

@@ -46,8 +46,8 @@ func shape(r mixtral.Request) string {
 
 func TestTalk(t *testing.T) {
 	asked, out, notes, err := play(t, "one", "", "fail", `two \`, "lines", `"""three`, "/system inside", `  end"""`,
-		"/system Be brief.", "/set temperature 0", "/set top_k 40", "/set top_k x", "/set max_tokens 1.5",
-		"/set heat 3",
+		"/system Be brief.", "/set temperature 0", "/set top_k 40", "/set top_k x",
+		"/set max_tokens 1.5", "/set heat 3",
 		"/set seed 9007199254740993", "/nothing", "four", "/again", "/new", "/system -", "/set temperature -", "five",
 		"/again", "/set", "/history", "/exit", "never")
 	if err != nil {
@@ -57,7 +57,8 @@ func TestTalk(t *testing.T) {
 		"user=three\n/system inside\n  end|assistant=re: three\n/system inside\n  end"
 	want := []string{"user=one", "user=one|assistant=re: one|user=fail", "user=one|assistant=re: one|user=two \nlines",
 		strings.TrimSuffix(history, "|assistant=re: three\n/system inside\n  end"),
-		"system=Be brief.|" + history + "|user=four", "system=Be brief.|" + history + "|user=four", "user=five",
+		"system=Be brief.|" + history + "|user=four",
+		"system=Be brief.|" + history + "|user=four", "user=five",
 		"user=five"}
 	if len(asked) != len(want) {
 		t.Fatalf("asked %d times, want %d", len(asked), len(want))
