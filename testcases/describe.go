@@ -2,6 +2,7 @@ package testcases
 
 import (
 	"embed"
+	_ "embed"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -151,9 +152,7 @@ func FindKeys(name string) []Key {
 func Manual() string {
 	var b strings.Builder
 	b.WriteString(manualHead)
-	b.WriteString("## Keys\n\nA key with `[]` is a list, and `.NAME` stands for a name that the file chooses. " +
-		"Times whose key ends in `_ms` are milliseconds, in `_s` seconds.\n\n" +
-		"| key | value | meaning |\n|---|---|---|\n")
+	b.WriteString("| key | value | meaning |\n|---|---|---|\n")
 	for _, k := range Keys() {
 		value := k.Type
 		if len(k.Allowed) > 0 && len(k.Allowed) < 12 {
@@ -182,39 +181,7 @@ func Manual() string {
 
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-const manualHead = `# Test cases
-
-A test case is a YAML file: what is asked of a server, the load in phases, and the checks that make the verdict.
-` + "`mixtral case init FILE`" + ` writes one to begin with, ` + "`mixtral case check FILE`" + ` validates it, ` +
-	"`mixtral case explain FILE`" + `
-says in words what it does, and ` + "`mixtral certify FILE`" + ` runs it. ` + "`mixtral case schema`" + ` prints the JSON Schema for
-editors. This page is written from the same source: ` + "`go test ./testcases -update`" + `.
-
-## Objectives
-
-` + "```yaml" + `
-slo:
-  sustained: ttft:p99<2s,tpot:p99<200ms,goodput>=95%
-` + "```" + `
-
-Each objective of a phase becomes a check: METRIC:STATISTIC<LIMIT, where the metric is ` + "`ttft`, `tpot`, `itl` or `latency`" + `,
-and the statistic is ` + "`mean` or a percentile such as `p99`" + `. ` + "`goodput>=SHARE`" + ` asks that so many of the scheduled requests
-meet every objective, each by itself. ` + "`mixtral certify --slo LIST`" + ` does the same on the command line.
-
-## A case that extends another
-
-` + "```yaml" + `
-schema_version: 1
-id: OURS
-extends: CHAT-INTERACTIVE
-targets: {ttft_ms: 500}
-profiles:
-  quick:
-    - {id: chat, rps: 4}
-` + "```" + `
-
-` + "`extends`" + ` names a built-in case or a file. What the case says itself goes over what it extends, key by key; phases
-and checks with the same ` + "`id`" + ` are joined, others are added at the end, and other lists are replaced. A value of
-` + "`null`" + ` takes a key away.
-
-`
+// manualHead is what stands before the table of keys, wrapped as all docs are.
+//
+//go:embed manual.md
+var manualHead string

@@ -39,7 +39,7 @@ func TestQuantizeDirectory(t *testing.T) {
 		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", out}, exitOK,
 			"blk.1.ffn_down_exps.weight  BF16  Q8_0"},
 		{[]string{"model", "verify", out}, exitOK, "all finite"},
-		{[]string{"model", "inspect", out}, exitOK, "in the file, [INST]"},
+		{[]string{"model", "inspect", out}, exitOK, "chat template  in the file"},
 		{[]string{"run", "--model", out, "--max-tokens", "4", "hello"}, exitOK, ""},
 		{[]string{"model", "quantize", filepath.Join(dir, "config.json"), "--type", "q8_0", "--out", out + "2"},
 			exitUsage, "config.json"},

@@ -16,6 +16,7 @@ func TestEveryResultAsJSON(t *testing.T) {
 		"mixtral completion":       "prints a shell's script",
 		"mixtral report schema":    "prints JSON anyway",
 		"mixtral prompts generate": "prints a prompt file",
+		"mixtral case init":        "writes a case file",
 	}
 	parser, err := kong.New(&cli{}, kong.Name("mixtral"))
 	if err != nil {
