@@ -151,10 +151,10 @@ func parseGoodput(s string) (float64, error) {
 	return share, nil
 }
 
-// Objectives gives the objectives of a phase, for planning: those of its checks that have a limit of their own or a
-// target in milliseconds.
-func (c *Case) Objectives(phase string) []slo.Objective {
-	var out []slo.Objective
+// Objectives gives the objectives of a phase as certify --slo takes them, for planning: those of its checks that have
+// a limit of their own or a target in milliseconds. It is "" where there are none.
+func (c *Case) Objectives(phase string) string {
+	var out []string
 	for _, x := range c.Checks {
 		limit := c.Limit(x)
 		if x.Phase != phase || !(limit > 0) || x.Gate != nil && !*x.Gate {
@@ -162,11 +162,11 @@ func (c *Case) Objectives(phase string) []slo.Objective {
 		}
 		for _, m := range slo.Metrics {
 			if of := objectiveRules[m]; slices.Contains(of[:], x.Rule) {
-				out = append(out, slo.Objective{Metric: m, Percentile: x.P, Limit: limit / 1000})
+				out = append(out, slo.Objective{Metric: m, Percentile: x.P, Limit: limit / 1000}.String())
 			}
 		}
 	}
-	return out
+	return strings.Join(out, ",")
 }
 
 // Limit is the number that a check's figure is held against: its own limit, the value that its target names, or the

@@ -32,7 +32,7 @@ func TestObjectivesBecomeChecks(t *testing.T) {
 			t.Errorf("%s is %+v", id, x)
 		}
 	}
-	if len(c.Checks) != 5 || len(c.Objectives("rate")) != 2 {
+	if len(c.Checks) != 5 || strings.Count(c.Objectives("rate"), "<") != 2 {
 		t.Errorf("%d checks, objectives %v", len(c.Checks), c.Objectives("rate"))
 	}
 	data, err := c.Marshal()

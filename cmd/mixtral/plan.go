@@ -195,7 +195,12 @@ func (c *planCmd) demand(l *testcases.Loaded) (plan.Demand, error) {
 	d := plan.Demand{Refused: l.Case.Limits.ErrorBudget}
 	if c.SLO == "" {
 		if ph, ok := openPhase(l.Case); ok {
-			d.Objectives = l.Case.Objectives(ph.ID)
+			if list := l.Case.Objectives(ph.ID); list != "" {
+				var err error
+				if d.Objectives, err = slo.Parse(list); err != nil {
+					return d, err
+				}
+			}
 		}
 		if len(d.Objectives) > 0 && l.Case.Targets.LatencyMS == 0 {
 			return d, nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // Strange is a server that works, in a way that clients choke on. None of them may be blamed.
@@ -64,7 +65,7 @@ const Key = "hush"
 
 // Handler makes a server of the bank strange.
 func (s Strange) Handler(inner http.Handler) http.Handler {
-	asked := 0
+	var asked atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		chat := strings.HasSuffix(r.URL.Path, "/chat/completions")
 		switch {
@@ -98,7 +99,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 				return
 			}
 		}
-		if asked++; s == Forgetful && asked > 2 {
+		if n := asked.Add(1); s == Forgetful && n > 2 {
 			writeJSON(w, 422, map[string]any{"error": map[string]any{"message": "unknown field seed"}})
 			return
 		}
