@@ -159,7 +159,7 @@ func TestWaitingForTheUpstream(t *testing.T) {
 	close(goOn)
 	next(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}`)
 	next("data: [DONE]") // which the upstream left out
-	for lines.Scan() { // an empty line ends the last event
+	for lines.Scan() {   // an empty line ends the last event
 		if lines.Text() != "" {
 			t.Errorf("behind the end: %q", lines.Text())
 		}
