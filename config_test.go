@@ -92,7 +92,8 @@ func TestYAMLErrors(t *testing.T) {
 		}
 	}
 	for _, empty := range []string{"", "\n\n", "# nothing\n", "---\n"} {
-		if c, err := ParseConfig("c.yaml", []byte(empty), nil); err != nil || !cmp.Equal(c, DefaultConfig(), sameKeys) {
+		c, err := ParseConfig("c.yaml", []byte(empty), nil)
+		if err != nil || !cmp.Equal(c, DefaultConfig(), sameKeys) {
 			t.Errorf("%q: %+v, %v", empty, c, err)
 		}
 	}
