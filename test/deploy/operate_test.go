@@ -37,7 +37,8 @@ func (o *overlay) checkOperation(object runtime.Object) {
 	case *monitoringv1.PodMonitor:
 		behind := o.selected(x.Spec.Selector.MatchLabels)
 		for _, e := range x.Spec.PodMetricsEndpoints {
-			if e.Port == nil || !slices.ContainsFunc(behind, func(c corev1.Container) bool { return named(c, *e.Port) }) {
+			if e.Port == nil || !slices.ContainsFunc(behind,
+				func(c corev1.Container) bool { return named(c, *e.Port) }) {
 				o.bad("pod monitor %s: no pod has the port", x.Name)
 			}
 		}
