@@ -112,7 +112,7 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	var err error
 	switch {
 	case r.Messages != nil:
-		q.ids, err = e.TokenizeChat(r.Messages)
+		q.ids, err = e.TokenizeChat(r.Messages, r.Tools)
 		q.decoder = e.tok.NewDecoder()
 		if llm.Continues(r.Messages) {
 			q.decoder = e.tok.NewContinuation()
@@ -210,7 +210,7 @@ func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
 
 // TokenizeChat arranges messages and puts them into the model's chat format. What the format does not take is an
 // llm.FieldError.
-func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
+func (e *Engine) TokenizeChat(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
 	if e.format == nil {
 		return nil, llm.BadField("messages", "%s; use /v1/completions, or start with a chat template", e.noChat)
 	}
@@ -220,7 +220,7 @@ func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
 	}
 	turns := make([]chat.Message, len(messages))
 	for i, m := range messages {
-		turns[i] = chat.Message(m)
+		turns[i] = chat.Message{Role: m.Role, Content: m.Content}
 	}
 	ids, err := e.format.Encode(turns)
 	if err != nil { // the roles are in order: it is the template that does not take them

@@ -75,7 +75,7 @@ func testModels(t *testing.T, b llm.Backend) {
 
 func testEvents(t *testing.T, b llm.Backend) {
 	r := Chat(question, 24)
-	ids, err := b.TokenizeChat(r.Messages)
+	ids, err := b.TokenizeChat(r.Messages, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func testTokenize(t *testing.T, b llm.Backend) {
 			t.Errorf("%v became %q, %v", bad, text, err)
 		}
 	}
-	if _, err := b.TokenizeChat(nil); !errors.Is(err, llm.ErrBadRequest) {
+	if _, err := b.TokenizeChat(nil, nil); !errors.Is(err, llm.ErrBadRequest) {
 		t.Errorf("no messages: %v", err)
 	}
 }

@@ -178,7 +178,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
-	if e.Text == "" && len(tokens) == 0 && e.Finish == llm.FinishNone {
+	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
 	o.buf = o.buf[:0]
@@ -186,12 +186,16 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		o.open[i] = true
 		o.buf = o.f.open(o.buf, o.j, i)
 	}
-	if e.Text != "" || len(tokens) > 0 {
+	if e.Text != "" || len(tokens) > 0 && len(e.Calls) == 0 {
 		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)
+		tokens = nil
 	}
-	if e.Finish == llm.FinishStop || e.Finish == llm.FinishLength {
+	if len(e.Calls) > 0 {
+		o.buf = o.f.calls(o.buf, o.j, i, e.Calls, tokens)
+	}
+	if ended(e.Finish) {
 		c.end(e)
-		o.buf = o.f.close(o.buf, o.j, i, string(e.Finish))
+		o.buf = o.f.close(o.buf, o.j, i, o.j.reason(e.Finish))
 		if o.ended++; o.ended == len(o.choices) {
 			if o.j.usage {
 				o.buf = o.f.usage(o.buf, o.j, o.j.sum(o.choices))
@@ -200,6 +204,11 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		}
 	}
 	return o.send()
+}
+
+// ended tells the finishes of a whole answer.
+func ended(f llm.Finish) bool {
+	return f == llm.FinishStop || f == llm.FinishLength || f == llm.FinishCalls
 }
 
 // send writes the buffer. A client that takes none of it for a while is given up.

@@ -61,8 +61,12 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 		if o.err == nil {
 			tokens, err = tokenizeText(b, text, special, parse)
 		}
-	} else if messages := s.messages(o); o.err == nil {
-		tokens, err = b.TokenizeChat(messages)
+	} else {
+		messages := s.messages(o)
+		called, _ := tools(o)
+		if o.err == nil {
+			tokens, err = b.TokenizeChat(messages, called)
+		}
 	}
 	if o.err != nil {
 		return o.err
