@@ -88,7 +88,7 @@ func maskTimes(tb testing.TB, g *Grammar, rng *rand.Rand, answers int) (times []
 				tb.Fatal(err)
 			}
 			id := pick(mask, rng)
-			if id == g.w.v.eos {
+			if id == g.w.v.ends[0] {
 				break
 			}
 			if err := m.Accept(id); err != nil {

@@ -21,7 +21,7 @@ func vocabulary(t testing.TB, n int) (*Vocabulary, *token.Tokenizer) {
 			texts[id] = tok.Piece(int32(id))
 		}
 	}
-	v, err := NewVocabulary(texts, tok.EOS())
+	v, err := NewVocabulary(texts, []int32{tok.EOS()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func answer(t testing.TB, g *Grammar, rng *rand.Rand, n int) (text string, ended
 		if id < 0 {
 			t.Fatalf("no token may follow %q", out)
 		}
-		if id == g.w.v.eos {
+		if id == g.w.v.ends[0] {
 			return string(out), true
 		}
 		if err := m.Accept(id); err != nil {

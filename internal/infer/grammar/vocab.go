@@ -11,7 +11,8 @@ import (
 // Vocabulary is a model's tokens as a prefix tree. It is immutable and safe for concurrent use.
 type Vocabulary struct {
 	texts   [][]byte
-	eos     int32
+	ends    []int32
+	marks   []int32
 	longest int // bytes of the longest token
 
 	all *tree
@@ -24,21 +25,35 @@ type Vocabulary struct {
 	blank []int32
 }
 
-// NewVocabulary indexes tokens by the bytes that they add to a text; a token without bytes is never allowed, but for
-// eos, which ends a text (−1: there is none). Every byte must be a token of its own, or a text could come to where no
-// token fits.
-func NewVocabulary(texts [][]byte, eos int32) (*Vocabulary, error) {
-	v := &Vocabulary{texts: texts, eos: eos}
+// NewVocabulary indexes tokens by the bytes that they add to a text. A token without bytes is never allowed, but for
+// ends, which end a text, and marks, which fixed texts may ask for; see Mark. Every byte that a text may have must be a
+// token of its own, or a text could come to where no token fits.
+func NewVocabulary(texts [][]byte, ends []int32, marks ...int32) (*Vocabulary, error) {
+	if len(marks) > maxMarks {
+		return nil, fmt.Errorf("%d marks, at most %d are possible", len(marks), maxMarks)
+	}
+	v := &Vocabulary{texts: slices.Clone(texts), ends: ends, marks: marks}
 	var single [256]bool
 	var all, odd []leaf
 	var plain []int // characters of each token; −1 for others
 	most := 0
 	for id, text := range texts {
-		count := -1
-		if len(text) > 0 && int32(id) != eos {
-			if len(text) == 1 {
-				single[text[0]] = true
+		if len(text) == 1 {
+			single[text[0]] = true
+			if !inUTF8(text[0]) {
+				v.texts[id] = nil
 			}
+		}
+		if slices.Contains(ends, int32(id)) {
+			v.texts[id] = nil
+		}
+	}
+	for i, id := range marks {
+		v.texts[id] = []byte(Mark(i))
+	}
+	for id, text := range v.texts {
+		count := -1
+		if len(text) > 0 {
 			v.longest = max(v.longest, len(text))
 			all = append(all, leaf{text, int32(id)})
 			if count = plainLength(text); count < 0 {
@@ -66,6 +81,9 @@ func NewVocabulary(texts [][]byte, eos int32) (*Vocabulary, error) {
 	return v, nil
 }
 
+// inUTF8 says whether a text in UTF-8 can have a byte.
+func inUTF8(b byte) bool { return b != 0xC0 && b != 0xC1 && b < 0xF5 }
+
 func (v *Vocabulary) words() int { return (len(v.texts) + 63) / 64 }
 
 // plainLength counts the characters of a text that stand for themselves in a JSON string; −1 if there are others.
@@ -89,7 +107,7 @@ func (v *Vocabulary) atStart() (*tree, []int32) {
 		var list []leaf
 		for id, text := range v.texts {
 			switch {
-			case len(text) == 0 || int32(id) == v.eos:
+			case len(text) == 0:
 			case text[0] != ' ':
 				list = append(list, leaf{text, int32(id)})
 			case len(text) == 1:
