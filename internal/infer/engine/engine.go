@@ -77,6 +77,7 @@ type Engine struct {
 	closing  bool
 
 	vocabulary func() (*grammar.Vocabulary, error)
+	marks      []int32 // control tokens that calls of tools are written with
 	grammars   grammars
 
 	// The loop's own.
@@ -152,6 +153,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	if err := e.chooseFormat(f, c.ChatTemplate); err != nil {
 		return nil, errors.Join(err, memory.Close())
 	}
+	e.chooseMarks()
 	e.vocabulary = sync.OnceValues(e.newVocabulary)
 	e.grammars.compiling = make(chan struct{}, 1)
 	for range net.Workers() {

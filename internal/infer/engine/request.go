@@ -38,6 +38,9 @@ type request struct {
 	grammar *grammar.Matcher // nil: the text is free
 	forced  []int32          // tokens that come next whatever the model says
 	field   *llm.Grammar     // where the grammar came from, for errors
+	calls   *chat.Reader     // nil: nothing can be called
+	trigger int32            // the control token that calls begin with; −1: they begin with text
+	seed    uint64
 
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
@@ -136,12 +139,19 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	if s.Seed != nil {
 		p.Seed = uint64(*s.Seed)
 	}
+	q.seed = p.Seed
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
 	return q, e.constrain(ctx, q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.
 func (e *Engine) checkRequest(r *llm.Request) error {
+	if err := r.Tools.Check(); err != nil {
+		return err
+	}
+	if r.Tools != nil && r.Messages == nil {
+		return llm.BadField("tools", "are only allowed with messages")
+	}
 	forms := 0
 	for _, given := range []bool{r.Messages != nil, r.Prompt != "", r.PromptTokens != nil} {
 		if given {
@@ -182,6 +192,9 @@ func (e *Engine) checkLength(r *llm.Request) error {
 	}
 	for _, m := range r.Messages {
 		bytes += len(m.Content)
+		for _, c := range m.Calls {
+			bytes += len(c.Arguments)
+		}
 	}
 	if n := e.tok.AtLeast(bytes); n >= e.model.ContextLength {
 		return &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
@@ -218,11 +231,7 @@ func (e *Engine) TokenizeChat(messages []llm.Message, tools *llm.Tools) ([]int32
 	if err != nil {
 		return nil, err
 	}
-	turns := make([]chat.Message, len(messages))
-	for i, m := range messages {
-		turns[i] = chat.Message{Role: m.Role, Content: m.Content}
-	}
-	ids, err := e.format.Encode(turns)
+	ids, err := e.format.Encode(messages, tools)
 	if err != nil { // the roles are in order: it is the template that does not take them
 		return nil, llm.BadField("messages", "%v", err)
 	}

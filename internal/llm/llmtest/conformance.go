@@ -14,9 +14,9 @@ import (
 
 // What Run needs of the backends it is given.
 const (
-	MaxRunning = 4   // requests computed together
-	MaxWaiting = 4   // requests in the queue
-	Context    = 512 // tokens, at least
+	MaxRunning = 4    // requests computed together
+	MaxWaiting = 4    // requests in the queue
+	Context    = 1024 // tokens, at least
 )
 
 // Run states the contract of llm.Backend. open must give a fresh backend with the limits above each time; Run closes
@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"QueueFull", testQueueFull},
 		{"BadRequests", testBadRequests},
 		{"Grammar", testGrammar},
+		{"Tools", testTools},
 		{"Tokenize", testTokenize},
 		{"Conversations", testConversations},
 		{"Close", testClose},

@@ -30,7 +30,7 @@ type Fake struct {
 	// Grammar, if set, gives the answer to a request with a grammar. Without it, such a request is refused.
 	Grammar func(g *llm.Grammar) (answer string, err error)
 	// Calls, if set, gives what an answer to a request with tools calls, behind its text. Without it, such a request is
-	// answered with text.
+	// refused.
 	Calls func(r *llm.Request) (text string, calls []llm.Call)
 	// Now is the clock of Usage.Queued; nil means time.Now.
 	Now func() time.Time
@@ -225,6 +225,9 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	ids, text, err := f.prompt(r)
 	if err != nil {
 		return err
+	}
+	if r.Tools != nil && f.Calls == nil {
+		return fmt.Errorf("tools: %w", llm.ErrUnsupported)
 	}
 	if r.Grammar != nil {
 		if f.Grammar == nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // ErrNone is matched when a model has no chat format: it was not trained for conversations, or does not say how.
@@ -22,7 +23,13 @@ type Format struct {
 
 	template *Template // nil: the tokenizer's own [INST] format
 	tokens   *token.Tokenizer
+	calls    CallForm
+	native   bool // the format has places for tools, calls and results
+	system   bool // it takes a system message
 }
+
+// Calls says how the model writes calls of tools.
+func (f *Format) Calls() CallForm { return f.calls }
 
 // The templates that mean Mistral's [INST] format, character by character: those of Mixtral-8x7B-Instruct-v0.1 as
 // first published and since 2024, of Mixtral-8x22B-Instruct-v0.1 and of the v0.3 models. They are encoded as
@@ -116,35 +123,83 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 	case none:
 		return nil, fmt.Errorf("%w: it was set to %q", ErrNone, none)
 	case mistral:
-		return &Format{Name: mistral, tokens: t}, nil
+		return mistralFormat(t), nil
 	}
 	compiled, err := Compile(source)
 	if err != nil {
 		return nil, err
 	}
 	f := &Format{Name: name, template: compiled, tokens: t}
-	if _, err := f.Encode([]Message{{"user", "hello"}}); err != nil { // what takes no greeting takes nothing
+	hello := []llm.Message{{Role: llm.RoleUser, Content: "hello"}}
+	if _, err := f.Encode(hello, nil); err != nil { // what takes no greeting takes nothing
 		return nil, err
 	}
+	f.probe()
 	return f, nil
 }
 
-// Encode gives the ids of a conversation that the model is to answer, or to go on with where its last message is the
-// assistant's. Its errors match token.ErrRoles, ErrRefused, ErrLimit or ErrTemplate.
-func (f *Format) Encode(messages []Message) ([]int32, error) {
-	if f.template == nil {
-		turns := make([]token.Message, len(messages))
-		for i, m := range messages {
-			turns[i] = token.Message(m)
+// mistralFormat is the [INST] format. Newer vocabularies have control tokens for tools.
+func mistralFormat(t *token.Tokenizer) *Format {
+	f := &Format{Name: mistral, tokens: t, calls: mistralCalls, native: true, system: true}
+	for _, piece := range []string{"[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
+		"[TOOL_RESULTS]", "[/TOOL_RESULTS]"} {
+		if t.Control(piece) < 0 {
+			f.calls, f.native = hermesCalls, false
 		}
-		return f.tokens.Chat(turns)
 	}
+	return f
+}
+
+// Encode gives the ids of a conversation (see llm.Arrange) that the model is to answer, with the tools that it may call,
+// or to go on with where its last message is the
+// assistant's. Its errors match token.ErrRoles, ErrRefused, ErrLimit or ErrTemplate.
+func (f *Format) Encode(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
 	if len(messages) == 0 {
 		return nil, &token.RoleError{Reason: "a user message is missing"}
 	}
-	goesOn := messages[len(messages)-1].Role == "assistant"
-	parts, err := f.template.Render(Conversation{Messages: messages, AddGeneration: !goesOn,
-		BOS: f.tokens.Spelling(f.tokens.BOS()), EOS: f.tokens.Spelling(f.tokens.EOS())})
+	withTools := tools != nil || slices.ContainsFunc(messages, func(m llm.Message) bool {
+		return m.Role == llm.RoleTool || len(m.Calls) > 0
+	})
+	if withTools && !f.native {
+		var err error
+		if messages, err = f.plain(messages, tools); err != nil {
+			return nil, err
+		}
+		tools, withTools = nil, false
+	}
+	if f.template == nil && !withTools {
+		turns := make([]token.Message, len(messages))
+		for i, m := range messages {
+			turns[i] = token.Message{Role: m.Role, Content: m.Content}
+		}
+		return f.tokens.Chat(turns)
+	}
+	parts, err := f.render(messages, tools)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]token.Part, len(parts))
+	for i, p := range parts {
+		all[i] = token.Part(p)
+	}
+	return f.tokens.EncodeParts(all), nil
+}
+
+// render gives a conversation as the model is to read it.
+func (f *Format) render(messages []llm.Message, tools *llm.Tools) ([]Part, error) {
+	if f.template == nil {
+		return f.mistralTools(messages, tools)
+	}
+	goesOn := messages[len(messages)-1].Role == llm.RoleAssistant
+	c := Conversation{Messages: messages, AddGeneration: !goesOn,
+		BOS: f.tokens.Spelling(f.tokens.BOS()), EOS: f.tokens.Spelling(f.tokens.EOS())}
+	if tools != nil {
+		c.Tools = tools.List
+	}
+	if f.calls == mistralCalls {
+		c.Messages = shortIDs(messages)
+	}
+	parts, err := f.template.Render(c)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +208,20 @@ func (f *Format) Encode(messages []Message) ([]int32, error) {
 			parts = parts[:len(parts)-1]
 		}
 	}
-	all := make([]token.Part, len(parts))
-	for i, p := range parts {
-		all[i] = token.Part(p)
+	return parts, nil
+}
+
+// shortIDs gives messages whose ids are as Mistral's templates want them.
+func shortIDs(messages []llm.Message) []llm.Message {
+	out := slices.Clone(messages)
+	for i := range out {
+		out[i].Calls = slices.Clone(out[i].Calls)
+		for k := range out[i].Calls {
+			out[i].Calls[k].ID = shortID(out[i].Calls[k].ID)
+		}
+		if out[i].CallID != "" {
+			out[i].CallID = shortID(out[i].CallID)
+		}
 	}
-	return f.tokens.EncodeParts(all), nil
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // TestLikeJinja2 renders the chat templates of published models, and small templates that each try a piece of the
@@ -30,9 +31,9 @@ func TestLikeJinja2(t *testing.T) {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
-		messages := make([]Message, len(c.Messages))
+		messages := make([]llm.Message, len(c.Messages))
 		for i, m := range c.Messages {
-			messages[i] = Message(m)
+			messages[i] = llm.Message{Role: m.Role, Content: m.Content}
 		}
 		var parts []Part
 		tmpl, err := Compile(c.Template)
@@ -70,12 +71,12 @@ func TestAnswersGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun := []Message{{"user", "hello"}, {"assistant", "good day"}}
-	asked, err := f.Encode(begun[:1])
+	begun := []llm.Message{{Role: "user", Content: "hello"}, {Role: "assistant", Content: "good day"}}
+	asked, err := f.Encode(begun[:1], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.Encode(begun)
+	got, err := f.Encode(begun, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ const (
 
 // TestToolsReachTheBackend: every way to say what may be called.
 func TestToolsReachTheBackend(t *testing.T) {
-	f := start(t)
+	f := start(t, calling("a text"))
 	list := func(prefix, suffix string) []llm.Tool {
 		return []llm.Tool{{Name: "get_weather", Source: weatherSource, Field: prefix + "[0]" + suffix,
 			Parameters: `{"type":"object","properties":{"city":{"type":"string"}}}`},
