@@ -36,7 +36,8 @@ func TestArrangeCalls(t *testing.T) {
 	}
 	user := Message{Role: RoleUser, Content: "u"}
 	for name, c := range map[string]struct{ given, want []Message }{
-		"by id": {[]Message{user, asks(call("x", "f"), call("y", "g")), result("y", "", "2"), result("x", "other", "1")},
+		"by id": {[]Message{user, asks(call("x", "f"), call("y", "g")), result("y", "", "2"), result("x", "other",
+			"1")},
 			[]Message{user, asks(call("x", "f"), call("y", "g")), result("y", "g", "2"), result("x", "f", "1")}},
 		"by name, then in order": {[]Message{user, asks(call("x", "f"), call("y", "g")), result("", "g", "2"),
 			result("", "", "1"), user},
@@ -62,10 +63,13 @@ func TestArrangeCalls(t *testing.T) {
 		}
 	}
 	for field, given := range map[string][]Message{
-		"messages[2].role":                             {user, {Role: RoleAssistant, Content: "a"}, result("x", "", "")},
-		"messages[2].tool_call_id":                     {user, asks(call("x", "f")), result("z", "", "")},
-		"messages[3].tool_call_id":                     {user, asks(call("x", "f")), result("x", "", ""), result("x", "", "")},
-		"messages[4].tool_call_id":                     {user, user, asks(call("x", "f")), result("", "", ""), result("", "", "")},
+		"messages[2].role": {user, {Role: RoleAssistant, Content: "a"}, result("x", "",
+			"")},
+		"messages[2].tool_call_id": {user, asks(call("x", "f")), result("z", "", "")},
+		"messages[3].tool_call_id": {user, asks(call("x", "f")), result("x", "", ""),
+			result("x", "", "")},
+		"messages[4].tool_call_id": {user, user, asks(call("x", "f")), result("", "", ""),
+			result("", "", "")},
 		"messages[1].tool_calls":                       {user, asks(call("x", "f"))},
 		"messages[0].tool_calls":                       {{Role: RoleUser, Calls: []Call{call("x", "f")}}},
 		"messages[1].tool_calls[1].id":                 {user, asks(call("x", "f"), call("x", "g"))},
@@ -94,13 +98,15 @@ func TestToolsCheck(t *testing.T) {
 		"functions[0].name":       {List: []Tool{{Name: strings.Repeat("a", 65), Field: "functions[0]"}}},
 		"tools[0].function.name ": {List: []Tool{{}}},
 		"tool_choice":             {List: []Tool{{Name: "a"}}, Only: []string{"b"}},
-		"tool_choice.function":    {List: []Tool{{Name: "a"}}, Only: []string{"a", "b"}, Field: "tool_choice.function"},
-		" ":                       {List: []Tool{{Name: "get_weather-2"}, {Name: "G"}}, Only: []string{"G"}},
-		"  ":                      {List: many[:MaxTools]},
+		"tool_choice.function": {List: []Tool{{Name: "a"}}, Only: []string{"a", "b"},
+			Field: "tool_choice.function"},
+		" ":  {List: []Tool{{Name: "get_weather-2"}, {Name: "G"}}, Only: []string{"G"}},
+		"  ": {List: many[:MaxTools]},
 	} {
 		err := tools.Check()
 		var e *FieldError
-		if want = strings.TrimSpace(want); want == "" && err != nil || want != "" && (!errors.As(err, &e) || e.Field != want) {
+		if want = strings.TrimSpace(want); want == "" && err != nil || want != "" && (!errors.As(err, &e) ||
+			e.Field != want) {
 			t.Errorf("%+v: %v, want an error that names %q", tools, err, want)
 		}
 	}
@@ -148,7 +154,8 @@ func TestArrange(t *testing.T) {
 			t.Errorf("%q: continues %v, and arranged %v", given, Continues(messages), Continues(got))
 		}
 	}
-	for given, field := range map[string]string{"user:a|judge:b": "messages[1].role", "user:a|tool:b": "messages[1].role", ":x": "messages[0].role"} {
+	for given, field := range map[string]string{"user:a|judge:b": "messages[1].role",
+		"user:a|tool:b": "messages[1].role", ":x": "messages[0].role"} {
 		var e *FieldError
 		if _, err := Arrange(talk(given)); !errors.As(err, &e) || e.Field != field {
 			t.Errorf("%q: %v, want one that names %s", given, err, field)

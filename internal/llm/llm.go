@@ -170,9 +170,9 @@ type Status struct {
 // Backend answers requests. All methods are safe for concurrent use.
 //
 // Generate calls sink from one goroutine, in order, and returns after the last call. It returns nil if and only if
-// the last event carried FinishStop, FinishLength or FinishCalls. When ctx ends, generation stops within one step of the model and
-// Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink that blocks
-// delays only its own request. Errors before the first event match one of the sentinels below.
+// the last event carried FinishStop, FinishLength or FinishCalls. When ctx ends, generation stops within one step of
+// the model and Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink
+// that blocks delays only its own request. Errors before the first event match one of the sentinels below.
 type Backend interface {
 	Generate(ctx context.Context, r *Request, sink func(Event) error) error
 	Models() []Model

@@ -56,8 +56,8 @@ func compileError(r *llm.Request, field *llm.Grammar, err *grammar.Error) error 
 	return field.Fail(err.Error())
 }
 
-// newReader takes calls out of an answer. Their ids are random, or the seed's: others for another conversation, so that
-// the ids of one never meet twice.
+// newReader takes calls out of an answer. Their ids are random, or the seed's: others for another conversation, so
+// that the ids of one never meet twice.
 func (e *Engine) newReader(q *request) *chat.Reader {
 	h := fnv.New64a()
 	for _, id := range q.ids {

@@ -144,7 +144,8 @@ func TestCallsInEachForm(t *testing.T) {
 			if len(out.Text) > 0 {
 				texts++
 			}
-			if !validCalls(out.Calls) || strings.Contains(out.Text, "tool_call") || strings.Contains(out.Text, "[TOOL") {
+			if !validCalls(out.Calls) || strings.Contains(out.Text, "tool_call") || strings.Contains(out.Text,
+				"[TOOL") {
 				t.Errorf("%s: %q, %+v", name, out.Text, out.Calls)
 			}
 		}

@@ -17,8 +17,8 @@ type Tags struct {
 	Single              bool // one tag at most
 
 	// What may stand in their place. With Free, that is any text without Trigger, and tags may follow it; a Trigger,
-	// which Begin begins with, is where tags must begin. With Text, it is a text of that kind. With neither, there must
-	// be tags.
+	// which Begin begins with, is where tags must begin. With Text, it is a text of that kind. With neither, there
+	// must be tags.
 	Free    bool
 	Trigger string
 	Text    *Spec

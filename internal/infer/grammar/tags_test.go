@@ -35,13 +35,17 @@ func TestTags(t *testing.T) {
 		"must": {must, []string{one, two, one + "\n" + two, two + "\n" + two + "\n" + one},
 			[]string{"", "hello", "x" + one, one + "\n", one + " ", one + two, "<tool_call>\n" + a,
 				strings.Replace(one, "1", `"1"`, 1), strings.Replace(two, "{}", `{"y":1}`, 1)}},
-		"auto": {auto, []string{"", "hello", one, "so: " + one, "<tool_call", "a <tool_ <b>\n日本", "<" + one, "<tool_<tool_call" + two,
+		"auto": {auto, []string{"", "hello", one, "so: " + one, "<tool_call", "a <tool_ <b>\n日本", "<" + one,
+			"<tool_<tool_call" + two,
 			"x" + one + "\n" + two}, []string{"<tool_call>", "<tool_call> hello", one + "hello", "a<tool_call>\n{}",
 			"<tool_call" + "><", one + "\n"}},
 		"single": {single, []string{"", one, "a" + two}, []string{one + "\n" + two}},
-		"form":   {form, []string{"true", "false", one, two + "\n" + one}, []string{"", "true" + one, "hello", "true "}},
-		"marked": {marked, []string{"", "hello [", Mark(0) + " [" + a + "]", "x" + Mark(0) + " [" + ab + ", " + a + "]",
-			"[TOOL_CALLS] [", "日本 😀\x00"}, []string{Mark(0), Mark(1), " [" + a + "]" + Mark(0), Mark(0) + "[" + a + "]",
+		"form": {form, []string{"true", "false", one, two + "\n" + one}, []string{"", "true" + one, "hello",
+			"true "}},
+		"marked": {marked, []string{"", "hello [", Mark(0) + " [" + a + "]", "x" + Mark(0) + " [" + ab + ", " + a +
+			"]",
+			"[TOOL_CALLS] [", "日本 😀\x00"}, []string{Mark(0), Mark(1), " [" + a + "]" + Mark(0), Mark(0) + "[" + a +
+			"]",
 			Mark(0) + " [" + a + "] "}},
 	} {
 		g, err := Compile(Spec{Kind: Tagged, Tags: c.tags}, v)
@@ -88,8 +92,8 @@ func TestTagsRefused(t *testing.T) {
 	}
 }
 
-// TestTagsRandomly: random allowed tokens lead to calls that are valid, whatever stands before them, and what must come
-// is forced with the tokenizer's own tokens.
+// TestTagsRandomly: random allowed tokens lead to calls that are valid, whatever stands before them, and what must
+// come is forced with the tokenizer's own tokens.
 func TestTagsRandomly(t *testing.T) {
 	plain, tok := vocabulary(t, 600)
 	texts := make([][]byte, len(plain.texts))

@@ -26,8 +26,8 @@ type Vocabulary struct {
 }
 
 // NewVocabulary indexes tokens by the bytes that they add to a text. A token without bytes is never allowed, but for
-// ends, which end a text, and marks, which fixed texts may ask for; see Mark. Every byte that a text may have must be a
-// token of its own, or a text could come to where no token fits.
+// ends, which end a text, and marks, which fixed texts may ask for; see Mark. Every byte that a text may have must be
+// a token of its own, or a text could come to where no token fits.
 func NewVocabulary(texts [][]byte, ends []int32, marks ...int32) (*Vocabulary, error) {
 	if len(marks) > maxMarks {
 		return nil, fmt.Errorf("%d marks, at most %d are possible", len(marks), maxMarks)

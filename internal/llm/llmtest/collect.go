@@ -74,7 +74,8 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 	case broken != nil:
 		return out, broken
 	case good != (err == nil):
-		return out, errors.Join(errors.New("must return nil exactly if the last event says stop, length or calls"), err)
+		return out, errors.Join(errors.New("must return nil exactly if the last event says stop, length or calls"),
+			err)
 	case (out.Finish == llm.FinishCalls) != (good && len(out.Calls) > 0) && out.Finish != llm.FinishLength:
 		return out, errors.New("must finish with calls exactly if there are some, unless its length was over")
 	case good && nTokens != out.Usage.CompletionTokens:

@@ -29,8 +29,8 @@ type Fake struct {
 	Step func(ctx context.Context, r *llm.Request, i int) error
 	// Grammar, if set, gives the answer to a request with a grammar. Without it, such a request is refused.
 	Grammar func(g *llm.Grammar) (answer string, err error)
-	// Calls, if set, gives what an answer to a request with tools calls, behind its text. Without it, such a request is
-	// refused.
+	// Calls, if set, gives what an answer to a request with tools calls, behind its text. Without it, such a request
+	// is refused.
 	Calls func(r *llm.Request) (text string, calls []llm.Call)
 	// Now is the clock of Usage.Queued; nil means time.Now.
 	Now func() time.Time

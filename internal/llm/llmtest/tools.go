@@ -103,7 +103,10 @@ func testToolErrors(t *testing.T, b llm.Backend) {
 		"tools[2].function.name":       someTools(func(w *llm.Tools) { w.List[2].Name = "set_light" }),
 		"choice":                       someTools(func(w *llm.Tools) { w.Only, w.Field = []string{"x"}, "choice" }),
 		"tools[1].function.parameters": someTools(func(w *llm.Tools) { w.List[1].Parameters = `{"$dynamicRef":"#a"}` }),
-		"functions[2].parameters":      someTools(func(w *llm.Tools) { w.List[2].Parameters, w.List[2].Field = `{"type":"array"}`, "functions[2]" }),
+		"functions[2].parameters": someTools(func(w *llm.Tools) {
+			w.List[2].Parameters, w.List[2].Field = `{"type":"array"}`,
+				"functions[2]"
+		}),
 		"tools[0].function.parameters": someTools(func(w *llm.Tools) { w.List[0].Parameters = `{` }),
 	} {
 		if field == "tools[1].function.parameters" || field == "tools[0].function.parameters" {

@@ -20,7 +20,8 @@ type CallForm struct {
 }
 
 var (
-	// mistralCalls is the form of Mixtral-8x22B-Instruct and of the v0.3 models, but for ids, which only the history has.
+	// mistralCalls is the form of Mixtral-8x22B-Instruct and of the v0.3 models, but for ids, which only the history
+	// has.
 	mistralCalls = CallForm{Trigger: "[TOOL_CALLS]", Begin: "[TOOL_CALLS] [", Between: ", ", End: "]"}
 	// hermesCalls is the form of Nous Research's models, and of many others since.
 	hermesCalls = CallForm{Trigger: "<tool_call>", Begin: "<tool_call>\n", Between: "\n</tool_call>\n<tool_call>\n",
@@ -77,8 +78,8 @@ func (r *Reader) Begin() {
 	}
 }
 
-// Write takes the next piece of an answer, and gives the text and the pieces of calls that are certain now. Blanks that
-// only calls follow are no text.
+// Write takes the next piece of an answer, and gives the text and the pieces of calls that are certain now. Blanks
+// that only calls follow are no text.
 func (r *Reader) Write(piece string) (text string, calls []llm.CallPiece) {
 	if r.state == inText {
 		text, piece = r.text(piece)
@@ -214,7 +215,8 @@ func find(rendered, name string) (CallForm, bool) {
 		}
 		at += i + len(mistralCalls.Trigger)
 		var list []probed
-		if json.NewDecoder(strings.NewReader(rendered[at:])).Decode(&list) == nil && len(list) == 1 && list[0].is(name) {
+		if json.NewDecoder(strings.NewReader(rendered[at:])).Decode(&list) == nil && len(list) == 1 &&
+			list[0].is(name) {
 			return mistralCalls, true
 		}
 	}

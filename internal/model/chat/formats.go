@@ -1,7 +1,8 @@
 package chat
 
 import (
-	_ "embed"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -31,22 +32,16 @@ type Format struct {
 // Calls says how the model writes calls of tools.
 func (f *Format) Calls() CallForm { return f.calls }
 
-// The templates that mean Mistral's [INST] format, character by character: those of Mixtral-8x7B-Instruct-v0.1 as
-// first published and since 2024, of Mixtral-8x22B-Instruct-v0.1 and of the v0.3 models. They are encoded as
-// Mistral's own encoder does, which differs from the templates in a space before an answer, and takes a system
-// message.
-var (
-	//go:embed templates/mixtral-8x7b-instruct-v0.1-first.jinja
-	mixtralFirst string
-	//go:embed templates/mixtral-8x7b-instruct-v0.1.jinja
-	mixtral string
-	//go:embed templates/mixtral-8x22b-instruct-v0.1.jinja
-	mixtral8x22B string
-	//go:embed templates/mistral-instruct-v0.3.jinja
-	mistralV3 string
-)
-
-var mistralTemplates = []string{mixtralFirst, mixtral, mixtral8x22B, mistralV3, token.SyntheticTemplate}
+// mistralTemplates are the templates that mean Mistral's [INST] format: the SHA-256 of their text without blanks
+// around it, and the models that come with them. They are encoded as Mistral's own encoder does, which differs from
+// the templates in a space before an answer, takes a system message, and has a place for tools.
+var mistralTemplates = map[string]string{
+	"26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7": "Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 as first published",
+	"bbc58aad99454df60138be9530c9601a0adfe3d8932cda975e1f10b2410ddc51": "Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 since 2024",
+	"a6fc0e6bc936bd3aecf4b1e4c1208778b2f916f7e55e01bccd3b232f976b9216": "Mixtral-8x22B-Instruct-v0.1",
+	"4c8a246880581b094e13db2699544ded1332ffc0e6ff006b581b89c82e2f1851": "Mixtral-8x22B-Instruct-v0.1, tool_use",
+	"cafb64e0e9e5fd2503054b3479593fae39cbdfd52338ce8af9bb4664a8eb05bd": "Mistral-7B-Instruct-v0.3 and Mistral-Small-Instruct-2409",
+}
 
 // builtin are templates by name, for models that come without.
 var builtin = map[string]string{
@@ -115,8 +110,7 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 			name, source = "chatml", builtin["chatml"]
 		}
 	}
-	same := func(s string) bool { return strings.TrimSpace(s) == strings.TrimSpace(source) }
-	if slices.ContainsFunc(mistralTemplates, same) {
+	if isMistral(source) {
 		name = mistral
 	}
 	switch name {
@@ -138,6 +132,13 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 	return f, nil
 }
 
+// isMistral says whether a template is a known one of Mistral's, character by character.
+func isMistral(source string) bool {
+	source = strings.TrimSpace(source)
+	sum := sha256.Sum256([]byte(source))
+	return mistralTemplates[hex.EncodeToString(sum[:])] != "" || source == token.SyntheticTemplate
+}
+
 // mistralFormat is the [INST] format. Newer vocabularies have control tokens for tools.
 func mistralFormat(t *token.Tokenizer) *Format {
 	f := &Format{Name: mistral, tokens: t, calls: mistralCalls, native: true, system: true}
@@ -150,8 +151,8 @@ func mistralFormat(t *token.Tokenizer) *Format {
 	return f
 }
 
-// Encode gives the ids of a conversation (see llm.Arrange) that the model is to answer, with the tools that it may call,
-// or to go on with where its last message is the
+// Encode gives the ids of a conversation (see llm.Arrange) that the model is to answer, with the tools that it may
+// call, or to go on with where its last message is the
 // assistant's. Its errors match token.ErrRoles, ErrRefused, ErrLimit or ErrTemplate.
 func (f *Format) Encode(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
 	if len(messages) == 0 {

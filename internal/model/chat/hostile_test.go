@@ -124,7 +124,8 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		if _, err := tmpl.Render(Conversation{Messages: []llm.Message{{Role: "user", Content: "x"}, {Role: "assistant", Content: "y"}}}); err != nil &&
+		if _, err := tmpl.Render(Conversation{Messages: []llm.Message{{Role: "user", Content: "x"},
+			{Role: "assistant", Content: "y"}}}); err != nil &&
 			!errors.Is(err, ErrTemplate) && !errors.Is(err, ErrLimit) && !errors.Is(err, ErrRefused) {
 			t.Fatal(err)
 		}

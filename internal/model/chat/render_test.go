@@ -20,7 +20,8 @@ func TestLikeJinja2(t *testing.T) {
 	}
 	var cases []struct {
 		Template, Name, Error string
-		Messages              []struct{ Role, Content string }
+		Messages              []jinjaMessage
+		Tools                 []struct{ Function json.RawMessage }
 		Generation, Refused   bool
 		Text                  *string
 	}
@@ -31,15 +32,17 @@ func TestLikeJinja2(t *testing.T) {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
-		messages := make([]llm.Message, len(c.Messages))
-		for i, m := range c.Messages {
-			messages[i] = llm.Message{Role: m.Role, Content: m.Content}
+		conversation := Conversation{BOS: "<s>", EOS: "</s>", AddGeneration: c.Generation}
+		for _, m := range c.Messages {
+			conversation.Messages = append(conversation.Messages, m.message())
+		}
+		for _, tool := range c.Tools {
+			conversation.Tools = append(conversation.Tools, llm.Tool{Source: string(tool.Function)})
 		}
 		var parts []Part
 		tmpl, err := Compile(c.Template)
 		if err == nil {
-			parts, err = tmpl.Render(Conversation{Messages: messages, BOS: "<s>", EOS: "</s>",
-				AddGeneration: c.Generation})
+			parts, err = tmpl.Render(conversation)
 		}
 		name := c.Name
 		if name == "" {
@@ -59,6 +62,28 @@ func TestLikeJinja2(t *testing.T) {
 			t.Errorf("%s:\n  %q, Jinja2 gives\n  %q", name, Join(parts), *c.Text)
 		}
 	}
+}
+
+// jinjaMessage is a message as templates see it.
+type jinjaMessage struct {
+	Role, Content, Name string
+	ToolCallID          string `json:"tool_call_id"`
+	ToolCalls           []struct {
+		ID       string
+		Function struct {
+			Name      string
+			Arguments json.RawMessage
+		}
+	} `json:"tool_calls"`
+}
+
+func (m jinjaMessage) message() llm.Message {
+	out := llm.Message{Role: m.Role, Content: m.Content, CallID: m.ToolCallID, Name: m.Name}
+	for _, c := range m.ToolCalls {
+		out.Calls = append(out.Calls, llm.Call{ID: c.ID, Name: c.Function.Name,
+			Arguments: string(c.Function.Arguments)})
+	}
+	return out
 }
 
 // TestAnswersGoOn: an assistant message at the end is the beginning of the answer, and nothing ends it.

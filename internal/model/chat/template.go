@@ -64,7 +64,8 @@ func (t *Template) Render(c Conversation) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scope{names: map[string]any{"messages": messages, "tools": tools, "bos_token": own(c.BOS), "eos_token": own(c.EOS),
+	s := &scope{names: map[string]any{"messages": messages, "tools": tools, "bos_token": own(c.BOS),
+		"eos_token":             own(c.EOS),
 		"add_generation_prompt": c.AddGeneration}, outer: &scope{names: globals}}
 	var out builder
 	switch err := t.body(m, s, &out); err {

@@ -168,7 +168,8 @@ func (c *choice) end(e llm.Event) {
 
 // shown leaves out the end-of-sequence token: it is no part of the content.
 func shown(e llm.Event) []llm.Token {
-	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) && len(e.Tokens[n-1].Bytes) == 0 {
+	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) &&
+		len(e.Tokens[n-1].Bytes) == 0 {
 		return e.Tokens[:n-1]
 	}
 	return e.Tokens
