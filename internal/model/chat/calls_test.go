@@ -161,7 +161,8 @@ func TestFormsOfTemplates(t *testing.T) {
 // TestGenericTools: a format without a place for tools has them in its system message, or in the first user message
 // where it takes none; calls and results stand in the messages around.
 func TestGenericTools(t *testing.T) {
-	bare := "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}" +
+	bare := "{{ bos_token }}{% for m in messages %}" +
+		"{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}" +
 		"{{ '<' + m.role + '>' + m.content }}{% endfor %}"
 	tools := &llm.Tools{List: []llm.Tool{{Name: "f", Description: "does", Parameters: `{"type":"object"}`}}, Required: true,
 		Only: []string{"f"}}
