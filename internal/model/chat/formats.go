@@ -35,12 +35,17 @@ func (f *Format) Calls() CallForm { return f.calls }
 // mistralTemplates are the templates that mean Mistral's [INST] format: the SHA-256 of their text without blanks
 // around it, and the models that come with them. They are encoded as Mistral's own encoder does, which differs from
 // the templates in a space before an answer, takes a system message, and has a place for tools.
-var mistralTemplates = map[string]string{
-	"26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7": "Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 as first published",
-	"bbc58aad99454df60138be9530c9601a0adfe3d8932cda975e1f10b2410ddc51": "Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 since 2024",
-	"a6fc0e6bc936bd3aecf4b1e4c1208778b2f916f7e55e01bccd3b232f976b9216": "Mixtral-8x22B-Instruct-v0.1",
-	"4c8a246880581b094e13db2699544ded1332ffc0e6ff006b581b89c82e2f1851": "Mixtral-8x22B-Instruct-v0.1, tool_use",
-	"cafb64e0e9e5fd2503054b3479593fae39cbdfd52338ce8af9bb4664a8eb05bd": "Mistral-7B-Instruct-v0.3 and Mistral-Small-Instruct-2409",
+var mistralTemplates = []string{
+	// Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 as first published
+	"26a59556925c987317ce5291811ba3b7f32ec4c647c400c6cc7e3a9993007ba7",
+	// Mixtral-8x7B-Instruct-v0.1 and Mistral-7B-Instruct-v0.2 since 2024
+	"bbc58aad99454df60138be9530c9601a0adfe3d8932cda975e1f10b2410ddc51",
+	// Mixtral-8x22B-Instruct-v0.1
+	"a6fc0e6bc936bd3aecf4b1e4c1208778b2f916f7e55e01bccd3b232f976b9216",
+	// Mixtral-8x22B-Instruct-v0.1, tool_use
+	"4c8a246880581b094e13db2699544ded1332ffc0e6ff006b581b89c82e2f1851",
+	// Mistral-7B-Instruct-v0.3 and Mistral-Small-Instruct-2409
+	"cafb64e0e9e5fd2503054b3479593fae39cbdfd52338ce8af9bb4664a8eb05bd",
 }
 
 // builtin are templates by name, for models that come without.
@@ -136,7 +141,7 @@ func Choose(wanted, own string, t *token.Tokenizer) (*Format, error) {
 func isMistral(source string) bool {
 	source = strings.TrimSpace(source)
 	sum := sha256.Sum256([]byte(source))
-	return mistralTemplates[hex.EncodeToString(sum[:])] != "" || source == token.SyntheticTemplate
+	return slices.Contains(mistralTemplates, hex.EncodeToString(sum[:])) || source == token.SyntheticTemplate
 }
 
 // mistralFormat is the [INST] format. Newer vocabularies have control tokens for tools.
