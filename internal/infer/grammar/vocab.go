@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -34,9 +35,6 @@ func NewVocabulary(texts [][]byte, ends []int32, marks ...int32) (*Vocabulary, e
 	}
 	v := &Vocabulary{texts: slices.Clone(texts), ends: ends, marks: marks}
 	var single [256]bool
-	var all, odd []leaf
-	var plain []int // characters of each token; −1 for others
-	most := 0
 	for id, text := range texts {
 		if len(text) == 1 {
 			single[text[0]] = true
@@ -44,41 +42,50 @@ func NewVocabulary(texts [][]byte, ends []int32, marks ...int32) (*Vocabulary, e
 				v.texts[id] = nil
 			}
 		}
-		if slices.Contains(ends, int32(id)) {
-			v.texts[id] = nil
-		}
+	}
+	for _, id := range ends {
+		v.texts[id] = nil
 	}
 	for i, id := range marks {
 		v.texts[id] = []byte(Mark(i))
-	}
-	for id, text := range v.texts {
-		count := -1
-		if len(text) > 0 {
-			v.longest = max(v.longest, len(text))
-			all = append(all, leaf{text, int32(id)})
-			if count = plainLength(text); count < 0 {
-				odd = append(odd, leaf{text, int32(id)})
-			}
-		}
-		plain = append(plain, count)
-		most = max(most, count)
 	}
 	for b, ok := range single {
 		if !ok {
 			return nil, fmt.Errorf("the vocabulary has no token for the byte 0x%02X alone", b)
 		}
 	}
-	v.plain = make([][]uint64, most+1)
-	for k := range v.plain {
-		v.plain[k] = make([]uint64, v.words())
-		for id, n := range plain {
-			if n > 0 && n <= k {
-				v.plain[k][id/64] |= 1 << (id % 64)
-			}
+	v.index()
+	return v, nil
+}
+
+// index makes the trees and the sets of plain tokens.
+func (v *Vocabulary) index() {
+	var all, odd []leaf
+	for id, text := range v.texts {
+		if len(text) > 0 {
+			v.longest = max(v.longest, len(text))
+			all = append(all, leaf{text, int32(id)})
+		}
+	}
+	sortLeaves(all)
+	v.plain = [][]uint64{make([]uint64, v.words())}
+	for _, l := range all {
+		n := plainLength(l.text)
+		if n < 0 {
+			odd = append(odd, l)
+			continue
+		}
+		for len(v.plain) <= n {
+			v.plain = append(v.plain, make([]uint64, v.words()))
+		}
+		v.plain[n][l.id/64] |= 1 << (l.id % 64)
+	}
+	for k := 1; k < len(v.plain); k++ { // with those of fewer characters
+		for i, word := range v.plain[k-1] {
+			v.plain[k][i] |= word
 		}
 	}
 	v.all, v.odd = newTree(all), newTree(odd)
-	return v, nil
 }
 
 // inUTF8 says whether a text in UTF-8 can have a byte.
@@ -100,6 +107,9 @@ func plainLength(text []byte) int {
 	return n
 }
 
+// Prepare makes what NewVocabulary leaves for the first answer that needs it.
+func (v *Vocabulary) Prepare() { v.atStart() }
+
 // atStart gives the tree for the first token of an answer, of which a space in front is dropped, and the tokens that
 // are then empty.
 func (v *Vocabulary) atStart() (*tree, []int32) {
@@ -116,6 +126,7 @@ func (v *Vocabulary) atStart() (*tree, []int32) {
 				list = append(list, leaf{text[1:], int32(id)})
 			}
 		}
+		sortLeaves(list)
 		v.start = newTree(list)
 	})
 	return v.start, v.blank
@@ -139,10 +150,14 @@ type leaf struct {
 	id   int32
 }
 
-func newTree(list []leaf) *tree {
+func sortLeaves(list []leaf) {
 	slices.SortFunc(list, func(a, b leaf) int {
-		return cmp.Or(slices.Compare(a.text, b.text), cmp.Compare(a.id, b.id))
+		return cmp.Or(bytes.Compare(a.text, b.text), cmp.Compare(a.id, b.id))
 	})
+}
+
+// newTree makes a tree of sorted leaves.
+func newTree(list []leaf) *tree {
 	t := &tree{}
 	var open []int32 // the nodes from the top down to the last one
 	var last []byte
