@@ -186,7 +186,8 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"type":"array","uniqueItems":true}`, "#/uniqueItems: is supported where maxItems is at most 1, and where items are " +
 			"of an enum, booleans or null: other items cannot be compared while they are written"},
 		{`{"type":"array","prefixItems":[true],"items":{"enum":[1]},"uniqueItems":true}`, "#/uniqueItems: is supported where " +
-			"maxItems is at most 1, and where items are of an enum, booleans or null: here are prefixItems, or contains"},
+			"maxItems is at most 1, and where items are of an enum, booleans or null: here are prefixItems, " +
+			"or contains"},
 		{`{"properties":{"a/b":{"not":{"format":"date"}}}}`,
 			`#/properties/a~1b/not: what breaks the keyword "format" cannot be said here`},
 		{`{"if":{"oneOf":[true]},"then":false}`, `#/if: what breaks the keyword "oneOf" cannot be said here`},
@@ -235,7 +236,8 @@ func TestSchemaErrors(t *testing.T) {
 }
 
 // refusal is matched by errors about what is kept in part.
-var refusal = regexp.MustCompile("oneOf|no value fits|cannot be said here|supported where|supported above 1|forbidden only")
+var refusal = regexp.MustCompile("oneOf|no value fits|cannot be said here|supported where|" +
+	"supported above 1|forbidden only")
 
 // TestRandomSchemas: every answer to a random schema that ends by itself is valid.
 func TestRandomSchemas(t *testing.T) {
