@@ -16,17 +16,18 @@ import (
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
 type job struct {
-	id       string
-	model    llm.Model
-	created  int64
-	arrived  time.Time
-	grant    *access.Grant
-	seen     *sighting
-	requests []*llm.Request
-	perText  int // choices of one prompt: n
-	stream   bool
-	usage    bool // a last chunk with the usage
-	older    bool // calls are answered as function_call: the request has functions, and no tools
+	id         string
+	model      llm.Model
+	created    int64
+	arrived    time.Time
+	grant      *access.Grant
+	seen       *sighting
+	requests   []*llm.Request
+	perText    int // choices of one prompt: n
+	stream     bool
+	usage      bool // a last chunk with the usage
+	callsFirst bool // the stream of a choice that opens now begins with a call
+	older      bool // calls are answered as function_call: the request has functions, and no tools
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
