@@ -138,9 +138,8 @@ func (v *vocabulary) add(id int32, content string, special bool, most int) error
 	return nil
 }
 
-// template finds the chat template: a text, a list of named ones whose "default" and "tool_use" count,
-	or a file of its
-// own.
+// template finds the chat template: a text, a list of named ones whose "default" and "tool_use" count, or a file
+// of its own.
 func (v *vocabulary) template(dir string, raw json.RawMessage) error {
 	var list []struct {
 		Name     string `json:"name"`
