@@ -17,7 +17,7 @@ func tools(o *object) (t *llm.Tools, older bool) {
 		o.fail("functions", "cannot be combined with tools, of which it is the older form")
 	}
 	if asksFor(o.raw(other), []string{`"none"`, `"auto"`}) {
-		o.fail(other, "is of no use here: beside %s stands %s", field, choice)
+		o.fail(other, "does not go with %s: use %s", field, choice)
 	}
 	t = &llm.Tools{Single: older}
 	items, _ := o.list(field, llm.MaxTools)
