@@ -180,8 +180,8 @@ func TestSchemaTexts(t *testing.T) {
 	}
 }
 
-const distinctOnly = "#/uniqueItems: is supported where maxItems is at most 1, and where items are of an enum, booleans, " +
-	"null, or strings of any length without pattern and format: "
+const distinctOnly = "#/uniqueItems: is supported where maxItems is at most 1, and where items are of an enum, " +
+	"booleans, null, or strings of any length without pattern and format: "
 
 // TestSchemaErrors: what cannot be kept is named, with its place.
 func TestSchemaErrors(t *testing.T) {
