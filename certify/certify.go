@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
@@ -58,6 +59,11 @@ type Options struct {
 	ReviewerModel string // its model; empty: the first that it lists
 	ReviewerKey   string // its API key
 
+	// Sweep searches for the knee and certifies nothing else: "rate=1..64", "concurrency=1..128", or "rate" or
+	// "concurrency" for a range around the case's target. The run has the profile "sweep".
+	Sweep     string
+	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
+
 	SLO       []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set       []string // "targets.throughput_rps=80", applied to the case in turn
 	Seed      int64    // of arrivals, salts and sampling; 0: drawn, and recorded
@@ -106,11 +112,27 @@ func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, set, slo)
+	return (&Options{Set: set, SLO: slo}).override(loaded)
 }
 
-// override applies assignments such as "targets.throughput_rps=80".
-func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, error) {
+// LoadFor reads the case of some options as Run would: with overrides and objectives, and as a sweep where they ask
+// for one.
+func LoadFor(o Options) (*testcases.Loaded, error) { return o.load() }
+
+// override applies assignments such as "targets.throughput_rps=80", and makes the case a sweep if asked to.
+func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) {
+	set := o.Set
+	var later []string // about the sweep that is made of the case
+	if o.Sweep != "" {
+		set = nil
+		for _, s := range o.Set {
+			if strings.HasPrefix(strings.TrimSpace(s), "profiles."+testcases.SweepProfile+".") {
+				later = append(later, s)
+			} else {
+				set = append(set, s)
+			}
+		}
+	}
 	for _, s := range set {
 		if err := loaded.Case.Set(s); err != nil {
 			return nil, err
@@ -119,7 +141,12 @@ func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, e
 	if err := loaded.Case.ExpandSLO(); err != nil {
 		return nil, err
 	}
-	for _, s := range slo {
+	if o.Sweep != "" {
+		if err := o.asSweep(loaded.Case, later); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range o.SLO {
 		if err := loaded.Case.AddSLO(s); err != nil {
 			return nil, err
 		}

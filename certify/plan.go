@@ -51,6 +51,9 @@ func newPlan(o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Sweep != "" {
+		o.Profile = testcases.SweepProfile
+	}
 	if err := o.addExtras(loaded.Case); err != nil {
 		return nil, err
 	}
@@ -87,13 +90,17 @@ func newPlan(o Options) (*plan, error) {
 // load reads the case, or copies the one that is given, and applies the overrides.
 func (o *Options) load() (*testcases.Loaded, error) {
 	if o.Loaded == nil {
-		return LoadSLO(o.Case, o.Set, o.SLO)
+		loaded, err := testcases.Load(o.Case)
+		if err != nil {
+			return nil, err
+		}
+		return o.override(loaded)
 	}
 	loaded, err := o.Loaded.Clone()
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, o.Set, o.SLO)
+	return o.override(loaded)
 }
 
 // writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
@@ -129,21 +136,17 @@ func (p *plan) least() (d time.Duration) {
 	return d
 }
 
-// openPhase finds the phase whose rate a sweep varies.
-func (p *plan) openPhase() (int, testcases.Phase, bool) {
-	for i, ph := range p.phases {
-		if ph.Kind == testcases.KindOpen {
-			return i, ph, true
-		}
-	}
-	return 0, testcases.Phase{}, false
-}
+// calibratedRate bounds the rate at which the client is measured for a sweep, whose range may end far above what
+// anybody serves. Each step looks again whether the client was on time.
+const calibratedRate = 500
 
 // highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
 func (p *plan) highestRate() (rps float64) {
 	for _, ph := range p.phases {
 		if ph.Kind == testcases.KindOpen {
 			rps = max(rps, p.c.Rate(ph))
+		} else if ph.Kind == testcases.KindSweep && ph.Sweep.Over == testcases.OverRate {
+			rps = max(rps, min(ph.Sweep.To, calibratedRate))
 		}
 	}
 	return rps
@@ -171,6 +174,8 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 				short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
 		case testcases.KindBatch:
 			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
+		case testcases.KindSweep:
+			b.WriteString(sweepText(c, ph))
 		case testcases.KindIdle:
 			fmt.Fprintf(&b, "no load for %s s", short(ph.DurationS))
 		case testcases.KindAudit:

@@ -58,8 +58,9 @@ func CheckTraffic(loaded *testcases.Loaded, profile string) error {
 }
 
 // schedule is when the requests of an open phase arrive.
-func (a *asker) schedule(p *plan, index int, ph testcases.Phase) []time.Duration {
-	seed := uint64(p.o.Seed) + uint64(index)
+// The steps of a sweep have different ones: from, the number of their first request, tells them apart.
+func (a *asker) schedule(p *plan, index int, ph testcases.Phase, from int) []time.Duration {
+	seed := uint64(p.o.Seed) + uint64(index) + uint64(from)<<32
 	switch {
 	case ph.Arrivals == testcases.ArrivalsTrace && a.sources[index] != nil:
 		return a.sources[index].Schedule(seconds(ph.DurationS) + time.Nanosecond)

@@ -125,7 +125,7 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 	switch ph.Kind {
 	case testcases.KindOpen:
 		out.Cap = p.c.Limits.MaxInFlight
-		out.Offsets = a.schedule(p, index, ph)
+		out.Offsets = a.schedule(p, index, ph, from)
 		if out.MinDuration == 0 {
 			out.MinDuration = out.Offsets[len(out.Offsets)-1]
 		}

@@ -148,6 +148,11 @@ func TestEveryRuleIsReachable(t *testing.T) {
 		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
+		if info.Rule == RuleKnee {
+			ph := &c.Profiles["quick"][0]
+			*ph = Phase{ID: ph.ID, Kind: KindSweep, Sweep: &Sweep{Over: OverRate, From: 1, To: 2}}
+			c.Profiles["quick"] = c.Profiles["quick"][:1]
+		}
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", info.Rule, err)
 		}

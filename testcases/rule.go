@@ -35,6 +35,7 @@ const (
 	RuleITLMean           Rule = "itl_mean"
 	RuleITLPercentile     Rule = "itl_percentile"
 	RuleGoodput           Rule = "goodput"
+	RuleKnee              Rule = "knee"
 )
 
 // RuleInfo says what a rule asks, and what a check that names it must give.
@@ -68,6 +69,8 @@ var rules = []RuleInfo{
 		Asks: "Is the mean time between two tokens below the target?"},
 	{Rule: RuleITLPercentile, Phase: true, Percentile: true, Load: true, Op: "<=", Needs: "targets.itl_ms",
 		Asks: "Is the percentile of the time between two tokens within the target?"},
+	{Rule: RuleKnee, Phase: true, Load: true, Op: ">=",
+		Asks: "Is the highest load that keeps the objectives of the sweep at least the target?"},
 	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
 	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
 	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},

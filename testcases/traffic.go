@@ -157,7 +157,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 
 // validateArrivals looks at what only an open phase has.
 func (c *Case) validateArrivals(p *problems, at string, ph Phase) {
-	open := ph.Kind == KindOpen
+	open := ph.Kind == KindOpen || ph.Kind == KindSweep
 	if !open && (ph.Burstiness != 0 || len(ph.Stages) > 0) {
 		p.add(at, "burstiness and stages are for open phases")
 		return

@@ -34,6 +34,7 @@ type Report struct {
 	Preconditions  []Precondition    `json:"preconditions"`
 	Checks         []Check           `json:"checks"`
 	Phases         []Phase           `json:"phases"`
+	Sweeps         []Sweep           `json:"sweeps,omitempty"`
 	Quality        Quality           `json:"quality"`
 	Reconciliation []Reconciled      `json:"reconciliation"`
 	ClientError    *ClientError      `json:"client_error,omitempty"`
@@ -138,6 +139,7 @@ type Phase struct {
 	OutputMean float64 `json:"output_tokens_mean,omitempty"`
 	CutShort   string  `json:"cut_short,omitempty"`
 	Taken      string  `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
+	Step       string  `json:"step,omitempty"`  // the phase is one step of the sweep with this id
 }
 
 // Reason is the commonest reason of a class of failures.

@@ -30,6 +30,9 @@ func Text(w io.Writer, r *Report) error {
 	}
 	checkTable(&b, r.Checks)
 	b.WriteByte('\n')
+	for _, s := range r.Sweeps {
+		sweepTable(&b, s)
+	}
 	phaseTable(&b, r.Phases)
 	wrap(&b, "", "", Clean(r.Arithmetic))
 	fmt.Fprintf(&b, "\n%s: %s\n", Clean(r.Status), tally(r.Checks))
@@ -132,7 +135,7 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	rows := [][]string{{"phase", "kind", "requests", "failed", "per s", "mean ms", "p50", "p99", "ttft p50",
 		"in flight"}}
 	for _, p := range phases {
-		if p.Scheduled == 0 {
+		if p.Scheduled == 0 || p.Step != "" {
 			continue
 		}
 		row := []string{Clean(p.ID), Clean(string(p.Kind)), Number(float64(p.Scheduled)), Number(float64(p.Failed)),
@@ -153,7 +156,9 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		writeRow(b, row, widths)
 	}
 	for _, p := range phases {
-		troubles(b, p)
+		if p.Step == "" {
+			troubles(b, p)
+		}
 	}
 	wrap(b, "", "", "A \"-\" is a percentile that the sample is too small to state; "+fewest()+".")
 	b.WriteByte('\n')

@@ -59,8 +59,8 @@ type certifyCmd struct {
 	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
 
-	Sweep     bool          `help:"Search for the highest rate at which the targets of load still hold, and certify nothing."`
-	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long each rate of a sweep is offered."`
+	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Search for the knee, the highest load that keeps the objectives, and certify nothing else: rate=1..64 in requests/s, concurrency=1..128 in flight; alone: rates around the case's target."`
+	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long a sweep offers each load, at least; near the knee it does so up to four times as long; default: 10s."`
 }
 
 // Help stands below the flags.
@@ -78,6 +78,7 @@ func (c certifyCmd) Run(a *app) error {
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, SLO: c.SLO, Seed: c.Seed,
 		ReportDir: c.ReportDir, Version: versionString(), Query: c.Query, Body: c.Body,
+		Sweep: string(c.Sweep), SweepStep: c.SweepStep,
 	}
 	if err := c.valid(); err != nil {
 		return err
@@ -87,9 +88,6 @@ func (c certifyCmd) Run(a *app) error {
 	}
 	if err := c.source(a, &o); err != nil {
 		return err
-	}
-	if c.Sweep {
-		return c.sweep(a, o)
 	}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
 		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
@@ -264,11 +262,15 @@ type checkedCase struct {
 
 // check validates a case and says what it asks for.
 func (c certifyCmd) check(a *app) error {
-	loaded, err := certify.LoadSLO(c.Case, c.Set, c.SLO)
+	loaded, err := certify.LoadFor(certify.Options{Case: c.Case, Set: c.Set, SLO: c.SLO, Profile: c.Profile,
+		Sweep: string(c.Sweep), SweepStep: c.SweepStep})
 	if err != nil {
 		return certifyError(a, err)
 	}
 	tc := loaded.Case
+	if c.Sweep != "" {
+		c.Profile = testcases.SweepProfile
+	}
 	if _, ok := tc.Profiles[c.Profile]; !ok {
 		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
 			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
@@ -316,6 +318,8 @@ type certifySummary struct {
 	HTML     string             `json:"html"`
 	Events   string             `json:"events"`
 	Run      string             `json:"run,omitempty"` // in the database
+	Sweeps   []certreport.Sweep `json:"sweeps,omitempty"`
+	*sweepSummary
 }
 
 func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, run string) error {
@@ -324,5 +328,6 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc.SetIndent("", "  ")
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
-		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run})
+		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run,
+		Sweeps: rep.Sweeps, sweepSummary: summarise(rep)})
 }

@@ -111,6 +111,14 @@ type Phase struct {
 	MaxInFlight int            `json:"max_in_flight"`
 	CapHit      bool           `json:"cap_hit,omitempty"` // Limits.MaxInFlight was reached
 	CutShort    CutReason      `json:"cut_short,omitempty"`
+	Step        *Step          `json:"step,omitempty"` // of a sweep: the phase is one load that it tried
+}
+
+// Step is one load that a sweep tried. Its requests bear the id of its phase.
+type Step struct {
+	Of    string  `json:"of"`    // the phase of the case that searches
+	Load  float64 `json:"load"`  // requests a second, or in flight
+	Times int     `json:"times"` // as long as a first step
 }
 
 // Request is one request as the client saw it.

@@ -61,6 +61,7 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 			out.Phases = append(out.Phases, p.report)
 		}
 	}
+	out.Sweeps = r.sweepReports()
 	out.Checks, out.Status = r.judgeAll()
 	out.Summary = r.summary(out)
 	base := report.BaseName(r.c.ID, r.header.Start)
@@ -205,6 +206,11 @@ func (r *run) summary(out *report.Report) report.Summary {
 	}
 	if p := r.sustainedPhase(); p != nil {
 		s.AvgThroughputRPS = ptr(p.report.RPS)
+	} else if step := highestHeld(out.Sweeps); step != nil { // a run that only searched sustained this rate
+		s.AvgThroughputRPS = ptr(step.RPS)
+		if n == 0 && step.Latency != nil {
+			s.AvgLatencyMS = ptr(step.Latency.Mean)
+		}
 	}
 	s.AvgQualityScore = out.Quality.Score
 	if res := out.Resources; res.Samples > 0 {

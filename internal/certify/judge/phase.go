@@ -14,11 +14,14 @@ import (
 
 // phase is one phase: its plan, how it ran, and what was measured. All lists are in the order of the schedule.
 type phase struct {
-	plan     testcases.Phase
-	planned  bool
-	ran      *evidence.Phase
-	requests []*evidence.Request // as recorded; measure takes the cancelled ones out
-	canceled int
+	plan       testcases.Phase
+	planned    bool
+	ran        *evidence.Phase
+	requests   []*evidence.Request // as recorded; measure takes the cancelled ones out
+	canceled   int
+	step       *evidence.Step      // of a sweep; nil: the phase is the case's own
+	objectives []testcases.Check   // of the sweep
+	broken     []*evidence.Request // those of a step that were broken off: the server had its time
 
 	from, to int64               // the steady window
 	judged   []*evidence.Request // scheduled inside it
@@ -51,6 +54,7 @@ func (p *phase) measure(c *testcases.Case) {
 	for _, q := range all {
 		if q.Fail == evidence.FailCanceled {
 			p.canceled++
+			p.broken = append(p.broken, q)
 			continue
 		}
 		p.requests = append(p.requests, q)
@@ -157,6 +161,9 @@ func (p *phase) describe(c *testcases.Case) {
 	if w := p.window(); w > 0 {
 		d.RPS, d.RPSLow, d.RPSHigh = stats.RateInterval(n, w, conf)
 		d.OutputTPS = float64(tokens) / w
+	}
+	if p.step != nil {
+		d.Step = p.step.Of
 	}
 	if p.plan.Kind == testcases.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)

@@ -32,6 +32,7 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleITLMean:           {judge: perPhase(itlMean)},
 	testcases.RuleITLPercentile:     {judge: perPhase(itlPercentile)},
 	testcases.RuleGoodput:           {judge: perPhase(goodputRule)},
+	testcases.RuleKnee:              {judge: kneeRule, machine: true},
 	testcases.RuleThroughput:        {judge: throughput},
 	testcases.RuleBatchThroughput:   {judge: batchThroughput},
 	testcases.RuleErrorBudget:       {judge: errorBudget},
@@ -228,7 +229,8 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	n, failed, excused, why, classes := 0, 0, 0, "", map[string]int{}
 	var all []*evidence.Request
 	for _, p := range r.phases {
-		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" {
+		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" ||
+			p.step != nil { // a step that fails its requests has missed, which is what it was tried for
 			continue
 		}
 		n += len(p.requests)

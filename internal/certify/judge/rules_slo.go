@@ -247,9 +247,8 @@ func (p *phase) limits(c *testcases.Case) limits {
 	if c.Targets.LatencyMS > 0 {
 		l.latency = c.Targets.LatencyMS
 	}
-	for i := range c.Checks {
-		x := &c.Checks[i]
-		limit := c.Limit(*x)
+	for _, x := range append(p.objectives, c.Checks...) {
+		limit := c.Limit(x)
 		if !(limit > 0) || x.Phase != "" && x.Phase != p.plan.ID {
 			continue
 		}

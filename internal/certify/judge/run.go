@@ -141,6 +141,10 @@ func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*eviden
 	add := func(plan testcases.Phase, planned bool) {
 		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
 			rules: r.header.Rules}
+		if p.ran != nil && p.ran.Step != nil {
+			of, _ := r.c.Profiles[r.header.Profile].ByID(p.ran.Step.Of)
+			p.asStep(r.c, of)
+		}
 		p.measure(r.c)
 		r.phases = append(r.phases, p)
 	}
@@ -183,7 +187,7 @@ func (r *run) byID(id string) *phase {
 func (r *run) load(id string) []*phase {
 	var out []*phase
 	for _, p := range r.phases {
-		if id == p.plan.ID || id == "" && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen) {
+		if id == p.plan.ID || id == "" && p.step == nil && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen) {
 			out = append(out, p)
 		}
 	}
@@ -200,7 +204,7 @@ func (r *run) sustainedPhase() *phase {
 		}
 	}
 	for _, p := range r.phases {
-		if p.plan.Kind == testcases.KindOpen && p.ran != nil {
+		if p.plan.Kind == testcases.KindOpen && p.ran != nil && p.step == nil {
 			return p
 		}
 	}
