@@ -240,7 +240,10 @@ func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
 func (r *run) notices() []string {
 	n := []string{}
 	t := r.header.Target
-	if r.header.Profile != "full" {
+	switch {
+	case r.header.Profile == testcases.SweepProfile:
+		n = append(n, "A search for the knee: it says nothing of the case's other targets.")
+	case r.header.Profile != "full":
 		n = append(n, fmt.Sprintf("Profile %q: every phase is present but short. It finds faults; it is not a full "+
 			"certificate.", r.header.Profile))
 	}

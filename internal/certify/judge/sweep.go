@@ -57,8 +57,8 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 	return knee.Judge(p.measured(c), alpha, search.Within/2)
 }
 
-// growthParts cuts a step's window: enough for a trend, and few enough that each has many requests.
-const growthParts = 20
+// growthParts cuts a step's window: enough to see whether a backlog comes back.
+const growthParts = 60
 
 // measured is what the search needs of a step. Requests that were broken off had more time than the others, so they
 // count as failures.

@@ -40,7 +40,7 @@ func (s station) open(r *rand.Rand, rate, length float64, objective func(latenci
 		free[k] = math.Max(free[k], t) + s.service(r)
 		done[i] = free[k]
 	}
-	const parts = 20
+	const parts = 60
 	ramp := length * 0.1
 	arrived, answered := make([]float64, parts), make([]float64, parts)
 	width := (length - ramp) / parts
@@ -191,4 +191,30 @@ func TestTheSearchEndsAndEnclosesTheKnee(t *testing.T) {
 			t.Fatalf("%+v does not enclose %g after %+v", k, truth, steps)
 		}
 	})
+}
+
+// TestABacklogThatAddsUpNeverComesBack: on a queue that gets 2.5 % more than it serves, the search must not take the
+// chance for proof more often than it says; on one that is half empty it must see in a few hundred requests that the
+// backlog comes back.
+func TestABacklogThatAddsUpNeverComesBack(t *testing.T) {
+	const alpha, runs = 0.0025, 4000
+	held := func(load float64, requests int) (share float64) {
+		r := rand.New(rand.NewPCG(11, uint64(requests)))
+		for range runs {
+			s := station{1, func(r *rand.Rand) float64 { return r.ExpFloat64() }}
+			m := s.open(r, load, float64(requests)/load, nothing)
+			if knee.Judge(m, alpha, 0.025).Verdict == knee.Held {
+				share += 1.0 / runs
+			}
+		}
+		return share
+	}
+	for _, n := range []int{60, 200, 800} {
+		if share := held(1.025, n); share > 2*alpha {
+			t.Errorf("%d requests at 2.5 %% too much: held in %.2f %%", n, 100*share)
+		}
+	}
+	if share := held(0.5, 600); share < 0.8 {
+		t.Errorf("600 requests at half of the capacity: held in %.0f %% only", 100*share)
+	}
 }

@@ -96,7 +96,7 @@ type part struct {
 func (m Measured) errors(alpha float64) part {
 	lo, _ := stats.Wilson(m.Failed, m.Requests, 1-2*alpha)
 	share := float64(m.Failed) / float64(m.Requests)
-	why := fmt.Sprintf("%d of %d requests failed", m.Failed, m.Requests)
+	why := fmt.Sprintf("%d of %d requests failed, %s %% may", m.Failed, m.Requests, short(100*m.ErrorBudget))
 	switch {
 	case share <= m.ErrorBudget:
 		return part{Held, true, why}
@@ -136,10 +136,46 @@ func (m Measured) keepsUp(alpha, within float64) part {
 	switch {
 	case grows-doubt > allowed/2:
 		return part{Missed, false, why}
-	case grows+doubt < allowed:
+	case grows+doubt < allowed, m.comesBack(alpha):
 		return part{Held, true, why}
 	}
 	return part{Unclear, grows < allowed*3/4, why + ": the step is too short to tell whether it grows"}
+}
+
+// comesBack says that the backlog certainly returns to its mean, however short the step is: by the test of Dickey and
+// Fuller (1979), with a constant, the change of a backlog that only adds up does not depend on its height.
+func (m Measured) comesBack(alpha float64) bool {
+	n := len(m.Arrived)
+	if n < fewest {
+		return false
+	}
+	height, change, level := make([]float64, n), make([]float64, n), 0.0
+	var meanH, meanC float64
+	for i := range height {
+		height[i], change[i] = level, m.Arrived[i]-m.Answered[i]
+		level += change[i]
+		meanH, meanC = meanH+height[i]/float64(n), meanC+change[i]/float64(n)
+	}
+	var xx, xy, rest float64
+	for i := range height {
+		xx += (height[i] - meanH) * (height[i] - meanH)
+		xy += (height[i] - meanH) * (change[i] - meanC)
+	}
+	if xx == 0 {
+		return true // as many answers as arrivals in each part
+	}
+	slope := xy / xx
+	for i := range height {
+		d := change[i] - meanC - slope*(height[i]-meanH)
+		rest += d * d
+	}
+	return slope/math.Sqrt(rest/float64(n-2)/xx) < dickeyFuller(alpha)
+}
+
+// dickeyFuller is the critical value of the test. That of the tables (-3.6 at 1 %) is for a walk without a floor; a
+// backlog comes back from 0 even while its server is full, so the value is lower: it was found with such queues.
+func dickeyFuller(alpha float64) float64 {
+	return -4.6 - 0.45*math.Max(math.Log2(0.01/alpha), 0)
 }
 
 // judge holds an objective against its sample. held is the chance of a wrong "held", missed of a wrong "missed".
