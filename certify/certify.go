@@ -64,6 +64,8 @@ type Options struct {
 	Sweep     string
 	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
 
+	Against *Earlier // a run to compare this one with; nil: none. It is part of the report and decides nothing
+
 	SLO       []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set       []string // "targets.throughput_rps=80", applied to the case in turn
 	Seed      int64    // of arrivals, salts and sampling; 0: drawn, and recorded
@@ -74,6 +76,13 @@ type Options struct {
 
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
+}
+
+// Earlier is a run to compare another one with.
+type Earlier struct {
+	Name   string // its id, or its report's file, as the later report shows it
+	Report []byte // its JSON report
+	Events string // the file of its record; empty or not there: distributions cannot be compared
 }
 
 // Run certifies a server and writes the report's files. The report comes with an error in one case: ErrInterrupted,

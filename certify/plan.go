@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -22,6 +23,7 @@ type plan struct {
 	c      *testcases.Case // loaded.Case, which every part of a run reads
 	phases testcases.Phases
 
+	against *evidence.Against       // the earlier run; nil: none
 	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
 }
 
@@ -84,6 +86,11 @@ func newPlan(o Options) (*plan, error) {
 		o.Monitor = NewMonitor()
 	}
 	p := &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}
+	if o.Against != nil {
+		if p.against, err = o.Against.read(); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.readTraffic()
 }
 

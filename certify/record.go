@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,14 +71,41 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Seed: p.o.Seed,
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name(),
-			LeftOut: r.requests.form.leftOut},
+			LeftOut: r.requests.form.leftOut, Said: s.described},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
-		Rules: evidence.Rules,
+		Rules: evidence.Rules, Prompts: p.questions(),
 	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded
 	}
 	return h
+}
+
+// mostQuestion shortens the prompts in a record, in bytes: enough to see what was asked.
+const mostQuestion = 1000
+
+// questions are the prompts whose answers are scored.
+func (p *plan) questions() map[string]string {
+	out := map[string]string{}
+	for _, ph := range p.phases {
+		if !ph.KeepText || ph.Traffic != nil {
+			continue
+		}
+		keys := ph.Prompts
+		if len(keys) == 0 {
+			keys = p.loaded.Prompts.Keys()
+		}
+		for _, key := range keys {
+			if q, ok := p.loaded.Prompts.ByKey(key); ok && len(out) < 100 {
+				text := q.Text
+				if len(text) > mostQuestion {
+					text = strings.ToValidUTF8(text[:mostQuestion], "") + " …"
+				}
+				out[key] = text
+			}
+		}
+	}
+	return out
 }
 
 func (r *runner) fingerprints() map[string]string {

@@ -61,6 +61,7 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	}
 	proven, err := r.prove(ctx)
 	if err == nil {
+		r.server.described = r.describe(ctx)
 		scale := calibration() // takes a second: not on the record's clock
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {
@@ -82,6 +83,9 @@ func (r *runner) run(ctx context.Context) error {
 	r.record.cancel = cancel
 	r.progress.tell(Event{Kind: EventPlan, Expected: r.plan.least(),
 		Text: Arithmetic(r.plan.c, r.plan.o.Profile, len(r.plan.loaded.Prompts.Prompts))})
+	if r.plan.against != nil {
+		r.record.add(evidence.Event{Against: r.plan.against})
+	}
 	stop := r.observer.start(ctx, cancel)
 	r.conditions(ctx)
 	for i, ph := range r.plan.phases {

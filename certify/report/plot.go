@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,8 @@ type plot struct {
 	yPercent     bool
 	lines        []line
 	dots         []dots
+	whiskers     []whisker
+	between      []between
 	bands        []mark // stretches of x, shaded
 	levels       []mark // horizontal lines at From
 	uprights     []mark // vertical lines at From
@@ -39,6 +42,18 @@ type dots struct {
 	class  string
 	points []Point
 	r      float64
+}
+
+// between is the area between two lines over the same places.
+type between struct {
+	class     string
+	low, high []Point
+}
+
+// whisker is the interval of one point.
+type whisker struct {
+	class     string
+	x, lo, hi float64
 }
 
 type mark struct {
@@ -77,8 +92,15 @@ func (p *plot) svg() string {
 	p.frame(&b)
 	fmt.Fprintf(&b, `<svg x="%d" y="%d" width="%s" height="%s" viewBox="%d %d %s %s" overflow="hidden">`,
 		plotLeft, plotTop, px(p.inner()), px(p.tall()), plotLeft, plotTop, px(p.inner()), px(p.tall()))
+	for _, a := range p.between {
+		p.drawBetween(&b, a)
+	}
 	for _, l := range p.lines {
 		p.drawLine(&b, l)
+	}
+	for _, w := range p.whiskers {
+		fmt.Fprintf(&b, `<path class="whisker %s" d="M%s %sV%s"/>`, w.class, px(p.x(w.x)), px(p.y(math.Min(w.hi, p.yMax))),
+			px(p.y(math.Max(w.lo, 0))))
 	}
 	for _, d := range p.dots {
 		p.drawDots(&b, d)
@@ -164,6 +186,17 @@ func (p *plot) drawLine(b *strings.Builder, l line) {
 			px(p.x(first.X)), base)
 	}
 	fmt.Fprintf(b, `<path class="line %s" d="%s"/>`, l.class, path.String())
+}
+
+func (p *plot) drawBetween(b *strings.Builder, a between) {
+	var path strings.Builder
+	for i, pt := range a.high {
+		path.WriteString(map[bool]string{true: "M", false: "L"}[i == 0] + px(p.x(pt.X)) + " " + px(p.y(pt.Y)))
+	}
+	for _, pt := range slices.Backward(a.low) {
+		path.WriteString("L" + px(p.x(pt.X)) + " " + px(p.y(pt.Y)))
+	}
+	fmt.Fprintf(b, `<path class="area %s" d="%sZ"/>`, a.class, path.String())
 }
 
 // drawDots draws all points of one kind as one path of round caps: a tenth of the bytes of circles.
@@ -258,6 +291,15 @@ func px(v float64) string {
 	}
 	v = math.Max(-1e5, math.Min(1e5, v))
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
+}
+
+// minY is the least Y of a series.
+func minY(s []Point) float64 {
+	low := math.Inf(1)
+	for _, p := range s {
+		low = math.Min(low, p.Y)
+	}
+	return low
 }
 
 // maxY is the largest Y of some series.

@@ -43,6 +43,8 @@ type Report struct {
 	Fingerprints   map[string]string `json:"fingerprints"`
 	Case           CaseInfo          `json:"case"`
 	Target         TargetInfo        `json:"target"`
+	Against        *Against          `json:"against,omitempty"`
+	Server         map[string]string `json:"server,omitempty"` // what the server says of itself
 	Evidence       Evidence          `json:"evidence"`
 }
 
@@ -78,6 +80,7 @@ type Check struct {
 	Verdict  string      `json:"verdict"`
 	Reason   string      `json:"reason"`
 	Gate     bool        `json:"gate"`
+	Rule     string      `json:"rule,omitempty"` // how it was judged; absent in reports of earlier versions
 }
 
 // Precondition is what had to hold before the load, and what was found.
@@ -180,10 +183,11 @@ type Quality struct {
 
 // QualitySample is an answer as it was scored, shortened.
 type QualitySample struct {
-	Prompt string   `json:"prompt"`
-	Text   string   `json:"text"`
-	Score  float64  `json:"score"`
-	Why    []string `json:"why,omitempty"`
+	Prompt   string   `json:"prompt"`
+	Question string   `json:"question,omitempty"` // the text of the prompt
+	Text     string   `json:"text"`
+	Score    float64  `json:"score"`
+	Why      []string `json:"why,omitempty"`
 }
 
 // Reconciled is one comparison of the server's metrics with the client's own counts.

@@ -18,6 +18,9 @@ type Series struct {
 // Point is one place of a line.
 type Point struct{ X, Y float64 }
 
+// Band is percentiles of a stretch of time.
+type Band struct{ X, P50, P90, Max float64 }
+
 // Marker is a phase on the axis of the whole run, in seconds.
 type Marker struct {
 	Name     string
@@ -26,18 +29,21 @@ type Marker struct {
 
 // PhaseSeries is one phase of load, times in seconds since the phase began.
 type PhaseSeries struct {
-	ID               string
-	Kind             testcases.Kind
-	Latency          []Point // ms of single requests by their schedule, thinned; extremes are kept
-	Failed           []Point // requests that failed
-	LatencyECDF      []Point // share over ms
-	TTFTECDF         []Point
-	Offered          []Point // arrivals a second
-	Issued           []Point
-	Completed        []Point
-	InFlight         []Point
-	SteadyFrom       float64
-	SteadyTo         float64
-	RequestsInECDF   int
-	RequestsInSeries int
+	ID          string
+	Kind        testcases.Kind
+	Latency     []Point // ms of single requests by their schedule, thinned; extremes are kept
+	Failed      []Point // requests that failed
+	LatencyECDF []Point // share over ms
+	TTFTECDF    []Point
+	TTFT        []Band // time to the first token over time
+	// the same two of the run that this one is compared with
+	EarlierLatencyECDF, EarlierTTFTECDF []Point
+	Offered                             []Point // arrivals a second
+	Issued                              []Point
+	Completed                           []Point
+	InFlight                            []Point
+	SteadyFrom                          float64
+	SteadyTo                            float64
+	RequestsInECDF                      int
+	RequestsInSeries                    int
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,7 @@ type certifyCmd struct {
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to certify too, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
+	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
@@ -89,6 +91,10 @@ func (c certifyCmd) Run(a *app) error {
 	if err := c.source(a, &o); err != nil {
 		return err
 	}
+	var err error
+	if o.Against, err = c.against(a); err != nil {
+		return err
+	}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
 		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
 		defer stop()
@@ -114,6 +120,24 @@ func (c certifyCmd) Run(a *app) error {
 		return exitWith(exitFail)
 	}
 	return exitWith(exitInvalid)
+}
+
+// against finds the earlier run: its report, and its record where that lies beside the report's file or in the report
+// directory.
+func (c certifyCmd) against(a *app) (*certify.Earlier, error) {
+	if c.Against == "" {
+		return nil, nil
+	}
+	r, data, err := c.openRef(a, c.Against)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(c.Against)
+	events := recordOf(c.Against, r)
+	if _, err := os.Stat(events); err != nil {
+		events = certreport.PathsFor(c.ReportDir, r).Events
+	}
+	return &certify.Earlier{Name: name, Report: data, Events: events}, nil
 }
 
 // source says what is certified: a server that is there, or one that is started.
@@ -307,18 +331,19 @@ func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
 
 // certifySummary is what certify --json prints: the report without its series and tables.
 type certifySummary struct {
-	TestCase string             `json:"test_case"`
-	Profile  string             `json:"profile"`
-	Status   string             `json:"status"`
-	Notices  []string           `json:"notices,omitempty"`
-	Summary  certreport.Summary `json:"summary"`
-	Targets  certreport.Targets `json:"targets"`
-	Checks   []certreport.Check `json:"checks"`
-	Report   string             `json:"report"`
-	HTML     string             `json:"html"`
-	Events   string             `json:"events"`
-	Run      string             `json:"run,omitempty"` // in the database
-	Sweeps   []certreport.Sweep `json:"sweeps,omitempty"`
+	TestCase string              `json:"test_case"`
+	Profile  string              `json:"profile"`
+	Status   string              `json:"status"`
+	Notices  []string            `json:"notices,omitempty"`
+	Summary  certreport.Summary  `json:"summary"`
+	Targets  certreport.Targets  `json:"targets"`
+	Checks   []certreport.Check  `json:"checks"`
+	Report   string              `json:"report"`
+	HTML     string              `json:"html"`
+	Events   string              `json:"events"`
+	Run      string              `json:"run,omitempty"` // in the database
+	Sweeps   []certreport.Sweep  `json:"sweeps,omitempty"`
+	Against  *certreport.Against `json:"against,omitempty"`
 	*sweepSummary
 }
 
@@ -329,5 +354,5 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
 		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run,
-		Sweeps: rep.Sweeps, sweepSummary: summarise(rep)})
+		Sweeps: rep.Sweeps, Against: rep.Against, sweepSummary: summarise(rep)})
 }

@@ -64,10 +64,15 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	out.Sweeps = r.sweepReports()
 	out.Checks, out.Status = r.judgeAll()
 	out.Summary = r.summary(out)
+	out.Server = r.header.Target.Said
 	base := report.BaseName(r.c.ID, r.header.Start)
 	out.Evidence = report.Evidence{File: base + report.EventsExt, Events: len(events), SHA256: digest,
 		Verify: "mixtral report verify " + base + ".json"}
 	tidy(out)
+	if out.Against, err = r.compare(out); err != nil {
+		return nil, err
+	}
+	tidy(out.Against)
 	return out, nil
 }
 
@@ -92,7 +97,8 @@ func (r *run) judgeAll() ([]report.Check, string) {
 		}
 		checks = append(checks, report.Check{ID: c.ID, Clause: c.Clause, Covers: c.Covers, Phase: c.Phase,
 			Measured: o.measured, Interval: o.interval,
-			Op: o.op, Target: o.target, Unit: o.unit, Verdict: o.verdict, Reason: o.reason, Gate: gate})
+			Op: o.op, Target: o.target, Unit: o.unit, Verdict: o.verdict, Reason: o.reason, Gate: gate,
+			Rule: r.ruleName(c)})
 	}
 	switch {
 	case failed:
@@ -101,6 +107,14 @@ func (r *run) judgeAll() ([]report.Check, string) {
 		return checks, report.Invalid
 	}
 	return checks, report.Pass
+}
+
+// ruleName is the rule of a check, as reports show it since there is a revision that does.
+func (r *run) ruleName(c *testcases.Check) string {
+	if r.header.Rules < 2 {
+		return ""
+	}
+	return string(c.Rule)
 }
 
 // judge applies the rule of one check.

@@ -260,7 +260,7 @@ func (r *run) qualityReport() report.Quality {
 		mean, _ := meanByPrompt(under)
 		out.UnderLoad = ptr(mean)
 	}
-	out.Worst, out.Samples = worstOf(marks), samplesOf(marks)
+	out.Worst, out.Samples = worstOf(marks), r.samplesOf(marks)
 	return out
 }
 
@@ -306,7 +306,7 @@ func worstOf(marks []mark) []string {
 }
 
 // samplesOf shows one answer to each prompt, its first.
-func samplesOf(marks []mark) []report.QualitySample {
+func (r *run) samplesOf(marks []mark) []report.QualitySample {
 	var out []report.QualitySample
 	seen := map[string]bool{}
 	for _, m := range marks {
@@ -319,7 +319,7 @@ func samplesOf(marks []mark) []report.QualitySample {
 		if len(text) > mostText {
 			short += " …"
 		}
-		out = append(out, report.QualitySample{Prompt: m.prompt, Text: short, Score: m.score, Why: m.scored.Why})
+		out = append(out, report.QualitySample{Prompt: m.prompt, Question: r.header.Prompts[m.prompt], Text: short, Score: m.score, Why: m.scored.Why})
 	}
 	return out
 }
