@@ -110,6 +110,7 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 	var c Comparison
 	c.Warnings = comparable(a, b)
 	took := takenOf(a, b)
+	c.Warnings = append(c.Warnings, took.warnings()...)
 	checksA := map[string]Check{}
 	for _, x := range a.Checks {
 		checksA[x.ID] = x
@@ -164,9 +165,26 @@ func (t taken) hindered(c Change, phase string) Change {
 		why = both[0]
 	}
 	if why != "" && (c.How == Worse || c.How == Better) {
-		c.How, c.Reason = Differ, c.Reason+"; "+why
+		c.How = Differ
+		if c.Reason != "" {
+			c.Reason += "; "
+		}
+		c.Reason += "other work had the machine during " + phase
 	}
 	return c
+}
+
+// warnings say it once for each phase and run, with its extent.
+func (t taken) warnings() []string {
+	var out []string
+	for _, phase := range slices.Sorted(maps.Keys(t)) {
+		for i, run := range []string{"first", "second"} {
+			if why := t[phase][i]; why != "" {
+				out = append(out, "in the "+run+" report, "+why)
+			}
+		}
+	}
+	return out
 }
 
 // comparable lists what two reports should have in common and do not.
@@ -326,7 +344,10 @@ func latencyChange(q, p Phase, shift Shift) Change {
 	if shift != nil {
 		if by, prob, ok := shift(p.ID); ok {
 			c.How = Same
-			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(math.Max(prob, 1e-6)))
+			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(prob))
+			if prob < 1e-6 {
+				c.Reason = fmt.Sprintf("shifted by %s ms, p < 0.000001", Number(by))
+			}
 			if prob < 0.01 && math.Abs(by) > noiseShare*q.Latency.Mean {
 				c.How = Worse
 				if by < 0 {

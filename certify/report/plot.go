@@ -57,6 +57,7 @@ type whisker struct {
 }
 
 type mark struct {
+	high     bool // the label of an upright stands at the top
 	label    string
 	from, to float64
 	class    string
@@ -229,7 +230,7 @@ func (p *plot) drawMarks(b *strings.Builder) {
 		fmt.Fprintf(b, `<line class="target" x1="%s" x2="%s" y1="%d" y2="%s"/>`, px(x), px(x), plotTop,
 			px(plotTop+p.tall()))
 		fmt.Fprintf(b, `<text class="targetname" text-anchor="%s" x="%s" y="%s">%s</text>`, anchor, px(at),
-			px(plotTop+p.tall()-6), html.EscapeString(m.label))
+			px(map[bool]float64{true: plotTop + 9, false: plotTop + p.tall() - 6}[m.high]), html.EscapeString(m.label))
 	}
 }
 

@@ -53,7 +53,7 @@ func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
 		p.bands = []mark{{from: *s.Low, to: *s.High, class: "knee"}}
 	}
 	if s.Knee != nil {
-		p.uprights = []mark{{label: "knee " + Number(*s.Knee), from: *s.Knee}}
+		p.uprights = []mark{{label: "knee " + Number(*s.Knee), from: *s.Knee, high: true}}
 	}
 	return p
 }
