@@ -55,6 +55,11 @@ type Options struct {
 	PID           int    // the server's process, if it runs on this machine; or
 	Cgroup        string // its control group; without both: the started process, or what the metrics say
 
+	// where the server's accelerators are measured: an exporter such as DCGM's, or a Prometheus server; empty: as the
+	// case says
+	GPUMetricsURL string
+	GPUMatch      []string // "LABEL=VALUE": labels that a series of it must have
+
 	ReviewerURL   string // an OpenAI-compatible server whose model gives a second opinion on answers; empty: none
 	ReviewerModel string // its model; empty: the first that it lists
 	ReviewerKey   string // its API key

@@ -56,7 +56,7 @@ func newPlan(o Options) (*plan, error) {
 	if o.Sweep != "" {
 		o.Profile = testcases.SweepProfile
 	}
-	if err := o.addExtras(loaded.Case); err != nil {
+	if err := errors.Join(o.addExtras(loaded.Case), o.addGPUs(loaded.Case)); err != nil {
 		return nil, err
 	}
 	if o.Profile == "" {

@@ -71,7 +71,8 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Seed: p.o.Seed,
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name(),
-			LeftOut: r.requests.form.leftOut, Said: s.described},
+			LeftOut: r.requests.form.leftOut, Said: s.described,
+			GPUs: r.observer.gpus.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 		Rules: evidence.Rules, Prompts: p.questions(),
 	}

@@ -35,6 +35,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	r.requests = newAsker(p, r.server.model)
 	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
+		r.observer.gpus = gpusOf(p.c)
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {
 			err = fmt.Errorf("reviewer: %w", err)
 		}
@@ -48,6 +49,9 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 // release lets go of the server and everything that was used to watch it.
 func (r *runner) release() error {
 	r.metrics.scraper.Close()
+	if r.observer != nil && r.observer.gpus != nil {
+		r.observer.gpus.Close()
+	}
 	r.reviewer.close()
 	return r.server.release(r.progress)
 }

@@ -34,6 +34,10 @@ type Case struct {
 	Request Request `yaml:"request" json:"request"` // what all requests have in common
 	// what the server calls the metrics that the certifier reads, by the certifier's names (see MetricNames)
 	Metrics map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
+	// where the server's accelerators are measured: the metrics of DCGM's exporter or another, or a Prometheus server
+	GPUMetrics string `yaml:"gpu_metrics,omitempty" json:"gpu_metrics,omitempty"`
+	// labels that a series of gpu_metrics must have, such as Hostname, so that only the server's cards count
+	GPUMatch map[string]string `yaml:"gpu_match,omitempty" json:"gpu_match,omitempty"`
 	// the phases of each profile, such as "quick" and "full", in their order
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"`
 	// objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; each becomes a check

@@ -148,6 +148,9 @@ func TestEveryRuleIsReachable(t *testing.T) {
 		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
+		if info.Needs == needsLimit {
+			c.Checks[0].Limit, c.Checks[0].Target = 1, ""
+		}
 		if info.Rule == RuleKnee {
 			ph := &c.Profiles["quick"][0]
 			*ph = Phase{ID: ph.ID, Kind: KindSweep, Sweep: &Sweep{Over: OverRate, From: 1, To: 2}}

@@ -173,7 +173,9 @@ func Manual() string {
 		if r.Percentile {
 			needs = append(needs, "`p`")
 		}
-		if r.Needs != "" {
+		if r.Needs == needsLimit {
+			needs = append(needs, "`limit`")
+		} else if r.Needs != "" {
 			needs = append(needs, "`target`, `limit` or `"+r.Needs+"`")
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Rule, r.Asks, strings.Join(needs, ", "))

@@ -130,7 +130,9 @@ func (c *Case) sweepObjectives(id string) string {
 	return ""
 }
 
-func millis(ms float64) time.Duration { return time.Duration(math.Round(ms * float64(time.Millisecond))) }
+func millis(ms float64) time.Duration {
+	return time.Duration(math.Round(ms * float64(time.Millisecond)))
+}
 
 // gatedObjectives are those of a phase's checks, goodput included.
 func (c *Case) gatedObjectives(phase string) string {

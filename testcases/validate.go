@@ -309,7 +309,9 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	if ch.Rule == RuleGoodput && ch.Limit >= 1 {
 		p.add(at+".limit", "must be below 1, is %g: no number of requests proves that all are good", ch.Limit)
 	}
-	if rule.Needs != "" && !(c.Limit(ch) > 0) {
+	if rule.Needs == needsLimit && !(ch.Limit > 0) {
+		p.add(at+".limit", "rule %s needs one above 0", ch.Rule)
+	} else if rule.Needs != "" && !(c.Limit(ch) > 0) {
 		p.add(at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule, rule.Needs)
 	}
 	if ch.Target != "" {

@@ -228,6 +228,34 @@ func resourceCharts(s Series, r *Report) []chart {
 	return out
 }
 
+// gpuCharts are memory, power and use of all accelerators over the run.
+func gpuCharts(s Series, r *Report) []chart {
+	g := r.Resources.GPU
+	if g == nil {
+		return nil
+	}
+	var out []chart
+	for _, x := range []struct {
+		id, caption, unit, class string
+		points                   []Point
+		share                    bool
+	}{{"gpumem", "Memory of all accelerators", "GB", "c1", s.GPUMemory, false},
+		{"gpuw", "Power of all accelerators", "W", "c2", s.GPUWatts, false},
+		{"gpuuse", "Accelerators busy", "share of the time", "c3", s.GPUBusy, true}} {
+		if len(x.points) < 2 || maxY(x.points) == 0 {
+			continue
+		}
+		p := &plot{id: x.id, title: x.caption + " over the run", xLabel: "seconds since the run began", yLabel: x.unit,
+			xMax: s.Duration, yMax: roundUp(maxY(x.points) * 1.12), bands: spans(s),
+			about: "at most " + Number(maxY(x.points)), lines: []line{{class: x.class, points: x.points, area: true}}}
+		if x.share {
+			p.yMax, p.yPercent = 1, true
+		}
+		out = append(out, draw(p, x.caption))
+	}
+	return out
+}
+
 // spans shades every second phase.
 func spans(s Series) []mark {
 	var out []mark

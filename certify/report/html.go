@@ -145,7 +145,7 @@ func WriteHTML(w io.Writer, r *Report, s Series) error {
 		When:     time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
 		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r),
 		Figures: append(figures(r), tokenFigures(r)...), SweepsOf: sweepViews(r), Said: serverPairs(r),
-		Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
+		Resource: append(resourceCharts(s, r), gpuCharts(s, r)...), Quality: promptViews(r), Criteria: criteria(r),
 		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability),
 		HasIdle: r.Resources.AfterIdleGB != nil}
 	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {

@@ -7,12 +7,14 @@ import "github.com/hxp-enterprise/mixtral/testcases"
 type Series struct {
 	Duration float64 // seconds
 	Phases   []PhaseSeries
-	Memory   []Point  // resident GB over seconds
-	Anon     []Point  // anonymous GB
-	CPU      []Point  // cores over 1 s windows
-	Fit      []Point  // two ends of the fitted memory trend, GB; empty without a fit
-	FitPhase string   // the phase that was fitted
-	Spans    []Marker // phases as stretches of the whole run
+	Memory   []Point // resident GB over seconds
+	Anon     []Point // anonymous GB
+	CPU      []Point // cores over 1 s windows
+	// of all accelerators together: GB, watts, and the share of the time that they were busy
+	GPUMemory, GPUWatts, GPUBusy []Point
+	Fit                          []Point  // two ends of the fitted memory trend, GB; empty without a fit
+	FitPhase                     string   // the phase that was fitted
+	Spans                        []Marker // phases as stretches of the whole run
 }
 
 // Point is one place of a line.

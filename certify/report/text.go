@@ -181,6 +181,13 @@ func troubles(b *strings.Builder, p Phase) {
 		wrap(b, "  "+Clean(p.ID)+": ", "    ", Number(float64(p.Retried))+" sent again on a new connection, since a "+
 			"reused one was closed before the first byte")
 	}
+	if g := p.GPU; g != nil {
+		text := fmt.Sprintf("accelerators took %s W on average, %s J", Number(g.Watts), Number(g.Joules))
+		if g.TokensPerJoule != nil {
+			text += fmt.Sprintf(": %s output tokens a joule", Number(*g.TokensPerJoule))
+		}
+		wrap(b, "  "+Clean(p.ID)+": ", "    ", text)
+	}
 	if d := p.FirstAny; d != nil {
 		wrap(b, "  "+Clean(p.ID)+": ", "    ", fmt.Sprintf("first token of any kind after %s ms on average, "+
 			"reasoning included; ttft above is the first content", Number(d.Mean)))

@@ -46,6 +46,9 @@ type certifyCmd struct {
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
+	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: DCGM's exporter or another, or a Prometheus server that scrapes one; default: gpu_metrics of the case."`
+	GPUMatch   []string `name:"gpu-match" sep:"none" placeholder:"LABEL=VALUE" help:"Count only series of --gpu-metrics with this label, such as Hostname=node1; repeatable."`
+
 	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 
 	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
@@ -80,7 +83,7 @@ func (c certifyCmd) Run(a *app) error {
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, SLO: c.SLO, Seed: c.Seed,
 		ReportDir: c.ReportDir, Version: versionString(), Query: c.Query, Body: c.Body,
-		Sweep: string(c.Sweep), SweepStep: c.SweepStep,
+		Sweep: string(c.Sweep), SweepStep: c.SweepStep, GPUMetricsURL: c.GPUMetrics, GPUMatch: c.GPUMatch,
 	}
 	if err := c.valid(); err != nil {
 		return err

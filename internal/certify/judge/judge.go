@@ -56,6 +56,12 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	for _, p := range r.load("") {
 		p.report.Taken = r.taken(p)
 	}
+	out.Resources.GPU = r.gpuReport()
+	for _, p := range r.phases {
+		if len(p.requests) > 0 && p.ran != nil {
+			p.report.GPU = r.gpuOf(p)
+		}
+	}
 	for _, p := range r.phases {
 		if p.ran != nil {
 			out.Phases = append(out.Phases, p.report)

@@ -63,6 +63,7 @@ func (r *run) series() report.Series {
 	for _, w := range cpuWindows(good, time.Second) {
 		s.CPU = append(s.CPU, report.Point{X: seconds(w.ns), Y: w.cores})
 	}
+	r.gpuSeries(&s)
 	s.Memory, s.Anon, s.CPU = thin(s.Memory), thin(s.Anon), thin(s.CPU)
 	if f := r.leak; f != nil && f.points >= fewestMinima {
 		s.FitPhase = f.phase
