@@ -19,7 +19,8 @@ func (o *Options) addGPUs(c *testcases.Case) error {
 	for _, m := range o.GPUMatch {
 		k, v, ok := strings.Cut(m, "=")
 		if !ok || k == "" {
-			return fmt.Errorf("%w: label of accelerators %q: must be LABEL=VALUE, such as Hostname=node1", ErrOptions, m)
+			return fmt.Errorf("%w: label of accelerators %q: must be LABEL=VALUE, such as Hostname=node1",
+				ErrOptions, m)
 		}
 		put(&c.GPUMatch, k, v)
 	}

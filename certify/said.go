@@ -32,7 +32,8 @@ var asked = []struct {
 		"context_length", "chunked_prefill_size", "schedule_policy", "attention_backend", "speculative_algorithm",
 		"disable_radix_cache"}}, // SGLang
 	{"/props", []string{"build_info", "model_path", "total_slots", "default_generation_settings.n_ctx"}}, // llama.cpp
-	{"/info", []string{"version", "model_id", "model_sha", "model_dtype", "model_device_type", "max_concurrent_requests",
+	{"/info", []string{"version", "model_id", "model_sha", "model_dtype", "model_device_type",
+		"max_concurrent_requests",
 		"max_input_tokens", "max_total_tokens", "max_batch_total_tokens", "router"}}, // Text Generation Inference
 	{"/api/version", []string{"version"}}, // Ollama
 }

@@ -77,7 +77,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // step offers one load, records it, and judges it by what was recorded. ran is false where ctx ended it.
-func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Step, sweep testcases.Sweep) (o knee.Outcome,
+func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Step,
+	sweep testcases.Sweep) (o knee.Outcome,
 	ran bool) {
 	r := p.r
 	r.progress.current.Store(&ph)
@@ -102,7 +103,8 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 	p.done, p.failed, p.answered = p.done+run.done, p.failed+run.failed, p.answered+run.answered
 	o = judge.StepOutcome(r.plan.c, p.ph, rec, run.kept)
 	end := Event{Kind: EventEnd, Phase: ph, Index: p.index + 1, Done: run.done, Failed: run.failed,
-		OK: rec.CutShort == "" && run.failed == 0, Elapsed: time.Since(run.begun), Summary: r.progress.monitor.Summary(),
+		OK: rec.CutShort == "" && run.failed == 0, Elapsed: time.Since(run.begun),
+		Summary: r.progress.monitor.Summary(),
 		Text: fmt.Sprintf("%s %s for %s s: %s, %s", short(as.Load), sweep.Over.Unit(),
 			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict, o.Why)}
 	if o.Verdict == knee.Held || o.Verdict == knee.Unclear && o.Why == "" {
@@ -137,6 +139,8 @@ func sweepText(c *testcases.Case, ph testcases.Phase) string {
 	if of.Requests > 0 {
 		step += fmt.Sprintf(" and at least %d requests if they come within %s s", of.Requests, short(of.MaxS))
 	}
-	return text + fmt.Sprintf("; at most %d steps of %s, each waits at most %s s for its last answers; ends when the knee "+
-		"is within %s %% at %s %% confidence", s.Steps, step, short(s.DrainS), short(100*s.Within), short(100*s.Confidence))
+	return text +
+		fmt.Sprintf("; at most %d steps of %s, each waits at most %s s for its last answers; ends when the knee "+
+			"is within %s %% at %s %% confidence", s.Steps, step, short(s.DrainS), short(100*s.Within),
+			short(100*s.Confidence))
 }

@@ -25,7 +25,8 @@ func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 		Gap: time.Millisecond})
 	t.Cleanup(s.Close)
 	dir, ended := t.TempDir(), 0
-	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(s), ReportDir: dir, Seed: 5,
+	rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(s), ReportDir: dir,
+		Seed:  5,
 		Sweep: "rate=10..160", SweepStep: time.Second, SLO: []string{"latency:mean<400ms"},
 		Set: []string{"targets.throughput_rps=10", "profiles.sweep.knee.sweep.steps=8",
 			"profiles.sweep.knee.sweep.rest_s=0.1"},
@@ -45,7 +46,8 @@ func TestASweepFindsWhereAServerSaturates(t *testing.T) {
 		t.Errorf("%d steps, %d ended, objectives %q", len(sweep.Steps), ended, sweep.Objectives)
 	}
 	for _, x := range sweep.Steps {
-		if x.Load > 80 && x.Verdict == "held" || x.Requests == 0 || x.TTFT == nil || x.TPOT == nil || x.GoodputBand == nil {
+		if x.Load > 80 && x.Verdict == "held" || x.Requests == 0 || x.TTFT == nil || x.TPOT == nil ||
+			x.GoodputBand == nil {
 			t.Errorf("%+v", x)
 		}
 	}
@@ -94,7 +96,8 @@ func TestSweepsThatCannotBe(t *testing.T) {
 		}
 	}
 	rep, err := certify.Run(ctx, o)
-	if !errors.Is(err, certify.ErrInterrupted) || rep == nil || rep.Status != certify.Invalid || len(rep.Sweeps) != 1 ||
+	if !errors.Is(err, certify.ErrInterrupted) || rep == nil || rep.Status != certify.Invalid ||
+		len(rep.Sweeps) != 1 ||
 		rep.Sweeps[0].CutShort == "" {
 		t.Errorf("interrupted: %v, %+v", err, rep)
 	}

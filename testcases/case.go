@@ -165,8 +165,9 @@ type Phase struct {
 	Kind        Kind     `yaml:"kind" json:"kind"`                         // what the phase does
 	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"`         // keys "category/level", taken in turn; none: all
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"` // requests in flight in a closed loop; 0: targets.concurrency
-	RPS         float64  `yaml:"rps" json:"rps,omitempty"`                 // open; 0: targets.throughput_rps. Where traffic has turns, conversations a second
-	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"`       // "poisson" (default), "constant", "gamma" or "trace"
+	// open; 0: targets.throughput_rps. Where traffic has turns, conversations a second and not requests
+	RPS      float64  `yaml:"rps" json:"rps,omitempty"`
+	Arrivals Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default), "constant", "gamma" or "trace"
 	// arrivals "gamma": the shape of its gaps. 1 is Poisson's, less comes in bursts, more is more even
 	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
 	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s

@@ -17,8 +17,8 @@ type Sweep struct {
 	From float64   `yaml:"from" json:"from"` // the least load, which is tried first
 	To   float64   `yaml:"to" json:"to"`     // the greatest load
 	// what a step must hold, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; none: the objectives of the profile's
-	// first open phase that has any, else of a closed one, else targets.latency_ms. A sweep over rates always asks that
-	// the backlog does not grow, and every sweep that failures stay within limits.error_budget
+	// first open phase that has any, else of a closed one, else targets.latency_ms. A sweep over rates always asks
+	// that the backlog does not grow, and every sweep that failures stay within limits.error_budget
 	Objectives string  `yaml:"objectives" json:"objectives,omitempty"`
 	Within     float64 `yaml:"within" json:"within,omitempty"`         // ends when the knee is enclosed within this share of itself; 0: 0.05
 	Confidence float64 `yaml:"confidence" json:"confidence,omitempty"` // of the interval around the knee; 0: 0.95
@@ -185,8 +185,9 @@ func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 		p.add(at+".objectives", "must be given: any number of requests in flight holds where nothing is asked")
 	}
 	if ph.Arrivals == ArrivalsTrace || len(ph.Stages) > 0 || ph.RPS != 0 || ph.RPSFactor != 0 || ph.Concurrency != 0 {
-		p.add(at, "must stand without rps, rps_factor, concurrency, stages and arrivals of a trace: the sweep decides "+
-			"the load")
+		p.add(at,
+			"must stand without rps, rps_factor, concurrency, stages and arrivals of a trace: the sweep decides "+
+				"the load")
 	}
 }
 
@@ -204,7 +205,8 @@ const (
 func (c *Case) OnlySweep(profile, spec string, stepS float64) error {
 	phases, ok := c.Profiles[profile]
 	if !ok {
-		return &Problem{Key: "profiles." + profile, Reason: "there is no such profile to take the sweep's requests from"}
+		return &Problem{Key: "profiles." + profile,
+			Reason: "there is no such profile to take the sweep's requests from"}
 	}
 	s, err := c.parseSweep(spec)
 	if err != nil {
@@ -258,8 +260,9 @@ const sweepAround = 16
 
 func (c *Case) parseSweep(spec string) (*Sweep, error) {
 	bad := func(why string) (*Sweep, error) {
-		return nil, &Problem{Key: "sweep", Reason: fmt.Sprintf("%s: must be rate=FROM..TO or concurrency=FROM..TO, such "+
-			"as rate=1..64, is %q", why, spec)}
+		return nil, &Problem{Key: "sweep",
+			Reason: fmt.Sprintf("%s: must be rate=FROM..TO or concurrency=FROM..TO, such "+
+				"as rate=1..64, is %q", why, spec)}
 	}
 	name, span, given := strings.Cut(strings.TrimSpace(spec), "=")
 	s := &Sweep{Over: SweepOver(name)}
@@ -281,7 +284,8 @@ func (c *Case) parseSweep(spec string) (*Sweep, error) {
 	var errs [2]error
 	s.From, errs[0] = strconv.ParseFloat(strings.TrimSpace(from), 64)
 	s.To, errs[1] = strconv.ParseFloat(strings.TrimSpace(to), 64)
-	if !ok || errs[0] != nil || errs[1] != nil || !finite(s.From) || !finite(s.To) || !(s.To > s.From) || !(s.From > 0) {
+	if !ok || errs[0] != nil || errs[1] != nil || !finite(s.From) || !finite(s.To) || !(s.To > s.From) ||
+		!(s.From > 0) {
 		return bad("the range must be two numbers above 0, the greater one last")
 	}
 	return s, nil

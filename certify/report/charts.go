@@ -74,7 +74,8 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 func ttftChart(s PhaseSeries, n int) chart {
 	var p50, p90, most []Point
 	for _, b := range s.TTFT {
-		p50, p90, most = append(p50, Point{b.X, b.P50}), append(p90, Point{b.X, b.P90}), append(most, Point{b.X, b.Max})
+		p50, p90, most = append(p50, Point{b.X, b.P50}), append(p90, Point{b.X, b.P90}), append(most, Point{b.X,
+			b.Max})
 	}
 	p := &plot{id: fmt.Sprintf("ttft%d", n), title: "Time to first token over time, phase " + s.ID,
 		xLabel: "seconds since the phase began (scheduled time)", yLabel: "time to first token, ms",
@@ -83,7 +84,8 @@ func ttftChart(s PhaseSeries, n int) chart {
 	p.bands = outside(s, p.xMax)
 	p.between = []between{{class: "c1 faint", low: p90, high: most}, {class: "c1", low: p50, high: p90}}
 	p.lines = []line{{class: "c1", points: p50}}
-	return draw(p, "Time to first token: median, 90th percentile and slowest of each stretch", chartKey{"c1", "median"},
+	return draw(p, "Time to first token: median, 90th percentile and slowest of each stretch", chartKey{"c1",
+		"median"},
 		chartKey{"band", "to p90"}, chartKey{"band faint", "to the slowest"})
 }
 

@@ -44,8 +44,8 @@ func CompareWith(name string, earlier, now *Report, shift Shift) *Against {
 		Comparison: DiffWith(earlier, now, shift)}
 }
 
-// between is how far b is from a, with the interval of the difference from the two figures' own: the method of variance
-// estimates recovery (Zou and Donner 2008), which takes intervals that are not even.
+// between is how far b is from a, with the interval of the difference from the two figures' own: the method of
+// variance estimates recovery (Zou and Donner 2008), which takes intervals that are not even.
 func (c *Change) between(ia, ib *[2]float64) {
 	if c.A == nil || c.B == nil {
 		return

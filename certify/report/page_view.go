@@ -42,7 +42,8 @@ func keyPhase(r *Report) (name string, p *Phase) {
 	for _, s := range r.Sweeps {
 		var best *Step
 		for i := range s.Steps {
-			if x := &s.Steps[i]; x.Likely && (s.Knee == nil || x.Load <= *s.Knee) && (best == nil || x.Load > best.Load) {
+			if x := &s.Steps[i]; x.Likely && (s.Knee == nil || x.Load <= *s.Knee) && (best == nil ||
+				x.Load > best.Load) {
 				best = x
 			}
 		}
@@ -74,7 +75,8 @@ func tokenFigures(r *Report) []figure {
 			f.Goal = "p99 " + Number(*x.d.P99) + " ms, in " + name
 		}
 		for _, c := range r.Checks {
-			if strings.HasPrefix(c.Rule, x.rule) && c.Phase == p.ID && c.Target != nil && graver(c.Verdict, f.Verdict) {
+			if strings.HasPrefix(c.Rule, x.rule) && c.Phase == p.ID && c.Target != nil && graver(c.Verdict,
+				f.Verdict) {
 				f.Goal, f.Verdict = "target "+op(c.Op)+" "+Number(*c.Target)+" ms", c.Verdict
 				if c.Measured != nil {
 					f.Value = Number(*c.Measured)

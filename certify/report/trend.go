@@ -68,7 +68,8 @@ func NewTrend(ids []string, reports []*Report) Trend {
 			Target: r.Target.URL, Model: r.Target.Model, Version: r.Fingerprints["version"]})
 		for _, c := range r.Checks {
 			if c.Measured != nil && c.Op != "" && c.Op != "=" {
-				put(i, TrendLine{What: c.ID, Unit: c.Unit, Op: c.Op, Target: c.Target}, cell{*c.Measured, c.Interval, c.Verdict})
+				put(i, TrendLine{What: c.ID, Unit: c.Unit, Op: c.Op, Target: c.Target}, cell{*c.Measured, c.Interval,
+					c.Verdict})
 			}
 		}
 		for _, s := range r.Sweeps {
@@ -171,7 +172,8 @@ func TrendText(w io.Writer, t Trend) error {
 	var b strings.Builder
 	rows := [][]string{{"", "start", "status", "profile", "target", "run"}}
 	for i, r := range t.Runs {
-		rows = append(rows, []string{fmt.Sprint(i + 1), time.UnixMilli(int64(r.Start * 1000)).UTC().Format("2006-01-02 15:04"),
+		rows = append(rows, []string{fmt.Sprint(i + 1),
+			time.UnixMilli(int64(r.Start * 1000)).UTC().Format("2006-01-02 15:04"),
 			Clean(r.Status), Clean(r.Profile), Clean(r.Target), Clean(r.Run)})
 	}
 	leftTable(&b, rows)
@@ -198,11 +200,13 @@ func TrendText(w io.Writer, t Trend) error {
 			v, _ := Figure(*l.Target, l.Unit)
 			target = l.Op + " " + v
 		}
-		rows = append(rows, []string{Clean(l.What), Sparkline(l.Values), optFigure(first, l.Unit), optFigure(last, l.Unit),
+		rows = append(rows, []string{Clean(l.What), Sparkline(l.Values), optFigure(first, l.Unit), optFigure(last,
+			l.Unit),
 			optFigure(lo, l.Unit), optFigure(hi, l.Unit), target, l.Last})
 	}
 	leftTable(&b, rows)
-	fmt.Fprintf(&b, "\n%d runs of %s, oldest first; the last column holds the newest against the oldest\n", len(t.Runs),
+	fmt.Fprintf(&b, "\n%d runs of %s, oldest first; the last column holds the newest against the oldest\n",
+		len(t.Runs),
 		Clean(t.TestCase))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -227,7 +231,8 @@ func TrendSVG(w io.Writer, t Trend) error {
 	const wide, tall = 520.0, 150.0
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img"><title>%s over %d runs</title>`,
-		px(wide), px(tall*float64(max(len(t.Rows), 1))), px(wide), px(tall*float64(max(len(t.Rows), 1))), html.EscapeString(t.TestCase),
+		px(wide), px(tall*float64(max(len(t.Rows), 1))), px(wide), px(tall*float64(max(len(t.Rows), 1))),
+		html.EscapeString(t.TestCase),
 		len(t.Runs))
 	b.WriteString(`<style>` + trendStyle + `</style><rect class="paper" width="100%" height="100%"/>`)
 	for i, l := range t.Rows {

@@ -9,9 +9,9 @@ import (
 // fewestCorrelated is the shortest series whose correlation can be told at all.
 const fewestCorrelated = 16
 
-// CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth
-// one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks
-// for; the sum ends where its window is five times the time itself (Sokal 1997).
+// CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are
+// worth one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test
+// looks for; the sum ends where its window is five times the time itself (Sokal 1997).
 func CorrelationTime(x []float64) float64 {
 	n := len(x)
 	if n < fewestCorrelated {

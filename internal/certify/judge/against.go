@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// mostAgainst bounds the samples of one phase of an earlier run: a rank test on a thousand sees a shift of a tenth of a
-// standard deviation.
+// mostAgainst bounds the samples of one phase of an earlier run: a rank test on a thousand sees a shift of a tenth of
+// a standard deviation.
 const mostAgainst = 1000
 
 // Samples are the phases of load of a record, thinned, as a later run keeps them to be compared with.

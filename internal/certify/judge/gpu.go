@@ -171,7 +171,8 @@ func gpuMemory(r *run, c *testcases.Check) outcome {
 		return invalid("%s", r.noGPU(g))
 	}
 	o := outcome{measured: ptr(g.PeakGB), op: "<=", unit: "GB", verdict: report.Pass,
-		reason: fmt.Sprintf("%s of %s", plural(g.Readings, "reading", "readings"), plural(len(g.Cards), "card", "cards"))}
+		reason: fmt.Sprintf("%s of %s", plural(g.Readings, "reading", "readings"), plural(len(g.Cards), "card",
+			"cards"))}
 	if limit := r.c.Limit(*c); significant(g.PeakGB) > limit {
 		o.verdict = report.Fail
 	}

@@ -38,8 +38,10 @@ func TestAcceleratorsAreJudgedWhereTheCaseAsks(t *testing.T) {
 		s.edit = func(c *testcases.Case) {
 			c.Checks = append(c.Checks,
 				testcases.Check{ID: "gpu-memory", Clause: "c", Rule: testcases.RuleGPUMemory, Limit: 21},
-				testcases.Check{ID: "gpu-power", Clause: "c", Rule: testcases.RuleGPUPower, Phase: "sustained", Limit: 550},
-				testcases.Check{ID: "per-joule", Clause: "c", Rule: testcases.RuleTokensPerJoule, Phase: "sustained", Limit: 0.1})
+				testcases.Check{ID: "gpu-power", Clause: "c", Rule: testcases.RuleGPUPower, Phase: "sustained",
+					Limit: 550},
+				testcases.Check{ID: "per-joule", Clause: "c", Rule: testcases.RuleTokensPerJoule, Phase: "sustained",
+					Limit: 0.1})
 		}
 		events := s.run()
 		blind, err := Judge(events)
@@ -67,11 +69,13 @@ func TestAcceleratorsAreJudgedWhereTheCaseAsks(t *testing.T) {
 			}
 			length := p.SteadyToS - p.SteadyFromS
 			want := p.OutputTPS * length / (watts * length)
-			if p.GPU == nil || math.Abs(p.GPU.Watts-watts) > 1e-6*watts || math.Abs(*p.GPU.TokensPerJoule-want) > 1e-6*want {
+			if p.GPU == nil || math.Abs(p.GPU.Watts-watts) > 1e-6*watts ||
+				math.Abs(*p.GPU.TokensPerJoule-want) > 1e-6*want {
 				t.Errorf("counters %v: %+v, want %g W, %g tokens a joule", counters, p.GPU, watts, want)
 			}
 		}
-		for id, want := range map[string]string{"gpu-memory": report.Pass, "gpu-power": power, "per-joule": report.Pass} {
+		for id, want := range map[string]string{"gpu-memory": report.Pass, "gpu-power": power,
+			"per-joule": report.Pass} {
 			if v := verdictOf(rep, id); v != want {
 				t.Errorf("counters %v: %s is %s, want %s", counters, id, v, want)
 			}

@@ -319,7 +319,8 @@ func (r *run) samplesOf(marks []mark) []report.QualitySample {
 		if len(text) > mostText {
 			short += " …"
 		}
-		out = append(out, report.QualitySample{Prompt: m.prompt, Question: r.header.Prompts[m.prompt], Text: short, Score: m.score, Why: m.scored.Why})
+		out = append(out, report.QualitySample{Prompt: m.prompt, Question: r.header.Prompts[m.prompt], Text: short,
+			Score: m.score, Why: m.scored.Why})
 	}
 	return out
 }

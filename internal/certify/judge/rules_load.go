@@ -275,7 +275,8 @@ func Shift(a, b []evidence.Event) (report.Shift, error) {
 			return 0, 1, false
 		}
 		z, p := stats.MannWhitney(x, y)
-		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(stats.CorrelationTime(x), stats.CorrelationTime(y))), true
+		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(stats.CorrelationTime(x),
+			stats.CorrelationTime(y))), true
 	}, nil
 }
 

@@ -194,7 +194,8 @@ func (r *run) byID(id string) *phase {
 func (r *run) load(id string) []*phase {
 	var out []*phase
 	for _, p := range r.phases {
-		if id == p.plan.ID || id == "" && p.step == nil && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen) {
+		if id == p.plan.ID || id == "" && p.step == nil && (p.plan.Kind == testcases.KindClosed ||
+			p.plan.Kind == testcases.KindOpen) {
 			out = append(out, p)
 		}
 	}
@@ -296,7 +297,8 @@ func (r *run) takenNotices() []string {
 	if len(all) < 2 || r.header.Rules < 2 {
 		return all
 	}
-	return []string{"Other work took much of the machine during the phases " + strings.Join(brief[:len(brief)-1], ", ") +
+	return []string{"Other work took much of the machine during the phases " + strings.Join(brief[:len(brief)-1],
+		", ") +
 		" and " + brief[len(brief)-1] + ". What fails in them proves nothing; the phases say more."}
 }
 

@@ -49,7 +49,8 @@ func Search(c *testcases.Case, ph testcases.Phase) (search knee.Search, alpha fl
 }
 
 // StepOutcome judges one step of a sweep by its own record.
-func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requests []*evidence.Request) knee.Outcome {
+func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase,
+	requests []*evidence.Request) knee.Outcome {
 	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, requests: requests, rules: evidence.Rules}
 	p.asStep(c, of)
 	p.measure(c)
@@ -271,12 +272,13 @@ func finding(s *report.Sweep, k knee.Knee) string {
 	var text string
 	switch {
 	case k.Conflict:
-		text = fmt.Sprintf("a load was proven to hold above %s %s, which was proven to miss: the server changed while "+
-			"it was measured, or has no single knee", num(k.High), s.Unit)
+		text = fmt.Sprintf("a load was proven to hold above %s %s, which was proven to miss: the server changed "+
+			"while it was measured, or has no single knee", num(k.High), s.Unit)
 	case k.Below && k.High > 0:
 		text = fmt.Sprintf("below %s %s: that load misses the objectives%s", num(k.High), s.Unit, sure)
 	case k.Below:
-		text = fmt.Sprintf("no step held the objectives, the least load of %s %s included; that is not proven", num(s.From),
+		text = fmt.Sprintf("no step held the objectives, the least load of %s %s included; that is not proven",
+			num(s.From),
 			s.Unit)
 	case k.Above && k.Low > 0:
 		text = fmt.Sprintf("above %s %s: that load holds the objectives%s", num(k.Low), s.Unit, sure)
@@ -284,7 +286,8 @@ func finding(s *report.Sweep, k knee.Knee) string {
 			text += fmt.Sprintf("; up to %s every step rather held", num(k.Best))
 		}
 	case k.Above:
-		text = fmt.Sprintf("no step missed the objectives, up to %s %s; that they held is not proven", num(k.Best), s.Unit)
+		text = fmt.Sprintf("no step missed the objectives, up to %s %s; that they held is not proven", num(k.Best),
+			s.Unit)
 	default:
 		text = fmt.Sprintf("%s %s", num(k.Best), s.Unit)
 		switch {
@@ -387,7 +390,8 @@ func kneeRule(r *run, c *testcases.Check) outcome {
 		o.verdict = report.Fail
 	default:
 		o.verdict = report.Invalid
-		o.reason += fmt.Sprintf("; the target of %s %s is not proven either way: it needs longer steps", num(target), s.Unit)
+		o.reason += fmt.Sprintf("; the target of %s %s is not proven either way: it needs longer steps", num(target),
+			s.Unit)
 	}
 	if target > 0 {
 		o.target = ptr(target)

@@ -20,7 +20,8 @@ func swept(t *testing.T, s *sim, sweep testcases.Sweep, target float64) []eviden
 	s.edit = func(c *testcases.Case) {
 		c.Targets.ThroughputRPS, c.Targets.Concurrency = target, int(target)
 		ph := testcases.Phase{ID: "knee", Kind: testcases.KindSweep, Sweep: &sweep, DurationS: 40, RampS: 4}
-		c.Profiles["full"] = testcases.Phases{{ID: "warmup", Kind: testcases.KindWarmup, Concurrency: 2, Requests: 10}, ph}
+		c.Profiles["full"] = testcases.Phases{{ID: "warmup", Kind: testcases.KindWarmup, Concurrency: 2,
+			Requests: 10}, ph}
 		c.Checks = []testcases.Check{{ID: "knee", Clause: "it is", Rule: testcases.RuleKnee, Phase: "knee"},
 			{ID: "generator", Clause: "g", Rule: testcases.RuleGenerator},
 			{ID: "steps", Clause: "s", Rule: testcases.RuleStepsComplete},
@@ -89,9 +90,11 @@ func TestTheKneeIsDerivedFromTheRecord(t *testing.T) {
 	}{
 		{"holds the target", testcases.Sweep{Over: testcases.OverRate, From: 5, To: 100,
 			Objectives: "latency:p90<4s,goodput>=80%"}, 20, 40, report.Pass},
-		{"misses the target", testcases.Sweep{Over: testcases.OverRate, From: 5, To: 100, Objectives: "ttft:mean<500ms"},
+		{"misses the target", testcases.Sweep{Over: testcases.OverRate, From: 5, To: 100,
+			Objectives: "ttft:mean<500ms"},
 			60, 40, report.Fail},
-		{"in flight", testcases.Sweep{Over: testcases.OverConcurrency, From: 1, To: 64, Objectives: "latency:mean<401ms"},
+		{"in flight", testcases.Sweep{Over: testcases.OverConcurrency, From: 1, To: 64,
+			Objectives: "latency:mean<401ms"},
 			12, 16, report.Pass},
 		{"capacity alone", testcases.Sweep{Over: testcases.OverRate, From: 5, To: 100, Objectives: "ttft:p50<1h"},
 			20, 40, report.Pass},
@@ -135,7 +138,8 @@ func TestTheKneeIsDerivedFromTheRecord(t *testing.T) {
 			if err == nil {
 				err = report.WriteHTML(&page, rep, series)
 			}
-			if err != nil || !strings.Contains(page.String(), "swlatency0") || !strings.Contains(page.String(), s.Finding) {
+			if err != nil || !strings.Contains(page.String(), "swlatency0") || !strings.Contains(page.String(),
+				s.Finding) {
 				t.Errorf("page: %v", err)
 			}
 		})
@@ -169,7 +173,8 @@ func TestWhatAStepLeavesUnansweredCounts(t *testing.T) {
 	var reqs []*evidence.Request
 	for i := range 100 {
 		q := &evidence.Request{Phase: "knee-01", N: i, Scheduled: int64(i) * sec / 10, Issued: int64(i) * sec / 10,
-			Done: int64(i)*sec/10 + sec/20, Last: int64(i)*sec/10 + sec/20, First: int64(i)*sec/10 + sec/50, HasUsage: true,
+			Done: int64(i)*sec/10 + sec/20, Last: int64(i)*sec/10 + sec/20, First: int64(i)*sec/10 + sec/50,
+			HasUsage:     true,
 			OutputTokens: 5}
 		if i%3 == 0 {
 			q.Fail, q.Done = evidence.FailCanceled, 20*sec

@@ -18,7 +18,8 @@ type station struct {
 }
 
 // open offers a rate for some seconds and gives what a step measures: the objective is the one that limit makes.
-func (s station) open(r *rand.Rand, rate, length float64, objective func(latencies []float64) []knee.Objective) knee.Measured {
+func (s station) open(r *rand.Rand, rate, length float64,
+	objective func(latencies []float64) []knee.Objective) knee.Measured {
 	n := int(rate * length)
 	at, t := make([]float64, n), 0.0
 	for i := range at { // arrivals of a Poisson process that has n in this time
@@ -127,7 +128,8 @@ func find(seed uint64, i int) (s knee.Search, k knee.Knee, steps []knee.Step) {
 	}
 }
 
-// TestTheKneeIsFound: within 3 % of the truth in 20 of 20 searches, and where both its ends are proven they enclose it.
+// TestTheKneeIsFound: within 3 % of the truth in 20 of 20 searches, and where both its ends are proven they enclose
+// it.
 func TestTheKneeIsFound(t *testing.T) {
 	for i, server := range servers {
 		t.Run(server.name, func(t *testing.T) {

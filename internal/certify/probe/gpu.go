@@ -61,8 +61,8 @@ type gpuMetric struct {
 	times float64
 }
 
-// gpuMetrics are those of NVIDIA's DCGM exporter, of nvidia_gpu_exporter, and of AMD's device metrics exporter. Where a
-// card has two of one quantity, the first by name counts.
+// gpuMetrics are those of NVIDIA's DCGM exporter, of nvidia_gpu_exporter, and of AMD's device metrics exporter. Where
+// a card has two of one quantity, the first by name counts.
 var gpuMetrics = map[string]gpuMetric{
 	"DCGM_FI_DEV_FB_USED":                  {gpuUsed, 1 << 20},
 	"DCGM_FI_DEV_FB_FREE":                  {gpuFree, 1 << 20},

@@ -23,7 +23,8 @@ func (s *Scraper) Infos(ctx context.Context) map[string]string {
 		return out
 	}
 	for _, x := range all {
-		if !strings.HasSuffix(x.name, "_info") || strings.HasPrefix(x.name, "go_") || strings.HasPrefix(x.name, "python_") ||
+		if !strings.HasSuffix(x.name, "_info") || strings.HasPrefix(x.name, "go_") || strings.HasPrefix(x.name,
+			"python_") ||
 			strings.HasPrefix(x.name, "process_") || strings.HasPrefix(x.name, "target_") {
 			continue
 		}
