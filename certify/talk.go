@@ -98,7 +98,7 @@ func (a *asker) turn(session traffic.Session, index int, ph testcases.Phase, n, 
 	}
 	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n) + uint64(turn)<<20) % math.MaxInt32)
 	job := loadgen.Job{Prompt: session.Key, KeepText: ph.KeepText, MaxTokens: most, Turn: turn,
-		Body: a.chat(messages, most, a.c.Request.Temperature, sampling, a.c.Request.Stream)}
+		Body: a.chatTo(messages, most, a.c.Request.Temperature, sampling, a.c.Request.Stream, ph.Traffic.IgnoresEnd())}
 	if len(session.Turns) > 1 {
 		job.Session = fmt.Sprint(n)
 		job.KeepText, job.Forget = true, !ph.KeepText
