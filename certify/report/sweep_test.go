@@ -137,7 +137,7 @@ func TestAnEarlierRunIsShown(t *testing.T) {
 	if err := WriteHTML(&page, now, series); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"earlier &lt;run&gt;", "&#43;387.5 (356.6 to 417.6)", "latency, earlier run", `href="#against"`} {
+	for _, want := range []string{"earlier &lt;run&gt;", "&#43;387.5 (356.6 to 425)", "latency, earlier run", `href="#against"`} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page lacks %q", want)
 		}
