@@ -114,7 +114,7 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 		for i, m := range marks {
 			scores[i] = m.score - each[m.prompt] // the spread between answers, not between prompts
 		}
-		_, lo, hi := meanInterval(scores, r.conf())
+		_, lo, hi := meanInterval(scores, r.conf(), r.header.Rules)
 		o.interval = band(mean+lo, mean+hi)
 	}
 	if cal := r.header.Calibration; cal != nil {
@@ -195,7 +195,7 @@ func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 		return invalid("%s under load can be compared, %d are the least", plural(len(drops), "answer", "answers"),
 			fewest)
 	}
-	drop, lo, hi := meanInterval(drops, r.conf())
+	drop, lo, hi := meanInterval(drops, r.conf(), r.header.Rules)
 	drop = significant(drop)
 	score, _ := meanByPrompt(under)
 	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score",

@@ -102,7 +102,7 @@ func (r *run) below(target float64, x []float64, n int, what string) outcome {
 	if len(x) == 0 {
 		return invalid("no request was judged")
 	}
-	mean, lo, hi := meanInterval(x, r.conf())
+	mean, lo, hi := meanInterval(x, r.conf(), r.header.Rules)
 	mean, hi = significant(mean), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
 	over := fmt.Sprintf(what+", at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()),

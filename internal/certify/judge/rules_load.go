@@ -208,7 +208,7 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 		return o
 	}
 	a, b := before.latencies, after.latencies
-	d := distribution(a, r.conf())
+	d := distribution(a, r.conf(), r.header.Rules)
 	by := stats.HodgesLehmann(a, b)
 	base := *d.P50 // eight samples are enough for a median
 	if base <= 0 {

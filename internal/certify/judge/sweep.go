@@ -341,7 +341,7 @@ func (p *phase) tokenBand(conf float64) *[2]float64 {
 			parts[k] += float64(q.OutputTokens) / width
 		}
 	}
-	_, lo, hi := meanInterval(parts, conf)
+	_, lo, hi := meanInterval(parts, conf, p.rules)
 	return band(lo, hi)
 }
 

@@ -287,7 +287,7 @@ func seriesMean(x []float64, conf float64) (mean, lo, hi float64) {
 		}
 		x = runs
 	}
-	return stats.MeanInterval(x, conf, seed)
+	return stats.SeriesInterval(x, conf, seed)
 }
 
 func short(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }
