@@ -92,7 +92,8 @@ var covers = []struct {
 		before, after := distribution(a, conf, evidence.Rules), distribution(b, conf, evidence.Rules)
 		x := report.Phase{ID: "p", Kind: "closed", Latency: before}
 		y := report.Phase{ID: "p", Kind: "closed", Latency: after}
-		for _, c := range report.Diff(&report.Report{Phases: []report.Phase{x}}, &report.Report{Phases: []report.Phase{y}}).
+		for _, c := range report.Diff(&report.Report{Phases: []report.Phase{x}}, &report.Report{
+			Phases: []report.Phase{y}}).
 			Changes {
 			if c.What == "p latency" {
 				return c.Band[0] <= 20 && 20 <= c.Band[1]

@@ -154,7 +154,8 @@ func (p *phase) describe(c *testcases.Case) {
 			gaps = append(gaps, float64(g)/1000)
 		}
 	}
-	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules), distribution(p.tpot, conf, p.rules)
+	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules),
+		distribution(p.tpot, conf, p.rules)
 	d.FirstAny = distribution(p.firstAny, conf, p.rules)
 	d.Gap, d.IssueDelay = distribution(gaps, conf, p.rules), distribution(p.delay, conf, p.rules)
 	n, tokens := p.completions()

@@ -18,7 +18,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func remember(of func([]float64, float64, uint64) (float64, float64, float64)) func([]float64, float64, uint64) (float64, float64, float64) {
+type interval func(x []float64, conf float64, seed uint64) (mean, lo, hi float64)
+
+func remember(of interval) interval {
 	var known sync.Map // from the arguments' SHA-256 to [3]float64
 	return func(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 		b := make([]byte, 0, 8*(len(x)+2))
