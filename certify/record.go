@@ -8,7 +8,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,9 @@ type record struct {
 	events *evidence.Writer
 	failed atomic.Pointer[error] // it could not be written
 	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	hosts []evidence.Event // readings of the machine, for the steps of a sweep
 }
 
 // newRecord starts the clock; nothing is written before create.
@@ -46,9 +51,26 @@ func (r *record) create(dir, caseID string) (err error) {
 // worth nothing.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
+	if e.Host != nil {
+		r.mu.Lock()
+		r.hosts = append(r.hosts, e)
+		r.mu.Unlock()
+	}
 	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
 		r.cancel(err)
 	}
+}
+
+// hostsSince gives the readings of the machine since a moment, and the one before it.
+func (r *record) hostsSince(ns int64) []evidence.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := slices.IndexFunc(r.hosts, func(e evidence.Event) bool { return e.At >= ns })
+	if from < 0 {
+		from = len(r.hosts)
+	}
+	r.hosts = r.hosts[max(from-1, 0):] // what is older is of no use to later steps
+	return slices.Clone(r.hosts)
 }
 
 // since is the time of the record's clock.

@@ -101,7 +101,7 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 	r.record.add(evidence.Event{Phase: &rec})
 	p.from += rec.Issued
 	p.done, p.failed, p.answered = p.done+run.done, p.failed+run.failed, p.answered+run.answered
-	o = judge.StepOutcome(r.plan.c, p.ph, rec, run.kept)
+	o = judge.StepOutcome(r.plan.c, p.ph, rec, run.kept, r.record.hostsSince(rec.Start))
 	end := Event{Kind: EventEnd, Phase: ph, Index: p.index + 1, Done: run.done, Failed: run.failed,
 		OK: rec.CutShort == "" && run.failed == 0, Elapsed: time.Since(run.begun),
 		Summary: r.progress.monitor.Summary(),

@@ -48,14 +48,32 @@ func Search(c *testcases.Case, ph testcases.Phase) (search knee.Search, alpha fl
 		Most: s.Steps}, (1 - s.Confidence) / float64(s.Steps)
 }
 
-// StepOutcome judges one step of a sweep by its own record.
-func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase,
-	requests []*evidence.Request) knee.Outcome {
+// StepOutcome judges one step of a sweep by its own record. hosts are the readings of who used the machine meanwhile.
+func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requests []*evidence.Request,
+	hosts []evidence.Event) knee.Outcome {
+	r := &run{c: c}
+	for _, e := range hosts {
+		if e.Host != nil {
+			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
+		}
+	}
+	byTime(r.hosts)
+	r.uses = uses(r.hosts)
 	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, requests: requests, rules: evidence.Rules}
 	p.asStep(c, of)
 	p.measure(c)
-	search, alpha := Search(c, of)
-	return knee.Judge(p.measured(c), alpha, search.Within/2)
+	_, outcome := r.judgeStep(p, of)
+	return outcome
+}
+
+// judgeStep gives what a step measured, and its verdict. What others did to the machine proves nothing of the server.
+func (r *run) judgeStep(p *phase, of testcases.Phase) (knee.Measured, knee.Outcome) {
+	search, alpha := Search(r.c, of)
+	m := p.measured(r.c)
+	if why := r.taken(p); why != "" {
+		m.Doubt = why
+	}
+	return m, knee.Judge(m, alpha, search.Within/2)
 }
 
 // growthParts cuts a step's window: enough to see whether a backlog comes back.
@@ -224,7 +242,7 @@ func (r *run) sweepReports() []report.Sweep {
 // sweepOf derives one sweep from its steps; nil where none ran.
 func (r *run) sweepOf(p *phase) *report.Sweep {
 	s, _ := r.c.SweepOf(p.plan)
-	search, alpha := Search(r.c, p.plan)
+	search, _ := Search(r.c, p.plan)
 	out := &report.Sweep{Phase: p.plan.ID, Over: string(s.Over), Unit: s.Over.Unit(), From: s.From, To: s.To,
 		Confidence: s.Confidence, Within: s.Within, Objectives: []string{}}
 	for _, x := range s.SweepChecks(p.plan.ID) {
@@ -235,11 +253,7 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 		if q.step == nil || q.step.Of != p.plan.ID {
 			continue
 		}
-		m := q.measured(r.c)
-		if why := r.taken(q); why != "" {
-			m.Doubt = why
-		}
-		o := knee.Judge(m, alpha, search.Within/2)
+		m, o := r.judgeStep(q, p.plan)
 		steps = append(steps, knee.Step{Load: q.step.Load, Times: q.step.Times, Verdict: o.Verdict, Likely: o.Likely})
 		out.Steps = append(out.Steps, r.stepReport(q, m, o))
 	}

@@ -61,7 +61,7 @@ func swept(t *testing.T, s *sim, sweep testcases.Sweep, target float64) []eviden
 		}
 		rec.End, rec.Planned, rec.Issued = s.now, len(reqs), len(reqs)
 		s.add(evidence.Event{Phase: &rec})
-		o := StepOutcome(s.c, plan, rec, reqs)
+		o := StepOutcome(s.c, plan, rec, reqs, nil)
 		steps = append(steps, knee.Step{Load: load, Times: times, Verdict: o.Verdict, Likely: o.Likely})
 		whole.Planned, whole.Issued = whole.Planned+1, whole.Issued+1
 		s.now += sec
@@ -183,11 +183,11 @@ func TestWhatAStepLeavesUnansweredCounts(t *testing.T) {
 	}
 	rec := evidence.Phase{ID: "knee-01", Kind: testcases.KindOpen, SteadyFrom: sec, SteadyTo: 10 * sec, End: 20 * sec,
 		Issued: 100, Step: &evidence.Step{Of: "knee", Load: 10, Times: 1}}
-	if o := StepOutcome(c, plan, rec, reqs); o.Verdict == knee.Missed {
+	if o := StepOutcome(c, plan, rec, reqs, nil); o.Verdict == knee.Missed {
 		t.Errorf("interrupted: %+v", o)
 	}
 	rec.CutShort = evidence.CutDrain
-	if o := StepOutcome(c, plan, rec, reqs); o.Verdict != knee.Missed {
+	if o := StepOutcome(c, plan, rec, reqs, nil); o.Verdict != knee.Missed {
 		t.Errorf("a third was never answered: %+v", o)
 	}
 }
