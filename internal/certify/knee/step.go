@@ -188,7 +188,11 @@ func (o Objective) judge(held, missed float64) part {
 	scaled := float64(bad) / n * worth
 	why := fmt.Sprintf("%s: %d of %d requests miss it, %s %% may; they count as %d independent ones", o.Name, bad,
 		len(o.Bad), short(100*o.Allowed), int(worth))
-	lo, _ := stats.Wilson(int(math.Floor(scaled)), int(worth), 1-2*missed)
+	few := 1.0 // stretches differ in their lengths: some long ones are no proof of a miss
+	if worth < n/2 {
+		few = 2
+	}
+	lo, _ := stats.Wilson(int(math.Floor(scaled/few)), int(worth/few), 1-2*missed)
 	pass, _ := stats.EarlyStopping(1-o.Allowed, 1-held, int(worth), int(math.Ceil(scaled)))
 	switch {
 	case pass:
@@ -238,34 +242,44 @@ func (o Objective) count() (n int) {
 	return n
 }
 
-// worth is how many independent requests these are worth: bad ones come in stretches, while a queue is long. Where few
-// are bad, how long the stretches are is read from the slowest tenth instead.
+// worth is how many independent requests these are worth: bad ones come in stretches, while a queue is long. How long
+// the stretches are is read from the bad ones and from the slowest tenth, whichever depend on each other more: few bad
+// ones tell little, and one long stretch of them may lie within a tenth that looks harmless.
 func (o Objective) worth() float64 {
 	n := float64(len(o.Bad))
 	if o.Worth > 0 {
 		return math.Min(o.Worth, n)
 	}
-	x := make([]float64, len(o.Bad))
-	if o.count()*10 >= len(o.Bad) || len(o.Of) != len(o.Bad) {
-		for i, b := range o.Bad {
-			if b {
-				x[i] = 1
-			}
+	times, x := 1.0, make([]float64, len(o.Bad))
+	for i, b := range o.Bad {
+		if b {
+			x[i] = 1
 		}
-	} else {
+	}
+	if o.count() > 0 {
+		times = correlation(x)
+	}
+	if len(o.Of) == len(o.Bad) {
 		sorted := slices.Sorted(slices.Values(o.Of))
 		top := sorted[len(sorted)*9/10]
 		for i, v := range o.Of {
+			x[i] = 0
 			if v > top {
 				x[i] = 1
 			}
 		}
+		times = math.Max(times, correlation(x))
 	}
+	return math.Max(n/times, 1)
+}
+
+// correlation is the correlation time of a long series, read in stretches of correlated requests.
+func correlation(x []float64) float64 {
 	times, stretches := 0.0, max(len(x)/correlated, 1)
 	for i := range stretches {
 		times += stats.CorrelationTime(x[i*len(x)/stretches:(i+1)*len(x)/stretches]) / float64(stretches)
 	}
-	return math.Max(n/times, 1)
+	return times
 }
 
 // correlated is how long a series the correlation is read from at once: queues of a thousand requests show in it.
