@@ -174,13 +174,19 @@ func (t taken) hindered(c Change, phase string) Change {
 	return c
 }
 
+// How warnings about one of two reports begin.
+const (
+	inFirst  = "in the first report, "
+	inSecond = "in the second report, "
+)
+
 // warnings say it once for each phase and run, with its extent.
 func (t taken) warnings() []string {
 	var out []string
 	for _, phase := range slices.Sorted(maps.Keys(t)) {
-		for i, run := range []string{"first", "second"} {
+		for i, run := range []string{inFirst, inSecond} {
 			if why := t[phase][i]; why != "" {
-				out = append(out, "in the "+run+" report, "+why)
+				out = append(out, run+why)
 			}
 		}
 	}

@@ -36,7 +36,13 @@ func NewTable(names, statuses []string, with []Comparison) Table {
 	at := map[string]int{}
 	for i, c := range with {
 		for _, w := range c.Warnings {
-			t.Warnings = append(t.Warnings, names[i+1]+": "+w)
+			of := names[i+1]
+			if rest, ok := strings.CutPrefix(w, inFirst); ok {
+				of, w = names[0], rest
+			}
+			if w = of + ": " + strings.TrimPrefix(w, inSecond); !slices.Contains(t.Warnings, w) {
+				t.Warnings = append(t.Warnings, w)
+			}
 		}
 		for _, x := range c.Changes {
 			k, ok := at[x.What]
