@@ -78,6 +78,7 @@ var ranks = map[string]int{
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
+	"internal/certify/knee":     2, // the highest load that keeps its objectives
 
 	"internal/web/look": 1, // what every page looks like
 	"internal/web/chat": 2, // the pages of mixtral serve
