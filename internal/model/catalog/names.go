@@ -122,12 +122,9 @@ func (k Known) pattern() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^(?:.*/)?` + regexp.QuoteMeta(stem) + `(?:-(\d{5})-of-(\d{5}))?\.gguf$`)
 }
 
-// Choose picks the model's files from a repository's. A checksum that differs from the catalogue's is an
-// hub.ErrChecksum.
+// Choose picks the model's GGUF files from a repository's. A checksum that differs from the catalogue's is an
+// hub.ErrChecksum. Of a model without GGUF files, hub.Client.Choose picks the files.
 func (k Known) Choose(all []hub.File) ([]hub.File, error) {
-	if k.File == "" {
-		return hub.Choose(all)
-	}
 	var chosen []hub.File
 	for _, f := range all {
 		if k.pattern().MatchString(f.Path) {

@@ -21,11 +21,13 @@ func Open(path string) (*Source, error) {
 	if info.IsDir() {
 		return openHF(path)
 	}
-	if !strings.HasSuffix(path, ".gguf") && strings.HasSuffix(path, ".safetensors") {
-		return nil, fmt.Errorf("%w: %s: weights alone are no model: give the directory, with config.json and the "+
-			"tokenizer", ErrSource, path)
+	s, err := openGGUF(path)
+	if err != nil {
+		if e := RefusedFile(path); e != nil {
+			return nil, e
+		}
 	}
-	return openGGUF(path)
+	return s, err
 }
 
 func openGGUF(path string) (s *Source, err error) {

@@ -18,6 +18,9 @@ import (
 
 // openHF opens a directory as Hugging Face repositories have them: config.json, safetensors files, and the tokenizer.
 func openHF(dir string) (s *Source, err error) {
+	if err := Refused(dir); err != nil {
+		return nil, err
+	}
 	c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
@@ -35,6 +38,9 @@ func openHF(dir string) (s *Source, err error) {
 			err = errors.Join(err, m.Close())
 		}
 	}()
+	if err = refusedTensors(dir, m); err != nil {
+		return nil, err
+	}
 	s = &Source{Name: nameOf(dir), shape: shape{c.Layers, c.Heads, c.KVHeads, c.Experts}, close: m.Close}
 	if s.Tensors, err = hfTensors(&c, m); err != nil {
 		return nil, err
