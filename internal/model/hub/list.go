@@ -79,11 +79,13 @@ type entry struct {
 
 var hexSum = regexp.MustCompile(`^[0-9a-f]+$`)
 
+func isSHA256(s string) bool { return len(s) == 64 && hexSum.MatchString(s) }
+
 func (e *entry) file() File {
 	f := File{Path: e.Path, Size: e.Size}
 	if e.LFS != nil {
 		f.Size = e.LFS.Size
-		if sum := strings.ToLower(strings.TrimPrefix(e.LFS.OID, "sha256:")); len(sum) == 64 && hexSum.MatchString(sum) {
+		if sum := strings.ToLower(strings.TrimPrefix(e.LFS.OID, "sha256:")); isSHA256(sum) {
 			f.SHA256 = sum
 		}
 	} else if sum := strings.ToLower(e.OID); len(sum) == 40 && hexSum.MatchString(sum) {

@@ -75,6 +75,13 @@ func mustURL(t *testing.T, s string) *url.URL {
 	return u
 }
 
+// change changes what the hub does while it may still be answering: a client that has given up does not wait for it.
+func (h *fakeHub) change(to func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	to()
+}
+
 func (h *fakeHub) client() *Client {
 	c := &Client{Endpoint: h.api.URL, Token: h.token, ChunkBytes: 1000, Connections: 3,
 		HTTP: &http.Client{Transport: &http.Transport{}}}
@@ -118,9 +125,7 @@ func (h *fakeHub) serve(w http.ResponseWriter, r *http.Request) {
 		h.leaked = h.leaked || r.Header.Get("Authorization") != ""
 		h.mu.Unlock()
 		r.URL.Path = "/1/" + back
-		h.bounce = false
-		h.download(w, r)
-		h.bounce = true
+		h.send(w, r)
 		return
 	}
 	if h.token != "" && r.Header.Get("Authorization") != "Bearer "+h.token {
@@ -186,12 +191,18 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.leaked = h.leaked || r.Header.Get("Authorization") != ""
 	h.mu.Unlock()
-	link, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if h.bounce {
+		_, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		w.Header().Set("Location", h.api.URL+"/back/"+name)
 		w.WriteHeader(http.StatusFound)
 		return
 	}
+	h.send(w, r)
+}
+
+// send sends a file, or refuses to.
+func (h *fakeHub) send(w http.ResponseWriter, r *http.Request) {
+	link, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if h.getOnly && r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusForbidden)
 		return
@@ -223,20 +234,21 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 	}
 	number, _ := strconv.Atoi(link)
 	expired := h.expire > 0 && number <= h.floor && !probe
+	status, lie, spoil, cut := h.status, h.lie, h.spoil, h.cut
 	h.mu.Unlock()
 	if expired {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if h.status != nil && !probe {
-		if s := h.status(n); s != 0 {
+	if status != nil && !probe {
+		if code := status(n); code != 0 {
 			if h.limit == nil {
 				w.Header().Set("Retry-After", "7")
 			}
 			for k, v := range h.limit {
 				w.Header().Set(k, v)
 			}
-			w.WriteHeader(s)
+			w.WriteHeader(code)
 			return
 		}
 	}
@@ -247,18 +259,18 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 			h.t.Errorf("range %q", spec)
 		}
 		to++
-		if h.lie != nil && h.lie(n) {
+		if lie != nil && lie(n) {
 			from, to = 0, to-from
 		}
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(data)))
 		w.WriteHeader(http.StatusPartialContent)
 	}
 	body := bytes.Clone(data[from:to])
-	if h.spoil != nil && h.spoil(n) && len(body) > 0 {
+	if spoil != nil && spoil(n) && len(body) > 0 {
 		body[len(body)/2] ^= 1
 	}
-	if h.cut != nil {
-		if keep := h.cut(n); keep >= 0 && keep < len(body) {
+	if cut != nil {
+		if keep := cut(n); keep >= 0 && keep < len(body) {
 			w.Write(body[:keep])
 			w.(http.Flusher).Flush()
 			time.Sleep(time.Millisecond)

@@ -141,7 +141,7 @@ func (s *source) learn(a *answer, first bool) error {
 	}
 	sha := ""
 	for _, h := range a.trail {
-		if tag := strings.ToLower(strings.Trim(h.Get("X-Linked-Etag"), `"`)); len(tag) == 64 && hexSum.MatchString(tag) {
+		if tag := strings.ToLower(strings.Trim(h.Get("X-Linked-Etag"), `"`)); isSHA256(tag) {
 			sha = tag
 			if n, err := strconv.ParseInt(h.Get("X-Linked-Size"), 10, 64); err == nil {
 				size = n
