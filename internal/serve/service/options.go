@@ -26,6 +26,9 @@ type Options struct {
 	ModelID   string    // name that clients see; empty: the model's own
 	Upstream  *Upstream // nil: the embedded engine
 
+	QuantizeTo string // what safetensors are converted to; empty: what fits
+	CacheDir   string // for converted models; empty: the user's cache directory
+
 	MemoryLimit   int64 // bytes
 	CPUCores      int
 	OwnProcess    bool // the process does nothing but serve: all of it keeps to CPUCores
