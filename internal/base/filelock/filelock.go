@@ -67,6 +67,16 @@ func Acquire(ctx context.Context, path string, waiting func()) (*Lock, error) {
 	}
 }
 
+// Clear removes the lock's file if a killed process left it. While somebody holds the lock, it does nothing.
+func Clear(path string) {
+	if _, err := os.Lstat(path); err != nil {
+		return
+	}
+	if l, err := Try(path); err == nil {
+		_ = l.Release() // a file too many does no harm
+	}
+}
+
 // Release gives the lock back and removes its file.
 func (l *Lock) Release() error {
 	return errors.Join(os.Remove(l.path), l.file.Close()) // in this order: nobody else can hold it meanwhile

@@ -73,7 +73,27 @@ func TestBusy(t *testing.T) {
 	if err := l.Release(); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if Clear(path); exists(path) {
+		t.Error("what a killed process left stays")
+	}
+	if l, err = Try(path); err != nil {
+		t.Fatal(err)
+	}
+	if Clear(path); !exists(path) {
+		t.Error("a lock that is held was removed")
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Try(filepath.Join(t.TempDir(), "none", "x.lock")); err == nil {
 		t.Error("a lock in a directory that does not exist")
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -192,6 +192,7 @@ var unsafeName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // make gives the path of the converted model, which is whole.
 func (c *conversion) make(ctx context.Context) (string, error) {
+	filelock.Clear(c.record + ".lock") // of a process that was killed
 	c.sources = *readSources(c.record, c.dir)
 	changed, err := c.update(ctx, c.source.Files, func(done, total int64) {
 		c.report(Progress{Stage: "check " + c.name, Done: done, Total: total})
@@ -209,7 +210,7 @@ func (c *conversion) make(ctx context.Context) (string, error) {
 		c.Made[c.mix.Name], changed = file, true
 	}
 	if changed { // before the conversion, so that a killed one need not read the sources again
-		if err := c.write(c.record); err != nil {
+		if err := c.write(ctx, c.record); err != nil {
 			return "", err
 		}
 	}
@@ -231,6 +232,7 @@ func (c *conversion) forget(file string) {
 func (c *conversion) ensure(ctx context.Context, path, key string) error {
 	for waited := false; ; waited = true {
 		if info, err := os.Stat(path); err == nil && info.Size() == c.size {
+			convert.Clear(path)
 			return nil
 		}
 		err := c.convert(ctx, path, key)

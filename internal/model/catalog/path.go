@@ -33,12 +33,12 @@ func openPath(ctx context.Context, path string, options Options) (*Opened, error
 
 // openFile opens a GGUF file, or says what else it is.
 func openFile(path string) (*Opened, error) {
+	var known *convert.UnsupportedError
+	if errors.As(convert.RefusedFile(path), &known) {
+		return nil, &Error{Err: unusable{known}, Hint: known.Hint}
+	}
 	f, err := gguf.Open(path)
 	if err != nil {
-		var known *convert.UnsupportedError
-		if errors.As(convert.RefusedFile(path), &known) {
-			return nil, &Error{Err: unusable{known}, Hint: known.Hint}
-		}
 		return nil, &Error{Err: unusable{err}}
 	}
 	return &Opened{File: f, ID: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), Path: path}, nil

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 )
 
 // sources is the record of one directory's files: their hashes, with what tells whether a file was written since, and
@@ -70,15 +72,21 @@ func readSources(path, dir string) *sources {
 }
 
 // write replaces the record.
-func (s *sources) write(path string) error {
+func (s *sources) write(ctx context.Context, path string) (err error) {
+	lock, err := filelock.Acquire(ctx, path+".lock", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeWhole(context.Background(), path, nil, func(w io.Writer) error {
-		_, err := w.Write(append(data, '\n'))
+	tmp := path + ".new" // a fixed name: what a killed process left is written over
+	if err := os.WriteFile(tmp, append(data, '\n'), 0o644); err != nil {
 		return err
-	})
+	}
+	return os.Rename(tmp, path)
 }
 
 // update hashes the files that were written since the record was, or are new. progress gets bytes.

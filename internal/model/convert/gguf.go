@@ -21,13 +21,10 @@ func Open(path string) (*Source, error) {
 	if info.IsDir() {
 		return openHF(path)
 	}
-	s, err := openGGUF(path)
-	if err != nil {
-		if e := RefusedFile(path); e != nil {
-			return nil, e
-		}
+	if err := RefusedFile(path); err != nil {
+		return nil, err
 	}
-	return s, err
+	return openGGUF(path)
 }
 
 func openGGUF(path string) (s *Source, err error) {

@@ -255,10 +255,10 @@ func RefusedFile(path string) error {
 	switch {
 	case isPointer(path):
 		return refuse(hintLFS, "it is a Git LFS pointer, not the file itself")
+	case ext == ".part": // it may begin as a whole one does
+		return refuse("run the same mixtral model pull or quantize again: it continues", "it is an unfinished file")
 	case starts("GGUF"):
 		return nil
-	case ext == ".part":
-		return refuse("run the same mixtral model pull or quantize again: it continues", "it is an unfinished file")
 	case ext == ".safetensors" && strings.HasPrefix(name, "consolidated"):
 		return refuse(hintLayout, "it holds Mistral's consolidated weights, which are not supported")
 	case ext == ".safetensors":

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -228,6 +230,18 @@ func Run(ctx context.Context, s *Source, path string, o Options) (result Result,
 		return Result{}, err
 	}
 	return w.result(), nil
+}
+
+// Clear removes what a Run left beside a whole file that was killed between its last steps.
+func Clear(path string) {
+	lock, err := filelock.Try(path + ".part.lock")
+	if err != nil {
+		return // somebody makes the file again
+	}
+	if _, err := os.Stat(path + ".part"); errors.Is(err, fs.ErrNotExist) {
+		os.Remove(path + ".part.journal")
+	}
+	_ = lock.Release()
 }
 
 // finish puts the whole file in place.

@@ -142,6 +142,9 @@ func (t *target) have(ctx context.Context, since time.Time) (Result, bool) {
 		return Result{}, false
 	}
 	t.remove() // of an attempt that was killed between its last steps
+	if since.IsZero() {
+		filelock.Clear(t.part() + ".lock")
+	}
 	return Result{Path: t.path, Size: t.size, SHA256: sum, Reused: true}, true
 }
 
