@@ -29,7 +29,8 @@ func weights(t *testing.T, shape synth.Shape) string {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "mixtral-8x7b")
-	if err := errors.Join(os.Mkdir(dir, 0o755), hftest.Write(dir, f, hftest.Options{DType: "BF16", Shards: 2})); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o755), hftest.Write(dir, f, hftest.Options{DType: "BF16",
+		Shards: 2})); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -54,7 +55,8 @@ func TestDirectoryEverywhere(t *testing.T) {
 	if err := os.WriteFile(tc, []byte(killCase), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := inside(t, "model", "inspect", dir); r.code != exitOK || !strings.Contains(r.stdout, "format         q8_0") ||
+	if r := inside(t, "model", "inspect", dir); r.code != exitOK || !strings.Contains(r.stdout,
+		"format         q8_0") ||
 		len(glob(t, cache, "*")) > 0 {
 		t.Errorf("inspect converts, or does not say to what: %v", r)
 	}
@@ -65,7 +67,8 @@ func TestDirectoryEverywhere(t *testing.T) {
 		{"self-test", []string{"model", "verify", dir}},
 		{"", []string{"run", "--model", dir, "--max-tokens", "4", "hello"}},
 		{"greedy", []string{"eval", "--model", dir, "--tokens", "1,2", "--generate", "2"}},
-		{"generate_tps", []string{"bench", "--model", dir, "--prompt", "8", "--generate", "4", "--parallel", "1", "--repeat",
+		{"generate_tps", []string{"bench", "--model", dir, "--prompt", "8", "--generate", "4",
+			"--parallel", "1", "--repeat",
 			"1", "--json"}},
 		{"packed", []string{"model", "pack", dir, filepath.Join(out, "packed.gguf")}},
 		{"parameters in q4_k_m", []string{"model", "quantize", dir, "--type", "q4_k_m", "--out", filepath.Join(out,
@@ -88,7 +91,8 @@ func TestDirectoryEverywhere(t *testing.T) {
 		"q.gguf"))); err != nil {
 		t.Fatal(err)
 	}
-	if r := inside(t, "model", "quantize", one, "--type", "keep", "--out", filepath.Join(out, "k.gguf")); r.code != exitOK {
+	if r := inside(t, "model", "quantize", one, "--type", "keep", "--out", filepath.Join(out,
+		"k.gguf")); r.code != exitOK {
 		t.Errorf("%v", r)
 	}
 }
@@ -100,7 +104,8 @@ func TestRefusedFormats(t *testing.T) {
 	root := t.TempDir()
 	write := func(path, text string) string {
 		path = filepath.Join(root, path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path,
+			[]byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -157,7 +162,8 @@ func TestRefusedFormats(t *testing.T) {
 				t.Errorf("%v: want %q: %v", args, want, r)
 			}
 			hint := strings.Contains(r.stderr, "\nhint: ")
-			if wantHint := !strings.Contains(want, "model_type") && !strings.Contains(want, "does not start"); wantHint && !hint {
+			if wantHint := !strings.Contains(want, "model_type") && !strings.Contains(want,
+				"does not start"); wantHint && !hint {
 				t.Errorf("%v: no hint: %v", args, r)
 			}
 			if strings.Contains(r.stderr, "no such model") {

@@ -113,8 +113,9 @@ func (c *modelPullCmd) begin(a *app) (*pulling, error) {
 		}
 	}
 	if c.Connections < 1 || c.Attempts < 1 || c.Timeout < 0 {
-		return nil, usageError(fmt.Errorf("--connections and --attempts must be at least 1, --timeout at least 0, got "+
-			"%d, %d and %g", c.Connections, c.Attempts, c.Timeout))
+		return nil,
+			usageError(fmt.Errorf("--connections and --attempts must be at least 1, --timeout at least 0, got "+
+				"%d, %d and %g", c.Connections, c.Attempts, c.Timeout))
 	}
 	if p.env, err = hub.ReadEnvironment(a.getenv); err != nil {
 		return nil, usageError(err)

@@ -150,7 +150,8 @@ func TestPullSplit(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if r := pull(t, nil, "--endpoint", h.URL, "--out", dir, h.URL+"/team/m/resolve/main/m-00001-of-00002.gguf"); r.code !=
+	if r := pull(t, nil, "--endpoint", h.URL, "--out", dir,
+		h.URL+"/team/m/resolve/main/m-00001-of-00002.gguf"); r.code !=
 		exitOK || len(filesIn(t, dir)) != 2 {
 		t.Errorf("by URL: %v", r)
 	}
@@ -166,7 +167,8 @@ func TestPullFromCache(t *testing.T) {
 	root := t.TempDir()
 	blob := fmt.Sprintf("%x", sha256.Sum256([]byte("GGUF")))
 	repo := filepath.Join(root, "models--team--m")
-	for path, text := range map[string]string{"refs/main": "c0ffee", "snapshots/c0ffee/a.gguf": "GGUF", "blobs/" + blob: ""} {
+	for path, text := range map[string]string{"refs/main": "c0ffee",
+		"snapshots/c0ffee/a.gguf": "GGUF", "blobs/" + blob: ""} {
 		path = filepath.Join(repo, path)
 		os.MkdirAll(filepath.Dir(path), 0o755)
 		os.WriteFile(path, []byte(text), 0o600)
@@ -202,7 +204,7 @@ func TestPullComplaints(t *testing.T) {
 		{nil, []string{"--connections", "0", "hf://team/m"}, exitUsage, "--connections"},
 		{map[string]string{"HF_TOKEN": "a b"}, []string{"hf://team/m"}, exitUsage, "HF_TOKEN: the token has a space"},
 		{nil, []string{"--endpoint", full.URL, "hf://team/m"}, exitSetup, "HOME"},
-		{nil, []string{"--endpoint", full.URL, "--out", file, "hf://team/m"}, exitSetup, "hint: choose another directory"},
+		{nil, []string{"--endpoint", full.URL, "--out", file, "hf://team/m"}, exitSetup, "hint: choose another"},
 		{nil, []string{"--endpoint", full.URL, "hf://team/m/b"}, exitSetup, "no b; it has a.gguf"},
 	} {
 		if r := pull(t, c.env, c.args...); r.code != c.code || !strings.Contains(r.stderr, c.want) {

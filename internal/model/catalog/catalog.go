@@ -58,7 +58,7 @@ type Options struct {
 	KVType     quant.KVType
 	CacheDir   string // for converted models; empty: mixtral in the user's cache directory
 	Workers    int    // to convert with; < 1: one for each CPU
-	Describe   bool   // the model will not be computed with: safetensors are not converted, and their File has no weights
+	Describe   bool   // nobody will compute with it: safetensors are not converted, and their File has no weights
 
 	Progress func(Progress) // of a conversion; nil: not called
 	Say      func(string)   // what was chosen of several possibilities; nil: not called

@@ -126,8 +126,9 @@ func (o *Options) cacheDir() (string, error) {
 	if dir == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return "", &Error{Err: unusable{fmt.Errorf("there is no directory to keep the converted model in: %w", err)},
-				Hint: cacheHint}
+			return "",
+				&Error{Err: unusable{fmt.Errorf("there is no directory to keep the converted model in: %w", err)},
+					Hint: cacheHint}
 		}
 		dir = filepath.Join(user, "mixtral")
 	}
@@ -165,7 +166,7 @@ func choose(s *convert.Source, o *Options) (convert.Mix, int64, error) {
 			return mix, 0, err
 		}
 		if need = footprint(s, n, o); limit <= 0 || need <= limit {
-			o.say("the weights are served as %s: with one context they take %.2f GiB of the %.2f GiB that %s allows", name,
+			o.say("the weights are served as %s: %.2f GiB with one context, of %.2f GiB that %s allows", name,
 				gib(need), gib(limit), bound)
 			return mix, n, nil
 		}

@@ -30,7 +30,8 @@ func weightsDir(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Mkdir(dir, 0o755), hftest.Write(dir, f, hftest.Options{DType: "bf16", Shards: 2})); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o755), hftest.Write(dir, f, hftest.Options{DType: "bf16",
+		Shards: 2})); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range glob(t, dir, "*") {
@@ -249,7 +250,8 @@ func TestSourceChangesMeanwhile(t *testing.T) {
 			os.Chtimes(shard, time.Time{}, time.Now())
 		}
 	}}
-	if _, err := OpenWith(t.Context(), dir, o); err == nil || !strings.Contains(err.Error(), "changed while it was read") {
+	if _, err := OpenWith(t.Context(), dir, o); err == nil || !strings.Contains(err.Error(),
+		"changed while it was read") {
 		t.Fatalf("%v", err)
 	}
 	if left := glob(t, cache, "converted/*gguf*"); len(left) > 0 {
@@ -289,7 +291,8 @@ func TestNoPlaceToConvert(t *testing.T) {
 	for _, cache := range []string{"", file, "/proc/none"} {
 		_, err := OpenWith(t.Context(), dir, Options{CacheDir: cache})
 		var own *Error
-		if !errors.As(err, &own) || !strings.Contains(own.Hint, "cache_dir") || strings.Contains(err.Error(), "no such model") {
+		if !errors.As(err, &own) || !strings.Contains(own.Hint, "cache_dir") ||
+			strings.Contains(err.Error(), "no such model") {
 			t.Errorf("%q: %v (%+v)", cache, err, own)
 		}
 	}

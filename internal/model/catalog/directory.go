@@ -56,9 +56,10 @@ func openDirectory(ctx context.Context, path string, options Options) (*Opened, 
 	weights, _ := filepath.Glob(filepath.Join(globEscape(dir), "*.safetensors"))
 	if options.QuantizeTo != "" && len(models) > 0 {
 		if models = ofType(models, options.QuantizeTo); len(models) == 0 && len(weights) == 0 {
-			return nil, &Error{Err: unusable{fmt.Errorf("the directory has no GGUF file of type %s, and no safetensors to "+
-				"make one of", options.QuantizeTo)},
-				Hint: "leave out quantize_to, or make the file: mixtral model quantize"}
+			return nil,
+				&Error{Err: unusable{fmt.Errorf("the directory has no GGUF file of type %s, and no safetensors to "+
+					"make one of", options.QuantizeTo)},
+					Hint: "leave out quantize_to, or make the file: mixtral model quantize"}
 		}
 	}
 	switch {

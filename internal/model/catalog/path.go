@@ -57,8 +57,8 @@ func guess(path string) string {
 		return "that looks like a repository on a model hub: mixtral model pull hf://" + path +
 			" downloads its files"
 	case !strings.ContainsAny(path, `/\.`):
-		return "give the path of a .gguf file or of a model's directory, a name that mixtral model list shows, synth:tiny, synth:nano or " +
-			"synth:mid for random weights, or demo for the built-in model"
+		return "give the path of a .gguf file or of a model's directory, a name that mixtral model list " +
+			"shows, synth:tiny, synth:nano or synth:mid for random weights, or demo for the built-in model"
 	}
 	return ""
 }

@@ -90,7 +90,8 @@ func (s *sources) write(ctx context.Context, path string) (err error) {
 }
 
 // update hashes the files that were written since the record was, or are new. progress gets bytes.
-func (s *sources) update(ctx context.Context, paths []string, progress func(done, total int64)) (changed bool, err error) {
+func (s *sources) update(ctx context.Context, paths []string, progress func(done,
+	total int64)) (changed bool, err error) {
 	var files []sourceFile
 	var unread []int
 	var done, total int64

@@ -38,7 +38,8 @@ func openGGUF(path string) (s *Source, err error) {
 		}
 	}()
 	s = &Source{Name: f.StringOr("general.name", nameOf(path)), close: f.Close,
-		fileType: f.Uint32Or("general.file_type", 0), Files: f.Paths(), Context: int(f.Uint32Or("llama.context_length", 0))}
+		fileType: f.Uint32Or("general.file_type", 0), Files: f.Paths(),
+		Context: int(f.Uint32Or("llama.context_length", 0))}
 	if err := s.fromGGUF(f, path); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ const (
 )
 
 func quantised(path, method string) error {
-	return &UnsupportedError{path, "its weights are quantised with " + method + ", which is not supported", hintOriginal}
+	return &UnsupportedError{path,
+		"its weights are quantised with " + method + ", which is not supported", hintOriginal}
 }
 
 // Refused tells of a directory what it holds that is not read: quantised weights, pickles, consolidated weights and
@@ -233,10 +234,13 @@ func refusedTensors(dir string, m *safetensors.Model) error {
 			return quantised(dir, "EXL2")
 		case strings.HasSuffix(name, ".weight_packed"):
 			return quantised(dir, "compressed-tensors")
-		case strings.HasSuffix(name, ".absmax"), strings.Contains(name, ".quant_state."), strings.HasSuffix(name, ".SCB"):
+		case strings.HasSuffix(name, ".absmax"), strings.Contains(name, ".quant_state."),
+			strings.HasSuffix(name, ".SCB"):
 			return quantised(dir, "bitsandbytes")
-		case name == "tok_embeddings.weight", strings.HasPrefix(name, "layers.") && strings.Contains(name, ".attention.wq."):
-			return &UnsupportedError{dir, "it holds Mistral's consolidated weights, which are not supported", hintLayout}
+		case name == "tok_embeddings.weight", strings.HasPrefix(name, "layers.") &&
+			strings.Contains(name, ".attention.wq."):
+			return &UnsupportedError{dir,
+				"it holds Mistral's consolidated weights, which are not supported", hintLayout}
 		case strings.Contains(name, ".lora_A."):
 			return &UnsupportedError{dir, "it holds a LoRA adapter, not a model", hintMerge}
 		}
@@ -273,7 +277,8 @@ func RefusedFile(path string) error {
 		return refuse(hintDir, "it is one of a model's smaller files, not the model")
 	case starts("tjgg"), starts("fmgg"), starts("lmgg"), starts("algg"):
 		return refuse(hintSafe, "it is in the GGML format, which came before GGUF and is not read")
-	case starts("PK\x03\x04"), starts("\x1f\x8b"), starts("\x28\xb5\x2f\xfd"), starts("7z\xbc\xaf"), starts("\xfd7zXZ"),
+	case starts("PK\x03\x04"), starts("\x1f\x8b"), starts("\x28\xb5\x2f\xfd"), starts("7z\xbc\xaf"),
+		starts("\xfd7zXZ"),
 		ext == ".tar":
 		return refuse("unpack it", "it is an archive")
 	case bytes.HasPrefix(bytes.ToLower(bytes.TrimSpace(start)), []byte("<!doctype")), starts("<html"):

@@ -352,7 +352,7 @@ func TestTogether(t *testing.T) {
 		}
 		all.Wait()
 		if h.downloads > 50 || reused != 3 {
-			t.Errorf("bare %v: %d pieces were downloaded, 50 are in the file; %d of 4 found it there", bare, h.downloads,
+			t.Errorf("bare %v: %d pieces downloaded, 50 in the file; %d of 4 found it there", bare, h.downloads,
 				reused)
 		}
 		if left, _ := filepath.Glob(dest + ".*"); len(left) > 0 {

@@ -40,12 +40,13 @@ func TestChoose(t *testing.T) {
 		{"m", "m.gguf-split-b m.gguf-split-a", "[m.gguf-split-a m.gguf-split-b]", nil},
 		{"", "m.gguf.part1of3 m.gguf.part3of3", "", ErrNotFound},
 		{"", "m.gguf.part1of3 m.gguf.part2of3", "", ErrNotFound},
-		{"", weights + " consolidated.00.pth consolidated.safetensors pytorch_model-1.bin README.md model.safetensors " +
-			"other-00001-of-00002.safetensors", weights, nil},
+		{"", weights + " consolidated.00.pth consolidated.safetensors pytorch_model-1.bin README.md " +
+			"model.safetensors other-00001-of-00002.safetensors", weights, nil},
 		{"", "config.json model.safetensors model.fp16.safetensors", "config.json model.safetensors", nil},
 		{"", "config.json a.safetensors b.safetensors", "config.json a.safetensors b.safetensors", nil},
 		{"", "model.safetensors.index.json model-00001-of-00002.safetensors", "", ErrNotFound},
-		{"sub", "README.md sub/config.json sub/model.safetensors model.safetensors", "sub/config.json sub/model.safetensors",
+		{"sub", "README.md sub/config.json sub/model.safetensors model.safetensors",
+			"sub/config.json sub/model.safetensors",
 			nil},
 		{"model.safetensors", "config.json model.safetensors", "model.safetensors", nil},
 		{"", "consolidated.safetensors params.json", "", ErrNotFound},
@@ -137,7 +138,8 @@ func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path,
+			[]byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -160,7 +162,8 @@ func TestEnvironment(t *testing.T) {
 		{map[string]string{"HOME": home, "XDG_CACHE_HOME": xdg, "HF_HUB_OFFLINE": "yes"}, "hf_xdg", true,
 			xdg + "/huggingface/hub"},
 		{map[string]string{"HOME": home, "HF_HOME": hf, "HF_HUB_OFFLINE": "0"}, "hf_own", false, hf + "/hub"},
-		{map[string]string{"HOME": dir, "HF_HOME": "~/hf", "TRANSFORMERS_OFFLINE": "true"}, "hf_own", true, hf + "/hub"},
+		{map[string]string{"HOME": dir, "HF_HOME": "~/hf", "TRANSFORMERS_OFFLINE": "true"},
+			"hf_own", true, hf + "/hub"},
 		{map[string]string{"HOME": home, "HF_TOKEN_PATH": path, "HF_HUB_CACHE": xdg}, "hf_path", false, xdg},
 		{map[string]string{"HOME": home, "HF_TOKEN_PATH": path + "none", "HUGGINGFACE_HUB_CACHE": hf}, "", false, hf},
 		{map[string]string{"HF_TOKEN": "hf_a", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, "", false, ""},
@@ -201,7 +204,7 @@ func TestPages(t *testing.T) {
 		"https://huggingface.co/o/r/blob/main/d/m.gguf":           "hf://o/r/d/m.gguf",
 		"https://hf.co/o/r/resolve/refs%2Fpr%2F1/m.gguf?download": "hf://o/r/m.gguf@refs/pr/1",
 		"https://huggingface.co/o/r/discussions/3":                "https://huggingface.co/o/r/discussions/3",
-		"https://huggingface.co/datasets/o/r/resolve/main/x.gguf": "https://huggingface.co/datasets/o/r/resolve/main/x.gguf",
+		"https://hf.co/datasets/o/r/resolve/main/x":               "https://hf.co/datasets/o/r/resolve/main/x",
 		"https://other.example/o/r/blob/main/m.gguf":              "https://other.example/o/r/blob/main/m.gguf",
 	} {
 		if got := mustRef(t, url).String(); got != want {
@@ -264,11 +267,13 @@ func TestCachedAs(t *testing.T) {
 	for path, text := range map[string]string{"refs/main": "abc", "blobs/" + sum(data): string(data),
 		"snapshots/abc/plain.gguf": string(data)} {
 		path = filepath.Join(repo, path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path,
+			[]byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("../../blobs/"+sum(data), filepath.Join(repo, "snapshots", "abc", "linked.gguf")); err != nil {
+	if err := os.Symlink("../../blobs/"+sum(data), filepath.Join(repo, "snapshots", "abc",
+		"linked.gguf")); err != nil {
 		t.Fatal(err)
 	}
 	c := &Client{}
