@@ -37,6 +37,12 @@ func openModelWith(a *app, ref string, change func(*catalog.Options)) (*catalog.
 	if err != nil {
 		config = mixtral.DefaultConfig() // commands that serve say what is wrong with the environment
 	}
+	return openConfigured(a, ref, config, change)
+}
+
+// openConfigured opens a model as a service of this configuration would.
+func openConfigured(a *app, ref string, config mixtral.Config, change func(*catalog.Options)) (*catalog.Opened,
+	error) {
 	kv, _ := quant.ParseKVType(config.KVType)
 	p := &preparation{w: a.stderr}
 	defer p.stop()

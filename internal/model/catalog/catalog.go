@@ -61,7 +61,9 @@ type Options struct {
 	Describe   bool   // nobody will compute with it: safetensors are not converted, and their File has no weights
 
 	Progress func(Progress) // of a conversion; nil: not called
-	Say      func(string)   // what was chosen of several possibilities; nil: not called
+	Say      func(string)   // what was chosen of several possibilities, and that it is converted; nil: not called
+
+	why string // the type that was chosen fits
 }
 
 // Progress says how far a conversion is.

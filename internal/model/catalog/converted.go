@@ -38,6 +38,7 @@ type conversion struct {
 	mix    convert.Mix
 	size   int64  // of the GGUF file
 	record string // path of the sources' record
+	begun  bool
 	sources
 }
 
@@ -109,7 +110,7 @@ func newConversion(dir, name string, o Options) (c *conversion, err error) {
 		}
 	}()
 	c.source.Name = name
-	if c.mix, c.size, err = choose(c.source, &o); err != nil {
+	if c.mix, c.size, err = choose(c.source, &c.Options); err != nil {
 		return nil, err
 	}
 	cache, err := o.cacheDir()
@@ -166,8 +167,7 @@ func choose(s *convert.Source, o *Options) (convert.Mix, int64, error) {
 			return mix, 0, err
 		}
 		if need = footprint(s, n, o); limit <= 0 || need <= limit {
-			o.say("the weights are served as %s: %.2f GiB with one context, of %.2f GiB that %s allows", name,
-				gib(need), gib(limit), bound)
+			o.why = fmt.Sprintf(": %.2f GiB with one context, of %.2f GiB that %s allows", gib(need), gib(limit), bound)
 			return mix, n, nil
 		}
 		if o.Describe && name == Automatic()[len(Automatic())-1] {
@@ -263,6 +263,10 @@ func (c *conversion) convert(ctx context.Context, path, key string) error {
 			c.report(Progress{Stage: "convert " + c.name, Done: int64(float64(p.Done) * share), Total: c.size,
 				Resumed: int64(float64(p.Resumed) * share)})
 		}}
+	if !c.begun {
+		c.begun = true
+		c.say("converting the model in %s to %s%s", c.dir, c.mix.Name, c.why)
+	}
 	_, err := convert.Run(ctx, c.source, path, o)
 	if errors.Is(err, errChanging) {
 		c.forget(filepath.Base(path))

@@ -86,7 +86,7 @@ func TestConvertedOnce(t *testing.T) {
 		!strings.Contains(first.path, "mixtral-8x7b-q8_0-") {
 		t.Fatalf("%+v", first)
 	}
-	if len(first.said) != 1 || !strings.Contains(first.said[0], "served as q8_0") {
+	if len(first.said) != 1 || !strings.Contains(first.said[0], "to q8_0: 0.3") {
 		t.Errorf("said %q", first.said)
 	}
 	source, err := convert.Open(dir)
