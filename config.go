@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -39,9 +41,10 @@ type Config struct {
 	// servers at Upstream, and memory, cores and context are theirs. Default: embedded.
 	Backend Backend `yaml:"backend"`
 
-	// ModelPath is the model of the embedded backend: a GGUF file, a directory with one or with a model in
-	// safetensors (see QuantizeTo), the name of a pulled model such as
-	// "mixtral-8x7b-instruct:q4_k_m", "demo", or "synth:tiny" or another synthetic model. Default: empty, the
+	// ModelPath is the model. With BackendVLLM it is not opened: the servers read it themselves, and where they list
+	// the model under this path, requests may also use the path's last part, or ModelID. With BackendEmbedded it is a
+	// GGUF file, a directory with one or with a model in safetensors (see QuantizeTo), the name of a pulled model such
+	// as "mixtral-8x7b-instruct:q4_k_m", "demo", or "synth:tiny" or another synthetic model. Default: empty, the
 	// built-in model.
 	ModelPath string `yaml:"model_path"`
 
@@ -440,6 +443,12 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 	}
 	u := &service.Upstream{URLs: splitList(c.Upstream), KeyFile: c.UpstreamKeyFile, Models: map[string]string{},
 		Timeout: seconds(c.UpstreamTimeoutS)}
+	if strings.ContainsRune(c.ModelPath, '/') { // nothing is opened here: the servers read it themselves
+		u.Directory, u.Names = c.ModelPath, []string{path.Base(filepath.ToSlash(c.ModelPath))}
+		if c.ModelID != "" {
+			u.Names = append(u.Names, c.ModelID)
+		}
+	}
 	if err := upstream.CheckURLs(u.URLs); err != nil {
 		v.add("upstream", strconv.Quote(c.Upstream),
 			"must be http://host:port or https://host, several with commas between")

@@ -167,7 +167,8 @@ func choose(s *convert.Source, o *Options) (convert.Mix, int64, error) {
 			return mix, 0, err
 		}
 		if need = footprint(s, n, o); limit <= 0 || need <= limit {
-			o.why = fmt.Sprintf(": %.2f GiB with one context, of %.2f GiB that %s allows", gib(need), gib(limit), bound)
+			o.why = fmt.Sprintf(": %.2f GiB with one context, of %.2f GiB that %s allows",
+				gib(need), gib(limit), bound)
 			return mix, n, nil
 		}
 		if o.Describe && name == Automatic()[len(Automatic())-1] {

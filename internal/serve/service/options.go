@@ -68,7 +68,11 @@ type Upstream struct {
 	URLs    []string
 	KeyFile string            // holds the API key to send them; empty: none
 	Models  map[string]string // the name that clients use → the name that the servers use
-	Timeout time.Duration     // for which one may be silent
+	// Directory is the model's directory, which the servers read themselves, and Names what clients may call the model
+	// where the servers call it by its path.
+	Directory string
+	Names     []string
+	Timeout   time.Duration // for which one may be silent
 }
 
 // slots is how many requests the engine computes together; of upstream servers nobody knows.
