@@ -405,7 +405,8 @@ func FuzzParseConfig(f *testing.F) {
 // TestDirectoryOfUpstream: with backend vllm a directory is not opened, and names of it are passed on.
 func TestDirectoryOfUpstream(t *testing.T) {
 	c := DefaultConfig()
-	c.Backend, c.Upstream, c.ModelPath, c.ModelID = BackendVLLM, "http://127.0.0.1:1", "/opt/models/mixtral-8x7b", "mine"
+	c.Backend, c.Upstream = BackendVLLM, "http://127.0.0.1:1"
+	c.ModelPath, c.ModelID = "/opt/models/mixtral-8x7b", "mine"
 	o, err := c.options()
 	if err != nil {
 		t.Fatal(err)
