@@ -38,7 +38,7 @@ type certifyCmd struct {
 	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header of every request to the server, such as 'api-key: @FILE', which reads the value from FILE; repeatable."`
 	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Added to the address of every request, such as api-version=2024-10-21; repeatable."`
 	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field added to the body of every request, or a JSON object of several; repeatable."`
-	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, synth:tiny, or demo."`
+	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, the directory of a model, synth:tiny, or demo."`
 	InProcess   bool     `help:"Serve inside this process, and not in one of its own."`
 
 	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server."`
@@ -192,7 +192,7 @@ func headerFromFile(h string) (string, error) {
 // that program is there as long as it runs. Where it cannot be started again, the service runs in this process.
 func (c certifyCmd) launch(a *app) target.Launcher {
 	return func(ctx context.Context, need target.Need) (*target.Server, error) {
-		marks, builtIn, err := modelMarks(need.Model)
+		marks, builtIn, err := modelMarks(a, need.Model)
 		if err != nil {
 			return nil, err
 		}
@@ -222,8 +222,8 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 }
 
 // modelMarks finds a model and hashes its file, so that a report says exactly what was certified.
-func modelMarks(ref string) (marks map[string]string, builtIn bool, err error) {
-	m, err := openModel(ref)
+func modelMarks(a *app, ref string) (marks map[string]string, builtIn bool, err error) {
+	m, err := openModel(a, ref)
 	if err != nil {
 		return nil, false, err
 	}

@@ -26,6 +26,7 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
+	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
