@@ -156,7 +156,8 @@ func TestChartValues(t *testing.T) {
 	}
 	o := objects(t, rendered)
 	for _, name := range []string{"Deployment prod-mixtral", "StatefulSet vllm-prod-mixtral",
-		"Gateway prod-mixtral-gateway", "Job prod-mixtral-certify", "PodMonitor prod-mixtral", "PersistentVolumeClaim prod-mixtral-reports"} {
+		"Gateway prod-mixtral-gateway", "Job prod-mixtral-certify", "PodMonitor prod-mixtral",
+		"PersistentVolumeClaim prod-mixtral-reports"} {
 		if o[name] == nil {
 			t.Errorf("no %s among %q", name, slices.Sorted(maps.Keys(o)))
 		}
