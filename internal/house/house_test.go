@@ -62,6 +62,7 @@ var ranks = map[string]int{
 	"internal/serve/route":    0, // which replica gets a request
 	"internal/serve/access":   2, // who may reach the service, and how much of it
 	"internal/serve/upstream": 2, // other servers as llm.Backend
+	"internal/serve/body":     2, // the fields of a request
 	"internal/serve/api":      4, // HTTP routes
 	"internal/serve/settings": 1, // a struct from a file and the environment
 	"internal/serve/service":  5, // the serving half, wired together

@@ -38,7 +38,7 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if err != nil {
 		return err
 	}
-	limit = o.limit(limit)
+	limit = fieldLimit(o, limit)
 	if s.c.Observe != nil {
 		x.seen.asked(o, s.c.KeepPrompts)
 	}
@@ -47,23 +47,23 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if passes { // the upstream has limits and names of its own
 		limitTokens = 1 << 24
 	} else {
-		o.rename()
+		rename(o)
 	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(limitTokens)); err != nil {
+	if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, limitTokens)); err != nil {
 		return err
 	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
 	if passes {
-		if o.err != nil {
-			return o.err
+		if o.Err != nil {
+			return o.Err
 		}
 		x.body.light()
 		return s.pass(x, r.WithContext(ctx), p, o, arrived)
 	}
-	name, _ := o.text("model")
-	if o.err != nil {
-		return o.err
+	name, _ := o.Text("model")
+	if o.Err != nil {
+		return o.Err
 	}
 	model, err := s.lookup(s.backend.Load(), name)
 	if err != nil {

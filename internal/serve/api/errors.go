@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -46,12 +47,6 @@ func (e *httpError) Error() string {
 	return e.message
 }
 
-// badParam is a 400 that names the request's field.
-func badParam(param, format string, args ...any) error {
-	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param,
-		message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
-}
-
 // errPanic stands for a panic in whoever handled the request.
 var errPanic = errors.New("panic while the request was handled")
 
@@ -60,6 +55,7 @@ var errPanic = errors.New("panic while the request was handled")
 func toHTTP(err error, retryAfter int) *httpError {
 	var (
 		known   *httpError
+		refused *body.Error
 		field   *llm.FieldError
 		tooLong *http.MaxBytesError
 		quota   *access.QuotaError
@@ -67,6 +63,10 @@ func toHTTP(err error, retryAfter int) *httpError {
 	)
 	if errors.As(err, &known) {
 		return known
+	}
+	if errors.As(err, &refused) {
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: refused.Code, param: refused.Param,
+			message: refused.Message, quotes: refused.Quotes}
 	}
 	if errors.As(err, &field) {
 		param = field.Field

@@ -52,12 +52,12 @@ type sighting struct {
 // asked reads what was asked for. A field of the wrong kind is for others to refuse.
 func (g *sighting) asked(o *object, keepPrompt bool) {
 	peek := *o
-	name, _ := peek.text("model")
+	name, _ := peek.Text("model")
 	peek = *o
-	g.model, g.streamed = shorten(name, maxModel), peek.flag("stream")
+	g.model, g.streamed = shorten(name, maxModel), peek.Flag("stream")
 	if keepPrompt {
 		for _, field := range []string{"messages", "prompt"} {
-			if raw := o.raw(field); raw != nil {
+			if raw := o.Raw(field); raw != nil {
 				g.prompt = shorten(string(raw), maxPrompt)
 			}
 		}

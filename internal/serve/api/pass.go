@@ -9,6 +9,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
 	var w http.ResponseWriter = &deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}
-	if o.is("stream", "true") {
+	if o.Is("stream", "true") {
 		waiting := newWaiter(w, s.c.KeepAlive)
 		w = waiting
 		defer func() {
@@ -41,7 +42,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 			waiting.end(e)
 		}()
 	}
-	out = p.Forward(w, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+	out = p.Forward(w, r, r.URL.Path, o.Bytes, func(out *upstream.Outcome) {
 		counted = true
 		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)
@@ -89,15 +90,14 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 	}
 	o := &object{}
 	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
-		if o.body, err = s.readBytes(x, r); err != nil {
+		if o.Bytes, err = s.readBytes(x, r); err != nil {
 			return err
 		}
-		if known, err := parseObject(o.body); err == nil { // what is no JSON object is the upstream's to read
-			known.body = o.body
+		if known, err := body.Parse(o.Bytes); err == nil { // what is no JSON object is the upstream's to read
 			o = known
 		}
 	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(1<<24)); err != nil {
+	if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, 1<<24)); err != nil {
 		return err
 	}
 	x.body.light()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
@@ -41,24 +42,28 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	base.Sampling = s.sampling(o, model)
 	base.Stop = stops(o)
 	base.Grammar = grammar(o)
-	base.IgnoreEOS = o.flag("ignore_eos")
-	base.ParseSpecial = o.flag("parse_special") // of no effect on chats, as is the next
-	if o.raw("add_special_tokens") != nil {
-		base.NoSpecial = !o.flag("add_special_tokens")
+	base.IgnoreEOS = o.Flag("ignore_eos")
+	base.ParseSpecial = o.Flag("parse_special") // of no effect on chats, as is the next
+	if o.Raw("add_special_tokens") != nil {
+		base.NoSpecial = !o.Flag("add_special_tokens")
 	}
-	if n, ok := o.integer("n", 1, maxChoices); ok {
+	if n, ok := o.Integer("n", 1, maxChoices); ok {
 		j.perText = int(n)
 	}
-	j.stream = o.flag("stream")
-	if v := o.raw("stream_options"); v != nil {
-		c := o.child("stream_options", v)
-		j.usage = c.flag("include_usage")
-		o.adopt(c)
+	j.stream = o.Flag("stream")
+	if v := o.Raw("stream_options"); v != nil {
+		c := o.Child("stream_options", v)
+		j.usage = c.Flag("include_usage")
+		c.Know("include_obfuscation") // there is none
+		if c.Raw("continuous_usage_stats") != nil && !c.Is("continuous_usage_stats", "false") {
+			c.Unsupported("continuous_usage_stats")
+		}
+		o.Adopt(c)
 		if !j.stream {
-			o.fail("stream_options", "is only allowed with \"stream\": true")
+			o.Fail("stream_options", "is only allowed with \"stream\": true")
 		}
 	}
-	o.text("user") // accepted, and of no effect
+	o.Text("user") // accepted, and of no effect
 	unsupported(o)
 	return base, j
 }
@@ -91,11 +96,11 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
-		asks := asksFor(o.raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.is(f.name, "false")
-		unused := f.name == "tools" && o.is("tool_choice", `"none"`) ||
-			f.name == "functions" && o.is("function_call", `"none"`)
+		asks := asksFor(o.Raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.Is(f.name, "false")
+		unused := f.name == "tools" && o.Is("tool_choice", `"none"`) ||
+			f.name == "functions" && o.Is("function_call", `"none"`)
 		if asks && !unused {
-			o.unsupported(f.name)
+			o.Unsupported(f.name)
 		}
 	}
 }
@@ -123,17 +128,17 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 		{"frequency_penalty", llm.FrequencyPenaltyRange, &p.FrequencyPenalty},
 		{"repetition_penalty", llm.RepetitionPenaltyRange, &p.RepetitionPenalty},
 	} {
-		if v, ok := o.number(f.name, f.allowed); ok {
+		if v, ok := o.Number(f.name, f.allowed); ok {
 			*f.to = v
 		}
 	}
-	if k, ok := o.integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
+	if k, ok := o.Integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
 		p.TopK = int(max(k, 0)) // vLLM says −1 for off
 	}
-	if o.raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
+	if o.Raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
 		p.TopK = 1
 	}
-	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
+	if seed, ok := o.Integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
 		p.Seed = &seed
 	}
 	p.LogitBias = bias(o, model)
@@ -141,36 +146,36 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 }
 
 func bias(o *object, model llm.Model) map[int32]float64 {
-	v := o.raw("logit_bias")
+	v := o.Raw("logit_bias")
 	if v == nil {
 		return nil
 	}
-	c := o.child("logit_bias", v)
-	if len(c.fields) > maxBias {
-		c.err = badParam("logit_bias", "has %d entries, at most %d are allowed", len(c.fields), maxBias)
+	c := o.Child("logit_bias", v)
+	if len(c.Fields) > maxBias {
+		c.Err = body.Bad("logit_bias", "has %d entries, at most %d are allowed", len(c.Fields), maxBias)
 	}
-	biases := make(map[int32]float64, len(c.fields))
-	for key := range c.fields {
+	biases := make(map[int32]float64, len(c.Fields))
+	for key := range c.Fields {
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil || id < 0 || model.Vocab > 0 && id >= int64(model.Vocab) {
-			o.fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
+			o.Fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
 			return nil
 		}
-		if f, ok := c.number(key, llm.LogitBiasRange); ok {
+		if f, ok := c.Number(key, llm.LogitBiasRange); ok {
 			biases[int32(id)] = f
 		}
 	}
-	o.adopt(c)
+	o.Adopt(c)
 	return biases
 }
 
 // maxTokens reads the number of tokens that a request asks for. What is more than the configuration allows is cut to
 // that, as the context cuts it; −1 asks for as many as there may be, as in llama.cpp.
 func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
-	asked, ok := o.integer(field, -1, math.MaxInt64)
+	asked, ok := o.Integer(field, -1, math.MaxInt64)
 	switch {
 	case ok && asked == 0:
-		o.fail(field, "must be at least 1, or -1 for as many as the service allows, got 0")
+		o.Fail(field, "must be at least 1, or -1 for as many as the service allows, got 0")
 	case asked < 0:
 		asked = int64(s.c.MaxTokens)
 	}
@@ -179,27 +184,27 @@ func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
 
 // stops reads a string or a list of them. Empty ones stop nothing.
 func stops(o *object) []string {
-	v := o.raw("stop")
+	v := o.Raw("stop")
 	if v == nil {
 		return nil
 	}
 	var list []string
-	if kind(v) == "a string" {
-		s, _ := o.text("stop")
+	if body.Kind(v) == "a string" {
+		s, _ := o.Text("stop")
 		list = []string{s}
 	} else {
-		items, _ := o.list("stop", maxStops)
+		items, _ := o.List("stop", maxStops)
 		for i, item := range items {
 			var s string
-			if json.Unmarshal(item, &s) != nil || kind(item) != "a string" {
-				o.fail(fmt.Sprintf("stop[%d]", i), "must be a string, got %s", kind(item))
+			if json.Unmarshal(item, &s) != nil || body.Kind(item) != "a string" {
+				o.Fail(fmt.Sprintf("stop[%d]", i), "must be a string, got %s", body.Kind(item))
 			}
 			list = append(list, s)
 		}
 	}
 	for i, s := range list {
 		if len(s) > maxStopSize {
-			o.fail(fmt.Sprintf("stop[%d]", i), "must have at most %d bytes, has %d", maxStopSize, len(s))
+			o.Fail(fmt.Sprintf("stop[%d]", i), "must have at most %d bytes, has %d", maxStopSize, len(s))
 		}
 	}
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
@@ -209,83 +214,91 @@ func stops(o *object) []string {
 func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	base, j := s.common(o, model, s.c.MaxTokens)
 	base.Messages = s.messages(o)
-	base.Logprobs = o.flag("logprobs")
-	if n, ok := o.integer("top_logprobs", 0, maxTop); ok {
+	base.Logprobs = o.Flag("logprobs")
+	if n, ok := o.Integer("top_logprobs", 0, maxTop); ok {
 		base.TopLogprobs = int(n)
 		if !base.Logprobs && n > 0 {
-			o.fail("top_logprobs", "is only allowed with \"logprobs\": true")
+			o.Fail("top_logprobs", "is only allowed with \"logprobs\": true")
 		}
 	}
 	s.unknown(o)
 	j.id = newID("chatcmpl-")
 	j.choices(base)
-	return j, o.err
+	return j, o.Err
 }
 
 // messages reads a conversation. The backend puts its messages in order; see llm.Arrange.
 func (s *Server) messages(o *object) []llm.Message {
-	items, _ := o.list("messages", s.c.MaxMessages)
+	items, _ := o.List("messages", s.c.MaxMessages)
 	if len(items) == 0 {
-		o.fail("messages", "at least one message is needed")
+		o.Fail("messages", "at least one message is needed")
 	}
 	messages := make([]llm.Message, 0, len(items))
 	for i, item := range items {
-		m := o.child(fmt.Sprintf("messages[%d]", i), item)
-		role, ok := m.text("role")
+		m := o.Child(fmt.Sprintf("messages[%d]", i), item)
+		role, ok := m.Text("role")
 		switch role {
 		case llm.RoleSystem, llm.RoleUser, llm.RoleAssistant:
 		case "developer": // OpenAI's newer name
 			role = llm.RoleSystem
 		default:
 			if !ok {
-				m.fail("role", "is missing")
+				m.Fail("role", "is missing")
 			}
-			m.fail("role", "must be system, user or assistant")
+			m.Fail("role", "must be system, user or assistant")
 		}
 		for _, field := range []string{"tool_calls", "function_call"} {
-			if v := m.raw(field); v != nil && string(v) != "[]" {
-				m.unsupported(field)
+			if v := m.Raw(field); v != nil && string(v) != "[]" {
+				m.Unsupported(field)
 			}
 		}
+		m.Know(harmlessInMessages...)
 		messages = append(messages, llm.Message{Role: role, Content: content(m)})
-		o.adopt(m)
-		if o.err != nil {
+		o.Adopt(m)
+		if o.Err != nil {
 			return nil
 		}
 	}
 	return messages
 }
 
+// harmlessInMessages are fields of a message that change nothing in the answer: what clients send back of an earlier
+// answer, and hints for caches. That an assistant message at the end is a prefix, as Mistral's field says, is so
+// without it.
+var harmlessInMessages = []string{"name", "id", "refusal", "annotations", "reasoning", "reasoning_content",
+	"cache_control", "prefix", "status", "type"}
+
 // content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does. A
 // null is an empty text, and an assistant message need not have one.
 func content(m *object) string {
-	v := m.raw("content")
+	v := m.Raw("content")
 	switch {
 	case v == nil:
-		if role, _ := m.text("role"); m.fields["content"] == nil && role != llm.RoleAssistant {
-			m.fail("content", "is missing")
+		if role, _ := m.Text("role"); m.Fields["content"] == nil && role != llm.RoleAssistant {
+			m.Fail("content", "is missing")
 		}
 		return ""
-	case kind(v) == "a string":
-		s, _ := m.text("content")
+	case body.Kind(v) == "a string":
+		s, _ := m.Text("content")
 		return s
-	case kind(v) != "an array":
-		m.fail("content", "must be a string or an array of text parts, got %s", kind(v))
+	case body.Kind(v) != "an array":
+		m.Fail("content", "must be a string or an array of text parts, got %s", body.Kind(v))
 		return ""
 	}
-	items, _ := m.list("content", 1024) // far more than any client sends
+	items, _ := m.List("content", 1024) // far more than any client sends
 	parts := make([]string, 0, len(items))
 	for i, item := range items {
-		p := m.child(fmt.Sprintf("content[%d]", i), item)
-		if typ, _ := p.text("type"); typ != "text" {
-			p.fail("type", "must be \"text\": this service reads nothing else")
+		p := m.Child(fmt.Sprintf("content[%d]", i), item)
+		if typ, _ := p.Text("type"); typ != "text" {
+			p.Fail("type", "must be \"text\": this service reads nothing else")
 		}
-		text, ok := p.text("text")
+		text, ok := p.Text("text")
 		if !ok {
-			p.fail("text", "is missing")
+			p.Fail("text", "is missing")
 		}
 		parts = append(parts, text)
-		m.adopt(p)
+		p.Know("cache_control", "annotations", "id")
+		m.Adopt(p)
 	}
 	return strings.Join(parts, "\n")
 }
@@ -296,18 +309,18 @@ const defaultTextTokens = 16
 // textJob reads the body of /v1/completions.
 func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	base, j := s.common(o, model, defaultTextTokens)
-	if n, ok := o.integer("logprobs", 0, maxTop); ok {
+	if n, ok := o.Integer("logprobs", 0, maxTop); ok {
 		base.Logprobs, base.TopLogprobs = true, int(n)
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
 	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
-		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
+		o.Fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
 			maxBatch)
 	}
-	if o.err != nil {
-		return nil, o.err
+	if o.Err != nil {
+		return nil, o.Err
 	}
 	for _, p := range texts {
 		r := base
@@ -319,31 +332,31 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 
 // prompts reads one or several prompts, each a string or a list of token ids.
 func prompts(o *object) []llm.Request {
-	v := o.raw("prompt")
+	v := o.Raw("prompt")
 	one := func(field string, v json.RawMessage) llm.Request {
 		var r llm.Request
-		switch kind(v) {
+		switch body.Kind(v) {
 		case "a string":
 			if json.Unmarshal(v, &r.Prompt) == nil && r.Prompt == "" {
-				o.fail(field, "is empty")
+				o.Fail(field, "is empty")
 			}
 		case "an array":
 			r.PromptTokens = ids(o, field, v)
 		default:
-			o.fail(field, "must be a string or an array of token ids, got %s", kind(v))
+			o.Fail(field, "must be a string or an array of token ids, got %s", body.Kind(v))
 		}
 		return r
 	}
 	if v == nil {
-		o.fail("prompt", "is missing")
+		o.Fail("prompt", "is missing")
 		return nil
 	}
 	var items []json.RawMessage
-	if json.Unmarshal(v, &items) != nil || len(items) == 0 || kind(items[0]) == "a number" {
+	if json.Unmarshal(v, &items) != nil || len(items) == 0 || body.Kind(items[0]) == "a number" {
 		return []llm.Request{one("prompt", v)}
 	}
 	if len(items) > maxBatch {
-		o.fail("prompt", "has %d entries, at most %d are allowed", len(items), maxBatch)
+		o.Fail("prompt", "has %d entries, at most %d are allowed", len(items), maxBatch)
 		return nil
 	}
 	all := make([]llm.Request, len(items))
@@ -357,11 +370,11 @@ func prompts(o *object) []llm.Request {
 func ids(o *object, field string, v json.RawMessage) []int32 {
 	var list []int32
 	if json.Unmarshal(v, &list) != nil || bytes.ContainsRune(v, 'n') { // a null would read as 0
-		o.fail(field, "must hold token ids only: integers from 0")
+		o.Fail(field, "must hold token ids only: integers from 0")
 		return nil
 	}
 	if len(list) == 0 {
-		o.fail(field, "is empty")
+		o.Fail(field, "is empty")
 	}
 	return list
 }

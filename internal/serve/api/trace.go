@@ -168,7 +168,7 @@ func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, 
 		operation = telemetry.OperationChat
 	}
 	peek := *o // what is no text is the upstream's to refuse
-	model, _ := peek.text("model")
+	model, _ := peek.Text("model")
 	const most = 100
 	if len(model) > most {
 		model = model[:most]
