@@ -130,6 +130,7 @@ type Event struct {
 	Tokens  []Token // empty unless Request.Logprobs
 	NTokens int     // generated tokens this event stands for
 	Finish  Finish
+	Stop    string // the stop string that ended the completion; empty: it ended otherwise
 	Usage   *Usage
 }
 

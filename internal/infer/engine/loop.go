@@ -244,6 +244,7 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 		event.Finish = llm.FinishStop
 	}
 	event.Text += q.stops.Flush()
+	event.Stop = q.stops.Found()
 	return event
 }
 

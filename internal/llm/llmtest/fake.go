@@ -351,7 +351,7 @@ func (g *generation) finish(reason llm.Finish) error {
 		reason = llm.FinishStop
 	}
 	return g.sink(llm.Event{Text: g.text + text + g.stops.Flush(), Tokens: g.tokens, NTokens: g.n, Finish: reason,
-		Usage: &g.usage})
+		Stop: g.stops.Found(), Usage: &g.usage})
 }
 
 // ErrScripted is for Step to fail with: no sentinel of the seam.

@@ -4,24 +4,31 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
+// kind is a kind of request for completions.
+type kind struct {
+	// translate gives the body the fields of a chat; nil: it has them, or those of a text completion
+	translate func(o *object)
+	parse     func(o *object, model llm.Model) (*job, error)
+	format    format
+}
+
 func (s *Server) chat(x *exchange, r *http.Request) error {
-	return s.complete(x, r, s.chatJob, chatFormat{})
+	return s.complete(x, r, kind{parse: s.chatJob, format: chatFormat{}})
 }
 
 func (s *Server) text(x *exchange, r *http.Request) error {
-	return s.complete(x, r, s.textJob, textFormat{})
+	return s.complete(x, r, kind{parse: s.textJob, format: textFormat{}})
 }
 
-// complete answers a request for completions of either kind.
-func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.Model) (*job, error),
-	f format) error {
+// complete answers a request for completions of any kind.
+func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -42,24 +49,30 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if s.c.Observe != nil {
 		x.seen.asked(o, s.c.KeepPrompts)
 	}
-	limitTokens := s.c.MaxTokens
 	p, passes := s.backend.Load().Backend.(passer)
-	if passes { // the upstream has limits and names of its own
-		limitTokens = 1 << 24
-	} else {
-		rename(o)
-	}
-	if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, limitTokens)); err != nil {
-		return err
-	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
-	if passes {
+	if passes { // the upstream has limits and names of its own
+		if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, 1<<24)); err != nil {
+			return err
+		}
 		if o.Err != nil {
 			return o.Err
 		}
 		x.body.light()
-		return s.pass(x, r.WithContext(ctx), p, o, arrived)
+		known, err := s.pass(x, r.WithContext(ctx), p, o, arrived, k.translate != nil)
+		if known || err != nil {
+			return err
+		}
+	}
+	if k.translate != nil {
+		k.translate(o)
+	}
+	rename(o)
+	if !passes {
+		if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, s.c.MaxTokens)); err != nil {
+			return err
+		}
 	}
 	name, _ := o.Text("model")
 	if o.Err != nil {
@@ -69,7 +82,7 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if err != nil {
 		return err
 	}
-	j, err := parse(o, model)
+	j, err := k.parse(o, model)
 	if err != nil {
 		return err
 	}
@@ -83,7 +96,7 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(f, answer(ctx, x, j, f))
+	return inFormat(k.format, answer(ctx, x, j, k.format))
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
@@ -145,15 +158,15 @@ type streamWriter struct {
 	over    bool // the handler is about to return: nothing may be written from outside
 }
 
-// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a
-// queue, must not look like a dead connection to a proxy.
+// keepAlive writes a comment, or what else clients skip, when nothing else was written for a while: a long prompt, or
+// a queue, must not look like a dead connection to a proxy.
 func (o *streamWriter) keepAlive() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over {
 		return
 	}
-	o.buf = append(o.buf[:0], ": waiting\n\n"...)
+	o.buf = o.f.waiting(o.buf[:0], slices.Contains(o.open, true))
 	o.send() // the next event meets the same error
 }
 
@@ -191,12 +204,9 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	}
 	if e.Finish == llm.FinishStop || e.Finish == llm.FinishLength {
 		c.end(e)
-		o.buf = o.f.close(o.buf, o.j, i, string(e.Finish))
+		o.buf = o.f.close(o.buf, o.j, i, c)
 		if o.ended++; o.ended == len(o.choices) {
-			if o.j.usage {
-				o.buf = o.f.usage(o.buf, o.j, o.j.sum(o.choices))
-			}
-			o.buf = openai.AppendEvent(o.buf, []byte(openai.Done))
+			o.buf = o.f.end(o.buf, o.j, o.choices)
 		}
 	}
 	return o.send()
@@ -233,7 +243,7 @@ func (o *streamWriter) fail(err error, e *httpError) error {
 	if o.w.status == 0 || errors.Is(err, errClient) {
 		return err
 	}
-	o.buf = openai.AppendEvent(o.buf[:0], e.body())
+	o.buf = o.f.fail(o.buf[:0], e)
 	o.send() // whether the client still reads makes no difference now
 	return err
 }

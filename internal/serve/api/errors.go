@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -160,7 +159,7 @@ func (e *httpError) body() []byte {
 		Code: null(e.code)}})
 }
 
-func (e *httpError) write(w http.ResponseWriter) {
+func (e *httpError) write(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	if e.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.retryAfter))
@@ -171,26 +170,11 @@ func (e *httpError) write(w http.ResponseWriter) {
 	if e.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	writeBody(w, e.status, e.body())
+	writeBody(w, e.status, body)
 }
 
 // encode gives v's JSON without HTML escapes.
-func encode(v any) []byte {
-	var buf jsonBuffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		panic("api: " + err.Error()) // our own types, without floats that are not finite
-	}
-	return buf[:len(buf)-1]
-}
-
-type jsonBuffer []byte
-
-func (b *jsonBuffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
-}
+func encode(v any) []byte { return openai.Marshal(v) }
 
 func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()

@@ -20,13 +20,24 @@ type format interface {
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
-	close(dst []byte, j *job, index int, reason string) []byte
-	// usage appends the event with the job's usage.
-	usage(dst []byte, j *job, u *openai.Usage) []byte
+	close(dst []byte, j *job, index int, c *choice) []byte
+	// end appends what stands behind the last choice, with the job's usage where it was asked for.
+	end(dst []byte, j *job, choices []choice) []byte
+	// fail appends the event with which a stream breaks off.
+	fail(dst []byte, e *httpError) []byte
+	// waiting appends what says that there is nothing to say yet. begun tells that a choice has been opened.
+	waiting(dst []byte, begun bool) []byte
 }
 
+// openaiFormat is what OpenAI's completions have in common.
+type openaiFormat struct{}
+
+func (openaiFormat) fail(dst []byte, e *httpError) []byte { return openai.AppendEvent(dst, e.body()) }
+
+func (openaiFormat) waiting(dst []byte, _ bool) []byte { return append(dst, ": waiting\n\n"...) }
+
 // chatFormat is that of /v1/chat/completions.
-type chatFormat struct{}
+type chatFormat struct{ openaiFormat }
 
 func (chatFormat) prompt() string { return "messages" }
 
@@ -70,13 +81,17 @@ func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, t
 	return chatChunk(dst, j, c)
 }
 
-func (chatFormat) close(dst []byte, j *job, index int, reason string) []byte {
+func (chatFormat) close(dst []byte, j *job, index int, c *choice) []byte {
+	reason := string(c.finish)
 	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason})
 }
 
-func (chatFormat) usage(dst []byte, j *job, u *openai.Usage) []byte {
-	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
-		Model: j.model.ID, Usage: u})
+func (chatFormat) end(dst []byte, j *job, choices []choice) []byte {
+	if j.usage {
+		dst = appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
+			Model: j.model.ID, Usage: j.sum(choices)})
+	}
+	return openai.AppendEvent(dst, []byte(openai.Done))
 }
 
 func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
@@ -115,7 +130,7 @@ func topLogprob(p llm.TokenProb) openai.TopLogprob {
 func tokenText(p llm.TokenProb) string { return strings.ToValidUTF8(string(p.Bytes), "\ufffd") }
 
 // textFormat is that of /v1/completions.
-type textFormat struct{}
+type textFormat struct{ openaiFormat }
 
 func (textFormat) prompt() string { return "prompt" }
 
@@ -151,11 +166,17 @@ func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, t
 	return textChunk(dst, j, nil, out)
 }
 
-func (textFormat) close(dst []byte, j *job, index int, reason string) []byte {
+func (textFormat) close(dst []byte, j *job, index int, c *choice) []byte {
+	reason := string(c.finish)
 	return textChunk(dst, j, nil, openai.TextChoice{Index: index, FinishReason: &reason})
 }
 
-func (textFormat) usage(dst []byte, j *job, u *openai.Usage) []byte { return textChunk(dst, j, u) }
+func (textFormat) end(dst []byte, j *job, choices []choice) []byte {
+	if j.usage {
+		dst = textChunk(dst, j, j.sum(choices))
+	}
+	return openai.AppendEvent(dst, []byte(openai.Done))
+}
 
 // textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
 // spans tokens begins at the first.

@@ -137,6 +137,7 @@ type choice struct {
 	text   strings.Builder
 	tokens []llm.Token
 	finish llm.Finish
+	stop   string // that ended it
 	usage  llm.Usage
 	offset int // characters of text already in log-probabilities sent
 }
@@ -148,7 +149,7 @@ func (c *choice) add(e llm.Event) {
 }
 
 func (c *choice) end(e llm.Event) {
-	c.finish = e.Finish
+	c.finish, c.stop = e.Finish, e.Stop
 	if e.Usage != nil {
 		c.usage = *e.Usage
 	}

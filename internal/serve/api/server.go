@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // Config says what a Server needs and allows. Zero limits get the defaults written beside them.
@@ -35,9 +36,10 @@ type Config struct {
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
 
-	IgnoreUnknown bool     // fields that are not known are passed over
-	Aliases       []string // more names of the first model
-	Origins       []string // sites whose pages may use the service, as "https://host"; "*": any
+	IgnoreUnknown bool            // fields that are not known are passed over
+	Aliases       []string        // more names of the first model
+	Responses     responses.Store // keeps what /v1/responses answers; nil: nothing is kept
+	Origins       []string        // sites whose pages may use the service, as "https://host"; "*": any
 
 	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
 	// of them is read. 0: not known.
@@ -105,6 +107,7 @@ type route struct {
 	open   bool // without an API key
 	work   bool // takes a place in the backend
 	handle func(x *exchange, r *http.Request) error
+	shape  func(x *exchange) func(*httpError) []byte // of errors; nil: OpenAI's
 }
 
 // New makes a Server in its starting phase.
@@ -127,12 +130,15 @@ func New(c Config) *Server {
 		parsing: make(chan struct{}, 1)}
 	s.metrics.SetLoad(s.load)
 	s.routes = map[string]route{
-		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
-		"/v1/completions":      {method: http.MethodPost, work: true, handle: s.text},
-		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
-		"/v1/models":           {method: http.MethodGet, handle: s.models},
-		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
-		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
+		"/v1/chat/completions":      {method: http.MethodPost, work: true, handle: s.chat},
+		"/v1/completions":           {method: http.MethodPost, work: true, handle: s.text},
+		"/v1/responses":             {method: http.MethodPost, work: true, handle: s.responses},
+		"/v1/messages":              {method: http.MethodPost, work: true, handle: s.messagesRoute, shape: anthropicError},
+		"/v1/messages/count_tokens": {method: http.MethodPost, handle: s.countTokens, shape: anthropicError},
+		"/v1/embeddings":            {method: http.MethodPost, handle: s.embeddings},
+		"/v1/models":                {method: http.MethodGet, handle: s.models},
+		"/tokenize":                 {method: http.MethodPost, handle: s.tokenize},
+		"/detokenize":               {method: http.MethodPost, handle: s.detokenize},
 	}
 	s.ops = map[string]route{
 		"/health":  {method: http.MethodGet, open: true, handle: s.health},
@@ -217,6 +223,9 @@ func (s *Server) find(routes map[string]route, method, path string) (name string
 	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" && routes["/v1/models"].handle != nil {
 		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
 	}
+	if _, under := strings.CutPrefix(path, responsePrefix); under && routes["/v1/models"].handle != nil {
+		return responsePrefix, s.responseRoute(method), true
+	}
 	r, ok = routes[path]
 	if own := ok && path != "/v1/embeddings"; own || !passable(path) || routes["/v1/models"].handle == nil {
 		return path, r, ok
@@ -239,6 +248,9 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
+		if route.shape != nil {
+			x.shape = route.shape(x)
+		}
 	}
 	err := s.admit(route, ok, x, r)
 	defer func() { x.grant.Close(s.now()) }()

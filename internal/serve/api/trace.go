@@ -164,7 +164,7 @@ func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, 
 		return r, nil
 	}
 	operation := telemetry.OperationText
-	if r.URL.Path == "/v1/chat/completions" {
+	if completions(r.URL.Path) && r.URL.Path != "/v1/completions" {
 		operation = telemetry.OperationChat
 	}
 	peek := *o // what is no text is the upstream's to refuse

@@ -172,6 +172,19 @@ func (o *Object) Refuse(name string, like []string) {
 	}
 }
 
+// Foreign refuses a field of another route's requests. instead is what it is called here, empty where there is nothing
+// like it.
+func (o *Object) Foreign(name, instead string) {
+	if o.Err != nil {
+		return
+	}
+	message := name + ": is not a field of this request"
+	if instead != "" {
+		message += fmt.Sprintf("; its name here is %q", instead)
+	}
+	o.Err = &Error{Code: CodeUnknown, Param: name, Message: message}
+}
+
 // plainName tells whether a field's name may be shown. What else stands there may be anything.
 func plainName(name string) bool {
 	return len(name) <= 64 && strings.Trim(name,

@@ -161,7 +161,7 @@ func (w *eventWriter) Write(b []byte) (int, error) {
 
 // end sends the last event.
 func (w *eventWriter) end(out *Outcome) error {
-	e := llm.Event{Text: w.stops.Flush(), Finish: out.Finish, Usage: out.Usage}
+	e := llm.Event{Text: w.stops.Flush(), Finish: out.Finish, Stop: w.stops.Found(), Usage: out.Usage}
 	switch {
 	case e.Finish == llm.FinishNone:
 		return fmt.Errorf("%w: the stream had no finish_reason", ErrUnreachable)
