@@ -8,6 +8,18 @@ import (
 	"strings"
 )
 
+// What UnknownFields may be.
+const (
+	unknownError  = "error"
+	unknownIgnore = "ignore"
+)
+
+// What ResponseStore may be.
+const (
+	storeMemory = "memory"
+	storeNone   = "none"
+)
+
 // validator collects problems.
 type validator struct{ problems []Problem }
 

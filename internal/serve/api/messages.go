@@ -7,6 +7,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/messages"
 )
 
+// messagesPath begins the paths whose errors have Anthropic's shape.
+const messagesPath = "/v1/messages"
+
 // anthropicError gives errors Anthropic's shape, and the answer its name for the request's id.
 func anthropicError(x *exchange) func(*httpError) []byte {
 	x.Header().Set("Request-Id", x.id)

@@ -210,7 +210,8 @@ func TestMessagesRefused(t *testing.T) {
 			RequestID string `json:"request_id"`
 			Error     struct{ Type, Message string }
 		}
-		if json.Unmarshal(data, &e) != nil || resp.StatusCode != c.status || e.Type != "error" || e.Error.Type != c.typ ||
+		if json.Unmarshal(data, &e) != nil || resp.StatusCode != c.status || e.Type != "error" ||
+			e.Error.Type != c.typ ||
 			!strings.Contains(e.Error.Message, c.says) || e.RequestID != resp.Header.Get("X-Request-Id") {
 			t.Errorf("%s: %s %s", c.body, resp.Status, data)
 		}

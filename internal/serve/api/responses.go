@@ -120,7 +120,7 @@ func (s *Server) response(x *exchange, r *http.Request) error {
 		return err
 	case s.c.Responses == nil:
 		return &body.Error{Code: body.CodeUnsupported,
-			Message: "this service keeps no responses (response_store is off): what was answered cannot be asked for"}
+			Message: "this service keeps no responses (response_store is none): what was answered cannot be asked for"}
 	}
 	return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "response_not_found", quotes: true,
 		message: fmt.Sprintf("no response %s is kept here", quote(id))}

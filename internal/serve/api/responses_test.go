@@ -82,7 +82,8 @@ func responseEvents(t *testing.T, r io.Reader) (names []string, text string, las
 func TestResponses(t *testing.T) {
 	f := start(t, keeping)
 	r := post[response](f, "/v1/responses", `{"input":"one two three","temperature":0}`)
-	if r.text() != "one two three" || r.Status != "completed" || !r.Store || r.Usage.Total != r.Usage.Input+r.Usage.Output ||
+	if r.text() != "one two three" || r.Status != "completed" || !r.Store ||
+		r.Usage.Total != r.Usage.Input+r.Usage.Output ||
 		r.Output[0].Role != "assistant" || !strings.HasPrefix(r.ID, "resp_") {
 		t.Errorf("%+v", r)
 	}
@@ -105,7 +106,8 @@ func TestResponses(t *testing.T) {
 	for _, m := range all[len(all)-1].Messages {
 		said = append(said, m.Role+":"+m.Content)
 	}
-	if want := []string{"system:be brief", "user:a", "assistant:b", "system:c\nd", "user:e"}; !slices.Equal(said, want) {
+	want := []string{"system:be brief", "user:a", "assistant:b", "system:c\nd", "user:e"}
+	if !slices.Equal(said, want) {
 		t.Errorf("the model was told %q, want %q", said, want)
 	}
 	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",200,/v1/responses": 3})
@@ -113,7 +115,8 @@ func TestResponses(t *testing.T) {
 
 func TestResponsesStream(t *testing.T) {
 	f := start(t, keeping)
-	resp := f.request(t.Context(), "POST", "/v1/responses", `{"input":"hi","temperature":0,"stream":true,"top_logprobs":2}`)
+	resp := f.request(t.Context(), "POST", "/v1/responses",
+		`{"input":"hi","temperature":0,"stream":true,"top_logprobs":2}`)
 	defer resp.Body.Close()
 	names, text, last := responseEvents(t, resp.Body)
 	want := []string{"response.created", "response.in_progress", "response.output_item.added",

@@ -107,7 +107,6 @@ type route struct {
 	open   bool // without an API key
 	work   bool // takes a place in the backend
 	handle func(x *exchange, r *http.Request) error
-	shape  func(x *exchange) func(*httpError) []byte // of errors; nil: OpenAI's
 }
 
 // New makes a Server in its starting phase.
@@ -129,16 +128,20 @@ func New(c Config) *Server {
 		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)),
 		parsing: make(chan struct{}, 1)}
 	s.metrics.SetLoad(s.load)
+	post := func(handle func(*exchange, *http.Request) error) route {
+		return route{method: http.MethodPost, work: true, handle: handle}
+	}
 	s.routes = map[string]route{
-		"/v1/chat/completions":      {method: http.MethodPost, work: true, handle: s.chat},
-		"/v1/completions":           {method: http.MethodPost, work: true, handle: s.text},
-		"/v1/responses":             {method: http.MethodPost, work: true, handle: s.responses},
-		"/v1/messages":              {method: http.MethodPost, work: true, handle: s.messagesRoute, shape: anthropicError},
-		"/v1/messages/count_tokens": {method: http.MethodPost, handle: s.countTokens, shape: anthropicError},
-		"/v1/embeddings":            {method: http.MethodPost, handle: s.embeddings},
-		"/v1/models":                {method: http.MethodGet, handle: s.models},
-		"/tokenize":                 {method: http.MethodPost, handle: s.tokenize},
-		"/detokenize":               {method: http.MethodPost, handle: s.detokenize},
+		"/v1/chat/completions": post(s.chat),
+		"/v1/completions":      post(s.text),
+		"/v1/responses":        post(s.responses),
+		"/v1/messages":         post(s.messagesRoute),
+		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
+		"/v1/models":           {method: http.MethodGet, handle: s.models},
+		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
+		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
+
+		"/v1/messages/count_tokens": {method: http.MethodPost, handle: s.countTokens},
 	}
 	s.ops = map[string]route{
 		"/health":  {method: http.MethodGet, open: true, handle: s.health},
@@ -248,8 +251,8 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
-		if route.shape != nil {
-			x.shape = route.shape(x)
+		if strings.HasPrefix(name, messagesPath) {
+			x.shape = anthropicError(x)
 		}
 	}
 	err := s.admit(route, ok, x, r)

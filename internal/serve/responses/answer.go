@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Answer is a response that is being written. It is fed with Text and Call, and ended with End or Fail; what these give
-// are the events of a stream, which a whole answer has no use for. It is for one goroutine.
+// Answer is a response that is being written. It is fed with Text and Call, and ended with End or Fail; what these
+// give are the events of a stream, which a whole answer has no use for. It is for one goroutine.
 type Answer struct {
 	id, model string
 	created   int64

@@ -222,6 +222,7 @@ func (q *Request) tools(o *body.Object) {
 	}
 	name := c.Raw("name")
 	o.Adopt(c)
-	o.Set("tool_choice", openai.Marshal(map[string]any{"type": "function", "function": map[string]any{"name": name}}), "")
+	o.Set("tool_choice", openai.Marshal(map[string]any{"type": "function",
+		"function": map[string]any{"name": name}}), "")
 	o.Call("tool_choice.function", "tool_choice")
 }

@@ -92,13 +92,14 @@ func History(ctx context.Context, s Store, owner, id string) ([]json.RawMessage,
 // errOff says that nothing is kept.
 func errOff(field string) error {
 	return &body.Error{Param: field, Code: body.CodeUnsupported,
-		Message: field + ": this service keeps no responses (response_store is off): send the whole conversation in input"}
+		Message: field + ": this service keeps no responses (response_store is none): " +
+			"send the whole conversation in input"}
 }
 
 // Reference gives the item that an id means.
 func Reference(ctx context.Context, s Store, owner, id string) (json.RawMessage, error) {
 	if s == nil {
-		return nil, errors.New("this service keeps no items (response_store is off): send the item itself")
+		return nil, errors.New("this service keeps no items (response_store is none): send the item itself")
 	}
 	r, err := s.Get(ctx, owner, responseOf(id))
 	if err == nil {

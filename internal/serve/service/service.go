@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
+	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // Service serves one model. All methods are safe for concurrent use.
@@ -62,12 +63,17 @@ func New(o Options) (*Service, error) {
 	if err := s.openTracer(); err != nil {
 		return nil, err
 	}
+	var kept responses.Store
+	if o.KeepResponses {
+		kept = responses.NewMemory(responsesKept)
+	}
 	s.api = api.New(api.Config{
 		Observe: s.observer(), KeepPrompts: o.LogPrompts,
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
 		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, Origins: o.AllowedOrigins,
-		Slots: o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
+		Responses: kept,
+		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
 		Hold: s.budget.hold, Pages: o.Pages,
 	})
 	if s.certificate != nil {
@@ -79,6 +85,9 @@ func New(o Options) (*Service, error) {
 	s.openLog()
 	return s, nil
 }
+
+// responsesKept is how many bytes of responses are kept: some ten thousand short ones.
+const responsesKept = 64 << 20
 
 // openAccess reads the API keys and the certificate, where there are to be any.
 func (s *Service) openAccess() (err error) {
