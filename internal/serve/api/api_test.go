@@ -21,7 +21,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// After headers that are too large, net/http waits half a second for the client to read why.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // fixture is a service over the fake backend, on a real port.
 type fixture struct {

@@ -108,6 +108,7 @@ func (s *Server) catch(id string, err *error) {
 func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Event) error) error {
 	one := func(ctx context.Context, i int, r *llm.Request) error {
 		first := i%j.perText == 0 // of its prompt
+		tokens := aligner{}
 		return s.generate(ctx, j.arrived, r, first, func(e llm.Event) error {
 			prompt := 0
 			if first && e.Usage != nil {
@@ -115,6 +116,9 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 			}
 			j.grant.Use(e.NTokens, prompt)
 			j.seen.event(i, s.now(), e)
+			if j.aligned {
+				e.Tokens = tokens.take(e)
+			}
 			return sink(i, e)
 		})
 	}

@@ -27,6 +27,7 @@ type job struct {
 	perText  int // choices of one prompt: n
 	stream   bool
 	usage    bool // a last chunk with the usage
+	aligned  bool // the tokens reported add up to the text
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
@@ -223,6 +224,7 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	}
 	s.unknown(o)
 	j.id = newID("chatcmpl-")
+	j.aligned = base.Logprobs
 	j.choices(base)
 	return j, o.Err
 }

@@ -198,12 +198,14 @@ func (s *Server) MetricsServer(profiles bool) *http.Server {
 	return s.httpServer(s.wrap(routes, s.c.Hosts))
 }
 
+const maxHeaders = 32 << 10 // bytes
+
 func (s *Server) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    maxHeaders,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100}, // of one connection
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
