@@ -66,7 +66,8 @@ func plainRefusal(p []byte) *httpError {
 	case http.StatusExpectationFailed:
 		e.code, e.message = "expectation_failed", "Expect: only 100-continue can be met"
 	case http.StatusRequestHeaderFieldsTooLarge:
-		e.code, e.message = "headers_too_large", fmt.Sprintf("the request's headers have more than %d bytes", maxHeaders)
+		e.code = "headers_too_large"
+		e.message = fmt.Sprintf("the request's headers have more than %d bytes", maxHeaders)
 	case http.StatusNotImplemented:
 		e.code, e.message = "unsupported_encoding", "Transfer-Encoding: only chunked is supported"
 	case http.StatusHTTPVersionNotSupported:

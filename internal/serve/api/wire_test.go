@@ -67,7 +67,8 @@ func TestShaped(t *testing.T) {
 
 // TestNotShaped: an answer that only looks like a refusal of net/http's stays as it is.
 func TestNotShaped(t *testing.T) {
-	for _, answer := range []string{"", "HTTP/1.1 4", "HTTP/1.1 400 Bad Request\r\n", "HTTP/1.1 200 OK\r\n" + refusalHeaders,
+	for _, answer := range []string{"", "HTTP/1.1 4", "HTTP/1.1 400 Bad Request\r\n",
+		"HTTP/1.1 200 OK\r\n" + refusalHeaders,
 		"data: HTTP/1.1 400 Bad Request\r\n" + refusalHeaders, "HTTP/1.1 4xx\r\n" + refusalHeaders,
 		"HTTP/1.1 400 Bad Request\r\nDate: x\r\n" + refusalHeaders,
 		"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\n{}"} {
