@@ -55,7 +55,7 @@ func (w *world) compute(next func(*Seq) int32) (done []*Seq, err error) {
 			}
 		}
 		last := false
-		for i := range sp.Logits {
+		for i := range sp.Logits - sp.Scores {
 			id := next(q)
 			if last = w.Push(q, id); last || i == sp.Draft || id != q.Draft[i] {
 				break

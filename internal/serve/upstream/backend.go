@@ -73,6 +73,10 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	if r.Grammar != nil {
 		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
 	}
+	if r.PromptLogprobs || r.PromptOnly {
+		return "", nil, fmt.Errorf("the prompt's log-probabilities through an upstream's events: %w",
+			llm.ErrUnsupported)
+	}
 	if r.Logprobs {
 		return "", nil, fmt.Errorf("log-probabilities through an upstream's events: %w", llm.ErrUnsupported)
 	}
