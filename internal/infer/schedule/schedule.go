@@ -87,6 +87,7 @@ type Scheduler struct {
 	nextID  int64
 	out     Decisions
 	scores  int // rows for Seq.Score in this step
+	most    int // of them
 
 	Preemptions int64 // since start
 	CacheHits   int64 // prompt positions found in the prefix cache since start
@@ -94,7 +95,7 @@ type Scheduler struct {
 
 func New(l Limits, pool *kvcache.Pool) *Scheduler {
 	l.Context = min(l.Context, pool.Total()*l.BlockTokens)
-	return &Scheduler{limits: l, Pool: pool}
+	return &Scheduler{limits: l, Pool: pool, most: maxScores}
 }
 
 // Submit queues a prompt. maxTokens is cut to what the context leaves; 0 means all of it.
@@ -207,7 +208,7 @@ func (s *Scheduler) prefill(q *Seq, budget int) int {
 // schedule finds blocks for the next n positions, or as many of them as it can, and adds the span.
 func (s *Scheduler) schedule(q *Seq, n int) int {
 	if q.Score {
-		n = min(n, maxScores-s.scores)
+		n = min(n, max(s.most-s.scores, 1))
 	}
 	for len(q.Blocks)*s.limits.BlockTokens < q.Computed+n {
 		b, ok := s.alloc(q)
@@ -227,7 +228,7 @@ func (s *Scheduler) schedule(q *Seq, n int) int {
 	if q.Score {
 		sp.Scores = n - sp.Logits
 		sp.Logits = n
-		s.scores += n
+		s.scores += sp.Scores
 	}
 	s.out.Spans = append(s.out.Spans, sp)
 	return n
