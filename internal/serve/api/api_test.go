@@ -256,7 +256,7 @@ func TestChatLogprobs(t *testing.T) {
 	}
 	zero := post[openai.TextResponse](f, "/v1/completions", `{"prompt":"ab","temperature":0,"logprobs":0}`)
 	if l := zero.Choices[0].Logprobs; len(l.Tokens) != 2 || len(l.TopLogprobs[1]) != 1 ||
-		l.TopLogprobs[1]["b"] != l.TokenLogprobs[1] { // the drawn token alone
+		l.TopLogprobs[1]["b"] != *l.TokenLogprobs[1] { // the drawn token alone
 		t.Errorf("%+v", l)
 	}
 	if r := post[openai.ChatResponse](f, "/v1/chat/completions",

@@ -191,13 +191,14 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
+	c.begin(e)
 	if e.Text == "" && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
 	o.buf = o.buf[:0]
 	if !o.open[i] {
 		o.open[i] = true
-		o.buf = o.f.open(o.buf, o.j, i)
+		o.buf = o.f.open(o.buf, o.j, i, c)
 	}
 	if e.Text != "" || len(tokens) > 0 {
 		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)

@@ -16,7 +16,7 @@ type format interface {
 	// whole is the answer without streaming.
 	whole(j *job, choices []choice) any
 	// open appends the events with which a choice's stream begins, if any.
-	open(dst []byte, j *job, index int) []byte
+	open(dst []byte, j *job, index int, c *choice) []byte
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
@@ -53,6 +53,9 @@ func (chatFormat) whole(j *job, choices []choice) any {
 		}
 		r.Choices = append(r.Choices, out)
 	}
+	if j.promptTop >= 0 {
+		r.PromptLogprobs = promptProbs(choices[0].prompt, j.promptTop)
+	}
 	return r
 }
 
@@ -67,7 +70,7 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 	return append(openai.AppendChatChunk(dst, c), '\n', '\n')
 }
 
-func (chatFormat) open(dst []byte, j *job, index int) []byte {
+func (chatFormat) open(dst []byte, j *job, index int, _ *choice) []byte {
 	empty := ""
 	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index,
 		Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
@@ -142,7 +145,18 @@ func (textFormat) whole(j *job, choices []choice) any {
 		reason := string(c.finish)
 		out := openai.TextChoice{Index: i, Text: c.text.String(), FinishReason: &reason}
 		if j.requests[i].Logprobs {
-			out.Logprobs = textLogprobs(c, c.tokens)
+			var prompt []llm.Token
+			if j.echo {
+				prompt = c.prompt
+			}
+			out.Logprobs = textLogprobs(c, prompt, true)
+			out.Logprobs.Append(textLogprobs(c, c.tokens, false))
+		}
+		if j.echo {
+			out.Text = j.prompts[i/j.perText] + out.Text
+		}
+		if j.promptTop >= 0 {
+			out.PromptLogprobs = promptProbs(c.prompt, j.promptTop)
 		}
 		r.Choices = append(r.Choices, out)
 	}
@@ -156,12 +170,22 @@ func textChunk(dst []byte, j *job, u *openai.Usage, choices ...openai.TextChoice
 	return append(dst, '\n', '\n')
 }
 
-func (textFormat) open(dst []byte, _ *job, _ int) []byte { return dst }
+// open gives the prompt where it is to be echoed.
+func (textFormat) open(dst []byte, j *job, index int, c *choice) []byte {
+	if !j.echo {
+		return dst
+	}
+	out := openai.TextChoice{Index: index, Text: j.prompts[index/j.perText]}
+	if j.requests[index].Logprobs {
+		out.Logprobs = textLogprobs(c, c.prompt, true)
+	}
+	return textChunk(dst, j, nil, out)
+}
 
 func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte {
 	out := openai.TextChoice{Index: index, Text: text}
 	if len(tokens) > 0 {
-		out.Logprobs = textLogprobs(c, tokens)
+		out.Logprobs = textLogprobs(c, tokens, false)
 	}
 	return textChunk(dst, j, nil, out)
 }
@@ -179,13 +203,24 @@ func (textFormat) end(dst []byte, j *job, choices []choice) []byte {
 }
 
 // textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
-// spans tokens begins at the first.
-func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
-	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{},
+// spans tokens begins at the first. Of the first token of a prompt nobody can say how likely it is.
+func textLogprobs(c *choice, tokens []llm.Token, prompt bool) *openai.TextLogprobs {
+	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []*float64{}, TopLogprobs: []map[string]float64{},
 		TextOffset: []int{}}
-	for _, t := range tokens {
+	for i, t := range tokens {
 		l.Tokens = append(l.Tokens, tokenText(t.TokenProb))
-		l.TokenLogprobs = append(l.TokenLogprobs, max(t.Logprob, openai.MinLogprob))
+		l.TextOffset = append(l.TextOffset, c.offset)
+		for _, b := range t.Bytes {
+			if utf8.RuneStart(b) {
+				c.offset++
+			}
+		}
+		if prompt && i == 0 {
+			l.TokenLogprobs, l.TopLogprobs = append(l.TokenLogprobs, nil), append(l.TopLogprobs, nil)
+			continue
+		}
+		logprob := max(t.Logprob, openai.MinLogprob)
+		l.TokenLogprobs = append(l.TokenLogprobs, &logprob)
 		top := make(map[string]float64, len(t.Top)+1)
 		for _, alternative := range alternatives(t) {
 			text := tokenText(alternative)
@@ -194,12 +229,6 @@ func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
 			}
 		}
 		l.TopLogprobs = append(l.TopLogprobs, top)
-		l.TextOffset = append(l.TextOffset, c.offset)
-		for _, b := range t.Bytes {
-			if utf8.RuneStart(b) {
-				c.offset++
-			}
-		}
 	}
 	return l
 }

@@ -140,6 +140,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 type choice struct {
 	text   strings.Builder
 	tokens []llm.Token
+	prompt []llm.Token // where they were asked for
 	finish llm.Finish
 	stop   string // that ended it
 	usage  llm.Usage
@@ -149,7 +150,15 @@ type choice struct {
 func (c *choice) add(e llm.Event) {
 	c.text.WriteString(e.Text)
 	c.tokens = append(c.tokens, shown(e)...)
+	c.begin(e)
 	c.end(e)
+}
+
+// begin keeps what the first event says of the prompt.
+func (c *choice) begin(e llm.Event) {
+	if e.Prompt != nil {
+		c.prompt = e.Prompt
+	}
 }
 
 func (c *choice) end(e llm.Event) {

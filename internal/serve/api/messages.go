@@ -62,7 +62,7 @@ func (f *messagesFormat) whole(j *job, choices []choice) any {
 	return f.a.Object()
 }
 
-func (f *messagesFormat) open(dst []byte, _ *job, _ int) []byte { return f.a.Begin(dst) }
+func (f *messagesFormat) open(dst []byte, _ *job, _ int, _ *choice) []byte { return f.a.Begin(dst) }
 
 func (f *messagesFormat) piece(dst []byte, _ *job, _ int, _ *choice, text string, _ []llm.Token) []byte {
 	if text == "" {

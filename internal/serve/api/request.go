@@ -28,11 +28,15 @@ type job struct {
 	stream   bool
 	usage    bool // a last chunk with the usage
 	aligned  bool // the tokens reported add up to the text
+	echo     bool // a text begins with its prompt
+
+	promptTop int      // alternatives of prompt_logprobs; −1: not asked for
+	prompts   []string // that are echoed
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
 func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
-	j = &job{model: model, created: s.now().Unix(), perText: 1}
+	j = &job{model: model, created: s.now().Unix(), perText: 1, promptTop: -1}
 	base.Model = s.own(s.backend.Load(), model.ID)
 	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
 	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
@@ -86,7 +90,7 @@ var unsupportedFields = []struct {
 	{"guided_whitespace_pattern", nil},
 	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil},
 	{"allowed_token_ids", nil},
-	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},
+	{"use_beam_search", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},
 	{"prompt_embeds", nil},
 	{"chat_template", nil}, {"continue_final_message", nil}, {"add_generation_prompt", []string{"true"}},
 	{"documents", nil},
@@ -97,6 +101,9 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
+		if o.Knows(f.name) {
+			continue
+		}
 		asks := asksFor(o.Raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.Is(f.name, "false")
 		unused := f.name == "tools" && o.Is("tool_choice", `"none"`) ||
 			f.name == "functions" && o.Is("function_call", `"none"`)
@@ -213,7 +220,9 @@ func stops(o *object) []string {
 
 // chatJob reads the body of /v1/chat/completions.
 func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
+	prompt := promptLogprobs(o)
 	base, j := s.common(o, model, s.c.MaxTokens)
+	prompt(&base, j)
 	base.Messages = s.messages(o)
 	base.Logprobs = o.Flag("logprobs")
 	if n, ok := o.Integer("top_logprobs", 0, maxTop); ok {
@@ -310,9 +319,21 @@ const defaultTextTokens = 16
 
 // textJob reads the body of /v1/completions.
 func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
+	echo := o.Flag("echo")
+	prompt := promptLogprobs(o)
+	// what is asked for is there without an answer
+	only := (echo || o.Raw("prompt_logprobs") != nil) && o.Is("max_tokens", "0")
+	if only {
+		delete(o.Fields, "max_tokens")
+	}
 	base, j := s.common(o, model, defaultTextTokens)
+	j.echo, base.PromptOnly = echo, only
+	prompt(&base, j)
 	if n, ok := o.Integer("logprobs", 0, maxTop); ok {
 		base.Logprobs, base.TopLogprobs = true, int(n)
+		if echo {
+			base.PromptLogprobs, base.PromptTopLogprobs = true, max(base.PromptTopLogprobs, int(n))
+		}
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
@@ -327,6 +348,13 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	for _, p := range texts {
 		r := base
 		r.Prompt, r.PromptTokens = p.Prompt, p.PromptTokens
+		if echo {
+			text, err := s.promptOf(&r)
+			if err != nil {
+				return nil, err
+			}
+			j.prompts = append(j.prompts, text)
+		}
 		j.choices(r)
 	}
 	return j, nil

@@ -126,7 +126,7 @@ func TestBadFields(t *testing.T) {
 		both("model", `1`, `[]`),
 		both("stop", `1`, `{}`, `["a"`+strings.Repeat(`,"a"`, 128)+`]`),
 		both("tools", `[{"type":"function"}]`), both("tool_choice", `"required"`, `{"type":"function"}`),
-		both("suffix", `"x"`), both("echo", `true`),
+		both("suffix", `"x"`),
 		both("best_of", `2`),
 		both("modalities", `["text","audio"]`), both("min_tokens", `1`), both("stop_token_ids", `[2]`),
 		both("prompt_logprobs", `0`), both("add_generation_prompt", `false`),

@@ -67,7 +67,7 @@ func (f *responsesFormat) whole(j *job, choices []choice) any {
 	return f.a.Object()
 }
 
-func (f *responsesFormat) open(dst []byte, _ *job, _ int) []byte { return f.a.Begin(dst) }
+func (f *responsesFormat) open(dst []byte, _ *job, _ int, _ *choice) []byte { return f.a.Begin(dst) }
 
 func (f *responsesFormat) piece(dst []byte, _ *job, _ int, _ *choice, text string, tokens []llm.Token) []byte {
 	if text == "" && len(tokens) == 0 {
