@@ -129,7 +129,7 @@ func TestBadFields(t *testing.T) {
 		both("suffix", `"x"`),
 		both("best_of", `2`),
 		both("modalities", `["text","audio"]`), both("min_tokens", `1`), both("stop_token_ids", `[2]`),
-		 both("add_generation_prompt", `false`),
+		both("add_generation_prompt", `false`),
 		both("response_format", `1`, `"json_object"`, `[]`), both("guided_json", `1`, `[]`),
 		both("guided_regex", `{}`, `1`), both("guided_choice", `"a"`), both("guided_grammar", `{}`),
 		both("grammar", `{}`), both("json_schema", `1`), both("structured_outputs", `1`),
