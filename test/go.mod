@@ -9,6 +9,8 @@ require (
 	github.com/hxp-enterprise/mixtral v0.0.0
 	github.com/openai/openai-go/v3 v3.96.0
 	github.com/rs/zerolog v1.33.0
+	github.com/sashabaranov/go-openai v1.43.0
+	github.com/tmc/langchaingo v0.1.14
 	go.opentelemetry.io/proto/otlp v1.11.0
 	go.uber.org/goleak v1.3.0
 	google.golang.org/protobuf v1.36.12
@@ -20,7 +22,11 @@ require (
 	sigs.k8s.io/kustomize/kyaml v0.21.1
 )
 
-require github.com/ncruces/go-strftime v1.1.0 // indirect
+require (
+	github.com/dlclark/regexp2 v1.11.0 // indirect
+	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/pkoukk/tiktoken-go v0.1.6 // indirect
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
