@@ -171,7 +171,9 @@ func write(t *testing.T, all []result) string {
 		b.WriteString("\n")
 	}
 	for _, r := range all {
-		row := slices.IndexFunc(rows, func(row struct{ client, version string }) bool { return row.client == r.Client })
+		row := slices.IndexFunc(rows, func(row struct{ client, version string }) bool {
+			return row.client == r.Client
+		})
 		column := slices.IndexFunc(columns, func(c struct{ feature, title string }) bool {
 			return c.feature == r.Feature
 		})
