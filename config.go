@@ -116,7 +116,8 @@ type Config struct {
 	UnknownFields string `yaml:"unknown_fields"`
 
 	// ResponseStore says where answers of /v1/responses are kept, so that a later request can go on from one: "memory"
-	// keeps the newest 64 MiB of them until the process ends, "none" keeps nothing. Default: memory.
+	// keeps the newest 64 MiB of them until the process ends, "database" keeps them at DatabaseURL, and for as long
+	// as RequestLogDays says, "none" keeps nothing. Default: memory.
 	ResponseStore string `yaml:"response_store"`
 
 	// DatabaseURL is where each request for completions is logged: ids, times, tokens, how it ended and the key's
@@ -222,7 +223,7 @@ func DefaultConfig() Config {
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
 		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
-		UnknownFields: unknownError, ResponseStore: storeMemory, LogLevel: "info", LogFormat: "text",
+		UnknownFields: unknownError, ResponseStore: service.ResponsesMemory, LogLevel: "info", LogFormat: "text",
 	}
 }
 
@@ -401,7 +402,7 @@ func (c *Config) options() (service.Options, error) {
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
-		KeepResponses:  c.ResponseStore == storeMemory,
+		Responses:      c.ResponseStore,
 		AllowedOrigins: splitList(c.AllowedOrigins),
 		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
@@ -434,7 +435,11 @@ func (c *Config) options() (service.Options, error) {
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
 	v.oneOf("unknown_fields", c.UnknownFields, unknownError, unknownIgnore)
-	v.oneOf("response_store", c.ResponseStore, storeMemory, storeNone)
+	v.oneOf("response_store", c.ResponseStore, service.ResponsesMemory, service.ResponsesDatabase,
+		service.ResponsesNone)
+	if c.ResponseStore == service.ResponsesDatabase && o.DatabaseURL == "" {
+		v.add("response_store", c.ResponseStore, "needs database_url")
+	}
 	if c.Backend == BackendVLLM && c.ModelAliases != "" {
 		v.add("model_aliases", strconv.Quote(c.ModelAliases),
 			"needs backend: embedded; upstream_models renames others")

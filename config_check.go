@@ -14,12 +14,6 @@ const (
 	unknownIgnore = "ignore"
 )
 
-// What ResponseStore may be.
-const (
-	storeMemory = "memory"
-	storeNone   = "none"
-)
-
 // validator collects problems.
 type validator struct{ problems []Problem }
 

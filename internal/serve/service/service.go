@@ -18,7 +18,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
-	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // Service serves one model. All methods are safe for concurrent use.
@@ -36,6 +35,8 @@ type Service struct {
 	meter    lockedMeter
 	tracer   *telemetry.Tracer // nil: no traces
 	requests *store.Log        // nil: no request log
+
+	responses *databaseResponses // nil: none are kept, or in memory
 
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
@@ -63,16 +64,12 @@ func New(o Options) (*Service, error) {
 	if err := s.openTracer(); err != nil {
 		return nil, err
 	}
-	var kept responses.Store
-	if o.KeepResponses {
-		kept = responses.NewMemory(responsesKept)
-	}
 	s.api = api.New(api.Config{
 		Observe: s.observer(), KeepPrompts: o.LogPrompts,
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
 		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, Origins: o.AllowedOrigins,
-		Responses: kept,
+		Responses: s.openResponses(),
 		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
 		Hold: s.budget.hold, Pages: o.Pages,
 	})
@@ -85,9 +82,6 @@ func New(o Options) (*Service, error) {
 	s.openLog()
 	return s, nil
 }
-
-// responsesKept is how many bytes of responses are kept: some ten thousand short ones.
-const responsesKept = 64 << 20
 
 // openAccess reads the API keys and the certificate, where there are to be any.
 func (s *Service) openAccess() (err error) {
@@ -272,6 +266,7 @@ func (s *Service) Close() error {
 	s.closed = true
 	defer s.closeTracer()
 	defer s.closeLog()
+	defer s.responses.close()
 	if s.backend == nil {
 		return nil
 	}
