@@ -3,6 +3,7 @@ package grammar
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrNotAllowed is matched when a token is accepted that the grammar does not allow.
@@ -48,7 +49,7 @@ func (m *Matcher) Accept(id int32) error {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()
 	v := m.g.w.v
-	if id < 0 || int(id) >= len(v.texts) || len(v.texts[id]) == 0 || id == v.eos {
+	if id < 0 || int(id) >= len(v.texts) || len(v.texts[id]) == 0 {
 		return fmt.Errorf("%w: %d", ErrNotAllowed, id)
 	}
 	text := v.texts[id]
@@ -109,7 +110,7 @@ func (m *Matcher) Forced(before []int32, encode func(text string) []int32) ([]in
 	if err != nil || stable == 0 {
 		return nil, err
 	}
-	if m.strip {
+	if m.strip && !isMark(text[0]) {
 		text, stable = append([]byte(" "), text...), stable+1
 	}
 	ids := m.g.spell(before, text, encode)
@@ -155,14 +156,36 @@ func (g *Grammar) stable(text []byte, end *state) (int, error) {
 // maxContext bounds the tokens before a forced text that are encoded again with it.
 const maxContext = 32
 
-// spell gives the tokens of a text behind others: those of both together if the others are as the tokenizer makes
+// spell gives the tokens of a text with marks behind others.
+func (g *Grammar) spell(before []int32, text []byte, encode func(string) []int32) (ids []int32) {
+	for len(text) > 0 {
+		if isMark(text[0]) {
+			ids = append(ids, g.w.v.marks[text[0]-firstMark])
+			text, before = text[1:], ids
+			continue
+		}
+		n := slices.IndexFunc(text, isMark)
+		if n < 0 {
+			n = len(text)
+		}
+		ids = append(ids, g.spellText(before, text[:n], encode)...)
+		text = text[n:]
+	}
+	return ids
+}
+
+// spellText gives the tokens of a text behind others: those of both together if the others are as the tokenizer makes
 // them, those of the text alone if not.
-func (g *Grammar) spell(before []int32, text []byte, encode func(string) []int32) []int32 {
+func (g *Grammar) spellText(before []int32, text []byte, encode func(string) []int32) []int32 {
 	var context []byte
 	from := len(before)
 	for from > 0 && len(before)-from < maxContext { // back to the start of a word, as words are encoded one by one
 		from--
 		piece := g.w.v.texts[before[from]]
+		if len(piece) > 0 && isMark(piece[0]) { // what follows is a text of its own
+			from++
+			break
+		}
 		context = append(append([]byte(nil), piece...), context...)
 		if len(piece) > 0 && piece[0] == ' ' {
 			break

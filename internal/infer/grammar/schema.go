@@ -60,6 +60,10 @@ func readSchema(source string) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readSchemaValue(root)
+}
+
+func readSchemaValue(root *value) (*rules, error) {
 	s := newSchemas(root)
 	body, err := s.value(conj{located{root, "#"}})
 	if err != nil {

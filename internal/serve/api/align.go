@@ -7,7 +7,8 @@ import (
 )
 
 // aligner holds tokens back until the text that they made has been sent, so that what is reported of tokens adds up to
-// the text: tokens of a stop string are no part of it, and of one that is cut by a stop string only its beginning is.
+// the text: tokens of a stop string, and of calls, are no part of it, and of one that is cut by a stop string only its
+// beginning is.
 type aligner struct {
 	text   int         // bytes of text sent
 	held   []llm.Token // in their order
@@ -32,16 +33,17 @@ func (a *aligner) take(e llm.Event) (out []llm.Token) {
 		a.ends = append(a.ends, a.raw)
 		a.decode(t.Bytes)
 	}
-	if e.Finish != llm.FinishNone && e.Stop == "" {
+	ended := e.Finish != llm.FinishNone
+	if ended && a.length+len("\ufffd")*len(a.carry) == a.text {
 		return a.held
 	}
 	sent := a.sent()
 	n := 0
-	for n < len(a.held) && a.ends[n] <= sent && !(e.Stop != "" && a.ends[n] == sent && len(a.held[n].Bytes) == 0) {
+	for n < len(a.held) && a.ends[n] <= sent && !(ended && a.ends[n] == sent && len(a.held[n].Bytes) == 0) {
 		n++
 	}
 	out = a.held[:n:n]
-	if e.Stop != "" && n < len(a.held) {
+	if ended && n < len(a.held) {
 		if start := a.ends[n] - len(a.held[n].Bytes); start < sent {
 			cut := a.held[n]
 			cut.Bytes = cut.Bytes[:sent-start]

@@ -93,8 +93,8 @@ func TestChatLogprobsAddUp(t *testing.T) {
 			}
 			return s
 		}
-		if got := sum(c.Logprobs); got != c.Message.Content {
-			t.Errorf("stop %q: tokens %q, content %q", stop, got, c.Message.Content)
+		if got := sum(c.Logprobs); got != *c.Message.Content {
+			t.Errorf("stop %q: tokens %q, content %q", stop, got, *c.Message.Content)
 		}
 		resp := f.request(t.Context(), "POST", "/v1/chat/completions", strings.TrimSuffix(body, "}")+`,"stream":true}`)
 		s := readStream(t, resp.Body)

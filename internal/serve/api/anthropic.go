@@ -43,7 +43,7 @@ func (f *messagesFormat) job(o *object, model llm.Model) (*job, error) {
 	prompt := 0
 	if backend := f.s.backend.Load().Backend; j.stream { // the first event says how long the prompt is
 		if _, passes := backend.(passer); !passes {
-			ids, err := backend.TokenizeChat(r.Messages)
+			ids, err := backend.TokenizeChat(r.Messages, r.Tools)
 			if err != nil {
 				return nil, err
 			}
@@ -58,6 +58,9 @@ func (f *messagesFormat) prompt() string { return "messages" }
 
 func (f *messagesFormat) whole(j *job, choices []choice) any {
 	f.piece(nil, j, 0, nil, choices[0].text.String(), nil)
+	for _, call := range choices[0].calls {
+		f.a.Call(nil, call.ID, call.Name, call.Arguments)
+	}
 	f.end(nil, j, choices)
 	return f.a.Object()
 }
@@ -69,6 +72,13 @@ func (f *messagesFormat) piece(dst []byte, _ *job, _ int, _ *choice, text string
 		return dst
 	}
 	return f.a.Text(dst, text)
+}
+
+func (f *messagesFormat) calls(dst []byte, _ *job, _ int, pieces []llm.CallPiece, _ []llm.Token) []byte {
+	for _, p := range pieces {
+		dst = f.a.Call(dst, p.ID, p.Name, p.Arguments)
+	}
+	return dst
 }
 
 func (f *messagesFormat) close(dst []byte, _ *job, _ int, _ *choice) []byte { return dst }
@@ -119,7 +129,7 @@ func (s *Server) countTokens(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := b.TokenizeChat(j.requests[0].Messages)
+	ids, err := b.TokenizeChat(j.requests[0].Messages, j.requests[0].Tools)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
-// message is what the tests read of a message.
-type message struct {
+// anthropicMessage is what the tests read of a message.
+type anthropicMessage struct {
 	ID, Type, Role string
 	Content        []struct{ Type, Text string }
 	Reason         *string `json:"stop_reason"`
@@ -41,7 +41,7 @@ func TestMessages(t *testing.T) {
 	} {
 		body := `{"model":"fake","max_tokens":99,"temperature":0,"messages":[{"role":"user","content":"one two three"}]` +
 			c.fields + `}`
-		m := post[message](f, "/v1/messages", body)
+		m := post[anthropicMessage](f, "/v1/messages", body)
 		stop := ""
 		if m.Stop != nil {
 			stop = *m.Stop
@@ -51,7 +51,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("%s: %+v", c.fields, m)
 		}
 	}
-	post[message](f, "/v1/messages", `{"max_tokens":9,"system":[{"type":"text","text":"be"},{"type":"text","text":"brief",
+	post[anthropicMessage](f, "/v1/messages", `{"max_tokens":9,"system":[{"type":"text","text":"be"},{"type":"text","text":"brief",
 		"cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},
 		{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"b"}]},
 		{"role":"user","content":"c"}]}`)
@@ -74,7 +74,7 @@ func TestMessages(t *testing.T) {
 }
 
 // messageEvents reads a stream of a message.
-func messageEvents(t *testing.T, r io.Reader) (names []string, text string, last message) {
+func messageEvents(t *testing.T, r io.Reader) (names []string, text string, last anthropicMessage) {
 	t.Helper()
 	events := openai.NewReader(r, 0)
 	for {
@@ -91,7 +91,7 @@ func messageEvents(t *testing.T, r io.Reader) (names []string, text string, last
 				Text   string
 				Reason *string `json:"stop_reason"`
 			}
-			Message *message
+			Message *anthropicMessage
 			Usage   *struct {
 				Output int `json:"output_tokens"`
 			}

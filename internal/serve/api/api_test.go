@@ -332,17 +332,17 @@ func TestN(t *testing.T) {
 	r := post[openai.ChatResponse](f, "/v1/chat/completions", body)
 	seen := map[string]bool{}
 	for i, c := range r.Choices {
-		if c.Index != i || len(c.Message.Content) != len("a b c d e f g") {
+		if c.Index != i || len(c.Message.Text()) != len("a b c d e f g") {
 			t.Errorf("choice %d: %+v", i, c)
 		}
-		seen[c.Message.Content] = true
+		seen[c.Message.Text()] = true
 	}
 	if len(r.Choices) != 3 || len(seen) < 2 {
 		t.Errorf("%d choices, %d different", len(r.Choices), len(seen))
 	}
 	one := post[openai.ChatResponse](f, "/v1/chat/completions", strings.Replace(body, `"n":3`, `"n":1`, 1))
-	if one.Choices[0].Message.Content != r.Choices[0].Message.Content {
-		t.Errorf("alone %q, first of three %q", one.Choices[0].Message.Content, r.Choices[0].Message.Content)
+	if one.Choices[0].Message.Text() != r.Choices[0].Message.Text() {
+		t.Errorf("alone %q, first of three %q", one.Choices[0].Message.Text(), r.Choices[0].Message.Text())
 	}
 	if one.Usage.PromptTokens != r.Usage.PromptTokens || 3*one.Usage.CompletionTokens != r.Usage.CompletionTokens {
 		t.Errorf("one %+v, three %+v", one.Usage, r.Usage)

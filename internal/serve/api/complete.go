@@ -96,20 +96,28 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(k.format, answer(ctx, x, j, k.format))
+	return inFormat(o, k.format, answer(ctx, x, j, k.format))
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
 // its share.
 const bytesPerToken = 4
 
-// inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
-func inFormat(f format, err error) error {
+// inFormat names the field that the client sent: backends know the names of chats, and say prompt whatever the prompt
+// was made from.
+func inFormat(o *object, f format, err error) error {
 	var field *llm.FieldError
-	if errors.As(err, &field) && field.Field == "prompt" && f.prompt() != "prompt" {
-		return &llm.FieldError{Field: f.prompt(), Reason: field.Reason, Err: field.Err}
+	if !errors.As(err, &field) {
+		return err
 	}
-	return err
+	name := o.Name(field.Field)
+	if field.Field == "prompt" {
+		name = f.prompt()
+	}
+	if name == field.Field {
+		return err
+	}
+	return &llm.FieldError{Field: name, Reason: field.Reason, Err: field.Err}
 }
 
 // atOnce answers when all choices have ended.
@@ -192,7 +200,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
 	c.begin(e)
-	if e.Text == "" && len(tokens) == 0 && e.Finish == llm.FinishNone {
+	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
 	o.buf = o.buf[:0]
@@ -200,10 +208,14 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		o.open[i] = true
 		o.buf = o.f.open(o.buf, o.j, i, c)
 	}
-	if e.Text != "" || len(tokens) > 0 {
+	if e.Text != "" || len(tokens) > 0 && len(e.Calls) == 0 {
 		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)
+		tokens = nil
 	}
-	if e.Finish == llm.FinishStop || e.Finish == llm.FinishLength {
+	if len(e.Calls) > 0 {
+		o.buf = o.f.calls(o.buf, o.j, i, e.Calls, tokens)
+	}
+	if ended(e.Finish) {
 		c.end(e)
 		o.buf = o.f.close(o.buf, o.j, i, c)
 		if o.ended++; o.ended == len(o.choices) {
@@ -211,6 +223,11 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		}
 	}
 	return o.send()
+}
+
+// ended tells the finishes of a whole answer.
+func ended(f llm.Finish) bool {
+	return f == llm.FinishStop || f == llm.FinishLength || f == llm.FinishCalls
 }
 
 // send writes the buffer. A client that takes none of it for a while is given up.

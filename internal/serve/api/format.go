@@ -19,6 +19,8 @@ type format interface {
 	open(dst []byte, j *job, index int, c *choice) []byte
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
+	// calls appends the event for pieces of calls, which come behind all text.
+	calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
 	close(dst []byte, j *job, index int, c *choice) []byte
 	// end appends what stands behind the last choice, with the job's usage where it was asked for.
@@ -46,9 +48,8 @@ func (chatFormat) whole(j *job, choices []choice) any {
 		Usage: j.sum(choices)}
 	for i := range choices {
 		c := &choices[i]
-		out := openai.ChatChoice{Index: i, Message: openai.Message{Role: llm.RoleAssistant, Content: c.text.String()},
-			FinishReason: string(c.finish)}
-		if j.requests[i].Logprobs {
+		out := openai.ChatChoice{Index: i, Message: chatAnswer(j, c), FinishReason: j.reason(c.finish)}
+		if j.requests[i].Logprobs && (len(c.tokens) > 0 || len(c.calls) == 0) {
 			out.Logprobs = chatLogprobs(c.tokens)
 		}
 		r.Choices = append(r.Choices, out)
@@ -57,6 +58,27 @@ func (chatFormat) whole(j *job, choices []choice) any {
 		r.PromptLogprobs = promptProbs(choices[0].prompt, j.promptTop)
 	}
 	return r
+}
+
+// chatAnswer is a choice's message.
+func chatAnswer(j *job, c *choice) openai.Answer {
+	text := c.text.String()
+	out := openai.Answer{Role: llm.RoleAssistant, Content: &text}
+	if len(c.calls) == 0 {
+		return out
+	}
+	if text == "" {
+		out.Content = nil
+	}
+	for _, call := range c.calls {
+		f := openai.FunctionCall{Name: call.Name, Arguments: call.Arguments}
+		if j.older {
+			out.FunctionCall = &f
+			break
+		}
+		out.ToolCalls = append(out.ToolCalls, openai.ToolCall{ID: call.ID, Type: openai.TypeFunction, Function: f})
+	}
+	return out
 }
 
 // chatChunk is an event with one choice, or with none.
@@ -84,8 +106,32 @@ func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, t
 	return chatChunk(dst, j, c)
 }
 
+func (chatFormat) calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte {
+	c := openai.ChatChunkChoice{Index: index}
+	for i := range pieces {
+		p := &pieces[i]
+		f := openai.FunctionCall{Name: p.Name, Arguments: p.Arguments}
+		if j.older { // there is one call at most
+			if old := c.Delta.FunctionCall; old != nil {
+				f = openai.FunctionCall{Name: old.Name + f.Name, Arguments: old.Arguments + f.Arguments}
+			}
+			c.Delta.FunctionCall = &f
+			continue
+		}
+		call := openai.ToolCall{Index: &p.Index, ID: p.ID, Function: f}
+		if p.ID != "" {
+			call.Type = openai.TypeFunction
+		}
+		c.Delta.ToolCalls = append(c.Delta.ToolCalls, call)
+	}
+	if len(tokens) > 0 {
+		c.Logprobs = chatLogprobs(tokens)
+	}
+	return chatChunk(dst, j, c)
+}
+
 func (chatFormat) close(dst []byte, j *job, index int, c *choice) []byte {
-	reason := string(c.finish)
+	reason := j.reason(c.finish)
 	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason})
 }
 
@@ -180,6 +226,10 @@ func (textFormat) open(dst []byte, j *job, index int, c *choice) []byte {
 		out.Logprobs = textLogprobs(c, c.prompt, true)
 	}
 	return textChunk(dst, j, nil, out)
+}
+
+func (textFormat) calls(dst []byte, _ *job, _ int, _ []llm.CallPiece, _ []llm.Token) []byte {
+	return dst
 }
 
 func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte {

@@ -62,8 +62,12 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 		if o.Err == nil {
 			tokens, err = tokenizeText(b, text, special, parse)
 		}
-	} else if messages := s.messages(o); o.Err == nil {
-		tokens, err = b.TokenizeChat(messages)
+	} else {
+		messages := s.messages(o)
+		called, _ := tools(o)
+		if o.Err == nil {
+			tokens, err = b.TokenizeChat(messages, called)
+		}
 	}
 	unsupported(o)
 	s.unknown(o)

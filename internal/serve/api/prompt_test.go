@@ -86,7 +86,7 @@ func TestPromptLogprobs(t *testing.T) {
 	}
 	chat := post[openai.ChatResponse](f, "/v1/chat/completions", with(`"prompt_logprobs":0`))
 	if len(chat.PromptLogprobs) != chat.Usage.PromptTokens || len(chat.PromptLogprobs[1]) != 1 ||
-		chat.Choices[0].Message.Content != "one two three" {
+		*chat.Choices[0].Message.Content != "one two three" {
 		t.Errorf("%+v", chat)
 	}
 	f.wantError("POST", "/v1/chat/completions", with(`"prompt_logprobs":1,"stream":true`), 400, "prompt_logprobs")

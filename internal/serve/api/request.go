@@ -32,6 +32,7 @@ type job struct {
 
 	promptTop int      // alternatives of prompt_logprobs; −1: not asked for
 	prompts   []string // that are echoed
+	older     bool     // calls are answered as function_call: the request has functions, and no tools
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
@@ -81,8 +82,6 @@ var unsupportedFields = []struct {
 	harmless []string
 }{
 	// OpenAI's.
-	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil},
-	{"function_call", []string{`"none"`, `"auto"`}},
 	{"modalities", []string{`["text"]`}}, {"audio", nil},
 	{"web_search_options", nil},
 	{"suffix", nil}, {"echo", nil}, {"best_of", []string{"1"}},
@@ -104,10 +103,7 @@ func unsupported(o *object) {
 		if f.name == "echo" && o.Knows(f.name) { // a text completion has one
 			continue
 		}
-		asks := asksFor(o.Raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.Is(f.name, "false")
-		unused := f.name == "tools" && o.Is("tool_choice", `"none"`) ||
-			f.name == "functions" && o.Is("function_call", `"none"`)
-		if asks && !unused {
+		if asksFor(o.Raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.Is(f.name, "false") {
 			o.Unsupported(f.name)
 		}
 	}
@@ -224,6 +220,7 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	base, j := s.common(o, model, s.c.MaxTokens)
 	prompt(&base, j)
 	base.Messages = s.messages(o)
+	base.Tools, j.older = tools(o)
 	base.Logprobs = o.Flag("logprobs")
 	if n, ok := o.Integer("top_logprobs", 0, maxTop); ok {
 		base.TopLogprobs = int(n)
@@ -236,82 +233,6 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	j.aligned = base.Logprobs
 	j.choices(base)
 	return j, o.Err
-}
-
-// messages reads a conversation. The backend puts its messages in order; see llm.Arrange.
-func (s *Server) messages(o *object) []llm.Message {
-	items, _ := o.List("messages", s.c.MaxMessages)
-	if len(items) == 0 {
-		o.Fail("messages", "at least one message is needed")
-	}
-	messages := make([]llm.Message, 0, len(items))
-	for i, item := range items {
-		m := o.Child(fmt.Sprintf("messages[%d]", i), item)
-		role, ok := m.Text("role")
-		switch role {
-		case llm.RoleSystem, llm.RoleUser, llm.RoleAssistant:
-		case "developer": // OpenAI's newer name
-			role = llm.RoleSystem
-		default:
-			if !ok {
-				m.Fail("role", "is missing")
-			}
-			m.Fail("role", "must be system, user or assistant")
-		}
-		for _, field := range []string{"tool_calls", "function_call"} {
-			if v := m.Raw(field); v != nil && string(v) != "[]" {
-				m.Unsupported(field)
-			}
-		}
-		m.Know(harmlessInMessages...)
-		messages = append(messages, llm.Message{Role: role, Content: content(m)})
-		o.Adopt(m)
-		if o.Err != nil {
-			return nil
-		}
-	}
-	return messages
-}
-
-// harmlessInMessages are fields of a message that change nothing in the answer: what clients send back of an earlier
-// answer, and hints for caches. That an assistant message at the end is a prefix, as Mistral's field says, is so
-// without it.
-var harmlessInMessages = []string{"name", "id", "refusal", "annotations", "reasoning", "reasoning_content",
-	"cache_control", "prefix", "status", "type"}
-
-// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does. A
-// null is an empty text, and an assistant message need not have one.
-func content(m *object) string {
-	v := m.Raw("content")
-	switch {
-	case v == nil:
-		if role, _ := m.Text("role"); m.Fields["content"] == nil && role != llm.RoleAssistant {
-			m.Fail("content", "is missing")
-		}
-		return ""
-	case body.Kind(v) == "a string":
-		s, _ := m.Text("content")
-		return s
-	case body.Kind(v) != "an array":
-		m.Fail("content", "must be a string or an array of text parts, got %s", body.Kind(v))
-		return ""
-	}
-	items, _ := m.List("content", 1024) // far more than any client sends
-	parts := make([]string, 0, len(items))
-	for i, item := range items {
-		p := m.Child(fmt.Sprintf("content[%d]", i), item)
-		if typ, _ := p.Text("type"); typ != "text" {
-			p.Fail("type", "must be \"text\": this service reads nothing else")
-		}
-		text, ok := p.Text("text")
-		if !ok {
-			p.Fail("text", "is missing")
-		}
-		parts = append(parts, text)
-		p.Know("cache_control", "annotations", "id")
-		m.Adopt(p)
-	}
-	return strings.Join(parts, "\n")
 }
 
 // defaultTextTokens is what OpenAI gives a text completion that names no max_tokens.
@@ -337,6 +258,7 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
+	noTools(o)
 	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
 		o.Fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,

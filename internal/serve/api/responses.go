@@ -63,6 +63,9 @@ func (f *responsesFormat) prompt() string { return "input" }
 func (f *responsesFormat) whole(j *job, choices []choice) any {
 	c := &choices[0]
 	f.piece(nil, j, 0, c, c.text.String(), c.tokens)
+	for _, call := range c.calls {
+		f.a.Call(nil, call.ID, call.Name, call.Arguments)
+	}
 	f.end(nil, j, choices)
 	return f.a.Object()
 }
@@ -74,6 +77,13 @@ func (f *responsesFormat) piece(dst []byte, _ *job, _ int, _ *choice, text strin
 		return dst
 	}
 	return f.a.Text(dst, text, chatLogprobs(tokens).Content)
+}
+
+func (f *responsesFormat) calls(dst []byte, _ *job, _ int, pieces []llm.CallPiece, _ []llm.Token) []byte {
+	for _, p := range pieces {
+		dst = f.a.Call(dst, p.ID, p.Name, p.Arguments)
+	}
+	return dst
 }
 
 func (f *responsesFormat) close(dst []byte, _ *job, _ int, _ *choice) []byte { return dst }

@@ -73,12 +73,19 @@ func Parse(body []byte) (*Object, error) {
 	return o, nil
 }
 
+// Path is what the client calls the object itself; empty for the body.
+func (o *Object) Path() string { return o.called(o.path) }
+
 // Name is what the client calls a field, in full: "messages[1].role".
 func (o *Object) Name(field string) string {
-	path := field
 	if o.path != "" {
-		path = o.path + "." + field
+		field = o.path + "." + field
 	}
+	return o.called(field)
+}
+
+// called is what the client calls a path.
+func (o *Object) called(path string) string {
 	for end := len(path); end > 0; end = strings.LastIndexAny(path[:end], ".[") {
 		if name, ok := o.names[path[:end]]; ok {
 			return name + path[end:]

@@ -119,6 +119,7 @@ func tools(o *body.Object) {
 			list[i] = openai.Marshal(map[string]any{"type": "function", "function": tool(o, at, item)})
 			o.Call(at+".function", at)
 			o.Call(at+".function.parameters", at+".input_schema")
+			o.Call(at+".parameters", at+".input_schema")
 		}
 		o.Set("tools", openai.Marshal(list), "")
 	}
