@@ -53,7 +53,8 @@ function features(chosen, responses) {
         want(cities.includes(r.toolCalls[0].input.city), "a city");
       },
       "a loop": async () => {
-        const r = await generateText({ ...ask, maxOutputTokens: 64, tools, stopWhen: stepCountIs(2),
+        const r = await generateText({ ...ask, maxOutputTokens: 300, tools, stopWhen: stepCountIs(2),
+          providerOptions: { openai: { parallelToolCalls: false }, here: { parallel_tool_calls: false } },
           prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" }) });
         want(r.steps.length === 2 && cities.includes(r.steps[0].toolCalls[0].input.city), "two steps");
       },

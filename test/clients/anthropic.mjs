@@ -51,7 +51,8 @@ await suite("@anthropic-ai/sdk", {
   },
   tools: {
     any: async () => {
-      const r = await client.messages.create({ ...few, max_tokens: 200, tools, tool_choice: { type: "any" } });
+      const r = await client.messages.create({ ...few, max_tokens: 200, tools, tool_choice: { type: "any",
+        disable_parallel_tool_use: true } });
       const use = r.content.find((b) => b.type === "tool_use");
       want(["Paris", "Lima"].includes(use.input.city) && r.stop_reason === "tool_use", "a city");
       await client.messages.create({ ...few, tools, tool_choice: { type: "none" }, messages: [...messages,

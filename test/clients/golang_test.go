@@ -73,7 +73,7 @@ func official(base, model string) checks {
 			p := ask(0)
 			p.Tools = []openai.ChatCompletionToolUnionParam{openai.ChatCompletionFunctionTool(
 				shared.FunctionDefinitionParam{Name: "weather", Parameters: object(weatherSchema)})}
-			p.ToolChoice.OfAuto = openai.String("required")
+			p.ToolChoice.OfAuto, p.ParallelToolCalls = openai.String("required"), openai.Bool(false)
 			r, err := client.Chat.Completions.New(ctx, p)
 			if err != nil {
 				return err
@@ -196,7 +196,7 @@ func community(base, model string) checks {
 			p := ask(0)
 			p.Tools = []goopenai.Tool{{Type: "function", Function: &goopenai.FunctionDefinition{Name: "weather",
 				Parameters: json.RawMessage(weatherSchema)}}}
-			p.ToolChoice = "required"
+			p.ToolChoice, p.ParallelToolCalls = "required", false
 			r, err := client.CreateChatCompletion(ctx, p)
 			if err != nil {
 				return err

@@ -33,7 +33,8 @@ await suite("@mistralai/mistralai", {
   },
   tools: {
     any: async () => {
-      const r = await client.chat.complete({ model, messages, tools, toolChoice: "any" });
+      const r = await client.chat.complete({ model, temperature: 0, messages, tools, toolChoice: "any",
+        parallelToolCalls: false });
       const call = r.choices[0].message.toolCalls[0];
       want(JSON.parse(call.function.arguments).city && r.choices[0].finishReason === "tool_calls", "a city");
       await client.chat.complete({ ...few, tools, toolChoice: "none", messages: [...messages, r.choices[0].message,

@@ -7,6 +7,8 @@ import { base, isPerson, key, model, person, suite, throws, want, weather } from
 const client = new OpenAI({ baseURL: `${base}/v1`, apiKey: key, maxRetries: 0 });
 const messages = [{ role: "user", content: "Say something." }];
 const few = { model, max_tokens: 12, temperature: 0 };
+const ask = { model, temperature: 0 };
+const one = { ...ask, parallel_tool_calls: false };
 const Person = z.object({ name: z.enum(["Ada", "Grace"]), born: z.number().int().min(1000).max(2000) });
 const tools = [{ type: "function", function: { name: "weather", description: "The weather.", parameters: weather } }];
 
@@ -55,24 +57,24 @@ await suite("openai (JavaScript)", {
   structured: {
     parse: async () => {
       const r = await client.chat.completions.parse({
-        model, messages, response_format: zodResponseFormat(Person, "person") });
+        ...ask, messages, response_format: zodResponseFormat(Person, "person") });
       want(isPerson(r.choices[0].message.parsed), "a person");
     },
     json_schema: async () => {
       const r = await client.chat.completions.create({
-        model, messages, response_format: { type: "json_schema", json_schema: { name: "person", schema: person } } });
+        ...ask, messages, response_format: { type: "json_schema", json_schema: { name: "person", schema: person } } });
       want(isPerson(JSON.parse(r.choices[0].message.content)), "a person");
     },
     "streamed parse": async () => {
       const stream = client.chat.completions.stream({
-        model, messages, response_format: zodResponseFormat(Person, "person") });
+        ...ask, messages, response_format: zodResponseFormat(Person, "person") });
       const final = await stream.finalChatCompletion();
       want(isPerson(final.choices[0].message.parsed), "a person");
     },
   },
   tools: {
     required: async () => {
-      const r = await client.chat.completions.create({ model, messages, tools, tool_choice: "required" });
+      const r = await client.chat.completions.create({ ...one, messages, tools, tool_choice: "required" });
       const call = r.choices[0].message.tool_calls[0];
       want(call.function.name === "weather" && r.choices[0].finish_reason === "tool_calls", "a call");
       want(["Paris", "Lima"].includes(JSON.parse(call.function.arguments).city), "a city");
@@ -80,14 +82,15 @@ await suite("openai (JavaScript)", {
     runTools: async () => {
       let asked = "";
       const runner = client.chat.completions.runTools({
-        ...few, max_tokens: 64, messages, tool_choice: { type: "function", function: { name: "weather" } },
+        ...few, max_tokens: 300, messages, parallel_tool_calls: false,
+        tool_choice: { type: "function", function: { name: "weather" } },
         tools: [{ type: "function", function: { name: "weather", description: "The weather.", parameters: weather,
           parse: JSON.parse, function: ({ city }) => { asked = city; return "sunny"; } } }] });
       await runner.finalChatCompletion();
       want(["Paris", "Lima"].includes(asked), "a call of the function");
     },
     "streamed": async () => {
-      const stream = client.chat.completions.stream({ model, messages, tools, tool_choice: "required" });
+      const stream = client.chat.completions.stream({ ...one, messages, tools, tool_choice: "required" });
       const final = await stream.finalChatCompletion();
       want(JSON.parse(final.choices[0].message.tool_calls[0].function.arguments).city, "a city");
     },
@@ -117,11 +120,11 @@ await suite("openai (JavaScript)", {
       want(text === final.output_text && next > 5, "pieces that make the text");
     },
     parse: async () => {
-      const r = await client.responses.parse({ model, input: "Who?", text: { format: zodTextFormat(Person, "person") } });
+      const r = await client.responses.parse({ ...ask, input: "Who?", text: { format: zodTextFormat(Person, "person") } });
       want(isPerson(r.output_parsed), "a person");
     },
     tools: async () => {
-      const r = await client.responses.create({ model, input: "Weather?", tool_choice: "required",
+      const r = await client.responses.create({ ...one, input: "Weather?", tool_choice: "required",
         tools: [{ type: "function", name: "weather", parameters: weather, strict: true }] });
       const call = r.output.find((i) => i.type === "function_call");
       want(JSON.parse(call.arguments).city, "a city");
@@ -129,7 +132,7 @@ await suite("openai (JavaScript)", {
         input: [{ type: "function_call_output", call_id: call.call_id, output: "sunny" }] });
     },
     "streamed tools": async () => {
-      const stream = client.responses.stream({ model, input: "Weather?", tool_choice: "required",
+      const stream = client.responses.stream({ ...one, input: "Weather?", tool_choice: "required",
         tools: [{ type: "function", name: "weather", parameters: weather, strict: true }] });
       const final = await stream.finalResponse();
       want(JSON.parse(final.output.find((i) => i.type === "function_call").arguments).city, "a city");

@@ -234,6 +234,8 @@ func (c *conversation) message(from, role string, m *body.Object) {
 		case typ == "text":
 			words = append(words, text(b))
 		case typ == "tool_use" && role == "assistant":
+			c.o.Call(fmt.Sprintf("messages[%d].tool_calls[%d]", len(c.messages), len(calls)), b.Path())
+			c.o.Call(fmt.Sprintf("messages[%d].tool_calls[%d].function", len(c.messages), len(calls)), b.Path())
 			calls = append(calls, call(b))
 		case typ == "tool_result" && role == "user":
 			c.result(fmt.Sprintf("%s.content[%d]", from, i), b)

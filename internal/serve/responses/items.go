@@ -114,12 +114,20 @@ func (c *conversation) call(from string, i *body.Object) {
 	}
 	call := map[string]any{"id": id, "type": "function", "function": map[string]any{"name": name,
 		"arguments": arguments}}
+	at := func(message, call int) {
+		path := fmt.Sprintf("messages[%d].tool_calls[%d]", message, call)
+		c.o.Call(path, from)
+		c.o.Call(path+".function", from)
+		c.o.Call(path+".id", from+".call_id")
+	}
 	if n := len(c.messages); n > 0 {
 		if calls, ok := c.messages[n-1]["tool_calls"].([]any); ok {
+			at(n-1, len(calls))
 			c.messages[n-1]["tool_calls"] = append(calls, call)
 			return
 		}
 	}
+	at(len(c.messages), 0)
 	c.add(from, map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{call}})
 }
 
