@@ -288,7 +288,9 @@ func (c *conversation) result(from string, b *body.Object) {
 		content = "Error: " + content
 	}
 	c.add(from, map[string]any{"role": "tool", "tool_call_id": id, "content": content})
-	c.o.Call(fmt.Sprintf("messages[%d].tool_call_id", len(c.messages)-1), from+".tool_use_id")
+	for of, to := range map[string]string{"tool_call_id": "tool_use_id", "role": "type"} {
+		c.o.Call(fmt.Sprintf("messages[%d].%s", len(c.messages)-1, of), from+"."+to)
+	}
 }
 
 // texts reads a text, or blocks of text, which are joined by line ends.

@@ -73,8 +73,9 @@ func (c *conversation) item(from string, v json.RawMessage) json.RawMessage {
 			i.Fail("call_id", "is missing")
 		}
 		c.add(from, map[string]any{"role": "tool", "tool_call_id": id, "content": content(i, "output")})
-		c.o.Call(fmt.Sprintf("messages[%d].tool_call_id", len(c.messages)-1), from+".call_id")
-		c.o.Call(fmt.Sprintf("messages[%d].content", len(c.messages)-1), from+".output")
+		for of, to := range map[string]string{"tool_call_id": "call_id", "content": "output", "role": "type"} {
+			c.o.Call(fmt.Sprintf("messages[%d].%s", len(c.messages)-1, of), from+"."+to)
+		}
 	case "reasoning": // of a model that thinks: no part of the conversation for this one
 		i.Know("summary", "content", "encrypted_content")
 	case "item_reference":

@@ -217,8 +217,12 @@ func (q *Request) tools(o *body.Object) {
 	if c.Fields["function"] != nil {
 		return
 	}
-	if typ, _ := c.Text("type"); typ != "function" {
-		c.Fail("type", "must be \"function\"")
+	switch typ, _ := c.Text("type"); typ {
+	case "function":
+	case "allowed_tools": // as in chats
+		return
+	default:
+		c.Fail("type", "must be function or allowed_tools")
 	}
 	name := c.Raw("name")
 	o.Adopt(c)
