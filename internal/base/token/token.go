@@ -38,6 +38,7 @@ type Spec struct {
 	AddBOS         bool      // a prompt starts with BOS
 	AddSpacePrefix bool      // text starts with a space that is not its own
 	Template       string    // Jinja chat template, if there is one
+	ToolTemplate   string    // another one for conversations with tools
 }
 
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.

@@ -272,6 +272,11 @@ func (e *Engine) chooseFormat(f *gguf.File, wanted string) error {
 	switch {
 	case err == nil:
 		e.format = format
+		if wanted == "" && spec.ToolTemplate != "" {
+			if err := format.UseForTools(spec.ToolTemplate); err != nil {
+				e.log.Warn("the file's chat template for tools cannot be used", "error", err)
+			}
+		}
 	case wanted != "" && !errors.Is(err, chat.ErrNone):
 		return fmt.Errorf("%w: ChatTemplate: %w", ErrConfig, err)
 	default:

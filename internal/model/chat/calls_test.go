@@ -158,6 +158,41 @@ func TestFormsOfTemplates(t *testing.T) {
 	}
 }
 
+// TestTemplateForTools: a second template, for tools alone, is used for them and for nothing else.
+func TestTemplateForTools(t *testing.T) {
+	data, err := os.ReadFile("testdata/templates/own-tools-inst.jinja")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := &llm.Tools{List: []llm.Tool{{Name: "f"}}}
+	hello := []llm.Message{{Role: "user", Content: "hello"}}
+	f, err := Choose("zephyr", "", synthetic(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := f.Encode(hello, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.UseForTools("{% for"); err == nil || f.tools != nil {
+		t.Errorf("a broken template: %v", err)
+	}
+	if err := f.UseForTools("{{ messages[0].content }}"); err != nil || f.tools != nil {
+		t.Errorf("a template without tools: %v", err)
+	}
+	if err := f.UseForTools(string(data)); err != nil || f.Calls() != mistralCalls {
+		t.Fatalf("%v, %+v", err, f.Calls())
+	}
+	again, err := f.Encode(hello, nil)
+	if err != nil || !slices.Equal(plain, again) {
+		t.Errorf("without tools %v, before %v, %v", again, plain, err)
+	}
+	ids, err := f.Encode(hello, tools)
+	if text := f.tokens.Decode(ids); err != nil || !strings.Contains(text, "[AVAILABLE_TOOLS]") {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // TestGenericTools: a format without a place for tools has them in its system message, or in the first user message
 // where it takes none; calls and results stand in the messages around.
 func TestGenericTools(t *testing.T) {

@@ -25,12 +25,41 @@ type Format struct {
 	template *Template // nil: the tokenizer's own [INST] format
 	tokens   *token.Tokenizer
 	calls    CallForm
-	native   bool // the format has places for tools, calls and results
-	system   bool // it takes a system message
+	native   bool    // the format has places for tools, calls and results
+	tools    *Format // another one for conversations with tools, native; nil: none
+	system   bool    // it takes a system message
 }
 
 // Calls says how the model writes calls of tools.
-func (f *Format) Calls() CallForm { return f.calls }
+func (f *Format) Calls() CallForm {
+	if f.tools != nil {
+		return f.tools.calls
+	}
+	return f.calls
+}
+
+// UseForTools takes the template that a model has for conversations with tools beside its other one. It is not used
+// where the format has a place for tools already, nor where its calls are in no known form.
+func (f *Format) UseForTools(source string) error {
+	if f.native {
+		return nil
+	}
+	if isMistral(source) {
+		if m := mistralFormat(f.tokens); m.native {
+			f.tools = m
+		}
+		return nil
+	}
+	compiled, err := Compile(source)
+	if err != nil {
+		return err
+	}
+	other := &Format{Name: f.Name, template: compiled, tokens: f.tokens}
+	if other.probe(); other.native {
+		f.tools = other
+	}
+	return nil
+}
 
 // mistralTemplates are the templates that mean Mistral's [INST] format: the SHA-256 of their text without blanks
 // around it, and the models that come with them. They are encoded as Mistral's own encoder does, which differs from
@@ -166,6 +195,9 @@ func (f *Format) Encode(messages []llm.Message, tools *llm.Tools) ([]int32, erro
 	withTools := tools != nil || slices.ContainsFunc(messages, func(m llm.Message) bool {
 		return m.Role == llm.RoleTool || len(m.Calls) > 0
 	})
+	if withTools && f.tools != nil {
+		return f.tools.Encode(messages, tools)
+	}
 	if withTools && !f.native {
 		var err error
 		if messages, err = f.plain(messages, tools); err != nil {

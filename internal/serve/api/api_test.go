@@ -269,7 +269,7 @@ func TestModels(t *testing.T) {
 	f := start(t)
 	want := `{"id":"fake","object":"model","created":1700000000,"owned_by":"mixtral","max_model_len":4096,` +
 		`"type":"base","max_context_length":4096,"capabilities":{"completion_chat":true,"completion_fim":false,` +
-		`"function_calling":false,"fine_tuning":false,"vision":false}}`
+		`"function_calling":true,"fine_tuning":false,"vision":false}}`
 	for _, path := range []string{"/v1/models", "/v1/models/", "//v1/models", "/v1//models//"} {
 		if _, data := f.do("GET", path, ""); string(data) != `{"object":"list","data":[`+want+`]}` {
 			t.Errorf("%s: %s", path, data)

@@ -139,7 +139,8 @@ func (s *Server) atOnce(ctx context.Context, x *exchange, j *job, f format) erro
 // status.
 func (s *Server) stream(ctx context.Context, x *exchange, j *job, f format) error {
 	out := &streamWriter{s: s, w: &x.answer, control: http.NewResponseController(x), j: j, f: f,
-		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
+		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests)),
+		called: make([]bool, len(j.requests))}
 	out.begin()
 	defer out.end()
 	if err := s.run(ctx, j, out.event); err != nil {
@@ -160,6 +161,7 @@ type streamWriter struct {
 	mu      sync.Mutex
 	choices []choice
 	open    []bool
+	called  []bool // calls have begun
 	ended   int
 	buf     []byte
 	alive   *time.Timer
@@ -206,13 +208,15 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	o.buf = o.buf[:0]
 	if !o.open[i] {
 		o.open[i] = true
+		o.j.callsFirst = len(e.Calls) > 0 && e.Text == ""
 		o.buf = o.f.open(o.buf, o.j, i, c)
 	}
-	if e.Text != "" || len(tokens) > 0 && len(e.Calls) == 0 {
+	o.called[i] = o.called[i] || len(e.Calls) > 0
+	if e.Text != "" || len(tokens) > 0 && !o.called[i] {
 		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)
 		tokens = nil
 	}
-	if len(e.Calls) > 0 {
+	if len(e.Calls) > 0 || len(tokens) > 0 {
 		o.buf = o.f.calls(o.buf, o.j, i, e.Calls, tokens)
 	}
 	if ended(e.Finish) {

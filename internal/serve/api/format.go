@@ -93,9 +93,11 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 }
 
 func (chatFormat) open(dst []byte, j *job, index int, _ *choice) []byte {
-	empty := ""
-	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index,
-		Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
+	delta := openai.Delta{Role: llm.RoleAssistant, Content: new(string)}
+	if j.callsFirst { // there will be no text
+		delta.Content = nil
+	}
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, Delta: delta})
 }
 
 func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, tokens []llm.Token) []byte {

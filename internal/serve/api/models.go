@@ -39,7 +39,7 @@ func (s *Server) model(x *exchange, r *http.Request) error {
 func wireModel(m llm.Model) openai.Model {
 	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral",
 		MaxModelLen: m.ContextLength, Type: "base", MaxContextLength: m.ContextLength,
-		Capabilities: &openai.ModelCapabilities{CompletionChat: true}}
+		Capabilities: &openai.ModelCapabilities{CompletionChat: true, FunctionCalling: true}}
 }
 
 // tokenize answers POST /tokenize.

@@ -30,9 +30,10 @@ type job struct {
 	aligned  bool // the tokens reported add up to the text
 	echo     bool // a text begins with its prompt
 
-	promptTop int      // alternatives of prompt_logprobs; −1: not asked for
-	prompts   []string // that are echoed
-	older     bool     // calls are answered as function_call: the request has functions, and no tools
+	promptTop  int      // alternatives of prompt_logprobs; −1: not asked for
+	prompts    []string // that are echoed
+	callsFirst bool     // the stream of a choice that opens now begins with a call
+	older      bool     // calls are answered as function_call: the request has functions, and no tools
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
