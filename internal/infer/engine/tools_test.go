@@ -192,6 +192,13 @@ func TestMistralTools(t *testing.T) {
 	if text.String() != want {
 		t.Errorf("%s\nwant\n%s", text.String(), want)
 	}
+	// The system message is in the last user message, also where the answer has begun.
+	ids, err = e.TokenizeChat([]llm.Message{{Role: llm.RoleSystem, Content: "be brief"}, {Role: llm.RoleUser,
+		Content: "a"},
+		{Role: llm.RoleAssistant, Content: "so"}}, nil)
+	if err != nil || !strings.Contains(e.tok.Decode(ids), "be brief\n\na") {
+		t.Errorf("%q, %v", e.tok.Decode(ids), err)
+	}
 }
 
 // TestToolsWithStopAndForm: stop strings are looked for in text alone, and a form holds the text that is no call.

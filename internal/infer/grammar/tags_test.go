@@ -133,6 +133,11 @@ func TestTagsRandomly(t *testing.T) {
 	if g, err = Compile(Spec{Kind: Tagged, Tags: tags}, v); err != nil {
 		t.Fatal(err)
 	}
+	m = g.Start(false)
+	const sameByte = 3 + firstMark // a mark is a token, and not the byte that stands for it here
+	if mask, err := m.Allowed(); err != nil || !mask.Has(mark) || mask.Has(sameByte) || m.Accept(sameByte) == nil {
+		t.Errorf("%v: the byte of a mark may be said: %v", err, mask.Has(sameByte))
+	}
 	called, ended := 0, 0
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))

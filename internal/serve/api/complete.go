@@ -79,6 +79,9 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 		return o.Err
 	}
 	model, err := s.lookup(s.backend.Load(), name)
+	if err != nil && passes { // which models there are is for the upstream to say
+		model, err = llm.Model{ID: name}, nil
+	}
 	if err != nil {
 		return err
 	}

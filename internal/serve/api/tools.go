@@ -11,11 +11,14 @@ import (
 // tools reads what an answer may call: tools, tool_choice and parallel_tool_calls, or their older form, functions and
 // function_call, of which older tells. Without tools, and where none may be called, it is nil.
 func tools(o *object) (t *llm.Tools, older bool) {
-	field, choice := "tools", "tool_choice"
-	if older = o.Raw("tools") == nil && o.Raw("functions") != nil; older {
-		field, choice = "functions", "function_call"
+	field, choice, other := "tools", "tool_choice", "function_call"
+	if older = !asksFor(o.Raw("tools"), nil) && asksFor(o.Raw("functions"), nil); older {
+		field, choice, other = "functions", "function_call", "tool_choice"
 	} else if asksFor(o.Raw("functions"), nil) {
 		o.Fail("functions", "cannot be combined with tools, of which it is the older form")
+	}
+	if asksFor(o.Raw(other), []string{`"none"`, `"auto"`}) {
+		o.Fail(other, "does not go with %s: use %s", field, choice)
 	}
 	t = &llm.Tools{Single: older}
 	items, _ := o.List(field, llm.MaxTools)

@@ -72,6 +72,7 @@ func TestToolsReachTheBackend(t *testing.T) {
 			w.Required, w.Only, w.Field = true, []string{"time"}, "function_call"
 		}),
 		`"tools":[],"tool_choice":"none"`:       nil,
+		`"tools":[],` + functions:               older(auto),
 		`"functions":[],"function_call":"auto"`: nil,
 	} {
 		if resp, data := f.do("POST", "/v1/chat/completions", with(fields)); resp.StatusCode != 200 {
@@ -140,6 +141,10 @@ func TestToolsRefused(t *testing.T) {
 			"tool_choice.allowed_tools.tools"},
 		{twoTools + `,"tool_choice":{"type":"allowed_tools","allowed_tools":{"tools":[{"name":"x"}]}}`,
 			"tool_choice.allowed_tools.tools"},
+		{twoTools + `,"function_call":{"name":"time"}`,
+			"function_call"},
+		{`"functions":[{"name":"a"}],"tool_choice":"required"`,
+			"tool_choice"},
 		{twoTools + `,"parallel_tool_calls":"yes"`,
 			"parallel_tool_calls"},
 		{`"tool_choice":{"type":"function","function":{"name":"time"}}`,
