@@ -15,6 +15,7 @@ type Matcher struct {
 	g     *Grammar
 	s     *state
 	strip bool // a space in front of the next token is dropped
+	said  said
 }
 
 // Start gives a Matcher at the start of an answer. dropSpace says that a space in front of the first token is not part
@@ -22,7 +23,7 @@ type Matcher struct {
 func (g *Grammar) Start(dropSpace bool) Matcher {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Matcher{g, g.m.start, dropSpace}
+	return Matcher{g: g, s: g.m.start, strip: dropSpace}
 }
 
 // Allowed gives the tokens that may come next, end of sequence among them where the text may end. Its error is an
@@ -34,7 +35,11 @@ func (m *Matcher) Allowed() (*Mask, error) {
 	if m.strip {
 		return m.g.w.startMask(m.s)
 	}
-	return m.g.w.mask(m.s)
+	mask, err := m.g.w.mask(m.s)
+	if err != nil {
+		return nil, err
+	}
+	return m.g.withoutRepetition(mask, m.s, m.said)
 }
 
 // Ready says whether Allowed has its answer already.
@@ -57,14 +62,14 @@ func (m *Matcher) Accept(id int32) error {
 		text = text[1:]
 	}
 	m.s = m.g.m.adopt(m.s)
-	to, err := m.g.follow(m.s, text)
+	to, next, err := m.g.remember(m.s, text, m.said)
 	if err != nil {
 		return err
 	}
 	if to == m.g.m.dead {
 		return fmt.Errorf("%w: %d, %q", ErrNotAllowed, id, text)
 	}
-	m.s, m.strip = to, false
+	m.s, m.strip, m.said = to, false, next
 	return nil
 }
 

@@ -109,12 +109,14 @@ const (
 // distinct gives the texts of arrays of which no two items are equal, where items are some listed values.
 func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
 	refuse := func(why string) error {
-		return &Error{Where: c.unique,
-			Reason: "is supported where maxItems is at most 1, and where items are of an enum, " +
-				"booleans or null: " + why}
+		return &Error{Where: c.unique, Reason: "is supported where maxItems is at most 1, and where items are of an " +
+			"enum, booleans, null, or strings of any length without pattern and format: " + why}
 	}
 	if len(c.prefix) > 0 {
 		return nil, refuse("here are prefixItems, or contains")
+	}
+	if e, err := s.distinctStrings(c, most); e != nil || err != nil {
+		return e, err
 	}
 	values, err := s.finite(c.items)
 	if err != nil {

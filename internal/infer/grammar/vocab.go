@@ -16,8 +16,9 @@ type Vocabulary struct {
 	marks   []int32
 	longest int // bytes of the longest token
 
-	all *tree
-	odd *tree // of the tokens with characters that do not stand for themselves in a JSON string
+	all    *tree
+	odd    *tree    // of the tokens with characters that do not stand for themselves in a JSON string
+	quotes []uint64 // the tokens with a quotation mark
 	// plain[k] has the other tokens of up to k characters; the last one has all of them
 	plain [][]uint64
 
@@ -68,6 +69,12 @@ func (v *Vocabulary) index() {
 		}
 	}
 	sortLeaves(all)
+	v.quotes = make([]uint64, v.words())
+	for _, l := range all {
+		if bytes.IndexByte(l.text, '"') >= 0 {
+			v.quotes[l.id/64] |= 1 << (l.id % 64)
+		}
+	}
 	v.plain = [][]uint64{make([]uint64, v.words())}
 	for _, l := range all {
 		n := plainLength(l.text)
