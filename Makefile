@@ -89,7 +89,7 @@ soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new 
 LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/...,-gcflags='$(module)=-N -l')
 
 .PHONY: client
-client: ## other people's software against the service: OpenAI's client, OpenTelemetry's types, Kubernetes'; and our tools
+client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
 	cd tools && $(GO) test -count 1 ./...
 

@@ -130,6 +130,11 @@ type Config struct {
 	// refuses it with status 400, "ignore" passes over the field. Default: error.
 	UnknownFields string `yaml:"unknown_fields"`
 
+	// ResponseStore says where answers of /v1/responses are kept, so that a later request can go on from one: "memory"
+	// keeps the newest 64 MiB of them until the process ends, "database" keeps them at DatabaseURL, and for as long
+	// as RequestLogDays says, "none" keeps nothing. Default: memory.
+	ResponseStore string `yaml:"response_store"`
+
 	// DatabaseURL is where each request for completions is logged: ids, times, tokens, how it ended and the key's
 	// name. It is postgres://user:password@host:port/database, sqlite:PATH or none. The log never delays or fails a
 	// request: while the database is slow or away, requests wait in memory, and when there are too many the oldest
@@ -225,12 +230,6 @@ const (
 	BackendVLLM     Backend = "vllm"     // OpenAI-compatible servers that requests are passed on to
 )
 
-// What UnknownFields may be.
-const (
-	unknownError  = "error"
-	unknownIgnore = "ignore"
-)
-
 // DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
 func DefaultConfig() Config {
 	return Config{
@@ -239,7 +238,7 @@ func DefaultConfig() Config {
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
 		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
-		UnknownFields: unknownError, LogLevel: "info", LogFormat: "text",
+		UnknownFields: unknownError, ResponseStore: service.ResponsesMemory, LogLevel: "info", LogFormat: "text",
 	}
 }
 
@@ -369,6 +368,7 @@ func (c *Config) options() (service.Options, error) {
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
+		Responses:      c.ResponseStore,
 		AllowedOrigins: splitList(c.AllowedOrigins),
 		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
@@ -407,6 +407,11 @@ func (c *Config) options() (service.Options, error) {
 	v.url("monitoring_url", c.MonitoringURL, "http", "https")
 	v.url("tracing_url", c.TracingURL, "http", "https")
 	v.oneOf("unknown_fields", c.UnknownFields, unknownError, unknownIgnore)
+	v.oneOf("response_store", c.ResponseStore, service.ResponsesMemory, service.ResponsesDatabase,
+		service.ResponsesNone)
+	if c.ResponseStore == service.ResponsesDatabase && o.DatabaseURL == "" {
+		v.add("response_store", c.ResponseStore, "needs database_url")
+	}
 	if c.Backend == BackendVLLM && c.ModelAliases != "" {
 		v.add("model_aliases", strconv.Quote(c.ModelAliases),
 			"needs backend: embedded; upstream_models renames others")

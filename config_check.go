@@ -8,6 +8,12 @@ import (
 	"strings"
 )
 
+// What UnknownFields may be.
+const (
+	unknownError  = "error"
+	unknownIgnore = "ignore"
+)
+
 // validator collects problems.
 type validator struct{ problems []Problem }
 

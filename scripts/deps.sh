@@ -12,6 +12,8 @@ look() {
 	need qemu-aarch64 qemu-user "the kernels of arm64"
 	need aarch64-linux-gnu-as binutils-aarch64-linux-gnu "how arm64's instructions are encoded"
 	need systemd-analyze systemd "the unit file"
+	need node nodejs "other people's clients in JavaScript"
+	need npm npm "their packages"
 }
 need() { # need COMMAND PACKAGE WHAT-FOR
 	command -v "$1" >/dev/null 2>&1 && return 0

@@ -73,6 +73,7 @@ type serveCmd struct {
 	Origins      *string          `name:"allowed-origins" placeholder:"ORIGINS" help:"Sites whose pages may use the service from a browser, as https://host, separated by commas, or * for all; default: none."`
 	Aliases      *string          `name:"model-aliases" placeholder:"NAMES" help:"More names of the model, separated by commas."`
 	Unknown      *string          `name:"unknown-fields" placeholder:"error|ignore" help:"What to do with a request that has an unknown field: error (default) refuses it, ignore passes over the field."`
+	Responses    *string          `name:"response-store" placeholder:"memory|database|none" help:"Where answers of /v1/responses are kept for requests that go on from them: memory (default), the database, or none."`
 	Database     *string          `name:"database-url" placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
 	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
 }
@@ -120,6 +121,7 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	override(&c.AllowedOrigins, s.Origins)
 	override(&c.ModelAliases, s.Aliases)
 	override(&c.UnknownFields, s.Unknown)
+	override(&c.ResponseStore, s.Responses)
 	override(&c.MetricsListen, s.Metrics)
 	c.InsecureBind = c.InsecureBind || s.InsecureBind
 	if err := c.Validate(); err != nil {

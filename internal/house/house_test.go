@@ -60,12 +60,15 @@ var ranks = map[string]int{
 	"internal/model/calibrate":   3, // importance matrices from a text
 	"internal/model/catalog":     4, // model names to files
 
-	"internal/serve/route":    0, // which replica gets a request
-	"internal/serve/access":   2, // who may reach the service, and how much of it
-	"internal/serve/upstream": 2, // other servers as llm.Backend
-	"internal/serve/api":      4, // HTTP routes
-	"internal/serve/settings": 1, // a struct from a file and the environment
-	"internal/serve/service":  5, // the serving half, wired together
+	"internal/serve/route":     0, // which replica gets a request
+	"internal/serve/access":    2, // who may reach the service, and how much of it
+	"internal/serve/upstream":  2, // other servers as llm.Backend
+	"internal/serve/body":      2, // the fields of a request
+	"internal/serve/responses": 3, // the Responses API as chats
+	"internal/serve/messages":  3, // the Messages API as chats
+	"internal/serve/api":       4, // HTTP routes
+	"internal/serve/settings":  1, // a struct from a file and the environment
+	"internal/serve/service":   5, // the serving half, wired together
 
 	"certify/prompts":           1, // prompt files
 	"certify/target":            5, // servers to certify: started, or found

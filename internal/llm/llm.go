@@ -54,6 +54,10 @@ type Request struct {
 	TopLogprobs  int      // 0..20 alternatives beside it
 	Grammar      *Grammar // what the text is held to; nil: nothing
 	Tools        *Tools   // what the answer may call, only with Messages; nil: nothing
+
+	PromptLogprobs    bool // report the log-probability of each token of the prompt too
+	PromptTopLogprobs int  // 0..20 alternatives beside it
+	PromptOnly        bool // generate nothing: the completion ends with the prompt, and MaxTokens is of no effect
 }
 
 // GrammarKind says how a Grammar is written.
@@ -121,10 +125,11 @@ type TokenProb struct {
 	Logprob float64
 }
 
-// Token is one generated token, reported when Request.Logprobs is set.
+// Token is one generated token, reported when Request.Logprobs is set, or one of the prompt.
 type Token struct {
 	TokenProb
-	Top []TokenProb
+	Top  []TokenProb
+	Rank int // of a token of the prompt: 1 is the likeliest. 0: not known
 }
 
 // Event is a piece of an answer. Text is valid UTF-8: it never splits a sequence, and each byte that belongs to none
@@ -136,11 +141,15 @@ type Token struct {
 // are not looked for in them. The arguments of a call that is complete keep to the tool's parameters; all calls but
 // the last are complete, and the last one is unless Finish is FinishLength.
 type Event struct {
-	Text    string
-	Calls   []CallPiece // behind Text
-	Tokens  []Token     // empty unless Request.Logprobs
-	NTokens int         // generated tokens this event stands for
+	Text   string
+	Calls  []CallPiece // behind Text
+	Tokens []Token     // empty unless Request.Logprobs
+	// with Request.PromptLogprobs, in the first event: each token of the prompt. Of the first nobody can say how
+	// likely it is: its Rank is 0, and it has no alternatives
+	Prompt  []Token
+	NTokens int // generated tokens this event stands for
 	Finish  Finish
+	Stop    string // the stop string that ended the completion; empty: it ended otherwise
 	Usage   *Usage
 }
 

@@ -30,6 +30,7 @@ type Stops struct {
 	stops   []string
 	pending string // the end of the text so far, as far as it may be the start of a stop string
 	hit     bool
+	found   string
 }
 
 // NewStops looks for these strings; empty ones count for nothing. It is nil, which finds nothing, if none is left.
@@ -60,6 +61,7 @@ func (s *Stops) Write(piece string) (text string, hit bool) {
 	for _, stop := range s.stops {
 		if i := strings.Index(all, stop); i >= 0 && (i+len(stop) < end || i+len(stop) == end && i < start) {
 			start, end = i, i+len(stop)
+			s.found = stop
 		}
 	}
 	if start >= 0 {
@@ -87,4 +89,12 @@ func (s *Stops) Flush() string {
 	text := s.pending
 	s.pending = ""
 	return text
+}
+
+// Found is the stop string that was found, or empty.
+func (s *Stops) Found() string {
+	if s == nil {
+		return ""
+	}
+	return s.found
 }

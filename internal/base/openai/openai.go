@@ -93,6 +93,15 @@ type ChatResponse struct {
 	Model   string       `json:"model"`
 	Choices []ChatChoice `json:"choices"`
 	Usage   *Usage       `json:"usage,omitempty"`
+
+	PromptLogprobs []map[string]PromptLogprob `json:"prompt_logprobs,omitempty"` // vLLM's
+}
+
+// PromptLogprob is a token that a prompt has, or could have, at a place.
+type PromptLogprob struct {
+	Logprob float64 `json:"logprob"`
+	Rank    int     `json:"rank"` // 1: the likeliest
+	Decoded string  `json:"decoded_token"`
 }
 
 // ChatChoice is one of a request's n answers.
@@ -170,14 +179,25 @@ type TextChoice struct {
 	Text         string        `json:"text"`
 	Logprobs     *TextLogprobs `json:"logprobs"`
 	FinishReason *string       `json:"finish_reason"`
+
+	// vLLM's, for each token of the prompt, null for the first, by token id
+	PromptLogprobs []map[string]PromptLogprob `json:"prompt_logprobs,omitempty"`
 }
 
 // TextLogprobs holds parallel lists with one entry for each token.
 type TextLogprobs struct {
 	Tokens        []string             `json:"tokens"`
-	TokenLogprobs []float64            `json:"token_logprobs"`
+	TokenLogprobs []*float64           `json:"token_logprobs"` // null for the first token of an echoed prompt
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
 	TextOffset    []int                `json:"text_offset"` // in characters, from the start of the answer
+}
+
+// Append adds the lists of other to those of l.
+func (l *TextLogprobs) Append(other *TextLogprobs) {
+	l.Tokens = append(l.Tokens, other.Tokens...)
+	l.TokenLogprobs = append(l.TokenLogprobs, other.TokenLogprobs...)
+	l.TopLogprobs = append(l.TopLogprobs, other.TopLogprobs...)
+	l.TextOffset = append(l.TextOffset, other.TextOffset...)
 }
 
 // Usage counts tokens.

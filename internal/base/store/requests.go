@@ -113,8 +113,11 @@ func scanRequest(rows *sql.Rows) (Request, error) {
 	return r, err
 }
 
-// Forget deletes requests received before a moment and says how many.
+// Forget deletes requests received, and responses made, before a moment. It says how many requests.
 func (d *DB) Forget(ctx context.Context, before time.Time) (int64, error) {
+	if _, err := d.sql.ExecContext(ctx, "DELETE FROM responses WHERE created_us < $1", micros(before)); err != nil {
+		return 0, fmt.Errorf("forget responses: %w", err)
+	}
 	res, err := d.sql.ExecContext(ctx, "DELETE FROM requests WHERE received_us < $1", micros(before))
 	if err != nil {
 		return 0, fmt.Errorf("forget requests: %w", err)

@@ -40,6 +40,9 @@ var Reasons = []Reason{
 		"`unknown_fields: ignore` such fields are passed over."},
 	{"not_supported", 501, "The backend does not support it."},
 	{"model_not_found", 404, "No such model is served."},
+	{"previous_response_not_found", 400, "The response that a request goes on from is not kept here, or not any " +
+		"more."},
+	{"response_not_found", 404, "The response that is asked for is not kept here, or not any more."},
 	{"not_found", 404, "The route does not exist."},
 	{"method_not_allowed", 405, "The route exists, but not with this method."},
 	{"invalid_api_key", 401, "The API key is missing or unknown."},

@@ -323,6 +323,7 @@ func (e *Engine) submit(q *request) error {
 		return err
 	}
 	q.seq = s
+	s.Score = len(q.prompt) > 1
 	e.requests[s] = q
 	e.wake.Signal()
 	return nil

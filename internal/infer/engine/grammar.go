@@ -222,7 +222,7 @@ func (e *Engine) foresee() (wait func()) {
 	e.locked(func() {
 		for _, sp := range e.plan.Spans {
 			q := e.requests[sp.Seq]
-			if q == nil || q.grammar == nil || sp.Logits == 0 {
+			if q == nil || q.grammar == nil || sp.Logits == sp.Scores || q.only {
 				continue
 			}
 			m := *q.grammar

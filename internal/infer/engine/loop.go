@@ -154,11 +154,19 @@ func (s *settler) settle(sp schedule.Span, rows [][]float32, began time.Time) {
 	if q.started.IsZero() {
 		q.started = began
 	}
-	var err error
 	done, known := false, sp.N
 	s.events = s.events[:0]
+	err := s.score(q, sp, rows[:sp.Scores])
+	rows = rows[sp.Scores:]
+	if done = err != nil; done {
+		rows = nil
+	}
 	for i, row := range rows {
 		var id int32
+		if q.only {
+			s.events, done = append(s.events, q.nothing()), true
+			break
+		}
 		certain := len(q.forced) > 0
 		if id, done, err = s.choose(q, row[:e.model.Vocab]); done {
 			break
@@ -175,10 +183,14 @@ func (s *settler) settle(sp schedule.Span, rows [][]float32, began time.Time) {
 	e.locked(func() {
 		e.right += int64(sp.N - known)
 		e.sched.Advance(sp)
+		sp.Seq.Score = sp.Seq.Score && len(s.events) == 0
 		if done {
 			e.drop(sp.Seq)
 		}
 	})
+	if len(s.events) > 0 && q.prompt != nil {
+		s.events[0].Prompt, q.prompt = q.prompt, nil
+	}
 	q.out.note(sp.Seq, began, len(s.events))
 	for _, event := range s.events {
 		q.out.put(event)
@@ -212,8 +224,7 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 	event.Tokens = tokens
 	if event.Finish != llm.FinishNone {
 		done = true
-		event.Usage = &llm.Usage{PromptTokens: q.seq.Prompt, CompletionTokens: len(q.seq.Tokens) - q.seq.Prompt,
-			CachedTokens: q.seq.Cached, Queued: q.started.Sub(q.arrived)}
+		event.Usage = q.usage()
 	}
 	s.events = append(s.events, event)
 	return id, done, nil
@@ -239,6 +250,7 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 	if !hit {
 		q.flush(&event)
 	}
+	event.Stop = q.stops.Found()
 	return event
 }
 

@@ -42,6 +42,10 @@ type request struct {
 	trigger int32            // the control token that calls begin with; −1: they begin with text
 	seed    uint64
 
+	prompt     []llm.Token // to report with the first event; nil: nobody asked, or it has been reported
+	promptTops int         // alternatives to each
+	only       bool        // nothing is generated
+
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
 }
@@ -130,6 +134,10 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	if err != nil {
 		return nil, err
 	}
+	q.only = r.PromptOnly
+	if r.PromptLogprobs {
+		q.prompt, q.promptTops = e.promptTokens(q.ids), r.PromptTopLogprobs
+	}
 	s := r.Sampling
 	p := sample.Params{
 		Temperature: s.Temperature, MinP: s.MinP, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.RepetitionPenalty,
@@ -172,6 +180,9 @@ func (e *Engine) checkRequest(r *llm.Request) error {
 	}
 	if r.TopLogprobs < 0 || r.TopLogprobs > 20 {
 		return llm.BadField("top_logprobs", "must be between 0 and 20, got %d", r.TopLogprobs)
+	}
+	if r.PromptTopLogprobs < 0 || r.PromptTopLogprobs > 20 {
+		return llm.BadField("prompt_logprobs", "must be between 0 and 20, got %d", r.PromptTopLogprobs)
 	}
 	if err := r.Sampling.Check(); err != nil {
 		return err

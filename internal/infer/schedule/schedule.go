@@ -23,6 +23,9 @@ type Seq struct {
 	Prompt int     // how many of tokens are the prompt
 	max    int     // how many may be generated
 
+	// every position of the prompt wants a row of logits: so none is taken from the prefix cache
+	Score bool
+
 	Draft []int32 // guessed tokens to compute in the next step behind the last one known; see draft.go
 
 	Computed  int         // positions 0..computed-1 have their keys and values in blocks
@@ -53,8 +56,10 @@ type Span struct {
 	Start int
 	N     int // known tokens
 	Draft int // guessed ones behind them
-	// rows of logits: one if the span ends at the last known token, to sample the next, and one for each guess
+	// rows of logits: those of Scores, one if the span ends at the last known token, to sample the next, and one for
+	// each guess
 	Logits int
+	Scores int // rows of the first positions, which say how likely the known tokens behind them are; see Seq.Score
 }
 
 // Tokens gives the span's ids. They are in the sequence's own memory, the guessed ones behind its end.
@@ -81,6 +86,8 @@ type Scheduler struct {
 	waiting []*Seq // by arrival; all younger than running
 	nextID  int64
 	out     Decisions
+	scores  int // rows for Seq.Score in this step
+	most    int // of them
 
 	Preemptions int64 // since start
 	CacheHits   int64 // prompt positions found in the prefix cache since start
@@ -88,7 +95,7 @@ type Scheduler struct {
 
 func New(l Limits, pool *kvcache.Pool) *Scheduler {
 	l.Context = min(l.Context, pool.Total()*l.BlockTokens)
-	return &Scheduler{limits: l, Pool: pool}
+	return &Scheduler{limits: l, Pool: pool, most: maxScores}
 }
 
 // Submit queues a prompt. maxTokens is cut to what the context leaves; 0 means all of it.
@@ -163,6 +170,7 @@ func (s *Scheduler) Decoding() bool {
 // then up to budget tokens of prompts by arrival. A sequence leaves the queue only when tokens are left in the budget
 // for it, so that it can use the blocks which those before it have computed. budget must be at least 1.
 func (s *Scheduler) Plan(budget int) Decisions {
+	s.scores = 0
 	s.out = Decisions{Spans: s.out.Spans[:0], Admitted: s.out.Admitted[:0], Preempted: s.out.Preempted[:0]}
 	for i := 0; i < len(s.running); i++ { // shrinks at its end while blocks are taken from the youngest
 		if q := s.running[i]; q.Pending() == 1 {
@@ -188,6 +196,9 @@ func (s *Scheduler) Plan(budget int) Decisions {
 	return s.out
 }
 
+// maxScores bounds the rows of logits for Seq.Score in a step: with 32,000 tokens these take 16 MB.
+const maxScores = 128
+
 // prefill schedules up to budget pending tokens of a sequence and says how many.
 func (s *Scheduler) prefill(q *Seq, budget int) int {
 	s.reuse(q)
@@ -196,6 +207,9 @@ func (s *Scheduler) prefill(q *Seq, budget int) int {
 
 // schedule finds blocks for the next n positions, or as many of them as it can, and adds the span.
 func (s *Scheduler) schedule(q *Seq, n int) int {
+	if q.Score {
+		n = min(n, max(s.most-s.scores, 1))
+	}
 	for len(q.Blocks)*s.limits.BlockTokens < q.Computed+n {
 		b, ok := s.alloc(q)
 		if !ok {
@@ -210,6 +224,11 @@ func (s *Scheduler) schedule(q *Seq, n int) int {
 	sp := Span{Seq: q, Start: q.Computed, N: n}
 	if q.Computed+n == len(q.Tokens) {
 		sp.Logits = 1
+	}
+	if q.Score {
+		sp.Scores = n - sp.Logits
+		sp.Logits = n
+		s.scores += sp.Scores
 	}
 	s.out.Spans = append(s.out.Spans, sp)
 	return n
@@ -262,6 +281,9 @@ func (s *Scheduler) preempt(q *Seq) {
 // reuse takes over blocks that others have computed for the same tokens. The last token is always computed afresh, as
 // its logits are needed.
 func (s *Scheduler) reuse(q *Seq) {
+	if q.Score {
+		return
+	}
 	n := s.limits.BlockTokens
 	for q.Computed%n == 0 && q.Pending() > n {
 		k := q.key.Extend(q.Tokens[q.Computed : q.Computed+n])

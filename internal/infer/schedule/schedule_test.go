@@ -25,13 +25,15 @@ type world struct {
 	slots map[[2]int32]string
 	seqs  map[string]*Seq
 	plan  Decisions
+	// of sequences that want it: for how many of the prompt's tokens it is known how likely they are
+	scored map[*Seq]map[int]bool
 }
 
 func newWorld(running, waiting, blockTokens, context, blocks int) *world {
 	return &world{
 		Scheduler: New(Limits{Running: running, Waiting: waiting, BlockTokens: blockTokens,
 			Context: context}, kvcache.NewPool(blocks)),
-		slots: map[[2]int32]string{}, seqs: map[string]*Seq{},
+		slots: map[[2]int32]string{}, seqs: map[string]*Seq{}, scored: map[*Seq]map[int]bool{},
 	}
 }
 
@@ -54,8 +56,19 @@ func (w *world) compute(next func(*Seq) int32) (done []*Seq, err error) {
 					w.slots[at], content)
 			}
 		}
+		for i := range sp.Scores {
+			w.scored[q][sp.Start+i+1] = true
+		}
+		if q.Score && sp.Logits > sp.Scores {
+			for i := 1; i < q.Prompt; i++ {
+				if !w.scored[q][i] {
+					return nil, fmt.Errorf("sequence %d begins its answer, and token %d has no row", q.id, i)
+				}
+			}
+			q.Score = false
+		}
 		last := false
-		for i := range sp.Logits {
+		for i := range sp.Logits - sp.Scores {
 			id := next(q)
 			if last = w.Push(q, id); last || i == sp.Draft || id != q.Draft[i] {
 				break
@@ -230,6 +243,7 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 		blocks := rapid.IntRange(1, 12).Draw(t, "blocks")
 		w := newWorld(rapid.IntRange(1, 4).Draw(t, "running"), rapid.IntRange(0, 4).Draw(t, "waiting"), blockTokens,
 			rapid.IntRange(2, 40).Draw(t, "context"), blocks)
+		w.most = rapid.IntRange(1, 6).Draw(t, "scores")
 		var live []*Seq
 		submitted, answered := 0, 0
 		step := func() {
@@ -282,6 +296,9 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 				fits := len(tokens) > 0 && len(tokens) < w.limits.Context &&
 					len(w.running)+len(w.waiting) <= w.limits.Running+w.limits.Waiting
 				if err == nil {
+					if q.Score = rapid.Bool().Draw(t, "score"); q.Score {
+						w.scored[q] = map[int]bool{}
+					}
 					live = append(live, q)
 					submitted++
 				}

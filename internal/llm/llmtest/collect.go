@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,7 +17,9 @@ type Result struct {
 	Text   string
 	Calls  []llm.Call
 	Tokens []llm.Token
+	Prompt []llm.Token
 	Finish llm.Finish
+	Stop   string
 	Usage  llm.Usage
 	Events int
 }
@@ -42,6 +45,10 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 			broken = errors.New("text that is no valid UTF-8")
 		case (e.Finish == llm.FinishNone) != (e.Usage == nil):
 			broken = errors.New("finish and usage must come together")
+		case e.Stop != "" && (e.Finish != llm.FinishStop || !slices.Contains(r.Stop, e.Stop)):
+			broken = fmt.Errorf("stopped by %q, which was not asked for, or went on", e.Stop)
+		case e.Prompt != nil && (out.Events > 0 || !r.PromptLogprobs):
+			broken = errors.New("the prompt's tokens, which were not asked for, or not in the first event")
 		case e.NTokens < 0 || r.Logprobs && len(e.Tokens) != e.NTokens || !r.Logprobs && len(e.Tokens) > 0:
 			broken = errors.New("tokens and NTokens do not fit")
 		case len(out.Calls) > 0 && e.Text != "":
@@ -57,7 +64,10 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 		}
 		text.WriteString(e.Text)
 		out.Tokens = append(out.Tokens, e.Tokens...)
-		out.Finish = e.Finish
+		if e.Prompt != nil {
+			out.Prompt = e.Prompt
+		}
+		out.Finish, out.Stop = e.Finish, e.Stop
 		out.Events++
 		nTokens += e.NTokens
 		if e.Usage != nil {

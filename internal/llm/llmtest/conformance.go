@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"StopReplaced", testStopReplaced},
 		{"Seed", testSeed},
 		{"Logprobs", testLogprobs},
+		{"PromptLogprobs", testPromptLogprobs},
 		{"Together", testTogether},
 		{"Any", testAny},
 		{"Cancel", testCancel},

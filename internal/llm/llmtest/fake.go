@@ -170,6 +170,9 @@ func (f *Fake) prompt(r *llm.Request) (ids []int32, text string, err error) {
 	if err == nil {
 		err = llm.CheckStop(r.Stop)
 	}
+	if err == nil && r.PromptTopLogprobs < 0 {
+		err = llm.BadField("prompt_logprobs", "must be between 0 and 20, got %d", r.PromptTopLogprobs)
+	}
 	if err == nil && len(ids) >= f.model.ContextLength {
 		err = &llm.FieldError{Field: "prompt", Reason: fmt.Sprintf("has %d tokens, the context is %d", len(ids),
 			f.model.ContextLength), Err: llm.ErrContextLength}
@@ -254,6 +257,18 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	case r.Grammar == nil:
 		text = answer(r, text)
 	}
+	if r.PromptLogprobs {
+		for i, id := range ids {
+			g.prompt = append(g.prompt, fakeToken(i, id, r.PromptTopLogprobs))
+		}
+		g.prompt[0] = llm.Token{TokenProb: llm.TokenProb{ID: ids[0], Bytes: g.prompt[0].Bytes}}
+	}
+	if r.PromptOnly {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return g.finish(llm.FinishLength)
+	}
 	return g.run(ctx, text, limit)
 }
 
@@ -285,6 +300,7 @@ type generation struct {
 	text    string      // not yet sent, and certainly no part of a stop string
 	tokens  []llm.Token // not yet sent
 	n       int         // tokens not yet sent
+	prompt  []llm.Token // not yet sent
 	calls   []llm.Call  // what comes behind the text
 	pieces  []llm.CallPiece
 }
@@ -361,7 +377,7 @@ func (g *generation) run(ctx context.Context, text string, limit int) error {
 	}
 }
 
-// record notes the i-th token's log-probabilities. They are made up, but fall and add up to less than 1.
+// record notes the i-th token's log-probabilities.
 func (g *generation) record(i int, b []byte) {
 	if !g.r.Logprobs {
 		return
@@ -370,12 +386,23 @@ func (g *generation) record(i int, b []byte) {
 	if len(b) > 0 {
 		id = firstByte + int32(b[0])
 	}
-	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Bytes: b, Logprob: math.Log(0.5) - float64(i)/1024}}
-	for k := range g.r.TopLogprobs {
+	t := fakeToken(g.usage.PromptTokens+i, id, g.r.TopLogprobs)
+	t.Rank = 0
+	g.tokens = append(g.tokens, t)
+}
+
+// fakeToken is the token at a place of prompt and answer. Its log-probabilities are made up, but fall and add up to
+// less than 1.
+func fakeToken(at int, id int32, top int) llm.Token {
+	t := llm.Token{TokenProb: llm.TokenProb{ID: id, Logprob: math.Log(0.5) - float64(at)/1024}, Rank: 1}
+	if id >= firstByte {
+		t.Bytes = []byte{byte(id - firstByte)}
+	}
+	for k := range top {
 		t.Top = append(t.Top, llm.TokenProb{ID: firstByte + int32('a'+k), Bytes: []byte{byte('a' + k)},
 			Logprob: t.Logprob - float64(k)})
 	}
-	g.tokens = append(g.tokens, t)
+	return t
 }
 
 // write adds a byte to the answer, and to its text what is complete with it. It says whether a stop string was found.
@@ -397,8 +424,8 @@ func (g *generation) flush() error {
 	if g.text == "" && len(g.tokens) == 0 && len(g.pieces) == 0 {
 		return nil
 	}
-	e := llm.Event{Text: g.text, Calls: g.pieces, Tokens: g.tokens, NTokens: g.n}
-	g.text, g.pieces, g.tokens, g.n = "", nil, nil, 0
+	e := llm.Event{Text: g.text, Calls: g.pieces, Tokens: g.tokens, NTokens: g.n, Prompt: g.prompt}
+	g.text, g.pieces, g.tokens, g.n, g.prompt = "", nil, nil, 0, nil
 	return g.sink(e)
 }
 
@@ -409,7 +436,7 @@ func (g *generation) finish(reason llm.Finish) error {
 		reason = llm.FinishStop
 	}
 	return g.sink(llm.Event{Text: g.text + text + g.stops.Flush(), Calls: g.pieces, Tokens: g.tokens,
-		NTokens: g.n, Finish: reason, Usage: &g.usage})
+		NTokens: g.n, Finish: reason, Stop: g.stops.Found(), Prompt: g.prompt, Usage: &g.usage})
 }
 
 // ErrScripted is for Step to fail with: no sentinel of the seam.

@@ -54,8 +54,8 @@ func stopEverywhere(t *testing.T, b llm.Backend, r *llm.Request, step int) Resul
 		cut := *r
 		cut.Stop = []string{"\x00never", stop}
 		want, _, _ := strings.Cut(whole.Text, stop)
-		if out := must(t, b, &cut); out.Text != want || out.Finish != llm.FinishStop {
-			t.Errorf("stop %q: %q, finish %s; want %q", stop, out.Text, out.Finish, want)
+		if out := must(t, b, &cut); out.Text != want || out.Finish != llm.FinishStop || out.Stop != stop {
+			t.Errorf("stop %q: %q, finish %s at %q; want %q", stop, out.Text, out.Finish, out.Stop, want)
 		}
 	}
 	return whole

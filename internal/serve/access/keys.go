@@ -19,7 +19,7 @@ var ErrKeys = errors.New("invalid API key file")
 
 // Why a request's key does not let it in. The texts are for its client.
 var (
-	ErrKeyMissing = errors.New("an API key is needed: send it as \"Authorization: Bearer KEY\"")
+	ErrKeyMissing = errors.New("an API key is needed: send it as \"Authorization: Bearer KEY\" or \"X-Api-Key: KEY\"")
 	ErrKeyUnknown = errors.New("the API key is not valid")
 )
 
@@ -164,9 +164,13 @@ func (k *Keys) Find(key string) (name string, l Limits, ok bool) {
 // has tells whether there is a key of a name.
 func (k *Keys) has(name string) bool { return k != nil && slices.Contains(k.names, name) }
 
-// authenticate finds the caller of a request that carries "Authorization: Bearer KEY".
+// authenticate finds the caller of a request that carries "Authorization: Bearer KEY", or "X-Api-Key: KEY" as
+// Anthropic's clients send it.
 func (k *Keys) authenticate(r *http.Request) (name string, l Limits, err error) {
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if scheme == "" {
+		scheme, key = "Bearer", r.Header.Get("X-Api-Key")
+	}
 	if !strings.EqualFold(scheme, "Bearer") || key == "" {
 		return "", Limits{}, ErrKeyMissing
 	}

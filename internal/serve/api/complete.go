@@ -4,24 +4,31 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
+// kind is a kind of request for completions.
+type kind struct {
+	// translate gives the body the fields of a chat; nil: it has them, or those of a text completion
+	translate func(o *object)
+	parse     func(o *object, model llm.Model) (*job, error)
+	format    format
+}
+
 func (s *Server) chat(x *exchange, r *http.Request) error {
-	return s.complete(x, r, s.chatJob, chatFormat{})
+	return s.complete(x, r, kind{parse: s.chatJob, format: chatFormat{}})
 }
 
 func (s *Server) text(x *exchange, r *http.Request) error {
-	return s.complete(x, r, s.textJob, textFormat{})
+	return s.complete(x, r, kind{parse: s.textJob, format: textFormat{}})
 }
 
-// complete answers a request for completions of either kind.
-func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.Model) (*job, error),
-	f format) error {
+// complete answers a request for completions of any kind.
+func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	arrived := s.now()
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -38,38 +45,47 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if err != nil {
 		return err
 	}
-	limit = o.limit(limit)
+	limit = fieldLimit(o, limit)
 	if s.c.Observe != nil {
 		x.seen.asked(o, s.c.KeepPrompts)
 	}
-	limitTokens := s.c.MaxTokens
 	p, passes := s.backend.Load().Backend.(passer)
-	if passes { // the upstream has limits and names of its own
-		limitTokens = 1 << 24
-	} else {
-		o.rename()
-	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(limitTokens)); err != nil {
-		return err
-	}
 	ctx, cancel := s.within(r.Context(), arrived, limit)
 	defer cancel()
-	if passes {
-		if o.err != nil {
-			return o.err
+	if passes { // the upstream has limits and names of its own
+		if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, 1<<24)); err != nil {
+			return err
+		}
+		if o.Err != nil {
+			return o.Err
 		}
 		x.body.light()
-		return s.pass(x, r.WithContext(ctx), p, o, arrived)
+		known, err := s.pass(x, r.WithContext(ctx), p, o, arrived, k.translate != nil)
+		if known || err != nil {
+			return err
+		}
 	}
-	name, _ := o.text("model")
-	if o.err != nil {
-		return o.err
+	if k.translate != nil {
+		k.translate(o)
+	}
+	rename(o)
+	if !passes {
+		if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, s.c.MaxTokens)); err != nil {
+			return err
+		}
+	}
+	name, _ := o.Text("model")
+	if o.Err != nil {
+		return o.Err
 	}
 	model, err := s.lookup(s.backend.Load(), name)
+	if err != nil && passes { // which models there are is for the upstream to say
+		model, err = llm.Model{ID: name}, nil
+	}
 	if err != nil {
 		return err
 	}
-	j, err := parse(o, model)
+	j, err := k.parse(o, model)
 	if err != nil {
 		return err
 	}
@@ -83,20 +99,28 @@ func (s *Server) complete(x *exchange, r *http.Request, parse func(*object, llm.
 	if j.stream {
 		answer = s.stream
 	}
-	return inFormat(f, answer(ctx, x, j, f))
+	return inFormat(o, k.format, answer(ctx, x, j, k.format))
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
 // its share.
 const bytesPerToken = 4
 
-// inFormat names the field that the client sent: backends say prompt whatever the prompt was made from.
-func inFormat(f format, err error) error {
+// inFormat names the field that the client sent: backends know the names of chats, and say prompt whatever the prompt
+// was made from.
+func inFormat(o *object, f format, err error) error {
 	var field *llm.FieldError
-	if errors.As(err, &field) && field.Field == "prompt" && f.prompt() != "prompt" {
-		return &llm.FieldError{Field: f.prompt(), Reason: field.Reason, Err: field.Err}
+	if !errors.As(err, &field) {
+		return err
 	}
-	return err
+	name := o.Name(field.Field)
+	if field.Field == "prompt" {
+		name = f.prompt()
+	}
+	if name == field.Field {
+		return err
+	}
+	return &llm.FieldError{Field: name, Reason: field.Reason, Err: field.Err}
 }
 
 // atOnce answers when all choices have ended.
@@ -147,15 +171,15 @@ type streamWriter struct {
 	over    bool // the handler is about to return: nothing may be written from outside
 }
 
-// keepAlive writes a comment, which clients skip, when nothing else was written for a while: a long prompt, or a
-// queue, must not look like a dead connection to a proxy.
+// keepAlive writes a comment, or what else clients skip, when nothing else was written for a while: a long prompt, or
+// a queue, must not look like a dead connection to a proxy.
 func (o *streamWriter) keepAlive() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over {
 		return
 	}
-	o.buf = append(o.buf[:0], ": waiting\n\n"...)
+	o.buf = o.f.waiting(o.buf[:0], slices.Contains(o.open, true))
 	o.send() // the next event meets the same error
 }
 
@@ -180,6 +204,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
+	c.begin(e)
 	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
@@ -187,7 +212,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	if !o.open[i] {
 		o.open[i] = true
 		o.j.callsFirst = len(e.Calls) > 0 && e.Text == ""
-		o.buf = o.f.open(o.buf, o.j, i)
+		o.buf = o.f.open(o.buf, o.j, i, c)
 	}
 	o.called[i] = o.called[i] || len(e.Calls) > 0
 	if e.Text != "" || len(tokens) > 0 && !o.called[i] {
@@ -199,12 +224,9 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	}
 	if ended(e.Finish) {
 		c.end(e)
-		o.buf = o.f.close(o.buf, o.j, i, o.j.reason(e.Finish))
+		o.buf = o.f.close(o.buf, o.j, i, c)
 		if o.ended++; o.ended == len(o.choices) {
-			if o.j.usage {
-				o.buf = o.f.usage(o.buf, o.j, o.j.sum(o.choices))
-			}
-			o.buf = openai.AppendEvent(o.buf, []byte(openai.Done))
+			o.buf = o.f.end(o.buf, o.j, o.choices)
 		}
 	}
 	return o.send()
@@ -246,7 +268,7 @@ func (o *streamWriter) fail(err error, e *httpError) error {
 	if o.w.status == 0 || errors.Is(err, errClient) {
 		return err
 	}
-	o.buf = openai.AppendEvent(o.buf[:0], e.body())
+	o.buf = o.f.fail(o.buf[:0], e)
 	o.send() // whether the client still reads makes no difference now
 	return err
 }

@@ -74,9 +74,9 @@ func TestDocs(t *testing.T) {
 		}
 		f.wantError("POST", path, body+fmt.Sprintf(`"%s":%s}`, field, wrong), 400, field)
 	}
-	read := regexp.MustCompile(`\b(?:o\.(?:text|flag|integer|number|list|raw|child)\(|(?:schema|source|choices)Of\(o, )` +
+	read := regexp.MustCompile(`\b(?:o\.(?:Text|Flag|Integer|Number|List|Raw|Child)\(|(?:schema|source|choices)Of\(o, )` +
 		`"([a-z_]+)"`)
-	for _, file := range []string{"request.go", "grammar.go", "complete.go", "forecast.go", "tools.go"} {
+	for _, file := range []string{"request.go", "grammar.go", "complete.go", "forecast.go", "prompt.go", "tools.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

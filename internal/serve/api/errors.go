@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -46,12 +46,6 @@ func (e *httpError) Error() string {
 	return e.message
 }
 
-// badParam is a 400 that names the request's field.
-func badParam(param, format string, args ...any) error {
-	return &httpError{status: http.StatusBadRequest, typ: typeInvalid, param: param,
-		message: fmt.Sprintf("%s: %s", param, fmt.Sprintf(format, args...))}
-}
-
 // errPanic stands for a panic in whoever handled the request.
 var errPanic = errors.New("panic while the request was handled")
 
@@ -60,6 +54,7 @@ var errPanic = errors.New("panic while the request was handled")
 func toHTTP(err error, retryAfter int) *httpError {
 	var (
 		known   *httpError
+		refused *body.Error
 		field   *llm.FieldError
 		tooLong *http.MaxBytesError
 		quota   *access.QuotaError
@@ -67,6 +62,10 @@ func toHTTP(err error, retryAfter int) *httpError {
 	)
 	if errors.As(err, &known) {
 		return known
+	}
+	if errors.As(err, &refused) {
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: refused.Code, param: refused.Param,
+			message: refused.Message, quotes: refused.Quotes}
 	}
 	if errors.As(err, &field) {
 		param = field.Field
@@ -160,7 +159,7 @@ func (e *httpError) body() []byte {
 		Code: null(e.code)}})
 }
 
-func (e *httpError) write(w http.ResponseWriter) {
+func (e *httpError) write(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	if e.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.retryAfter))
@@ -171,26 +170,11 @@ func (e *httpError) write(w http.ResponseWriter) {
 	if e.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
-	writeBody(w, e.status, e.body())
+	writeBody(w, e.status, body)
 }
 
 // encode gives v's JSON without HTML escapes.
-func encode(v any) []byte {
-	var buf jsonBuffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		panic("api: " + err.Error()) // our own types, without floats that are not finite
-	}
-	return buf[:len(buf)-1]
-}
-
-type jsonBuffer []byte
-
-func (b *jsonBuffer) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
-}
+func encode(v any) []byte { return openai.Marshal(v) }
 
 func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()

@@ -57,9 +57,11 @@ func (r *result) note(j *job, choices []choice) {
 // answer is the ResponseWriter of an exchange. It knows the status, and how long its client has made it wait.
 type answer struct {
 	http.ResponseWriter
-	begin   func(status int) // called once, before the client can have seen a byte; nil: nobody wants to know
-	status  int              // 0 until the header is written
-	blocked time.Duration    // in writes to the client; see writing
+	begin func(status int) // called once, before the client can have seen a byte; nil: nobody wants to know
+	// the body of an error in the route's own shape; nil: OpenAI's
+	shape   func(e *httpError) []byte
+	status  int           // 0 until the header is written
+	blocked time.Duration // in writes to the client; see writing
 }
 
 // WriteHeader notes the status. Those below 200 are not the answer's own.
@@ -97,6 +99,10 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // fail answers with an error if nothing was answered yet.
 func (a *answer) fail(e *httpError) {
 	if a.status == 0 {
-		e.write(a)
+		body := e.body()
+		if a.shape != nil {
+			body = a.shape(e)
+		}
+		e.write(a, body)
 	}
 }

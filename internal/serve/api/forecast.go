@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // forecast says how long a request will take, from those that ended lately: a tenth of the weight goes to each new
@@ -79,15 +80,15 @@ func headerLimit(r *http.Request) (time.Duration, error) {
 		d, err = time.Duration(min(seconds, 1e9)*float64(time.Second)), nil
 	}
 	if err != nil || d <= 0 || d > maxTimeout {
-		return 0, badParam(headerTimeout,
+		return 0, body.Bad(headerTimeout,
 			"must be seconds, or a number with a unit such as 1500ms, above 0 and at most %v", maxTimeout)
 	}
 	return d, nil
 }
 
-// limit gives the lower of the header's limit and that of the field "timeout", in seconds.
-func (o *object) limit(header time.Duration) time.Duration {
-	seconds, ok := o.number("timeout", llm.Range{Hi: maxTimeout.Seconds(), OpenLo: true})
+// fieldLimit gives the lower of the header's limit and that of the field "timeout", in seconds.
+func fieldLimit(o *object, header time.Duration) time.Duration {
+	seconds, ok := o.Number("timeout", llm.Range{Hi: maxTimeout.Seconds(), OpenLo: true})
 	d := time.Duration(seconds * float64(time.Second))
 	if !ok || header > 0 && header < d {
 		return header

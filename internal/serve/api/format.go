@@ -16,19 +16,30 @@ type format interface {
 	// whole is the answer without streaming.
 	whole(j *job, choices []choice) any
 	// open appends the events with which a choice's stream begins, if any.
-	open(dst []byte, j *job, index int) []byte
+	open(dst []byte, j *job, index int, c *choice) []byte
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
 	// calls appends the event for pieces of calls, which come behind all text.
 	calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
-	close(dst []byte, j *job, index int, reason string) []byte
-	// usage appends the event with the job's usage.
-	usage(dst []byte, j *job, u *openai.Usage) []byte
+	close(dst []byte, j *job, index int, c *choice) []byte
+	// end appends what stands behind the last choice, with the job's usage where it was asked for.
+	end(dst []byte, j *job, choices []choice) []byte
+	// fail appends the event with which a stream breaks off.
+	fail(dst []byte, e *httpError) []byte
+	// waiting appends what says that there is nothing to say yet. begun tells that a choice has been opened.
+	waiting(dst []byte, begun bool) []byte
 }
 
+// openaiFormat is what OpenAI's completions have in common.
+type openaiFormat struct{}
+
+func (openaiFormat) fail(dst []byte, e *httpError) []byte { return openai.AppendEvent(dst, e.body()) }
+
+func (openaiFormat) waiting(dst []byte, _ bool) []byte { return append(dst, ": waiting\n\n"...) }
+
 // chatFormat is that of /v1/chat/completions.
-type chatFormat struct{}
+type chatFormat struct{ openaiFormat }
 
 func (chatFormat) prompt() string { return "messages" }
 
@@ -38,10 +49,13 @@ func (chatFormat) whole(j *job, choices []choice) any {
 	for i := range choices {
 		c := &choices[i]
 		out := openai.ChatChoice{Index: i, Message: chatAnswer(j, c), FinishReason: j.reason(c.finish)}
-		if j.requests[i].Logprobs {
+		if j.requests[i].Logprobs && (len(c.tokens) > 0 || len(c.calls) == 0) {
 			out.Logprobs = chatLogprobs(c.tokens)
 		}
 		r.Choices = append(r.Choices, out)
+	}
+	if j.promptTop >= 0 {
+		r.PromptLogprobs = promptProbs(choices[0].prompt, j.promptTop)
 	}
 	return r
 }
@@ -78,7 +92,7 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 	return append(openai.AppendChatChunk(dst, c), '\n', '\n')
 }
 
-func (chatFormat) open(dst []byte, j *job, index int) []byte {
+func (chatFormat) open(dst []byte, j *job, index int, _ *choice) []byte {
 	delta := openai.Delta{Role: llm.RoleAssistant, Content: new(string)}
 	if j.callsFirst { // there will be no text
 		delta.Content = nil
@@ -118,13 +132,17 @@ func (chatFormat) calls(dst []byte, j *job, index int, pieces []llm.CallPiece, t
 	return chatChunk(dst, j, c)
 }
 
-func (chatFormat) close(dst []byte, j *job, index int, reason string) []byte {
+func (chatFormat) close(dst []byte, j *job, index int, c *choice) []byte {
+	reason := j.reason(c.finish)
 	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason})
 }
 
-func (chatFormat) usage(dst []byte, j *job, u *openai.Usage) []byte {
-	return appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
-		Model: j.model.ID, Usage: u})
+func (chatFormat) end(dst []byte, j *job, choices []choice) []byte {
+	if j.usage {
+		dst = appendChat(dst, &openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created,
+			Model: j.model.ID, Usage: j.sum(choices)})
+	}
+	return openai.AppendEvent(dst, []byte(openai.Done))
 }
 
 func chatLogprobs(tokens []llm.Token) *openai.ChatLogprobs {
@@ -163,7 +181,7 @@ func topLogprob(p llm.TokenProb) openai.TopLogprob {
 func tokenText(p llm.TokenProb) string { return strings.ToValidUTF8(string(p.Bytes), "\ufffd") }
 
 // textFormat is that of /v1/completions.
-type textFormat struct{}
+type textFormat struct{ openaiFormat }
 
 func (textFormat) prompt() string { return "prompt" }
 
@@ -175,7 +193,18 @@ func (textFormat) whole(j *job, choices []choice) any {
 		reason := string(c.finish)
 		out := openai.TextChoice{Index: i, Text: c.text.String(), FinishReason: &reason}
 		if j.requests[i].Logprobs {
-			out.Logprobs = textLogprobs(c, c.tokens)
+			var prompt []llm.Token
+			if j.echo {
+				prompt = c.prompt
+			}
+			out.Logprobs = textLogprobs(c, prompt, true)
+			out.Logprobs.Append(textLogprobs(c, c.tokens, false))
+		}
+		if j.echo {
+			out.Text = j.prompts[i/j.perText] + out.Text
+		}
+		if j.promptTop >= 0 {
+			out.PromptLogprobs = promptProbs(c.prompt, j.promptTop)
 		}
 		r.Choices = append(r.Choices, out)
 	}
@@ -189,12 +218,14 @@ func textChunk(dst []byte, j *job, u *openai.Usage, choices ...openai.TextChoice
 	return append(dst, '\n', '\n')
 }
 
-func (textFormat) open(dst []byte, _ *job, _ int) []byte { return dst }
-
-func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte {
-	out := openai.TextChoice{Index: index, Text: text}
-	if len(tokens) > 0 {
-		out.Logprobs = textLogprobs(c, tokens)
+// open gives the prompt where it is to be echoed.
+func (textFormat) open(dst []byte, j *job, index int, c *choice) []byte {
+	if !j.echo {
+		return dst
+	}
+	out := openai.TextChoice{Index: index, Text: j.prompts[index/j.perText]}
+	if j.requests[index].Logprobs {
+		out.Logprobs = textLogprobs(c, c.prompt, true)
 	}
 	return textChunk(dst, j, nil, out)
 }
@@ -203,20 +234,45 @@ func (textFormat) calls(dst []byte, _ *job, _ int, _ []llm.CallPiece, _ []llm.To
 	return dst
 }
 
-func (textFormat) close(dst []byte, j *job, index int, reason string) []byte {
+func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte {
+	out := openai.TextChoice{Index: index, Text: text}
+	if len(tokens) > 0 {
+		out.Logprobs = textLogprobs(c, tokens, false)
+	}
+	return textChunk(dst, j, nil, out)
+}
+
+func (textFormat) close(dst []byte, j *job, index int, c *choice) []byte {
+	reason := string(c.finish)
 	return textChunk(dst, j, nil, openai.TextChoice{Index: index, FinishReason: &reason})
 }
 
-func (textFormat) usage(dst []byte, j *job, u *openai.Usage) []byte { return textChunk(dst, j, u) }
+func (textFormat) end(dst []byte, j *job, choices []choice) []byte {
+	if j.usage {
+		dst = textChunk(dst, j, j.sum(choices))
+	}
+	return openai.AppendEvent(dst, []byte(openai.Done))
+}
 
 // textLogprobs gives parallel lists. Offsets count characters from the answer's start, as vLLM's do; a character that
-// spans tokens begins at the first.
-func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
-	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{},
+// spans tokens begins at the first. Of the first token of a prompt nobody can say how likely it is.
+func textLogprobs(c *choice, tokens []llm.Token, prompt bool) *openai.TextLogprobs {
+	l := &openai.TextLogprobs{Tokens: []string{}, TokenLogprobs: []*float64{}, TopLogprobs: []map[string]float64{},
 		TextOffset: []int{}}
-	for _, t := range tokens {
+	for i, t := range tokens {
 		l.Tokens = append(l.Tokens, tokenText(t.TokenProb))
-		l.TokenLogprobs = append(l.TokenLogprobs, max(t.Logprob, openai.MinLogprob))
+		l.TextOffset = append(l.TextOffset, c.offset)
+		for _, b := range t.Bytes {
+			if utf8.RuneStart(b) {
+				c.offset++
+			}
+		}
+		if prompt && i == 0 {
+			l.TokenLogprobs, l.TopLogprobs = append(l.TokenLogprobs, nil), append(l.TopLogprobs, nil)
+			continue
+		}
+		logprob := max(t.Logprob, openai.MinLogprob)
+		l.TokenLogprobs = append(l.TokenLogprobs, &logprob)
 		top := make(map[string]float64, len(t.Top)+1)
 		for _, alternative := range alternatives(t) {
 			text := tokenText(alternative)
@@ -225,12 +281,6 @@ func textLogprobs(c *choice, tokens []llm.Token) *openai.TextLogprobs {
 			}
 		}
 		l.TopLogprobs = append(l.TopLogprobs, top)
-		l.TextOffset = append(l.TextOffset, c.offset)
-		for _, b := range t.Bytes {
-			if utf8.RuneStart(b) {
-				c.offset++
-			}
-		}
 	}
 	return l
 }

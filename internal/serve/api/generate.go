@@ -116,6 +116,7 @@ func (s *Server) catch(id string, err *error) {
 func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Event) error) error {
 	one := func(ctx context.Context, i int, r *llm.Request) error {
 		first := i%j.perText == 0 // of its prompt
+		tokens := aligner{}
 		return s.generate(ctx, j.arrived, r, first, func(e llm.Event) error {
 			prompt := 0
 			if first && e.Usage != nil {
@@ -123,6 +124,9 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 			}
 			j.grant.Use(e.NTokens, prompt)
 			j.seen.event(i, s.now(), e)
+			if j.aligned {
+				e.Tokens = tokens.take(e)
+			}
 			return sink(i, e)
 		})
 	}
@@ -145,7 +149,9 @@ type choice struct {
 	text   strings.Builder
 	calls  []llm.Call
 	tokens []llm.Token
+	prompt []llm.Token // where they were asked for
 	finish llm.Finish
+	stop   string // that ended it
 	usage  llm.Usage
 	offset int // characters of text already in log-probabilities sent
 }
@@ -156,11 +162,19 @@ func (c *choice) add(e llm.Event) {
 		c.calls = llm.JoinCalls(c.calls, p)
 	}
 	c.tokens = append(c.tokens, shown(e)...)
+	c.begin(e)
 	c.end(e)
 }
 
+// begin keeps what the first event says of the prompt.
+func (c *choice) begin(e llm.Event) {
+	if e.Prompt != nil {
+		c.prompt = e.Prompt
+	}
+}
+
 func (c *choice) end(e llm.Event) {
-	c.finish = e.Finish
+	c.finish, c.stop = e.Finish, e.Stop
 	if e.Usage != nil {
 		c.usage = *e.Usage
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // maxChoiceTexts bounds the texts of guided_choice.
@@ -30,15 +31,15 @@ func grammar(o *object) *llm.Grammar {
 	add(sourceOf(o, "guided_grammar", llm.GrammarEBNF))
 	add(schemaOf(o, "json_schema"))
 	add(sourceOf(o, "grammar", llm.GrammarGBNF))
-	if v := o.raw("structured_outputs"); v != nil {
+	if v := o.Raw("structured_outputs"); v != nil {
 		for _, g := range structured(o, v) {
 			add(g)
 		}
 	}
 	if len(found) > 1 {
-		o.fail(found[1].Field, "cannot be combined with %s: an answer has one form", found[0].Field)
+		o.Fail(found[1].Field, "cannot be combined with %s: an answer has one form", found[0].Field)
 	}
-	if o.err != nil || len(found) == 0 {
+	if o.Err != nil || len(found) == 0 {
 		return nil
 	}
 	return found[0]
@@ -47,39 +48,41 @@ func grammar(o *object) *llm.Grammar {
 // responseFormat reads {"type": "text" | "json_object" | "json_schema", …}. With json_object llama.cpp takes a schema
 // beside the type.
 func responseFormat(o *object) *llm.Grammar {
-	v := o.raw("response_format")
+	v := o.Raw("response_format")
 	if v == nil {
 		return nil
 	}
-	f := o.child("response_format", v)
-	defer func() { o.adopt(f) }()
-	if len(f.fields) == 0 {
+	f := o.Child("response_format", v)
+	defer func() { o.Adopt(f) }()
+	if len(f.Fields) == 0 {
 		return nil
 	}
-	switch typ, ok := f.text("type"); {
+	f.Know("schema", "json_schema")
+	switch typ, ok := f.Text("type"); {
 	case typ == "text":
 		return nil
 	case typ == "json_object":
 		if g := schemaOf(f, "schema"); g != nil {
 			return g
 		}
-		return &llm.Grammar{Kind: llm.GrammarJSON, Field: o.name("response_format")}
+		return &llm.Grammar{Kind: llm.GrammarJSON, Field: o.Name("response_format")}
 	case typ == "json_schema":
-		inner := f.raw("json_schema")
+		inner := f.Raw("json_schema")
 		if inner == nil {
-			f.fail("json_schema", "is missing")
+			f.Fail("json_schema", "is missing")
 			return nil
 		}
-		c := f.child("json_schema", inner)
-		defer func() { f.adopt(c) }()
+		c := f.Child("json_schema", inner)
+		defer func() { f.Adopt(c) }()
+		c.Know("name", "description", "strict")
 		if g := schemaOf(c, "schema"); g != nil {
 			return g
 		}
-		c.fail("schema", "is missing")
+		c.Fail("schema", "is missing")
 	case !ok:
-		f.fail("type", "is missing")
+		f.Fail("type", "is missing")
 	default:
-		f.fail("type", "must be text, json_object or json_schema")
+		f.Fail("type", "must be text, json_object or json_schema")
 	}
 	return nil
 }
@@ -89,64 +92,65 @@ func responseFormat(o *object) *llm.Grammar {
 var structuredFields = []string{"disable_fallback", "disable_any_whitespace", "disable_additional_properties"}
 
 func structured(o *object, v json.RawMessage) []*llm.Grammar {
-	c := o.child("structured_outputs", v)
-	defer func() { o.adopt(c) }()
-	for _, name := range slices.Sorted(maps.Keys(c.fields)) {
-		nothing := slices.Contains(structuredFields, name) || c.raw(name) == nil || string(c.raw(name)) == "false"
+	c := o.Child("structured_outputs", v)
+	defer func() { o.Adopt(c) }()
+	c.Know(structuredFields...)
+	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
+		nothing := slices.Contains(structuredFields, name) || c.Raw(name) == nil || string(c.Raw(name)) == "false"
 		if !nothing && !slices.Contains([]string{"json", "regex", "choice", "grammar", "json_object"}, name) {
-			o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
+			o.Err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unsupported_parameter",
 				param: "structured_outputs", quotes: true, message: fmt.Sprintf(
-					"structured_outputs: %q is not supported by this service", short(name))}
+					"structured_outputs: %q is not supported by this service", body.Short(name))}
 			return nil
 		}
 	}
 	list := []*llm.Grammar{schemaOf(c, "json"), sourceOf(c, "regex", llm.GrammarRegex), choicesOf(c, "choice"),
 		sourceOf(c, "grammar", llm.GrammarEBNF)}
-	if c.flag("json_object") {
-		list = append(list, &llm.Grammar{Kind: llm.GrammarJSON, Field: c.name("json_object")})
+	if c.Flag("json_object") {
+		list = append(list, &llm.Grammar{Kind: llm.GrammarJSON, Field: c.Name("json_object")})
 	}
 	return list
 }
 
 // schemaOf reads a JSON Schema: as JSON, or as text that holds it.
 func schemaOf(o *object, field string) *llm.Grammar {
-	v := o.raw(field)
+	v := o.Raw(field)
 	if v == nil {
 		return nil
 	}
 	source := string(v)
-	switch kind(v) {
+	switch body.Kind(v) {
 	case "a string":
-		source, _ = o.text(field)
+		source, _ = o.Text(field)
 		if source == "" {
 			return nil
 		}
 	case "an object", "a boolean":
 	default:
-		o.fail(field, "must be a JSON Schema, got %s", kind(v))
+		o.Fail(field, "must be a JSON Schema, got %s", body.Kind(v))
 		return nil
 	}
-	return &llm.Grammar{Kind: llm.GrammarSchema, Source: source, Field: o.name(field)}
+	return &llm.Grammar{Kind: llm.GrammarSchema, Source: source, Field: o.Name(field)}
 }
 
 func sourceOf(o *object, field string, kind llm.GrammarKind) *llm.Grammar {
-	source, _ := o.text(field)
+	source, _ := o.Text(field)
 	if source == "" {
 		return nil
 	}
-	return &llm.Grammar{Kind: kind, Source: source, Field: o.name(field)}
+	return &llm.Grammar{Kind: kind, Source: source, Field: o.Name(field)}
 }
 
 func choicesOf(o *object, field string) *llm.Grammar {
-	items, ok := o.list(field, maxChoiceTexts)
+	items, ok := o.List(field, maxChoiceTexts)
 	if !ok || len(items) == 0 {
 		return nil
 	}
-	g := &llm.Grammar{Kind: llm.GrammarChoice, Field: o.name(field)}
+	g := &llm.Grammar{Kind: llm.GrammarChoice, Field: o.Name(field)}
 	for i, item := range items {
 		var s string
-		if json.Unmarshal(item, &s) != nil || kind(item) != "a string" {
-			o.fail(fmt.Sprintf("%s[%d]", field, i), "must be a string, got %s", kind(item))
+		if json.Unmarshal(item, &s) != nil || body.Kind(item) != "a string" {
+			o.Fail(fmt.Sprintf("%s[%d]", field, i), "must be a string, got %s", body.Kind(item))
 		}
 		g.Choices = append(g.Choices, strings.Clone(s))
 	}

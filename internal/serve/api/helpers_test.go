@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
 
@@ -65,4 +66,14 @@ func keysOf(t *testing.T, text string) *access.Keys {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// failAt is a step of the fake model that fails at the n-th token.
+func failAt(n int) func(context.Context, *llm.Request, int) error {
+	return func(_ context.Context, _ *llm.Request, i int) error {
+		if i == n {
+			return llmtest.ErrScripted
+		}
+		return nil
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // modelPrefix is followed by a model's id, which may hold slashes.
@@ -48,28 +49,30 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 		return err
 	}
 	var tokens []int32
-	text, ok := o.text("prompt")
+	text, ok := o.Text("prompt")
 	special := true
-	if o.raw("add_special_tokens") != nil {
-		special = o.flag("add_special_tokens")
+	if o.Raw("add_special_tokens") != nil {
+		special = o.Flag("add_special_tokens")
 	}
-	parse := o.flag("parse_special")
-	if ok == (o.raw("messages") != nil) {
-		o.fail("prompt", "exactly one of prompt and messages must be given")
+	parse := o.Flag("parse_special")
+	if ok == (o.Raw("messages") != nil) {
+		o.Fail("prompt", "exactly one of prompt and messages must be given")
 	}
 	if ok {
-		if o.err == nil {
+		if o.Err == nil {
 			tokens, err = tokenizeText(b, text, special, parse)
 		}
 	} else {
 		messages := s.messages(o)
 		called, _ := tools(o)
-		if o.err == nil {
+		if o.Err == nil {
 			tokens, err = b.TokenizeChat(messages, called)
 		}
 	}
-	if o.err != nil {
-		return o.err
+	unsupported(o)
+	s.unknown(o)
+	if o.Err != nil {
+		return o.Err
 	}
 	if err != nil {
 		return err
@@ -89,7 +92,7 @@ func tokenizeText(b llm.Backend, text string, addSpecial, parse bool) ([]int32, 
 		TokenizeSpecial(text string, addSpecial bool) ([]int32, error)
 	})
 	if !ok {
-		return nil, badParam("parse_special", "the servers behind this one are not asked for it")
+		return nil, body.Bad("parse_special", "the servers behind this one are not asked for it")
 	}
 	return special.TokenizeSpecial(text, addSpecial)
 }
@@ -101,13 +104,14 @@ func (s *Server) detokenize(x *exchange, r *http.Request) error {
 		return err
 	}
 	var list []int32
-	if v := o.raw("tokens"); v == nil {
-		o.fail("tokens", "is missing")
+	if v := o.Raw("tokens"); v == nil {
+		o.Fail("tokens", "is missing")
 	} else if string(v) != "[]" {
 		list = ids(o, "tokens", v)
 	}
-	if o.err != nil {
-		return o.err
+	s.unknown(o)
+	if o.Err != nil {
+		return o.Err
 	}
 	text, err := b.Detokenize(list)
 	if err != nil {
@@ -126,9 +130,9 @@ func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, 
 	if err != nil {
 		return nil, llm.Model{}, nil, err
 	}
-	name, _ := o.text("model")
-	if o.err != nil {
-		return nil, llm.Model{}, nil, o.err
+	name, _ := o.Text("model")
+	if o.Err != nil {
+		return nil, llm.Model{}, nil, o.Err
 	}
 	model, err := s.lookup(b, name)
 	return b, model, o, err

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -51,13 +52,14 @@ type sighting struct {
 
 // asked reads what was asked for. A field of the wrong kind is for others to refuse.
 func (g *sighting) asked(o *object, keepPrompt bool) {
-	peek := *o
-	name, _ := peek.text("model")
-	peek = *o
-	g.model, g.streamed = shorten(name, maxModel), peek.flag("stream")
+	var name string
+	if json.Unmarshal(o.Fields["model"], &name) == nil {
+		g.model = shorten(name, maxModel)
+	}
+	g.streamed = o.Is("stream", "true")
 	if keepPrompt {
-		for _, field := range []string{"messages", "prompt"} {
-			if raw := o.raw(field); raw != nil {
+		for _, field := range []string{"messages", "prompt", "input"} {
+			if raw := o.Fields[field]; raw != nil && string(raw) != "null" {
 				g.prompt = shorten(string(raw), maxPrompt)
 			}
 		}
@@ -117,7 +119,7 @@ func broken(status int, err error) llm.Finish {
 
 // observe tells Config.Observe of a request for completions.
 func (s *Server) observe(x *exchange, start time.Time) {
-	if s.c.Observe == nil || x.route != "/v1/chat/completions" && x.route != "/v1/completions" {
+	if s.c.Observe == nil || !completions(x.route) {
 		return
 	}
 	v := x.seen.served(start, s.now(), x.result.finish, x.result.usage, x.status, x.result.err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -19,18 +21,21 @@ type passer interface {
 }
 
 // pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
-// refuses, it refuses in its own words.
-func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time) error {
+// refuses, it refuses in its own words. With translatable, an upstream that does not have the route is no refusal:
+// then known is false, and the client has no answer yet.
+func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time, translatable bool) (
+	known bool, err error) {
 	var out *upstream.Outcome
 	r.Header.Set(headerID, x.id)
 	if s.c.Callers != nil {
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
+		r.Header.Del("X-Api-Key")
 	}
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
 	var w http.ResponseWriter = &deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}
-	if o.is("stream", "true") {
+	if o.Is("stream", "true") {
 		waiting := newWaiter(w, s.c.KeepAlive)
 		w = waiting
 		defer func() {
@@ -41,8 +46,16 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 			waiting.end(e)
 		}()
 	}
-	out = p.Forward(w, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+	var missing *missingRoute
+	if translatable {
+		missing = &missingRoute{ResponseWriter: w, header: http.Header{}}
+		w = missing
+	}
+	out = p.Forward(w, r, r.URL.Path, o.Bytes, func(out *upstream.Outcome) {
 		counted = true
+		if translatable && lacks(out.Status) {
+			return
+		}
 		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)
 		} else if out.Usage != nil { // embeddings, or whatever else has no answer of tokens
@@ -52,16 +65,54 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
 		s.countPassed(x, arrived, out)
 	}
+	if missing != nil && missing.is {
+		return false, nil
+	}
 	if out.Err != nil && out.Status == 0 {
-		return out.Err
+		return true, out.Err
 	}
 	x.result.err = out.Err
-	return nil
+	return true, nil
 }
+
+// lacks tells the statuses of servers that do not have a route.
+func lacks(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed ||
+		status == http.StatusNotImplemented
+}
+
+// missingRoute keeps an answer back that says that there is no such route.
+type missingRoute struct {
+	http.ResponseWriter
+	header http.Header
+	is     bool
+}
+
+// Header is the upstream's, until WriteHeader.
+func (m *missingRoute) Header() http.Header { return m.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (m *missingRoute) WriteHeader(status int) {
+	if m.is = lacks(status); !m.is {
+		maps.Copy(m.ResponseWriter.Header(), m.header)
+		m.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (m *missingRoute) Write(p []byte) (int, error) {
+	if m.is {
+		return len(p), nil
+	}
+	return m.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (m *missingRoute) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
 // completions tells the routes that the service itself has from those that it only passes on.
 func completions(path string) bool {
-	return path == "/v1/chat/completions" || path == "/v1/completions"
+	return path == "/v1/chat/completions" || path == "/v1/completions" || path == "/v1/responses" ||
+		path == "/v1/messages"
 }
 
 // passedRoute is the metrics' label of all routes that only the upstream knows.
@@ -89,15 +140,14 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 	}
 	o := &object{}
 	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
-		if o.body, err = s.readBytes(x, r); err != nil {
+		if o.Bytes, err = s.readBytes(x, r); err != nil {
 			return err
 		}
-		if known, err := parseObject(o.body); err == nil { // what is no JSON object is the upstream's to read
-			known.body = o.body
+		if known, err := body.Parse(o.Bytes); err == nil { // what is no JSON object is the upstream's to read
 			o = known
 		}
 	}
-	if err := x.grant.Reserve(s.now(), len(o.body)/bytesPerToken, o.mostTokens(1<<24)); err != nil {
+	if err := x.grant.Reserve(s.now(), len(o.Bytes)/bytesPerToken, mostTokens(o, 1<<24)); err != nil {
 		return err
 	}
 	x.body.light()
@@ -107,7 +157,8 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 	if !ok {
 		return llm.ErrUnsupported
 	}
-	return s.pass(x, r.WithContext(ctx), p, o, arrived)
+	_, err = s.pass(x, r.WithContext(ctx), p, o, arrived, false)
+	return err
 }
 
 // countPassed counts a request as if it had been computed here. A chunk may hold several tokens: the usage's tokens

@@ -112,7 +112,9 @@ func TestAnyRoutePasses(t *testing.T) {
 		"/v1/a%2f..%2fb", "/v1/%00"} {
 		f.wantError("POST", path, `{}`, 404, "", "Authorization", key)
 	}
-	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",200,/v1/": 7, telemetry.HTTPRequests + ",404,/v1/": 1})
+	f.wantMetrics(map[string]float64{telemetry.HTTPRequests + ",200,/v1/": 6,
+		telemetry.HTTPRequests + ",200,/v1/responses": 1,
+		telemetry.HTTPRequests + ",404,/v1/":          1})
 	mu.Lock()
 	defer mu.Unlock()
 	if len(asked) > 0 {

@@ -12,27 +12,33 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
 type job struct {
-	id         string
-	model      llm.Model
-	created    int64
-	arrived    time.Time
-	grant      *access.Grant
-	seen       *sighting
-	requests   []*llm.Request
-	perText    int // choices of one prompt: n
-	stream     bool
-	usage      bool // a last chunk with the usage
-	callsFirst bool // the stream of a choice that opens now begins with a call
-	older      bool // calls are answered as function_call: the request has functions, and no tools
+	id       string
+	model    llm.Model
+	created  int64
+	arrived  time.Time
+	grant    *access.Grant
+	seen     *sighting
+	requests []*llm.Request
+	perText  int // choices of one prompt: n
+	stream   bool
+	usage    bool // a last chunk with the usage
+	aligned  bool // the tokens reported add up to the text
+	echo     bool // a text begins with its prompt
+
+	promptTop  int      // alternatives of prompt_logprobs; −1: not asked for
+	prompts    []string // that are echoed
+	callsFirst bool     // the stream of a choice that opens now begins with a call
+	older      bool     // calls are answered as function_call: the request has functions, and no tools
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
 func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Request, j *job) {
-	j = &job{model: model, created: s.now().Unix(), perText: 1}
+	j = &job{model: model, created: s.now().Unix(), perText: 1, promptTop: -1}
 	base.Model = s.own(s.backend.Load(), model.ID)
 	base.MaxTokens = min(defaultMax, s.c.MaxTokens)
 	for _, field := range []string{"max_tokens", "max_completion_tokens"} { // the newer name wins
@@ -43,24 +49,28 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	base.Sampling = s.sampling(o, model)
 	base.Stop = stops(o)
 	base.Grammar = grammar(o)
-	base.IgnoreEOS = o.flag("ignore_eos")
-	base.ParseSpecial = o.flag("parse_special") // of no effect on chats, as is the next
-	if o.raw("add_special_tokens") != nil {
-		base.NoSpecial = !o.flag("add_special_tokens")
+	base.IgnoreEOS = o.Flag("ignore_eos")
+	base.ParseSpecial = o.Flag("parse_special") // of no effect on chats, as is the next
+	if o.Raw("add_special_tokens") != nil {
+		base.NoSpecial = !o.Flag("add_special_tokens")
 	}
-	if n, ok := o.integer("n", 1, maxChoices); ok {
+	if n, ok := o.Integer("n", 1, maxChoices); ok {
 		j.perText = int(n)
 	}
-	j.stream = o.flag("stream")
-	if v := o.raw("stream_options"); v != nil {
-		c := o.child("stream_options", v)
-		j.usage = c.flag("include_usage")
-		o.adopt(c)
+	j.stream = o.Flag("stream")
+	if v := o.Raw("stream_options"); v != nil {
+		c := o.Child("stream_options", v)
+		j.usage = c.Flag("include_usage")
+		c.Know("include_obfuscation") // there is none
+		if c.Raw("continuous_usage_stats") != nil && !c.Is("continuous_usage_stats", "false") {
+			c.Unsupported("continuous_usage_stats")
+		}
+		o.Adopt(c)
 		if !j.stream {
-			o.fail("stream_options", "is only allowed with \"stream\": true")
+			o.Fail("stream_options", "is only allowed with \"stream\": true")
 		}
 	}
-	o.text("user") // accepted, and of no effect
+	o.Text("user") // accepted, and of no effect
 	unsupported(o)
 	return base, j
 }
@@ -80,7 +90,7 @@ var unsupportedFields = []struct {
 	{"guided_whitespace_pattern", nil},
 	{"min_tokens", []string{"0"}}, {"stop_token_ids", nil}, {"include_stop_str_in_output", nil}, {"bad_words", nil},
 	{"allowed_token_ids", nil},
-	{"use_beam_search", nil}, {"prompt_logprobs", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},
+	{"use_beam_search", nil}, {"truncate_prompt_tokens", nil}, {"logits_processors", nil},
 	{"prompt_embeds", nil},
 	{"chat_template", nil}, {"continue_final_message", nil}, {"add_generation_prompt", []string{"true"}},
 	{"documents", nil},
@@ -91,9 +101,11 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
-		asks := asksFor(o.raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.is(f.name, "false")
-		if asks {
-			o.unsupported(f.name)
+		if f.name == "echo" && o.Knows(f.name) { // a text completion has one
+			continue
+		}
+		if asksFor(o.Raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.Is(f.name, "false") {
+			o.Unsupported(f.name)
 		}
 	}
 }
@@ -121,17 +133,17 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 		{"frequency_penalty", llm.FrequencyPenaltyRange, &p.FrequencyPenalty},
 		{"repetition_penalty", llm.RepetitionPenaltyRange, &p.RepetitionPenalty},
 	} {
-		if v, ok := o.number(f.name, f.allowed); ok {
+		if v, ok := o.Number(f.name, f.allowed); ok {
 			*f.to = v
 		}
 	}
-	if k, ok := o.integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
+	if k, ok := o.Integer("top_k", -1, int64(llm.TopKRange.Hi)); ok {
 		p.TopK = int(max(k, 0)) // vLLM says −1 for off
 	}
-	if o.raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
+	if o.Raw("top_p") != nil && p.TopP == 0 { // no token is left but the likeliest
 		p.TopK = 1
 	}
-	if seed, ok := o.integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
+	if seed, ok := o.Integer("seed", math.MinInt64, math.MaxInt64); ok && seed != -1 { // vLLM says −1 for any
 		p.Seed = &seed
 	}
 	p.LogitBias = bias(o, model)
@@ -139,36 +151,36 @@ func (s *Server) sampling(o *object, model llm.Model) llm.Sampling {
 }
 
 func bias(o *object, model llm.Model) map[int32]float64 {
-	v := o.raw("logit_bias")
+	v := o.Raw("logit_bias")
 	if v == nil {
 		return nil
 	}
-	c := o.child("logit_bias", v)
-	if len(c.fields) > maxBias {
-		c.err = badParam("logit_bias", "has %d entries, at most %d are allowed", len(c.fields), maxBias)
+	c := o.Child("logit_bias", v)
+	if len(c.Fields) > maxBias {
+		c.Err = body.Bad("logit_bias", "has %d entries, at most %d are allowed", len(c.Fields), maxBias)
 	}
-	biases := make(map[int32]float64, len(c.fields))
-	for key := range c.fields {
+	biases := make(map[int32]float64, len(c.Fields))
+	for key := range c.Fields {
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil || id < 0 || model.Vocab > 0 && id >= int64(model.Vocab) {
-			o.fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
+			o.Fail("logit_bias", "a key is not a token id from 0 to %d", model.Vocab-1)
 			return nil
 		}
-		if f, ok := c.number(key, llm.LogitBiasRange); ok {
+		if f, ok := c.Number(key, llm.LogitBiasRange); ok {
 			biases[int32(id)] = f
 		}
 	}
-	o.adopt(c)
+	o.Adopt(c)
 	return biases
 }
 
 // maxTokens reads the number of tokens that a request asks for. What is more than the configuration allows is cut to
 // that, as the context cuts it; −1 asks for as many as there may be, as in llama.cpp.
 func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
-	asked, ok := o.integer(field, -1, math.MaxInt64)
+	asked, ok := o.Integer(field, -1, math.MaxInt64)
 	switch {
 	case ok && asked == 0:
-		o.fail(field, "must be at least 1, or -1 for as many as the service allows, got 0")
+		o.Fail(field, "must be at least 1, or -1 for as many as the service allows, got 0")
 	case asked < 0:
 		asked = int64(s.c.MaxTokens)
 	}
@@ -177,27 +189,27 @@ func (s *Server) maxTokens(o *object, field string) (n int, ok bool) {
 
 // stops reads a string or a list of them. Empty ones stop nothing.
 func stops(o *object) []string {
-	v := o.raw("stop")
+	v := o.Raw("stop")
 	if v == nil {
 		return nil
 	}
 	var list []string
-	if kind(v) == "a string" {
-		s, _ := o.text("stop")
+	if body.Kind(v) == "a string" {
+		s, _ := o.Text("stop")
 		list = []string{s}
 	} else {
-		items, _ := o.list("stop", maxStops)
+		items, _ := o.List("stop", maxStops)
 		for i, item := range items {
 			var s string
-			if json.Unmarshal(item, &s) != nil || kind(item) != "a string" {
-				o.fail(fmt.Sprintf("stop[%d]", i), "must be a string, got %s", kind(item))
+			if json.Unmarshal(item, &s) != nil || body.Kind(item) != "a string" {
+				o.Fail(fmt.Sprintf("stop[%d]", i), "must be a string, got %s", body.Kind(item))
 			}
 			list = append(list, s)
 		}
 	}
 	for i, s := range list {
 		if len(s) > maxStopSize {
-			o.fail(fmt.Sprintf("stop[%d]", i), "must have at most %d bytes, has %d", maxStopSize, len(s))
+			o.Fail(fmt.Sprintf("stop[%d]", i), "must have at most %d bytes, has %d", maxStopSize, len(s))
 		}
 	}
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
@@ -205,20 +217,23 @@ func stops(o *object) []string {
 
 // chatJob reads the body of /v1/chat/completions.
 func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
+	prompt := promptLogprobs(o)
 	base, j := s.common(o, model, s.c.MaxTokens)
+	prompt(&base, j)
 	base.Messages = s.messages(o)
 	base.Tools, j.older = tools(o)
-	base.Logprobs = o.flag("logprobs")
-	if n, ok := o.integer("top_logprobs", 0, maxTop); ok {
+	base.Logprobs = o.Flag("logprobs")
+	if n, ok := o.Integer("top_logprobs", 0, maxTop); ok {
 		base.TopLogprobs = int(n)
 		if !base.Logprobs && n > 0 {
-			o.fail("top_logprobs", "is only allowed with \"logprobs\": true")
+			o.Fail("top_logprobs", "is only allowed with \"logprobs\": true")
 		}
 	}
 	s.unknown(o)
 	j.id = newID("chatcmpl-")
+	j.aligned = base.Logprobs
 	j.choices(base)
-	return j, o.err
+	return j, o.Err
 }
 
 // defaultTextTokens is what OpenAI gives a text completion that names no max_tokens.
@@ -226,24 +241,43 @@ const defaultTextTokens = 16
 
 // textJob reads the body of /v1/completions.
 func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
+	echo := o.Flag("echo")
+	prompt := promptLogprobs(o)
+	// what is asked for is there without an answer
+	only := (echo || o.Raw("prompt_logprobs") != nil) && o.Is("max_tokens", "0")
+	if only {
+		delete(o.Fields, "max_tokens")
+	}
 	base, j := s.common(o, model, defaultTextTokens)
-	if n, ok := o.integer("logprobs", 0, maxTop); ok {
+	j.echo, base.PromptOnly = echo, only
+	prompt(&base, j)
+	if n, ok := o.Integer("logprobs", 0, maxTop); ok {
 		base.Logprobs, base.TopLogprobs = true, int(n)
+		if echo {
+			base.PromptLogprobs, base.PromptTopLogprobs = true, max(base.PromptTopLogprobs, int(n))
+		}
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
 	noTools(o)
 	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
-		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
+		o.Fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,
 			maxBatch)
 	}
-	if o.err != nil {
-		return nil, o.err
+	if o.Err != nil {
+		return nil, o.Err
 	}
 	for _, p := range texts {
 		r := base
 		r.Prompt, r.PromptTokens = p.Prompt, p.PromptTokens
+		if echo {
+			text, err := s.promptOf(&r)
+			if err != nil {
+				return nil, err
+			}
+			j.prompts = append(j.prompts, text)
+		}
 		j.choices(r)
 	}
 	return j, nil
@@ -251,31 +285,31 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 
 // prompts reads one or several prompts, each a string or a list of token ids.
 func prompts(o *object) []llm.Request {
-	v := o.raw("prompt")
+	v := o.Raw("prompt")
 	one := func(field string, v json.RawMessage) llm.Request {
 		var r llm.Request
-		switch kind(v) {
+		switch body.Kind(v) {
 		case "a string":
 			if json.Unmarshal(v, &r.Prompt) == nil && r.Prompt == "" {
-				o.fail(field, "is empty")
+				o.Fail(field, "is empty")
 			}
 		case "an array":
 			r.PromptTokens = ids(o, field, v)
 		default:
-			o.fail(field, "must be a string or an array of token ids, got %s", kind(v))
+			o.Fail(field, "must be a string or an array of token ids, got %s", body.Kind(v))
 		}
 		return r
 	}
 	if v == nil {
-		o.fail("prompt", "is missing")
+		o.Fail("prompt", "is missing")
 		return nil
 	}
 	var items []json.RawMessage
-	if json.Unmarshal(v, &items) != nil || len(items) == 0 || kind(items[0]) == "a number" {
+	if json.Unmarshal(v, &items) != nil || len(items) == 0 || body.Kind(items[0]) == "a number" {
 		return []llm.Request{one("prompt", v)}
 	}
 	if len(items) > maxBatch {
-		o.fail("prompt", "has %d entries, at most %d are allowed", len(items), maxBatch)
+		o.Fail("prompt", "has %d entries, at most %d are allowed", len(items), maxBatch)
 		return nil
 	}
 	all := make([]llm.Request, len(items))
@@ -289,11 +323,11 @@ func prompts(o *object) []llm.Request {
 func ids(o *object, field string, v json.RawMessage) []int32 {
 	var list []int32
 	if json.Unmarshal(v, &list) != nil || bytes.ContainsRune(v, 'n') { // a null would read as 0
-		o.fail(field, "must hold token ids only: integers from 0")
+		o.Fail(field, "must hold token ids only: integers from 0")
 		return nil
 	}
 	if len(list) == 0 {
-		o.fail(field, "is empty")
+		o.Fail(field, "is empty")
 	}
 	return list
 }

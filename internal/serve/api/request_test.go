@@ -17,6 +17,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // TestFieldsReachTheBackend: every field means what OpenAI and vLLM say it means.
@@ -127,10 +128,10 @@ func TestBadFields(t *testing.T) {
 		both("stop", `1`, `{}`, `["a"`+strings.Repeat(`,"a"`, 128)+`]`),
 		both("tools", `1`, `"x"`), both("tool_choice", `"required"`, `{"type":"function","function":{"name":"f"}}`),
 		both("functions", `1`), both("function_call", `{"name":"f"}`),
-		both("suffix", `"x"`), both("echo", `true`),
+		both("suffix", `"x"`),
 		both("best_of", `2`),
 		both("modalities", `["text","audio"]`), both("min_tokens", `1`), both("stop_token_ids", `[2]`),
-		both("prompt_logprobs", `0`), both("add_generation_prompt", `false`),
+		both("add_generation_prompt", `false`),
 		both("response_format", `1`, `"json_object"`, `[]`), both("guided_json", `1`, `[]`),
 		both("guided_regex", `{}`, `1`), both("guided_choice", `"a"`), both("guided_grammar", `{}`),
 		both("grammar", `{}`), both("json_schema", `1`), both("structured_outputs", `1`),
@@ -247,14 +248,32 @@ func FuzzChat(f *testing.F) {
 		`{"messages":[{"role":"user","content":[{"type":"text","text":"\ud800"}]}]}`,
 		`{"messages":[{}]}`, `{"logit_bias":{"1":1e400}}`, `{"seed":-9223372036854775808,"n":8,"prompt":"a"}`,
 		"{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\x00\"}]}", `[[[[`, `{"stream_options":{}}`,
+		`{"prompt":[[1,100],[3]],"echo":true,"logprobs":2,"max_tokens":0}`, `{"prompt":"a","prompt_logprobs":3,"n":2}`,
+		`{"input":"a","stream":true,"include":["message.output_text.logprobs"],"metadata":{"a":"b"}}`,
+		`{"input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},{"type":"reasoning","summary":[]},` +
+			`{"type":"function_call","call_id":"x","name":"f","arguments":"{}"},{"type":"function_call_output",` +
+			`"call_id":"x","output":"b"},{"type":"item_reference","id":"msg_1"}],"previous_response_id":"resp_1"}`,
+		`{"input":"a","tools":[{"type":"function","name":"f"}],"tool_choice":{"type":"function","name":"f"},` +
+			`"text":{"format":{"type":"json_schema","name":"x","schema":{}}},"stream":true}`,
+		`{"max_tokens":3,"system":[{"type":"text","text":"a"}],"messages":[{"role":"user","content":[{"type":"text",` +
+			`"text":"a"}]},{"role":"assistant","content":[{"type":"tool_use","id":"x","name":"f","input":{}}]},` +
+			`{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","content":"b","is_error":true}]}],` +
+			`"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"any"},"stream":true}`,
+		`{"max_tokens":3,"messages":[{"role":"user","content":"a"}],"stop_sequences":["a"],"thinking":{"type":"enabled"},` +
+			`"output_config":{"format":{"type":"json_schema","schema":{}}}}`,
 	} {
 		f.Add(seed)
 	}
 	fake := llmtest.NewFake("fake", 64, 200, 0)
-	server := New(Config{Metrics: telemetry.NewMetrics("v"), MaxTokens: 8})
+	fake.Grammar = func(*llm.Grammar) (string, error) { return "{}", nil }
+	fake.Calls = func(r *llm.Request) (string, []llm.Call) {
+		return "a", []llm.Call{{ID: "x", Name: r.Tools.List[0].Name, Arguments: "{}"}}
+	}
+	server := New(Config{Metrics: telemetry.NewMetrics("v"), MaxTokens: 8, Responses: responses.NewMemory(1 << 16)})
 	server.SetBackend(fake)
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize",
+			"/v1/responses", "/v1/messages", "/v1/messages/count_tokens"} {
 			w := httptest.NewRecorder()
 			server.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
 			if w.Code >= 500 {
@@ -262,6 +281,12 @@ func FuzzChat(f *testing.F) {
 			}
 			if w.Header().Get("Content-Type") == "application/json" && !json.Valid(w.Body.Bytes()) {
 				t.Errorf("%s %q: %s", path, body, w.Body)
+			}
+			for line := range strings.Lines(w.Body.String()) {
+				if data, ok := strings.CutPrefix(line, "data: "); ok && data != openai.Done+"\n" &&
+					!json.Valid([]byte(data)) {
+					t.Errorf("%s %q: %s", path, body, line)
+				}
 			}
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
 // Config says what a Server needs and allows. Zero limits get the defaults written beside them.
@@ -35,9 +36,10 @@ type Config struct {
 	MaxTokens   int     // most tokens of a completion, and the default of chats; 4096
 	Temperature float64 // where the request has none
 
-	IgnoreUnknown bool     // fields that are not known are passed over
-	Aliases       []string // more names of the first model
-	Origins       []string // sites whose pages may use the service, as "https://host"; "*": any
+	IgnoreUnknown bool            // fields that are not known are passed over
+	Aliases       []string        // more names of the first model
+	Responses     responses.Store // keeps what /v1/responses answers; nil: nothing is kept
+	Origins       []string        // sites whose pages may use the service, as "https://host"; "*": any
 
 	// What the backend computes together and what it holds besides: requests beyond both are refused before anything
 	// of them is read. 0: not known.
@@ -126,13 +128,20 @@ func New(c Config) *Server {
 		bodies: semaphore.NewWeighted(largeBodies * c.MaxBody), posts: semaphore.NewWeighted(int64(c.MaxRequests)),
 		parsing: make(chan struct{}, 1)}
 	s.metrics.SetLoad(s.load)
+	post := func(handle func(*exchange, *http.Request) error) route {
+		return route{method: http.MethodPost, work: true, handle: handle}
+	}
 	s.routes = map[string]route{
-		"/v1/chat/completions": {method: http.MethodPost, work: true, handle: s.chat},
-		"/v1/completions":      {method: http.MethodPost, work: true, handle: s.text},
+		"/v1/chat/completions": post(s.chat),
+		"/v1/completions":      post(s.text),
+		"/v1/responses":        post(s.responses),
+		"/v1/messages":         post(s.messagesRoute),
 		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
 		"/v1/models":           {method: http.MethodGet, handle: s.models},
 		"/tokenize":            {method: http.MethodPost, handle: s.tokenize},
 		"/detokenize":          {method: http.MethodPost, handle: s.detokenize},
+
+		"/v1/messages/count_tokens": {method: http.MethodPost, handle: s.countTokens},
 	}
 	s.ops = map[string]route{
 		"/health":  {method: http.MethodGet, open: true, handle: s.health},
@@ -189,12 +198,14 @@ func (s *Server) MetricsServer(profiles bool) *http.Server {
 	return s.httpServer(s.wrap(routes, s.c.Hosts))
 }
 
+const maxHeaders = 32 << 10 // bytes
+
 func (s *Server) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    maxHeaders,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100}, // of one connection
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
@@ -216,6 +227,9 @@ func (s *Server) find(routes map[string]route, method, path string) (name string
 	}
 	if id, under := strings.CutPrefix(path, modelPrefix); under && id != "" && routes["/v1/models"].handle != nil {
 		return modelPrefix, route{method: http.MethodGet, handle: s.model}, true
+	}
+	if _, under := strings.CutPrefix(path, responsePrefix); under && routes["/v1/models"].handle != nil {
+		return responsePrefix, s.responseRoute(method), true
 	}
 	r, ok = routes[path]
 	if own := ok && path != "/v1/embeddings"; own || !passable(path) || routes["/v1/models"].handle == nil {
@@ -239,6 +253,9 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
+		if strings.HasPrefix(name, messagesPath) {
+			x.shape = anthropicError(x)
+		}
 	}
 	err := s.admit(route, ok, x, r)
 	defer func() { x.grant.Close(s.now()) }()

@@ -164,11 +164,11 @@ func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, 
 		return r, nil
 	}
 	operation := telemetry.OperationText
-	if r.URL.Path == "/v1/chat/completions" {
+	if completions(r.URL.Path) && r.URL.Path != "/v1/completions" {
 		operation = telemetry.OperationChat
 	}
 	peek := *o // what is no text is the upstream's to refuse
-	model, _ := peek.text("model")
+	model, _ := peek.Text("model")
 	const most = 100
 	if len(model) > most {
 		model = model[:most]

@@ -2,13 +2,9 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
-	"net/http"
 	"slices"
-	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
+	"github.com/hxp-enterprise/mixtral/internal/serve/body"
 )
 
 // aliases are names that other servers have for fields of this one, in their order in docs/API.md.
@@ -67,52 +63,48 @@ var (
 
 // rename gives fields that came under another server's name their own, so that they are read like it. Errors name
 // what the client sent.
-func (o *object) rename() {
+func rename(o *object) {
 	for _, a := range aliases {
-		v, ok := o.fields[a.name]
+		v, ok := o.Fields[a.name]
 		if !ok {
 			continue
 		}
-		delete(o.fields, a.name)
-		o.into(a.name, a.field, v)
+		delete(o.Fields, a.name)
+		into(o, a.name, a.field, v)
 	}
 	// Ollama's name for an answer's form: "json", or a JSON Schema.
-	if v, ok := o.fields["format"]; ok && (o.is("format", `"json"`) || kind(v) == "an object") {
-		delete(o.fields, "format")
-		if kind(v) == "an object" {
-			o.into("format", "json_schema", v)
+	if v, ok := o.Fields["format"]; ok && (o.Is("format", `"json"`) || body.Kind(v) == "an object") {
+		delete(o.Fields, "format")
+		if body.Kind(v) == "an object" {
+			into(o, "format", "json_schema", v)
 		} else {
-			o.into("format", "response_format", json.RawMessage(`{"type":"json_object"}`))
+			into(o, "format", "response_format", json.RawMessage(`{"type":"json_object"}`))
 		}
-	} else if o.is("format", `""`) || o.is("format", "null") {
-		delete(o.fields, "format")
+	} else if o.Is("format", `""`) || o.Is("format", "null") {
+		delete(o.Fields, "format")
 	}
 }
 
 // into sets a field to what came under another name.
-func (o *object) into(name, field string, v json.RawMessage) {
+func into(o *object, name, field string, v json.RawMessage) {
 	if string(v) == "null" {
 		return
 	}
-	if old, both := o.fields[field]; both && string(old) != "null" && string(old) != string(v) {
-		o.fail(name, "is another name of %s, which has another value", o.name(field))
+	if old, both := o.Fields[field]; both && string(old) != "null" && string(old) != string(v) {
+		o.Fail(name, "is another name of %s, which has another value", o.Name(field))
 		return
 	}
-	o.fields[field] = v
-	if o.given == nil {
-		o.given = map[string]string{}
-	}
-	o.given[field] = name
+	o.Set(field, v, name)
 }
 
 // unknown refuses fields that nobody has read: passed over, they could change what an answer means.
 func (s *Server) unknown(o *object) {
-	if o.err != nil {
+	if o.Err != nil {
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
-		v := o.fields[name]
-		if o.read[name] || string(v) == "null" || slices.Contains(harmlessFields, name) {
+	for _, name := range o.Unknown() {
+		v := o.Fields[name]
+		if slices.Contains(harmlessFields, name) {
 			continue
 		}
 		if i := slices.IndexFunc(neutralFields, func(f struct {
@@ -122,43 +114,26 @@ func (s *Server) unknown(o *object) {
 			return f.name == name
 		}); i >= 0 {
 			f := neutralFields[i]
-			asks := asksFor(v, f.neutral) || slices.Contains(falseAsks, name) && o.is(name, "false")
-			if name == "add_special_tokens" && o.read["messages"] { // chat formats have theirs in any case
-				asks = o.is(name, "true")
+			asks := asksFor(v, f.neutral) || slices.Contains(falseAsks, name) && o.Is(name, "false")
+			if name == "add_special_tokens" && o.Knows("messages") { // chat formats have theirs in any case
+				asks = o.Is(name, "true")
 			}
-			if !asks || slices.Contains(f.neutral, kind(v)) {
+			if !asks || slices.Contains(f.neutral, body.Kind(v)) {
 				continue
 			}
-			o.unsupported(name)
+			o.Unsupported(name)
 			return
 		}
-		if s.c.IgnoreUnknown {
-			continue
-		}
-		if !plainName(name) {
-			o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unknown_parameter",
-				message: "a field has a name that no request has: names are of letters, digits and underscores"}
+		if !o.Lenient {
+			o.Refuse(name, fieldNames(o))
 			return
 		}
-		message := fmt.Sprintf("%s: is not a field of this request", name)
-		if near := settings.Nearest(name, o.names()); near != "" {
-			message += fmt.Sprintf("; did you mean %q?", near)
-		}
-		o.err = &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "unknown_parameter",
-			param: name, message: message, quotes: true}
-		return
 	}
 }
 
-// plainName tells whether a field's name may be shown. What else stands there may be anything.
-func plainName(name string) bool {
-	return len(name) <= 64 && strings.Trim(name,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
-}
-
-// names are the fields that a request may have and that mean something, for suggestions.
-func (o *object) names() []string {
-	names := slices.Sorted(maps.Keys(o.read))
+// fieldNames are the fields that a request may have and that mean something, for suggestions.
+func fieldNames(o *object) []string {
+	names := o.Known()
 	for _, a := range aliases {
 		names = append(names, a.name)
 	}

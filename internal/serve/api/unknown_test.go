@@ -186,3 +186,36 @@ func TestOrigins(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknownWithin: the rule holds in the objects of a request, and for /tokenize and /detokenize.
+func TestUnknownWithin(t *testing.T) {
+	f := start(t)
+	for _, c := range []struct{ path, body, field string }{
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a","contents":"b"}]}`, "messages[0].contents"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":[{"type":"text","text":"a","txt":1}]}]}`,
+			"messages[0].content[0].txt"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"text","typ":1}}`,
+			"response_format.typ"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"response_format":` +
+			`{"type":"json_schema","json_schema":{"schema":{},"strictly":true}}}`, "response_format.json_schema.strictly"},
+		{"/v1/completions", `{"prompt":"a","stream":true,"stream_options":{"include_usages":true}}`,
+			"stream_options.include_usages"},
+		{"/tokenize", `{"prompt":"a","add_specials":true}`, "add_specials"},
+		{"/detokenize", `{"tokens":[4],"token":1}`, "token"},
+	} {
+		f.wantError("POST", c.path, c.body, 400, c.field)
+	}
+	f.wantError("POST", "/tokenize", `{"prompt":"a","chat_template":"x"}`, 400, "chat_template")
+	for path, body := range map[string]string{
+		"/v1/chat/completions": `{"messages":[{"role":"user","name":"me","content":[{"type":"text","text":"a",` +
+			`"cache_control":{"type":"ephemeral"}}]}],"stream_options":null}`,
+		"/tokenize":   `{"messages":[{"role":"user","content":"a"}],"add_generation_prompt":true}`,
+		"/detokenize": `{"model":null,"tokens":[4]}`,
+	} {
+		resp := f.request(t.Context(), "POST", path, body)
+		resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("%s %s: %s", path, body, resp.Status)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Options struct {
 	Temperature           float64
 	ModelAliases          []string // more names of the embedded model
 	IgnoreUnknown         bool     // pass over fields of requests that are not known
+	Responses             string   // where what /v1/responses answers is kept: ResponsesMemory and so on
 
 	DatabaseURL    string // empty: no request log
 	LogPrompts     bool

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/api"
 )
 
 // Listeners are the service's open addresses.
@@ -75,7 +76,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		server.TLSConfig = s.certificate.TLSConfig()
 		go func() { failed <- server.ServeTLS(limited, "", "") }()
 	} else {
-		go func() { failed <- server.Serve(limited) }()
+		go func() { failed <- server.Serve(api.Shaped(limited)) }()
 	}
 	select {
 	case err := <-failed:
@@ -119,7 +120,7 @@ func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	name, _, _ := net.SplitHostPort(s.o.MetricsListen)
 	server := s.api.MetricsServer(Loopback(name))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(access.LimitListener(l, metricsConnections)) }()
+	go func() { failed <- server.Serve(api.Shaped(access.LimitListener(l, metricsConnections))) }()
 	select {
 	case err := <-failed:
 		return err

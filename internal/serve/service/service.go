@@ -36,6 +36,8 @@ type Service struct {
 	tracer   *telemetry.Tracer // nil: no traces
 	requests *store.Log        // nil: no request log
 
+	responses *databaseResponses // nil: none are kept, or in memory
+
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
 	model   *catalog.Opened
@@ -67,7 +69,8 @@ func New(o Options) (*Service, error) {
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
 		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, Origins: o.AllowedOrigins,
-		Slots: o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
+		Responses: s.openResponses(),
+		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
 		Hold: s.budget.hold, Pages: o.Pages,
 	})
 	if s.certificate != nil {
@@ -280,6 +283,7 @@ func (s *Service) Close() error {
 	s.closed = true
 	defer s.closeTracer()
 	defer s.closeLog()
+	defer s.responses.close()
 	if s.backend == nil {
 		return nil
 	}

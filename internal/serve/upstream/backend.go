@@ -73,6 +73,10 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	if r.Grammar != nil {
 		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
 	}
+	if r.PromptLogprobs || r.PromptOnly {
+		return "", nil, fmt.Errorf("the prompt's log-probabilities through an upstream's events: %w",
+			llm.ErrUnsupported)
+	}
 	if r.Tools != nil {
 		return "", nil, fmt.Errorf("tools through an upstream's events: %w", llm.ErrUnsupported)
 	}
@@ -194,7 +198,7 @@ func (w *eventWriter) Write(b []byte) (int, error) {
 
 // end sends the last event.
 func (w *eventWriter) end(out *Outcome) error {
-	e := llm.Event{Text: w.stops.Flush(), Finish: out.Finish, Usage: out.Usage}
+	e := llm.Event{Text: w.stops.Flush(), Finish: out.Finish, Stop: w.stops.Found(), Usage: out.Usage}
 	switch {
 	case e.Finish == llm.FinishNone:
 		return fmt.Errorf("%w: the stream had no finish_reason", ErrUnreachable)

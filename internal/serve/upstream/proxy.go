@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,8 +113,8 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 
 // Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
 var (
-	requestHeaders = []string{"Content-Type", "Accept", "Authorization", "X-Request-Id", "Traceparent", "Tracestate",
-		"Baggage", "User-Agent", "Openai-Beta", "Anthropic-Version", "Anthropic-Beta"}
+	requestHeaders = []string{"Content-Type", "Accept", "Authorization", "X-Api-Key", "X-Request-Id", "Traceparent",
+		"Tracestate", "Baggage", "User-Agent", "Openai-Beta", "Anthropic-Version", "Anthropic-Beta"}
 	responseHeaders = []string{"Content-Type", "Retry-After", "X-Ratelimit-Limit-Requests",
 		"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Requests",
 		"X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Requests", "X-Ratelimit-Reset-Tokens",
@@ -261,7 +262,7 @@ func (s *splitter) finish(w http.ResponseWriter, err error, out *Outcome, total 
 	out.Total = total
 	if err == io.EOF && out.Status != 0 && (s.whole() || s.other) {
 		if s.other {
-			out.Finish = llm.FinishStop
+			out.Finish = cmp.Or(out.Finish, llm.FinishStop)
 		}
 		if !s.reported {
 			report(out)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -69,6 +70,7 @@ func blank(event []byte) bool {
 
 // chunk is what is read of a stream's chunk, and of a whole answer.
 type chunk struct {
+	Type    string `json:"type"` // of events of /v1/responses and /v1/messages
 	Choices []struct {
 		Index int `json:"index"`
 		Delta struct {
@@ -84,6 +86,9 @@ type chunk struct {
 	Response struct {
 		Usage *usage `json:"usage"`
 	} `json:"response"` // of events of /v1/responses
+	Message struct {
+		Usage *usage `json:"usage"`
+	} `json:"message"` // of the first event of /v1/messages
 }
 
 // usage has the names of completions, and those of /v1/responses and /v1/messages.
@@ -104,6 +109,10 @@ func (c *chunk) generated() bool {
 			holds(d.Tools) {
 			return true
 		}
+	}
+	switch c.Type {
+	case "response.output_text.delta", "response.function_call_arguments.delta", "content_block_delta":
+		return true
 	}
 	return false
 }
@@ -180,15 +189,18 @@ func (o *Outcome) note(c *chunk) {
 			o.Finish = llm.Finish(*ch.FinishReason)
 		}
 	}
-	u := c.Usage
-	if u == nil {
-		u = c.Response.Usage
+	if c.Type == "response.incomplete" {
+		o.Finish = llm.FinishLength
 	}
+	u := cmp.Or(c.Usage, c.Response.Usage, c.Message.Usage)
 	if u == nil {
 		return
 	}
 	prompt, completion := max(u.PromptTokens, u.InputTokens), max(u.CompletionTokens, u.OutputTokens)
 	if credible(prompt) && credible(completion) && credible(u.PromptTokens) && credible(u.CompletionTokens) {
+		if o.Usage != nil { // events of /v1/messages tell of the prompt first, and of the answer at last
+			prompt = max(prompt, o.Usage.PromptTokens)
+		}
 		o.Usage = &llm.Usage{PromptTokens: prompt, CompletionTokens: completion}
 		if u.Details != nil && credible(u.Details.Cached) {
 			o.Usage.CachedTokens = u.Details.Cached

@@ -25,6 +25,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (open func(context.Context) (*st
 		"requests come back as they were logged": requestRoundTrip,
 		"a line that is sent twice is one":       sentTwice,
 		"old requests are forgotten":             forgetting,
+		"responses are their owners'":            responses,
 		"many writers at once":                   writers,
 		"opening twice keeps what is there":      reopening,
 		"a new database is opened by many":       opening,
@@ -264,6 +265,44 @@ func forgetting(t *testing.T, open func(context.Context) (*store.DB, error)) {
 	if left, err := db.Requests(t.Context(), time.Time{}, 99); err != nil || len(left) != 6 {
 		t.Errorf("%d left, %v", len(left), err)
 	}
+}
+
+func responses(t *testing.T, open func(context.Context) (*store.DB, error)) {
+	db := mustOpen(t, open)
+	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	const body = `{"text":"it's \"ünïcode\" \\u0000\n"}`
+	for i, key := range [][2]string{{"a", "resp_1"}, {"b", "resp_1"}, {"", "resp_1"}, {"a", "resp_2"}} {
+		if err := db.PutResponse(t.Context(), key[0], key[1], base.Add(time.Duration(i)*time.Hour),
+			[]byte(body+key[0]+key[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(owner, id string, there bool) {
+		t.Helper()
+		got, err := db.Response(t.Context(), owner, id)
+		if there && (err != nil || string(got) != body+owner+id) || !there && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s of %q: %s, %v", id, owner, got, err)
+		}
+	}
+	want("a", "resp_1", true)
+	want("", "resp_1", true)
+	want("c", "resp_1", false)
+	want("b", "resp_2", false)
+	if err := db.PutResponse(t.Context(), "a", "resp_1", base, nil); err == nil {
+		t.Error("a response was kept twice")
+	}
+	if err := db.DeleteResponse(t.Context(), "b", "resp_2"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("delete another's: %v", err)
+	}
+	if err := db.DeleteResponse(t.Context(), "b", "resp_1"); err != nil {
+		t.Error(err)
+	}
+	want("b", "resp_1", false)
+	if _, err := db.Forget(t.Context(), base.Add(time.Minute)); err != nil {
+		t.Error(err)
+	}
+	want("a", "resp_1", false)
+	want("a", "resp_2", true)
 }
 
 func writers(t *testing.T, open func(context.Context) (*store.DB, error)) {

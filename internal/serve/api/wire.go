@@ -1,0 +1,81 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Shaped gives a listener whose connections answer in OpenAI's shape also where no handler comes to see the request:
+// what net/http refuses by itself, it refuses in plain text. It is for connections without TLS, as net/http wants to
+// see those of crypto/tls themselves.
+func Shaped(l net.Listener) net.Listener { return shapedListener{l} }
+
+type shapedListener struct{ net.Listener }
+
+func (l shapedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return shapedConn{c}, nil
+}
+
+type shapedConn struct{ net.Conn }
+
+// Write puts a refusal of net/http's, which comes in one piece, into OpenAI's shape.
+func (c shapedConn) Write(p []byte) (int, error) {
+	e := plainRefusal(p)
+	if e == nil {
+		return c.Conn.Write(p)
+	}
+	body := e.body()
+	answer := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+		"Connection: close\r\n\r\n%s", e.status, http.StatusText(e.status), len(body), body)
+	if _, err := c.Conn.Write(answer); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// refusalHeaders are all headers of a refusal that net/http writes by itself. No answer of a handler has these alone.
+const refusalHeaders = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+// plainRefusal reads a refusal of net/http's. It is nil for every other answer, and for pieces of answers.
+func plainRefusal(p []byte) *httpError {
+	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
+	if !ok || len(rest) < 3 || rest[0] != '4' && rest[0] != '5' {
+		return nil
+	}
+	line, headers, _ := bytes.Cut(rest, []byte("\r\n"))
+	status, err := strconv.Atoi(string(line[:min(3, len(line))]))
+	if err != nil {
+		return nil
+	}
+	empty := status == http.StatusExpectationFailed && bytes.HasSuffix(headers, []byte("\r\n\r\n")) &&
+		bytes.Contains(headers, []byte("Content-Length: 0\r\n"))
+	if !empty && !bytes.HasPrefix(headers, []byte(refusalHeaders)) {
+		return nil
+	}
+	e := &httpError{status: status, typ: typeInvalid, code: "malformed_request",
+		message: "the request is not valid HTTP"}
+	switch status {
+	case http.StatusExpectationFailed:
+		e.code, e.message = "expectation_failed", "Expect: only 100-continue can be met"
+	case http.StatusRequestHeaderFieldsTooLarge:
+		e.code = "headers_too_large"
+		e.message = fmt.Sprintf("the request's headers have more than %d bytes", maxHeaders)
+	case http.StatusNotImplemented:
+		e.code, e.message = "unsupported_encoding", "Transfer-Encoding: only chunked is supported"
+	case http.StatusHTTPVersionNotSupported:
+		e.code, e.message = "http_version_not_supported", "the request's version of HTTP is not supported: use 1.1"
+	default:
+		if _, why, ok := strings.Cut(string(line), ": "); ok {
+			e.message += ": " + why
+		}
+	}
+	return e
+}
