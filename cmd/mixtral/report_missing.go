@@ -33,7 +33,7 @@ func missing(r *reports.Report, rec *evidence.Record) string {
 	if len(phases) > 0 {
 		parts = append(parts, "the end of these phases is missing: "+strings.Join(phases, ", "))
 	}
-	if len(parts) > 0 && !rec.Ended() {
+	if len(parts) > 0 && !rec.Ended {
 		parts = append(parts, "the end of the run is missing")
 	}
 	return strings.Join(parts, "; ")

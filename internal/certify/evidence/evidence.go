@@ -146,6 +146,7 @@ type Request struct {
 	MaxTokens int    `json:"max_tokens,omitempty"` // asked for, where the requests of a phase differ in it
 	Session   string `json:"session,omitempty"`    // the conversation that it is a turn of
 	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
+	Cut       string `json:"cut,omitempty"`        // what of the answer was not kept
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.
@@ -211,7 +212,10 @@ type Scrape struct {
 	Histograms map[string]Histogram `json:"histograms,omitempty"`
 	// what metrics are called that nobody here understands, where none is understood; the first few
 	Names []string `json:"names,omitempty"`
+	Cut   []string `json:"cut,omitempty"` // what of the metrics was not kept, since it was too much
 	Err   string   `json:"err,omitempty"`
+	// there are metrics, and this client cannot read them; Err says why
+	Unread bool `json:"unread,omitempty"`
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …
@@ -298,4 +302,5 @@ type End struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
 	Unanswered  bool   `json:"unanswered,omitempty"` // the warm-up had no answer, so nothing was measured
 	Reason      string `json:"reason,omitempty"`
+	LeftOut     int    `json:"left_out,omitempty"` // events that were too large to be recorded
 }

@@ -76,6 +76,7 @@ type Client struct {
 	closed atomic.Bool
 
 	kept, dropped atomic.Int64 // by the server, after an answer
+	held          atomic.Int64 // bytes of the answers under way
 }
 
 // settle is how long a connection rests after an answer before it takes the next request. Some servers (llama.cpp's)
@@ -157,6 +158,7 @@ func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Requ
 	if cn = c.finish(ctx, epoch, q, &r, cn, err); cn != nil {
 		go c.rest(cn)
 	}
+	q.share.back()
 	return r
 }
 
@@ -165,14 +167,18 @@ type request struct {
 	wire     []byte
 	stream   bool
 	keepText bool
+	bounds   bounds
+	share    share // what its answer holds; whoever is done with its record gives it back
 	trace    telemetry.Reserved
 	model    string // for the trace
 }
 
 func (c *Client) prepare(job Job) *request {
 	var asks struct {
-		Stream bool   `json:"stream"`
-		Model  string `json:"model"`
+		Stream              bool   `json:"stream"`
+		Model               string `json:"model"`
+		MaxTokens           int    `json:"max_tokens"`
+		MaxCompletionTokens int    `json:"max_completion_tokens"`
 	}
 	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
 	trace := c.o.Tracer.Reserve()
@@ -180,7 +186,8 @@ func (c *Client) prepare(job Job) *request {
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
-	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model}
+	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model,
+		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
 // send writes a request on an idle connection if there is one and the request is small, and stamps it. Without a

@@ -16,15 +16,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of a response, in bytes. A server without end must not fill the client's memory.
-const (
-	maxHeader = 1 << 20
-	maxStream = 256 << 20 // a million chunks
-	maxWhole  = 16 << 20
-	maxError  = 4 << 10 // of an error's body
-	maxTail   = 4 << 10 // behind [DONE]
-)
-
 // Waits for what decides nothing but whether the connection can be used again, or what an error says.
 const (
 	tailWait  = 100 * time.Millisecond // behind [DONE]
@@ -102,9 +93,10 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if err := decompress(resp); err != nil {
 		return true, false, err
 	}
-	a := newAnswer(r, q.keepText)
+	a := newAnswer(r, q)
 	defer a.record()
 	kind, sse := contentType(resp)
+	resp.Header = nil // of many answers under way they would take more than their texts
 	var ended bool
 	switch {
 	case resp.StatusCode != http.StatusOK:
@@ -158,10 +150,13 @@ func (cn *conn) header() (*http.Response, error) {
 // stream reads events to the end of the body. ended says that the body is complete, so that nothing of it is left on
 // the connection.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
-	var ev events
+	ev := events{share: a.share}
 	each := func(data []byte) error { return a.chunk(data, int64(cn.at.Sub(epoch))) }
-	for {
+	for total := 0; ; {
 		n, readErr := body.Read(cn.buf)
+		if total += n; total > maxStream { // once decompressed
+			return false, errTooLarge
+		}
 		if n > 0 && !a.done {
 			if err := ev.feed(cn.buf[:n], each); err != nil {
 				return false, err
@@ -191,12 +186,9 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 
 // whole reads a response that is no stream.
 func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (ended bool, err error) {
-	data, err := io.ReadAll(io.LimitReader(body, maxWhole+1))
+	data, err := cn.readWhole(body, a.share)
 	if err != nil {
 		return false, err
-	}
-	if len(data) > maxWhole {
-		return false, errTooLarge
 	}
 	if err := a.whole(data, int64(cn.at.Sub(epoch))); err != nil {
 		return true, err
@@ -205,6 +197,24 @@ func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (e
 		return true, fmt.Errorf("%w: a whole answer where a stream was asked for", ErrProtocol)
 	}
 	return true, nil
+}
+
+// readWhole reads a body that must not be large.
+func (cn *conn) readWhole(body io.Reader, held *share) (data []byte, err error) {
+	for {
+		n, err := body.Read(cn.buf)
+		if err := held.take(n); err != nil {
+			return nil, err
+		}
+		if data = append(data, cn.buf[:n]...); len(data) > maxWhole {
+			return nil, errTooLarge
+		}
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // refused makes the error of a response that is not 200.
