@@ -27,6 +27,7 @@ var ranks = map[string]int{
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
+	"internal/base/cost":      0, // what work takes of memory and time, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
@@ -102,7 +103,7 @@ var (
 var onlyIn = map[string][]string{
 	"C": {},
 	"unsafe": {"internal/infer/kernel", "internal/infer/quant", "internal/infer/gguf",
-		"internal/base/walltest"},
+		"internal/base/walltest", "internal/base/cost"},
 	"go.opentelemetry.io/":  {"internal/base/telemetry"},
 	"github.com/jackc/pgx":  {"internal/base/store/postgres"},
 	"modernc.org/sqlite":    {"internal/base/store/sqlite"},
