@@ -103,7 +103,7 @@ var (
 var onlyIn = map[string][]string{
 	"C": {},
 	"unsafe": {"internal/infer/kernel", "internal/infer/quant", "internal/infer/gguf",
-		"internal/base/walltest", "internal/base/cost"},
+		"internal/base/walltest"},
 	"go.opentelemetry.io/":  {"internal/base/telemetry"},
 	"github.com/jackc/pgx":  {"internal/base/store/postgres"},
 	"modernc.org/sqlite":    {"internal/base/store/sqlite"},

@@ -127,7 +127,7 @@ type Request struct {
 	Last         int64   `json:"last,omitempty"`   // last content
 	Done         int64   `json:"done"`             // response complete, or failed
 	Chunks       int     `json:"chunks,omitempty"`
-	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
+	Gaps         []int32 `json:"gaps_us,omitempty"` // µs between content chunks
 	Status       int     `json:"status,omitempty"`
 	Fail         Failure `json:"fail,omitempty"`
 	Detail       string  `json:"detail,omitempty"` // of the failure, ≤ 200 bytes

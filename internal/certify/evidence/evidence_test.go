@@ -27,7 +27,7 @@ func header() Event {
 
 func request(n int) Event {
 	return Event{At: int64(n), Request: &Request{Phase: "A", N: n, Prompt: "reasoning/simple", Issued: 5, Done: 9,
-		Gaps: []int64{1, 2}, Text: "<a & b>\n\"ü\""}}
+		Gaps: []int32{1, 2}, Text: "<a & b>\n\"ü\""}}
 }
 
 func write(t *testing.T, path string, events ...Event) {

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -260,6 +260,10 @@ func dampen(z, p float64, n int, times float64) float64 {
 	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
 }
 
+// mostProducts bounds what correlation computes, to seconds. A series that it cuts short is correlated over all of its
+// length, or has millions of samples and a correlation over thousands.
+const mostProducts = 5e9
+
 // correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth
 // one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks
 // for; the sum ends where its window is five times the time itself (Sokal 1997).
@@ -285,7 +289,7 @@ func correlation(x []float64) float64 {
 		return 1
 	}
 	times := 1.0
-	for k := 1; k <= n/4; k++ {
+	for k := 1; k <= n/4 && k*n <= mostProducts; k++ {
 		var c float64
 		for i := k; i < n; i++ {
 			c += r[i] * r[i-k]
@@ -321,13 +325,13 @@ func ranksOf(x []float64) []float64 {
 	return out
 }
 
-// Shift compares the latencies of two records, phase by phase, for report.DiffWith.
-func Shift(a, b []evidence.Event) (report.Shift, error) {
-	before, err := latencies(a)
+// Shift compares the latencies of two records in files, phase by phase, for report.DiffWith.
+func Shift(ctx context.Context, a, b string) (report.Shift, error) {
+	before, err := latencies(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	after, err := latencies(b)
+	after, err := latencies(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -342,8 +346,8 @@ func Shift(a, b []evidence.Event) (report.Shift, error) {
 }
 
 // latencies are the judged latencies of a record by phase.
-func latencies(events []evidence.Event) (map[string][]float64, error) {
-	r, err := read(events)
+func latencies(ctx context.Context, path string) (map[string][]float64, error) {
+	r, _, err := readFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
@@ -140,23 +139,9 @@ func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 		name, count(int(over)), count(int(n)), num(limit), plural(int(answers), "answer", "answers"),
 		count(int(worth)))
 	if int(worth) >= stats.MinSamples(c.P, 0.99, 0) {
-		o.measured = ptr(p.gapPercentile(c.P))
+		o.measured = ptr(countGaps(p.gapsOf((*evidence.Request).OK)).percentile(c.P))
 	}
 	return r.proven(o, c.P, int(worth), bad, seen)
-}
-
-// gapPercentile is the exact percentile over all judged gaps, in milliseconds.
-func (p *phase) gapPercentile(share float64) float64 {
-	var x []float64
-	for _, q := range p.judged {
-		if q.OK() {
-			for _, us := range q.Gaps {
-				x = append(x, float64(us)/1000)
-			}
-		}
-	}
-	slices.Sort(x)
-	return stats.Percentile(x, share)
 }
 
 // effectiveGaps is how many independent gaps these are worth.

@@ -43,61 +43,13 @@ type at[T any] struct {
 
 // read sorts the events into a run and measures every phase.
 func read(events []evidence.Event) (*run, error) {
-	r := &run{}
-	ran := map[string]*evidence.Phase{}
-	requests := map[string][]*evidence.Request{}
+	c := newCollector()
 	for i := range events {
-		e := &events[i]
-		switch {
-		case e.Header != nil:
-			if r.header != nil {
-				return nil, fmt.Errorf("%w: event %d: a second header", ErrEvidence, i)
-			}
-			r.header = e.Header
-		case e.Condition != nil:
-			r.conditions = append(r.conditions, at[*evidence.Condition]{e.At, e.Condition})
-		case e.Client != nil:
-			r.clients = append(r.clients, at[*evidence.Client]{e.At, e.Client})
-		case e.Phase != nil:
-			if _, twice := ran[e.Phase.ID]; twice {
-				return nil, fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, e.Phase.ID)
-			}
-			ran[e.Phase.ID] = e.Phase
-		case e.Request != nil:
-			requests[e.Request.Phase] = append(requests[e.Request.Phase], e.Request)
-		case e.Sample != nil:
-			r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
-		case e.Scrape != nil:
-			r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
-		case e.Score != nil:
-			r.scores = append(r.scores, e.Score)
-		case e.Audit != nil:
-			r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
-		case e.Clock != nil:
-			r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
-		case e.Host != nil:
-			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
-		case e.End != nil:
-			r.end = e.End
+		if err := c.add(&events[i]); err != nil {
+			return nil, err
 		}
 	}
-	switch {
-	case r.header == nil:
-		return nil, fmt.Errorf("%w: no header", ErrEvidence)
-	case r.header.SchemaVersion < 1 || r.header.SchemaVersion > evidence.SchemaVersion:
-		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion,
-			evidence.SchemaVersion)
-	case r.header.Case == nil:
-		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
-	}
-	r.c = r.header.Case
-	r.sort()
-	r.join(ran, requests)
-	r.uses = uses(r.hosts)
-	r.problems = r.generatorProblems()
-	r.rows = r.reconcile()
-	r.leak = r.fitLeak()
-	return r, nil
+	return c.run()
 }
 
 // sort brings every list into an order that does not depend on the order of the file.

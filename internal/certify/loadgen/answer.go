@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -98,13 +99,13 @@ func (a *answer) add(p *piece, at int64) error {
 	if r.Chunks+r.Thoughts >= a.bounds.chunks {
 		return a.bounds.tooMany()
 	}
-	if err := a.share.take(8); err != nil { // of its gap
+	if err := a.share.take(4); err != nil { // of its gap
 		return err
 	}
 	if r.Chunks == 0 {
 		r.First = at
 	} else {
-		r.Gaps = append(r.Gaps, (at-r.Last+500)/1000) // to the nearest µs
+		r.Gaps = append(r.Gaps, int32(min((at-r.Last+500)/1000, math.MaxInt32))) // to the nearest µs, and half an hour
 	}
 	r.Last = at
 	r.Chunks++
