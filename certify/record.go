@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -22,6 +23,7 @@ type record struct {
 	epoch  time.Time // all times of the record count from here, on the monotonic clock
 	events *evidence.Writer
 	failed atomic.Pointer[error] // it could not be written
+	left   atomic.Int64          // events that were too large for it
 	cancel context.CancelCauseFunc
 }
 
@@ -45,10 +47,20 @@ func (r *record) create(dir, caseID string) (err error) {
 // worth nothing.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
-	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
+	err := r.events.Add(e)
+	if errors.Is(err, evidence.ErrTooLarge) { // what enters is bounded, so that this is a mistake here or a full record
+		if r.left.Add(1) == 1 && r.cancel != nil {
+			r.cancel(fmt.Errorf("%w: %w", errRecordFull, err))
+		}
+		return
+	}
+	if err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
 		r.cancel(err)
 	}
 }
+
+// errRecordFull ends a run whose record can take no more. What was measured until then is judged.
+var errRecordFull = errors.New("the record is full")
 
 // since is the time of the record's clock.
 func (r *record) since() int64 { return time.Since(r.epoch).Nanoseconds() }

@@ -97,12 +97,18 @@ func unlisted(o Options, err error) bool { return o.TargetModel != "" && client.
 // serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
 // after a minute of refusals.
 func serves(models []openai.Model, model string) error {
+	const shown = 20
 	var names []string
 	for _, m := range models {
 		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag, and takes the name
 			return nil
 		}
-		names = append(names, m.ID)
+		if len(names) < shown {
+			names = append(names, m.ID)
+		}
+	}
+	if more := len(models) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d others", more))
 	}
 	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
 		strings.Join(names, ", "))

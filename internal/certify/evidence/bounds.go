@@ -3,8 +3,6 @@ package evidence
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 )
 
 // Bounds of what an event holds. Whoever takes something from a server keeps to them where it enters, so that every
@@ -40,39 +38,6 @@ const maxRare = 10_000
 
 // ErrTooLarge is matched by errors about an event or a record beyond its bounds.
 var ErrTooLarge = errors.New("too large for a record of events")
-
-// Short puts a text from elsewhere on one line of valid UTF-8 and of at most so many bytes; "…" ends what was cut.
-func Short(s string, most int) string {
-	if len(s) > 4*most { // all of 20 MB need not be looked at
-		s = s[:4*most]
-	}
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
-	if len(s) <= most {
-		return s
-	}
-	end := most - len("…")
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
-
-// Items counts the values and keys of a JSON text, without decoding it: what decoding it takes in memory is bounded by
-// them and by its length.
-func Items(line []byte) int {
-	n, inString := 1, false
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case !inString && (c == ',' || c == ':' || c == '[' || c == '{'):
-			n++
-		}
-	}
-	return n
-}
 
 // tally counts what a record holds against its bounds.
 type tally struct {

@@ -119,7 +119,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Handler) bool {
 	switch s {
 	case StrangeMetrics:
-		fmt.Fprint(w, "nv_inference_request_success{model=\"m\"} 12\nnv_inference_count 12\n")
+		fmt.Fprint(w, "acme_answers{model=\"m\"} 12\nacme_words 12\n")
 	case JSONMetrics:
 		writeJSON(w, http.StatusOK, []any{map[string]any{"iter": 12, "gpuMemUsage": 7e9}})
 	case Underscores:

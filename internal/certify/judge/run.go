@@ -208,7 +208,8 @@ func (r *run) notices() []string {
 		n = append(n, "Nothing was measured: "+r.end.Reason+".")
 	}
 	n = append(n, r.leftOut()...)
-	if why := r.withoutMetrics(); why != "" {
+	n = append(n, r.cut()...)
+	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 )
 
 // piece is what one chunk of a stream, or one whole answer, says about choice 0.
@@ -34,7 +34,7 @@ func parsePiece(data []byte, member string) (piece, error) {
 	if s.piece(&p, member) {
 		return p, nil
 	}
-	if n := evidence.Items(data); n > maxValues {
+	if n := bound.Values(data); n > maxValues {
 		return piece{}, fmt.Errorf("%w: more than %d values", errJSON, maxValues)
 	}
 	return slowPiece(data, member)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -20,7 +21,7 @@ const (
 // between. Of a list the last entry counts, since servers that report by iteration append. No two servers agree on such
 // names, so that only a case can explain them.
 func parseJSON(body []byte) ([]series, error) {
-	if n := evidence.Items(body); n > maxJSON {
+	if n := bound.Values(body); n > maxJSON {
 		return nil, fmt.Errorf("metrics in JSON: %w: %d values", errTooMuch, maxJSON)
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -28,7 +29,7 @@ func parseJSON(body []byte) ([]series, error) {
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		return nil, fmt.Errorf("no metrics in the text format, and no JSON: %s",
-			evidence.Short(err.Error(), evidence.MaxName))
+			bound.Short(err.Error(), evidence.MaxName))
 	}
 	all := flatten(nil, "", v, maxPath)
 	if len(all) == 0 {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -92,7 +93,7 @@ func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	}
 	out.Took = time.Since(begin).Nanoseconds()
 	if err != nil {
-		out.Err, out.Unread = evidence.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
+		out.Err, out.Unread = bound.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
 		return out
 	}
 	told := translate(all, s.Model, s.Taught)
@@ -260,7 +261,7 @@ func (s *Scraper) instant(ctx context.Context, query string, at time.Time) ([]se
 
 // parseVector reads an instant vector.
 func parseVector(body []byte) ([]series, error) {
-	if n := evidence.Items(body); n > 2*maxLabels {
+	if n := bound.Values(body); n > 2*maxLabels {
 		return nil, fmt.Errorf("the Prometheus server's answer: %w: %d values", errTooMuch, 2*maxLabels)
 	}
 	var a answer
@@ -268,8 +269,8 @@ func parseVector(body []byte) ([]series, error) {
 		return nil, fmt.Errorf("no answer of a Prometheus server: %w", err)
 	}
 	if a.Status != "success" || a.Data.ResultType != "vector" {
-		return nil, fmt.Errorf("the Prometheus server answers %q %s", evidence.Short(a.Status, 40),
-			evidence.Short(a.Error, evidence.MaxName))
+		return nil, fmt.Errorf("the Prometheus server answers %q %s", bound.Short(a.Status, 40),
+			bound.Short(a.Error, evidence.MaxName))
 	}
 	all := make([]series, 0, len(a.Data.Result))
 	for _, r := range a.Data.Result {
