@@ -33,8 +33,12 @@ const (
 	maxRatioFree = 16 << 20
 )
 
-// rare are kinds of events of which a run has few.
-const maxRare = 10_000
+// maxRare bounds the events of kinds of which a run has few, and mostLost the lines that are no events: a damaged disk
+// spoils a few.
+const (
+	maxRare  = 10_000
+	mostLost = 100_000
+)
 
 // ErrTooLarge is matched by errors about an event or a record beyond its bounds.
 var ErrTooLarge = errors.New("too large for a record of events")

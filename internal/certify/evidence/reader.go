@@ -182,7 +182,9 @@ func (s *scan) line(line []byte) error {
 	}
 	var e Event
 	if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil || e.kinds() != 1 {
-		s.info.Lost++
+		if s.info.Lost++; s.info.Lost > mostLost {
+			return fmt.Errorf("evidence: %w: %w: more than %d lines are no events", ErrFormat, ErrTooLarge, mostLost)
+		}
 		return nil
 	}
 	if err := s.tally.event(&e); err != nil {
