@@ -231,6 +231,7 @@ const (
 	MetricCacheCapacity    = "cache_capacity_bytes" // the most it may ever take
 	MetricRSS              = "process_rss_bytes"
 	MetricCPUSeconds       = "process_cpu_seconds"
+	MetricCollections      = "collections" // of garbage, by the server's runtime
 	HistTTFT               = "ttft_seconds" // in Histograms
 	HistE2E                = "e2e_seconds"
 	HistITL                = "itl_seconds"

@@ -41,6 +41,9 @@ var (
 	processValues = map[string][]string{
 		evidence.MetricRSS:        {"process_resident_memory_bytes"},
 		evidence.MetricCPUSeconds: {"process_cpu_seconds_total"},
+		// of Go, of the JVM by two libraries, of Node and of .NET. CPython's frees little that its counts would not.
+		evidence.MetricCollections: {"go_gc_duration_seconds_count", "jvm_gc_pause_seconds_count",
+			"jvm_gc_collection_seconds_count", "nodejs_gc_duration_seconds_count", "dotnet_collection_count_total"},
 		// A server of any dialect may declare a cache that it fills as this service does.
 		evidence.MetricCacheUsed:     {telemetry.KVCacheResident},
 		evidence.MetricCacheCapacity: {telemetry.KVCacheBytes},
