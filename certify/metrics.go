@@ -3,10 +3,12 @@ package certify
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 )
@@ -83,6 +85,9 @@ func newMetrics(o Options, taught map[string]string, s *server, r *record) *metr
 	}
 	m := &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, "", s.model), record: r, others: others}
 	m.scraper.Taught = taught
+	if s.http2 {
+		m.scraper.Client.Transport.(*http.Transport).Protocols = client.PriorKnowledge()
+	}
 	if own(s, address) {
 		m.scraper.APIKey, m.scraper.Header = s.key, s.extra.Header
 	}

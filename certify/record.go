@@ -86,6 +86,9 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 		Rules: evidence.Rules,
 	}
+	if s.http2 {
+		h.Target.Protocol = "HTTP/2"
+	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded
 	}

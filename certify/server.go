@@ -35,6 +35,7 @@ type server struct {
 	version string            // empty: the server does not say
 	tracer  *telemetry.Tracer // nil: requests are not traced
 	refused atomic.Int64      // connections refused since the last answer
+	http2   bool              // it speaks nothing else
 }
 
 // connect starts or finds the server, and finds out which model to ask for.
@@ -67,6 +68,13 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	s.client = client.New(s.URL, o.APIKey).With(s.extra)
 	if s.tracer, err = newTracer(o); err == nil {
 		err = s.chooseModel(ctx, o)
+	}
+	var status *client.StatusError
+	if err != nil && !errors.As(err, &status) && strings.HasPrefix(s.URL, "http:") && client.OtherVersion(err.Error()) {
+		s.client.HTTP2()
+		if again := s.chooseModel(ctx, o); again == nil {
+			s.http2, err = true, nil
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.release(p))
@@ -126,7 +134,7 @@ func (s *server) release(p *progress) error {
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
 	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
-		Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
+		HTTP2: s.http2, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
 

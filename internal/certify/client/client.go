@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,28 @@ func New(root, key string) *Client {
 		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute, MaxResponseHeaderBytes: maxHead},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// HTTP2 makes the client speak HTTP/2 without TLS, by prior knowledge. Over TLS it agrees on a version by itself.
+func (c *Client) HTTP2() {
+	t := c.http.Transport.(*http.Transport)
+	t.CloseIdleConnections()
+	t.Protocols = PriorKnowledge()
+}
+
+// PriorKnowledge is HTTP/2 without TLS and without asking for it.
+func PriorKnowledge() *http.Protocols {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP2(true)
+	return &p
+}
+
+// OtherVersion says that an answer, or none, came from a server that does not speak HTTP/1.1.
+func OtherVersion(text string) bool {
+	return slices.ContainsFunc([]string{"malformed HTTP", "no application protocol", "unexpected ALPN",
+		"HTTP/1.x transport connection broken", "HTTP2", "505", "EOF", "connection reset"},
+		func(s string) bool { return strings.Contains(text, s) })
 }
 
 // NewRemote is New for a server that is not under test: it goes through the proxy of the environment.

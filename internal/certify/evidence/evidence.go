@@ -56,7 +56,8 @@ type Target struct {
 	BuiltIn bool       `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
 	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
 	Resources string `json:"resources"`
-	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
+	Metrics   string `json:"metrics"`            // where scrapes come from: a URL, "prometheus URL", "none"
+	Protocol  string `json:"protocol,omitempty"` // that the load speaks; empty: HTTP/1.1
 	// fields of the requests that the server refuses, and that the load therefore leaves out
 	LeftOut []LeftOut `json:"left_out,omitempty"`
 }
@@ -122,13 +123,15 @@ type Request struct {
 	Issued    int64  `json:"issued"`
 	First     int64  `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
 	// first token of any kind, where reasoning came before the content or in its place
-	FirstAny     int64   `json:"first_any,omitempty"`
-	Opened       int64   `json:"opened,omitempty"` // first chunk without a token, where it came before the first token
-	Last         int64   `json:"last,omitempty"`   // last content
-	Done         int64   `json:"done"`             // response complete, or failed
-	Chunks       int     `json:"chunks,omitempty"`
-	Gaps         []int32 `json:"gaps_us,omitempty"` // µs between content chunks
-	Status       int     `json:"status,omitempty"`
+	FirstAny int64   `json:"first_any,omitempty"`
+	Opened   int64   `json:"opened,omitempty"` // first chunk without a token, where it came before the first token
+	Last     int64   `json:"last,omitempty"`   // last content
+	Done     int64   `json:"done"`             // response complete, or failed
+	Chunks   int     `json:"chunks,omitempty"`
+	Gaps     []int32 `json:"gaps_us,omitempty"` // µs between content chunks
+	Status   int     `json:"status,omitempty"`
+	// chunks that a client without a processor read together with the next one, whose time they have
+	Blurred      int     `json:"blurred,omitempty"`
 	Fail         Failure `json:"fail,omitempty"`
 	Detail       string  `json:"detail,omitempty"` // of the failure, ≤ 200 bytes
 	Finish       string  `json:"finish,omitempty"`
@@ -231,7 +234,7 @@ const (
 	MetricCacheCapacity    = "cache_capacity_bytes" // the most it may ever take
 	MetricRSS              = "process_rss_bytes"
 	MetricCPUSeconds       = "process_cpu_seconds"
-	MetricCollections      = "collections" // of garbage, by the server's runtime
+	MetricCollections      = "collections"  // of garbage, by the server's runtime
 	HistTTFT               = "ttft_seconds" // in Histograms
 	HistE2E                = "e2e_seconds"
 	HistITL                = "itl_seconds"

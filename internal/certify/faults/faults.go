@@ -27,9 +27,9 @@ const (
 	// reasons before it answers; its metrics and its usage count the reasoning
 	HealthyReasoning Fault = "healthy-reasoning"
 
-	Stall Fault = "stall" // everything stops for 1.4 s in every 10 s
-	Leak  Fault = "leak"  // memory grows linearly and never comes back
-	LeakGo    Fault = "leak-go" // the same behind a collector's teeth
+	Stall  Fault = "stall"   // everything stops for 1.4 s in every 10 s
+	Leak   Fault = "leak"    // memory grows linearly and never comes back
+	LeakGo Fault = "leak-go" // the same behind a collector's teeth
 	// the same, and a gauge calls it a cache; by seed its bound moves, or is too low, or is not kept, or it fills in
 	// idle too
 	LyingCache    Fault = "lying-cache"

@@ -42,9 +42,9 @@ type leakFit struct {
 	smallest     float64  // slope that this run would have told from none
 	hours        float64
 	requests     float64
-	start, grown float64  // MB
-	queued       bool     // the phase's backlog grew
-	material     bool     // growth of the second half must matter, and not only be certain
+	start, grown float64 // MB
+	queued       bool    // the phase's backlog grew
+	material     bool    // growth of the second half must matter, and not only be certain
 	collected    collections
 	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
 

@@ -148,6 +148,9 @@ func (p *phase) describe(c *testcases.Case) {
 		return
 	}
 	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf), distribution(p.ttft, conf), distribution(p.tpot, conf)
+	for _, q := range p.judged {
+		d.BlurredGaps += q.Blurred
+	}
 	d.FirstAny = distribution(p.firstAny, conf)
 	d.Gap, d.IssueDelay = p.gapDistribution(conf), distribution(p.delay, conf)
 	n, tokens := p.completions()

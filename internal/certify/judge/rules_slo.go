@@ -54,6 +54,9 @@ type gapSums struct {
 // times between tokens. The last token of an answer, which ends it, has no chunk.
 const fewestChunks = 0.95
 
+// mostBlurred is the share of chunks that a client may read too late to know their times, and still speak of gaps.
+const mostBlurred = 0.01
+
 // gaps collects the gaps of the judged answers. why says what makes them no times between tokens.
 func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 	chunks, tokens := 0, 0
@@ -75,6 +78,10 @@ func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 		if g.n > 0 {
 			all = append(all, g)
 		}
+	}
+	if p.report.BlurredGaps > 0 && float64(p.report.BlurredGaps) > mostBlurred*float64(chunks) {
+		return nil, fmt.Sprintf("this client was too late to tell %s of %s apart", count(p.report.BlurredGaps),
+			plural(chunks, "chunk", "chunks"))
 	}
 	if float64(chunks) < fewestChunks*float64(tokens) {
 		return nil, fmt.Sprintf("%s hold %s: gaps between chunks are no times between tokens; judge the time per "+

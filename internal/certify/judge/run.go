@@ -208,6 +208,10 @@ func (r *run) notices() []string {
 		n = append(n, "Nothing was measured: "+r.end.Reason+".")
 	}
 	n = append(n, r.leftOut()...)
+	if t.Protocol != "" {
+		n = append(n, "The server does not speak HTTP/1.1, so the load speaks "+t.Protocol+": requests share "+
+			"connections, and times are those at which this client read, not those of packets.")
+	}
 	n = append(n, r.cut()...)
 	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+

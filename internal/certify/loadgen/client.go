@@ -59,9 +59,10 @@ type ClientOptions struct {
 	Query   url.Values        // added to the route
 	Tracer  *telemetry.Tracer // begins a trace with each request; nil: none
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	HTTP2   bool // speak HTTP/2, to servers that have nothing else
 }
 
-// Client speaks HTTP/1.1 to one server, a connection for each request in flight. It follows no redirects and uses no
+// Client speaks HTTP/1.1 to one server, a connection for each request in flight, or HTTP/2 where it must. It follows no redirects and uses no
 // proxies: each of them would hide what the server did. It sends a request twice in one case, which the record tells:
 // the server closed a kept connection just as the request came. It is safe for concurrent use.
 type Client struct {
@@ -70,6 +71,8 @@ type Client struct {
 	address string
 	secure  bool
 	head    []byte // of every request, up to the value of Content-Length
+
+	http2 *http2 // nil: HTTP/1.1
 
 	idle   stack[*conn]
 	open   atomic.Int64 // connections in idle
@@ -115,7 +118,17 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	if err := CheckHeader(o.Header); err != nil {
 		return nil, err
 	}
-	c.head = requestHead(u, o)
+	path, header := requestHead(u, o)
+	c.head = headBytes(path, header)
+	if o.HTTP2 {
+		h := http.Header{}
+		for _, x := range header {
+			if x[0] != "Host" {
+				h.Add(x[0], x[1])
+			}
+		}
+		c.http2 = newHTTP2(u.Scheme+"://"+c.address+path, c.secure, h, o)
+	}
 	return c, nil
 }
 
@@ -123,6 +136,9 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 // schedule does not measure their opening. A server that serves each connection by a thread of a small pool
 // (llama.cpp's) is blocked by more idle ones than it has threads.
 func (c *Client) Warm(ctx context.Context, n int) error {
+	if c.http2 != nil {
+		return c.http2.warm(ctx)
+	}
 	missing := min(n+n/4+2, c.o.Conns) - int(c.open.Load())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64) // a listener's queue is short on some systems
@@ -145,6 +161,9 @@ func (c *Client) Warm(ctx context.Context, n int) error {
 // Close closes the idle connections; the ones in use close when their requests end.
 func (c *Client) Close() {
 	c.closed.Store(true)
+	if c.http2 != nil {
+		c.http2.transport.CloseIdleConnections()
+	}
 	for cn := c.take(); cn != nil; cn = c.take() {
 		cn.Close()
 	}
@@ -165,6 +184,7 @@ func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Requ
 // request is a job ready to be sent.
 type request struct {
 	wire     []byte
+	body     []byte // the end of wire
 	stream   bool
 	keepText bool
 	bounds   bounds
@@ -186,7 +206,7 @@ func (c *Client) prepare(job Job) *request {
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
-	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model,
+	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model,
 		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
@@ -194,7 +214,7 @@ func (c *Client) prepare(job Job) *request {
 // connection finish goes on from here: dialling must not hold up the schedule.
 func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
 	var cn *conn
-	if len(q.wire) <= inlineWrite {
+	if len(q.wire) <= inlineWrite && c.http2 == nil {
 		cn = c.get()
 	}
 	r.Issued = c.since(epoch)
@@ -208,6 +228,10 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 // for the caller to let it rest.
 func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn,
 	err error) *conn {
+	if c.http2 != nil {
+		c.http2.finish(ctx, c, epoch, q, r)
+		return nil
+	}
 	if q.trace.On() {
 		defer c.record(epoch, q, r)
 	}

@@ -16,6 +16,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
+// lateRead is how long bytes wait for their reader before their times are in doubt: where several chunks are read at
+// once after a shorter wait, they came together.
+const lateRead = time.Millisecond
+
 // Waits for what decides nothing but whether the connection can be used again, or what an error says.
 const (
 	tailWait  = 100 * time.Millisecond // behind [DONE]
@@ -35,6 +39,7 @@ type conn struct {
 	buf   []byte
 	at    time.Time // when bytes came last
 	end   error     // of the last read
+	reads int       // so far
 	bytes int       // read since the last request
 	// responses that it has carried whole: a server may close what it has kept between two
 	answers int
@@ -55,6 +60,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	}
 	n, err := cn.Conn.Read(p)
 	cn.at = cn.in.arrived()
+	cn.reads++
 	cn.budget -= n
 	cn.bytes += n
 	cn.end = err
@@ -86,6 +92,12 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if err != nil {
 		return false, false, err
 	}
+	return cn.answer(resp, epoch, q, r)
+}
+
+// answer reads the body of a response into r.
+func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
+	r *evidence.Request) (begun, reusable bool, err error) {
 	defer resp.Body.Close()
 	cn.answers++
 	r.Status = resp.StatusCode
@@ -116,7 +128,7 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if r.Done == 0 && err != nil {
 		r.Done = int64(cn.at.Sub(epoch))
 	}
-	return true, ended && !resp.Close && cn.br.Buffered() == 0, err
+	return true, ended && !resp.Close && (cn.br == nil || cn.br.Buffered() == 0), err
 }
 
 // contentType is what a response says that it is. One that says nothing, or only that it is text or bytes, is what was
@@ -151,7 +163,18 @@ func (cn *conn) header() (*http.Response, error) {
 // the connection.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
 	ev := events{share: a.share}
-	each := func(data []byte) error { return a.chunk(data, int64(cn.at.Sub(epoch))) }
+	last := 0 // the read that the last chunk came in
+	each := func(data []byte) error {
+		before := a.r.Chunks + a.r.Thoughts
+		err := a.chunk(data, int64(cn.at.Sub(epoch)))
+		if a.r.Chunks+a.r.Thoughts > before {
+			if cn.reads == last && cn.in != nil && cn.in.late() > lateRead {
+				a.r.Blurred++
+			}
+			last = cn.reads
+		}
+		return err
+	}
 	for total := 0; ; {
 		n, readErr := body.Read(cn.buf)
 		if total += n; total > maxStream { // once decompressed
