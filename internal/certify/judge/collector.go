@@ -9,10 +9,9 @@ import (
 )
 
 const (
-	// settlesMB is what a heap takes while it settles, and settleS the time for it: in a shorter phase growth below it
-	// is no trend, however straight. Four steps of an allocator.
-	settlesMB = 4 * allocatorMB
-	settleS   = 60
+	// settleS is how long a phase must be for growth to be a trend where no collector has shown: in a shorter one a
+	// collector may not have come yet, and a heap takes what it takes while it settles.
+	settleS = 60
 )
 
 // collections is how often a collector worked.
@@ -67,8 +66,9 @@ func (f *leakFit) tooShort() (why string, ok bool) {
 	case c.seen && c.n < fewestTeeth:
 		return fmt.Sprintf("%s, and what lies between its cycles is no trend: the phase must last %s s or longer", c.how,
 			num(math.Ceil(fewestTeeth*c.period))), true
-	case length < settleS && f.grown < settlesMB:
-		return fmt.Sprintf("a heap takes so little while it settles: the phase must last %d s or longer", settleS), true
+	case !c.seen && !f.idles && length < settleS:
+		return fmt.Sprintf("it grows with the requests, and no collector has worked in it that would tell whether they "+
+			"leave garbage or leak: the phase must last %d s or longer", settleS), true
 	}
 	return "", false
 }

@@ -47,6 +47,7 @@ type leakFit struct {
 	material     bool    // growth of the second half must matter, and not only be certain
 	collected    collections
 	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
+	idles        bool     // it grows in idle as under load: what grows is not made by requests
 
 	claim *cacheClaim // what the server says of its cache; nil where it says nothing
 	rest  *leakFit    // the trend without that cache; nil where it explains nothing
@@ -121,13 +122,27 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 		if q.plan.Kind != testcases.KindIdle || q.ran == nil || q.ran.Start < p.to {
 			continue
 		}
+		var idle []at[*evidence.Sample]
 		for _, s := range good {
 			if s.ns > q.ran.Start && s.ns <= q.ran.End && rose > 0 {
 				f.kept = ptr((value(s) - f.start) / rose) // the last one stays
+				idle = append(idle, s)
 			}
 		}
+		f.idles = f.growsIn(idle, value)
 	}
 	return f
+}
+
+// growsIn says that memory grows in idle, at half its speed under load or more, and by more than an allocator's steps.
+func (f *leakFit) growsIn(idle []at[*evidence.Sample], value func(at[*evidence.Sample]) float64) bool {
+	if len(idle) < 2 {
+		return false
+	}
+	first, last := idle[0], idle[len(idle)-1]
+	hours := seconds(last.ns-first.ns) / 3600
+	grown := value(last) - value(first)
+	return grown > allocatorMB && grown > f.slope*hours/2
 }
 
 // part is the trend of some of the minima.
