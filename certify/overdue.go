@@ -25,8 +25,8 @@ const (
 	silentRow = 3
 )
 
-// longest is how long the run's phases can last at most: each request may take its timeout. 0: there is no bound, since
-// a phase has conversations, which go on as the server answers.
+// longest is how long the run's phases can last at most: each request may take its timeout. 0: there is no bound,
+// since a phase has conversations, which go on as the server answers.
 func (p *plan) longest() (d time.Duration) {
 	for _, ph := range p.phases {
 		if ph.Traffic != nil && ph.Traffic.Turns != nil && ph.MaxS == 0 {

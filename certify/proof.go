@@ -94,8 +94,8 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 	}
 }
 
-// overHTTP2 tries a request that HTTP/1.1 could not make over HTTP/2, which is spoken from then on if it is answered in
-// any way.
+// overHTTP2 tries a request that HTTP/1.1 could not make over HTTP/2, which is spoken from then on if it is answered
+// in any way.
 func (s *server) overHTTP2(ctx context.Context, r *runner, ph testcases.Phase, try int, stream bool) bool {
 	s.http2 = true
 	c, err := s.loadClient(r.plan.c, ph)

@@ -48,7 +48,7 @@ func (r *record) create(dir, caseID string) (err error) {
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
 	err := r.events.Add(e)
-	if errors.Is(err, evidence.ErrTooLarge) { // what enters is bounded, so that this is a mistake here or a full record
+	if errors.Is(err, evidence.ErrTooLarge) { // what enters is bounded: the record is full
 		if r.left.Add(1) == 1 && r.cancel != nil {
 			r.cancel(fmt.Errorf("%w: %w", errRecordFull, err))
 		}

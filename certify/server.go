@@ -70,7 +70,8 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 		err = s.chooseModel(ctx, o)
 	}
 	var status *client.StatusError
-	if err != nil && !errors.As(err, &status) && strings.HasPrefix(s.URL, "http:") && client.OtherVersion(err.Error()) {
+	if err != nil && !errors.As(err, &status) && strings.HasPrefix(s.URL, "http:") &&
+		client.OtherVersion(err.Error()) {
 		s.client.HTTP2()
 		if again := s.chooseModel(ctx, o); again == nil {
 			s.http2, err = true, nil

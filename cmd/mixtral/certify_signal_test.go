@@ -51,7 +51,8 @@ func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
 			dir := t.TempDir()
 			var stderr bytes.Buffer
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
-			cmd.Args = []string{"mixtral", "certify", "--target", server.URL, "--report-dir", dir, "--database-url", "none"}
+			cmd.Args = []string{"mixtral", "certify", "--target", server.URL, "--report-dir", dir,
+				"--database-url", "none"}
 			cmd.Stderr = &stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -95,8 +96,8 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []evidence.Event{{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion, Profile: "full",
-		Case: loaded.Case}}} {
+	for _, e := range []evidence.Event{{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion,
+		Profile: "full", Case: loaded.Case}}} {
 		if err := w.Add(e); err != nil {
 			t.Fatal(err)
 		}

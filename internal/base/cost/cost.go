@@ -36,8 +36,8 @@ func Of(t testing.TB, work func()) (bytes int64, took time.Duration) {
 	return <-done - base, took
 }
 
-// Within fails a test whose work takes more than so many bytes or so much time. Bounds are to be several times what the
-// work takes: machines differ.
+// Within fails a test whose work takes more than so many bytes or so much time. Bounds are to be several times what
+// the work takes: machines differ.
 func Within(t testing.TB, mostBytes int64, longest time.Duration, work func()) {
 	t.Helper()
 	bytes, took := Of(t, work)

@@ -95,7 +95,8 @@ func TestAnHonestRecordIsNoBomb(t *testing.T) {
 	for i := range n {
 		at := int64(i) * 20_000_000
 		events = append(events, Event{At: at, Request: &Request{Phase: "sustained", N: i, Prompt: "reasoning/simple",
-			Scheduled: at, Issued: at + 21_000 + int64(i*7919%5000), Done: at + 1_000_000 + int64(i*104729%90000), Status: 422,
+			Scheduled: at, Issued: at + 21_000 + int64(i*7919%5000),
+			Done: at + 1_000_000 + int64(i*104729%90000), Status: 422,
 			Fail: FailStatus, Detail: "status 422: unknown field seed"}})
 	}
 	for _, e := range append(events, Event{End: &End{}}) {

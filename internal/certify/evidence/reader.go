@@ -173,8 +173,8 @@ func (s *scan) line(line []byte) error {
 		return err
 	}
 	if s.wire != nil && s.tally.bytes > maxRatioFree+maxRatio*s.wire.n {
-		return fmt.Errorf("evidence: %w: its lines are more than %d times as large as the compressed file", ErrTooLarge,
-			maxRatio)
+		return fmt.Errorf("evidence: %w: its lines are more than %d times as large as the compressed file",
+			ErrTooLarge, maxRatio)
 	}
 	if n := bound.Values(line); n > MaxItems {
 		return fmt.Errorf("evidence: %w: line %d holds more than %d values", ErrTooLarge, s.info.Count+s.info.Lost+1,

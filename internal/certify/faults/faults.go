@@ -62,7 +62,8 @@ func HealthyOnes() []Fault {
 
 // Planted lists the servers that must not pass.
 func Planted() []Fault {
-	return []Fault{Stall, Leak, LeakGo, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage,
+	return []Fault{Stall, Leak, LeakGo, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst,
+		InflatedUsage,
 		Drift, Errors, Truncated,
 		SlowFirst, CPUBurner, IgnoresMax, FalseFinish, LyingTTFT, TooSlow, Garbled, MemoryHog}
 }

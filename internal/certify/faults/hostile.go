@@ -181,7 +181,8 @@ func (h Hostile) answers(w http.ResponseWriter, r *http.Request) bool {
 		}
 		io.WriteString(w, finish("stop"))
 	case FatFinish:
-		io.WriteString(w, "data: "+token+"\n\n"+finish(fmt.Sprint(time.Now().UnixNano(), strings.Repeat("x", 500<<10))))
+		io.WriteString(w, "data: "+token+"\n\n")
+		io.WriteString(w, finish(fmt.Sprint(time.Now().UnixNano(), strings.Repeat("x", 500<<10))))
 	case ManyChunks:
 		each(w, 4_000_000, "data: "+token+"\n\n: %d\n")
 	case ManyKeys:

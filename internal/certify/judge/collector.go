@@ -64,11 +64,11 @@ func (f *leakFit) tooShort() (why string, ok bool) {
 	switch c := f.collected; {
 	case !f.material:
 	case c.seen && c.n < fewestTeeth:
-		return fmt.Sprintf("%s, and what lies between its cycles is no trend: the phase must last %s s or longer", c.how,
-			num(math.Ceil(fewestTeeth*c.period))), true
+		return fmt.Sprintf("%s, and what lies between its cycles is no trend: the phase must last %s s or longer",
+			c.how, num(math.Ceil(fewestTeeth*c.period))), true
 	case !c.seen && !f.idles && length < settleS:
-		return fmt.Sprintf("it grows with the requests, and no collector has worked in it that would tell whether they "+
-			"leave garbage or leak: the phase must last %d s or longer", settleS), true
+		return fmt.Sprintf("it grows with the requests, and no collector has worked in it that would tell whether "+
+			"they leave garbage or leak: the phase must last %d s or longer", settleS), true
 	}
 	return "", false
 }

@@ -2,6 +2,7 @@ package judge
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -29,7 +30,9 @@ func (r *run) cutMetrics() []string {
 	for _, s := range r.scrapes {
 		for _, c := range s.v.Cut {
 			kind, _, _ := strings.Cut(c, ":")
-			if len(all) < shown && !slices.ContainsFunc(all, func(x string) bool { return strings.HasPrefix(x, kind) }) {
+			if len(all) < shown && !slices.ContainsFunc(all, func(x string) bool {
+				return strings.HasPrefix(x, kind)
+			}) {
 				all = append(all, c)
 			}
 		}
@@ -53,7 +56,8 @@ func (r *run) cut() []string {
 		}
 	}
 	if answers > 0 {
-		out = append(out, fmt.Sprintf("Of %s not everything was kept: %s.", plural(answers, "answer", "answers"), first))
+		out = append(out, fmt.Sprintf("Of %s not everything was kept: %s.",
+			plural(answers, "answer", "answers"), first))
 	}
 	if r.end != nil && r.end.LeftOut > 0 {
 		out = append(out, plural(r.end.LeftOut, "event was", "events were")+" too large for the record.")
@@ -61,15 +65,39 @@ func (r *run) cut() []string {
 	return out
 }
 
-// comparedReasons are the finish reasons by which requests are compared: none where a scrape could not keep them, or where
-// there are more than anybody tells apart.
+// comparedReasons are the finish reasons by which requests are compared: none where a scrape could not keep them, or
+// where there are more than anybody tells apart.
 func comparedReasons(spans []span, reasons map[string]bool) map[string]bool {
 	cut := func(s *evidence.Scrape) bool {
-		return slices.ContainsFunc(s.Cut, func(c string) bool { return strings.HasPrefix(c, "requests by finish reason") })
+		return slices.ContainsFunc(s.Cut, func(c string) bool {
+			return strings.HasPrefix(c, "requests by finish reason")
+		})
 	}
 	if len(reasons) > evidence.MaxReasons ||
 		slices.ContainsFunc(spans, func(s span) bool { return cut(s.before) || cut(s.after) }) {
 		return nil
 	}
 	return reasons
+}
+
+// severalTokens is from how many tokens a chunk on the times between tokens are said to be means.
+const severalTokens = 1.2
+
+// tokensPerChunk says where chunks hold several tokens: the time per output token is then a mean over them, and the
+// time between chunks is none between tokens.
+func (r *run) tokensPerChunk() string {
+	chunks, tokens := 0, 0
+	for _, p := range r.load("") {
+		for _, q := range p.judged {
+			if q.OK() && q.HasUsage && q.Chunks > 0 {
+				chunks, tokens = chunks+q.Chunks+q.Thoughts, tokens+q.OutputTokens
+			}
+		}
+	}
+	if x := float64(tokens) / math.Max(float64(chunks), 1); chunks > 0 && x >= severalTokens {
+		return fmt.Sprintf("The server sends %s tokens a chunk on average: TPOT is the mean over all tokens of an "+
+			"answer, which nobody saw between two of them, and the times between chunks are not times between tokens.",
+			num(math.Round(x*10)/10))
+	}
+	return ""
 }

@@ -111,7 +111,8 @@ func TestALargeRecordIsJudgedInLittleMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p := d.Report.Phases; len(p) == 0 || d.Record.Count < requests || d.Report.Evidence.SHA256 != d.Record.SHA256 {
+		if p := d.Report.Phases; len(p) == 0 || d.Record.Count < requests ||
+			d.Report.Evidence.SHA256 != d.Record.SHA256 {
 			t.Errorf("%d phases, %+v", len(p), d.Record)
 		}
 	})

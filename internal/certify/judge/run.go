@@ -213,6 +213,9 @@ func (r *run) notices() []string {
 			"connections, and times are those at which this client read, not those of packets.")
 	}
 	n = append(n, r.cut()...)
+	if several := r.tokensPerChunk(); several != "" && r.header.Rules >= 1 {
+		n = append(n, several)
+	}
 	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")

@@ -99,8 +99,8 @@ func doubtNames(rows []report.Reconciled, dialect string) {
 	for i := range rows {
 		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "scrape_age" {
 			x.Verdict = report.Invalid
-			x.Reason += "; what the metrics of " + dialect + " count is taken from their published names, so that the " +
-				"difference may be a misunderstanding"
+			x.Reason += "; what the metrics of " + dialect + " count is taken from their published names, so that " +
+				"the difference may be a misunderstanding"
 		}
 	}
 }

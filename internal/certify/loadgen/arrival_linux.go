@@ -17,8 +17,8 @@ import (
 )
 
 // kernelStamps reads by recvmsg, which gives the time at which the kernel got the last packet read. The kernel joins
-// packets that wait to be read, up to seventeen of them, and keeps the last one's time alone: where the client is late,
-// nobody knows when the others came.
+// packets that wait to be read, up to seventeen of them, and keeps the last one's time alone: where the client is
+// late, nobody knows when the others came.
 type kernelStamps struct {
 	net.Conn
 	raw    syscall.RawConn

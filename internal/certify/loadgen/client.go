@@ -62,9 +62,10 @@ type ClientOptions struct {
 	HTTP2   bool // speak HTTP/2, to servers that have nothing else
 }
 
-// Client speaks HTTP/1.1 to one server, a connection for each request in flight, or HTTP/2 where it must. It follows no redirects and uses no
-// proxies: each of them would hide what the server did. It sends a request twice in one case, which the record tells:
-// the server closed a kept connection just as the request came. It is safe for concurrent use.
+// Client speaks HTTP/1.1 to one server, a connection for each request in flight, or HTTP/2 where it must. It follows
+// no redirects and uses no proxies: each of them would hide what the server did. It sends a request twice in one
+// case, which the record tells: the server closed a kept connection just as the request came. It is safe for
+// concurrent use.
 type Client struct {
 	o       ClientOptions
 	clock   Clock
@@ -206,7 +207,8 @@ func (c *Client) prepare(job Job) *request {
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
-	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model,
+	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText,
+		trace: trace, model: asks.Model,
 		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 

@@ -137,7 +137,8 @@ var dialects = []dialect{
 		}},
 	{name: "litellm", prefix: "litellm_", failed: []string{"litellm_proxy_failed_requests_metric_total"},
 		values: map[string][]string{
-			evidence.MetricRequests:         {"litellm_proxy_total_requests_metric_total", "litellm_requests_metric_total"},
+			evidence.MetricRequests: {"litellm_proxy_total_requests_metric_total",
+				"litellm_requests_metric_total"},
 			evidence.MetricPromptTokens:     {"litellm_input_tokens_metric_total", "litellm_input_tokens_total"},
 			evidence.MetricGenerationTokens: {"litellm_output_tokens_metric_total", "litellm_output_tokens_total"},
 			evidence.MetricRunning:          {"litellm_in_flight_requests"},

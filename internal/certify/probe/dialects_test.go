@@ -108,8 +108,11 @@ litellm_llm_api_time_to_first_token_metric_count{model="m"} 10`,
 // TestModelsOfTritonThatNobodyAsked: an ensemble's parts count each request once more, so that a sum over them is none
 // of the client's.
 func TestModelsOfTritonThatNobodyAsked(t *testing.T) {
-	got := translate(parsed(t, "nv_inference_request_success{model=\"a\"} 10\nnv_inference_request_success{model=\"b\"}"+
-		" 10\nnv_llm_output_token_len_sum{model=\"b\"} 80\n"), "served-as-c", nil)
+	got := translate(parsed(t, `
+nv_inference_request_success{model="a"} 10
+nv_inference_request_success{model="b"} 10
+nv_llm_output_token_len_sum{model="b"} 80
+`), "served-as-c", nil)
 	if _, ok := got.values[evidence.MetricRequests]; ok || got.values[evidence.MetricGenerationTokens] != 80 ||
 		len(got.cut) != 1 || !strings.Contains(got.cut[0], "2 models (a, b)") {
 		t.Errorf("%+v", got)

@@ -18,8 +18,8 @@ const (
 )
 
 // parseJSON makes series of metrics that are JSON: each number is one, named by the path of keys to it with dots
-// between. Of a list the last entry counts, since servers that report by iteration append. No two servers agree on such
-// names, so that only a case can explain them.
+// between. Of a list the last entry counts, since servers that report by iteration append. No two servers agree on
+// such names, so that only a case can explain them.
 func parseJSON(body []byte) ([]series, error) {
 	if n := bound.Values(body); n > maxJSON {
 		return nil, fmt.Errorf("metrics in JSON: %w: %d values", errTooMuch, maxJSON)
