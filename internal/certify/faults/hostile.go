@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -227,7 +226,7 @@ func (h Hostile) raw(w http.ResponseWriter) {
 		panic(err) // HTTP/1.1 only
 	}
 	defer func() { _ = c.Close() }() // it may be closed already
-	_ = c.(net.Conn).SetWriteDeadline(time.Now().Add(time.Minute))
+	_ = c.SetWriteDeadline(time.Now().Add(time.Minute))
 	switch h {
 	case EndlessHeader:
 		io.WriteString(c, "HTTP/1.1 200 OK\r\n")

@@ -59,7 +59,9 @@ func TestHTTP2(t *testing.T) {
 		"cut":   {events(2, ""), evidence.FailTruncated, 2},
 		"reset": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			evidence.FailConnect, 0},
-		"status": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) }, evidence.FailStatus, 0},
+		"status": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no", http.StatusServiceUnavailable)
+		}, evidence.FailStatus, 0},
 		"broken off": {func(w http.ResponseWriter, r *http.Request) {
 			events(1, "")(w, r)
 			panic(http.ErrAbortHandler)

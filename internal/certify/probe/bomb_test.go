@@ -111,7 +111,7 @@ func TestASilentServerHoldsNoScrape(t *testing.T) {
 				}
 			}
 		},
-		"a circle": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/metrics", 302) },
+		"a circle": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/metrics", http.StatusFound) },
 		"headers": func(w http.ResponseWriter, _ *http.Request) {
 			for i := range 20000 {
 				w.Header().Set(fmt.Sprint("H", i), "x")
