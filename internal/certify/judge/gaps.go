@@ -104,7 +104,7 @@ func (p *phase) gapDistribution(conf float64) *report.Dist {
 		for g := range p.gapsOf(nil) {
 			all = append(all, inMS(g))
 		}
-		return distribution(all, conf)
+		return distribution(all, conf, p.rules)
 	}
 	values := func(yield func(float64) bool) {
 		for g := range p.gapsOf(nil) {
@@ -117,7 +117,7 @@ func (p *phase) gapDistribution(conf float64) *report.Dist {
 	for g := range c.ascending() {
 		d.Min, d.Max = math.Min(d.Min, inMS(g)), inMS(g)
 	}
-	d.Mean, d.MeanLow, d.MeanHigh = longMean(c.n, values, conf)
+	d.Mean, d.MeanLow, d.MeanHigh = longMean(c.n, values, conf, p.rules)
 	if d.Min >= 0 {
 		d.MeanLow = math.Max(d.MeanLow, 0)
 	}

@@ -15,11 +15,14 @@ import (
 
 // phase is one phase: its plan, how it ran, and what was measured. All lists are in the order of the schedule.
 type phase struct {
-	plan     testcases.Phase
-	planned  bool
-	ran      *evidence.Phase
-	requests []*evidence.Request // as recorded; measure takes the cancelled ones out
-	canceled int
+	plan       testcases.Phase
+	planned    bool
+	ran        *evidence.Phase
+	requests   []*evidence.Request // as recorded; measure takes the cancelled ones out
+	canceled   int
+	step       *evidence.Step      // of a sweep; nil: the phase is the case's own
+	objectives []testcases.Check   // of the sweep
+	broken     []*evidence.Request // those of a step that were broken off: the server had its time
 
 	from, to int64               // the steady window
 	judged   []*evidence.Request // scheduled inside it
@@ -54,6 +57,7 @@ func (p *phase) measure(c *testcases.Case) {
 	for _, q := range all {
 		if q.Fail == evidence.FailCanceled {
 			p.canceled++
+			p.broken = append(p.broken, q)
 			continue
 		}
 		p.requests = append(p.requests, q)
@@ -147,16 +151,20 @@ func (p *phase) describe(c *testcases.Case) {
 		p.report = d
 		return
 	}
-	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf), distribution(p.ttft, conf), distribution(p.tpot, conf)
 	for _, q := range p.judged {
 		d.BlurredGaps += q.Blurred
 	}
-	d.FirstAny = distribution(p.firstAny, conf)
-	d.Gap, d.IssueDelay = p.gapDistribution(conf), distribution(p.delay, conf)
+	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules),
+		distribution(p.tpot, conf, p.rules)
+	d.FirstAny = distribution(p.firstAny, conf, p.rules)
+	d.Gap, d.IssueDelay = p.gapDistribution(conf), distribution(p.delay, conf, p.rules)
 	n, tokens := p.completions()
 	if w := p.window(); w > 0 {
 		d.RPS, d.RPSLow, d.RPSHigh = stats.RateInterval(n, w, conf)
 		d.OutputTPS = float64(tokens) / w
+	}
+	if p.step != nil {
+		d.Step = p.step.Of
 	}
 	if p.plan.Kind == testcases.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
@@ -316,14 +324,14 @@ func (p *phase) measureBacklog(conf float64) backlog {
 }
 
 // distribution describes a sample in its order of time; nil without one.
-func distribution(x []float64, conf float64) *report.Dist {
+func distribution(x []float64, conf float64, rules int) *report.Dist {
 	n := len(x)
 	if n == 0 {
 		return nil
 	}
 	sorted := slices.Sorted(slices.Values(x))
 	d := &report.Dist{N: n, Min: sorted[0], Max: sorted[n-1], NEff: stats.EffectiveN(x)}
-	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf)
+	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf, rules)
 	if n == 1 { // no interval: the ends say so by being the value
 		d.MeanLow, d.MeanHigh = d.Mean, d.Mean
 	}
@@ -351,8 +359,8 @@ const bootstrapPoints = 1000
 
 // meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures
 // that cannot be negative is not either.
-func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
-	mean, lo, hi = bootstrap(x, conf)
+func meanInterval(x []float64, conf float64, rules int) (mean, lo, hi float64) {
+	mean, lo, hi = bootstrap(x, conf, rules)
 	if slices.Min(x) >= 0 {
 		lo = math.Max(lo, 0)
 	}
@@ -361,20 +369,31 @@ func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
 
 // bootstrapMean is most of what a verdict computes. Tests, which judge thousands of runs that differ in little, put
 // something before it that remembers its answers.
-var bootstrapMean = stats.MeanInterval
+var (
+	bootstrapMean = stats.SeriesInterval
+	biasedMean    = stats.MeanInterval // of records before revision 2
+)
 
 // bootstrapSeed makes the interval of a sample always the same.
 const bootstrapSeed = 1
 
-func bootstrap(x []float64, conf float64) (mean, lo, hi float64) {
-	if len(x) <= bootstrapPoints {
-		return bootstrapMean(x, conf, bootstrapSeed)
+// intervalOf is the bootstrap of a revision of the rules.
+func intervalOf(rules int) func(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
+	if rules < 2 {
+		return biasedMean
 	}
-	return longMean(len(x), slices.Values(x), conf)
+	return bootstrapMean
+}
+
+func bootstrap(x []float64, conf float64, rules int) (mean, lo, hi float64) {
+	if len(x) <= bootstrapPoints {
+		return intervalOf(rules)(x, conf, bootstrapSeed)
+	}
+	return longMean(len(x), slices.Values(x), conf, rules)
 }
 
 // longMean is bootstrap of a series of n values, more than bootstrapPoints, that need not be in memory.
-func longMean(n int, x iter.Seq[float64], conf float64) (mean, lo, hi float64) {
+func longMean(n int, x iter.Seq[float64], conf float64, rules int) (mean, lo, hi float64) {
 	runs := make([]float64, bootstrapPoints)
 	total, s := 0.0, 0.0
 	i, k, from, to := 0, 0, 0, n/bootstrapPoints
@@ -387,7 +406,7 @@ func longMean(n int, x iter.Seq[float64], conf float64) (mean, lo, hi float64) {
 			s, from, to = 0, to, (i+1)*n/bootstrapPoints
 		}
 	}
-	mid, lo, hi := bootstrapMean(runs, conf, bootstrapSeed)
+	mid, lo, hi := intervalOf(rules)(runs, conf, bootstrapSeed)
 	mean = total / float64(n)
 	return mean, mean + lo - mid, mean + hi - mid
 }

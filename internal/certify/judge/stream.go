@@ -108,6 +108,10 @@ func (c *collector) add(e *evidence.Event) error {
 		r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
 	case e.Host != nil:
 		r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
+	case e.GPU != nil:
+		r.gpus = append(r.gpus, at[*evidence.GPU]{e.At, e.GPU})
+	case e.Against != nil:
+		r.against = e.Against
 	case e.End != nil:
 		r.end = e.End
 	}
