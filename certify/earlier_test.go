@@ -14,7 +14,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
@@ -75,10 +74,6 @@ func TestARunIsComparedWithAnEarlierOne(t *testing.T) {
 		t.Error("no change has an interval")
 	}
 	paths = report.PathsFor(dir, now)
-	rec, err := evidence.ReadFile(paths.Events)
-	if err != nil {
-		t.Fatal(err)
-	}
 	derived, err := judge.DeriveFile(t.Context(), paths.Events)
 	if err != nil {
 		t.Fatal(err)
