@@ -165,6 +165,9 @@ func knownName(name string) bool {
 	if _, gpu := gpuMemory[name]; gpu {
 		return true
 	}
+	if _, gpu := gpuMetrics[name]; gpu || strings.HasSuffix(name, "_info") { // for GPUs and Infos
+		return true
+	}
 	for _, names := range processValues {
 		if slices.Contains(names, name) {
 			return true
