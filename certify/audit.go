@@ -67,7 +67,7 @@ func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	for range max(1, p.ph.Requests) {
 		for _, audit := range []func(context.Context) evidence.Audit{a.cache, a.usage, a.emptyFirst, a.maxTokens,
 			a.finishReason, a.determinism} {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || p.hushed() {
 				break
 			}
 			res := audit(ctx)

@@ -60,7 +60,8 @@ const bankSpeed = 100
 
 // foundBy is the check that must fail a faulty server.
 var foundBy = map[faults.Fault]string{
-	faults.Stall: "stalls", faults.Leak: "leak", faults.LyingCache: "leak", faults.LyingTokens: "metrics",
+	faults.Stall: "stalls", faults.Leak: "leak", faults.LeakGo: "leak", faults.LyingCache: "leak",
+	faults.LyingTokens:  "metrics",
 	faults.MissedCounts: "metrics", faults.CachedReplies: "audits",
 	faults.EmptyFirst: "audits", faults.InflatedUsage: "audits", faults.Drift: "degradation-within",
 	faults.Errors: "errors", faults.Truncated: "errors",

@@ -14,7 +14,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
@@ -75,14 +74,11 @@ func TestARunIsComparedWithAnEarlierOne(t *testing.T) {
 		t.Error("no change has an interval")
 	}
 	paths = report.PathsFor(dir, now)
-	rec, err := evidence.ReadFile(paths.Events)
+	derived, err := judge.DeriveFile(t.Context(), paths.Events)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, series, err := judge.Derive(rec.Events)
-	if err != nil {
-		t.Fatal(err)
-	}
+	again, series := derived.Report, derived.Series
 	a, _ := report.JSON(now)
 	b, _ := report.JSON(again)
 	if !bytes.Equal(a, b) {

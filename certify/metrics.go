@@ -2,10 +2,13 @@ package certify
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 )
@@ -30,20 +33,61 @@ type metrics struct {
 	counted float64          // requests that the server had counted before the current phase
 	last    *evidence.Scrape // the latest good one around a phase
 	lastAt  time.Time
-	worked  bool // the metrics could be read at least once
+	worked  bool          // the metrics could be read at least once
+	others  []string      // where the server's metrics may be, if not where they usually are
+	vain    time.Duration // spent on scrapes that gave nothing
+	next    time.Time     // before which none is made during load
+}
+
+// mostVain bounds what a run spends on scrapes that give nothing, beyond its plan. Six of them time out in it.
+const mostVain = 30 * time.Second
+
+// scrape asks for the metrics, unless that was in vain for too long.
+func (m *metrics) scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {
+	if m.vain > mostVain {
+		return evidence.Scrape{Label: label, Source: m.scraper.Name(), Dialect: probe.Unknown,
+			Err: fmt.Sprintf("not asked any more: scrapes took %s and gave nothing", m.vain.Round(time.Second))}
+	}
+	s := m.scraper.Scrape(ctx, label)
+	if s.Err != "" {
+		m.vain += time.Duration(s.Took)
+	}
+	return s
+}
+
+// find looks where servers have their metrics that do not have them at /metrics, or have something else there: NIM at
+// /v1/metrics, TensorRT-LLM at /prometheus/metrics.
+func (m *metrics) find(ctx context.Context) {
+	if s := m.scraper.Scrape(ctx, ""); s.Dialect != probe.Unknown || len(m.others) == 0 ||
+		time.Duration(s.Took) > time.Second {
+		return
+	}
+	usual := m.scraper.MetricsURL
+	for _, address := range m.others {
+		m.scraper.MetricsURL = address
+		if s := m.scraper.Scrape(ctx, ""); s.Dialect != probe.Unknown && s.Dialect != probe.Taught {
+			return
+		}
+	}
+	m.scraper.MetricsURL = usual
 }
 
 func newMetrics(o Options, taught map[string]string, s *server, r *record) *metrics {
 	address := o.MetricsURL
+	var others []string
 	if address == "" && o.PrometheusURL == "" {
 		address = s.URL + "/metrics"
+		others = []string{s.URL + "/v1/metrics", s.URL + "/prometheus/metrics"}
 		if u, err := url.Parse(s.URL); err == nil && s.route != "" { // a gateway's: metrics lie at its root
 			u.Path = "/metrics"
 			address = u.String()
 		}
 	}
-	m := &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, "", s.model), record: r}
+	m := &metrics{scraper: probe.NewScraper(address, o.PrometheusURL, "", s.model), record: r, others: others}
 	m.scraper.Taught = taught
+	if s.http2 {
+		m.scraper.Client.Transport.(*http.Transport).Protocols = client.PriorKnowledge()
+	}
 	if own(s, address) {
 		m.scraper.APIKey, m.scraper.Header = s.key, s.extra.Header
 	}
@@ -88,7 +132,12 @@ func (m *metrics) after(ctx context.Context, phase string, answered int) {
 func (m *metrics) during(ctx context.Context, label evidence.ScrapeLabel) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.scraper.Scrape(ctx, label); s.Err == "" {
+	if time.Now().Before(m.next) {
+		return
+	}
+	s := m.scrape(ctx, label)
+	m.next = time.Now().Add(probe.Pause(time.Duration(s.Took)))
+	if s.Err == "" {
 		m.record.add(evidence.Event{Scrape: &s})
 	}
 }
@@ -112,7 +161,7 @@ const nothingSent = -1
 func (m *metrics) settled(ctx context.Context, label evidence.ScrapeLabel, answered int) evidence.Scrape {
 	ended := time.Now()
 	for {
-		s := m.scraper.Scrape(ctx, label)
+		s := m.scrape(ctx, label)
 		wait, enough := m.enough(s, answered, time.Since(ended)-time.Duration(s.Took))
 		if enough {
 			return s

@@ -48,7 +48,13 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	case testcases.KindSweep:
 		rec = run.sweep(ctx)
 	default:
-		rec = run.load(ctx, r.requests.load(r.plan, index, ph, 0))
+		audible, hush := context.WithCancel(ctx)
+		run.hush = hush
+		rec = run.load(audible, r.requests.load(r.plan, index, ph, 0))
+		hush()
+	}
+	if run.hushed() && ctx.Err() == nil {
+		rec.CutShort = evidence.CutSilent
 	}
 	if rec.CutShort == "" && ctx.Err() != nil || rec.CutShort == evidence.CutInterrupted {
 		rec.CutShort = evidence.CutInterrupted
@@ -85,6 +91,8 @@ type phaseRun struct {
 	found                  knee.Knee               // of a sweep
 	why                    string                  // the last request failed
 	giveUp                 context.CancelCauseFunc // of a warm-up without an answer
+	silent                 int                     // timeouts in a row; see hear
+	hush                   context.CancelFunc      // ends a phase that hears nothing
 }
 
 // load runs a plan to its end.
@@ -172,6 +180,7 @@ func (p *phaseRun) sink(q evidence.Request) {
 	q.N += p.from
 	r.record.add(evidence.Event{Request: &q})
 	r.server.heardOf(q)
+	p.hear(q)
 	if p.keep {
 		p.kept = append(p.kept, &q)
 	}

@@ -48,6 +48,7 @@ func (r *runner) prove(ctx context.Context) ([]proof, error) {
 		}
 		proven = append(proven, proof{p.id, res})
 	}
+	r.metrics.find(ctx)
 	return proven, r.monitored(ctx)
 }
 

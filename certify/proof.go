@@ -80,6 +80,11 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 			if c, err = r.server.loadClient(r.plan.c, ph); err != nil {
 				return q, fmt.Errorf("%w: %w", target.ErrSetup, err)
 			}
+		case !r.server.http2 && client.OtherVersion(q.Detail) && r.server.overHTTP2(ctx, r, ph, try, stream):
+			c.Close()
+			if c, err = r.server.loadClient(r.plan.c, ph); err != nil {
+				return q, fmt.Errorf("%w: %w", target.ErrSetup, err)
+			}
 		case r.requests.form.leave(q):
 		case try == proofTries || hopeless(q):
 			return q, r.server.proofError(q, stream)
@@ -87,6 +92,22 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 			try++
 		}
 	}
+}
+
+// overHTTP2 tries a request that HTTP/1.1 could not make over HTTP/2, which is spoken from then on if it is answered
+// in any way.
+func (s *server) overHTTP2(ctx context.Context, r *runner, ph testcases.Phase, try int, stream bool) bool {
+	s.http2 = true
+	c, err := s.loadClient(r.plan.c, ph)
+	if err == nil {
+		q := c.Do(ctx, time.Now(), r.requests.proof(ph, try, stream))
+		c.Close()
+		if q.OK() || q.Status != 0 {
+			return true
+		}
+	}
+	s.http2 = false
+	return false
 }
 
 // firstLoad is the first phase that sends requests.
@@ -111,7 +132,7 @@ func (s *server) proofError(q evidence.Request, stream bool) error {
 	form := map[bool]string{true: "a streamed request", false: "a request"}[stream]
 	switch {
 	case strings.Contains(q.Detail, "no application protocol"), strings.Contains(q.Detail, "malformed HTTP"):
-		return fmt.Errorf("%w: %s was not answered in HTTP/1.1, the only version that the load's client speaks: %s",
+		return fmt.Errorf("%w: %s was answered neither in HTTP/1.1 nor in HTTP/2: %s",
 			errors.Join(target.ErrSetup, client.ErrUnreadable), form, message)
 	}
 	switch q.Fail {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ type record struct {
 	epoch  time.Time // all times of the record count from here, on the monotonic clock
 	events *evidence.Writer
 	failed atomic.Pointer[error] // it could not be written
+	left   atomic.Int64          // events that were too large for it
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -56,10 +58,20 @@ func (r *record) add(e evidence.Event) {
 		r.hosts = append(r.hosts, e)
 		r.mu.Unlock()
 	}
-	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
+	err := r.events.Add(e)
+	if errors.Is(err, evidence.ErrTooLarge) { // what enters is bounded: the record is full
+		if r.left.Add(1) == 1 && r.cancel != nil {
+			r.cancel(fmt.Errorf("%w: %w", errRecordFull, err))
+		}
+		return
+	}
+	if err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
 		r.cancel(err)
 	}
 }
+
+// errRecordFull ends a run whose record can take no more. What was measured until then is judged.
+var errRecordFull = errors.New("the record is full")
 
 // hostsSince gives the readings of the machine since a moment, and the one before it.
 func (r *record) hostsSince(ns int64) []evidence.Event {
@@ -97,6 +109,9 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 			GPUs: r.observer.gpus.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 		Rules: evidence.Rules, Prompts: p.questions(),
+	}
+	if s.http2 {
+		h.Target.Protocol = "HTTP/2"
 	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded

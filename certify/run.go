@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
@@ -84,6 +85,10 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 func (r *runner) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if longest := r.plan.longest(); longest > 0 {
+		overdue := time.AfterFunc(longest, func() { cancel(errOverdue) })
+		defer overdue.Stop()
+	}
 	r.record.cancel = cancel
 	r.progress.tell(Event{Kind: EventPlan, Expected: r.plan.least(),
 		Text: Arithmetic(r.plan.c, r.plan.o.Profile, len(r.plan.loaded.Prompts.Prompts))})
@@ -104,9 +109,12 @@ func (r *runner) run(ctx context.Context) error {
 }
 
 func (r *runner) end(ctx context.Context) *evidence.End {
+	left := int(r.record.left.Load())
 	switch cause := context.Cause(ctx); {
 	case cause == nil:
 		return &evidence.End{}
+	case errors.Is(cause, errRecordFull), errors.Is(cause, errOverdue):
+		return &evidence.End{Interrupted: true, Reason: cause.Error() + r.progress.during(), LeftOut: left}
 	case errors.Is(cause, errTargetLost):
 		return &evidence.End{Reason: "the server went away" + r.progress.during()}
 	case errors.Is(cause, errUnanswered):
@@ -116,6 +124,9 @@ func (r *runner) end(ctx context.Context) *evidence.End {
 	}
 }
 
+// slowJudge is how long the judge may take before a person is told: a run of an hour has a record of seconds.
+const slowJudge = 2 * time.Second
+
 // finish closes the record, lets go of the server, judges the record as it stands in the file and writes the report.
 func (r *runner) finish(ctx context.Context) (*Report, error) {
 	err := r.record.events.Close()
@@ -123,15 +134,14 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	record, err := evidence.ReadFile(r.record.events.Path())
+	slow := time.AfterFunc(slowJudge, func() { r.progress.note("the record is judged") })
+	defer slow.Stop()
+	d, err := judge.DeriveFile(context.WithoutCancel(ctx), r.record.events.Path()) // what was measured has a report
 	if err != nil {
 		return nil, err
 	}
-	rep, series, err := judge.Derive(record.Events)
-	if err != nil {
-		return nil, err
-	}
-	paths, err := report.Save(r.plan.o.ReportDir, rep, series)
+	rep := d.Report
+	paths, err := report.Save(r.plan.o.ReportDir, rep, d.Series)
 	if err != nil {
 		return nil, err
 	}

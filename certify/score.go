@@ -3,14 +3,23 @@ package certify
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 )
 
+// lastScores is how long answers are still scored when the run was stopped.
+const lastScores = 300 * time.Millisecond
+
 // score rates the texts that the phase kept, after it: scoring beside the load would take its processor.
 func (p *phaseRun) score(ctx context.Context) {
-	for _, q := range p.texts {
+	begun := time.Now()
+	for i, q := range p.texts {
+		if ctx.Err() != nil && time.Since(begun) > lastScores {
+			p.r.progress.note(fmt.Sprintf("%d of %d answers are not scored", len(p.texts)-i, len(p.texts)))
+			return
+		}
 		prompt, _ := p.r.plan.loaded.Prompts.ByKey(q.Prompt)
 		in := quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric}
 		res := quality.Score(in)

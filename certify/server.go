@@ -37,6 +37,7 @@ type server struct {
 	described map[string]string
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
+	http2     bool              // it speaks nothing else
 }
 
 // connect starts or finds the server, and finds out which model to ask for.
@@ -70,6 +71,14 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	if s.tracer, err = newTracer(o); err == nil {
 		err = s.chooseModel(ctx, o)
 	}
+	var status *client.StatusError
+	if err != nil && !errors.As(err, &status) && strings.HasPrefix(s.URL, "http:") &&
+		client.OtherVersion(err.Error()) {
+		s.client.HTTP2()
+		if again := s.chooseModel(ctx, o); again == nil {
+			s.http2, err = true, nil
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.release(p))
 	}
@@ -99,12 +108,18 @@ func unlisted(o Options, err error) bool { return o.TargetModel != "" && client.
 // serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
 // after a minute of refusals.
 func serves(models []openai.Model, model string) error {
+	const shown = 20
 	var names []string
 	for _, m := range models {
 		if m.ID == model || strings.HasPrefix(m.ID, model+":") { // Ollama lists name:tag, and takes the name
 			return nil
 		}
-		names = append(names, m.ID)
+		if len(names) < shown {
+			names = append(names, m.ID)
+		}
+	}
+	if more := len(models) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d others", more))
 	}
 	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
 		strings.Join(names, ", "))
@@ -122,7 +137,7 @@ func (s *server) release(p *progress) error {
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
 	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
-		Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
+		HTTP2: s.http2, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
 

@@ -20,6 +20,8 @@ type odd struct {
 	refused string   // an error of the set-up that says this; empty: there is a report
 	checks  []string // that pass
 	notice  string   // the report's
+	unclear string   // a check that is INVALID
+	why     string   // and what its reason says
 	with    func(*certify.Options)
 }
 
@@ -48,6 +50,10 @@ var odds = map[faults.Strange]odd{
 	faults.StrangeMetrics: {checks: []string{"errors"}},
 	faults.JSONMetrics:    {checks: []string{"errors"}},
 	faults.Underscores:    {checks: []string{"errors", "metrics"}},
+	faults.RankGauges:     {checks: []string{"errors", "metrics"}},
+	faults.Foreign:        {checks: []string{"errors"}, unclear: "metrics", why: "somebody else"},
+	faults.Thinking:       {unclear: "valid", why: "reasoned"},
+	faults.HastyClose:     {checks: []string{"errors", "valid"}},
 }
 
 // TestNoStrangeServerIsBlamed: what this client cannot read is told before the load, what it can learn is learnt, and
@@ -63,7 +69,11 @@ func TestNoStrangeServerIsBlamed(t *testing.T) {
 			}
 			inner := faults.New(faults.Config{Seed: 1})
 			defer inner.Close()
-			h := httptest.NewServer(s.Handler(inner))
+			h := httptest.NewUnstartedServer(s.Handler(inner))
+			if s == faults.HastyClose {
+				h.Config.IdleTimeout = faults.IdleTimeout
+			}
+			h.Start()
 			defer h.Close()
 			dir := t.TempDir()
 			o := certify.Options{Case: short, Target: h.URL, ReportDir: dir, Seed: 3}
@@ -83,6 +93,9 @@ func TestNoStrangeServerIsBlamed(t *testing.T) {
 			for _, c := range rep.Checks {
 				if c.Verdict == certify.Fail {
 					t.Errorf("%s is blamed: %s", c.ID, c.Reason)
+				}
+				if c.ID == want.unclear && (c.Verdict != certify.Invalid || !strings.Contains(c.Reason, want.why)) {
+					t.Errorf("%s is %s: %s", c.ID, c.Verdict, c.Reason)
 				}
 				for _, id := range want.checks {
 					if c.ID == id && c.Verdict != certify.Pass {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 )
 
 // ErrFormat is matched by errors about a file that is no report of this product, or one of a later version.
@@ -23,8 +25,11 @@ const (
 	EventsExt = ".events.jsonl.gz"
 )
 
-// maxReport bounds what is read; a report has some 50 KB.
-const maxReport = 16 << 20
+// What is read of a report is bounded; one has some 50 KB and 3,000 values.
+const (
+	maxReport  = 16 << 20
+	mostValues = 1 << 18
+)
 
 // BaseName is the name of a report's files without their extensions, performance_<case>_<unix seconds>, as the
 // specification test case writes it. Characters that are unsafe in file names become "-".
@@ -53,6 +58,9 @@ func JSON(r *Report) ([]byte, error) {
 // Parse reads a report's JSON. It takes keys that it does not know, since later versions of a schema only add; a later
 // schema_version, and anything that is not a report, match ErrFormat.
 func Parse(data []byte) (*Report, error) {
+	if n := bound.Values(data); n > mostValues {
+		return nil, fmt.Errorf("report: %w: it holds more than %d values", ErrFormat, mostValues)
+	}
 	var r Report
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("report: %w: %w", ErrFormat, err)

@@ -132,6 +132,7 @@ type Phase struct {
 	FirstAny    *Dist          `json:"first_any_token_ms,omitempty"` // where reasoning comes before the content
 	TPOT        *Dist          `json:"tpot_ms,omitempty"`
 	Gap         *Dist          `json:"gap_ms,omitempty"`
+	BlurredGaps int            `json:"blurred_gaps,omitempty"` // whose ends this client was too late to tell apart
 	IssueDelay  *Dist          `json:"issue_delay_ms,omitempty"`
 	InFlight    float64        `json:"in_flight"` // time average
 	MaxInFlight int            `json:"max_in_flight"`

@@ -292,9 +292,22 @@ func TestSave(t *testing.T) {
 // A hostile case id or evidence name stays inside the directory.
 func TestPathsStayInside(t *testing.T) {
 	r := sample()
-	r.TestCase, r.Evidence.File = "../../etc/passwd", "../../x.events.jsonl.gz"
-	if p := PathsFor("reports", r); filepath.Dir(p.JSON) != "reports" {
-		t.Error(p.JSON)
+	r.TestCase = "../../etc/passwd"
+	for _, name := range []string{"../../x", "..", ".", "", ".hidden", "a/b", `a\b`, "c:x", "/etc/x", "a\x00b",
+		strings.Repeat("x", 300)} {
+		for _, ext := range []string{"", EventsExt} {
+			r.Evidence.File = name + ext
+			p := PathsFor("reports", r)
+			for _, path := range []string{p.JSON, p.HTML, p.JUnit, p.Events} {
+				if filepath.Dir(path) != "reports" || !strings.HasPrefix(filepath.Base(path), "performance_") {
+					t.Errorf("%q: %s", r.Evidence.File, path)
+				}
+			}
+		}
+	}
+	r.Evidence.File = "mine" + EventsExt
+	if p := PathsFor("reports", r); p.HTML != filepath.Join("reports", "mine"+HTMLExt) {
+		t.Error(p.HTML)
 	}
 	if got := BaseName("a/b c", time.Unix(5, 0)); got != "performance_a-b-c_5" {
 		t.Error(got)

@@ -18,11 +18,17 @@ type Paths struct {
 // PathsFor gives the files' places in a directory.
 func PathsFor(dir string, r *Report) Paths {
 	base := strings.TrimSuffix(r.Evidence.File, EventsExt)
-	if base == "" || base != filepath.Base(base) {
+	if !plainName(base) {
 		base = BaseName(r.TestCase, time.Unix(int64(r.Timestamp), 0))
 	}
 	at := filepath.Join(dir, base)
 	return Paths{JSON: at + JSONExt, HTML: at + HTMLExt, JUnit: at + JUnitExt, Events: at + EventsExt}
+}
+
+// plainName says that a report's own name of its files leads nowhere else: reports come from others too.
+func plainName(base string) bool {
+	return base != "" && base[0] != '.' && len(base) <= 200 && filepath.IsLocal(base) &&
+		!strings.ContainsFunc(base, func(c rune) bool { return c < ' ' || strings.ContainsRune(`/\:`, c) })
 }
 
 // Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at

@@ -104,6 +104,7 @@ func (c certifyCmd) Run(a *app) error {
 		with := *a
 		with.ctx, a = ctx, &with
 	}
+	defer endAtSecondSignal(a.ctx)()
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event
 	rep, err := certify.Run(a.ctx, o)
@@ -123,6 +124,17 @@ func (c certifyCmd) Run(a *app) error {
 		return exitWith(exitFail)
 	}
 	return exitWith(exitInvalid)
+}
+
+// endAtSecondSignal ends the process at a second signal. The first one ends the load and leaves a report, which may
+// take seconds where the record is large; the record is whole then, and mixtral report show judges it later.
+func endAtSecondSignal(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		<-again
+		os.Exit(exitInterrupted)
+	})
 }
 
 // against finds the earlier run: its report, and its record where that lies beside the report's file or in the report

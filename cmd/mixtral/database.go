@@ -172,7 +172,7 @@ func (c *reportSaveCmd) Run(a *app) error {
 	}
 	var list []*store.Run
 	for _, f := range c.Files {
-		rep, data, err := openReport(f)
+		rep, data, err := openReport(a, f)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
@@ -33,7 +35,7 @@ func (d databaseFlag) openRef(a *app, ref string) (*reports.Report, []byte, erro
 	case err != nil:
 		return nil, nil, err
 	case !ok:
-		return openReport(ref)
+		return openReport(a, ref)
 	}
 	r, err := reports.Parse(data)
 	if err != nil {
@@ -43,18 +45,14 @@ func (d databaseFlag) openRef(a *app, ref string) (*reports.Report, []byte, erro
 }
 
 // openReport reads a report's JSON, or derives it if path is a record of events.
-func openReport(path string) (*reports.Report, []byte, error) {
+func openReport(a *app, path string) (*reports.Report, []byte, error) {
 	if strings.HasSuffix(path, reports.EventsExt) || strings.HasSuffix(path, reports.EventsExt+".part") {
-		rec, err := openRecord(path)
+		d, err := derive(a, path)
 		if err != nil {
 			return nil, nil, err
 		}
-		r, err := judge.Judge(rec.Events)
-		if err != nil {
-			return nil, nil, usageError(fmt.Errorf("%s: %w", path, err))
-		}
-		data, err := reports.JSON(r)
-		return r, data, err
+		data, err := reports.JSON(d.Report)
+		return d.Report, data, err
 	}
 	r, data, err := reports.ReadFile(path)
 	if err != nil {
@@ -63,12 +61,33 @@ func openReport(path string) (*reports.Report, []byte, error) {
 	return r, data, nil
 }
 
-func openRecord(path string) (*evidence.Record, error) {
-	rec, err := evidence.ReadFile(path)
-	if err != nil {
-		return nil, usageError(withHint(err, "the events lie beside the report, in its name with "+reports.EventsExt))
+// derive judges a record. A signal ends it at once, wherever it is.
+func derive(a *app, path string) (*judge.Derived, error) {
+	debug.SetGCPercent(40) // a large record fills the memory, and this process does nothing else
+	type result struct {
+		d   *judge.Derived
+		err error
 	}
-	return rec, nil
+	done := make(chan result, 1)
+	go func() {
+		d, err := judge.DeriveFile(a.ctx, path)
+		done <- result{d, err}
+	}()
+	select {
+	case <-a.ctx.Done():
+		return nil, exitWith(exitInterrupted)
+	case x := <-done:
+		switch {
+		case a.ctx.Err() != nil:
+			return nil, exitWith(exitInterrupted)
+		case errors.Is(x.err, evidence.ErrTooLarge):
+			return nil, usageError(x.err)
+		case x.err != nil:
+			return nil, usageError(withHint(x.err, "the events lie beside the report, in its name with "+
+				reports.EventsExt))
+		}
+		return x.d, nil
+	}
 }
 
 // recordOf finds the events of a report: beside its file, under the name that it gives.
@@ -128,10 +147,18 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	}
 	var series reports.Series
 	events := recordOf(c.File, r)
-	if rec, err := evidence.ReadFile(events); err != nil {
-		fmt.Fprintf(a.stderr, "mixtral: no plots: %v\n", err)
-	} else if _, series, err = judge.Derive(rec.Events); err != nil {
-		return usageError(fmt.Errorf("%s: %w", events, err))
+	if _, err := os.Stat(events); err != nil {
+		if _, err = os.Stat(events + ".part"); err != nil {
+			fmt.Fprintf(a.stderr, "mixtral: no plots: %v\n", err)
+			events = ""
+		}
+	}
+	if events != "" {
+		d, err := derive(a, events)
+		if err != nil {
+			return err
+		}
+		series = d.Series
 	}
 	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series) }
 	if c.Out == "-" {
@@ -174,7 +201,7 @@ type verification struct {
 }
 
 func (c *reportVerifyCmd) Run(a *app) error {
-	v, again, err := c.verify()
+	v, again, err := c.verify(a)
 	if err != nil {
 		return err
 	}
@@ -197,28 +224,25 @@ func (c *reportVerifyCmd) Run(a *app) error {
 }
 
 // verify derives the report again and compares the two.
-func (c *reportVerifyCmd) verify() (*verification, *reports.Report, error) {
-	r, data, err := openReport(c.File)
+func (c *reportVerifyCmd) verify(a *app) (*verification, *reports.Report, error) {
+	r, data, err := openReport(a, c.File)
 	if err != nil {
 		return nil, nil, err
 	}
 	if c.Events == "" {
 		c.Events = recordOf(c.File, r)
 	}
-	rec, err := openRecord(c.Events)
+	d, err := derive(a, c.Events)
 	if err != nil {
 		return nil, nil, err
 	}
-	again, err := judge.Judge(rec.Events)
-	if err != nil {
-		return nil, nil, usageError(fmt.Errorf("%s: %w", c.Events, err))
-	}
+	again := d.Report
 	want, err := reports.JSON(again)
 	if err != nil {
 		return nil, nil, err
 	}
-	v := &verification{Report: c.File, Events: c.Events, EventCount: len(rec.Events), SHA256: again.Evidence.SHA256,
-		Status: r.Status, Derived: again.Status, Missing: missing(r, rec), Differences: []string{}}
+	v := &verification{Report: c.File, Events: c.Events, EventCount: d.Record.Count, SHA256: again.Evidence.SHA256,
+		Status: r.Status, Derived: again.Status, Missing: missing(r, d), Differences: []string{}}
 	differences, err := reports.Differences(data, want)
 	if err != nil {
 		return nil, nil, usageError(fmt.Errorf("%s: %w", c.File, err))
@@ -276,7 +300,10 @@ func (c *reportDiffCmd) Run(a *app) error {
 			return err
 		}
 		names, statuses = append(names, ref), append(statuses, after.Status)
-		with = append(with, reports.DiffWith(before, after, shiftOf(recordOf(c.A, before), recordOf(ref, after))))
+		with = append(with, reports.DiffWith(before, after, shiftOf(a, recordOf(c.A, before), recordOf(ref, after))))
+	}
+	if a.ctx.Err() != nil {
+		return exitWith(exitInterrupted)
 	}
 	if len(with) > 1 {
 		return c.many(a, reports.NewTable(names, statuses, with))
@@ -308,15 +335,19 @@ func (c *reportDiffCmd) many(a *app, t reports.Table) error {
 }
 
 // shiftOf compares single latencies where both records are at hand; the reports' intervals do otherwise.
-func shiftOf(a, b string) reports.Shift {
-	x, errX := evidence.ReadFile(a)
-	y, errY := evidence.ReadFile(b)
-	if errX != nil || errY != nil {
+func shiftOf(a *app, before, after string) reports.Shift {
+	done := make(chan reports.Shift, 1)
+	go func() {
+		shift, err := judge.Shift(a.ctx, before, after)
+		if err != nil {
+			shift = nil
+		}
+		done <- shift
+	}()
+	select {
+	case shift := <-done:
+		return shift
+	case <-a.ctx.Done():
 		return nil
 	}
-	shift, err := judge.Shift(x.Events, y.Events)
-	if err != nil {
-		return nil
-	}
-	return shift
 }

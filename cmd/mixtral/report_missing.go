@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
 // missing says what a damaged record lacks of what its report was made from; it is empty for one that is whole.
-func missing(r *reports.Report, rec *evidence.Record) string {
+func missing(r *reports.Report, d *judge.Derived) string {
+	rec := d.Record
 	var parts []string
 	if rec.Cut {
 		parts = append(parts, "the file breaks off")
@@ -18,22 +19,19 @@ func missing(r *reports.Report, rec *evidence.Record) string {
 	if rec.Lost > 0 {
 		parts = append(parts, fmt.Sprintf("lines that cannot be read: %d", rec.Lost))
 	}
-	if len(rec.Events) < r.Evidence.Events {
-		parts = append(parts, fmt.Sprintf("%d of %d events are there", len(rec.Events), r.Evidence.Events))
+	if rec.Count < r.Evidence.Events {
+		parts = append(parts, fmt.Sprintf("%d of %d events are there", rec.Count, r.Evidence.Events))
 	}
 	var phases []string
 	for _, p := range r.Phases {
-		if !slices.ContainsFunc(rec.Events, func(e evidence.Event) bool {
-			return e.Phase != nil &&
-				e.Phase.ID == p.ID
-		}) {
+		if !slices.ContainsFunc(d.Report.Phases, func(q reports.Phase) bool { return q.ID == p.ID }) {
 			phases = append(phases, reports.Clean(p.ID))
 		}
 	}
 	if len(phases) > 0 {
 		parts = append(parts, "the end of these phases is missing: "+strings.Join(phases, ", "))
 	}
-	if len(parts) > 0 && !rec.Ended() {
+	if len(parts) > 0 && !rec.Ended {
 		parts = append(parts, "the end of the run is missing")
 	}
 	return strings.Join(parts, "; ")

@@ -9,6 +9,10 @@ import (
 // fewestCorrelated is the shortest series whose correlation can be told at all.
 const fewestCorrelated = 16
 
+// mostProducts bounds what CorrelationTime computes, to seconds. A series that it cuts short is correlated over all of
+// its length, or has millions of samples and a correlation over thousands.
+const mostProducts = 5e9
+
 // CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are
 // worth one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test
 // looks for; the sum ends where its window is five times the time itself (Sokal 1997).
@@ -34,7 +38,7 @@ func CorrelationTime(x []float64) float64 {
 		return 1
 	}
 	times := 1.0
-	for k := 1; k <= n/4; k++ {
+	for k := 1; k <= n/4 && k*n <= mostProducts; k++ {
 		var c float64
 		for i := k; i < n; i++ {
 			c += r[i] * r[i-k]

@@ -1,6 +1,7 @@
 package stats
 
 import (
+	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -151,16 +152,35 @@ func autocorrelations(x []float64, most int) (rho []float64, variance float64) {
 }
 
 // EffectiveN is how many independent samples a series in its order of time is worth: n(1−ρ₁)/(1+ρ₁), between 1 and n.
-func EffectiveN(x []float64) float64 {
-	n := float64(len(x))
+func EffectiveN(x []float64) float64 { return EffectiveSeq(len(x), slices.Values(x)) }
+
+// EffectiveSeq is EffectiveN of a series that need not be in memory: it goes through its n values twice.
+func EffectiveSeq(count int, x iter.Seq[float64]) float64 {
+	n := float64(count)
 	if n < 3 {
 		return n
 	}
-	rho, variance := autocorrelations(x, 1)
-	if variance == 0 {
+	var first, sum, c0, c1, last, scale float64
+	i := 0
+	for v := range x {
+		if i++; i == 1 {
+			first = v
+		}
+		sum += v - first // about the first value, to keep precision
+	}
+	mean := first + sum/n
+	for v := range x {
+		d := v - mean
+		c0 += d * d
+		c1 += d * last // of the first, whose last is 0, nothing
+		scale = math.Max(scale, math.Abs(v))
+		last = d
+	}
+	if c0 <= n*scale*scale*1e-28 { // a constant series: what is left is rounding
 		return n
 	}
-	return math.Min(math.Max(n*(1-rho[1])/(1+rho[1]), 1), n)
+	rho := c1 / c0
+	return math.Min(math.Max(n*(1-rho)/(1+rho), 1), n)
 }
 
 // RateInterval returns count/seconds, in 1/s, with its exact interval for a Poisson count (Garwood 1936).

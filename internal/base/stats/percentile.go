@@ -9,13 +9,17 @@ import (
 // Percentile returns the p-th order statistic ⌈p·n⌉ of a sorted sample, without interpolation: a value that was
 // measured. p is a share, 0.99 for the 99th percentile. An empty sample gives NaN.
 func Percentile(sorted []float64, p float64) float64 {
-	n := len(sorted)
-	if n == 0 || math.IsNaN(p) {
+	if len(sorted) == 0 || math.IsNaN(p) {
 		return math.NaN()
 	}
+	return sorted[Rank(len(sorted), p)-1]
+}
+
+// Rank is the place, from 1, of the p-th percentile in a sorted sample of n.
+func Rank(n int, p float64) int {
 	// 0.07·100 is 7.000000000000001 in binary: the product is lowered by more than its rounding error first.
 	k := int(math.Ceil(math.Min(p, 1) * float64(n) * (1 - 1e-12)))
-	return sorted[min(max(k, 1), n)-1]
+	return min(max(k, 1), n)
 }
 
 // MinSamples returns the least sample size that proves, at confidence conf, that the p-th percentile is within a limit

@@ -10,17 +10,21 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// maxAnswer bounds what is read of an answer outside of load.
-const maxAnswer = 8 << 20
-
-// maxVersion bounds what a server calls its version.
-const maxVersion = 200
+// Bounds of an answer outside of load. The list of a gateway with a thousand models has half a megabyte.
+const (
+	maxAnswer  = 4 << 20
+	maxHead    = 64 << 10 // bytes of headers
+	mostValues = 1 << 18  // of JSON; a model has ten to fifty
+)
 
 // patience is how long a server may take to answer what stands beside the load. A server that accepts connections and
 // never answers must not hold a run for ever.
@@ -55,9 +59,31 @@ func (c *Client) With(extra Extra) *Client {
 // proxy and follows no redirect: what one of them reaches, the other must reach too.
 func New(root, key string) *Client {
 	return &Client{root: root, key: key, http: &http.Client{
-		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
+		Transport:     &http.Transport{ResponseHeaderTimeout: 2 * time.Minute, MaxResponseHeaderBytes: maxHead},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// HTTP2 makes the client speak HTTP/2 without TLS, by prior knowledge. Over TLS it agrees on a version by itself.
+func (c *Client) HTTP2() {
+	t := c.http.Transport.(*http.Transport)
+	t.CloseIdleConnections()
+	t.Protocols = PriorKnowledge()
+}
+
+// PriorKnowledge is HTTP/2 without TLS and without asking for it.
+func PriorKnowledge() *http.Protocols {
+	var p http.Protocols
+	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP2(true)
+	return &p
+}
+
+// OtherVersion says that an answer, or none, came from a server that does not speak HTTP/1.1.
+func OtherVersion(text string) bool {
+	return slices.ContainsFunc([]string{"malformed HTTP", "no application protocol", "unexpected ALPN",
+		"HTTP/1.x transport connection broken", "HTTP2", "505", "EOF", "connection reset"},
+		func(s string) bool { return strings.Contains(text, s) })
 }
 
 // NewRemote is New for a server that is not under test: it goes through the proxy of the environment.
@@ -103,7 +129,8 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	defer resp.Body.Close()
 	if to, err := resp.Location(); err == nil {
-		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: "to " + to.Redacted()}
+		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode,
+			Message: "to " + bound.Short(to.Redacted(), evidence.MaxName)}
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
@@ -118,6 +145,9 @@ func (c *Client) unanswered(path string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", errSilent, err)
 	}
+	if len(err.Error()) > evidence.MaxMessage { // a malformed header is quoted whole
+		return fmt.Errorf("%w: %s: %s", ErrSetup, Redact(c.root+path), bound.Short(err.Error(), evidence.MaxMessage))
+	}
 	return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
 }
 
@@ -125,7 +155,7 @@ func (c *Client) unanswered(path string, err error) error {
 func message(body []byte) string {
 	var e openai.ErrorResponse
 	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
-		return e.Error.Message
+		return bound.Short(e.Error.Message, evidence.MaxMessage)
 	}
 	const most = 200
 	text := string(bytes.ToValidUTF8(bytes.TrimSpace(body), nil))
@@ -141,16 +171,22 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return c.unanswered(path, err)
-	}
-	if out == nil {
+	if out == nil { // the status says it all; what little there is keeps the connection
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		return nil
 	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return c.unanswered(path, err)
+	case len(data) > maxAnswer:
+		return fmt.Errorf("%w: %s answers with more than %d MiB", ErrSetup, Redact(c.root+path), maxAnswer>>20)
+	case bound.Values(data) > mostValues:
+		return fmt.Errorf("%w: %s answers with more than %d values", ErrSetup, Redact(c.root+path), mostValues)
+	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%w: %s answers with %w (%s): %w", ErrSetup, Redact(c.root+path), errNoJSON,
-			contentType(resp), err)
+		return fmt.Errorf("%w: %s answers with %w (%s): %s", ErrSetup, Redact(c.root+path), errNoJSON,
+			contentType(resp), bound.Short(err.Error(), evidence.MaxMessage))
 	}
 	return nil
 }
@@ -180,6 +216,12 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 	if len(list.Data) == 0 {
 		return nil, fmt.Errorf("%w: %s names no model", ErrSetup, Redact(c.root+"/v1/models"))
 	}
+	for _, m := range list.Data {
+		if len(m.ID) > evidence.MaxName {
+			return nil, fmt.Errorf("%w: %s names a model by %d bytes, at most %d are allowed: %s", ErrSetup,
+				Redact(c.root+"/v1/models"), len(m.ID), evidence.MaxName, bound.Short(m.ID, 80))
+		}
+	}
 	return list.Data, nil
 }
 
@@ -188,7 +230,8 @@ func (c *Client) Version(ctx context.Context) string {
 	var out struct {
 		Version string `json:"version"`
 	}
-	if err := c.ask(ctx, http.MethodGet, "/version", nil, &out); err != nil || len(out.Version) > maxVersion {
+	if err := c.ask(ctx, http.MethodGet, "/version", nil, &out); err != nil ||
+		len(out.Version) > evidence.MaxName {
 		return ""
 	}
 	return strings.ToValidUTF8(out.Version, "")

@@ -62,7 +62,8 @@ type Target struct {
 	BuiltIn bool       `json:"built_in,omitempty"` // the demo or synthetic model: the report says so
 	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
 	Resources string `json:"resources"`
-	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
+	Metrics   string `json:"metrics"`            // where scrapes come from: a URL, "prometheus URL", "none"
+	Protocol  string `json:"protocol,omitempty"` // that the load speaks; empty: HTTP/1.1
 	// what the server says of itself: version, model, limits, flags
 	Said map[string]string `json:"said,omitempty"`
 	GPUs string            `json:"gpus,omitempty"` // where readings of accelerators come from; empty: nowhere
@@ -139,13 +140,15 @@ type Request struct {
 	Issued    int64  `json:"issued"`
 	First     int64  `json:"first,omitempty"` // first non-empty content; 0: none came, or not in a stream
 	// first token of any kind, where reasoning came before the content or in its place
-	FirstAny     int64   `json:"first_any,omitempty"`
-	Opened       int64   `json:"opened,omitempty"` // first chunk without a token, where it came before the first token
-	Last         int64   `json:"last,omitempty"`   // last content
-	Done         int64   `json:"done"`             // response complete, or failed
-	Chunks       int     `json:"chunks,omitempty"`
-	Gaps         []int64 `json:"gaps_us,omitempty"` // µs between content chunks
-	Status       int     `json:"status,omitempty"`
+	FirstAny int64   `json:"first_any,omitempty"`
+	Opened   int64   `json:"opened,omitempty"` // first chunk without a token, where it came before the first token
+	Last     int64   `json:"last,omitempty"`   // last content
+	Done     int64   `json:"done"`             // response complete, or failed
+	Chunks   int     `json:"chunks,omitempty"`
+	Gaps     []int32 `json:"gaps_us,omitempty"` // µs between content chunks
+	Status   int     `json:"status,omitempty"`
+	// chunks that a client without a processor read together with the next one, whose time they have
+	Blurred      int     `json:"blurred,omitempty"`
 	Fail         Failure `json:"fail,omitempty"`
 	Detail       string  `json:"detail,omitempty"` // of the failure, ≤ 200 bytes
 	Finish       string  `json:"finish,omitempty"`
@@ -163,6 +166,7 @@ type Request struct {
 	MaxTokens int    `json:"max_tokens,omitempty"` // asked for, where the requests of a phase differ in it
 	Session   string `json:"session,omitempty"`    // the conversation that it is a turn of
 	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
+	Cut       string `json:"cut,omitempty"`        // what of the answer was not kept
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.
@@ -228,7 +232,10 @@ type Scrape struct {
 	Histograms map[string]Histogram `json:"histograms,omitempty"`
 	// what metrics are called that nobody here understands, where none is understood; the first few
 	Names []string `json:"names,omitempty"`
+	Cut   []string `json:"cut,omitempty"` // what of the metrics was not kept, since it was too much
 	Err   string   `json:"err,omitempty"`
+	// there are metrics, and this client cannot read them; Err says why
+	Unread bool `json:"unread,omitempty"`
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …
@@ -244,6 +251,7 @@ const (
 	MetricCacheCapacity    = "cache_capacity_bytes" // the most it may ever take
 	MetricRSS              = "process_rss_bytes"
 	MetricCPUSeconds       = "process_cpu_seconds"
+	MetricCollections      = "collections"  // of garbage, by the server's runtime
 	HistTTFT               = "ttft_seconds" // in Histograms
 	HistE2E                = "e2e_seconds"
 	HistITL                = "itl_seconds"
@@ -315,6 +323,7 @@ type End struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
 	Unanswered  bool   `json:"unanswered,omitempty"` // the warm-up had no answer, so nothing was measured
 	Reason      string `json:"reason,omitempty"`
+	LeftOut     int    `json:"left_out,omitempty"` // events that were too large to be recorded
 }
 
 // Against is an earlier run that this one is compared with.

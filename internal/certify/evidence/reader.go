@@ -13,33 +13,30 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 )
 
 // ErrFormat is matched by errors about a file that holds no record.
 var ErrFormat = errors.New("not a record of events")
 
-// Bounds against files that were made to exhaust the reader: a line holds at most one answer of some 10⁵ tokens and
-// its gaps; a full run of 50 requests/s over ten minutes is below 100 MB.
-const (
-	maxLine  = 8 << 20
-	maxTotal = 4 << 30
-)
-
-// Record is what was read.
-type Record struct {
-	Events []Event
+// Info is what there is to say of a record beside its events.
+type Info struct {
+	Count  int    // events
 	Lost   int    // lines that could not be read; the last one of a cut file among them
 	Cut    bool   // the file breaks off: its run was killed, or it was damaged
+	Ended  bool   // the run closed its record
 	SHA256 string // of the uncompressed lines that were read
 }
 
-// Ended says whether the run closed its record.
-func (r *Record) Ended() bool {
-	return len(r.Events) > 0 && r.Events[len(r.Events)-1].End != nil
+// Record is a whole record in memory. Those of large runs are better scanned.
+type Record struct {
+	Info
+	Events []Event
 }
 
-// ReadFile reads a record. Where path does not exist but path.part does, that is read: the run was killed.
-func ReadFile(path string) (*Record, error) {
+// openFile opens a record. Where path does not exist but path.part does, that is opened: the run was killed.
+func openFile(path string) (*os.File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) && !strings.HasSuffix(path, partSuffix) {
 		if part, perr := os.Open(path + partSuffix); perr == nil {
@@ -49,77 +46,195 @@ func ReadFile(path string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	defer f.Close()
-	r, err := Read(f)
+	return f, nil
+}
+
+// ScanFile is Scan of a file, or of its .part where the run was killed.
+func ScanFile(path string, each func(*Event) error) (Info, error) {
+	f, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return Info{}, err
+	}
+	defer f.Close()
+	info, err := Scan(f, each)
+	if err != nil {
+		return info, fmt.Errorf("%s: %w", path, err)
+	}
+	return info, nil
+}
+
+// ReadFile reads a record into memory.
+func ReadFile(path string) (*Record, error) {
+	r := &Record{}
+	var err error
+	r.Info, err = ScanFile(path, r.keep)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-// Read reads a record, compressed or not. A cut tail is tolerated and reported; a file whose first line is no header
-// matches ErrFormat.
-func Read(r io.Reader) (*Record, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
+// Read reads a record into memory.
+func Read(in io.Reader) (*Record, error) {
+	r := &Record{}
+	var err error
+	r.Info, err = Scan(in, r.keep)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Record) keep(e *Event) error {
+	r.Events = append(r.Events, *e)
+	return nil
+}
+
+// Scan reads a record, compressed or not, and calls each for every event, whose pointers each may keep. An error of
+// each ends it. A cut tail is tolerated and reported; a file whose first line is no header matches ErrFormat, and one
+// that was made to exhaust its reader ErrTooLarge.
+func Scan(r io.Reader, each func(*Event) error) (Info, error) {
+	wire := &counted{Reader: r}
+	in := bufio.NewReaderSize(wire, 64<<10)
+	s := &scan{each: each, sum: sha256.New(), names: map[string]string{}}
 	var lines io.Reader = in
 	if magic, err := in.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		gz, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, fmt.Errorf("evidence: %w: %w", ErrFormat, err)
+			return Info{}, fmt.Errorf("evidence: %w: %w", ErrFormat, err)
 		}
-		lines = gz
+		lines, s.wire = gz, wire
 	}
-	rec := &Record{}
-	sum := sha256.New()
-	if err := rec.readLines(bufio.NewReaderSize(io.LimitReader(lines, maxTotal), 64<<10), sum); err != nil {
-		return nil, err
+	err := s.lines(bufio.NewReaderSize(lines, 64<<10))
+	if err != nil {
+		return s.info, err
 	}
-	if len(rec.Events) == 0 || rec.Events[0].Header == nil {
-		return nil, fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)
+	if s.info.Count == 0 {
+		return s.info, errNoHeader
 	}
-	if v := rec.Events[0].Header.SchemaVersion; v < 1 || v > SchemaVersion {
-		return nil, fmt.Errorf("evidence: %w: schema_version %d, this program reads 1 to %d", ErrFormat, v,
-			SchemaVersion)
-	}
-	rec.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	return rec, nil
+	s.info.SHA256 = hex.EncodeToString(s.sum.Sum(nil))
+	return s.info, nil
 }
 
-func (rec *Record) readLines(in *bufio.Reader, sum hash.Hash) error {
+var errNoHeader = fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)
+
+// counted counts what is read of a file.
+type counted struct {
+	io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// scan is a record while it is read.
+type scan struct {
+	each  func(*Event) error
+	info  Info
+	sum   hash.Hash
+	tally tally
+	wire  *counted          // the compressed file; nil: it is not compressed
+	names map[string]string // strings that come again and again, once each
+}
+
+func (s *scan) lines(in *bufio.Reader) error {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
 		line = append(line, part...)
-		if len(line) > maxLine {
-			return fmt.Errorf("evidence: %w: line %d is longer than %d bytes", ErrFormat, len(rec.Events)+rec.Lost+1,
-				maxLine)
+		if len(line) > MaxLine {
+			return fmt.Errorf("evidence: %w: %w: line %d is longer than %d bytes", ErrFormat, ErrTooLarge,
+				s.info.Count+s.info.Lost+1, MaxLine)
 		}
 		switch {
 		case err == nil:
-			sum.Write(line)
-			rec.add(line)
+			if err := s.line(line); err != nil {
+				return err
+			}
 			line = line[:0]
 		case errors.Is(err, bufio.ErrBufferFull):
 		default: // the end, or a break
 			if len(line) > 0 {
-				rec.Lost++
+				s.info.Lost++
 			}
-			rec.Cut = len(line) > 0 || !errors.Is(err, io.EOF)
+			s.info.Cut = len(line) > 0 || !errors.Is(err, io.EOF)
 			return nil
 		}
 	}
 }
 
-func (rec *Record) add(line []byte) {
+// line takes a whole line. One that is no event is counted as lost.
+func (s *scan) line(line []byte) error {
+	s.sum.Write(line)
+	if err := s.tally.line(len(line)); err != nil {
+		return err
+	}
+	if s.wire != nil && s.tally.bytes > maxRatioFree+maxRatio*s.wire.n {
+		return fmt.Errorf("evidence: %w: its lines are more than %d times as large as the compressed file",
+			ErrTooLarge, maxRatio)
+	}
+	if n := bound.Values(line); n > MaxItems {
+		return fmt.Errorf("evidence: %w: line %d holds more than %d values", ErrTooLarge, s.info.Count+s.info.Lost+1,
+			MaxItems)
+	}
 	var e Event
 	if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil || e.kinds() != 1 {
-		rec.Lost++
-		return
+		if s.info.Lost++; s.info.Lost > mostLost {
+			return fmt.Errorf("evidence: %w: %w: more than %d lines are no events", ErrFormat, ErrTooLarge, mostLost)
+		}
+		return nil
 	}
-	rec.Events = append(rec.Events, e)
+	if err := s.tally.event(&e); err != nil {
+		return err
+	}
+	if s.info.Count == 0 {
+		if e.Header == nil {
+			return errNoHeader
+		}
+		if v := e.Header.SchemaVersion; v < 1 || v > SchemaVersion {
+			return fmt.Errorf("evidence: %w: schema_version %d, this program reads 1 to %d", ErrFormat, v,
+				SchemaVersion)
+		}
+	}
+	s.info.Count++
+	s.info.Ended = e.End != nil
+	s.share(&e)
+	return s.each(&e)
 }
 
-// Digest gives the SHA-256 of the events' lines, as Read finds it in a file that holds them.
+// maxNames bounds the strings that are kept once.
+const maxNames = 4096
+
+// share makes the strings that all requests and samples have alike the same ones: ten million requests are in a
+// handful of phases.
+func (s *scan) share(e *Event) {
+	switch {
+	case e.Request != nil:
+		q := e.Request
+		q.Phase, q.Prompt, q.Finish, q.Detail = s.once(q.Phase), s.once(q.Prompt), s.once(q.Finish), s.once(q.Detail)
+		q.Fail = Failure(s.once(string(q.Fail)))
+	case e.Sample != nil:
+		e.Sample.Source, e.Sample.Err = s.once(e.Sample.Source), s.once(e.Sample.Err)
+	}
+}
+
+func (s *scan) once(name string) string {
+	if name == "" {
+		return ""
+	}
+	if known, ok := s.names[name]; ok {
+		return known
+	}
+	if len(s.names) < maxNames && len(name) <= MaxDetail {
+		s.names[name] = name
+	}
+	return name
+}
+
+// Digest gives the SHA-256 of the events' lines, as Scan finds it in a file that holds them.
 func Digest(events []Event) (string, error) {
 	sum := sha256.New()
 	for i := range events {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 )
 
 // ErrClosed is returned by Add after Close.
@@ -22,7 +24,7 @@ const flushEvery = time.Second
 const partSuffix = ".part"
 
 // Encode gives an event as one line, newline included. Equal events give equal bytes: keys come in a fixed order,
-// maps are sorted, floats are the shortest that read back the same.
+// maps are sorted, floats are the shortest that read back the same. One that no reader would take matches ErrTooLarge.
 func Encode(e *Event) ([]byte, error) {
 	if n := e.kinds(); n != 1 {
 		return nil, fmt.Errorf("evidence: an event has exactly one kind, this one has %d", n)
@@ -32,6 +34,12 @@ func Encode(e *Event) ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(e); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	if n := b.Len(); n > MaxLine {
+		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, %d are the most", ErrTooLarge, n, MaxLine)
+	}
+	if n := bound.Values(b.Bytes()); n > MaxItems {
+		return nil, fmt.Errorf("evidence: %w: the line has %d values, %d are the most", ErrTooLarge, n, MaxItems)
 	}
 	return b.Bytes(), nil
 }
@@ -60,6 +68,7 @@ type Writer struct {
 	gz      *gzip.Writer
 	flushed time.Time
 	now     func() time.Time
+	tally   tally
 	err     error // the first failure; every later call returns it
 }
 
@@ -81,8 +90,12 @@ func create(path string, now func() time.Time) (*Writer, error) {
 // Path is the file's name after Close.
 func (w *Writer) Path() string { return w.path }
 
+// lastWords is kept of MaxTotal for what ends a record.
+const lastWords = 64 << 20
+
 // Add records an event. The file is flushed when the last flush is a second old, and at once after a header, a phase's
-// end and the run's end, the lines that a reader can least do without.
+// end and the run's end, the lines that a reader can least do without. An event that no reader would take is left out,
+// with an error that matches ErrTooLarge; the record goes on without it.
 func (w *Writer) Add(e Event) error {
 	line, err := Encode(&e)
 	w.mu.Lock()
@@ -91,7 +104,13 @@ func (w *Writer) Add(e Event) error {
 		return w.err
 	}
 	if err != nil {
-		return err // this event cannot be written; the record goes on
+		return err
+	}
+	if e.Phase == nil && e.End == nil && w.tally.bytes+int64(len(line)) > MaxTotal-lastWords {
+		return fmt.Errorf("evidence: %w: the record has %d bytes", ErrTooLarge, w.tally.bytes)
+	}
+	if err := errors.Join(w.tally.event(&e), w.tally.line(len(line))); err != nil {
+		return err
 	}
 	if _, err := w.gz.Write(line); err != nil {
 		return w.fail(err)

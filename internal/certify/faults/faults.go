@@ -17,13 +17,19 @@ const (
 	HealthySawtooth Fault = "healthy-sawtooth"
 	HealthyCache    Fault = "healthy-cache"   // memory grows by a cache that fills for hours, and that it declares
 	HealthyWarming  Fault = "healthy-warming" // memory grows by buffers that it takes once, and does not speak of
+	// memory as runtimes with a collector have it, which works only when there is work: Go keeps the pages that it has
+	// freed, the JVM gives them back at the end of a cycle longer than a short phase, CPython takes arenas one by one
+	HealthyGo     Fault = "healthy-go"
+	HealthyJVM    Fault = "healthy-jvm"
+	HealthyArenas Fault = "healthy-arenas"
 	// a chunk that names the role is sent at once, as OpenAI's API does, and the metrics do not count it as a token
 	HealthyPrelude Fault = "healthy-prelude"
 	// reasons before it answers; its metrics and its usage count the reasoning
 	HealthyReasoning Fault = "healthy-reasoning"
 
-	Stall Fault = "stall" // everything stops for 1.4 s in every 10 s
-	Leak  Fault = "leak"  // memory grows linearly and never comes back
+	Stall  Fault = "stall"   // everything stops for 1.4 s in every 10 s
+	Leak   Fault = "leak"    // memory grows linearly and never comes back
+	LeakGo Fault = "leak-go" // the same behind a collector's teeth
 	// the same, and a gauge calls it a cache; by seed its bound moves, or is too low, or is not kept, or it fills in
 	// idle too
 	LyingCache    Fault = "lying-cache"
@@ -50,13 +56,14 @@ var ErrUnknown = errors.New("unknown fault")
 
 // HealthyOnes lists the servers that must pass.
 func HealthyOnes() []Fault {
-	return []Fault{Healthy, HealthyNoisy, HealthySawtooth, HealthyCache, HealthyWarming, HealthyPrelude,
-		HealthyReasoning}
+	return []Fault{Healthy, HealthyNoisy, HealthySawtooth, HealthyCache, HealthyWarming, HealthyGo,
+		HealthyJVM, HealthyArenas, HealthyPrelude, HealthyReasoning}
 }
 
 // Planted lists the servers that must not pass.
 func Planted() []Fault {
-	return []Fault{Stall, Leak, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst, InflatedUsage,
+	return []Fault{Stall, Leak, LeakGo, LyingCache, LyingTokens, MissedCounts, CachedReplies, EmptyFirst,
+		InflatedUsage,
 		Drift, Errors, Truncated,
 		SlowFirst, CPUBurner, IgnoresMax, FalseFinish, LyingTTFT, TooSlow, Garbled, MemoryHog}
 }

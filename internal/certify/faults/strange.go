@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Strange is a server that works, in a way that clients choke on. None of them may be blamed.
@@ -36,12 +38,21 @@ const (
 	StrangeMetrics Strange = "strange-metrics"  // metrics by names that nobody knows
 	JSONMetrics    Strange = "json-metrics"     // metrics as JSON
 	Underscores    Strange = "vllm-underscores" // vLLM's metrics with "_" for ":", as some exporters write them
+	RankGauges     Strange = "rank-gauges"      // gauges for each of four tensor ranks, which all have all requests
+	Foreign        Strange = "foreign"          // somebody else sends as many requests as the certifier
+	Thinking       Strange = "thinking"         // reasons until max_tokens is reached
+	HastyClose     Strange = "hasty-close"      // closes kept connections soon, as a request may come; see IdleTimeout
 )
+
+// IdleTimeout is that of HastyClose's connections: longer than a client waits before it trusts one, and about as long
+// as the specification's rate leaves them alone.
+const IdleTimeout = 20 * time.Millisecond
 
 // StrangeOnes lists all of them.
 func StrangeOnes() []Strange {
 	return []Strange{NDJSON, Unstreamed, LongLine, Zipped, Brotli, NoSeed, NoUsage, NewMaxTokens, NoTemperature, Bare,
-		KeyHeader, Gateway, RoleNull, Unlabelled, EmptyEvents, Forgetful, StrangeMetrics, JSONMetrics, Underscores}
+		KeyHeader, Gateway, RoleNull, Unlabelled, EmptyEvents, Forgetful, StrangeMetrics, JSONMetrics, Underscores,
+		RankGauges, Foreign, Thinking, HastyClose}
 }
 
 // refuses are the fields that a strange server takes no request with, and what it says of each.
@@ -108,6 +119,16 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 			delete(fields, "stream_options")
 			body, _ = json.Marshal(fields)
 		}
+		if s == Foreign {
+			other := r.Clone(context.WithoutCancel(r.Context()))
+			other.Body = io.NopCloser(bytes.NewReader(body))
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				inner.ServeHTTP(&bodyWriter{header: http.Header{}}, other)
+			}()
+			defer func() { <-done }()
+		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		out := &strangeWriter{ResponseWriter: w, s: s, stream: fields["stream"] == true}
 		inner.ServeHTTP(out, r)
@@ -119,7 +140,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Handler) bool {
 	switch s {
 	case StrangeMetrics:
-		fmt.Fprint(w, "nv_inference_request_success{model=\"m\"} 12\nnv_inference_count 12\n")
+		fmt.Fprint(w, "acme_answers{model=\"m\"} 12\nacme_words 12\n")
 	case JSONMetrics:
 		writeJSON(w, http.StatusOK, []any{map[string]any{"iter": 12, "gpuMemUsage": 7e9}})
 	case Underscores:
@@ -127,6 +148,20 @@ func (s Strange) metrics(w http.ResponseWriter, r *http.Request, inner http.Hand
 		r.Header.Del("Accept-Encoding")
 		inner.ServeHTTP(rec, r)
 		fmt.Fprint(w, strings.ReplaceAll(rec.String(), "vllm:", "vllm_"))
+	case RankGauges:
+		rec := &bodyWriter{header: http.Header{}}
+		r.Header.Del("Accept-Encoding")
+		inner.ServeHTTP(rec, r)
+		for line := range strings.Lines(rec.String()) {
+			name, value, _ := strings.Cut(line, " ")
+			if name != "vllm:num_requests_running" && name != "vllm:num_requests_waiting" {
+				io.WriteString(w, line)
+				continue
+			}
+			for rank := range 4 {
+				fmt.Fprintf(w, "%s{tp_rank=\"%d\"} %s", name, rank, value)
+			}
+		}
 	default:
 		return false
 	}
@@ -141,6 +176,9 @@ type bodyWriter struct {
 
 func (b *bodyWriter) Header() http.Header { return b.header }
 func (b *bodyWriter) WriteHeader(int)     {}
+
+// Flush does nothing: nobody waits for it.
+func (b *bodyWriter) Flush() {}
 
 // strangeWriter changes what a server sends.
 type strangeWriter struct {
@@ -177,6 +215,9 @@ func (w *strangeWriter) Write(p []byte) (int, error) {
 		text = ": " + strings.Repeat("x", 2<<20) + "\n\n" + text
 	case w.s == RoleNull:
 		text = strings.ReplaceAll(text, `{"role":"assistant","content":""}`, `{"role":"assistant","content":null}`)
+	case w.s == Thinking:
+		text = strings.ReplaceAll(strings.ReplaceAll(text, `"content":`, `"reasoning_content":`),
+			`"finish_reason":"stop"`, `"finish_reason":"length"`)
 	case w.s == Unlabelled && first:
 		h["Content-Type"] = nil
 	case w.s == EmptyEvents:

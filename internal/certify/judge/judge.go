@@ -20,14 +20,19 @@ func Judge(events []evidence.Event) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.derive(events)
+	return r.deriveFrom(events)
 }
 
-func (r *run) derive(events []evidence.Event) (*report.Report, error) {
+func (r *run) deriveFrom(events []evidence.Event) (*report.Report, error) {
 	digest, err := evidence.Digest(events)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEvidence, err)
 	}
+	return r.derive(len(events), digest)
+}
+
+// derive makes the report of a record of so many events, whose lines have that digest.
+func (r *run) derive(events int, digest string) (*report.Report, error) {
 	out := &report.Report{
 		TestCase:      r.c.ID,
 		Timestamp:     float64(r.header.Start.UnixMilli()) / 1000,
@@ -72,9 +77,10 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	out.Summary = r.summary(out)
 	out.Server = r.header.Target.Said
 	base := report.BaseName(r.c.ID, r.header.Start)
-	out.Evidence = report.Evidence{File: base + report.EventsExt, Events: len(events), SHA256: digest,
+	out.Evidence = report.Evidence{File: base + report.EventsExt, Events: events, SHA256: digest,
 		Verify: "mixtral report verify " + base + ".json"}
 	tidy(out)
+	var err error
 	if out.Against, err = r.compare(out); err != nil {
 		return nil, err
 	}

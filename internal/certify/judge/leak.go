@@ -42,11 +42,12 @@ type leakFit struct {
 	smallest     float64  // slope that this run would have told from none
 	hours        float64
 	requests     float64
-	start, grown float64  // MB
-	queued       bool     // the phase's backlog grew
-	material     bool     // growth of the second half must matter, and not only be certain
-	teeth        int      // times that a collector gave back a part of the growth; see teethOf
+	start, grown float64 // MB
+	queued       bool    // the phase's backlog grew
+	material     bool    // growth of the second half must matter, and not only be certain
+	collected    collections
 	kept         *float64 // share of the growth that idle did not give back; nil without an idle phase
+	idles        bool     // it grows in idle as under load: what grows is not made by requests
 
 	claim *cacheClaim // what the server says of its cache; nil where it says nothing
 	rest  *leakFit    // the trend without that cache; nil where it explains nothing
@@ -112,7 +113,7 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 	f.smallest = f.slope - f.lo
 	f.material = r.header.Rules >= 1
 	f.start, f.grown = f.y[0], f.slope*f.hours
-	f.teeth = teethOf(good, p, value, f.grown)
+	f.collected = r.collected(p, good, value, f.grown)
 	rose := f.grown
 	if rose <= 0 { // it may have begun late
 		rose = f.y[f.points-1] - f.start
@@ -121,13 +122,27 @@ func (r *run) fitMemory(p *phase, good []at[*evidence.Sample], what string,
 		if q.plan.Kind != testcases.KindIdle || q.ran == nil || q.ran.Start < p.to {
 			continue
 		}
+		var idle []at[*evidence.Sample]
 		for _, s := range good {
 			if s.ns > q.ran.Start && s.ns <= q.ran.End && rose > 0 {
 				f.kept = ptr((value(s) - f.start) / rose) // the last one stays
+				idle = append(idle, s)
 			}
 		}
+		f.idles = f.growsIn(idle, value)
 	}
 	return f
+}
+
+// growsIn says that memory grows in idle, at half its speed under load or more, and by more than an allocator's steps.
+func (f *leakFit) growsIn(idle []at[*evidence.Sample], value func(at[*evidence.Sample]) float64) bool {
+	if len(idle) < 2 {
+		return false
+	}
+	first, last := idle[0], idle[len(idle)-1]
+	hours := seconds(last.ns-first.ns) / 3600
+	grown := value(last) - value(first)
+	return grown > allocatorMB && grown > f.slope*hours/2
 }
 
 // part is the trend of some of the minima.
@@ -223,16 +238,15 @@ func leakRule(r *run, c *testcases.Check) outcome {
 			said += fmt.Sprintf("; what it does not explain grows by %s MB/h in the second half", signed(g.late.slope))
 		}
 	}
+	why, short := g.tooShort()
 	switch h, hoards := hoarders[r.dialect()]; {
 	case g.kept == nil:
 		return g.outcome(report.Invalid, allowed, said+"; it grows, and no idle phase shows whether it comes back")
 	case g.queued:
 		return g.outcome(report.Invalid, allowed,
 			said+"; the server fell behind its load, and memory grows with what waits")
-	case g.material && g.teeth > 0 && g.teeth < fewestTeeth:
-		return g.outcome(report.Invalid, allowed, said+fmt.Sprintf("; a collector worked %s in it, and what lies "+
-			"between its cycles is no trend: the phase must last %s s or longer",
-			plural(g.teeth, "time", "times"), num(fewestTeeth*g.hours*3600/float64(g.teeth))))
+	case short:
+		return g.outcome(report.Invalid, allowed, said+"; "+why)
 	case g.slows():
 		return g.outcome(report.Invalid, allowed,
 			said+fmt.Sprintf("; it slows down, from %s MB/h in the first half to %s in the second, and the run is "+

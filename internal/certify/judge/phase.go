@@ -2,6 +2,7 @@ package judge
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -38,6 +39,8 @@ type phase struct {
 	failed  int
 	report  report.Phase
 	backlog backlog
+
+	begun, ended []int64 // of requests, sorted; see inFlightAt
 }
 
 // measure fills everything that the rules read.
@@ -148,16 +151,13 @@ func (p *phase) describe(c *testcases.Case) {
 		p.report = d
 		return
 	}
-	var gaps []float64
 	for _, q := range p.judged {
-		for _, g := range q.Gaps {
-			gaps = append(gaps, float64(g)/1000)
-		}
+		d.BlurredGaps += q.Blurred
 	}
 	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules),
 		distribution(p.tpot, conf, p.rules)
 	d.FirstAny = distribution(p.firstAny, conf, p.rules)
-	d.Gap, d.IssueDelay = distribution(gaps, conf, p.rules), distribution(p.delay, conf, p.rules)
+	d.Gap, d.IssueDelay = p.gapDistribution(conf), distribution(p.delay, conf, p.rules)
 	n, tokens := p.completions()
 	if w := p.window(); w > 0 {
 		d.RPS, d.RPSLow, d.RPSHigh = stats.RateInterval(n, w, conf)
@@ -267,13 +267,21 @@ func (p *phase) little() (inFlight, off float64) {
 
 // inFlightAt counts requests issued and not ended at a time.
 func (p *phase) inFlightAt(t int64) int {
-	n := 0
-	for _, q := range p.requests {
-		if q.Issued <= t && t < q.Done {
-			n++
+	if p.begun == nil {
+		p.begun, p.ended = make([]int64, 0, len(p.requests)), make([]int64, 0, len(p.requests))
+		for _, q := range p.requests {
+			if q.Done > q.Issued {
+				p.begun, p.ended = append(p.begun, q.Issued), append(p.ended, q.Done)
+			}
 		}
+		slices.Sort(p.begun)
+		slices.Sort(p.ended)
 	}
-	return n
+	until := func(times []int64) int {
+		n, _ := slices.BinarySearch(times, t+1) // that are t or earlier
+		return n
+	}
+	return until(p.begun) - until(p.ended)
 }
 
 // backlog is how many scheduled requests had not ended, over the steady window.
@@ -327,15 +335,22 @@ func distribution(x []float64, conf float64, rules int) *report.Dist {
 	if n == 1 { // no interval: the ends say so by being the value
 		d.MeanLow, d.MeanHigh = d.Mean, d.Mean
 	}
-	for _, q := range []struct {
-		p  float64
-		to **float64
-	}{{.5, &d.P50}, {.9, &d.P90}, {.95, &d.P95}, {.99, &d.P99}, {.999, &d.P999}} {
+	for _, q := range quantiles(d) {
 		if n >= stats.MinSamples(q.p, 0.99, 0) {
 			*q.to = ptr(stats.Percentile(sorted, q.p))
 		}
 	}
 	return d
+}
+
+// quantile is one of those that a report shows, and its place there.
+type quantile struct {
+	p  float64
+	to **float64
+}
+
+func quantiles(d *report.Dist) []quantile {
+	return []quantile{{.5, &d.P50}, {.9, &d.P90}, {.95, &d.P95}, {.99, &d.P99}, {.999, &d.P999}}
 }
 
 // bootstrapPoints bounds the bootstrap's work. Longer series are averaged in runs first, which are blocks themselves;
@@ -359,27 +374,39 @@ var (
 	biasedMean    = stats.MeanInterval // of records before revision 2
 )
 
-func bootstrap(x []float64, conf float64, rules int) (mean, lo, hi float64) {
-	const seed = 1
-	interval := bootstrapMean
+// bootstrapSeed makes the interval of a sample always the same.
+const bootstrapSeed = 1
+
+// intervalOf is the bootstrap of a revision of the rules.
+func intervalOf(rules int) func(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 	if rules < 2 {
-		interval = biasedMean
+		return biasedMean
 	}
+	return bootstrapMean
+}
+
+func bootstrap(x []float64, conf float64, rules int) (mean, lo, hi float64) {
 	if len(x) <= bootstrapPoints {
-		return interval(x, conf, seed)
+		return intervalOf(rules)(x, conf, bootstrapSeed)
 	}
+	return longMean(len(x), slices.Values(x), conf, rules)
+}
+
+// longMean is bootstrap of a series of n values, more than bootstrapPoints, that need not be in memory.
+func longMean(n int, x iter.Seq[float64], conf float64, rules int) (mean, lo, hi float64) {
 	runs := make([]float64, bootstrapPoints)
-	total := 0.0
-	for i := range runs {
-		from, to := i*len(x)/bootstrapPoints, (i+1)*len(x)/bootstrapPoints
-		s := 0.0
-		for _, v := range x[from:to] {
-			s += v
+	total, s := 0.0, 0.0
+	i, k, from, to := 0, 0, 0, n/bootstrapPoints
+	for v := range x {
+		s += v
+		if k++; k == to {
+			total += s
+			runs[i] = s / float64(to-from)
+			i++
+			s, from, to = 0, to, (i+1)*n/bootstrapPoints
 		}
-		total += s
-		runs[i] = s / float64(to-from)
 	}
-	mid, lo, hi := interval(runs, conf, seed)
-	mean = total / float64(len(x))
+	mid, lo, hi := intervalOf(rules)(runs, conf, bootstrapSeed)
+	mean = total / float64(n)
 	return mean, mean + lo - mid, mean + hi - mid
 }

@@ -52,6 +52,9 @@ func (r *run) reconcile() []report.Reconciled {
 	if r.header.Rules >= 1 && foreign(rows) {
 		excuse(rows)
 	}
+	if slices.Contains(untried, r.dialect()) {
+		doubtNames(rows, r.dialect())
+	}
 	return rows
 }
 
@@ -108,6 +111,7 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 			}
 		}
 	}
+	reasons = comparedReasons(spans, reasons)
 	rows := []report.Reconciled{countRow(spans, evidence.MetricRequests, "requests", evidence.MetricRequests, nil)}
 	for _, reason := range sortedKeys(reasons) {
 		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests",
@@ -396,6 +400,9 @@ func metricsReported(r *run, _ *testcases.Check) outcome {
 		return invalid("the server's metrics are not understood: it has %s; a map of names in the case file "+
 			"(metrics:) teaches them", names)
 	}
+	if why := r.unread(); why != "" {
+		return invalid("the server's metrics cannot be read: %s", why)
+	}
 	if len(r.rows) == 0 {
 		return r.noMetrics(o)
 	}
@@ -414,6 +421,8 @@ func metricsReported(r *run, _ *testcases.Check) outcome {
 	switch {
 	case len(bad) > 0:
 		o.verdict, o.reason = report.Fail, strings.Join(bad, "; ")
+	case !offered[evidence.MetricRequests] && !offered[evidence.MetricGenerationTokens] && len(r.cutMetrics()) > 0:
+		return invalid("not understood: %s", strings.Join(r.cutMetrics(), "; "))
 	case !offered[evidence.MetricRequests] && !offered[evidence.MetricGenerationTokens]:
 		o.verdict, o.reason = report.Fail, notOffered+": the server's metrics count neither requests nor tokens"
 	case len(unclear) > 0:

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -8,7 +9,6 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -259,13 +259,13 @@ func dampen(z, p float64, n int, times float64) float64 {
 	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
 }
 
-// Shift compares the latencies of two records, phase by phase, for report.DiffWith.
-func Shift(a, b []evidence.Event) (report.Shift, error) {
-	before, err := latencies(a)
+// Shift compares the latencies of two records in files, phase by phase, for report.DiffWith.
+func Shift(ctx context.Context, a, b string) (report.Shift, error) {
+	before, err := latencies(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	after, err := latencies(b)
+	after, err := latencies(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -281,8 +281,8 @@ func Shift(a, b []evidence.Event) (report.Shift, error) {
 }
 
 // latencies are the judged latencies of a record by phase.
-func latencies(events []evidence.Event) (map[string][]float64, error) {
-	r, err := read(events)
+func latencies(ctx context.Context, path string) (map[string][]float64, error) {
+	r, _, err := readFile(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
@@ -55,6 +54,9 @@ type gapSums struct {
 // times between tokens. The last token of an answer, which ends it, has no chunk.
 const fewestChunks = 0.95
 
+// mostBlurred is the share of chunks that a client may read too late to know their times, and still speak of gaps.
+const mostBlurred = 0.01
+
 // gaps collects the gaps of the judged answers. why says what makes them no times between tokens.
 func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 	chunks, tokens := 0, 0
@@ -76,6 +78,10 @@ func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 		if g.n > 0 {
 			all = append(all, g)
 		}
+	}
+	if p.report.BlurredGaps > 0 && float64(p.report.BlurredGaps) > mostBlurred*float64(chunks) {
+		return nil, fmt.Sprintf("this client was too late to tell %s of %s apart", count(p.report.BlurredGaps),
+			plural(chunks, "chunk", "chunks"))
 	}
 	if float64(chunks) < fewestChunks*float64(tokens) {
 		return nil, fmt.Sprintf("%s hold %s: gaps between chunks are no times between tokens; judge the time per "+
@@ -140,23 +146,9 @@ func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 		name, count(int(over)), count(int(n)), num(limit), plural(int(answers), "answer", "answers"),
 		count(int(worth)))
 	if int(worth) >= stats.MinSamples(c.P, 0.99, 0) {
-		o.measured = ptr(p.gapPercentile(c.P))
+		o.measured = ptr(countGaps(p.gapsOf((*evidence.Request).OK)).percentile(c.P))
 	}
 	return r.proven(o, c.P, int(worth), bad, seen)
-}
-
-// gapPercentile is the exact percentile over all judged gaps, in milliseconds.
-func (p *phase) gapPercentile(share float64) float64 {
-	var x []float64
-	for _, q := range p.judged {
-		if q.OK() {
-			for _, us := range q.Gaps {
-				x = append(x, float64(us)/1000)
-			}
-		}
-	}
-	slices.Sort(x)
-	return stats.Percentile(x, share)
 }
 
 // effectiveGaps is how many independent gaps these are worth.

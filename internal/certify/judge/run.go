@@ -45,65 +45,13 @@ type at[T any] struct {
 
 // read sorts the events into a run and measures every phase.
 func read(events []evidence.Event) (*run, error) {
-	r := &run{}
-	ran := map[string]*evidence.Phase{}
-	requests := map[string][]*evidence.Request{}
+	c := newCollector()
 	for i := range events {
-		e := &events[i]
-		switch {
-		case e.Header != nil:
-			if r.header != nil {
-				return nil, fmt.Errorf("%w: event %d: a second header", ErrEvidence, i)
-			}
-			r.header = e.Header
-		case e.Condition != nil:
-			r.conditions = append(r.conditions, at[*evidence.Condition]{e.At, e.Condition})
-		case e.Client != nil:
-			r.clients = append(r.clients, at[*evidence.Client]{e.At, e.Client})
-		case e.Phase != nil:
-			if _, twice := ran[e.Phase.ID]; twice {
-				return nil, fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, e.Phase.ID)
-			}
-			ran[e.Phase.ID] = e.Phase
-		case e.Request != nil:
-			requests[e.Request.Phase] = append(requests[e.Request.Phase], e.Request)
-		case e.Sample != nil:
-			r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
-		case e.Scrape != nil:
-			r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
-		case e.Score != nil:
-			r.scores = append(r.scores, e.Score)
-		case e.Audit != nil:
-			r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
-		case e.Clock != nil:
-			r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
-		case e.Host != nil:
-			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
-		case e.GPU != nil:
-			r.gpus = append(r.gpus, at[*evidence.GPU]{e.At, e.GPU})
-		case e.Against != nil:
-			r.against = e.Against
-		case e.End != nil:
-			r.end = e.End
+		if err := c.add(&events[i]); err != nil {
+			return nil, err
 		}
 	}
-	switch {
-	case r.header == nil:
-		return nil, fmt.Errorf("%w: no header", ErrEvidence)
-	case r.header.SchemaVersion < 1 || r.header.SchemaVersion > evidence.SchemaVersion:
-		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion,
-			evidence.SchemaVersion)
-	case r.header.Case == nil:
-		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
-	}
-	r.c = r.header.Case
-	r.sort()
-	r.join(ran, requests)
-	r.uses = uses(r.hosts)
-	r.problems = r.generatorProblems()
-	r.rows = r.reconcile()
-	r.leak = r.fitLeak()
-	return r, nil
+	return c.run()
 }
 
 // sort brings every list into an order that does not depend on the order of the file.
@@ -271,7 +219,15 @@ func (r *run) notices() []string {
 		n = append(n, "Nothing was measured: "+r.end.Reason+".")
 	}
 	n = append(n, r.leftOut()...)
-	if why := r.withoutMetrics(); why != "" {
+	if t.Protocol != "" {
+		n = append(n, "The server does not speak HTTP/1.1, so the load speaks "+t.Protocol+": requests share "+
+			"connections, and times are those at which this client read, not those of packets.")
+	}
+	n = append(n, r.cut()...)
+	if several := r.tokensPerChunk(); several != "" && r.header.Rules >= 1 {
+		n = append(n, several)
+	}
+	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -19,19 +18,6 @@ const (
 	lineBuckets = 400 // memory and CPU over the whole run
 	mostFailed  = 200
 )
-
-// Derive gives the report and the series that its plots are drawn from.
-func Derive(events []evidence.Event) (*report.Report, report.Series, error) {
-	r, err := read(events)
-	if err != nil {
-		return nil, report.Series{}, err
-	}
-	out, err := r.derive(events)
-	if err != nil {
-		return nil, report.Series{}, err
-	}
-	return out, r.series(), nil
-}
 
 // series thins the evidence for plots.
 func (r *run) series() report.Series {

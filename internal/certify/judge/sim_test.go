@@ -222,7 +222,7 @@ func (s *sim) request(p testcases.Phase, n int, scheduled, issued, start int64) 
 		if s.stall > 0 { // chunks would come in the stall too
 			break
 		}
-		q.Gaps = append(q.Gaps, (q.Last-q.First)/10/1000)
+		q.Gaps = append(q.Gaps, int32((q.Last-q.First)/10/1000))
 	}
 	if s.rng.Float64() < s.failRate {
 		q.Fail, q.Finish, q.HasUsage, q.OutputTokens, q.First, q.Last, q.TextBytes, q.Text = s.failAs, "", false, 0,

@@ -30,9 +30,9 @@ func timed(seed uint64, slo string) *sim {
 		q.First = q.Scheduled + 100e6
 		q.Last, q.Gaps = q.First, nil
 		for range 20 {
-			us := int64(10e3 + 20e3*rng.Float64())
+			us := int32(10e3 + 20e3*rng.Float64())
 			q.Gaps = append(q.Gaps, us)
-			q.Last += us * 1000
+			q.Last += int64(us) * 1000
 		}
 		q.HasUsage, q.OutputTokens, q.Chunks, q.Done = true, 21, 21, q.Last
 	}

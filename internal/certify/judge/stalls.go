@@ -3,6 +3,7 @@ package judge
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -68,18 +69,9 @@ type wireEvent struct {
 // silences are the stretches between two arrivals in the steady window, each from when anybody waited at all, that
 // ended with enough requests waiting.
 func (p *phase) silences() [][2]int64 {
-	var events []wireEvent
-	for _, q := range p.requests {
-		events = append(events, wireEvent{q.Issued, wireIssue}, wireEvent{max(q.Done, q.Issued), wireDone})
-		events = appendContent(events, q)
-	}
-	slices.SortFunc(events, func(a, b wireEvent) int {
-		return cmp.Or(cmp.Compare(a.ns, b.ns),
-			cmp.Compare(a.what, b.what))
-	})
 	var out [][2]int64
 	waiting, since := 0, int64(0) // since the last arrival, or since somebody began to wait
-	for _, e := range events {
+	for e := range p.wire() {
 		if e.what == wireIssue {
 			if waiting == 0 {
 				since = e.ns
@@ -98,6 +90,42 @@ func (p *phase) silences() [][2]int64 {
 	return out
 }
 
+// wireBatch is how many requests' events are sorted at once.
+const wireBatch = 4096
+
+// wire goes through what happened on the wire, in order. There are as many events as tokens, so that only those of
+// requests that may still overlap are in memory.
+func (p *phase) wire() iter.Seq[wireEvent] {
+	byIssue := slices.Clone(p.requests)
+	slices.SortStableFunc(byIssue, func(a, b *evidence.Request) int { return cmp.Compare(a.Issued, b.Issued) })
+	return func(yield func(wireEvent) bool) {
+		var events []wireEvent
+		for i, q := range byIssue {
+			events = append(events, wireEvent{q.Issued, wireIssue}, wireEvent{max(q.Done, q.Issued), wireDone})
+			events = appendContent(events, q)
+			last := i == len(byIssue)-1
+			if !last && (i+1)%wireBatch != 0 {
+				continue
+			}
+			slices.SortFunc(events, func(a, b wireEvent) int {
+				return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.what, b.what))
+			})
+			n := len(events)
+			if !last { // nothing of later requests comes before the next one is issued
+				n, _ = slices.BinarySearchFunc(events, byIssue[i+1].Issued, func(e wireEvent, t int64) int {
+					return cmp.Compare(e.ns, t)
+				})
+			}
+			for _, e := range events[:n] {
+				if !yield(e) {
+					return
+				}
+			}
+			events = slices.Delete(events, 0, n)
+		}
+	}
+}
+
 // appendContent adds when a request's chunks arrived, from the first on by their gaps.
 func appendContent(events []wireEvent, q *evidence.Request) []wireEvent {
 	if q.First <= 0 {
@@ -106,7 +134,7 @@ func appendContent(events []wireEvent, q *evidence.Request) []wireEvent {
 	t := q.First
 	events = append(events, wireEvent{t, wireContent})
 	for _, gap := range q.Gaps {
-		if t += gap * 1000; gap < 0 || t > q.Done {
+		if t += int64(gap) * 1000; gap < 0 || t > q.Done {
 			break // a clock that steps or a record that lies
 		}
 		events = append(events, wireEvent{t, wireContent})

@@ -89,3 +89,18 @@ func excuse(rows []report.Reconciled) {
 		}
 	}
 }
+
+// untried are the dialects that are known from what their servers publish, and that no such server was tried with:
+// what a metric counts may be another thing than its name says.
+var untried = []string{"lmdeploy", "tensorrt-llm", "triton", "nim", "dynamo", "litellm"}
+
+// doubtNames makes a difference INVALID that a misunderstood name explains.
+func doubtNames(rows []report.Reconciled, dialect string) {
+	for i := range rows {
+		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "scrape_age" {
+			x.Verdict = report.Invalid
+			x.Reason += "; what the metrics of " + dialect + " count is taken from their published names, so that " +
+				"the difference may be a misunderstanding"
+		}
+	}
+}

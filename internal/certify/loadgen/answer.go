@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -21,6 +24,8 @@ const Reports = "the server reports"
 type answer struct {
 	r        *evidence.Request
 	keepText bool
+	bounds   bounds
+	share    *share
 	text     strings.Builder
 	thought  strings.Builder
 	hash     hash.Hash
@@ -28,8 +33,12 @@ type answer struct {
 	done     bool // [DONE] has come, or the whole answer
 }
 
-func newAnswer(r *evidence.Request, keepText bool) *answer {
-	return &answer{r: r, keepText: keepText, hash: sha256.New()}
+func newAnswer(r *evidence.Request, q *request) *answer {
+	a := &answer{r: r, keepText: q.keepText, bounds: q.bounds, hash: sha256.New()}
+	if q.share.all != nil {
+		a.share = &q.share
+	}
+	return a
 }
 
 // chunk takes the data of one event, complete at time at.
@@ -72,7 +81,7 @@ func (a *answer) add(p *piece, at int64) error {
 	}
 	a.choices = a.choices || p.choices
 	if p.finish != "" {
-		r.Finish = p.finish
+		r.Finish = bound.Short(p.finish, evidence.MaxFinish)
 	}
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
@@ -81,37 +90,59 @@ func (a *answer) add(p *piece, at int64) error {
 		r.Opened = at
 	}
 	if len(p.thought) > 0 {
-		a.think(p.thought, at)
+		if err := a.think(p.thought, at); err != nil {
+			return err
+		}
 	}
 	if len(p.text) == 0 {
 		return nil
 	}
+	if r.Chunks+r.Thoughts >= a.bounds.chunks {
+		return a.bounds.tooMany()
+	}
+	if err := a.share.take(4); err != nil { // of its gap
+		return err
+	}
 	if r.Chunks == 0 {
 		r.First = at
 	} else {
-		r.Gaps = append(r.Gaps, (at-r.Last+500)/1000) // to the nearest µs
+		r.Gaps = append(r.Gaps, int32(min((at-r.Last+500)/1000, math.MaxInt32))) // to the nearest µs, and half an hour
 	}
 	r.Last = at
 	r.Chunks++
 	r.TextBytes += len(p.text)
 	a.hash.Write(p.text)
-	if a.keepText {
-		a.text.Write(p.text)
+	return a.keep(&a.text, p.text)
+}
+
+// keep adds to a text that the record will carry, up to its bound.
+func (a *answer) keep(to *strings.Builder, text []byte) error {
+	if !a.keepText {
+		return nil
 	}
-	return nil
+	if room := a.bounds.text - to.Len(); len(text) > room {
+		for room > 0 && !utf8.RuneStart(text[room]) {
+			room--
+		}
+		text = text[:room]
+		a.r.Cut = fmt.Sprintf("the text beyond %d bytes", a.bounds.text)
+	}
+	to.Write(text)
+	return a.share.take(len(text))
 }
 
 // think takes reasoning: tokens that are timed like any other, and no content.
-func (a *answer) think(text []byte, at int64) {
+func (a *answer) think(text []byte, at int64) error {
 	r := a.r
+	if r.Chunks+r.Thoughts >= a.bounds.chunks {
+		return a.bounds.tooMany()
+	}
 	if r.Thoughts == 0 && r.First == 0 {
 		r.FirstAny = at
 	}
 	r.Thoughts++
 	r.Last = at
-	if a.keepText {
-		a.thought.Write(text)
-	}
+	return a.keep(&a.thought, text)
 }
 
 // record completes the text fields, whatever came of the request.

@@ -9,6 +9,8 @@ import (
 type arrivalConn interface {
 	net.Conn
 	arrived() time.Time
+	// late is how long the bytes of the last Read had waited for it; 0 where nobody knows
+	late() time.Duration
 }
 
 // stampArrivals makes a connection tell arrivals: by the kernel's stamp of the packet where it gives one, and clock is
@@ -36,4 +38,5 @@ func (c *readStamps) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *readStamps) arrived() time.Time { return c.at }
+func (c *readStamps) arrived() time.Time  { return c.at }
+func (c *readStamps) late() time.Duration { return 0 }

@@ -16,12 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelStamps reads by recvmsg, which gives the time at which the kernel got the last packet read.
+// kernelStamps reads by recvmsg, which gives the time at which the kernel got the last packet read. The kernel joins
+// packets that wait to be read, up to seventeen of them, and keeps the last one's time alone: where the client is
+// late, nobody knows when the others came.
 type kernelStamps struct {
 	net.Conn
-	raw   syscall.RawConn
-	at    time.Time
-	clock wallClock
+	raw    syscall.RawConn
+	at     time.Time
+	waited time.Duration // the last packet, to be read
+	clock  wallClock
 
 	// Of the read under way; receive is kept so that no read makes a new closure.
 	p       []byte
@@ -60,7 +63,8 @@ func kernelArrivals(c net.Conn) arrivalConn {
 	return k
 }
 
-func (k *kernelStamps) arrived() time.Time { return k.at }
+func (k *kernelStamps) arrived() time.Time  { return k.at }
+func (k *kernelStamps) late() time.Duration { return k.waited }
 
 func (k *kernelStamps) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -68,7 +72,7 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 	}
 	k.p, k.n, k.oobn, k.err = p, 0, 0, nil
 	err := k.raw.Read(k.receive)
-	k.at = time.Now()
+	k.at, k.waited = time.Now(), 0
 	k.p = nil
 	switch {
 	case err != nil:
@@ -80,7 +84,9 @@ func (k *kernelStamps) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	t, ok := stamp(k.oob[:k.oobn])
-	k.at = k.clock.arrival(k.at, t, ok)
+	read := k.at
+	k.at = k.clock.arrival(read, t, ok)
+	k.waited = read.Sub(k.at)
 	return k.n, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 )
 
 // piece is what one chunk of a stream, or one whole answer, says about choice 0.
@@ -31,6 +33,9 @@ func parsePiece(data []byte, member string) (piece, error) {
 	var p piece
 	if s.piece(&p, member) {
 		return p, nil
+	}
+	if n := bound.Values(data); n > maxValues {
+		return piece{}, fmt.Errorf("%w: more than %d values", errJSON, maxValues)
 	}
 	return slowPiece(data, member)
 }

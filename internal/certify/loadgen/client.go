@@ -59,11 +59,13 @@ type ClientOptions struct {
 	Query   url.Values        // added to the route
 	Tracer  *telemetry.Tracer // begins a trace with each request; nil: none
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	HTTP2   bool // speak HTTP/2, to servers that have nothing else
 }
 
-// Client speaks HTTP/1.1 to one server, a connection for each request in flight. It follows no redirects and uses no
-// proxies: each of them would hide what the server did. It sends a request twice in one case, which the record tells:
-// the server closed a kept connection just as the request came. It is safe for concurrent use.
+// Client speaks HTTP/1.1 to one server, a connection for each request in flight, or HTTP/2 where it must. It follows
+// no redirects and uses no proxies: each of them would hide what the server did. It sends a request twice in one
+// case, which the record tells: the server closed a kept connection just as the request came. It is safe for
+// concurrent use.
 type Client struct {
 	o       ClientOptions
 	clock   Clock
@@ -71,11 +73,14 @@ type Client struct {
 	secure  bool
 	head    []byte // of every request, up to the value of Content-Length
 
+	http2 *http2 // nil: HTTP/1.1
+
 	idle   stack[*conn]
 	open   atomic.Int64 // connections in idle
 	closed atomic.Bool
 
 	kept, dropped atomic.Int64 // by the server, after an answer
+	held          atomic.Int64 // bytes of the answers under way
 }
 
 // settle is how long a connection rests after an answer before it takes the next request. Some servers (llama.cpp's)
@@ -114,7 +119,17 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 	if err := CheckHeader(o.Header); err != nil {
 		return nil, err
 	}
-	c.head = requestHead(u, o)
+	path, header := requestHead(u, o)
+	c.head = headBytes(path, header)
+	if o.HTTP2 {
+		h := http.Header{}
+		for _, x := range header {
+			if x[0] != "Host" {
+				h.Add(x[0], x[1])
+			}
+		}
+		c.http2 = newHTTP2(u.Scheme+"://"+c.address+path, c.secure, h, o)
+	}
 	return c, nil
 }
 
@@ -122,6 +137,9 @@ func NewClient(baseURL string, o ClientOptions) (*Client, error) {
 // schedule does not measure their opening. A server that serves each connection by a thread of a small pool
 // (llama.cpp's) is blocked by more idle ones than it has threads.
 func (c *Client) Warm(ctx context.Context, n int) error {
+	if c.http2 != nil {
+		return c.http2.warm(ctx)
+	}
 	missing := min(n+n/4+2, c.o.Conns) - int(c.open.Load())
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(64) // a listener's queue is short on some systems
@@ -144,6 +162,9 @@ func (c *Client) Warm(ctx context.Context, n int) error {
 // Close closes the idle connections; the ones in use close when their requests end.
 func (c *Client) Close() {
 	c.closed.Store(true)
+	if c.http2 != nil {
+		c.http2.transport.CloseIdleConnections()
+	}
 	for cn := c.take(); cn != nil; cn = c.take() {
 		cn.Close()
 	}
@@ -157,22 +178,28 @@ func (c *Client) Do(ctx context.Context, epoch time.Time, job Job) evidence.Requ
 	if cn = c.finish(ctx, epoch, q, &r, cn, err); cn != nil {
 		go c.rest(cn)
 	}
+	q.share.back()
 	return r
 }
 
 // request is a job ready to be sent.
 type request struct {
 	wire     []byte
+	body     []byte // the end of wire
 	stream   bool
 	keepText bool
+	bounds   bounds
+	share    share // what its answer holds; whoever is done with its record gives it back
 	trace    telemetry.Reserved
 	model    string // for the trace
 }
 
 func (c *Client) prepare(job Job) *request {
 	var asks struct {
-		Stream bool   `json:"stream"`
-		Model  string `json:"model"`
+		Stream              bool   `json:"stream"`
+		Model               string `json:"model"`
+		MaxTokens           int    `json:"max_tokens"`
+		MaxCompletionTokens int    `json:"max_completion_tokens"`
 	}
 	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
 	trace := c.o.Tracer.Reserve()
@@ -180,14 +207,16 @@ func (c *Client) prepare(job Job) *request {
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
-	return &request{wire: wire, stream: asks.Stream, keepText: job.KeepText, trace: trace, model: asks.Model}
+	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText,
+		trace: trace, model: asks.Model,
+		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
 // send writes a request on an idle connection if there is one and the request is small, and stamps it. Without a
 // connection finish goes on from here: dialling must not hold up the schedule.
 func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
 	var cn *conn
-	if len(q.wire) <= inlineWrite {
+	if len(q.wire) <= inlineWrite && c.http2 == nil {
 		cn = c.get()
 	}
 	r.Issued = c.since(epoch)
@@ -201,6 +230,10 @@ func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evide
 // for the caller to let it rest.
 func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evidence.Request, cn *conn,
 	err error) *conn {
+	if c.http2 != nil {
+		c.http2.finish(ctx, c, epoch, q, r)
+		return nil
+	}
 	if q.trace.On() {
 		defer c.record(epoch, q, r)
 	}

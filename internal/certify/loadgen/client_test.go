@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"go.uber.org/goleak"
@@ -443,8 +444,8 @@ func TestDetail(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		s = strings.Repeat(s, rapid.IntRange(1, 30).Draw(t, "times"))
-		d := shorten(s)
-		if len(d) > maxDetail || !utf8.ValidString(d) || strings.ContainsAny(d, "\r\n") {
+		d := bound.Short(s, evidence.MaxDetail)
+		if len(d) > evidence.MaxDetail || !utf8.ValidString(d) || strings.ContainsAny(d, "\r\n") {
 			t.Fatalf("%q becomes %q", s, d)
 		}
 	})
@@ -477,7 +478,7 @@ func FuzzResponse(f *testing.F) {
 		in := stampArrivals(&canned{in: bytes.NewReader(response)}, TimerClock{})
 		cn := newConn(in, in, nil, TimerClock{})
 		var r evidence.Request
-		begun, reusable, err := cn.receive(epoch, &request{stream: stream, keepText: true}, &r)
+		begun, reusable, err := cn.receive(epoch, &request{stream: stream, keepText: true, bounds: boundsOf(0)}, &r)
 		if err == nil && (r.TextBytes == 0 || r.Status != 200 || r.Done == 0 || r.Done < r.Last ||
 			stream != (r.Chunks > 0)) {
 			t.Fatalf("success: %+v", r)

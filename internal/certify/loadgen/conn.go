@@ -16,14 +16,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// Bounds of a response, in bytes. A server without end must not fill the client's memory.
-const (
-	maxHeader = 1 << 20
-	maxStream = 256 << 20 // a million chunks
-	maxWhole  = 16 << 20
-	maxError  = 4 << 10 // of an error's body
-	maxTail   = 4 << 10 // behind [DONE]
-)
+// lateRead is how long bytes wait for their reader before their times are in doubt: where several chunks are read at
+// once after a shorter wait, they came together.
+const lateRead = time.Millisecond
 
 // Waits for what decides nothing but whether the connection can be used again, or what an error says.
 const (
@@ -44,6 +39,7 @@ type conn struct {
 	buf   []byte
 	at    time.Time // when bytes came last
 	end   error     // of the last read
+	reads int       // so far
 	bytes int       // read since the last request
 	// responses that it has carried whole: a server may close what it has kept between two
 	answers int
@@ -64,6 +60,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 	}
 	n, err := cn.Conn.Read(p)
 	cn.at = cn.in.arrived()
+	cn.reads++
 	cn.budget -= n
 	cn.bytes += n
 	cn.end = err
@@ -95,6 +92,12 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if err != nil {
 		return false, false, err
 	}
+	return cn.answer(resp, epoch, q, r)
+}
+
+// answer reads the body of a response into r.
+func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
+	r *evidence.Request) (begun, reusable bool, err error) {
 	defer resp.Body.Close()
 	cn.answers++
 	r.Status = resp.StatusCode
@@ -102,9 +105,10 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if err := decompress(resp); err != nil {
 		return true, false, err
 	}
-	a := newAnswer(r, q.keepText)
+	a := newAnswer(r, q)
 	defer a.record()
 	kind, sse := contentType(resp)
+	resp.Header = nil // of many answers under way they would take more than their texts
 	var ended bool
 	switch {
 	case resp.StatusCode != http.StatusOK:
@@ -124,7 +128,7 @@ func (cn *conn) receive(epoch time.Time, q *request, r *evidence.Request) (begun
 	if r.Done == 0 && err != nil {
 		r.Done = int64(cn.at.Sub(epoch))
 	}
-	return true, ended && !resp.Close && cn.br.Buffered() == 0, err
+	return true, ended && !resp.Close && (cn.br == nil || cn.br.Buffered() == 0), err
 }
 
 // contentType is what a response says that it is. One that says nothing, or only that it is text or bytes, is what was
@@ -158,10 +162,24 @@ func (cn *conn) header() (*http.Response, error) {
 // stream reads events to the end of the body. ended says that the body is complete, so that nothing of it is left on
 // the connection.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
-	var ev events
-	each := func(data []byte) error { return a.chunk(data, int64(cn.at.Sub(epoch))) }
-	for {
+	ev := events{share: a.share}
+	last := 0 // the read that the last chunk came in
+	each := func(data []byte) error {
+		before := a.r.Chunks + a.r.Thoughts
+		err := a.chunk(data, int64(cn.at.Sub(epoch)))
+		if a.r.Chunks+a.r.Thoughts > before {
+			if cn.reads == last && cn.in != nil && cn.in.late() > lateRead {
+				a.r.Blurred++
+			}
+			last = cn.reads
+		}
+		return err
+	}
+	for total := 0; ; {
 		n, readErr := body.Read(cn.buf)
+		if total += n; total > maxStream { // once decompressed
+			return false, errTooLarge
+		}
 		if n > 0 && !a.done {
 			if err := ev.feed(cn.buf[:n], each); err != nil {
 				return false, err
@@ -191,12 +209,9 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 
 // whole reads a response that is no stream.
 func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (ended bool, err error) {
-	data, err := io.ReadAll(io.LimitReader(body, maxWhole+1))
+	data, err := cn.readWhole(body, a.share)
 	if err != nil {
 		return false, err
-	}
-	if len(data) > maxWhole {
-		return false, errTooLarge
 	}
 	if err := a.whole(data, int64(cn.at.Sub(epoch))); err != nil {
 		return true, err
@@ -205,6 +220,24 @@ func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (e
 		return true, fmt.Errorf("%w: a whole answer where a stream was asked for", ErrProtocol)
 	}
 	return true, nil
+}
+
+// readWhole reads a body that must not be large.
+func (cn *conn) readWhole(body io.Reader, held *share) (data []byte, err error) {
+	for {
+		n, err := body.Read(cn.buf)
+		if err := held.take(n); err != nil {
+			return nil, err
+		}
+		if data = append(data, cn.buf[:n]...); len(data) > maxWhole {
+			return nil, errTooLarge
+		}
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // refused makes the error of a response that is not 200.

@@ -6,10 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
-	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -66,26 +65,11 @@ func lost(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.As(err, &op) || errors.As(err, &errno)
 }
 
-// maxDetail bounds Request.Detail, in bytes.
-const maxDetail = 200
-
 // Detail is an error's text on one line, shortened to what a record may carry.
 func Detail(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) && ownLimits[errno] != "" {
-		return shorten("this machine: " + ownLimits[errno] + ": " + err.Error())
+		return bound.Short("this machine: "+ownLimits[errno]+": "+err.Error(), evidence.MaxDetail)
 	}
-	return shorten(err.Error())
-}
-
-func shorten(s string) string {
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
-	if len(s) <= maxDetail {
-		return s
-	}
-	end := maxDetail - len("…")
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
+	return bound.Short(err.Error(), evidence.MaxDetail)
 }

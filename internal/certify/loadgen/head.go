@@ -44,8 +44,9 @@ func CheckHeader(h http.Header) error {
 	return nil
 }
 
-func requestHead(u *url.URL, o ClientOptions) []byte {
-	path := o.Route
+// requestHead is the path of a request, and its headers in their order.
+func requestHead(u *url.URL, o ClientOptions) (path string, header [][2]string) {
+	path = o.Route
 	if path == "" {
 		path = strings.TrimSuffix(u.EscapedPath(), "/")
 		if !strings.HasSuffix(path, "/v1") {
@@ -59,21 +60,29 @@ func requestHead(u *url.URL, o ClientOptions) []byte {
 	own := [][2]string{{"Host", u.Host}, {"User-Agent", "mixtral-certify"},
 		{"Accept", "application/json, text/event-stream"}, {"Accept-Encoding", "identity"},
 		{"Content-Type", "application/json"}, {"Authorization", authorization(u, o.APIKey)}}
-	var head strings.Builder
-	head.WriteString("POST " + path + " HTTP/1.1\r\n")
 	given := map[string][]string{}
 	for name, values := range o.Header {
 		given[http.CanonicalHeaderKey(name)] = values
 	}
 	for _, h := range own {
 		if _, replaced := given[h[0]]; h[1] != "" && !replaced {
-			head.WriteString(h[0] + ": " + h[1] + "\r\n")
+			header = append(header, h)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, v := range given[name] {
-			head.WriteString(name + ": " + v + "\r\n")
+			header = append(header, [2]string{name, v})
 		}
+	}
+	return path, header
+}
+
+// headBytes is what each request of HTTP/1.1 begins with, up to the value of Content-Length.
+func headBytes(path string, header [][2]string) []byte {
+	var head strings.Builder
+	head.WriteString("POST " + path + " HTTP/1.1\r\n")
+	for _, h := range header {
+		head.WriteString(h[0] + ": " + h[1] + "\r\n")
 	}
 	return []byte(head.String() + "Content-Length: ")
 }

@@ -23,7 +23,7 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	}
 	defer raiseProcs()()
 	r := &runner{ctx: ctx, client: c, epoch: epoch, plan: &p, wake: make(chan struct{}, 1),
-		records: make(chan *evidence.Request, 1024)}
+		records: make(chan ended, 1024)}
 	start := time.Duration(c.since(epoch))
 	if p.Kind == testcases.KindOpen {
 		start += lead
@@ -57,7 +57,13 @@ type runner struct {
 	wake     chan struct{} // there is something new in ended
 	requests sync.WaitGroup
 	resting  sync.WaitGroup // connections
-	records  chan *evidence.Request
+	records  chan ended
+}
+
+// ended is a request that has ended, with what its record holds of the client's memory.
+type ended struct {
+	record *evidence.Request
+	share  *share
 }
 
 // ending is what the machine learns of a request that has ended.
@@ -70,10 +76,11 @@ type ending struct {
 // sink hands records on, one at a time.
 func (r *runner) sink(done chan<- struct{}) {
 	defer close(done)
-	for rec := range r.records {
+	for x := range r.records {
 		if r.plan.Sink != nil {
-			r.plan.Sink(*rec)
+			r.plan.Sink(*x.record)
 		}
+		x.share.back()
 	}
 }
 
@@ -158,7 +165,7 @@ func (r *runner) receive(q *request, rec *evidence.Request, cn *conn, err error,
 	case r.wake <- struct{}{}:
 	default: // the loop has not looked since the last one
 	}
-	r.records <- rec
+	r.records <- ended{rec, &q.share}
 	return rest
 }
 

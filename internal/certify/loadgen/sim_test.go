@@ -147,7 +147,7 @@ func checkSimulated(t *testing.T, kind testcases.Kind, r *evidence.Request, plan
 			r.TextBytes, len(plan))
 	}
 	for i, g := range r.Gaps {
-		if want := (plan[i+1] - plan[i]).Microseconds(); g != want {
+		if want := (plan[i+1] - plan[i]).Microseconds(); int64(g) != want {
 			t.Fatalf("%s: request %d: gap %d is %d µs, truly %d", kind, r.N, i, g, want)
 		}
 	}

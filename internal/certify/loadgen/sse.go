@@ -18,6 +18,8 @@ type events struct {
 	hasData bool
 	skipLF  bool // the last byte was CR: an LF now belongs to it
 	started bool
+	share   *share // of memory, that line and data take
+	most    int    // bytes of line and data together so far
 }
 
 // feed takes what came and calls each for the data of every event that it completes. "[DONE]" counts as complete
@@ -38,6 +40,12 @@ func (e *events) feed(b []byte, each func(data []byte) error) error {
 		}
 		if len(e.line)+end > maxLine || len(e.data)+end > maxLine {
 			return errLongLine
+		}
+		if held := len(e.line) + len(e.data) + end; held > e.most && held > len(b) {
+			if err := e.share.take(held - e.most); err != nil {
+				return err
+			}
+			e.most = held
 		}
 		if end == len(b) { // no end of the line yet
 			e.line = append(e.line, b...)

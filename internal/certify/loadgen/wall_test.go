@@ -48,7 +48,7 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 				t.Errorf("%s: of a run of %d ns: %+v", kind, took, r)
 			}
 			for _, gap := range r.Gaps {
-				if gap < 0 || gap > took/1000 {
+				if gap < 0 || int64(gap) > took/1000 {
 					t.Errorf("%s: a gap of %d µs", kind, gap)
 				}
 			}

@@ -1,11 +1,14 @@
 package probe
 
 import (
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
@@ -18,79 +21,16 @@ type series struct {
 }
 
 // dialect says how a server names its metrics. Where there are several names the first that the server offers counts:
-// newer first, then what older versions called it.
+// newer first, then what older versions called it. A name may select series by one label, as name{label=value}.
 type dialect struct {
 	name       string
 	prefix     string              // of its metric names; how it is recognised
+	marks      []string            // names that recognise it, where it has no prefix
 	finish     []string            // labels of the request counter that hold the finish reason
 	values     map[string][]string // canonical name → own names
+	failed     []string            // counter of the failed requests that its counter of requests includes
+	inner      string              // prefix of metrics that name a model within the one that is asked
 	histograms map[string][]string
-}
-
-// dialects are the servers whose metrics are understood.
-var dialects = []dialect{
-	{name: "mixtral", prefix: "mixtral_", finish: []string{telemetry.LabelFinishReason},
-		values: map[string][]string{
-			evidence.MetricRequests:         {telemetry.Requests},
-			evidence.MetricPromptTokens:     {telemetry.PromptTokens},
-			evidence.MetricGenerationTokens: {telemetry.GenerationTokens},
-			evidence.MetricRunning:          {telemetry.Running},
-			evidence.MetricWaiting:          {telemetry.Waiting},
-			evidence.MetricKVUsage:          {telemetry.KVCacheUsage},
-		},
-		histograms: map[string][]string{
-			evidence.HistTTFT: {telemetry.TimeToFirstToken},
-			evidence.HistE2E:  {telemetry.RequestLatency},
-			evidence.HistITL:  {telemetry.InterTokenLatency},
-		}},
-	{name: "vllm", prefix: "vllm:", finish: []string{"finished_reason"},
-		values: map[string][]string{
-			evidence.MetricRequests:         {"vllm:request_success_total", "vllm:request_success"},
-			evidence.MetricPromptTokens:     {"vllm:prompt_tokens_total", "vllm:prompt_tokens"},
-			evidence.MetricGenerationTokens: {"vllm:generation_tokens_total", "vllm:generation_tokens"},
-			evidence.MetricRunning:          {"vllm:num_requests_running"},
-			evidence.MetricWaiting:          {"vllm:num_requests_waiting"},
-			evidence.MetricKVUsage:          {"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"},
-		},
-		histograms: map[string][]string{
-			evidence.HistTTFT: {"vllm:time_to_first_token_seconds"},
-			evidence.HistE2E:  {"vllm:e2e_request_latency_seconds"},
-			evidence.HistITL:  {"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"},
-		}},
-	{name: "sglang", prefix: "sglang:",
-		values: map[string][]string{
-			evidence.MetricRequests:         {"sglang:num_requests_total"},
-			evidence.MetricPromptTokens:     {"sglang:prompt_tokens_total"},
-			evidence.MetricGenerationTokens: {"sglang:generation_tokens_total"},
-			evidence.MetricRunning:          {"sglang:num_running_reqs"},
-			evidence.MetricWaiting:          {"sglang:num_queue_reqs"},
-			evidence.MetricKVUsage:          {"sglang:token_usage"},
-		},
-		histograms: map[string][]string{
-			evidence.HistTTFT: {"sglang:time_to_first_token_seconds"},
-			evidence.HistE2E:  {"sglang:e2e_request_latency_seconds"},
-			evidence.HistITL:  {"sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"},
-		}},
-	{name: "llamacpp", prefix: "llamacpp:", // counts no requests, and of a prompt what it computed
-		values: map[string][]string{
-			evidence.MetricPromptComputed:   {"llamacpp:prompt_tokens_total"},
-			evidence.MetricGenerationTokens: {"llamacpp:tokens_predicted_total"},
-			evidence.MetricRunning:          {"llamacpp:requests_processing"},
-			evidence.MetricWaiting:          {"llamacpp:requests_deferred"},
-			evidence.MetricKVUsage:          {"llamacpp:kv_cache_usage_ratio"},
-		}},
-	{name: "tgi", prefix: "tgi_", // token counts are the sums of histograms over requests
-		values: map[string][]string{
-			evidence.MetricRequests:         {"tgi_request_success", "tgi_request_success_total"},
-			evidence.MetricPromptTokens:     {"tgi_request_input_length_sum"},
-			evidence.MetricGenerationTokens: {"tgi_request_generated_tokens_sum"},
-			evidence.MetricRunning:          {"tgi_batch_current_size"},
-			evidence.MetricWaiting:          {"tgi_queue_size"},
-		},
-		histograms: map[string][]string{
-			evidence.HistE2E: {"tgi_request_duration"},
-			evidence.HistITL: {"tgi_request_mean_time_per_token_duration"},
-		}},
 }
 
 // Unknown is the dialect of a server whose metrics have none of the known prefixes.
@@ -101,6 +41,9 @@ var (
 	processValues = map[string][]string{
 		evidence.MetricRSS:        {"process_resident_memory_bytes"},
 		evidence.MetricCPUSeconds: {"process_cpu_seconds_total"},
+		// of Go, of the JVM by two libraries, of Node and of .NET. CPython's frees little that its counts would not.
+		evidence.MetricCollections: {"go_gc_duration_seconds_count", "jvm_gc_pause_seconds_count",
+			"jvm_gc_collection_seconds_count", "nodejs_gc_duration_seconds_count", "dotnet_collection_count_total"},
 		// A server of any dialect may declare a cache that it fills as this service does.
 		evidence.MetricCacheUsed:     {telemetry.KVCacheResident},
 		evidence.MetricCacheCapacity: {telemetry.KVCacheBytes},
@@ -116,55 +59,62 @@ const MetricGPU = "gpu_memory_bytes"
 // maxValue is above every count of tokens or bytes; JSON has no infinity.
 const maxValue = 1e300
 
+// told is what a server's metrics say, in canonical names.
+type told struct {
+	dialect    string
+	values     map[string]float64
+	histograms map[string]evidence.Histogram
+	cut        []string // what was too much to be kept
+}
+
 // translate turns a server's own series into canonical names. model narrows the series of a server of several models.
-func translate(all []series, model string, taught map[string]string) (name string, values map[string]float64,
-	histograms map[string]evidence.Histogram) {
-	values, histograms = map[string]float64{}, map[string]evidence.Histogram{}
+func translate(all []series, model string, taught map[string]string) told {
+	out := told{values: map[string]float64{}, histograms: map[string]evidence.Histogram{}}
 	all = colons(all)
 	d := recognise(all)
-	own := narrow(all, d.prefix, model)
-	byName := map[string][]series{}
-	for _, s := range own {
+	out.dialect = d.name
+	t := table{byName: map[string][]series{}}
+	all = narrow(all, d, model)
+	if d.inner != "" {
+		all = out.oneModel(all, d)
+	}
+	for _, s := range all {
 		if math.Abs(s.value) <= maxValue { // no NaN, and no sum of them is infinite
-			byName[s.name] = append(byName[s.name], s)
+			t.byName[s.name] = append(t.byName[s.name], s)
 		}
 	}
-	for _, table := range []map[string][]string{d.values, processValues} {
-		for canonical, names := range table {
-			for _, n := range names {
-				if found := byName[n]; len(found) > 0 {
-					values[canonical] = combine(canonical, found)
-					break
-				}
+	for _, names := range []map[string][]string{d.values, processValues} {
+		for canonical, own := range names {
+			if found := t.first(own); len(found) > 0 {
+				out.values[canonical] = combine(canonical, found)
 			}
 		}
 	}
-	for _, n := range d.values[evidence.MetricRequests] {
-		if found := byName[n]; len(found) > 0 {
-			byReason(values, found, d.finish)
-			break
-		}
+	if found := t.first(d.values[evidence.MetricRequests]); len(found) > 0 {
+		out.byReason(found, d.finish)
+		out.values[evidence.MetricRequests] -= combine("", t.first(d.failed))
 	}
 	for canonical, names := range d.histograms {
 		for _, n := range names {
-			if h, ok := histogram(byName, n); ok {
-				histograms[canonical] = h
+			if h, ok := t.histogram(n); ok {
+				out.histograms[canonical] = h
 				break
 			}
 		}
 	}
 	for n, factor := range gpuMemory {
-		for _, s := range byName[n] {
-			values[MetricGPU] += s.value * factor
+		for _, s := range t.byName[n] {
+			out.values[MetricGPU] += s.value * factor
 		}
 	}
-	if teach(values, histograms, byName, taught) && d.name == "" {
-		d.name = Taught
+	if out.teach(t, taught) && d.name == "" {
+		out.dialect = Taught
 	}
-	if d.name == "" {
-		d.name = Unknown
+	if out.dialect == "" {
+		out.dialect = Unknown
 	}
-	return d.name, values, histograms
+	out.bound()
+	return out
 }
 
 // recognise finds the dialect that most series speak.
@@ -173,9 +123,12 @@ func recognise(all []series) (best dialect) {
 	for _, d := range dialects {
 		n := 0
 		for _, s := range all {
-			if strings.HasPrefix(s.name, d.prefix) {
+			if d.owns(s.name) {
 				n++
 			}
+		}
+		if d.prefix == "" && n < fewestMarks {
+			continue
 		}
 		if n > most {
 			best, most = d, n
@@ -184,16 +137,86 @@ func recognise(all []series) (best dialect) {
 	return best
 }
 
-// narrow keeps one server's series: those of the model where the label is there and matches something, and of the
+// fewestMarks recognise a server whose names have no prefix: one or two of them others have too.
+const fewestMarks = 4
+
+// owns says that a metric is one of this dialect's.
+func (d dialect) owns(name string) bool {
+	return d.prefix != "" && strings.HasPrefix(name, d.prefix) || slices.Contains(d.marks, name)
+}
+
+// knownName says that a metric may be one of a dialect's, or of those that all servers have.
+func knownName(name string) bool {
+	for _, d := range dialects {
+		if d.owns(name) {
+			return true
+		}
+		for _, m := range d.marks {
+			if strings.HasPrefix(name, m) {
+				return true
+			}
+		}
+	}
+	for _, p := range colonised {
+		if strings.HasPrefix(name, p+"_") {
+			return true
+		}
+	}
+	if _, gpu := gpuMemory[name]; gpu {
+		return true
+	}
+	if _, gpu := gpuMetrics[name]; gpu || strings.HasSuffix(name, "_info") { // for GPUs and Infos
+		return true
+	}
+	for _, names := range processValues {
+		if slices.Contains(names, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// oneModel leaves out what is told of several models that work for one, since nobody knows which of them the client
+// asked.
+func (t *told) oneModel(all []series, d dialect) []series {
+	outer := func(s series) bool {
+		return d.owns(s.name) && !strings.HasPrefix(s.name, d.inner) && s.labels["model"] != ""
+	}
+	names := map[string]bool{}
+	for _, s := range all {
+		if outer(s) {
+			names[s.labels["model"]] = true
+		}
+	}
+	if len(names) < 2 {
+		return all
+	}
+	some := slices.Sorted(maps.Keys(names))
+	t.cut = append(t.cut, bound.Short(fmt.Sprintf("requests of %d models (%s), none of which has the name that was "+
+		"asked for", len(some), strings.Join(some[:min(len(some), 5)], ", ")), evidence.MaxMessage))
+	return slices.DeleteFunc(all, outer)
+}
+
+// modelLabels are the labels that name the model of a series.
+var modelLabels = []string{"model_name", "requested_model", "model"}
+
+// narrow keeps one server's series: those of the model where a label is there and matches something, and of the
 // process metrics those of the same Prometheus instances.
-func narrow(all []series, prefix, model string) []series {
-	matches := func(s series) bool { return model != "" && s.labels["model_name"] == model }
-	some := slices.ContainsFunc(all, matches)
+func narrow(all []series, d dialect, model string) []series {
+	label := ""
+	for _, l := range modelLabels {
+		if label == "" && model != "" && slices.ContainsFunc(all, func(s series) bool {
+			return d.owns(s.name) && strings.EqualFold(s.labels[l], model)
+		}) {
+			label = l
+		}
+	}
 	instances := map[string]bool{}
 	var out []series
 	for _, s := range all {
-		own := prefix != "" && strings.HasPrefix(s.name, prefix)
-		if own && some && s.labels["model_name"] != "" && !matches(s) {
+		own := d.owns(s.name)
+		if own && label != "" && s.labels[label] != "" && !strings.EqualFold(s.labels[label], model) &&
+			!(d.inner != "" && strings.HasPrefix(s.name, d.inner)) {
 			continue
 		}
 		if own {
@@ -208,6 +231,35 @@ func narrow(all []series, prefix, model string) []series {
 		return strings.HasPrefix(s.name, "process_") &&
 			!instances[s.labels["instance"]]
 	})
+}
+
+// table is a scrape by names of metrics.
+type table struct{ byName map[string][]series }
+
+// first gives the series of the first name that the server offers.
+func (t table) first(names []string) []series {
+	for _, n := range names {
+		if found := t.find(n); len(found) > 0 {
+			return found
+		}
+	}
+	return nil
+}
+
+// find gives the series of a name, or of name{label=value}.
+func (t table) find(n string) []series {
+	name, selector, ok := strings.Cut(n, "{")
+	if !ok {
+		return t.byName[n]
+	}
+	label, value, _ := strings.Cut(strings.TrimSuffix(selector, "}"), "=")
+	var out []series
+	for _, s := range t.byName[name] {
+		if s.labels[label] == value {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // combine adds a metric's series; of shares it takes the largest.
@@ -227,30 +279,63 @@ func combine(canonical string, found []series) float64 {
 }
 
 // byReason splits the request counter. Aborted and failed requests are told apart, and not among the successful.
-func byReason(values map[string]float64, found []series, labels []string) {
+func (t *told) byReason(found []series, labels []string) {
 	for _, label := range labels {
 		for _, s := range found {
 			reason := s.labels[label]
 			if reason == "" {
 				continue
 			}
-			values[evidence.MetricRequests+":"+reason] += s.value
+			t.values[evidence.MetricRequests+":"+reason] += s.value
 			if reason == "abort" || reason == "error" {
-				values[evidence.MetricRequests] -= s.value
+				t.values[evidence.MetricRequests] -= s.value
 			}
 		}
 	}
 }
 
-// histogram adds the series of a classic histogram over all its labels.
-func histogram(byName map[string][]series, name string) (evidence.Histogram, bool) {
-	counts := byName[name+"_count"]
+// bound takes out what is too much for a record, and says so: reasons by which nobody would sort requests, and
+// buckets that no histogram has. The sums stay.
+func (t *told) bound() {
+	reasons := 0
+	for k := range t.values {
+		if strings.HasPrefix(k, evidence.MetricRequests+":") {
+			reasons++
+			if len(k) > evidence.MaxName {
+				reasons += evidence.MaxReasons
+			}
+		}
+	}
+	if reasons > evidence.MaxReasons {
+		maps.DeleteFunc(t.values, func(k string, _ float64) bool {
+			return strings.HasPrefix(k, evidence.MetricRequests+":")
+		})
+		t.cut = append(t.cut, fmt.Sprintf("requests by finish reason: at most %d reasons of %d bytes are compared, "+
+			"there are more", evidence.MaxReasons, evidence.MaxName))
+	}
+	for _, k := range slices.Sorted(maps.Keys(t.histograms)) {
+		if h := t.histograms[k]; len(h.Buckets) > evidence.MaxBuckets {
+			t.cut = append(t.cut, fmt.Sprintf("buckets of %s: %d, at most %d are compared", k, len(h.Buckets),
+				evidence.MaxBuckets))
+			h.Buckets = nil
+			t.histograms[k] = h
+		}
+	}
+}
+
+// histogram adds the series of a classic histogram over all its labels. One in milliseconds becomes one in seconds.
+func (t table) histogram(name string) (evidence.Histogram, bool) {
+	counts := t.byName[name+"_count"]
 	if len(counts) == 0 {
 		return evidence.Histogram{}, false
 	}
-	h := evidence.Histogram{Count: combine("", counts), Sum: combine("", byName[name+"_sum"])}
+	unit := 1.0
+	if strings.HasSuffix(name, "_ms") {
+		unit = 1000
+	}
+	h := evidence.Histogram{Count: combine("", counts), Sum: combine("", t.byName[name+"_sum"]) / unit}
 	bounds := map[float64]float64{}
-	for _, s := range byName[name+"_bucket"] {
+	for _, s := range t.byName[name+"_bucket"] {
 		le, err := strconv.ParseFloat(s.labels["le"], 64)
 		if err != nil || math.IsNaN(le) {
 			continue
@@ -261,7 +346,7 @@ func histogram(byName map[string][]series, name string) (evidence.Histogram, boo
 		if math.IsInf(le, 1) {
 			h.Buckets = append(h.Buckets, evidence.Bucket{Inf: true, Count: count})
 		} else if !math.IsInf(le, -1) {
-			h.Buckets = append(h.Buckets, evidence.Bucket{LE: le, Count: count})
+			h.Buckets = append(h.Buckets, evidence.Bucket{LE: le / unit, Count: count})
 		}
 	}
 	slices.SortFunc(h.Buckets, func(a, b evidence.Bucket) int {

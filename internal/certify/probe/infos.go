@@ -5,6 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
 // mostInfos bounds what is taken of a server's info metrics.
@@ -30,7 +33,7 @@ func (s *Scraper) Infos(ctx context.Context) map[string]string {
 		}
 		for _, label := range slices.Sorted(maps.Keys(x.labels)) {
 			if v := x.labels[label]; v != "" && v != "None" && len(out) < mostInfos {
-				out[label+" ("+x.name+")"] = v
+				out[bound.Short(label+" ("+x.name+")", evidence.MaxName)] = bound.Short(v, evidence.MaxName)
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func buckets(t interface {
 	for _, s := range all {
 		byName[s.name] = append(byName[s.name], s)
 	}
-	h, ok := histogram(byName, name)
+	h, ok := table{byName}.histogram(name)
 	if !ok {
 		t.Fatal("no histogram")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -32,6 +33,11 @@ func Interval(s Source) time.Duration {
 	return LocalInterval
 }
 
+// Pause is how long a remote source rests after a reading that took so long: what it and this client spend on readings
+// is no part of the load, and must stay a sixth of their time. A machine that is busy makes readings longer that cost
+// no more, so that two seconds are the most.
+func Pause(took time.Duration) time.Duration { return min(5*took, 2*time.Second) }
+
 // errorEvery bounds how often a failing source is recorded.
 const errorEvery = time.Second
 
@@ -54,8 +60,16 @@ func Watch(ctx context.Context, source Source, load func() int, sink func(eviden
 			sink(s)
 		case now.Sub(failed) >= errorEvery:
 			failed = now
-			s.Err = err.Error()
+			s.Err = bound.Short(err.Error(), evidence.MaxMessage)
 			sink(s)
+		}
+		if _, remote := source.(*remoteSource); remote {
+			rest := time.NewTimer(Pause(time.Since(asked)))
+			select {
+			case <-ctx.Done():
+			case <-rest.C:
+			}
+			rest.Stop()
 		}
 		select {
 		case <-ctx.Done():

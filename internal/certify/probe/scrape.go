@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,14 +17,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// maxBody bounds a scrape: vLLM's has about 50 KB, a Prometheus server's answer for it ten times that.
-const maxBody = 32 << 20
+// patience is how long a scrape may take. Servers answer within milliseconds, and within a second where every core
+// computes.
+const patience = 5 * time.Second
 
 // Scraper reads a server's metrics, from itself or from a Prometheus server that scrapes it. It is safe for concurrent
 // use.
@@ -42,8 +42,17 @@ type Scraper struct {
 // NewScraper reads from metricsURL, or from the Prometheus server at prometheusURL.
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
-		Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4,
-			Proxy: http.ProxyFromEnvironment}}}
+		Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
+			MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}}
+}
+
+// sameHost follows a redirect to the same host: frameworks send /metrics to /metrics/. Another host must not see the
+// key.
+func sameHost(req *http.Request, via []*http.Request) error {
+	if len(via) > 3 || req.URL.Host != via[0].URL.Host || req.URL.Scheme != via[0].URL.Scheme {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // Name says where the metrics come from, as in evidence.Target.Metrics.
@@ -84,13 +93,11 @@ func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	}
 	out.Took = time.Since(begin).Nanoseconds()
 	if err != nil {
-		out.Err = err.Error()
-		if odd := (*notText)(nil); errors.As(err, &odd) {
-			out.Names = odd.names
-		}
+		out.Err, out.Unread = bound.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
 		return out
 	}
-	out.Dialect, out.Values, out.Histograms = translate(all, s.Model, s.Taught)
+	told := translate(all, s.Model, s.Taught)
+	out.Dialect, out.Values, out.Histograms, out.Cut = told.dialect, told.values, told.histograms, told.cut
 	if out.Dialect == Unknown {
 		out.Names = unknownNames(all)
 	}
@@ -125,7 +132,7 @@ func (s *Scraper) get(ctx context.Context, address, accept string) ([]byte, erro
 	case err != nil:
 		return nil, err
 	case len(body) > maxBody:
-		return nil, fmt.Errorf("%s: more than %d bytes", redact(address), maxBody)
+		return nil, fmt.Errorf("%s: %w: more than %d MiB", redact(address), errTooMuch, maxBody>>20)
 	}
 	return body, nil
 }
@@ -135,62 +142,37 @@ func (s *Scraper) text(ctx context.Context) ([]series, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseText(body)
+	return parseText(body, s.wanted)
 }
 
-// notText is an error of metrics in another format, with the names in them.
-type notText struct {
-	err   error
-	names []string
+// wanted says that a metric may mean something here.
+func (s *Scraper) wanted(name string) bool {
+	if knownName(name) {
+		return true
+	}
+	for _, own := range s.Taught {
+		if rest, ok := strings.CutPrefix(name, own); ok && slices.Contains([]string{"", "_bucket", "_sum",
+			"_count"}, rest) {
+			return true
+		}
+	}
+	return false
 }
 
-func (e *notText) Error() string { return e.err.Error() }
-func (e *notText) Unwrap() error { return e.err }
-
-// parseText reads the text format.
-func parseText(body []byte) ([]series, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(body)))
-	if err != nil {
-		err = fmt.Errorf("no metrics in the text format: %w", err)
-		if names := jsonNames(body); len(names) > 0 {
-			return nil, &notText{err, names}
-		}
-		return nil, err
+// parseText reads the text format, or JSON. Metrics that are not wanted come by name alone.
+func parseText(body []byte, wanted func(string) bool) ([]series, error) {
+	if text := bytes.TrimSpace(body); len(text) > 0 && (text[0] == '{' && !bytes.HasPrefix(text, []byte(`{"`)) ||
+		text[0] == '[' || text[0] == '{' && json.Valid(text)) {
+		return parseJSON(text)
 	}
-	if len(families) == 0 {
-		return nil, errors.New("no metrics in the answer")
+	r := textReader{wanted: wanted}
+	if err := r.read(string(body)); err != nil {
+		return nil, fmt.Errorf("no metrics in the text format: %w", err)
 	}
-	var all []series
-	for _, name := range slices.Sorted(maps.Keys(families)) {
-		for _, m := range families[name].GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			add := func(suffix string, v float64) { all = append(all, series{name + suffix, labels, v}) }
-			switch {
-			case m.Counter != nil:
-				add("", m.Counter.GetValue())
-			case m.Gauge != nil:
-				add("", m.Gauge.GetValue())
-			case m.Untyped != nil:
-				add("", m.Untyped.GetValue())
-			case m.Summary != nil:
-				add("_sum", m.Summary.GetSampleSum())
-				add("_count", float64(m.Summary.GetSampleCount()))
-			case m.Histogram != nil:
-				add("_sum", m.Histogram.GetSampleSum())
-				add("_count", float64(m.Histogram.GetSampleCount()))
-				for _, b := range m.Histogram.GetBucket() {
-					with := maps.Clone(labels)
-					with["le"] = strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64)
-					all = append(all, series{name + "_bucket", with, float64(b.GetCumulativeCount())})
-				}
-			}
-		}
+	for _, name := range slices.Sorted(maps.Keys(r.others)) {
+		r.all = append(r.all, series{name: name, value: math.NaN()})
 	}
-	return all, nil
+	return r.all, nil
 }
 
 // query reads all series of interest from a Prometheus server by one query, and their age by another: the first gives
@@ -230,7 +212,9 @@ func (s *Scraper) query(ctx context.Context) (all []series, age int64, err error
 func interesting() string {
 	var names []string
 	for _, d := range dialects {
-		names = append(names, d.prefix+".*")
+		if d.prefix != "" {
+			names = append(names, d.prefix+".*")
+		}
 	}
 	names = append(names, "process_resident_memory_bytes", "process_cpu_seconds_total")
 	names = append(names, slices.Sorted(maps.Keys(gpuMemory))...)
@@ -277,12 +261,16 @@ func (s *Scraper) instant(ctx context.Context, query string, at time.Time) ([]se
 
 // parseVector reads an instant vector.
 func parseVector(body []byte) ([]series, error) {
+	if n := bound.Values(body); n > 2*maxLabels {
+		return nil, fmt.Errorf("the Prometheus server's answer: %w: %d values", errTooMuch, 2*maxLabels)
+	}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, fmt.Errorf("no answer of a Prometheus server: %w", err)
 	}
 	if a.Status != "success" || a.Data.ResultType != "vector" {
-		return nil, fmt.Errorf("the Prometheus server answers %q %s", a.Status, a.Error)
+		return nil, fmt.Errorf("the Prometheus server answers %q %s", bound.Short(a.Status, 40),
+			bound.Short(a.Error, evidence.MaxName))
 	}
 	all := make([]series, 0, len(a.Data.Result))
 	for _, r := range a.Data.Result {

@@ -326,13 +326,13 @@ func FuzzText(f *testing.F) {
 	}
 	f.Add([]byte("vllm:e2e_request_latency_seconds_bucket{le=\"x\"} NaN\n"), "")
 	f.Fuzz(func(t *testing.T, body []byte, model string) {
-		all, err := parseText(body)
+		all, err := parseText(body, nil)
 		if err != nil {
 			return
 		}
-		name, values, histograms := translate(all, model, nil)
-		if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: name, Values: values,
-			Histograms: histograms}}); err != nil {
+		got := translate(all, model, nil)
+		if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: got.dialect,
+			Values: got.values, Histograms: got.histograms, Cut: got.cut}}); err != nil {
 			t.Errorf("a scrape that cannot be recorded: %v", err)
 		}
 	})

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -12,10 +11,13 @@ import (
 // Taught is the dialect of a server whose metrics only the case's map of names explains.
 const Taught = "case"
 
+// colonised are the prefixes of servers that put a colon behind it.
+var colonised = []string{"vllm", "sglang", "llamacpp", "lmdeploy"}
+
 // colons gives the metrics of vLLM and others their colons back: some exporters and collectors write "_" instead.
 func colons(all []series) []series {
 	out := slices.Clone(all)
-	for _, prefix := range []string{"vllm", "sglang", "llamacpp"} {
+	for _, prefix := range colonised {
 		if slices.ContainsFunc(all, func(s series) bool { return strings.HasPrefix(s.name, prefix+":") }) {
 			continue
 		}
@@ -29,22 +31,21 @@ func colons(all []series) []series {
 }
 
 // teach reads the metrics that a case names; ok says that there was one of them at least.
-func teach(values map[string]float64, histograms map[string]evidence.Histogram, byName map[string][]series,
-	taught map[string]string) (ok bool) {
+func (t *told) teach(from table, taught map[string]string) (ok bool) {
 	for canonical, own := range taught {
 		if strings.HasSuffix(canonical, "_seconds") {
-			if h, found := histogram(byName, own); found {
-				histograms[canonical], ok = h, true
+			if h, found := from.histogram(own); found {
+				t.histograms[canonical], ok = h, true
 			}
 			continue
 		}
-		found := byName[own]
+		found := from.byName[own]
 		if len(found) == 0 {
 			continue
 		}
-		values[canonical], ok = combine(canonical, found), true
+		t.values[canonical], ok = combine(canonical, found), true
 		if canonical == evidence.MetricRequests {
-			byReason(values, found, []string{"finish_reason", "finished_reason"})
+			t.byReason(found, []string{"finish_reason", "finished_reason"})
 		}
 	}
 	return ok
@@ -90,29 +91,13 @@ func unknownNames(all []series) []string {
 	return first(names)
 }
 
-// jsonNames lists the keys of metrics that are JSON: of an object, or of the first of a list.
-func jsonNames(body []byte) []string {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(body, &object) != nil {
-		var list []map[string]json.RawMessage
-		if json.Unmarshal(body, &list) != nil || len(list) == 0 {
-			return nil
-		}
-		object = list[0]
-	}
-	names := map[string]bool{}
-	for k := range object {
-		names[strings.ToValidUTF8(k, "")] = true
-	}
-	return first(names)
-}
-
 func first(names map[string]bool) []string {
 	sorted := slices.Sorted(maps.Keys(names))
 	for i, n := range sorted {
 		if len(n) > 80 {
-			sorted[i] = strings.ToValidUTF8(n[:80], "")
+			n = strings.ToValidUTF8(n[:80], "")
 		}
+		sorted[i] = strings.Clone(n) // and not the whole scrape with it
 	}
 	return sorted[:min(len(sorted), mostNames)]
 }

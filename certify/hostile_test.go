@@ -1,0 +1,103 @@
+package certify_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/cost"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+)
+
+// hostileRun runs a tiny case against a hostile server.
+func hostileRun(ctx context.Context, t *testing.T, h faults.Hostile, dir string,
+	progress func(certify.Event)) (*certify.Report, error) {
+	inner := faults.New(faults.Config{Seed: 1, TTFT: 5 * time.Millisecond, Gap: time.Millisecond})
+	t.Cleanup(inner.Close)
+	s := httptest.NewServer(h.Handler(inner, 30)) // the proof and the warm-up are answered
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return certify.Run(ctx, certify.Options{Case: "testdata/hostile.yaml", Target: s.URL, TargetModel: faults.ModelID,
+		ReportDir: dir, Seed: 3, Progress: progress})
+}
+
+// TestNoServerPreventsItsVerdict: whatever it sends, or does not send, the run ends within its plan and little memory,
+// and leaves a report that follows from its record, unless the server refused to be measured before the load.
+// MIXTRAL_BANK_HOSTILE=1 tries all of the bank one by one, which takes six minutes, and writes what each cost.
+func TestNoServerPreventsItsVerdict(t *testing.T) {
+	// Phases take 3 s at most, timeouts are of 1 s, and the server needs memory too.
+	const most, longest = 500 << 20, 2 * time.Minute
+	if os.Getenv("MIXTRAL_BANK_HOSTILE") != "" {
+		for _, h := range faults.HostileOnes() {
+			t.Run(string(h), func(t *testing.T) {
+				cost.Within(t, most, longest, func() { withstand(t, h) })
+			})
+		}
+		return
+	}
+	cost.Within(t, most, longest, func() {
+		t.Run("bank", func(t *testing.T) {
+			for _, h := range []faults.Hostile{faults.FatAnswer, faults.ManyChunks, faults.FatMetrics,
+				faults.ManyLabels, faults.Redirects} {
+				t.Run(string(h), func(t *testing.T) { t.Parallel(); withstand(t, h) })
+			}
+		})
+	})
+}
+
+func withstand(t *testing.T, h faults.Hostile) {
+	dir := t.TempDir()
+	rep, err := hostileRun(t.Context(), t, h, dir, nil)
+	switch h {
+	case faults.FatModels, faults.FatModel, faults.Redirects:
+		if rep != nil || !errors.Is(err, target.ErrSetup) || len(err.Error()) > 1000 {
+			t.Fatalf("report %v, %.2000v", rep != nil, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := report.PathsFor(dir, rep)
+	again(t, paths)
+	data, err := os.ReadFile(paths.JSON)
+	if err != nil || len(data) > 200<<10 {
+		t.Errorf("a report of %d bytes, %v", len(data), err)
+	}
+	if rep.Status == certify.Pass && h != faults.ManyModels {
+		t.Error("it passes")
+	}
+}
+
+// TestASignalEndsARunAtOnce: also while a hostile server is read, and its metrics are.
+func TestASignalEndsARunAtOnce(t *testing.T) {
+	ones := []faults.Hostile{faults.ManyChunks, faults.Silent, faults.SlowMetrics}
+	if os.Getenv("MIXTRAL_BANK_HOSTILE") != "" {
+		ones = append(ones, faults.Trickle, faults.FatMetrics, faults.ManyBuckets, faults.EndlessHeader, faults.Bomb)
+	}
+	for _, h := range ones {
+		t.Run(string(h), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var at time.Time
+			rep, err := hostileRun(ctx, t, h, t.TempDir(), func(e certify.Event) {
+				if e.Kind == certify.EventStart && e.Phase.ID == "single" {
+					time.AfterFunc(200*time.Millisecond, func() { at = time.Now(); cancel() })
+				}
+			})
+			cancel()
+			took := time.Since(at)
+			if !errors.Is(err, certify.ErrInterrupted) || rep == nil || rep.Status == certify.Pass {
+				t.Errorf("report %v, %v", rep != nil, err)
+			}
+			t.Log(took)
+			if took > 5*time.Second { // a second, on a machine that others use too
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+}

@@ -1,0 +1,122 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// ends waits for a command's end, which must come soon after a signal: within a second, and a few more on a machine
+// that others use too.
+func ends(t *testing.T, cmd *exec.Cmd, sig os.Signal) {
+	t.Helper()
+	if err := cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	llmtest.Await(t, cmd.String(), llmtest.Done(func() { _ = cmd.Wait() }))
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("%s: it took %s to end", sig, took)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("%s: exit code %d, want %d", sig, code, exitInterrupted)
+	}
+}
+
+// TestCertifyLeavesAReportWhenItIsStopped: a terminal that is closed stops a run like Ctrl-C does, and what was
+// measured until then has its report.
+func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			bank := faults.New(faults.Config{TTFT: 10 * time.Millisecond, Gap: time.Millisecond})
+			defer bank.Close()
+			server := httptest.NewServer(bank)
+			defer server.Close()
+			dir := t.TempDir()
+			var stderr bytes.Buffer
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Args = []string{"mixtral", "certify", "--target", server.URL, "--report-dir", dir,
+				"--database-url", "none"}
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			measured := func() bool { // a phase has ended
+				files, _ := filepath.Glob(filepath.Join(dir, "*.part"))
+				n := 0
+				for _, f := range files {
+					_, _ = evidence.ScanFile(f, func(e *evidence.Event) error {
+						if e.Phase != nil {
+							n++
+						}
+						return nil
+					})
+				}
+				return n > 0
+			}
+			llmtest.Until(t, "the first phase", measured)
+			ends(t, cmd, sig)
+			files, _ := filepath.Glob(filepath.Join(dir, "*"+reports.JSONExt))
+			if len(files) != 1 {
+				t.Fatalf("reports %q; %s", files, stderr.String())
+			}
+			rep, _, err := reports.ReadFile(files[0])
+			if err != nil || rep.Status != reports.Invalid || len(rep.Phases) == 0 {
+				t.Errorf("%+v, %v", rep, err)
+			}
+		})
+	}
+}
+
+// TestASignalEndsTheJudge: also while a large record is read.
+func TestASignalEndsTheJudge(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "large"+reports.EventsExt)
+	w, err := evidence.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := testcases.Load("TC-L1-COMP-MIXTRAL-003")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []evidence.Event{{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion,
+		Profile: "full", Case: loaded.Case}}} {
+		if err := w.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 150_000 { // seconds of work
+		at := int64(i) * 20_000_000
+		if err := w.Add(evidence.Event{At: at, Request: &evidence.Request{Phase: "sustained", N: i, Scheduled: at,
+			Issued: at + 1000, Done: at + 5_000_000, Detail: fmt.Sprint(i), Gaps: make([]int32, 20)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Args = []string{"mixtral", "report", "show", path}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(400 * time.Millisecond) // it has begun to read
+	ends(t, cmd, syscall.SIGTERM)
+}

@@ -1,0 +1,39 @@
+package bound
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Short puts a text from elsewhere on one line of valid UTF-8 and of at most so many bytes; "…" ends what was cut.
+func Short(s string, most int) string {
+	if len(s) > 4*most { // all of 20 MB need not be looked at
+		s = s[:4*most]
+	}
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\ufffd")
+	if len(s) <= most {
+		return strings.Clone(s) // and not what it was a part of
+	}
+	end := most - len("…")
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// Values counts the values and keys of a JSON text without decoding it. What decoding takes in memory is bounded by
+// them and by the text's length: an empty object of three bytes may become one of hundreds.
+func Values(json []byte) int {
+	n, inString := 1, false
+	for i := 0; i < len(json); i++ {
+		switch c := json[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ',' || c == ':' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
+}

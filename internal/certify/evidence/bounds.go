@@ -1,0 +1,79 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Bounds of what an event holds. Whoever takes something from a server keeps to them where it enters, so that every
+// line fits MaxLine, and the reader refuses what is beyond them: it was made to exhaust it.
+const (
+	MaxLine    = 8 << 20   // bytes of a line
+	MaxItems   = 1 << 18   // values and keys of a line, all levels together
+	MaxChunks  = 1 << 17   // of an answer, and so its gaps
+	MaxText    = 512 << 10 // bytes of an answer's text; its reasoning may have as many
+	MaxDetail  = 200       // bytes of a failure's reason
+	MaxMessage = 400       // bytes of any other error or explanation
+	MaxFinish  = 40        // bytes of a finish_reason
+	MaxName    = 200       // bytes of a name that the server gives: a model, a version, a metric
+
+	MaxReasons = 32  // finish reasons that a counter is split by
+	MaxBuckets = 512 // of a histogram
+)
+
+// Bounds of a record. Ten million requests with thirty chunks each are 4.5 GB of lines.
+const (
+	MaxTotal    = 16 << 30 // bytes of all lines
+	MaxRequests = 20e6
+	MaxOthers   = 8e6 // events of other kinds: samples are ten a second
+
+	// maxRatio is how much larger lines may be than their compressed form, beyond maxRatioFree: those of honest runs
+	// are 4 to 20 times as large, those of a file made to exhaust its reader up to 1,032 times.
+	maxRatio     = 64
+	maxRatioFree = 16 << 20
+)
+
+// maxRare bounds the events of kinds of which a run has few, and mostLost the lines that are no events: a damaged disk
+// spoils a few.
+const (
+	maxRare  = 10_000
+	mostLost = 100_000
+)
+
+// ErrTooLarge is matched by errors about an event or a record beyond its bounds.
+var ErrTooLarge = errors.New("too large for a record of events")
+
+// tally counts what a record holds against its bounds.
+type tally struct {
+	bytes                  int64
+	requests, rare, others int
+}
+
+// line counts bytes.
+func (t *tally) line(n int) error {
+	if t.bytes += int64(n); t.bytes > MaxTotal {
+		return fmt.Errorf("evidence: %w: more than %d GiB of lines", ErrTooLarge, MaxTotal>>30)
+	}
+	return nil
+}
+
+// event counts one of a kind.
+func (t *tally) event(e *Event) error {
+	switch {
+	case e.Request != nil:
+		t.requests++
+	case e.Condition != nil, e.Client != nil, e.Phase != nil, e.Audit != nil, e.End != nil, e.Header != nil:
+		t.rare++
+	default:
+		t.others++
+	}
+	switch {
+	case t.requests > MaxRequests:
+		return fmt.Errorf("evidence: %w: more than %d requests", ErrTooLarge, int(MaxRequests))
+	case t.rare > maxRare:
+		return fmt.Errorf("evidence: %w: more than %d headers, conditions, phases and audits", ErrTooLarge, maxRare)
+	case t.others > MaxOthers:
+		return fmt.Errorf("evidence: %w: more than %d samples, scrapes and scores", ErrTooLarge, int(MaxOthers))
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package judge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// unread says why the metrics that a server offers could not be read; "" where one scrape could.
+func (r *run) unread() string {
+	why := ""
+	for _, s := range r.scrapes {
+		switch {
+		case s.v.Err == "" && len(s.v.Values)+len(s.v.Histograms) > 0:
+			return ""
+		case s.v.Unread:
+			why = orElse(why, s.v.Err)
+		}
+	}
+	return why
+}
+
+// cutMetrics are what of the server's metrics was not kept, each kind once.
+func (r *run) cutMetrics() []string {
+	const shown = 5
+	var all []string
+	for _, s := range r.scrapes {
+		for _, c := range s.v.Cut {
+			kind, _, _ := strings.Cut(c, ":")
+			if len(all) < shown && !slices.ContainsFunc(all, func(x string) bool {
+				return strings.HasPrefix(x, kind)
+			}) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
+
+// cut says what was too much to be kept, for the reader of the report.
+func (r *run) cut() []string {
+	var out []string
+	if all := r.cutMetrics(); len(all) > 0 {
+		out = append(out, "Of the server's metrics not everything was kept: "+strings.Join(all, "; ")+".")
+	}
+	answers, first := 0, ""
+	for _, p := range r.phases {
+		for _, q := range p.requests {
+			if q.Cut != "" {
+				answers++
+				first = orElse(first, q.Cut)
+			}
+		}
+	}
+	if answers > 0 {
+		out = append(out, fmt.Sprintf("Of %s not everything was kept: %s.",
+			plural(answers, "answer", "answers"), first))
+	}
+	if r.end != nil && r.end.LeftOut > 0 {
+		out = append(out, plural(r.end.LeftOut, "event was", "events were")+" too large for the record.")
+	}
+	return out
+}
+
+// comparedReasons are the finish reasons by which requests are compared: none where a scrape could not keep them, or
+// where there are more than anybody tells apart.
+func comparedReasons(spans []span, reasons map[string]bool) map[string]bool {
+	cut := func(s *evidence.Scrape) bool {
+		return slices.ContainsFunc(s.Cut, func(c string) bool {
+			return strings.HasPrefix(c, "requests by finish reason")
+		})
+	}
+	if len(reasons) > evidence.MaxReasons ||
+		slices.ContainsFunc(spans, func(s span) bool { return cut(s.before) || cut(s.after) }) {
+		return nil
+	}
+	return reasons
+}
+
+// severalTokens is from how many tokens a chunk on the times between tokens are said to be means.
+const severalTokens = 1.2
+
+// tokensPerChunk says where chunks hold several tokens: the time per output token is then a mean over them, and the
+// time between chunks is none between tokens.
+func (r *run) tokensPerChunk() string {
+	chunks, tokens := 0, 0
+	for _, p := range r.load("") {
+		for _, q := range p.judged {
+			if q.OK() && q.HasUsage && q.Chunks > 0 {
+				chunks, tokens = chunks+q.Chunks+q.Thoughts, tokens+q.OutputTokens
+			}
+		}
+	}
+	if x := float64(tokens) / math.Max(float64(chunks), 1); chunks > 0 && x >= severalTokens {
+		return fmt.Sprintf("The server sends %s tokens a chunk on average: TPOT is the mean over all tokens of an "+
+			"answer, which nobody saw between two of them, and the times between chunks are not times between tokens.",
+			num(math.Round(x*10)/10))
+	}
+	return ""
+}

@@ -1,0 +1,19 @@
+package judge
+
+import (
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// Derive gives the report of events in memory, and the series that its plots are drawn from.
+func Derive(events []evidence.Event) (*report.Report, report.Series, error) {
+	r, err := read(events)
+	if err != nil {
+		return nil, report.Series{}, err
+	}
+	out, err := r.deriveFrom(events)
+	if err != nil {
+		return nil, report.Series{}, err
+	}
+	return out, r.series(), nil
+}

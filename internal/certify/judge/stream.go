@@ -1,0 +1,145 @@
+package judge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// mostPhases bounds the phases of a record; a case has a dozen.
+const mostPhases = 1000
+
+// Derived is what a record gives.
+type Derived struct {
+	Report *report.Report
+	Series report.Series // that the report's plots are drawn from
+	Record evidence.Info
+}
+
+// DeriveFile derives the report of a record in a file as it is read, so that its events need not be in memory all at
+// once. It stops reading when ctx ends.
+func DeriveFile(ctx context.Context, path string) (*Derived, error) {
+	r, info, err := readFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	rep, err := r.derive(info.Count, info.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Derived{rep, r.series(), info}, nil
+}
+
+func readFile(ctx context.Context, path string) (*run, evidence.Info, error) {
+	c := newCollector()
+	var gaps []int32 // of many requests
+	info, err := evidence.ScanFile(path, func(e *evidence.Event) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if q := e.Request; q != nil { // what no rule reads, and the room that decoding leaves, are most of its memory
+			q.TextHash = ""
+			if n := len(q.Gaps); n > cap(gaps)-len(gaps) {
+				gaps = make([]int32, 0, max(n, gapBlock))
+			}
+			from := len(gaps)
+			gaps = append(gaps, q.Gaps...)
+			q.Gaps = gaps[from:len(gaps):len(gaps)]
+		}
+		return c.add(e)
+	})
+	if err != nil {
+		return nil, info, err
+	}
+	r, err := c.run()
+	if err != nil {
+		return nil, info, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, info, nil
+}
+
+// gapBlock is how many gaps are allocated at once.
+const gapBlock = 64 << 10
+
+// collector sorts events into a run as they come.
+type collector struct {
+	r        *run
+	n        int
+	ran      map[string]*evidence.Phase
+	requests map[string][]*evidence.Request
+}
+
+func newCollector() *collector {
+	return &collector{r: &run{}, ran: map[string]*evidence.Phase{}, requests: map[string][]*evidence.Request{}}
+}
+
+func (c *collector) add(e *evidence.Event) error {
+	r, i := c.r, c.n
+	c.n++
+	switch {
+	case e.Header != nil:
+		if r.header != nil {
+			return fmt.Errorf("%w: event %d: a second header", ErrEvidence, i)
+		}
+		r.header = e.Header
+	case e.Condition != nil:
+		r.conditions = append(r.conditions, at[*evidence.Condition]{e.At, e.Condition})
+	case e.Client != nil:
+		r.clients = append(r.clients, at[*evidence.Client]{e.At, e.Client})
+	case e.Phase != nil:
+		if _, twice := c.ran[e.Phase.ID]; twice {
+			return fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, bound.Short(e.Phase.ID, 80))
+		}
+		c.ran[e.Phase.ID] = e.Phase
+	case e.Request != nil:
+		c.requests[e.Request.Phase] = append(c.requests[e.Request.Phase], e.Request)
+	case e.Sample != nil:
+		r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
+	case e.Scrape != nil:
+		r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
+	case e.Score != nil:
+		r.scores = append(r.scores, e.Score)
+	case e.Audit != nil:
+		r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
+	case e.Clock != nil:
+		r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
+	case e.Host != nil:
+		r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
+	case e.GPU != nil:
+		r.gpus = append(r.gpus, at[*evidence.GPU]{e.At, e.GPU})
+	case e.Against != nil:
+		r.against = e.Against
+	case e.End != nil:
+		r.end = e.End
+	}
+	if len(c.requests) > mostPhases {
+		return fmt.Errorf("%w: event %d: requests of more than %d phases", ErrEvidence, i, mostPhases)
+	}
+	return nil
+}
+
+// run joins what was collected, and measures every phase.
+func (c *collector) run() (*run, error) {
+	r := c.r
+	switch {
+	case r.header == nil:
+		return nil, fmt.Errorf("%w: no header", ErrEvidence)
+	case r.header.SchemaVersion < 1 || r.header.SchemaVersion > evidence.SchemaVersion:
+		return nil, fmt.Errorf("%w: schema_version %d, this build reads 1 to %d", ErrEvidence, r.header.SchemaVersion,
+			evidence.SchemaVersion)
+	case r.header.Case == nil:
+		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
+	}
+	r.c = r.header.Case
+	r.sort()
+	r.join(c.ran, c.requests)
+	c.requests = nil
+	r.uses = uses(r.hosts)
+	r.problems = r.generatorProblems()
+	r.rows = r.reconcile()
+	r.leak = r.fitLeak()
+	return r, nil
+}
