@@ -79,7 +79,7 @@ type simulation struct {
 	s       *Setup
 	policy  route.Policy
 	servers []server
-	routes  []route.Replica
+	routes  []route.Candidate
 	flights map[*schedule.Seq]*flight
 	ends    heap
 	source  *source
@@ -104,7 +104,7 @@ func Simulate(ctx context.Context, s Setup) (*Result, error) {
 		return nil, err
 	}
 	m := &simulation{s: &s, policy: policy, servers: make([]server, s.Replicas),
-		routes: make([]route.Replica, s.Replicas), flights: map[*schedule.Seq]*flight{},
+		routes: make([]route.Candidate, s.Replicas), flights: map[*schedule.Seq]*flight{},
 		source: s.Traffic.source(), left: s.Traffic.Requests, out: newResult(&s)}
 	for i := range m.servers {
 		m.servers[i] = newServer(&s.Replica)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -26,6 +27,9 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	if s.c.Callers != nil {
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 	}
+	if x.caller.Name != "" {
+		r = r.WithContext(upstream.WithCaller(r.Context(), x.caller.Name))
+	}
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
@@ -43,6 +47,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	}
 	out = p.Forward(w, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
 		counted = true
+		x.result.replica, x.result.tries = out.Replica, out.Tries
 		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)
 		} else if out.Usage != nil { // embeddings, or whatever else has no answer of tokens
@@ -51,6 +56,11 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	})
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
 		s.countPassed(x, arrived, out)
+	}
+	x.result.replica, x.result.tries = out.Replica, out.Tries
+	if errors.Is(out.Err, llm.ErrModelNotFound) {
+		name, _ := o.text("model")
+		return notServed(name, s.served(s.backend.Load()))
 	}
 	if out.Err != nil && out.Status == 0 {
 		return out.Err

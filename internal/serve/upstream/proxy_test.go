@@ -289,7 +289,7 @@ func TestHealthFindsModelsAndReplicas(t *testing.T) {
 	if m := u.Models()[0]; m.ID != "here" || m.ContextLength != 99 {
 		t.Errorf("%+v", m)
 	}
-	if r := u.Replicas(); len(r) != 1 || !r[0].Up || r[0].Failed != 0 || !strings.HasSuffix(f.URL, r[0].Host) {
+	if r := u.Replicas(); len(r) != 1 || !r[0].Up || r[0].Failed != 0 || !strings.HasSuffix(f.URL, r[0].Name) {
 		t.Errorf("%+v", r)
 	}
 	f.CloseClientConnections()
@@ -375,7 +375,7 @@ func TestNewRefusesBadURLs(t *testing.T) {
 		}
 	}
 	u, err := New(Config{URLs: []string{"http://h:1/v1/"}, HealthEvery: -1})
-	if err != nil || u.bases[0].String() != "http://h:1" {
+	if err != nil || u.order[0].base.String() != "http://h:1" {
 		t.Errorf("%v, %v", u, err)
 	}
 	u.Close()
