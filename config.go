@@ -63,8 +63,8 @@ type Config struct {
 	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
 
 	// UpstreamFile is a YAML file with the servers, instead of Upstream: for each its URL, and where wanted the models
-	// that it serves, its weight, its share as a canary, its own key, and whether it is to be drained. The file is read
-	// again when it changes. Default: empty.
+	// that it serves, its weight, its share as a canary, its own key, and whether it is to be drained. The file is
+	// read again when it changes. Default: empty.
 	UpstreamFile string `yaml:"upstream_file"`
 
 	// UpstreamPolicy says which of the servers of a model gets a request: "least-outstanding" the one with the fewest
@@ -275,59 +275,6 @@ func DefaultConfig() Config {
 		UnknownFields: unknownError, LogLevel: "info", LogFormat: "text",
 	}
 }
-
-// ErrConfig is matched by every error about a configuration.
-var ErrConfig = service.ErrConfig
-
-// Problem is one thing that is wrong with a configuration.
-type Problem struct {
-	Key     string // as in YAML
-	Value   string // as given; empty where Key is not known
-	Allowed string // "must be between 0 and 65535"; empty where Key is not known
-	Place   string // where it was set: "mixtral.yaml:3", "MIXTRAL_PORT", "--set", or empty
-}
-
-func (p Problem) String() string {
-	text := fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value)
-	if p.Allowed == "" {
-		text = fmt.Sprintf("unknown key %q", p.Key)
-		if near := settings.Nearest(p.Key, configKeys()); near != "" {
-			text += fmt.Sprintf(" (did you mean %q?)", near)
-		}
-	}
-	if p.Place != "" {
-		return p.Place + ": " + text
-	}
-	return text
-}
-
-// ConfigError lists all problems of a configuration. It matches ErrConfig.
-type ConfigError struct {
-	Problems []Problem
-}
-
-func (e *ConfigError) Error() string {
-	lines := make([]string, len(e.Problems))
-	unknown := false
-	for i, p := range e.Problems {
-		lines[i] = p.String()
-		unknown = unknown || p.Allowed == ""
-	}
-	known := "known keys: " + strings.Join(configKeys(), ", ")
-	if len(lines) == 1 {
-		if unknown {
-			lines[0] += "; " + known
-		}
-		return ErrConfig.Error() + ": " + lines[0]
-	}
-	if unknown {
-		lines = append(lines, known)
-	}
-	return ErrConfig.Error() + ":\n  " + strings.Join(lines, "\n  ")
-}
-
-// Is makes every ConfigError an ErrConfig.
-func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
 
 // LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
 // environment, then the values in set, each KEY=VALUE. Open checks the result; Validate does it earlier. Errors match

@@ -199,11 +199,13 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	}
 }
 
-// reload reads the API keys, the certificate and the upstream servers again. Whatever goes wrong, the service goes on with what it has.
+// reload reads the API keys, the certificate and the upstream servers again. Whatever goes wrong, the service goes on
+// with what it has.
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
 	if c.APIKeyFile == "" && c.TLSCertFile == "" && c.UpstreamFile == "" {
-		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: none of api_key_file, tls_cert_file and upstream_file is set")
+		fmt.Fprintln(a.stderr,
+			"mixtral: nothing to reload: none of api_key_file, tls_cert_file and upstream_file is set")
 	}
 	for _, part := range []struct {
 		name, file string

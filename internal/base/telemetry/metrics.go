@@ -163,9 +163,9 @@ var Table = []Definition{
 	{Name: UpstreamOutstanding, Kind: Gauge, Label: LabelReplica,
 		Help: "Requests that a replica has and has not finished."},
 	{Name: UpstreamState, Kind: Gauge, // two labels: see stateLabels
-		Help: "1 for the state that a replica is in, 0 for the others: up, starting (slow start), trial (one request " +
-			"at a time after an ejection), paused (it asked for it), ejected (after failures), down (its health " +
-			"check failed), draining (taken out)."},
+		Help: "1 for the state that a replica is in, 0 for the others: up, starting (slow start), trial (one " +
+			"request at a time after an ejection), paused (it asked for it), ejected (after failures), down " +
+			"(its health check failed), draining (taken out)."},
 	{Name: UpstreamWeight, Kind: Gauge, Label: LabelReplica,
 		Help: "Weight that a replica has now: its own, less while it starts, 0 while it receives nothing."},
 	{Name: UpstreamFirstByte, Kind: Histogram, Label: LabelReplica, Buckets: FirstByteBuckets,

@@ -145,7 +145,8 @@ func CheckMembers(members []Member) error {
 		}
 		for _, model := range append([]string{""}, m.Models...) {
 			if s := shares(members, model); s > 1+1e-9 {
-				return fmt.Errorf("%w: the shares of one model's replicas are %v together, must be at most 1", ErrRules, s)
+				return fmt.Errorf("%w: the shares of one model's replicas are %v together, must be at most 1",
+					ErrRules, s)
 			}
 		}
 	}

@@ -414,7 +414,8 @@ func TestPoolBooks(t *testing.T) {
 		draw := func() (list []route.Member) {
 			for _, n := range names {
 				if rapid.IntRange(0, 3).Draw(t, "member "+n) > 0 {
-					list = append(list, route.Member{Name: n, Any: true, Drain: rapid.IntRange(0, 4).Draw(t, "drain") == 0})
+					drain := rapid.IntRange(0, 4).Draw(t, "drain") == 0
+					list = append(list, route.Member{Name: n, Any: true, Drain: drain})
 				}
 			}
 			return list

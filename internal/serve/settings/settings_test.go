@@ -67,7 +67,8 @@ func TestYAMLLists(t *testing.T) {
 		want     []entry
 		problems []Problem
 	}{
-		{"entries:\n  - name: a\n    of: [x, 7]\n  - {name: b}\n", []entry{{"a", []string{"x", "7"}}, {Name: "b"}}, nil},
+		{"entries:\n  - name: a\n    of: [x, 7]\n  - {name: b}\n", []entry{{"a", []string{"x", "7"}}, {Name: "b"}},
+			nil},
 		{"entries: []\n", nil, nil},
 		{"entries: null\n", nil, nil},
 		{"d: &d {name: m}\nentries:\n  - {<<: *d, of: [y]}\n", []entry{{"m", []string{"y"}}},
