@@ -1,10 +1,13 @@
 package upstream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
@@ -88,9 +91,17 @@ func parseFile(name string, data []byte, read func(path string) ([]byte, error))
 		}
 	}
 	if len(lines) > 0 {
+		slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 		return nil, fmt.Errorf("%w: %s", ErrFile, strings.Join(lines, "\n  "))
 	}
 	return list, nil
+}
+
+// lineOf reads the line's number of "file.yaml:3: what is wrong"; 0 where there is none.
+func lineOf(problem string) int {
+	place, _, _ := strings.Cut(problem, ": ")
+	n, _ := strconv.Atoi(place[strings.LastIndex(place, ":")+1:])
+	return n
 }
 
 // placeOf gives a key's line, or that of the file where the key is missing.

@@ -346,7 +346,10 @@ func TestServersChange(t *testing.T) {
 	if err := u.Set([]Server{{URL: kept.URL, Any: true, Weight: 2}, {URL: fresh.URL, Any: true}}); err != nil {
 		t.Fatal(err)
 	}
-	if r := u.Replicas(); r[0].Sent != 1 || r[0].Weight != 2 || r[1].State != route.Down {
+	if len(u.Models()) != 1 {
+		t.Error("a server that stays lost its models")
+	}
+	if r := u.Replicas(); r[0].Sent != 1 || r[0].First.Count != 1 || r[0].Weight != 2 || r[1].State != route.Down {
 		t.Errorf("%+v", r)
 	}
 	fresh.status.Store(200)
