@@ -52,6 +52,12 @@ func (r *run) reconcile() []report.Reconciled {
 	if r.header.Rules >= 1 && foreign(rows) {
 		excuse(rows)
 	}
+	if list := r.fleet(); list != nil {
+		if why := disturbed(list); why != "" {
+			doubtful(rows, why)
+		}
+		rows = append(rows, fleetRow(list))
+	}
 	return rows
 }
 
