@@ -60,7 +60,8 @@ func (m *member) see(ns int64, part evidence.ReplicaScrape) {
 		return
 	}
 	anew := false
-	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests, evidence.MetricGenerationTokens} {
+	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests,
+		evidence.MetricGenerationTokens} {
 		now, is := part.Values[name]
 		anew = anew || is && now < m.last[name]
 	}

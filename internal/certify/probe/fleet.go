@@ -22,6 +22,9 @@ const replicaTimeout = 3 * time.Second
 // each pod: "dns+http://vllm:8000/metrics".
 const dnsPrefix = "dns+"
 
+// errGone is what is said of a replica whose address is none of the fleet's any more.
+var errGone = errors.New("it is no address of the fleet any more")
+
 // ErrFleet is matched by errors about a list of metrics URLs.
 var ErrFleet = errors.New("invalid metrics URL")
 
@@ -33,8 +36,8 @@ func ParseMetricsURLs(text string) ([]string, error) {
 		item = strings.TrimSpace(item)
 		u, err := url.Parse(strings.TrimPrefix(item, dnsPrefix))
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("%w: got %q, must be http://… or https://…, several with commas between, or dns+http://…",
-				ErrFleet, redact(item))
+			return nil, fmt.Errorf("%w: got %q, must be http://… or https://…, several with commas between, or "+
+				"dns+http://…", ErrFleet, redact(item))
 		}
 		if slices.Contains(list, item) {
 			return nil, fmt.Errorf("%w: %s is there twice", ErrFleet, redact(item))
@@ -77,7 +80,8 @@ func isGauge(name string) bool {
 
 // begunAnew says that a replica counts from the beginning again.
 func begunAnew(before, now *reading) bool {
-	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests, evidence.MetricGenerationTokens} {
+	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests,
+		evidence.MetricGenerationTokens} {
 		if now.values[name] < before.values[name] {
 			return true
 		}
@@ -149,7 +153,9 @@ func merge(a, b evidence.Histogram) evidence.Histogram {
 	}
 	out := evidence.Histogram{Count: a.Count + b.Count, Sum: a.Sum + b.Sum}
 	for _, x := range a.Buckets {
-		i := slices.IndexFunc(b.Buckets, func(y evidence.Bucket) bool { return y.Inf == x.Inf && (x.Inf || y.LE == x.LE) })
+		i := slices.IndexFunc(b.Buckets, func(y evidence.Bucket) bool {
+			return y.Inf == x.Inf && (x.Inf || y.LE == x.LE)
+		})
 		if i >= 0 {
 			x.Count += b.Buckets[i].Count
 			out.Buckets = append(out.Buckets, x)
@@ -237,7 +243,7 @@ func (s *Scraper) scrapeFleet(ctx context.Context, out *evidence.Scrape) error {
 	group.Wait()
 	for _, name := range f.seen { // an address that DNS has no more
 		if addresses[name] == "" {
-			readings = append(readings, &reading{name: name, err: errors.New("it is no address of the fleet any more")})
+			readings = append(readings, &reading{name: name, err: errGone})
 		}
 	}
 	return f.take(readings, out)

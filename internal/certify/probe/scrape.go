@@ -40,12 +40,13 @@ type Scraper struct {
 	fleet *fleetScraper
 }
 
-// NewScraper reads from metricsURL, which may be several (see ParseMetricsURLs), or from the Prometheus server at prometheusURL.
+// NewScraper reads from metricsURL, which may be several (see ParseMetricsURLs), or from the Prometheus server at
+// prometheusURL.
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	list, _ := ParseMetricsURLs(metricsURL)
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
-		fleet: newFleetScraper(list), Client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4,
-			Proxy: http.ProxyFromEnvironment}}}
+		fleet: newFleetScraper(list), Client: &http.Client{Timeout: 10 * time.Second,
+			Transport: &http.Transport{MaxIdleConnsPerHost: 4, Proxy: http.ProxyFromEnvironment}}}
 }
 
 // Name says where the metrics come from, as in evidence.Target.Metrics.
