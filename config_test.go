@@ -421,3 +421,14 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+// TestExampleOfAGateway: the configuration that is shown to operators is valid.
+func TestExampleOfAGateway(t *testing.T) {
+	c, err := LoadConfig(filepath.Join("deploy", "gateway", "mixtral.yaml"))
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil || c.UpstreamPolicy != "prefix-affinity" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

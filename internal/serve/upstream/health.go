@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -69,11 +70,14 @@ func (u *Upstream) changing(s *server, r *route.Replica, err error, event func(n
 	if before == after {
 		return
 	}
-	log := u.log.Info
+	level, attrs := slog.LevelInfo, []any{"replica", s.label, "before", string(before)}
 	if after == route.Down || after == route.Ejected {
-		log = u.log.Warn
+		level = slog.LevelWarn
 	}
-	log("upstream "+string(after), "replica", s.label, "before", string(before), "err", err)
+	if err != nil {
+		attrs = append(attrs, "err", err)
+	}
+	u.log.Log(context.Background(), level, "upstream "+string(after), attrs...)
 }
 
 // check asks whether a server is healthy, and which models it has: nil where that was not asked.
