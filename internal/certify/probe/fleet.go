@@ -344,7 +344,7 @@ func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
 	}
 	for _, name := range f.seen {
 		if parts[name] == nil {
-			readings = append(readings, &reading{name: name, err: errors.New("Prometheus has no fresh samples of it")})
+			readings = append(readings, &reading{name: name, err: errors.New("no fresh samples of it are in Prometheus")})
 		}
 	}
 	if err := f.take(readings, out); err != nil {

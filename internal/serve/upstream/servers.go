@@ -186,24 +186,20 @@ func (u *Upstream) hear(s *server) {
 func (u *Upstream) Models() (list []llm.Model) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	known := map[string]bool{}
-	add := func(m llm.Model) {
-		if !known[m.ID] {
-			known[m.ID] = true
-			list = append(list, m)
-		}
-	}
-	for _, s := range u.order {
+	heard := map[string]llm.Model{}
+	for _, s := range slices.Backward(u.order) { // what the first says of a model counts
 		for _, m := range s.models {
 			for _, name := range s.here(m.ID, u.c.Models) {
-				add(llm.Model{ID: name, Created: m.Created, ContextLength: m.ContextLength})
+				heard[name] = llm.Model{ID: name, Created: m.Created, ContextLength: m.ContextLength}
 			}
 		}
 	}
-	for _, s := range u.order { // those that are configured but were not heard of yet
-		for _, name := range slices.Sorted(maps.Keys(s.Models)) {
-			add(llm.Model{ID: name, Created: u.began})
+	for _, name := range u.pool.Models() {
+		m, ok := heard[name]
+		if !ok { // configured, and its server has not listed it
+			m = llm.Model{ID: name, Created: u.began}
 		}
+		list = append(list, m)
 	}
 	return list
 }

@@ -312,6 +312,7 @@ func TestServersChange(t *testing.T) {
 	fresh.status.Store(503)
 	u := connect(t, Config{HealthEvery: 10 * time.Millisecond, HealthPath: "/health", SlowStart: time.Hour,
 		Servers: []Server{{URL: kept.URL, Any: true}}})
+	known(t, u, 1)
 	forward(t, u, `{}`)
 	first := connect(t, Config{}, old)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
