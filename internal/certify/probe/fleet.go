@@ -22,6 +22,9 @@ const replicaTimeout = 3 * time.Second
 // each pod: "dns+http://vllm:8000/metrics".
 const dnsPrefix = "dns+"
 
+// errStale is what is said of a replica that a Prometheus server has lost.
+var errStale = errors.New("no fresh samples of it are in Prometheus")
+
 // errGone is what is said of a replica whose address is none of the fleet's any more.
 var errGone = errors.New("it is no address of the fleet any more")
 
@@ -344,7 +347,7 @@ func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
 	}
 	for _, name := range f.seen {
 		if parts[name] == nil {
-			readings = append(readings, &reading{name: name, err: errors.New("no fresh samples of it are in Prometheus")})
+			readings = append(readings, &reading{name: name, err: errStale})
 		}
 	}
 	if err := f.take(readings, out); err != nil {
