@@ -2,6 +2,8 @@ package mixtral
 
 import (
 	"fmt"
+	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -27,6 +29,12 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 		Policy: c.UpstreamPolicy, Slack: c.UpstreamAffinitySlack, SlowStart: seconds(c.UpstreamSlowStartS),
 		Retries: c.UpstreamRetryBudget, CanaryBy: c.UpstreamCanaryBy, HealthEvery: seconds(c.UpstreamHealthS),
 		HealthPath: c.UpstreamHealthPath, AnyModel: c.UpstreamReady == readyAny}
+	if strings.ContainsRune(c.ModelPath, '/') { // nothing is opened here: the servers read it themselves
+		u.Directory, u.Names = c.ModelPath, []string{path.Base(filepath.ToSlash(c.ModelPath))}
+		if c.ModelID != "" {
+			u.Names = append(u.Names, c.ModelID)
+		}
+	}
 	if c.UpstreamFile == "" {
 		if err := upstream.CheckURLs(u.URLs); err != nil {
 			v.add("upstream", strconv.Quote(c.Upstream),

@@ -39,7 +39,8 @@ func (s *Service) connect() error {
 	}
 	c := upstream.Config{URLs: o.URLs, APIKey: key, Models: o.Models, Silence: o.Timeout, Policy: o.Policy,
 		Slack: o.Slack, SlowStart: o.SlowStart, Retries: o.Retries, CanaryBy: o.CanaryBy, AnyModel: o.AnyModel,
-		HealthEvery: o.HealthEvery, HealthPath: o.HealthPath, Logger: s.log}
+		HealthEvery: o.HealthEvery, HealthPath: o.HealthPath, Directory: o.Directory, Names: o.Names,
+		Logger: s.log}
 	if c.Retries == 0 {
 		c.Retries = -1 // the package's word for none
 	}

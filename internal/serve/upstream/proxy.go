@@ -30,6 +30,7 @@ func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, 
 	if f.p, f.out.Err = prepare(path, body); f.out.Err != nil {
 		return f.out
 	}
+	f.p.model = u.known(f.p.model)
 	f.ask = u.ask(r.Context(), f.p)
 	for f.next() {
 	}

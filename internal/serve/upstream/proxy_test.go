@@ -178,6 +178,26 @@ func TestHeadersAndNames(t *testing.T) {
 	}
 }
 
+// TestNamesOfADirectory: servers that list a model under its directory's path are asked for that; those that use the
+// name themselves, or serve something else, get what the client sent.
+func TestNamesOfADirectory(t *testing.T) {
+	for _, c := range []struct{ lists, asked, want string }{
+		{"/opt/models/m/", "m", "/opt/models/m/"},
+		{"/opt/models/m", "mine", "/opt/models/m"},
+		{"/opt/models/m", "/opt/models/m", "/opt/models/m"},
+		{"/opt/models/m", "other", "other"},
+		{"m", "m", "m"},
+		{"there", "m", "m"},
+	} {
+		l := serving(t, c.lists)
+		u := connect(t, Config{URLs: []string{l.URL}, Directory: "/opt/models/m", Names: []string{"m", "mine"},
+			HealthEvery: 10 * time.Millisecond})
+		known(t, u, 1)
+		forward(t, u, `{"model":"`+c.asked+`"}`)
+		l.want(t, fmt.Sprintf("%+v: the server", c), map[string]int{c.want: 1})
+	}
+}
+
 // TestAnotherReplicaHelps before the first byte, whatever is wrong with the first one.
 func TestAnotherReplicaHelps(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{

@@ -250,6 +250,24 @@ func (u *Upstream) Fleet() (f Fleet) {
 	return f
 }
 
+// known gives the path of the model's directory for one of its names, where servers list the model under this path
+// and none lists the name.
+func (u *Upstream) known(model string) string {
+	if u.c.Directory == "" || !slices.Contains(u.c.Names, model) {
+		return model
+	}
+	found := model
+	for _, m := range u.Models() {
+		switch {
+		case m.ID == model: // they use this name themselves
+			return model
+		case strings.TrimRight(m.ID, "/") == strings.TrimRight(u.c.Directory, "/"):
+			found = m.ID
+		}
+	}
+	return found
+}
+
 // errModel says that no server serves a model, and which ones there are.
 func (u *Upstream) errModel(model string) error {
 	var names []string

@@ -35,6 +35,10 @@ type Config struct {
 	Retries   float64       // of requests, how many may be tried again; 0: 0.2; negative: none
 	CanaryBy  string        // of CanaryBys: what decides whether a canary gets a request; empty: request
 	AnyModel  bool          // ready while a server for one model is there, and not only while there is one for each
+	// Directory is the model's directory. Servers that were started with it list the model under this path: then
+	// requests may also use Names.
+	Directory string
+	Names     []string
 
 	// that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
 	Silence     time.Duration

@@ -4,12 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 )
-
-// ErrConfig is matched by every error about a configuration.
-var ErrConfig = service.ErrConfig
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
