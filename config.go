@@ -8,8 +8,6 @@ import (
 	"math"
 	"net/url"
 	"os"
-	"path"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -22,6 +20,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/chat"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
+	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
@@ -75,6 +74,44 @@ type Config struct {
 	// UpstreamTimeoutS is how many seconds an upstream server may be silent, above 0 to 86400. Before an answer has
 	// begun the next server is tried then; within an answer the request ends with an error. Default: 600.
 	UpstreamTimeoutS float64 `yaml:"upstream_timeout_s"`
+
+	// UpstreamFile is a YAML file with the servers, instead of Upstream: for each its URL, and where wanted the models
+	// that it serves, its weight, its share as a canary, its own key, and whether it is to be drained. The file is
+	// read again when it changes. Default: empty.
+	UpstreamFile string `yaml:"upstream_file"`
+
+	// UpstreamPolicy says which of the servers of a model gets a request: "least-outstanding" the one with the fewest
+	// requests for its weight, "round-robin" each in turn, "prefix-affinity" the one that had the conversation's
+	// beginning before, while it is not busier than UpstreamAffinitySlack allows. Default: least-outstanding.
+	UpstreamPolicy string `yaml:"upstream_policy"`
+
+	// UpstreamAffinitySlack is how many requests more than the least busy server another may have and still get the
+	// requests of its conversations, 1 to 10000. Default: 4.
+	UpstreamAffinitySlack int `yaml:"upstream_affinity_slack"`
+
+	// UpstreamSlowStartS is over how many seconds a server that is new or back comes to its whole weight, 0 to 3600.
+	// Default: 10.
+	UpstreamSlowStartS float64 `yaml:"upstream_slow_start_s"`
+
+	// UpstreamRetryBudget is how many retries there may be for each request, 0 to 1: 0.2 lets every fifth request be
+	// sent to another server because one failed or refused before its answer began. Default: 0.2.
+	UpstreamRetryBudget float64 `yaml:"upstream_retry_budget"`
+
+	// UpstreamHealthS is how many seconds lie between two health checks of a server, 0 to 3600; 0 means none: then
+	// only failed requests tell. A server that is down is checked each second. Default: 5.
+	UpstreamHealthS float64 `yaml:"upstream_health_s"`
+
+	// UpstreamHealthPath is the path that health checks ask for; a status from 200 to 299 is healthy. Default:
+	// /v1/models, which every OpenAI-compatible server has.
+	UpstreamHealthPath string `yaml:"upstream_health_path"`
+
+	// UpstreamCanaryBy says by what a server with a share of its own gets it: "request", so that the share is exact,
+	// "conversation" or "caller" (an API key), so that all requests of one go to the same version. Default: request.
+	UpstreamCanaryBy string `yaml:"upstream_canary_by"`
+
+	// UpstreamReady says when the service is ready: "every-model" while each model has a server that may be asked,
+	// "any-model" while one has. Default: every-model.
+	UpstreamReady string `yaml:"upstream_ready"`
 
 	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then CPUCores bounds the
 	// processor time of the whole process, and not of the model alone. Default: false. It is no key of files.
@@ -230,6 +267,12 @@ const (
 	BackendVLLM     Backend = "vllm"     // OpenAI-compatible servers that requests are passed on to
 )
 
+// What UpstreamReady may be.
+const (
+	readyEvery = "every-model"
+	readyAny   = "any-model"
+)
+
 // DefaultConfig gives the configuration of test case TC-L1-COMP-MIXTRAL-003, with the built-in model.
 func DefaultConfig() Config {
 	return Config{
@@ -237,7 +280,10 @@ func DefaultConfig() Config {
 		MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
+		UpstreamTimeoutS: 600, UpstreamPolicy: route.NameLeast, UpstreamAffinitySlack: route.DefaultSlack,
+		UpstreamSlowStartS: 10, UpstreamRetryBudget: 0.2, UpstreamHealthS: 5, UpstreamHealthPath: "/v1/models",
+		UpstreamCanaryBy: upstream.CanaryByRequest, UpstreamReady: readyEvery,
+		DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
 		UnknownFields: unknownError, ResponseStore: service.ResponsesMemory, LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -379,7 +425,6 @@ func (c *Config) options() (service.Options, error) {
 		Pages: c.pages(),
 	}
 	v.number("port", float64(c.Port), 0, math.MaxUint16)
-	v.above("upstream_timeout_s", c.UpstreamTimeoutS, 24*3600)
 	v.above("memory_limit_gb", c.MemoryLimitGB, 1<<20)
 	v.number("cpu_cores", float64(c.CPUCores), 1, 1<<12)
 	v.number("context_length", float64(c.ContextLength), 0, 1<<24)
@@ -436,39 +481,6 @@ func (c *Config) place(problems []Problem) {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// upstream gives the servers that requests are passed on to, nil where there are none.
-func (c *Config) upstream(v *validator) *service.Upstream {
-	v.oneOf("backend", string(c.Backend), string(BackendEmbedded), string(BackendVLLM))
-	if c.Backend != BackendVLLM {
-		if c.Upstream != "" {
-			v.add("upstream", strconv.Quote(c.Upstream), "needs backend: vllm")
-		}
-		return nil
-	}
-	u := &service.Upstream{URLs: splitList(c.Upstream), KeyFile: c.UpstreamKeyFile, Models: map[string]string{},
-		Timeout: seconds(c.UpstreamTimeoutS)}
-	if strings.ContainsRune(c.ModelPath, '/') { // nothing is opened here: the servers read it themselves
-		u.Directory, u.Names = c.ModelPath, []string{path.Base(filepath.ToSlash(c.ModelPath))}
-		if c.ModelID != "" {
-			u.Names = append(u.Names, c.ModelID)
-		}
-	}
-	if err := upstream.CheckURLs(u.URLs); err != nil {
-		v.add("upstream", strconv.Quote(c.Upstream),
-			"must be http://host:port or https://host, several with commas between")
-	}
-	for _, pair := range splitList(c.UpstreamModels) {
-		ours, theirs, ok := strings.Cut(pair, "=")
-		if !ok || ours == "" || theirs == "" {
-			v.add("upstream_models", strconv.Quote(c.UpstreamModels),
-				"must be name=name, several with commas between")
-			break
-		}
-		u.Models[ours] = theirs
-	}
-	return u
-}
 
 // database gives where requests are logged, empty for nowhere. A password is not shown.
 func (c *Config) database(v *validator) string {

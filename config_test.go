@@ -223,7 +223,8 @@ func TestConfigIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got, want []string
-	for line := range strings.Lines(string(doc)) {
+	keys, _, _ := strings.Cut(string(doc), "\n## ")
+	for line := range strings.Lines(keys) {
 		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") && len(cells) > 2 {
 			got = append(got, strings.TrimPrefix(cells[0], "| ")+" "+cells[1])
 		}
@@ -279,6 +280,25 @@ func TestValidate(t *testing.T) {
 			"must be above 0 and at most 1048576")},
 		{func(c *Config) { c.MemoryLimitGB = math.NaN() }, problem("memory_limit_gb", "NaN",
 			"must be above 0 and at most 1048576")},
+		{func(c *Config) { c.UpstreamFile = "f" }, problem("upstream_file", `"f"`, "needs backend: vllm")},
+		{func(c *Config) { c.Backend, c.Upstream, c.UpstreamFile = BackendVLLM, "http://h", "f" },
+			problem("upstream", `"http://h"`, "must be empty where upstream_file is set")},
+		{func(c *Config) { c.UpstreamPolicy = "random" }, problem("upstream_policy", `"random"`,
+			"must be least-outstanding or round-robin or prefix-affinity")},
+		{func(c *Config) { c.UpstreamAffinitySlack = 0 }, problem("upstream_affinity_slack", "0",
+			"must be between 1 and 10000")},
+		{func(c *Config) { c.UpstreamSlowStartS = -1 }, problem("upstream_slow_start_s", "-1",
+			"must be between 0 and 3600")},
+		{func(c *Config) { c.UpstreamRetryBudget = 1.5 }, problem("upstream_retry_budget", "1.5",
+			"must be between 0 and 1")},
+		{func(c *Config) { c.UpstreamHealthS = 0.05 }, problem("upstream_health_s", "0.05",
+			"must be 0 or between 0.1 and 3600")},
+		{func(c *Config) { c.UpstreamHealthPath = "health" }, problem("upstream_health_path", `"health"`,
+			"must be a path that begins with /")},
+		{func(c *Config) { c.UpstreamCanaryBy = "moon" }, problem("upstream_canary_by", `"moon"`,
+			"must be request or conversation or caller")},
+		{func(c *Config) { c.UpstreamReady = "no" }, problem("upstream_ready", `"no"`,
+			"must be every-model or any-model")},
 		{func(c *Config) { c.CPUCores = 0 }, problem("cpu_cores", "0", "must be between 1 and 4096")},
 		{func(c *Config) { c.KVType = "q4_0" }, problem("kv_type", `"q4_0"`, "must be f16 or q8_0")},
 		{func(c *Config) { c.ContextLength = -1 }, problem("context_length", "-1", "must be between 0 and 16777216")},
@@ -400,6 +420,17 @@ func FuzzParseConfig(f *testing.F) {
 			c.Validate() // must not panic
 		}
 	})
+}
+
+// TestExampleOfAGateway: the configuration that is shown to operators is valid.
+func TestExampleOfAGateway(t *testing.T) {
+	c, err := LoadConfig(filepath.Join("deploy", "gateway", "mixtral.yaml"))
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil || c.UpstreamPolicy != "prefix-affinity" {
+		t.Errorf("%+v, %v", c, err)
+	}
 }
 
 // TestDirectoryOfUpstream: with backend vllm a directory is not opened, and names of it are passed on.

@@ -159,6 +159,11 @@ func (s *Service) ReloadKeys() error { return s.inner.ReloadKeys() }
 // stays.
 func (s *Service) ReloadCertificate() error { return s.inner.ReloadCertificate() }
 
+// ReloadUpstreams reads the configuration's upstream_file again. That happens by itself within about a second of the
+// file's change. Servers that are new begin slowly, those that are missing finish the requests that they have. If the
+// file is not valid, the servers stay as they are.
+func (s *Service) ReloadUpstreams() error { return s.inner.ReloadUpstreams() }
+
 // Addr is where Listen and ListenAndServe listen.
 func (s *Service) Addr() string { return net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port)) }
 

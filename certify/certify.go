@@ -50,7 +50,10 @@ type Options struct {
 	Body        []string        // "KEY=VALUE" or a JSON object: fields added to the body of every request
 	APIKey      string          // sent as a bearer token
 
-	MetricsURL    string // of the server's metrics; empty: /metrics below its root
+	// MetricsURL is that of the server's metrics; empty: /metrics below its root. Where replicas stand behind Target,
+	// it is the URL of each, with commas between, or one with dns+ before it, which stands for every address that its
+	// host has. Their metrics are then added up, and a replica that is lost or begins anew is named.
+	MetricsURL    string
 	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL
 	PID           int    // the server's process, if it runs on this machine; or
 	Cgroup        string // its control group; without both: the started process, or what the metrics say

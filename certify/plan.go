@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -41,8 +42,12 @@ func newPlan(o Options) (*plan, error) {
 	case o.PID < 0:
 		return nil, fmt.Errorf("%w: process: must be a positive number, is %d", ErrOptions, o.PID)
 	}
-	for name, address := range map[string]string{"metrics": o.MetricsURL, "Prometheus": o.PrometheusURL,
-		"tracing": o.TracingURL} {
+	if o.MetricsURL != "" {
+		if _, err := probe.ParseMetricsURLs(o.MetricsURL); err != nil {
+			return nil, fmt.Errorf("%w: metrics URL: %w", ErrOptions, err)
+		}
+	}
+	for name, address := range map[string]string{"Prometheus": o.PrometheusURL, "tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
 			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",

@@ -237,6 +237,20 @@ type Resources struct {
 	SmallestMBH  *float64    `json:"smallest_detectable_mb_per_hour,omitempty"`
 	Cache        *Cache      `json:"cache,omitempty"` // over the time of the slope
 	GPU          *GPU        `json:"gpu,omitempty"`
+	// each replica of a fleet; the peaks above are then the largest of one replica, and what is said of the baseline,
+	// idle and growth is of all together
+	Replicas []Replica `json:"replicas,omitempty"`
+}
+
+// Replica is one of the servers behind the target's URL.
+type Replica struct {
+	Name       string   `json:"name"`
+	PeakGB     float64  `json:"peak_gb"`
+	PeakGPUGB  float64  `json:"peak_gpu_gb,omitempty"`
+	PeakCPU1s  float64  `json:"peak_cpu_1s"`
+	PeakCPU10s float64  `json:"peak_cpu_10s,omitempty"`
+	PeakCPU60s float64  `json:"peak_cpu_60s,omitempty"`
+	News       []string `json:"news,omitempty"` // that it was lost or began anew, and when
 }
 
 // GPU is what the server's accelerators used over the run. GB are 2³⁰ bytes.

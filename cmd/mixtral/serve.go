@@ -64,6 +64,7 @@ type serveCmd struct {
 	Port         *int             `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
 	Backend      *mixtral.Backend `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
 	Upstream     []string         `placeholder:"URL" help:"OpenAI-compatible server that answers the requests; repeatable, for replicas. Implies --backend vllm."`
+	UpstreamFile *string          `placeholder:"FILE" help:"YAML file of OpenAI-compatible servers with models, weights and shares. It is reloaded when it changes. Implies --backend vllm."`
 	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes."`
 	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
 	InsecureBind bool             `help:"Allow an address that other machines can reach, without API keys."`
@@ -109,7 +110,13 @@ func (s serveCmd) serviceConfig() (mixtral.Config, error) {
 	override(&c.Host, s.Host)
 	override(&c.Port, s.Port)
 	if len(s.Upstream) > 0 {
-		c.Backend, c.Upstream = mixtral.BackendVLLM, strings.Join(s.Upstream, ",")
+		c.Backend, c.Upstream, c.UpstreamFile = mixtral.BackendVLLM, strings.Join(s.Upstream, ","), ""
+	}
+	if s.UpstreamFile != nil {
+		if len(s.Upstream) > 0 {
+			return c, usageError(errors.New("--upstream and --upstream-file: must not be given together"))
+		}
+		c.Backend, c.Upstream, c.UpstreamFile = mixtral.BackendVLLM, "", *s.UpstreamFile
 	}
 	override(&c.Backend, s.Backend)
 	override(&c.APIKeyFile, s.APIKeyFile)
@@ -148,13 +155,13 @@ func listenError(err error) error {
 }
 
 // serve listens first and loads then, so that health checks are answered meanwhile. The first signal to stop drains,
-// the second one stops at once; SIGHUP reloads the keys and the certificate.
+// the second one stops at once; SIGHUP reloads the keys, the certificate and the upstream servers.
 func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	terminal := isTerminal(os.Stdin) || isTerminal(a.stdout) || isTerminal(a.stderr)
-	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" || !terminal {
+	if c := service.Config(); c.APIKeyFile != "" || c.TLSCertFile != "" || c.UpstreamFile != "" || !terminal {
 		signal.Notify(signals, syscall.SIGHUP) // otherwise, closing the terminal ends the program as ever
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(a.ctx)) // ends when it is said that it drains
@@ -198,16 +205,19 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	}
 }
 
-// reload reads the API keys and the certificate again. Whatever goes wrong, the service goes on with what it has.
+// reload reads the API keys, the certificate and the upstream servers again. Whatever goes wrong, the service goes on
+// with what it has.
 func reload(a *app, service *mixtral.Service) {
 	c := service.Config()
-	if c.APIKeyFile == "" && c.TLSCertFile == "" {
-		fmt.Fprintln(a.stderr, "mixtral: nothing to reload: neither api_key_file nor tls_cert_file is set")
+	if c.APIKeyFile == "" && c.TLSCertFile == "" && c.UpstreamFile == "" {
+		fmt.Fprintln(a.stderr,
+			"mixtral: nothing to reload: none of api_key_file, tls_cert_file and upstream_file is set")
 	}
 	for _, part := range []struct {
 		name, file string
 		reload     func() error
-	}{{"keys", c.APIKeyFile, service.ReloadKeys}, {"certificate", c.TLSCertFile, service.ReloadCertificate}} {
+	}{{"keys", c.APIKeyFile, service.ReloadKeys}, {"certificate", c.TLSCertFile, service.ReloadCertificate},
+		{"upstream servers", c.UpstreamFile, service.ReloadUpstreams}} {
 		if part.file == "" {
 			continue
 		}
@@ -257,8 +267,12 @@ func announce(a *app, service *mixtral.Service, address net.Addr) {
 	if c.TLSCertFile != "" {
 		scheme = "https"
 	}
-	if c.Upstream != "" {
-		fmt.Fprintf(a.stdout, "passing requests to %s://%s on to %s\n", scheme, address, c.Upstream)
+	if c.Backend == mixtral.BackendVLLM {
+		to := c.Upstream
+		if c.UpstreamFile != "" {
+			to = "the servers in " + c.UpstreamFile
+		}
+		fmt.Fprintf(a.stdout, "passing requests to %s://%s on to %s\n", scheme, address, to)
 		return
 	}
 	limitHeap(a, service.MemoryPlan())

@@ -51,6 +51,7 @@ type Setup struct {
 	Replicas int
 	Policy   string // of route.Names
 	Traffic  Traffic
+	remember bool // keep full KV blocks for others even where none can find one: for the test of that
 	// Warmup is the share of the requests, from the first, that no statistic counts: the queues are still empty.
 	Warmup float64
 }
@@ -79,7 +80,7 @@ type simulation struct {
 	s       *Setup
 	policy  route.Policy
 	servers []server
-	routes  []route.Replica
+	routes  []route.Candidate
 	flights map[*schedule.Seq]*flight
 	ends    heap
 	source  *source
@@ -88,11 +89,23 @@ type simulation struct {
 	token   int32   // the last one made up
 	left    int     // calls to draw
 	more    bool    // not all calls have come
+	forget  bool    // no KV blocks are kept
 	out     *Result
 }
 
-// Simulate runs a setup to its end, or until ctx ends.
+// Simulate runs a setup to its end, or until ctx ends. To name KV blocks, so that they can be found again, is a third
+// of the work of a large simulation. Where prompts have nothing in common, only a sequence that had to give its blocks
+// away finds one: until then none is kept, and if that happens all begins anew.
 func Simulate(ctx context.Context, s Setup) (*Result, error) {
+	r, err := simulateOnce(ctx, s, s.Traffic.Shared == 0 && !s.remember)
+	if errors.Is(err, errRemember) {
+		return simulateOnce(ctx, s, false)
+	}
+	return r, err
+}
+
+// simulateOnce is Simulate, whose KV blocks are forgotten or kept.
+func simulateOnce(ctx context.Context, s Setup, forget bool) (*Result, error) {
 	if err := errors.Join(s.Traffic.check(), s.Replica.check()); err != nil {
 		return nil, err
 	}
@@ -103,11 +116,11 @@ func Simulate(ctx context.Context, s Setup) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &simulation{s: &s, policy: policy, servers: make([]server, s.Replicas),
-		routes: make([]route.Replica, s.Replicas), flights: map[*schedule.Seq]*flight{},
+	m := &simulation{s: &s, policy: policy, forget: forget, servers: make([]server, s.Replicas),
+		routes: make([]route.Candidate, s.Replicas), flights: map[*schedule.Seq]*flight{},
 		source: s.Traffic.source(), left: s.Traffic.Requests, out: newResult(&s)}
 	for i := range m.servers {
-		m.servers[i] = newServer(&s.Replica)
+		m.servers[i] = newServer(&s.Replica, forget)
 		m.routes[i].Weight = 1
 	}
 	if err := m.run(ctx); err != nil {
@@ -120,8 +133,13 @@ func Simulate(ctx context.Context, s Setup) (*Result, error) {
 	return m.out, nil
 }
 
-func newServer(r *Replica) server {
-	l := schedule.Limits{Running: r.MaxRunning, Waiting: r.MaxWaiting, BlockTokens: r.BlockTokens, Context: r.Context}
+// errRemember ends a simulation that has kept no KV blocks, because a sequence has to give its own away and will look
+// for them again.
+var errRemember = errors.New("plan: KV blocks must be kept")
+
+func newServer(r *Replica, forget bool) server {
+	l := schedule.Limits{Running: r.MaxRunning, Waiting: r.MaxWaiting, BlockTokens: r.BlockTokens, Context: r.Context,
+		Forget: forget}
 	return server{r: r, sched: schedule.New(l, kvcache.NewPool(r.Blocks)), pace: schedule.Pacer{Chunk: r.Chunk}}
 }
 
@@ -219,6 +237,9 @@ func (m *simulation) start(i int) error {
 		return nil
 	}
 	s.plan = s.sched.Plan(s.pace.Budget(s.sched.Decoding()))
+	if m.forget && s.sched.Preemptions > 0 {
+		return errRemember
+	}
 	if len(s.plan.Spans) == 0 {
 		return errors.New("plan: the scheduler found nothing to compute")
 	}

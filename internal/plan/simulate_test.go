@@ -198,6 +198,29 @@ func TestBadSetups(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyFindsNeedNotBeKept: a simulation that keeps no KV blocks as long as none can be found has the same run
+// as one that keeps all, with room for all sequences and without.
+func TestWhatNobodyFindsNeedNotBeKept(t *testing.T) {
+	for _, blocks := range []int{10_000, 40} {
+		s := Setup{Replica: replica(&slow{}, 6), Replicas: 3, Policy: route.NameLeast, Traffic: Traffic{Requests: 4000,
+			RPS: 20, Prompt: []int{20, 200, 400}, Output: []int{80, 3, 200}, Burstiness: 0.3, Seed: 3}}
+		s.Replica.Blocks = blocks
+		short := simulate(t, s)
+		s.remember = true
+		whole := simulate(t, s)
+		if !slices.Equal(short.Latency, whole.Latency) || !slices.Equal(short.TTFT, whole.TTFT) ||
+			short.Steps != whole.Steps || short.Busy != whole.Busy || short.Preemptions != whole.Preemptions {
+			t.Errorf("%d blocks: %d and %d steps", blocks, short.Steps, whole.Steps)
+		}
+		if (whole.Preemptions > 0) != (blocks == 40) {
+			t.Errorf("%d blocks: %d preemptions", blocks, whole.Preemptions)
+		}
+		if _, err := simulateOnce(t.Context(), s, true); errors.Is(err, errRemember) != (blocks == 40) {
+			t.Errorf("%d blocks: %v", blocks, err)
+		}
+	}
+}
+
 // BenchmarkFleet is a million requests over a thousand replicas.
 func BenchmarkFleet(b *testing.B) {
 	h, err := NewHardware("h100", 1, Mixtral8x7B, 8)

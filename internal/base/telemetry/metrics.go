@@ -41,6 +41,11 @@ const (
 	CertificateExpiry = "mixtral_tls_certificate_expiry_timestamp_seconds"
 	UpstreamUp        = "mixtral_upstream_up"
 	UpstreamFailures  = "mixtral_upstream_failures_total"
+	UpstreamRequests  = "mixtral_upstream_requests_total"
+	UpstreamState     = "mixtral_upstream_state"
+	UpstreamWeight    = "mixtral_upstream_weight"
+	UpstreamFirstByte = "mixtral_upstream_first_byte_seconds"
+	UpstreamRetries   = "mixtral_upstream_retries_total"
 	Panics            = "mixtral_panics_total"
 	NonFinite         = "mixtral_non_finite_logits_total"
 	BuildInfo         = "mixtral_build_info"
@@ -48,6 +53,10 @@ const (
 	LogDropped        = "mixtral_request_log_dropped_total"
 	LogFailures       = "mixtral_request_log_failures_total"
 	LogPending        = "mixtral_request_log_pending"
+
+	UpstreamOutstanding   = "mixtral_upstream_outstanding"
+	UpstreamRetriesDenied = "mixtral_upstream_retries_denied_total"
+	UpstreamModelsMissing = "mixtral_upstream_models_missing"
 )
 
 // Labels.
@@ -58,7 +67,8 @@ const (
 	LabelVersion      = "version"
 	LabelKVType       = "kv_type" // f16, q8_0
 	LabelReason       = "reason"  // one of Reasons
-	LabelReplica      = "replica" // host:port, as the configuration has it
+	LabelReplica      = "replica" // host:port, as the configuration has it; the URL where two have the same
+	LabelState        = "state"   // one of ReplicaStates
 )
 
 // Definition describes one metric.
@@ -81,6 +91,9 @@ var (
 	gapBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .4, .5,
 		.75, 1, 2.5, 5}
 )
+
+// FirstByteBuckets are those of mixtral_upstream_first_byte_seconds: fewer, for each replica has them.
+var FirstByteBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30, 60}
 
 // Table is every metric of the service, beside those of the process and the Go runtime (process_*, go_*).
 var Table = []Definition{
@@ -145,6 +158,25 @@ var Table = []Definition{
 	{Name: UpstreamFailures, Kind: Counter, Label: LabelReplica,
 		Help: "Failed attempts at a replica: no connection, no answer, a server error, or an answer that broke " +
 			"off."},
+	{Name: UpstreamRequests, Kind: Counter, Label: LabelReplica,
+		Help: "Requests sent to a replica, retries included, since it was added."},
+	{Name: UpstreamOutstanding, Kind: Gauge, Label: LabelReplica,
+		Help: "Requests that a replica has and has not finished."},
+	{Name: UpstreamState, Kind: Gauge, // two labels: see stateLabels
+		Help: "1 for the state that a replica is in, 0 for the others: up, starting (slow start), trial (one " +
+			"request at a time after an ejection), paused (it asked for it), ejected (after failures), down " +
+			"(its health check failed), draining (taken out)."},
+	{Name: UpstreamWeight, Kind: Gauge, Label: LabelReplica,
+		Help: "Weight that a replica has now: its own, less while it starts, 0 while it receives nothing."},
+	{Name: UpstreamFirstByte, Kind: Histogram, Label: LabelReplica, Buckets: FirstByteBuckets,
+		Help: "Time from sending a request to a replica to the first byte of its answer; to the whole answer where " +
+			"it is not streamed."},
+	{Name: UpstreamRetries, Kind: Counter,
+		Help: "Requests sent to another replica because one failed or refused before an answer began."},
+	{Name: UpstreamRetriesDenied, Kind: Counter,
+		Help: "Retries that were not made because upstream_retry_budget had no room for them."},
+	{Name: UpstreamModelsMissing, Kind: Gauge,
+		Help: "Models that no replica can be asked for now."},
 	{Name: Panics, Kind: Counter,
 		Help: "Panics caught while a request was handled."},
 	{Name: NonFinite, Kind: Counter,
@@ -163,13 +195,19 @@ var Table = []Definition{
 		Help: "Always 1; the label is the version of the service."},
 }
 
-var httpLabels = []string{LabelRoute, LabelCode}
+var (
+	httpLabels  = []string{LabelRoute, LabelCode}
+	stateLabels = []string{LabelReplica, LabelState}
+)
 
 func (d Definition) opts() prometheus.Opts { return prometheus.Opts{Name: d.Name, Help: d.Help} }
 
 func (d Definition) labels() []string {
 	if d.Name == HTTPRequests {
 		return httpLabels
+	}
+	if d.Name == UpstreamState {
+		return stateLabels
 	}
 	if d.Label != "" {
 		return []string{d.Label}

@@ -36,7 +36,7 @@ type Metrics struct {
 	limits                  atomic.Pointer[Limits]
 	connections             atomic.Pointer[connections]
 	expiry                  atomic.Pointer[func() time.Time]
-	replicas                atomic.Pointer[func() []Replica]
+	fleet                   atomic.Pointer[func() Fleet]
 }
 
 // NewMetrics makes a registry with every metric of Table, and those of the process and the Go runtime.
@@ -74,7 +74,7 @@ func NewMetrics(version string) *Metrics {
 	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite,
 		m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
 		&loadCollector{loadDescs, m}, &limitCollector{limitDescs, m}, &logCollector{logDescs, m},
-		&replicaCollector{replicaDescs, m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&fleetCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector())
 	return m
 }

@@ -79,7 +79,7 @@ func TestTable(t *testing.T) {
 	m.SetLimits(Limits{Running: 1, Waiting: 1, Memory: 1})
 	m.SetExpiry(time.Now)
 	m.SetConnections(func() int { return 0 }, 1)
-	m.SetReplicas(func() []Replica { return []Replica{{Name: "a:1"}} })
+	m.SetFleet(func() Fleet { return Fleet{Replicas: []Replica{{Name: "a:1"}}} })
 	families, err := m.Registry().Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -218,6 +218,17 @@ type Sample struct {
 	GPU     int64  `json:"gpu,omitempty"`
 	Load    int    `json:"load"` // requests in flight, as the client knows them
 	Err     string `json:"err,omitempty"`
+	// each of a fleet's replicas; RSS, CPUSeconds and GPU above are then their sums
+	Replicas []ReplicaSample `json:"replicas,omitempty"`
+}
+
+// ReplicaSample is the resources of one replica of a fleet.
+type ReplicaSample struct {
+	Name       string  `json:"name"`
+	RSS        int64   `json:"rss,omitempty"`
+	CPUSeconds float64 `json:"cpu_s,omitempty"`
+	GPU        int64   `json:"gpu,omitempty"`
+	Err        string  `json:"err,omitempty"`
 }
 
 // Scrape is the server's metrics at one moment, in canonical names; see internal/certify/probe for every dialect's
@@ -236,6 +247,16 @@ type Scrape struct {
 	Err   string   `json:"err,omitempty"`
 	// there are metrics, and this client cannot read them; Err says why
 	Unread bool `json:"unread,omitempty"`
+	// each of a fleet's replicas; the figures above are then those of all together, with what replicas that were lost
+	// or began anew had counted until then
+	Replicas []ReplicaScrape `json:"replicas,omitempty"`
+}
+
+// ReplicaScrape is the metrics of one replica of a fleet.
+type ReplicaScrape struct {
+	Name   string             `json:"name"`
+	Values map[string]float64 `json:"values,omitempty"`
+	Err    string             `json:"err,omitempty"`
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …

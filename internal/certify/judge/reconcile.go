@@ -55,6 +55,12 @@ func (r *run) reconcile() []report.Reconciled {
 	if slices.Contains(untried, r.dialect()) {
 		doubtNames(rows, r.dialect())
 	}
+	if list := r.fleet(); list != nil {
+		if why := disturbed(list); why != "" {
+			doubtful(rows, why)
+		}
+		rows = append(rows, fleetRow(list))
+	}
 	return rows
 }
 

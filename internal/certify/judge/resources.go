@@ -57,6 +57,15 @@ func (r *run) resources() report.Resources {
 	out.PeakCPU1s = peakCores(cpuWindows(good, time.Second))
 	out.PeakCPU10s = peakCores(cpuWindows(good, 10*time.Second))
 	out.PeakCPU60s = peakCores(cpuWindows(good, time.Minute))
+	if out.Replicas = r.replicaUse(good); len(out.Replicas) > 0 {
+		out.PeakGB, out.PeakGPUGB, out.PeakCPU1s, out.PeakCPU10s, out.PeakCPU60s = 0, 0, 0, 0, 0
+		for _, x := range out.Replicas {
+			out.PeakGB, out.PeakGPUGB = math.Max(out.PeakGB, x.PeakGB), math.Max(out.PeakGPUGB, x.PeakGPUGB)
+			out.PeakCPU1s = math.Max(out.PeakCPU1s, x.PeakCPU1s)
+			out.PeakCPU10s = math.Max(out.PeakCPU10s, x.PeakCPU10s)
+			out.PeakCPU60s = math.Max(out.PeakCPU60s, x.PeakCPU60s)
+		}
+	}
 	if f := r.leak; f != nil && f.points > 0 {
 		out.SlopeMBH, out.SlopeBand = ptr(f.slope), band(f.lo, f.hi)
 		out.SmallestMBH = ptr(f.smallest)
@@ -140,6 +149,7 @@ func peakMemory(r *run, c *testcases.Check) outcome {
 		o.reason += fmt.Sprintf("; by its own metrics it has %s GB of cache still to fill",
 			num((c.CapacityMB-c.UsedMB)/1024))
 	}
+	o.reason += largest(res.Replicas, func(x report.Replica) float64 { return x.PeakGB })
 	return r.watched(o, good, res.PeakGB <= limit)
 }
 
@@ -161,6 +171,7 @@ func peakCPU(r *run, c *testcases.Check) outcome {
 	if significant(res.PeakCPU1s) > limit {
 		o.reason += fmt.Sprintf("; %s cores are allowed for the ticks of its clock", num(tickCores))
 	}
+	o.reason += largest(res.Replicas, func(x report.Replica) float64 { return x.PeakCPU1s })
 	return r.watched(o, good, res.PeakCPU1s <= limit+tickCores)
 }
 

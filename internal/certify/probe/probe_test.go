@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -174,7 +175,7 @@ func TestCgroups(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		if got, err := s.Sample(t.Context()); err != nil || got != want {
+		if got, err := s.Sample(t.Context()); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", path, got, err, want)
 		}
 	}

@@ -36,13 +36,16 @@ type Scraper struct {
 	Header        http.Header       // sent to MetricsURL too
 	Client        *http.Client
 
-	own atomic.Value // string: a metric of the server that Prometheus knows
+	own   atomic.Value // string: a metric of the server that Prometheus knows
+	fleet *fleetScraper
 }
 
-// NewScraper reads from metricsURL, or from the Prometheus server at prometheusURL.
+// NewScraper reads from metricsURL, which may be several (see ParseMetricsURLs), or from the Prometheus server at
+// prometheusURL.
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
+	list, _ := ParseMetricsURLs(metricsURL)
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
-		Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
+		fleet: newFleetScraper(list), Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
 			MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}}
 }
 
@@ -58,6 +61,12 @@ func sameHost(req *http.Request, via []*http.Request) error {
 // Name says where the metrics come from, as in evidence.Target.Metrics.
 func (s *Scraper) Name() string {
 	switch {
+	case s.fleet != nil && isFleet(s.fleet.urls):
+		names := make([]string, len(s.fleet.urls))
+		for i, u := range s.fleet.urls {
+			names[i] = redact(u)
+		}
+		return strings.Join(names, ",")
 	case s.MetricsURL != "":
 		return redact(s.MetricsURL)
 	case s.PrometheusURL != "":
@@ -83,17 +92,25 @@ func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	out := evidence.Scrape{Label: label, Source: s.Name(), Dialect: Unknown}
 	var all []series
 	var err error
+	done := false
 	switch {
+	case s.fleet != nil && isFleet(s.fleet.urls):
+		done, err = true, s.scrapeFleet(ctx, &out)
 	case s.MetricsURL != "":
 		all, err = s.text(ctx)
 	case s.PrometheusURL != "":
-		all, out.Age, err = s.query(ctx)
+		if all, out.Age, err = s.query(ctx); err == nil && s.fleet != nil {
+			done, err = s.instances(all, &out)
+		}
 	default:
 		err = fmt.Errorf("%w: no metrics URL", ErrUnavailable)
 	}
 	out.Took = time.Since(begin).Nanoseconds()
 	if err != nil {
 		out.Err, out.Unread = bound.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
+		return out
+	}
+	if done {
 		return out
 	}
 	told := translate(all, s.Model, s.Taught)
@@ -317,6 +334,12 @@ func (r *remoteSource) Sample(ctx context.Context) (evidence.Sample, error) {
 	if !ok {
 		return evidence.Sample{}, fmt.Errorf("%w: the metrics have no process_resident_memory_bytes", ErrUnavailable)
 	}
-	return evidence.Sample{RSS: int64(rss), CPUSeconds: scrape.Values[evidence.MetricCPUSeconds],
-		GPU: int64(scrape.Values[MetricGPU])}, nil
+	sample := evidence.Sample{RSS: int64(rss), CPUSeconds: scrape.Values[evidence.MetricCPUSeconds],
+		GPU: int64(scrape.Values[MetricGPU])}
+	for _, part := range scrape.Replicas {
+		sample.Replicas = append(sample.Replicas, evidence.ReplicaSample{Name: part.Name, Err: part.Err,
+			RSS: int64(part.Values[evidence.MetricRSS]), CPUSeconds: part.Values[evidence.MetricCPUSeconds],
+			GPU: int64(part.Values[MetricGPU])})
+	}
+	return sample, nil
 }

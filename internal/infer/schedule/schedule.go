@@ -14,6 +14,9 @@ type Limits struct {
 	Waiting     int // requests queued beyond those
 	BlockTokens int // positions in one KV block
 	Context     int // positions a sequence may have, prompt and completion together
+	// Forget keeps no full block for others to find. It is for simulations that know that nobody would find one: to
+	// name the blocks is then a third of their work.
+	Forget bool
 }
 
 // Seq is one request as the scheduler sees it.
@@ -285,7 +288,7 @@ func (s *Scheduler) reuse(q *Seq) {
 		return
 	}
 	n := s.limits.BlockTokens
-	for q.Computed%n == 0 && q.Pending() > n {
+	for !s.limits.Forget && q.Computed%n == 0 && q.Pending() > n {
 		k := q.key.Extend(q.Tokens[q.Computed : q.Computed+n])
 		b, ok := s.Pool.Lookup(k)
 		if !ok {
@@ -342,6 +345,10 @@ func (s *Scheduler) Advance(sp Span) {
 	q, n := sp.Seq, s.limits.BlockTokens
 	if q.state != seqRunning || q.Computed != sp.Start {
 		return // removed while the step ran
+	}
+	if s.limits.Forget {
+		q.Computed = sp.Start + sp.N
+		return
 	}
 	for end := sp.Start + sp.N; ; {
 		i := q.Computed / n

@@ -42,6 +42,8 @@ type result struct {
 	completion string     // id of the completion, as in the answer
 	finish     llm.Finish // of the first choice
 	usage      llm.Usage  // of all choices
+	replica    string     // the upstream server that it came from; empty: none
+	tries      int        // of upstream servers
 }
 
 // note keeps what the choices of a job came to.

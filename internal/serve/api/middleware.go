@@ -110,6 +110,9 @@ func (s *Server) logRequest(r *http.Request, x *exchange, start time.Time) {
 	if end.completion != "" {
 		attrs = append(attrs, slog.String("id", end.completion))
 	}
+	if end.replica != "" {
+		attrs = append(attrs, slog.String("replica", end.replica), slog.Int("tries", end.tries))
+	}
 	if end.usage.PromptTokens > 0 {
 		attrs = append(attrs, slog.Int("prompt_tokens", end.usage.PromptTokens),
 			slog.Int("completion_tokens", end.usage.CompletionTokens), slog.String("finish", string(end.finish)))

@@ -135,5 +135,10 @@ func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, 
 		return nil, llm.Model{}, nil, o.Err
 	}
 	model, err := s.lookup(b, name)
+	if many, ok := b.(interface {
+		Of(model string) llm.Backend
+	}); ok {
+		b = many.Of(model.ID)
+	}
 	return b, model, o, err
 }

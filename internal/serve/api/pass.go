@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -31,6 +32,9 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 		r.Header.Del("X-Api-Key")
 	}
+	if x.caller.Name != "" {
+		r = r.WithContext(upstream.WithCaller(r.Context(), x.caller.Name))
+	}
 	counted := false
 	r, span := tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
@@ -53,6 +57,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	}
 	out = p.Forward(w, r, r.URL.Path, o.Bytes, func(out *upstream.Outcome) {
 		counted = true
+		x.result.replica, x.result.tries = out.Replica, out.Tries
 		if translatable && lacks(out.Status) {
 			return
 		}
@@ -65,8 +70,13 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	if !counted && out.Err != nil && !refused(out.Err) { // its client left, or nobody answered
 		s.countPassed(x, arrived, out)
 	}
+	x.result.replica, x.result.tries = out.Replica, out.Tries
 	if missing != nil && missing.is {
 		return false, nil
+	}
+	if errors.Is(out.Err, llm.ErrModelNotFound) {
+		name, _ := o.Text("model")
+		return true, notServed(name, s.served(s.backend.Load()))
 	}
 	if out.Err != nil && out.Status == 0 {
 		return true, out.Err

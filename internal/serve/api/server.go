@@ -452,11 +452,15 @@ func (s *Server) lookup(b llm.Backend, name string) (llm.Model, error) {
 	models := s.served(b)
 	i := slices.IndexFunc(models, func(m llm.Model) bool { return name == "" || m.ID == name })
 	if i < 0 {
-		return llm.Model{}, &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found",
-			param: "model", quotes: true,
-			message: "the model " + string(quote(name)) + " does not exist: " + known(models)}
+		return llm.Model{}, notServed(name, models)
 	}
 	return models[i], nil
+}
+
+// notServed refuses a model that is not among those there are.
+func notServed(name string, models []llm.Model) error {
+	return &httpError{status: http.StatusNotFound, typ: typeInvalid, code: "model_not_found", param: "model",
+		quotes: true, message: "the model " + string(quote(name)) + " does not exist: " + known(models)}
 }
 
 // known tells which models there are. Of many, it names a few.

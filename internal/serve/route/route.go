@@ -10,8 +10,9 @@ import (
 // ErrUnknown is matched when there is no policy of a name.
 var ErrUnknown = errors.New("unknown routing policy")
 
-// Replica is what a policy knows of a replica.
-type Replica struct {
+// Candidate is what a policy knows of a replica.
+type Candidate struct {
+	ID          uint64  // what Affinity knows it by; 0: its place
 	Outstanding int     // requests that were sent there and have not ended
 	Weight      float64 // share of requests beside the others' weights; 0: it gets none
 }
@@ -20,7 +21,7 @@ type Replica struct {
 type Policy interface {
 	// Pick gives the index of the replica for a request, or −1 if no replica has a weight above 0. key names what the
 	// request shares with others, such as the beginning of a conversation; 0: nothing.
-	Pick(replicas []Replica, key uint64) int
+	Pick(replicas []Candidate, key uint64) int
 }
 
 // The policies' names.
@@ -51,7 +52,7 @@ func Parse(name string) (Policy, error) {
 type RoundRobin struct{ credit []float64 }
 
 // Pick implements Policy. It passes over what is outstanding.
-func (p *RoundRobin) Pick(replicas []Replica, _ uint64) int {
+func (p *RoundRobin) Pick(replicas []Candidate, _ uint64) int {
 	if len(p.credit) != len(replicas) {
 		p.credit = make([]float64, len(replicas))
 	}
@@ -77,7 +78,7 @@ func (p *RoundRobin) Pick(replicas []Replica, _ uint64) int {
 type Least struct{ turn int }
 
 // Pick implements Policy.
-func (p *Least) Pick(replicas []Replica, _ uint64) int {
+func (p *Least) Pick(replicas []Candidate, _ uint64) int {
 	best, least := -1, math.Inf(1)
 	for k := range replicas {
 		i := (p.turn + k) % len(replicas)
@@ -94,15 +95,17 @@ func (p *Least) Pick(replicas []Replica, _ uint64) int {
 }
 
 // load is what a replica would have to do with one request more, for its weight.
-func (r Replica) load() float64 { return float64(r.Outstanding+1) / r.Weight }
+func (r Candidate) load() float64 { return float64(r.Outstanding+1) / r.Weight }
 
 // Affinity sends requests of one key to one replica, whose prefix cache then holds what they share, as long as that
-// replica is not busier than the least busy one by more than a bound. A request without a key, or beyond the bound,
-// goes where Least would send it.
+// replica is not busier than the least busy one by more than a bound. Beyond the bound the key's second replica is
+// asked, and so on, so that a key which is too much for one replica stays on as few as can hold it (consistent hashing
+// with bounded loads, Mirrokni et al. 2018). A request without a key goes where Least would send it.
 //
-// The replica of a key is chosen by rendezvous hashing: when a replica comes or goes, only its own keys move.
+// The order of a key's replicas comes from rendezvous hashing: when a replica comes or goes, only its own keys move.
 type Affinity struct {
-	// Slack is how many outstanding requests more than the least busy replica the key's own may have; 0: DefaultSlack.
+	// Slack is how many outstanding requests more than the least busy replica another of the largest weight may have;
+	// one of half that weight may have half as many. 0: DefaultSlack.
 	Slack int
 	least Least
 }
@@ -112,28 +115,39 @@ type Affinity struct {
 const DefaultSlack = 4
 
 // Pick implements Policy.
-func (p *Affinity) Pick(replicas []Replica, key uint64) int {
+func (p *Affinity) Pick(replicas []Candidate, key uint64) int {
 	best := p.least.Pick(replicas, key)
 	if key == 0 || best < 0 {
 		return best
 	}
-	home, highest := -1, math.Inf(-1)
-	for i, r := range replicas {
-		if r.Weight <= 0 {
-			continue
-		}
-		// The weighted form: −w/ln(u) is the largest for replica i with a chance in proportion to w.
-		u := (float64(mix(key^mix(uint64(i)+1))>>11) + 0.5) / (1 << 53)
-		if score := -r.Weight / math.Log(u); score > highest {
-			home, highest = i, score
+	heaviest, even := 0.0, true
+	for _, r := range replicas {
+		if r.Weight > 0 {
+			heaviest = max(heaviest, r.Weight)
+			even = even && r.Weight == replicas[best].Weight
 		}
 	}
 	slack := p.Slack
 	if slack == 0 {
 		slack = DefaultSlack
 	}
-	if replicas[home].Outstanding > replicas[best].Outstanding+slack {
-		return best
+	bound := replicas[best].load() + float64(slack)/heaviest
+	home, highest := best, math.Inf(-1)
+	for i, r := range replicas {
+		if r.Weight <= 0 || r.load() > bound {
+			continue
+		}
+		id := r.ID
+		if id == 0 {
+			id = uint64(i) + 1
+		}
+		u := (float64(mix(key^mix(id))>>11) + 0.5) / (1 << 53)
+		if !even { // −w/ln(u) is the largest for a replica with a chance in proportion to its weight w
+			u = -r.Weight / math.Log(u)
+		}
+		if u > highest {
+			home, highest = i, u
+		}
 	}
 	return home
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
-func even(n int) []route.Replica {
-	r := make([]route.Replica, n)
+func even(n int) []route.Candidate {
+	r := make([]route.Candidate, n)
 	for i := range r {
 		r[i].Weight = 1
 	}
@@ -23,7 +23,7 @@ func TestShares(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replicas := []route.Replica{{Weight: 1}, {Weight: 0}, {Weight: 3}, {Weight: 0.5}}
+		replicas := []route.Candidate{{Weight: 1}, {Weight: 0}, {Weight: 3}, {Weight: 0.5}}
 		const n = 9000
 		for k := range n {
 			i := p.Pick(replicas, uint64(k)+1)
@@ -41,7 +41,7 @@ func TestShares(t *testing.T) {
 func TestNobodyToAsk(t *testing.T) {
 	for _, name := range route.Names {
 		p, _ := route.Parse(name)
-		for _, replicas := range [][]route.Replica{nil, {{}, {}}} {
+		for _, replicas := range [][]route.Candidate{nil, {{}, {}}} {
 			if i := p.Pick(replicas, 7); i != -1 {
 				t.Errorf("%s picks %d of %v", name, i, replicas)
 			}
@@ -111,7 +111,7 @@ func TestAffinity(t *testing.T) {
 	if got := p.Pick(replicas, 1); got == home {
 		t.Error("beyond the bound it stayed")
 	}
-	replicas[home] = route.Replica{}
+	replicas[home] = route.Candidate{}
 	for key, old := range homes {
 		if got := p.Pick(replicas, key); old != home && got != old {
 			t.Fatalf("key %d moved from %d to %d when %d went", key, old, got, home)

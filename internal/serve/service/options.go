@@ -66,7 +66,8 @@ type Options struct {
 
 // Upstream are servers that requests are passed on to.
 type Upstream struct {
-	URLs    []string
+	URLs    []string          // without more to say of them
+	File    string            // has others; empty: none. It is read again when it changes
 	KeyFile string            // holds the API key to send them; empty: none
 	Models  map[string]string // the name that clients use → the name that the servers use
 	// Directory is the model's directory, which the servers read themselves, and Names what clients may call the model
@@ -74,6 +75,15 @@ type Upstream struct {
 	Directory string
 	Names     []string
 	Timeout   time.Duration // for which one may be silent
+
+	Policy      string // of route.Names
+	Slack       int    // of the policy prefix-affinity
+	SlowStart   time.Duration
+	Retries     float64       // of requests, how many may be tried again; 0: none
+	CanaryBy    string        // of upstream.CanaryBys
+	HealthEvery time.Duration // between health checks; 0: none
+	HealthPath  string
+	AnyModel    bool // ready while one model has a server, and not only while each has one
 }
 
 // slots is how many requests the engine computes together; of upstream servers nobody knows.

@@ -18,6 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/api"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
 // Service serves one model. All methods are safe for concurrent use.
@@ -43,6 +44,9 @@ type Service struct {
 	model   *catalog.Opened
 	plan    MemoryPlan
 	closed  bool
+
+	servers  []upstream.Server // that the file of upstream servers had at the start
+	unfollow func()            // ends the looks at the file of upstream servers; nil: there are none
 }
 
 // New gives a service that is still starting: Handler answers health checks and metrics, and everything else with
@@ -59,6 +63,9 @@ func New(o Options) (*Service, error) {
 	}
 	s.budget = s.newBudget()
 	if err := s.openAccess(); err != nil {
+		return nil, err
+	}
+	if err := s.openServers(); err != nil {
 		return nil, err
 	}
 	if err := s.openTracer(); err != nil {
@@ -286,6 +293,9 @@ func (s *Service) Close() error {
 	defer s.responses.close()
 	if s.backend == nil {
 		return nil
+	}
+	if s.unfollow != nil {
+		s.unfollow()
 	}
 	err := s.backend.Close()
 	if s.model != nil {

@@ -1,28 +1,54 @@
 package service
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
+// openServers reads the file of upstream servers, where there is to be one.
+func (s *Service) openServers() (err error) {
+	if s.o.Upstream == nil || s.o.Upstream.File == "" {
+		return nil
+	}
+	if s.servers, err = upstream.ReadFile(s.o.Upstream.File); err != nil {
+		return fmt.Errorf("%w: upstream_file: %w", ErrConfig, err)
+	}
+	return nil
+}
+
 // connect makes the upstream servers the backend. They need not answer yet: readiness follows their health.
 func (s *Service) connect() error {
+	o := s.o.Upstream
 	key := ""
-	if path := s.o.Upstream.KeyFile; path != "" {
-		data, err := os.ReadFile(path)
+	if o.KeyFile != "" {
+		data, err := os.ReadFile(o.KeyFile)
 		if err != nil {
 			return fmt.Errorf("%w: upstream_key_file: %w", ErrConfig, err)
 		}
 		key = strings.TrimSpace(string(data))
 	}
-	u, err := upstream.New(upstream.Config{URLs: s.o.Upstream.URLs, APIKey: key, Models: s.o.Upstream.Models,
-		Directory: s.o.Upstream.Directory, Names: s.o.Upstream.Names,
-		Silence: s.o.Upstream.Timeout, Logger: s.log})
+	c := upstream.Config{URLs: o.URLs, APIKey: key, Models: o.Models, Silence: o.Timeout, Policy: o.Policy,
+		Slack: o.Slack, SlowStart: o.SlowStart, Retries: o.Retries, CanaryBy: o.CanaryBy, AnyModel: o.AnyModel,
+		HealthEvery: o.HealthEvery, HealthPath: o.HealthPath, Directory: o.Directory, Names: o.Names,
+		Logger: s.log}
+	if c.Retries == 0 {
+		c.Retries = -1 // the package's word for none
+	}
+	if c.HealthEvery == 0 {
+		c.HealthEvery = -1
+	}
+	c.Servers = s.servers
+	u, err := upstream.New(c)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -33,13 +59,81 @@ func (s *Service) connect() error {
 		return llm.ErrClosed
 	}
 	s.backend = u
-	s.metrics.SetReplicas(func() (list []telemetry.Replica) {
-		for _, r := range u.Replicas() {
-			list = append(list, telemetry.Replica{Name: r.Host, Up: r.Up, Failures: r.Failed})
-		}
-		return list
-	})
+	s.metrics.SetFleet(func() telemetry.Fleet { return fleetOf(u) })
 	s.api.SetBackend(u)
-	s.log.Info("passing requests on", "upstreams", len(s.o.Upstream.URLs))
+	s.log.Info("passing requests on", "upstreams", len(u.Replicas()))
+	if o.File != "" {
+		s.follow(u)
+	}
+	return nil
+}
+
+// fleetOf is what the metrics show of the upstream servers.
+func fleetOf(u *upstream.Upstream) telemetry.Fleet {
+	all := u.Fleet()
+	f := telemetry.Fleet{Retries: all.Retries, Denied: all.Denied, Missing: all.Missing}
+	for _, r := range u.Replicas() {
+		f.Replicas = append(f.Replicas, telemetry.Replica{Name: r.Name, Up: r.Up, State: string(r.State),
+			Outstanding: r.Outstanding, Weight: r.Weight, Requests: r.Sent, Failures: r.Failed,
+			First: r.First})
+	}
+	return f
+}
+
+// fileEvery is the time between two looks at the file of upstream servers.
+const fileEvery = time.Second
+
+// follow reads the file of upstream servers again when it or a key that it names has changed, until the service is
+// closed. Its caller holds the lock.
+func (s *Service) follow(u *upstream.Upstream) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	s.unfollow = func() { stop(); <-done }
+	go func() {
+		defer close(done)
+		var last []byte
+		said := ""
+		for wait.For(ctx, fileEvery) == nil {
+			data, err := os.ReadFile(s.o.Upstream.File)
+			if err == nil && last != nil && bytes.Equal(data, last) && !bytes.Contains(data, []byte("key_file")) {
+				continue
+			}
+			last = data
+			if err == nil {
+				err = s.reloadUpstreams(u)
+			}
+			if err == nil {
+				said = ""
+			} else if said != err.Error() {
+				said = err.Error()
+				s.log.Warn("the file of upstream servers was not taken", "err", err)
+			}
+		}
+	}()
+}
+
+// reloadUpstreams reads the file of upstream servers.
+func (s *Service) reloadUpstreams(u *upstream.Upstream) error {
+	list, err := upstream.ReadFile(s.o.Upstream.File)
+	if err != nil {
+		return err
+	}
+	return u.Set(list)
+}
+
+// ReloadUpstreams reads upstream_file again. If it is not valid, the servers stay as they are.
+func (s *Service) ReloadUpstreams() error {
+	if s.o.Upstream == nil || s.o.Upstream.File == "" {
+		return fmt.Errorf("%w: upstream_file: none was given when the service started", ErrConfig)
+	}
+	s.mu.Lock()
+	u, ok := s.backend.(*upstream.Upstream)
+	s.mu.Unlock()
+	if !ok {
+		return llm.ErrNotReady
+	}
+	if err := s.reloadUpstreams(u); err != nil && !errors.Is(err, llm.ErrClosed) {
+		return fmt.Errorf("%w: upstream_file: %w", ErrConfig, err)
+	}
 	return nil
 }

@@ -46,7 +46,7 @@ func field(to any, key string) (reflect.Value, bool) {
 // mustBe says what a value of a kind must be.
 var mustBe = map[reflect.Kind]string{
 	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
-	reflect.Bool: "must be true or false",
+	reflect.Bool: "must be true or false", reflect.Slice: "must be a list of text",
 }
 
 // Same tells whether a key has the same value in two structs of one type.

@@ -53,6 +53,40 @@ func TestYAML(t *testing.T) {
 	}
 }
 
+// TestYAMLLists: each mapping of a list has its own keys, and what is wrong with one is named with its place.
+func TestYAMLLists(t *testing.T) {
+	type entry struct {
+		Name string   `yaml:"name"`
+		Of   []string `yaml:"of"`
+	}
+	type lists struct {
+		Entries []entry `yaml:"entries"`
+	}
+	for _, test := range []struct {
+		text     string
+		want     []entry
+		problems []Problem
+	}{
+		{"entries:\n  - name: a\n    of: [x, 7]\n  - {name: b}\n", []entry{{"a", []string{"x", "7"}}, {Name: "b"}},
+			nil},
+		{"entries: []\n", nil, nil},
+		{"entries: null\n", nil, nil},
+		{"d: &d {name: m}\nentries:\n  - {<<: *d, of: [y]}\n", []entry{{"m", []string{"y"}}},
+			[]Problem{{"f:1", "d", "", ""}}},
+		{"entries: 7\n", nil, []Problem{{"f:1", "entries", `"7"`, "must be a list of mappings"}}},
+		{"entries:\n  - 7\n  - name: a\n    name: b\n    new: 1\n  - of: {a: b}\n", []entry{{}, {Name: "a"}, {}},
+			[]Problem{{"f:2", "entries[0]", `"7"`, "must be a mapping: KEY: VALUE on each line"},
+				{"f:4", "entries[1].name", "a second value", "must be given once"}, {"f:5", "entries[1].new", "", ""},
+				{"f:6", "entries[2].of", "a mapping", "must be a list of text"}}},
+	} {
+		var c lists
+		_, problems, err := YAML(&c, "f", []byte(test.text))
+		if diff := cmp.Diff(test.problems, problems) + cmp.Diff(test.want, c.Entries); diff != "" || err != nil {
+			t.Errorf("%q: %v\n%s", test.text, err, diff)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	words := []string{"host", "port", "model_path", "temperature", "memory_limit_gb"}
 	for word, want := range map[string]string{"prot": "port", "ports": "port", "modelpath": "model_path",

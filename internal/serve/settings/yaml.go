@@ -73,6 +73,7 @@ func anchorsOf(body ast.Node) map[string]ast.Node {
 // reader sets keys from nodes.
 type reader struct {
 	to       any
+	prefix   string // of the keys: "replicas[2]."
 	name     string
 	anchors  map[string]ast.Node
 	seen     Places
@@ -84,7 +85,7 @@ func (r *reader) place(at ast.Node) string {
 }
 
 func (r *reader) add(at ast.Node, key, value, allowed string) {
-	r.problems = append(r.problems, Problem{Place: r.place(at), Key: key, Value: value, Allowed: allowed})
+	r.problems = append(r.problems, Problem{Place: r.place(at), Key: r.prefix + key, Value: value, Allowed: allowed})
 }
 
 // resolve follows aliases and anchors, which a file may make refer to each other: not for ever.
@@ -120,13 +121,13 @@ func (r *reader) mapping(n ast.Node, merged bool) bool {
 			merges = append(merges, pair)
 			continue
 		}
-		if r.seen[key] != "" {
+		if r.seen[r.prefix+key] != "" {
 			if !merged {
 				r.add(pair.Key, key, "a second value", "must be given once")
 			}
 			continue
 		}
-		r.seen[key] = r.place(pair.Key)
+		r.seen[r.prefix+key] = r.place(pair.Key)
 		r.set(pair, key)
 	}
 	for _, pair := range merges {
@@ -152,6 +153,10 @@ func (r *reader) set(pair *ast.MappingValueNode, key string) {
 	if n.Type() == ast.NullType {
 		return // the default stays
 	}
+	if f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.Struct {
+		r.list(n, f, key)
+		return
+	}
 	value := reflect.New(f.Type())
 	if x, fraction := n.(*ast.FloatNode); fraction && f.Kind() == reflect.Int && x.Value != math.Trunc(x.Value) {
 		r.add(n, key, fmt.Sprint(x.Value), mustBe[f.Kind()]) // the decoder would cut the fraction off
@@ -163,6 +168,25 @@ func (r *reader) set(pair *ast.MappingValueNode, key string) {
 		r.add(n, key, shown(n), allowed)
 	} else {
 		f.Set(value.Elem())
+	}
+}
+
+// list sets a list of mappings.
+func (r *reader) list(n ast.Node, f reflect.Value, key string) {
+	sequence, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.add(n, key, shown(n), "must be a list of mappings")
+		return
+	}
+	for i, item := range sequence.Values {
+		to := reflect.New(f.Type().Elem())
+		inner := reader{to: to.Interface(), prefix: fmt.Sprintf("%s%s[%d].", r.prefix, key, i), name: r.name,
+			anchors: r.anchors, seen: r.seen}
+		if !inner.mapping(item, false) {
+			r.add(item, fmt.Sprintf("%s[%d]", key, i), shown(item), "must be a mapping: KEY: VALUE on each line")
+		}
+		r.problems = append(r.problems, inner.problems...)
+		f.Set(reflect.Append(f, to.Elem()))
 	}
 }
 

@@ -212,13 +212,46 @@ func (w *eventWriter) end(out *Outcome) error {
 	return w.sink(e)
 }
 
-// Tokenize asks the upstream, where it has vLLM's route.
+// oneModel is an Upstream whose tokens are those of one model.
+type oneModel struct {
+	*Upstream
+	model string
+}
+
+// Of gives a backend whose Tokenize, TokenizeChat and Detokenize are those of a model; the Upstream's own are those of
+// the first model.
+func (u *Upstream) Of(model string) llm.Backend { return oneModel{u, model} }
+
+// Tokenize asks an upstream, where it has vLLM's route.
 func (u *Upstream) Tokenize(text string, addSpecial bool) ([]int32, error) {
+	return oneModel{u, u.first()}.Tokenize(text, addSpecial)
+}
+
+// TokenizeChat asks an upstream to apply its chat template and tokenise.
+func (u *Upstream) TokenizeChat(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
+	return oneModel{u, u.first()}.TokenizeChat(messages, tools)
+}
+
+// Detokenize asks an upstream.
+func (u *Upstream) Detokenize(ids []int32) (string, error) {
+	return oneModel{u, u.first()}.Detokenize(ids)
+}
+
+// first names the model of those who name none; empty: not known.
+func (u *Upstream) first() string {
+	if models := u.Models(); len(models) > 0 {
+		return models[0].ID
+	}
+	return ""
+}
+
+// Tokenize asks an upstream that has the model.
+func (u oneModel) Tokenize(text string, addSpecial bool) ([]int32, error) {
 	return u.tokens(map[string]any{"prompt": text, "add_special_tokens": addSpecial})
 }
 
-// TokenizeChat asks the upstream to apply its chat template and tokenise.
-func (u *Upstream) TokenizeChat(list []llm.Message, tools *llm.Tools) ([]int32, error) {
+// TokenizeChat asks an upstream that has the model.
+func (u oneModel) TokenizeChat(list []llm.Message, tools *llm.Tools) ([]int32, error) {
 	body := map[string]any{"messages": messages(list)}
 	if tools != nil {
 		body["tools"] = functions(tools)
@@ -226,7 +259,7 @@ func (u *Upstream) TokenizeChat(list []llm.Message, tools *llm.Tools) ([]int32, 
 	return u.tokens(body)
 }
 
-func (u *Upstream) tokens(body map[string]any) ([]int32, error) {
+func (u oneModel) tokens(body map[string]any) ([]int32, error) {
 	var out struct {
 		Tokens []int32 `json:"tokens"`
 	}
@@ -234,8 +267,8 @@ func (u *Upstream) tokens(body map[string]any) ([]int32, error) {
 	return out.Tokens, err
 }
 
-// Detokenize asks the upstream.
-func (u *Upstream) Detokenize(ids []int32) (string, error) {
+// Detokenize asks an upstream that has the model.
+func (u oneModel) Detokenize(ids []int32) (string, error) {
 	var out struct {
 		Prompt string `json:"prompt"`
 	}
@@ -244,9 +277,9 @@ func (u *Upstream) Detokenize(ids []int32) (string, error) {
 }
 
 // post sends a small request through Forward, so that it has the same choice of replicas.
-func (u *Upstream) post(path string, body map[string]any, into any) error {
-	if models := u.Models(); len(models) > 0 {
-		body["model"] = models[0].ID
+func (u oneModel) post(path string, body map[string]any, into any) error {
+	if u.model != "" {
+		body["model"] = u.model
 	}
 	data, err := json.Marshal(body)
 	if err != nil {

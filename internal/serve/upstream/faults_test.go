@@ -174,7 +174,7 @@ func TestAClientThatLeavesIsNotTheReplicasFault(t *testing.T) {
 		}
 	})
 	u := connect(t, Config{}, f)
-	for i := range 3 * failuresToEject {
+	for i := range 9 {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions", nil)
 		body := `{}`
 		if i%2 == 0 {

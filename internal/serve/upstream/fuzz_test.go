@@ -18,9 +18,13 @@ func FuzzPrepare(f *testing.F) {
 		`{"stream":true,"a":"\ud800"}`, "{\"a\":\"\xff\"}"} {
 		f.Add([]byte(s))
 	}
-	u := &Upstream{c: Config{Models: map[string]string{"here": "there"}}}
+	models := map[string]string{"here": "there"}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, err := u.prepare("/v1/completions", body)
+		p, err := prepare("/v1/completions", body)
+		if err == nil {
+			p.key()
+			err = p.as((&server{}).name(p.model, models))
+		}
 		if err != nil {
 			if !errors.Is(err, llm.ErrBadRequest) {
 				t.Errorf("%q: %v", body, err)

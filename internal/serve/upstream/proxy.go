@@ -9,11 +9,14 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
 // Forward sends a request to the best replica and passes its answer on. Until the first byte of an answer it may try
@@ -24,91 +27,184 @@ import (
 // not called when nothing was answered.
 func (u *Upstream) Forward(w http.ResponseWriter, r *http.Request, path string, body []byte,
 	report func(*Outcome)) *Outcome {
-	start := u.now()
-	out := &Outcome{}
-	p, err := u.prepare(path, body)
-	if err != nil {
-		out.Err = err
-		return out
+	f := &passage{u: u, w: w, r: r, path: path, start: u.now(), out: &Outcome{}, report: report}
+	if f.p, f.out.Err = prepare(path, body); f.out.Err != nil {
+		return f.out
 	}
-	tried := make([]bool, len(u.bases))
-	for out.Tries < min(u.c.MaxTries, len(tried)) {
-		u.mu.Lock()
-		i := u.pool.begin(u.now(), tried)
-		u.mu.Unlock()
-		if i < 0 {
-			break
-		}
-		tried[i] = true
-		out.Tries++
-		more := out.Tries < min(u.c.MaxTries, len(tried))
-		traced, span := u.traceTry(r, i, out.Tries)
-		o, pause, done := u.try(w, traced, i, path, p, start, more, out, report)
-		endTry(span, o, out)
-		u.mu.Lock()
-		u.pool.end(u.now(), i, o, pause)
-		u.mu.Unlock()
-		if done {
-			break
-		}
+	f.p.model = u.known(f.p.model)
+	f.ask = u.ask(r.Context(), f.p)
+	for f.next() {
 	}
-	if out.Status == 0 && out.Err == nil {
-		out.Err = ErrUnreachable
+	if f.out.Status == 0 && f.out.Err == nil {
+		f.out.Err = ErrUnreachable
 	}
-	return out
+	return f.out
 }
 
-// try asks one replica. done says that the request needs no other: it was answered, or cannot be.
-func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path string, p prepared, start time.Time,
-	more bool, out *Outcome, report func(*Outcome)) (o outcome, pause time.Duration, done bool) {
+// ask says what decides about a request's replica.
+func (u *Upstream) ask(ctx context.Context, p *prepared) route.Ask {
+	a := route.Ask{Model: p.model}
+	if u.c.Policy == route.NameAffinity || u.c.CanaryBy == CanaryByConversation {
+		a.Key = p.key()
+	}
+	switch u.c.CanaryBy {
+	case CanaryByConversation:
+		a.Draw = a.Key
+	case CanaryByCaller:
+		if name, ok := ctx.Value(callerKey{}).(string); ok {
+			a.Draw = route.Hash(name)
+		}
+	}
+	return a
+}
+
+type callerKey struct{}
+
+// WithCaller says whose request a context belongs to, for CanaryByCaller.
+func WithCaller(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, callerKey{}, name)
+}
+
+// passage is a request on its way to an answer.
+type passage struct {
+	u      *Upstream
+	w      http.ResponseWriter
+	r      *http.Request
+	path   string
+	p      *prepared
+	ask    route.Ask
+	start  time.Time
+	tried  []*route.Replica
+	out    *Outcome
+	report func(*Outcome)
+	heard  func() // called at the first byte of an answer
+}
+
+// next tries one replica, and says whether another is to be tried.
+func (f *passage) next() (again bool) {
+	u := f.u
+	u.mu.Lock()
+	t, err := u.pool.Begin(u.now(), f.ask, f.tried)
+	var s *server
+	if err == nil {
+		s = u.servers[t.Replica.Name()]
+	}
+	u.mu.Unlock()
+	if err != nil {
+		switch {
+		case f.out.Tries > 0: // what was tried says more
+		case errors.Is(err, route.ErrModel):
+			f.out.Err = u.errModel(f.p.model)
+		default: // all are being drained
+			f.out.Err = fmt.Errorf("%w: no replica takes requests now", llm.ErrNotReady)
+		}
+		return false
+	}
+	f.tried = append(f.tried, t.Replica)
+	f.out.Tries++
+	traced, span := u.traceTry(f.r, s, f.out.Tries)
+	o, pause, again := f.try(traced, s)
+	endTry(span, o, f.out)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.changing(s, t.Replica, f.out.Err, func(now time.Time) { u.pool.End(now, t, o, pause) })
+	u.forget()
+	if o == route.Broken || o == route.Refused {
+		s.hurry()
+	}
+	return again
+}
+
+// again says whether the request may be tried at another replica; see route.Pool.Again.
+func (f *passage) again(free, usable bool) bool {
+	u := f.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return f.out.Tries < u.c.MaxTries && u.pool.Again(u.now(), f.ask, f.tried, free, usable)
+}
+
+// try asks one replica. again says that the request needs another one: it has no answer, and may be tried again.
+func (f *passage) try(r *http.Request, s *server) (o route.Outcome, pause time.Duration, again bool) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	target := u.bases[i].JoinPath(path)
-	target.RawQuery = r.URL.RawQuery
-	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(p.body))
+	req, err := f.request(ctx, r, s)
 	if err != nil {
-		out.Err = fmt.Errorf("%w: %w", ErrURL, err)
-		return ignored, 0, true
+		f.out.Err = err
+		return route.Ignored, 0, false
 	}
-	copyHeaders(req.Header, r.Header, requestHeaders)
-	u.authorize(req.Header)
-	out.Replica = u.bases[i].Host
-	resp, err := u.http.Do(req)
+	f.out.Replica = s.label
+	begun := f.u.now()
+	resp, err := f.u.http.Do(req)
 	if err != nil {
 		if r.Context().Err() != nil {
-			out.Err = r.Context().Err()
-			return ignored, 0, true
+			f.out.Err = r.Context().Err()
+			return route.Ignored, 0, false
 		}
-		u.log.Warn("upstream failed", "replica", out.Replica, "err", err, "again", more)
-		out.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
-		return broken, 0, false
+		o = route.Broken
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			o = route.Refused
+		}
+		f.out.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		again = f.again(o == route.Refused, false)
+		f.u.log.Warn("upstream failed", "replica", s.label, "err", err, "again", again)
+		return o, 0, again
 	}
 	defer resp.Body.Close()
-	resp.Body = watchSilence(resp.Body, u.c.Silence, cancel)
-	switch s := resp.StatusCode; {
-	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout ||
-		s == http.StatusTooManyRequests) && more:
-		// Another may be able to. A 429 and a 503 with Retry-After are a wish, not a failure.
-		out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, s)
+	resp.Body = watchSilence(resp.Body, f.u.c.Silence, cancel)
+	if o, pause = judge(resp); resp.StatusCode == http.StatusServiceUnavailable {
+		s.hurry() // it may be about to stop
+	}
+	if elsewhere(resp.StatusCode) && f.again(false, true) {
+		f.out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, resp.StatusCode)
 		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
-		if s == http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "" {
-			return busy, retryAfter(resp.Header), false
-		}
-		return broken, 0, false
-	case s >= 500:
-		o = broken
-	case s == http.StatusTooManyRequests:
-		o, pause = busy, retryAfter(resp.Header)
+		return o, pause, true
 	}
-	out.Err = nil
-	if err := u.pass(w, resp, p, start, out, report); err != nil {
-		out.Err = err
+	f.out.Err = nil
+	if err := f.pass(resp, s, begun); err != nil {
+		f.out.Err = err
 		if r.Context().Err() != nil || errors.Is(err, errGone) {
-			return ignored, 0, true
+			return route.Ignored, 0, false
 		}
-		return broken, 0, true
+		return route.Broken, 0, f.out.Status == 0 && f.again(false, false)
 	}
-	return o, pause, true
+	return o, pause, false
+}
+
+// request is what goes to a replica.
+func (f *passage) request(ctx context.Context, r *http.Request, s *server) (*http.Request, error) {
+	if err := f.p.as(s.name(f.p.model, f.u.c.Models)); err != nil {
+		return nil, err
+	}
+	target := s.base.JoinPath(f.path)
+	target.RawQuery = r.URL.RawQuery
+	req, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(f.p.body))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	copyHeaders(req.Header, r.Header, requestHeaders)
+	f.u.authorize(s, req.Header)
+	return req, nil
+}
+
+// elsewhere tells the statuses after which another replica may be able to answer.
+func elsewhere(status int) bool {
+	switch status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return false
+}
+
+// judge says what an answer's status tells of the replica. A 429 and a 503 with Retry-After are a wish, not a failure;
+// what a server cannot do is not either.
+func judge(resp *http.Response) (o route.Outcome, pause time.Duration) {
+	switch s := resp.StatusCode; {
+	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+		return route.Busy, retryAfter(resp.Header)
+	case s >= http.StatusInternalServerError && s != http.StatusNotImplemented:
+		return route.Broken, 0
+	}
+	return route.Served, 0
 }
 
 // Headers that are passed on. Everything else is between us and our client, or between us and the upstream.
@@ -130,17 +226,17 @@ func copyHeaders(dst, src http.Header, names []string) {
 }
 
 // pass copies an answer to the client.
-func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
-	report func(*Outcome)) error {
-	h := w.Header()
-	copyHeaders(h, resp.Header, responseHeaders)
+func (f *passage) pass(resp *http.Response, s *server, begun time.Time) error {
+	f.heard = sync.OnceFunc(func() {
+		f.u.mu.Lock()
+		defer f.u.mu.Unlock()
+		s.first.add(f.u.now().Sub(begun))
+	})
 	events := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
-	if resp.StatusCode == http.StatusOK && (p.stream && !p.other || events) {
-		h.Set("Cache-Control", "no-cache")
-		h.Set("X-Accel-Buffering", "no")
-		return u.passStream(w, resp, p, start, out, report)
+	if resp.StatusCode == http.StatusOK && (f.p.stream && !f.p.other || events) {
+		return f.passStream(resp)
 	}
-	return u.passWhole(w, resp, p, start, out, report)
+	return f.passWhole(resp)
 }
 
 // errGone says that the client does not read any more, which is no fault of the upstream's.
@@ -187,8 +283,8 @@ func (w *watchedBody) Close() error {
 const maxAnswer = 64 << 20
 
 // passWhole reads the whole answer first: what is cut off on the way is still an error with its own status.
-func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
-	report func(*Outcome)) error {
+func (f *passage) passWhole(resp *http.Response) error {
+	w, out := f.w, f.out
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("%w: the answer broke off: %w", ErrUnreachable, err)
@@ -196,9 +292,11 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepa
 	if len(data) > maxAnswer {
 		return fmt.Errorf("%w: an answer of more than %d bytes", ErrUnreachable, maxAnswer)
 	}
+	f.heard()
 	out.Status = resp.StatusCode
-	out.Total = u.now().Sub(start)
-	if p.other && resp.StatusCode < http.StatusBadRequest {
+	out.Total = f.u.now().Sub(f.start)
+	page := false
+	if f.p.other && resp.StatusCode < http.StatusBadRequest {
 		readWhole(data, out)
 		out.First, out.Finish = out.Total, llm.FinishStop
 	} else if resp.StatusCode == http.StatusOK {
@@ -207,12 +305,15 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepa
 			return fmt.Errorf("%w: its answer is no JSON object", ErrUnreachable)
 		}
 		out.First = out.Total
-	} else if !isObject(data) { // a gateway's page, or a stack trace: not for the client's eyes
+	} else if page = !isObject(data); page { // of a gateway, or a stack trace: not for the client's eyes
 		data = fmt.Appendf(nil,
 			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
+	}
+	copyHeaders(w.Header(), resp.Header, responseHeaders)
+	if page {
 		w.Header().Set("Content-Type", "application/json")
 	}
-	report(out)
+	f.report(out)
 	w.WriteHeader(resp.StatusCode)
 	if _, err := w.Write(data); err != nil {
 		return errGone
@@ -221,23 +322,28 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepa
 }
 
 // passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
-func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
-	report func(*Outcome)) error {
+func (f *passage) passStream(resp *http.Response) error {
+	w, out := f.w, f.out
 	control := http.NewResponseController(w)
-	s := &splitter{hide: p.hide, other: p.other, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
+	clock := func() time.Duration { return f.u.now().Sub(f.start) }
+	s := &splitter{hide: f.p.hide, other: f.p.other, out: out, clock: clock}
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
 			pass := s.take(buf[:n])
+			f.heard()
 			if out.Status == 0 {
 				out.Status = resp.StatusCode
+				copyHeaders(w.Header(), resp.Header, responseHeaders)
+				w.Header().Set("Cache-Control", "no-cache")
+				w.Header().Set("X-Accel-Buffering", "no")
 				w.WriteHeader(resp.StatusCode)
 			}
 			if s.ended && !s.reported {
 				s.reported = true
-				out.Total = u.now().Sub(start)
-				report(out)
+				out.Total = clock()
+				f.report(out)
 			}
 			if len(pass) > 0 {
 				if _, err := w.Write(pass); err != nil {
@@ -247,7 +353,7 @@ func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prep
 			}
 		}
 		if err != nil {
-			return s.finish(w, err, out, u.now().Sub(start), report)
+			return s.finish(w, err, out, clock(), f.report)
 		}
 	}
 }

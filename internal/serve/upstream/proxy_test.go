@@ -189,12 +189,12 @@ func TestNamesOfADirectory(t *testing.T) {
 		{"m", "m", "m"},
 		{"there", "m", "m"},
 	} {
-		u := &Upstream{c: Config{Directory: "/opt/models/m", Names: []string{"m", "mine"}},
-			models: []llm.Model{{ID: c.lists}}}
-		p, err := u.prepare("/v1/chat/completions", []byte(`{"model":"`+c.asked+`"}`))
-		if err != nil || string(p.body) != `{"model":"`+c.want+`"}` {
-			t.Errorf("%+v: %s, %v", c, p.body, err)
-		}
+		l := serving(t, c.lists)
+		u := connect(t, Config{URLs: []string{l.URL}, Directory: "/opt/models/m", Names: []string{"m", "mine"},
+			HealthEvery: 10 * time.Millisecond})
+		known(t, u, 1)
+		forward(t, u, `{"model":"`+c.asked+`"}`)
+		l.want(t, fmt.Sprintf("%+v: the server", c), map[string]int{c.want: 1})
 	}
 }
 
@@ -309,7 +309,7 @@ func TestHealthFindsModelsAndReplicas(t *testing.T) {
 	if m := u.Models()[0]; m.ID != "here" || m.ContextLength != 99 {
 		t.Errorf("%+v", m)
 	}
-	if r := u.Replicas(); len(r) != 1 || !r[0].Up || r[0].Failed != 0 || !strings.HasSuffix(f.URL, r[0].Host) {
+	if r := u.Replicas(); len(r) != 1 || !r[0].Up || r[0].Failed != 0 || !strings.HasSuffix(f.URL, r[0].Name) {
 		t.Errorf("%+v", r)
 	}
 	f.CloseClientConnections()
@@ -395,7 +395,7 @@ func TestNewRefusesBadURLs(t *testing.T) {
 		}
 	}
 	u, err := New(Config{URLs: []string{"http://h:1/v1/"}, HealthEvery: -1})
-	if err != nil || u.bases[0].String() != "http://h:1" {
+	if err != nil || u.order[0].base.String() != "http://h:1" {
 		t.Errorf("%v, %v", u, err)
 	}
 	u.Close()

@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/serve/route"
 )
 
 // traceTry begins the span of one try below the request's own, and gives the request whose header tells the replica
 // of it. Without a trace the request is the same, with the header that its client sent.
-func (u *Upstream) traceTry(r *http.Request, i, tries int) (*http.Request, telemetry.Span) {
+func (u *Upstream) traceTry(r *http.Request, s *server, tries int) (*http.Request, telemetry.Span) {
 	ctx, span := telemetry.Start(r.Context(), http.MethodPost, telemetry.Client, time.Time{})
 	if !span.On() {
 		return r, span
 	}
 	span.Text(telemetry.AttrMethod, http.MethodPost)
-	span.Text(telemetry.AttrServer, u.bases[i].Hostname())
-	if port, err := strconv.Atoi(u.bases[i].Port()); err == nil {
+	span.Text(telemetry.AttrServer, s.base.Hostname())
+	if port, err := strconv.Atoi(s.base.Port()); err == nil {
 		span.Int(telemetry.AttrPort, port)
 	}
 	if tries > 1 {
@@ -30,12 +31,13 @@ func (u *Upstream) traceTry(r *http.Request, i, tries int) (*http.Request, telem
 }
 
 // endTry says what became of a try.
-func endTry(span telemetry.Span, o outcome, out *Outcome) {
+func endTry(span telemetry.Span, o route.Outcome, out *Outcome) {
 	if !span.On() {
 		return
 	}
 	if out.Err != nil {
-		span.Fail(map[outcome]string{broken: "upstream_error", busy: "busy", ignored: "canceled"}[o])
+		span.Fail(map[route.Outcome]string{route.Broken: "upstream_error", route.Refused: "upstream_error",
+			route.Busy: "busy", route.Ignored: "canceled"}[o])
 	}
 	span.EndHTTP(out.Status, telemetry.Client)
 }

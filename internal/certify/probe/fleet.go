@@ -1,0 +1,368 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// replicaTimeout bounds the scrape of one replica: one that hangs must not hide the others.
+const replicaTimeout = 3 * time.Second
+
+// dnsPrefix before a metrics URL asks for every address of its host, as a headless Service of Kubernetes has one for
+// each pod: "dns+http://vllm:8000/metrics".
+const dnsPrefix = "dns+"
+
+// errStale is what is said of a replica that a Prometheus server has lost.
+var errStale = errors.New("no fresh samples of it are in Prometheus")
+
+// errGone is what is said of a replica whose address is none of the fleet's any more.
+var errGone = errors.New("it is no address of the fleet any more")
+
+// ErrFleet is matched by errors about a list of metrics URLs.
+var ErrFleet = errors.New("invalid metrics URL")
+
+// ParseMetricsURLs reads the metrics URLs of a server or of the replicas of one: several with commas between, or one
+// with dns+ before it, which stands for each address of its host.
+func ParseMetricsURLs(text string) ([]string, error) {
+	var list []string
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.TrimSpace(item)
+		u, err := url.Parse(strings.TrimPrefix(item, dnsPrefix))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("%w: got %q, must be http://… or https://…, several with commas between, or "+
+				"dns+http://…", ErrFleet, redact(item))
+		}
+		if slices.Contains(list, item) {
+			return nil, fmt.Errorf("%w: %s is there twice", ErrFleet, redact(item))
+		}
+		list = append(list, item)
+	}
+	return list, nil
+}
+
+// isFleet says that metrics URLs are those of replicas, and not of one server.
+func isFleet(list []string) bool {
+	return len(list) > 1 || len(list) == 1 && strings.HasPrefix(list[0], dnsPrefix)
+}
+
+// reading is what one scrape of a replica gave.
+type reading struct {
+	name       string
+	dialect    string
+	values     map[string]float64
+	histograms map[string]evidence.Histogram
+	cut        []string // what of the metrics was not kept, since it was too much
+	err        error
+}
+
+func (r *reading) take(t told) {
+	r.dialect, r.values, r.histograms, r.cut = t.dialect, t.values, t.histograms, t.cut
+}
+
+// fleet adds up the metrics of replicas. It is a state machine without a clock: what a replica counted stays counted
+// when the replica is lost or begins anew, so that the sums of counters never fall.
+type fleet struct {
+	past map[string]*reading // of each replica: what its former lives had counted
+	last map[string]*reading // its latest good reading
+}
+
+// isGauge tells the values that a lost replica has no more of.
+func isGauge(name string) bool {
+	switch name {
+	case evidence.MetricRunning, evidence.MetricWaiting, evidence.MetricKVUsage, evidence.MetricCacheUsed,
+		evidence.MetricCacheCapacity, evidence.MetricRSS, MetricGPU:
+		return true
+	}
+	return false
+}
+
+// begunAnew says that a replica counts from the beginning again.
+func begunAnew(before, now *reading) bool {
+	for _, name := range []string{evidence.MetricCPUSeconds, evidence.MetricRequests,
+		evidence.MetricGenerationTokens} {
+		if now.values[name] < before.values[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// add takes in the readings of one moment, and gives those of all replicas together.
+func (f *fleet) add(readings []*reading) (all reading) {
+	if f.last == nil {
+		f.past, f.last = map[string]*reading{}, map[string]*reading{}
+	}
+	here := map[string]bool{}
+	for _, r := range readings {
+		if r.err != nil {
+			continue
+		}
+		here[r.name] = true
+		if before := f.last[r.name]; before != nil && begunAnew(before, r) {
+			past := f.past[r.name]
+			if past == nil {
+				past = newReading(r.name)
+				f.past[r.name] = past
+			}
+			past.plus(before, false)
+		}
+		f.last[r.name] = r
+	}
+	all = *newReading("")
+	for _, name := range slices.Sorted(maps.Keys(f.last)) {
+		all.plus(f.last[name], here[name])
+		if past := f.past[name]; past != nil {
+			all.plus(past, false)
+		}
+		all.dialect = f.last[name].dialect
+	}
+	return all
+}
+
+func newReading(name string) *reading {
+	return &reading{name: name, values: map[string]float64{}, histograms: map[string]evidence.Histogram{}}
+}
+
+// plus adds another reading by kind: counters and histograms in any case, gauges where the replica is there; of shares
+// the largest counts.
+func (r *reading) plus(o *reading, gauges bool) {
+	for name, v := range o.values {
+		switch {
+		case !isGauge(name):
+			r.values[name] += v
+		case !gauges:
+		case name == evidence.MetricKVUsage:
+			r.values[name] = max(r.values[name], v)
+		default:
+			r.values[name] += v
+		}
+	}
+	for name, h := range o.histograms {
+		r.histograms[name] = merge(r.histograms[name], h)
+	}
+}
+
+// merge adds two histograms. Where their bounds differ, the sum has those that both have, for only there is it known
+// how much lies below.
+func merge(a, b evidence.Histogram) evidence.Histogram {
+	if a.Count == 0 && a.Buckets == nil {
+		b.Buckets = slices.Clone(b.Buckets)
+		return b
+	}
+	out := evidence.Histogram{Count: a.Count + b.Count, Sum: a.Sum + b.Sum}
+	for _, x := range a.Buckets {
+		i := slices.IndexFunc(b.Buckets, func(y evidence.Bucket) bool {
+			return y.Inf == x.Inf && (x.Inf || y.LE == x.LE)
+		})
+		if i >= 0 {
+			x.Count += b.Buckets[i].Count
+			out.Buckets = append(out.Buckets, x)
+		}
+	}
+	return out
+}
+
+// fleetScraper reads the metrics of replicas.
+type fleetScraper struct {
+	urls    []string
+	resolve func(ctx context.Context, host string) ([]string, error) // addresses of a name
+
+	mu    sync.Mutex // one scrape at a time: a reading that comes late would look like a replica that began anew
+	state fleet
+	seen  []string // names of all replicas that were ever there, in the order of their coming
+	begun bool
+}
+
+func newFleetScraper(urls []string) *fleetScraper {
+	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost}
+}
+
+// addresses gives the metrics URL of each replica by its name.
+func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, item := range f.urls {
+		raw, all := strings.CutPrefix(item, dnsPrefix)
+		u, err := url.Parse(raw)
+		if err != nil {
+			return nil, err
+		}
+		if !all {
+			out[replicaName(u, f.urls)] = raw
+			continue
+		}
+		hosts, err := f.resolve(ctx, u.Hostname())
+		if err != nil {
+			return nil, err
+		}
+		for _, host := range hosts {
+			at := *u
+			if at.Host = host; strings.Contains(host, ":") {
+				at.Host = "[" + host + "]"
+			}
+			if port := u.Port(); port != "" {
+				at.Host = net.JoinHostPort(host, port)
+			}
+			out[at.Host] = at.String()
+		}
+	}
+	return out, nil
+}
+
+// replicaName is host and port, or the whole address where another replica has the same.
+func replicaName(u *url.URL, all []string) string {
+	same := 0
+	for _, item := range all {
+		if o, err := url.Parse(item); err == nil && o.Host == u.Host {
+			same++
+		}
+	}
+	if same > 1 {
+		return u.Redacted()
+	}
+	return u.Host
+}
+
+// scrapeFleet reads all replicas now. The first time each has to answer; later one that does not is lost, and only
+// where none does is the scrape itself a failure.
+func (s *Scraper) scrapeFleet(ctx context.Context, out *evidence.Scrape) error {
+	f := s.fleet
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	addresses, err := f.addresses(ctx)
+	if err != nil && len(f.seen) == 0 {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(addresses))
+	readings := make([]*reading, len(names))
+	var group sync.WaitGroup
+	for i, name := range names {
+		group.Go(func() { readings[i] = s.replica(ctx, name, addresses[name]) })
+	}
+	group.Wait()
+	for _, name := range f.seen { // an address that DNS has no more
+		if addresses[name] == "" {
+			readings = append(readings, &reading{name: name, err: errGone})
+		}
+	}
+	return f.take(readings, out)
+}
+
+// replica reads one replica.
+func (s *Scraper) replica(ctx context.Context, name, address string) *reading {
+	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
+	defer cancel()
+	r := newReading(name)
+	body, err := s.get(ctx, address, "text/plain;version=0.0.4")
+	var all []series
+	if err == nil {
+		all, err = parseText(body, s.wanted)
+	}
+	if err != nil {
+		r.err = err
+		return r
+	}
+	r.take(translate(all, s.Model, s.Taught))
+	return r
+}
+
+// take puts readings into a scrape.
+func (f *fleetScraper) take(readings []*reading, out *evidence.Scrape) error {
+	answered := 0
+	var failed error
+	for _, r := range readings {
+		part := evidence.ReplicaScrape{Name: r.name, Values: r.values}
+		if r.err != nil {
+			part.Err, part.Values = r.err.Error(), nil
+			failed = fmt.Errorf("replica %s: %w", r.name, r.err)
+		} else {
+			answered++
+		}
+		out.Replicas = append(out.Replicas, part)
+	}
+	switch {
+	case answered == 0 && failed == nil:
+		return fmt.Errorf("%w: the fleet has no replica", ErrUnavailable)
+	case answered == 0 || !f.begun && failed != nil:
+		return failed
+	}
+	f.begun = true
+	for _, r := range readings {
+		if !slices.Contains(f.seen, r.name) {
+			f.seen = append(f.seen, r.name)
+		}
+	}
+	all := f.state.add(readings)
+	out.Dialect, out.Values, out.Histograms = all.dialect, all.values, all.histograms
+	for _, r := range readings {
+		out.Cut = append(out.Cut, r.cut...)
+	}
+	return nil
+}
+
+// byInstance splits the series of a Prometheus server into those of each replica that speaks the dialect; nil where
+// there is only one. What has another instance, such as an exporter of GPUs, is nobody's.
+func byInstance(all []series) map[string][]series {
+	d := recognise(all)
+	out := map[string][]series{}
+	for _, x := range all {
+		if d.prefix != "" && strings.HasPrefix(x.name, d.prefix) {
+			out[x.labels["instance"]] = nil
+		}
+	}
+	if len(out) < 2 {
+		return nil
+	}
+	for _, x := range all {
+		if _, ok := out[x.labels["instance"]]; ok {
+			out[x.labels["instance"]] = append(out[x.labels["instance"]], x)
+		}
+	}
+	return out
+}
+
+// instances reads the replicas of a Prometheus server's answer; false where there is but one server.
+func (s *Scraper) instances(all []series, out *evidence.Scrape) (bool, error) {
+	f := s.fleet
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	parts := byInstance(colons(all))
+	if parts == nil && len(f.seen) == 0 {
+		return false, nil
+	}
+	if parts == nil { // all but one are lost
+		parts = map[string][]series{}
+		for _, x := range all {
+			if name := x.labels["instance"]; slices.Contains(f.seen, name) {
+				parts[name] = append(parts[name], x)
+			}
+		}
+	}
+	var readings []*reading
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		r := newReading(name)
+		r.take(translate(parts[name], s.Model, s.Taught))
+		readings = append(readings, r)
+	}
+	for _, name := range f.seen {
+		if parts[name] == nil {
+			readings = append(readings, &reading{name: name, err: errStale})
+		}
+	}
+	if err := f.take(readings, out); err != nil {
+		return true, err
+	}
+	if all := translate(all, s.Model, s.Taught); all.values[MetricGPU] > 0 {
+		out.Values[MetricGPU] = all.values[MetricGPU] // of exporters beside the servers
+	}
+	return true, nil
+}
