@@ -161,7 +161,8 @@ type Config struct {
 	AllowedOrigins string `yaml:"allowed_origins"`
 
 	// MaxConnections is how many connections may be open together, 1 to 1048576, and at most half of the files that
-	// the process may open. More wait. Default: 2048.
+	// the process may open. Beyond it, a new connection takes the place of the longest idle one of the address that
+	// has most. A sixteenth of them, at most 64, is kept for health checks. 1 counts as 2. Default: 2048.
 	MaxConnections int `yaml:"max_connections"`
 
 	// MetricsListen is an ADDRESS:PORT that /metrics moves to, with the health checks beside it. Default: empty,

@@ -241,7 +241,10 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 		x.route = name
 	}
 	err := s.admit(route, ok, x, r)
-	defer func() { x.grant.Close(s.now()) }()
+	defer func() {
+		x.grant.Close(s.now())
+		x.place.End()
+	}()
 	if err == nil && route.method == http.MethodPost {
 		if !s.posts.TryAcquire(1) {
 			err = llm.ErrQueueFull
@@ -289,10 +292,14 @@ func (s *Server) admit(route route, found bool, x *exchange, r *http.Request) er
 			message: printable(r.Method) + " is not allowed for " + printable(r.URL.Path) + ": use " + route.method}
 	}
 	if route.open {
+		access.Touch(r.Context())
 		return nil
 	}
 	var err error
 	if x.caller, err = s.c.Callers.Identify(s.now(), r); err != nil {
+		return err
+	}
+	if x.place, err = access.Work(r.Context()); err != nil {
 		return err
 	}
 	if err := s.room(route); err != nil || route.method != http.MethodPost {

@@ -67,9 +67,9 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 			s.o.Host)
 	}
 	server := s.api.HTTPServer()
-	most := s.maxConnections()
-	limited := access.LimitListener(l, most)
-	s.metrics.SetConnections(limited.Open, most)
+	limited := access.LimitListener(l, s.maxConnections(), s.log, s.metrics.ConnectionEvicted)
+	server.ConnContext = limited.ConnContext
+	s.metrics.SetConnections(limited.Open, limited.Most())
 	failed := make(chan error, 1)
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.TLSConfig()
@@ -119,7 +119,9 @@ func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	name, _, _ := net.SplitHostPort(s.o.MetricsListen)
 	server := s.api.MetricsServer(Loopback(name))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(access.LimitListener(l, metricsConnections)) }()
+	limited := access.LimitListener(l, metricsConnections, s.log, s.metrics.ConnectionEvicted)
+	server.ConnContext = limited.ConnContext
+	go func() { failed <- server.Serve(limited) }()
 	select {
 	case err := <-failed:
 		return err
