@@ -17,38 +17,54 @@ import (
 // and "done a1" are a request that was let in and its end, "ask a1" one that everybody may have, "close a1" the end.
 // "→ a1" means that a1 has to go for a new one.
 func TestConnectionsByTrace(t *testing.T) {
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
+		name  string
 		most  int
 		trace string
 	}{
-		"below the bound all stay": {3, "a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1"},
-		"the longest idle goes":    {2, "a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a1; a4 from 10.0.0.1 → a2"},
-		"one that works stays":     {2, "a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2"},
-		"its idle time begins when it has worked": {3, "a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; work a2; done a2; done a1; " +
-			"a3 from 10.0.0.1; work a3; a4 from 10.0.0.1 → a2; a5 from 10.0.0.1 → a4"},
-		"a request for everybody counts": {2, "a1 from 10.0.0.1; a2 from 10.0.0.1; ask a1; a3 from 10.0.0.1 → a2"},
-		"strangers go before those let in once": {2, "a1 from 10.0.0.1; work a1; done a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2; " +
-			"a4 from 10.0.0.2 → a3"},
-		"whoever has most loses first": {4, "b1 from 10.0.0.2; a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1; " +
-			"a4 from 10.0.0.1 → a1; c1 from 10.0.0.3 → a2; a5 from 10.0.0.1 → a3; " +
-			"c2 from 10.0.0.3 → a4; d1 from 10.0.0.4 → c1"},
-		"a network of IPv6 is one": {3, "b1 from 10.0.0.2; a1 from 2001:db8::1; a2 from 2001:db8::ffff:0:0:2; " +
-			"c1 from 10.0.0.3 → a1"},
-		"IPv4 in IPv6 is IPv4": {3, "b1 from ::ffff:10.0.0.2; a1 from ::ffff:10.0.0.1; a2 from 10.0.0.1; " +
-			"c1 from 10.0.0.3 → a1"},
-		"not all may work": {3, "a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; work a2; a3 from 10.0.0.1; " +
-			"work a3 refused; a4 from 10.0.0.1 → a3; close a1; work a4"},
-		"two requests on one connection": {2, "a1 from 10.0.0.1; work a1; work a1; done a1; a2 from 10.0.0.1; " +
-			"a3 from 10.0.0.1 → a2; work a3 refused; done a1; work a3"},
-		"one that went cannot work": {2, "a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a1; work a1 gone; " +
-			"close a1"},
-		"closed while it works":        {2, "a1 from 10.0.0.1; work a1; close a1; done a1; a2 from 10.0.0.1; work a2"},
-		"the smallest bound is two":    {1, "a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2"},
-		"what is no address is a peer": {2, "a1 from ?; b1 from 10.0.0.2; a2 from ? → a1"},
+		{"below the bound all stay", 3,
+			"a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1"},
+		{"the longest idle goes", 2,
+			"a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a1; a4 from 10.0.0.1 → a2"},
+		{"one that works stays", 2,
+			"a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2"},
+		{"its idle time begins when it has worked", 3,
+			"a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; work a2; done a2; done a1; " +
+				"a3 from 10.0.0.1; work a3; a4 from 10.0.0.1 → a2; a5 from 10.0.0.1 → a4"},
+		{"a request for everybody counts", 2,
+			"a1 from 10.0.0.1; a2 from 10.0.0.1; ask a1; a3 from 10.0.0.1 → a2"},
+		{"strangers go before those let in once", 2,
+			"a1 from 10.0.0.1; work a1; done a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2; " +
+				"a4 from 10.0.0.2 → a3"},
+		{"whoever has most loses first", 4,
+			"b1 from 10.0.0.2; a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1; " +
+				"a4 from 10.0.0.1 → a1; c1 from 10.0.0.3 → a2; a5 from 10.0.0.1 → a3; " +
+				"c2 from 10.0.0.3 → a4; d1 from 10.0.0.4 → c1"},
+		{"a network of IPv6 is one", 3,
+			"b1 from 10.0.0.2; a1 from 2001:db8::1; a2 from 2001:db8::ffff:0:0:2; " +
+				"c1 from 10.0.0.3 → a1"},
+		{"IPv4 in IPv6 is IPv4", 3,
+			"b1 from ::ffff:10.0.0.2; a1 from ::ffff:10.0.0.1; a2 from 10.0.0.1; " +
+				"c1 from 10.0.0.3 → a1"},
+		{"not all may work", 3,
+			"a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; work a2; a3 from 10.0.0.1; " +
+				"work a3 refused; a4 from 10.0.0.1 → a3; close a1; work a4"},
+		{"two requests on one connection", 2,
+			"a1 from 10.0.0.1; work a1; work a1; done a1; a2 from 10.0.0.1; " +
+				"a3 from 10.0.0.1 → a2; work a3 refused; done a1; work a3"},
+		{"one that went cannot work", 2,
+			"a1 from 10.0.0.1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a1; work a1 gone; " +
+				"close a1"},
+		{"closed while it works", 2,
+			"a1 from 10.0.0.1; work a1; close a1; done a1; a2 from 10.0.0.1; work a2"},
+		{"the smallest bound is two", 1,
+			"a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2"},
+		{"what is no address is a peer", 2,
+			"a1 from ?; b1 from 10.0.0.2; a2 from ? → a1"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s, now, byName, names := newConnections(test.most), time.Unix(0, 0), map[string]*connection{},
-				map[*connection]string{}
+		t.Run(test.name, func(t *testing.T) {
+			s, now := newConnections(test.most), time.Unix(0, 0)
+			byName, names := map[string]*connection{}, map[*connection]string{}
 			for step := range strings.SplitSeq(test.trace, "; ") {
 				now = now.Add(time.Second)
 				w := strings.Fields(step)
@@ -171,7 +187,8 @@ func worst(all []*connection, s *connections) (found *connection) {
 		case c.closed || c.requests > 0:
 		case found == nil, found.known && !c.known:
 			found = c
-		case found.known == c.known && (idle(c) > idle(found) || idle(c) == idle(found) && c.since.Before(found.since)):
+		case found.known == c.known && (idle(c) > idle(found) ||
+			idle(c) == idle(found) && c.since.Before(found.since)):
 			found = c
 		}
 	}

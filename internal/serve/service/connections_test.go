@@ -105,7 +105,8 @@ var holders = map[string]func(c *crowded, from string){
 		write(c.connect(from, "http/1.1"), "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	},
 	"body without a key": func(c *crowded, from string) {
-		write(c.connect(from, "http/1.1"), "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+		write(c.connect(from, "http/1.1"),
+			"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
 	},
 	"HTTP/2 without a request": func(c *crowded, from string) { write(c.connect(from, "h2"), http2Hello) },
 	"HTTP/2, half a header": func(c *crowded, from string) {
