@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -84,20 +83,27 @@ func (u *Upstream) try(w http.ResponseWriter, r *http.Request, i int, path strin
 	}
 	defer resp.Body.Close()
 	resp.Body = watchSilence(resp.Body, u.c.Silence, cancel)
+	if err := checkHead(resp, p); err != nil {
+		u.log.Warn("upstream failed", "replica", out.Replica, "err", err, "again", more)
+		out.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return broken, 0, false
+	}
+	asks, wished := retryAfter(resp.Header, u.now())
+	asks = min(max(asks, time.Second), time.Minute) // a replica cannot leave itself out for longer
 	switch s := resp.StatusCode; {
 	case (s == http.StatusBadGateway || s == http.StatusServiceUnavailable || s == http.StatusGatewayTimeout ||
 		s == http.StatusTooManyRequests) && more:
 		// Another may be able to. A 429 and a 503 with Retry-After are a wish, not a failure.
 		out.Err = fmt.Errorf("%w: status %d", ErrUnreachable, s)
 		io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
-		if s == http.StatusTooManyRequests || resp.Header.Get("Retry-After") != "" {
-			return busy, retryAfter(resp.Header), false
+		if s == http.StatusTooManyRequests || wished {
+			return busy, asks, false
 		}
 		return broken, 0, false
 	case s >= 500:
 		o = broken
 	case s == http.StatusTooManyRequests:
-		o, pause = busy, retryAfter(resp.Header)
+		o, pause = busy, asks
 	}
 	out.Err = nil
 	if err := u.pass(w, resp, p, start, out, report); err != nil {
@@ -132,9 +138,12 @@ func copyHeaders(dst, src http.Header, names []string) {
 func (u *Upstream) pass(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
 	report func(*Outcome)) error {
 	h := w.Header()
-	copyHeaders(h, resp.Header, responseHeaders)
-	events := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
-	if resp.StatusCode == http.StatusOK && (p.stream && !p.other || events) {
+	answerHeaders(h, resp.Header, u.now())
+	kind := mediaType(resp.Header)
+	if resp.StatusCode == http.StatusOK && (p.stream && !p.other && kind != typeJSON || kind == typeEvents) {
+		if kind != typeEvents {
+			h.Set("Content-Type", typeEvents)
+		}
 		h.Set("Cache-Control", "no-cache")
 		h.Set("X-Accel-Buffering", "no")
 		return u.passStream(w, resp, p, start, out, report)
@@ -198,26 +207,39 @@ func (u *Upstream) passWhole(w http.ResponseWriter, resp *http.Response, p prepa
 	out.Status = resp.StatusCode
 	out.Total = u.now().Sub(start)
 	if p.other && resp.StatusCode < http.StatusBadRequest {
+		if w.Header().Get("Content-Type") == "" {
+			w.Header().Set("Content-Type", "application/octet-stream") // not what it looks like
+		}
 		readWhole(data, out)
 		out.First, out.Finish = out.Total, llm.FinishStop
 	} else if resp.StatusCode == http.StatusOK {
-		if !readWhole(data, out) {
+		if err := checkBody(p.path, data); err != nil {
 			out.Status = 0
-			return fmt.Errorf("%w: its answer is no JSON object", ErrUnreachable)
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
+		readWhole(data, out)
 		out.First = out.Total
+		w.Header().Set("Content-Type", typeJSON)
 	} else if !isObject(data) { // a gateway's page, or a stack trace: not for the client's eyes
 		data = fmt.Appendf(nil,
 			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
-		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Type", typeJSON)
+	} else {
+		w.Header().Set("Content-Type", typeJSON)
 	}
 	report(out)
 	w.WriteHeader(resp.StatusCode)
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
 	if _, err := w.Write(data); err != nil {
 		return errGone
 	}
 	return nil
 }
+
+// maxStream bounds a stream in bytes: a million chunks of a kilobyte.
+const maxStream = 1 << 30
 
 // passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
 func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prepared, start time.Time, out *Outcome,
@@ -225,10 +247,27 @@ func (u *Upstream) passStream(w http.ResponseWriter, resp *http.Response, p prep
 	control := http.NewResponseController(w)
 	s := &splitter{hide: p.hide, other: p.other, out: out, clock: func() time.Duration { return u.now().Sub(start) }}
 	buf := make([]byte, 16<<10)
-	for {
+	var begun []byte // while it is not sure that this is a stream
+	for left := int64(maxStream); ; {
 		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			pass := s.take(buf[:n])
+		if left -= int64(n); left < 0 || len(s.out.Gaps) >= maxTokens {
+			err = fmt.Errorf("%w: it does not end", errForm)
+			return s.finish(w, err, out, u.now().Sub(start), report)
+		}
+		data := buf[:n]
+		if out.Status == 0 {
+			begun = append(begun, data...)
+			events, sure := beginsEvents(begun)
+			if !events {
+				return fmt.Errorf("%w: %w: it is no stream of events", ErrUnreachable, errForm)
+			}
+			if !sure && err == nil {
+				continue
+			}
+			data, begun = begun, nil
+		}
+		if len(data) > 0 {
+			pass := s.take(data)
 			if out.Status == 0 {
 				out.Status = resp.StatusCode
 				w.WriteHeader(resp.StatusCode)

@@ -12,10 +12,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
@@ -88,13 +88,14 @@ func New(c Config) (*Upstream, error) {
 	u.pool = newPool(c.URLs)
 	u.http = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			ResponseHeaderTimeout: c.Silence,
-			MaxIdleConnsPerHost:   1024, // every request under way may leave a connection behind: reuse all of them
-			IdleConnTimeout:       time.Minute,
-			DisableCompression:    true, // bytes are passed on as they are
-			ForceAttemptHTTP2:     true,
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			ResponseHeaderTimeout:  c.Silence,
+			MaxResponseHeaderBytes: 256 << 10, // eight times what this service takes from a client
+			MaxIdleConnsPerHost:    1024,      // every request under way may leave a connection behind: reuse all of them
+			IdleConnTimeout:        time.Minute,
+			DisableCompression:     true, // bytes are passed on as they are
+			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -243,12 +244,28 @@ func (u *Upstream) ask(ctx context.Context, i int) ([]llm.Model, error) {
 		return nil, fmt.Errorf("/v1/models: %w", err)
 	}
 	var models []llm.Model
-	for _, m := range list.Data {
+	for _, m := range list.Data[:min(len(list.Data), maxModels)] {
+		if m.ID == "" || len(m.ID) > maxName || strings.ContainsFunc(m.ID, unicode.IsControl) {
+			continue // no client could ask for it
+		}
+		if m.Length < 0 || m.Length > maxTokens<<10 {
+			m.Length = 0 // not known
+		}
+		if m.Created < 0 || m.Created > maxCreated {
+			m.Created = 0
+		}
 		models = append(models, llm.Model{ID: u.nameHere(m.ID), Created: time.Unix(m.Created, 0),
 			ContextLength: m.Length})
 	}
 	return models, nil
 }
+
+// Bounds of what a list of models may say.
+const (
+	maxModels  = 1024
+	maxName    = 512
+	maxCreated = 1 << 40 // seconds: year 36812
+)
 
 // nameHere is the name that clients use for an upstream model.
 func (u *Upstream) nameHere(there string) string {
@@ -268,6 +285,7 @@ func (u *Upstream) authorize(h http.Header) {
 
 // prepared is a request's body as it goes upstream.
 type prepared struct {
+	path   string
 	body   []byte
 	stream bool
 	other  bool // none of the routes for completions: its answer may be of any form
@@ -283,11 +301,11 @@ func (u *Upstream) prepare(path string, body []byte) (prepared, error) {
 	other := !slices.Contains(knownRoutes, path)
 	if err := json.Unmarshal(body, &fields); err != nil {
 		if other { // a form, or nothing
-			return prepared{body: body, other: true}, nil
+			return prepared{path: path, body: body, other: true}, nil
 		}
 		return prepared{}, llm.BadField("body", "is not a JSON object")
 	}
-	p := prepared{body: body, other: other}
+	p := prepared{path: path, body: body, other: other}
 	changed := false
 	var model string
 	if json.Unmarshal(fields["model"], &model) == nil {
@@ -319,13 +337,4 @@ func (u *Upstream) prepare(path string, body []byte) (prepared, error) {
 		p.body = data
 	}
 	return p, nil
-}
-
-// retryAfter reads how long a busy replica wants to be left alone; at least a second, at most a minute.
-func retryAfter(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil {
-		n = 1
-	}
-	return time.Duration(min(max(n, 1), 60)) * time.Second
 }
