@@ -201,7 +201,7 @@ func TestNoAnswerOfAnUpstream(t *testing.T) {
 			}
 			defer conn.Close()
 			time.Sleep(20 * time.Millisecond) // a comment comes first
-			io.WriteString(conn, "HTTP/1.1 "+status+" X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+			io.WriteString(conn, "HTTP/1.1 "+status+" X\r\nUpgrade: x\r\nConnection: close, Upgrade\r\n\r\n")
 			conn.Read(make([]byte, 1))
 		}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = time.Millisecond })
 		f.wantError("POST", "/v1/chat/completions", chatBody, 502, "")
