@@ -142,6 +142,12 @@ type Config struct {
 	// the limits of keys that name none. The file is read again when it changes. Default: empty, everybody may ask.
 	APIKeyFile string `yaml:"api_key_file"`
 
+	// PrefixCacheScope says who shares what was computed for the beginnings of prompts: "service" means all requests,
+	// "key" those of one API key, "auto" those of one key where there is an APIKeyFile. Where keys share it,
+	// cached_tokens and the time to the first token tell each of them what others have asked. With BackendVLLM, "key"
+	// sends each key's requests on with a cache_salt of its own, and "auto" leaves it to the upstream. Default: auto.
+	PrefixCacheScope string `yaml:"prefix_cache_scope"`
+
 	// InsecureBind allows a Host that others can reach without an APIKeyFile. Default: false.
 	InsecureBind bool `yaml:"insecure_bind"`
 
@@ -224,7 +230,7 @@ func DefaultConfig() Config {
 		MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
+		UpstreamTimeoutS: 600, DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto", PrefixCacheScope: scopeAuto,
 		UnknownFields: unknownError, LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -404,6 +410,7 @@ func (c *Config) options() (service.Options, error) {
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
+		ScopePerKey:    c.scopePerKey(),
 		AllowedOrigins: splitList(c.AllowedOrigins),
 		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
@@ -501,15 +508,4 @@ func (c *Config) database(v *validator) string {
 		v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
 	}
 	return c.DatabaseURL
-}
-
-// splitList gives what stands between commas.
-func splitList(s string) []string {
-	var list []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			list = append(list, item)
-		}
-	}
-	return list
 }

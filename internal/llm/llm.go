@@ -49,6 +49,8 @@ type Request struct {
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
 	Grammar      *Grammar // what the text is held to; nil: nothing
+	// Requests share what was computed for the beginnings of their prompts only with those of the same scope.
+	CacheScope string
 }
 
 // GrammarKind says how a Grammar is written.

@@ -308,7 +308,7 @@ func (e *Engine) submit(q *request) error {
 	if e.closing {
 		return llm.ErrClosed
 	}
-	s, err := e.sched.Submit(q.ids, q.max)
+	s, err := e.sched.SubmitScoped(q.scope, q.ids, q.max)
 	if err != nil {
 		return err
 	}

@@ -73,14 +73,15 @@ func (c *grammars) keep(e compiled) {
 	c.list = append(c.list, e)
 }
 
-// compile gives the grammar of a request.
-func (e *Engine) compile(ctx context.Context, g *llm.Grammar) (*grammar.Grammar, error) {
+// compile gives the grammar of a request. How long it takes tells whether the grammar was compiled before, so this too
+// is kept apart by the request's scope.
+func (e *Engine) compile(ctx context.Context, scope string, g *llm.Grammar) (*grammar.Grammar, error) {
 	v, err := e.vocabulary()
 	if err != nil {
 		return nil, err
 	}
 	var name strings.Builder
-	for _, part := range append([]string{string(g.Kind), g.Source}, g.Choices...) {
+	for _, part := range append([]string{scope, string(g.Kind), g.Source}, g.Choices...) {
 		fmt.Fprintf(&name, "%d:%s", len(part), part)
 	}
 	key := name.String()
@@ -113,7 +114,7 @@ func (e *Engine) constrain(ctx context.Context, q *request, r *llm.Request) erro
 	if r.IgnoreEOS {
 		return llm.BadField("ignore_eos", "cannot be combined with a grammar, whose texts have an end")
 	}
-	g, err := e.compile(ctx, r.Grammar)
+	g, err := e.compile(ctx, r.CacheScope, r.Grammar)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@
 //	certificate.go  a certificate that is read again when its files change
 //	connections.go  which connections stay open when there are too many, as a state machine
 //	listener.go     a listener that keeps to it
+//	readable.go     warns of files with secrets that others can read
 //	watch.go        notices that files have changed
 //
 // Nothing here knows the API's routes or its error bodies: errors are ErrKeyMissing, ErrKeyUnknown, ErrHost and

@@ -41,7 +41,11 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 			waiting.end(e)
 		}()
 	}
-	out = p.Forward(w, r, r.URL.Path, o.body, func(out *upstream.Outcome) {
+	body := o.body
+	if completions(r.URL.Path) {
+		body = s.salted(x, body)
+	}
+	out = p.Forward(w, r, r.URL.Path, body, func(out *upstream.Outcome) {
 		counted = true
 		if completions(r.URL.Path) || out.Err != nil || out.Usage != nil && out.Usage.CompletionTokens > 0 {
 			s.countPassed(x, arrived, out)

@@ -206,7 +206,8 @@ func TestNoAnswerOfAnUpstream(t *testing.T) {
 		}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = time.Millisecond })
 		f.wantError("POST", "/v1/chat/completions", chatBody, 502, "")
 		_, data := f.do("POST", "/v1/chat/completions", with(`"stream":true`))
-		if !strings.HasPrefix(string(data), ": waiting\n\n") || !strings.Contains(string(data), "upstream_unreachable") {
+		if !strings.HasPrefix(string(data), ": waiting\n\n") ||
+			!strings.Contains(string(data), "upstream_unreachable") {
 			t.Errorf("%s: %q", status, data)
 		}
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	Temperature float64 // where the request has none
 
 	IgnoreUnknown bool     // fields that are not known are passed over
+	ScopePerKey   bool     // what was computed for the prompts of one key is used for this key alone
 	Aliases       []string // more names of the first model
 	Origins       []string // sites whose pages may use the service, as "https://host"; "*": any
 

@@ -39,6 +39,7 @@ type Options struct {
 	Temperature           float64
 	ModelAliases          []string // more names of the embedded model
 	IgnoreUnknown         bool     // pass over fields of requests that are not known
+	ScopePerKey           bool     // what was computed for the prompts of one key is used for this key alone
 
 	DatabaseURL    string // empty: no request log
 	LogPrompts     bool

@@ -66,7 +66,7 @@ func New(o Options) (*Service, error) {
 		Observe: s.observer(), KeepPrompts: o.LogPrompts,
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
-		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, Origins: o.AllowedOrigins,
+		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, ScopePerKey: o.ScopePerKey, Origins: o.AllowedOrigins,
 		Slots: o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
 		Hold: s.budget.hold, Pages: o.Pages,
 	})

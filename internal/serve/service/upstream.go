@@ -7,6 +7,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -14,6 +15,7 @@ import (
 func (s *Service) connect() error {
 	key := ""
 	if path := s.o.Upstream.KeyFile; path != "" {
+		access.WarnReadable(s.log, "upstream_key_file", path)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("%w: upstream_key_file: %w", ErrConfig, err)

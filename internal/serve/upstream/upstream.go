@@ -92,7 +92,7 @@ func New(c Config) (*Upstream, error) {
 			DialContext:            (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 			ResponseHeaderTimeout:  c.Silence,
 			MaxResponseHeaderBytes: 256 << 10, // eight times what this service takes from a client
-			MaxIdleConnsPerHost:    1024,      // every request under way may leave a connection behind: reuse all of them
+			MaxIdleConnsPerHost:    1024,      // as every request under way may leave a connection behind
 			IdleConnTimeout:        time.Minute,
 			DisableCompression:     true, // bytes are passed on as they are
 			ForceAttemptHTTP2:      true,
