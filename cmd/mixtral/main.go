@@ -7,11 +7,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
 // cli is the whole grammar. Scripts depend on it: add, do not change.
@@ -66,8 +69,13 @@ func run(a *app, args []string) (code int) {
 	if err != nil {
 		return report(a.stderr, err)
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file may be cut while it is read
 	defer func() {
 		if r := recover(); r != nil {
+			if err := gguf.Fault(r); err != nil {
+				code = report(a.stderr, err)
+				return
+			}
 			if _, ok := r.(exitPanic); !ok {
 				panic(r)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -36,6 +37,8 @@ type Service struct {
 	tracer   *telemetry.Tracer // nil: no traces
 	requests *store.Log        // nil: no request log
 
+	lost chan error // gets why the model can no longer be used
+
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
 	model   *catalog.Opened
@@ -46,7 +49,8 @@ type Service struct {
 // New gives a service that is still starting: Handler answers health checks and metrics, and everything else with
 // 503, until Load has returned. Errors match ErrConfig.
 func New(o Options) (*Service, error) {
-	s := &Service{o: o, log: o.Logger, metrics: telemetry.NewMetrics(o.Version), limits: host.Read()}
+	s := &Service{o: o, log: o.Logger, metrics: telemetry.NewMetrics(o.Version), limits: host.Read(),
+		lost: make(chan error, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -135,7 +139,8 @@ func (s *Service) Load(ctx context.Context) error {
 	}
 }
 
-func (s *Service) load() error {
+func (s *Service) load() (err error) {
+	defer gguf.Catch(&err)() // the model's file may be cut while it is read
 	if s.o.Upstream != nil {
 		return s.connect()
 	}
@@ -188,7 +193,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: s.o.MaxConcurrentRequests, MaxWaiting: waiting,
 		ContextLength: length, KVBytes: plan.KV, KVType: s.o.KVType, Logger: s.log, Throttle: s.budget.pause,
-		ChatTemplate: s.o.ChatTemplate,
+		ChatTemplate: s.o.ChatTemplate, Lost: func(err error) { s.lost <- err },
 	})
 	if err == nil {
 		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over
