@@ -2,11 +2,10 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 )
 
@@ -49,27 +48,14 @@ func (b *blocks) flush() error {
 }
 
 // writeWhole writes a file through a temporary one beside it.
-func writeWhole(ctx context.Context, path string, progress func(int64), write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+func writeWhole(ctx context.Context, path string, progress func(int64), write func(io.Writer) error) error {
+	return whole.Write(path, 0o644, func(f *os.File) error {
+		b := &blocks{f, make([]byte, 0, blockBytes)}
+		if err := write(&meter{ctx, b, 0, progress}); err != nil {
+			return err
 		}
-	}()
-	b := &blocks{f, make([]byte, 0, blockBytes)}
-	if err := write(&meter{ctx, b, 0, progress}); err != nil {
-		return err
-	}
-	if err := errors.Join(b.flush(), f.Chmod(0o644), f.Sync()); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+		return b.flush()
+	})
 }
 
 // meter counts what goes through it, until ctx ends.
