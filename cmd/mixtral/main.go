@@ -37,6 +37,7 @@ type cli struct {
 	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
 	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
 
+	RawOutput   bool        `help:"Print control characters as they are, also to a terminal, which may obey them."`
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
@@ -59,6 +60,7 @@ func main() {
 func run(a *app, args []string) (code int) {
 	var grammar cli
 	exited := -1
+	defer a.shield()()
 	parser, err := kong.New(&grammar,
 		kong.Name("mixtral"),
 		kong.Description("Serves Mixtral-8x7B behind an OpenAI-compatible API, and certifies it or any such server."),
@@ -88,6 +90,9 @@ func run(a *app, args []string) (code int) {
 	kctx, err := parser.Parse(a.renamed(args))
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
+	}
+	if grammar.RawOutput {
+		a.stdout, a.stderr = raw(a.stdout), raw(a.stderr)
 	}
 	return report(a.stderr, kctx.Run(a))
 }
