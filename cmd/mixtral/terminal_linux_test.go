@@ -78,15 +78,16 @@ func TestNothingObeyedOnATerminal(t *testing.T) {
 		{"certify", "--check", filepath.Join(dir, "case.yaml")}, {"model", "pull", evil},
 	} {
 		terminal, written := pseudoTerminal(t)
-		run(&app{ctx: t.Context(), stdout: terminal, stderr: terminal, getenv: func(string) string { return "" }}, args)
+		none := func(string) string { return "" }
+		run(&app{ctx: t.Context(), stdout: terminal, stderr: terminal, getenv: none}, args)
 		got := strings.ReplaceAll(written(), "\r\n", "\n") // the terminal's own
 		if strings.ContainsAny(got, "\x1b\x07\u009b\u202e\r") || got == "" {
 			t.Errorf("%q: a terminal gets %q", args, got)
 		}
 		var pipe bytes.Buffer
-		run(&app{ctx: t.Context(), stdout: &pipe, stderr: &pipe, getenv: func(string) string { return "" }}, args)
+		run(&app{ctx: t.Context(), stdout: &pipe, stderr: &pipe, getenv: none}, args)
 		rawTerminal, written := pseudoTerminal(t)
-		run(&app{ctx: t.Context(), stdout: rawTerminal, stderr: rawTerminal, getenv: func(string) string { return "" }},
+		run(&app{ctx: t.Context(), stdout: rawTerminal, stderr: rawTerminal, getenv: none},
 			append([]string{"--raw-output"}, args...))
 		if plain := strings.ReplaceAll(written(), "\r\n", "\n"); strings.Contains(pipe.String(), "\x1b") !=
 			strings.Contains(plain, "\x1b") && args[0] != evil {
