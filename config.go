@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -295,7 +296,7 @@ func LoadConfig(path string, set ...string) (Config, error) {
 	var data []byte
 	if path != "" {
 		var err error
-		if data, err = os.ReadFile(path); err != nil {
+		if data, err = bounded.File(path, bounded.MostYAML); err != nil {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
 	}

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // unusable is an ErrRef about something that is there: its text is the cause alone.
@@ -63,8 +64,8 @@ func inDirectory(dir string) (string, error) {
 
 // quantMethod gives what a config.json says its weights are quantised with, such as GPTQ; empty for nothing.
 func quantMethod(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil || len(data) > 1<<20 {
+	data, err := bounded.File(path, 1<<20)
+	if err != nil {
 		return ""
 	}
 	var c struct {

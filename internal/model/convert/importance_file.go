@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -59,7 +60,7 @@ func readImportance(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrImportance, path,
 			maxImportance>>20)
 	}
-	return os.ReadFile(path)
+	return bounded.File(path, maxImportance)
 }
 
 func (e *Sum) scale(factor float64) {

@@ -2,9 +2,9 @@ package service
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
@@ -16,7 +16,7 @@ func (s *Service) connect() error {
 	key := ""
 	if path := s.o.Upstream.KeyFile; path != "" {
 		access.WarnReadable(s.log, "upstream_key_file", path)
-		data, err := os.ReadFile(path)
+		data, err := bounded.File(path, 64<<10)
 		if err != nil {
 			return fmt.Errorf("%w: upstream_key_file: %w", ErrConfig, err)
 		}
