@@ -16,11 +16,13 @@ import (
 func TestYAML(t *testing.T) {
 	many := strings.Repeat
 	for name, text := range map[string]string{
-		"large": "a: " + many("x", MostYAML), "lists": "a: " + many("[", 1000), "closed lists": "a: " + many("[", 200) +
-			many("]", 200), "mappings": "a: " + many("{a: ", 200), "dashes": many("- ", 200) + "x",
+		"large": "a: " + many("x", MostYAML), "lists": "a: " + many("[", 1000),
+		"closed lists": "a: " + many("[", 200) + many("]", 200), "mappings": "a: " + many("{a: ", 200), "dashes": many("- ", 200) + "x",
 		"tabs": many("-\t", 200) + "x", "question marks": many("? ", 200) + "x", "keys": many("k: 1\n", 20_001),
-		"numbers": "a: [" + many("1,", 20_000), "documents": many("--- 1\n", 20_001), "tags": "a: " + many("!!str ", 20_000),
-		"anchors": "a: " + many("&a ", 20_000), "aliases": "a: " + many("*a ", 20_000), "short lines": many("\n", 20_001),
+		"numbers": "a: [" + many("1,", 20_000), "documents": many("--- 1\n", 20_001),
+		"tags":    "a: " + many("!!str ", 20_000),
+		"anchors": "a: " + many("&a ", 20_000), "aliases": "a: " + many("*a ", 20_000),
+		"short lines":      many("\n", 20_001),
 		"lists over lines": "a:\n" + many("[\n", 200), "in a text": `a: "` + many("[", 200),
 	} {
 		if err := YAML([]byte(text)); !errors.Is(err, ErrTooLarge) {
@@ -70,7 +72,8 @@ func TestFile(t *testing.T) {
 
 // FuzzYAML: what is within the bounds the parser survives.
 func FuzzYAML(f *testing.F) {
-	for _, s := range []string{"a: 1", "- - x", "a: [1, {b: c}]", "&a *a", "? x\n: y", "%YAML 1.2\n--- |\n a", "!!x y"} {
+	for _, s := range []string{"a: 1", "- - x", "a: [1, {b: c}]", "&a *a", "? x\n: y",
+		"%YAML 1.2\n--- |\n a", "!!x y"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
