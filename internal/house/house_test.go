@@ -28,6 +28,7 @@ var ranks = map[string]int{
 	"internal/base/bounded":   0, // files from elsewhere, within bounds
 	"internal/base/whole":     0, // files that are complete or not there
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
+	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
@@ -53,7 +54,7 @@ var ranks = map[string]int{
 	"internal/infer/engine":   3, // continuous batching
 
 	"models/demo":                0, // the embedded demo model
-	"internal/model/chat":        1, // chat formats
+	"internal/model/chat":        2, // chat formats
 	"internal/model/hub":         1, // model files from elsewhere
 	"internal/model/safetensors": 1, // Hugging Face's weights
 	"internal/model/synth":       2, // synthetic models
@@ -80,6 +81,7 @@ var ranks = map[string]int{
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
+	"internal/certify/knee":     2, // the highest load that keeps its objectives
 
 	"internal/web/look": 1, // what every page looks like
 	"internal/web/chat": 2, // the pages of mixtral serve
