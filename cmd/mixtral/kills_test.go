@@ -49,7 +49,9 @@ type killed struct {
 // killedCommands are those that write files and nothing else. in.gguf, packed.gguf, text.txt and more are in the
 // directory already.
 var killedCommands = []killed{
-	{"pack", func(dir string) []string { return words("model pack %s/in.gguf %s/out --threads 1", dir, dir) }, "--force"},
+	{"pack", func(dir string) []string {
+		return words("model pack %s/in.gguf %s/out --threads 1", dir, dir)
+	}, "--force"},
 	{"unpack", func(dir string) []string {
 		return words("model pack %s/packed.gguf %s/out --undo --threads 1", dir, dir)
 	}, "--force"},

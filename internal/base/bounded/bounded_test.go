@@ -17,8 +17,9 @@ func TestYAML(t *testing.T) {
 	many := strings.Repeat
 	for name, text := range map[string]string{
 		"large": "a: " + many("x", MostYAML), "lists": "a: " + many("[", 1000),
-		"closed lists": "a: " + many("[", 200) + many("]", 200), "mappings": "a: " + many("{a: ", 200), "dashes": many("- ", 200) + "x",
-		"tabs": many("-\t", 200) + "x", "question marks": many("? ", 200) + "x", "keys": many("k: 1\n", 20_001),
+		"closed lists": "a: " + many("[", 200) + many("]", 200), "mappings": "a: " + many("{a: ", 200),
+		"dashes": many("- ", 200) + "x",
+		"tabs":   many("-\t", 200) + "x", "question marks": many("? ", 200) + "x", "keys": many("k: 1\n", 20_001),
 		"numbers": "a: [" + many("1,", 20_000), "documents": many("--- 1\n", 20_001),
 		"tags":    "a: " + many("!!str ", 20_000),
 		"anchors": "a: " + many("&a ", 20_000), "aliases": "a: " + many("*a ", 20_000),
