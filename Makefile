@@ -82,6 +82,7 @@ soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new 
 	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	@GO="$(GO)" sh scripts/arm64.sh certify
+	$(MAKE) kills KILLS=5
 	$(MAKE) fuzz
 
 # Not from the cache: these tests build the programs, and read files of other modules, which the go command does not see.
@@ -112,6 +113,14 @@ bank: ## the certifier against servers with planted faults, 30 seeded runs of ea
 .PHONY: overload
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
 	MIXTRAL_OVERLOAD=$${OVERLOAD_SECONDS:-15} $(GO) test ./cmd/mixtral -run 'TestOverload$$' -v -count 1
+
+KILLS ?= 50
+
+.PHONY: kills
+kills: ## commands and services killed at KILLS random moments each, their files cut, full disks, few files (half an hour)
+	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./cmd/mixtral -v -count 1 -timeout 0 \
+		-run 'TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestFewFiles|TestTwoProcesses'
+	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./internal/base/store/postgres -v -count 1 -run TestTheLogOutlives
 
 .PHONY: plan-error
 plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -199,6 +200,12 @@ type Config struct {
 	// the limits of keys that name none. The file is read again when it changes. Default: empty, everybody may ask.
 	APIKeyFile string `yaml:"api_key_file"`
 
+	// PrefixCacheScope says who shares what was computed for the beginnings of prompts: "service" means all requests,
+	// "key" those of one API key, "auto" those of one key where there is an APIKeyFile. Where keys share it,
+	// cached_tokens and the time to the first token tell each of them what others have asked. With BackendVLLM, "key"
+	// sends each key's requests on with a cache_salt of its own, and "auto" leaves it to the upstream. Default: auto.
+	PrefixCacheScope string `yaml:"prefix_cache_scope"`
+
 	// InsecureBind allows a Host that others can reach without an APIKeyFile. Default: false.
 	InsecureBind bool `yaml:"insecure_bind"`
 
@@ -219,7 +226,8 @@ type Config struct {
 	AllowedOrigins string `yaml:"allowed_origins"`
 
 	// MaxConnections is how many connections may be open together, 1 to 1048576, and at most half of the files that
-	// the process may open. More wait. Default: 2048.
+	// the process may open. Beyond it, a new connection takes the place of the longest idle one of the address that
+	// has most. A sixteenth of them, at most 64, is kept for health checks. 1 counts as 2. Default: 2048.
 	MaxConnections int `yaml:"max_connections"`
 
 	// MetricsListen is an ADDRESS:PORT that /metrics moves to, with the health checks beside it. Default: empty,
@@ -283,7 +291,7 @@ func DefaultConfig() Config {
 		UpstreamTimeoutS: 600, UpstreamPolicy: route.NameLeast, UpstreamAffinitySlack: route.DefaultSlack,
 		UpstreamSlowStartS: 10, UpstreamRetryBudget: 0.2, UpstreamHealthS: 5, UpstreamHealthPath: "/v1/models",
 		UpstreamCanaryBy: upstream.CanaryByRequest, UpstreamReady: readyEvery,
-		DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto",
+		DrainTimeoutS: 30, MaxConnections: 2048, Console: "auto", PrefixCacheScope: scopeAuto,
 		UnknownFields: unknownError, ResponseStore: service.ResponsesMemory, LogLevel: "info", LogFormat: "text",
 	}
 }
@@ -298,7 +306,7 @@ func LoadConfig(path string, set ...string) (Config, error) {
 	var data []byte
 	if path != "" {
 		var err error
-		if data, err = os.ReadFile(path); err != nil {
+		if data, err = bounded.File(path, bounded.MostYAML); err != nil {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
 	}
@@ -415,6 +423,7 @@ func (c *Config) options() (service.Options, error) {
 		MaxTokens: c.MaxTokens, Temperature: c.Temperature,
 		ModelAliases: splitList(c.ModelAliases), IgnoreUnknown: c.UnknownFields == unknownIgnore,
 		Responses:      c.ResponseStore,
+		ScopePerKey:    c.scopePerKey(),
 		AllowedOrigins: splitList(c.AllowedOrigins),
 		DatabaseURL:    c.database(v), LogPrompts: c.LogPrompts,
 		RequestLogKeep: time.Duration(c.RequestLogDays) * 24 * time.Hour,
@@ -495,15 +504,4 @@ func (c *Config) database(v *validator) string {
 		v.add("database_url", shown, "must be postgres://user:password@host:port/database, sqlite:PATH or none")
 	}
 	return c.DatabaseURL
-}
-
-// splitList gives what stands between commas.
-func splitList(s string) []string {
-	var list []string
-	for item := range strings.SplitSeq(s, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			list = append(list, item)
-		}
-	}
-	return list
 }

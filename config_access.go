@@ -45,10 +45,28 @@ func (c *Config) checkAccess(v *validator) {
 		}
 	}
 	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)
+	v.oneOf("prefix_cache_scope", c.PrefixCacheScope, scopeAuto, scopeService, scopeKey)
+	if c.PrefixCacheScope == scopeKey && c.APIKeyFile == "" {
+		v.add("prefix_cache_scope", strconv.Quote(scopeKey), "needs api_key_file: without keys there is one scope")
+	}
 	v.oneOf("console", c.Console, "auto", "true", "false")
 	if c.Console == "true" && !service.Loopback(c.Host) && c.APIKeyFile == "" {
 		v.add("console", `"true"`, "others can reach this address: set api_key_file, or leave the console off")
 	}
+}
+
+// What PrefixCacheScope may be.
+const (
+	scopeAuto    = "auto"
+	scopeService = "service"
+	scopeKey     = "key"
+)
+
+// scopePerKey tells whether keys share nothing that was computed for prompts. Not every upstream takes a field that
+// only some know, so there it has to be asked for.
+func (c *Config) scopePerKey() bool {
+	return c.PrefixCacheScope == scopeKey ||
+		c.PrefixCacheScope == scopeAuto && c.APIKeyFile != "" && c.Backend != BackendVLLM
 }
 
 // pages gives the console, nil where it is off.
@@ -57,4 +75,15 @@ func (c *Config) pages() map[string]http.Handler {
 		return chat.Pages(Version())
 	}
 	return nil
+}
+
+// splitList gives what stands between commas.
+func splitList(s string) []string {
+	var list []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			list = append(list, item)
+		}
+	}
+	return list
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
@@ -121,7 +122,8 @@ func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".writable-*")
+	whole.Sweep(dir)
+	f, err := os.CreateTemp(dir, ".writable.mixtral-*") // a name that the next run sweeps away if this one is killed
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // maxExtends bounds how many cases stand behind each other: more are a circle.
@@ -73,6 +75,9 @@ func treeOf(data []byte) (tree map[string]any, err error) {
 			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
 		}
 	}()
+	if err := bounded.YAML(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	if err := yaml.Unmarshal(data, &tree); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}

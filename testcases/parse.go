@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // maxFile bounds a case file; the compiled-in one has about 10 KB.
@@ -85,6 +87,9 @@ func unmarshal(data []byte, c *Case) (err error) {
 			err = fmt.Errorf("%w: unreadable YAML (%v)", ErrInvalid, r)
 		}
 	}()
+	if err := bounded.YAML(data); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
 		return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // Default is the case that certify runs when none is named.
@@ -127,7 +128,7 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(dir, name)
 		}
-		if l.PromptBytes, err = os.ReadFile(name); err != nil {
+		if l.PromptBytes, err = bounded.File(name, prompts.MostBytes); err != nil {
 			return &Problem{Key: "prompts", Reason: err.Error()}
 		}
 	}

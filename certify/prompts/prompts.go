@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrInvalid is matched by every error about a prompt file's content.
@@ -91,6 +93,9 @@ func (s *Set) Keys() []string {
 
 // Load reads a prompt file. Errors match ErrInvalid and name the key at fault.
 func Load(data []byte) (*Set, error) {
+	if err := withinBounds(data); err != nil {
+		return nil, err
+	}
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("%w: not UTF-8", ErrInvalid)
 	}
@@ -200,6 +205,9 @@ func readRubrics(dec *json.Decoder) (map[string]*Rubric, error) {
 
 // ParseRubric reads one rubric; unknown keys are errors.
 func ParseRubric(data []byte) (*Rubric, error) {
+	if err := withinBounds(data); err != nil {
+		return nil, err
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	r := &Rubric{}
@@ -240,6 +248,24 @@ func (s *Set) attach(rubrics map[string]*Rubric) error {
 	}
 	for key := range rubrics {
 		return fmt.Errorf("%w: rubrics: %s: the file has no such prompt", ErrInvalid, key)
+	}
+	return nil
+}
+
+// Bounds of a prompt file: a hundred times the largest that anybody has made.
+const (
+	MostBytes  = 64 << 20
+	mostValues = 500_000
+	mostDepth  = 32
+)
+
+// withinBounds says whether a text can be decoded in memory that is a small multiple of its size.
+func withinBounds(data []byte) error {
+	if len(data) > MostBytes {
+		return fmt.Errorf("%w: has more than %d bytes", ErrInvalid, MostBytes)
+	}
+	if err := bounded.JSON(data, mostValues, mostDepth); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 )
 
 // Paths are the files of a saved report. Events is where the record belongs; Save does not write it.
@@ -65,24 +67,10 @@ func WriteFile(path string, write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
-	_, err = tmp.Write(b.Bytes())
-	if err == nil {
-		err = tmp.Chmod(0o644)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
+	err := whole.Write(path, 0o644, func(f *os.File) error {
+		_, err := f.Write(b.Bytes())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -172,7 +173,7 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 		if file == "" {
 			continue
 		}
-		data, err := os.ReadFile(file)
+		data, err := bounded.File(file, 64<<10)
 		if err != nil {
 			return usageError(err)
 		}
@@ -193,7 +194,7 @@ func headerFromFile(h string) (string, error) {
 	if !ok {
 		return h, nil
 	}
-	data, err := os.ReadFile(file)
+	data, err := bounded.File(file, 64<<10)
 	if err != nil {
 		return "", fmt.Errorf("--header %s: %w", name, err)
 	}

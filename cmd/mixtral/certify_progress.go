@@ -61,7 +61,7 @@ func (p *certifyProgress) event(e certify.Event) {
 func (p *certifyProgress) line(format string, args ...any) {
 	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n     ") + "\n"
 	if p.bars != nil {
-		_, _ = p.bars.Write([]byte(text)) // standard error: nobody to tell
+		_, _ = p.bars.Write([]byte(visible(text))) // standard error: nobody to tell
 		return
 	}
 	fmt.Fprint(p.w, text)
@@ -73,16 +73,19 @@ func (p *certifyProgress) start(e certify.Event) {
 		return
 	}
 	p.say("")
-	p.bars = mpb.New(mpb.WithOutput(p.w), mpb.WithWidth(36))
+	p.bars = mpb.New(mpb.WithOutput(raw(p.w)), mpb.WithWidth(36))
 	p.bar = p.bars.AddBar(barTotal, mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(fmt.Sprintf("[%d/%d] %-19s ", e.Index, e.Phases, e.Phase.ID))),
+		mpb.PrependDecorators(decor.Name(visible(fmt.Sprintf("[%d/%d] %-19s ", e.Index, e.Phases, e.Phase.ID)))),
 		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string {
 			return " " +
 				*p.latest.Load()
 		})))
 }
 
-func (p *certifyProgress) say(text string) { p.latest.Store(&text) }
+func (p *certifyProgress) say(text string) {
+	text = visible(text)
+	p.latest.Store(&text)
+}
 
 func (p *certifyProgress) progress(e certify.Event) {
 	text := fmt.Sprintf("%d requests, %d in flight", e.Done, e.InFlight)

@@ -127,7 +127,7 @@ func TestKilledCertify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const kills = 12
+	kills := killRounds(t, 12)
 	left := 0
 	for i := range kills {
 		cmd := exec.Command(program, args...)
@@ -229,7 +229,7 @@ func TestKilledServe(t *testing.T) {
 	}
 	port := first.url[strings.LastIndexByte(first.url, ':')+1:]
 	s := first
-	for range 8 {
+	for range killRounds(t, 8) {
 		var clients sync.WaitGroup
 		for range 4 {
 			url := s.url

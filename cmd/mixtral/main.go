@@ -7,11 +7,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
 // cli is the whole grammar. Scripts depend on it: add, do not change.
@@ -34,6 +37,7 @@ type cli struct {
 	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
 	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
 
+	RawOutput   bool        `help:"Print control characters as they are, also to a terminal, which may obey them."`
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 
@@ -56,6 +60,7 @@ func main() {
 func run(a *app, args []string) (code int) {
 	var grammar cli
 	exited := -1
+	defer a.shield()()
 	parser, err := kong.New(&grammar,
 		kong.Name("mixtral"),
 		kong.Description("Serves Mixtral-8x7B behind an OpenAI-compatible API, and certifies it or any such server."),
@@ -66,8 +71,13 @@ func run(a *app, args []string) (code int) {
 	if err != nil {
 		return report(a.stderr, err)
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file may be cut while it is read
 	defer func() {
 		if r := recover(); r != nil {
+			if err := gguf.Fault(r); err != nil {
+				code = report(a.stderr, err)
+				return
+			}
 			if _, ok := r.(exitPanic); !ok {
 				panic(r)
 			}
@@ -80,6 +90,9 @@ func run(a *app, args []string) (code int) {
 	kctx, err := parser.Parse(a.renamed(args))
 	if err != nil {
 		return report(a.stderr, usageError(explain(err)))
+	}
+	if grammar.RawOutput {
+		a.stdout, a.stderr = raw(a.stdout), raw(a.stderr)
 	}
 	return report(a.stderr, kctx.Run(a))
 }

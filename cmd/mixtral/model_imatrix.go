@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -262,7 +263,7 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	}
 	var tokens []int32
 	for _, path := range r.Text {
-		data, err := os.ReadFile(path)
+		data, err := bounded.File(path, 1<<30)
 		if err != nil {
 			return nil, fmt.Errorf("--text: %w", err)
 		}

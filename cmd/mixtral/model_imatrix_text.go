@@ -75,7 +75,7 @@ func (p *imatrixProgress) show(done int, loss calibrate.Loss) {
 		fmt.Fprintln(p.w, line)
 		return
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	fmt.Fprintf(raw(p.w), "\r\x1b[K%s", visible(line))
 	p.shown = true
 }
 

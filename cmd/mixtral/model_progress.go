@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -28,8 +27,8 @@ const progressEvery = 5 * time.Second
 func newProgress(w io.Writer, name string, total int64) *progress {
 	p := &progress{w: w, name: name, total: total, start: time.Now(), next: time.Now().Add(progressEvery)}
 	if isTerminal(w) && total > 0 {
-		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
-		p.bar = p.bars.AddBar(total, mpb.PrependDecorators(decor.Name(name+" ")),
+		p.bars = mpb.New(mpb.WithOutput(raw(w)), mpb.WithWidth(40))
+		p.bar = p.bars.AddBar(total, mpb.PrependDecorators(decor.Name(visible(name)+" ")),
 			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f "),
 				decor.AverageSpeed(decor.SizeB1000(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
@@ -76,17 +75,4 @@ func (p *progress) stop() {
 		p.bars.Wait()
 		p.bar = nil
 	}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull) // is such a device, too
-	return err != nil || !os.SameFile(info, null)
 }

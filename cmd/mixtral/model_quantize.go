@@ -57,6 +57,7 @@ func (c *modelQuantizeCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
+	convert.Sweep(c.Out)
 	if _, err := os.Stat(c.Out); err == nil && !c.Force {
 		return usageError(withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist), "--force replaces it"))
 	}

@@ -6,13 +6,13 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/plan"
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
@@ -164,7 +164,7 @@ func (c *planCmd) setup() (s plan.Setup, costs string, watts float64, err error)
 		return s, "", 0, usageError(withHint(errors.New("either --profile or --accelerator must be given"),
 			"mixtral bench --model FILE --profile costs.json measures this machine"))
 	case c.Profile != "":
-		data, err := os.ReadFile(c.Profile)
+		data, err := bounded.File(c.Profile, 16<<20)
 		if err != nil {
 			return s, "", 0, usageError(err)
 		}

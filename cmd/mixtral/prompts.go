@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 type promptsCmd struct {
@@ -74,7 +75,7 @@ type checked struct {
 }
 
 func (c *promptsCheckCmd) Run(a *app) error {
-	data, err := os.ReadFile(c.File)
+	data, err := bounded.File(c.File, prompts.MostBytes)
 	if err != nil {
 		return usageError(err)
 	}

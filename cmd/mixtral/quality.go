@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality/dataset"
 )
@@ -52,14 +53,14 @@ func (c *qualityScoreCmd) input() (quality.Input, error) {
 		return in, withHint(errors.New("--prompt or --key must be given"), "give --prompt or --key")
 	}
 	if c.ResponseFile != "" {
-		data, err := os.ReadFile(c.ResponseFile)
+		data, err := bounded.File(c.ResponseFile, 16<<20)
 		if err != nil {
 			return in, err
 		}
 		in.Response = string(data)
 	}
 	if c.Rubric != "" {
-		data, err := os.ReadFile(c.Rubric)
+		data, err := bounded.File(c.Rubric, 1<<20)
 		if err != nil {
 			return in, err
 		}

@@ -129,7 +129,7 @@ func printPainted(a *app, write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	_, err := io.WriteString(a.stdout, reports.Paint(b.String()))
+	_, err := io.WriteString(raw(a.stdout), reports.Paint(visible(b.String())))
 	return err
 }
 

@@ -23,7 +23,6 @@ type runCmd struct {
 	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
 	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
 	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer."`
-	RawOutput   bool     `help:"Print control characters of the answer as they are, also to a terminal, which may obey them."`
 	Stats       bool     `help:"Print tokens and speed to standard error at the end."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
 }
@@ -133,7 +132,8 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 		if r.JSON {
 			return nil
 		}
-		return r.print(a, text)
+		_, err := io.WriteString(a.stdout, text)
+		return err
 	})
 	switch {
 	case r.JSON && err == nil:

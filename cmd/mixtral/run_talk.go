@@ -65,7 +65,10 @@ func (r runCmd) talk(a *app, service *mixtral.Service) error {
 	defer signal.Stop(interrupts)
 	defer signal.Stop(stop)
 	t := talker{lines: readLines(os.Stdin), interrupts: interrupts, stop: stop, notes: a.stderr,
-		ask: service.StreamCompletion, out: func(text string) error { return r.print(a, text) },
+		ask: service.StreamCompletion, out: func(text string) error {
+			_, err := io.WriteString(a.stdout, text)
+			return err
+		},
 		system: r.System, stats: r.Stats}
 	t.settings = settings{MaxTokens: r.MaxTokens, Temperature: r.Temperature, Seed: r.Seed}
 	fmt.Fprintf(a.stderr, "%s: /help shows what can be typed, /exit or Ctrl-D leaves\n", visible(service.Model().ID))

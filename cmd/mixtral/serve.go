@@ -14,6 +14,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
@@ -185,6 +186,9 @@ func serve(a *app, service *mixtral.Service, l mixtral.Listeners) error {
 	for n := 0; ; {
 		select {
 		case err := <-served:
+			if errors.Is(err, gguf.ErrChanged) {
+				return setupError(withHint(err, "replace a model's file by renaming a new one over it"))
+			}
 			return err
 		case <-told: // the same signal, or a caller within this program
 			told = nil

@@ -2,18 +2,97 @@ package main
 
 import (
 	"io"
+	"os"
 	"strings"
+	"sync"
 	"unicode"
+	"unicode/utf8"
 )
 
-// print writes text of a model. A terminal gets no control characters but with --raw-output: it obeys them, and they
-// may come from whoever the model repeats.
-func (r runCmd) print(a *app, text string) error {
-	if !r.RawOutput && isTerminal(a.stdout) {
-		text = visible(text)
+// shield is a terminal on the way to which control characters are made visible: a terminal obeys them, and they may
+// come from a server, a hub, a model file or the model itself. All that commands print goes through it. What moves the
+// cursor or colours a word on purpose goes to raw.
+type shield struct {
+	mu   sync.Mutex
+	raw  io.Writer
+	rest []byte // the beginning of a character whose end has not come yet
+}
+
+// shielded gives a terminal its shield; pipes and files get their bytes as they are.
+func shielded(w io.Writer) io.Writer {
+	if isTerminalFile(w) {
+		return &shield{raw: w}
 	}
-	_, err := io.WriteString(a.stdout, text)
-	return err
+	return w
+}
+
+// raw is what takes bytes as they are.
+func raw(w io.Writer) io.Writer {
+	if s, ok := w.(*shield); ok {
+		return s.raw
+	}
+	return w
+}
+
+// isTerminal tells whether somebody reads what is written.
+func isTerminal(w io.Writer) bool {
+	_, ok := w.(*shield)
+	return ok || isTerminalFile(w)
+}
+
+func isTerminalFile(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // is such a device, too
+	return err != nil || !os.SameFile(info, null)
+}
+
+func (s *shield) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := append(s.rest, p...)
+	whole := len(text)
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if b := text[len(text)-i]; utf8.RuneStart(b) {
+			if !utf8.FullRune(text[len(text)-i:]) {
+				whole -= i
+			}
+			break
+		}
+	}
+	s.rest = append([]byte(nil), text[whole:]...)
+	if _, err := io.WriteString(s.raw, visible(string(text[:whole]))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// flush writes the beginning of a character that never ended.
+func (s *shield) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	io.WriteString(s.raw, visible(string(s.rest)))
+	s.rest = nil
+}
+
+// shield has the command's output pass through shields until the function that it gives is called.
+func (a *app) shield() (end func()) {
+	stdout, stderr := a.stdout, a.stderr
+	a.stdout, a.stderr = shielded(stdout), shielded(stderr)
+	return func() {
+		for _, w := range []io.Writer{a.stdout, a.stderr} {
+			if s, ok := w.(*shield); ok {
+				s.flush()
+			}
+		}
+		a.stdout, a.stderr = stdout, stderr
+	}
 }
 
 // visible makes text harmless to a terminal: line ends and tabs stay; other control characters, and those that turn

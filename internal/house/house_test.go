@@ -25,6 +25,8 @@ var ranks = map[string]int{
 	"internal/base/stats":     0, // statistics
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
+	"internal/base/bounded":   0, // files from elsewhere, within bounds
+	"internal/base/whole":     0, // files that are complete or not there
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests

@@ -58,6 +58,9 @@ type Request struct {
 	PromptLogprobs    bool // report the log-probability of each token of the prompt too
 	PromptTopLogprobs int  // 0..20 alternatives beside it
 	PromptOnly        bool // generate nothing: the completion ends with the prompt, and MaxTokens is of no effect
+
+	// Requests share what was computed for the beginnings of their prompts only with those of the same scope.
+	CacheScope string
 }
 
 // GrammarKind says how a Grammar is written.

@@ -17,7 +17,7 @@ type LogOptions struct {
 	Buffer  int                                // most requests that wait while the database is slow or away; 0: 10,000
 	Bytes   int64                              // most memory that they take; 0: 64 MiB
 	Batch   int                                // most requests in one insert; 0: 500
-	Every   time.Duration                      // longest time a request waits for its batch; 0: 1 s
+	Every   time.Duration                      // longest time a request waits for its batch; 0: 1 s; see rest
 	Timeout time.Duration                      // of one attempt, and of all that Close still does; 0: 5 s
 	Keep    time.Duration                      // requests older than this are deleted, once an hour; 0: none is
 	Logger  *slog.Logger                       // nil: silent
@@ -53,7 +53,8 @@ type Log struct {
 	added    uint64
 	queue    queue
 	closed   bool
-	wake     chan struct{}
+	wake     chan struct{} // something waits
+	full     chan struct{} // a whole batch waits
 	stop     chan struct{}
 	stopped  chan struct{}
 	once     sync.Once
@@ -71,7 +72,7 @@ type Log struct {
 func NewLog(o LogOptions) *Log {
 	o.defaults()
 	l := &Log{o: o, name: newName(), queue: queue{limit: o.Buffer, maxBytes: o.Bytes}, wake: make(chan struct{}, 1),
-		stop: make(chan struct{}), stopped: make(chan struct{})}
+		full: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 	l.ctx, l.giveUp = context.WithCancel(context.Background())
 	go l.run()
 	return l
@@ -95,14 +96,20 @@ func (l *Log) Add(r Request) {
 	}
 	l.added++
 	r.Line = fmt.Sprintf("%s-%010x", l.name, l.added)
-	dropped, full := l.queue.add(r), l.queue.len() >= l.o.Batch
+	dropped, waiting := l.queue.add(r), l.queue.len()
 	l.mu.Unlock()
 	l.dropped.Add(int64(dropped))
-	if full {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+	signal(l.wake)
+	if waiting >= l.o.Batch {
+		signal(l.full)
+	}
+}
+
+// signal sets a flag that its reader takes down.
+func signal(flag chan struct{}) {
+	select {
+	case flag <- struct{}{}:
+	default:
 	}
 }
 
@@ -144,8 +151,10 @@ func backoff(failures int) time.Duration {
 // run is the writer's loop. Its first attempt is at once, so that a wrong URL shows when the service starts.
 func (l *Log) run() {
 	defer close(l.stopped)
+	began := time.Now()
 	failures := l.tell(0, l.flush())
-	for l.wait(failures) {
+	for l.wait(failures, time.Since(began)) {
+		began = time.Now()
 		failures = l.tell(failures, l.flush())
 	}
 	l.mu.Lock()
@@ -156,20 +165,38 @@ func (l *Log) run() {
 	l.lose()
 }
 
-// wait waits for the next attempt's time, or for a full batch unless the database is away. It is false when the log
-// closes.
-func (l *Log) wait(failures int) bool {
-	every, wake := l.o.Every, l.wake
+// rest is how long the writer rests after a write that took a while: nine times as long, so that it takes a tenth of
+// the database's time and of its own, and at most every. So a request waits for some milliseconds in a service that
+// has few, and in a busy one for a batch that is worth the write.
+func rest(took, every time.Duration) time.Duration {
+	const least = 5 * time.Millisecond
+	return min(max(9*took, least), every)
+}
+
+// wait lets the writer rest, unless a whole batch waits, and then waits for a request; while the database is away it
+// waits for the next attempt's time. It is false when the log closes.
+func (l *Log) wait(failures int, took time.Duration) bool {
+	pause, full := rest(took, l.o.Every), l.full
 	if failures > 0 {
-		every, wake = backoff(failures), nil
+		pause, full = backoff(failures), nil
 	}
-	timer := time.NewTimer(every)
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-l.stop:
 		return false
 	case <-timer.C:
-	case <-wake:
+	case <-full:
+	}
+	if failures > 0 || l.Pending() > 0 {
+		return true
+	}
+	timer.Reset(time.Hour) // old requests are to be deleted
+	select {
+	case <-l.stop:
+		return false
+	case <-timer.C:
+	case <-l.wake:
 	}
 	return true
 }

@@ -38,6 +38,7 @@ const (
 	MemoryLimit       = "mixtral_memory_limit_bytes"
 	Connections       = "mixtral_connections"
 	ConnectionsLimit  = "mixtral_connections_limit"
+	Evicted           = "mixtral_connections_evicted_total"
 	CertificateExpiry = "mixtral_tls_certificate_expiry_timestamp_seconds"
 	UpstreamUp        = "mixtral_upstream_up"
 	UpstreamFailures  = "mixtral_upstream_failures_total"
@@ -146,10 +147,12 @@ var Table = []Definition{
 		Help: "Most memory that the process uses, in bytes: memory_limit_gb, or less where the machine or its " +
 			"control group allows less."},
 	{Name: Connections, Kind: Gauge,
-		Help: "Open connections to the API. At the limit, further ones wait unanswered, health checks included."},
+		Help: "Open connections to the API. At the limit, each new one takes the place of one that is idle."},
 	{Name: ConnectionsLimit, Kind: Gauge,
 		Help: "Most connections to the API that may be open: max_connections, or half of the files that the " +
 			"process may open."},
+	{Name: Evicted, Kind: Counter,
+		Help: "Idle connections that were closed because a new one came and as many as may be were open."},
 	{Name: CertificateExpiry, Kind: Gauge,
 		Help: "Time at which the TLS certificate in use expires, in Unix seconds."},
 	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,

@@ -25,7 +25,7 @@ type Metrics struct {
 	requests                *prometheus.CounterVec
 	http                    *prometheus.CounterVec
 	prompt, generated       prometheus.Counter
-	cached, panics          prometheus.Counter
+	cached, panics, evicted prometheus.Counter
 	kvBytes                 *prometheus.GaugeVec
 	nonFinite               prometheus.Counter
 	refused                 map[string]prometheus.Counter // by reason
@@ -52,7 +52,7 @@ func NewMetrics(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		requests: vec(Requests), http: vec(HTTPRequests),
 		prompt: counter(PromptTokens), generated: counter(GenerationTokens), cached: counter(CachedTokens),
-		panics: counter(Panics), nonFinite: counter(NonFinite),
+		panics: counter(Panics), evicted: counter(Evicted), nonFinite: counter(NonFinite),
 		first: mustLookup(TimeToFirstToken).histogram(), latency: mustLookup(RequestLatency).histogram(),
 		gap: mustLookup(InterTokenLatency).histogram(), qt: mustLookup(QueueTime).histogram(),
 	}
@@ -71,8 +71,8 @@ func NewMetrics(version string) *Metrics {
 	for _, r := range Reasons {
 		m.refused[r.Name] = refused.WithLabelValues(r.Name)
 	}
-	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.nonFinite,
-		m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
+	m.registry.MustRegister(m.requests, m.http, refused, m.prompt, m.generated, m.cached, m.panics, m.evicted,
+		m.nonFinite, m.first, m.latency, m.gap, m.qt, info, m.kvBytes,
 		&loadCollector{loadDescs, m}, &limitCollector{limitDescs, m}, &logCollector{logDescs, m},
 		&fleetCollector{m}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewGoCollector())
@@ -105,6 +105,9 @@ func (m *Metrics) HTTP(route string, code int) {
 
 // Panic counts a panic that was caught.
 func (m *Metrics) Panic() { m.panics.Inc() }
+
+// ConnectionEvicted counts an idle connection that was closed for a new one.
+func (m *Metrics) ConnectionEvicted() { m.evicted.Inc() }
 
 // NonFinite counts a completion that ended because the model's output was NaN or infinite.
 func (m *Metrics) NonFinite() { m.nonFinite.Inc() }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -71,6 +72,12 @@ func Read(format testcases.Format, column string, most int, data []byte) ([]Reco
 	return out, nil
 }
 
+// Bounds of one entry: a conversation of thousands of turns, and nothing that is deep.
+const (
+	mostValues = 100_000
+	mostDepth  = 32
+)
+
 // entry is the union of the JSON formats' fields.
 type entry struct {
 	Prompt       string    `json:"prompt"`
@@ -99,6 +106,9 @@ func readJSON(format testcases.Format, most int, data []byte) ([]Record, error) 
 	var out []Record
 	take := func(at string, raw []byte) error {
 		var e entry
+		if err := bounded.JSON(raw, mostValues, mostDepth); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrFormat, at, err)
+		}
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrFormat, at, err)
 		}

@@ -36,6 +36,48 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkScope is what it costs that keys share nothing: 16 requests of as many keys with the same 512 tokens before
+// 32 tokens of their own, one after the other, in one scope and in one for each. It tells the time to the first token
+// as a multiple of that in one scope; rounds of both alternate. "again" is the same where each key comes again.
+func BenchmarkScope(b *testing.B) {
+	const keys = 16
+	for _, again := range []bool{false, true} {
+		b.Run(fmt.Sprintf("again=%v", again), func(b *testing.B) {
+			e := open(b, synth.Nano(), Config{MaxRunning: 1, KVBytes: 1 << 30})
+			var took [2]time.Duration
+			n := 0
+			for b.Loop() {
+				n++
+				shared := ids(1000+n, 512)
+				for apart := range 2 {
+					round := func(visit int) {
+						for i := range keys {
+							scope := fmt.Sprint("round ", n, apart)
+							if apart == 1 {
+								scope += fmt.Sprint(" key ", i)
+							}
+							prompt := append(shared[:512:512], ids(10000*visit+100*n+i, 32)...)
+							r := &llm.Request{PromptTokens: prompt, MaxTokens: 1, IgnoreEOS: true, CacheScope: scope}
+							if err := e.Generate(b.Context(), r, func(llm.Event) error { return nil }); err != nil {
+								b.Fatal(err)
+							}
+						}
+					}
+					if again {
+						round(1)
+					}
+					began := time.Now()
+					round(2)
+					took[apart] += time.Since(began)
+				}
+			}
+			b.ReportMetric(took[0].Seconds()*1000/float64(n*keys), "ms-shared")
+			b.ReportMetric(took[1].Seconds()*1000/float64(n*keys), "ms-apart")
+			b.ReportMetric(float64(took[1])/float64(took[0]), "apart/shared")
+		})
+	}
+}
+
 // BenchmarkGrammar is the throughput of ten sequences that are held to a grammar as a share of that of ten free ones,
 // by turns in one process. "any" allows nearly every token at each place, so it has all of a grammar's cost and none
 // of its gain; "schema" has texts that are forced.

@@ -44,6 +44,9 @@ type Config struct {
 	ChatTemplate string       // a name of chat.Names, or a template; default: the file's
 	NoGuesses    bool         // compute no guessed tokens (prompt lookup): for measuring what a step takes
 	Logger       *slog.Logger // default: none
+	// called once when the weights can no longer be read, as their file was cut or rewritten (gguf.ErrChanged): the
+	// engine has ended, and refuses all requests; default: none
+	Lost func(error)
 	// called after each step; it may sleep, to keep within a share of the processors; default: none
 	Throttle func()
 }
@@ -68,6 +71,7 @@ type Engine struct {
 	kv     *kvcache.Storage
 	memory *kernel.Arena // of kv
 	log    *slog.Logger
+	lost   func(error)
 	closed chan struct{} // the loop has ended and everything is freed
 
 	mu       sync.Mutex
@@ -144,7 +148,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	}
 	e := &Engine{
 		model: llm.Model{ID: c.ModelID, Created: time.Now(), ContextLength: c.ContextLength, Vocab: tok.Vocab()},
-		tok:   tok, net: net, log: c.Logger, closed: make(chan struct{}),
+		tok:   tok, net: net, log: c.Logger, lost: c.Lost, closed: make(chan struct{}),
 		kv: kv, memory: memory,
 		requests: map[*schedule.Seq]*request{},
 		pace:     schedule.Pacer{Chunk: c.PrefillChunk}, alone: c.NoGuesses, throttle: c.Throttle,
@@ -318,7 +322,7 @@ func (e *Engine) submit(q *request) error {
 	if e.closing {
 		return llm.ErrClosed
 	}
-	s, err := e.sched.Submit(q.ids, q.max)
+	s, err := e.sched.SubmitScoped(q.scope, q.ids, q.max)
 	if err != nil {
 		return err
 	}
@@ -375,6 +379,21 @@ func (e *Engine) KVResident() int64 {
 		return 0
 	}
 	return e.kv.Resident(e.sched.Pool.Touched(), kernel.Resident)
+}
+
+// lose ends the engine whose weights can no longer be read. It is the loop's.
+func (e *Engine) lose(err error) {
+	e.log.Error("the model's file can no longer be read: the engine ends", "error", err)
+	e.locked(func() {
+		e.closing = true
+		for s, q := range e.requests {
+			e.drop(s)
+			q.out.fail(fmt.Errorf("engine: %w", err))
+		}
+	})
+	if e.lost != nil {
+		e.lost(err)
+	}
 }
 
 // Close ends all requests with llm.ErrClosed, after the step under way, and frees the model.

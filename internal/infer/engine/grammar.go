@@ -100,13 +100,14 @@ func keyOf(s *grammar.Spec) string {
 	return key.String()
 }
 
-// compile gives a grammar. Its errors are those of package grammar, llm.ErrUnsupported, and of the context.
-func (e *Engine) compile(ctx context.Context, spec *grammar.Spec) (*grammar.Grammar, error) {
+// compile gives a grammar. How long it takes tells whether it was compiled before, so this too is kept apart by the
+// request's scope. Its errors are those of package grammar, llm.ErrUnsupported, and of the context.
+func (e *Engine) compile(ctx context.Context, scope string, spec *grammar.Spec) (*grammar.Grammar, error) {
 	v, err := e.vocabulary()
 	if err != nil {
 		return nil, err
 	}
-	key := keyOf(spec)
+	key := fmt.Sprintf("%d:%s", len(scope), scope) + keyOf(spec)
 	c, ok := e.grammars.find(key)
 	if !ok {
 		select {
@@ -146,7 +147,7 @@ func (e *Engine) constrain(ctx context.Context, q *request, r *llm.Request) erro
 		spec = e.tags(r.Tools, spec)
 		q.calls = e.newReader(q)
 	}
-	g, err := e.compile(ctx, spec)
+	g, err := e.compile(ctx, r.CacheScope, spec)
 	var wrong *grammar.Error
 	switch {
 	case errors.As(err, &wrong):

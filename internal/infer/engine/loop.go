@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
@@ -23,6 +24,9 @@ func (e *Engine) loop() {
 		if err := e.step(); err != nil {
 			e.log.Error("a step failed", "error", err)
 			e.failStep(err)
+			if errors.Is(err, gguf.ErrChanged) {
+				e.lose(err)
+			}
 		}
 		// Those who wait for this step's events go first. Where all processors compute, they would otherwise get none
 		// until the loop is preempted, after 10 to 20 ms, and tokens would come in bursts.

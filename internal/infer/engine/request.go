@@ -12,6 +12,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/grammar"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/sample"
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
@@ -25,7 +26,8 @@ type request struct {
 	seq     *schedule.Seq
 	ids     []int32 // the prompt
 	max     int     // as asked for; the scheduler cuts it
-	eos     int32   // −1: goes on to max
+	scope   kvcache.Key
+	eos     int32 // −1: goes on to max
 	tokens  *token.Tokenizer
 	tops    int // alternatives to report; −1: no log-probabilities
 	sampler *sample.Sampler
@@ -108,7 +110,7 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 		return nil, err
 	}
 	q := &request{tokens: e.tok, max: r.MaxTokens, eos: -1, tops: -1, guessed: -1, arrived: time.Now(),
-		stops: llm.NewStops(r.Stop)}
+		scope: kvcache.Scope(r.CacheScope), stops: llm.NewStops(r.Stop)}
 	q.out.ready = make(chan struct{}, 1)
 	if !r.IgnoreEOS {
 		q.eos = e.tok.EOS()

@@ -21,7 +21,11 @@ func mapFile(file *os.File, size int64) ([]byte, func() error, error) {
 		return nil, nil, fmt.Errorf("mmap: %w", err)
 	}
 	wantHugePages(data)
-	return data, func() error { return unix.Munmap(data) }, nil
+	unregister := register(file.Name(), data)
+	return data, func() error {
+		unregister()
+		return unix.Munmap(data)
+	}, nil
 }
 
 // releasePages drops the whole pages of data, a part of a mapping. The file is not changed: the mapping is shared and

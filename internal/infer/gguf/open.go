@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // source is where a File's bytes come from.
@@ -35,9 +36,10 @@ func (h *holding) drop() error {
 // first part of a split model (NAME-00001-of-00003.gguf), the other parts are opened with it, and the File is all of
 // them.
 //
-// Reading a mapping whose file was truncated meanwhile kills the process (SIGBUS), and rewriting it in place changes
-// weights under a running model. Replace model files by renaming a new one over the old; CheckUnchanged tells whether
-// a file was touched, and OpenCopy holds a private copy where files cannot be trusted to stay.
+// Reading a mapping whose file was cut meanwhile kills the process (SIGBUS), unless the goroutine makes an error of
+// it: see Catch. Rewriting a file in place changes weights under a running model. Replace model files by renaming a
+// new one over the old; CheckUnchanged tells whether a file was touched, and OpenCopy holds a private copy where files
+// cannot be trusted to stay.
 func Open(path string) (*File, error) { return openAll(path, mapFile, releasePages) }
 
 // OpenCopy is Open with the whole file read into memory instead of mapped.
@@ -100,7 +102,8 @@ func (f *File) join(path string, load loader, release func([]byte, int64)) error
 	return nil
 }
 
-func open(path string, load loader, release func([]byte, int64)) (*File, error) {
+func open(path string, load loader, release func([]byte, int64)) (opened *File, err error) {
+	defer Catch(&err)()
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
@@ -197,6 +200,9 @@ func (f *File) Populate(data []byte) error {
 		return nil
 	}
 	if err := populatePages(data); err != nil {
+		if lost := unreadable(uintptr(unsafe.Pointer(unsafe.SliceData(data)))); lost != nil {
+			return lost
+		}
 		return fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	return nil

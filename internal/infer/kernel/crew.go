@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -36,8 +37,10 @@ type Crew struct {
 	// what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
 	_    [128]byte
 	left atomic.Int64 // items of the phase that are not finished, or whose worker has not said so yet
-	_    [128]byte
-	over atomic.Bool // the Run is
+
+	panicked atomic.Pointer[any] // what do panicked with first in this Run
+	_        [128]byte
+	over     atomic.Bool // the Run is
 
 	sleepers atomic.Int32
 	closing  atomic.Bool
@@ -91,6 +94,7 @@ func NewCrew(n int) *Crew {
 	for w := 1; w < n; w++ {
 		go func() {
 			defer c.exited.Done()
+			debug.SetPanicOnFault(true) // a model's file may be cut while its weights are read
 			c.work(w, &c.closing)
 		}()
 	}
@@ -102,13 +106,30 @@ func (c *Crew) Workers() int { return c.n }
 
 // Run goes through phases 0 … phases−1 and returns when all is done. plan(p) gives the number of items of phase p,
 // less than 2³¹; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what
-// the items need. do does items from … to−1 of a phase. Neither may panic.
+// the items need. do does items from … to−1 of a phase. plan must not panic. If do does, the rest is done all the
+// same, and then Run panics with the first reason. A fault in mapped memory is a panic in do, whoever calls Run.
 func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, from, to int)) {
 	c.plan, c.do, c.phases = plan, do, phases
 	c.over.Store(false)
+	c.panicked.Store(nil)
+	before := debug.SetPanicOnFault(true)
 	c.open(0, 0)
 	c.work(0, &c.over)
+	debug.SetPanicOnFault(before)
 	c.plan, c.do = nil, nil
+	if p := c.panicked.Load(); p != nil {
+		panic(*p)
+	}
+}
+
+// items does items and keeps the reason of a panic.
+func (c *Crew) items(w, from, to int) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.panicked.CompareAndSwap(nil, &r)
+		}
+	}()
+	c.do(w, c.phase, from, to)
 }
 
 // work does items until end is set.
@@ -119,7 +140,7 @@ func (c *Crew) work(w int, end *atomic.Bool) {
 	for !end.Load() {
 		seen := own.opens.Load()
 		if from, to := c.take(w); from < to {
-			c.do(w, c.phase, from, to)
+			c.items(w, from, to)
 			done += to - from
 			idle = c.Idle
 			continue

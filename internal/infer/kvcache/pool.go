@@ -22,6 +22,16 @@ func (k Key) Extend(tokens []int32) Key {
 	return sha256.Sum256(b)
 }
 
+// Scope gives the key that stands before the first block of whoever shares blocks with nobody outside a scope. The
+// empty scope has the zero Key.
+func Scope(name string) Key {
+	if name == "" {
+		return Key{}
+	}
+	// No key that Extend hashes begins like this.
+	return sha256.Sum256([]byte("scope of the prefix cache\x00" + name))
+}
+
 const none = int32(-1) // end of a list
 
 // block is the bookkeeping of one KV block. It is in exactly one state:

@@ -82,6 +82,7 @@ func TestKeyDependsOnEverythingBefore(t *testing.T) {
 		"1|2":   root.Extend([]int32{1}).Extend([]int32{2}),
 		"1,2|1": root.Extend([]int32{1, 2}).Extend([]int32{1}),
 		"-1":    root.Extend([]int32{-1}),
+		"scope": Scope("a"), "scope, 1,2": Scope("a").Extend([]int32{1, 2}), "other scope": Scope("b"),
 	} {
 		if other, ok := seen[k]; ok {
 			t.Errorf("%s and %s share a key", name, other)

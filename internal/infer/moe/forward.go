@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kvcache"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -23,6 +24,7 @@ type Span struct {
 // A token's results do not depend on what else is computed in the pass, nor on how its sequence is cut into spans:
 // they are equal bit for bit. Spans of one pass must not write the same block. Errors match ErrSpan if the batch is
 // at fault; a pass that breaks down leaves the model usable, and the blocks of its spans undefined.
+// Errors match gguf.ErrChanged where the weights stay in their file and can no longer be read.
 //
 // Forward is not safe for concurrent use. It allocates nothing once it has seen a batch of this size.
 func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) {
@@ -33,6 +35,9 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 	m.crew.Run(phasesBefore+phasesPerLayer*len(m.layers)+phasesAfter, m.plan, m.do)
 	m.kv, m.spans = nil, nil
 	if b := m.broken.Load(); b != nil {
+		if fault := gguf.Fault(b.reason); fault != nil {
+			return nil, fault
+		}
 		return nil, fmt.Errorf("forward pass of %d tokens broke down: %v", len(m.tokens), b.reason)
 	}
 	return m.rows, nil

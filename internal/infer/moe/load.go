@@ -117,7 +117,8 @@ type loader struct {
 }
 
 // newLoader plans for a model.
-func newLoader(f *gguf.File, m *Model) (*loader, error) {
+func newLoader(f *gguf.File, m *Model) (made *loader, err error) {
+	defer gguf.Catch(&err)()
 	cfg, err := readConfig(f)
 	if err != nil {
 		return nil, err
@@ -127,6 +128,7 @@ func newLoader(f *gguf.File, m *Model) (*loader, error) {
 }
 
 func (l *loader) load(m *Model) (err error) {
+	defer gguf.Catch(&err)()
 	if l.packed {
 		m.hold = l.file.Hold()
 		return l.adopt(m.crew)

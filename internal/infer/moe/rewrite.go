@@ -120,7 +120,8 @@ func (r *Rewriting) meta(w *gguf.Writer) error {
 
 // Write writes the new file with so many workers; < 1 means one per CPU. It stops when ctx ends, and fails with
 // gguf.ErrChanged if the old file was touched meanwhile.
-func (r *Rewriting) Write(ctx context.Context, w io.Writer, workers int) error {
+func (r *Rewriting) Write(ctx context.Context, w io.Writer, workers int) (err error) {
+	defer gguf.Catch(&err)()
 	gw, err := r.declare(w)
 	if err != nil {
 		return err
@@ -242,7 +243,8 @@ func (t *turned) each(rows int, do func(from, to int) error) error {
 
 // Weights gives a tensor's weights as its format has them, rows one after the other in pieces of whole rows, whether
 // the file is packed or not. It is for looking at all of a model.
-func (r *Rewriting) Weights(t gguf.Tensor, each func(typ quant.Type, data []byte) error) error {
+func (r *Rewriting) Weights(t gguf.Tensor, each func(typ quant.Type, data []byte) error) (err error) {
+	defer gguf.Catch(&err)()
 	jobs := r.matrices[t.Name]
 	if !r.loader.packed || len(jobs) == 0 {
 		return each(t.Type, t.Data)

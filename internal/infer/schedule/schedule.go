@@ -33,6 +33,7 @@ type Seq struct {
 
 	Computed  int         // positions 0..computed-1 have their keys and values in blocks
 	Blocks    []int32     // block i holds positions i·blockTokens and up
+	root      kvcache.Key // stands before the first block: only sequences of one root share blocks
 	key       kvcache.Key // content of the last full computed block
 	Cached    int         // positions of the prompt that the prefix cache had
 	Preempted bool        // at least once: what it recomputes no longer counts as cached
@@ -103,6 +104,11 @@ func New(l Limits, pool *kvcache.Pool) *Scheduler {
 
 // Submit queues a prompt. maxTokens is cut to what the context leaves; 0 means all of it.
 func (s *Scheduler) Submit(prompt []int32, maxTokens int) (*Seq, error) {
+	return s.SubmitScoped(kvcache.Key{}, prompt, maxTokens)
+}
+
+// SubmitScoped is Submit for a prompt that shares blocks only with those of the same root; see kvcache.Scope.
+func (s *Scheduler) SubmitScoped(root kvcache.Key, prompt []int32, maxTokens int) (*Seq, error) {
 	room := s.limits.Context - len(prompt)
 	switch {
 	case len(prompt) == 0:
@@ -118,7 +124,7 @@ func (s *Scheduler) Submit(prompt []int32, maxTokens int) (*Seq, error) {
 	if maxTokens <= 0 || maxTokens > room {
 		maxTokens = room
 	}
-	q := &Seq{id: s.nextID, Prompt: len(prompt), max: maxTokens}
+	q := &Seq{id: s.nextID, Prompt: len(prompt), max: maxTokens, root: root, key: root}
 	q.Tokens = append(make([]int32, 0, len(prompt)+min(maxTokens, 1024)), prompt...)
 	s.nextID++
 	s.waiting = append(s.waiting, q)
@@ -158,7 +164,7 @@ func (s *Scheduler) Remove(q *Seq) {
 // drop gives up a sequence's blocks. Full ones stay in the prefix cache.
 func (s *Scheduler) drop(q *Seq) {
 	s.Pool.Release(q.Blocks)
-	q.Blocks, q.Computed, q.key = q.Blocks[:0], 0, kvcache.Key{}
+	q.Blocks, q.Computed, q.key = q.Blocks[:0], 0, q.root
 }
 
 // Idle says that there is nothing to do.
@@ -321,7 +327,7 @@ func (s *Scheduler) fits(q *Seq) bool {
 		return true
 	}
 	n := s.limits.BlockTokens
-	var k kvcache.Key
+	k := q.root
 	for i := 0; i+n < len(q.Tokens) && need > free; i += n {
 		k = k.Extend(q.Tokens[i : i+n])
 		found, held := s.Pool.Has(k)

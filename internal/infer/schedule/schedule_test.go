@@ -113,8 +113,9 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 		return n
 	}
 	switch f[0] {
-	case "submit": // submit NAME TOKENS [max N] [like NAME SHARED]
+	case "submit": // submit NAME TOKENS [max N] [like NAME SHARED] [scope NAME]
 		name, tokens, most := f[1], make([]int32, number(2)), 0
+		var root kvcache.Key
 		for i := range tokens {
 			tokens[i] = int32(1000*int(name[0]) + i)
 		}
@@ -124,9 +125,11 @@ func (w *world) act(t *testing.T, line string) (told []string) {
 				most = number(i + 1)
 			case "like":
 				copy(tokens[:number(i+2)], w.seqs[f[i+1]].Tokens)
+			case "scope":
+				root = kvcache.Scope(f[i+1])
 			}
 		}
-		q, err := w.Submit(tokens, most)
+		q, err := w.SubmitScoped(root, tokens, most)
 		if err != nil {
 			say("refused: %v", err)
 			break
@@ -235,8 +238,9 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// TestSchedulerKeepsItsPromises throws random events at small schedulers. After each, the books balance, and what is
-// attended to is what was computed. In the end everything is answered, in bounded time, and no block is lost.
+// TestSchedulerKeepsItsPromises throws random events at small schedulers. After each, the books balance, and
+// what is attended to is what was computed, within one scope. In the end everything is answered, in bounded time, and
+// no block is lost.
 func TestSchedulerKeepsItsPromises(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		blockTokens := rapid.IntRange(1, 4).Draw(t, "block tokens")
@@ -292,7 +296,8 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": func(*rapid.T) {
 				tokens := rapid.SliceOfN(rapid.Int32Range(0, 1), 0, 20).Draw(t, "prompt")
-				q, err := w.Submit(tokens, rapid.IntRange(0, 6).Draw(t, "max"))
+				scope := kvcache.Scope(rapid.SampledFrom([]string{"", "red", "blue"}).Draw(t, "scope"))
+				q, err := w.SubmitScoped(scope, tokens, rapid.IntRange(0, 6).Draw(t, "max"))
 				fits := len(tokens) > 0 && len(tokens) < w.limits.Context &&
 					len(w.running)+len(w.waiting) <= w.limits.Running+w.limits.Waiting
 				if err == nil {
@@ -311,6 +316,15 @@ func TestSchedulerKeepsItsPromises(t *testing.T) {
 			"": func(*rapid.T) {
 				if err := w.Check(); err != nil {
 					t.Fatal(err)
+				}
+				scopes := map[int32]kvcache.Key{}
+				for _, q := range w.running {
+					for _, b := range q.Blocks {
+						if other, ok := scopes[b]; ok && other != q.root {
+							t.Fatalf("block %d is shared by two scopes", b)
+						}
+						scopes[b] = q.root
+					}
 				}
 			},
 		})

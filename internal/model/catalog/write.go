@@ -2,11 +2,10 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 )
 
@@ -48,35 +47,15 @@ func (b *blocks) flush() error {
 	return err
 }
 
-// writeWhole writes a file through path.part, so that a killed process leaves one file at most, and the next attempt
-// takes it over. Another process that writes the same file is waited for.
-func writeWhole(ctx context.Context, path string, progress func(int64), write func(io.Writer) error) (err error) {
-	lock, err := filelock.Acquire(ctx, path+".part.lock", nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Release()) }()
-	f, err := os.Create(path + ".part")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // closed already, perhaps
-			err = errors.Join(err, os.Remove(f.Name()))
+// writeWhole writes a file through a temporary one beside it.
+func writeWhole(ctx context.Context, path string, progress func(int64), write func(io.Writer) error) error {
+	return whole.Write(path, 0o644, func(f *os.File) error {
+		b := &blocks{f, make([]byte, 0, blockBytes)}
+		if err := write(&meter{ctx, b, 0, progress}); err != nil {
+			return err
 		}
-	}()
-	b := &blocks{f, make([]byte, 0, blockBytes)}
-	if err := write(&meter{ctx, b, 0, progress}); err != nil {
-		return err
-	}
-	if err := errors.Join(b.flush(), f.Chmod(0o644), f.Sync()); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+		return b.flush()
+	})
 }
 
 // meter counts what goes through it, until ctx ends.

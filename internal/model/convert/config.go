@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // hfConfig is what config.json says of a MixtralForCausalLM.
@@ -82,7 +84,7 @@ func readFile(dir, name string) ([]byte, error) {
 	case !info.Mode().IsRegular() || info.Size() > maxJSON:
 		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrSource, path, maxJSON>>20)
 	}
-	return os.ReadFile(path)
+	return bounded.File(path, maxJSON)
 }
 
 func readConfig(dir string) (hfConfig, error) {

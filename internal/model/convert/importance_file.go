@@ -9,10 +9,11 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -59,7 +60,7 @@ func readImportance(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrImportance, path,
 			maxImportance>>20)
 	}
-	return os.ReadFile(path)
+	return bounded.File(path, maxImportance)
 }
 
 func (e *Sum) scale(factor float64) {
@@ -174,26 +175,11 @@ func (s *Sums) readLegacy(data []byte) error {
 
 // WriteFile writes sums in the GGUF format that llama.cpp's imatrix tool reads and writes, under path when it is
 // whole.
-func (s *Sums) WriteFile(path string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
+func (s *Sums) WriteFile(path string) error {
+	if err := whole.Write(path, 0o644, func(f *os.File) error { return s.write(f) }); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrOutput, errors.Join(err, f.Close(), os.Remove(f.Name())))
-		}
-	}()
-	if err := s.write(f); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync()); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 func (s *Sums) write(out io.Writer) error {

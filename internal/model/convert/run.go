@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
+	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -249,20 +249,21 @@ func (w *work) finish(part, path string) error {
 	if err := w.out.Sync(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	if err := w.out.Close(); err != nil {
+	if err := whole.Rename(w.out, path); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutput, err)
 	}
-	if err := os.Rename(part, path); err != nil {
+	if err := os.Remove(part + ".journal"); err != nil { // Sweep removes it if this process is killed just now
 		return fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	if err := os.Remove(part + ".journal"); err != nil {
-		return fmt.Errorf("%w: %w", ErrOutput, err)
-	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = dir.Sync() // not every file system can: the name then comes with its next write
-		_ = dir.Close()
 	}
 	return nil
+}
+
+// Sweep removes the journal of a file that is whole, which a process leaves that is killed in that moment.
+func Sweep(path string) {
+	_, missing := os.Stat(path)
+	if _, err := os.Stat(path + ".part"); missing == nil && errors.Is(err, fs.ErrNotExist) {
+		os.Remove(path + ".part.journal")
+	}
 }
 
 // result adds up units to tensors.

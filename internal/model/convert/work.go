@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -187,7 +188,8 @@ type worker struct {
 }
 
 // chunk converts some rows of a unit.
-func (k *worker) chunk(u *unit, c int) error {
+func (k *worker) chunk(u *unit, c int) (err error) {
+	defer gguf.Catch(&err)() // the source may be a mapped file
 	p := k.partOf(u)
 	to := k.types[u.tensor]
 	r0 := c * u.chunkRows

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // IndexName is the file that says which tensor is in which file.
@@ -71,7 +73,7 @@ func readIndex(path string) (map[string][]string, error) {
 	case info.Size() > maxIndex:
 		return nil, fmt.Errorf("%w: %s has %d bytes", ErrFormat, path, info.Size())
 	}
-	data, err := os.ReadFile(path)
+	data, err := bounded.File(path, maxIndex)
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,7 @@ func (f *keyFile) load() (*Keys, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watch.look(time.Now())
+	WarnReadable(f.log, "api_key_file", f.path)
 	return f.read()
 }
 

@@ -49,6 +49,7 @@ func (c *Certificate) load() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
+	WarnReadable(c.log, "tls_key_file", c.keyFile)
 	c.pair = &pair
 	return nil
 }

@@ -6,7 +6,9 @@
 //	quota.go        what each key has used of its limits, as a state machine, and the lock around it
 //	hosts.go        the names that a Host header may hold
 //	certificate.go  a certificate that is read again when its files change
-//	listener.go     a listener with a bound on its connections
+//	connections.go  which connections stay open when there are too many, as a state machine
+//	listener.go     a listener that keeps to it
+//	readable.go     warns of files with secrets that others can read
 //	watch.go        notices that files have changed
 //
 // Nothing here knows the API's routes or its error bodies: errors are ErrKeyMissing, ErrKeyUnknown, ErrHost and

@@ -24,7 +24,8 @@ var (
 )
 
 const (
-	minKey     = 16 // characters: what is shorter can be guessed
+	minKey     = 16      // characters: what is shorter can be guessed
+	maxLines   = 100_000 // each key is compared with that of every request
 	hashPrefix = "sha256:"
 )
 
@@ -50,6 +51,9 @@ func ParseKeys(r io.Reader) (*Keys, error) {
 	var own []given
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
+		if n > maxLines {
+			return nil, fmt.Errorf("%w: it has more than %d lines", ErrKeys, maxLines)
+		}
 		fields := strings.Fields(lines.Text())
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue

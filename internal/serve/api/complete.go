@@ -92,6 +92,9 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	if err := s.inTime(arrived, limit, j.requests[0].MaxTokens); err != nil {
 		return err
 	}
+	for _, r := range j.requests {
+		r.CacheScope = s.scope(x, r.CacheScope)
+	}
 	x.body.light()
 	j.arrived, j.grant, j.seen = arrived, x.grant, &x.seen
 	x.result.completion, x.seen.model = j.id, model.ID

@@ -97,6 +97,9 @@ func toHTTP(err error, retryAfter int) *httpError {
 		return &httpError{status: http.StatusTooManyRequests, typ: typeLimit, code: "queue_full",
 			retryAfter: retryAfter,
 			message:    "the service has as many requests as it can hold: try again later"}
+	case errors.Is(err, access.ErrConnections):
+		return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "too_many_connections",
+			retryAfter: retryAfter, message: err.Error()}
 	case errors.Is(err, llm.ErrNotReady), errors.Is(err, llm.ErrClosed):
 		return &httpError{status: http.StatusServiceUnavailable, typ: typeServer, code: "not_ready",
 			retryAfter: retryAfter, message: err.Error()}

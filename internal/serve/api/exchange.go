@@ -17,6 +17,7 @@ type exchange struct {
 	trace  string // id of the trace that shows the request; empty: none
 	caller access.Caller
 	grant  *access.Grant // of the key's limits; nil: none
+	place  *access.Place // of the connections that may work; nil: none
 	body   bodyShare
 	result result
 	seen   sighting

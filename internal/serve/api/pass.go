@@ -55,7 +55,11 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 		missing = &missingRoute{ResponseWriter: w, header: http.Header{}}
 		w = missing
 	}
-	out = p.Forward(w, r, r.URL.Path, o.Bytes, func(out *upstream.Outcome) {
+	body := o.Bytes
+	if completions(r.URL.Path) {
+		body = s.salted(x, body)
+	}
+	out = p.Forward(w, r, r.URL.Path, body, func(out *upstream.Outcome) {
 		counted = true
 		x.result.replica, x.result.tries = out.Replica, out.Tries
 		if translatable && lacks(out.Status) {

@@ -189,3 +189,28 @@ func TestRefusalBehindAComment(t *testing.T) {
 		t.Errorf("%s %q %v", resp.Status, data, err)
 	}
 }
+
+// TestNoAnswerOfAnUpstream: an upstream that switches protocols, or answers with a status that carries no answer,
+// keeps no client waiting: it gets a 502, or an error event where its stream has begun.
+func TestNoAnswerOfAnUpstream(t *testing.T) {
+	for _, status := range []string{"101", "204", "304", "042", "777"} {
+		f := behind(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			time.Sleep(20 * time.Millisecond) // a comment comes first
+			io.WriteString(conn, "HTTP/1.1 "+status+" X\r\nUpgrade: x\r\nConnection: close, Upgrade\r\n\r\n")
+			conn.Read(make([]byte, 1))
+		}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = time.Millisecond })
+		f.wantError("POST", "/v1/chat/completions", chatBody, 502, "")
+		_, data := f.do("POST", "/v1/chat/completions", with(`"stream":true`))
+		if !strings.HasPrefix(string(data), ": waiting\n\n") ||
+			!strings.Contains(string(data), "upstream_unreachable") {
+			t.Errorf("%s: %q", status, data)
+		}
+	}
+}

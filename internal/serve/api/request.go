@@ -49,6 +49,7 @@ func (s *Server) common(o *object, model llm.Model, defaultMax int) (base llm.Re
 	base.Sampling = s.sampling(o, model)
 	base.Stop = stops(o)
 	base.Grammar = grammar(o)
+	base.CacheScope = cacheSalt(o)
 	base.IgnoreEOS = o.Flag("ignore_eos")
 	base.ParseSpecial = o.Flag("parse_special") // of no effect on chats, as is the next
 	if o.Raw("add_special_tokens") != nil {

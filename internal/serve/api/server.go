@@ -37,6 +37,7 @@ type Config struct {
 	Temperature float64 // where the request has none
 
 	IgnoreUnknown bool            // fields that are not known are passed over
+	ScopePerKey   bool            // what was computed for the prompts of one key is used for this key alone
 	Aliases       []string        // more names of the first model
 	Responses     responses.Store // keeps what /v1/responses answers; nil: nothing is kept
 	Origins       []string        // sites whose pages may use the service, as "https://host"; "*": any
@@ -258,7 +259,10 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 		}
 	}
 	err := s.admit(route, ok, x, r)
-	defer func() { x.grant.Close(s.now()) }()
+	defer func() {
+		x.grant.Close(s.now())
+		x.place.End()
+	}()
 	if err == nil && route.method == http.MethodPost {
 		if !s.posts.TryAcquire(1) {
 			err = llm.ErrQueueFull
@@ -306,10 +310,14 @@ func (s *Server) admit(route route, found bool, x *exchange, r *http.Request) er
 			message: printable(r.Method) + " is not allowed for " + printable(r.URL.Path) + ": use " + route.method}
 	}
 	if route.open {
+		access.Touch(r.Context())
 		return nil
 	}
 	var err error
 	if x.caller, err = s.c.Callers.Identify(s.now(), r); err != nil {
+		return err
+	}
+	if x.place, err = access.Work(r.Context()); err != nil {
 		return err
 	}
 	if err := s.room(route); err != nil || route.method != http.MethodPost {

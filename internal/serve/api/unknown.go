@@ -27,7 +27,7 @@ var harmlessFields = []string{
 	"user", "metadata", "store", "service_tier", "prediction", "reasoning_effort", "reasoning",
 	"verbosity", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_mode",
 	// vLLM's.
-	"request_id", "priority", "cache_salt", "include_reasoning", "separate_reasoning", "stream_reasoning",
+	"request_id", "priority", "include_reasoning", "separate_reasoning", "stream_reasoning",
 	"guided_decoding_backend", "spaces_between_special_tokens", "return_tokens_as_token_ids", "return_token_ids",
 	// llama.cpp's and Ollama's.
 	"cache_prompt", "id_slot", "slot_id", "n_keep", "n_discard", "n_cache_reuse", "timings_per_token",

@@ -26,6 +26,9 @@ func (l shapedListener) Accept() (net.Conn, error) {
 
 type shapedConn struct{ net.Conn }
 
+// NetConn is the connection below, as that of tls.Conn.
+func (c shapedConn) NetConn() net.Conn { return c.Conn }
+
 // Write puts a refusal of net/http's, which comes in one piece, into OpenAI's shape.
 func (c shapedConn) Write(p []byte) (int, error) {
 	e := plainRefusal(p)

@@ -43,6 +43,7 @@ type Options struct {
 	ModelAliases          []string // more names of the embedded model
 	IgnoreUnknown         bool     // pass over fields of requests that are not known
 	Responses             string   // where what /v1/responses answers is kept: ResponsesMemory and so on
+	ScopePerKey           bool     // what was computed for the prompts of one key is used for this key alone
 
 	DatabaseURL    string // empty: no request log
 	LogPrompts     bool

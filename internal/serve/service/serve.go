@@ -61,6 +61,7 @@ func (s *Service) ServeAll(ctx context.Context, l Listeners) error {
 
 // Serve serves the API on l, over TLS where there is a certificate, until ctx ends. Then it drains: new requests get
 // a 503 while those under way have drain_timeout_s to end; what is left is cut off. It returns nil if all had ended.
+// Where the model's file can no longer be read, it ends at once with an error that matches gguf.ErrChanged.
 // It closes l.
 func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	if s.o.APIKeyFile != "" && s.certificate == nil && !Loopback(s.o.Host) {
@@ -68,9 +69,9 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 			s.o.Host)
 	}
 	server := s.api.HTTPServer()
-	most := s.maxConnections()
-	limited := access.LimitListener(l, most)
-	s.metrics.SetConnections(limited.Open, most)
+	limited := access.LimitListener(l, s.maxConnections(), s.log, s.metrics.ConnectionEvicted)
+	server.ConnContext = limited.ConnContext
+	s.metrics.SetConnections(limited.Open, limited.Most())
 	failed := make(chan error, 1)
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.TLSConfig()
@@ -81,6 +82,10 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	select {
 	case err := <-failed:
 		return err
+	case err := <-s.lost:
+		s.flush(server) // the answers that say so
+		<-failed
+		return err
 	case <-ctx.Done():
 	}
 	// whoever asks again comes on a new connection, which a load balancer sends elsewhere
@@ -89,18 +94,24 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		s.o.DrainTimeout)
 	defer cancel()
 	err := s.Drain(bounded)
-	if err == nil {
-		// The last answers may still be on their way out.
-		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(flush) == nil {
-			<-failed
-			return nil
-		}
+	if err == nil && s.flush(server) {
+		<-failed
+		return nil
 	}
 	err = errors.Join(err, server.Close())
 	<-failed
 	return err
+}
+
+// flush closes a server whose last answers may still be on their way out, and tells whether they were.
+func (s *Service) flush(server *http.Server) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) == nil {
+		return true
+	}
+	server.Close()
+	return false
 }
 
 // maxConnections leaves half of the files that the process may open to everything else.
@@ -120,7 +131,9 @@ func (s *Service) ServeMetrics(ctx context.Context, l net.Listener) error {
 	name, _, _ := net.SplitHostPort(s.o.MetricsListen)
 	server := s.api.MetricsServer(Loopback(name))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(api.Shaped(access.LimitListener(l, metricsConnections))) }()
+	limited := access.LimitListener(l, metricsConnections, s.log, s.metrics.ConnectionEvicted)
+	server.ConnContext = limited.ConnContext
+	go func() { failed <- server.Serve(api.Shaped(limited)) }()
 	select {
 	case err := <-failed:
 		return err

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
-	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // writeCertificate writes a self-signed certificate with a serial number.
@@ -252,47 +251,6 @@ func TestListenAndServe(t *testing.T) {
 	if err := listenAndServe(t.Context(), s); !errors.As(err, &failed) || failed.Key != "metrics_listen" {
 		t.Errorf("two listen at one address: %v", err)
 	}
-}
-
-// TestMaxConnections: beyond the bound, clients wait for their turn, and get it when another leaves.
-func TestMaxConnections(t *testing.T) {
-	s := openTiny(t, func(c *Options) { c.MaxConnections = 2 })
-	address := serveTiny(t, s, s.Serve)
-	dial := func() net.Conn {
-		t.Helper()
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
-	answered := func(conn net.Conn, patience time.Duration) bool {
-		conn.SetReadDeadline(time.Now().Add(patience))
-		_, err := conn.Read(make([]byte, 1))
-		return err == nil
-	}
-	a, b := dial(), dial()
-	if !answered(a, time.Minute) || !answered(b, time.Minute) {
-		t.Fatal("two connections are allowed")
-	}
-	c := dial()
-	if answered(c, 50*time.Millisecond) {
-		t.Error("a third is answered")
-	}
-	if open, most := metricOf(t, s, telemetry.Connections), metricOf(t, s, telemetry.ConnectionsLimit); open != 2 ||
-		most != 2 {
-		t.Errorf("%v of %v connections are shown", open, most)
-	}
-	a.Close()
-	if !answered(c, time.Minute) {
-		t.Error("the third is never answered")
-	}
-	b.Close()
-	c.Close()
-	llmtest.Until(t, "all to be counted as closed", func() bool { return metricOf(t, s, telemetry.Connections) == 0 })
 }
 
 // TestBadAccess: what cannot be read is said at the start, with its key and without secrets.

@@ -13,6 +13,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -38,6 +39,7 @@ type Service struct {
 	requests *store.Log        // nil: no request log
 
 	responses *databaseResponses // nil: none are kept, or in memory
+	lost      chan error         // gets why the model can no longer be used
 
 	mu      sync.Mutex
 	backend llm.Backend // nil until loaded
@@ -52,7 +54,8 @@ type Service struct {
 // New gives a service that is still starting: Handler answers health checks and metrics, and everything else with
 // 503, until Load has returned. Errors match ErrConfig.
 func New(o Options) (*Service, error) {
-	s := &Service{o: o, log: o.Logger, metrics: telemetry.NewMetrics(o.Version), limits: host.Read()}
+	s := &Service{o: o, log: o.Logger, metrics: telemetry.NewMetrics(o.Version), limits: host.Read(),
+		lost: make(chan error, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -75,7 +78,7 @@ func New(o Options) (*Service, error) {
 		Observe: s.observer(), KeepPrompts: o.LogPrompts,
 		Version: o.Version, Metrics: s.metrics, Logger: s.log, Callers: s.callers, Tracer: s.tracer,
 		MaxTokens: o.MaxTokens, Temperature: o.Temperature,
-		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, Origins: o.AllowedOrigins,
+		Aliases: o.ModelAliases, IgnoreUnknown: o.IgnoreUnknown, ScopePerKey: o.ScopePerKey, Origins: o.AllowedOrigins,
 		Responses: s.openResponses(),
 		Slots:     o.slots(), Queue: o.MaxQueuedRequests, Hosts: o.hosts(), MetricsApart: o.MetricsListen != "",
 		Hold: s.budget.hold, Pages: o.Pages,
@@ -145,7 +148,8 @@ func (s *Service) Load(ctx context.Context) error {
 	}
 }
 
-func (s *Service) load(ctx context.Context) error {
+func (s *Service) load(ctx context.Context) (err error) {
+	defer gguf.Catch(&err)() // the model's file may be cut while it is read
 	if s.o.Upstream != nil {
 		return s.connect()
 	}
@@ -215,7 +219,7 @@ func (s *Service) start(model *catalog.Opened) (llm.Backend, MemoryPlan, error) 
 	e, err := engine.New(model.File, engine.Config{
 		ModelID: id, Workers: s.cores, MaxRunning: s.o.MaxConcurrentRequests, MaxWaiting: waiting,
 		ContextLength: length, KVBytes: plan.KV, KVType: s.o.KVType, Logger: s.log, Throttle: s.budget.pause,
-		ChatTemplate: s.o.ChatTemplate,
+		ChatTemplate: s.o.ChatTemplate, Lost: func(err error) { s.lost <- err },
 	})
 	if err == nil {
 		// A file that was rewritten meanwhile gave weights of two models. Whoever replaces one renames a new one over

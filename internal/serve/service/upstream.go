@@ -9,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
@@ -30,8 +32,9 @@ func (s *Service) openServers() (err error) {
 func (s *Service) connect() error {
 	o := s.o.Upstream
 	key := ""
-	if o.KeyFile != "" {
-		data, err := os.ReadFile(o.KeyFile)
+	if path := o.KeyFile; path != "" {
+		access.WarnReadable(s.log, "upstream_key_file", path)
+		data, err := bounded.File(path, 64<<10)
 		if err != nil {
 			return fmt.Errorf("%w: upstream_key_file: %w", ErrConfig, err)
 		}

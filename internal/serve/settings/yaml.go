@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrSyntax is matched by what makes a whole file unreadable. The message shows the line.
@@ -22,6 +24,9 @@ type Places map[string]string
 // YAML sets keys of the struct that to points to from a file's content. name is the file's, for messages. The error
 // is for a file that cannot be read as one mapping; everything else is among the problems, in the file's order.
 func YAML(to any, name string, data []byte) (Places, []Problem, error) {
+	if err := bounded.YAML(data); err != nil {
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrSyntax, name, err)
+	}
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, nil, syntaxError(name, err)

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/wait"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
@@ -21,8 +23,10 @@ const (
 	downEvery = time.Second
 	// checksApart is the least time between two checks, however many requests ask for one.
 	checksApart = 100 * time.Millisecond
-	// maxModels bounds what a server may claim to serve.
-	maxModels = 1000
+	// Bounds of what a list of models may say.
+	maxModels  = 1000
+	maxName    = 512
+	maxCreated = 1 << 40 // seconds: year 36812
 )
 
 // watch checks a server's health and asks for its models until ctx ends.
@@ -134,6 +138,15 @@ func readModels(data []byte) ([]llm.Model, error) {
 	}
 	models := []llm.Model{}
 	for _, m := range list.Data[:min(len(list.Data), maxModels)] {
+		if m.ID == "" || len(m.ID) > maxName || strings.ContainsFunc(m.ID, unicode.IsControl) {
+			continue // no client could ask for it
+		}
+		if m.Length < 0 || m.Length > maxTokens<<10 {
+			m.Length = 0 // not known
+		}
+		if m.Created < 0 || m.Created > maxCreated {
+			m.Created = 0
+		}
 		models = append(models, llm.Model{ID: m.ID, Created: time.Unix(m.Created, 0), ContextLength: m.Length})
 	}
 	return models, nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -151,7 +150,13 @@ func (f *passage) try(r *http.Request, s *server) (o route.Outcome, pause time.D
 	}
 	defer resp.Body.Close()
 	resp.Body = watchSilence(resp.Body, f.u.c.Silence, cancel)
-	if o, pause = judge(resp); resp.StatusCode == http.StatusServiceUnavailable {
+	if err := checkHead(resp, f.p); err != nil {
+		f.out.Err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		again = f.again(false, false)
+		f.u.log.Warn("upstream failed", "replica", s.label, "err", err, "again", again)
+		return route.Broken, 0, again
+	}
+	if o, pause = judge(resp, f.u.now()); resp.StatusCode == http.StatusServiceUnavailable {
 		s.hurry() // it may be about to stop
 	}
 	if elsewhere(resp.StatusCode) && f.again(false, true) {
@@ -197,10 +202,11 @@ func elsewhere(status int) bool {
 
 // judge says what an answer's status tells of the replica. A 429 and a 503 with Retry-After are a wish, not a failure;
 // what a server cannot do is not either.
-func judge(resp *http.Response) (o route.Outcome, pause time.Duration) {
+func judge(resp *http.Response, now time.Time) (o route.Outcome, pause time.Duration) {
+	asks, wished := retryAfter(resp.Header, now)
 	switch s := resp.StatusCode; {
-	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
-		return route.Busy, retryAfter(resp.Header)
+	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable && wished:
+		return route.Busy, min(max(asks, time.Second), time.Minute) // it cannot leave itself out for longer
 	case s >= http.StatusInternalServerError && s != http.StatusNotImplemented:
 		return route.Broken, 0
 	}
@@ -232,8 +238,8 @@ func (f *passage) pass(resp *http.Response, s *server, begun time.Time) error {
 		defer f.u.mu.Unlock()
 		s.first.add(f.u.now().Sub(begun))
 	})
-	events := strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
-	if resp.StatusCode == http.StatusOK && (f.p.stream && !f.p.other || events) {
+	kind := mediaType(resp.Header)
+	if resp.StatusCode == http.StatusOK && (f.p.stream && !f.p.other && kind != typeJSON || kind == typeEvents) {
 		return f.passStream(resp)
 	}
 	return f.passWhole(resp)
@@ -295,31 +301,43 @@ func (f *passage) passWhole(resp *http.Response) error {
 	f.heard()
 	out.Status = resp.StatusCode
 	out.Total = f.u.now().Sub(f.start)
-	page := false
+	kind := typeJSON
 	if f.p.other && resp.StatusCode < http.StatusBadRequest {
+		if kind = mediaType(resp.Header); kind == "" {
+			kind = "application/octet-stream" // not what it looks like
+		} else {
+			kind = "" // as the upstream says
+		}
 		readWhole(data, out)
 		out.First, out.Finish = out.Total, llm.FinishStop
 	} else if resp.StatusCode == http.StatusOK {
-		if !readWhole(data, out) {
+		if err := checkBody(f.path, data); err != nil {
 			out.Status = 0
-			return fmt.Errorf("%w: its answer is no JSON object", ErrUnreachable)
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
+		readWhole(data, out)
 		out.First = out.Total
-	} else if page = !isObject(data); page { // of a gateway, or a stack trace: not for the client's eyes
+	} else if !isObject(data) { // of a gateway, or a stack trace: not for the client's eyes
 		data = fmt.Appendf(nil,
 			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
 	}
-	copyHeaders(w.Header(), resp.Header, responseHeaders)
-	if page {
-		w.Header().Set("Content-Type", "application/json")
+	answerHeaders(w.Header(), resp.Header, f.u.now())
+	if kind != "" {
+		w.Header().Set("Content-Type", kind)
 	}
 	f.report(out)
 	w.WriteHeader(resp.StatusCode)
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
 	if _, err := w.Write(data); err != nil {
 		return errGone
 	}
 	return nil
 }
+
+// maxStream bounds a stream in bytes: a million chunks of a kilobyte.
+const maxStream = 1 << 30
 
 // passStream passes bytes on as they come. Only the usage chunk that the client did not ask for is kept back.
 func (f *passage) passStream(resp *http.Response) error {
@@ -328,14 +346,32 @@ func (f *passage) passStream(resp *http.Response) error {
 	clock := func() time.Duration { return f.u.now().Sub(f.start) }
 	s := &splitter{hide: f.p.hide, other: f.p.other, out: out, clock: clock}
 	buf := make([]byte, 16<<10)
-	for {
+	var begun []byte // while it is not sure that this is a stream
+	for left := int64(maxStream); ; {
 		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			pass := s.take(buf[:n])
+		if left -= int64(n); left < 0 || len(s.out.Gaps) >= maxTokens {
+			err = fmt.Errorf("%w: it does not end", errForm)
+			return s.finish(w, err, out, clock(), f.report)
+		}
+		data := buf[:n]
+		if out.Status == 0 {
+			begun = append(begun, data...)
+			events, sure := beginsEvents(begun)
+			if !events {
+				return fmt.Errorf("%w: %w: it is no stream of events", ErrUnreachable, errForm)
+			}
+			if !sure && err == nil {
+				continue
+			}
+			data, begun = begun, nil
+		}
+		if len(data) > 0 {
+			pass := s.take(data)
 			f.heard()
 			if out.Status == 0 {
 				out.Status = resp.StatusCode
-				copyHeaders(w.Header(), resp.Header, responseHeaders)
+				answerHeaders(w.Header(), resp.Header, f.u.now())
+				w.Header().Set("Content-Type", typeEvents)
 				w.Header().Set("Cache-Control", "no-cache")
 				w.Header().Set("X-Accel-Buffering", "no")
 				w.WriteHeader(resp.StatusCode)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -116,13 +115,14 @@ func New(c Config) (*Upstream, error) {
 	u.pool = route.NewPool(rules)
 	u.http = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			ResponseHeaderTimeout: c.Silence,
-			MaxIdleConnsPerHost:   1024, // every request under way may leave a connection behind: reuse all of them
-			IdleConnTimeout:       time.Minute,
-			DisableCompression:    true, // bytes are passed on as they are
-			ForceAttemptHTTP2:     true,
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			ResponseHeaderTimeout:  c.Silence,
+			MaxResponseHeaderBytes: 256 << 10, // eight times what this service takes from a client
+			MaxIdleConnsPerHost:    1024,      // as every request under way may leave a connection behind
+			IdleConnTimeout:        time.Minute,
+			DisableCompression:     true, // bytes are passed on as they are
+			ForceAttemptHTTP2:      true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -182,13 +182,4 @@ func (u *Upstream) authorize(s *server, h http.Header) {
 	if key != "" {
 		h.Set("Authorization", "Bearer "+key)
 	}
-}
-
-// retryAfter reads how long a busy replica wants to be left alone; at least a second, at most a minute.
-func retryAfter(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil {
-		n = 1
-	}
-	return time.Duration(min(max(n, 1), 60)) * time.Second
 }

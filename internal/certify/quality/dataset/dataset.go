@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrInvalid is matched by every error about a data set's content.
@@ -39,6 +41,13 @@ type Item struct {
 // maxLine bounds one line's bytes: the longest conversations of ShareGPT have about 1 MB.
 const maxLine = 16 << 20
 
+// Bounds of what a set of questions is decoded to: OpenOrca, the largest, has four million rows, and is sampled.
+const (
+	maxItems  = 1_000_000
+	maxValues = 100_000 // of a line
+	maxDepth  = 32
+)
+
 // Read reads JSON Lines; blank lines are skipped. Errors match ErrInvalid and name the line.
 func Read(r io.Reader) ([]Item, error) {
 	lines := bufio.NewScanner(r)
@@ -49,6 +58,12 @@ func Read(r io.Reader) ([]Item, error) {
 		n++
 		if len(strings.TrimSpace(lines.Text())) == 0 {
 			continue
+		}
+		if len(items) >= maxItems {
+			return nil, fmt.Errorf("%w: has more than %d items: make a sample of it", ErrInvalid, maxItems)
+		}
+		if err := bounded.JSON(lines.Bytes(), maxValues, maxDepth); err != nil {
+			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n, err)
 		}
 		item, err := parse(lines.Bytes())
 		if err != nil {

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+)
+
+// said is how a command ended, whatever it wrote.
+func said(t *testing.T, cmd *exec.Cmd) (code int, text string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		need.Missing(t, "cannot be run here: %v", err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// TestFullDiskForFiles: commands that write a file onto a disk that fills up say so, and leave nothing there but what
+// they go on from.
+func TestFullDiskForFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs commands")
+	}
+	program, source := binary(t), t.TempDir()
+	if err := os.WriteFile(filepath.Join(source, "text.txt"), bytes.Repeat([]byte("a fox "), 300), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		words("model synth --out %s/in.gguf --dim 256 --ffn 512 --layers 2 --heads 4 --type f16", source),
+		words("model pack %s/in.gguf %s/packed.gguf", source, source),
+	} {
+		if r := command(t, program, args...); r.code != exitOK {
+			t.Fatalf("%v: %v", args, r)
+		}
+	}
+	for _, k := range killedCommands {
+		for way, limited := range map[string]func(string, int, []string) *exec.Cmd{"disk": smallDisk,
+			"file size": smallFiles} {
+			t.Run(k.name+", "+way, func(t *testing.T) {
+				dir := t.TempDir() // out is in a directory of its own
+				args := k.args(source)
+				for i := range args {
+					if args[i] == source+"/out" {
+						args[i] = dir + "/out"
+					}
+				}
+				code, text := said(t, limited(dir, 40, append([]string{program}, args...)))
+				if code == noMount {
+					need.Missing(t, "cannot mount here: %s", text)
+				}
+				full := strings.Contains(text, "no space left") || strings.Contains(text, "file too large") ||
+					strings.Contains(text, "are free")
+				if code == exitOK || !full || strings.Contains(text, "panic") || strings.Contains(text, "goroutine") {
+					t.Errorf("exit code %d: %s", code, text)
+				}
+				for name := range strings.FieldsSeq(listing(t, dir)) {
+					if name != "out.part" && name != "out.part.journal" {
+						t.Errorf("%s is left", name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestNoHome: commands work without a home directory, and in one that nothing can be written to; what needs one says
+// which directory it could not write to.
+func TestNoHome(t *testing.T) {
+	program := binary(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file") // nothing can be written below it, not even by root
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, env := range map[string][]string{
+		"none":       {"PATH=" + os.Getenv("PATH")},
+		"not usable": {"PATH=" + os.Getenv("PATH"), "HOME=" + file},
+	} {
+		for _, test := range []struct {
+			args []string
+			ok   bool
+		}{
+			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
+			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
+			{words("report list"), false},
+		} {
+			cmd := exec.CommandContext(t.Context(), program, test.args...)
+			cmd.Env, cmd.Dir = env, dir
+			code, text := said(t, cmd)
+			if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") || code != exitOK &&
+				!strings.Contains(text, "mixtral: ") {
+				t.Errorf("%s, %v: exit code %d: %s", name, test.args, code, text)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), program)
+		cmd.Env, cmd.Dir = append(env, "MIXTRAL_LOG_LEVEL=warn"), dir
+		s := startCommand(t, cmd)
+		if code, body := s.post("/v1/completions", `{"prompt":"hi","max_tokens":2}`); code != 200 {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+		if code := s.stop(os.Interrupt); code != exitOK {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+	}
+}
+
+// TestFewFiles: a service that may open 64 files answers its clients and its health checks, however many connections
+// others hold, and writes its log.
+func TestFewFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log.db")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 64 && exec "$@"`, "sh", binary(t))
+	s := startCommand(t, cmd, "--set", "database_url=sqlite:"+path)
+	address := strings.TrimPrefix(s.url, "http://")
+	for range 200 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	client := &http.Client{Timeout: llmtest.Limit, Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 5 {
+		resp, err := client.Get(s.url + "/livez")
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v %v; %s", resp, err, s.stderr)
+		}
+		resp.Body.Close()
+		resp, err = client.Post(s.url+"/v1/completions", "application/json",
+			strings.NewReader(`{"prompt":"hi","max_tokens":2}`))
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v %v; %s", resp, err, s.stderr)
+		}
+		resp.Body.Close()
+	}
+	if code := s.stop(os.Interrupt); code != exitOK {
+		t.Errorf("exit code %d: %s", code, s.stderr)
+	}
+	if n := loggedLines(t, path); n != 5 {
+		t.Errorf("%d lines", n)
+	}
+}
+
+// TestTwoProcessesOnOneDatabase: two services write to one SQLite file while a third process lists the runs in it. No
+// line is lost, and none is there twice.
+func TestTwoProcessesOnOneDatabase(t *testing.T) {
+	program, path := binary(t), filepath.Join(t.TempDir(), "both.db")
+	a := startServe(t, "--set", "database_url=sqlite:"+path)
+	b := startServe(t, "--set", "database_url=sqlite:"+path)
+	t.Setenv("MIXTRAL_DATABASE_URL", "sqlite:"+path)
+	const each = 60
+	done := llmtest.Done(func() {
+		for _, s := range []*servedProcess{a, b} {
+			for range each {
+				s.post("/v1/completions", `{"prompt":"hi","max_tokens":1}`)
+			}
+		}
+	})
+	for over := false; !over; {
+		if r := command(t, program, "report", "list"); r.code != exitOK {
+			t.Errorf("%v", r)
+		}
+		select {
+		case <-done:
+			over = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	for _, s := range []*servedProcess{a, b} {
+		if code := s.stop(syscall.SIGTERM); code != exitOK {
+			t.Errorf("exit code %d: %s", code, s.stderr)
+		}
+		if strings.Contains(s.stderr.String(), "dropped") {
+			t.Errorf("%s", s.stderr)
+		}
+	}
+	if n := loggedLines(t, path); n != 2*each {
+		t.Errorf("%d lines of %d requests", n, 2*each)
+	}
+}
+
+// TestFilesAreCutUnderCommands cuts a model's file at random moments while commands read it: each ends with an error
+// that says so, or had read enough.
+func TestFilesAreCutUnderCommands(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs commands for some seconds")
+	}
+	rng, program, dir := killRand(t), binary(t), t.TempDir()
+	source := filepath.Join(dir, "source.gguf")
+	if r := command(t, program, words("model synth --out %s --dim 256 --ffn 1024 --layers 3 --heads 4 --type f16",
+		source)...); r.code != exitOK {
+		t.Fatal(r)
+	}
+	data, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := filepath.Join(dir, "in.gguf")
+	for _, args := range [][]string{
+		words("model pack %s %s/out --threads 2 --force", in, dir), words("model verify %s --threads 2", in),
+		words("model quantize %s --type q4_0 --out %s/q --threads 2 --force", in, dir), words("model inspect %s", in),
+		words("run --model %s --max-tokens 2 hi", in),
+	} {
+		var took time.Duration
+		for i := range killRounds(t, 4) + 1 {
+			if err := os.WriteFile(in, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), program, args...)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			began := time.Now()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := llmtest.Done(func() { cmd.Wait() })
+			if i > 0 { // the first one is left alone
+				time.Sleep(time.Duration(rng.Int64N(int64(took))))
+				if err := os.Truncate(in, rng.Int64N(int64(len(data)))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			llmtest.Await(t, fmt.Sprint(args), ended)
+			took = max(took, time.Since(began))
+			code, text := cmd.ProcessState.ExitCode(), out.String()
+			if code < 0 || strings.Contains(text, "goroutine ") || strings.Contains(text, "SIGBUS") ||
+				i == 0 && code != exitOK || code != exitOK && !strings.Contains(text, "mixtral: ") {
+				t.Errorf("%v: exit code %d: %.600s", args, code, text)
+			}
+		}
+	}
+}

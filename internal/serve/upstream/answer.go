@@ -1,0 +1,145 @@
+package upstream
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// errForm says that what an upstream sent is no answer to what it was asked.
+var errForm = errors.New("not an answer")
+
+const (
+	typeEvents = "text/event-stream"
+	typeJSON   = "application/json"
+)
+
+// checkHead says what is wrong with the status and the headers of an answer. It is asked before anything of the
+// answer passes.
+func checkHead(resp *http.Response, p *prepared) error {
+	s := resp.StatusCode
+	switch {
+	case s < 200 || s > 599, s == http.StatusNoContent && !p.other, s == http.StatusResetContent,
+		s == http.StatusPartialContent, s >= 300 && s < 400, s != http.StatusOK && s < 300 && !p.other:
+		return fmt.Errorf("%w: the status %d carries none", errForm, s)
+	case s >= 400 || s == http.StatusNoContent:
+		return nil // an error's body is read, and replaced where it is none of ours
+	}
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fmt.Errorf("%w: it is compressed, which nobody asked for", errForm)
+	}
+	kind := mediaType(resp.Header)
+	switch {
+	case kind == "text/html" || kind == "application/xhtml+xml":
+		return fmt.Errorf("%w: it is a web page", errForm)
+	case kind == typeEvents && !p.stream && !p.other:
+		return fmt.Errorf("%w: it is a stream, and none was asked for", errForm)
+	}
+	return nil
+}
+
+// mediaType is what the body is said to be; empty where nothing is said that can be read.
+func mediaType(h http.Header) string {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return ""
+	}
+	return kind
+}
+
+// answerHeaders puts those headers of an answer that are passed on into h, each once and only with a value that it
+// may have.
+func answerHeaders(h, from http.Header, now time.Time) {
+	for _, name := range responseHeaders {
+		v := from.Get(name)
+		switch name {
+		case "Retry-After":
+			v = ""
+			if wait, ok := retryAfter(from, now); ok {
+				v = strconv.Itoa(int(wait / time.Second))
+			}
+		case "Content-Type":
+			if mediaType(from) == "" {
+				v = "" // whoever writes the body knows better
+			}
+		}
+		if v != "" && plain(v) {
+			h.Set(name, v)
+		}
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// plain tells whether a header's value is a short line of ASCII.
+func plain(v string) bool {
+	const most = 256
+	return len(v) <= most && !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// maxRetry bounds what an upstream may have its clients wait.
+const maxRetry = time.Hour
+
+// retryAfter reads how long an upstream wants to be left alone: seconds, or a date. Less than a second is one, and
+// more than an hour is an hour.
+func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0, false
+	}
+	if strings.Trim(v, "0123456789") == "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n > int64(maxRetry/time.Second) { // only digits: too many of them
+			return maxRetry, true
+		}
+		wait = time.Duration(n) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		wait = at.Sub(now).Round(time.Second)
+	} else {
+		return 0, false
+	}
+	return min(max(wait, time.Second), maxRetry), true
+}
+
+// checkBody says what is wrong with a whole answer of a route whose form is known.
+func checkBody(path string, data []byte) error {
+	if !isObject(data) {
+		return fmt.Errorf("%w: it is no JSON object", errForm)
+	}
+	if path != "/v1/chat/completions" && path != "/v1/completions" {
+		return nil
+	}
+	var answer struct {
+		Choices []map[string]json.RawMessage `json:"choices"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil || len(answer.Choices) == 0 {
+		return fmt.Errorf("%w: it has no list of choices", errForm)
+	}
+	for i, choice := range answer.Choices {
+		if choice["message"] == nil && choice["text"] == nil {
+			return fmt.Errorf("%w: choices[%d] has neither a message nor a text", errForm, i)
+		}
+	}
+	return nil
+}
+
+// beginsEvents tells whether a text begins as a stream of events does; sure is false while that cannot be known.
+func beginsEvents(text []byte) (events, sure bool) {
+	line := strings.TrimLeft(strings.TrimPrefix(string(text[:min(len(text), 1<<10)]), "\ufeff"), "\r\n")
+	if line == "" {
+		return true, len(text) >= 1<<10
+	}
+	for _, field := range []string{":", "data", "event", "id", "retry"} {
+		if strings.HasPrefix(line, field) {
+			return true, true
+		}
+		if strings.HasPrefix(field, line) {
+			return true, false
+		}
+	}
+	return false, true
+}
