@@ -17,10 +17,11 @@ var ErrFormat = errors.New("not a certification report")
 
 // Extensions of the files of one report, after BaseName.
 const (
-	JSONExt   = ".json"
-	HTMLExt   = ".html"
-	JUnitExt  = ".junit.xml"
-	EventsExt = ".events.jsonl.gz"
+	JSONExt        = ".json"
+	HTMLExt        = ".html"
+	JUnitExt       = ".junit.xml"
+	EventsExt      = ".events.jsonl.gz"
+	AttestationExt = ".intoto.jsonl" // in-toto's own suffix: a line of JSON is a signed envelope
 )
 
 // maxReport bounds what is read; a report has some 50 KB.

@@ -55,6 +55,9 @@ type certifyCmd struct {
 	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to certify too, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
+	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
+	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
+
 	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
 	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
@@ -91,6 +94,13 @@ func (c certifyCmd) Run(a *app) error {
 	if c.Sweep {
 		return c.sweep(a, o)
 	}
+	if c.SignKey != "" {
+		key, err := openSigner(a, c.SignKey, c.SignPassphraseFile) // before the run: it may be wrong
+		if err != nil {
+			return err
+		}
+		o.SignKey = key
+	}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
 		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
 		defer stop()
@@ -104,12 +114,15 @@ func (c certifyCmd) Run(a *app) error {
 	if rep == nil {
 		return certifyError(a, err)
 	}
-	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON)); err != nil {
+	signed := o.SignKey != nil && !errors.Is(err, certify.ErrUnsigned)
+	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON), signed); err != nil {
 		return err
 	}
 	switch {
 	case errors.Is(err, certify.ErrInterrupted):
 		return exitWith(exitInterrupted)
+	case errors.Is(err, certify.ErrUnsigned):
+		return setupError(withHint(err, "mixtral report sign signs it later"))
 	case rep.Status == certify.Pass:
 		return nil
 	case rep.Status == certify.Fail:
@@ -287,8 +300,11 @@ func (c certifyCmd) check(a *app) error {
 }
 
 // print writes the verdict to standard output. run is its id in the database, or empty.
-func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
+func (c certifyCmd) print(a *app, rep *certify.Report, run string, signed bool) error {
 	paths := certreport.PathsFor(c.ReportDir, rep)
+	if !signed {
+		paths.Attestation = ""
+	}
 	if c.JSON {
 		return printCertifyJSON(a.stdout, rep, paths, run)
 	}
@@ -297,6 +313,9 @@ func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON,
 		paths.HTML, paths.Events, paths.JSON)
+	if err == nil && signed {
+		_, err = fmt.Fprintf(a.stdout, "signed: %s\n", paths.Attestation)
+	}
 	if err == nil && run != "" {
 		_, err = fmt.Fprintf(a.stdout, "run:    %s in %s (mixtral report show %s)\n", run, open.Name(c.Database), run)
 	}
@@ -315,6 +334,7 @@ type certifySummary struct {
 	Report   string             `json:"report"`
 	HTML     string             `json:"html"`
 	Events   string             `json:"events"`
+	Signed   string             `json:"attestation,omitempty"`
 	Run      string             `json:"run,omitempty"` // in the database
 }
 
@@ -324,5 +344,6 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc.SetIndent("", "  ")
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
-		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run})
+		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events,
+		Signed: paths.Attestation, Run: run})
 }
