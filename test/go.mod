@@ -7,6 +7,7 @@ require (
 	github.com/google/jsonschema-go v0.4.3
 	github.com/gpustack/gguf-parser-go v0.28.1
 	github.com/hxp-enterprise/mixtral v0.0.0
+	github.com/in-toto/attestation v1.2.0
 	github.com/openai/openai-go/v3 v3.96.0
 	github.com/rs/zerolog v1.33.0
 	go.opentelemetry.io/proto/otlp v1.11.0
@@ -20,7 +21,10 @@ require (
 	sigs.k8s.io/kustomize/kyaml v0.21.1
 )
 
-require github.com/ncruces/go-strftime v1.1.0 // indirect
+require (
+	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/secure-systems-lab/go-securesystemslib v0.11.1 // indirect
+)
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -19,16 +19,16 @@ import (
 )
 
 func sampleReport(status string) *report.Report {
-	return &report.Report{TestCase: "TC-X", Timestamp: 1772600761.25, Status: status, SchemaVersion: report.SchemaVersion,
-		Profile: "quick",
+	return &report.Report{TestCase: "TC-X", Timestamp: 1772600761.25, Status: status,
+		SchemaVersion: report.SchemaVersion, Profile: "quick",
 		Checks: []report.Check{{ID: "latency", Verdict: report.Pass, Gate: true},
 			{ID: "errors", Verdict: report.Fail, Gate: true}, {ID: "leak", Verdict: report.Invalid, Gate: true},
 			{ID: "extra", Verdict: report.Info}},
 		Case:   report.CaseInfo{ID: "TC-X", Name: "a case", Level: "L1"},
 		Target: report.TargetInfo{Kind: "url", URL: "http://127.0.0.1:8000/v1", Model: "m"},
-		Fingerprints: map[string]string{"case_sha256": strings.Repeat("a", 64), "prompts_sha256": strings.Repeat("b", 64),
-			"model_sha256": strings.Repeat("c", 64), "traffic_sha256:chat.jsonl": strings.Repeat("d", 64), "seed": "7",
-			"version": "v1"}}
+		Fingerprints: map[string]string{"case_sha256": strings.Repeat("a", 64),
+			"prompts_sha256": strings.Repeat("b", 64), "model_sha256": strings.Repeat("c", 64),
+			"traffic_sha256:chat.jsonl": strings.Repeat("d", 64), "seed": "7", "version": "v1"}}
 }
 
 // saved writes a report and a record into a folder of its own.
@@ -145,7 +145,8 @@ func TestSignedFilesOnly(t *testing.T) {
 		!strings.Contains(d[0], `signed subject[1].digest.sha256 is`) {
 		t.Errorf("another record: %q, %v", d, err)
 	}
-	if _, err := SignFile(t.Context(), sampleReport(report.Pass), paths, signer(t, "id_rsa")); !errors.Is(err, ErrOther) {
+	_, err = SignFile(t.Context(), sampleReport(report.Pass), paths, signer(t, "id_rsa"))
+	if !errors.Is(err, ErrOther) {
 		t.Errorf("a signature beside one of other files: %v", err)
 	}
 }
@@ -281,7 +282,8 @@ func TestForgeries(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{"empty": nil, "garbage": []byte("\x1f\x8b..."),
-		"a report": []byte(`{"status":"PASS"}`), "two lines": append(slices.Clone(good), good...), "huge": bytes.Repeat([]byte(" "), maxEnvelope+1)} {
+		"a report": []byte(`{"status":"PASS"}`), "two lines": append(slices.Clone(good), good...),
+		"huge": bytes.Repeat([]byte(" "), maxEnvelope+1)} {
 		if _, err := Parse(data); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -195,7 +195,8 @@ func TestFilesOfPublicKeys(t *testing.T) {
 		return strings.TrimSpace(string(data))
 	}
 	bare := strings.Join(strings.Fields(line("id_ed25519.pub"))[:2], " ")
-	keys, err := ParseKeys([]byte("# ours\n\n"+line("id_ed25519.pub")+"\r\nrestrict,command=\"a b\" "+line("id_rsa.pub")+
+	keys, err := ParseKeys([]byte("# ours\n\n"+line("id_ed25519.pub")+"\r\nrestrict,command=\"a b\" "+
+		line("id_rsa.pub")+
 		"\nanna@example.org "+bare+"\n"), "file")
 	if err != nil || len(keys) != 3 || keys[0].Name != "ed25519@example.org" || keys[1].Name != "rsa@example.org" ||
 		keys[2].Name != "anna@example.org" || keys[2].ID != keys[0].ID {
@@ -222,7 +223,8 @@ func TestFilesOfPublicKeys(t *testing.T) {
 		"broken PEM":  {string(block("PUBLIC KEY")), "unusable key"},
 		"huge":        {strings.Repeat("#", maxKeyFile+1), "larger than"},
 	} {
-		if _, err := ParseKeys([]byte(c.data), "file"); !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), c.want) {
+		_, err := ParseKeys([]byte(c.data), "file")
+		if !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}

@@ -42,7 +42,8 @@ func openSigner(a *app, path, passphraseFile string) (*attest.Signer, error) {
 	case a.ctx.Err() != nil:
 		return nil, exitWith(exitInterrupted)
 	case errors.Is(err, attest.ErrEncrypted):
-		err = withHint(err, "give its passphrase in "+envSignPassphrase+" or in a file, or add the key to the SSH agent")
+		err = withHint(err, "give its passphrase in "+envSignPassphrase+" or in a file, or add the key to the SSH "+
+			"agent")
 	}
 	return nil, usageError(err)
 }
