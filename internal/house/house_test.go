@@ -81,15 +81,17 @@ var ranks = map[string]int{
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 	"internal/certify/verify":   5, // a report held against its record and its signature
 
-	"internal/web/look": 1, // what every page looks like
-	"internal/web/chat": 2, // the pages of mixtral serve
-	"internal/plan":     3, // replicas from targets, by simulation
+	"internal/web/look":       1, // what every page looks like
+	"internal/web/verifypage": 2, // the page that verifies reports in a browser
+	"internal/web/chat":       2, // the pages of mixtral serve
+	"internal/plan":           3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
 	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,
 	"cmd/mixtral-faults": 9,
+	"cmd/verify-page":    9,
 }
 
 // The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service

@@ -80,7 +80,8 @@ func tables(t *testing.T, root reflect.Type, dir string, extra map[string]string
 			text = capital(text)
 			inner, name := kindOf(f.Type)
 			if text == "" {
-				t.Errorf("%s (%s): neither a comment in %s nor an entry in the test says what it means", id, f.Name, dir)
+				t.Errorf("%s (%s): neither a comment in %s nor an entry in the test says what it means", id,
+					f.Name, dir)
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key, name, unitOf(key, text, inner),
 				strings.ReplaceAll(text, "|", `\|`))
