@@ -148,6 +148,7 @@ func TestEveryRuleIsReachable(t *testing.T) {
 		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
+		giveTask(c, info.Rule)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", info.Rule, err)
 		}

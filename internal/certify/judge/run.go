@@ -25,6 +25,7 @@ type run struct {
 	samples    []at[*evidence.Sample]
 	scrapes    []at[*evidence.Scrape]
 	scores     []*evidence.Score
+	grades     []*evidence.Grade
 	audits     []at[*evidence.Audit]
 	clocks     []at[*evidence.Clock]
 	hosts      []at[*evidence.Host]
@@ -71,6 +72,8 @@ func read(events []evidence.Event) (*run, error) {
 			r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
 		case e.Score != nil:
 			r.scores = append(r.scores, e.Score)
+		case e.Grade != nil:
+			r.grades = append(r.grades, e.Grade)
 		case e.Audit != nil:
 			r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
 		case e.Clock != nil:
@@ -109,6 +112,9 @@ func (r *run) sort() {
 	byTime(r.audits)
 	byTime(r.clocks)
 	byTime(r.hosts)
+	slices.SortFunc(r.grades, func(a, b *evidence.Grade) int {
+		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N), compareContent(a, b))
+	})
 	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
 		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {
 			return c
