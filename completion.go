@@ -123,7 +123,7 @@ func (s *Service) request(r Request) (*llm.Request, error) {
 	if len(r.Messages) > 0 {
 		given++
 		for _, m := range r.Messages {
-			out.Messages = append(out.Messages, llm.Message(m))
+			out.Messages = append(out.Messages, llm.Message{Role: m.Role, Content: m.Content})
 		}
 	}
 	if r.RawPrompt != "" {

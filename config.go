@@ -1,6 +1,7 @@
 package mixtral
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -190,6 +191,14 @@ type Config struct {
 	// Warnings are what LoadConfig and ParseConfig found odd, such as a variable of the environment whose name looks
 	// like a misspelt key. New logs them. Default: empty. It is no key of files.
 	Warnings []string `yaml:"-"`
+
+	loaded *loaded `yaml:"-"` // what LoadConfig or ParseConfig read, for the errors of Validate; nil where neither did
+}
+
+// loaded is what was read, and where from.
+type loaded struct {
+	places settings.Places
+	config Config
 }
 
 // Backend is what answers requests.
@@ -224,10 +233,10 @@ var ErrConfig = service.ErrConfig
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	Key     string // as in YAML, or the variable of the environment
+	Key     string // as in YAML
 	Value   string // as given; empty where Key is not known
 	Allowed string // "must be between 0 and 65535"; empty where Key is not known
-	Place   string // "mixtral.yaml:3" where a file says it
+	Place   string // where it was set: "mixtral.yaml:3", "MIXTRAL_PORT", "--set", or empty
 }
 
 func (p Problem) String() string {
@@ -273,9 +282,9 @@ func (e *ConfigError) Error() string {
 func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
 
 // LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
-// environment. Open checks the result; Validate does it earlier. Errors match ErrConfig, unless the file cannot be
-// read, and list everything that is wrong with file and environment.
-func LoadConfig(path string) (Config, error) {
+// environment, then the values in set, each KEY=VALUE. Open checks the result; Validate does it earlier. Errors match
+// ErrConfig, unless the file cannot be read, and list everything that is wrong with all of these.
+func LoadConfig(path string, set ...string) (Config, error) {
 	var data []byte
 	if path != "" {
 		var err error
@@ -283,11 +292,11 @@ func LoadConfig(path string) (Config, error) {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
 	}
-	return ParseConfig(path, data, os.Environ())
+	return ParseConfig(path, data, os.Environ(), set...)
 }
 
 // ParseConfig is LoadConfig with the file's content and the environment given. name is for error messages.
-func ParseConfig(name string, data []byte, environ []string) (Config, error) {
+func ParseConfig(name string, data []byte, environ []string, set ...string) (Config, error) {
 	c := DefaultConfig()
 	places, problems, err := settings.YAML(&c, name, data)
 	if err != nil {
@@ -296,27 +305,54 @@ func ParseConfig(name string, data []byte, environ []string) (Config, error) {
 	if u, set := telemetry.TracingURL(lookup(environ)); set { // over the file, and below a variable of our own
 		c.TracingURL = u
 	}
-	more, warnings := settings.Environ(&c, "MIXTRAL_", environ)
-	if problems = append(problems, more...); len(problems) > 0 {
-		return Config{}, c.allProblems(problems, places)
+	more, warnings := settings.Environ(&c, "MIXTRAL_", environ, places)
+	problems = append(problems, more...)
+	for _, pair := range set {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			problems = append(problems, settings.Problem{Place: fromSet, Key: pair, Value: "no value",
+				Allowed: "must be KEY=VALUE"})
+			continue
+		}
+		places[key] = fromSet
+		if p := settings.Set(&c, key, value); p != nil {
+			p.Place = fromSet
+			problems = append(problems, *p)
+		}
+	}
+	c.loaded = &loaded{places, c}
+	if len(problems) > 0 {
+		return Config{}, c.allProblems(problems)
 	}
 	c.Warnings = warnings
 	return c, nil
 }
 
+// fromSet is the place of what is neither from a file nor from the environment: the flag that sets it.
+const fromSet = "--set"
+
 // allProblems adds to those of reading what is wrong with the values that could be read.
-func (c *Config) allProblems(found []settings.Problem, places settings.Places) error {
+func (c *Config) allProblems(found []settings.Problem) error {
 	e := problemsOf(found)
 	var checked *ConfigError
 	if errors.As(c.Validate(), &checked) {
 		for _, p := range checked.Problems {
-			if p.Place = places[p.Key]; p.Place != "" &&
+			if p.Place != "" &&
 				!slices.ContainsFunc(e.Problems, func(q Problem) bool { return q.Key == p.Key }) {
 				e.Problems = append(e.Problems, p)
 			}
 		}
 	}
+	slices.SortStableFunc(e.Problems, func(p, q Problem) int { return cmp.Compare(fileLine(p), fileLine(q)) })
 	return e
+}
+
+// fileLine gives the line where a file has the problem; what is not in the file comes after it.
+func fileLine(p Problem) int {
+	if n, err := strconv.Atoi(p.Place[strings.LastIndexByte(p.Place, ':')+1:]); err == nil {
+		return n
+	}
+	return math.MaxInt
 }
 
 func problemsOf(list []settings.Problem) *ConfigError {
@@ -407,9 +443,19 @@ func (c *Config) options() (service.Options, error) {
 	v.oneOf("log_format", c.LogFormat, telemetry.LogFormats...)
 	c.checkAccess(v)
 	if len(v.problems) > 0 {
+		c.place(v.problems)
 		return service.Options{}, &ConfigError{v.problems}
 	}
 	return o, nil
+}
+
+// place says of each problem where its value was set, unless the program has changed it since.
+func (c *Config) place(problems []Problem) {
+	for i, p := range problems {
+		if c.loaded != nil && settings.Same(c, &c.loaded.config, p.Key) {
+			problems[i].Place = c.loaded.places[p.Key]
+		}
+	}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -17,13 +17,13 @@ func (v *validator) add(key, value, allowed string) {
 
 func (v *validator) number(key string, got, lo, hi float64) {
 	if !(got >= lo && got <= hi) {
-		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be between %.0f and %.0f", lo, hi))
+		v.add(key, strconv.FormatFloat(got, 'f', -1, 64), fmt.Sprintf("must be between %.0f and %.0f", lo, hi))
 	}
 }
 
 func (v *validator) above(key string, got, hi float64) {
 	if !(got > 0 && got <= hi) {
-		v.add(key, fmt.Sprint(got), fmt.Sprintf("must be above 0 and at most %.0f", hi))
+		v.add(key, strconv.FormatFloat(got, 'f', -1, 64), fmt.Sprintf("must be above 0 and at most %.0f", hi))
 	}
 }
 

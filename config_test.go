@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// seedConfig is the configuration that the test case's fixture makes.
-const seedConfig = `
+// specConfig is the configuration that the test case's fixture makes.
+const specConfig = `
 port: 11400
 memory_limit_gb: 90
 cpu_cores: 8
@@ -31,18 +31,21 @@ database_url: "postgresql://user:pass@192.168.10.35:5432/hana_x_llm"
 monitoring_url: "http://192.168.10.37:9090"
 `
 
-func TestSeedConfig(t *testing.T) {
-	c, err := ParseConfig("seed.yaml", []byte(seedConfig), nil)
+// sameKeys compares what the keys are set to, and not where they were set.
+var sameKeys = cmpopts.IgnoreUnexported(Config{})
+
+func TestSpecConfig(t *testing.T) {
+	c, err := ParseConfig("spec.yaml", []byte(specConfig), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	want := DefaultConfig() // the seed's figures are the defaults
+	want := DefaultConfig() // the specification's figures are the defaults
 	want.ModelPath, want.DatabaseURL, want.MonitoringURL = "/opt/models/mixtral-8x7b",
 		"postgresql://user:pass@192.168.10.35:5432/hana_x_llm", "http://192.168.10.37:9090"
-	if diff := cmp.Diff(want, c); diff != "" {
+	if diff := cmp.Diff(want, c, sameKeys); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -89,7 +92,8 @@ func TestYAMLErrors(t *testing.T) {
 		}
 	}
 	for _, empty := range []string{"", "\n\n", "# nothing\n", "---\n"} {
-		if c, err := ParseConfig("c.yaml", []byte(empty), nil); err != nil || !cmp.Equal(c, DefaultConfig()) {
+		c, err := ParseConfig("c.yaml", []byte(empty), nil)
+		if err != nil || !cmp.Equal(c, DefaultConfig(), sameKeys) {
 			t.Errorf("%q: %+v, %v", empty, c, err)
 		}
 	}
@@ -98,21 +102,44 @@ func TestYAMLErrors(t *testing.T) {
 // TestEverythingAtOnce: unknown keys, wrong kinds, double keys, values out of range and the environment, with places.
 func TestEverythingAtOnce(t *testing.T) {
 	_, err := ParseConfig("c.yaml", []byte("port: many\nfoo: 1\ncpu_cores: 0\nport: 2\ntempreature: 0.5\n"),
-		[]string{"MIXTRAL_MAX_TOKENS=x"})
+		[]string{"MIXTRAL_MAX_TOKENS=x", "MIXTRAL_KV_TYPE=q7"}, "bar=1", "bar", "temperature=7")
 	var e *ConfigError
-	if !errors.As(err, &e) || len(e.Problems) != 6 {
+	if !errors.As(err, &e) || len(e.Problems) != 10 {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"\n  c.yaml:1: port: must be an integer: got \"many\"\n",
 		"\n  c.yaml:2: unknown key \"foo\"\n",
 		"\n  c.yaml:4: port: must be given once",
 		"\n  c.yaml:5: unknown key \"tempreature\" (did you mean \"temperature\"?)\n",
-		"\n  MIXTRAL_MAX_TOKENS: must be an integer: got \"x\"\n",
+		"\n  MIXTRAL_MAX_TOKENS: max_tokens: must be an integer: got \"x\"\n",
+		"\n  MIXTRAL_KV_TYPE: kv_type: must be f16 or q8_0: got \"q7\"\n",
+		"\n  --set: unknown key \"bar\"",
+		"\n  --set: bar: must be KEY=VALUE: got no value\n",
+		"\n  --set: temperature: must be between 0 and 2: got 7\n",
 		"\n  c.yaml:3: cpu_cores: must be between 1 and 4096: got 0\n",
 		"\n  known keys: host, port, "} {
 		if strings.Count(err.Error(), want) != 1 {
 			t.Errorf("%v\nwants %q", err, want)
 		}
+	}
+}
+
+// TestPlaces: what cannot be used is named with the place that set it, as long as the program has not set it itself.
+func TestPlaces(t *testing.T) {
+	c, err := ParseConfig("c.yaml", []byte("port: 99999999\ncpu_cores: 0\n"), []string{"MIXTRAL_TEMPERATURE=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.CPUCores = -1
+	var e *ConfigError
+	if !errors.As(c.Validate(), &e) {
+		t.Fatal("no error")
+	}
+	want := []Problem{{"port", "99999999", "must be between 0 and 65535", "c.yaml:1"},
+		{"cpu_cores", "-1", "must be between 1 and 4096", ""},
+		{"temperature", "3", "must be between 0 and 2", "MIXTRAL_TEMPERATURE"}}
+	if diff := cmp.Diff(want, e.Problems); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -151,13 +178,13 @@ func TestEnvironment(t *testing.T) {
 	want := DefaultConfig()
 	want.Port, want.Host, want.ModelPath, want.Temperature, want.InsecureBind, want.LogLevel = 2, "file",
 		"synth:tiny", 0.25, true, "debug"
-	if diff := cmp.Diff(want, c); diff != "" || err != nil {
+	if diff := cmp.Diff(want, c, sameKeys); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
 	_, err = ParseConfig("", nil, []string{"MIXTRAL_PORT=x", "MIXTRAL_TEMPERATURE=hot", "MIXTRAL_INSECURE_BIND=2"})
 	var all *ConfigError
-	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != problem("MIXTRAL_PORT", `"x"`,
-		"must be an integer") {
+	if !errors.As(err, &all) || len(all.Problems) != 3 || all.Problems[0] != (Problem{"port", `"x"`,
+		"must be an integer", "MIXTRAL_PORT"}) {
 		t.Errorf("%v", err)
 	}
 	for i := range reflect.TypeFor[Config]().NumField() {
@@ -168,7 +195,7 @@ func TestEnvironment(t *testing.T) {
 		value := map[reflect.Kind]string{reflect.String: "x", reflect.Int: "3", reflect.Float64: "0.5",
 			reflect.Bool: "true"}[f.Type.Kind()]
 		c, err := ParseConfig("", nil, []string{"MIXTRAL_" + strings.ToUpper(f.Tag.Get("yaml")) + "=" + value})
-		if err != nil || cmp.Equal(c, DefaultConfig()) {
+		if err != nil || cmp.Equal(c, DefaultConfig(), sameKeys) {
 			t.Errorf("%s: no effect, %v", f.Name, err)
 		}
 	}
@@ -360,13 +387,13 @@ func TestUpstreamConfig(t *testing.T) {
 }
 
 func FuzzParseConfig(f *testing.F) {
-	for _, seed := range []string{seedConfig, "port: 1.5", "a: &a [*a]\n", "port: !!int x", "<<: {port: 1}",
+	for _, seed := range []string{specConfig, "port: 1.5", "a: &a [*a]\n", "port: !!int x", "<<: {port: 1}",
 		"host: |\n  x\n", "\x00", "---\n---\n", "? a\n: b", "temperature: .nan", "port: 0x10"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := ParseConfig("c.yaml", []byte(text), nil)
-		if err != nil && (!errors.Is(err, ErrConfig) || !cmp.Equal(c, Config{}, cmpopts.EquateNaNs())) {
+		if err != nil && (!errors.Is(err, ErrConfig) || !cmp.Equal(c, Config{}, cmpopts.EquateNaNs(), sameKeys)) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 		if err == nil {

@@ -49,7 +49,7 @@ func TestGenerateCompletion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As the seed's steps read it: result["choices"][0]["message"]["content"].
+	// As the steps of the specification read it: result["choices"][0]["message"]["content"].
 	data, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func (r *reviewer) ask(ctx context.Context, system, user string) (string, error)
 	case len(answer.Choices) == 0:
 		return "", errors.New("the answer has no choices")
 	}
-	return answer.Choices[0].Message.Content, nil
+	return answer.Choices[0].Message.Text(), nil
 }
 
 // review adds the reviewer's opinion to a score, or why there is none. A nil reviewer has no opinion.

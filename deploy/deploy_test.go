@@ -6,12 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 )
+
+const runbook = "../docs/RUNBOOK.md"
 
 var metricName = regexp.MustCompile(`\bmixtral_[a-z0-9_]+\b`)
 
@@ -37,9 +40,10 @@ func read(t *testing.T, path string) string {
 }
 
 func TestOnlyMetricsThatExist(t *testing.T) {
-	for _, path := range []string{"prometheus/alerts.yaml", "prometheus/alerts_test.yaml", "grafana/mixtral.json"} {
+	for _, path := range []string{"prometheus/alerts.yaml", "prometheus/alerts_test.yaml", "grafana/mixtral.json",
+		runbook} {
 		names := metricName.FindAllString(read(t, path), -1)
-		if len(names) < 5 {
+		if len(names) < 4 {
 			t.Errorf("%s names %d metrics", path, len(names))
 		}
 		for _, n := range names {
@@ -71,6 +75,29 @@ func TestEveryMetricIsOnTheDashboard(t *testing.T) {
 		if !strings.Contains(dashboard, m.Name) {
 			t.Errorf("%s is on no panel", m.Name)
 		}
+	}
+}
+
+// TestEveryAlertHasARunbook: its URL leads to a section of docs/RUNBOOK.md, and no section is left over.
+func TestEveryAlertHasARunbook(t *testing.T) {
+	alerts := read(t, "prometheus/alerts.yaml")
+	var named []string
+	for _, m := range regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(alerts, -1) {
+		named = append(named, m[1])
+		url := "runbook_url: https://github.com/hxp-enterprise/mixtral/blob/main/docs/RUNBOOK.md#" +
+			strings.ToLower(m[1]) + "\n"
+		if strings.Count(alerts, url) != 1 {
+			t.Errorf("%s: no %q", m[1], url)
+		}
+	}
+	var sections []string
+	for _, m := range regexp.MustCompile(`(?m)^## (\w+)$`).FindAllStringSubmatch(read(t, runbook), -1) {
+		sections = append(sections, m[1])
+	}
+	slices.Sort(named)
+	slices.Sort(sections)
+	if len(named) < 10 || !slices.Equal(named, sections) {
+		t.Errorf("alerts %q\nsections %q", named, sections)
 	}
 }
 

@@ -48,14 +48,14 @@ func TestTheSeedsNumbers(t *testing.T) {
 		t.Errorf("targets %+v, want %+v", l.Case.Targets, want)
 	}
 	if n := len(l.Prompts.Prompts); n != 9 {
-		t.Errorf("%d prompts, the seed has 9", n)
+		t.Errorf("%d prompts, the specification has 9", n)
 	}
 	counts := map[byte]int{}
 	for id := range l.Case.Criteria {
 		counts[id[0]]++
 	}
 	if counts['S'] != 4 || counts['P'] != 6 || counts['F'] != 7 || counts['V'] != 8 {
-		t.Errorf("criteria %v, the seed has S 4, P 6, F 7, V 8", counts)
+		t.Errorf("criteria %v, the specification has S 4, P 6, F 7, V 8", counts)
 	}
 	full := l.Case.Profiles["full"]
 	if single, _ := full.ByID("single"); single.Requests < 662 {

@@ -33,18 +33,9 @@ type serviceFlags struct {
 
 // config reads file and environment and puts the flags over them.
 func (f *serviceFlags) config() (mixtral.Config, error) {
-	c, err := mixtral.LoadConfig(f.Config)
+	c, err := mixtral.LoadConfig(f.Config, f.Set...)
 	if err != nil {
 		return c, usageError(err)
-	}
-	for _, pair := range f.Set {
-		key, value, ok := strings.Cut(pair, "=")
-		if !ok {
-			return c, usageError(fmt.Errorf("--set: must be KEY=VALUE, got %q", pair))
-		}
-		if err := c.Set(key, value); err != nil {
-			return c, usageError(err)
-		}
 	}
 	override(&c.ModelPath, f.Model)
 	override(&c.ContextLength, f.ContextLength)

@@ -51,7 +51,7 @@ var ranks = map[string]int{
 	"internal/infer/engine":   3, // continuous batching
 
 	"models/demo":                0, // the embedded demo model
-	"internal/model/chat":        1, // chat formats
+	"internal/model/chat":        2, // chat formats
 	"internal/model/hub":         1, // model files from elsewhere
 	"internal/model/safetensors": 1, // Hugging Face's weights
 	"internal/model/synth":       2, // synthetic models

@@ -12,12 +12,16 @@ const (
 	RoleSystem    = "system"
 	RoleUser      = "user"
 	RoleAssistant = "assistant"
+	RoleTool      = "tool" // the result of a call
 )
 
 // Message is one turn of a conversation. Backends take conversations in whatever order: see Arrange.
 type Message struct {
 	Role    string
 	Content string
+	Calls   []Call // the assistant's
+	CallID  string // a tool's: of the call whose result it is; see Arrange
+	Name    string // a tool's: of the function
 }
 
 // Sampling says how the next token is chosen. The zero value is greedy.
@@ -49,6 +53,7 @@ type Request struct {
 	Logprobs     bool     // report the log-probability of each generated token
 	TopLogprobs  int      // 0..20 alternatives beside it
 	Grammar      *Grammar // what the text is held to; nil: nothing
+	Tools        *Tools   // what the answer may call, only with Messages; nil: nothing
 }
 
 // GrammarKind says how a Grammar is written.
@@ -91,10 +96,11 @@ type Finish string
 // Reasons of the OpenAI API, and what happens to a request whose client went away.
 const (
 	FinishNone   Finish = ""
-	FinishStop   Finish = "stop"   // end-of-sequence token or a stop string
-	FinishLength Finish = "length" // MaxTokens or the context's end
-	FinishAbort  Finish = "abort"  // the caller's context was cancelled
-	FinishError  Finish = "error"  // the backend failed
+	FinishStop   Finish = "stop"       // end-of-sequence token or a stop string
+	FinishLength Finish = "length"     // MaxTokens or the context's end
+	FinishCalls  Finish = "tool_calls" // the answer ended by itself, and has calls
+	FinishAbort  Finish = "abort"      // the caller's context was cancelled
+	FinishError  Finish = "error"      // the backend failed
 )
 
 // Usage counts tokens as the model sees them. PromptTokens includes BOS and the chat template's tokens;
@@ -125,10 +131,15 @@ type Token struct {
 // is U+FFFD. No stop string is in the texts of a completion joined together, whichever tokens and bytes made them, and
 // what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so those
 // of a stop string too. The last event of a completion has Finish and Usage set.
+//
+// With Request.Tools, an answer is text, or calls, or text and then calls. Calls are no part of Text, and stop strings
+// are not looked for in them. The arguments of a call that is complete keep to the tool's parameters; all calls but
+// the last are complete, and the last one is unless Finish is FinishLength.
 type Event struct {
 	Text    string
-	Tokens  []Token // empty unless Request.Logprobs
-	NTokens int     // generated tokens this event stands for
+	Calls   []CallPiece // behind Text
+	Tokens  []Token     // empty unless Request.Logprobs
+	NTokens int         // generated tokens this event stands for
 	Finish  Finish
 	Usage   *Usage
 }
@@ -159,16 +170,16 @@ type Status struct {
 // Backend answers requests. All methods are safe for concurrent use.
 //
 // Generate calls sink from one goroutine, in order, and returns after the last call. It returns nil if and only if
-// the last event carried FinishStop or FinishLength. When ctx ends, generation stops within one step of the model and
-// Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink that blocks
-// delays only its own request. Errors before the first event match one of the sentinels below.
+// the last event carried FinishStop, FinishLength or FinishCalls. When ctx ends, generation stops within one step of
+// the model and Generate returns ctx's error. An error from sink stops generation likewise and is returned. A sink
+// that blocks delays only its own request. Errors before the first event match one of the sentinels below.
 type Backend interface {
 	Generate(ctx context.Context, r *Request, sink func(Event) error) error
 	Models() []Model
 	// Tokenize gives the ids of a text; addSpecial adds BOS as for a raw prompt. Messages, if any, go through the
-	// chat template.
+	// chat template, with the tools that the answer may call; nil: none.
 	Tokenize(text string, addSpecial bool) ([]int32, error)
-	TokenizeChat(messages []Message) ([]int32, error)
+	TokenizeChat(messages []Message, tools *Tools) ([]int32, error)
 	Detokenize(ids []int32) (string, error)
 	Status() Status
 	// Close stops everything and waits for it. Requests under way end with ErrClosed. A second Close is harmless.

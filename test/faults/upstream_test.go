@@ -113,7 +113,7 @@ func (a answer) verdict(want string) string {
 func content(body string) string {
 	var whole openai.ChatResponse
 	if json.Unmarshal([]byte(body), &whole) == nil && len(whole.Choices) == 1 {
-		return whole.Choices[0].Message.Content
+		return whole.Choices[0].Message.Text()
 	}
 	if !strings.HasSuffix(body, "data: [DONE]\n\n") {
 		return ""

@@ -17,19 +17,8 @@ func AppendChatChunk(dst []byte, c *ChatChunk) []byte {
 		dst = comma(dst, i)
 		dst = append(dst, `{"index":`...)
 		dst = strconv.AppendInt(dst, int64(choice.Index), 10)
-		dst = append(dst, `,"delta":{`...)
-		if choice.Delta.Role != "" {
-			dst = append(dst, `"role":`...)
-			dst = AppendString(dst, choice.Delta.Role)
-		}
-		if choice.Delta.Content != nil {
-			if choice.Delta.Role != "" {
-				dst = append(dst, ',')
-			}
-			dst = append(dst, `"content":`...)
-			dst = AppendString(dst, *choice.Delta.Content)
-		}
-		dst = append(dst, '}')
+		dst = append(dst, `,"delta":`...)
+		dst = appendDelta(dst, &choice.Delta)
 		if choice.Logprobs != nil {
 			dst = append(dst, `,"logprobs":`...)
 			dst = appendChatLogprobs(dst, choice.Logprobs)
@@ -38,6 +27,69 @@ func AppendChatChunk(dst []byte, c *ChatChunk) []byte {
 		dst = append(dst, '}')
 	}
 	return appendTail(dst, c.Usage)
+}
+
+func appendDelta(dst []byte, d *Delta) []byte {
+	dst = append(dst, '{')
+	open := len(dst)
+	field := func(name string) {
+		if len(dst) > open {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, name...)
+	}
+	if d.Role != "" {
+		field(`"role":`)
+		dst = AppendString(dst, d.Role)
+	}
+	if d.Content != nil {
+		field(`"content":`)
+		dst = AppendString(dst, *d.Content)
+	}
+	for i := range d.ToolCalls {
+		if i == 0 {
+			field(`"tool_calls":[`)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = appendToolCall(dst, &d.ToolCalls[i])
+	}
+	if len(d.ToolCalls) > 0 {
+		dst = append(dst, ']')
+	}
+	if d.FunctionCall != nil {
+		field(`"function_call":`)
+		dst = appendFunctionCall(dst, d.FunctionCall)
+	}
+	return append(dst, '}')
+}
+
+func appendToolCall(dst []byte, c *ToolCall) []byte {
+	dst = append(dst, '{')
+	if c.Index != nil {
+		dst = appendCount(dst, `"index":`, *c.Index)
+		dst = append(dst, ',')
+	}
+	if c.ID != "" {
+		dst = append(dst, `"id":`...)
+		dst = append(AppendString(dst, c.ID), ',')
+	}
+	if c.Type != "" {
+		dst = append(dst, `"type":`...)
+		dst = append(AppendString(dst, c.Type), ',')
+	}
+	dst = append(dst, `"function":`...)
+	return append(appendFunctionCall(dst, &c.Function), '}')
+}
+
+func appendFunctionCall(dst []byte, c *FunctionCall) []byte {
+	dst = append(dst, '{')
+	if c.Name != "" {
+		dst = append(dst, `"name":`...)
+		dst = append(AppendString(dst, c.Name), ',')
+	}
+	dst = append(dst, `"arguments":`...)
+	return append(AppendString(dst, c.Arguments), '}')
 }
 
 // AppendTextChunk does the same for a text completion's chunk. Its log-probabilities, which few ask for, go through

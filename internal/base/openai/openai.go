@@ -50,6 +50,41 @@ type Message struct {
 	Content string `json:"content"`
 }
 
+// Answer is the message that a model answers with. Content is null where there are only calls. FunctionCall is the
+// older form of ToolCalls, for requests with functions.
+type Answer struct {
+	Role         string        `json:"role"`
+	Content      *string       `json:"content"`
+	ToolCalls    []ToolCall    `json:"tool_calls,omitempty"`
+	FunctionCall *FunctionCall `json:"function_call,omitempty"`
+}
+
+// Text gives the content, empty where it is null.
+func (a *Answer) Text() string {
+	if a.Content == nil {
+		return ""
+	}
+	return *a.Content
+}
+
+// ToolCall is a call of a tool. Of a streamed call, only the first piece has an ID, a Type and a Name, and Index says
+// which call a piece belongs to.
+type ToolCall struct {
+	Index    *int         `json:"index,omitempty"`
+	ID       string       `json:"id,omitempty"`
+	Type     string       `json:"type,omitempty"`
+	Function FunctionCall `json:"function"`
+}
+
+// TypeFunction is the Type of a ToolCall.
+const TypeFunction = "function"
+
+// FunctionCall names a function. Arguments is a JSON object as text, or a piece of it.
+type FunctionCall struct {
+	Name      string `json:"name,omitempty"`
+	Arguments string `json:"arguments"`
+}
+
 // ChatResponse answers a ChatRequest without streaming.
 type ChatResponse struct {
 	ID      string       `json:"id"`
@@ -63,7 +98,7 @@ type ChatResponse struct {
 // ChatChoice is one of a request's n answers.
 type ChatChoice struct {
 	Index        int           `json:"index"`
-	Message      Message       `json:"message"`
+	Message      Answer        `json:"message"`
 	Logprobs     *ChatLogprobs `json:"logprobs"`
 	FinishReason string        `json:"finish_reason"`
 }
@@ -88,11 +123,13 @@ type ChatChunkChoice struct {
 
 // Delta is a piece of a message. Role comes with the first.
 type Delta struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
+	Role         string        `json:"role,omitempty"`
+	Content      *string       `json:"content,omitempty"`
+	ToolCalls    []ToolCall    `json:"tool_calls,omitempty"`
+	FunctionCall *FunctionCall `json:"function_call,omitempty"`
 }
 
-// ChatLogprobs holds one entry for each token of the content.
+// ChatLogprobs holds one entry for each token of the content, and for each token of the calls behind it.
 type ChatLogprobs struct {
 	Content []TokenLogprob `json:"content"`
 }

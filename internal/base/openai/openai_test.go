@@ -63,6 +63,15 @@ func TestAppendLikeEncodingJSON(t *testing.T) {
 		for range rapid.IntRange(0, 3).Draw(t, "choices") {
 			c := ChatChunkChoice{Index: rapid.IntRange(0, 9).Draw(t, "index"), FinishReason: maybe(t, str)}
 			c.Delta = Delta{Role: rapid.SampledFrom([]string{"", "assistant"}).Draw(t, "role"), Content: maybe(t, str)}
+			for i := range rapid.IntRange(0, 2).Draw(t, "calls") {
+				call := ToolCall{ID: str(), Type: rapid.SampledFrom([]string{"", TypeFunction}).Draw(t, "type"),
+					Function: FunctionCall{Name: str(), Arguments: str()}}
+				if rapid.Bool().Draw(t, "indexed") {
+					call.Index = &i
+				}
+				c.Delta.ToolCalls = append(c.Delta.ToolCalls, call)
+			}
+			c.Delta.FunctionCall = maybe(t, func() FunctionCall { return FunctionCall{str(), str()} })
 			c.Logprobs = maybe(t, func() ChatLogprobs {
 				l := ChatLogprobs{Content: []TokenLogprob{}}
 				for range rapid.IntRange(0, 2).Draw(t, "tokens") {

@@ -89,8 +89,8 @@ func (t *Tokenizer) Chat(messages []Message) ([]int32, error) {
 		system, messages = messages[0].Content, messages[1:]
 	}
 	systemAt := 0
-	if t.chat.begin >= 0 {
-		systemAt = len(messages) - 1
+	if t.chat.begin >= 0 { // the last user message
+		systemAt = (len(messages) - 1) / 2 * 2
 	}
 	var ids []int32
 	if t.spec.BOS >= 0 {

@@ -38,6 +38,7 @@ type Spec struct {
 	AddBOS         bool      // a prompt starts with BOS
 	AddSpacePrefix bool      // text starts with a space that is not its own
 	Template       string    // Jinja chat template, if there is one
+	ToolTemplate   string    // another one for conversations with tools
 }
 
 // Tokenizer encodes and decodes. It is immutable and safe for concurrent use.
@@ -176,6 +177,20 @@ func (t *Tokenizer) IsEnd(id int32) bool {
 	return id >= 0 && (id == t.spec.EOS || slices.Contains(t.spec.Ends, id))
 }
 
+// Ends gives the ids that end an answer.
+func (t *Tokenizer) Ends() []int32 {
+	var ids []int32
+	if t.spec.EOS >= 0 {
+		ids = append(ids, t.spec.EOS)
+	}
+	for _, id := range t.spec.Ends {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Spelling gives a piece as the vocabulary has it, "" for ids out of range.
 func (t *Tokenizer) Spelling(id int32) string {
 	if !t.valid(id) {
@@ -192,6 +207,14 @@ func (t *Tokenizer) Has(piece string) bool {
 		}
 	}
 	return false
+}
+
+// Control gives the id of a control piece of that spelling, −1 where there is none.
+func (t *Tokenizer) Control(piece string) int32 {
+	if id, n := t.control.at(piece); n == len(piece) && n > 0 {
+		return id
+	}
+	return -1
 }
 
 // IsControl tells whether id is a control piece, which adds nothing to a text.

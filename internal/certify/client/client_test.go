@@ -125,7 +125,7 @@ func TestTokenizeAndChat(t *testing.T) {
 	if n, err := c.Tokenize(t.Context(), "m", "a b c"); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if a, err := c.Chat(t.Context(), openai.ChatRequest{}); err != nil || a.Choices[0].Message.Content != "4" {
+	if a, err := c.Chat(t.Context(), openai.ChatRequest{}); err != nil || a.Choices[0].Message.Text() != "4" {
 		t.Errorf("%v, %v", a, err)
 	}
 }

@@ -3,5 +3,5 @@
 //
 // Package schedule decides what each step computes. The loop here (loop.go) runs the model, samples and hands out
 // events. Start reading at engine.go: Open, Generate and Close. request.go is one request's state, draft.go guesses
-// tokens that are likely to come, trace.go makes a request's spans.
+// tokens that are likely to come, grammar.go and tools.go hold answers to a form, trace.go makes a request's spans.
 package engine

@@ -77,6 +77,8 @@ type Engine struct {
 	closing  bool
 
 	vocabulary func() (*grammar.Vocabulary, error)
+	indexed    chan struct{} // closed when vocabulary has its result
+	marks      []int32       // control tokens that calls of tools are written with
 	grammars   grammars
 
 	// The loop's own.
@@ -152,6 +154,7 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	if err := e.chooseFormat(f, c.ChatTemplate); err != nil {
 		return nil, errors.Join(err, memory.Close())
 	}
+	e.chooseMarks()
 	e.vocabulary = sync.OnceValues(e.newVocabulary)
 	e.grammars.compiling = make(chan struct{}, 1)
 	for range net.Workers() {
@@ -167,6 +170,13 @@ func start(f *gguf.File, c Config, tok *token.Tokenizer, net *moe.Model) (*Engin
 	if e.format == nil {
 		e.log.Warn("the model cannot chat: only /v1/completions is answered", "reason", e.noChat)
 	}
+	e.indexed = make(chan struct{})
+	go func() { // so that the first answer that is held to a form need not wait
+		defer close(e.indexed)
+		if v, err := e.vocabulary(); err == nil {
+			v.Prepare()
+		}
+	}()
 	go e.loop()
 	return e, nil
 }
@@ -373,5 +383,6 @@ func (e *Engine) Close() error {
 		e.wake.Signal()
 	})
 	<-e.closed
+	<-e.indexed
 	return nil
 }

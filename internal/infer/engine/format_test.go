@@ -25,7 +25,7 @@ func TestChatFormats(t *testing.T) {
 	} {
 		e := open(t, synth.Tiny(), Config{ChatTemplate: c.template})
 		st := e.Status()
-		ids, err := e.TokenizeChat(messages)
+		ids, err := e.TokenizeChat(messages, nil)
 		if st.Chat != c.format || (st.NoChat != "") != c.refused || errors.Is(err, llm.ErrBadRequest) != c.refused {
 			t.Errorf("%s: format %q, no chat %q, %v", name, st.Chat, st.NoChat, err)
 		}

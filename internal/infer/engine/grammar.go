@@ -29,7 +29,7 @@ func (e *Engine) newVocabulary() (*grammar.Vocabulary, error) {
 			texts[id] = e.tok.Piece(int32(id))
 		}
 	}
-	v, err := grammar.NewVocabulary(texts, e.tok.EOS())
+	v, err := grammar.NewVocabulary(texts, e.tok.Ends(), e.marks...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: a grammar: %w", llm.ErrUnsupported, err)
 	}
@@ -73,17 +73,40 @@ func (c *grammars) keep(e compiled) {
 	c.list = append(c.list, e)
 }
 
-// compile gives the grammar of a request.
-func (e *Engine) compile(ctx context.Context, g *llm.Grammar) (*grammar.Grammar, error) {
+// specOf gives a grammar as its package takes it.
+func specOf(g *llm.Grammar) *grammar.Spec {
+	return &grammar.Spec{Kind: grammar.Kind(g.Kind), Source: g.Source, Choices: g.Choices}
+}
+
+// keyOf tells specs apart.
+func keyOf(s *grammar.Spec) string {
+	var key strings.Builder
+	add := func(parts ...string) {
+		for _, part := range parts {
+			fmt.Fprintf(&key, "%d:%s", len(part), part)
+		}
+	}
+	add(string(s.Kind), s.Source)
+	add(s.Choices...)
+	if t := s.Tags; t != nil {
+		add(fmt.Sprint(t.Free, t.Single), t.Begin, t.Between, t.End, t.Trigger)
+		for _, tag := range t.List {
+			add(tag.Begin, tag.Schema, tag.End)
+		}
+		if t.Text != nil {
+			add(keyOf(t.Text))
+		}
+	}
+	return key.String()
+}
+
+// compile gives a grammar. Its errors are those of package grammar, llm.ErrUnsupported, and of the context.
+func (e *Engine) compile(ctx context.Context, spec *grammar.Spec) (*grammar.Grammar, error) {
 	v, err := e.vocabulary()
 	if err != nil {
 		return nil, err
 	}
-	var name strings.Builder
-	for _, part := range append([]string{string(g.Kind), g.Source}, g.Choices...) {
-		fmt.Fprintf(&name, "%d:%s", len(part), part)
-	}
-	key := name.String()
+	key := keyOf(spec)
 	c, ok := e.grammars.find(key)
 	if !ok {
 		select {
@@ -94,31 +117,45 @@ func (e *Engine) compile(ctx context.Context, g *llm.Grammar) (*grammar.Grammar,
 		}
 		if c, ok = e.grammars.find(key); !ok { // another request may have had it meanwhile
 			c.key = key
-			c.g, c.err = grammar.Compile(grammar.Spec{Kind: grammar.Kind(g.Kind), Source: g.Source,
-				Choices: g.Choices}, v)
+			c.g, c.err = grammar.Compile(*spec, v)
 			e.grammars.keep(c)
 		}
 	}
-	if c.err != nil {
-		return nil, g.Fail(c.err.Error())
-	}
-	return c.g, nil
+	return c.g, c.err
 }
 
-// constrain holds a request's answer to its grammar.
+// constrain holds a request's answer to its grammar and to the form of its calls.
 func (e *Engine) constrain(ctx context.Context, q *request, r *llm.Request) error {
-	if r.Grammar == nil {
+	if r.Grammar == nil && r.Tools == nil {
 		return nil
 	}
 	if r.IgnoreEOS {
-		return llm.BadField("ignore_eos", "cannot be combined with a grammar, whose texts have an end")
+		return llm.BadField("ignore_eos", "cannot be combined with a grammar or with tools, as texts end there")
 	}
-	g, err := e.compile(ctx, r.Grammar)
-	if err != nil {
+	var spec *grammar.Spec
+	if r.Grammar != nil {
+		spec, q.field = specOf(r.Grammar), r.Grammar
+		if r.Tools != nil { // an error must be told from one of the tools'
+			if err := grammar.Check(*spec); err != nil {
+				return r.Grammar.Fail(err.Error())
+			}
+		}
+	}
+	if r.Tools != nil {
+		q.field = &llm.Grammar{Field: "tools"}
+		spec = e.tags(r.Tools, spec)
+		q.calls = e.newReader(q)
+	}
+	g, err := e.compile(ctx, spec)
+	var wrong *grammar.Error
+	switch {
+	case errors.As(err, &wrong):
+		return compileError(r, q.field, wrong)
+	case err != nil:
 		return err
 	}
 	m := g.Start(q.decoder.DropsSpace())
-	q.grammar, q.field = &m, r.Grammar
+	q.grammar = &m
 	return q.force(nil, e.tok)
 }
 
@@ -147,7 +184,7 @@ func (q *request) grammarError(err error) error { return q.field.Fail(err.Error(
 
 // follow takes note of a token, and of what must come behind it. whole says that nothing may.
 func (q *request) follow(id int32, tok *token.Tokenizer) (whole bool, err error) {
-	if q.grammar == nil || id == q.eos {
+	if q.grammar == nil || q.ends(id) {
 		return false, nil
 	}
 	if err := q.grammar.Accept(id); err != nil {

@@ -223,10 +223,9 @@ func (s *settler) choose(q *request, row []float32) (id int32, done bool, err er
 // nothing follow it.
 func (q *request) event(id int32, last, whole bool) llm.Event {
 	event := llm.Event{NTokens: 1}
-	ended := id == q.eos || q.eos >= 0 && q.tokens.IsEnd(id)
+	ended, hit := q.ends(id), false
 	if !ended {
-		text, hit := q.stops.Write(q.decoder.Write(id))
-		event.Text = text
+		hit = q.write(&event, id)
 		ended = hit || whole
 	}
 	switch {
@@ -237,14 +236,58 @@ func (q *request) event(id int32, last, whole bool) llm.Event {
 	default:
 		return event
 	}
+	if !hit {
+		q.flush(&event)
+	}
+	return event
+}
+
+// ends tells whether a token ends the answer.
+func (q *request) ends(id int32) bool { return id == q.eos || q.eos >= 0 && q.tokens.IsEnd(id) }
+
+// write adds what a token says to an event. It tells whether a stop string was found in the text.
+func (q *request) write(event *llm.Event, id int32) (hit bool) {
+	text := q.decoder.Write(id)
+	if q.calls == nil {
+		event.Text, hit = q.stops.Write(text)
+		return hit
+	}
+	before := q.calls.InCalls()
+	if id == q.trigger {
+		q.calls.Begin()
+	}
+	text, event.Calls = q.calls.Write(text)
+	if before {
+		return false
+	}
+	if event.Text, hit = q.stops.Write(text); hit {
+		event.Calls = nil
+	} else if q.calls.InCalls() { // the text is whole
+		event.Text += q.stops.Flush()
+	}
+	return hit
+}
+
+// flush adds what was held back to the last event.
+func (q *request) flush(event *llm.Event) {
 	// What the decoder still holds is half a character: the client reads U+FFFD, which may complete a stop string.
-	text, hit := q.stops.Write(q.decoder.Flush())
+	rest := q.decoder.Flush()
+	if q.calls != nil {
+		if q.calls.InCalls() {
+			if event.Finish == llm.FinishStop {
+				event.Finish = llm.FinishCalls
+			}
+			return
+		}
+		text, _ := q.calls.Write(rest)
+		rest = text + q.calls.Flush()
+	}
+	text, hit := q.stops.Write(rest)
 	event.Text += text
 	if hit {
 		event.Finish = llm.FinishStop
 	}
 	event.Text += q.stops.Flush()
-	return event
 }
 
 // token reports a token with its probability and alternatives, and with the bytes that each would add to the answer:

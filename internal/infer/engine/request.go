@@ -38,6 +38,9 @@ type request struct {
 	grammar *grammar.Matcher // nil: the text is free
 	forced  []int32          // tokens that come next whatever the model says
 	field   *llm.Grammar     // where the grammar came from, for errors
+	calls   *chat.Reader     // nil: nothing can be called
+	trigger int32            // the control token that calls begin with; −1: they begin with text
+	seed    uint64
 
 	arrived time.Time
 	started time.Time // first step that computed for it; zero before
@@ -112,7 +115,7 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	var err error
 	switch {
 	case r.Messages != nil:
-		q.ids, err = e.TokenizeChat(r.Messages)
+		q.ids, err = e.TokenizeChat(r.Messages, r.Tools)
 		q.decoder = e.tok.NewDecoder()
 		if llm.Continues(r.Messages) {
 			q.decoder = e.tok.NewContinuation()
@@ -136,12 +139,19 @@ func (e *Engine) prepare(ctx context.Context, r *llm.Request) (*request, error) 
 	if s.Seed != nil {
 		p.Seed = uint64(*s.Seed)
 	}
+	q.seed = p.Seed
 	q.sampler = sample.New(p, e.model.Vocab, q.ids)
 	return q, e.constrain(ctx, q, r)
 }
 
 // checkRequest holds a request to the ranges that package llm states.
 func (e *Engine) checkRequest(r *llm.Request) error {
+	if err := r.Tools.Check(); err != nil {
+		return err
+	}
+	if r.Tools != nil && r.Messages == nil {
+		return llm.BadField("tools", "are only allowed with messages")
+	}
 	forms := 0
 	for _, given := range []bool{r.Messages != nil, r.Prompt != "", r.PromptTokens != nil} {
 		if given {
@@ -182,6 +192,9 @@ func (e *Engine) checkLength(r *llm.Request) error {
 	}
 	for _, m := range r.Messages {
 		bytes += len(m.Content)
+		for _, c := range m.Calls {
+			bytes += len(c.Arguments)
+		}
 	}
 	if n := e.tok.AtLeast(bytes); n >= e.model.ContextLength {
 		return &llm.FieldError{Field: "prompt", Err: llm.ErrContextLength,
@@ -210,7 +223,7 @@ func (e *Engine) Tokenize(text string, addSpecial bool) ([]int32, error) {
 
 // TokenizeChat arranges messages and puts them into the model's chat format. What the format does not take is an
 // llm.FieldError.
-func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
+func (e *Engine) TokenizeChat(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
 	if e.format == nil {
 		return nil, llm.BadField("messages", "%s; use /v1/completions, or start with a chat template", e.noChat)
 	}
@@ -218,11 +231,7 @@ func (e *Engine) TokenizeChat(messages []llm.Message) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	turns := make([]chat.Message, len(messages))
-	for i, m := range messages {
-		turns[i] = chat.Message(m)
-	}
-	ids, err := e.format.Encode(turns)
+	ids, err := e.format.Encode(messages, tools)
 	if err != nil { // the roles are in order: it is the template that does not take them
 		return nil, llm.BadField("messages", "%v", err)
 	}
@@ -252,6 +261,11 @@ func (e *Engine) chooseFormat(f *gguf.File, wanted string) error {
 	switch {
 	case err == nil:
 		e.format = format
+		if wanted == "" && spec.ToolTemplate != "" {
+			if err := format.UseForTools(spec.ToolTemplate); err != nil {
+				e.log.Warn("the file's chat template for tools cannot be used", "error", err)
+			}
+		}
 	case wanted != "" && !errors.Is(err, chat.ErrNone):
 		return fmt.Errorf("%w: ChatTemplate: %w", ErrConfig, err)
 	default:

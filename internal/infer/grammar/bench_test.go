@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"time"
 )
 
@@ -39,8 +41,17 @@ func BenchmarkCompile(b *testing.B) {
 }
 
 func BenchmarkVocabulary(b *testing.B) {
+	tok, err := token.New(token.Synthetic(32000, 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	texts := textsOf(tok)
 	for b.Loop() {
-		vocabulary(b, 32000)
+		v, err := NewVocabulary(texts, []int32{tok.EOS()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		v.Prepare()
 	}
 }
 
@@ -88,7 +99,7 @@ func maskTimes(tb testing.TB, g *Grammar, rng *rand.Rand, answers int) (times []
 				tb.Fatal(err)
 			}
 			id := pick(mask, rng)
-			if id == g.w.v.eos {
+			if id == g.w.v.ends[0] {
 				break
 			}
 			if err := m.Accept(id); err != nil {

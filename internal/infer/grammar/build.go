@@ -9,11 +9,12 @@ import (
 // machine is a grammar as nodes that are joined by edges: those for bytes, calls of rules, and counted repetitions.
 // Places in it are pairs of a node and a stack; state.go moves sets of them.
 type machine struct {
-	nodes   []node
-	root    int32
-	class   [256]uint8 // bytes that no edge tells apart have one class
-	classes int
-	first   [256]byte // the first byte of each class
+	nodes    []node
+	root     int32
+	class    [256]uint8 // bytes that no edge tells apart have one class
+	classes  int
+	first    [256]byte // the first byte of each class
+	distinct bool      // some calls are
 	running
 }
 
@@ -26,8 +27,13 @@ type node struct {
 	then  int32   // where a call returns to, or a loop goes on
 	min   int32   // nodeLoop
 	max   int32   // nodeLoop; unbounded if negative
-	need  int32   // frames that must be pushed beyond those there are until this rule or body can end
+	// nodeCall: the strings in the rule must all differ
+	distinct bool
+	need     int32 // frames that must be pushed beyond those there are until this rule or body can end
 }
+
+// waits says whether a call leaves a frame.
+func (n *node) waits() bool { return n.then != returns || n.distinct }
 
 type nodeKind uint8
 
@@ -184,7 +190,8 @@ func (b *builder) fresh(e *expr, next int32) int32 {
 		return b.repeat(e, next)
 	case opRule:
 		b.start(e.rule)
-		return b.node(node{kind: nodeCall, to: int32(e.rule), then: next})
+		b.m.distinct = b.m.distinct || e.distinct
+		return b.node(node{kind: nodeCall, to: int32(e.rule), then: next, distinct: e.distinct})
 	case opDFA:
 		return b.dfa(e, next)
 	}
@@ -430,7 +437,7 @@ func (m *machine) needOf(n *node) int32 {
 		}
 	case nodeCall:
 		inside := m.nodes[n.to].need
-		if n.then != returns {
+		if n.waits() {
 			inside++
 		}
 		least = max(inside, m.nodes[n.then].need)

@@ -18,6 +18,7 @@ const (
 	Lark       Kind = "lark"
 	EBNF       Kind = "ebnf"
 	Choice     Kind = "choice" // one of Spec.Choices
+	Tagged     Kind = "tags"   // Spec.Tags
 )
 
 // Spec is what an answer is held to.
@@ -25,6 +26,7 @@ type Spec struct {
 	Kind    Kind
 	Source  string
 	Choices []string
+	Tags    *Tags
 }
 
 // ErrCostly is matched by errors about sources that would cost too much time or memory.
@@ -35,6 +37,7 @@ type Error struct {
 	Where  string // "#/properties/a/minLength" of a schema, "line 3, column 5" of a grammar; empty: as a whole
 	Reason string
 	costly bool
+	Tag    int // the number of the tag that is wrong, from 1; 0: none
 }
 
 // Error gives "where: reason".
@@ -56,7 +59,7 @@ func tooCostly(format string, args ...any) error {
 func at(where string, err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Where == "" {
-		return &Error{where, e.Reason, e.costly}
+		return &Error{where, e.Reason, e.costly, e.Tag}
 	}
 	return err
 }
@@ -115,6 +118,8 @@ func read(s Spec) (*rules, error) {
 		return readEBNF(s.Source)
 	case Choice:
 		return readChoices(s.Choices)
+	case Tagged:
+		return readTags(s.Tags)
 	}
 	return nil, &Error{Reason: fmt.Sprintf("unknown kind of grammar %q", s.Kind)}
 }

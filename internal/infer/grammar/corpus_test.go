@@ -89,7 +89,7 @@ func follows(t *testing.T, v *Vocabulary, spec Spec, seed uint64) (text string, 
 			return "", false
 		}
 		id := pick(mask, rng)
-		if id == v.eos {
+		if id == v.ends[0] {
 			ended = true
 			break
 		}

@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 	}
 	kept := quoted("| kept |", "\n")
 	for name := range keywords {
-		if name != "uniqueItems" && !slices.Contains(kept, name) {
+		if name != "uniqueItems" && name[0] != 0 && !slices.Contains(kept, name) {
 			t.Errorf("%s is kept, and docs/API.md does not say so", name)
 		}
 	}

@@ -15,17 +15,21 @@ func vocabulary(t testing.TB, n int) (*Vocabulary, *token.Tokenizer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v, err := NewVocabulary(textsOf(tok), []int32{tok.EOS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, tok
+}
+
+func textsOf(tok *token.Tokenizer) [][]byte {
 	texts := make([][]byte, tok.Vocab())
 	for id := range texts {
 		if !tok.IsControl(int32(id)) && int32(id) != 0 {
 			texts[id] = tok.Piece(int32(id))
 		}
 	}
-	v, err := NewVocabulary(texts, tok.EOS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v, tok
+	return texts
 }
 
 // accepts says whether a grammar has a text.
@@ -68,7 +72,7 @@ func answer(t testing.TB, g *Grammar, rng *rand.Rand, n int) (text string, ended
 		if id < 0 {
 			t.Fatalf("no token may follow %q", out)
 		}
-		if id == g.w.v.eos {
+		if id == g.w.v.ends[0] {
 			return string(out), true
 		}
 		if err := m.Accept(id); err != nil {

@@ -117,7 +117,7 @@ func wander(g *Grammar, rng *rand.Rand, n int) error {
 			return err
 		}
 		id := pick(mask, rng)
-		if id < 0 || id == g.w.v.eos {
+		if id < 0 || id == g.w.v.ends[0] {
 			return nil
 		}
 		if err := m.Accept(id); err != nil {

@@ -84,8 +84,10 @@ func (w *walker) startMask(s *state) (*Mask, error) {
 }
 
 func (w *walker) finish(s *state) *Mask {
-	if s.accept && w.v.eos >= 0 {
-		w.bits[w.v.eos/64] |= 1 << (w.v.eos % 64)
+	if s.accept {
+		for _, id := range w.v.ends {
+			w.bits[id/64] |= 1 << (id % 64)
+		}
 	}
 	mask := &Mask{Bits: w.bits}
 	for _, word := range w.bits {

@@ -22,7 +22,7 @@ func exactly(t *testing.T, m Matcher) {
 	for id := range int32(len(v.texts)) {
 		try := m
 		want := try.Accept(id) == nil
-		if id == v.eos {
+		if id == v.ends[0] {
 			want = m.Accepting()
 		}
 		if m.strip && string(v.texts[id]) == " " {
@@ -71,7 +71,7 @@ func TestMasksAreExact(t *testing.T) {
 			}
 			mask, _ := m.Allowed()
 			id := pick(mask, rng)
-			if id == v.eos {
+			if id == v.ends[0] {
 				break
 			}
 			if err := m.Accept(id); err != nil {
@@ -137,7 +137,7 @@ func TestForcedTokens(t *testing.T) {
 }
 
 func TestVocabularyNeedsBytes(t *testing.T) {
-	if _, err := NewVocabulary([][]byte{[]byte("a"), []byte("bc")}, -1); err == nil ||
+	if _, err := NewVocabulary([][]byte{[]byte("a"), []byte("bc")}, nil); err == nil ||
 		fmt.Sprint(err) != "the vocabulary has no token for the byte 0x00 alone" {
 		t.Error(err)
 	}

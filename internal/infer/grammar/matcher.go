@@ -3,6 +3,7 @@ package grammar
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrNotAllowed is matched when a token is accepted that the grammar does not allow.
@@ -14,6 +15,7 @@ type Matcher struct {
 	g     *Grammar
 	s     *state
 	strip bool // a space in front of the next token is dropped
+	said  said
 }
 
 // Start gives a Matcher at the start of an answer. dropSpace says that a space in front of the first token is not part
@@ -21,7 +23,7 @@ type Matcher struct {
 func (g *Grammar) Start(dropSpace bool) Matcher {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Matcher{g, g.m.start, dropSpace}
+	return Matcher{g: g, s: g.m.start, strip: dropSpace}
 }
 
 // Allowed gives the tokens that may come next, end of sequence among them where the text may end. Its error is an
@@ -33,7 +35,11 @@ func (m *Matcher) Allowed() (*Mask, error) {
 	if m.strip {
 		return m.g.w.startMask(m.s)
 	}
-	return m.g.w.mask(m.s)
+	mask, err := m.g.w.mask(m.s)
+	if err != nil {
+		return nil, err
+	}
+	return m.g.withoutRepetition(mask, m.s, m.said)
 }
 
 // Ready says whether Allowed has its answer already.
@@ -48,7 +54,7 @@ func (m *Matcher) Accept(id int32) error {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()
 	v := m.g.w.v
-	if id < 0 || int(id) >= len(v.texts) || len(v.texts[id]) == 0 || id == v.eos {
+	if id < 0 || int(id) >= len(v.texts) || len(v.texts[id]) == 0 {
 		return fmt.Errorf("%w: %d", ErrNotAllowed, id)
 	}
 	text := v.texts[id]
@@ -56,14 +62,14 @@ func (m *Matcher) Accept(id int32) error {
 		text = text[1:]
 	}
 	m.s = m.g.m.adopt(m.s)
-	to, err := m.g.follow(m.s, text)
+	to, next, err := m.g.remember(m.s, text, m.said)
 	if err != nil {
 		return err
 	}
 	if to == m.g.m.dead {
 		return fmt.Errorf("%w: %d, %q", ErrNotAllowed, id, text)
 	}
-	m.s, m.strip = to, false
+	m.s, m.strip, m.said = to, false, next
 	return nil
 }
 
@@ -109,7 +115,7 @@ func (m *Matcher) Forced(before []int32, encode func(text string) []int32) ([]in
 	if err != nil || stable == 0 {
 		return nil, err
 	}
-	if m.strip {
+	if m.strip && !isMark(text[0]) {
 		text, stable = append([]byte(" "), text...), stable+1
 	}
 	ids := m.g.spell(before, text, encode)
@@ -155,14 +161,36 @@ func (g *Grammar) stable(text []byte, end *state) (int, error) {
 // maxContext bounds the tokens before a forced text that are encoded again with it.
 const maxContext = 32
 
-// spell gives the tokens of a text behind others: those of both together if the others are as the tokenizer makes
+// spell gives the tokens of a text with marks behind others.
+func (g *Grammar) spell(before []int32, text []byte, encode func(string) []int32) (ids []int32) {
+	for len(text) > 0 {
+		if isMark(text[0]) {
+			ids = append(ids, g.w.v.marks[text[0]-firstMark])
+			text, before = text[1:], ids
+			continue
+		}
+		n := slices.IndexFunc(text, isMark)
+		if n < 0 {
+			n = len(text)
+		}
+		ids = append(ids, g.spellText(before, text[:n], encode)...)
+		text = text[n:]
+	}
+	return ids
+}
+
+// spellText gives the tokens of a text behind others: those of both together if the others are as the tokenizer makes
 // them, those of the text alone if not.
-func (g *Grammar) spell(before []int32, text []byte, encode func(string) []int32) []int32 {
+func (g *Grammar) spellText(before []int32, text []byte, encode func(string) []int32) []int32 {
 	var context []byte
 	from := len(before)
 	for from > 0 && len(before)-from < maxContext { // back to the start of a word, as words are encoded one by one
 		from--
 		piece := g.w.v.texts[before[from]]
+		if len(piece) > 0 && isMark(piece[0]) { // what follows is a text of its own
+			from++
+			break
+		}
 		context = append(append([]byte(nil), piece...), context...)
 		if len(piece) > 0 && piece[0] == ' ' {
 			break

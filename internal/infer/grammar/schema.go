@@ -60,10 +60,14 @@ func readSchema(source string) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readSchemaValue(root)
+}
+
+func readSchemaValue(root *value) (*rules, error) {
 	s := newSchemas(root)
 	body, err := s.value(conj{located{root, "#"}})
 	if err != nil {
-		return nil, err
+		return nil, asWritten(err)
 	}
 	s.bodies[0] = body
 	return &s.rules, nil
@@ -119,6 +123,7 @@ type constraint struct {
 	itemsGiven         bool
 	minItems, maxItems int
 	unique             string // where uniqueItems stands; empty: nowhere
+	contains           []containment
 
 	props              []property
 	required           []string
@@ -129,6 +134,10 @@ type constraint struct {
 	names              conj // of all members
 	whereMinProps      string
 	closed             bool // unevaluatedProperties is false
+
+	notIn       []*value // values that are forbidden
+	notPatterns []source // what strings must not match
+	loose       bool     // the schema may allow more than this says
 }
 
 type source struct{ text, path string }
@@ -166,14 +175,16 @@ var silent = map[string]bool{
 	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
 	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
 	// read by expand
-	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true,
+	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "not": true, "if": true,
+	"then": true, "else": true,
 	// read together with others
 	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
+	"contains": true, "minContains": true, "maxContains": true,
 }
 
 // refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"not", "if", "then", "else", "dependentSchemas", "dependencies", "contains", "minContains",
-	"maxContains", "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"}
+var refused = []string{"dependentSchemas", "dependencies", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
+	"$recursiveAnchor"}
 
 // read makes one schema object's own keywords a constraint.
 func (s *schemas) read(l located) (*constraint, error) {
@@ -202,7 +213,7 @@ func (s *schemas) read(l located) (*constraint, error) {
 		return nil, err
 	}
 	c.narrow(l.v)
-	return c, nil
+	return c, s.readContains(c, l)
 }
 
 // tails reads the keywords that depend on others beside them.
@@ -259,8 +270,9 @@ var aboutKind = map[string]kind{
 	"minimum": kindNumber, "maximum": kindNumber, "exclusiveMinimum": kindNumber, "exclusiveMaximum": kindNumber,
 	"multipleOf": kindNumber,
 	"items":      kindArray, "prefixItems": kindArray, "minItems": kindArray, "maxItems": kindArray,
-	"uniqueItems": kindArray, "properties": kindObject, "required": kindObject, "additionalProperties": kindObject,
-	"patternProperties": kindObject, "minProperties": kindObject, "propertyNames": kindObject,
+	"uniqueItems": kindArray, "contains": kindArray, "properties": kindObject, "required": kindObject,
+	"additionalProperties": kindObject,
+	"patternProperties":    kindObject, "minProperties": kindObject, "propertyNames": kindObject,
 	"dependentRequired": kindObject,
 	"maxProperties":     kindObject,
 }

@@ -22,7 +22,7 @@ const maxLook = 8
 
 // apart says whether it is certain that no text made for a is valid for b.
 func (s *schemas) apart(a, b *constraint, depth int) bool {
-	if depth > maxLook {
+	if depth > maxLook || b.loose {
 		return false
 	}
 	switch {
@@ -143,6 +143,9 @@ func (s *schemas) conjApart(a, b conj, depth int) bool {
 
 // holds says whether a value keeps to a constraint, as JSON Schema defines it.
 func (s *schemas) holds(c *constraint, v *value, depth int) (bool, error) {
+	if slices.ContainsFunc(c.notIn, v.same) {
+		return false, nil
+	}
 	if c.valid&v.kind == 0 || c.values != nil && !slices.ContainsFunc(c.values, v.same) {
 		return false, nil
 	}
@@ -197,6 +200,9 @@ func (c *constraint) holdsString(text string) (bool, error) {
 func (s *schemas) holdsArray(c *constraint, v *value, depth int) (bool, error) {
 	if n := len(v.items); n < c.minItems || c.maxItems >= 0 && n > c.maxItems {
 		return false, nil
+	}
+	if ok, err := s.holdsContained(c, v, depth); !ok || err != nil {
+		return false, err
 	}
 	for i, item := range v.items {
 		if ok, err := s.holdsAll(c.item(i), item, depth); !ok || err != nil {

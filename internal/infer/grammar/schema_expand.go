@@ -66,6 +66,9 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 		}
 	}
 	s.outermost = false
+	if list, err = s.conditions(list, l); err != nil {
+		return nil, err
+	}
 	for _, name := range []string{"allOf", "anyOf", "oneOf"} {
 		parts, err := l.list(name)
 		if err != nil {
@@ -186,7 +189,9 @@ func (s *schemas) and(a, b *constraint) (*constraint, error) {
 	if c.kinds &= b.kinds; c.kinds == 0 {
 		c.kinds = c.valid
 	}
-	c.closed = a.closed || b.closed
+	c.closed, c.loose = a.closed || b.closed, a.loose || b.loose
+	c.contains = slices.Concat(a.contains, b.contains)
+	c.notIn, c.notPatterns = slices.Concat(a.notIn, b.notIn), slices.Concat(a.notPatterns, b.notPatterns)
 	if b.values != nil {
 		c.restrict(b.values)
 	}

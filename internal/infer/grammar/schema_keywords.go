@@ -21,6 +21,7 @@ var keywords = map[string]func(c *constraint, l located, name string) error{
 	"items":      readItems, "prefixItems": readPrefixItems, "uniqueItems": readUnique,
 	"properties": readProperties, "required": readRequired, "additionalProperties": readAdditional,
 	"patternProperties": readPatternProperties, "propertyNames": readNames,
+	notInKeyword: readNotIn, notPatternKeyword: readNotPattern, looseKeyword: readLoose,
 }
 
 var kindNames = map[string]kind{"null": kindNull, "boolean": kindBool, "integer": kindInteger, "number": kindNumber,

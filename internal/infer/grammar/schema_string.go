@@ -32,7 +32,8 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 	if c.maxLen >= 0 && c.maxLen < c.minLen {
 		return nothing, nil
 	}
-	if len(c.patterns) == 0 && len(c.formats) == 1 && c.minLen == 0 && c.maxLen < 0 {
+	if len(c.patterns)+len(c.notPatterns) == 0 && !c.excludes(kindString) && len(c.formats) == 1 &&
+		c.minLen == 0 && c.maxLen < 0 {
 		if e := s.formats[c.formats[0].text]; e != nil {
 			return stringOf(e), nil
 		}
@@ -47,7 +48,7 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 		return stringOf(anyChars(c.minLen, c.maxLen)), nil
 	case len(contents) == 1 && c.minLen == 0 && c.maxLen < 0:
 		e := quotedText(contents[0])
-		if len(c.formats) == 1 {
+		if len(c.formats) == 1 && len(c.notPatterns) == 0 && !c.excludes(kindString) {
 			rule := s.add("format " + c.formats[0].text)
 			s.bodies[rule] = e
 			e = ref(rule)
@@ -85,7 +86,11 @@ func (c *constraint) contents() (list []*expr, where string, err error) {
 		}
 		list, where = append(list, e), f.path
 	}
-	return list, where, nil
+	other, err := c.otherStrings()
+	if other != nil {
+		list = append(list, other)
+	}
+	return list, where, err
 }
 
 // content gives the contents of strings that a constraint allows.

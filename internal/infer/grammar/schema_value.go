@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"math/big"
 	"slices"
 )
 
@@ -98,17 +99,27 @@ func (s *schemas) texts(c *constraint) (*expr, error) {
 	if c.kinds == kindAny && c.plain() {
 		return s.any, nil
 	}
-	if c.kinds&kindNull != 0 {
-		subs = append(subs, text("null"))
+	if c.excludes(kindNumber) && c.kinds == kindInteger && c.fewIntegers() {
+		return s.listed(c)
 	}
-	if c.kinds&kindBool != 0 {
-		subs = append(subs, text("true"), text("false"))
+	for _, v := range []*value{{kind: kindNull}, truth(true), truth(false)} {
+		if c.kinds&v.kind != 0 && !slices.ContainsFunc(c.notIn, v.same) {
+			subs = append(subs, text(v.spelled()))
+		}
 	}
 	for _, part := range []struct {
 		kind  kind
 		texts func(*constraint) (*expr, error)
 	}{{kindNumber, s.number}, {kindString, s.str}, {kindArray, s.array}, {kindObject, s.object}} {
 		if c.kinds&part.kind == 0 {
+			continue
+		}
+		if part.kind != kindString && c.excludes(part.kind) { // which is not made at all
+			if c.kinds&^part.kind == 0 {
+				return nil, &Error{Where: c.path,
+					Reason: "single numbers, arrays and objects can be forbidden only among " +
+						"those of an enum, and integers of up to 1000 between minimum and maximum"}
+			}
 			continue
 		}
 		e, err := part.texts(c)
@@ -125,7 +136,23 @@ func (c *constraint) plain() bool {
 	return len(c.patterns)+len(c.formats)+c.minLen+len(c.multiples)+len(c.prefix)+c.minItems+len(c.props)+
 		len(c.required)+len(c.patternProps)+len(c.names)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 &&
 		c.maxProps < 0 &&
-		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" && !c.closed
+		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" &&
+		!c.closed && len(c.notIn)+len(c.notPatterns)+
+		len(c.contains) == 0
+}
+
+// fewIntegers lists the integers of a constraint where there are few.
+func (c *constraint) fewIntegers() bool {
+	const few = 1000
+	lo, hi := wholeLimits(c.low, c.high)
+	if lo == nil || hi == nil || new(big.Int).Sub(hi, lo).Cmp(big.NewInt(few)) > 0 {
+		return false
+	}
+	c.values = []*value{}
+	for n := new(big.Int).Set(lo); n.Cmp(hi) <= 0; n.Add(n, big.NewInt(1)) {
+		c.values = append(c.values, &value{kind: kindInteger, text: n.String()})
+	}
+	return true
 }
 
 // listed gives those of listed values that the rest of the constraint allows.
@@ -160,6 +187,12 @@ func (s *schemas) anyObject() *expr {
 
 // array gives the texts of arrays.
 func (s *schemas) array(c *constraint) (*expr, error) {
+	if len(c.contains) > 0 {
+		var err error
+		if c, err = c.placed(); err != nil {
+			return nil, err
+		}
+	}
 	most := c.maxItems
 	if !c.itemsGiven && len(c.prefix) > 0 && c.minItems <= len(c.prefix) {
 		most = least(most, len(c.prefix)) // more items would be valid, and nobody wants them
@@ -172,7 +205,7 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 		most = least(most, len(c.prefix))
 	}
 	if c.unique != "" && (most < 0 || most > 1) {
-		return nil, &Error{Where: c.unique, Reason: "is supported only where maxItems is at most 1"}
+		return s.distinct(c, most)
 	}
 	if most >= 0 && most < c.minItems {
 		return nothing, nil

@@ -59,12 +59,13 @@ func (f *frame) level() int32 {
 
 // state is a set of places, all that a text leads to.
 type state struct {
-	places []place
-	next   []*state // by class of bytes; nil: not known yet
-	accept bool     // the text may end here
-	free   int32    // so many characters may follow that stand for themselves in a JSON string; all if freeAlways
-	forced int16    // the only byte that may follow; forcedNone, or forcedUnknown
-	age    int
+	places   []place
+	next     []*state // by class of bytes; nil: not known yet
+	accept   bool     // the text may end here
+	free     int32    // so many characters may follow that stand for themselves in a JSON string; all if freeAlways
+	distinct bool     // within an array whose strings must all differ
+	forced   int16    // the only byte that may follow; forcedNone, or forcedUnknown
+	age      int
 
 	short   *state // the state whose mask this one has too; see clipped
 	allowed *Mask
@@ -143,7 +144,7 @@ func (m *machine) visit(at int32, stack *frame) {
 			m.visit(to, stack)
 		}
 	case nodeCall:
-		if n.then != returns {
+		if n.waits() {
 			stack = m.frame(waiting{node: at, depth: stack.level() + 1, up: stack})
 		}
 		m.visit(n.to, stack)
@@ -208,9 +209,20 @@ func (m *machine) settle() *state {
 	}
 	s := &state{places: slices.Clone(m.places), next: make([]*state, m.classes), accept: m.accept, free: m.free,
 		forced: forcedUnknown, age: m.age}
+	s.distinct = m.distinct && slices.ContainsFunc(s.places, m.inDistinct)
 	m.states[h] = append(m.states[h], s)
 	m.kept += stateBytes + len(s.places)*placeBytes + m.classes*8
 	return s
+}
+
+// inDistinct says whether a place is within a call whose strings must all differ.
+func (m *machine) inDistinct(p place) bool {
+	for f := p.stack; f != nil; f = f.up {
+		if m.nodes[f.node].distinct {
+			return true
+		}
+	}
+	return false
 }
 
 // step gives the state behind a class of bytes.

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -11,11 +12,13 @@ import (
 // Vocabulary is a model's tokens as a prefix tree. It is immutable and safe for concurrent use.
 type Vocabulary struct {
 	texts   [][]byte
-	eos     int32
+	ends    []int32
+	marks   []int32
 	longest int // bytes of the longest token
 
-	all *tree
-	odd *tree // of the tokens with characters that do not stand for themselves in a JSON string
+	all    *tree
+	odd    *tree    // of the tokens with characters that do not stand for themselves in a JSON string
+	quotes []uint64 // the tokens with a quotation mark
 	// plain[k] has the other tokens of up to k characters; the last one has all of them
 	plain [][]uint64
 
@@ -24,47 +27,76 @@ type Vocabulary struct {
 	blank []int32
 }
 
-// NewVocabulary indexes tokens by the bytes that they add to a text; a token without bytes is never allowed, but for
-// eos, which ends a text (−1: there is none). Every byte must be a token of its own, or a text could come to where no
-// token fits.
-func NewVocabulary(texts [][]byte, eos int32) (*Vocabulary, error) {
-	v := &Vocabulary{texts: texts, eos: eos}
+// NewVocabulary indexes tokens by the bytes that they add to a text. A token without bytes is never allowed, but for
+// ends, which end a text, and marks, which fixed texts may ask for; see Mark. Every byte that a text may have must be
+// a token of its own, or a text could come to where no token fits.
+func NewVocabulary(texts [][]byte, ends []int32, marks ...int32) (*Vocabulary, error) {
+	if len(marks) > maxMarks {
+		return nil, fmt.Errorf("%d marks, at most %d are possible", len(marks), maxMarks)
+	}
+	v := &Vocabulary{texts: slices.Clone(texts), ends: ends, marks: marks}
 	var single [256]bool
-	var all, odd []leaf
-	var plain []int // characters of each token; −1 for others
-	most := 0
 	for id, text := range texts {
-		count := -1
-		if len(text) > 0 && int32(id) != eos {
-			if len(text) == 1 {
-				single[text[0]] = true
-			}
-			v.longest = max(v.longest, len(text))
-			all = append(all, leaf{text, int32(id)})
-			if count = plainLength(text); count < 0 {
-				odd = append(odd, leaf{text, int32(id)})
+		if len(text) == 1 {
+			single[text[0]] = true
+			if !inUTF8(text[0]) {
+				v.texts[id] = nil
 			}
 		}
-		plain = append(plain, count)
-		most = max(most, count)
+	}
+	for _, id := range ends {
+		v.texts[id] = nil
+	}
+	for i, id := range marks {
+		v.texts[id] = []byte(Mark(i))
 	}
 	for b, ok := range single {
 		if !ok {
 			return nil, fmt.Errorf("the vocabulary has no token for the byte 0x%02X alone", b)
 		}
 	}
-	v.plain = make([][]uint64, most+1)
-	for k := range v.plain {
-		v.plain[k] = make([]uint64, v.words())
-		for id, n := range plain {
-			if n > 0 && n <= k {
-				v.plain[k][id/64] |= 1 << (id % 64)
-			}
+	v.index()
+	return v, nil
+}
+
+// index makes the trees and the sets of plain tokens.
+func (v *Vocabulary) index() {
+	var all, odd []leaf
+	for id, text := range v.texts {
+		if len(text) > 0 {
+			v.longest = max(v.longest, len(text))
+			all = append(all, leaf{text, int32(id)})
+		}
+	}
+	sortLeaves(all)
+	v.quotes = make([]uint64, v.words())
+	for _, l := range all {
+		if bytes.IndexByte(l.text, '"') >= 0 {
+			v.quotes[l.id/64] |= 1 << (l.id % 64)
+		}
+	}
+	v.plain = [][]uint64{make([]uint64, v.words())}
+	for _, l := range all {
+		n := plainLength(l.text)
+		if n < 0 {
+			odd = append(odd, l)
+			continue
+		}
+		for len(v.plain) <= n {
+			v.plain = append(v.plain, make([]uint64, v.words()))
+		}
+		v.plain[n][l.id/64] |= 1 << (l.id % 64)
+	}
+	for k := 1; k < len(v.plain); k++ { // with those of fewer characters
+		for i, word := range v.plain[k-1] {
+			v.plain[k][i] |= word
 		}
 	}
 	v.all, v.odd = newTree(all), newTree(odd)
-	return v, nil
 }
+
+// inUTF8 says whether a text in UTF-8 can have a byte.
+func inUTF8(b byte) bool { return b != 0xC0 && b != 0xC1 && b < 0xF5 }
 
 func (v *Vocabulary) words() int { return (len(v.texts) + 63) / 64 }
 
@@ -82,6 +114,9 @@ func plainLength(text []byte) int {
 	return n
 }
 
+// Prepare makes what NewVocabulary leaves for the first answer that needs it.
+func (v *Vocabulary) Prepare() { v.atStart() }
+
 // atStart gives the tree for the first token of an answer, of which a space in front is dropped, and the tokens that
 // are then empty.
 func (v *Vocabulary) atStart() (*tree, []int32) {
@@ -89,7 +124,7 @@ func (v *Vocabulary) atStart() (*tree, []int32) {
 		var list []leaf
 		for id, text := range v.texts {
 			switch {
-			case len(text) == 0 || int32(id) == v.eos:
+			case len(text) == 0:
 			case text[0] != ' ':
 				list = append(list, leaf{text, int32(id)})
 			case len(text) == 1:
@@ -98,6 +133,7 @@ func (v *Vocabulary) atStart() (*tree, []int32) {
 				list = append(list, leaf{text[1:], int32(id)})
 			}
 		}
+		sortLeaves(list)
 		v.start = newTree(list)
 	})
 	return v.start, v.blank
@@ -121,10 +157,14 @@ type leaf struct {
 	id   int32
 }
 
-func newTree(list []leaf) *tree {
+func sortLeaves(list []leaf) {
 	slices.SortFunc(list, func(a, b leaf) int {
-		return cmp.Or(slices.Compare(a.text, b.text), cmp.Compare(a.id, b.id))
+		return cmp.Or(bytes.Compare(a.text, b.text), cmp.Compare(a.id, b.id))
 	})
+}
+
+// newTree makes a tree of sorted leaves.
+func newTree(list []leaf) *tree {
 	t := &tree{}
 	var open []int32 // the nodes from the top down to the last one
 	var last []byte

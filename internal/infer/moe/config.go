@@ -175,6 +175,7 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
 	s.Template = f.StringOr("tokenizer.chat_template", "")
+	s.ToolTemplate = f.StringOr("tokenizer.chat_template.tool_use", "")
 	return s, nil
 }
 

@@ -14,6 +14,7 @@ import (
 // Result is a whole answer.
 type Result struct {
 	Text   string
+	Calls  []llm.Call
 	Tokens []llm.Token
 	Finish llm.Finish
 	Usage  llm.Usage
@@ -43,6 +44,16 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 			broken = errors.New("finish and usage must come together")
 		case e.NTokens < 0 || r.Logprobs && len(e.Tokens) != e.NTokens || !r.Logprobs && len(e.Tokens) > 0:
 			broken = errors.New("tokens and NTokens do not fit")
+		case len(out.Calls) > 0 && e.Text != "":
+			broken = errors.New("text behind a call")
+		}
+		for _, p := range e.Calls {
+			if r.Tools == nil || p.Index != len(out.Calls) && p.Index != len(out.Calls)-1 ||
+				(p.Index == len(out.Calls)) != (p.ID != "" && p.Name != "") {
+				broken = fmt.Errorf("a piece of a call that does not follow: %+v", p)
+				continue
+			}
+			out.Calls = llm.JoinCalls(out.Calls, p)
 		}
 		text.WriteString(e.Text)
 		out.Tokens = append(out.Tokens, e.Tokens...)
@@ -58,12 +69,15 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 		err = errLate
 	}
 	out.Text = text.String()
-	good := out.Finish == llm.FinishStop || out.Finish == llm.FinishLength
+	good := out.Finish == llm.FinishStop || out.Finish == llm.FinishLength || out.Finish == llm.FinishCalls
 	switch {
 	case broken != nil:
 		return out, broken
 	case good != (err == nil):
-		return out, errors.Join(errors.New("must return nil exactly if the last event says stop or length"), err)
+		return out, errors.Join(errors.New("must return nil exactly if the last event says stop, length or calls"),
+			err)
+	case (out.Finish == llm.FinishCalls) != (good && len(out.Calls) > 0) && out.Finish != llm.FinishLength:
+		return out, errors.New("must finish with calls exactly if there are some, unless its length was over")
 	case good && nTokens != out.Usage.CompletionTokens:
 		return out, errors.New("the events' tokens do not add up to the usage")
 	}

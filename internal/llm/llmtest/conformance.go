@@ -14,9 +14,9 @@ import (
 
 // What Run needs of the backends it is given.
 const (
-	MaxRunning = 4   // requests computed together
-	MaxWaiting = 4   // requests in the queue
-	Context    = 512 // tokens, at least
+	MaxRunning = 4    // requests computed together
+	MaxWaiting = 4    // requests in the queue
+	Context    = 1024 // tokens, at least
 )
 
 // Run states the contract of llm.Backend. open must give a fresh backend with the limits above each time; Run closes
@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) llm.Backend) {
 		{"QueueFull", testQueueFull},
 		{"BadRequests", testBadRequests},
 		{"Grammar", testGrammar},
+		{"Tools", testTools},
 		{"Tokenize", testTokenize},
 		{"Conversations", testConversations},
 		{"Close", testClose},
@@ -75,7 +76,7 @@ func testModels(t *testing.T, b llm.Backend) {
 
 func testEvents(t *testing.T, b llm.Backend) {
 	r := Chat(question, 24)
-	ids, err := b.TokenizeChat(r.Messages)
+	ids, err := b.TokenizeChat(r.Messages, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +386,7 @@ func testTokenize(t *testing.T, b llm.Backend) {
 			t.Errorf("%v became %q, %v", bad, text, err)
 		}
 	}
-	if _, err := b.TokenizeChat(nil); !errors.Is(err, llm.ErrBadRequest) {
+	if _, err := b.TokenizeChat(nil, nil); !errors.Is(err, llm.ErrBadRequest) {
 		t.Errorf("no messages: %v", err)
 	}
 }

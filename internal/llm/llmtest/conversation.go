@@ -21,8 +21,8 @@ func testConversations(t *testing.T, b llm.Backend) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := b.TokenizeChat(messages)
-		want, wantErr := b.TokenizeChat(arranged)
+		got, err := b.TokenizeChat(messages, nil)
+		want, wantErr := b.TokenizeChat(arranged, nil)
 		if err != nil || wantErr != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v, want %v, %v", messages, got, err, want, wantErr)
 		}
@@ -32,7 +32,7 @@ func testConversations(t *testing.T, b llm.Backend) {
 		}
 	}
 	ids := func(messages ...llm.Message) []int32 {
-		list, err := b.TokenizeChat(messages)
+		list, err := b.TokenizeChat(messages, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,6 +29,9 @@ type Fake struct {
 	Step func(ctx context.Context, r *llm.Request, i int) error
 	// Grammar, if set, gives the answer to a request with a grammar. Without it, such a request is refused.
 	Grammar func(g *llm.Grammar) (answer string, err error)
+	// Calls, if set, gives what an answer to a request with tools calls, behind its text. Without it, such a request
+	// is refused.
+	Calls func(r *llm.Request) (text string, calls []llm.Call)
 	// Now is the clock of Usage.Queued; nil means time.Now.
 	Now func() time.Time
 
@@ -102,20 +105,30 @@ func (f *Fake) Tokenize(text string, addSpecial bool) ([]int32, error) {
 }
 
 // TokenizeChat implements llm.Backend.
-func (f *Fake) TokenizeChat(messages []llm.Message) ([]int32, error) {
+func (f *Fake) TokenizeChat(messages []llm.Message, tools *llm.Tools) ([]int32, error) {
 	messages, err := llm.Arrange(messages)
 	if err != nil {
 		return nil, err
 	}
 	var text strings.Builder
+	if tools != nil {
+		for _, tool := range tools.List {
+			text.WriteString(tool.Definition() + "\n")
+		}
+	}
 	for _, m := range messages {
 		switch m.Role {
+		case llm.RoleTool:
+			text.WriteString("[RESULT] " + m.CallID + " " + m.Content)
 		case llm.RoleSystem:
 			text.WriteString(m.Content + "\n\n")
 		case llm.RoleUser:
 			text.WriteString("[INST] " + m.Content + " [/INST]")
 		default:
 			text.WriteString(m.Content)
+			for _, c := range m.Calls {
+				text.WriteString("[CALL] " + c.ID + " " + c.Name + " " + c.Arguments)
+			}
 		}
 	}
 	return f.Tokenize(text.String(), true)
@@ -142,7 +155,7 @@ func (f *Fake) prompt(r *llm.Request) (ids []int32, text string, err error) {
 		return nil, "", fmt.Errorf("%w: %q", llm.ErrModelNotFound, r.Model)
 	case len(r.Messages) > 0:
 		text = r.Messages[len(r.Messages)-1].Content
-		ids, err = f.TokenizeChat(r.Messages)
+		ids, err = f.TokenizeChat(r.Messages, r.Tools)
 	case r.Prompt != "":
 		text = r.Prompt
 		ids, err = f.Tokenize(text, true)
@@ -213,6 +226,9 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	if err != nil {
 		return err
 	}
+	if r.Tools != nil && f.Calls == nil {
+		return fmt.Errorf("tools: %w", llm.ErrUnsupported)
+	}
 	if r.Grammar != nil {
 		if f.Grammar == nil {
 			return fmt.Errorf("a grammar: %w", llm.ErrUnsupported)
@@ -232,7 +248,10 @@ func (f *Fake) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
 	}
-	if r.Grammar == nil {
+	switch {
+	case r.Tools != nil && f.Calls != nil:
+		text, g.calls = f.Calls(r)
+	case r.Grammar == nil:
 		text = answer(r, text)
 	}
 	return g.run(ctx, text, limit)
@@ -266,9 +285,46 @@ type generation struct {
 	text    string      // not yet sent, and certainly no part of a stop string
 	tokens  []llm.Token // not yet sent
 	n       int         // tokens not yet sent
+	calls   []llm.Call  // what comes behind the text
+	pieces  []llm.CallPiece
 }
 
-func (g *generation) run(ctx context.Context, answer string, limit int) error {
+// all is the answer's text with the arguments of its calls.
+func (g *generation) all(answer string) string {
+	for _, c := range g.calls {
+		answer += c.Arguments
+	}
+	return answer
+}
+
+// call writes the i-th byte of the arguments of all calls.
+func (g *generation) call(i int) {
+	for k, c := range g.calls {
+		if i >= len(c.Arguments) {
+			i -= len(c.Arguments)
+			continue
+		}
+		if next := i + 1; next < len(c.Arguments) && !utf8.RuneStart(c.Arguments[next]) {
+			return // within a character, which comes with its last byte
+		}
+		from := i
+		for !utf8.RuneStart(c.Arguments[from]) {
+			from--
+		}
+		p := llm.CallPiece{Index: k, Arguments: c.Arguments[from : i+1]}
+		if from == 0 {
+			p.ID, p.Name = c.ID, c.Name
+		}
+		g.pieces = append(g.pieces, p)
+		return
+	}
+}
+
+func (g *generation) run(ctx context.Context, text string, limit int) error {
+	answer, end := g.all(text), llm.FinishStop
+	if len(g.calls) > 0 {
+		end = llm.FinishCalls
+	}
 	for i := 0; ; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -287,11 +343,13 @@ func (g *generation) run(ctx context.Context, answer string, limit int) error {
 		g.n++
 		if i == len(answer) && !g.r.IgnoreEOS {
 			g.record(i, nil)
-			return g.finish(llm.FinishStop)
+			return g.finish(end)
 		}
 		b := answer + " "
 		g.record(i, []byte{b[i%len(b)]})
-		if g.write(b[i%len(b)]) {
+		if i >= len(text) && i < len(answer) {
+			g.call(i - len(text))
+		} else if g.write(b[i%len(b)]) {
 			return g.finish(llm.FinishStop)
 		}
 		if g.usage.CompletionTokens == limit {
@@ -336,11 +394,11 @@ func (g *generation) write(b byte) (hit bool) {
 
 // flush sends the text that is certain, or waits for some where no tokens are reported.
 func (g *generation) flush() error {
-	if g.text == "" && len(g.tokens) == 0 {
+	if g.text == "" && len(g.tokens) == 0 && len(g.pieces) == 0 {
 		return nil
 	}
-	e := llm.Event{Text: g.text, Tokens: g.tokens, NTokens: g.n}
-	g.text, g.tokens, g.n = "", nil, 0
+	e := llm.Event{Text: g.text, Calls: g.pieces, Tokens: g.tokens, NTokens: g.n}
+	g.text, g.pieces, g.tokens, g.n = "", nil, nil, 0
 	return g.sink(e)
 }
 
@@ -350,8 +408,8 @@ func (g *generation) finish(reason llm.Finish) error {
 	if hit {
 		reason = llm.FinishStop
 	}
-	return g.sink(llm.Event{Text: g.text + text + g.stops.Flush(), Tokens: g.tokens, NTokens: g.n, Finish: reason,
-		Usage: &g.usage})
+	return g.sink(llm.Event{Text: g.text + text + g.stops.Flush(), Calls: g.pieces, Tokens: g.tokens,
+		NTokens: g.n, Finish: reason, Usage: &g.usage})
 }
 
 // ErrScripted is for Step to fail with: no sentinel of the seam.

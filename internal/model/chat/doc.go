@@ -14,6 +14,10 @@
 // continue,
 // raise_exception, strftime_now and tojson), without what no chat template uses: inheritance, imports, call blocks.
 //
+// tools.go puts tools, calls and results before a model: by its template, as Mistral's own encoder does, or as text
+// around an instruction. calls.go has the forms in which models write calls, and takes calls out of their answers;
+// json.go reads and spells JSON as Python does.
+//
 // What messages say must not become control tokens. Every string therefore remembers which of its bytes come from the
 // messages, through concatenation, slicing, trimming and replacing; a rendered conversation is a list of parts, each
 // either the template's or the messages'.

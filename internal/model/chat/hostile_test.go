@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // TestHostileTemplates: a template that has no end, or makes too much, ends with ErrLimit, soon and in little memory.
@@ -43,7 +44,7 @@ func TestHostileTemplates(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
-			_, err = tmpl.Render(Conversation{Messages: []Message{{"user", "hello"}}})
+			_, err = tmpl.Render(Conversation{Messages: []llm.Message{{Role: "user", Content: "hello"}}})
 			took := time.Since(start)
 			runtime.ReadMemStats(&after)
 			if !errors.Is(err, ErrLimit) {
@@ -92,7 +93,7 @@ func TestContentIsKnown(t *testing.T) {
 	}
 	property.Check(t, func(r *rapid.T) {
 		content := rapid.StringOf(rapid.SampledFrom([]rune(theirOwn+" "))).Draw(r, "content")
-		parts, err := tmpl.Render(Conversation{Messages: []Message{{"user", content}}})
+		parts, err := tmpl.Render(Conversation{Messages: []llm.Message{{Role: "user", Content: content}}})
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -123,7 +124,8 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		if _, err := tmpl.Render(Conversation{Messages: []Message{{"user", "x"}, {"assistant", "y"}}}); err != nil &&
+		if _, err := tmpl.Render(Conversation{Messages: []llm.Message{{Role: "user", Content: "x"},
+			{Role: "assistant", Content: "y"}}}); err != nil &&
 			!errors.Is(err, ErrTemplate) && !errors.Is(err, ErrLimit) && !errors.Is(err, ErrRefused) {
 			t.Fatal(err)
 		}

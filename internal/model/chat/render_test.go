@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
+	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
 // TestLikeJinja2 renders the chat templates of published models, and small templates that each try a piece of the
@@ -19,7 +20,8 @@ func TestLikeJinja2(t *testing.T) {
 	}
 	var cases []struct {
 		Template, Name, Error string
-		Messages              []struct{ Role, Content string }
+		Messages              []jinjaMessage
+		Tools                 []struct{ Function json.RawMessage }
 		Generation, Refused   bool
 		Text                  *string
 	}
@@ -30,15 +32,17 @@ func TestLikeJinja2(t *testing.T) {
 		t.Fatalf("%d cases", len(cases))
 	}
 	for _, c := range cases {
-		messages := make([]Message, len(c.Messages))
-		for i, m := range c.Messages {
-			messages[i] = Message(m)
+		conversation := Conversation{BOS: "<s>", EOS: "</s>", AddGeneration: c.Generation}
+		for _, m := range c.Messages {
+			conversation.Messages = append(conversation.Messages, m.message())
+		}
+		for _, tool := range c.Tools {
+			conversation.Tools = append(conversation.Tools, llm.Tool{Source: string(tool.Function)})
 		}
 		var parts []Part
 		tmpl, err := Compile(c.Template)
 		if err == nil {
-			parts, err = tmpl.Render(Conversation{Messages: messages, BOS: "<s>", EOS: "</s>",
-				AddGeneration: c.Generation})
+			parts, err = tmpl.Render(conversation)
 		}
 		name := c.Name
 		if name == "" {
@@ -60,6 +64,28 @@ func TestLikeJinja2(t *testing.T) {
 	}
 }
 
+// jinjaMessage is a message as templates see it.
+type jinjaMessage struct {
+	Role, Content, Name string
+	ToolCallID          string `json:"tool_call_id"`
+	ToolCalls           []struct {
+		ID       string
+		Function struct {
+			Name      string
+			Arguments json.RawMessage
+		}
+	} `json:"tool_calls"`
+}
+
+func (m jinjaMessage) message() llm.Message {
+	out := llm.Message{Role: m.Role, Content: m.Content, CallID: m.ToolCallID, Name: m.Name}
+	for _, c := range m.ToolCalls {
+		out.Calls = append(out.Calls, llm.Call{ID: c.ID, Name: c.Function.Name,
+			Arguments: string(c.Function.Arguments)})
+	}
+	return out
+}
+
 // TestAnswersGoOn: an assistant message at the end is the beginning of the answer, and nothing ends it.
 func TestAnswersGoOn(t *testing.T) {
 	tok, err := token.New(token.Synthetic(512, 1))
@@ -70,12 +96,12 @@ func TestAnswersGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun := []Message{{"user", "hello"}, {"assistant", "good day"}}
-	asked, err := f.Encode(begun[:1])
+	begun := []llm.Message{{Role: "user", Content: "hello"}, {Role: "assistant", Content: "good day"}}
+	asked, err := f.Encode(begun[:1], nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.Encode(begun)
+	got, err := f.Encode(begun, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,9 @@ package chat
 import (
 	"fmt"
 	"time"
-)
 
-// Message is one turn of a conversation.
-type Message struct{ Role, Content string }
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+)
 
 // Part is a stretch of a rendered conversation. What a template says may be control tokens; content never is.
 type Part struct {
@@ -39,8 +38,9 @@ func Compile(source string) (*Template, error) {
 
 // Conversation is what a template is rendered with.
 type Conversation struct {
-	Messages []Message
-	BOS, EOS string // bos_token and eos_token, as the vocabulary spells them
+	Messages []llm.Message // arranged; see llm.Arrange
+	Tools    []llm.Tool    // what the answer may call
+	BOS, EOS string        // bos_token and eos_token, as the vocabulary spells them
 	// AddGeneration asks for the beginning of an answer behind the last message.
 	AddGeneration bool
 	Now           func() time.Time // nil: time.Now
@@ -54,13 +54,18 @@ func (t *Template) Render(c Conversation) ([]Part, error) {
 	}
 	messages := &list{}
 	for _, message := range c.Messages {
-		d := newDict()
-		d.set(own("role"), theirs(message.Role))
-		d.set(own("content"), theirs(message.Content))
+		d, err := m.message(message)
+		if err != nil {
+			return nil, err
+		}
 		messages.items = append(messages.items, d)
-		m.work += workFactor * (len(message.Role) + len(message.Content) + 1024)
 	}
-	s := &scope{names: map[string]any{"messages": messages, "bos_token": own(c.BOS), "eos_token": own(c.EOS),
+	tools, err := m.tools(c.Tools)
+	if err != nil {
+		return nil, err
+	}
+	s := &scope{names: map[string]any{"messages": messages, "tools": tools, "bos_token": own(c.BOS),
+		"eos_token":             own(c.EOS),
 		"add_generation_prompt": c.AddGeneration}, outer: &scope{names: globals}}
 	var out builder
 	switch err := t.body(m, s, &out); err {
@@ -71,6 +76,49 @@ func (t *Template) Render(c Conversation) ([]Part, error) {
 	default:
 		return nil, err
 	}
+}
+
+// message gives a message as templates see it. Arguments of calls are values, not text, as Transformers has them.
+func (m *machine) message(message llm.Message) (*dict, error) {
+	d := members("role", theirs(message.Role), "content", theirs(message.Content))
+	m.work += workFactor * (len(message.Role) + len(message.Content) + 1024)
+	if message.Role == llm.RoleTool {
+		d.set(own("tool_call_id"), theirs(message.CallID))
+		d.set(own("name"), theirs(message.Name))
+	}
+	if len(message.Calls) == 0 {
+		return d, nil
+	}
+	calls := &list{}
+	for _, c := range message.Calls {
+		arguments, err := readJSON(c.Arguments)
+		if err != nil {
+			return nil, fmt.Errorf("arguments of a call: %w", err)
+		}
+		m.work += workFactor * (len(c.Name) + len(c.Arguments) + 1024)
+		calls.items = append(calls.items, members("type", own("function"), "id", theirs(c.ID),
+			"function", members("name", theirs(c.Name), "arguments", arguments)))
+	}
+	d.set(own("tool_calls"), calls)
+	return d, nil
+}
+
+// tools gives tools as templates see them; none where there are none.
+func (m *machine) tools(tools []llm.Tool) (any, error) {
+	if len(tools) == 0 {
+		return nil, nil
+	}
+	all := &list{}
+	for _, t := range tools {
+		definition := t.Definition()
+		function, err := readJSON(definition)
+		if err != nil {
+			return nil, fmt.Errorf("a tool: %w", err)
+		}
+		m.work += workFactor * (len(definition) + 1024)
+		all.items = append(all.items, members("type", own("function"), "function", function))
+	}
+	return all, nil
 }
 
 // Join gives a rendered conversation as one text.

@@ -176,11 +176,16 @@ func (m *machine) sequence(open, end string, n int, at func(int) (text, error)) 
 	return b.text(), nil
 }
 
+// floatText is Python's repr of a float: an exponent only below 1e-4 and from 1e16 on.
 func floatText(f float64) string {
-	if f == math.Trunc(f) && math.Abs(f) < 1e16 {
+	abs := math.Abs(f)
+	switch {
+	case f == math.Trunc(f) && abs < 1e16:
 		return strconv.FormatFloat(f, 'f', 1, 64)
+	case abs >= 1e-4 && abs < 1e16:
+		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
-	return strconv.FormatFloat(f, 'g', -1, 64)
+	return strconv.FormatFloat(f, 'e', -1, 64)
 }
 
 // pythonQuote is repr of a str.

@@ -138,7 +138,8 @@ func (v *vocabulary) add(id int32, content string, special bool, most int) error
 	return nil
 }
 
-// template finds the chat template: a text, a list of named ones whose "default" counts, or a file of its own.
+// template finds the chat template: a text, a list of named ones whose "default" and "tool_use" count, or a file
+// of its own.
 func (v *vocabulary) template(dir string, raw json.RawMessage) error {
 	var list []struct {
 		Name     string `json:"name"`
@@ -146,8 +147,11 @@ func (v *vocabulary) template(dir string, raw json.RawMessage) error {
 	}
 	if len(raw) > 0 && json.Unmarshal(raw, &v.Template) != nil && json.Unmarshal(raw, &list) == nil {
 		for _, t := range list {
-			if t.Name == "default" {
+			switch t.Name {
+			case "default":
 				v.Template = t.Template
+			case "tool_use":
+				v.ToolTemplate = t.Template
 			}
 		}
 	}
@@ -205,6 +209,12 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 			key   string
 			value any
 		}{"tokenizer.chat_template", v.Template})
+	}
+	if v.ToolTemplate != "" {
+		keys = append(keys, struct {
+			key   string
+			value any
+		}{"tokenizer.chat_template.tool_use", v.ToolTemplate})
 	}
 	for _, kv := range keys {
 		if err := w.Set(kv.key, kv.value); err != nil {

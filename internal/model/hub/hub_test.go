@@ -208,7 +208,7 @@ func TestResumeFindsDamage(t *testing.T) {
 	}
 	f.WriteAt([]byte{1, 2, 3, 4, 5, 6, 7}, 100)
 	f.Close()
-	h.status = nil
+	h.change(func() { h.status = nil })
 	fetch(t, h, h.client(), dest)
 }
 
@@ -229,17 +229,17 @@ func TestErrors(t *testing.T) {
 		!strings.Contains(err.Error(), "restricted") || strings.Contains(err.Error(), "hf_wrong") {
 		t.Errorf("denied: %v", err)
 	}
-	h.token = ""
-	h.spoil = func(int) bool { return true }
+	h.change(func() { h.token = "" })
+	h.change(func() { h.spoil = func(int) bool { return true } })
 	if err := get(h.client(), "hf://o/r/model.gguf", "model.gguf"); !errors.Is(err, ErrChecksum) {
 		t.Errorf("corrupt: %v", err)
 	}
-	h.spoil = nil
-	h.status = func(int) int { return http.StatusServiceUnavailable }
+	h.change(func() { h.spoil = nil })
+	h.change(func() { h.status = func(int) int { return http.StatusServiceUnavailable } })
 	if err := get(h.client(), "hf://o/r/model.gguf", "model.gguf"); !errors.Is(err, ErrTransfer) {
 		t.Errorf("unavailable: %v", err)
 	}
-	h.status = nil
+	h.change(func() { h.status = nil })
 	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"),
 		File{Path: "model.gguf", Size: 1 << 60}, dest); !errors.Is(err, ErrSpace) {
 		t.Errorf("space: %v", err)

@@ -52,6 +52,13 @@ func newHub(t *testing.T, size int) *fakeHub {
 	return h
 }
 
+// change changes what the hub does while it may still be answering: a client that has given up does not wait for it.
+func (h *fakeHub) change(to func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	to()
+}
+
 func (h *fakeHub) client() *Client {
 	c := &Client{Endpoint: h.api.URL, Token: h.token, ChunkBytes: 1000, Connections: 3,
 		HTTP: &http.Client{Transport: &http.Transport{}}}
@@ -130,15 +137,16 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 	}
 	number, _ := strconv.Atoi(link)
 	expired := h.expire > 0 && number <= h.floor
+	status, lie, spoil, cut := h.status, h.lie, h.spoil, h.cut
 	h.mu.Unlock()
 	if expired {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if h.status != nil {
-		if s := h.status(n); s != 0 {
+	if status != nil {
+		if code := status(n); code != 0 {
 			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(s)
+			w.WriteHeader(code)
 			return
 		}
 	}
@@ -148,18 +156,18 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 			h.t.Errorf("range %q", spec)
 		}
 		to++
-		if h.lie != nil && h.lie(n) {
+		if lie != nil && lie(n) {
 			from, to = 0, to-from
 		}
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(data)))
 		w.WriteHeader(http.StatusPartialContent)
 	}
 	body := bytes.Clone(data[from:to])
-	if h.spoil != nil && h.spoil(n) && len(body) > 0 {
+	if spoil != nil && spoil(n) && len(body) > 0 {
 		body[len(body)/2] ^= 1
 	}
-	if h.cut != nil {
-		if keep := h.cut(n); keep >= 0 && keep < len(body) {
+	if cut != nil {
+		if keep := cut(n); keep >= 0 && keep < len(body) {
 			w.Write(body[:keep])
 			w.(http.Flusher).Flush()
 			time.Sleep(time.Millisecond)

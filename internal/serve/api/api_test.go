@@ -266,7 +266,7 @@ func TestModels(t *testing.T) {
 	f := start(t)
 	want := `{"id":"fake","object":"model","created":1700000000,"owned_by":"mixtral","max_model_len":4096,` +
 		`"type":"base","max_context_length":4096,"capabilities":{"completion_chat":true,"completion_fim":false,` +
-		`"function_calling":false,"fine_tuning":false,"vision":false}}`
+		`"function_calling":true,"fine_tuning":false,"vision":false}}`
 	for _, path := range []string{"/v1/models", "/v1/models/", "//v1/models", "/v1//models//"} {
 		if _, data := f.do("GET", path, ""); string(data) != `{"object":"list","data":[`+want+`]}` {
 			t.Errorf("%s: %s", path, data)
@@ -329,17 +329,17 @@ func TestN(t *testing.T) {
 	r := post[openai.ChatResponse](f, "/v1/chat/completions", body)
 	seen := map[string]bool{}
 	for i, c := range r.Choices {
-		if c.Index != i || len(c.Message.Content) != len("a b c d e f g") {
+		if c.Index != i || len(c.Message.Text()) != len("a b c d e f g") {
 			t.Errorf("choice %d: %+v", i, c)
 		}
-		seen[c.Message.Content] = true
+		seen[c.Message.Text()] = true
 	}
 	if len(r.Choices) != 3 || len(seen) < 2 {
 		t.Errorf("%d choices, %d different", len(r.Choices), len(seen))
 	}
 	one := post[openai.ChatResponse](f, "/v1/chat/completions", strings.Replace(body, `"n":3`, `"n":1`, 1))
-	if one.Choices[0].Message.Content != r.Choices[0].Message.Content {
-		t.Errorf("alone %q, first of three %q", one.Choices[0].Message.Content, r.Choices[0].Message.Content)
+	if one.Choices[0].Message.Text() != r.Choices[0].Message.Text() {
+		t.Errorf("alone %q, first of three %q", one.Choices[0].Message.Text(), r.Choices[0].Message.Text())
 	}
 	if one.Usage.PromptTokens != r.Usage.PromptTokens || 3*one.Usage.CompletionTokens != r.Usage.CompletionTokens {
 		t.Errorf("one %+v, three %+v", one.Usage, r.Usage)

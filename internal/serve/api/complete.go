@@ -118,7 +118,8 @@ func (s *Server) atOnce(ctx context.Context, x *exchange, j *job, f format) erro
 // status.
 func (s *Server) stream(ctx context.Context, x *exchange, j *job, f format) error {
 	out := &streamWriter{s: s, w: &x.answer, control: http.NewResponseController(x), j: j, f: f,
-		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests))}
+		choices: make([]choice, len(j.requests)), open: make([]bool, len(j.requests)),
+		called: make([]bool, len(j.requests))}
 	out.begin()
 	defer out.end()
 	if err := s.run(ctx, j, out.event); err != nil {
@@ -139,6 +140,7 @@ type streamWriter struct {
 	mu      sync.Mutex
 	choices []choice
 	open    []bool
+	called  []bool // calls have begun
 	ended   int
 	buf     []byte
 	alive   *time.Timer
@@ -178,20 +180,26 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c, tokens := &o.choices[i], shown(e)
-	if e.Text == "" && len(tokens) == 0 && e.Finish == llm.FinishNone {
+	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
 	o.buf = o.buf[:0]
 	if !o.open[i] {
 		o.open[i] = true
+		o.j.callsFirst = len(e.Calls) > 0 && e.Text == ""
 		o.buf = o.f.open(o.buf, o.j, i)
 	}
-	if e.Text != "" || len(tokens) > 0 {
+	o.called[i] = o.called[i] || len(e.Calls) > 0
+	if e.Text != "" || len(tokens) > 0 && !o.called[i] {
 		o.buf = o.f.piece(o.buf, o.j, i, c, e.Text, tokens)
+		tokens = nil
 	}
-	if e.Finish == llm.FinishStop || e.Finish == llm.FinishLength {
+	if len(e.Calls) > 0 || len(tokens) > 0 {
+		o.buf = o.f.calls(o.buf, o.j, i, e.Calls, tokens)
+	}
+	if ended(e.Finish) {
 		c.end(e)
-		o.buf = o.f.close(o.buf, o.j, i, string(e.Finish))
+		o.buf = o.f.close(o.buf, o.j, i, o.j.reason(e.Finish))
 		if o.ended++; o.ended == len(o.choices) {
 			if o.j.usage {
 				o.buf = o.f.usage(o.buf, o.j, o.j.sum(o.choices))
@@ -200,6 +208,11 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		}
 	}
 	return o.send()
+}
+
+// ended tells the finishes of a whole answer.
+func ended(f llm.Finish) bool {
+	return f == llm.FinishStop || f == llm.FinishLength || f == llm.FinishCalls
 }
 
 // send writes the buffer. A client that takes none of it for a while is given up.

@@ -54,7 +54,8 @@ func TestDocs(t *testing.T) {
 	for _, field := range fields {
 		wrong := `{"x":[]}`
 		switch field {
-		case "stream_options", "logit_bias", "response_format", "structured_outputs", "guided_json", "json_schema":
+		case "stream_options", "logit_bias", "response_format", "structured_outputs", "guided_json", "json_schema",
+			"tools", "functions", "parallel_tool_calls":
 			wrong = "5"
 		}
 		text, chat := `{"prompt":"a",`, `{"messages":[{"role":"user","content":"a"}],`
@@ -64,6 +65,10 @@ func TestDocs(t *testing.T) {
 			path, body = "/v1/completions", "{"
 		case "messages":
 			body = "{"
+		case "tool_choice":
+			body, wrong = chat+`"tools":[{"type":"function","function":{"name":"f"}}],`, "5"
+		case "function_call":
+			body, wrong = chat+`"functions":[{"name":"f"}],`, "5"
 		case "logprobs":
 			f.wantError("POST", "/v1/completions", text+fmt.Sprintf(`"%s":%s}`, field, wrong), 400, field)
 		}
@@ -71,7 +76,7 @@ func TestDocs(t *testing.T) {
 	}
 	read := regexp.MustCompile(`\b(?:o\.(?:text|flag|integer|number|list|raw|child)\(|(?:schema|source|choices)Of\(o, )` +
 		`"([a-z_]+)"`)
-	for _, file := range []string{"request.go", "grammar.go", "complete.go", "forecast.go"} {
+	for _, file := range []string{"request.go", "grammar.go", "complete.go", "forecast.go", "tools.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,8 @@ type format interface {
 	open(dst []byte, j *job, index int) []byte
 	// piece appends the event for some text and tokens.
 	piece(dst []byte, j *job, index int, c *choice, text string, tokens []llm.Token) []byte
+	// calls appends the event for pieces of calls, which come behind all text.
+	calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte
 	// close appends the event with a choice's finish_reason.
 	close(dst []byte, j *job, index int, reason string) []byte
 	// usage appends the event with the job's usage.
@@ -35,14 +37,34 @@ func (chatFormat) whole(j *job, choices []choice) any {
 		Usage: j.sum(choices)}
 	for i := range choices {
 		c := &choices[i]
-		out := openai.ChatChoice{Index: i, Message: openai.Message{Role: llm.RoleAssistant, Content: c.text.String()},
-			FinishReason: string(c.finish)}
+		out := openai.ChatChoice{Index: i, Message: chatAnswer(j, c), FinishReason: j.reason(c.finish)}
 		if j.requests[i].Logprobs {
 			out.Logprobs = chatLogprobs(c.tokens)
 		}
 		r.Choices = append(r.Choices, out)
 	}
 	return r
+}
+
+// chatAnswer is a choice's message.
+func chatAnswer(j *job, c *choice) openai.Answer {
+	text := c.text.String()
+	out := openai.Answer{Role: llm.RoleAssistant, Content: &text}
+	if len(c.calls) == 0 {
+		return out
+	}
+	if text == "" {
+		out.Content = nil
+	}
+	for _, call := range c.calls {
+		f := openai.FunctionCall{Name: call.Name, Arguments: call.Arguments}
+		if j.older {
+			out.FunctionCall = &f
+			break
+		}
+		out.ToolCalls = append(out.ToolCalls, openai.ToolCall{ID: call.ID, Type: openai.TypeFunction, Function: f})
+	}
+	return out
 }
 
 // chatChunk is an event with one choice, or with none.
@@ -57,13 +79,39 @@ func appendChat(dst []byte, c *openai.ChatChunk) []byte {
 }
 
 func (chatFormat) open(dst []byte, j *job, index int) []byte {
-	empty := ""
-	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index,
-		Delta: openai.Delta{Role: llm.RoleAssistant, Content: &empty}})
+	delta := openai.Delta{Role: llm.RoleAssistant, Content: new(string)}
+	if j.callsFirst { // there will be no text
+		delta.Content = nil
+	}
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, Delta: delta})
 }
 
 func (chatFormat) piece(dst []byte, j *job, index int, _ *choice, text string, tokens []llm.Token) []byte {
 	c := openai.ChatChunkChoice{Index: index, Delta: openai.Delta{Content: &text}}
+	if len(tokens) > 0 {
+		c.Logprobs = chatLogprobs(tokens)
+	}
+	return chatChunk(dst, j, c)
+}
+
+func (chatFormat) calls(dst []byte, j *job, index int, pieces []llm.CallPiece, tokens []llm.Token) []byte {
+	c := openai.ChatChunkChoice{Index: index}
+	for i := range pieces {
+		p := &pieces[i]
+		f := openai.FunctionCall{Name: p.Name, Arguments: p.Arguments}
+		if j.older { // there is one call at most
+			if old := c.Delta.FunctionCall; old != nil {
+				f = openai.FunctionCall{Name: old.Name + f.Name, Arguments: old.Arguments + f.Arguments}
+			}
+			c.Delta.FunctionCall = &f
+			continue
+		}
+		call := openai.ToolCall{Index: &p.Index, ID: p.ID, Function: f}
+		if p.ID != "" {
+			call.Type = openai.TypeFunction
+		}
+		c.Delta.ToolCalls = append(c.Delta.ToolCalls, call)
+	}
 	if len(tokens) > 0 {
 		c.Logprobs = chatLogprobs(tokens)
 	}
@@ -149,6 +197,10 @@ func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, t
 		out.Logprobs = textLogprobs(c, tokens)
 	}
 	return textChunk(dst, j, nil, out)
+}
+
+func (textFormat) calls(dst []byte, _ *job, _ int, _ []llm.CallPiece, _ []llm.Token) []byte {
+	return dst
 }
 
 func (textFormat) close(dst []byte, j *job, index int, reason string) []byte {

@@ -57,7 +57,7 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 			if e.Usage != nil {
 				queued = e.Usage.Queued
 			}
-			seen.End(now, string(e.Finish), queued)
+			seen.End(now, endLabel(e.Finish), queued)
 			s.advice.add(now.Sub(arrived))
 			if e.Usage != nil {
 				s.forecast.add(now.Sub(arrived)-queued, e.Usage.CompletionTokens)
@@ -77,6 +77,14 @@ func (s *Server) generate(ctx context.Context, arrived time.Time, r *llm.Request
 		seen.End(s.now(), string(llm.FinishError), 0)
 	}
 	return err
+}
+
+// endLabel is the metrics' label of a finish: an answer with calls ended by itself, as any other.
+func endLabel(f llm.Finish) string {
+	if f == llm.FinishCalls {
+		f = llm.FinishStop
+	}
+	return string(f)
 }
 
 // refused tells errors of requests that were never taken on.
@@ -135,6 +143,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 // choice collects one answer.
 type choice struct {
 	text   strings.Builder
+	calls  []llm.Call
 	tokens []llm.Token
 	finish llm.Finish
 	usage  llm.Usage
@@ -143,6 +152,9 @@ type choice struct {
 
 func (c *choice) add(e llm.Event) {
 	c.text.WriteString(e.Text)
+	for _, p := range e.Calls {
+		c.calls = llm.JoinCalls(c.calls, p)
+	}
 	c.tokens = append(c.tokens, shown(e)...)
 	c.end(e)
 }
@@ -156,10 +168,19 @@ func (c *choice) end(e llm.Event) {
 
 // shown leaves out the end-of-sequence token: it is no part of the content.
 func shown(e llm.Event) []llm.Token {
-	if n := len(e.Tokens); n > 0 && e.Finish == llm.FinishStop && len(e.Tokens[n-1].Bytes) == 0 {
+	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) &&
+		len(e.Tokens[n-1].Bytes) == 0 {
 		return e.Tokens[:n-1]
 	}
 	return e.Tokens
+}
+
+// reason is a choice's finish_reason.
+func (j *job) reason(f llm.Finish) string {
+	if f == llm.FinishCalls && j.older {
+		return "function_call"
+	}
+	return string(f)
 }
 
 // sum adds up a job's usage: each prompt once, however many choices it has.

@@ -38,7 +38,7 @@ func (s *Server) model(x *exchange, r *http.Request) error {
 func wireModel(m llm.Model) openai.Model {
 	return openai.Model{ID: m.ID, Object: openai.ObjectModel, Created: m.Created.Unix(), OwnedBy: "mixtral",
 		MaxModelLen: m.ContextLength, Type: "base", MaxContextLength: m.ContextLength,
-		Capabilities: &openai.ModelCapabilities{CompletionChat: true}}
+		Capabilities: &openai.ModelCapabilities{CompletionChat: true, FunctionCalling: true}}
 }
 
 // tokenize answers POST /tokenize.
@@ -61,8 +61,12 @@ func (s *Server) tokenize(x *exchange, r *http.Request) error {
 		if o.err == nil {
 			tokens, err = tokenizeText(b, text, special, parse)
 		}
-	} else if messages := s.messages(o); o.err == nil {
-		tokens, err = b.TokenizeChat(messages)
+	} else {
+		messages := s.messages(o)
+		called, _ := tools(o)
+		if o.err == nil {
+			tokens, err = b.TokenizeChat(messages, called)
+		}
 	}
 	if o.err != nil {
 		return o.err

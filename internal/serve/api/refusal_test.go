@@ -55,7 +55,7 @@ func TestRefusals(t *testing.T) {
 		{"invalid_json", "POST", "/v1/chat/completions", "{", nil},
 		{telemetry.ReasonInvalid, "POST", "/v1/chat/completions", with(`"n":0`), nil},
 		{telemetry.ReasonInvalid, "POST", "/v1/chat/completions", with(`"stream":true,"temperature":9`), nil},
-		{"unsupported_parameter", "POST", "/v1/chat/completions", with(`"tools":[1]`), nil},
+		{"unsupported_parameter", "POST", "/v1/chat/completions", with(`"audio":{"voice":"x"}`), nil},
 		{"unsupported_encoding", "POST", "/v1/chat/completions", chatBody, []string{"Content-Encoding", "gzip"}},
 		{"model_not_found", "POST", "/v1/chat/completions", with(`"model":"other"`), nil},
 		{"model_not_found", "GET", "/v1/models/other", "", nil},

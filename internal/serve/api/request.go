@@ -16,16 +16,18 @@ import (
 
 // job is one HTTP request for completions: one llm.Request for each choice, in the order of their index.
 type job struct {
-	id       string
-	model    llm.Model
-	created  int64
-	arrived  time.Time
-	grant    *access.Grant
-	seen     *sighting
-	requests []*llm.Request
-	perText  int // choices of one prompt: n
-	stream   bool
-	usage    bool // a last chunk with the usage
+	id         string
+	model      llm.Model
+	created    int64
+	arrived    time.Time
+	grant      *access.Grant
+	seen       *sighting
+	requests   []*llm.Request
+	perText    int // choices of one prompt: n
+	stream     bool
+	usage      bool // a last chunk with the usage
+	callsFirst bool // the stream of a choice that opens now begins with a call
+	older      bool // calls are answered as function_call: the request has functions, and no tools
 }
 
 // common reads what both kinds of request share. defaultMax is the number of tokens of a request that says nothing.
@@ -71,8 +73,6 @@ var unsupportedFields = []struct {
 	harmless []string
 }{
 	// OpenAI's.
-	{"tools", nil}, {"tool_choice", []string{`"none"`, `"auto"`}}, {"functions", nil},
-	{"function_call", []string{`"none"`, `"auto"`}},
 	{"modalities", []string{`["text"]`}}, {"audio", nil},
 	{"web_search_options", nil},
 	{"suffix", nil}, {"echo", nil}, {"best_of", []string{"1"}},
@@ -92,9 +92,7 @@ var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 func unsupported(o *object) {
 	for _, f := range unsupportedFields {
 		asks := asksFor(o.raw(f.name), f.harmless) || slices.Contains(falseAsks, f.name) && o.is(f.name, "false")
-		unused := f.name == "tools" && o.is("tool_choice", `"none"`) ||
-			f.name == "functions" && o.is("function_call", `"none"`)
-		if asks && !unused {
+		if asks {
 			o.unsupported(f.name)
 		}
 	}
@@ -209,6 +207,7 @@ func stops(o *object) []string {
 func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	base, j := s.common(o, model, s.c.MaxTokens)
 	base.Messages = s.messages(o)
+	base.Tools, j.older = tools(o)
 	base.Logprobs = o.flag("logprobs")
 	if n, ok := o.integer("top_logprobs", 0, maxTop); ok {
 		base.TopLogprobs = int(n)
@@ -222,74 +221,6 @@ func (s *Server) chatJob(o *object, model llm.Model) (*job, error) {
 	return j, o.err
 }
 
-// messages reads a conversation. The backend puts its messages in order; see llm.Arrange.
-func (s *Server) messages(o *object) []llm.Message {
-	items, _ := o.list("messages", s.c.MaxMessages)
-	if len(items) == 0 {
-		o.fail("messages", "at least one message is needed")
-	}
-	messages := make([]llm.Message, 0, len(items))
-	for i, item := range items {
-		m := o.child(fmt.Sprintf("messages[%d]", i), item)
-		role, ok := m.text("role")
-		switch role {
-		case llm.RoleSystem, llm.RoleUser, llm.RoleAssistant:
-		case "developer": // OpenAI's newer name
-			role = llm.RoleSystem
-		default:
-			if !ok {
-				m.fail("role", "is missing")
-			}
-			m.fail("role", "must be system, user or assistant")
-		}
-		for _, field := range []string{"tool_calls", "function_call"} {
-			if v := m.raw(field); v != nil && string(v) != "[]" {
-				m.unsupported(field)
-			}
-		}
-		messages = append(messages, llm.Message{Role: role, Content: content(m)})
-		o.adopt(m)
-		if o.err != nil {
-			return nil
-		}
-	}
-	return messages
-}
-
-// content reads a message's text: a string, or an array of text parts, which are joined by line ends as vLLM does. A
-// null is an empty text, and an assistant message need not have one.
-func content(m *object) string {
-	v := m.raw("content")
-	switch {
-	case v == nil:
-		if role, _ := m.text("role"); m.fields["content"] == nil && role != llm.RoleAssistant {
-			m.fail("content", "is missing")
-		}
-		return ""
-	case kind(v) == "a string":
-		s, _ := m.text("content")
-		return s
-	case kind(v) != "an array":
-		m.fail("content", "must be a string or an array of text parts, got %s", kind(v))
-		return ""
-	}
-	items, _ := m.list("content", 1024) // far more than any client sends
-	parts := make([]string, 0, len(items))
-	for i, item := range items {
-		p := m.child(fmt.Sprintf("content[%d]", i), item)
-		if typ, _ := p.text("type"); typ != "text" {
-			p.fail("type", "must be \"text\": this service reads nothing else")
-		}
-		text, ok := p.text("text")
-		if !ok {
-			p.fail("text", "is missing")
-		}
-		parts = append(parts, text)
-		m.adopt(p)
-	}
-	return strings.Join(parts, "\n")
-}
-
 // defaultTextTokens is what OpenAI gives a text completion that names no max_tokens.
 const defaultTextTokens = 16
 
@@ -301,6 +232,7 @@ func (s *Server) textJob(o *object, model llm.Model) (*job, error) {
 	}
 	j.id = newID("cmpl-")
 	texts := prompts(o)
+	noTools(o)
 	s.unknown(o)
 	if n := len(texts) * j.perText; n > maxBatch {
 		o.fail("prompt", "%d prompts with n = %d make %d choices, at most %d are allowed", len(texts), j.perText, n,

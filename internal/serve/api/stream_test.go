@@ -138,7 +138,7 @@ func TestStreamAddsUp(t *testing.T) {
 			t.Errorf("%s: %+v; at once %+v", fields, s, whole)
 		}
 		for i, c := range whole.Choices {
-			if s.roles[i] != 1 || s.texts[i] != c.Message.Content || s.reasons[i] != c.FinishReason {
+			if s.roles[i] != 1 || s.texts[i] != c.Message.Text() || s.reasons[i] != c.FinishReason {
 				t.Errorf("%s: choice %d: %q %s; at once %+v", fields, i, s.texts[i], s.reasons[i], c)
 			}
 		}

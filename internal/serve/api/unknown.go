@@ -28,7 +28,7 @@ var aliases = []struct{ name, field string }{
 // models that think, or say how and not what to compute.
 var harmlessFields = []string{
 	// OpenAI's.
-	"user", "metadata", "store", "service_tier", "parallel_tool_calls", "prediction", "reasoning_effort", "reasoning",
+	"user", "metadata", "store", "service_tier", "prediction", "reasoning_effort", "reasoning",
 	"verbosity", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_mode",
 	// vLLM's.
 	"request_id", "priority", "cache_salt", "include_reasoning", "separate_reasoning", "stream_reasoning",

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,9 +77,11 @@ func metricsOf(t *testing.T, h *httptest.Server) string {
 // client's key does not reach the upstream.
 func TestPassedRequestsAreCounted(t *testing.T) {
 	server := faults.New(faults.Config{TTFT: 5 * time.Millisecond, Gap: time.Millisecond})
-	leaked := false
+	var leaked atomic.Bool
 	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		leaked = leaked || strings.Contains(r.Header.Get("Authorization"), "alice")
+		if strings.Contains(r.Header.Get("Authorization"), "alice") {
+			leaked.Store(true)
+		}
 		server.ServeHTTP(w, r)
 	}))
 	defer func() { back.Close(); server.Close() }()
@@ -91,7 +94,7 @@ func TestPassedRequestsAreCounted(t *testing.T) {
 	if code != 200 || !strings.Contains(body, `"finish_reason":"length"`) {
 		t.Fatalf("%d %s", code, body)
 	}
-	if leaked {
+	if leaked.Load() {
 		t.Error("the client's key went upstream")
 	}
 	metrics := metricsOf(t, h)

@@ -23,8 +23,9 @@ func fromKubernetes(name, value string) bool {
 
 // Environ sets the keys of the struct that to points to from variables of the environment: prefix and the key in
 // capitals. An empty value sets nothing. Other programs' variables may begin with the prefix too, so one that is no
-// key is not a problem; one that looks like a misspelt key gives a warning.
-func Environ(to any, prefix string, environ []string) (problems []Problem, warnings []string) {
+// key is not a problem; one that looks like a misspelt key gives a warning. For each key that it sets, places gets the
+// variable's name.
+func Environ(to any, prefix string, environ []string, places Places) (problems []Problem, warnings []string) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		rest, ours := strings.CutPrefix(name, prefix)
@@ -39,8 +40,9 @@ func Environ(to any, prefix string, environ []string) (problems []Problem, warni
 			}
 			continue
 		}
+		places[key] = name
 		if p := Set(to, key, value); p != nil {
-			p.Key = name
+			p.Place = name
 			problems = append(problems, *p)
 		}
 	}

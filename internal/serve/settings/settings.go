@@ -7,8 +7,8 @@ import (
 
 // Problem is one setting that cannot be taken.
 type Problem struct {
-	Place   string // "mixtral.yaml:3", or empty
-	Key     string // or the name of the variable of the environment
+	Place   string // "mixtral.yaml:3", the name of a variable of the environment, or empty
+	Key     string
 	Value   string // as given; empty where Key is unknown
 	Allowed string // "must be an integer"; empty where Key is unknown
 }
@@ -47,6 +47,13 @@ func field(to any, key string) (reflect.Value, bool) {
 var mustBe = map[reflect.Kind]string{
 	reflect.String: "must be text", reflect.Int: "must be an integer", reflect.Float64: "must be a number",
 	reflect.Bool: "must be true or false",
+}
+
+// Same tells whether a key has the same value in two structs of one type.
+func Same(a, b any, key string) bool {
+	x, ok := field(a, key)
+	y, _ := field(b, key)
+	return ok && x.Interface() == y.Interface()
 }
 
 // Set gives a key of the struct that to points to a value from text. It returns nil if that worked.

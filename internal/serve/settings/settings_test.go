@@ -86,11 +86,11 @@ func TestKubernetesIsSilent(t *testing.T) {
 		Ports string `yaml:"ports"`
 	}
 	problems, warnings := Environ(&c, "X_", []string{"X_SERVICE_HOST=10.0.0.1", "X_PORT_80_TCP=tcp://10.0.0.1:80",
-		"X_PORT=tcp://10.0.0.1:80"})
+		"X_PORT=tcp://10.0.0.1:80"}, Places{})
 	if len(problems) != 0 || len(warnings) != 0 {
 		t.Errorf("%v %q", problems, warnings)
 	}
-	if _, warnings := Environ(&c, "X_", []string{"X_PORT=80"}); len(warnings) != 1 {
+	if _, warnings := Environ(&c, "X_", []string{"X_PORT=80"}, Places{}); len(warnings) != 1 {
 		t.Errorf("%q", warnings)
 	}
 }

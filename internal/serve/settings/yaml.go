@@ -16,7 +16,7 @@ import (
 // ErrSyntax is matched by what makes a whole file unreadable. The message shows the line.
 var ErrSyntax = errors.New("not valid YAML")
 
-// Places says where a file sets a key: "mixtral.yaml:3".
+// Places says where a key was set: "mixtral.yaml:3", or the name of a variable of the environment.
 type Places map[string]string
 
 // YAML sets keys of the struct that to points to from a file's content. name is the file's, for messages. The error
@@ -37,7 +37,7 @@ func YAML(to any, name string, data []byte) (Places, []Problem, error) {
 		body = d.Body
 	}
 	if body == nil {
-		return nil, nil, nil
+		return Places{}, nil, nil
 	}
 	r := reader{to: to, name: name, anchors: anchorsOf(body), seen: Places{}}
 	if !r.mapping(body, false) {

@@ -73,6 +73,9 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	if r.Grammar != nil {
 		return "", nil, fmt.Errorf("a grammar through an upstream's events: %w", llm.ErrUnsupported)
 	}
+	if r.Tools != nil {
+		return "", nil, fmt.Errorf("tools through an upstream's events: %w", llm.ErrUnsupported)
+	}
 	if r.Logprobs {
 		return "", nil, fmt.Errorf("log-probabilities through an upstream's events: %w", llm.ErrUnsupported)
 	}
@@ -80,11 +83,7 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	switch {
 	case len(r.Messages) > 0:
 		path = "/v1/chat/completions"
-		var list []map[string]string
-		for _, msg := range r.Messages {
-			list = append(list, map[string]string{"role": msg.Role, "content": msg.Content})
-		}
-		m["messages"] = list
+		m["messages"] = messages(r.Messages)
 	case len(r.PromptTokens) > 0:
 		m["prompt"] = r.PromptTokens
 	default:
@@ -92,6 +91,40 @@ func encode(r *llm.Request) (path string, body []byte, err error) {
 	}
 	body, err = json.Marshal(m)
 	return path, body, err
+}
+
+// messages writes a conversation as the API spells it.
+func messages(list []llm.Message) []map[string]any {
+	var out []map[string]any
+	for _, msg := range list {
+		m := map[string]any{"role": msg.Role, "content": msg.Content}
+		var calls []openai.ToolCall
+		for _, c := range msg.Calls {
+			calls = append(calls, openai.ToolCall{ID: c.ID, Type: openai.TypeFunction,
+				Function: openai.FunctionCall{Name: c.Name, Arguments: c.Arguments}})
+		}
+		if calls != nil {
+			m["tool_calls"] = calls
+		}
+		if msg.CallID != "" {
+			m["tool_call_id"] = msg.CallID
+		}
+		if msg.Name != "" {
+			m["name"] = msg.Name
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// functions writes tools as the API spells them.
+func functions(t *llm.Tools) []map[string]any {
+	var out []map[string]any
+	for _, tool := range t.List {
+		f := json.RawMessage(tool.Definition())
+		out = append(out, map[string]any{"type": openai.TypeFunction, "function": f})
+	}
+	return out
 }
 
 // refusal turns an upstream's error answer into the seam's.
@@ -181,12 +214,12 @@ func (u *Upstream) Tokenize(text string, addSpecial bool) ([]int32, error) {
 }
 
 // TokenizeChat asks the upstream to apply its chat template and tokenise.
-func (u *Upstream) TokenizeChat(messages []llm.Message) ([]int32, error) {
-	var list []map[string]string
-	for _, m := range messages {
-		list = append(list, map[string]string{"role": m.Role, "content": m.Content})
+func (u *Upstream) TokenizeChat(list []llm.Message, tools *llm.Tools) ([]int32, error) {
+	body := map[string]any{"messages": messages(list)}
+	if tools != nil {
+		body["tools"] = functions(tools)
 	}
-	return u.tokens(map[string]any{"messages": list})
+	return u.tokens(body)
 }
 
 func (u *Upstream) tokens(body map[string]any) ([]int32, error) {

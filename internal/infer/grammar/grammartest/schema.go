@@ -29,7 +29,11 @@ func (r *randomizer) schema(depth int) map[string]any {
 	if depth == 0 {
 		return []func() map[string]any{r.integer, r.number, r.str, r.enum, r.boolean, r.pattern}[r.IntN(6)]()
 	}
-	switch r.IntN(9) {
+	switch r.IntN(11) {
+	case 9:
+		return r.conditional(depth)
+	case 10:
+		return r.items(depth)
 	case 0, 1, 2:
 		return r.object(depth)
 	case 3, 4:
@@ -86,6 +90,56 @@ func (r *randomizer) array(depth int) map[string]any {
 	}
 	if r.chance(3) {
 		out["prefixItems"] = []any{r.schema(0), r.schema(0)}
+	}
+	return out
+}
+
+// conditional makes a schema with not, or with if, then and else.
+func (r *randomizer) conditional(depth int) map[string]any {
+	base := []func() map[string]any{r.integer, r.str, r.boolean,
+		func() map[string]any { return r.object(depth - 1) }}[r.IntN(4)]()
+	other := []func() map[string]any{r.enum, r.boolean,
+		func() map[string]any { return map[string]any{"maximum": r.IntN(500)} },
+		func() map[string]any { return map[string]any{"minLength": r.IntN(5), "maxLength": 9} },
+		func() map[string]any { return map[string]any{"pattern": "^[a-k]"} },
+		func() map[string]any { return map[string]any{"required": []string{"a"}} },
+		func() map[string]any {
+			return map[string]any{"properties": map[string]any{"a": map[string]any{"type": []any{"integer", "null"}}}}
+		}}
+	pick := func() map[string]any { return other[r.IntN(len(other))]() }
+	if r.chance(2) {
+		base["not"] = pick()
+		return base
+	}
+	base["if"] = pick()
+	for _, name := range []string{"then", "else"} {
+		if !r.chance(3) {
+			base[name] = pick()
+		}
+	}
+	return base
+}
+
+// items makes a schema of arrays with contains or without repetition.
+func (r *randomizer) items(depth int) map[string]any {
+	if r.chance(4) {
+		return map[string]any{"type": "array", "items": map[string]any{"type": "string", "minLength": r.IntN(2)},
+			"uniqueItems": true, "minItems": r.IntN(3), "maxItems": 2 + r.IntN(8)}
+	}
+	if r.chance(2) {
+		values := []any{1, "a", nil, true, 2.5, []any{1}, "b", "c", 7, 8}
+		return map[string]any{"type": "array", "items": map[string]any{"enum": values[:2+r.IntN(8)]},
+			"uniqueItems": true,
+			"minItems":    r.IntN(3), "maxItems": 2 + r.IntN(8)}
+	}
+	out := r.array(depth)
+	out["contains"] = []func() map[string]any{r.integer, r.boolean, r.enum,
+		func() map[string]any { return out["items"].(map[string]any) }}[r.IntN(4)]()
+	if r.chance(2) {
+		out["minContains"] = r.IntN(3)
+	}
+	if r.chance(3) {
+		out["maxContains"] = 1 + r.IntN(2)
 	}
 	return out
 }

@@ -1,8 +1,8 @@
 # Renders the templates here, and small ones, with Jinja2 as Transformers sets it up, for render_test.go:
 #   python3 jinja.py > jinja.json
-# The templates are those of mistralai/Mixtral-8x7B-Instruct-v0.1 (first, and since 2024), Mixtral-8x22B-Instruct-v0.1 and
-# Mistral-7B-Instruct-v0.3, NousResearch/Nous-Hermes-2-Mixtral-8x7B-DPO, cognitivecomputations/dolphin-2.5-mixtral-8x7b,
-# HuggingFaceH4/zephyr-7b-beta and meta-llama/Llama-2-7b-chat-hf.
+# The templates are in the manner of mistralai/Mixtral-8x7B-Instruct-v0.1 (first, and since 2024),
+# NousResearch/Nous-Hermes-2-Mixtral-8x7B-DPO, cognitivecomputations/dolphin-2.5-mixtral-8x7b, HuggingFaceH4/zephyr-7b-beta
+# and meta-llama/Llama-2-7b-chat-hf; own-*.jinja are of the tests alone.
 import json, pathlib
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
@@ -70,9 +70,9 @@ small = [
     "{%- for i in [1] -%} {{ i }} {%- endfor -%} end  ", "\n\n{{ 1 }}\n\n", "{{ 1 }}\n", "{% if 1 %}\n\n x{% endif %}\n\ny",
 ]
 
-def render(source, messages, generation):
+def render(source, messages, generation, tools=None):
     try:
-        return {"text": env.from_string(source).render(messages=messages, bos_token="<s>", eos_token="</s>",
+        return {"text": env.from_string(source).render(messages=messages, bos_token="<s>", eos_token="</s>", tools=tools,
                                                        add_generation_prompt=generation)}
     except TemplateError as e:
         return {"refused": type(e).__name__ == "TemplateError", "error": str(e)}
@@ -80,7 +80,7 @@ def render(source, messages, generation):
         return {"refused": False, "error": str(e)}
 
 cases = []
-for path in sorted(pathlib.Path(__file__).parent.parent.glob("templates/*.jinja")):
+for path in sorted(pathlib.Path(__file__).parent.glob("templates/*.jinja")):
     source = path.read_text()
     for c in conversations:
         for generation in (True, False):
@@ -89,4 +89,39 @@ for path in sorted(pathlib.Path(__file__).parent.parent.glob("templates/*.jinja"
 for source in small:
     cases.append({"template": source, "name": "", "messages": conversations[3], "generation": True,
                   **render(source, conversations[3], True)})
+
+def asks(content, *calls):
+    return {"role": "assistant", "content": content, "tool_calls": [{"type": "function", "id": i, "function":
+            {"name": n, "arguments": a}} for i, n, a in calls]}
+
+def result(call, name, content):
+    return {"role": "tool", "content": content, "tool_call_id": call, "name": name}
+
+tools = [{"type": "function", "function": {"name": "weather", "description": "The <b>weather</b> & 'more', \"quoted\"",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "Zürich, 東京"},
+    "days": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 1234567.25}},
+    "unit": {"type": ["string", "null"], "enum": ["c", "f", None], "default": 1e-7}}, "required": ["city"],
+    "additionalProperties": False}, "strict": True}},
+    {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}]
+talks = [
+    [u("Hello")], [s("Be brief."), u("Hello"), a("Hi"), u("Bye")],
+    [u("Rain?"), asks("", ("abcdefgh1", "weather", {"city": "東京", "days": [1, 2, -3], "x": {"y": None, "z": 2.50, "b": True}})),
+     result("abcdefgh1", "weather", "{\"rain\": false}"), a("No."), u("And now?")],
+    [u("Two"), asks("so", ("abcdefgh1", "now", {}), ("abcdefgh2", "weather", {"city": "\"\\\n"})),
+     result("abcdefgh1", "now", "12"), result("abcdefgh2", "weather", "[/TOOL_RESULTS]</s>\ttab")],
+    [u("Short id"), asks("", ("abc", "now", {})), result("abc", "now", "")],
+]
+for path in sorted(pathlib.Path(__file__).parent.glob("templates/own-tools-*.jinja")):
+    source = path.read_text()
+    for messages in talks:
+        for t in (tools, tools[1:], None):
+            cases.append({"template": source, "name": path.stem, "messages": messages, "generation": True, "tools": t,
+                          **render(source, messages, True, t)})
+for source in ["{{ tools[0].function.parameters.properties|tojson(indent=2) }}", "{{ tools|string }}", "{{ tools[0]|items|list|length }}",
+               "{{ tools[0].function.parameters.properties.days['items'].maximum }} {{ 1234567.5 }} {{ 1e22 }} {{ 0.00001 }} {{ 1e16 }} {{ 123456789012345.5 }}",
+               "{{ tools is defined }} {{ tools is none }} {{ tools|length }} {{ documents is defined }}",
+               "{% for t in tools %}{{ t.function.strict is defined and t.function.strict }} {{ t['function']['parameters'].required|default([])|join }}{% endfor %}",
+               "{{ messages[1].tool_calls[0].function.arguments.x.z }} {{ messages[1].tool_calls[0]['function']['arguments']|tojson }}"]:
+    cases.append({"template": source, "name": "", "messages": talks[2], "generation": True, "tools": tools,
+                  **render(source, talks[2], True, tools)})
 print(json.dumps(cases, ensure_ascii=False, indent=0))
