@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -19,6 +21,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/model/chat"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 	"github.com/hxp-enterprise/mixtral/internal/serve/service"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
@@ -38,10 +41,22 @@ type Config struct {
 	// servers at Upstream, and memory, cores and context are theirs. Default: embedded.
 	Backend Backend `yaml:"backend"`
 
-	// ModelPath is the model of the embedded backend: a GGUF file, the name of a pulled model such as
-	// "mixtral-8x7b-instruct:q4_k_m", "demo", or "synth:tiny" or another synthetic model. Default: empty, the
+	// ModelPath is the model. With BackendVLLM it is not opened: the servers read it themselves, and where they list
+	// the model under this path, requests may also use the path's last part, or ModelID. With BackendEmbedded it is a
+	// GGUF file, a directory with one or with a model in safetensors (see QuantizeTo), the name of a pulled model such
+	// as "mixtral-8x7b-instruct:q4_k_m", "demo", or "synth:tiny" or another synthetic model. Default: empty, the
 	// built-in model.
 	ModelPath string `yaml:"model_path"`
+
+	// QuantizeTo is the format that a model in safetensors is converted to before it is served, such as q4_k_m, and
+	// which of several GGUF files in a directory is taken. The conversion is kept in CacheDir, and made again only
+	// when the model's files change. Default: empty, the widest of q8_0, q6_k, q5_k_m, q4_k_m, q3_k_m and q2_k that
+	// fits MemoryLimitGB and the machine with one context.
+	QuantizeTo string `yaml:"quantize_to"`
+
+	// CacheDir is the directory for converted models. Default: empty, mixtral in the user's cache directory,
+	// $XDG_CACHE_HOME or ~/.cache.
+	CacheDir string `yaml:"cache_dir"`
 
 	// ModelID is the name of the model that clients see. Default: empty, the model's own name.
 	ModelID string `yaml:"model_id"`
@@ -231,56 +246,6 @@ func DefaultConfig() Config {
 // ErrConfig is matched by every error about a configuration.
 var ErrConfig = service.ErrConfig
 
-// Problem is one thing that is wrong with a configuration.
-type Problem struct {
-	Key     string // as in YAML
-	Value   string // as given; empty where Key is not known
-	Allowed string // "must be between 0 and 65535"; empty where Key is not known
-	Place   string // where it was set: "mixtral.yaml:3", "MIXTRAL_PORT", "--set", or empty
-}
-
-func (p Problem) String() string {
-	text := fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value)
-	if p.Allowed == "" {
-		text = fmt.Sprintf("unknown key %q", p.Key)
-		if near := settings.Nearest(p.Key, configKeys()); near != "" {
-			text += fmt.Sprintf(" (did you mean %q?)", near)
-		}
-	}
-	if p.Place != "" {
-		return p.Place + ": " + text
-	}
-	return text
-}
-
-// ConfigError lists all problems of a configuration. It matches ErrConfig.
-type ConfigError struct {
-	Problems []Problem
-}
-
-func (e *ConfigError) Error() string {
-	lines := make([]string, len(e.Problems))
-	unknown := false
-	for i, p := range e.Problems {
-		lines[i] = p.String()
-		unknown = unknown || p.Allowed == ""
-	}
-	known := "known keys: " + strings.Join(configKeys(), ", ")
-	if len(lines) == 1 {
-		if unknown {
-			lines[0] += "; " + known
-		}
-		return ErrConfig.Error() + ": " + lines[0]
-	}
-	if unknown {
-		lines = append(lines, known)
-	}
-	return ErrConfig.Error() + ":\n  " + strings.Join(lines, "\n  ")
-}
-
-// Is makes every ConfigError an ErrConfig.
-func (e *ConfigError) Is(target error) bool { return target == ErrConfig }
-
 // LoadConfig reads a YAML file, none if path is empty, over the defaults, then the MIXTRAL_ variables of the
 // environment, then the values in set, each KEY=VALUE. Open checks the result; Validate does it earlier. Errors match
 // ErrConfig, unless the file cannot be read, and list everything that is wrong with all of these.
@@ -398,6 +363,7 @@ func (c *Config) options() (service.Options, error) {
 	o := service.Options{
 		Version: Version(), Logger: c.Logger,
 		ModelPath: c.ModelPath, ModelID: c.ModelID, Upstream: c.upstream(v),
+		QuantizeTo: c.QuantizeTo, CacheDir: c.CacheDir,
 		MemoryLimit: int64(c.MemoryLimitGB * (1 << 30)), CPUCores: c.CPUCores, OwnProcess: c.OwnProcess,
 		ContextLength:         c.ContextLength,
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,
@@ -423,6 +389,12 @@ func (c *Config) options() (service.Options, error) {
 	}
 	if o.ChatTemplate, err = chat.Load(c.ChatTemplate); err != nil {
 		v.add("chat_template", strconv.Quote(c.ChatTemplate), err.Error())
+	}
+	if c.QuantizeTo != "" {
+		if _, err := convert.ParseMix(c.QuantizeTo); err != nil {
+			v.add("quantize_to", strconv.Quote(c.QuantizeTo),
+				"must be "+strings.Join(convert.Mixes(), ", ")+" or keep")
+		}
 	}
 	v.above("target_latency_ms", c.TargetLatencyMS, 1e9)
 	v.above("target_throughput_rps", c.TargetThroughputRPS, 1e9)
@@ -471,6 +443,12 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 	}
 	u := &service.Upstream{URLs: splitList(c.Upstream), KeyFile: c.UpstreamKeyFile, Models: map[string]string{},
 		Timeout: seconds(c.UpstreamTimeoutS)}
+	if strings.ContainsRune(c.ModelPath, '/') { // nothing is opened here: the servers read it themselves
+		u.Directory, u.Names = c.ModelPath, []string{path.Base(filepath.ToSlash(c.ModelPath))}
+		if c.ModelID != "" {
+			u.Names = append(u.Names, c.ModelID)
+		}
+	}
 	if err := upstream.CheckURLs(u.URLs); err != nil {
 		v.add("upstream", strconv.Quote(c.Upstream),
 			"must be http://host:port or https://host, several with commas between")

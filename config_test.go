@@ -401,3 +401,28 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+// TestDirectoryOfUpstream: with backend vllm a directory is not opened, and names of it are passed on.
+func TestDirectoryOfUpstream(t *testing.T) {
+	c := DefaultConfig()
+	c.Backend, c.Upstream = BackendVLLM, "http://127.0.0.1:1"
+	c.ModelPath, c.ModelID = "/opt/models/mixtral-8x7b", "mine"
+	o, err := c.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := o.Upstream; u.Directory != c.ModelPath || len(u.Names) != 2 || u.Names[0] != "mixtral-8x7b" {
+		t.Errorf("%+v", u)
+	}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatalf("it looks at the directory: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	c.QuantizeTo = "q9"
+	if _, err := c.options(); err == nil || !strings.Contains(err.Error(), "quantize_to") {
+		t.Errorf("%v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -56,9 +57,21 @@ type Options struct {
 	PID           int    // the server's process, if it runs on this machine; or
 	Cgroup        string // its control group; without both: the started process, or what the metrics say
 
+	// where the server's accelerators are measured: an exporter such as DCGM's, or a Prometheus server; empty: as the
+	// case says
+	GPUMetricsURL string
+	GPUMatch      []string // "LABEL=VALUE": labels that a series of it must have
+
 	ReviewerURL   string // an OpenAI-compatible server whose model gives a second opinion on answers; empty: none
 	ReviewerModel string // its model; empty: the first that it lists
 	ReviewerKey   string // its API key
+
+	// Sweep searches for the knee and certifies nothing else: "rate=1..64", "concurrency=1..128", or "rate" or
+	// "concurrency" for a range around the case's target. The run has the profile "sweep".
+	Sweep     string
+	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
+
+	Against *Earlier // a run to compare this one with; nil: none. It is part of the report and decides nothing
 
 	SLO       []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set       []string // "targets.throughput_rps=80", applied to the case in turn
@@ -72,6 +85,13 @@ type Options struct {
 
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
+}
+
+// Earlier is a run to compare another one with.
+type Earlier struct {
+	Name   string // its id, or its report's file, as the later report shows it
+	Report []byte // its JSON report
+	Events string // the file of its record; empty or not there: distributions cannot be compared
 }
 
 // Run certifies a server and writes the report's files. The report comes with an error in two cases: ErrInterrupted,
@@ -111,11 +131,27 @@ func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, set, slo)
+	return (&Options{Set: set, SLO: slo}).override(loaded)
 }
 
-// override applies assignments such as "targets.throughput_rps=80".
-func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, error) {
+// LoadFor reads the case of some options as Run would: with overrides and objectives, and as a sweep where they ask
+// for one.
+func LoadFor(o Options) (*testcases.Loaded, error) { return o.load() }
+
+// override applies assignments such as "targets.throughput_rps=80", and makes the case a sweep if asked to.
+func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) {
+	set := o.Set
+	var later []string // about the sweep that is made of the case
+	if o.Sweep != "" {
+		set = nil
+		for _, s := range o.Set {
+			if strings.HasPrefix(strings.TrimSpace(s), "profiles."+testcases.SweepProfile+".") {
+				later = append(later, s)
+			} else {
+				set = append(set, s)
+			}
+		}
+	}
 	for _, s := range set {
 		if err := loaded.Case.Set(s); err != nil {
 			return nil, err
@@ -124,7 +160,12 @@ func override(loaded *testcases.Loaded, set, slo []string) (*testcases.Loaded, e
 	if err := loaded.Case.ExpandSLO(); err != nil {
 		return nil, err
 	}
-	for _, s := range slo {
+	if o.Sweep != "" {
+		if err := o.asSweep(loaded.Case, later); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range o.SLO {
 		if err := loaded.Case.AddSLO(s); err != nil {
 			return nil, err
 		}

@@ -29,6 +29,7 @@
 //   - phaseRun (phase.go): one phase; auditor (audit.go) makes the requests of the audit phase
 //   - reviewer (reviewer.go): the model that gives a second opinion on answers
 //
-// preconditions.go checks what must hold before the load, sweep.go searches for the highest rate that a server holds,
+// preconditions.go checks what must hold before the load, sweep.go runs the steps of a sweep, earlier.go reads
+// the run to compare with, said.go asks the server what it is, gpus.go watches its accelerators,
 // and monitor.go is the specification's PerformanceMonitor. Start reading at Run.
 package certify

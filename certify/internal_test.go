@@ -177,43 +177,6 @@ func TestMonitor(t *testing.T) {
 }
 
 // However the border lies, the search encloses it, and ends.
-func TestTheSearchEnclosesTheBorder(t *testing.T) {
-	property.Check(t, func(t *rapid.T) {
-		border := rapid.Float64Range(0.2, 5000).Draw(t, "border")
-		unlucky := rapid.IntRange(1, 4).Draw(t, "every so many rates that hold fail once")
-		s, good, again := newSearch(rapid.Float64Range(0, 500).Draw(t, "start")), 0, 0.0
-		for i := 0; ; i++ {
-			rate, ok := s.next()
-			if !ok {
-				break
-			}
-			if i > 60 {
-				t.Fatalf("no end: %+v", s)
-			}
-			held := rate <= border
-			if held && rate != again {
-				if good++; good%unlucky == 0 {
-					again, held = rate, false
-				}
-			}
-			s.tried(rate, held)
-		}
-		if s.held > border || s.failed <= border || s.failed > s.held*sweepWithin {
-			t.Fatalf("%+v does not enclose %g", s, border)
-		}
-	})
-	never := newSearch(1)
-	for range sweepSteps {
-		rate, ok := never.next()
-		if !ok {
-			break
-		}
-		never.tried(rate, false)
-	}
-	if _, ok := never.next(); ok || never.held != 0 {
-		t.Errorf("a server that holds nothing is searched for ever: %+v", never)
-	}
-}
 
 func TestASpeedUpMustBeCertain(t *testing.T) {
 	slow, fast := []float64{100, 110, 120, 105, 95, 115, 108, 102}, []float64{10, 11, 12, 9, 8, 13, 10.5, 10.2}

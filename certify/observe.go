@@ -24,6 +24,7 @@ const (
 // observer watches what goes on beside the load, and records it.
 type observer struct {
 	source   probe.Source // of memory and CPU
+	gpus     *probe.GPUs  // nil: nobody named any
 	host     *probe.Host  // nil: this system does not tell who uses it
 	server   *server
 	metrics  *metrics
@@ -64,6 +65,7 @@ func (o *observer) start(ctx context.Context, cancel context.CancelCauseFunc) (s
 	watching, end := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	for _, watch := range []func(context.Context){o.watchResources, o.watchMetrics, o.watchClock, o.watchHost,
+		o.watchGPUs,
 		func(ctx context.Context) { o.watchTarget(ctx, cancel) }} {
 		all.Go(func() { watch(watching) })
 	}

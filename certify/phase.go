@@ -8,6 +8,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -30,8 +31,10 @@ var errUnanswered = errors.New("no answer to the warm-up")
 // phase runs one phase between two scrapes, and scores the texts that it kept.
 func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	r.progress.current.Store(&ph)
-	r.progress.tell(Event{Kind: EventStart, Phase: ph, Index: index + 1, Planned: ph.Requests,
-		Expected: r.plan.expected(ph)})
+	if ph.Kind != testcases.KindSweep { // its steps begin by themselves
+		r.progress.tell(Event{Kind: EventStart, Phase: ph, Index: index + 1, Planned: ph.Requests,
+			Expected: r.plan.expected(ph)})
+	}
 	r.metrics.before(ctx, ph.ID)
 	run := &phaseRun{r: r, ph: ph, index: index, begun: time.Now()}
 	var rec evidence.Phase
@@ -42,6 +45,8 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 		rec = run.audits(ctx)
 	case testcases.KindWarmup:
 		rec = run.warmup(ctx)
+	case testcases.KindSweep:
+		rec = run.sweep(ctx)
 	default:
 		rec = run.load(ctx, r.requests.load(r.plan, index, ph, 0))
 	}
@@ -79,6 +84,9 @@ type phaseRun struct {
 	from                   int       // number of the first request of this round
 	latencies              []float64 // of answers, in milliseconds, in the order of their ends
 	texts                  []evidence.Request
+	keep                   bool // of a step: what it measured decides the next one
+	kept                   []*evidence.Request
+	found                  knee.Knee               // of a sweep
 	why                    string                  // the last request failed
 	giveUp                 context.CancelCauseFunc // of a warm-up without an answer
 }
@@ -114,6 +122,11 @@ func connections(c *testcases.Case, ph testcases.Phase) int {
 		return min(int(2*c.Rate(ph))+1, c.Limits.MaxInFlight)
 	case testcases.KindBatch:
 		return ph.Requests
+	case testcases.KindSweep:
+		if ph.Sweep.Over == testcases.OverConcurrency {
+			return int(ph.Sweep.To)
+		}
+		return min(int(2*ph.Sweep.To)+1, c.Limits.MaxInFlight)
 	}
 	return c.InFlight(ph)
 }
@@ -163,6 +176,9 @@ func (p *phaseRun) sink(q evidence.Request) {
 	q.N += p.from
 	r.record.add(evidence.Event{Request: &q})
 	r.server.heardOf(q)
+	if p.keep {
+		p.kept = append(p.kept, &q)
+	}
 	p.done++
 	switch {
 	case q.OK():
@@ -221,6 +237,11 @@ func (p *phaseRun) describe(rec evidence.Phase) string {
 	switch {
 	case p.ph.Kind == testcases.KindIdle:
 		text = "idle"
+	case p.ph.Kind == testcases.KindSweep:
+		text = fmt.Sprintf("%d steps, %s", rec.Issued, text)
+		if p.found.Best > 0 {
+			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.Sweep.Over.Unit())
+		}
 	case p.answered > 0:
 		sum := 0.0
 		for _, x := range p.latencies {

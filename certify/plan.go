@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -22,6 +23,7 @@ type plan struct {
 	c      *testcases.Case // loaded.Case, which every part of a run reads
 	phases testcases.Phases
 
+	against *evidence.Against       // the earlier run; nil: none
 	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
 	tasks   map[int]*task           // the same, of those whose answers are graded
 }
@@ -52,7 +54,10 @@ func newPlan(o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := o.addExtras(loaded.Case); err != nil {
+	if o.Sweep != "" {
+		o.Profile = testcases.SweepProfile
+	}
+	if err := errors.Join(o.addExtras(loaded.Case), o.addGPUs(loaded.Case)); err != nil {
 		return nil, err
 	}
 	if o.Profile == "" {
@@ -82,19 +87,28 @@ func newPlan(o Options) (*plan, error) {
 		o.Monitor = NewMonitor()
 	}
 	p := &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}
+	if o.Against != nil {
+		if p.against, err = o.Against.read(); err != nil {
+			return nil, err
+		}
+	}
 	return p, p.readTraffic()
 }
 
 // load reads the case, or copies the one that is given, and applies the overrides.
 func (o *Options) load() (*testcases.Loaded, error) {
 	if o.Loaded == nil {
-		return LoadSLO(o.Case, o.Set, o.SLO)
+		loaded, err := testcases.Load(o.Case)
+		if err != nil {
+			return nil, err
+		}
+		return o.override(loaded)
 	}
 	loaded, err := o.Loaded.Clone()
 	if err != nil {
 		return nil, err
 	}
-	return override(loaded, o.Set, o.SLO)
+	return o.override(loaded)
 }
 
 // writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
@@ -130,21 +144,17 @@ func (p *plan) least() (d time.Duration) {
 	return d
 }
 
-// openPhase finds the phase whose rate a sweep varies.
-func (p *plan) openPhase() (int, testcases.Phase, bool) {
-	for i, ph := range p.phases {
-		if ph.Kind == testcases.KindOpen {
-			return i, ph, true
-		}
-	}
-	return 0, testcases.Phase{}, false
-}
+// calibratedRate bounds the rate at which the client is measured for a sweep, whose range may end far above what
+// anybody serves. Each step looks again whether the client was on time.
+const calibratedRate = 500
 
 // highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
 func (p *plan) highestRate() (rps float64) {
 	for _, ph := range p.phases {
 		if ph.Kind == testcases.KindOpen {
 			rps = max(rps, p.c.Rate(ph))
+		} else if ph.Kind == testcases.KindSweep && ph.Sweep.Over == testcases.OverRate {
+			rps = max(rps, min(ph.Sweep.To, calibratedRate))
 		}
 	}
 	return rps
@@ -172,6 +182,8 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 				short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
 		case testcases.KindBatch:
 			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
+		case testcases.KindSweep:
+			b.WriteString(sweepText(c, ph))
 		case testcases.KindIdle:
 			fmt.Fprintf(&b, "no load for %s s", short(ph.DurationS))
 		case testcases.KindAudit:

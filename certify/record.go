@@ -8,6 +8,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +26,9 @@ type record struct {
 	events *evidence.Writer
 	failed atomic.Pointer[error] // it could not be written
 	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	hosts []evidence.Event // readings of the machine, for the steps of a sweep
 }
 
 // newRecord starts the clock; nothing is written before create.
@@ -45,9 +51,26 @@ func (r *record) create(dir, caseID string) (err error) {
 // worth nothing.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
+	if e.Host != nil {
+		r.mu.Lock()
+		r.hosts = append(r.hosts, e)
+		r.mu.Unlock()
+	}
 	if err := r.events.Add(e); err != nil && r.failed.CompareAndSwap(nil, &err) && r.cancel != nil {
 		r.cancel(err)
 	}
+}
+
+// hostsSince gives the readings of the machine since a moment, and the one before it.
+func (r *record) hostsSince(ns int64) []evidence.Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := slices.IndexFunc(r.hosts, func(e evidence.Event) bool { return e.At >= ns })
+	if from < 0 {
+		from = len(r.hosts)
+	}
+	r.hosts = r.hosts[max(from-1, 0):] // what is older is of no use to later steps
+	return slices.Clone(r.hosts)
 }
 
 // since is the time of the record's clock.
@@ -70,14 +93,42 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Seed: p.o.Seed,
 		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(s.URL), Model: s.model,
 			BuiltIn: s.BuiltIn, Resources: r.observer.source.Name(), Metrics: r.metrics.scraper.Name(),
-			LeftOut: r.requests.form.leftOut},
+			LeftOut: r.requests.form.leftOut, Said: s.described,
+			GPUs: r.observer.gpus.Name()},
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
-		Rules: evidence.Rules,
+		Rules: evidence.Rules, Prompts: p.questions(),
 	}
 	if p.o.Target == "" {
 		h.Target.Kind = evidence.TargetEmbedded
 	}
 	return h
+}
+
+// mostQuestion shortens the prompts in a record, in bytes: enough to see what was asked.
+const mostQuestion = 1000
+
+// questions are the prompts whose answers are scored.
+func (p *plan) questions() map[string]string {
+	out := map[string]string{}
+	for _, ph := range p.phases {
+		if !ph.KeepText || ph.Traffic != nil {
+			continue
+		}
+		keys := ph.Prompts
+		if len(keys) == 0 {
+			keys = p.loaded.Prompts.Keys()
+		}
+		for _, key := range keys {
+			if q, ok := p.loaded.Prompts.ByKey(key); ok && len(out) < 100 {
+				text := q.Text
+				if len(text) > mostQuestion {
+					text = strings.ToValidUTF8(text[:mostQuestion], "") + " …"
+				}
+				out[key] = text
+			}
+		}
+	}
+	return out
 }
 
 func (r *runner) fingerprints() map[string]string {

@@ -36,6 +36,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	r.requests = newAsker(p, r.server.model)
 	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
+		r.observer.gpus = gpusOf(p.c)
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {
 			err = fmt.Errorf("reviewer: %w", err)
 		}
@@ -49,6 +50,9 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 // release lets go of the server and everything that was used to watch it.
 func (r *runner) release() error {
 	r.metrics.scraper.Close()
+	if r.observer != nil && r.observer.gpus != nil {
+		r.observer.gpus.Close()
+	}
 	r.reviewer.close()
 	return r.server.release(r.progress)
 }
@@ -62,6 +66,7 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	}
 	proven, err := r.prove(ctx)
 	if err == nil {
+		r.server.described = r.describe(ctx)
 		scale := calibration() // takes a second: not on the record's clock
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {
@@ -83,6 +88,9 @@ func (r *runner) run(ctx context.Context) error {
 	r.record.cancel = cancel
 	r.progress.tell(Event{Kind: EventPlan, Expected: r.plan.least(),
 		Text: Arithmetic(r.plan.c, r.plan.o.Profile, len(r.plan.loaded.Prompts.Prompts))})
+	if r.plan.against != nil {
+		r.record.add(evidence.Event{Against: r.plan.against})
+	}
 	stop := r.observer.start(ctx, cancel)
 	r.conditions(ctx)
 	for i, ph := range r.plan.phases {

@@ -27,14 +27,16 @@ var errTargetLost = errors.New("target lost")
 // server is the server under test: how to reach it, and what it has told.
 type server struct {
 	*target.Server
-	client  *client.Client    // for what is asked beside the load
-	key     string            // the API key; empty: none
-	model   string            // to ask for
-	extra   client.Extra      // what requests carry beside body and key
-	route   string            // path of chat completions; empty: below /v1
-	version string            // empty: the server does not say
-	tracer  *telemetry.Tracer // nil: requests are not traced
-	refused atomic.Int64      // connections refused since the last answer
+	client  *client.Client // for what is asked beside the load
+	key     string         // the API key; empty: none
+	model   string         // to ask for
+	extra   client.Extra   // what requests carry beside body and key
+	route   string         // path of chat completions; empty: below /v1
+	version string         // empty: the server does not say
+	// what the server says of itself
+	described map[string]string
+	tracer    *telemetry.Tracer // nil: requests are not traced
+	refused   atomic.Int64      // connections refused since the last answer
 }
 
 // connect starts or finds the server, and finds out which model to ask for.

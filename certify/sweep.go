@@ -2,199 +2,145 @@ package certify
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
-	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// SweepStep is one rate that was tried.
-type SweepStep struct {
-	RPS          float64 `json:"rps"`           // offered
-	CompletedRPS float64 `json:"completed_rps"` // over the step, its last answers included
-	Requests     int     `json:"requests"`
-	Failed       int     `json:"failed"`
-	MeanMS       float64 `json:"mean_ms"` // from the schedule; failures count as the target at least
-	HighMS       float64 `json:"high_ms"` // upper bound of the mean at the case's confidence
-	MaxInFlight  int     `json:"max_in_flight"`
-	Held         bool    `json:"held"` // every target of load was met
-	Why          string  `json:"why"`
+// errDrained ends a step whose last answers do not come.
+var errDrained = errors.New("the step's time to answer is over")
+
+// asSweep makes of a case one that searches for the knee, and applies the assignments about that.
+func (o *Options) asSweep(c *testcases.Case, set []string) error {
+	profile := o.Profile
+	if profile == "" {
+		profile = DefaultProfile
+	}
+	if o.SweepStep < 0 || o.SweepStep > 0 && o.SweepStep < time.Second {
+		return fmt.Errorf("%w: a step of a sweep must last 1 s at least, is %s", ErrOptions, o.SweepStep)
+	}
+	if err := c.OnlySweep(profile, o.Sweep, o.SweepStep.Seconds()); err != nil {
+		return err
+	}
+	for _, s := range set {
+		if err := c.Set(s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// SweepResult is where a server saturates.
-type SweepResult struct {
-	TestCase string      `json:"test_case"`
-	Target   string      `json:"target"`
-	Model    string      `json:"model"`
-	Seed     int64       `json:"seed"`
-	Highest  float64     `json:"highest_rps"` // the highest rate that held; 0: none did
-	Lowest   float64     `json:"lowest_rps"`  // the lowest rate that did not; 0: all did
-	Steps    []SweepStep `json:"steps"`
-}
-
-const (
-	sweepSteps  = 20   // at most
-	sweepWithin = 1.05 // the search ends when the lowest rate that fails is this near to the highest that holds
-	sweepRest   = time.Second
-	sweepLeast  = 20 // requests of a step: fewer have no interval worth the name
-
-	// drainShare is how much longer than its schedule a step may take to end: beyond it, a queue was left over.
-	drainShare = 0.1
-)
-
-// Sweep searches for the highest rate of the case's open phase at which the server still meets the targets of load:
-// mean latency, errors, and no queue left over. Each step offers one rate for the given time. It is a search and no
-// certificate: no verdict comes of it.
-func Sweep(ctx context.Context, o Options, step time.Duration, told func(SweepStep)) (*SweepResult, error) {
-	p, err := newPlan(o)
-	if err != nil {
-		return nil, err
-	}
-	index, ph, ok := p.openPhase()
-	if !ok {
-		return nil, fmt.Errorf("%w: profile %s of %s has no open phase to sweep", ErrOptions, p.o.Profile, p.c.ID)
-	}
-	if step < time.Second {
-		return nil, fmt.Errorf("%w: a step of %s is too short to tell anything", ErrOptions, step)
-	}
-	r, err := newRunner(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.release() }() // the result stands whatever the server does now
-	if res := r.answers(ctx); res.err != nil {
-		return nil, res.err
-	}
-	out := &SweepResult{TestCase: p.c.ID, Target: r.server.URL, Model: r.server.model, Seed: p.o.Seed}
-	s := newSearch(p.c.Rate(testcases.Phase{}) / 2)
-	sent := 0
-	for range sweepSteps {
-		rate, ok := s.next()
-		if !ok {
+// sweep tries load after load until the search has found the knee. Each step is a phase of the record, so that the
+// verdict on it can be derived again; what to try next depends on those verdicts alone.
+func (p *phaseRun) sweep(ctx context.Context) evidence.Phase {
+	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: p.r.record.since()}
+	sweep, of := p.r.plan.c.SweepOf(p.ph)
+	search, _ := judge.Search(p.r.plan.c, p.ph)
+	var steps []knee.Step
+	for ctx.Err() == nil {
+		load, times, more := search.Next(steps)
+		if !more {
 			break
 		}
-		ph.RPS, ph.DurationS, ph.Requests = rate, step.Seconds(), sweepLeast
-		tried, err := r.sweepStep(ctx, index, sent, ph)
-		if err != nil {
-			return nil, err
+		if len(steps) > 0 && !pause(ctx, seconds(sweep.RestS)) {
+			break
 		}
-		if ctx.Err() != nil {
-			return out, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+		rec.Planned++
+		step := judge.StepPhase(of, fmt.Sprintf("%s-%02d", p.ph.ID, len(steps)+1), load, times)
+		o, ran := p.step(ctx, step, evidence.Step{Of: p.ph.ID, Load: load, Times: times}, sweep)
+		if !ran {
+			break
 		}
-		sent += tried.Requests
-		s.tried(rate, tried.Held)
-		out.Steps = append(out.Steps, tried)
-		out.Highest, out.Lowest = s.held, s.failed
-		if told != nil {
-			told(tried)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(sweepRest):
-		}
+		rec.Issued++
+		steps = append(steps, knee.Step{Load: load, Times: times, Verdict: o.Verdict, Likely: o.Likely})
 	}
-	return out, nil
+	rec.SteadyFrom, rec.End = rec.Start, p.r.record.since()
+	rec.SteadyTo = rec.End
+	p.found = search.Knee(steps)
+	p.r.progress.current.Store(&p.ph)
+	return rec
 }
 
-// sweepStep offers one rate. from is the number of its first request: the earlier steps had those below it.
-func (r *runner) sweepStep(ctx context.Context, index, from int, ph testcases.Phase) (SweepStep, error) {
-	client, err := r.server.loadClient(r.plan.c, ph)
-	if err != nil {
-		return SweepStep{}, err
+// pause waits; false: ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
-	defer client.Close()
-	if err := client.Warm(ctx, connections(r.plan.c, ph)); err != nil && ctx.Err() == nil {
-		r.progress.note(err.Error())
-	}
-	var records []evidence.Request
-	plan := r.requests.load(r.plan, index, ph, from)
-	plan.Sink = func(q evidence.Request) { records = append(records, q) }
-	rec, err := loadgen.Run(ctx, client, r.record.epoch, plan)
-	if err != nil {
-		return SweepStep{}, err
-	}
-	return holds(r.plan.c, ph, rec, records), nil
 }
 
-// holds judges one step.
-func holds(c *testcases.Case, ph testcases.Phase, rec evidence.Phase, records []evidence.Request) SweepStep {
-	s := SweepStep{RPS: ph.RPS, Requests: len(records), MaxInFlight: rec.MaxInFlight}
-	var latencies []float64
-	for _, q := range records {
-		d := float64(q.Latency(ph.Kind)) / float64(time.Millisecond)
-		if !q.OK() {
-			s.Failed++
-			d = max(d, c.Targets.LatencyMS)
-		}
-		latencies = append(latencies, d)
+// step offers one load, records it, and judges it by what was recorded. ran is false where ctx ended it.
+func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Step,
+	sweep testcases.Sweep) (o knee.Outcome,
+	ran bool) {
+	r := p.r
+	r.progress.current.Store(&ph)
+	r.progress.tell(Event{Kind: EventStart, Phase: ph, Index: p.index + 1, Planned: ph.Requests,
+		Expected: r.plan.expected(ph)})
+	r.metrics.before(ctx, ph.ID)
+	run := &phaseRun{r: r, ph: ph, index: p.index, begun: time.Now(), from: p.from, keep: true}
+	plan := r.requests.load(r.plan, p.index, ph, p.from)
+	within, stop := context.WithTimeoutCause(ctx, stepTime(ph, plan.Offsets)+seconds(sweep.DrainS), errDrained)
+	rec := run.load(within, plan)
+	if errors.Is(context.Cause(within), errDrained) && ctx.Err() == nil {
+		rec.CutShort = evidence.CutDrain
 	}
-	if len(latencies) == 0 {
-		s.Why = "no request ended"
-		return s
+	stop()
+	rec.Step = &as
+	if ctx.Err() != nil {
+		rec.CutShort = evidence.CutInterrupted
 	}
-	const seed = 1 // of the bootstrap: the same records give the same bound
-	s.MeanMS, _, s.HighMS = stats.MeanInterval(latencies, c.Limits.Confidence, seed)
-	took := time.Duration(rec.End - rec.Start).Seconds()
-	s.CompletedRPS = float64(len(records)-s.Failed) / took
-	late := took - float64(rec.Planned)/ph.RPS
-	switch {
-	case float64(s.Failed) > c.Limits.ErrorBudget*float64(len(records)):
-		s.Why = fmt.Sprintf("%d of %d requests failed", s.Failed, len(records))
-	case math.IsInf(s.HighMS, 0):
-		s.HighMS, s.Why = s.MeanMS, "too few requests"
-	case rec.CapHit:
-		s.Why = fmt.Sprintf("%d requests in flight", rec.MaxInFlight)
-	case c.Targets.LatencyMS > 0 && s.HighMS >= c.Targets.LatencyMS:
-		s.Why = fmt.Sprintf("mean latency up to %.0f ms", s.HighMS)
-	case late > drainShare*took+s.MeanMS/1000:
-		s.Why = fmt.Sprintf("a queue of %.1f s was left over", late)
-	default:
-		s.Held, s.Why = true, "every target met"
+	r.metrics.after(ctx, ph.ID, run.answered)
+	r.record.add(evidence.Event{Phase: &rec})
+	p.from += rec.Issued
+	p.done, p.failed, p.answered = p.done+run.done, p.failed+run.failed, p.answered+run.answered
+	o = judge.StepOutcome(r.plan.c, p.ph, rec, run.kept, r.record.hostsSince(rec.Start))
+	end := Event{Kind: EventEnd, Phase: ph, Index: p.index + 1, Done: run.done, Failed: run.failed,
+		OK: rec.CutShort == "" && run.failed == 0, Elapsed: time.Since(run.begun),
+		Summary: r.progress.monitor.Summary(),
+		Text: fmt.Sprintf("%s %s for %s s: %s, %s", short(as.Load), sweep.Over.Unit(),
+			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict, o.Why)}
+	if o.Verdict == knee.Held || o.Verdict == knee.Unclear && o.Why == "" {
+		end.Text = fmt.Sprintf("%s %s for %s s: %s", short(as.Load), sweep.Over.Unit(),
+			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict)
 	}
-	return s
+	r.progress.tell(end)
+	return o, ctx.Err() == nil && (rec.CutShort == "" || rec.CutShort == evidence.CutDrain ||
+		rec.CutShort == evidence.CutMaxTime)
 }
 
-// search finds the border between rates that hold and rates that do not: doubling until one fails, halving if the
-// first does, then bisecting. A rate that fails is tried once more before it bounds the search: a step is short, and
-// one moment in which the machine was busy with other things would hide all that lies above. It is a state machine
-// without a clock.
-type search struct {
-	rate         float64 // to try next
-	doubted      bool    // it failed once
-	held, failed float64 // the border so far; 0: not met yet
+// stepTime is how long a step sends requests, at most.
+func stepTime(ph testcases.Phase, arrivals []time.Duration) time.Duration {
+	d := max(seconds(ph.DurationS), seconds(ph.MaxS))
+	if n := len(arrivals); n > 0 {
+		d = max(d, arrivals[n-1])
+	}
+	return d
 }
 
-func newSearch(start float64) *search { return &search{rate: max(start, 1)} }
-
-// leastRate ends the search downwards: one request in ten seconds.
-const leastRate = 0.1
-
-func (s *search) next() (float64, bool) {
-	done := s.held > 0 && s.failed > 0 && s.failed <= s.held*sweepWithin
-	return s.rate, !done && s.rate >= leastRate
-}
-
-func (s *search) tried(rate float64, held bool) {
-	if !held && !s.doubted {
-		s.doubted = true
-		return
+// sweepText says what a sweep does, before it runs: what is varied, what ends a step and the search.
+func sweepText(c *testcases.Case, ph testcases.Phase) string {
+	s, of := c.SweepOf(ph)
+	text := fmt.Sprintf("the highest load from %s to %s %s", short(s.From), short(s.To), s.Over.Unit())
+	if s.Objectives != "" {
+		text += " that keeps " + s.Objectives
 	}
-	s.doubted = false
-	if held {
-		s.held = max(s.held, rate)
-	} else if s.failed == 0 || rate < s.failed {
-		s.failed = rate
+	if s.Over == testcases.OverRate {
+		text += ", without a growing backlog"
 	}
-	switch {
-	case s.failed == 0:
-		s.rate = 2 * rate
-	case s.held == 0:
-		s.rate = rate / 2
-	default:
-		s.rate = (s.held + s.failed) / 2
+	step := fmt.Sprintf("%s to %s s", short(of.DurationS), short(4*of.DurationS))
+	if of.Requests > 0 {
+		step += fmt.Sprintf(" and at least %d requests if they come within %s s", of.Requests, short(of.MaxS))
 	}
+	return text +
+		fmt.Sprintf("; at most %d steps of %s, each waits at most %s s for its last answers; ends when the knee "+
+			"is within %s %% at %s %% confidence", s.Steps, step, short(s.DrainS), short(100*s.Within),
+			short(100*s.Confidence))
 }

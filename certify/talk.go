@@ -61,8 +61,9 @@ func CheckTraffic(loaded *testcases.Loaded, profile string) error {
 }
 
 // schedule is when the requests of an open phase arrive.
-func (a *asker) schedule(p *plan, index int, ph testcases.Phase) []time.Duration {
-	seed := uint64(p.o.Seed) + uint64(index)
+// The steps of a sweep have different ones: from, the number of their first request, tells them apart.
+func (a *asker) schedule(p *plan, index int, ph testcases.Phase, from int) []time.Duration {
+	seed := uint64(p.o.Seed) + uint64(index) + uint64(from)<<32
 	switch {
 	case ph.Arrivals == testcases.ArrivalsTrace && a.sources[index] != nil:
 		return a.sources[index].Schedule(seconds(ph.DurationS) + time.Nanosecond)
@@ -100,7 +101,7 @@ func (a *asker) turn(session traffic.Session, index int, ph testcases.Phase, n, 
 	}
 	sampling := int64((a.seed + uint64(index)*saltStretch + uint64(n) + uint64(turn)<<20) % math.MaxInt32)
 	job := loadgen.Job{Prompt: session.Key, KeepText: ph.KeepText, MaxTokens: most, Turn: turn,
-		Body: a.chat(messages, most, a.c.Request.Temperature, sampling, a.c.Request.Stream)}
+		Body: a.chatTo(messages, most, a.c.Request.Temperature, sampling, a.c.Request.Stream, ph.Traffic.IgnoresEnd())}
 	if len(session.Turns) > 1 {
 		job.Session = fmt.Sprint(n)
 		job.KeepText, job.Forget = true, !ph.KeepText

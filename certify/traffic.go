@@ -3,6 +3,7 @@ package certify
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/prompts"
@@ -44,13 +45,15 @@ type asker struct {
 	seed    uint64
 	form    form
 
+	exact   bool                    // some phase asks for answers of exact lengths
 	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
 	tasks   map[int]*task
 }
 
 func newAsker(p *plan, model string) *asker {
 	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed),
-		form: form{extra: p.c.Request.Body}, sources: p.sources, tasks: p.tasks}
+		form: form{extra: p.c.Request.Body}, sources: p.sources, tasks: p.tasks, exact: slices.ContainsFunc(p.phases,
+			func(ph testcases.Phase) bool { return ph.Traffic.IgnoresEnd() })}
 }
 
 // keys are the prompts that a phase takes in turn.
@@ -89,8 +92,9 @@ func (a *asker) proof(ph testcases.Phase, try int, stream bool) loadgen.Job {
 	if a.c.Request.Salt {
 		text = salted(text, salt(a.seed, proofPhase, try))
 	}
-	return loadgen.Job{Prompt: p.Key(), Body: a.bodyOf(text, a.c.MaxTokens(ph), a.c.Request.Temperature, int64(try),
-		stream)}
+	return loadgen.Job{Prompt: p.Key(), Body: a.chatTo([]openai.Message{{Role: "user", Content: text}},
+		a.c.MaxTokens(ph),
+		a.c.Request.Temperature, int64(try), stream, a.exact)}
 }
 
 // body is a request's JSON.
@@ -104,7 +108,14 @@ func (a *asker) bodyOf(text string, maxTokens int, temperature float64, seed int
 
 // chat is the JSON of a request with more than one message.
 func (a *asker) chat(messages []openai.Message, maxTokens int, temperature float64, seed int64, stream bool) []byte {
+	return a.chatTo(messages, maxTokens, temperature, seed, stream, false)
+}
+
+// chatTo is chat whose answer goes on to its last token where exact asks for that.
+func (a *asker) chatTo(messages []openai.Message, maxTokens int, temperature float64, seed int64,
+	stream, exact bool) []byte {
 	r := openai.ChatRequest{Messages: messages}
+	r.IgnoreEOS = exact
 	r.Model, r.MaxTokens, r.Temperature, r.Seed, r.Stream = a.model, maxTokens, &temperature, &seed, stream
 	if r.Stream { // every server of today but the oldest takes it
 		r.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
@@ -132,7 +143,7 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 	switch ph.Kind {
 	case testcases.KindOpen:
 		out.Cap = p.c.Limits.MaxInFlight
-		out.Offsets = a.schedule(p, index, ph)
+		out.Offsets = a.schedule(p, index, ph, from)
 		if out.MinDuration == 0 {
 			out.MinDuration = out.Offsets[len(out.Offsets)-1]
 		}

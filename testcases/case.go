@@ -34,6 +34,10 @@ type Case struct {
 	Request Request `yaml:"request" json:"request"` // what all requests have in common
 	// what the server calls the metrics that the certifier reads, by the certifier's names (see MetricNames)
 	Metrics map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
+	// where the server's accelerators are measured: the metrics of DCGM's exporter or another, or a Prometheus server
+	GPUMetrics string `yaml:"gpu_metrics,omitempty" json:"gpu_metrics,omitempty"`
+	// labels that a series of gpu_metrics must have, such as Hostname, so that only the server's cards count
+	GPUMatch map[string]string `yaml:"gpu_match,omitempty" json:"gpu_match,omitempty"`
 	// the phases of each profile, such as "quick" and "full", in their order
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"`
 	// objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; each becomes a check
@@ -140,6 +144,7 @@ const (
 	KindBatch   Kind = "batch"
 	KindIdle    Kind = "idle"    // no load: memory should come back
 	KindQuality Kind = "quality" // every prompt once (or Requests times), one in flight, texts kept and scored
+	KindSweep   Kind = "sweep"   // load after load, until the highest one is found that keeps the objectives
 	KindAudit   Kind = "audit"   // repeats, empties, usage, finish reasons: is the server honest?
 )
 
@@ -160,13 +165,15 @@ type Phase struct {
 	Kind        Kind     `yaml:"kind" json:"kind"`                         // what the phase does
 	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"`         // keys "category/level", taken in turn; none: all
 	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"` // requests in flight in a closed loop; 0: targets.concurrency
-	RPS         float64  `yaml:"rps" json:"rps,omitempty"`                 // open; 0: Targets.ThroughputRPS
-	Arrivals    Arrivals `yaml:"arrivals" json:"arrivals,omitempty"`       // "poisson" (default), "constant", "gamma" or "trace"
+	// open; 0: targets.throughput_rps. Where traffic has turns, conversations a second and not requests
+	RPS      float64  `yaml:"rps" json:"rps,omitempty"`
+	Arrivals Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default), "constant", "gamma" or "trace"
 	// arrivals "gamma": the shape of its gaps. 1 is Poisson's, less comes in bursts, more is more even
 	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
 	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s
 	Traffic    *Traffic `yaml:"traffic" json:"traffic,omitempty"` // instead of Prompts
 	Task       *Task    `yaml:"task" json:"task,omitempty"`       // instead of Prompts: questions whose answers are graded
+	Sweep      *Sweep   `yaml:"sweep" json:"sweep,omitempty"`     // of a phase of kind sweep: what to search for
 	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
 	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …

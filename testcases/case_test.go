@@ -148,11 +148,95 @@ func TestEveryRuleIsReachable(t *testing.T) {
 		if info.Percentile {
 			c.Checks[0].P = 0.9
 		}
+		if info.Needs == needsLimit {
+			c.Checks[0].Limit, c.Checks[0].Target = 1, ""
+		}
+		if info.Rule == RuleKnee {
+			ph := &c.Profiles["quick"][0]
+			*ph = Phase{ID: ph.ID, Kind: KindSweep, Sweep: &Sweep{Over: OverRate, From: 1, To: 2}}
+			c.Profiles["quick"] = c.Profiles["quick"][:1]
+		}
 		giveTask(c, info.Rule)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", info.Rule, err)
 		}
 	}
+}
+
+// TestSweepsOfACase: what --sweep makes of a case asks what the case asks of its open phase.
+func TestSweepsOfACase(t *testing.T) {
+	for _, tt := range []struct {
+		id, spec, objectives string
+		from, to             float64
+		gate                 bool
+	}{
+		{"CHAT-INTERACTIVE", "rate=0.5..20", "ttft:p90<500ms,tpot:p90<50ms,goodput>=0.95", 0.5, 20, true},
+		{"MLPERF-MIXTRAL-8X7B-SERVER", "rate", "ttft:p99<2s,tpot:p99<200ms", 0.625, 160, true},
+		{"MLPERF-MIXTRAL-8X7B-SERVER", "concurrency=1..8", "ttft:p99<2s,tpot:p99<200ms", 1, 8, false},
+		{Default, "concurrency", "latency:mean<2s", 1, 160, true},
+	} {
+		l, err := Load(tt.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Case.OnlySweep("full", tt.spec, 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Case.Validate(); err != nil {
+			t.Errorf("%s %s: %v", tt.id, tt.spec, err)
+		}
+		ph, ok := l.Case.Profiles[SweepProfile].ByID(KneePhase)
+		s, of := l.Case.SweepOf(ph)
+		if !ok || s.Objectives != tt.objectives || s.From != tt.from || s.To != tt.to || of.DurationS != 3 ||
+			of.MaxS != 12 {
+			t.Errorf("%s %s: %+v", tt.id, tt.spec, s)
+		}
+		check := l.Case.Checks[len(l.Case.Checks)-1]
+		if check.Rule != RuleKnee || *check.Gate != tt.gate {
+			t.Errorf("%s %s: check %+v", tt.id, tt.spec, check)
+		}
+	}
+}
+
+func TestSweepsThatAreWrong(t *testing.T) {
+	for key, ph := range map[string]Phase{
+		"sweep.to":         {Sweep: &Sweep{Over: OverRate, From: 5, To: 5}},
+		"sweep.over":       {Sweep: &Sweep{Over: "speed", From: 1, To: 5}},
+		"sweep.from":       {Sweep: &Sweep{Over: OverConcurrency, From: 1.5, To: 5}},
+		"sweep.within":     {Sweep: &Sweep{Over: OverRate, From: 1, To: 5, Within: 0.9}},
+		"sweep.confidence": {Sweep: &Sweep{Over: OverRate, From: 1, To: 5, Confidence: 1}},
+		"sweep.objectives": {Sweep: &Sweep{Over: OverRate, From: 1, To: 5, Objectives: "speed:p99<2s"}},
+		"sweep":            {Sweep: &Sweep{Over: OverRate, From: 1, To: 5}, RPS: 3},
+		"sweep ":           {},
+	} {
+		c := parse(t)
+		ph.ID, ph.Kind = "knee", KindSweep
+		c.Profiles["quick"] = append(c.Profiles["quick"], ph)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "]."+strings.TrimSpace(key)) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	c := parse(t)
+	c.Profiles["quick"][0].Sweep = &Sweep{Over: OverRate, From: 1, To: 2}
+	if c.Validate() == nil {
+		t.Error("a sweep in a phase of another kind")
+	}
+}
+
+func FuzzSweep(f *testing.F) {
+	for _, s := range []string{"rate", "rate=1..64", "concurrency=1..128", "rate=..", "rate=1e308..2e308", "=1..2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, spec string) {
+		c := parse(t)
+		if c.OnlySweep("quick", spec, 1) != nil {
+			return
+		}
+		ph, _ := c.Profiles[SweepProfile].ByID(KneePhase)
+		if !(ph.Sweep.From > 0) || !(ph.Sweep.To > ph.Sweep.From) {
+			t.Errorf("%q: %+v", spec, ph.Sweep)
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {

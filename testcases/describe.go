@@ -14,13 +14,13 @@ import (
 
 // The comments of the types are the description of their keys: in the schema, in the manual and in explain.
 //
-//go:embed case.go traffic.go task.go
+//go:embed case.go traffic.go sweep.go task.go
 var sources embed.FS
 
 // comments are the comments of fields, by "Type.Field".
 var comments = sync.OnceValue(func() map[string]string {
 	out := map[string]string{}
-	for _, name := range []string{"case.go", "traffic.go", "task.go"} {
+	for _, name := range []string{"case.go", "traffic.go", "sweep.go", "task.go"} {
 		src, err := sources.ReadFile(name)
 		if err != nil {
 			panic("testcases: " + err.Error()) // it is embedded
@@ -110,6 +110,8 @@ func allowed(t reflect.Type) []string {
 		return texts(kinds)
 	case reflect.TypeFor[Arrivals]():
 		return texts(arrivals)
+	case reflect.TypeFor[SweepOver]():
+		return texts(sweepOvers)
 	case reflect.TypeFor[Rule]():
 		return texts(ruleNames())
 	case reflect.TypeFor[Format]():
@@ -171,7 +173,9 @@ func Manual() string {
 		if r.Percentile {
 			needs = append(needs, "`p`")
 		}
-		if r.Needs != "" {
+		if r.Needs == needsLimit {
+			needs = append(needs, "`limit`")
+		} else if r.Needs != "" {
 			needs = append(needs, "`target`, `limit` or `"+r.Needs+"`")
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", r.Rule, r.Asks, strings.Join(needs, ", "))

@@ -16,6 +16,7 @@
 //	loaded, err := c.With(nil) // nil: the built-in prompts
 //
 // case.go has the types, rule.go the table of rules that a check may name, validate.go what is allowed in each field.
-// parse.go reads and writes YAML, set.go changes single values by their path, schema.go makes the JSON Schema, and
-// testcases.go has the built-in cases and the prompts of a case. Start reading at Case.
+// parse.go reads and writes YAML, sweep.go has sweeps, traffic.go what requests ask, set.go changes single values by
+// their path, schema.go makes the JSON Schema, and testcases.go has the built-in cases and the prompts of a case.
+// Start reading at Case.
 package testcases

@@ -41,6 +41,10 @@ const (
 	RuleRougeL            Rule = "rougeL"
 	RuleJSONValid         Rule = "json_valid"
 	RuleNeedle            Rule = "needle"
+	RuleKnee              Rule = "knee"
+	RuleGPUMemory         Rule = "gpu_memory"
+	RuleGPUPower          Rule = "gpu_power"
+	RuleTokensPerJoule    Rule = "tokens_per_joule"
 )
 
 // RuleInfo says what a rule asks, and what a check that names it must give.
@@ -55,6 +59,9 @@ type RuleInfo struct {
 	Needs string
 	Op    string // how the measured figure is held against the target: "<", "<=" or ">="; empty: it is not
 }
+
+// needsLimit is what RuleInfo.Needs is for rules that only a check's own limit can serve.
+const needsLimit = "limit"
 
 // rules is the one table of rules, by name.
 var rules = []RuleInfo{
@@ -72,12 +79,18 @@ var rules = []RuleInfo{
 	{Rule: RuleGenerator, Asks: "Did the load generator keep its schedule?"},
 	{Rule: RuleGoodput, Phase: true, Load: true, Op: ">=", Needs: "targets.goodput",
 		Asks: "Is the share of scheduled requests that meet every objective as high as the target?"},
+	{Rule: RuleGPUMemory, Op: "<=", Needs: needsLimit,
+		Asks: "Is the highest reading of all accelerators' memory together within the limit?"},
+	{Rule: RuleGPUPower, Phase: true, Op: "<=", Needs: needsLimit,
+		Asks: "Is the mean power of all accelerators together within the limit?"},
 	{Rule: RuleITLMean, Phase: true, Load: true, Op: "<", Needs: "targets.itl_ms",
 		Asks: "Is the mean time between two tokens below the target?"},
 	{Rule: RuleITLPercentile, Phase: true, Percentile: true, Load: true, Op: "<=", Needs: "targets.itl_ms",
 		Asks: "Is the percentile of the time between two tokens within the target?"},
 	{Rule: RuleJSONValid, Phase: true, Op: ">=",
 		Asks: "Do as many answers keep the JSON Schema that was sent as the limit asks?"},
+	{Rule: RuleKnee, Phase: true, Load: true, Op: ">=",
+		Asks: "Is the highest load that keeps the objectives of the sweep at least the target?"},
 	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
 	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
 	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},
@@ -99,6 +112,8 @@ var rules = []RuleInfo{
 		Asks: "Does something always arrive within the limit while requests wait?"},
 	{Rule: RuleStepsComplete, Asks: "Did every phase run as planned?"},
 	{Rule: RuleThroughput, Phase: true, Load: true, Op: ">=", Asks: "Is the target rate sustained?"},
+	{Rule: RuleTokensPerJoule, Phase: true, Op: ">=", Needs: needsLimit,
+		Asks: "Are as many output tokens made of a joule of the accelerators as the limit asks?"},
 	{Rule: RuleTPOTMean, Phase: true, Load: true, Op: "<", Needs: "targets.tpot_ms",
 		Asks: "Is the mean time per output token below the target?"},
 	{Rule: RuleTPOTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",

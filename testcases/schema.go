@@ -46,6 +46,9 @@ func Schema() ([]byte, error) {
 		d.Required = []string{"shape"}
 		d.Properties["shape"].Enum = anys(shapes)
 	}
+	sweep := phase.Properties["sweep"]
+	sweep.Required = []string{"over", "from", "to"}
+	sweep.Properties["over"].Enum = anys(sweepOvers)
 	phase.Properties["stages"].Items.Required = []string{"duration_s", "rps"}
 	notNull(s.Properties["checks"])
 	check := s.Properties["checks"].Items

@@ -28,7 +28,7 @@ func (c *Case) AddSLO(arg string) error {
 	phases := []string{phase}
 	if phase == "" {
 		if phases = c.loadPhases(); len(phases) == 0 {
-			return &Problem{Key: "slo", Reason: "needs an open or closed phase that every profile has"}
+			return &Problem{Key: "slo", Reason: "needs an open, closed or sweep phase that every profile has"}
 		}
 	}
 	for _, id := range phases {
@@ -43,7 +43,7 @@ func (c *Case) AddSLO(arg string) error {
 
 // loadPhases are the phases of load that every profile has, open ones before closed ones.
 func (c *Case) loadPhases() []string {
-	for _, kind := range []Kind{KindOpen, KindClosed} {
+	for _, kind := range []Kind{KindOpen, KindClosed, KindSweep} {
 		var ids []string
 		for i, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 			var here []string
@@ -77,6 +77,16 @@ func (c *Case) dropSLO(phase string) {
 func (c *Case) ExpandSLO() error {
 	for _, phase := range slices.Sorted(maps.Keys(c.SLO)) {
 		c.dropSLO(phase)
+		if c.phaseOf(phase).Kind == KindSweep { // its steps are judged by them
+			for _, phases := range c.Profiles {
+				for i := range phases {
+					if phases[i].ID == phase && phases[i].Sweep != nil {
+						phases[i].Sweep.Objectives = c.SLO[phase]
+					}
+				}
+			}
+			continue
+		}
 		checks, err := parseObjectives(c.SLO[phase])
 		if err != nil {
 			return &Problem{Key: "slo." + phase, Reason: err.Error()}
@@ -193,6 +203,10 @@ func (c *Case) Limit(x Check) float64 {
 		return t.Goodput
 	case RuleMeanLatency, RulePercentileLatency:
 		return t.LatencyMS
+	case RuleKnee:
+		if s := c.phaseOf(x.Phase).Sweep; s != nil {
+			return c.kneeTarget(s.Over)
+		}
 	}
 	return 0
 }

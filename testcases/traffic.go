@@ -13,6 +13,9 @@ type Traffic struct {
 
 	Input  *Distribution `yaml:"input" json:"input,omitempty"`   // tokens of each prompt that is made up
 	Output *Distribution `yaml:"output" json:"output,omitempty"` // most tokens of each answer; none: as the phase has it
+	// answers have exactly as many tokens as output or the trace says: ignore_eos is sent, and left out where the
+	// server refuses it, which the report tells; none: yes where output is fixed or a trace has the lengths
+	Exact *bool `yaml:"exact" json:"exact,omitempty"`
 	// of the tokens of a prompt that is made up, from its start, those that it has in common with others of its group
 	Shared   float64 `yaml:"shared" json:"shared,omitempty"`
 	Prefixes int     `yaml:"prefixes" json:"prefixes,omitempty"` // groups with a common start; 0: 1
@@ -21,6 +24,19 @@ type Traffic struct {
 	// turn sends what was said before, with the server's own answers.
 	Turns  *Distribution `yaml:"turns" json:"turns,omitempty"`
 	ThinkS *Distribution `yaml:"think_s" json:"think_s,omitempty"` // seconds between an answer and the next turn
+}
+
+// IgnoresEnd says that answers go on to their most tokens, whatever the model would say.
+func (t *Traffic) IgnoresEnd() bool {
+	switch {
+	case t == nil:
+		return false
+	case t.Exact != nil:
+		return *t.Exact
+	case t.Output != nil:
+		return t.Output.Shape == ShapeFixed
+	}
+	return t.File != "" && t.Format.Trace()
 }
 
 // Format is the shape of a file of prompts or of a trace.
@@ -157,7 +173,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 
 // validateArrivals looks at what only an open phase has.
 func (c *Case) validateArrivals(p *problems, at string, ph Phase) {
-	open := ph.Kind == KindOpen
+	open := ph.Kind == KindOpen || ph.Kind == KindSweep
 	if !open && (ph.Burstiness != 0 || len(ph.Stages) > 0) {
 		p.add(at, "burstiness and stages are for open phases")
 		return

@@ -11,7 +11,7 @@ import (
 )
 
 // kinds are the values that Phase.Kind may have.
-var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindAudit}
+var kinds = []Kind{KindWarmup, KindClosed, KindOpen, KindBatch, KindIdle, KindQuality, KindSweep, KindAudit}
 
 // arrivals are the values that Phase.Arrivals may have.
 var arrivals = []Arrivals{ArrivalsPoisson, ArrivalsConstant, ArrivalsGamma, ArrivalsTrace}
@@ -192,11 +192,20 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 	if ph.Task != nil {
 		ph.Task.validate(p, at+".task", ph)
 	}
+	if (ph.Sweep != nil) != (ph.Kind == KindSweep) {
+		p.add(at+".sweep", "phases of kind sweep need it, and others have none")
+	} else if ph.Sweep != nil {
+		ph.Sweep.validate(p, c, at+".sweep", ph)
+	}
 	if ph.Traffic != nil {
 		ph.Traffic.validate(p, at+".traffic", ph)
 	}
 	c.validateArrivals(p, at, ph)
 	switch ph.Kind {
+	case KindSweep:
+		if ph.Arrivals != "" {
+			oneOf(p, at+".arrivals", ph.Arrivals, arrivals)
+		}
 	case KindOpen:
 		if ph.Arrivals != "" {
 			oneOf(p, at+".arrivals", ph.Arrivals, arrivals)
@@ -278,6 +287,12 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	if !rule.Percentile && ch.P != 0 {
 		p.add(at+".p", "must be left out: rule %s has no percentile", ch.Rule)
 	}
+	if ch.Rule == RuleKnee && ch.Phase != "" && c.phaseOf(ch.Phase).Kind != KindSweep {
+		p.add(at+".phase", "rule %s needs a phase of kind sweep, is %q", ch.Rule, ch.Phase)
+	}
+	if ch.Rule != RuleKnee && rule.Phase && c.phaseOf(ch.Phase).Kind == KindSweep {
+		p.add(at+".phase", "must be another phase: what a step of a sweep must hold stands in its objectives")
+	}
 	if rule.Phase && ch.Phase == "" {
 		p.add(at+".phase", "rule %s needs a phase", ch.Rule)
 	}
@@ -298,7 +313,9 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	if ch.Rule == RuleGoodput && ch.Limit >= 1 {
 		p.add(at+".limit", "must be below 1, is %g: no number of requests proves that all are good", ch.Limit)
 	}
-	if rule.Needs != "" && !(c.Limit(ch) > 0) {
+	if rule.Needs == needsLimit && !(ch.Limit > 0) {
+		p.add(at+".limit", "rule %s needs one above 0", ch.Rule)
+	} else if rule.Needs != "" && !(c.Limit(ch) > 0) {
 		p.add(at+".target", "rule %s needs a value above 0 in %s, a target or a limit", ch.Rule, rule.Needs)
 	}
 	if ch.Target != "" {
@@ -306,6 +323,16 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 			p.add(at+".target", "must be a number among targets or limits, is %q", ch.Target)
 		}
 	}
+}
+
+// phaseOf finds a phase in any profile.
+func (c *Case) phaseOf(id string) Phase {
+	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+		if ph, ok := c.Profiles[name].ByID(id); ok {
+			return ph
+		}
+	}
+	return Phase{}
 }
 
 // Rate is the arrivals a second that an open phase offers.

@@ -27,6 +27,9 @@ func phaseCharts(s PhaseSeries, r *Report, n int) []chart {
 	if s.Kind != "batch" { // all of a batch has one schedule
 		out = append(out, latencyChart(s, r, n))
 	}
+	if len(s.TTFT) > 2 {
+		out = append(out, ttftChart(s, n))
+	}
 	if len(s.LatencyECDF) > 1 {
 		out = append(out, ecdfChart(s, r, n))
 	}
@@ -67,6 +70,25 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 	return draw(p, caption, keys...)
 }
 
+// ttftChart draws the median, and bands up to the 90th percentile and to the slowest.
+func ttftChart(s PhaseSeries, n int) chart {
+	var p50, p90, most []Point
+	for _, b := range s.TTFT {
+		p50, p90, most = append(p50, Point{b.X, b.P50}), append(p90, Point{b.X, b.P90}), append(most, Point{b.X,
+			b.Max})
+	}
+	p := &plot{id: fmt.Sprintf("ttft%d", n), title: "Time to first token over time, phase " + s.ID,
+		xLabel: "seconds since the phase began (scheduled time)", yLabel: "time to first token, ms",
+		xMax: lastX(most) * 1.01, yMax: roundUp(maxY(most) * 1.05),
+		about: fmt.Sprintf("the median lies between %s and %s milliseconds", Number(minY(p50)), Number(maxY(p50)))}
+	p.bands = outside(s, p.xMax)
+	p.between = []between{{class: "c1 faint", low: p90, high: most}, {class: "c1", low: p50, high: p90}}
+	p.lines = []line{{class: "c1", points: p50}}
+	return draw(p, "Time to first token: median, 90th percentile and slowest of each stretch", chartKey{"c1",
+		"median"},
+		chartKey{"band", "to p90"}, chartKey{"band faint", "to the slowest"})
+}
+
 // dotSize keeps many dots apart and few ones visible.
 func dotSize(n int) float64 {
 	switch {
@@ -92,8 +114,10 @@ func outside(s PhaseSeries, length float64) []mark {
 
 func ecdfChart(s PhaseSeries, r *Report, n int) chart {
 	lo, hi := s.LatencyECDF[0].X, s.LatencyECDF[len(s.LatencyECDF)-1].X
-	if len(s.TTFTECDF) > 0 {
-		lo = math.Min(lo, s.TTFTECDF[0].X)
+	for _, e := range [][]Point{s.TTFTECDF, s.EarlierLatencyECDF, s.EarlierTTFTECDF} {
+		if len(e) > 0 {
+			lo, hi = math.Min(lo, e[0].X), math.Max(hi, e[len(e)-1].X)
+		}
 	}
 	p := &plot{id: fmt.Sprintf("ecdf%d", n), title: "Distribution of latency and time to first token, phase " + s.ID,
 		xLabel: "ms", yLabel: "share of requests",
@@ -112,9 +136,17 @@ func ecdfChart(s PhaseSeries, r *Report, n int) chart {
 	}
 	p.lines = []line{{class: "c1", points: s.LatencyECDF, steps: true}}
 	keys := []chartKey{{"c1", "latency"}}
+	if len(s.EarlierLatencyECDF) > 1 {
+		p.lines = append(p.lines, line{class: "c1 dashed", points: s.EarlierLatencyECDF, steps: true})
+		keys = append(keys, chartKey{"c1 dashed", "latency, earlier run"})
+	}
 	if len(s.TTFTECDF) > 1 {
 		p.lines = append(p.lines, line{class: "c2", points: s.TTFTECDF, steps: true})
 		keys = append(keys, chartKey{"c2", "time to first token"})
+	}
+	if len(s.EarlierTTFTECDF) > 1 && len(s.TTFTECDF) > 1 {
+		p.lines = append(p.lines, line{class: "c2 dashed", points: s.EarlierTTFTECDF, steps: true})
+		keys = append(keys, chartKey{"c2 dashed", "time to first token, earlier run"})
 	}
 	return draw(p, "Share of requests that were at least as fast", keys...)
 }
@@ -194,6 +226,34 @@ func resourceCharts(s Series, r *Report) []chart {
 		p.yMax = roundUp(top * 1.12)
 		p.lines = []line{{class: "c3", points: s.CPU, area: true}}
 		out = append(out, draw(p, caption))
+	}
+	return out
+}
+
+// gpuCharts are memory, power and use of all accelerators over the run.
+func gpuCharts(s Series, r *Report) []chart {
+	g := r.Resources.GPU
+	if g == nil {
+		return nil
+	}
+	var out []chart
+	for _, x := range []struct {
+		id, caption, unit, class string
+		points                   []Point
+		share                    bool
+	}{{"gpumem", "Memory of all accelerators", "GB", "c1", s.GPUMemory, false},
+		{"gpuw", "Power of all accelerators", "W", "c2", s.GPUWatts, false},
+		{"gpuuse", "Accelerators busy", "share of the time", "c3", s.GPUBusy, true}} {
+		if len(x.points) < 2 || maxY(x.points) == 0 {
+			continue
+		}
+		p := &plot{id: x.id, title: x.caption + " over the run", xLabel: "seconds since the run began", yLabel: x.unit,
+			xMax: s.Duration, yMax: roundUp(maxY(x.points) * 1.12), bands: spans(s),
+			about: "at most " + Number(maxY(x.points)), lines: []line{{class: x.class, points: x.points, area: true}}}
+		if x.share {
+			p.yMax, p.yPercent = 1, true
+		}
+		out = append(out, draw(p, x.caption))
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Words for how a figure changed.
@@ -23,6 +24,38 @@ type Change struct {
 	Unit   string   `json:"unit,omitempty"`
 	How    string   `json:"how"`
 	Reason string   `json:"reason,omitempty"`
+	// how far B is from A, with its interval where both figures have one
+	By   *float64    `json:"change,omitempty"`
+	Band *[2]float64 `json:"change_interval,omitempty"`
+}
+
+// Against is the comparison of a run with an earlier one, as the later one's report holds it. It decides nothing.
+type Against struct {
+	Name      string     `json:"name"` // the id of the earlier run, or its report's file
+	Status    string     `json:"status"`
+	Timestamp float64    `json:"timestamp"` // Unix seconds at its start
+	Target    TargetInfo `json:"target"`
+	Comparison
+}
+
+// CompareWith makes the comparison of a report with an earlier one.
+func CompareWith(name string, earlier, now *Report, shift Shift) *Against {
+	return &Against{Name: name, Status: earlier.Status, Timestamp: earlier.Timestamp, Target: earlier.Target,
+		Comparison: DiffWith(earlier, now, shift)}
+}
+
+// between is how far b is from a, with the interval of the difference from the two figures' own: the method of
+// variance estimates recovery (Zou and Donner 2008), which takes intervals that are not even.
+func (c *Change) between(ia, ib *[2]float64) {
+	if c.A == nil || c.B == nil {
+		return
+	}
+	by := *c.B - *c.A
+	c.By = &by
+	if ia == nil || ib == nil {
+		return
+	}
+	c.Band = &[2]float64{by - math.Hypot(*c.B-ib[0], ia[1]-*c.A), by + math.Hypot(ib[1]-*c.B, *c.A-ia[0])}
 }
 
 // Comparison is what changed between two reports.
@@ -77,6 +110,7 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 	var c Comparison
 	c.Warnings = comparable(a, b)
 	took := takenOf(a, b)
+	c.Warnings = append(c.Warnings, took.warnings()...)
 	checksA := map[string]Check{}
 	for _, x := range a.Checks {
 		checksA[x.ID] = x
@@ -101,6 +135,7 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 				Reason: "only in the first report, " + x.Verdict})
 		}
 	}
+	c.Changes = append(c.Changes, sweepChanges(a, b)...)
 	c.Changes = append(c.Changes, phaseChanges(a, b, shift, took)...)
 	c.Changes = append(c.Changes, promptChanges(a, b)...)
 	return c
@@ -130,9 +165,32 @@ func (t taken) hindered(c Change, phase string) Change {
 		why = both[0]
 	}
 	if why != "" && (c.How == Worse || c.How == Better) {
-		c.How, c.Reason = Differ, c.Reason+"; "+why
+		c.How = Differ
+		if c.Reason != "" {
+			c.Reason += "; "
+		}
+		c.Reason += "other work had the machine during " + phase
 	}
 	return c
+}
+
+// How warnings about one of two reports begin.
+const (
+	inFirst  = "in the first report, "
+	inSecond = "in the second report, "
+)
+
+// warnings say it once for each phase and run, with its extent.
+func (t taken) warnings() []string {
+	var out []string
+	for _, phase := range slices.Sorted(maps.Keys(t)) {
+		for i, run := range []string{inFirst, inSecond} {
+			if why := t[phase][i]; why != "" {
+				out = append(out, run+why)
+			}
+		}
+	}
+	return out
 }
 
 // comparable lists what two reports should have in common and do not.
@@ -152,6 +210,7 @@ func comparable(a, b *Report) []string {
 // compareCheck holds one check's two results against each other. Whether larger is better follows from its operator.
 func compareCheck(x, y Check) Change {
 	c := Change{What: y.ID, A: x.Measured, B: y.Measured, Unit: y.Unit, How: Same}
+	c.between(x.Interval, y.Interval)
 	if x.Verdict != y.Verdict {
 		c.Reason = x.Verdict + " became " + y.Verdict
 		switch {
@@ -213,21 +272,19 @@ func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	var out []Change
 	for _, p := range b.Phases {
 		q, ok := before[p.ID]
-		if !ok || p.Latency == nil || q.Latency == nil || p.Kind != "open" && p.Kind != "closed" {
+		if !ok || p.Latency == nil || q.Latency == nil || p.Kind != "open" && p.Kind != "closed" || p.Step != "" {
 			continue
 		}
 		add := func(c Change) { out = append(out, took.hindered(c, p.ID)) }
 		add(latencyChange(q, p, shift))
 		if p.TTFT != nil && q.TTFT != nil {
-			c := Change{What: p.ID + " ttft", A: &q.TTFT.Mean, B: &p.TTFT.Mean, Unit: "ms"}
-			c.How = changed(*c.A, &[2]float64{q.TTFT.MeanLow, q.TTFT.MeanHigh}, *c.B,
-				&[2]float64{p.TTFT.MeanLow, p.TTFT.MeanHigh}, 0, false)
-			if c.How != Same {
-				c.Reason = percentChange(*c.A, *c.B)
-			}
-			add(c)
+			add(meanChange(p.ID+" ttft", q.TTFT, p.TTFT))
+		}
+		if p.TPOT != nil && q.TPOT != nil {
+			add(meanChange(p.ID+" tpot", q.TPOT, p.TPOT))
 		}
 		rate := Change{What: p.ID + " rate", A: &q.RPS, B: &p.RPS, Unit: "requests/s"}
+		rate.between(&[2]float64{q.RPSLow, q.RPSHigh}, &[2]float64{p.RPSLow, p.RPSHigh})
 		rate.How = changed(q.RPS, &[2]float64{q.RPSLow, q.RPSHigh}, p.RPS, &[2]float64{p.RPSLow, p.RPSHigh}, 0, true)
 		if rate.How != Same {
 			rate.Reason = percentChange(q.RPS, p.RPS)
@@ -240,13 +297,63 @@ func phaseChanges(a, b *Report, shift Shift, took taken) []Change {
 	return out
 }
 
+// meanChange compares the means of two samples by their intervals.
+func meanChange(what string, before, after *Dist) Change {
+	c := Change{What: what, A: &before.Mean, B: &after.Mean, Unit: "ms"}
+	ia, ib := &[2]float64{before.MeanLow, before.MeanHigh}, &[2]float64{after.MeanLow, after.MeanHigh}
+	c.between(ia, ib)
+	if c.How = changed(*c.A, ia, *c.B, ib, 0, false); c.How != Same {
+		c.Reason = percentChange(*c.A, *c.B)
+	}
+	return c
+}
+
+// sweepChanges compares the knees, by the ends that are proven.
+func sweepChanges(a, b *Report) []Change {
+	var out []Change
+	for _, y := range b.Sweeps {
+		for _, x := range a.Sweeps {
+			if x.Phase != y.Phase || x.Over != y.Over {
+				continue
+			}
+			c := Change{What: y.Phase + " knee", A: x.Knee, B: y.Knee, Unit: y.Unit, How: Same}
+			c.between(ends(x), ends(y))
+			switch {
+			case strings.Join(x.Objectives, ",") != strings.Join(y.Objectives, ","):
+				c.How, c.Reason = Differ, "the objectives differ"
+			case x.High != nil && y.Low != nil && *y.Low >= *x.High:
+				c.How = Better
+			case x.Low != nil && y.High != nil && *y.High <= *x.Low:
+				c.How = Worse
+			}
+			if c.Reason == "" && c.How != Same && x.Knee != nil && y.Knee != nil {
+				c.Reason = percentChange(*x.Knee, *y.Knee)
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func ends(s Sweep) *[2]float64 {
+	if s.Low == nil || s.High == nil {
+		return nil
+	}
+	return &[2]float64{*s.Low, *s.High}
+}
+
 // latencyChange needs chance to be excluded (p below 1 %) and the shift to matter.
 func latencyChange(q, p Phase, shift Shift) Change {
 	c := Change{What: p.ID + " latency", A: &q.Latency.Mean, B: &p.Latency.Mean, Unit: "ms"}
+	ia, ib := &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}
+	c.between(ia, ib)
 	if shift != nil {
 		if by, prob, ok := shift(p.ID); ok {
 			c.How = Same
-			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(math.Max(prob, 1e-6)))
+			c.Reason = fmt.Sprintf("shifted by %s ms, p = %s", Number(by), Number(prob))
+			if prob < 1e-6 {
+				c.Reason = fmt.Sprintf("shifted by %s ms, p < 0.000001", Number(by))
+			}
 			if prob < 0.01 && math.Abs(by) > noiseShare*q.Latency.Mean {
 				c.How = Worse
 				if by < 0 {
@@ -256,9 +363,7 @@ func latencyChange(q, p Phase, shift Shift) Change {
 			return c
 		}
 	}
-	c.How = changed(*c.A, &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, *c.B,
-		&[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}, 0, false)
-	if c.How != Same {
+	if c.How = changed(*c.A, ia, *c.B, ib, 0, false); c.How != Same {
 		c.Reason = percentChange(*c.A, *c.B)
 	}
 	return c

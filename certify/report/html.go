@@ -33,7 +33,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"bar":       bar,
 	"share":     share,
 	"pct":       func(x float64) float64 { return 100 * x },
-	"row":       func(name string, d *Dist) distRow { return distRow{name, d} },
+	"how":       howClass,
+	"step":      stepClass,
+	"stepword":  stepWord,
+	"by":        Change.by,
+	"date": func(unix float64) string {
+		return time.UnixMilli(int64(unix * 1000)).UTC().Format("2 January 2006, 15:04 UTC")
+	},
+	"row": func(name string, d *Dist) distRow { return distRow{name, d} },
 }).Parse(pageHTML))
 
 // pageData is what the template reads.
@@ -54,6 +61,11 @@ type pageData struct {
 	Trace     []pair
 	Calibrate []pair
 	HasIdle   bool
+	Contents  []section
+	SweepsOf  []sweepView
+	Changed   []Change
+	Unchanged int
+	Said      []pair
 	Signed    []Signature
 }
 
@@ -109,12 +121,14 @@ type distRow struct {
 
 // figure is one of the specification's five headline numbers.
 type figure struct {
-	Name, Value, Unit, Target string
-	Verdict                   string
+	Name, Value, Unit string
+	Goal              string // its target, or what it is of
+	Verdict           string
 }
 
 type phaseView struct {
 	Phase
+	Open   bool
 	Charts []chart
 }
 
@@ -137,8 +151,9 @@ type pair struct{ Key, Value string }
 func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
 	d := pageData{Report: r, CSS: template.CSS(pageCSS),
 		When:     time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
-		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r), Figures: figures(r),
-		Resource: resourceCharts(s, r), Quality: promptViews(r), Criteria: criteria(r),
+		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r),
+		Figures: append(figures(r), tokenFigures(r)...), SweepsOf: sweepViews(r), Said: serverPairs(r),
+		Resource: append(resourceCharts(s, r), gpuCharts(s, r)...), Quality: promptViews(r), Criteria: criteria(r),
 		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability),
 		HasIdle: r.Resources.AfterIdleGB != nil, Signed: signed}
 	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {
@@ -149,12 +164,17 @@ func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
 		byID[p.ID] = p
 	}
 	for i, p := range r.Phases {
-		v := phaseView{Phase: p}
+		if p.Step != "" {
+			continue // the sweep shows it
+		}
+		v := phaseView{Phase: p, Open: opened(r, p)}
 		if ps, ok := byID[p.ID]; ok {
 			v.Charts = phaseCharts(ps, r, i)
 		}
 		d.Phases = append(d.Phases, v)
 	}
+	d.Changed, d.Unchanged = changeRows(r.Against)
+	d.Contents = d.contents()
 	if err := page.Execute(w, d); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -179,15 +199,21 @@ func figures(r *Report) []figure {
 	}
 	var out []figure
 	for _, row := range rows {
-		f := figure{Name: row.name, Value: "–", Unit: row.unit, Target: row.op + " " + Number(row.target)}
+		f := figure{Name: row.name, Value: "–", Unit: row.unit, Goal: "no target"}
+		if row.target > 0 {
+			f.Goal = "target " + row.op + " " + Number(row.target)
+		}
 		if row.value != nil {
 			f.Value = Number(*row.value)
 		}
 		for _, c := range r.Checks {
-			if c.Gate && c.Unit == row.checks && c.Target != nil && *c.Target == row.target &&
+			if c.Gate && c.Rule != "knee" && c.Unit == row.checks && c.Target != nil && *c.Target == row.target &&
 				graver(c.Verdict, f.Verdict) {
 				f.Verdict = c.Verdict
 			}
+		}
+		if row.value == nil && f.Verdict == "" && (row.target == 0 || len(r.Sweeps) > 0) {
+			continue // the run does not ask for it
 		}
 		out = append(out, f)
 	}

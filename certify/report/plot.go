@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +24,8 @@ type plot struct {
 	yPercent     bool
 	lines        []line
 	dots         []dots
+	whiskers     []whisker
+	between      []between
 	bands        []mark // stretches of x, shaded
 	levels       []mark // horizontal lines at From
 	uprights     []mark // vertical lines at From
@@ -41,7 +44,20 @@ type dots struct {
 	r      float64
 }
 
+// between is the area between two lines over the same places.
+type between struct {
+	class     string
+	low, high []Point
+}
+
+// whisker is the interval of one point.
+type whisker struct {
+	class     string
+	x, lo, hi float64
+}
+
 type mark struct {
+	high     bool // the label of an upright stands at the top
 	label    string
 	from, to float64
 	class    string
@@ -77,8 +93,15 @@ func (p *plot) svg() string {
 	p.frame(&b)
 	fmt.Fprintf(&b, `<svg x="%d" y="%d" width="%s" height="%s" viewBox="%d %d %s %s" overflow="hidden">`,
 		plotLeft, plotTop, px(p.inner()), px(p.tall()), plotLeft, plotTop, px(p.inner()), px(p.tall()))
+	for _, a := range p.between {
+		p.drawBetween(&b, a)
+	}
 	for _, l := range p.lines {
 		p.drawLine(&b, l)
+	}
+	for _, w := range p.whiskers {
+		fmt.Fprintf(&b, `<path class="whisker %s" d="M%s %sV%s"/>`, w.class, px(p.x(w.x)), px(p.y(math.Min(w.hi, p.yMax))),
+			px(p.y(math.Max(w.lo, 0))))
 	}
 	for _, d := range p.dots {
 		p.drawDots(&b, d)
@@ -166,6 +189,17 @@ func (p *plot) drawLine(b *strings.Builder, l line) {
 	fmt.Fprintf(b, `<path class="line %s" d="%s"/>`, l.class, path.String())
 }
 
+func (p *plot) drawBetween(b *strings.Builder, a between) {
+	var path strings.Builder
+	for i, pt := range a.high {
+		path.WriteString(map[bool]string{true: "M", false: "L"}[i == 0] + px(p.x(pt.X)) + " " + px(p.y(pt.Y)))
+	}
+	for _, pt := range slices.Backward(a.low) {
+		path.WriteString("L" + px(p.x(pt.X)) + " " + px(p.y(pt.Y)))
+	}
+	fmt.Fprintf(b, `<path class="area %s" d="%sZ"/>`, a.class, path.String())
+}
+
 // drawDots draws all points of one kind as one path of round caps: a tenth of the bytes of circles.
 func (p *plot) drawDots(b *strings.Builder, d dots) {
 	if len(d.points) == 0 {
@@ -196,7 +230,7 @@ func (p *plot) drawMarks(b *strings.Builder) {
 		fmt.Fprintf(b, `<line class="target" x1="%s" x2="%s" y1="%d" y2="%s"/>`, px(x), px(x), plotTop,
 			px(plotTop+p.tall()))
 		fmt.Fprintf(b, `<text class="targetname" text-anchor="%s" x="%s" y="%s">%s</text>`, anchor, px(at),
-			px(plotTop+p.tall()-6), html.EscapeString(m.label))
+			px(map[bool]float64{true: plotTop + 9, false: plotTop + p.tall() - 6}[m.high]), html.EscapeString(m.label))
 	}
 }
 
@@ -258,6 +292,15 @@ func px(v float64) string {
 	}
 	v = math.Max(-1e5, math.Min(1e5, v))
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
+}
+
+// minY is the least Y of a series.
+func minY(s []Point) float64 {
+	low := math.Inf(1)
+	for _, p := range s {
+		low = math.Min(low, p.Y)
+	}
+	return low
 }
 
 // maxY is the largest Y of some series.

@@ -34,6 +34,7 @@ type Report struct {
 	Preconditions  []Precondition    `json:"preconditions"`
 	Checks         []Check           `json:"checks"`
 	Phases         []Phase           `json:"phases"`
+	Sweeps         []Sweep           `json:"sweeps,omitempty"`
 	Quality        Quality           `json:"quality"`
 	Reconciliation []Reconciled      `json:"reconciliation"`
 	ClientError    *ClientError      `json:"client_error,omitempty"`
@@ -42,6 +43,8 @@ type Report struct {
 	Fingerprints   map[string]string `json:"fingerprints"`
 	Case           CaseInfo          `json:"case"`
 	Target         TargetInfo        `json:"target"`
+	Against        *Against          `json:"against,omitempty"`
+	Server         map[string]string `json:"server,omitempty"` // what the server says of itself
 	Evidence       Evidence          `json:"evidence"`
 }
 
@@ -77,6 +80,7 @@ type Check struct {
 	Verdict  string      `json:"verdict"`
 	Reason   string      `json:"reason"`
 	Gate     bool        `json:"gate"`
+	Rule     string      `json:"rule,omitempty"` // how it was judged; absent in reports of earlier versions
 }
 
 // Precondition is what had to hold before the load, and what was found.
@@ -134,10 +138,12 @@ type Phase struct {
 	Little      float64        `json:"little_error"` // abs(L − λW)/L
 	OutputTPS   float64        `json:"output_tokens_per_s"`
 	// of answers with usage: a latency means nothing without lengths
-	PromptMean float64 `json:"prompt_tokens_mean,omitempty"`
-	OutputMean float64 `json:"output_tokens_mean,omitempty"`
-	CutShort   string  `json:"cut_short,omitempty"`
-	Taken      string  `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
+	PromptMean float64   `json:"prompt_tokens_mean,omitempty"`
+	OutputMean float64   `json:"output_tokens_mean,omitempty"`
+	CutShort   string    `json:"cut_short,omitempty"`
+	Taken      string    `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
+	GPU        *PhaseGPU `json:"gpu,omitempty"`
+	Step       string    `json:"step,omitempty"` // the phase is one step of the sweep with this id
 }
 
 // Reason is the commonest reason of a class of failures.
@@ -178,10 +184,11 @@ type Quality struct {
 
 // QualitySample is an answer as it was scored, shortened.
 type QualitySample struct {
-	Prompt string   `json:"prompt"`
-	Text   string   `json:"text"`
-	Score  float64  `json:"score"`
-	Why    []string `json:"why,omitempty"`
+	Prompt   string   `json:"prompt"`
+	Question string   `json:"question,omitempty"` // the text of the prompt
+	Text     string   `json:"text"`
+	Score    float64  `json:"score"`
+	Why      []string `json:"why,omitempty"`
 }
 
 // Reconciled is one comparison of the server's metrics with the client's own counts.
@@ -228,6 +235,38 @@ type Resources struct {
 	SlopePer1000 *float64    `json:"slope_mb_per_1000_requests,omitempty"`
 	SmallestMBH  *float64    `json:"smallest_detectable_mb_per_hour,omitempty"`
 	Cache        *Cache      `json:"cache,omitempty"` // over the time of the slope
+	GPU          *GPU        `json:"gpu,omitempty"`
+}
+
+// GPU is what the server's accelerators used over the run. GB are 2³⁰ bytes.
+type GPU struct {
+	Source    string    `json:"source"`
+	Readings  int       `json:"readings"`
+	Errors    int       `json:"errors,omitempty"`
+	Error     string    `json:"error,omitempty"` // the last
+	PeakGB    float64   `json:"peak_gb"`         // of all cards together
+	PeakWatts float64   `json:"peak_w"`
+	Cards     []GPUCard `json:"cards"`
+}
+
+// GPUCard is one accelerator.
+type GPUCard struct {
+	ID        string  `json:"id"`
+	Model     string  `json:"model,omitempty"`
+	PeakGB    float64 `json:"peak_gb"`
+	TotalGB   float64 `json:"total_gb,omitempty"`
+	MeanBusy  float64 `json:"mean_busy"` // share of the time
+	MeanWatts float64 `json:"mean_w"`
+	PeakWatts float64 `json:"peak_w"`
+}
+
+// PhaseGPU is what all accelerators together used in the steady window of a phase.
+type PhaseGPU struct {
+	Watts          float64  `json:"mean_w"`
+	Busy           float64  `json:"mean_busy"` // share of the time, the mean of the cards
+	Joules         float64  `json:"joules"`
+	From           string   `json:"joules_from"`      // "counters of energy" or "readings of power"
+	TokensPerJoule *float64 `json:"tokens_per_joule"` // output tokens
 }
 
 // Cache is what the server's own metrics say of a cache that it fills, in MB of 2²⁰ bytes.

@@ -30,7 +30,18 @@ func Text(w io.Writer, r *Report) error {
 	}
 	checkTable(&b, r.Checks)
 	b.WriteByte('\n')
+	for _, s := range r.Sweeps {
+		sweepTable(&b, s)
+	}
 	phaseTable(&b, r.Phases)
+	if r.Against != nil {
+		fmt.Fprintf(&b, "against %s (%s, %s)\n", Clean(r.Against.Name), Clean(r.Against.Status),
+			time.UnixMilli(int64(r.Against.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC"))
+		if err := DiffText(&b, r.Against.Comparison, false); err != nil {
+			return err
+		}
+		b.WriteByte('\n')
+	}
 	wrap(&b, "", "", Clean(r.Arithmetic))
 	fmt.Fprintf(&b, "\n%s: %s\n", Clean(r.Status), tally(r.Checks))
 	var ids []string
@@ -132,7 +143,7 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 	rows := [][]string{{"phase", "kind", "requests", "failed", "per s", "mean ms", "p50", "p99", "ttft p50",
 		"in flight"}}
 	for _, p := range phases {
-		if p.Scheduled == 0 {
+		if p.Scheduled == 0 || p.Step != "" {
 			continue
 		}
 		row := []string{Clean(p.ID), Clean(string(p.Kind)), Number(float64(p.Scheduled)), Number(float64(p.Failed)),
@@ -153,7 +164,9 @@ func phaseTable(b *strings.Builder, phases []Phase) {
 		writeRow(b, row, widths)
 	}
 	for _, p := range phases {
-		troubles(b, p)
+		if p.Step == "" {
+			troubles(b, p)
+		}
 	}
 	wrap(b, "", "", "A \"-\" is a percentile that the sample is too small to state; "+fewest()+".")
 	b.WriteByte('\n')
@@ -167,6 +180,13 @@ func troubles(b *strings.Builder, p Phase) {
 	if p.Retried > 0 {
 		wrap(b, "  "+Clean(p.ID)+": ", "    ", Number(float64(p.Retried))+" sent again on a new connection, since a "+
 			"reused one was closed before the first byte")
+	}
+	if g := p.GPU; g != nil {
+		text := fmt.Sprintf("accelerators took %s W on average, %s J", Number(g.Watts), Number(g.Joules))
+		if g.TokensPerJoule != nil {
+			text += fmt.Sprintf(": %s output tokens a joule", Number(*g.TokensPerJoule))
+		}
+		wrap(b, "  "+Clean(p.ID)+": ", "    ", text)
 	}
 	if d := p.FirstAny; d != nil {
 		wrap(b, "  "+Clean(p.ID)+": ", "    ", fmt.Sprintf("first token of any kind after %s ms on average, "+

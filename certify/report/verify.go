@@ -120,7 +120,7 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 	for _, warning := range c.Warnings {
 		wrap(&b, "! ", "  ", Clean(warning))
 	}
-	rows := [][]string{{"", "what", "before", "after", ""}}
+	rows := [][]string{{"", "what", "before", "after", "change", ""}}
 	n := map[string]int{}
 	for _, x := range c.Changes {
 		n[x.How]++
@@ -131,7 +131,7 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 				continue
 			}
 			rows = append(rows, []string{how, Clean(x.What), optFigure(x.A, x.Unit), optFigure(x.B, x.Unit),
-				Clean(x.Reason)})
+				x.by(), Clean(x.Reason)})
 		}
 	}
 	if len(rows) > 1 {
@@ -153,6 +153,23 @@ func DiffText(w io.Writer, c Comparison, all bool) error {
 		n[Differ], n[Same])
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// by writes how far a figure moved, with the interval.
+func (c Change) by() string {
+	if c.By == nil {
+		return "-"
+	}
+	v, _ := Figure(*c.By, Clean(c.Unit))
+	if *c.By > 0 {
+		v = "+" + v
+	}
+	if c.Band != nil {
+		lo, _ := Figure(c.Band[0], Clean(c.Unit))
+		hi, _ := Figure(c.Band[1], Clean(c.Unit))
+		v += " (" + lo + " to " + hi + ")"
+	}
+	return v
 }
 
 func optFigure(x *float64, unit string) string {

@@ -17,7 +17,7 @@ import (
 
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
-	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
+	Model    string       `help:"Path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
 	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
 	After    int          `default:"15" help:"Tokens of the prompt in the measurement of one decoding sequence; a large number measures decoding in a long context."`
 	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
@@ -97,7 +97,7 @@ func (c *benchCmd) Run(a *app) error {
 		return c.profile(a)
 	}
 	began := time.Now()
-	o, err := openModel(c.Model)
+	o, err := openModel(a, c.Model)
 	if err != nil {
 		return err
 	}

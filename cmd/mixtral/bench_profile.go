@@ -85,7 +85,7 @@ func (c *benchCmd) profileOn(a *app, launch target.Launcher) error {
 
 // start starts the service that a profile is measured on.
 func (c *benchCmd) start(a *app, launch target.Launcher) (p *profiler, stop func() error, err error) {
-	o, err := openModel(c.Model)
+	o, err := openModel(a, c.Model)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,13 +38,16 @@ type certifyCmd struct {
 	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header of every request to the server, such as 'api-key: @FILE', which reads the value from FILE; repeatable."`
 	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Added to the address of every request, such as api-version=2024-10-21; repeatable."`
 	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field added to the body of every request, or a JSON object of several; repeatable."`
-	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, synth:tiny, or demo."`
+	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, the directory of a model, synth:tiny, or demo."`
 	InProcess   bool     `help:"Serve inside this process, and not in one of its own."`
 
 	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server."`
 	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server; with --target, MIXTRAL_MONITORING_URL names it too."`
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
+
+	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: DCGM's exporter or another, or a Prometheus server that scrapes one; default: gpu_metrics of the case."`
+	GPUMatch   []string `name:"gpu-match" sep:"none" placeholder:"LABEL=VALUE" help:"Count only series of --gpu-metrics with this label, such as Hostname=node1; repeatable."`
 
 	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
 
@@ -53,6 +57,7 @@ type certifyCmd struct {
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
 	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to certify too, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
+	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
@@ -62,8 +67,8 @@ type certifyCmd struct {
 	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
 
-	Sweep     bool          `help:"Search for the highest rate at which the targets of load still hold, and certify nothing."`
-	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long each rate of a sweep is offered."`
+	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Search for the knee, the highest load that keeps the objectives, and certify nothing else: rate=1..64 in requests/s, concurrency=1..128 in flight; alone: rates around the case's target."`
+	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long a sweep offers each load, at least; near the knee it does so up to four times as long; default: 10s."`
 }
 
 // Help stands below the flags.
@@ -81,6 +86,7 @@ func (c certifyCmd) Run(a *app) error {
 		MetricsURL: c.Metrics, PrometheusURL: c.Prometheus, PID: c.PID, Cgroup: c.Cgroup,
 		ReviewerURL: c.Reviewer, ReviewerModel: c.ReviewerModel, Set: c.Set, SLO: c.SLO, Seed: c.Seed,
 		ReportDir: c.ReportDir, Version: versionString(), Query: c.Query, Body: c.Body,
+		Sweep: string(c.Sweep), SweepStep: c.SweepStep, GPUMetricsURL: c.GPUMetrics, GPUMatch: c.GPUMatch,
 	}
 	if err := c.valid(); err != nil {
 		return err
@@ -91,8 +97,9 @@ func (c certifyCmd) Run(a *app) error {
 	if err := c.source(a, &o); err != nil {
 		return err
 	}
-	if c.Sweep {
-		return c.sweep(a, o)
+	var err error
+	if o.Against, err = c.against(a); err != nil {
+		return err
 	}
 	if c.SignKey != "" {
 		key, err := openSigner(a, c.SignKey, c.SignPassphraseFile) // before the run: it may be wrong
@@ -129,6 +136,24 @@ func (c certifyCmd) Run(a *app) error {
 		return exitWith(exitFail)
 	}
 	return exitWith(exitInvalid)
+}
+
+// against finds the earlier run: its report, and its record where that lies beside the report's file or in the report
+// directory.
+func (c certifyCmd) against(a *app) (*certify.Earlier, error) {
+	if c.Against == "" {
+		return nil, nil
+	}
+	r, data, err := c.openRef(a, c.Against)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(c.Against)
+	events := recordOf(c.Against, r)
+	if _, err := os.Stat(events); err != nil {
+		events = certreport.PathsFor(c.ReportDir, r).Events
+	}
+	return &certify.Earlier{Name: name, Report: data, Events: events}, nil
 }
 
 // source says what is certified: a server that is there, or one that is started.
@@ -180,7 +205,7 @@ func headerFromFile(h string) (string, error) {
 // that program is there as long as it runs. Where it cannot be started again, the service runs in this process.
 func (c certifyCmd) launch(a *app) target.Launcher {
 	return func(ctx context.Context, need target.Need) (*target.Server, error) {
-		marks, builtIn, err := modelMarks(need.Model)
+		marks, builtIn, err := modelMarks(a, need.Model)
 		if err != nil {
 			return nil, err
 		}
@@ -210,8 +235,8 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 }
 
 // modelMarks finds a model and hashes its file, so that a report says exactly what was certified.
-func modelMarks(ref string) (marks map[string]string, builtIn bool, err error) {
-	m, err := openModel(ref)
+func modelMarks(a *app, ref string) (marks map[string]string, builtIn bool, err error) {
+	m, err := openModel(a, ref)
 	if err != nil {
 		return nil, false, err
 	}
@@ -277,11 +302,15 @@ type checkedCase struct {
 
 // check validates a case and says what it asks for.
 func (c certifyCmd) check(a *app) error {
-	loaded, err := certify.LoadSLO(c.Case, c.Set, c.SLO)
+	loaded, err := certify.LoadFor(certify.Options{Case: c.Case, Set: c.Set, SLO: c.SLO, Profile: c.Profile,
+		Sweep: string(c.Sweep), SweepStep: c.SweepStep})
 	if err != nil {
 		return certifyError(a, err)
 	}
 	tc := loaded.Case
+	if c.Sweep != "" {
+		c.Profile = testcases.SweepProfile
+	}
 	if _, ok := tc.Profiles[c.Profile]; !ok {
 		return usageError(fmt.Errorf("--profile: unknown profile %q of %s; known profiles: %s", c.Profile, tc.ID,
 			strings.Join(slices.Sorted(maps.Keys(tc.Profiles)), ", ")))
@@ -324,18 +353,21 @@ func (c certifyCmd) print(a *app, rep *certify.Report, run string, signed bool) 
 
 // certifySummary is what certify --json prints: the report without its series and tables.
 type certifySummary struct {
-	TestCase string             `json:"test_case"`
-	Profile  string             `json:"profile"`
-	Status   string             `json:"status"`
-	Notices  []string           `json:"notices,omitempty"`
-	Summary  certreport.Summary `json:"summary"`
-	Targets  certreport.Targets `json:"targets"`
-	Checks   []certreport.Check `json:"checks"`
-	Report   string             `json:"report"`
-	HTML     string             `json:"html"`
-	Events   string             `json:"events"`
-	Signed   string             `json:"attestation,omitempty"`
-	Run      string             `json:"run,omitempty"` // in the database
+	TestCase string              `json:"test_case"`
+	Profile  string              `json:"profile"`
+	Status   string              `json:"status"`
+	Notices  []string            `json:"notices,omitempty"`
+	Summary  certreport.Summary  `json:"summary"`
+	Targets  certreport.Targets  `json:"targets"`
+	Checks   []certreport.Check  `json:"checks"`
+	Report   string              `json:"report"`
+	HTML     string              `json:"html"`
+	Events   string              `json:"events"`
+	Signed   string              `json:"attestation,omitempty"`
+	Run      string              `json:"run,omitempty"` // in the database
+	Sweeps   []certreport.Sweep  `json:"sweeps,omitempty"`
+	Against  *certreport.Against `json:"against,omitempty"`
+	*sweepSummary
 }
 
 func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, run string) error {
@@ -345,5 +377,6 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
 		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events,
-		Signed: paths.Attestation, Run: run})
+		Signed: paths.Attestation, Run: run,
+		Sweeps: rep.Sweeps, Against: rep.Against, sweepSummary: summarise(rep)})
 }

@@ -1,74 +1,89 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"text/tabwriter"
-	"time"
+	"strings"
 
-	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/alecthomas/kong"
+
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// sweep searches for the rate at which the server saturates, prints what it tried and keeps it beside the reports. It
-// exits with 1 when the highest rate that held is below the case's target.
-func (c certifyCmd) sweep(a *app, o certify.Options) error {
-	loaded, err := certify.Load(c.Case, c.Set)
-	if err != nil {
-		return certifyError(a, err)
-	}
-	begun := time.Now()
-	res, err := certify.Sweep(a.ctx, o, c.SweepStep, func(s certify.SweepStep) {
-		fmt.Fprintf(a.stderr, "%.4g requests/s: %s\n", s.RPS, s.Why)
-	})
-	if res == nil {
-		return certifyError(a, err)
-	}
-	path := filepath.Join(c.ReportDir, "sweep_"+certreport.BaseName(res.TestCase, begun)[len("performance_"):]+".json")
-	data, jerr := json.MarshalIndent(res, "", "  ")
-	if jerr == nil {
-		jerr = os.WriteFile(path, append(data, '\n'), 0o644)
-	}
-	if jerr != nil {
-		return jerr
-	}
-	if c.JSON {
-		_, jerr = fmt.Fprintf(a.stdout, "%s\n", data)
-	} else {
-		jerr = sweepTable(a.stdout, res, path)
-	}
+// sweepFlag is what --sweep searches over: "rate=1..64", "concurrency=1..128", or "rate" where it stands alone, as
+// scripts have it.
+type sweepFlag string
+
+// Decode reads the word after --sweep if it is one.
+func (s *sweepFlag) Decode(ctx *kong.DecodeContext) error {
+	*s = sweepFlag(testcases.OverRate)
+	next := ctx.Scan.Peek()
+	word, _ := next.Value.(string)
 	switch {
-	case jerr != nil:
-		return jerr
-	case errors.Is(err, certify.ErrInterrupted):
-		return exitWith(exitInterrupted)
-	case res.Highest < loaded.Case.Targets.ThroughputRPS:
-		return exitWith(exitFail)
+	case next.Type == kong.FlagValueToken:
+	case next.Type == kong.FlagToken || next.Type == kong.ShortFlagToken:
+		return nil
+	default:
+		over, _, _ := strings.Cut(word, "=")
+		if over != string(testcases.OverRate) && over != string(testcases.OverConcurrency) {
+			return nil // the case
+		}
+	}
+	switch word = fmt.Sprint(ctx.Scan.Pop().Value); word {
+	case "true":
+	case "false":
+		*s = ""
+	default:
+		*s = sweepFlag(word)
 	}
 	return nil
 }
 
-func sweepTable(w io.Writer, res *certify.SweepResult, path string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "offered/s\tcompleted/s\trequests\tfailed\tmean ms\tup to\tin flight\t\t")
-	for _, s := range res.Steps {
-		fmt.Fprintf(t, "%.4g\t%.4g\t%d\t%d\t%.1f\t%.1f\t%d\t%s\t\n", s.RPS, s.CompletedRPS, s.Requests, s.Failed,
-			s.MeanMS, s.HighMS, s.MaxInFlight, s.Why)
+// IsBool lets the flag stand alone.
+func (*sweepFlag) IsBool() bool { return true }
+
+var _ kong.BoolMapperValue = (*sweepFlag)(nil)
+
+// sweepSummary is what certify --sweep --json prints beside the summary of any run: the search over rates, under the
+// keys that it has had since there were sweeps.
+type sweepSummary struct {
+	Highest float64           `json:"highest_rps"` // the highest load that was proven to hold; 0: none
+	Lowest  float64           `json:"lowest_rps"`  // the lowest that was proven to miss; 0: none
+	Steps   []sweepStepResult `json:"steps"`
+}
+
+type sweepStepResult struct {
+	RPS         float64 `json:"rps"` // the load: offered requests a second, or requests in flight
+	Completed   float64 `json:"completed_rps"`
+	Requests    int     `json:"requests"`
+	Failed      int     `json:"failed"`
+	MeanMS      float64 `json:"mean_ms"`
+	HighMS      float64 `json:"high_ms"`
+	MaxInFlight int     `json:"max_in_flight"`
+	Held        bool    `json:"held"`
+	Why         string  `json:"why"`
+}
+
+// summarise gives the first sweep of a report; nil: it has none.
+func summarise(rep *certreport.Report) *sweepSummary {
+	if len(rep.Sweeps) == 0 {
+		return nil
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	s := rep.Sweeps[0]
+	out := &sweepSummary{}
+	if s.Low != nil {
+		out.Highest = *s.Low
 	}
-	verdict := "no rate that was tried held"
-	if res.Highest > 0 {
-		verdict = fmt.Sprintf("%s at %s holds %.4g requests/s", res.Model, res.Target, res.Highest)
+	if s.High != nil {
+		out.Lowest = *s.High
 	}
-	if res.Lowest > 0 {
-		verdict += fmt.Sprintf(", and %.4g no more", res.Lowest)
+	for _, x := range s.Steps {
+		r := sweepStepResult{RPS: x.Load, Completed: x.RPS, Requests: x.Requests, Failed: x.Failed,
+			MaxInFlight: x.MaxInFlight, Held: x.Likely, Why: x.Why}
+		if x.Latency != nil {
+			r.MeanMS, r.HighMS = x.Latency.Mean, x.Latency.MeanHigh
+		}
+		out.Steps = append(out.Steps, r)
 	}
-	_, err := fmt.Fprintf(w, "%s\nsweep: %s\n", verdict, path)
-	return err
+	return out
 }

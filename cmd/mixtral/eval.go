@@ -15,7 +15,7 @@ import (
 
 // evalCmd runs the model on given ids, without tokenizer, sampling or scheduler in between.
 type evalCmd struct {
-	Model    string       `help:"Path of a .gguf file, synth:tiny, synth:nano, synth:mid, or demo."`
+	Model    string       `help:"Path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid, or demo."`
 	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
 	Generate int          `default:"1" help:"Number of tokens to generate, always the likeliest."`
 	Top      int          `default:"5" help:"Number of highest logits to print for each generated token."`
@@ -55,7 +55,7 @@ func (c *evalCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("--generate must be at least 1 and --top at least 0, got %d and %d", c.Generate,
 			c.Top))
 	}
-	o, err := openModel(c.Model)
+	o, err := openModel(a, c.Model)
 	if err != nil {
 		return err
 	}

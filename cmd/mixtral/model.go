@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 
+	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
@@ -23,13 +25,64 @@ type modelCmd struct {
 	Synth    modelSynthCmd    `cmd:"" help:"Write a model of Mixtral's architecture with seeded random weights."`
 }
 
-// openModel opens a model by reference; its errors are the user's.
-func openModel(ref string) (*catalog.Opened, error) {
-	o, err := catalog.Open(ref)
+// openModel opens a model by reference, as the service would that the environment configures; its errors are the
+// user's. Where a directory is converted first, it shows how far that is.
+func openModel(a *app, ref string) (*catalog.Opened, error) {
+	return openModelWith(a, ref, func(*catalog.Options) {})
+}
+
+// openModelWith is openModel with some options changed.
+func openModelWith(a *app, ref string, change func(*catalog.Options)) (*catalog.Opened, error) {
+	config, err := mixtral.LoadConfig("")
 	if err != nil {
+		config = mixtral.DefaultConfig() // commands that serve say what is wrong with the environment
+	}
+	return openConfigured(a, ref, config, change)
+}
+
+// openConfigured opens a model as a service of this configuration would.
+func openConfigured(a *app, ref string, config mixtral.Config, change func(*catalog.Options)) (*catalog.Opened,
+	error) {
+	kv, _ := quant.ParseKVType(config.KVType)
+	p := &preparation{w: a.stderr}
+	defer p.stop()
+	options := catalog.Options{
+		QuantizeTo: config.QuantizeTo, CacheDir: config.CacheDir, Memory: int64(config.MemoryLimitGB * (1 << 30)),
+		Context: config.ContextLength, KVType: kv, Progress: p.show,
+		Say: func(text string) { p.stop(); fmt.Fprintf(a.stderr, "mixtral: %s\n", text) },
+	}
+	change(&options)
+	o, err := catalog.OpenWith(a.ctx, ref, options)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case err != nil:
 		return nil, usageError(withCatalogHint(err))
 	}
 	return o, nil
+}
+
+// preparation shows the stages of a conversion, each with a bar of its own.
+type preparation struct {
+	w     io.Writer
+	stage string
+	bar   *progress
+}
+
+func (p *preparation) show(n catalog.Progress) {
+	if p.bar == nil || p.stage != n.Stage {
+		p.stop()
+		p.stage, p.bar = n.Stage, newProgress(p.w, n.Stage, n.Total)
+	}
+	p.bar.resume(n.Resumed)
+	p.bar.set(n.Done)
+}
+
+func (p *preparation) stop() {
+	if p.bar != nil {
+		p.bar.stop()
+		p.bar = nil
+	}
 }
 
 // withCatalogHint shows the hint that an error of the catalogue carries.

@@ -20,7 +20,7 @@ import (
 
 // modelImatrixCmd collects an importance matrix, or merges some.
 type modelImatrixCmd struct {
-	Model        string   `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
+	Model        string   `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model is for."`
 	Out          string   `required:"" type:"path" help:"File to write, .gguf. It is saved every ten chunks."`
 	Context      int      `default:"512" help:"Tokens in a chunk; the model reads each chunk separately."`
@@ -167,7 +167,7 @@ func (r *imatrixRun) datasets() []string {
 
 // collect lets the model read.
 func (r *imatrixRun) collect() error {
-	o, err := openModel(r.Model)
+	o, err := openModel(r.a, r.Model)
 	if err != nil {
 		return err
 	}

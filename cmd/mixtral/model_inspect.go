@@ -19,7 +19,7 @@ import (
 
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
-	Model    string       `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
+	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Parallel int          `default:"10" help:"Requests computed at the same time, for the memory estimate."`
 	Context  int          `help:"Tokens of each request, for the memory estimate; default: the model's context."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
@@ -31,6 +31,7 @@ type modelInspectCmd struct {
 type inspection struct {
 	Model        string        `json:"model"`
 	Path         string        `json:"path,omitempty"`
+	From         string        `json:"from,omitempty"` // directory of safetensors, which is converted when it is served
 	Name         string        `json:"name,omitempty"`
 	FileBytes    int64         `json:"file_bytes"`
 	Params       int64         `json:"params"`
@@ -84,7 +85,15 @@ func (c *modelInspectCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d "+
 			"and %g", c.Parallel, c.Context, c.Memory))
 	}
-	o, err := openModel(c.Model)
+	o, err := openModelWith(a, c.Model, func(o *catalog.Options) {
+		o.Describe, o.KVType = true, c.KVType
+		if c.Context > 0 {
+			o.Context = c.Context
+		}
+		if c.Memory > 0 {
+			o.Memory = int64(c.Memory * (1 << 30))
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -98,7 +107,7 @@ func (c *modelInspectCmd) Run(a *app) error {
 		context = info.Context
 	}
 	in := inspection{
-		Model: o.ID, Path: o.Path, Name: o.File.StringOr("general.name", ""), FileBytes: o.File.Size(),
+		Model: o.ID, Path: o.Path, From: o.From, Name: o.File.StringOr("general.name", ""), FileBytes: o.File.Size(),
 		Params: info.Params, ActiveParams: info.Active,
 		Layers: info.Layers, Dim: info.Dim, FFN: info.FFN, Heads: info.Heads, KVHeads: info.KVHeads,
 		HeadDim: info.HeadDim,
@@ -126,6 +135,9 @@ func (in *inspection) print(w io.Writer) error {
 	row("model", "%s", strings.TrimSpace(in.Model+"  "+in.Name))
 	if in.Path != "" {
 		row("file", "%s", in.Path)
+	}
+	if in.From != "" {
+		row("directory", "%s: safetensors; what follows is what they are converted to", in.From)
 	}
 	row("file size", "%s", size(in.FileBytes))
 	row("parameters", "%s, %s active for a token", count(in.Params), count(in.ActiveParams))

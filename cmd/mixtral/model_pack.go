@@ -16,7 +16,7 @@ import (
 
 // modelPackCmd writes a model's file in the order of the kernels, or back.
 type modelPackCmd struct {
-	Model   string `arg:"" help:"Path of a .gguf file, or a name that model list shows."`
+	Model   string `arg:"" help:"Path of a .gguf file or of a model's directory, or a name that model list shows."`
 	Out     string `arg:"" type:"path" help:"File to write."`
 	Undo    bool   `help:"Make an ordinary file from a packed one, for other programs and for model quantize."`
 	Threads int    `help:"Number of threads; default: one for each CPU."`
@@ -37,7 +37,7 @@ func (c *modelPackCmd) Run(a *app) error {
 	if _, err := os.Stat(c.Out); err == nil && !c.Force {
 		return usageError(withHint(fmt.Errorf("%s: %w", c.Out, fs.ErrExist), "--force replaces it"))
 	}
-	o, err := openModel(c.Model)
+	o, err := openModel(a, c.Model)
 	if err != nil {
 		return err
 	}

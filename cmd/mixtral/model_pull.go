@@ -5,25 +5,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
+	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 	"github.com/hxp-enterprise/mixtral/internal/model/hub"
 )
 
 // modelPullCmd downloads a model's files.
 type modelPullCmd struct {
-	Source      string `arg:"" help:"A name that mixtral model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
-	Out         string `help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
-	Endpoint    string `env:"HF_ENDPOINT" help:"Address of another server with the hub's protocol."`
-	Connections int    `default:"4" help:"Number of connections at the same time."`
-	Attempts    int    `default:"8" help:"Number of attempts without progress before the download fails; the waits between them grow."`
-	List        bool   `help:"List the repository's files and stop."`
-	JSON        bool   `help:"Print JSON."`
+	Source      string  `arg:"" help:"A name that mixtral model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
+	Out         string  `help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
+	Endpoint    string  `env:"HF_ENDPOINT" help:"Address of another server with the hub's protocol."`
+	Connections int     `default:"4" help:"Number of connections at the same time."`
+	Attempts    int     `default:"8" help:"Number of attempts without progress before the download fails; the waits between them grow."`
+	Timeout     float64 `placeholder:"S" help:"Seconds for which a server may send nothing, or next to nothing; default: HF_HUB_DOWNLOAD_TIMEOUT, or 30."`
+	List        bool    `help:"List the repository's files and stop."`
+	JSON        bool    `help:"Print JSON."`
 }
 
 // pulled is what pull --json prints for each file.
@@ -34,95 +38,152 @@ type pulled struct {
 	Reused bool   `json:"reused"`
 }
 
+// pulling is a pull under way.
+type pulling struct {
+	*modelPullCmd
+	*app
+	client  *hub.Client
+	env     hub.Environment
+	ref     hub.Ref
+	known   catalog.Known // the model's place in the catalogue, if it has one
+	named   bool
+	dir     string // for the files
+	nowhere error  // why there is no directory
+}
+
 func (c modelPullCmd) Run(a *app) error {
-	known, isName, err := catalog.Lookup(c.Source)
-	if err != nil {
-		return usageError(withCatalogHint(err))
-	}
-	ref := known.Ref()
-	if !isName {
-		if ref, err = hub.ParseRef(c.Source); err != nil {
-			return usageError(withHint(err, "mixtral model list shows the names that can be pulled"))
-		}
-	}
-	log, err := telemetry.NewLogger(a.stderr, "info", "text") // a minute may pass in which nothing comes
+	p, err := c.begin(a)
 	if err != nil {
 		return err
 	}
-	client := &hub.Client{Endpoint: c.Endpoint, Token: a.getenv("HF_TOKEN"), Connections: c.Connections,
-		Attempts: c.Attempts, Logger: log}
-	files, err := c.files(a, client, ref, isName)
-	if err == nil && isName && !c.List {
-		files, err = known.Choose(files)
-	}
-	if errors.Is(err, hub.ErrTransfer) && !c.List && c.Out == "" {
-		if p, ok := known.Find(a.getenv); ok { // a service that starts again must not depend on the hub
-			return c.keep(a, p, err)
-		}
-	}
+	defer p.client.Close()
+	files, err := p.files()
 	if err != nil {
+		if !c.List && (errors.Is(err, hub.ErrTransfer) || errors.Is(err, hub.ErrOffline)) {
+			if paths, e := p.local(); e == nil { // a service that starts again must not depend on the hub
+				return p.keep(paths, err)
+			}
+		}
 		return pullError(err)
 	}
 	if c.List {
 		return c.list(a, files)
 	}
-	dir := c.Out
-	if dir == "" {
-		if dir, err = catalog.Dir(a.getenv, ref); err != nil {
-			return setupError(err)
-		}
+	done := p.cached(files)
+	if done != nil {
+		files = nil
+	} else if p.nowhere != nil {
+		return setupError(withHint(p.nowhere, "--out names a directory for the files"))
 	}
-	var done []pulled
+	if err := hub.Room(p.dir, files); err != nil {
+		return pullError(err)
+	}
 	for _, f := range files {
-		p, err := c.fetch(a, client, ref, f, dir)
+		got, err := p.fetch(f)
 		if err != nil {
 			return pullError(err)
 		}
-		done = append(done, p)
+		done = append(done, got)
 	}
+	p.warn(done)
 	if c.JSON {
 		return json.NewEncoder(a.stdout).Encode(done)
 	}
-	for _, p := range done {
-		fmt.Fprintf(a.stdout, "%s  %s\n", p.SHA256, p.Path)
+	for _, d := range done {
+		fmt.Fprintf(a.stdout, "%s  %s\n", d.SHA256, d.Path)
 	}
 	return nil
 }
 
-// keep makes do with what is here while the hub cannot be asked.
-func (c modelPullCmd) keep(a *app, path string, why error) error {
-	fmt.Fprintf(a.stderr, "mixtral: %v; using the file that was pulled before, unchecked\n", why)
-	if c.JSON {
-		return json.NewEncoder(a.stdout).Encode([]pulled{{Path: path, Reused: true}})
+// begin reads what the command was told, and what the environment says.
+func (c *modelPullCmd) begin(a *app) (*pulling, error) {
+	p := &pulling{modelPullCmd: c, app: a, dir: c.Out}
+	var err error
+	if p.known, p.named, err = catalog.Lookup(c.Source); err != nil {
+		return nil, usageError(withCatalogHint(err))
 	}
-	_, err := fmt.Fprintln(a.stdout, path)
-	return err
+	if p.ref = p.known.Ref(); !p.named {
+		if p.ref, err = hub.ParseRef(c.Source); err != nil {
+			return nil, usageError(withHint(err, "mixtral model list shows the names that can be pulled"))
+		}
+	}
+	if c.Endpoint != "" {
+		if err := hub.CheckEndpoint(c.Endpoint); err != nil {
+			return nil, usageError(fmt.Errorf("--endpoint (HF_ENDPOINT): %w, got %q", err, c.Endpoint))
+		}
+	}
+	if c.Connections < 1 || c.Attempts < 1 || c.Timeout < 0 {
+		return nil,
+			usageError(fmt.Errorf("--connections and --attempts must be at least 1, --timeout at least 0, got "+
+				"%d, %d and %g", c.Connections, c.Attempts, c.Timeout))
+	}
+	if p.env, err = hub.ReadEnvironment(a.getenv); err != nil {
+		return nil, usageError(err)
+	}
+	if p.dir == "" {
+		p.dir, p.nowhere = catalog.Dir(a.getenv, p.ref)
+	}
+	log, err := telemetry.NewLogger(a.stderr, "info", "text") // a minute may pass in which nothing comes
+	if err != nil {
+		return nil, err
+	}
+	p.client = &hub.Client{Endpoint: c.Endpoint, Token: p.env.Token, Offline: p.env.Offline,
+		Connections: c.Connections, Attempts: c.Attempts, Silence: p.env.Silence, Logger: log}
+	if c.Timeout > 0 {
+		p.client.Silence = time.Duration(c.Timeout * float64(time.Second))
+	}
+	return p, nil
 }
 
-// files finds out what to download; of a repository that the catalogue named, all there is.
-func (c modelPullCmd) files(a *app, client *hub.Client, ref hub.Ref, named bool) ([]hub.File, error) {
-	if ref.URL != "" {
-		u, err := url.Parse(ref.URL)
-		if err != nil {
-			return nil, err
-		}
-		return []hub.File{{Path: path.Base(u.Path)}}, nil
+// files finds out what to download.
+func (p *pulling) files() ([]hub.File, error) {
+	if p.ref.URL != "" {
+		return hub.URLFiles(p.ref)
 	}
-	all, err := client.List(a.ctx, ref)
+	if _, err := p.local(); err == nil && !p.List {
+		p.client.Attempts = min(p.Attempts, 2) // without the hub there is something to go on with
+		defer func() { p.client.Attempts = p.Attempts }()
+	}
+	all, err := p.client.List(p.ctx, p.ref)
 	switch {
-	case err != nil:
-		return nil, err
-	case c.List, ref.File == "" && named:
-		return all, nil
-	case ref.File == "":
-		return hub.Choose(all)
+	case err != nil, p.List:
+		return all, err
+	case p.named && p.known.File != "":
+		return p.known.Choose(all)
 	}
-	for _, f := range all {
-		if f.Path == ref.File {
-			return []hub.File{f}, nil
+	return p.client.Choose(p.ctx, p.ref, all)
+}
+
+// local finds the files on this machine.
+func (p *pulling) local() ([]string, error) {
+	if p.named && p.known.File != "" && p.Out == "" {
+		if path, ok := p.known.Find(p.getenv); ok {
+			return []string{path}, nil
 		}
+		return nil, hub.ErrNotFound
 	}
-	return nil, fmt.Errorf("%w: %s", hub.ErrNotFound, ref)
+	if p.ref.URL != "" {
+		return nil, hub.ErrNotFound // a file of the same name may be another one
+	}
+	cache := p.env.Cache
+	if p.Out != "" {
+		cache = ""
+	}
+	return hub.Local(cache, p.dir, p.ref)
+}
+
+// keep makes do with what is here while the hub cannot be asked.
+func (p *pulling) keep(paths []string, why error) error {
+	fmt.Fprintf(p.stderr, "mixtral: %v; using the files that are on this machine, unchecked\n", why)
+	var done []pulled
+	for _, path := range paths {
+		done = append(done, pulled{Path: path, Reused: true})
+	}
+	if p.JSON {
+		return json.NewEncoder(p.stdout).Encode(done)
+	}
+	_, err := fmt.Fprintln(p.stdout, strings.Join(paths, "\n"))
+	return err
 }
 
 func (c modelPullCmd) list(a *app, files []hub.File) error {
@@ -135,37 +196,64 @@ func (c modelPullCmd) list(a *app, files []hub.File) error {
 	return nil
 }
 
-// fetch brings one file, or finds it in the hub's own cache.
-func (c modelPullCmd) fetch(a *app, client *hub.Client, ref hub.Ref, f hub.File, dir string) (pulled, error) {
-	if p, ok := hub.Cached(hub.CacheRoot(a.getenv), ref, f.Path); ok && c.Out == "" {
-		return pulled{Path: p, Bytes: f.Size, SHA256: f.SHA256, Reused: true}, nil
+// cached finds the files in the cache of Hugging Face's own tools: all of them, since a model in safetensors is a
+// directory.
+func (p *pulling) cached(files []hub.File) (all []pulled) {
+	if p.Out != "" {
+		return nil
 	}
+	for _, f := range files {
+		path, ok := p.client.CachedAs(p.ctx, p.env.Cache, p.ref, f)
+		if !ok {
+			return nil
+		}
+		all = append(all, pulled{Path: path, Bytes: f.Size, SHA256: f.SHA256, Reused: true})
+	}
+	return all
+}
+
+// fetch brings one file.
+func (p *pulling) fetch(f hub.File) (pulled, error) {
 	var mu sync.Mutex // connections report side by side
 	var bar *progress
 	stage := ""
-	client.Progress = func(p hub.Progress) {
+	p.client.Progress = func(n hub.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
-		if p.Stage != stage {
+		if n.Stage != stage {
 			if bar != nil {
 				bar.stop()
 			}
-			stage, bar = p.Stage, newProgress(a.stderr, p.Stage+" "+path.Base(f.Path), p.Total)
+			stage, bar = n.Stage, newProgress(p.stderr, n.Stage+" "+path.Base(f.Path), n.Total)
 		}
-		bar.set(p.Done)
+		bar.resume(n.Resumed)
+		bar.set(n.Done)
 	}
 	defer func() {
 		if bar != nil {
 			bar.stop()
 		}
 	}()
-	one := ref
-	one.File = f.Path
-	if ref.URL != "" {
-		one = ref
+	one := p.ref
+	if one.URL == "" {
+		one.File = f.Path
+	} else if f.URL != "" {
+		one.URL = f.URL
 	}
-	res, err := client.Fetch(a.ctx, one, f, filepath.Join(dir, filepath.FromSlash(f.Path)))
+	res, err := p.client.Fetch(p.ctx, one, f, filepath.Join(p.dir, filepath.FromSlash(f.Path)))
 	return pulled{Path: res.Path, Bytes: res.Size, SHA256: res.SHA256, Reused: res.Reused}, err
+}
+
+// warn says of weights that the embedded engine will refuse that it will: other servers may take them.
+func (p *pulling) warn(files []pulled) {
+	for _, f := range files {
+		if filepath.Base(f.Path) != "config.json" {
+			continue
+		}
+		if err := convert.Refused(filepath.Dir(f.Path)); err != nil {
+			fmt.Fprintf(p.stderr, "mixtral: warning: the embedded engine does not read this model: %v\n", err)
+		}
+	}
 }
 
 // pullError gives a transfer's error its exit code and a hint.
@@ -174,14 +262,22 @@ func pullError(err error) error {
 	switch {
 	case errors.Is(err, hub.ErrDenied):
 		hint = "accept the model's terms on the hub and set HF_TOKEN to a token that may read it"
+	case errors.Is(err, hub.ErrOffline):
+		hint = "unset HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) to ask the hub"
 	case errors.Is(err, hub.ErrNotFound):
 		hint = "check the name; a private repository also needs HF_TOKEN"
 	case errors.Is(err, hub.ErrChoice):
 		hint = "add the file to the name, as in hf://owner/repo/file.gguf"
 	case errors.Is(err, hub.ErrChecksum):
 		hint = "do not use the file: it was changed in its repository or on the way to this machine"
+	case errors.Is(err, hub.ErrChanged):
+		hint = "run the same command again: the file was replaced in its repository meanwhile"
 	case errors.Is(err, hub.ErrSpace):
 		hint = "free some space, or choose another directory with --out"
+	case errors.Is(err, hub.ErrWrite), errors.Is(err, os.ErrPermission):
+		hint = "choose another directory with --out"
+	case errors.Is(err, hub.ErrAnswer):
+		hint = "check the address: what answers there is no hub, or is out of order"
 	case errors.Is(err, hub.ErrTransfer):
 		hint = "run the same command again: it continues where it stopped"
 	}

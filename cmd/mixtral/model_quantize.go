@@ -12,12 +12,13 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
 // modelQuantizeCmd converts a model to another format.
 type modelQuantizeCmd struct {
-	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), or a .gguf file."`
+	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), a .gguf file, or a directory with one."`
 	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k or q2_k_s. q4_k means q4_k_m, and so on. keep changes no format; it joins a split model's parts or stacks its experts."`
 	Out        string `required:"" type:"path" help:"File to write. An interrupted run continues."`
 	Pure       bool   `help:"Give every matrix the same format; otherwise important ones get more bits."`
@@ -59,8 +60,16 @@ func (c *modelQuantizeCmd) Run(a *app) error {
 	if _, err := os.Stat(c.Out); err == nil && !c.Force {
 		return usageError(withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist), "--force replaces it"))
 	}
-	source, err := convert.Open(c.In)
+	in, err := catalog.Locate(c.In)
 	if err != nil {
+		return usageError(withCatalogHint(err))
+	}
+	source, err := convert.Open(in)
+	if err != nil {
+		var refused *convert.UnsupportedError
+		if errors.As(err, &refused) {
+			err = withHint(err, refused.Hint)
+		}
 		return usageError(err)
 	}
 	start := time.Now()

@@ -18,7 +18,7 @@ import (
 
 // modelVerifyCmd reads every byte, and lets the model compute.
 type modelVerifyCmd struct {
-	Model   string `arg:"" optional:"" help:"Path of a .gguf file, a name that model list shows, or demo."`
+	Model   string `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, or demo."`
 	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file must have; default: the published one, where there is one."`
 	NoRun   bool   `name:"no-run" help:"Do not let the model generate text. It then need not fit into memory."`
 	Threads int    `help:"Number of computing threads; default: one for each CPU."`
@@ -36,7 +36,7 @@ type verified struct {
 }
 
 func (c *modelVerifyCmd) Run(a *app) error {
-	o, err := openModel(c.Model)
+	o, err := openModel(a, c.Model)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ type reportCmd struct {
 	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as one self-contained page."`
 	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events, compare it byte for byte, and check its signature."`
 	Sign   reportSignCmd   `cmd:"" help:"Sign a report and its record as an in-toto attestation."`
-	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between two reports; exit code 1 if anything got worse."`
+	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between reports; exit code 1 if anything got worse than in the first."`
+	Trend  reportTrendCmd  `cmd:"" help:"Show how the figures of a test case moved over its runs in the database."`
 	List   reportListCmd   `cmd:"" help:"List the runs in the database, or the reports in a directory."`
 	Save   reportSaveCmd   `cmd:"" help:"Add reports to the database, such as those of a run that could not reach it."`
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
@@ -165,10 +166,10 @@ func (reportSchemaCmd) Run(a *app) error {
 }
 
 type reportDiffCmd struct {
-	A    string `arg:"" help:"The report before: a file, or a run's id."`
-	B    string `arg:"" help:"The report after."`
-	All  bool   `help:"Show what stayed the same too."`
-	JSON bool   `help:"Print JSON."`
+	A    string   `arg:"" help:"The report before: a file, or a run's id."`
+	B    []string `arg:"" help:"The report after; with more than one, each is held against the first."`
+	All  bool     `help:"Show what stayed the same too."`
+	JSON bool     `help:"Print JSON."`
 	databaseFlag
 }
 
@@ -177,17 +178,39 @@ func (c *reportDiffCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	after, _, err := c.openRef(a, c.B)
-	if err != nil {
-		return err
+	names, statuses, with := []string{c.A}, []string{before.Status}, []reports.Comparison{}
+	for _, ref := range c.B {
+		after, _, err := c.openRef(a, ref)
+		if err != nil {
+			return err
+		}
+		names, statuses = append(names, ref), append(statuses, after.Status)
+		with = append(with, reports.DiffWith(before, after, shiftOf(recordOf(c.A, before), recordOf(ref, after))))
 	}
-	cmp := reports.DiffWith(before, after, shiftOf(recordOf(c.A, before), recordOf(c.B, after)))
+	if len(with) > 1 {
+		return c.many(a, reports.NewTable(names, statuses, with))
+	}
+	cmp := with[0]
 	if c.JSON {
 		err = printJSON(a.stdout, cmp)
 	} else {
 		err = printPainted(a, func(w io.Writer) error { return reports.DiffText(w, cmp, c.All) })
 	}
 	if err == nil && cmp.Worse() {
+		return exitWith(exitFail)
+	}
+	return err
+}
+
+// many prints a comparison of more than two.
+func (c *reportDiffCmd) many(a *app, t reports.Table) error {
+	var err error
+	if c.JSON {
+		err = printJSON(a.stdout, t)
+	} else {
+		err = printPainted(a, func(w io.Writer) error { return reports.TableText(w, t, c.All) })
+	}
+	if err == nil && t.Worse() {
 		return exitWith(exitFail)
 	}
 	return err

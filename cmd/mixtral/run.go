@@ -11,6 +11,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
 
 // runCmd answers one prompt, or talks in a terminal.
@@ -56,6 +57,9 @@ func (r runCmd) Run(a *app) error {
 	if c.Logger, err = telemetry.NewLogger(a.stderr, c.LogLevel, c.LogFormat); err != nil {
 		return usageError(err)
 	}
+	if err := prepare(a, c); err != nil {
+		return err
+	}
 	service, err := mixtral.Open(a.ctx, c)
 	if err != nil {
 		return loadError(err)
@@ -64,6 +68,18 @@ func (r runCmd) Run(a *app) error {
 		return errors.Join(r.talk(a, service), service.Close())
 	}
 	return errors.Join(r.answer(a, service, request), service.Close())
+}
+
+// prepare shows how far the conversion of a directory is, which the service would only log.
+func prepare(a *app, c mixtral.Config) error {
+	if info, err := os.Stat(c.ModelPath); err != nil || !info.IsDir() || c.Backend != mixtral.BackendEmbedded {
+		return nil
+	}
+	o, err := openConfigured(a, c.ModelPath, c, func(*catalog.Options) {})
+	if err != nil {
+		return err
+	}
+	return o.Close()
 }
 
 // unreachable resets the settings that say how others reach the service. The configuration may be a server's, and this

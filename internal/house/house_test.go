@@ -26,6 +26,7 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
+	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
@@ -80,6 +81,7 @@ var ranks = map[string]int{
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 	"internal/certify/verify":   5, // a report held against its record and its signature
+	"internal/certify/knee":     2, // the highest load that keeps its objectives
 
 	"internal/web/look":       1, // what every page looks like
 	"internal/web/verifypage": 2, // the page that verifies reports in a browser

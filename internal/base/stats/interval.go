@@ -20,6 +20,18 @@ const resamples = 4000
 // normal quantile, as Hesterberg (2015) advises. The same series and seed give the same interval.
 // An empty series gives NaN thrice; one sample gives an interval without bounds (±Inf).
 func MeanInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
+	return blockInterval(x, conf, seed, false)
+}
+
+// SeriesInterval is MeanInterval without the bias of blocks: they cut what lies further apart than their length, so
+// the spread of the resamples is too small for a correlated series. Where the long-run variance, estimated with a
+// flat-top window (Politis and Romano 1995), says that it is, the interval is stretched as much, at most to twice its
+// width.
+func SeriesInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
+	return blockInterval(x, conf, seed, true)
+}
+
+func blockInterval(x []float64, conf float64, seed uint64, unbiased bool) (mean, lo, hi float64) {
 	n := len(x)
 	if n == 0 || !(conf > 0 && conf < 1) {
 		return math.NaN(), math.NaN(), math.NaN()
@@ -28,7 +40,7 @@ func MeanInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64)
 	if n == 1 {
 		return mean, math.Inf(-1), math.Inf(1)
 	}
-	b := blockLength(x)
+	b, longRun := blockLength(x)
 	means := blockMeans(x, mean, b, rand.New(rand.NewPCG(seed, 0x6d65616e))) // offsets from the mean
 	slices.Sort(means)
 	blocks := max(float64(n)/float64(b), 2)
@@ -36,6 +48,15 @@ func MeanInterval(x []float64, conf float64, seed uint64) (mean, lo, hi float64)
 	z := distuv.UnitNormal.Quantile(1 - tail)
 	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: blocks - 1}.Quantile(1 - tail)
 	stretch := math.Sqrt(blocks/(blocks-1)) * t / z
+	if unbiased {
+		square := 0.0
+		for _, m := range means {
+			square += m * m / float64(len(means))
+		}
+		if square > 0 {
+			stretch *= math.Min(math.Max(math.Sqrt(longRun/float64(n)/square), 1), 2)
+		}
+	}
 	lo = mean + math.Min(Percentile(means, tail), 0)*stretch
 	hi = mean + math.Max(Percentile(means, 1-tail), 0)*stretch
 	return mean, lo, hi
@@ -66,8 +87,8 @@ func blockMeans(x []float64, mean float64, b int, rng *rand.Rand) []float64 {
 }
 
 // blockLength chooses the bootstrap's block length for the mean of x by the rule of Politis and White (2004, corrected
-// 2009) for circular blocks.
-func blockLength(x []float64) int {
+// 2009) for circular blocks. longRun is the long-run variance of the series: that of its mean, times its length.
+func blockLength(x []float64) (length int, longRun float64) {
 	n := len(x)
 	fn := float64(n)
 	// Up to m lags matter: the first run of kn autocorrelations inside the noise band ends the search.
@@ -75,7 +96,7 @@ func blockLength(x []float64) int {
 	most := min(int(math.Ceil(math.Sqrt(fn)))+kn, n-1, 500) // 500 lags bound the cost for long series
 	rho, r0 := autocorrelations(x, most)
 	if r0 == 0 {
-		return 1
+		return 1, 0
 	}
 	band := 2 * math.Sqrt(math.Log10(fn)/fn)
 	m, quiet := 0, 0
@@ -87,7 +108,7 @@ func blockLength(x []float64) int {
 		}
 	}
 	if m == 0 {
-		return 1 // no correlation to keep
+		return 1, r0 // no correlation to keep
 	}
 	window := min(2*m, most)
 	g, spectrum := 0.0, 1.0
@@ -101,7 +122,7 @@ func blockLength(x []float64) int {
 		b = math.Cbrt(2 * g * g / (4.0 / 3 * spectrum * spectrum) * fn)
 	}
 	longest := math.Min(3*math.Sqrt(fn), fn/3)
-	return max(1, int(math.Ceil(math.Min(b, longest))))
+	return max(1, int(math.Ceil(math.Min(b, longest)))), math.Max(spectrum, 0) * r0
 }
 
 // autocorrelations returns ρ₀ to ρ_most of x, and its variance.

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -11,8 +12,9 @@ const SchemaVersion = 1
 
 // Rules is the revision of the judge's rules that new records are judged by. A record keeps the revision of its day in
 // its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
-// no server for what the client could not read or ran out of.
-const Rules = 1
+// no server for what the client could not read or ran out of, 2 corrects the intervals of means for the bias of
+// blocks, names the rules of checks and says in one sentence what others took of the machine in several phases.
+const Rules = 2
 
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
 // monotonic clock.
@@ -28,9 +30,11 @@ type Event struct {
 	Score     *Score     `json:"score,omitempty"`     // quality of one answer
 	Grade     *Grade     `json:"grade,omitempty"`     // of one answer to a task
 	Audit     *Audit     `json:"audit,omitempty"`
-	Clock     *Clock     `json:"clock,omitempty"` // wall clock against monotonic clock
-	Host      *Host      `json:"host,omitempty"`  // who used the certifier's machine
-	End       *End       `json:"end,omitempty"`   // last; its absence means the run was killed
+	Clock     *Clock     `json:"clock,omitempty"`   // wall clock against monotonic clock
+	Host      *Host      `json:"host,omitempty"`    // who used the certifier's machine
+	Against   *Against   `json:"against,omitempty"` // the run that this one is compared with
+	GPU       *GPU       `json:"gpu,omitempty"`     // what accelerators used
+	End       *End       `json:"end,omitempty"`     // last; its absence means the run was killed
 }
 
 // Header says what was run against what, with everything the verdict needs to know.
@@ -47,6 +51,8 @@ type Header struct {
 	Fingerprints map[string]string `json:"fingerprints"`
 	Calibration  *Calibration      `json:"calibration,omitempty"`
 	Rules        int               `json:"rules,omitempty"` // see Rules
+	// the texts of the prompts whose answers are scored, by their keys; shortened
+	Prompts map[string]string `json:"prompts,omitempty"`
 }
 
 // Target is the server under test.
@@ -58,6 +64,9 @@ type Target struct {
 	// where samples come from: "self", "pid 42", "cgroup /x", "metrics", "none"
 	Resources string `json:"resources"`
 	Metrics   string `json:"metrics"` // where scrapes come from: a URL, "prometheus URL", "none"
+	// what the server says of itself: version, model, limits, flags
+	Said map[string]string `json:"said,omitempty"`
+	GPUs string            `json:"gpus,omitempty"` // where readings of accelerators come from; empty: nowhere
 	// fields of the requests that the server refuses, and that the load therefore leaves out
 	LeftOut []LeftOut `json:"left_out,omitempty"`
 }
@@ -112,6 +121,14 @@ type Phase struct {
 	MaxInFlight int            `json:"max_in_flight"`
 	CapHit      bool           `json:"cap_hit,omitempty"` // Limits.MaxInFlight was reached
 	CutShort    CutReason      `json:"cut_short,omitempty"`
+	Step        *Step          `json:"step,omitempty"` // of a sweep: the phase is one load that it tried
+}
+
+// Step is one load that a sweep tried. Its requests bear the id of its phase.
+type Step struct {
+	Of    string  `json:"of"`    // the phase of the case that searches
+	Load  float64 `json:"load"`  // requests a second, or in flight
+	Times int     `json:"times"` // as long as a first step
 }
 
 // Request is one request as the client saw it.
@@ -310,4 +327,37 @@ type End struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
 	Unanswered  bool   `json:"unanswered,omitempty"` // the warm-up had no answer, so nothing was measured
 	Reason      string `json:"reason,omitempty"`
+}
+
+// Against is an earlier run that this one is compared with.
+type Against struct {
+	Name   string          `json:"name"`   // the id of the run, or its report's file
+	Report json.RawMessage `json:"report"` // its JSON report
+	// samples of its phases of load, where its own record was at hand
+	Phases []AgainstPhase `json:"phases,omitempty"`
+}
+
+// AgainstPhase is a phase of the earlier run: times of requests in milliseconds, in their order, every so manieth.
+type AgainstPhase struct {
+	ID      string    `json:"id"`
+	Latency []float64 `json:"latency_ms"`
+	TTFT    []float64 `json:"ttft_ms,omitempty"`
+}
+
+// GPU is one reading of the accelerators of the server.
+type GPU struct {
+	Took  int64     `json:"took_ns"`
+	Cards []GPUCard `json:"cards,omitempty"`
+	Err   string    `json:"err,omitempty"`
+}
+
+// GPUCard is one accelerator. What it does not tell is absent.
+type GPUCard struct {
+	ID     string   `json:"id"`
+	Model  string   `json:"model,omitempty"`
+	Memory *float64 `json:"memory_bytes,omitempty"` // used
+	Total  *float64 `json:"memory_total_bytes,omitempty"`
+	Busy   *float64 `json:"busy,omitempty"` // share of the time, 0 to 1
+	Watts  *float64 `json:"watts,omitempty"`
+	Joules *float64 `json:"joules,omitempty"` // since it was started
 }

@@ -21,6 +21,7 @@ const (
 	CutInterrupted CutReason = "interrupted" // the run was stopped
 	CutTargetLost  CutReason = "target lost" // the server went away
 	CutUnanswered  CutReason = "unanswered"  // the warm-up had no answer
+	CutDrain       CutReason = "drain_s"     // a step of a sweep: what was not answered by then was broken off
 )
 
 // Failure is the class of a request's failure; empty: it was answered.

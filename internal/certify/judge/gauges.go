@@ -50,7 +50,7 @@ func (r *run) gaugeRow() report.Reconciled {
 	row.Server, row.Client = ptr(server), ptr(client)
 	allowed := math.Max(1, r.c.Limits.LittleShare*client) // one request on its way in or out is nowhere yet
 	differ := func(x []float64) bool {
-		_, lo, hi := meanInterval(x, r.conf())
+		_, lo, hi := meanInterval(x, r.conf(), r.header.Rules)
 		return lo > allowed || hi < -allowed
 	}
 	if row.Verdict, row.Reason = report.Pass, fmt.Sprintf("mean of %s under load",
@@ -85,7 +85,7 @@ func (r *run) gaugeByPhase(row *report.Reconciled, byPhase map[string][][2]float
 		}
 		server, client = server/float64(len(readings)), client/float64(len(readings))
 		allowed := math.Max(1, r.c.Limits.LittleShare*client)
-		_, lo, hi := meanInterval(diffs, each)
+		_, lo, hi := meanInterval(diffs, each, r.header.Rules)
 		if lo <= allowed && hi >= -allowed {
 			continue
 		}

@@ -56,17 +56,29 @@ func (r *run) derive(events []evidence.Event) (*report.Report, error) {
 	for _, p := range r.load("") {
 		p.report.Taken = r.taken(p)
 	}
+	out.Resources.GPU = r.gpuReport()
+	for _, p := range r.phases {
+		if len(p.requests) > 0 && p.ran != nil {
+			p.report.GPU = r.gpuOf(p)
+		}
+	}
 	for _, p := range r.phases {
 		if p.ran != nil {
 			out.Phases = append(out.Phases, p.report)
 		}
 	}
+	out.Sweeps = r.sweepReports()
 	out.Checks, out.Status = r.judgeAll()
 	out.Summary = r.summary(out)
+	out.Server = r.header.Target.Said
 	base := report.BaseName(r.c.ID, r.header.Start)
 	out.Evidence = report.Evidence{File: base + report.EventsExt, Events: len(events), SHA256: digest,
 		Verify: "mixtral report verify " + base + ".json"}
 	tidy(out)
+	if out.Against, err = r.compare(out); err != nil {
+		return nil, err
+	}
+	tidy(out.Against)
 	return out, nil
 }
 
@@ -91,7 +103,8 @@ func (r *run) judgeAll() ([]report.Check, string) {
 		}
 		checks = append(checks, report.Check{ID: c.ID, Clause: c.Clause, Covers: c.Covers, Phase: c.Phase,
 			Measured: o.measured, Interval: o.interval,
-			Op: o.op, Target: o.target, Unit: o.unit, Verdict: o.verdict, Reason: o.reason, Gate: gate})
+			Op: o.op, Target: o.target, Unit: o.unit, Verdict: o.verdict, Reason: o.reason, Gate: gate,
+			Rule: r.ruleName(c)})
 	}
 	switch {
 	case failed:
@@ -100,6 +113,14 @@ func (r *run) judgeAll() ([]report.Check, string) {
 		return checks, report.Invalid
 	}
 	return checks, report.Pass
+}
+
+// ruleName is the rule of a check, as reports show it since there is a revision that does.
+func (r *run) ruleName(c *testcases.Check) string {
+	if r.header.Rules < 2 {
+		return ""
+	}
+	return string(c.Rule)
 }
 
 // judge applies the rule of one check.
@@ -205,6 +226,11 @@ func (r *run) summary(out *report.Report) report.Summary {
 	}
 	if p := r.sustainedPhase(); p != nil {
 		s.AvgThroughputRPS = ptr(p.report.RPS)
+	} else if step := highestHeld(out.Sweeps); step != nil { // a run that only searched sustained this rate
+		s.AvgThroughputRPS = ptr(step.RPS)
+		if n == 0 && step.Latency != nil {
+			s.AvgLatencyMS = ptr(step.Latency.Mean)
+		}
 	}
 	s.AvgQualityScore = out.Quality.Score
 	if res := out.Resources; res.Samples > 0 {

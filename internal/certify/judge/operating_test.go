@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -62,23 +61,5 @@ func TestDriftIsFound(t *testing.T) {
 	}
 	if found < runs*95/100 {
 		t.Errorf("found %d of %d", found, runs)
-	}
-}
-
-// The integrated autocorrelation time of an AR(1) series is (1+ρ)/(1−ρ).
-func TestCorrelationTime(t *testing.T) {
-	rng := rand.New(rand.NewPCG(8, 8))
-	for _, rho := range []float64{0, 0.5, 0.9} {
-		x := make([]float64, 20000)
-		for i := 1; i < len(x); i++ {
-			x[i] = rho*x[i-1] + rng.NormFloat64()
-		}
-		want := (1 + rho) / (1 - rho)
-		if got := correlation(x); math.Abs(got-want) > 0.15*want {
-			t.Errorf("ρ = %v: %v, want about %v", rho, got, want)
-		}
-	}
-	if got := correlation(make([]float64, 100)); got != 1 {
-		t.Errorf("a constant: %v", got)
 	}
 }

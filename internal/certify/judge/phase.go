@@ -14,11 +14,14 @@ import (
 
 // phase is one phase: its plan, how it ran, and what was measured. All lists are in the order of the schedule.
 type phase struct {
-	plan     testcases.Phase
-	planned  bool
-	ran      *evidence.Phase
-	requests []*evidence.Request // as recorded; measure takes the cancelled ones out
-	canceled int
+	plan       testcases.Phase
+	planned    bool
+	ran        *evidence.Phase
+	requests   []*evidence.Request // as recorded; measure takes the cancelled ones out
+	canceled   int
+	step       *evidence.Step      // of a sweep; nil: the phase is the case's own
+	objectives []testcases.Check   // of the sweep
+	broken     []*evidence.Request // those of a step that were broken off: the server had its time
 
 	from, to int64               // the steady window
 	judged   []*evidence.Request // scheduled inside it
@@ -51,6 +54,7 @@ func (p *phase) measure(c *testcases.Case) {
 	for _, q := range all {
 		if q.Fail == evidence.FailCanceled {
 			p.canceled++
+			p.broken = append(p.broken, q)
 			continue
 		}
 		p.requests = append(p.requests, q)
@@ -150,13 +154,17 @@ func (p *phase) describe(c *testcases.Case) {
 			gaps = append(gaps, float64(g)/1000)
 		}
 	}
-	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf), distribution(p.ttft, conf), distribution(p.tpot, conf)
-	d.FirstAny = distribution(p.firstAny, conf)
-	d.Gap, d.IssueDelay = distribution(gaps, conf), distribution(p.delay, conf)
+	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules),
+		distribution(p.tpot, conf, p.rules)
+	d.FirstAny = distribution(p.firstAny, conf, p.rules)
+	d.Gap, d.IssueDelay = distribution(gaps, conf, p.rules), distribution(p.delay, conf, p.rules)
 	n, tokens := p.completions()
 	if w := p.window(); w > 0 {
 		d.RPS, d.RPSLow, d.RPSHigh = stats.RateInterval(n, w, conf)
 		d.OutputTPS = float64(tokens) / w
+	}
+	if p.step != nil {
+		d.Step = p.step.Of
 	}
 	if p.plan.Kind == testcases.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
@@ -308,14 +316,14 @@ func (p *phase) measureBacklog(conf float64) backlog {
 }
 
 // distribution describes a sample in its order of time; nil without one.
-func distribution(x []float64, conf float64) *report.Dist {
+func distribution(x []float64, conf float64, rules int) *report.Dist {
 	n := len(x)
 	if n == 0 {
 		return nil
 	}
 	sorted := slices.Sorted(slices.Values(x))
 	d := &report.Dist{N: n, Min: sorted[0], Max: sorted[n-1], NEff: stats.EffectiveN(x)}
-	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf)
+	d.Mean, d.MeanLow, d.MeanHigh = meanInterval(x, conf, rules)
 	if n == 1 { // no interval: the ends say so by being the value
 		d.MeanLow, d.MeanHigh = d.Mean, d.Mean
 	}
@@ -336,8 +344,8 @@ const bootstrapPoints = 1000
 
 // meanInterval is the mean with its block-bootstrap interval, the same for the same sample. The interval of figures
 // that cannot be negative is not either.
-func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
-	mean, lo, hi = bootstrap(x, conf)
+func meanInterval(x []float64, conf float64, rules int) (mean, lo, hi float64) {
+	mean, lo, hi = bootstrap(x, conf, rules)
 	if slices.Min(x) >= 0 {
 		lo = math.Max(lo, 0)
 	}
@@ -346,12 +354,19 @@ func meanInterval(x []float64, conf float64) (mean, lo, hi float64) {
 
 // bootstrapMean is most of what a verdict computes. Tests, which judge thousands of runs that differ in little, put
 // something before it that remembers its answers.
-var bootstrapMean = stats.MeanInterval
+var (
+	bootstrapMean = stats.SeriesInterval
+	biasedMean    = stats.MeanInterval // of records before revision 2
+)
 
-func bootstrap(x []float64, conf float64) (mean, lo, hi float64) {
+func bootstrap(x []float64, conf float64, rules int) (mean, lo, hi float64) {
 	const seed = 1
+	interval := bootstrapMean
+	if rules < 2 {
+		interval = biasedMean
+	}
 	if len(x) <= bootstrapPoints {
-		return bootstrapMean(x, conf, seed)
+		return interval(x, conf, seed)
 	}
 	runs := make([]float64, bootstrapPoints)
 	total := 0.0
@@ -364,7 +379,7 @@ func bootstrap(x []float64, conf float64) (mean, lo, hi float64) {
 		total += s
 		runs[i] = s / float64(to-from)
 	}
-	mid, lo, hi := bootstrapMean(runs, conf, seed)
+	mid, lo, hi := interval(runs, conf, seed)
 	mean = total / float64(len(x))
 	return mean, mean + lo - mid, mean + hi - mid
 }

@@ -114,7 +114,7 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 		for i, m := range marks {
 			scores[i] = m.score - each[m.prompt] // the spread between answers, not between prompts
 		}
-		_, lo, hi := meanInterval(scores, r.conf())
+		_, lo, hi := meanInterval(scores, r.conf(), r.header.Rules)
 		o.interval = band(mean+lo, mean+hi)
 	}
 	if cal := r.header.Calibration; cal != nil {
@@ -195,7 +195,7 @@ func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 		return invalid("%s under load can be compared, %d are the least", plural(len(drops), "answer", "answers"),
 			fewest)
 	}
-	drop, lo, hi := meanInterval(drops, r.conf())
+	drop, lo, hi := meanInterval(drops, r.conf(), r.header.Rules)
 	drop = significant(drop)
 	score, _ := meanByPrompt(under)
 	o := outcome{measured: ptr(drop), interval: band(lo, hi), op: "<=", target: ptr(tolerance), unit: "score",
@@ -260,7 +260,7 @@ func (r *run) qualityReport() report.Quality {
 		mean, _ := meanByPrompt(under)
 		out.UnderLoad = ptr(mean)
 	}
-	out.Worst, out.Samples = worstOf(marks), samplesOf(marks)
+	out.Worst, out.Samples = worstOf(marks), r.samplesOf(marks)
 	return out
 }
 
@@ -306,7 +306,7 @@ func worstOf(marks []mark) []string {
 }
 
 // samplesOf shows one answer to each prompt, its first.
-func samplesOf(marks []mark) []report.QualitySample {
+func (r *run) samplesOf(marks []mark) []report.QualitySample {
 	var out []report.QualitySample
 	seen := map[string]bool{}
 	for _, m := range marks {
@@ -319,7 +319,8 @@ func samplesOf(marks []mark) []report.QualitySample {
 		if len(text) > mostText {
 			short += " …"
 		}
-		out = append(out, report.QualitySample{Prompt: m.prompt, Text: short, Score: m.score, Why: m.scored.Why})
+		out = append(out, report.QualitySample{Prompt: m.prompt, Question: r.header.Prompts[m.prompt], Text: short,
+			Score: m.score, Why: m.scored.Why})
 	}
 	return out
 }

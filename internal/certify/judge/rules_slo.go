@@ -244,12 +244,14 @@ func (l limits) String() string {
 func (p *phase) limits(c *testcases.Case) limits {
 	inf := math.Inf(1)
 	l := limits{inf, inf, inf, inf}
-	if c.Targets.LatencyMS > 0 {
+	checks := c.Checks
+	if len(p.objectives) > 0 { // a step of a sweep has its own, and nothing else is asked of it
+		checks = p.objectives
+	} else if c.Targets.LatencyMS > 0 {
 		l.latency = c.Targets.LatencyMS
 	}
-	for i := range c.Checks {
-		x := &c.Checks[i]
-		limit := c.Limit(*x)
+	for _, x := range checks {
+		limit := c.Limit(x)
 		if !(limit > 0) || x.Phase != "" && x.Phase != p.plan.ID {
 			continue
 		}

@@ -62,7 +62,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	if n := len(values); n == 0 || n < fewestGraded && !whole {
 		return invalid("%s: %d are the least", plural(n, "graded answer", "graded answers"), fewestGraded)
 	}
-	mean, lo, hi := meanInterval(values, r.conf())
+	mean, lo, hi := meanInterval(values, r.conf(), r.header.Rules)
 	if shares {
 		mean = float64(right) / float64(len(values))
 		lo, hi = stats.Wilson(right, len(values), r.conf())

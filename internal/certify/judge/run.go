@@ -30,6 +30,8 @@ type run struct {
 	clocks     []at[*evidence.Clock]
 	hosts      []at[*evidence.Host]
 	uses       []use // of the certifier's machine, between two readings each
+	gpus       []at[*evidence.GPU]
+	against    *evidence.Against // the earlier run; nil: none
 	end        *evidence.End
 	rows       []report.Reconciled
 	leak       *leakFit
@@ -80,6 +82,10 @@ func read(events []evidence.Event) (*run, error) {
 			r.clocks = append(r.clocks, at[*evidence.Clock]{e.At, e.Clock})
 		case e.Host != nil:
 			r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
+		case e.GPU != nil:
+			r.gpus = append(r.gpus, at[*evidence.GPU]{e.At, e.GPU})
+		case e.Against != nil:
+			r.against = e.Against
 		case e.End != nil:
 			r.end = e.End
 		}
@@ -115,6 +121,7 @@ func (r *run) sort() {
 	slices.SortFunc(r.grades, func(a, b *evidence.Grade) int {
 		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N), compareContent(a, b))
 	})
+	byTime(r.gpus)
 	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
 		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {
 			return c
@@ -147,6 +154,10 @@ func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*eviden
 	add := func(plan testcases.Phase, planned bool) {
 		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
 			rules: r.header.Rules}
+		if p.ran != nil && p.ran.Step != nil {
+			of, _ := r.c.Profiles[r.header.Profile].ByID(p.ran.Step.Of)
+			p.asStep(r.c, of)
+		}
 		p.measure(r.c)
 		r.phases = append(r.phases, p)
 	}
@@ -189,7 +200,8 @@ func (r *run) byID(id string) *phase {
 func (r *run) load(id string) []*phase {
 	var out []*phase
 	for _, p := range r.phases {
-		if id == p.plan.ID || id == "" && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen) {
+		if id == p.plan.ID || id == "" && p.step == nil && (p.plan.Kind == testcases.KindClosed ||
+			p.plan.Kind == testcases.KindOpen) {
 			out = append(out, p)
 		}
 	}
@@ -206,7 +218,7 @@ func (r *run) sustainedPhase() *phase {
 		}
 	}
 	for _, p := range r.phases {
-		if p.plan.Kind == testcases.KindOpen && p.ran != nil {
+		if p.plan.Kind == testcases.KindOpen && p.ran != nil && p.step == nil {
 			return p
 		}
 	}
@@ -242,7 +254,10 @@ func (r *run) value(c *testcases.Check, fallback float64) (float64, error) {
 func (r *run) notices() []string {
 	n := []string{}
 	t := r.header.Target
-	if r.header.Profile != "full" {
+	switch {
+	case r.header.Profile == testcases.SweepProfile:
+		n = append(n, "A search for the knee: it says nothing of the case's other targets.")
+	case r.header.Profile != "full":
 		n = append(n, fmt.Sprintf("Profile %q: every phase is present but short. It finds faults; it is not a full "+
 			"certificate.", r.header.Profile))
 	}
@@ -266,15 +281,31 @@ func (r *run) notices() []string {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")
 	}
-	for _, p := range r.load("") {
-		if why := r.taken(p); why != "" {
-			n = append(n, strings.ToUpper(why[:1])+why[1:]+". What fails in it proves nothing.")
-		}
-	}
+	n = append(n, r.takenNotices()...)
 	if r.header.Calibration == nil && len(r.scores) > 0 {
 		n = append(n, "The quality scores come without a calibration.")
 	}
 	return n
+}
+
+// takenNotices say in which phases others took much of the machine: in one sentence, however many they are.
+func (r *run) takenNotices() []string {
+	var all, brief []string
+	for _, p := range r.load("") {
+		why := r.taken(p)
+		if why == "" {
+			continue
+		}
+		all = append(all, strings.ToUpper(why[:1])+why[1:]+". What fails in it proves nothing.")
+		length, _ := r.takenOf(p.from, p.to)
+		brief = append(brief, fmt.Sprintf("%s (%s of %s s)", p.plan.ID, num(length), num(p.window())))
+	}
+	if len(all) < 2 || r.header.Rules < 2 {
+		return all
+	}
+	return []string{"Other work took much of the machine during the phases " + strings.Join(brief[:len(brief)-1],
+		", ") +
+		" and " + brief[len(brief)-1] + ". What fails in them proves nothing; the phases say more."}
 }
 
 // environment is where the certifier ran, and how the wall clock behaved.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -40,12 +41,16 @@ func (r *run) series() report.Series {
 			continue
 		}
 		s.Duration = math.Max(s.Duration, seconds(p.ran.End))
+		if p.step != nil { // its figures are points of the sweep's charts
+			continue
+		}
 		s.Spans = append(s.Spans, report.Marker{Name: p.plan.ID, From: seconds(p.ran.Start), To: seconds(p.ran.End)})
 		if len(p.requests) > 0 && (p.plan.Kind == testcases.KindClosed || p.plan.Kind == testcases.KindOpen ||
 			p.plan.Kind == testcases.KindBatch) {
 			s.Phases = append(s.Phases, p.series())
 		}
 	}
+	r.overlay(&s)
 	good := r.goodSamples()
 	for _, x := range good {
 		t := seconds(x.ns)
@@ -58,6 +63,7 @@ func (r *run) series() report.Series {
 	for _, w := range cpuWindows(good, time.Second) {
 		s.CPU = append(s.CPU, report.Point{X: seconds(w.ns), Y: w.cores})
 	}
+	r.gpuSeries(&s)
 	s.Memory, s.Anon, s.CPU = thin(s.Memory), thin(s.Anon), thin(s.CPU)
 	if f := r.leak; f != nil && f.points >= fewestMinima {
 		s.FitPhase = f.phase
@@ -103,8 +109,41 @@ func (p *phase) series() report.PhaseSeries {
 		s.Latency = append(s.Latency, extremes(b)...)
 	}
 	s.LatencyECDF, s.TTFTECDF, s.RequestsInECDF = ecdf(p.latencies), ecdf(p.ttft), len(p.latencies)
+	s.TTFT = p.ttftBands(length)
 	p.rates(&s, length)
 	return s
+}
+
+// bandParts cuts a phase for percentiles over time; a part needs fewestInBand requests to have a 90th percentile.
+const (
+	bandParts    = 60
+	fewestInBand = 10
+)
+
+// ttftBands are percentiles of the time to the first token over time. Parts are as many as have requests enough.
+func (p *phase) ttftBands(length float64) []report.Band {
+	if len(p.ttft) < 4*fewestInBand {
+		return nil
+	}
+	parts := min(bandParts, len(p.ttft)/fewestInBand)
+	in := make([][]float64, parts)
+	for _, q := range p.requests {
+		if x, ok := p.firstToken(q); ok {
+			at := seconds(q.Begin(p.plan.Kind)-p.ran.Start) / length * float64(parts)
+			i := min(max(int(at), 0), parts-1)
+			in[i] = append(in[i], x)
+		}
+	}
+	var out []report.Band
+	for i, x := range in {
+		if len(x) < fewestInBand/2 {
+			continue
+		}
+		slices.Sort(x)
+		out = append(out, report.Band{X: (float64(i) + 0.5) * length / float64(parts), P50: stats.Percentile(x, 0.5),
+			P90: stats.Percentile(x, 0.9), Max: x[len(x)-1]})
+	}
+	return out
 }
 
 // extremes keeps the least, the median and the largest of a bucket, in the order of time.

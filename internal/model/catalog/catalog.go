@@ -37,6 +37,7 @@ type Opened struct {
 	File *gguf.File
 	ID   string // what clients call it
 	Path string // of the file; empty for models in memory
+	From string // the directory that it was converted from; empty: it was not
 
 	data []byte // of models in memory
 	hash func() (string, error)
@@ -47,15 +48,51 @@ const demoRef = "demo"
 
 const synthPrefix = "synth:"
 
-// Open finds a model:
+// Options say how to open a model. The zero value is what a command without flags wants.
+type Options struct {
+	// QuantizeTo is the format that weights in safetensors are converted to, such as q4_k_m; empty: the widest of
+	// Automatic that fits Memory and the machine.
+	QuantizeTo string
+	Memory     int64 // bytes that serving the model may take; 0: what the machine or the control group allows
+	Context    int   // tokens of one request, which must fit; 0: what the model was trained for
+	KVType     quant.KVType
+	CacheDir   string // for converted models; empty: mixtral in the user's cache directory
+	Workers    int    // to convert with; < 1: one for each CPU
+	Describe   bool   // nobody will compute with it: safetensors are not converted, and their File has no weights
+
+	Progress func(Progress) // of a conversion; nil: not called
+	Say      func(string)   // what was chosen of several possibilities, and that it is converted; nil: not called
+
+	why string // the type that was chosen fits
+}
+
+// Progress says how far a conversion is.
+type Progress struct {
+	Stage   string // "check NAME" reads the weights for their hashes, "convert NAME" writes the model
+	Done    int64  // bytes
+	Total   int64
+	Resumed int64 // of Done, finished by an earlier attempt
+}
+
+func (o *Options) say(format string, args ...any) {
+	if o.Say != nil {
+		o.Say(fmt.Sprintf(format, args...))
+	}
+}
+
+// Open is OpenWith without options.
+func Open(ref string) (*Opened, error) { return OpenWith(context.Background(), ref, Options{}) }
+
+// OpenWith finds a model:
 //
 //	demo or ""                 the built-in model
 //	NAME[:TYPE]                a model of the catalogue that was pulled, such as mixtral-8x7b-instruct:q4_k_m
 //	synth:PRESET[:TYPE]        seeded random weights: tiny, nano, mid, 8x7b or needle, of a format such as q4_0
-//	path/to/model.gguf         a file, or a directory with one
+//	path/to/model.gguf         a file
+//	path/to/directory          a directory with a GGUF model, or with a model in safetensors, which is converted once
 //
 // Errors are *Error. Close the result.
-func Open(ref string) (*Opened, error) {
+func OpenWith(ctx context.Context, ref string, options Options) (*Opened, error) {
 	var o *Opened
 	known, isName, err := Lookup(ref)
 	switch preset, isSynth := strings.CutPrefix(ref, synthPrefix); {
@@ -64,10 +101,10 @@ func Open(ref string) (*Opened, error) {
 	case isSynth:
 		o, err = openSynth(preset)
 	case isName && err == nil:
-		o, err = openNamed(known)
+		o, err = openNamed(ctx, known, options)
 	case isName:
 	default:
-		o, err = openPath(ref)
+		o, err = openPath(ctx, ref, options)
 	}
 	if err != nil {
 		var own *Error
@@ -158,7 +195,7 @@ func openSynth(name string) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := openPath(path)
+	o, err := openFile(path)
 	if err == nil {
 		o.ID = id
 	}

@@ -1,13 +1,20 @@
 package catalog
 
 import (
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
 // unusable is an ErrRef about something that is there: its text is the cause alone.
@@ -17,65 +24,201 @@ func (u unusable) Error() string        { return u.err.Error() }
 func (u unusable) Unwrap() error        { return u.err }
 func (u unusable) Is(target error) bool { return target == ErrRef }
 
-// laterPart is the name of a split model's part that is not its first.
-var laterPart = regexp.MustCompile(`-(\d{5})-of-\d{5}\.gguf$`)
-
-// inDirectory gives the one model file of a directory.
-func inDirectory(dir string) (string, error) {
-	found := func(pattern string) []string {
-		names, _ := filepath.Glob(filepath.Join(globEscape(dir), pattern))
-		return names
+// Locate gives what a directory's model is to be converted from: the path of a GGUF file, or the directory itself. A
+// path of anything else is given back. Errors are *Error.
+func Locate(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return path, nil // whoever opens it says what is wrong
 	}
-	var models []string
-	for _, name := range found("*.gguf") {
-		if m := laterPart.FindStringSubmatch(name); m == nil || m[1] == "00001" {
-			models = append(models, name)
+	dir := snapshotOf(path)
+	models, err := ggufModels(dir)
+	switch {
+	case err != nil:
+		return "", &Error{Ref: path, Err: unusable{err}}
+	case len(models) == 0:
+		return dir, nil
+	case len(models) > 1:
+		e := several(models)
+		e.Ref = path
+		return "", e
+	}
+	return models[0], nil
+}
+
+// openDirectory opens the model of a directory: of a GGUF file, or of safetensors.
+func openDirectory(ctx context.Context, path string, options Options) (*Opened, error) {
+	dir := snapshotOf(path)
+	models, err := ggufModels(dir)
+	if err != nil {
+		return nil, &Error{Err: unusable{err}}
+	}
+	weights, _ := filepath.Glob(filepath.Join(globEscape(dir), "*.safetensors"))
+	if options.QuantizeTo != "" && len(models) > 0 {
+		if models = ofType(models, options.QuantizeTo); len(models) == 0 && len(weights) == 0 {
+			return nil,
+				&Error{Err: unusable{fmt.Errorf("the directory has no GGUF file of type %s, and no safetensors to "+
+					"make one of", options.QuantizeTo)},
+					Hint: "leave out quantize_to, or make the file: mixtral model quantize"}
 		}
 	}
 	switch {
 	case len(models) == 1:
-		return models[0], nil
+		if len(weights) > 0 {
+			options.say("the directory holds safetensors too; taking %s", filepath.Base(models[0]))
+		}
+		return openFile(models[0])
 	case len(models) > 1:
-		return "", &Error{Err: unusable{fmt.Errorf("the directory holds %d models", len(models))},
-			Hint: "name one of them: " + strings.Join(models[:min(len(models), 3)], ", ")}
+		return largest(models, options)
 	}
-	if method := quantMethod(filepath.Join(dir, "config.json")); method != "" {
-		return "", &Error{Err: unusable{fmt.Errorf("the directory's weights are quantised with %s, which is not "+
-			"supported", method)},
-			Hint: "take a GGUF file of the model, or its original weights in BF16 and model quantize"}
+	var refused *convert.UnsupportedError
+	if errors.As(convert.Refused(dir), &refused) {
+		return nil, &Error{Err: unusable{errors.New(refused.What)}, Hint: refused.Hint}
 	}
-	switch {
-	case len(found("*.safetensors")) > 0 && len(found("model*.safetensors")) == 0 && len(found("consolidated*")) > 0,
-		len(found("consolidated*.pth")) > 0, len(found("consolidated*.pt")) > 0:
-		return "", &Error{Err: unusable{errors.New("the directory holds Mistral's consolidated weights, which are " +
-			"not supported")},
-			Hint: "take the same model's files in Hugging Face's layout, model-00001-of-….safetensors"}
-	case len(found("*.safetensors")) > 0:
-		return "", &Error{Err: unusable{errors.New("the directory holds safetensors, which must be converted first")},
-			Hint: convertHint}
-	case len(found("*.bin"))+len(found("*.pth"))+len(found("*.pt")) > 0:
-		return "", &Error{Err: unusable{errors.New("the directory holds PyTorch pickles, which are not read, " +
-			"as they may run code")}, Hint: "take the same model's safetensors, or a GGUF file"}
+	if len(weights) > 0 && options.Describe {
+		return openSketch(dir, nameOf(path), options)
 	}
-	return "", &Error{Err: unusable{errors.New("the directory holds no model")},
-		Hint: "models are GGUF files, or directories with one"}
+	if len(weights) > 0 {
+		return openConverted(ctx, dir, nameOf(path), options)
+	}
+	hint := "models are GGUF files, or directories with one, or with safetensors, config.json and a tokenizer"
+	if parts, _ := filepath.Glob(filepath.Join(globEscape(dir), "*.part")); len(parts) > 0 {
+		hint = "it holds unfinished files: run the same mixtral model pull again, it continues"
+	}
+	return nil, &Error{Err: unusable{errors.New("the directory holds no model")}, Hint: hint}
 }
 
-// quantMethod gives what a config.json says its weights are quantised with, such as GPTQ; empty for nothing.
-func quantMethod(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil || len(data) > 1<<20 {
-		return ""
+// laterPart is the name of a split model's part that is not its first.
+var laterPart = regexp.MustCompile(`-(\d{5})-of-\d{5}\.gguf$`)
+
+// ggufModels gives the model files of a directory, the first parts of split ones, by name.
+func ggufModels(dir string) (models []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasSuffix(name, ".gguf") || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "mmproj") ||
+			strings.Contains(name, "imatrix") || e.IsDir() {
+			continue
+		}
+		if m := laterPart.FindStringSubmatch(name); m == nil || m[1] == "00001" {
+			models = append(models, filepath.Join(dir, name))
+		}
 	}
-	var c struct {
-		Quantization struct {
-			Method string `json:"quant_method"`
-		} `json:"quantization_config"`
+	return models, err
+}
+
+// typeName is the type in a GGUF file's name, such as Q4_K_M.
+var typeName = regexp.MustCompile(`(?i)[-._](?:i1-)?(?:i?q[1-8](?:_[0-9a-z]{1,3}){0,2}|bf16|f16|f32|fp16)$`)
+
+// stem gives a model's name without its type, and without what marks a part.
+func stem(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".gguf")
+	name = regexp.MustCompile(`-\d{5}-of-\d{5}$`).ReplaceAllString(name, "")
+	return strings.ToLower(typeName.ReplaceAllString(name, ""))
+}
+
+// ofType keeps the models whose files say that they are of a type.
+func ofType(models []string, typ string) (kept []string) {
+	for _, path := range models {
+		o, err := openFile(path)
+		if err != nil {
+			continue
+		}
+		if convert.MixOf(o.File.Uint32Or("general.file_type", 1<<31)) == fullName(typ) {
+			kept = append(kept, path)
+		}
+		o.Close()
 	}
-	if json.Unmarshal(data, &c) != nil {
-		return ""
+	return kept
+}
+
+// fullName gives a mix's own name for a short or differently written one.
+func fullName(typ string) string {
+	m, err := convert.ParseMix(typ)
+	if err != nil {
+		return typ
 	}
-	return strings.ToUpper(c.Quantization.Method)
+	return m.Name
+}
+
+func several(models []string) *Error {
+	return &Error{Err: unusable{fmt.Errorf("the directory holds %d models", len(models))},
+		Hint: "name one of them: " + strings.Join(models[:min(len(models), 3)], ", ")}
+}
+
+// largest opens, of several types of one model, the largest that fits into memory; of several models it opens none.
+func largest(models []string, options Options) (*Opened, error) {
+	if slices.ContainsFunc(models, func(m string) bool { return stem(m) != stem(models[0]) }) {
+		return nil, several(models)
+	}
+	type candidate struct {
+		path string
+		need int64
+	}
+	var all []candidate
+	for _, path := range models {
+		o, err := openFile(path)
+		if err != nil {
+			return nil, err
+		}
+		info, err := moe.Describe(o.File)
+		if err = errors.Join(err, o.Close()); err != nil {
+			return nil, &Error{Err: unusable{fmt.Errorf("%s: %w", path, err)}}
+		}
+		context := cmp.Or(options.Context, info.Context)
+		all = append(all, candidate{path, engine.FootprintOf(info, options.KVType, context).Need(1)})
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.need, a.need) })
+	limit, bound := options.limit()
+	chosen := all[len(all)-1]
+	why := fmt.Sprintf("the smallest; none fits what %s allows", bound)
+	for _, c := range all {
+		if limit == 0 || c.need <= limit {
+			chosen, why = c, fmt.Sprintf("the largest that fits what %s allows", bound)
+			break
+		}
+	}
+	options.say("the directory holds %d types of the model; taking %s, %s", len(all), filepath.Base(chosen.path), why)
+	return openFile(chosen.path)
+}
+
+// limit is what serving may take, and what sets it; 0 where nobody knows.
+func (o *Options) limit() (int64, string) {
+	most, bound := host.Read().MemoryBound()
+	if o.Memory > 0 && (most <= 0 || o.Memory < most) {
+		return o.Memory, "memory_limit_gb"
+	}
+	return most, bound
+}
+
+// snapshotOf gives the files' directory where path is a repository in the cache of Hugging Face's own tools.
+func snapshotOf(path string) string {
+	commit, err := os.ReadFile(filepath.Join(path, "refs", "main"))
+	if err != nil {
+		return path
+	}
+	dir := filepath.Join(path, "snapshots", filepath.Base(strings.TrimSpace(string(commit))))
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return path
+	}
+	return dir
+}
+
+// nameOf is what people call a directory: in the cache of Hugging Face's own tools, the repository.
+func nameOf(dir string) string {
+	if full, err := filepath.Abs(dir); err == nil {
+		dir = full
+	}
+	name := filepath.Base(dir)
+	if filepath.Base(filepath.Dir(dir)) == "snapshots" {
+		name = filepath.Base(filepath.Dir(filepath.Dir(dir)))
+	}
+	if rest, ok := strings.CutPrefix(name, "models--"); ok {
+		if _, repo, ok := strings.Cut(rest, "--"); ok {
+			return repo
+		}
+	}
+	return name
 }
 
 // globEscape makes a path match itself only.

@@ -25,7 +25,7 @@ func TestDirectories(t *testing.T) {
 		"gptq":         {map[string]string{"config.json": `{"quantization_config":{"quant_method":"gptq"}}`}, "GPTQ"},
 		"awq":          {map[string]string{"config.json": `{"quantization_config":{"quant_method":"awq"}}`}, "AWQ"},
 		"fp8":          {map[string]string{"config.json": `{"quantization_config":{"quant_method":"fp8"}}`}, "FP8"},
-		"safetensors":  {map[string]string{"model-00001-of-00002.safetensors": "x"}, "must be converted"},
+		"safetensors":  {map[string]string{"model-00001-of-00002.safetensors": "x"}, "config.json is missing"},
 		"consolidated": {map[string]string{"consolidated.safetensors": "x", "params.json": "{}"}, "consolidated"},
 		"pickles":      {map[string]string{"pytorch_model-00001-of-00002.bin": "x"}, "pickles"},
 		"empty":        {nil, "holds no model"},

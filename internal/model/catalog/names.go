@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"os"
@@ -122,12 +123,9 @@ func (k Known) pattern() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^(?:.*/)?` + regexp.QuoteMeta(stem) + `(?:-(\d{5})-of-(\d{5}))?\.gguf$`)
 }
 
-// Choose picks the model's files from a repository's. A checksum that differs from the catalogue's is an
-// hub.ErrChecksum.
+// Choose picks the model's GGUF files from a repository's. A checksum that differs from the catalogue's is an
+// hub.ErrChecksum. Of a model without GGUF files, hub.Client.Choose picks the files.
 func (k Known) Choose(all []hub.File) ([]hub.File, error) {
-	if k.File == "" {
-		return hub.Choose(all)
-	}
 	var chosen []hub.File
 	for _, f := range all {
 		if k.pattern().MatchString(f.Path) {
@@ -193,21 +191,34 @@ func (k Known) Find(getenv func(string) string) (string, bool) {
 }
 
 // openNamed opens a pulled model by its name.
-func openNamed(k Known) (*Opened, error) {
-	p, ok := k.Find(os.Getenv)
-	if !ok && k.File == "" {
-		return nil, &Error{Err: fmt.Errorf("%w: %s names weights that must be quantised first", ErrRef, k.Name),
-			Hint: fmt.Sprintf("mixtral model pull %s, then mixtral model quantize its directory --type q4_k_m "+
-				"--out FILE.gguf, then --model FILE.gguf", k.Name)}
+func openNamed(ctx context.Context, k Known, options Options) (*Opened, error) {
+	if k.File == "" {
+		return openWeights(ctx, k, options)
 	}
+	p, ok := k.Find(os.Getenv)
 	full := k.Name + ":" + k.Type
 	if !ok {
 		return nil, &Error{Err: fmt.Errorf("%w: %s is not on this machine", ErrRef, full),
 			Hint: "mixtral model pull " + full}
 	}
-	o, err := openPath(p)
+	o, err := openFile(p)
 	if err == nil {
 		o.ID = full
+	}
+	return o, err
+}
+
+// openWeights opens a pulled model in safetensors.
+func openWeights(ctx context.Context, k Known, options Options) (*Opened, error) {
+	dir, _ := Dir(os.Getenv, k.Ref()) // without a home there is still the cache
+	paths, err := hub.Local(hub.CacheRoot(os.Getenv), dir, k.Ref())
+	if err != nil {
+		return nil, &Error{Err: fmt.Errorf("%w: %s is not on this machine, or not all of it", ErrRef, k.Name),
+			Hint: "mixtral model pull " + k.Name}
+	}
+	o, err := openPath(ctx, filepath.Dir(paths[0]), options)
+	if err == nil {
+		o.ID = k.Name
 	}
 	return o, err
 }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,37 +11,38 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert"
 )
 
-// openPath opens a file; for common mistakes its hint says what was probably meant.
-func openPath(path string) (*Opened, error) {
+// openPath opens a file or a directory; for common mistakes its hint says what was probably meant.
+func openPath(ctx context.Context, path string, options Options) (*Opened, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if to, e := os.Readlink(path); e == nil {
+			return nil, &Error{Err: unusable{fmt.Errorf("it is a link to %s, which does not exist", to)}}
+		}
 		return nil, &Error{Err: fmt.Errorf("%w: the file does not exist", ErrRef), Hint: guess(path)}
 	case err != nil:
 		return nil, &Error{Err: unusable{err}}
 	case info.IsDir():
-		file, err := inDirectory(path)
-		if err != nil {
-			return nil, err
-		}
-		path = file
+		return openDirectory(ctx, path, options)
+	}
+	return openFile(path)
+}
+
+// openFile opens a GGUF file, or says what else it is.
+func openFile(path string) (*Opened, error) {
+	var known *convert.UnsupportedError
+	if errors.As(convert.RefusedFile(path), &known) {
+		return nil, &Error{Err: unusable{known}, Hint: known.Hint}
 	}
 	f, err := gguf.Open(path)
 	if err != nil {
-		hint := ""
-		switch ext := strings.ToLower(filepath.Ext(path)); ext {
-		case ".safetensors", ".bin", ".pt", ".pth":
-			hint = convertHint
-		}
-		return nil, &Error{Err: unusable{err}, Hint: hint}
+		return nil, &Error{Err: unusable{err}}
 	}
 	return &Opened{File: f, ID: strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), Path: path}, nil
 }
-
-const convertHint = "models are read from GGUF files: mixtral model quantize DIRECTORY --type q4_k_m --out " +
-	"FILE.gguf makes one"
 
 // hubName is how model hubs name repositories: one slash, no extension.
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
@@ -55,8 +57,8 @@ func guess(path string) string {
 		return "that looks like a repository on a model hub: mixtral model pull hf://" + path +
 			" downloads its files"
 	case !strings.ContainsAny(path, `/\.`):
-		return "give a .gguf file's path, a name that mixtral model list shows, synth:tiny, synth:nano or " +
-			"synth:mid for random weights, or demo for the built-in model"
+		return "give the path of a .gguf file or of a model's directory, a name that mixtral model list " +
+			"shows, synth:tiny, synth:nano or synth:mid for random weights, or demo for the built-in model"
 	}
 	return ""
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 )
 
@@ -48,15 +48,22 @@ func (b *blocks) flush() error {
 	return err
 }
 
-// writeWhole writes a file through a temporary one beside it.
+// writeWhole writes a file through path.part, so that a killed process leaves one file at most, and the next attempt
+// takes it over. Another process that writes the same file is waited for.
 func writeWhole(ctx context.Context, path string, progress func(int64), write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	lock, err := filelock.Acquire(ctx, path+".part.lock", nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	f, err := os.Create(path + ".part")
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+			f.Close() // closed already, perhaps
+			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
 	b := &blocks{f, make([]byte, 0, blockBytes)}

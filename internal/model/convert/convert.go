@@ -24,6 +24,8 @@ var (
 type Source struct {
 	Name    string   // what people call it
 	Tensors []Tensor // in the order of the new file
+	Files   []string // paths of everything that was read, and that decides what the new file is
+	Context int      // tokens that the model was trained for
 
 	shape    shape
 	fileType uint32                   // general.file_type of what is there
@@ -35,8 +37,13 @@ type Source struct {
 // Close releases the files.
 func (s *Source) Close() error { return s.close() }
 
-// shape is what decides over formats.
-type shape struct{ layers, heads, kvHeads, experts int }
+// Keys gives what one token's keys and values are: so many layers, heads and values of each head.
+func (s *Source) Keys() (layers, heads, size int) {
+	return s.shape.layers, s.shape.kvHeads, s.shape.headDim
+}
+
+// shape is what decides over formats, and what one token's keys and values take.
+type shape struct{ layers, heads, kvHeads, experts, headDim int }
 
 // Tensor is one tensor of the new file.
 type Tensor struct {

@@ -21,9 +21,8 @@ func Open(path string) (*Source, error) {
 	if info.IsDir() {
 		return openHF(path)
 	}
-	if !strings.HasSuffix(path, ".gguf") && strings.HasSuffix(path, ".safetensors") {
-		return nil, fmt.Errorf("%w: %s: weights alone are no model: give the directory, with config.json and the "+
-			"tokenizer", ErrSource, path)
+	if err := RefusedFile(path); err != nil {
+		return nil, err
 	}
 	return openGGUF(path)
 }
@@ -39,7 +38,8 @@ func openGGUF(path string) (s *Source, err error) {
 		}
 	}()
 	s = &Source{Name: f.StringOr("general.name", nameOf(path)), close: f.Close,
-		fileType: f.Uint32Or("general.file_type", 0)}
+		fileType: f.Uint32Or("general.file_type", 0), Files: f.Paths(),
+		Context: int(f.Uint32Or("llama.context_length", 0))}
 	if err := s.fromGGUF(f, path); err != nil {
 		return nil, err
 	}
@@ -83,6 +83,8 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 		}
 		*n.to = int(v)
 	}
+	s.shape.headDim = int(f.Uint32Or("llama.attention.key_length", f.Uint32Or("llama.embedding_length",
+		0)/uint32(s.shape.heads)))
 	found := map[string]*Tensor{}
 	tied := true
 	for _, x := range f.Tensors() {

@@ -18,6 +18,9 @@ import (
 
 // openHF opens a directory as Hugging Face repositories have them: config.json, safetensors files, and the tokenizer.
 func openHF(dir string) (s *Source, err error) {
+	if err := Refused(dir); err != nil {
+		return nil, err
+	}
 	c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
@@ -35,10 +38,15 @@ func openHF(dir string) (s *Source, err error) {
 			err = errors.Join(err, m.Close())
 		}
 	}()
-	s = &Source{Name: nameOf(dir), shape: shape{c.Layers, c.Heads, c.KVHeads, c.Experts}, close: m.Close}
+	if err = refusedTensors(dir, m); err != nil {
+		return nil, err
+	}
+	s = &Source{Name: nameOf(dir), shape: shape{c.Layers, c.Heads, c.KVHeads, c.Experts, c.HeadDim},
+		Context: c.Context, close: m.Close}
 	if s.Tensors, err = hfTensors(&c, m); err != nil {
 		return nil, err
 	}
+	s.Files = hfFiles(dir, m)
 	id := sha256.New()
 	for _, t := range m.Tensors() {
 		if err := stamp(id, t.File); err != nil {
@@ -51,6 +59,27 @@ func openHF(dir string) (s *Source, err error) {
 	s.identity = fmt.Sprintf("%x", id.Sum(nil))
 	s.meta = func(w *gguf.Writer) error { return hfMeta(w, s.Name, &c, tok) }
 	return s, nil
+}
+
+// beside are the files next to the weights that decide what the new file is.
+var beside = []string{"config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+	"added_tokens.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja",
+	"chat_template.json", safetensors.IndexName}
+
+// hfFiles gives the paths of a directory's files that are read.
+func hfFiles(dir string, m *safetensors.Model) (paths []string) {
+	for _, t := range m.Tensors() {
+		if !slices.Contains(paths, t.File) {
+			paths = append(paths, t.File)
+		}
+	}
+	for _, name := range beside {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // nameOf is what people call a directory or file, links resolved.

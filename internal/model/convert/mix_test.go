@@ -116,12 +116,12 @@ func TestRowsOfAnyWidth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := m.Type(Tensor{Dims: []int{c.cols, 8}, Kind: c.kind}, shape{2, 4, 2, 8}, false); got != c.want {
+		if got := m.Type(Tensor{Dims: []int{c.cols, 8}, Kind: c.kind}, shape{2, 4, 2, 8, 64}, false); got != c.want {
 			t.Errorf("%s of %d columns: %v, want %v", c.mix, c.cols, got, c.want)
 		}
 	}
 	m, _ := ParseMix("q4_k_m")
-	if got := m.Type(Tensor{Dims: []int{256, 8}, Kind: Embedding}, shape{2, 4, 2, 8}, true); got != quant.Q6_K {
+	if got := m.Type(Tensor{Dims: []int{256, 8}, Kind: Embedding}, shape{2, 4, 2, 8, 64}, true); got != quant.Q6_K {
 		t.Errorf("tied embedding: %v", got)
 	}
 }

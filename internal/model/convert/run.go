@@ -1,15 +1,19 @@
 package convert
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -21,6 +25,8 @@ type Options struct {
 	Requantize bool           // weights of fewer than 8 bits may lose more
 	Workers    int            // < 1: one for each CPU
 	Progress   func(Progress) // one call at a time
+	Identity   string         // of the source's content; empty: names, sizes and times of its files
+	Before     func() error   // called when all is written, before the file gets its name; may refuse it
 }
 
 // Progress says how far a conversion is.
@@ -90,6 +96,22 @@ func Size(s *Source, o Options) (int64, error) {
 	return p.size, nil
 }
 
+// Sketch writes the file that Run would write without its weights: as a file of the same size that takes next to no
+// room, it can be opened and described, and not be computed with.
+func Sketch(s *Source, out *os.File, o Options) error {
+	p, err := newPlan(s, o)
+	if err != nil {
+		return err
+	}
+	if err := out.Truncate(p.size); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	if _, err := out.WriteAt(p.header, 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrOutput, err)
+	}
+	return nil
+}
+
 func newPlan(s *Source, o Options) (*plan, error) {
 	p := &plan{source: s, options: o}
 	tied := true
@@ -143,7 +165,8 @@ func newPlan(s *Source, o Options) (*plan, error) {
 	if o.Importance != nil {
 		sum = o.Importance.hash
 	}
-	p.hash = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "1 %d %s %s %x", chunkElems, s.identity, sum, p.header)))
+	id := cmp.Or(o.Identity, s.identity)
+	p.hash = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "1 %d %s %s %x", chunkElems, id, sum, p.header)))
 	return p, nil
 }
 
@@ -160,13 +183,23 @@ func (p *plan) allowed(t *Tensor, to quant.Type) error {
 }
 
 // Run writes the model to path, which appears there when it is whole. Until then it is path.part, with a record in
-// path.part.journal of what is finished: the same Run again continues from there. It stops when ctx ends.
-func Run(ctx context.Context, s *Source, path string, o Options) (Result, error) {
+// path.part.journal of what is finished: the same Run again continues from there. It stops when ctx ends. While
+// another process writes the same file, the error matches filelock.ErrBusy.
+func Run(ctx context.Context, s *Source, path string, o Options) (result Result, err error) {
 	p, err := newPlan(s, o)
 	if err != nil {
 		return Result{}, err
 	}
 	part := path + ".part"
+	lock, err := filelock.Try(part + ".lock")
+	if err != nil {
+		return Result{}, fmt.Errorf("%w: %s: %w", ErrOutput, path, err)
+	}
+	defer func() {
+		if e := lock.Release(); e != nil && err == nil {
+			err = fmt.Errorf("%w: %w", ErrOutput, e)
+		}
+	}()
 	j, finished, err := openJournal(part+".journal", p.hash)
 	if err != nil {
 		return Result{}, err
@@ -188,10 +221,27 @@ func Run(ctx context.Context, s *Source, path string, o Options) (Result, error)
 	if err := w.run(ctx, workers); err != nil {
 		return Result{}, err
 	}
+	if o.Before != nil {
+		if err := o.Before(); err != nil {
+			return Result{}, err
+		}
+	}
 	if err := w.finish(part, path); err != nil {
 		return Result{}, err
 	}
 	return w.result(), nil
+}
+
+// Clear removes what a Run left beside a whole file that was killed between its last steps.
+func Clear(path string) {
+	lock, err := filelock.Try(path + ".part.lock")
+	if err != nil {
+		return // somebody makes the file again
+	}
+	if _, err := os.Stat(path + ".part"); errors.Is(err, fs.ErrNotExist) {
+		os.Remove(path + ".part.journal")
+	}
+	_ = lock.Release()
 }
 
 // finish puts the whole file in place.

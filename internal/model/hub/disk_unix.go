@@ -4,16 +4,15 @@ package hub
 
 import (
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// freeSpace is what an ordinary user may still write to the disk of path.
+// freeSpace is what an ordinary user may still write to the disk of a directory.
 func freeSpace(path string) (int64, bool) {
 	var s unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(path), &s); err != nil {
+	if err := unix.Statfs(path, &s); err != nil {
 		return 0, false
 	}
 	return int64(s.Bavail) * int64(s.Bsize), true

@@ -1,7 +1,9 @@
 // Package hub downloads model files: from a hub that speaks Hugging Face's protocol, or from plain URLs. Transfers
-// use several connections, continue after any interruption, and are checked against the hub's SHA-256.
+// use several connections, continue after any interruption, and are checked against the hub's checksums. Whatever a
+// server does, a transfer ends: bytes, items, redirects, silence and slowness have bounds.
 //
-// hub.go has references, the client and its listings: start there. fetch.go downloads one file, parts.go records
-// which parts of it have arrived, retry.go decides what to try again and when. cache.go finds files that Hugging
-// Face's own tools have downloaded. disk_*.go ask for free space.
+// hub.go has the client: start there. ref.go reads references, list.go asks for a repository's files and choose.go
+// picks those that make a model. wire.go sends one request: redirects, the token and the time limits. source.go
+// finds out where a file is, fetch.go downloads it, parts.go records what has arrived, and retry.go decides what to
+// try again and when. environment.go and cache.go know what Hugging Face's own tools keep on this machine.
 package hub

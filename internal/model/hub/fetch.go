@@ -2,21 +2,19 @@ package hub
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
-	"strconv"
+	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 )
 
 // Result is a file that is here now.
@@ -27,232 +25,317 @@ type Result struct {
 	Reused bool   // it was here already, whole
 }
 
-// source is where a file's bytes come from. Hubs answer with a redirect that expires: it is kept until it stops
-// working.
-type source struct {
-	client *Client
-	origin string
-	what   string
-
-	// Learned before the first location is known, and the same from then on.
-	size   int64
-	sha    string
-	tag    string
-	ranges bool
-
-	mu       sync.Mutex
-	location string
-}
-
-// resolve asks for the file's size, checksum and present location.
-func (s *source) resolve(ctx context.Context) error {
-	return s.client.retry(ctx, s.what, func() (bool, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		target := s.origin
-		for hop := 0; hop < 8; hop++ {
-			resp, err := s.client.do(ctx, http.MethodHead, target, http.Header{"Accept-Encoding": {"identity"}})
-			if err != nil {
-				return false, err
-			}
-			resp.Body.Close()
-			if s.location == "" { // later, for another link, the connections read these without a lock
-				s.learn(resp)
-			}
-			switch {
-			case resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.Header.Get("Location") != "":
-				u, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
-				if err != nil {
-					return false, fmt.Errorf("%w: %s: redirect to %q", ErrTransfer, s.what,
-						resp.Header.Get("Location"))
-				}
-				if u.Scheme != "https" && !loopback(u.Hostname()) {
-					return false, fmt.Errorf("%w: %s: redirect to plain %s", ErrRef, s.what, u.Scheme)
-				}
-				target = u.String()
-			case resp.StatusCode == http.StatusOK:
-				s.location = target
-				if s.size <= 0 {
-					return false, fmt.Errorf("%w: %s: the server does not say how long the file is", ErrTransfer,
-						s.what)
-				}
-				return false, nil
-			default:
-				return false, &waitError{statusError(resp, s.what), retryAfter(resp)}
-			}
-		}
-		return false, fmt.Errorf("%w: %s: too many redirects", ErrTransfer, s.what)
-	})
-}
-
-// learn reads a hub's headers; they stand on the first response, before its redirect.
-func (s *source) learn(r *http.Response) {
-	if n, err := strconv.ParseInt(r.Header.Get("X-Linked-Size"), 10, 64); err == nil && s.size == 0 {
-		s.size = n
-	}
-	if tag := strings.Trim(r.Header.Get("X-Linked-Etag"), `"`); len(tag) == 64 && s.sha == "" {
-		s.sha = strings.ToLower(tag)
-	}
-	if r.StatusCode == http.StatusOK {
-		if s.size == 0 {
-			s.size = r.ContentLength
-		}
-		if s.tag == "" {
-			s.tag = r.Header.Get("ETag")
-		}
-		s.ranges = r.Header.Get("Accept-Ranges") == "bytes"
-	}
-}
-
-func (s *source) at() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.location
+// target is a file that is written, of one source or of several, one behind the other.
+type target struct {
+	client  *Client
+	what    string
+	path    string // of the whole file
+	sources []*source
+	size    int64
 }
 
 // Fetch brings a file to dest. What an earlier attempt left in dest+".part" is continued; dest itself appears only
 // when the whole file is here and its checksum is right. want may be the zero File: then the server's own headers
-// decide.
+// decide. Another process that downloads the same file is waited for.
 func (c *Client) Fetch(ctx context.Context, r Ref, want File, dest string) (Result, error) {
-	origin := r.URL
-	if origin == "" {
-		origin = c.endpoint() + "/" + r.Owner + "/" + r.Repo + "/resolve/" + url.PathEscape(r.Revision) + "/" +
-			escapePath(want.Path)
+	for again := 0; ; again++ {
+		res, err := c.fetch(ctx, r, want, dest)
+		if again == 2 || !errors.Is(err, ErrChecksum) && !errors.Is(err, ErrChanged) {
+			return res, err
+		}
+		if want.SHA256 != "" && errors.Is(err, ErrChanged) { // the listing does not change by asking again
+			return res, err
+		}
+		// What was on disk may have been damaged, or belong to another version: once more from nothing.
+		c.log().Warn("starting again", "file", r.String(), "err", err)
 	}
-	s := &source{client: c, origin: origin, what: r.String(), size: want.Size, sha: want.SHA256}
-	if err := s.resolve(ctx); err != nil {
-		return Result{}, err
+}
+
+func (c *Client) fetch(ctx context.Context, r Ref, want File, dest string) (res Result, err error) {
+	t := &target{client: c, what: r.String(), path: dest}
+	files := want.Parts
+	if len(files) == 0 {
+		files = []File{want}
 	}
-	if res, ok := c.have(ctx, s, dest); ok {
+	for _, f := range files {
+		what := t.what
+		if len(files) > 1 {
+			what += " (" + f.Path + ")"
+		}
+		s, err := c.newSource(c.address(r, f), what, f)
+		if err != nil {
+			return Result{}, err
+		}
+		if err := s.resolve(ctx); err != nil {
+			return Result{}, err
+		}
+		s.offset = t.size
+		t.sources, t.size = append(t.sources, s), t.size+s.size
+	}
+	if t.size > maxFile {
+		return Result{}, fmt.Errorf("%w: %s: %d bytes in all, at most %d are allowed", ErrAnswer, t.what, t.size,
+			int64(maxFile))
+	}
+	if res, ok := t.have(ctx, time.Time{}); ok {
 		return res, nil
 	}
 	if err := dirOf(dest); err != nil {
 		return Result{}, err
 	}
-	for again := false; ; again = true {
-		sum, err := c.transfer(ctx, s, dest)
-		if err == nil {
-			return Result{Path: dest, Size: s.size, SHA256: sum}, nil
+	began := time.Now()
+	waited := false
+	lock, err := filelock.Acquire(ctx, t.part()+".lock", func() {
+		waited = true
+		c.log().Info("another process is downloading the file: waiting for it", "file", dest)
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return Result{}, ctx.Err()
 		}
-		if again || !errors.Is(err, ErrChecksum) {
-			return Result{}, err
+		return Result{}, writeError(err)
+	}
+	defer func() {
+		if e := lock.Release(); e != nil && err == nil {
+			err = writeError(e)
 		}
-		// what was on disk may have been damaged: once more from nothing
-		c.log().Warn("starting again", "file", s.what, "err", err)
+	}()
+	if waited {
+		if res, ok := t.have(ctx, began); ok {
+			return res, nil
+		}
+	}
+	sum, err := t.transfer(ctx)
+	if err != nil {
+		t.tidy()
+		return Result{}, err
+	}
+	return Result{Path: dest, Size: t.size, SHA256: sum}, nil
+}
+
+// part is where the bytes are until they are whole and checked.
+func (t *target) part() string { return t.path + ".part" }
+
+// record is where it stands which pieces of a source have arrived.
+func (t *target) record(i int) string {
+	if i == 0 {
+		return t.part() + ".json"
+	}
+	return fmt.Sprintf("%s.%d.json", t.part(), i)
+}
+
+// have reports a whole file that is here already. Without a checksum, only one that was put in place since the given
+// time is believed.
+func (t *target) have(ctx context.Context, since time.Time) (Result, bool) {
+	info, err := os.Stat(t.path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != t.size {
+		return Result{}, false
+	}
+	checked := true
+	for _, s := range t.sources {
+		checked = checked && s.checked()
+	}
+	if !checked && (since.IsZero() || info.ModTime().Before(since.Add(-time.Minute))) {
+		return Result{}, false
+	}
+	sum, bad, err := t.sum(ctx, t.path)
+	if err != nil || len(bad) > 0 {
+		return Result{}, false
+	}
+	t.remove() // of an attempt that was killed between its last steps
+	if since.IsZero() {
+		filelock.Clear(t.part() + ".lock")
+	}
+	return Result{Path: t.path, Size: t.size, SHA256: sum, Reused: true}, true
+}
+
+// remove deletes what an attempt has left.
+func (t *target) remove() {
+	os.Remove(t.part())
+	for i := range t.sources {
+		os.Remove(t.record(i))
+		os.Remove(t.record(i) + ".new")
 	}
 }
 
-func escapePath(p string) string {
-	parts := strings.Split(p, "/")
-	for i := range parts {
-		parts[i] = url.PathEscape(parts[i])
+// tidy deletes what a failed attempt has left, if no piece of it is of use to the next.
+func (t *target) tidy() {
+	for i, s := range t.sources {
+		if p, ok := loadParts(t.record(i), s); ok && p.bytes() > 0 {
+			return
+		}
 	}
-	return strings.Join(parts, "/")
+	t.remove()
 }
 
-// have reports a whole file that is here already.
-func (c *Client) have(ctx context.Context, s *source, dest string) (Result, bool) {
-	info, err := os.Stat(dest)
-	if err != nil || info.Size() != s.size || s.sha == "" {
-		return Result{}, false
+// transfer downloads what is missing, checks the whole and puts it in place.
+func (t *target) transfer(ctx context.Context) (sum string, err error) {
+	f, err := os.OpenFile(t.part(), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return "", writeError(err)
 	}
-	sum, err := c.sum(ctx, dest, s.what, s.size)
-	if err != nil || sum != s.sha {
-		return Result{}, false
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() != t.size { // records without their bytes
+		for i := range t.sources {
+			os.Remove(t.record(i))
+		}
 	}
-	return Result{Path: dest, Size: s.size, SHA256: sum, Reused: true}, true
+	if err := t.room(f); err != nil {
+		return "", err
+	}
+	if err := f.Truncate(t.size); err != nil {
+		return "", writeError(err)
+	}
+	records := make([]*parts, len(t.sources))
+	var resumed int64
+	for i, s := range t.sources {
+		p, ok := loadParts(t.record(i), s)
+		if !ok {
+			p = newParts(s, t.client.chunk(s))
+		}
+		if err := p.save(t.record(i)); err != nil {
+			return "", err
+		}
+		records[i] = p
+		resumed += p.bytes()
+	}
+	arrived := &meter{target: t, resumed: resumed}
+	arrived.say(resumed)
+	for i, s := range t.sources {
+		if err := s.pieces(ctx, f, records[i], t.record(i), arrived.say); err != nil {
+			return "", err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return "", writeError(err)
+	}
+	sum, bad, err := t.sum(ctx, t.part())
+	if err != nil {
+		return "", err
+	}
+	for _, i := range bad {
+		os.Remove(t.record(i))
+	}
+	if len(bad) > 0 {
+		s := t.sources[bad[0]]
+		return "", fmt.Errorf("%w: %s: what arrived does not have the checksum that the hub says (%s)", ErrChecksum,
+			s.what, s.sha+s.file.GitSHA1)
+	}
+	if err := t.plausible(f); err != nil {
+		t.remove()
+		return "", err
+	}
+	if err := os.Rename(t.part(), t.path); err != nil {
+		return "", writeError(err)
+	}
+	t.remove()
+	syncDir(filepath.Dir(t.path))
+	return sum, nil
+}
+
+// plausible looks at a model file without a checksum: servers like to answer with a page that asks to log in.
+func (t *target) plausible(f *os.File) error {
+	if t.sources[0].checked() || !strings.HasSuffix(t.path, ".gguf") {
+		return nil
+	}
+	head := make([]byte, 16)
+	n, _ := f.ReadAt(head, 0)
+	if head = head[:n]; strings.HasPrefix(string(head), "GGUF") {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: it is no GGUF file: it begins with %q", ErrAnswer, t.what, head)
+}
+
+// chunk is the size of a source's pieces. Whatever size a server claims, their record stays small. Without ranges,
+// all comes in one piece.
+func (c *Client) chunk(s *source) int64 {
+	if !s.ranges {
+		return max(s.size, 1)
+	}
+	chunk := c.ChunkBytes
+	if chunk <= 0 {
+		chunk = 32 << 20
+	}
+	return max(chunk, s.size/maxPieces+1)
 }
 
 // maxPieces bounds the record of a transfer: 10,000 pieces of 32 MiB are 335 GB.
 const maxPieces = 10_000
 
-// transfer downloads what is missing, checks the whole and puts it in place.
-func (c *Client) transfer(ctx context.Context, s *source, dest string) (sum string, err error) {
-	part, record := dest+".part", dest+".part.json"
-	chunk := c.ChunkBytes
-	if chunk <= 0 {
-		chunk = 32 << 20
-	}
-	connections := c.Connections
-	if connections <= 0 {
-		connections = 4
-	}
-	chunk = max(chunk, s.size/maxPieces+1) // whatever size a server claims, the record stays small
-	if !s.ranges {                         // then all comes in one piece, or not at all
-		chunk, connections = max(s.size, 1), 1
-	}
-	p, resumed := loadParts(record, s.size, s.sha, s.tag)
-	if !resumed {
-		p = newParts(s.size, chunk, s.sha, s.tag)
-	}
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errDisk, err)
-	}
-	defer f.Close()
-	if err := c.room(f, p, part); err != nil {
-		return "", err
-	}
-	if err := f.Truncate(s.size); err != nil {
-		return "", fmt.Errorf("%w: %w", errDisk, err)
-	}
-	if err := p.save(record); err != nil {
-		return "", err
-	}
-	if err := c.pieces(ctx, s, f, p, record, connections); err != nil {
-		return "", err
-	}
-	if err := f.Sync(); err != nil {
-		return "", fmt.Errorf("%w: %w", errDisk, err)
-	}
-	sum, err = c.sum(ctx, part, s.what, s.size)
-	if err != nil {
-		return "", err
-	}
-	if s.sha != "" && sum != s.sha {
-		os.Remove(part)
-		os.Remove(record)
-		return "", fmt.Errorf("%w: %s: SHA-256 is %s, the hub says %s", ErrChecksum, s.what, sum, s.sha)
-	}
-	if err := os.Rename(part, dest); err != nil {
-		return "", fmt.Errorf("%w: %w", errDisk, err)
-	}
-	os.Remove(record)
-	return sum, nil
-}
-
 // room checks the disk before the first byte is asked for.
-func (c *Client) room(f *os.File, p *parts, path string) error {
+func (t *target) room(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDisk, err)
+		return writeError(err)
 	}
-	need := p.Size - allocated(info)
-	if free, ok := freeSpace(path); ok && need > free {
-		return fmt.Errorf("%w: %s: %.1f GB more are needed, %.1f GB are free", ErrSpace, path, float64(need)/1e9,
+	need := t.size - allocated(info)
+	if free, ok := freeSpace(filepath.Dir(t.path)); ok && need > free {
+		return fmt.Errorf("%w: %s: %.1f GB more are needed, %.1f GB are free", ErrSpace, t.path, float64(need)/1e9,
 			float64(free)/1e9)
 	}
 	return nil
 }
 
-// pieces runs the connections until every piece is here.
-func (c *Client) pieces(ctx context.Context, s *source, f *os.File, p *parts, record string, connections int) error {
-	var arrived atomic.Int64
-	resumed := p.bytes()
-	arrived.Store(resumed)
-	say := func(n int64) {
-		done := arrived.Add(n)
-		if c.Progress != nil {
-			c.Progress(Progress{File: s.what, Stage: "download", Done: done, Total: p.Size, Resumed: resumed})
+// Room checks that a directory's disk holds all of several files, before the first of them is asked for. What is
+// there already, in whole or in part, counts.
+func Room(dir string, files []File) error {
+	var need int64
+	for _, f := range files {
+		path := filepath.Join(dir, filepath.FromSlash(f.Path))
+		if info, err := os.Stat(path); err == nil && info.Size() == f.Size {
+			continue
+		}
+		need += min(max(f.Size, 0), maxFile)
+		if info, err := os.Stat(path + ".part"); err == nil {
+			need -= min(allocated(info), f.Size)
 		}
 	}
-	say(0)
+	for len(dir) > 1 { // the nearest directory that is there
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if free, ok := freeSpace(dir); ok && need > free {
+		return fmt.Errorf("%w: %s: %.1f GB are needed for %d files, %.1f GB are free", ErrSpace, dir,
+			float64(need)/1e9, len(files), float64(free)/1e9)
+	}
+	return nil
+}
+
+// meter counts what has arrived of a target.
+type meter struct {
+	*target
+	resumed int64
+	done    atomic.Int64
+}
+
+func (m *meter) say(n int64) {
+	done := m.done.Add(n)
+	if m.client.Progress != nil {
+		m.client.Progress(Progress{File: m.what, Stage: "download", Done: done, Total: m.size, Resumed: m.resumed})
+	}
+}
+
+// pieces runs the connections until every piece is here.
+func (s *source) pieces(ctx context.Context, f *os.File, p *parts, record string, say func(int64)) error {
+	connections := s.client.Connections
+	if connections <= 0 {
+		connections = 4
+	}
+	if !s.ranges {
+		connections = 1
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range connections {
 		g.Go(func() error {
 			for i := p.next(); i >= 0; i = p.next() {
-				if err := c.piece(ctx, s, f, p, i, say); err != nil {
+				if err := s.piece(ctx, f, p, i, say); err != nil {
 					return err
+				}
+				if !s.checked() { // nothing else would notice what a power cut takes away
+					if err := f.Sync(); err != nil {
+						return writeError(err)
+					}
 				}
 				if err := p.finish(i, record); err != nil {
 					return err
@@ -264,121 +347,60 @@ func (c *Client) pieces(ctx context.Context, s *source, f *os.File, p *parts, re
 	return g.Wait()
 }
 
+// enough is how many bytes count as progress: a server that sends a byte an attempt would keep a transfer going for
+// ever.
+const enough = 4 << 10
+
 // piece downloads one piece; a cut continues where it was cut.
-func (c *Client) piece(ctx context.Context, s *source, f *os.File, p *parts, i int, say func(int64)) error {
+func (s *source) piece(ctx context.Context, f *os.File, p *parts, i int, say func(int64)) error {
 	from, to := p.bounds(i)
 	at := from
-	return c.retry(ctx, s.what, func() (bool, error) {
+	return s.client.retry(ctx, s.what, func() (bool, error) {
 		if !s.ranges && at > from { // cannot continue: the bytes are taken back
 			say(from - at)
 			at = from
 		}
-		n, err := c.read(ctx, s, io.NewOffsetWriter(f, at), at, to, say)
+		n, err := s.read(ctx, io.NewOffsetWriter(f, s.offset+at), at, to, say)
 		at += n
 		if err == nil && at < to {
 			err = fmt.Errorf("%w: %s: the connection ended %d bytes early", ErrTransfer, s.what, to-at)
 		}
-		return n > 0 && s.ranges, err
+		return n >= enough && s.ranges || errors.Is(err, errExpired), err
 	})
 }
 
-// stall is how long a connection may be silent before it counts as cut.
-const stall = 60 * time.Second
-
-// read asks for bytes at … to−1 and copies them.
-func (c *Client) read(ctx context.Context, s *source, w io.Writer, at, to int64, say func(int64)) (int64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watchdog := time.AfterFunc(stall, func() {
-		cancel(fmt.Errorf("%w: %s: no data for %v", ErrTransfer, s.what,
-			stall))
-	})
-	defer watchdog.Stop()
-	header := http.Header{"Accept-Encoding": {"identity"}}
-	if s.ranges {
-		header.Set("Range", fmt.Sprintf("bytes=%d-%d", at, to-1))
+// read asks for bytes at … to−1 and copies what comes of them.
+func (s *source) read(ctx context.Context, w io.Writer, at, to int64, say func(int64)) (total int64, err error) {
+	if at == to {
+		return 0, nil
 	}
-	resp, err := c.do(ctx, http.MethodGet, s.at(), header)
+	location := s.at()
+	a, err := s.client.open(ctx, http.MethodGet, location, s.request(at, to))
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
-	if err := s.checkRange(ctx, resp, at, to); err != nil {
+	defer a.Body.Close()
+	end, err := s.check(ctx, a, location, at, to)
+	if err != nil {
 		return 0, err
 	}
 	// a server that sends more than it was asked for does not spoil the next piece
-	body := io.LimitReader(resp.Body, to-at)
+	body := io.LimitReader(a.Body, end-at)
 	buf := make([]byte, 256<<10)
-	var total int64
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
-			watchdog.Reset(stall)
 			if _, err := w.Write(buf[:n]); err != nil {
-				return total, fmt.Errorf("%w: %w", errDisk, err)
+				return total, writeError(err)
 			}
 			total += int64(n)
 			say(int64(n))
 		}
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return total, err
-		}
-	}
-}
-
-// checkRange makes sure that a response is the piece that was asked for.
-func (s *source) checkRange(ctx context.Context, resp *http.Response, at, to int64) error {
-	switch resp.StatusCode {
-	case http.StatusPartialContent:
-		want := fmt.Sprintf("bytes %d-%d/%d", at, to-1, s.size)
-		if got := resp.Header.Get("Content-Range"); got != want {
-			return fmt.Errorf("%w: %s: got %q, asked for %q", ErrTransfer, s.what, got, want)
-		}
-		return nil
-	case http.StatusOK:
-		if !s.ranges && at == 0 {
-			return nil
-		}
-		return fmt.Errorf("%w: %s: the server sent the whole file instead of a range", ErrTransfer, s.what)
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		if s.at() != s.origin { // a redirect that has expired: ask for another
-			if err := s.resolve(ctx); err != nil {
-				return err
-			}
-			return fmt.Errorf("%w: %s: the link expired", ErrTransfer, s.what)
-		}
-	}
-	return &waitError{statusError(resp, s.what), retryAfter(resp)}
-}
-
-// sum gives the SHA-256 of a file in hex.
-func (c *Client) sum(ctx context.Context, path, what string, size int64) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errDisk, err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	var done int64
-	for {
-		n, err := io.CopyN(h, f, 64<<20)
-		done += n
-		if c.Progress != nil {
-			c.Progress(Progress{File: what, Stage: "verify", Done: done, Total: size})
-		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return hex.EncodeToString(h.Sum(nil)), nil
+			return total, nil
 		case err != nil:
-			return "", fmt.Errorf("%w: %w", errDisk, err)
-		case ctx.Err() != nil:
-			return "", ctx.Err()
+			return total, err
 		}
 	}
 }

@@ -131,7 +131,7 @@ func TestTroubleOnTheWay(t *testing.T) {
 		"one byte a time": func(h *fakeHub) {
 			h.cut = func(n int) int {
 				return map[bool]int{true: 1,
-					false: -1}[n < 40]
+					false: -1}[n < 8]
 			}
 		},
 		"too many":       func(h *fakeHub) { h.status = every(3, http.StatusTooManyRequests) },
@@ -241,8 +241,8 @@ func TestErrors(t *testing.T) {
 	}
 	h.change(func() { h.status = nil })
 	if _, err := h.client().Fetch(t.Context(), mustRef(t, "hf://o/r/model.gguf"),
-		File{Path: "model.gguf", Size: 1 << 60}, dest); !errors.Is(err, ErrSpace) {
-		t.Errorf("space: %v", err)
+		File{Path: "model.gguf", Size: 1 << 40}, dest); !errors.Is(err, ErrChanged) {
+		t.Errorf("another size than the listing's: %v", err)
 	}
 	if _, err := os.Stat(dest); err == nil {
 		t.Error("a file is in place after errors only")
@@ -261,7 +261,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-func TestListAndChoose(t *testing.T) {
+func TestList(t *testing.T) {
 	h := newHub(t, 100)
 	files, err := h.client().List(t.Context(), mustRef(t, "hf://o/r"))
 	if err != nil || len(files) != 3 {
@@ -269,20 +269,6 @@ func TestListAndChoose(t *testing.T) {
 	}
 	if f := files[2]; f.Path != "model.gguf" || f.Size != 100 || f.SHA256 != sum(h.files["model.gguf"]) {
 		t.Errorf("%+v", f)
-	}
-	if _, err := Choose(files); !errors.Is(err, ErrChoice) || !strings.Contains(err.Error(), "dir/a b.gguf") {
-		t.Errorf("two models: %v", err)
-	}
-	if got, err := Choose(files[1:2]); err != nil || len(got) != 1 {
-		t.Errorf("one model: %v, %v", got, err)
-	}
-	shards := []File{{Path: "model-1.safetensors"}, {Path: "config.json"}, {Path: "README.md"},
-		{Path: "consolidated/x.safetensors"}}
-	if got, err := Choose(shards); err != nil || len(got) != 2 {
-		t.Errorf("shards: %v, %v", got, err)
-	}
-	if _, err := Choose(files[:1]); !errors.Is(err, ErrNotFound) {
-		t.Errorf("no model: %v", err)
 	}
 	if _, err := h.client().List(t.Context(), mustRef(t, "hf://o/none")); !errors.Is(err, ErrNotFound) {
 		t.Errorf("no repository: %v", err)
@@ -317,7 +303,7 @@ func TestCached(t *testing.T) {
 func TestPartsCoverTheFile(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		size, chunk := rapid.Int64Range(1, 1000).Draw(t, "size"), rapid.Int64Range(1, 300).Draw(t, "chunk")
-		p := newParts(size, chunk, "x", "")
+		p := newParts(&source{size: size, sha: "x"}, chunk)
 		at := int64(0)
 		for i := p.next(); i >= 0; i = p.next() {
 			from, to := p.bounds(i)
@@ -338,7 +324,7 @@ func TestGarbageRecordsStartAnew(t *testing.T) {
 		`{"size":10,"chunk":3,"sha256":"x","done":[true]}`, `{"size":10,"chunk":-3,"sha256":"x","done":[]}`,
 		`{"size":11,"chunk":11,"sha256":"x","done":[true]}`} {
 		os.WriteFile(path, []byte(data), 0o644)
-		if _, ok := loadParts(path, 10, "x", ""); ok {
+		if _, ok := loadParts(path, &source{size: 10, sha: "x", ranges: true}); ok {
 			t.Errorf("%q was believed", data)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,19 @@ type fakeHub struct {
 	expire    int // downloads after which all links expire; 0: never
 	noRanges  bool
 	leaked    bool // the token was sent to the second host
+
+	moved     int               // status with which /old/name is redirected to /o/r; 0: there is no such repository
+	elsewhere string            // what the redirect's Location begins with; empty: relative
+	getOnly   bool              // the second host refuses HEAD, as signed addresses do
+	bare      bool              // no X-Linked headers, as plain servers and small files have it
+	bounce    bool              // the second host sends back to the first
+	bounced   bool              // the first host was asked again by a chain that had left it
+	claim     int64             // size that the hub's headers claim; 0: the true one
+	limit     map[string]string // headers of a refusal, instead of Retry-After
+	tag       func() string     // ETag of the second host; nil: none
+	hang      string            // "list", "head" or "get": such requests are never answered
+	trickle   string            // likewise: answered with a byte now and then
+	weird     string            // body of the listing instead of the true one
 }
 
 func newHub(t *testing.T, size int) *fakeHub {
@@ -50,6 +64,15 @@ func newHub(t *testing.T, size int) *fakeHub {
 	h.api = httptest.NewServer(http.HandlerFunc(h.serve))
 	t.Cleanup(func() { h.api.Close(); h.cdn.Close() })
 	return h
+}
+
+func mustURL(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // change changes what the hub does while it may still be answering: a client that has given up does not wait for it.
@@ -72,7 +95,39 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
+// stuck keeps a request of a kind waiting until the client goes, in silence or with a byte now and then.
+func (h *fakeHub) stuck(w http.ResponseWriter, r *http.Request, kind string) bool {
+	if h.hang != kind && h.trickle != kind {
+		return false
+	}
+	for {
+		if h.trickle == kind {
+			w.Write([]byte("["))
+			w.(http.Flusher).Flush()
+		}
+		select {
+		case <-r.Context().Done():
+			return true
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 func (h *fakeHub) serve(w http.ResponseWriter, r *http.Request) {
+	if h.moved != 0 && strings.Contains(r.URL.Path, "/old/name/") {
+		w.Header().Set("Location", h.elsewhere+strings.Replace(r.URL.RequestURI(), "/old/name/", "/o/r/", 1))
+		w.WriteHeader(h.moved)
+		return
+	}
+	if back, ok := strings.CutPrefix(r.URL.Path, "/back/"); ok {
+		h.mu.Lock()
+		h.bounced = true
+		h.leaked = h.leaked || r.Header.Get("Authorization") != ""
+		h.mu.Unlock()
+		r.URL.Path = "/1/" + back
+		h.send(w, r)
+		return
+	}
 	if h.token != "" && r.Header.Get("Authorization") != "Bearer "+h.token {
 		w.Header().Set("X-Error-Message", "Access to this model is restricted")
 		w.WriteHeader(http.StatusUnauthorized)
@@ -93,14 +148,30 @@ func (h *fakeHub) serve(w http.ResponseWriter, r *http.Request) {
 	h.links++
 	link := h.links
 	h.mu.Unlock()
-	w.Header().Set("X-Linked-Size", strconv.Itoa(len(data)))
-	w.Header().Set("X-Linked-Etag", `"`+sum(data)+`"`)
+	if h.stuck(w, r, "head") {
+		return
+	}
+	if !h.bare {
+		size := int64(len(data))
+		if h.claim != 0 {
+			size = h.claim
+		}
+		w.Header().Set("X-Linked-Size", strconv.FormatInt(size, 10))
+		w.Header().Set("X-Linked-Etag", `"`+sum(data)+`"`)
+	}
 	w.Header().Set("Location", fmt.Sprintf("%s/%d/%s", h.cdn.URL, link, strings.ReplaceAll(name, " ", "%20")))
 	w.WriteHeader(http.StatusFound)
 }
 
 // list gives one file a page, linked.
 func (h *fakeHub) list(w http.ResponseWriter, r *http.Request) {
+	if h.stuck(w, r, "list") {
+		return
+	}
+	if h.weird != "" {
+		w.Write([]byte(h.weird))
+		return
+	}
 	names := []string{"README.md", "dir", "dir/a b.gguf", "model.gguf"}
 	i, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
 	entry := map[string]any{"type": "file", "path": names[i], "size": len(h.files[names[i]])}
@@ -120,8 +191,28 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.leaked = h.leaked || r.Header.Get("Authorization") != ""
 	h.mu.Unlock()
+	if h.bounce {
+		_, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		w.Header().Set("Location", h.api.URL+"/back/"+name)
+		w.WriteHeader(http.StatusFound)
+		return
+	}
+	h.send(w, r)
+}
+
+// send sends a file, or refuses to.
+func (h *fakeHub) send(w http.ResponseWriter, r *http.Request) {
 	link, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if h.getOnly && r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	h.mu.Lock()
 	data := h.files[name]
+	if h.tag != nil {
+		w.Header().Set("ETag", h.tag())
+	}
+	h.mu.Unlock()
 	if !h.noRanges {
 		w.Header().Set("Accept-Ranges", "bytes")
 	}
@@ -129,29 +220,41 @@ func (h *fakeHub) download(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 		return
 	}
+	if h.stuck(w, r, "get") {
+		return
+	}
+	probe := r.Header.Get("Range") == "bytes=0-0"
 	h.mu.Lock()
-	h.downloads++
+	if !probe {
+		h.downloads++
+	}
 	n := h.downloads
-	if h.expire > 0 && n%h.expire == 0 {
+	if h.expire > 0 && n%h.expire == 0 && !probe {
 		h.floor = h.links // all links given out so far are refused from now on
 	}
 	number, _ := strconv.Atoi(link)
-	expired := h.expire > 0 && number <= h.floor
+	expired := h.expire > 0 && number <= h.floor && !probe
 	status, lie, spoil, cut := h.status, h.lie, h.spoil, h.cut
 	h.mu.Unlock()
 	if expired {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	if status != nil {
+	if status != nil && !probe {
 		if code := status(n); code != 0 {
-			w.Header().Set("Retry-After", "7")
+			if h.limit == nil {
+				w.Header().Set("Retry-After", "7")
+			}
+			for k, v := range h.limit {
+				w.Header().Set(k, v)
+			}
 			w.WriteHeader(code)
 			return
 		}
 	}
 	from, to := 0, len(data)
-	if spec := r.Header.Get("Range"); spec != "" && !h.noRanges {
+	current := r.Header.Get("If-Range") == "" || r.Header.Get("If-Range") == w.Header().Get("ETag")
+	if spec := r.Header.Get("Range"); spec != "" && !h.noRanges && current {
 		if _, err := fmt.Sscanf(spec, "bytes=%d-%d", &from, &to); err != nil {
 			h.t.Errorf("range %q", spec)
 		}

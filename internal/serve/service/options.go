@@ -26,6 +26,9 @@ type Options struct {
 	ModelID   string    // name that clients see; empty: the model's own
 	Upstream  *Upstream // nil: the embedded engine
 
+	QuantizeTo string // what safetensors are converted to; empty: what fits
+	CacheDir   string // for converted models; empty: the user's cache directory
+
 	MemoryLimit   int64 // bytes
 	CPUCores      int
 	OwnProcess    bool // the process does nothing but serve: all of it keeps to CPUCores
@@ -65,7 +68,11 @@ type Upstream struct {
 	URLs    []string
 	KeyFile string            // holds the API key to send them; empty: none
 	Models  map[string]string // the name that clients use → the name that the servers use
-	Timeout time.Duration     // for which one may be silent
+	// Directory is the model's directory, which the servers read themselves, and Names what clients may call the model
+	// where the servers call it by its path.
+	Directory string
+	Names     []string
+	Timeout   time.Duration // for which one may be silent
 }
 
 // slots is how many requests the engine computes together; of upstream servers nobody knows.

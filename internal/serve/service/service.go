@@ -125,7 +125,7 @@ func (s *Service) ReloadCertificate() error {
 // If ctx ends first, it returns at once, and what was loaded is released when the loading can be stopped.
 func (s *Service) Load(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- s.load() }()
+	go func() { done <- s.load(ctx) }()
 	select {
 	case err := <-done:
 		return err
@@ -135,12 +135,12 @@ func (s *Service) Load(ctx context.Context) error {
 	}
 }
 
-func (s *Service) load() error {
+func (s *Service) load(ctx context.Context) error {
 	if s.o.Upstream != nil {
 		return s.connect()
 	}
 	start := time.Now()
-	model, err := catalog.Open(s.o.ModelPath)
+	model, err := catalog.OpenWith(ctx, s.o.ModelPath, s.opening())
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,23 @@ func (s *Service) load() error {
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
 		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)
 	return nil
+}
+
+// opening says how the model is opened. A conversion takes minutes, and the log says how far it is.
+func (s *Service) opening() catalog.Options {
+	said := time.Now()
+	return catalog.Options{
+		QuantizeTo: s.o.QuantizeTo, Memory: s.o.MemoryLimit, Context: s.o.ContextLength, KVType: s.o.KVType,
+		CacheDir: s.o.CacheDir, Workers: s.cores,
+		Say: func(text string) { s.log.Info(text) },
+		Progress: func(p catalog.Progress) {
+			if now := time.Now(); now.Sub(said) >= 5*time.Second {
+				said = now
+				s.log.Info("preparing the model", "stage", p.Stage, "percent", 100*p.Done/max(p.Total, 1),
+					"bytes", p.Total)
+			}
+		},
+	}
 }
 
 // start plans the memory and starts the engine.

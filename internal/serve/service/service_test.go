@@ -127,7 +127,7 @@ func TestClose(t *testing.T) {
 	if _, _, err := generate(t.Context(), s, ask("a", 9)); err == nil {
 		t.Error("answers after Close")
 	}
-	if s, err := New(tinyOptions()); err != nil || s.Close() != nil || !errors.Is(s.load(), llm.ErrClosed) {
+	if s, err := New(tinyOptions()); err != nil || s.Close() != nil || !errors.Is(s.load(t.Context()), llm.ErrClosed) {
 		t.Error("closed before it was loaded", err)
 	}
 }

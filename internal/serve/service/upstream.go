@@ -21,6 +21,7 @@ func (s *Service) connect() error {
 		key = strings.TrimSpace(string(data))
 	}
 	u, err := upstream.New(upstream.Config{URLs: s.o.Upstream.URLs, APIKey: key, Models: s.o.Upstream.Models,
+		Directory: s.o.Upstream.Directory, Names: s.o.Upstream.Names,
 		Silence: s.o.Upstream.Timeout, Logger: s.log})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)

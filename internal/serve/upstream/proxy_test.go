@@ -178,6 +178,26 @@ func TestHeadersAndNames(t *testing.T) {
 	}
 }
 
+// TestNamesOfADirectory: servers that list a model under its directory's path are asked for that; those that use the
+// name themselves, or serve something else, get what the client sent.
+func TestNamesOfADirectory(t *testing.T) {
+	for _, c := range []struct{ lists, asked, want string }{
+		{"/opt/models/m/", "m", "/opt/models/m/"},
+		{"/opt/models/m", "mine", "/opt/models/m"},
+		{"/opt/models/m", "/opt/models/m", "/opt/models/m"},
+		{"/opt/models/m", "other", "other"},
+		{"m", "m", "m"},
+		{"there", "m", "m"},
+	} {
+		u := &Upstream{c: Config{Directory: "/opt/models/m", Names: []string{"m", "mine"}},
+			models: []llm.Model{{ID: c.lists}}}
+		p, err := u.prepare("/v1/chat/completions", []byte(`{"model":"`+c.asked+`"}`))
+		if err != nil || string(p.body) != `{"model":"`+c.want+`"}` {
+			t.Errorf("%+v: %s, %v", c, p.body, err)
+		}
+	}
+}
+
 // TestAnotherReplicaHelps before the first byte, whatever is wrong with the first one.
 func TestAnotherReplicaHelps(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{

@@ -32,6 +32,10 @@ type Config struct {
 	URLs   []string          // one gateway or several replicas, as "http://host:port" or with a path before /v1
 	APIKey string            // sent upstream in place of the client's own
 	Models map[string]string // names here to names there
+	// Directory is the model's directory. Servers that were started with it list the model under this path: then
+	// requests may also use Names.
+	Directory string
+	Names     []string
 	// that is borne before an answer and within it; 0: 10 minutes (an answer at once may take long)
 	Silence     time.Duration
 	DialTimeout time.Duration    // 0: 3 s
@@ -260,6 +264,26 @@ func (u *Upstream) nameHere(there string) string {
 	return there
 }
 
+// nameThere is the name that the servers use for a model; false where it is the same.
+func (u *Upstream) nameThere(here string) (string, bool) {
+	if there, ok := u.c.Models[here]; ok {
+		return there, true
+	}
+	if u.c.Directory == "" || !slices.Contains(u.c.Names, here) {
+		return "", false
+	}
+	there := ""
+	for _, m := range u.Models() {
+		switch {
+		case m.ID == here: // they use this name themselves
+			return "", false
+		case strings.TrimRight(m.ID, "/") == strings.TrimRight(u.c.Directory, "/"):
+			there = m.ID
+		}
+	}
+	return there, there != ""
+}
+
 func (u *Upstream) authorize(h http.Header) {
 	if u.c.APIKey != "" {
 		h.Set("Authorization", "Bearer "+u.c.APIKey)
@@ -291,7 +315,7 @@ func (u *Upstream) prepare(path string, body []byte) (prepared, error) {
 	changed := false
 	var model string
 	if json.Unmarshal(fields["model"], &model) == nil {
-		if there, ok := u.c.Models[model]; ok {
+		if there, ok := u.nameThere(model); ok {
 			fields["model"], _ = json.Marshal(there) // a string
 			changed = true
 		}

@@ -1,0 +1,206 @@
+package report
+
+import (
+	"slices"
+	"strings"
+)
+
+// section is a heading of the page, for its table of contents.
+type section struct{ ID, Name string }
+
+// contents lists the sections that the page has.
+func (d *pageData) contents() []section {
+	out := []section{{"checks", "Checks"}}
+	add := func(have bool, id, name string) {
+		if have {
+			out = append(out, section{id, name})
+		}
+	}
+	add(d.Report.Against != nil, "against", "Earlier run")
+	add(len(d.Sweeps) > 0, "sweep", "Sweep")
+	add(true, "phases", "Phases")
+	add(true, "resources", "Resources")
+	add(len(d.Quality) > 0, "quality", "Quality")
+	add(true, "metrics", "Metrics")
+	add(true, "client", "Client’s error")
+	add(len(d.Criteria) > 0, "traceability", "Traceability")
+	add(len(d.Preconditions) > 0, "preconditions", "Preconditions")
+	add(true, "provenance", "Provenance")
+	return out
+}
+
+// keyPhase is the phase whose times stand in the tiles: the one that was offered a rate, or the first loop with times
+// of tokens; without any, the highest load of a sweep that held.
+func keyPhase(r *Report) (name string, p *Phase) {
+	for _, kind := range []string{"open", "closed"} {
+		for i := range r.Phases {
+			if q := &r.Phases[i]; string(q.Kind) == kind && q.Step == "" && q.TTFT != nil {
+				return q.ID, q
+			}
+		}
+	}
+	for _, s := range r.Sweeps {
+		var best *Step
+		for i := range s.Steps {
+			if x := &s.Steps[i]; x.Likely && (s.Knee == nil || x.Load <= *s.Knee) && (best == nil ||
+				x.Load > best.Load) {
+				best = x
+			}
+		}
+		for i := range r.Phases {
+			if best != nil && r.Phases[i].ID == best.Phase {
+				return Number(best.Load) + " " + s.Unit, &r.Phases[i]
+			}
+		}
+	}
+	return "", nil
+}
+
+// tokenFigures are the tiles of what the specification has no target for.
+func tokenFigures(r *Report) []figure {
+	name, p := keyPhase(r)
+	if p == nil {
+		return nil
+	}
+	var out []figure
+	for _, x := range []struct {
+		name, rule string
+		d          *Dist
+	}{{"Time to first token", "ttft_", p.TTFT}, {"Time per output token", "tpot_", p.TPOT}} {
+		if x.d == nil {
+			continue
+		}
+		f := figure{Name: x.name, Value: Number(x.d.Mean), Unit: "ms", Goal: "mean in " + name}
+		if x.d.P99 != nil {
+			f.Goal = "p99 " + Number(*x.d.P99) + " ms, in " + name
+		}
+		for _, c := range r.Checks {
+			if strings.HasPrefix(c.Rule, x.rule) && c.Phase == p.ID && c.Target != nil && graver(c.Verdict,
+				f.Verdict) {
+				f.Goal, f.Verdict = "target "+op(c.Op)+" "+Number(*c.Target)+" ms", c.Verdict
+				if c.Measured != nil {
+					f.Value = Number(*c.Measured)
+				}
+			}
+		}
+		out = append(out, f)
+	}
+	if p.OutputTPS > 0 {
+		f := figure{Name: "Output tokens", Value: Number(p.OutputTPS), Unit: "tokens/s", Goal: "in " + name}
+		if p.OutputMean > 0 {
+			f.Goal = Number(p.PromptMean) + " in and " + Number(p.OutputMean) + " out a request"
+		}
+		out = append(out, f)
+	}
+	for _, s := range r.Sweeps {
+		f := figure{Name: kneeName(r, s), Value: opt(s.Knee), Unit: s.Unit, Goal: "no end proven"}
+		switch {
+		case s.Low != nil && s.High != nil:
+			f.Goal = Number(*s.Low) + " to " + Number(*s.High) + ", " + Number(100*s.Confidence) + " % sure"
+		case s.Low != nil:
+			f.Goal = "above " + Number(*s.Low)
+		case s.High != nil:
+			f.Goal = "below " + Number(*s.High)
+		}
+		for _, c := range r.Checks {
+			if c.Rule == "knee" && c.Phase == s.Phase && c.Gate {
+				f.Verdict = c.Verdict
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+func kneeName(r *Report, s Sweep) string {
+	if len(r.Sweeps) == 1 {
+		return "Knee"
+	}
+	return "Knee of " + s.Phase
+}
+
+// opened says whether a phase stands open on the page: the one of the tiles, and those that decided. The others are
+// folded, since a run has ten of them.
+func opened(r *Report, p Phase) bool {
+	name, key := keyPhase(r)
+	if key != nil && p.ID == key.ID && name != "" {
+		return true
+	}
+	return slices.ContainsFunc(Deciding(r), func(c Check) bool { return c.Phase == p.ID })
+}
+
+// sweepView is a sweep with its charts.
+type sweepView struct {
+	Sweep
+	Rows   []Step
+	Charts []chart
+}
+
+func sweepViews(r *Report) []sweepView {
+	var out []sweepView
+	for i, s := range r.Sweeps {
+		out = append(out, sweepView{s, s.byLoad(), sweepCharts(s, i)})
+	}
+	return out
+}
+
+// changeRows are the figures that changed, the worse ones first, and how many did not.
+func changeRows(a *Against) (rows []Change, same int) {
+	if a == nil {
+		return nil, 0
+	}
+	for _, how := range []string{Worse, Better, Differ} {
+		for _, c := range a.Changes {
+			if c.How == how {
+				rows = append(rows, c)
+			}
+		}
+	}
+	for _, c := range a.Changes {
+		if c.How == Same {
+			same++
+		}
+	}
+	return rows, same
+}
+
+// howClass is a change as a CSS class.
+func howClass(how string) string {
+	switch how {
+	case Worse:
+		return "fail"
+	case Better:
+		return "pass"
+	}
+	return "info"
+}
+
+// stepClass is a step's verdict as a CSS class.
+func stepClass(x Step) string {
+	switch x.Verdict {
+	case "held":
+		return "pass"
+	case "missed":
+		return "fail"
+	}
+	return "info"
+}
+
+// stepWord says a step's verdict, and where it is unclear what it looks like.
+func stepWord(x Step) string {
+	if x.Verdict != "unclear" {
+		return x.Verdict
+	}
+	return map[bool]string{true: "rather held", false: "rather missed"}[x.Likely]
+}
+
+// serverPairs are what the server says of itself, without what the head of the page shows.
+func serverPairs(r *Report) []pair {
+	var out []pair
+	for _, p := range pairs(r.Server) {
+		if p.Key != "model" || p.Value != r.Target.Model {
+			out = append(out, p)
+		}
+	}
+	return out
+}

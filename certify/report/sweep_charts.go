@@ -1,0 +1,161 @@
+package report
+
+import (
+	"fmt"
+	"math"
+)
+
+// atLoad keeps the longest step of each load: the one that says most.
+func (s Sweep) atLoad() []Step {
+	var out []Step
+	for _, x := range s.byLoad() {
+		if n := len(out); n > 0 && out[n-1].Load == x.Load {
+			if x.Seconds >= out[n-1].Seconds {
+				out[n-1] = x
+			}
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// sweepCharts draw the figures of the steps over their load, with the objectives and the knee.
+func sweepCharts(s Sweep, n int) []chart {
+	steps := s.atLoad()
+	if len(steps) < 2 {
+		return nil
+	}
+	var out []chart
+	for _, d := range []struct {
+		metric, name string
+		of           func(Step) *Dist
+	}{{"ttft", "Time to first token", func(x Step) *Dist { return x.TTFT }},
+		{"tpot", "Time per output token", func(x Step) *Dist { return x.TPOT }},
+		{"latency", "Latency", func(x Step) *Dist { return x.Latency }}} {
+		if c, ok := sweepDist(s, steps, d.metric, d.name, d.of, n); ok {
+			out = append(out, c)
+		}
+	}
+	return append(out, sweepGoodput(s, steps, n), sweepRate(s, steps, n))
+}
+
+// sweepPlot is the frame that all charts of a sweep have in common.
+func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
+	p := &plot{id: fmt.Sprintf("sw%s%d", id, n), title: title + " over load, sweep " + s.Phase, xLabel: s.Unit,
+		xMin: steps[0].Load / 1.06, xMax: steps[len(steps)-1].Load * 1.06}
+	if p.logX = p.xMax/p.xMin > 8; p.logX {
+		p.xLabel += ", logarithmic"
+	} else {
+		p.xMin = math.Max(0, steps[0].Load-0.06*(p.xMax-steps[0].Load))
+	}
+	if s.Low != nil && s.High != nil {
+		p.bands = []mark{{from: *s.Low, to: *s.High, class: "knee"}}
+	}
+	if s.Knee != nil {
+		p.uprights = []mark{{label: "knee " + Number(*s.Knee), from: *s.Knee, high: true}}
+	}
+	return p
+}
+
+// sweepDist draws the mean with its interval, and the 99th percentile, of one time.
+func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, n int) (chart, bool) {
+	p := sweepPlot(s, steps, metric, name, n)
+	p.yLabel = "ms"
+	var mean, p99 []Point
+	for _, x := range steps {
+		d := of(x)
+		if d == nil {
+			continue
+		}
+		mean = append(mean, Point{x.Load, d.Mean})
+		p.whiskers = append(p.whiskers, whisker{"c1", x.Load, d.MeanLow, d.MeanHigh})
+		if d.P99 != nil {
+			p99 = append(p99, Point{x.Load, *d.P99})
+		}
+	}
+	if len(mean) < 2 {
+		return chart{}, false
+	}
+	top, cut := maxY(mean, p99), 0.0
+	for _, m := range s.Marks {
+		if m.Metric == metric {
+			p.levels = append(p.levels, mark{label: m.Statistic + " < " + Number(m.Limit) + " ms", from: m.Limit})
+			cut = math.Max(cut, m.Limit)
+		}
+	}
+	caption := name
+	switch {
+	case cut > 0 && top > 4*cut: // what happens near the objective is what the chart is for
+		top, caption = 4*cut, caption+"; higher values are cut off"
+	case cut > 0:
+		top = math.Max(top, cut*1.1)
+	}
+	p.yMax, p.about = roundUp(top), fmt.Sprintf("%d loads; the mean is %s ms at the least and %s ms at the greatest",
+		len(steps), Number(mean[0].Y), Number(mean[len(mean)-1].Y))
+	p.lines = []line{{class: "c1", points: mean}}
+	p.dots = []dots{{class: "c1", points: mean, r: 2.4}}
+	keys := []chartKey{{"c1", "mean"}}
+	if len(p99) > 1 {
+		p.lines = append(p.lines, line{class: "c2", points: p99})
+		p.dots = append(p.dots, dots{class: "c2", points: p99, r: 2.4})
+		keys = append(keys, chartKey{"c2", "p99"})
+	}
+	return draw(p, caption, keys...), true
+}
+
+// sweepGoodput draws the share of requests that met every objective; the colour of a dot is the step's verdict.
+func sweepGoodput(s Sweep, steps []Step, n int) chart {
+	p := sweepPlot(s, steps, "good", "Goodput", n)
+	p.yLabel, p.yMax, p.yPercent = "goodput", 1.05, true
+	var all []Point
+	by := map[string][]Point{}
+	for _, x := range steps {
+		at := Point{x.Load, x.Goodput}
+		all = append(all, at)
+		by[x.Verdict] = append(by[x.Verdict], at)
+		if x.GoodputBand != nil {
+			p.whiskers = append(p.whiskers, whisker{"soft", x.Load, x.GoodputBand[0], x.GoodputBand[1]})
+		}
+	}
+	for _, m := range s.Marks {
+		if m.Metric == "goodput" {
+			p.levels = append(p.levels, mark{label: "at least " + Number(100*m.Limit) + " %", from: m.Limit})
+		}
+	}
+	p.lines = []line{{class: "soft", points: all}}
+	var keys []chartKey
+	for _, v := range []struct{ verdict, class string }{{"held", "good"}, {"unclear", "unclear"}, {"missed", "bad"}} {
+		if len(by[v.verdict]) > 0 {
+			p.dots = append(p.dots, dots{class: v.class, points: by[v.verdict], r: 3.2})
+			keys = append(keys, chartKey{v.class, v.verdict})
+		}
+	}
+	p.about = fmt.Sprintf("from %s %% to %s %%", Number(100*all[0].Y), Number(100*all[len(all)-1].Y))
+	return draw(p, "Share of requests that met every objective by themselves", keys...)
+}
+
+// sweepRate draws what was completed: requests where the load is in flight, and output tokens.
+func sweepRate(s Sweep, steps []Step, n int) chart {
+	p := sweepPlot(s, steps, "rate", "Output", n)
+	p.yLabel = "output tokens/s"
+	var tokens []Point
+	for _, x := range steps {
+		tokens = append(tokens, Point{x.Load, x.OutputTPS})
+		if x.OutputBand != nil {
+			p.whiskers = append(p.whiskers, whisker{"c3", x.Load, x.OutputBand[0], x.OutputBand[1]})
+		}
+	}
+	caption := "Output tokens a second"
+	if maxY(tokens) == 0 { // a server without usage
+		tokens, caption, p.yLabel = nil, "Completed requests a second", "requests/s"
+		for _, x := range steps {
+			tokens = append(tokens, Point{x.Load, x.RPS})
+		}
+		p.whiskers = nil
+	}
+	p.yMax, p.about = roundUp(maxY(tokens)*1.08), "at most "+Number(maxY(tokens))+" a second"
+	p.lines = []line{{class: "c3", points: tokens}}
+	p.dots = []dots{{class: "c3", points: tokens, r: 2.4}}
+	return draw(p, caption)
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
+	"github.com/hxp-enterprise/mixtral/internal/model/convert/hftest"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
+)
+
+// weights makes a directory of safetensors.
+func weights(t *testing.T, shape synth.Shape) string {
+	t.Helper()
+	data, err := synth.Bytes(shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "mixtral-8x7b")
+	if err := errors.Join(os.Mkdir(dir, 0o755), hftest.Write(dir, f, hftest.Options{DType: "BF16",
+		Shards: 2})); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// inside runs a command in this process.
+func inside(t *testing.T, args ...string) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(&app{ctx: t.Context(), stdout: &out, stderr: &errs, getenv: os.Getenv}, args)
+	return result{code, out.String(), errs.String()}
+}
+
+// TestDirectoryEverywhere: every command that takes a model takes a directory of safetensors, and it is converted
+// once.
+func TestDirectoryEverywhere(t *testing.T) {
+	dir, cache, out := weights(t, synth.Tiny()), t.TempDir(), t.TempDir()
+	t.Setenv("MIXTRAL_CACHE_DIR", cache)
+	t.Setenv("MIXTRAL_QUANTIZE_TO", "")
+	t.Setenv("MIXTRAL_DATABASE_URL", "none")
+	tc := filepath.Join(out, "case.yaml")
+	if err := os.WriteFile(tc, []byte(killCase), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := inside(t, "model", "inspect", dir); r.code != exitOK || !strings.Contains(r.stdout,
+		"format         q8_0") ||
+		len(glob(t, cache, "*")) > 0 {
+		t.Errorf("inspect converts, or does not say to what: %v", r)
+	}
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"self-test", []string{"model", "verify", dir}},
+		{"", []string{"run", "--model", dir, "--max-tokens", "4", "hello"}},
+		{"greedy", []string{"eval", "--model", dir, "--tokens", "1,2", "--generate", "2"}},
+		{"generate_tps", []string{"bench", "--model", dir, "--prompt", "8", "--generate", "4",
+			"--parallel", "1", "--repeat",
+			"1", "--json"}},
+		{"packed", []string{"model", "pack", dir, filepath.Join(out, "packed.gguf")}},
+		{"parameters in q4_k_m", []string{"model", "quantize", dir, "--type", "q4_k_m", "--out", filepath.Join(out,
+			"q.gguf")}},
+	} {
+		if r := inside(t, c.args...); r.code != exitOK || !strings.Contains(r.stdout, c.want) || r.stdout == "" {
+			t.Errorf("%v: %v", c.args, r)
+		}
+	}
+	if r := inside(t, "certify", tc, "--in-process", "--model", dir, "--report-dir", out); !isVerdict(r.code) ||
+		!strings.Contains(r.stdout, "TC-KILL") {
+		t.Errorf("certify: %v", r)
+	}
+	if models := glob(t, cache, "converted/*.gguf"); len(models) != 1 {
+		t.Errorf("in the cache: %v", models)
+	}
+	// Of a directory with a GGUF file, quantize takes this file.
+	one := filepath.Join(t.TempDir(), "one")
+	if err := errors.Join(os.Mkdir(one, 0o755), os.Rename(filepath.Join(out, "q.gguf"), filepath.Join(one,
+		"q.gguf"))); err != nil {
+		t.Fatal(err)
+	}
+	if r := inside(t, "model", "quantize", one, "--type", "keep", "--out", filepath.Join(out,
+		"k.gguf")); r.code != exitOK {
+		t.Errorf("%v", r)
+	}
+}
+
+// TestRefusedFormats: what is not read is named in a sentence of its own, with what to take instead, by every command;
+// nothing that is there is "no such model".
+func TestRefusedFormats(t *testing.T) {
+	t.Setenv("MIXTRAL_CACHE_DIR", t.TempDir())
+	root := t.TempDir()
+	write := func(path, text string) string {
+		path = filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path,
+			[]byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	dir := func(name string, files ...string) string {
+		for i := 0; i < len(files); i += 2 {
+			write(filepath.Join(name, files[i]), files[i+1])
+		}
+		return filepath.Join(root, name)
+	}
+	config := func(method string) string { return `{"quantization_config":{"quant_method":"` + method + `"}}` }
+	const shard = "model-00001-of-00002.safetensors"
+	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+	for path, want := range map[string]string{
+		dir("gptq", "config.json", config("gptq"), shard, "x"):                     "quantised with GPTQ",
+		dir("awq", "config.json", config("awq"), shard, "x"):                       "quantised with AWQ",
+		dir("fp8", "config.json", config("fp8"), shard, "x"):                       "quantised with FP8",
+		dir("old-gptq", "config.json", "{}", "quantize_config.json", "{}"):         "quantised with GPTQ",
+		dir("bnb", "config.json", `{"quantization_config":{"load_in_4bit":true}}`): "quantised with bitsandbytes",
+		dir("mlx", "config.json", `{"quantization":{"bits":4}}`, shard, "x"):       "quantised with MLX",
+		dir("pth", "consolidated.00.pth", "x", "params.json", "{}"):                "consolidated weights",
+		dir("cons", "consolidated.safetensors", "x", "tekken.json", "{}"):          "consolidated weights",
+		dir("bin", "pytorch_model-00001-of-00019.bin", "x", "config.json", "{}"):   "PyTorch pickles",
+		dir("tekken", "tekken.json", "{}", "config.json", "{}", shard, "x"):        "Tekken",
+		dir("lora", "adapter_config.json", "{}", "adapter_model.safetensors", ""):  "LoRA adapter",
+		dir("lfs", "config.json", "{}", shard, pointer):                            "Git LFS pointer",
+		dir("onnx", "model.onnx", "x"):                                             "ONNX",
+		dir("part", "m.gguf.part", "x"):                                            "holds no model",
+		dir("none", "config.json", "{}", shard, "x"):                               `model_type is ""`,
+		write("one.safetensors", "x"):                                              "weights alone are no model",
+		write("pytorch_model.bin", "x"):                                            "PyTorch pickle",
+		write("consolidated.00.pth", "x"):                                          "consolidated weights",
+		write("tekken.json", "{}"):                                                 "Tekken",
+		write("config.json", "{}"):                                                 "smaller files",
+		write("lfs.gguf", pointer):                                                 "Git LFS pointer",
+		write("page.gguf", "<!DOCTYPE html>"):                                      "web page",
+		write("old.gguf", "tjgg\x03\x00\x00\x00"):                                  "GGML format",
+		write("m.gguf.part", "GGUF"):                                               "unfinished file",
+		write("m.zip", "PK\x03\x04"):                                               "archive",
+		write("text.gguf", "hello"):                                                `does not start with "GGUF"`,
+	} {
+		for _, args := range [][]string{
+			{"model", "inspect", path}, {"model", "verify", path}, {"run", "--model", path, "x"},
+			{"serve", "--port", "0", "--model", path}, {"bench", "--model", path},
+			{"eval", "--model", path, "--tokens", "1"}, {"certify", "--model", path, "--report-dir", root},
+			{"model", "pack", path, filepath.Join(root, "out.gguf")},
+			{"model", "quantize", path, "--type", "q8_0", "--out", filepath.Join(root, "out.gguf")},
+		} {
+			if strings.HasSuffix(path, "part") && args[1] == "quantize" && filepath.Ext(path) == "" {
+				continue // an empty directory has no configuration for it
+			}
+			r := inside(t, args...)
+			if r.code != exitUsage && r.code != exitSetup || !strings.Contains(r.stderr, want) {
+				t.Errorf("%v: want %q: %v", args, want, r)
+			}
+			hint := strings.Contains(r.stderr, "\nhint: ")
+			if wantHint := !strings.Contains(want, "model_type") && !strings.Contains(want,
+				"does not start"); wantHint && !hint {
+				t.Errorf("%v: no hint: %v", args, r)
+			}
+			if strings.Contains(r.stderr, "no such model") {
+				t.Errorf("%v: it is there: %v", args, r)
+			}
+		}
+	}
+}
+
+// TestKilledConversion: a conversion that is killed at any moment leaves nothing that is believed, goes on where it
+// was, and ends with what an undisturbed one makes, and nothing else.
+func TestKilledConversion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("converts 40 MB twice")
+	}
+	rng := killRand(t)
+	shape := synth.Tiny()
+	shape.Dim, shape.FFN, shape.Layers, shape.Heads, shape.Type = 256, 1024, 2, 4, quant.BF16
+	dir, cache := weights(t, shape), t.TempDir()
+	program := binary(t)
+	args := []string{"eval", "--model", dir, "--tokens", "1,2,3", "--generate", "3", "--json"}
+	t.Setenv("MIXTRAL_QUANTIZE_TO", "q2_k")
+	t.Setenv("MIXTRAL_CACHE_DIR", filepath.Join(cache, "whole"))
+	began := time.Now()
+	whole := command(t, program, args...)
+	took := time.Since(began)
+	if whole.code != exitOK {
+		t.Fatal(whole)
+	}
+	t.Setenv("MIXTRAL_CACHE_DIR", filepath.Join(cache, "killed"))
+	killAtRandom(t, rng, took, 8, func() *exec.Cmd { return exec.Command(program, args...) })
+	again := command(t, program, args...)
+	if again.code != exitOK || again.stdout != whole.stdout {
+		t.Errorf("%v, want %v", again, whole)
+	}
+	files := glob(t, cache, "killed/converted/*")
+	if len(files) != 2 {
+		t.Errorf("in the cache: %v", files)
+	}
+	want, err := os.ReadFile(glob(t, cache, "whole/converted/*.gguf")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(glob(t, cache, "killed/converted/*.gguf")[0]); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the model differs: %v", err)
+	}
+}
+
+// killAtRandom starts a command several times and kills it at a moment within the time that it takes.
+func killAtRandom(t *testing.T, rng *rand.Rand, took time.Duration, times int, start func() *exec.Cmd) {
+	t.Helper()
+	for range times {
+		cmd := start()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rng.Int64N(int64(took))))
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+}
+
+// TestKilledPull: so does a download.
+func TestKilledPull(t *testing.T) {
+	rng := killRand(t)
+	data := "GGUF" + strings.Repeat("what is in the file is of no interest here", 200_000)
+	h := newSmallHub(t, map[string]string{"m-00001-of-00002.gguf": data, "m-00002-of-00002.gguf": "GGUF2"})
+	program, dir := binary(t), t.TempDir()
+	args := []string{"model", "pull", "--endpoint", h.URL, "--out", filepath.Join(dir, "m"), "hf://team/m"}
+	began := time.Now()
+	if r := command(t, program, append(args[:len(args):len(args)], "--out", filepath.Join(dir, "whole"))...); r.code !=
+		exitOK {
+		t.Fatal(r)
+	}
+	took := time.Since(began)
+	killAtRandom(t, rng, took, 8, func() *exec.Cmd { return exec.Command(program, args...) })
+	if r := command(t, program, args...); r.code != exitOK {
+		t.Fatal(r)
+	}
+	if got := filesIn(t, filepath.Join(dir, "m")); len(got) != 2 {
+		t.Errorf("left: %v", got)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "m", "m-00001-of-00002.gguf")); err != nil || string(got) != data {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}

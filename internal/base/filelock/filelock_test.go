@@ -1,0 +1,99 @@
+package filelock
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestOneAtATime: many who want the lock get it one after the other, and no file is left.
+func TestOneAtATime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.lock")
+	var inside, most, waited atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			l, err := Acquire(t.Context(), path, func() { waited.Add(1) })
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := inside.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(2 * time.Millisecond)
+			inside.Add(-1)
+			if err := l.Release(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d held it together", most.Load())
+	}
+	if waited.Load() == 0 {
+		t.Error("nobody was told to wait")
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the file of the lock is left")
+	}
+}
+
+// TestBusy: who does not want to wait is told, and a context ends the wait.
+func TestBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.lock")
+	l, err := Try(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Try(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second one got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Acquire(ctx, path, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("waiting without end: %v", err)
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // what a killed process leaves
+		t.Fatal(err)
+	}
+	l, err = Try(path)
+	if err != nil {
+		t.Fatalf("after a kill: %v", err)
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if Clear(path); exists(path) {
+		t.Error("what a killed process left stays")
+	}
+	if l, err = Try(path); err != nil {
+		t.Fatal(err)
+	}
+	if Clear(path); !exists(path) {
+		t.Error("a lock that is held was removed")
+	}
+	if err := l.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Try(filepath.Join(t.TempDir(), "none", "x.lock")); err == nil {
+		t.Error("a lock in a directory that does not exist")
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

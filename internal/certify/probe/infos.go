@@ -1,0 +1,38 @@
+package probe
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// mostInfos bounds what is taken of a server's info metrics.
+const mostInfos = 40
+
+// Infos are the labels of the metrics by which a server says how it was started: those whose names end in _info, as
+// vllm:cache_config_info. Keys are "label (metric)". Those of runtimes say nothing about the server. Nothing where the
+// metrics cannot be read.
+func (s *Scraper) Infos(ctx context.Context) map[string]string {
+	out := map[string]string{}
+	if s.MetricsURL == "" {
+		return out
+	}
+	all, err := s.text(ctx)
+	if err != nil {
+		return out
+	}
+	for _, x := range all {
+		if !strings.HasSuffix(x.name, "_info") || strings.HasPrefix(x.name, "go_") || strings.HasPrefix(x.name,
+			"python_") ||
+			strings.HasPrefix(x.name, "process_") || strings.HasPrefix(x.name, "target_") {
+			continue
+		}
+		for _, label := range slices.Sorted(maps.Keys(x.labels)) {
+			if v := x.labels[label]; v != "" && v != "None" && len(out) < mostInfos {
+				out[label+" ("+x.name+")"] = v
+			}
+		}
+	}
+	return out
+}
