@@ -16,8 +16,12 @@ build: ## bin/mixtral
 	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
 
 .PHONY: release
-release: ## dist/: binaries, bills of materials and checksums of what is committed
+release: ## dist/: binaries, bills of materials, the page that verifies reports, and checksums
 	sh scripts/release.sh dist
+
+.PHONY: verify-page
+verify-page: ## verify.html: one file that verifies reports in a browser
+	$(GO) run ./cmd/verify-page -o verify.html -version "$$($(GO) run ./cmd/mixtral version | cut -d ' ' -f 2)"
 
 .PHONY: reproduce
 reproduce: ## the release built twice, in two places: the same bytes

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -26,7 +27,8 @@ const (
 // What Run's errors match, beside testcases.ErrNotFound, testcases.ErrInvalid and target.ErrSetup.
 var (
 	ErrOptions     = errors.New("invalid options")
-	ErrInterrupted = errors.New("interrupted") // the report of what was measured until then comes with it
+	ErrInterrupted = errors.New("interrupted")               // the report of what was measured comes with it
+	ErrUnsigned    = errors.New("the report was not signed") // as Options.SignKey wants it; the report comes with it
 )
 
 // Defaults of Options.
@@ -80,6 +82,8 @@ type Options struct {
 	ReportDir string   // empty: "reports"
 	Version   string   // of the program, for the report
 
+	SignKey *attest.Signer // signs the report and its record at the end; nil: nobody does
+
 	TracingURL string // an OpenTelemetry collector for traces that begin with the load's requests; empty: none
 
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
@@ -93,8 +97,9 @@ type Earlier struct {
 	Events string // the file of its record; empty or not there: distributions cannot be compared
 }
 
-// Run certifies a server and writes the report's files. The report comes with an error in one case: ErrInterrupted,
-// when ctx ended and the verdict rests on what was measured until then. A FAIL is no error: see Report.Status.
+// Run certifies a server and writes the report's files. The report comes with an error in two cases: ErrInterrupted,
+// when ctx ended and the verdict rests on what was measured until then, and ErrUnsigned, when Options.SignKey did not
+// sign. A FAIL is no error: see Report.Status.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	p, err := newPlan(o)
 	if err != nil {
@@ -109,13 +114,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if runErr != nil && !errors.Is(err, runErr) { // a record that cannot be written cannot be closed either
 		err = errors.Join(runErr, err)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnsigned) {
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return rep, fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+		err = errors.Join(fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx)), err)
 	}
-	return rep, nil
+	return rep, err
 }
 
 // Load reads a case as Run would, with overrides applied, and says everything that is wrong with it.

@@ -67,7 +67,11 @@ func (r *runner) phase(ctx context.Context, index int, ph testcases.Phase) {
 	}
 	r.metrics.after(ctx, ph.ID, run.answered)
 	r.record.add(evidence.Event{Phase: &rec})
-	run.score(ctx)
+	if t := r.plan.tasks[index]; t != nil {
+		run.grade(ctx, t)
+	} else {
+		run.score(ctx)
+	}
 	r.progress.tell(Event{Kind: EventEnd, Phase: ph, Index: index + 1, Done: run.done, Failed: run.failed,
 		OK:   rec.CutShort == "" && run.failed == 0,
 		Text: run.describe(rec), Elapsed: time.Since(run.begun), Summary: r.progress.monitor.Summary()})
@@ -193,7 +197,7 @@ func (p *phaseRun) sink(q evidence.Request) {
 		if p.ph.Kind != testcases.KindWarmup {
 			r.progress.monitor.RecordLatency(p.ph.ID, d)
 		}
-		if p.ph.KeepText {
+		if p.ph.KeepText || p.ph.Task != nil {
 			p.texts = append(p.texts, q)
 		}
 	case q.Fail == evidence.FailCanceled:

@@ -27,6 +27,7 @@ type plan struct {
 
 	against *evidence.Against       // the earlier run; nil: none
 	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
+	tasks   map[int]*task           // the same, of those whose answers are graded
 }
 
 // newPlan checks everything that can be checked without a server.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
@@ -141,7 +142,8 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	rep := d.Report
-	paths, err := report.Save(r.plan.o.ReportDir, rep, d.Series)
+	signatures, unsigned := r.sign(ctx, rep)
+	paths, err := report.Save(r.plan.o.ReportDir, rep, d.Series, signatures...)
 	if err != nil {
 		return nil, err
 	}
@@ -151,5 +153,19 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	r.progress.tell(Event{Kind: EventReport, Text: strings.Join([]string{paths.JSON, paths.HTML}, " "),
 		OK:      rep.Status == Pass,
 		Summary: r.progress.monitor.Summary()})
-	return rep, nil
+	return rep, unsigned
+}
+
+// sign writes the attestation of a report that is about to be saved. Without a key there is nothing to do. A run that
+// was stopped is signed too: its report says that it was.
+func (r *runner) sign(ctx context.Context, rep *Report) ([]report.Signature, error) {
+	if r.plan.o.SignKey == nil {
+		return nil, nil
+	}
+	paths := report.PathsFor(r.plan.o.ReportDir, rep)
+	signed, err := attest.SignFile(context.WithoutCancel(ctx), rep, paths, r.plan.o.SignKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, err)
+	}
+	return signed, nil
 }

@@ -17,6 +17,9 @@ import (
 // readTraffic makes the sources of the phases that have traffic of their own. A phase that replays a trace gets the
 // trace's rate and length, so that the report says what was offered.
 func (p *plan) readTraffic() error {
+	if err := p.readTasks(); err != nil {
+		return err
+	}
 	for i := range p.phases {
 		ph := &p.phases[i]
 		if ph.Traffic == nil {

@@ -47,11 +47,12 @@ type asker struct {
 
 	exact   bool                    // some phase asks for answers of exact lengths
 	sources map[int]*traffic.Source // by the phase's place: of those whose traffic is their own
+	tasks   map[int]*task
 }
 
 func newAsker(p *plan, model string) *asker {
 	return &asker{c: p.c, prompts: p.loaded.Prompts, model: model, seed: uint64(p.o.Seed),
-		form: form{extra: p.c.Request.Body}, sources: p.sources, exact: slices.ContainsFunc(p.phases,
+		form: form{extra: p.c.Request.Body}, sources: p.sources, tasks: p.tasks, exact: slices.ContainsFunc(p.phases,
 			func(ph testcases.Phase) bool { return ph.Traffic.IgnoresEnd() })}
 }
 
@@ -65,6 +66,9 @@ func (a *asker) keys(ph testcases.Phase) []string {
 
 // job makes request n of a phase. The same run with the same seed makes the same requests.
 func (a *asker) job(index int, ph testcases.Phase, n int) loadgen.Job {
+	if t := a.tasks[index]; t != nil {
+		return t.job(a, ph, index, n)
+	}
 	if s := a.sources[index]; s != nil {
 		return a.begin(s, index, ph, n)
 	}
@@ -132,6 +136,9 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 	}
 	if s := a.sources[index]; s != nil && ph.Traffic.Turns != nil {
 		out.Then = newTalks(a, s, index, ph).next
+	}
+	if t := a.tasks[index]; t != nil && out.Requests == 0 && ph.Kind != testcases.KindOpen {
+		out.Requests = len(t.items) // each once
 	}
 	switch ph.Kind {
 	case testcases.KindOpen:

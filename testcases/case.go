@@ -172,6 +172,7 @@ type Phase struct {
 	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
 	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s
 	Traffic    *Traffic `yaml:"traffic" json:"traffic,omitempty"` // instead of Prompts
+	Task       *Task    `yaml:"task" json:"task,omitempty"`       // instead of Prompts: questions whose answers are graded
 	Sweep      *Sweep   `yaml:"sweep" json:"sweep,omitempty"`     // of a phase of kind sweep: what to search for
 	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`

@@ -156,6 +156,7 @@ func TestEveryRuleIsReachable(t *testing.T) {
 			*ph = Phase{ID: ph.ID, Kind: KindSweep, Sweep: &Sweep{Over: OverRate, From: 1, To: 2}}
 			c.Profiles["quick"] = c.Profiles["quick"][:1]
 		}
+		giveTask(c, info.Rule)
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", info.Rule, err)
 		}

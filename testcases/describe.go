@@ -14,13 +14,13 @@ import (
 
 // The comments of the types are the description of their keys: in the schema, in the manual and in explain.
 //
-//go:embed case.go traffic.go sweep.go
+//go:embed case.go traffic.go sweep.go task.go
 var sources embed.FS
 
 // comments are the comments of fields, by "Type.Field".
 var comments = sync.OnceValue(func() map[string]string {
 	out := map[string]string{}
-	for _, name := range []string{"case.go", "traffic.go", "sweep.go"} {
+	for _, name := range []string{"case.go", "traffic.go", "sweep.go", "task.go"} {
 		src, err := sources.ReadFile(name)
 		if err != nil {
 			panic("testcases: " + err.Error()) // it is embedded

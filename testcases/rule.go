@@ -35,6 +35,12 @@ const (
 	RuleITLMean           Rule = "itl_mean"
 	RuleITLPercentile     Rule = "itl_percentile"
 	RuleGoodput           Rule = "goodput"
+	RuleExactMatch        Rule = "exact_match"
+	RuleRouge1            Rule = "rouge1"
+	RuleRouge2            Rule = "rouge2"
+	RuleRougeL            Rule = "rougeL"
+	RuleJSONValid         Rule = "json_valid"
+	RuleNeedle            Rule = "needle"
 	RuleKnee              Rule = "knee"
 	RuleGPUMemory         Rule = "gpu_memory"
 	RuleGPUPower          Rule = "gpu_power"
@@ -68,6 +74,8 @@ var rules = []RuleInfo{
 	{Rule: RuleDegradationWithin, Phase: true, Load: true, Op: "<=",
 		Asks: "Is the last third of the phase as fast as its first?"},
 	{Rule: RuleErrorBudget, Op: "<=", Asks: "Is the share of failed requests within the budget?"},
+	{Rule: RuleExactMatch, Phase: true, Op: ">=",
+		Asks: "Do as many answers end with the reference's number as the limit asks?"},
 	{Rule: RuleGenerator, Asks: "Did the load generator keep its schedule?"},
 	{Rule: RuleGoodput, Phase: true, Load: true, Op: ">=", Needs: "targets.goodput",
 		Asks: "Is the share of scheduled requests that meet every objective as high as the target?"},
@@ -79,12 +87,16 @@ var rules = []RuleInfo{
 		Asks: "Is the mean time between two tokens below the target?"},
 	{Rule: RuleITLPercentile, Phase: true, Percentile: true, Load: true, Op: "<=", Needs: "targets.itl_ms",
 		Asks: "Is the percentile of the time between two tokens within the target?"},
+	{Rule: RuleJSONValid, Phase: true, Op: ">=",
+		Asks: "Do as many answers keep the JSON Schema that was sent as the limit asks?"},
 	{Rule: RuleKnee, Phase: true, Load: true, Op: ">=",
 		Asks: "Is the highest load that keeps the objectives of the sweep at least the target?"},
 	{Rule: RuleLeak, Asks: "Does memory stop growing under constant load?"},
 	{Rule: RuleLittle, Op: "<=", Asks: "Does the mean number in flight agree with Little's law?"},
 	{Rule: RuleMeanLatency, Phase: true, Load: true, Op: "<", Asks: "Is the mean latency below the target?"},
 	{Rule: RuleMetricsReported, Asks: "Do the server's metrics agree with the client's own counts?"},
+	{Rule: RuleNeedle, Phase: true, Op: ">=",
+		Asks: "Is a sentence in a long text found as often as the limit asks?"},
 	{Rule: RulePeakCPU, Op: "<=", Asks: "Does the busiest second use no more cores than the target?"},
 	{Rule: RulePeakMemory, Op: "<=", Asks: "Is the highest sample of memory within the target?"},
 	{Rule: RulePercentileLatency, Phase: true, Percentile: true, Load: true, Op: "<=",
@@ -93,6 +105,9 @@ var rules = []RuleInfo{
 	{Rule: RuleQuality, Op: ">=", Asks: "Does the mean score of the answers reach the target?"},
 	{Rule: RuleQualityUnderLoad, Op: "<=", Asks: "Are answers under load as good as answers without?"},
 	{Rule: RuleReportWritten, Asks: "Is the record of the run whole?"},
+	{Rule: RuleRouge1, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-1 against the references at least the limit?"},
+	{Rule: RuleRouge2, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-2 against the references at least the limit?"},
+	{Rule: RuleRougeL, Phase: true, Op: ">=", Asks: "Is the mean ROUGE-L against the references at least the limit?"},
 	{Rule: RuleStalls, Phase: true, Load: true, Op: "<=",
 		Asks: "Does something always arrive within the limit while requests wait?"},
 	{Rule: RuleStepsComplete, Asks: "Did every phase run as planned?"},

@@ -142,27 +142,40 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 func (l *Loaded) LoadTraffic(dir string) error {
 	for profile, phases := range l.Case.Profiles {
 		for i, ph := range phases {
-			if ph.Traffic == nil || ph.Traffic.File == "" {
-				continue
+			var names []string
+			key := "traffic"
+			if ph.Traffic != nil && ph.Traffic.File != "" {
+				names = []string{ph.Traffic.File}
+			} else if ph.Task != nil {
+				names, key = ph.Task.files(), "task"
 			}
-			name := ph.Traffic.File
-			if _, have := l.Files[name]; have {
-				continue
+			for _, name := range names {
+				if err := l.loadFile(dir, name); err != nil {
+					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].%s.file", profile, i, key), Reason: err.Error()}
+				}
 			}
-			path := name
-			if !filepath.IsAbs(name) {
-				path = filepath.Join(dir, name)
-			}
-			data, err := readAtMost(path, maxTraffic)
-			if err != nil {
-				return &Problem{Key: fmt.Sprintf("profiles.%s[%d].traffic.file", profile, i), Reason: err.Error()}
-			}
-			if l.Files == nil {
-				l.Files = map[string][]byte{}
-			}
-			l.Files[name] = data
 		}
 	}
+	return nil
+}
+
+// loadFile reads a file that a phase names, once.
+func (l *Loaded) loadFile(dir, name string) error {
+	if _, have := l.Files[name]; have {
+		return nil
+	}
+	path := name
+	if !filepath.IsAbs(name) {
+		path = filepath.Join(dir, name)
+	}
+	data, err := readAtMost(path, maxTraffic)
+	if err != nil {
+		return err
+	}
+	if l.Files == nil {
+		l.Files = map[string][]byte{}
+	}
+	l.Files[name] = data
 	return nil
 }
 

@@ -189,6 +189,9 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 			p.add(at+".compare_to", "must name an earlier phase of kind %s, is %q", ph.Kind, ph.CompareTo)
 		}
 	}
+	if ph.Task != nil {
+		ph.Task.validate(p, at+".task", ph)
+	}
 	if (ph.Sweep != nil) != (ph.Kind == KindSweep) {
 		p.add(at+".sweep", "phases of kind sweep need it, and others have none")
 	} else if ph.Sweep != nil {
@@ -217,11 +220,11 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 			p.add(at+".duration_s", "an open phase needs duration_s or requests")
 		}
 	case KindClosed, KindWarmup:
-		if ph.DurationS <= 0 && ph.Requests <= 0 {
+		if ph.DurationS <= 0 && ph.Requests <= 0 && !ph.Task.counts() {
 			p.add(at+".duration_s", "a %s phase needs duration_s or requests", ph.Kind)
 		}
 	case KindBatch:
-		if ph.Requests <= 0 {
+		if ph.Requests <= 0 && !ph.Task.counts() {
 			p.add(at+".requests", "a batch phase needs the number of requests")
 		}
 	case KindIdle:
@@ -277,6 +280,7 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 		p.add(at+".rule", "must be one of %s, is %q", list(ruleNames()), ch.Rule)
 		return
 	}
+	c.validateTaskCheck(p, at, ch)
 	if rule.Percentile && !(ch.P > 0 && ch.P < 1) {
 		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, is %g", ch.Rule, ch.P)
 	}

@@ -66,6 +66,14 @@ type pageData struct {
 	Changed   []Change
 	Unchanged int
 	Said      []pair
+	Signed    []Signature
+}
+
+// Signature is a signature of a report, as its page names it. A page proves nothing about it: mixtral report verify
+// --key does.
+type Signature struct {
+	KeyID string // the SSH fingerprint of the key
+	File  string // name of the attestation's file
 }
 
 // opt writes a number that may be missing.
@@ -140,14 +148,14 @@ type pair struct{ Key, Value string }
 
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every
 // text of a server or a case is escaped.
-func WriteHTML(w io.Writer, r *Report, s Series) error {
+func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
 	d := pageData{Report: r, CSS: template.CSS(pageCSS),
 		When:     time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
 		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r),
 		Figures: append(figures(r), tokenFigures(r)...), SweepsOf: sweepViews(r), Said: serverPairs(r),
 		Resource: append(resourceCharts(s, r), gpuCharts(s, r)...), Quality: promptViews(r), Criteria: criteria(r),
 		Env: pairs(r.Environment), Prints: pairs(r.Fingerprints), Trace: pairs(r.Case.Traceability),
-		HasIdle: r.Resources.AfterIdleGB != nil}
+		HasIdle: r.Resources.AfterIdleGB != nil, Signed: signed}
 	for _, k := range slices.Sorted(maps.Keys(r.Quality.Calibration)) {
 		d.Calibrate = append(d.Calibrate, pair{strings.ReplaceAll(k, "_", " "), Number(r.Quality.Calibration[k])})
 	}

@@ -19,10 +19,11 @@ var ErrFormat = errors.New("not a certification report")
 
 // Extensions of the files of one report, after BaseName.
 const (
-	JSONExt   = ".json"
-	HTMLExt   = ".html"
-	JUnitExt  = ".junit.xml"
-	EventsExt = ".events.jsonl.gz"
+	JSONExt        = ".json"
+	HTMLExt        = ".html"
+	JUnitExt       = ".junit.xml"
+	EventsExt      = ".events.jsonl.gz"
+	AttestationExt = ".intoto.jsonl" // in-toto's own suffix: a line of JSON is a signed envelope
 )
 
 // What is read of a report is bounded; one has some 50 KB and 3,000 values.

@@ -12,9 +12,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 )
 
-// Paths are the files of a saved report. Events is where the record belongs; Save does not write it.
+// Paths are the files of a saved report. Events is where the record belongs, and Attestation where its signature does;
+// Save writes neither.
 type Paths struct {
-	JSON, HTML, JUnit, Events string
+	JSON, HTML, JUnit, Events, Attestation string
 }
 
 // PathsFor gives the files' places in a directory.
@@ -24,7 +25,8 @@ func PathsFor(dir string, r *Report) Paths {
 		base = BaseName(r.TestCase, time.Unix(int64(r.Timestamp), 0))
 	}
 	at := filepath.Join(dir, base)
-	return Paths{JSON: at + JSONExt, HTML: at + HTMLExt, JUnit: at + JUnitExt, Events: at + EventsExt}
+	return Paths{JSON: at + JSONExt, HTML: at + HTMLExt, JUnit: at + JUnitExt, Events: at + EventsExt,
+		Attestation: at + AttestationExt}
 }
 
 // plainName says that a report's own name of its files leads nowhere else: reports come from others too.
@@ -34,8 +36,8 @@ func plainName(base string) bool {
 }
 
 // Save writes the JSON, HTML and JUnit files into dir, which it makes if needed. Each file appears whole or not at
-// all; the JSON comes last, so that whoever sees it finds the others.
-func Save(dir string, r *Report, s Series) (Paths, error) {
+// all; the JSON comes last, so that whoever sees it finds the others. The page names the signatures that are given.
+func Save(dir string, r *Report, s Series, signed ...Signature) (Paths, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Paths{}, fmt.Errorf("report: %w", err)
 	}
@@ -44,7 +46,7 @@ func Save(dir string, r *Report, s Series) (Paths, error) {
 		path  string
 		write func(io.Writer) error
 	}{
-		{p.HTML, func(w io.Writer) error { return WriteHTML(w, r, s) }},
+		{p.HTML, func(w io.Writer) error { return WriteHTML(w, r, s, signed...) }},
 		{p.JUnit, func(w io.Writer) error { return WriteJUnit(w, r) }},
 		{p.JSON, func(w io.Writer) error {
 			data, err := JSON(r)

@@ -61,6 +61,9 @@ type certifyCmd struct {
 	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
+	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
+	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
+
 	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
 	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
@@ -99,6 +102,13 @@ func (c certifyCmd) Run(a *app) error {
 	if o.Against, err = c.against(a); err != nil {
 		return err
 	}
+	if c.SignKey != "" {
+		key, err := openSigner(a, c.SignKey, c.SignPassphraseFile) // before the run: it may be wrong
+		if err != nil {
+			return err
+		}
+		o.SignKey = key
+	}
 	if !signal.Ignored(syscall.SIGHUP) { // under nohup a closed terminal ends nothing
 		ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGHUP)
 		defer stop()
@@ -113,12 +123,15 @@ func (c certifyCmd) Run(a *app) error {
 	if rep == nil {
 		return certifyError(a, err)
 	}
-	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON)); err != nil {
+	signed := o.SignKey != nil && !errors.Is(err, certify.ErrUnsigned)
+	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON), signed); err != nil {
 		return err
 	}
 	switch {
 	case errors.Is(err, certify.ErrInterrupted):
 		return exitWith(exitInterrupted)
+	case errors.Is(err, certify.ErrUnsigned):
+		return setupError(withHint(err, "mixtral report sign signs it later"))
 	case rep.Status == certify.Pass:
 		return nil
 	case rep.Status == certify.Fail:
@@ -329,8 +342,11 @@ func (c certifyCmd) check(a *app) error {
 }
 
 // print writes the verdict to standard output. run is its id in the database, or empty.
-func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
+func (c certifyCmd) print(a *app, rep *certify.Report, run string, signed bool) error {
 	paths := certreport.PathsFor(c.ReportDir, rep)
+	if !signed {
+		paths.Attestation = ""
+	}
 	if c.JSON {
 		return printCertifyJSON(a.stdout, rep, paths, run)
 	}
@@ -339,6 +355,9 @@ func (c certifyCmd) print(a *app, rep *certify.Report, run string) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "report: %s\n        %s\nevents: %s (mixtral report verify %s)\n", paths.JSON,
 		paths.HTML, paths.Events, paths.JSON)
+	if err == nil && signed {
+		_, err = fmt.Fprintf(a.stdout, "signed: %s\n", paths.Attestation)
+	}
 	if err == nil && run != "" {
 		_, err = fmt.Fprintf(a.stdout, "run:    %s in %s (mixtral report show %s)\n", run, open.Name(c.Database), run)
 	}
@@ -357,6 +376,7 @@ type certifySummary struct {
 	Report   string              `json:"report"`
 	HTML     string              `json:"html"`
 	Events   string              `json:"events"`
+	Signed   string              `json:"attestation,omitempty"`
 	Run      string              `json:"run,omitempty"` // in the database
 	Sweeps   []certreport.Sweep  `json:"sweeps,omitempty"`
 	Against  *certreport.Against `json:"against,omitempty"`
@@ -369,6 +389,7 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc.SetIndent("", "  ")
 	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
-		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events, Run: run,
+		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events,
+		Signed: paths.Attestation, Run: run,
 		Sweeps: rep.Sweeps, Against: rep.Against, sweepSummary: summarise(rep)})
 }

@@ -17,7 +17,8 @@ import (
 type reportCmd struct {
 	Show   reportShowCmd   `cmd:"" help:"Print a report as a table."`
 	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as one self-contained page."`
-	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events and compare it byte for byte."`
+	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events, compare it byte for byte, and check its signature."`
+	Sign   reportSignCmd   `cmd:"" help:"Sign a report and its record as an in-toto attestation."`
 	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between reports; exit code 1 if anything got worse than in the first."`
 	Trend  reportTrendCmd  `cmd:"" help:"Show how the figures of a test case moved over its runs in the database."`
 	List   reportListCmd   `cmd:"" help:"List the runs in the database, or the reports in a directory."`
@@ -61,16 +62,23 @@ func openReport(a *app, path string) (*reports.Report, []byte, error) {
 	return r, data, nil
 }
 
-// derive judges a record. A signal ends it at once, wherever it is.
+const noEventsHint = "the events lie beside the report, in its name with " + reports.EventsExt
+
+// derive judges a record.
 func derive(a *app, path string) (*judge.Derived, error) {
+	return judged(a, func() (*judge.Derived, error) { return judge.DeriveFile(a.ctx, path) })
+}
+
+// judged runs what judges a record. A signal ends it at once, wherever it is.
+func judged[T any](a *app, judge func() (*T, error)) (*T, error) {
 	debug.SetGCPercent(40) // a large record fills the memory, and this process does nothing else
 	type result struct {
-		d   *judge.Derived
+		d   *T
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		d, err := judge.DeriveFile(a.ctx, path)
+		d, err := judge()
 		done <- result{d, err}
 	}()
 	select {
@@ -83,8 +91,7 @@ func derive(a *app, path string) (*judge.Derived, error) {
 		case errors.Is(x.err, evidence.ErrTooLarge):
 			return nil, usageError(x.err)
 		case x.err != nil:
-			return nil, usageError(withHint(x.err, "the events lie beside the report, in its name with "+
-				reports.EventsExt))
+			return nil, usageError(withHint(x.err, noEventsHint))
 		}
 		return x.d, nil
 	}
@@ -141,7 +148,7 @@ type reportHTMLCmd struct {
 }
 
 func (c *reportHTMLCmd) Run(a *app) error {
-	r, _, err := c.openRef(a, c.File)
+	r, data, err := c.openRef(a, c.File)
 	if err != nil {
 		return err
 	}
@@ -160,7 +167,8 @@ func (c *reportHTMLCmd) Run(a *app) error {
 		}
 		series = d.Series
 	}
-	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series) }
+	signed := signaturesOf(reports.PathsFor(filepath.Dir(c.File), r).Attestation, data)
+	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series, signed...) }
 	if c.Out == "-" {
 		if c.JSON {
 			return usageError(errors.New("--json and --out - exclude each other: the page itself goes to " +
@@ -180,98 +188,6 @@ func (c *reportHTMLCmd) Run(a *app) error {
 	_, err = fmt.Fprintln(a.stdout, c.Out)
 	return err
 }
-
-type reportVerifyCmd struct {
-	File   string `arg:"" help:"A report's .json."`
-	Events string `placeholder:"FILE" help:"The record of events; default: beside the report."`
-	JSON   bool   `help:"Print JSON."`
-}
-
-// verification is what verify --json prints.
-type verification struct {
-	Verified    bool     `json:"verified"` // the events give this report, byte for byte
-	Report      string   `json:"report"`
-	Events      string   `json:"events"`
-	EventCount  int      `json:"event_count"`
-	SHA256      string   `json:"events_sha256"`
-	Status      string   `json:"status"`            // the report's
-	Derived     string   `json:"derived_status"`    // what the events give
-	Missing     string   `json:"missing,omitempty"` // what a damaged record lacks
-	Differences []string `json:"differences"`
-}
-
-func (c *reportVerifyCmd) Run(a *app) error {
-	v, again, err := c.verify(a)
-	if err != nil {
-		return err
-	}
-	if v.Missing != "" {
-		fmt.Fprintf(a.stderr, "mixtral: %s is not whole: %s\n", c.Events, v.Missing)
-	}
-	if c.JSON {
-		err = printJSON(a.stdout, v)
-	} else {
-		err = v.print(a.stdout)
-	}
-	if err != nil || v.Verified {
-		return err
-	}
-	if made := again.Fingerprints["version"]; made != "" && made != versionString() {
-		fmt.Fprintf(a.stderr, "hint: %s made the report, this is %s: the rules may have changed between them\n", made,
-			versionString())
-	}
-	return exitWith(exitFail)
-}
-
-// verify derives the report again and compares the two.
-func (c *reportVerifyCmd) verify(a *app) (*verification, *reports.Report, error) {
-	r, data, err := openReport(a, c.File)
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.Events == "" {
-		c.Events = recordOf(c.File, r)
-	}
-	d, err := derive(a, c.Events)
-	if err != nil {
-		return nil, nil, err
-	}
-	again := d.Report
-	want, err := reports.JSON(again)
-	if err != nil {
-		return nil, nil, err
-	}
-	v := &verification{Report: c.File, Events: c.Events, EventCount: d.Record.Count, SHA256: again.Evidence.SHA256,
-		Status: r.Status, Derived: again.Status, Missing: missing(r, d), Differences: []string{}}
-	differences, err := reports.Differences(data, want)
-	if err != nil {
-		return nil, nil, usageError(fmt.Errorf("%s: %w", c.File, err))
-	}
-	for _, d := range differences {
-		v.Differences = append(v.Differences, fmt.Sprint(d))
-	}
-	v.Verified = len(differences) == 0
-	return v, again, nil
-}
-
-func (v *verification) print(w io.Writer) error {
-	if v.Verified {
-		_, err := fmt.Fprintf(w, "verified: %s follows from %d events, byte for byte\n  %s\n  events sha256 %s\n",
-			v.Status, v.EventCount, v.Report, v.SHA256)
-		return err
-	}
-	_, err := fmt.Fprintf(w, "NOT verified: %s does not follow from %s\n", v.Report, v.Events)
-	for i, d := range v.Differences {
-		if i == mostDifferences {
-			_, err = fmt.Fprintf(w, "  and %d more\n", len(v.Differences)-i)
-			break
-		}
-		_, err = fmt.Fprintf(w, "  %s\n", d)
-	}
-	return err
-}
-
-const mostDifferences = 20
 
 type reportSchemaCmd struct{}
 

@@ -79,6 +79,7 @@ var ranks = map[string]int{
 	"internal/certify/client":   4, // what is asked of a server beside the load
 	"testcases":                 2, // test cases as data, and the compiled-in ones
 	"certify/report":            3, // reports people read
+	"certify/attest":            4, // signatures of reports
 	"internal/certify/evidence": 3, // what a run records
 	"internal/certify/quality":  2, // answer scores
 	"internal/certify/loadgen":  4, // load and its clocks
@@ -86,17 +87,20 @@ var ranks = map[string]int{
 	"internal/certify/faults":   3, // servers with one planted fault each
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
+	"internal/certify/verify":   5, // a report held against its record and its signature
 	"internal/certify/knee":     2, // the highest load that keeps its objectives
 
-	"internal/web/look": 1, // what every page looks like
-	"internal/web/chat": 2, // the pages of mixtral serve
-	"internal/plan":     3, // replicas from targets, by simulation
+	"internal/web/look":       1, // what every page looks like
+	"internal/web/verifypage": 2, // the page that verifies reports in a browser
+	"internal/web/chat":       2, // the pages of mixtral serve
+	"internal/plan":           3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
 	"certify": 6, // the certifier
 
 	"cmd/mixtral":        9,
 	"cmd/mixtral-faults": 9,
+	"cmd/verify-page":    9,
 }
 
 // The two halves. They know the seam, internal/base and nothing of each other: the certifying half sees a service
@@ -298,5 +302,21 @@ func TestDocsNameRealTests(t *testing.T) {
 		if !have[string(m[1])] {
 			t.Errorf("docs/SECURITY.md names %s, and there is no such test", m[1])
 		}
+	}
+}
+
+// maxDirect is how many modules the root module may require itself. Each is somebody else's code to follow for as long
+// as this program lives; docs/RATIONALE.md says what the last ones are for.
+const maxDirect = 24
+
+// TestFewDependencies: a further dependency is a decision, not an accident.
+func TestFewDependencies(t *testing.T) {
+	data, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(regexp.MustCompile(`(?m)^\t\S+ v\S+$`).FindAll(data, -1)) // an indirect one has a comment
+	if n == 0 || n > maxDirect {
+		t.Errorf("go.mod has %d direct dependencies, at most %d are allowed", n, maxDirect)
 	}
 }

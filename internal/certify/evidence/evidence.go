@@ -28,6 +28,7 @@ type Event struct {
 	Sample    *Sample    `json:"sample,omitempty"`    // resources
 	Scrape    *Scrape    `json:"scrape,omitempty"`    // the server's metrics
 	Score     *Score     `json:"score,omitempty"`     // quality of one answer
+	Grade     *Grade     `json:"grade,omitempty"`     // of one answer to a task
 	Audit     *Audit     `json:"audit,omitempty"`
 	Clock     *Clock     `json:"clock,omitempty"`   // wall clock against monotonic clock
 	Host      *Host      `json:"host,omitempty"`    // who used the certifier's machine
@@ -305,6 +306,17 @@ type Score struct {
 	// the opinion of a reviewer, from 0 to 1; the keys are those of older records
 	Review    *float64 `json:"judge,omitempty"`
 	ReviewErr string   `json:"judge_err,omitempty"` // why there is none
+}
+
+// Grade is how right one recorded answer to a task is.
+type Grade struct {
+	Phase  string             `json:"phase"`           // of the request
+	N      int                `json:"n"`               // of the request
+	Item   string             `json:"item"`            // the question's id
+	Of     int                `json:"of,omitempty"`    // questions that there are; 0: they are made up
+	Group  string             `json:"group,omitempty"` // of questions alike: "4000 tokens, depth 0.5"
+	Values map[string]float64 `json:"values"`          // by the rule that reads them, from 0 to 1
+	Why    string             `json:"why,omitempty"`   // what is wrong, shortened
 }
 
 // Audit is one test of the server's honesty.

@@ -25,6 +25,7 @@ type run struct {
 	samples    []at[*evidence.Sample]
 	scrapes    []at[*evidence.Scrape]
 	scores     []*evidence.Score
+	grades     []*evidence.Grade
 	audits     []at[*evidence.Audit]
 	clocks     []at[*evidence.Clock]
 	hosts      []at[*evidence.Host]
@@ -63,6 +64,9 @@ func (r *run) sort() {
 	byTime(r.audits)
 	byTime(r.clocks)
 	byTime(r.hosts)
+	slices.SortFunc(r.grades, func(a, b *evidence.Grade) int {
+		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N), compareContent(a, b))
+	})
 	byTime(r.gpus)
 	slices.SortFunc(r.scores, func(a, b *evidence.Score) int {
 		if c := cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N)); c != 0 {

@@ -3,6 +3,7 @@ package judge
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/bound"
@@ -22,21 +23,43 @@ type Derived struct {
 // DeriveFile derives the report of a record in a file as it is read, so that its events need not be in memory all at
 // once. It stops reading when ctx ends.
 func DeriveFile(ctx context.Context, path string) (*Derived, error) {
-	r, info, err := readFile(ctx, path)
+	return derive(ctx, path, fileScanner(path))
+}
+
+func fileScanner(path string) scanner {
+	return func(each func(*evidence.Event) error) (evidence.Info, error) { return evidence.ScanFile(path, each) }
+}
+
+// DeriveReader is DeriveFile of a record that comes from elsewhere; name is for errors.
+func DeriveReader(ctx context.Context, name string, record io.Reader) (*Derived, error) {
+	return derive(ctx, name, func(each func(*evidence.Event) error) (evidence.Info, error) {
+		info, err := evidence.Scan(record, each)
+		if err != nil {
+			return info, fmt.Errorf("%s: %w", name, err)
+		}
+		return info, nil
+	})
+}
+
+// scanner calls each for every event of a record.
+type scanner func(each func(*evidence.Event) error) (evidence.Info, error)
+
+func derive(ctx context.Context, name string, scan scanner) (*Derived, error) {
+	r, info, err := readRun(ctx, name, scan)
 	if err != nil {
 		return nil, err
 	}
 	rep, err := r.derive(info.Count, info.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &Derived{rep, r.series(), info}, nil
 }
 
-func readFile(ctx context.Context, path string) (*run, evidence.Info, error) {
+func readRun(ctx context.Context, name string, scan scanner) (*run, evidence.Info, error) {
 	c := newCollector()
 	var gaps []int32 // of many requests
-	info, err := evidence.ScanFile(path, func(e *evidence.Event) error {
+	info, err := scan(func(e *evidence.Event) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -56,7 +79,7 @@ func readFile(ctx context.Context, path string) (*run, evidence.Info, error) {
 	}
 	r, err := c.run()
 	if err != nil {
-		return nil, info, fmt.Errorf("%s: %w", path, err)
+		return nil, info, fmt.Errorf("%s: %w", name, err)
 	}
 	return r, info, nil
 }
@@ -102,6 +125,8 @@ func (c *collector) add(e *evidence.Event) error {
 		r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
 	case e.Score != nil:
 		r.scores = append(r.scores, e.Score)
+	case e.Grade != nil:
+		r.grades = append(r.grades, e.Grade)
 	case e.Audit != nil:
 		r.audits = append(r.audits, at[*evidence.Audit]{e.At, e.Audit})
 	case e.Clock != nil:

@@ -29,3 +29,10 @@ func text(b *strings.Builder, seed, stream uint64, n int) {
 		b.WriteString(words[rng.IntN(len(words))])
 	}
 }
+
+// Text makes up a text of so many words, each a token for most tokenizers, the same for the same seed and stream.
+func Text(seed, stream uint64, n int) string {
+	var b strings.Builder
+	text(&b, seed^0x74657874, stream, n)
+	return b.String()
+}

@@ -1,0 +1,83 @@
+package attest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+)
+
+// ErrOther is matched by the error about an attestation that is there already, and about something else.
+var ErrOther = errors.New("it is the signature of other files")
+
+// SignFile signs a report, whose record lies at paths.Events, and writes paths.Attestation. If that is there and says
+// the same, the signature is added to it. The signatures that the file then has are returned.
+func SignFile(ctx context.Context, r *report.Report, paths report.Paths, by *Signer) ([]report.Signature, error) {
+	data, err := report.JSON(r)
+	if err != nil {
+		return nil, err
+	}
+	files, err := FilesOf(data, paths)
+	if err != nil {
+		return nil, err
+	}
+	e, err := ReadFile(paths.Attestation)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s, err := NewStatement(files)
+		if err != nil {
+			return nil, err
+		}
+		if e, err = Sign(ctx, s, by); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if differs, err := e.Statement.Differs(files); err != nil || len(differs) > 0 {
+			return nil, errors.Join(fmt.Errorf("attest: %s: %w", paths.Attestation, ErrOther), err)
+		}
+		if err := e.Add(ctx, by); err != nil {
+			return nil, err
+		}
+	}
+	line, err := e.Encode()
+	if err != nil {
+		return nil, err
+	}
+	write := func(w io.Writer) error {
+		_, err := w.Write(line)
+		return err
+	}
+	return e.Signatures(filepath.Base(paths.Attestation)), report.WriteFile(paths.Attestation, write)
+}
+
+// FilesOf names a report's files and computes the digest of its record.
+func FilesOf(data []byte, paths report.Paths) (Files, error) {
+	f, err := os.Open(paths.Events)
+	if err != nil {
+		return Files{}, fmt.Errorf("attest: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return Files{}, fmt.Errorf("attest: %w", err)
+	}
+	return Files{ReportName: filepath.Base(paths.JSON), Report: data, RecordName: filepath.Base(paths.Events),
+		RecordSHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// Signatures are those of the envelope, for the report's page. file is the envelope's name.
+func (e *Envelope) Signatures(file string) []report.Signature {
+	var out []report.Signature
+	for _, id := range e.KeyIDs() {
+		out = append(out, report.Signature{KeyID: id, File: file})
+	}
+	return out
+}

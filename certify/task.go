@@ -1,0 +1,194 @@
+package certify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality/dataset"
+	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// task makes the requests of a phase whose answers are graded, and grades them.
+type task struct {
+	spec   *testcases.Task
+	seed   uint64
+	items  []dataset.Item
+	format json.RawMessage      // response_format of the requests
+	schema *jsonschema.Resolved // that answers must keep
+}
+
+// newTask reads what a task needs. Errors name the file.
+func newTask(spec *testcases.Task, files map[string][]byte, seed uint64) (*task, error) {
+	t := &task{spec: spec, seed: seed}
+	if spec.File != "" {
+		items, err := dataset.Read(strings.NewReader(string(files[spec.File])))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", spec.File, err)
+		}
+		want := map[testcases.TaskKind]dataset.Kind{testcases.TaskExactMatch: dataset.Math,
+			testcases.TaskRouge: dataset.Chat}[spec.Kind]
+		for _, it := range items {
+			if want != "" && it.Kind != want {
+				return nil, fmt.Errorf("%s: question %s is of the shape %q, the task %s needs %q", spec.File, it.ID,
+					it.Kind, spec.Kind, want)
+			}
+		}
+		if spec.Most > 0 && spec.Most < len(items) {
+			items = items[:spec.Most]
+		}
+		t.items = items
+	}
+	if spec.Schema == "" {
+		return t, nil
+	}
+	var s jsonschema.Schema
+	if err := json.Unmarshal(files[spec.Schema], &s); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Schema, err)
+	}
+	var err error
+	if t.schema, err = s.Resolve(nil); err != nil {
+		return nil, fmt.Errorf("%s: %w", spec.Schema, err)
+	}
+	t.format, err = json.Marshal(map[string]any{"type": "json_schema", "json_schema": map[string]any{
+		"name": "answer", "strict": true, "schema": json.RawMessage(files[spec.Schema])}})
+	return t, err
+}
+
+// question is request n: what is asked, and what the answer is held against.
+type question struct {
+	item   dataset.Item
+	of     int
+	group  string
+	needle string // the number that must be found
+}
+
+func (t *task) question(n int) question {
+	if len(t.items) > 0 {
+		return question{item: t.items[n%len(t.items)], of: len(t.items)}
+	}
+	length := t.spec.Tokens[n%len(t.spec.Tokens)]
+	depth := t.spec.Depths[n/len(t.spec.Tokens)%len(t.spec.Depths)]
+	rng := rand.New(rand.NewPCG(t.seed^0x6e6565646c65, uint64(n)))
+	number := strconv.Itoa(100000 + rng.IntN(900000))
+	before, after := traffic.Text(t.seed, uint64(2*n), int(depth*float64(length))),
+		traffic.Text(t.seed, uint64(2*n+1), length-int(depth*float64(length)))
+	return question{needle: number, group: fmt.Sprintf("%d tokens, depth %g", length, depth), item: dataset.Item{
+		ID: strconv.Itoa(n), Prompt: "Read the text, then answer the question after it.\n\n" + before +
+			". The secret number of the harbour is " + number + ". " + after +
+			".\n\nWhat is the secret number of the harbour? Answer with the number alone."}}
+}
+
+// job makes request n.
+func (t *task) job(a *asker, ph testcases.Phase, index, n int) loadgen.Job {
+	q := t.question(n)
+	var messages []openai.Message
+	if q.item.System != "" {
+		messages = append(messages, openai.Message{Role: "system", Content: q.item.System})
+	}
+	messages = append(messages, openai.Message{Role: "user", Content: q.item.Prompt})
+	body := a.chat(messages, a.c.MaxTokens(ph), a.c.Request.Temperature, int64(n), a.c.Request.Stream)
+	if t.format != nil {
+		fields := map[string]json.RawMessage{}
+		if err := json.Unmarshal(body, &fields); err != nil {
+			panic("certify: " + err.Error()) // it was written here
+		}
+		fields["response_format"] = t.format
+		body, _ = json.Marshal(fields) // of valid values
+	}
+	return loadgen.Job{Prompt: string(t.spec.Kind) + "/" + q.item.ID, KeepText: true, Body: body}
+}
+
+// mostWhy bounds what a record quotes of a wrong answer.
+const mostWhy = 160
+
+// grade grades the answers that the phase kept, after it: grading beside the load would take its processor.
+func (p *phaseRun) grade(ctx context.Context, t *task) {
+	for _, r := range p.texts {
+		if ctx.Err() != nil {
+			return // what has no grade makes the check INVALID
+		}
+		q := t.question(r.N)
+		g := &evidence.Grade{Phase: r.Phase, N: r.N, Item: q.item.ID, Of: q.of, Group: q.group}
+		g.Values, g.Why = t.values(q, r.Text)
+		if runes := []rune(g.Why); len(runes) > mostWhy {
+			g.Why = string(runes[:mostWhy]) + "…"
+		}
+		p.r.record.add(evidence.Event{Grade: g})
+	}
+}
+
+// values are an answer's grades by rule, and what is wrong with it.
+func (t *task) values(q question, answer string) (values map[string]float64, why string) {
+	one := func(rule testcases.Rule, right bool, wrong string) (map[string]float64, string) {
+		if right {
+			return map[string]float64{string(rule): 1}, ""
+		}
+		return map[string]float64{string(rule): 0}, wrong
+	}
+	switch t.spec.Kind {
+	case testcases.TaskExactMatch:
+		return one(testcases.RuleExactMatch, q.item.Correct(answer),
+			fmt.Sprintf("the answer must be %s, ends with %q", q.item.Reference, tail(answer)))
+	case testcases.TaskNeedle:
+		return one(testcases.RuleNeedle, hasNumber(answer, q.needle),
+			fmt.Sprintf("%s: the number %s is not in %q", q.group, q.needle, tail(answer)))
+	case testcases.TaskJSON:
+		err := t.valid(answer)
+		return one(testcases.RuleJSONValid, err == nil, fmt.Sprint(err))
+	}
+	rouge := dataset.ScoreRouge(q.item.Reference, answer)
+	return map[string]float64{string(testcases.RuleRouge1): rouge.One.F, string(testcases.RuleRouge2): rouge.Two.F,
+		string(testcases.RuleRougeL): rouge.L.F}, ""
+}
+
+// valid holds an answer against the schema.
+func (t *task) valid(answer string) error {
+	var doc any
+	if err := json.Unmarshal([]byte(answer), &doc); err != nil {
+		return fmt.Errorf("no JSON: %w", err)
+	}
+	return t.schema.Validate(doc)
+}
+
+// tail is the end of an answer, where its result stands.
+func tail(s string) string {
+	runes := []rune(strings.TrimSpace(s))
+	return string(runes[max(len(runes)-40, 0):])
+}
+
+// hasNumber says whether a number stands in a text as one, and not as a part of another.
+func hasNumber(text, number string) bool {
+	text = strings.NewReplacer(",", "", "\u202f", "").Replace(text)
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
+		if word == number {
+			return true
+		}
+	}
+	return false
+}
+
+// readTasks makes the tasks of the profile's phases, by the phase's place.
+func (p *plan) readTasks() error {
+	p.tasks = map[int]*task{}
+	for i, ph := range p.phases {
+		if ph.Task == nil {
+			continue
+		}
+		t, err := newTask(ph.Task, p.loaded.Files, uint64(p.o.Seed)+uint64(i)<<32)
+		if err != nil {
+			return fmt.Errorf("%w: phase %s: %w", ErrOptions, ph.ID, err)
+		}
+		p.tasks[i] = t
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package certify_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/certify/report"
+)
+
+// pupil answers questions of all tasks. The first wrong of every ten answers to a kind of question are wrong.
+type pupil struct {
+	wrong int64
+	asked [3]atomic.Int64
+}
+
+var (
+	sum    = regexp.MustCompile(`What is (\d+) plus (\d+)\?`)
+	secret = regexp.MustCompile(`secret number of the harbour is (\d+)\.`)
+)
+
+func (s *pupil) answer(question string, format json.RawMessage) string {
+	bad := func(kind int) bool { return s.asked[kind].Add(1)%10 < s.wrong }
+	if m := secret.FindStringSubmatch(question); m != nil {
+		if bad(0) {
+			return "It is not in the text."
+		}
+		return "It is " + m[1] + "."
+	}
+	if format != nil {
+		if bad(1) || !strings.Contains(string(format), `"json_schema"`) {
+			return `{"total":"many"}`
+		}
+		return `{"total":3}`
+	}
+	if m := sum.FindStringSubmatch(question); m != nil {
+		a, _ := strconv.Atoi(m[1])
+		b, _ := strconv.Atoi(m[2])
+		if bad(2) {
+			a++
+		}
+		return fmt.Sprintf("Added up. The answer is %d.", a+b)
+	}
+	return "A reasonable answer to whatever was asked."
+}
+
+func (s *pupil) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if strings.HasSuffix(r.URL.Path, "/models") {
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"pupil","object":"model"}]}`)
+		return
+	}
+	if !strings.HasSuffix(r.URL.Path, "/chat/completions") {
+		http.NotFound(w, r)
+		return
+	}
+	var q struct {
+		Messages []struct{ Content string }
+		Format   json.RawMessage `json:"response_format"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || len(q.Messages) == 0 {
+		http.Error(w, "bad request", http.StatusBadRequest)
+		return
+	}
+	text, _ := json.Marshal(s.answer(q.Messages[len(q.Messages)-1].Content, q.Format))
+	fmt.Fprintf(w, `{"id":"1","object":"chat.completion","model":"pupil","choices":[{"index":0,"message":`+
+		`{"role":"assistant","content":%s},"finish_reason":"stop"}],`+
+		`"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}`, text)
+}
+
+const taskCase = `
+schema_version: 1
+id: TC-TASKS
+name: Answers that are graded
+targets: {latency_ms: 20000, throughput_rps: 20, quality: 0.5, memory_gb: 90, cpu_cores: 8, concurrency: 4}
+limits: {issue_delay_ms: 100000}
+request: {max_tokens: 64, stream: false}
+profiles:
+  quick:
+    - {id: sums, kind: closed, task: {kind: exact_match, file: sums.jsonl}}
+    - {id: sample, kind: closed, requests: 20, task: {kind: exact_match, file: sums.jsonl}}
+    - {id: chat, kind: closed, requests: 20, task: {kind: rouge, file: chat.jsonl}}
+    - {id: json, kind: open, rps: 40, duration_s: 1, task: {kind: json, file: sums.jsonl, schema: answer.json}}
+    - {id: needle, kind: closed, requests: 60, task: {kind: needle, tokens: [100, 400], depths: [0, 0.5, 1]}}
+checks:
+  - {id: sums, clause: sums are right, rule: exact_match, phase: sums, limit: 0.75}
+  - {id: sample, clause: sums are right, rule: exact_match, phase: sample, limit: 0.75}
+  - {id: rouge, clause: chats are alike, rule: rouge1, phase: chat, limit: 0.9}
+  - {id: json, clause: schemas are kept, rule: json_valid, phase: json, limit: 0.5}
+  - {id: needle, clause: needles are found, rule: needle, phase: needle, limit: 0.5}
+`
+
+// TestTasksAreGraded: exact match, ROUGE, JSON and needles are graded under load, with intervals, and judged: a whole
+// set by its mean, a sample by the end of its interval.
+func TestTasksAreGraded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var sums, chat strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&sums, `{"question":"What is %d plus %d?","answer":"So #### %d"}`+"\n", i, i+2, 2*i+2)
+		fmt.Fprintf(&chat, `{"question":"Say it %d.","response":"A reasonable answer to whatever was asked."}`+"\n", i)
+	}
+	for name, text := range map[string]string{"case.yaml": taskCase, "sums.jsonl": sums.String(),
+		"chat.jsonl":  chat.String(),
+		"answer.json": `{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		wrong                             int64
+		sums, sample, rouge, json, needle string
+	}{
+		{0, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
+		{2, certify.Pass, certify.Invalid, certify.Pass, certify.Pass, certify.Pass},
+		{9, certify.Fail, certify.Fail, certify.Pass, certify.Fail, certify.Fail},
+	} {
+		t.Run(fmt.Sprint(c.wrong), func(t *testing.T) {
+			t.Parallel()
+			h := httptest.NewServer(&pupil{wrong: c.wrong})
+			defer h.Close()
+			out := t.TempDir()
+			rep, err := certify.Run(t.Context(), certify.Options{Case: filepath.Join(dir, "case.yaml"), Target: h.URL,
+				ReportDir: out, Seed: 5})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for id, verdict := range map[string]string{"sums": c.sums, "sample": c.sample, "rouge": c.rouge,
+				"json": c.json, "needle": c.needle} {
+				want(t, rep, id, verdict, "")
+				if k := checkOf(t, rep, id); k.Interval == nil || k.Measured == nil {
+					t.Errorf("%s has no figure: %s", id, k.Reason)
+				}
+			}
+			want(t, rep, "sums", c.sums, "40 answers, every one of 40 questions")
+			want(t, rep, "sample", c.sample, "20 answers, a sample of 40 questions")
+			if c.wrong == 9 {
+				want(t, rep, "sums", certify.Fail, "such as ")
+				want(t, rep, "needle", certify.Fail, "weakest: ")
+			}
+			again(t, report.PathsFor(out, rep))
+		})
+	}
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hxp-enterprise/mixtral/certify/attest"
+	reports "github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+)
+
+type reportSignCmd struct {
+	File           string `arg:"" name:"report" help:"A report's .json, with its record beside it."`
+	Key            string `required:"" type:"existingfile" placeholder:"FILE" help:"Private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
+	PassphraseFile string `name:"passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
+	JSON           bool   `help:"Print JSON."`
+}
+
+// signedReport is what sign --json prints.
+type signedReport struct {
+	Attestation string   `json:"attestation"`
+	KeyID       string   `json:"keyid"`      // of this signature
+	Signatures  []string `json:"signatures"` // the keys of all that the file holds
+	Status      string   `json:"status"`     // the verdict that was signed
+	HTML        string   `json:"html,omitempty"`
+}
+
+// Run signs what verify would accept, and nothing else.
+func (c *reportSignCmd) Run(a *app) error {
+	key, err := openSigner(a, c.Key, c.PassphraseFile)
+	if err != nil {
+		return err
+	}
+	check := reportVerifyCmd{File: c.File}
+	v, err := check.verify(a, nil)
+	if err != nil {
+		return err
+	}
+	if len(v.Differences) > 0 {
+		if err := printVerification(a.stdout, v); err != nil {
+			return err
+		}
+		return errors.New("not signed: the report does not follow from its record")
+	}
+	paths := reports.PathsFor(filepath.Dir(c.File), v.Again)
+	if same, err := sameFile(c.File, paths.JSON); err != nil || !same {
+		return usageError(fmt.Errorf("%s: the report must have the name that its record gives it, %s", c.File,
+			filepath.Base(paths.JSON)))
+	}
+	signed, err := attest.SignFile(a.ctx, v.Again, paths, key)
+	if errors.Is(err, attest.ErrOther) || errors.Is(err, attest.ErrFormat) {
+		return usageError(withHint(err, "remove the file to sign these"))
+	}
+	if err != nil {
+		return err
+	}
+	out := signedReport{Attestation: paths.Attestation, KeyID: key.Key().ID, Status: v.Status}
+	for _, s := range signed {
+		out.Signatures = append(out.Signatures, s.KeyID)
+	}
+	if _, err := os.Stat(paths.HTML); err == nil { // the page says who signed
+		if err := writePage(a.ctx, paths, signed); err != nil {
+			return err
+		}
+		out.HTML = paths.HTML
+	}
+	if c.JSON {
+		return printJSON(a.stdout, out)
+	}
+	_, err = fmt.Fprintf(a.stdout, "signed: %s\n  %s, by %s\n", v.Status, out.Attestation, out.KeyID)
+	return err
+}
+
+func sameFile(a, b string) (bool, error) {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y), nil
+}
+
+// writePage makes the page of a report again, with its signatures.
+func writePage(ctx context.Context, paths reports.Paths, signed []reports.Signature) error {
+	d, err := judge.DeriveFile(ctx, paths.Events)
+	if err != nil {
+		return err
+	}
+	return reports.WriteFile(paths.HTML, func(w io.Writer) error {
+		return reports.WriteHTML(w, d.Report, d.Series, signed...)
+	})
+}
+
+// signaturesOf names the signatures that lie beside a report, if they are about these bytes.
+func signaturesOf(path string, data []byte) []reports.Signature {
+	e, err := attest.ReadFile(path)
+	if err != nil || !e.Statement.Names(data) {
+		return nil
+	}
+	return e.Signatures(filepath.Base(path))
+}

@@ -1,0 +1,87 @@
+package testcases
+
+import "slices"
+
+// Task is what the requests of a phase ask, instead of prompts, where each answer can be graded by itself. The phase
+// makes load as any other does, so that the grades are those of answers under load.
+type Task struct {
+	Kind   TaskKind  `yaml:"kind" json:"kind"`               // what is asked, and how an answer is graded
+	File   string    `yaml:"file" json:"file,omitempty"`     // of the questions, in JSON Lines; relative to the case file
+	Schema string    `yaml:"schema" json:"schema,omitempty"` // json: file of the JSON Schema that each answer must keep
+	Most   int       `yaml:"most" json:"most,omitempty"`     // questions to use, from the file's start; 0: all
+	Tokens []int     `yaml:"tokens" json:"tokens,omitempty"` // needle: lengths of the text, in turn
+	Depths []float64 `yaml:"depths" json:"depths,omitempty"` // needle: where in the text the needle is, from 0 to 1
+}
+
+// TaskKind is a kind of task.
+type TaskKind string
+
+// Kinds of tasks.
+const (
+	TaskExactMatch TaskKind = "exact_match" // GSM8K's shape: the final number must be the reference's
+	TaskRouge      TaskKind = "rouge"       // OpenOrca's or ShareGPT's shape: ROUGE against the reference
+	TaskJSON       TaskKind = "json"        // questions of any shape: response_format json_schema, and a valid answer
+	TaskNeedle     TaskKind = "needle"      // made up: find one sentence in a long text
+)
+
+var taskKinds = []TaskKind{TaskExactMatch, TaskRouge, TaskJSON, TaskNeedle}
+
+// TaskRules are the rules about a task's grades, with the kind of task that has them.
+var TaskRules = map[Rule]TaskKind{RuleExactMatch: TaskExactMatch, RuleRouge1: TaskRouge, RuleRouge2: TaskRouge,
+	RuleRougeL: TaskRouge, RuleJSONValid: TaskJSON, RuleNeedle: TaskNeedle}
+
+const maxTaskFiles = 2 // of one task
+
+// files are the files that a task reads.
+func (t *Task) files() []string {
+	return slices.DeleteFunc(append(make([]string, 0, maxTaskFiles), t.File, t.Schema),
+		func(s string) bool { return s == "" })
+}
+
+// counts says that the task's file says how many requests its phase makes: each question once.
+func (t *Task) counts() bool { return t != nil && t.File != "" }
+
+func (t *Task) validate(p *problems, at string, ph Phase) {
+	if ph.Kind != KindClosed && ph.Kind != KindOpen && ph.Kind != KindBatch {
+		p.add(at, "must be left out in a phase of kind %s", ph.Kind)
+	}
+	if ph.Traffic != nil || len(ph.Prompts) > 0 {
+		p.add(at, "must be left out where the phase has prompts or traffic")
+	}
+	oneOf(p, at+".kind", t.Kind, taskKinds)
+	p.count(at+".most", t.Most, 0, 1e8)
+	needle := t.Kind == TaskNeedle
+	if needle == (t.File != "") {
+		p.add(at+".file", "kind needle makes its texts up, and all others need a file of questions")
+	}
+	if (t.Kind == TaskJSON) != (t.Schema != "") {
+		p.add(at+".schema", "kind json needs a file of a JSON Schema, and others have none")
+	}
+	if needle != (len(t.Tokens) > 0 && len(t.Depths) > 0) {
+		p.add(at+".tokens", "kind needle needs tokens and depths, and others have neither")
+	}
+	for _, n := range t.Tokens {
+		p.count(at+".tokens", n, 64, maxTokensDrawn)
+	}
+	for _, d := range t.Depths {
+		p.within(at+".depths", d, 0, 1)
+	}
+}
+
+// validateTaskCheck looks at a check of a rule about grades.
+func (c *Case) validateTaskCheck(p *problems, at string, check Check) {
+	kind, ok := TaskRules[check.Rule]
+	if !ok {
+		return
+	}
+	if !(check.Limit > 0 && check.Limit <= 1) {
+		p.add(at+".limit", "must be above 0 and at most 1, is %g", check.Limit)
+	}
+	for name, phases := range c.Profiles {
+		i := slices.IndexFunc(phases, func(ph Phase) bool { return ph.ID == check.Phase })
+		if i >= 0 && (phases[i].Task == nil || phases[i].Task.Kind != kind) {
+			p.add(at+".phase", "rule %s needs a phase with a task of kind %s; %s of profile %s has none", check.Rule,
+				kind, check.Phase, name)
+		}
+	}
+}
