@@ -45,7 +45,8 @@ type Scraper struct {
 func NewScraper(metricsURL, prometheusURL, apiKey, model string) *Scraper {
 	list, _ := ParseMetricsURLs(metricsURL)
 	return &Scraper{MetricsURL: metricsURL, PrometheusURL: prometheusURL, APIKey: apiKey, Model: model,
-		fleet: newFleetScraper(list), Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
+		fleet: newFleetScraper(list),
+		Client: &http.Client{Timeout: patience, CheckRedirect: sameHost, Transport: &http.Transport{
 			MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10, Proxy: http.ProxyFromEnvironment}}}
 }
 
