@@ -123,6 +123,9 @@ func (c certifyCmd) Run(a *app) error {
 	if rep == nil {
 		return certifyError(a, err)
 	}
+	if err := keepSweep(c.ReportDir, rep); err != nil {
+		return err
+	}
 	signed := o.SignKey != nil && !errors.Is(err, certify.ErrUnsigned)
 	if err := c.print(a, rep, c.keep(a, rep, certreport.PathsFor(c.ReportDir, rep).JSON), signed); err != nil {
 		return err

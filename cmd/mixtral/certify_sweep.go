@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -47,6 +50,9 @@ var _ kong.BoolMapperValue = (*sweepFlag)(nil)
 // sweepSummary is what certify --sweep --json prints beside the summary of any run: the search over rates, under the
 // keys that it has had since there were sweeps.
 type sweepSummary struct {
+	Target  string            `json:"target"`
+	Model   string            `json:"model"`
+	Seed    int64             `json:"seed"`
 	Highest float64           `json:"highest_rps"` // the highest load that was proven to hold; 0: none
 	Lowest  float64           `json:"lowest_rps"`  // the lowest that was proven to miss; 0: none
 	Steps   []sweepStepResult `json:"steps"`
@@ -70,7 +76,8 @@ func summarise(rep *certreport.Report) *sweepSummary {
 		return nil
 	}
 	s := rep.Sweeps[0]
-	out := &sweepSummary{}
+	out := &sweepSummary{Target: rep.Target.URL, Model: rep.Target.Model}
+	out.Seed, _ = strconv.ParseInt(rep.Fingerprints["seed"], 10, 64)
 	if s.Low != nil {
 		out.Highest = *s.Low
 	}
@@ -86,4 +93,19 @@ func summarise(rep *certreport.Report) *sweepSummary {
 		out.Steps = append(out.Steps, r)
 	}
 	return out
+}
+
+// keepSweep writes what a sweep found as the file that sweeps have always had, beside the report.
+func keepSweep(dir string, rep *certreport.Report) error {
+	found := summarise(rep)
+	if found == nil {
+		return nil
+	}
+	name := strings.TrimPrefix(filepath.Base(certreport.PathsFor(dir, rep).JSON), "performance_")
+	return certreport.WriteFile(filepath.Join(dir, "sweep_"+name), func(w io.Writer) error {
+		return printJSON(w, struct {
+			TestCase string `json:"test_case"`
+			*sweepSummary
+		}{rep.TestCase, found})
+	})
 }
