@@ -126,11 +126,16 @@ func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, 
 func (c *Crew) items(w, from, to int) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.panicked.CompareAndSwap(nil, &r)
+			c.keep(r)
 		}
 	}()
 	c.do(w, c.phase, from, to)
 }
+
+// keep is a function of its own so that items without a panic allocate nothing.
+//
+//go:noinline
+func (c *Crew) keep(reason any) { c.panicked.CompareAndSwap(nil, &reason) }
 
 // work does items until end is set.
 func (c *Crew) work(w int, end *atomic.Bool) {
