@@ -34,8 +34,7 @@ func TestQuantizeDirectory(t *testing.T) {
 		code int
 		want string // on either stream
 	}{
-		{[]string{"model", "inspect", dir}, exitUsage,
-			"hint: models are read from GGUF files: mixtral model quantize"},
+		{[]string{"model", "inspect", dir}, exitOK, ": safetensors; what follows is what they are converted to"},
 		{[]string{"model", "quantize", dir, "--type", "q8_0", "--out", out}, exitOK,
 			"blk.1.ffn_down_exps.weight  BF16  Q8_0"},
 		{[]string{"model", "verify", out}, exitOK, "all finite"},
