@@ -14,12 +14,13 @@ fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
+# Not run is what a cut file does: in this emulator its fault has no address, so it cannot be told from other faults.
 # processor CPU TIER PATTERN PACKAGE…: short tests; the best tier is the one that the processor was chosen for.
 processor() {
 	cpu=$1 tier=$2 pattern=$3
 	shift 3
 	for package in "$@"; do
-		(cd internal/infer/$package && qemu-aarch64 -cpu "$cpu" "$dir/$package" -test.short -test.v -test.run "$pattern" >"$dir/log" 2>&1) || {
+		(cd internal/infer/$package && qemu-aarch64 -cpu "$cpu" "$dir/$package" -test.short -test.v -test.skip '^TestCutFiles$' -test.run "$pattern" >"$dir/log" 2>&1) || {
 			grep -v -e "^=== " -e "^ *--- PASS" "$dir/log"
 			exit 1
 		}
