@@ -164,7 +164,12 @@ func body(stream bool) string {
 func replica(t *testing.T) *httptest.Server {
 	t.Helper()
 	f := faults.New(faults.Config{TTFT: 2 * time.Millisecond, Gap: time.Millisecond})
-	h := httptest.NewServer(f)
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet { // a health check uses up nothing of what a faulty connection still carries
+			w.Header().Set("Connection", "close")
+		}
+		f.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		h.CloseClientConnections()
 		h.Close()

@@ -22,7 +22,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
@@ -72,14 +71,11 @@ func smallRecord(t *testing.T) string {
 // newRun judges a record and writes the files of its report.
 func newRun(t *testing.T, record string, key string) run {
 	t.Helper()
-	rec, err := evidence.Read(strings.NewReader(record))
+	d, err := judge.DeriveReader(t.Context(), "the record", strings.NewReader(record))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := judge.Judge(rec.Events)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := d.Report
 	dir := t.TempDir()
 	p := report.PathsFor(dir, r)
 	data, err := report.JSON(r)
