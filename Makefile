@@ -67,8 +67,8 @@ timed: ## tests that measure time: one package after the other, beside nothing e
 race: ## the packages where goroutines meet, under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(TEST) -p 3 -race -short . ./internal/infer/engine ./internal/infer/kvcache ./internal/serve/... \
 		./internal/base/telemetry ./internal/base/store/... ./internal/model/hub ./internal/certify/evidence \
-		./internal/certify/loadgen ./internal/certify/probe ./internal/infer/kernel ./internal/infer/sample \
-		./internal/model/convert ./certify/...
+		./internal/certify/loadgen ./internal/certify/probe ./internal/infer/sample ./internal/model/convert ./certify/...
+	CGO_ENABLED=1 $(TEST) -race -short -run 'Crew|Tier' ./internal/infer/kernel # the rest has no goroutines
 
 # Of the compiled code only the type information is used: without the optimiser it is there in half the time.
 .PHONY: arm64
