@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrFormat is matched by errors about a file that is no report of this product, or one of a later version.
@@ -59,7 +59,7 @@ func JSON(r *Report) ([]byte, error) {
 // Parse reads a report's JSON. It takes keys that it does not know, since later versions of a schema only add; a later
 // schema_version, and anything that is not a report, match ErrFormat.
 func Parse(data []byte) (*Report, error) {
-	if n := bound.Values(data); n > mostValues {
+	if n := bounded.Values(data); n > mostValues {
 		return nil, fmt.Errorf("report: %w: it holds more than %d values", ErrFormat, mostValues)
 	}
 	var r Report

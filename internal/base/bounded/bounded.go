@@ -96,29 +96,16 @@ func begins(line []byte) (n int) {
 // JSON says whether a text is at most so deep, and has at most so many values: each may become a struct of hundreds of
 // bytes, however short it is. It does not check the syntax.
 func JSON(data []byte, values, depth int) error {
-	n, deep, text := 0, 0, false
-	for i := 0; i < len(data); i++ {
-		c := data[i]
-		switch {
-		case text:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				text = false
-			}
-			continue
-		case c == '"':
-			text = true
-			continue
-		case c == '[' || c == '{':
+	n, deep := 0, 0
+	for c := range marks(data) {
+		switch c {
+		case '[', '{':
 			n++
 			deep++
-		case c == ']' || c == '}':
+		case ']', '}':
 			deep--
-		case c == ',' || c == ':':
-			n++
 		default:
-			continue
+			n++
 		}
 		if deep > depth {
 			return fmt.Errorf("%w: is more than %d lists and objects deep", ErrTooLarge, depth)

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
@@ -130,7 +130,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	defer resp.Body.Close()
 	if to, err := resp.Location(); err == nil {
 		return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode,
-			Message: "to " + bound.Short(to.Redacted(), evidence.MaxName)}
+			Message: "to " + bounded.Short(to.Redacted(), evidence.MaxName)}
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
@@ -146,7 +146,7 @@ func (c *Client) unanswered(path string, err error) error {
 		err = fmt.Errorf("%w: %w", errSilent, err)
 	}
 	if len(err.Error()) > evidence.MaxMessage { // a malformed header is quoted whole
-		return fmt.Errorf("%w: %s: %s", ErrSetup, Redact(c.root+path), bound.Short(err.Error(), evidence.MaxMessage))
+		return fmt.Errorf("%w: %s: %s", ErrSetup, Redact(c.root+path), bounded.Short(err.Error(), evidence.MaxMessage))
 	}
 	return fmt.Errorf("%w: %s: %w", ErrSetup, Redact(c.root+path), err)
 }
@@ -155,7 +155,7 @@ func (c *Client) unanswered(path string, err error) error {
 func message(body []byte) string {
 	var e openai.ErrorResponse
 	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
-		return bound.Short(e.Error.Message, evidence.MaxMessage)
+		return bounded.Short(e.Error.Message, evidence.MaxMessage)
 	}
 	const most = 200
 	text := string(bytes.ToValidUTF8(bytes.TrimSpace(body), nil))
@@ -181,12 +181,12 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return c.unanswered(path, err)
 	case len(data) > maxAnswer:
 		return fmt.Errorf("%w: %s answers with more than %d MiB", ErrSetup, Redact(c.root+path), maxAnswer>>20)
-	case bound.Values(data) > mostValues:
+	case bounded.Values(data) > mostValues:
 		return fmt.Errorf("%w: %s answers with more than %d values", ErrSetup, Redact(c.root+path), mostValues)
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("%w: %s answers with %w (%s): %s", ErrSetup, Redact(c.root+path), errNoJSON,
-			contentType(resp), bound.Short(err.Error(), evidence.MaxMessage))
+			contentType(resp), bounded.Short(err.Error(), evidence.MaxMessage))
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 	for _, m := range list.Data {
 		if len(m.ID) > evidence.MaxName {
 			return nil, fmt.Errorf("%w: %s names a model by %d bytes, at most %d are allowed: %s", ErrSetup,
-				Redact(c.root+"/v1/models"), len(m.ID), evidence.MaxName, bound.Short(m.ID, 80))
+				Redact(c.root+"/v1/models"), len(m.ID), evidence.MaxName, bounded.Short(m.ID, 80))
 		}
 	}
 	return list.Data, nil

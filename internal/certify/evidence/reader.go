@@ -14,7 +14,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrFormat is matched by errors about a file that holds no record.
@@ -176,7 +176,7 @@ func (s *scan) line(line []byte) error {
 		return fmt.Errorf("evidence: %w: its lines are more than %d times as large as the compressed file",
 			ErrTooLarge, maxRatio)
 	}
-	if n := bound.Values(line); n > MaxItems {
+	if n := bounded.Values(line); n > MaxItems {
 		return fmt.Errorf("evidence: %w: line %d holds more than %d values", ErrTooLarge, s.info.Count+s.info.Lost+1,
 			MaxItems)
 	}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // ErrClosed is returned by Add after Close.
@@ -38,7 +38,7 @@ func Encode(e *Event) ([]byte, error) {
 	if n := b.Len(); n > MaxLine {
 		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, %d are the most", ErrTooLarge, n, MaxLine)
 	}
-	if n := bound.Values(b.Bytes()); n > MaxItems {
+	if n := bounded.Values(b.Bytes()); n > MaxItems {
 		return nil, fmt.Errorf("evidence: %w: the line has %d values, %d are the most", ErrTooLarge, n, MaxItems)
 	}
 	return b.Bytes(), nil

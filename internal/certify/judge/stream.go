@@ -6,7 +6,7 @@ import (
 	"io"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -114,7 +114,7 @@ func (c *collector) add(e *evidence.Event) error {
 		r.clients = append(r.clients, at[*evidence.Client]{e.At, e.Client})
 	case e.Phase != nil:
 		if _, twice := c.ran[e.Phase.ID]; twice {
-			return fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, bound.Short(e.Phase.ID, 80))
+			return fmt.Errorf("%w: event %d: phase %q ended twice", ErrEvidence, i, bounded.Short(e.Phase.ID, 80))
 		}
 		c.ran[e.Phase.ID] = e.Phase
 	case e.Request != nil:

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -81,7 +81,7 @@ func (a *answer) add(p *piece, at int64) error {
 	}
 	a.choices = a.choices || p.choices
 	if p.finish != "" {
-		r.Finish = bound.Short(p.finish, evidence.MaxFinish)
+		r.Finish = bounded.Short(p.finish, evidence.MaxFinish)
 	}
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached

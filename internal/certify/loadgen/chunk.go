@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // piece is what one chunk of a stream, or one whole answer, says about choice 0.
@@ -34,7 +34,7 @@ func parsePiece(data []byte, member string) (piece, error) {
 	if s.piece(&p, member) {
 		return p, nil
 	}
-	if n := bound.Values(data); n > maxValues {
+	if n := bounded.Values(data); n > maxValues {
 		return piece{}, fmt.Errorf("%w: more than %d values", errJSON, maxValues)
 	}
 	return slowPiece(data, member)

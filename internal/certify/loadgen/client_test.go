@@ -19,7 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"go.uber.org/goleak"
@@ -444,7 +444,7 @@ func TestDetail(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s") + string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))
 		s = strings.Repeat(s, rapid.IntRange(1, 30).Draw(t, "times"))
-		d := bound.Short(s, evidence.MaxDetail)
+		d := bounded.Short(s, evidence.MaxDetail)
 		if len(d) > evidence.MaxDetail || !utf8.ValidString(d) || strings.ContainsAny(d, "\r\n") {
 			t.Fatalf("%q becomes %q", s, d)
 		}

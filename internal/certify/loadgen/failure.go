@@ -8,7 +8,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -69,7 +69,7 @@ func lost(err error) bool {
 func Detail(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) && ownLimits[errno] != "" {
-		return bound.Short("this machine: "+ownLimits[errno]+": "+err.Error(), evidence.MaxDetail)
+		return bounded.Short("this machine: "+ownLimits[errno]+": "+err.Error(), evidence.MaxDetail)
 	}
-	return bound.Short(err.Error(), evidence.MaxDetail)
+	return bounded.Short(err.Error(), evidence.MaxDetail)
 }

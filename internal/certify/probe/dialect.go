@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
@@ -192,7 +192,7 @@ func (t *told) oneModel(all []series, d dialect) []series {
 		return all
 	}
 	some := slices.Sorted(maps.Keys(names))
-	t.cut = append(t.cut, bound.Short(fmt.Sprintf("requests of %d models (%s), none of which has the name that was "+
+	t.cut = append(t.cut, bounded.Short(fmt.Sprintf("requests of %d models (%s), none of which has the name that was "+
 		"asked for", len(some), strings.Join(some[:min(len(some), 5)], ", ")), evidence.MaxMessage))
 	return slices.DeleteFunc(all, outer)
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -33,7 +33,7 @@ func (s *Scraper) Infos(ctx context.Context) map[string]string {
 		}
 		for _, label := range slices.Sorted(maps.Keys(x.labels)) {
 			if v := x.labels[label]; v != "" && v != "None" && len(out) < mostInfos {
-				out[bound.Short(label+" ("+x.name+")", evidence.MaxName)] = bound.Short(v, evidence.MaxName)
+				out[bounded.Short(label+" ("+x.name+")", evidence.MaxName)] = bounded.Short(v, evidence.MaxName)
 			}
 		}
 	}

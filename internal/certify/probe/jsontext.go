@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -21,7 +21,7 @@ const (
 // between. Of a list the last entry counts, since servers that report by iteration append. No two servers agree on
 // such names, so that only a case can explain them.
 func parseJSON(body []byte) ([]series, error) {
-	if n := bound.Values(body); n > maxJSON {
+	if n := bounded.Values(body); n > maxJSON {
 		return nil, fmt.Errorf("metrics in JSON: %w: %d values", errTooMuch, maxJSON)
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -29,7 +29,7 @@ func parseJSON(body []byte) ([]series, error) {
 	var v any
 	if err := dec.Decode(&v); err != nil {
 		return nil, fmt.Errorf("no metrics in the text format, and no JSON: %s",
-			bound.Short(err.Error(), evidence.MaxName))
+			bounded.Short(err.Error(), evidence.MaxName))
 	}
 	all := flatten(nil, "", v, maxPath)
 	if len(all) == 0 {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -60,7 +60,7 @@ func Watch(ctx context.Context, source Source, load func() int, sink func(eviden
 			sink(s)
 		case now.Sub(failed) >= errorEvery:
 			failed = now
-			s.Err = bound.Short(err.Error(), evidence.MaxMessage)
+			s.Err = bounded.Short(err.Error(), evidence.MaxMessage)
 			sink(s)
 		}
 		if _, remote := source.(*remoteSource); remote {

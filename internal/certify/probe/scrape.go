@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -108,7 +108,7 @@ func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	}
 	out.Took = time.Since(begin).Nanoseconds()
 	if err != nil {
-		out.Err, out.Unread = bound.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
+		out.Err, out.Unread = bounded.Short(err.Error(), evidence.MaxMessage), errors.Is(err, errTooMuch)
 		return out
 	}
 	if done {
@@ -279,7 +279,7 @@ func (s *Scraper) instant(ctx context.Context, query string, at time.Time) ([]se
 
 // parseVector reads an instant vector.
 func parseVector(body []byte) ([]series, error) {
-	if n := bound.Values(body); n > 2*maxLabels {
+	if n := bounded.Values(body); n > 2*maxLabels {
 		return nil, fmt.Errorf("the Prometheus server's answer: %w: %d values", errTooMuch, 2*maxLabels)
 	}
 	var a answer
@@ -287,8 +287,8 @@ func parseVector(body []byte) ([]series, error) {
 		return nil, fmt.Errorf("no answer of a Prometheus server: %w", err)
 	}
 	if a.Status != "success" || a.Data.ResultType != "vector" {
-		return nil, fmt.Errorf("the Prometheus server answers %q %s", bound.Short(a.Status, 40),
-			bound.Short(a.Error, evidence.MaxName))
+		return nil, fmt.Errorf("the Prometheus server answers %q %s", bounded.Short(a.Status, 40),
+			bounded.Short(a.Error, evidence.MaxName))
 	}
 	all := make([]series, 0, len(a.Data.Result))
 	for _, r := range a.Data.Result {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/bound"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -55,7 +55,7 @@ func (r *textReader) read(text string) error {
 func (r *textReader) line(line string) error {
 	end := strings.IndexAny(line, "{ \t")
 	if end < 0 {
-		return fmt.Errorf("no value in %q", bound.Short(line, 80))
+		return fmt.Errorf("no value in %q", bounded.Short(line, 80))
 	}
 	name, rest := line[:end], line[end:]
 	var labels map[string]string
@@ -67,13 +67,13 @@ func (r *textReader) line(line string) error {
 		}
 	}
 	if !validName(name) {
-		return fmt.Errorf("%q is no name of a metric", bound.Short(name, 80))
+		return fmt.Errorf("%q is no name of a metric", bounded.Short(name, 80))
 	}
 	number, _, _ := strings.Cut(strings.TrimLeft(rest, " \t"), " ")
 	number, _, _ = strings.Cut(number, "\t")
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("the value of %s is no number: %q", bound.Short(name, 80), bound.Short(number, 80))
+		return fmt.Errorf("the value of %s is no number: %q", bounded.Short(name, 80), bounded.Short(number, 80))
 	}
 	if !r.wants(name) {
 		if len(r.others) < maxOthers {
@@ -116,7 +116,7 @@ func (r *textReader) braces(name, s string, keep bool) (string, map[string]strin
 		}
 		s = strings.TrimLeft(s, " \t")
 		if key == "" || !strings.HasPrefix(s, "=") {
-			return "", nil, "", fmt.Errorf("labels that are not closed in %q", bound.Short(name+"{"+s, 80))
+			return "", nil, "", fmt.Errorf("labels that are not closed in %q", bounded.Short(name+"{"+s, 80))
 		}
 		var value string
 		if value, s, err = quoted(strings.TrimLeft(s[1:], " \t")); err != nil {
@@ -135,7 +135,7 @@ func (r *textReader) braces(name, s string, keep bool) (string, map[string]strin
 // quoted reads a string in double quotes with \\, \" and \n, and gives what follows.
 func quoted(s string) (value, rest string, err error) {
 	if !strings.HasPrefix(s, `"`) {
-		return "", "", fmt.Errorf("no value in quotes at %q", bound.Short(s, 80))
+		return "", "", fmt.Errorf("no value in quotes at %q", bounded.Short(s, 80))
 	}
 	escaped := false
 	for i := 1; i < len(s); i++ {
@@ -150,7 +150,7 @@ func quoted(s string) (value, rest string, err error) {
 			return value, s[i+1:], nil
 		}
 	}
-	return "", "", fmt.Errorf("a value without its closing quote: %q", bound.Short(s, 80))
+	return "", "", fmt.Errorf("a value without its closing quote: %q", bounded.Short(s, 80))
 }
 
 var unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")

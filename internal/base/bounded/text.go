@@ -1,6 +1,7 @@
-package bound
+package bounded
 
 import (
+	"iter"
 	"strings"
 	"unicode/utf8"
 )
@@ -24,16 +25,31 @@ func Short(s string, most int) string {
 // Values counts the values and keys of a JSON text without decoding it. What decoding takes in memory is bounded by
 // them and by the text's length: an empty object of three bytes may become one of hundreds.
 func Values(json []byte) int {
-	n, inString := 1, false
-	for i := 0; i < len(json); i++ {
-		switch c := json[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case !inString && (c == ',' || c == ':' || c == '[' || c == '{'):
+	n := 1
+	for c := range marks(json) {
+		if c != ']' && c != '}' {
 			n++
 		}
 	}
 	return n
+}
+
+// marks gives the characters of a JSON text that begin, divide and end its lists and objects.
+func marks(json []byte) iter.Seq[byte] {
+	return func(yield func(byte) bool) {
+		inString := false
+		for i := 0; i < len(json); i++ {
+			switch c := json[i]; {
+			case inString && c == '\\':
+				i++
+			case c == '"':
+				inString = !inString
+			case inString:
+			case c == '[' || c == '{' || c == ']' || c == '}' || c == ',' || c == ':':
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
 }
