@@ -74,17 +74,6 @@ func ReadFile(path string) (*Record, error) {
 	return r, nil
 }
 
-// Read reads a record into memory.
-func Read(in io.Reader) (*Record, error) {
-	r := &Record{}
-	var err error
-	r.Info, err = Scan(in, r.keep)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
 func (r *Record) keep(e *Event) error {
 	r.Events = append(r.Events, *e)
 	return nil
