@@ -30,7 +30,7 @@ var ranks = map[string]int{
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
-	"internal/base/cost":      0, // what work takes of memory and time, for tests
+	"internal/base/cost":      1, // what work takes of memory and time, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
