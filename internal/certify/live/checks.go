@@ -1,7 +1,10 @@
 package live
 
 import (
+	"slices"
+
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // CheckState is a check's state while the run goes on.
@@ -27,6 +30,9 @@ type Check struct {
 // Tally counts the gates by how they stand.
 type Tally struct{ Pass, Fail, Open int }
 
+// atTheEnd are rules that hold when nothing is left to come.
+var atTheEnd = []testcases.Rule{testcases.RuleStepsComplete, testcases.RuleReportWritten}
+
 // checksOf reads the judge's answer. While the run is not over, what cannot be judged is open: most of it will be.
 func checksOf(r *report.Report, s Stage) []Check {
 	final := map[string]CheckState{report.Pass: Passed, report.Fail: Failed, report.Invalid: Unjudged}
@@ -37,7 +43,9 @@ func checksOf(r *report.Report, s Stage) []Check {
 		if c.Gate && s == Ended {
 			x.State = final[c.Verdict]
 		} else if c.Gate {
-			x.State = sofar[c.Verdict]
+			if x.State = sofar[c.Verdict]; x.State == WouldPass && slices.Contains(atTheEnd, testcases.Rule(c.Rule)) {
+				x.State = Open
+			}
 		}
 		out = append(out, x)
 	}

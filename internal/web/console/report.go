@@ -22,7 +22,7 @@ type reportPage struct {
 	Row
 	Content  any      // of the template "content"
 	Record   bool     // the record is at hand
-	Before   *Row     // the run of the same case, profile and target before this one
+	Before   *Row     // the run of the same case and profile before this one
 	Problems []string // why there are no plots
 }
 
@@ -41,9 +41,13 @@ func (k *Console) report(w http.ResponseWriter, r *http.Request) {
 	if !p.Record {
 		p.Problems = append(p.Problems, "The run's record is not at hand, so there are no plots over time.")
 	}
-	rows, _ := k.source.list(r.Context(), filter{Case: l.Case, Profile: l.Profile, Target: l.Target, Until: l.Start}, 1)
-	if len(rows) > 0 {
-		p.Before = &rows[0]
+	for _, target := range []string{l.Target, ""} { // of the same server, or else of any
+		rows, _ := k.source.list(r.Context(), filter{Case: l.Case, Profile: l.Profile, Target: target,
+			Until: l.Start}, 1)
+		if len(rows) > 0 {
+			p.Before = &rows[0]
+			break
+		}
 	}
 	p.Content = report.View(l.report, s, l.signatures()...)
 	k.show(w, r, http.StatusOK, "report", l.Status+" · "+l.Case, "", p)
