@@ -53,11 +53,10 @@ type Times struct {
 // Quantile is one of a sample with its interval, which takes requests for independent. Known is false where the sample
 // is too small to tell it.
 type Quantile struct {
-	P            float64
-	Known        bool
-	Value        float64
-	Low, High    float64
-	HasLow, Open bool // Open: the sample does not bound it from above
+	P         float64
+	Known     bool
+	Value     float64
+	Low, High float64
 }
 
 // load counts the requests of a phase.
@@ -302,8 +301,7 @@ func quantile(sorted []float64, p, confidence float64) Quantile {
 	lo, hi := stats.Wilson(k, n, confidence)
 	q.Known, q.Value = true, sorted[k-1]
 	below, above := int(math.Floor(lo*float64(n))), int(math.Ceil(hi*float64(n)))
-	q.Low, q.HasLow = sorted[max(below, 1)-1], true
-	q.High, q.Open = sorted[min(above, n)-1], above >= n
+	q.Low, q.High = sorted[max(below, 1)-1], sorted[min(above, n)-1]
 	return q
 }
 

@@ -29,6 +29,15 @@ type Form struct {
 	SLO, Set                                                                           []string
 }
 
+// sentForm reads the fields of a form that was sent.
+func sentForm(w http.ResponseWriter, r *http.Request) (Form, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
+	if err := r.ParseForm(); err != nil {
+		return Form{}, fmt.Errorf("%w: %w", errForm, err)
+	}
+	return readForm(r), nil
+}
+
 // readForm reads a form's fields.
 func readForm(r *http.Request) Form {
 	get := func(name string) string { return strings.TrimSpace(r.FormValue(name)) }
@@ -189,28 +198,33 @@ func (k *Console) showStart(w http.ResponseWriter, r *http.Request, status int, 
 
 // startCommand gives the command line of a form as text.
 func (k *Console) startCommand(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if k.c.Start == nil {
 		http.Error(w, "this console starts no runs", http.StatusNotFound)
 		return
 	}
-	args, err := readForm(r).Args(k.c.Dir, k.c.Start.KeyEnvs)
+	f, err := sentForm(w, r)
+	var args []string
+	if err == nil {
+		args, err = f.Args(k.c.Dir, k.c.Start.KeyEnvs)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprint(w, CommandLine(args))
 }
 
 func (k *Console) startRun(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, mostForm)
-	f := readForm(r)
+	f, err := sentForm(w, r)
 	if k.c.Start == nil {
 		k.showStart(w, r, http.StatusNotFound, f, "")
 		return
 	}
-	args, err := f.Args(k.c.Dir, k.c.Start.KeyEnvs)
+	var args []string
+	if err == nil {
+		args, err = f.Args(k.c.Dir, k.c.Start.KeyEnvs)
+	}
 	if err != nil {
 		k.showStart(w, r, http.StatusUnprocessableEntity, f, err.Error())
 		return

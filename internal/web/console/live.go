@@ -256,12 +256,6 @@ func word(v live.View) (text, class string) {
 
 // quantileText writes a percentile with its interval.
 func quantileText(q live.Quantile) string {
-	switch {
-	case !q.Known:
-		return ""
-	case q.Open:
-		return report.Number(q.Low) + " or more"
-	}
 	return report.Number(q.Low) + " – " + report.Number(q.High)
 }
 
