@@ -286,8 +286,29 @@ func versionMarks(runs []TrendRun) []mark {
 	var out []mark
 	for i := 1; i < len(runs); i++ {
 		if was, is := runs[i-1].Version, runs[i].Version; was != is && is != "" {
-			out = append(out, mark{label: tail(is, 18), from: float64(i) + 0.5, high: true, class: "version"})
+			out = append(out, mark{label: headOf(ShortVersion(is), 24), from: float64(i) + 0.5, high: true, class: "version"})
 		}
 	}
 	return out
+}
+
+// ShortVersion is a version without what is the same for all builds on a machine: "mixtral v1.2.3 0123456789ab go1.26
+// linux/amd64" becomes "v1.2.3 0123456789ab".
+func ShortVersion(v string) string {
+	words := strings.Fields(v)
+	if len(words) < 2 || words[0] != "mixtral" {
+		return v
+	}
+	words = slices.DeleteFunc(words[1:], func(w string) bool {
+		return strings.HasPrefix(w, "go1.") || strings.Contains(w, "/")
+	})
+	return strings.Join(words, " ")
+}
+
+// headOf keeps the beginning of a name.
+func headOf(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
 }

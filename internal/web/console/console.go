@@ -221,7 +221,7 @@ func (k *Console) logout(w http.ResponseWriter, r *http.Request) {
 var funcs = template.FuncMap{
 	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"took": took,
+	"took": took, "version": report.ShortVersion,
 	"short": func(s string, n int) string {
 		if r := []rune(s); len(r) > n {
 			return string(r[:n-1]) + "…"
