@@ -33,7 +33,14 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(program(os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if browser.stop != nil {
+		browser.stop()
+	}
+	if dir, err := two(); err == nil && dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
 
 // program is certify as far as the tests of the form need it. It says what it was given.
@@ -166,19 +173,45 @@ func serve(t *testing.T, c console.Config) string {
 	return s.URL
 }
 
-// tab opens a tab of a new Chromium. Errors, broken policies and dialogs on its pages fail the test.
+// browser is one Chromium for all tests.
+var browser struct {
+	sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
+
+// tab opens a tab of Chromium. Errors, broken policies and dialogs on its pages fail
+// the test.
 func tab(t *testing.T) context.Context {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		need.Missing(t, "chromium: %v", err)
+	browser.Do(func() {
+		var path string
+		if path, browser.err = exec.LookPath("chromium"); browser.err != nil {
+			return
+		}
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(
+			chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)...)
+		ctx, cancel := chromedp.NewContext(allocator)
+		browser.ctx, browser.stop = ctx, func() { cancel(); stop() }
+		browser.err = chromedp.Run(ctx)
+	})
+	if browser.ctx == nil {
+		need.Missing(t, "chromium: %v", browser.err)
 	}
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), append(slices.Clone(
-		chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	if browser.err != nil {
+		t.Fatal(browser.err)
+	}
+	inTab, _ := chromedp.NewContext(browser.ctx) // it is closed with the browser: Chromium ends with its last tab
+	if err := chromedp.Run(inTab); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := chromedp.Run(inTab, chromedp.Navigate("about:blank")); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(inTab, 2*time.Minute)
 	t.Cleanup(cancel)
 	chromedp.ListenTarget(ctx, func(event any) {
 		switch e := event.(type) {

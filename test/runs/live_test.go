@@ -22,6 +22,7 @@ const verdict = `document.querySelector(".verdict .word").textContent`
 // TestARunIsWatchedToItsVerdict: the list shows a run that goes on, its page shows the phases, the load, percentiles,
 // resources and how each check stands, the connection may break, and at the end there is the verdict and the report.
 func TestARunIsWatchedToItsVerdict(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	url := serve(t, console.Config{Dir: dir})
 	ctx := tab(t)
