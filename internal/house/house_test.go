@@ -87,11 +87,13 @@ var ranks = map[string]int{
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 	"internal/certify/verify":   5, // a report held against its record and its signature
+	"internal/certify/live":     5, // a run as it happens
 	"internal/certify/knee":     2, // the highest load that keeps its objectives
 
 	"internal/web/look":       1, // what every page looks like
 	"internal/web/verifypage": 2, // the page that verifies reports in a browser
 	"internal/web/chat":       2, // the pages of mixtral serve
+	"internal/web/console":    6, // the pages of mixtral console
 	"internal/plan":           3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
@@ -106,7 +108,7 @@ var ranks = map[string]int{
 // through HTTP only.
 var (
 	serving    = []string{"internal/infer", "internal/model", "internal/serve", "internal/web/chat", "models"}
-	certifying = []string{"internal/certify", "certify", "testcases"}
+	certifying = []string{"internal/certify", "internal/web/console", "certify", "testcases"}
 	shared     = []string{"internal/base", "internal/llm", "internal/web/look"}
 )
 
