@@ -153,3 +153,11 @@ func (t *Track) Broken() (times int, by int64) { return t.broken, t.brokenBy }
 
 // Len is the number of readings.
 func (t *Track) Len() int { return t.n }
+
+// Last is the last reading, narrowed by those before it.
+func (t *Track) Last() Reading {
+	if len(t.points) == 0 {
+		return Reading{}
+	}
+	return t.points[len(t.points)-1]
+}
