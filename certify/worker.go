@@ -61,6 +61,10 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	w.plan = &plan{o: Options{Profile: p.Profile, Seed: p.Seed, Version: p.Version}, loaded: loaded, c: loaded.Case,
 		phases: loaded.Case.Profiles[p.Profile]}
 	digest := planDigest(w.plan) // before the traffic changes the phases
+	recorded, err := loaded.Clone()
+	if err != nil {
+		return "", err
+	}
 	if err := w.plan.readTraffic(); err != nil {
 		return "", err
 	}
@@ -69,7 +73,7 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	}
 	w.requests = newAsker(w.plan, p.Target.Model)
 	w.requests.form.leftOut = p.Target.LeftOut
-	if err := w.open(p); err != nil {
+	if err := w.open(p, recorded.Case); err != nil {
 		return "", err
 	}
 	w.o.Note(fmt.Sprintf("generator %d of %d of a run of %s, profile %s, against %s", p.Index+1, p.Of, w.plan.c.ID,
@@ -90,7 +94,7 @@ func serverOf(t remote.Target, clock loadgen.Clock) (*server, error) {
 }
 
 // open begins the generator's own record.
-func (w *worker) open(p *remote.Plan) (err error) {
+func (w *worker) open(p *remote.Plan, c *testcases.Case) (err error) {
 	if w.o.RecordDir == "" {
 		return nil
 	}
@@ -100,7 +104,7 @@ func (w *worker) open(p *remote.Plan) (err error) {
 		return err
 	}
 	return w.record.Add(evidence.Event{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion,
-		Start: now.UTC().Round(0), Case: withoutSecrets(w.plan.c), Profile: p.Profile, Seed: p.Seed,
+		Start: now.UTC().Round(0), Case: withoutSecrets(c), Profile: p.Profile, Seed: p.Seed,
 		Target:      evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(p.Target.URL), Model: p.Target.Model},
 		Environment: probe.Machine(), Fingerprints: map[string]string{"version": p.Version}, Run: p.Run,
 		Generator: p.Index + 1, Rules: evidence.Rules}})

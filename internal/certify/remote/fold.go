@@ -104,3 +104,6 @@ func (f *Fold) moved(e evidence.Event) evidence.Event {
 func Foldable(e *evidence.Event) bool {
 	return e.Request != nil || e.Host != nil || e.Clock != nil || e.Client != nil || e.Condition != nil
 }
+
+// Compared says that the clock of the generator was compared at all.
+func (f *Fold) Compared() bool { return f.track.Len() > 0 }
