@@ -38,6 +38,7 @@ type server struct {
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
 	http2     bool              // it speaks nothing else
+	clock     loadgen.Clock     // of the load's client; nil: the system's
 }
 
 // connect starts or finds the server, and finds out which model to ask for.
@@ -136,7 +137,7 @@ func (s *server) release(p *progress) error {
 
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
-	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
+	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer, Clock: s.clock,
 		HTTP2: s.http2, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
