@@ -28,8 +28,13 @@ reproduce: ## the release built twice, in two places: the same bytes
 	sh scripts/reproduce.sh
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what the program calls
-	sh scripts/vuln.sh ./cmd/mixtral
+vuln: ## known vulnerabilities in what the programs call, by a pinned copy of the database; first proves that it finds one
+	cd tools/vulndb && $(GO) vet ./... && $(GO) test -count 1 ./...
+	sh scripts/vuln.sh ./cmd/...
+
+.PHONY: vuln-update
+vuln-update: ## pins the newest copy of the database of vulnerabilities
+	cd tools/vulndb && $(GO) get golang.org/x/vulndb@latest && $(GO) mod download golang.org/x/vulndb
 
 .PHONY: test
 test: ## everything a change must pass, within 15 minutes on 2 cores; says how long each part took

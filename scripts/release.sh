@@ -9,7 +9,8 @@ rm -rf "$out"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 # Nothing of the environment may change the bytes.
-export CGO_ENABLED=0 GOFLAGS= GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0
+GOTOOLCHAIN=$(sh scripts/release-go.sh)
+export GOTOOLCHAIN CGO_ENABLED=0 GOFLAGS= GOEXPERIMENT= GOAMD64=v1 GOARM64=v8.0
 for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/arm64}; do
 	os=${platform%/*} arch=${platform#*/}
 	echo "release: $os/$arch"
