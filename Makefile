@@ -16,8 +16,16 @@ build: ## bin/mixtral
 	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
 
 .PHONY: release
-release: ## dist/: binaries, bills of materials, the page that verifies reports, and checksums
+release: ## dist/: binaries, image, bills of materials, verify.html, checksums, provenance; RELEASE_KEY=FILE signs them
 	sh scripts/release.sh dist
+
+.PHONY: image
+image: ## dist/: the container image for linux/amd64 and linux/arm64 alone, without Docker
+	PLATFORMS="linux/amd64 linux/arm64" sh scripts/release.sh dist
+
+.PHONY: release-test
+release-test: ## what is in dist/: each binary started, the image read back and started, digests and signatures verified
+	cd test && MIXTRAL_DIST="$(abspath dist)" $(GO) test -count 1 -v ./release
 
 .PHONY: verify-page
 verify-page: ## verify.html: one file that verifies reports in a browser
@@ -101,7 +109,7 @@ LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/...,-gcfl
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
-	cd tools && $(GO) test -count 1 ./...
+	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
 
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
