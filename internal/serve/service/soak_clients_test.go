@@ -173,8 +173,12 @@ func (c *soakClient) act() {
 	case 1:
 		c.tool()
 	case 2:
-		c.formed("/v1/responses", `{"input":"word %d","max_output_tokens":%d,"stream":%v}`, `"object":"response"`,
-			"event: response.completed", "event: response.incomplete")
+		// What is kept is deleted again: the memory that is set aside for it would fill during the whole run.
+		answer := c.formed("/v1/responses", `{"input":"word %d","max_output_tokens":%d,"store":false,"stream":%v}`,
+			`"object":"response"`, "event: response.completed", "event: response.incomplete")
+		if answer != "" {
+			c.kept()
+		}
 	case 3:
 		c.formed("/v1/messages", `{"messages":[{"role":"user","content":"word %d"}],"max_tokens":%d,"stream":%v}`,
 			`"stop_reason"`, "event: message_stop")
@@ -246,24 +250,52 @@ func (c *soakClient) tool() {
 	}
 }
 
-// formed asks in another form of request, streamed or whole.
-func (c *soakClient) formed(path, format, whole string, ends ...string) {
+// formed asks in another form of request, streamed or whole. It gives the answer, empty where there is none.
+func (c *soakClient) formed(path, format, whole string, ends ...string) string {
 	stream := c.rng.IntN(2) == 0
 	body := fmt.Sprintf(format, c.rng.IntN(5), 1+c.rng.IntN(60), stream)
 	code, answer := c.readFrom(path, body)
 	switch {
 	case code == 429 || c.chanced(answer) || strings.Contains(answer, "output is not finite"):
-		return
+		return ""
 	case code == 200 && !stream && strings.Contains(answer, whole):
-		return
+		return answer
 	case code == 200 && stream:
 		for _, end := range ends {
 			if strings.Contains(answer, end) {
-				return
+				return answer
 			}
 		}
 	}
 	c.t.Errorf("%s: %s: %d %s", path, body, code, answer)
+	return ""
+}
+
+// kept has a response kept, and deletes it.
+func (c *soakClient) kept() {
+	code, answer := c.readFrom("/v1/responses", `{"input":"hi","max_output_tokens":2}`)
+	var r struct{ ID string }
+	if code == 429 || c.chanced(answer) {
+		return
+	}
+	if code != 200 || json.Unmarshal([]byte(answer), &r) != nil {
+		c.t.Errorf("a response: %d %s", code, answer)
+		return
+	}
+	request, err := http.NewRequestWithContext(context.Background(), "DELETE", c.url+"/v1/responses/"+r.ID, nil)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	resp, err := c.http.Do(request)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	if answer, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
+		c.t.Errorf("deleting a response: %d %s", resp.StatusCode, answer)
+	}
 }
 
 // sip reads a large answer so slowly that the service has to wait, and leaves before its end.
