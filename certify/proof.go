@@ -111,7 +111,8 @@ func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Dur
 		return false
 	}
 	if *waited == 0 {
-		r.progress.note(fmt.Sprintf("the first request gets %s; it is sent again for up to %s", q.Detail, proofPatience))
+		r.progress.note(fmt.Sprintf("the first request gets %s; it is sent again for up to %s", q.Detail,
+			proofPatience))
 	}
 	*waited += pause
 	select {

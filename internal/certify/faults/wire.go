@@ -37,8 +37,8 @@ const (
 
 // WireOnes lists these.
 func WireOnes() []Strange {
-	return []Strange{HTTP10, Trailers, BareStatus, Closes, Resets, Unterminated, ExtraLine, Timeout408, RawDeflate, Zstd,
-		Buffered, Blocks, Redirected, Starting, StartingChat, LimitedFirst, BareList, EarlyHeader}
+	return []Strange{HTTP10, Trailers, BareStatus, Closes, Resets, Unterminated, ExtraLine, Timeout408, RawDeflate,
+		Zstd, Buffered, Blocks, Redirected, Starting, StartingChat, LimitedFirst, BareList, EarlyHeader}
 }
 
 // startsIn is how long Starting and its like take.
