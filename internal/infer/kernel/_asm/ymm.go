@@ -10,7 +10,8 @@ import "fmt"
 // AVX2 has no instruction that adds products of bytes to 32-bit sums. VPMADDUBSW multiplies unsigned weights with
 // signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
 // bits, eight for 4-bit weights (15 · 127 · 2 · 8 = 30,480), four for 5 bits (31,496), two for 6 bits (32,004); then
-// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as two 4-bit halves.
+// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as words (ymm_wide.go),
+// or, with a single column, as two 4-bit halves.
 //
 // So weights stay unsigned, without the offset that makes them signed; what it would have subtracted follows from the
 // sums of the activations.
@@ -67,10 +68,15 @@ func (f *file) writeConstants() {
 	f.WriteString("\n// Vectors of eight equal words.\n")
 	for i, v := range f.constants {
 		for k := range 8 {
-			fmt.Fprintf(f, "DATA ·constants<>+%d(SB)/4, $0x%08x\n", 32*i+4*k, v)
+			f.WriteString(data("constants", 32*i+4*k, v))
 		}
 	}
 	fmt.Fprintf(f, "GLOBL ·constants<>(SB), RODATA|NOPTR, $%d\n", 32*len(f.constants))
+}
+
+// data is a word of a table.
+func data(table string, at int, v uint32) string {
+	return fmt.Sprintf("DATA ·%s<>+%d(SB)/4, $0x%08x\n", table, at, v)
 }
 
 // ones is a vector of sixteen 1, sixteens one of 16.
