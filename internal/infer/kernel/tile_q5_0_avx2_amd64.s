@@ -3569,7 +3569,7 @@ block47:
 	VZEROUPPER
 	RET
 
-// Vectors of eight equal words.
+// Vectors of constants.
 DATA ·constants<>+0(SB)/4, $0x0f0f0f0f
 DATA ·constants<>+4(SB)/4, $0x0f0f0f0f
 DATA ·constants<>+8(SB)/4, $0x0f0f0f0f

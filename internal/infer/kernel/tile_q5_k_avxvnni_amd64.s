@@ -89,88 +89,56 @@ scales9:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
 	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
 	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
 	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
 	VMOVDQU Y8, 8576(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
@@ -178,7 +146,7 @@ scales9:
 	DECQ DX
 	JNZ  scales9
 	// The weights, as bytes, to the buffer: eight runs of a quad at a time.
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
@@ -958,88 +926,56 @@ scales18:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
 	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
 	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
 	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
 	VMOVDQU Y8, 8576(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
@@ -1047,7 +983,7 @@ scales18:
 	DECQ DX
 	JNZ  scales18
 	// The weights, as bytes, to the buffer: eight runs of a quad at a time.
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
@@ -1750,88 +1686,56 @@ scales27:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
 	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
 	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
 	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
 	VMOVDQU Y8, 8576(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
@@ -1839,7 +1743,7 @@ scales27:
 	DECQ DX
 	JNZ  scales27
 	// The weights, as bytes, to the buffer: eight runs of a quad at a time.
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
@@ -2465,88 +2369,56 @@ scales36:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
 	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
 	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
 	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
 	VMOVDQU Y8, 8576(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
@@ -2554,7 +2426,7 @@ scales36:
 	DECQ DX
 	JNZ  scales36
 	// The weights, as bytes, to the buffer: eight runs of a quad at a time.
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
@@ -3103,88 +2975,56 @@ scales45:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
 	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
 	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
 	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
 	VMOVDQU Y8, 8576(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
@@ -3192,7 +3032,7 @@ scales45:
 	DECQ DX
 	JNZ  scales45
 	// The weights, as bytes, to the buffer: eight runs of a quad at a time.
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
@@ -3642,6 +3482,7 @@ each52:
 	JNZ  each52
 	MOVQ 8(SI), CX
 	MOVQ CX, 48(SI)
+	MOVQ 88(SI), R8
 block53:
 	MOVQ DI, R15
 	MOVQ DI, CX
@@ -3664,102 +3505,77 @@ scales54:
 	VMOVDQU 128(R15), Y2
 	VMOVDQU 256(R15), Y3
 	VMOVDQU 384(R15), Y4
-	VPAND ·constants<>+0(SB), Y2, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6144(R14)
-	VPSRLD $8, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6272(R14)
-	VPSRLD $16, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6400(R14)
-	VPSRLD $24, Y2, Y8
-	VPAND ·constants<>+0(SB), Y8, Y8
-	VCVTDQ2PS Y8, Y8
-	VMULPS Y1, Y8, Y8
-	VMOVDQU Y8, 6528(R14)
-	VPAND ·constants<>+32(SB), Y4, Y8
-	VPSRLD $2, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSRLD $2, Y2, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPAND ·constants<>+32(SB), Y4, Y5
+	VPOR Y6, Y5, Y5
+	VPSHUFB ·constants<>+64(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6656(R14)
-	VPSRLD $8, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $10, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+96(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6784(R14)
-	VPSRLD $16, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $18, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+128(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 6912(R14)
-	VPSRLD $24, Y4, Y8
-	VPAND ·constants<>+32(SB), Y8, Y8
-	VPSRLD $26, Y2, Y10
-	VPAND ·constants<>+64(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
+	VPSHUFB ·constants<>+160(SB), Y5, Y8
 	VCVTDQ2PS Y8, Y8
 	VMULPS Y1, Y8, Y8
 	VMOVDQU Y8, 7040(R14)
-	VPAND ·constants<>+96(SB), Y3, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
-	VMOVDQU Y8, 8192(R14)
-	VPSRLD $16, Y3, Y8
-	VPAND ·constants<>+96(SB), Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
-	VMOVDQU Y8, 8320(R14)
-	VPSRLD $4, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $2, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
-	VMOVDQU Y8, 8448(R14)
-	VPSRLD $20, Y4, Y8
-	VPAND ·constants<>+192(SB), Y8, Y8
-	VPSRLD $18, Y3, Y10
-	VPAND ·constants<>+224(SB), Y10, Y10
-	VPOR Y10, Y8, Y8
-	VPAND ·constants<>+128(SB), Y8, Y9
-	VPSLLD $8, Y8, Y8
-	VPAND ·constants<>+160(SB), Y8, Y8
-	VPOR Y9, Y8, Y8
-	VMOVDQU Y8, 8576(R14)
+	VPAND ·constants<>+192(SB), Y2, Y2
+	VPSHUFB ·constants<>+64(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6144(R14)
+	VPSHUFB ·constants<>+96(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6272(R14)
+	VPSHUFB ·constants<>+128(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6400(R14)
+	VPSHUFB ·constants<>+160(SB), Y2, Y8
+	VCVTDQ2PS Y8, Y8
+	VMULPS Y1, Y8, Y8
+	VMOVDQU Y8, 6528(R14)
+	VPSRLD $2, Y3, Y6
+	VPAND ·constants<>+0(SB), Y6, Y6
+	VPSRLD $4, Y4, Y5
+	VPAND ·constants<>+32(SB), Y5, Y5
+	VPOR Y6, Y5, Y5
+	VPAND ·constants<>+192(SB), Y3, Y3
+	VPSHUFB ·constants<>+224(SB), Y3, Y8
+	VPBROADCASTD 352(R8)(AX*1), Y9
+	VPMADDWD Y9, Y8, Y7
+	VPSHUFB ·constants<>+256(SB), Y3, Y8
+	VPBROADCASTD 356(R8)(AX*1), Y9
+	VPMADDWD Y9, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSHUFB ·constants<>+224(SB), Y5, Y8
+	VPBROADCASTD 360(R8)(AX*1), Y9
+	VPMADDWD Y9, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSHUFB ·constants<>+256(SB), Y5, Y8
+	VPBROADCASTD 364(R8)(AX*1), Y9
+	VPMADDWD Y9, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VMOVDQU Y7, 8192(R14)
 	ADDQ $32, R15
 	ADDQ $16, CX
 	ADDQ $32, R14
 	DECQ DX
 	JNZ  scales54
 	// One column: eight rows at a time, all runs of a quad together.
-	MOVQ 88(SI), R8
 	MOVQ BX, R14
 	MOVQ DI, R15
 	MOVQ DI, R12
 	MOVL $4, R13
 rows55:
-	VMOVDQU ·constants<>+256(SB), Y14
+	VMOVDQU ·constants<>+32(SB), Y14
 	VMOVDQU ·constants<>+288(SB), Y13
 	VPXOR Y8, Y8, Y8
 	PREFETCHT1 11264(R12)
@@ -4257,21 +4073,7 @@ rows55:
 	VCVTDQ2PS Y7, Y7
 	VFMADD231PS 7040(R14), Y7, Y8
 	ADDQ $1408, R12
-	VMOVDQU 8192(R14), Y12
-	VPBROADCASTD 352(R8)(AX*1), Y14
-	VPMADDWD Y14, Y12, Y0
-	VMOVDQU 8320(R14), Y12
-	VPBROADCASTD 356(R8)(AX*1), Y14
-	VPMADDWD Y14, Y12, Y15
-	VPADDD Y15, Y0, Y0
-	VMOVDQU 8448(R14), Y12
-	VPBROADCASTD 360(R8)(AX*1), Y14
-	VPMADDWD Y14, Y12, Y15
-	VPADDD Y15, Y0, Y0
-	VMOVDQU 8576(R14), Y12
-	VPBROADCASTD 364(R8)(AX*1), Y14
-	VPMADDWD Y14, Y12, Y15
-	VPADDD Y15, Y0, Y0
+	VMOVDQU 8192(R14), Y0
 	MOVQ R14, DX
 	VBROADCASTSS 368(R8)(AX*1), Y14
 	VMOVUPS Y8, Y15
@@ -4310,79 +4112,79 @@ each56:
 	VZEROUPPER
 	RET
 
-// Vectors of eight equal words.
-DATA ·constants<>+0(SB)/4, $0x0000003f
-DATA ·constants<>+4(SB)/4, $0x0000003f
-DATA ·constants<>+8(SB)/4, $0x0000003f
-DATA ·constants<>+12(SB)/4, $0x0000003f
-DATA ·constants<>+16(SB)/4, $0x0000003f
-DATA ·constants<>+20(SB)/4, $0x0000003f
-DATA ·constants<>+24(SB)/4, $0x0000003f
-DATA ·constants<>+28(SB)/4, $0x0000003f
-DATA ·constants<>+32(SB)/4, $0x0000000f
-DATA ·constants<>+36(SB)/4, $0x0000000f
-DATA ·constants<>+40(SB)/4, $0x0000000f
-DATA ·constants<>+44(SB)/4, $0x0000000f
-DATA ·constants<>+48(SB)/4, $0x0000000f
-DATA ·constants<>+52(SB)/4, $0x0000000f
-DATA ·constants<>+56(SB)/4, $0x0000000f
-DATA ·constants<>+60(SB)/4, $0x0000000f
-DATA ·constants<>+64(SB)/4, $0x00000030
-DATA ·constants<>+68(SB)/4, $0x00000030
-DATA ·constants<>+72(SB)/4, $0x00000030
-DATA ·constants<>+76(SB)/4, $0x00000030
-DATA ·constants<>+80(SB)/4, $0x00000030
-DATA ·constants<>+84(SB)/4, $0x00000030
-DATA ·constants<>+88(SB)/4, $0x00000030
-DATA ·constants<>+92(SB)/4, $0x00000030
-DATA ·constants<>+96(SB)/4, $0x00003f3f
-DATA ·constants<>+100(SB)/4, $0x00003f3f
-DATA ·constants<>+104(SB)/4, $0x00003f3f
-DATA ·constants<>+108(SB)/4, $0x00003f3f
-DATA ·constants<>+112(SB)/4, $0x00003f3f
-DATA ·constants<>+116(SB)/4, $0x00003f3f
-DATA ·constants<>+120(SB)/4, $0x00003f3f
-DATA ·constants<>+124(SB)/4, $0x00003f3f
-DATA ·constants<>+128(SB)/4, $0x000000ff
-DATA ·constants<>+132(SB)/4, $0x000000ff
-DATA ·constants<>+136(SB)/4, $0x000000ff
-DATA ·constants<>+140(SB)/4, $0x000000ff
-DATA ·constants<>+144(SB)/4, $0x000000ff
-DATA ·constants<>+148(SB)/4, $0x000000ff
-DATA ·constants<>+152(SB)/4, $0x000000ff
-DATA ·constants<>+156(SB)/4, $0x000000ff
-DATA ·constants<>+160(SB)/4, $0x00ff0000
-DATA ·constants<>+164(SB)/4, $0x00ff0000
-DATA ·constants<>+168(SB)/4, $0x00ff0000
-DATA ·constants<>+172(SB)/4, $0x00ff0000
-DATA ·constants<>+176(SB)/4, $0x00ff0000
-DATA ·constants<>+180(SB)/4, $0x00ff0000
-DATA ·constants<>+184(SB)/4, $0x00ff0000
-DATA ·constants<>+188(SB)/4, $0x00ff0000
-DATA ·constants<>+192(SB)/4, $0x00000f0f
-DATA ·constants<>+196(SB)/4, $0x00000f0f
-DATA ·constants<>+200(SB)/4, $0x00000f0f
-DATA ·constants<>+204(SB)/4, $0x00000f0f
-DATA ·constants<>+208(SB)/4, $0x00000f0f
-DATA ·constants<>+212(SB)/4, $0x00000f0f
-DATA ·constants<>+216(SB)/4, $0x00000f0f
-DATA ·constants<>+220(SB)/4, $0x00000f0f
-DATA ·constants<>+224(SB)/4, $0x00003030
-DATA ·constants<>+228(SB)/4, $0x00003030
-DATA ·constants<>+232(SB)/4, $0x00003030
-DATA ·constants<>+236(SB)/4, $0x00003030
-DATA ·constants<>+240(SB)/4, $0x00003030
-DATA ·constants<>+244(SB)/4, $0x00003030
-DATA ·constants<>+248(SB)/4, $0x00003030
-DATA ·constants<>+252(SB)/4, $0x00003030
-DATA ·constants<>+256(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+260(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+264(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+268(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+272(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+276(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+280(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+284(SB)/4, $0x0f0f0f0f
+// Vectors of constants.
+DATA ·constants<>+0(SB)/4, $0x30303030
+DATA ·constants<>+4(SB)/4, $0x30303030
+DATA ·constants<>+8(SB)/4, $0x30303030
+DATA ·constants<>+12(SB)/4, $0x30303030
+DATA ·constants<>+16(SB)/4, $0x30303030
+DATA ·constants<>+20(SB)/4, $0x30303030
+DATA ·constants<>+24(SB)/4, $0x30303030
+DATA ·constants<>+28(SB)/4, $0x30303030
+DATA ·constants<>+32(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+36(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+40(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+44(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+48(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+52(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+56(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+60(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+64(SB)/4, $0x80808000
+DATA ·constants<>+68(SB)/4, $0x80808004
+DATA ·constants<>+72(SB)/4, $0x80808008
+DATA ·constants<>+76(SB)/4, $0x8080800c
+DATA ·constants<>+80(SB)/4, $0x80808000
+DATA ·constants<>+84(SB)/4, $0x80808004
+DATA ·constants<>+88(SB)/4, $0x80808008
+DATA ·constants<>+92(SB)/4, $0x8080800c
+DATA ·constants<>+96(SB)/4, $0x80808001
+DATA ·constants<>+100(SB)/4, $0x80808005
+DATA ·constants<>+104(SB)/4, $0x80808009
+DATA ·constants<>+108(SB)/4, $0x8080800d
+DATA ·constants<>+112(SB)/4, $0x80808001
+DATA ·constants<>+116(SB)/4, $0x80808005
+DATA ·constants<>+120(SB)/4, $0x80808009
+DATA ·constants<>+124(SB)/4, $0x8080800d
+DATA ·constants<>+128(SB)/4, $0x80808002
+DATA ·constants<>+132(SB)/4, $0x80808006
+DATA ·constants<>+136(SB)/4, $0x8080800a
+DATA ·constants<>+140(SB)/4, $0x8080800e
+DATA ·constants<>+144(SB)/4, $0x80808002
+DATA ·constants<>+148(SB)/4, $0x80808006
+DATA ·constants<>+152(SB)/4, $0x8080800a
+DATA ·constants<>+156(SB)/4, $0x8080800e
+DATA ·constants<>+160(SB)/4, $0x80808003
+DATA ·constants<>+164(SB)/4, $0x80808007
+DATA ·constants<>+168(SB)/4, $0x8080800b
+DATA ·constants<>+172(SB)/4, $0x8080800f
+DATA ·constants<>+176(SB)/4, $0x80808003
+DATA ·constants<>+180(SB)/4, $0x80808007
+DATA ·constants<>+184(SB)/4, $0x8080800b
+DATA ·constants<>+188(SB)/4, $0x8080800f
+DATA ·constants<>+192(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+196(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+200(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+204(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+208(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+212(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+216(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+220(SB)/4, $0x3f3f3f3f
+DATA ·constants<>+224(SB)/4, $0x80018000
+DATA ·constants<>+228(SB)/4, $0x80058004
+DATA ·constants<>+232(SB)/4, $0x80098008
+DATA ·constants<>+236(SB)/4, $0x800d800c
+DATA ·constants<>+240(SB)/4, $0x80018000
+DATA ·constants<>+244(SB)/4, $0x80058004
+DATA ·constants<>+248(SB)/4, $0x80098008
+DATA ·constants<>+252(SB)/4, $0x800d800c
+DATA ·constants<>+256(SB)/4, $0x80038002
+DATA ·constants<>+260(SB)/4, $0x80078006
+DATA ·constants<>+264(SB)/4, $0x800b800a
+DATA ·constants<>+268(SB)/4, $0x800f800e
+DATA ·constants<>+272(SB)/4, $0x80038002
+DATA ·constants<>+276(SB)/4, $0x80078006
+DATA ·constants<>+280(SB)/4, $0x800b800a
+DATA ·constants<>+284(SB)/4, $0x800f800e
 DATA ·constants<>+288(SB)/4, $0x10101010
 DATA ·constants<>+292(SB)/4, $0x10101010
 DATA ·constants<>+296(SB)/4, $0x10101010

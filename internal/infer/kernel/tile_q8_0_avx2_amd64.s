@@ -75,8 +75,8 @@ chunk8:
 	MOVQ AX, 80(SI)
 	// The weights of a chunk, as signed words, to the buffer.
 	VMOVDQU ·constants<>+0(SB), Y15
-	VMOVDQU ·pairs<>+0(SB), Y14
-	VMOVDQU ·pairs<>+32(SB), Y13
+	VMOVDQU ·constants<>+32(SB), Y14
+	VMOVDQU ·constants<>+64(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
 unpack9:
@@ -1080,8 +1080,8 @@ chunk17:
 	MOVQ AX, 80(SI)
 	// The weights of a chunk, as signed words, to the buffer.
 	VMOVDQU ·constants<>+0(SB), Y15
-	VMOVDQU ·pairs<>+0(SB), Y14
-	VMOVDQU ·pairs<>+32(SB), Y13
+	VMOVDQU ·constants<>+32(SB), Y14
+	VMOVDQU ·constants<>+64(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
 unpack18:
@@ -1978,8 +1978,8 @@ chunk26:
 	MOVQ AX, 80(SI)
 	// The weights of a chunk, as signed words, to the buffer.
 	VMOVDQU ·constants<>+0(SB), Y15
-	VMOVDQU ·pairs<>+0(SB), Y14
-	VMOVDQU ·pairs<>+32(SB), Y13
+	VMOVDQU ·constants<>+32(SB), Y14
+	VMOVDQU ·constants<>+64(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
 unpack27:
@@ -2769,8 +2769,8 @@ chunk35:
 	MOVQ AX, 80(SI)
 	// The weights of a chunk, as signed words, to the buffer.
 	VMOVDQU ·constants<>+0(SB), Y15
-	VMOVDQU ·pairs<>+0(SB), Y14
-	VMOVDQU ·pairs<>+32(SB), Y13
+	VMOVDQU ·constants<>+32(SB), Y14
+	VMOVDQU ·constants<>+64(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
 unpack36:
@@ -3453,8 +3453,8 @@ chunk44:
 	MOVQ AX, 80(SI)
 	// The weights of a chunk, as signed words, to the buffer.
 	VMOVDQU ·constants<>+0(SB), Y15
-	VMOVDQU ·pairs<>+0(SB), Y14
-	VMOVDQU ·pairs<>+32(SB), Y13
+	VMOVDQU ·constants<>+32(SB), Y14
+	VMOVDQU ·constants<>+64(SB), Y13
 	MOVQ DI, R15
 	MOVQ BX, R14
 unpack45:
@@ -4009,7 +4009,7 @@ panel51:
 	// One column.
 	MOVQ 88(SI), R8
 	MOVQ 8(SI), R9
-	VMOVDQU ·constants<>+32(SB), Y13
+	VMOVDQU ·constants<>+96(SB), Y13
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
@@ -4089,8 +4089,8 @@ block52:
 	VPADDW Y3, Y0, Y0
 	VPMADDUBSW Y14, Y2, Y2
 	VPADDW Y2, Y1, Y1
-	VPMADDWD ·constants<>+64(SB), Y0, Y0
-	VPMADDWD ·constants<>+96(SB), Y1, Y1
+	VPMADDWD ·constants<>+128(SB), Y0, Y0
+	VPMADDWD ·constants<>+160(SB), Y1, Y1
 	VPADDD Y1, Y0, Y0
 	VPBROADCASTD 36(R8)(AX*1), Y14
 	VPADDD Y14, Y0, Y0
@@ -4173,8 +4173,8 @@ block52:
 	VPADDW Y3, Y0, Y0
 	VPMADDUBSW Y14, Y2, Y2
 	VPADDW Y2, Y1, Y1
-	VPMADDWD ·constants<>+64(SB), Y0, Y0
-	VPMADDWD ·constants<>+96(SB), Y1, Y1
+	VPMADDWD ·constants<>+128(SB), Y0, Y0
+	VPMADDWD ·constants<>+160(SB), Y1, Y1
 	VPADDD Y1, Y0, Y0
 	VPBROADCASTD 36(R8)(AX*1), Y14
 	VPADDD Y14, Y0, Y0
@@ -4257,8 +4257,8 @@ block52:
 	VPADDW Y3, Y0, Y0
 	VPMADDUBSW Y14, Y2, Y2
 	VPADDW Y2, Y1, Y1
-	VPMADDWD ·constants<>+64(SB), Y0, Y0
-	VPMADDWD ·constants<>+96(SB), Y1, Y1
+	VPMADDWD ·constants<>+128(SB), Y0, Y0
+	VPMADDWD ·constants<>+160(SB), Y1, Y1
 	VPADDD Y1, Y0, Y0
 	VPBROADCASTD 36(R8)(AX*1), Y14
 	VPADDD Y14, Y0, Y0
@@ -4342,8 +4342,8 @@ block52:
 	VPADDW Y3, Y0, Y0
 	VPMADDUBSW Y14, Y2, Y2
 	VPADDW Y2, Y1, Y1
-	VPMADDWD ·constants<>+64(SB), Y0, Y0
-	VPMADDWD ·constants<>+96(SB), Y1, Y1
+	VPMADDWD ·constants<>+128(SB), Y0, Y0
+	VPMADDWD ·constants<>+160(SB), Y1, Y1
 	VPADDD Y1, Y0, Y0
 	VPBROADCASTD 36(R8)(AX*1), Y14
 	VPADDD Y14, Y0, Y0
@@ -4368,26 +4368,7 @@ block52:
 	VZEROUPPER
 	RET
 
-// Shuffles that put the first, and the second, two bytes of each word into the upper halves of its words.
-DATA ·pairs<>+0(SB)/4, $0x01800080
-DATA ·pairs<>+4(SB)/4, $0x05800480
-DATA ·pairs<>+8(SB)/4, $0x09800880
-DATA ·pairs<>+12(SB)/4, $0x0d800c80
-DATA ·pairs<>+16(SB)/4, $0x01800080
-DATA ·pairs<>+20(SB)/4, $0x05800480
-DATA ·pairs<>+24(SB)/4, $0x09800880
-DATA ·pairs<>+28(SB)/4, $0x0d800c80
-DATA ·pairs<>+32(SB)/4, $0x03800280
-DATA ·pairs<>+36(SB)/4, $0x07800680
-DATA ·pairs<>+40(SB)/4, $0x0b800a80
-DATA ·pairs<>+44(SB)/4, $0x0f800e80
-DATA ·pairs<>+48(SB)/4, $0x03800280
-DATA ·pairs<>+52(SB)/4, $0x07800680
-DATA ·pairs<>+56(SB)/4, $0x0b800a80
-DATA ·pairs<>+60(SB)/4, $0x0f800e80
-GLOBL ·pairs<>(SB), RODATA|NOPTR, $64
-
-// Vectors of eight equal words.
+// Vectors of constants.
 DATA ·constants<>+0(SB)/4, $0x80808080
 DATA ·constants<>+4(SB)/4, $0x80808080
 DATA ·constants<>+8(SB)/4, $0x80808080
@@ -4396,28 +4377,44 @@ DATA ·constants<>+16(SB)/4, $0x80808080
 DATA ·constants<>+20(SB)/4, $0x80808080
 DATA ·constants<>+24(SB)/4, $0x80808080
 DATA ·constants<>+28(SB)/4, $0x80808080
-DATA ·constants<>+32(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+36(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+40(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+44(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+48(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+52(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+56(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+60(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+64(SB)/4, $0x00100010
-DATA ·constants<>+68(SB)/4, $0x00100010
-DATA ·constants<>+72(SB)/4, $0x00100010
-DATA ·constants<>+76(SB)/4, $0x00100010
-DATA ·constants<>+80(SB)/4, $0x00100010
-DATA ·constants<>+84(SB)/4, $0x00100010
-DATA ·constants<>+88(SB)/4, $0x00100010
-DATA ·constants<>+92(SB)/4, $0x00100010
-DATA ·constants<>+96(SB)/4, $0x00010001
-DATA ·constants<>+100(SB)/4, $0x00010001
-DATA ·constants<>+104(SB)/4, $0x00010001
-DATA ·constants<>+108(SB)/4, $0x00010001
-DATA ·constants<>+112(SB)/4, $0x00010001
-DATA ·constants<>+116(SB)/4, $0x00010001
-DATA ·constants<>+120(SB)/4, $0x00010001
-DATA ·constants<>+124(SB)/4, $0x00010001
-GLOBL ·constants<>(SB), RODATA|NOPTR, $128
+DATA ·constants<>+32(SB)/4, $0x01800080
+DATA ·constants<>+36(SB)/4, $0x05800480
+DATA ·constants<>+40(SB)/4, $0x09800880
+DATA ·constants<>+44(SB)/4, $0x0d800c80
+DATA ·constants<>+48(SB)/4, $0x01800080
+DATA ·constants<>+52(SB)/4, $0x05800480
+DATA ·constants<>+56(SB)/4, $0x09800880
+DATA ·constants<>+60(SB)/4, $0x0d800c80
+DATA ·constants<>+64(SB)/4, $0x03800280
+DATA ·constants<>+68(SB)/4, $0x07800680
+DATA ·constants<>+72(SB)/4, $0x0b800a80
+DATA ·constants<>+76(SB)/4, $0x0f800e80
+DATA ·constants<>+80(SB)/4, $0x03800280
+DATA ·constants<>+84(SB)/4, $0x07800680
+DATA ·constants<>+88(SB)/4, $0x0b800a80
+DATA ·constants<>+92(SB)/4, $0x0f800e80
+DATA ·constants<>+96(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+100(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+104(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+108(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+112(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+116(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+120(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+124(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+128(SB)/4, $0x00100010
+DATA ·constants<>+132(SB)/4, $0x00100010
+DATA ·constants<>+136(SB)/4, $0x00100010
+DATA ·constants<>+140(SB)/4, $0x00100010
+DATA ·constants<>+144(SB)/4, $0x00100010
+DATA ·constants<>+148(SB)/4, $0x00100010
+DATA ·constants<>+152(SB)/4, $0x00100010
+DATA ·constants<>+156(SB)/4, $0x00100010
+DATA ·constants<>+160(SB)/4, $0x00010001
+DATA ·constants<>+164(SB)/4, $0x00010001
+DATA ·constants<>+168(SB)/4, $0x00010001
+DATA ·constants<>+172(SB)/4, $0x00010001
+DATA ·constants<>+176(SB)/4, $0x00010001
+DATA ·constants<>+180(SB)/4, $0x00010001
+DATA ·constants<>+184(SB)/4, $0x00010001
+DATA ·constants<>+188(SB)/4, $0x00010001
+GLOBL ·constants<>(SB), RODATA|NOPTR, $192

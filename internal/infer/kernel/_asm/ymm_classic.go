@@ -62,9 +62,6 @@ func (y *ymm) classic(c *yclassic) {
 		y.p("JNE  %s", chunks)
 		y.storeOuter(n)
 	})
-	if c.halved(y.vnni) {
-		y.widePairs()
-	}
 }
 
 // weights loads quad q of eight rows, whose block begins at base + rows, as bytes, or as halves: upper and lower ones.

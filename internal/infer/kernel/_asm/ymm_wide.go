@@ -17,8 +17,8 @@ func (y *ymm) wideUnpack(c *yclassic) {
 	y.c("The weights of a chunk, as signed words, to the buffer.")
 	loop := y.label("unpack")
 	y.p("VMOVDQU %s, Y15", y.constant(0x80808080))
-	y.p("VMOVDQU ·pairs<>+0(SB), Y14")
-	y.p("VMOVDQU ·pairs<>+32(SB), Y13")
+	y.p("VMOVDQU %s, Y14", y.shuffle(zero, 0, zero, 1))
+	y.p("VMOVDQU %s, Y13", y.shuffle(zero, 2, zero, 3))
 	y.p("MOVQ DI, R15")
 	y.p("MOVQ BX, R14")
 	y.l(loop)
@@ -38,24 +38,6 @@ func (y *ymm) wideUnpack(c *yclassic) {
 	y.p("ADDQ $2048, R14")
 	y.p("DECQ CX")
 	y.p("JNZ  %s", loop)
-}
-
-// widePairs is a table: the bytes of the words that a quad's first and second pair of each row are the upper bytes of.
-func (f *file) widePairs() {
-	f.WriteString("\n// Shuffles that put the first, and the second, two bytes of each word into the upper halves of its words.\n")
-	for i, pair := range [][4]int{{0x80, 0, 0x80, 1}, {0x80, 2, 0x80, 3}} {
-		for k := range 8 {
-			var v uint32
-			for b, from := range pair {
-				if from != 0x80 {
-					from += k % 4 * 4
-				}
-				v |= uint32(from) << (8 * b)
-			}
-			f.WriteString(data("pairs", 32*i+4*k, v))
-		}
-	}
-	f.WriteString("GLOBL ·pairs<>(SB), RODATA|NOPTR, $64\n")
 }
 
 // wideActivations widens the chunk's blocks of a group's columns.
