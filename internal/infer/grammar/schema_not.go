@@ -114,8 +114,8 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 
 // inexpressible are keywords that say something together with others only.
 var inexpressible = map[string]bool{"nullable": true, "additionalItems": true, "unevaluatedProperties": true,
-	"unevaluatedItems": true, "dependentRequired": true, "dependentSchemas": true, "dependencies": true, "if": true, "then": true, "else": true, "minContains": true,
-	"maxContains": true, "oneOf": true}
+	"unevaluatedItems": true, "dependentRequired": true, "dependentSchemas": true, "dependencies": true, "if": true,
+	"then": true, "else": true, "minContains": true, "maxContains": true, "oneOf": true}
 
 // negations give, for a keyword, schemas of which each value keeps to one if it breaks the keyword.
 var negations map[string]func(s *schemas, l located, name string, depth int) ([]*value, error)

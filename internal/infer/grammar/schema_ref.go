@@ -21,7 +21,8 @@ var isData = map[string]bool{"enum": true, "const": true, "default": true, "exam
 // find reads the document once.
 func (s *schemas) find() *references {
 	if s.refs == nil {
-		s.refs = &references{bases: map[string]*url.URL{}, schemas: map[string]located{}, anchors: map[string]located{}}
+		s.refs = &references{bases: map[string]*url.URL{}, schemas: map[string]located{},
+			anchors: map[string]located{}}
 		if draft := s.root.get("$schema"); draft != nil {
 			s.refs.older = strings.Contains(draft.text, "/draft-0")
 		}
