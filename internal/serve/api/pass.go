@@ -41,7 +41,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 		r = r.WithContext(upstream.WithCaller(r.Context(), x.caller.Name))
 	}
 	counted := false
-	r, span := tracePassed(r, o, arrived)
+	r, span := s.tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
 	var w http.ResponseWriter = &deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}
 	if o.Is("stream", "true") {

@@ -95,7 +95,8 @@ func chat(m map[string]any, r *llm.Request) error {
 		m["tool_choice"] = "auto"
 		switch {
 		case t.Required && len(t.Only) == 1:
-			m["tool_choice"] = map[string]any{"type": openai.TypeFunction, "function": map[string]any{"name": t.Only[0]}}
+			m["tool_choice"] = map[string]any{"type": openai.TypeFunction,
+				"function": map[string]any{"name": t.Only[0]}}
 		case t.Required:
 			m["tool_choice"] = "required"
 		}

@@ -115,8 +115,8 @@ type usage struct {
 // generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
 func (c *chunk) generated() bool {
 	for _, ch := range c.Choices {
-		if d := &ch.Delta; d.Content != "" || ch.Text != nil && *ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) ||
-			holds(d.Tools) {
+		if d := &ch.Delta; d.Content != "" || ch.Text != nil && *ch.Text != "" || holds(d.Thought) ||
+			holds(d.Reasoning) || holds(d.Tools) {
 			return true
 		}
 	}
