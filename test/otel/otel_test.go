@@ -387,6 +387,14 @@ func TestPassedRoutes(t *testing.T) {
 	front, stop := serve(t, func(config *mixtral.Config) {
 		config.Backend, config.Upstream, config.TracingURL = "vllm", far.URL, c.URL
 	})
+	for ready := false; !ready; time.Sleep(time.Millisecond) { // it has listed its models
+		resp, err := http.Get(front + "/v1/models/tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		ready = resp.StatusCode == 200
+	}
 	for _, ask := range [][2]string{{"/v1/rerank", "tiny"}, {"/v1/made/up/1", "tiny"}, {"/v1/made/up/2", "other"},
 		{"//v1/embeddings", "tiny"}, {"/v1/chat/completions", "tiny"}, {"/v1/chat/completions", "made-up"}} {
 		resp, err := http.Post(front+ask[0], "application/json", strings.NewReader(`{"model":"`+ask[1]+`"}`))

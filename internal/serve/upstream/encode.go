@@ -88,7 +88,8 @@ func chat(m map[string]any, r *llm.Request) error {
 	if t := r.Tools; t != nil {
 		for i, tool := range t.List {
 			if tool.Parameters != "" && !json.Valid([]byte(tool.Parameters)) {
-				return llm.BadField(cmp.Or(tool.Field, fmt.Sprintf("tools[%d].function", i))+".parameters", "is not JSON")
+				field := cmp.Or(tool.Field, fmt.Sprintf("tools[%d].function", i))
+				return llm.BadField(field+".parameters", "is not JSON")
 			}
 		}
 		m["tools"] = functions(t.Callable())
