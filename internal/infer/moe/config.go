@@ -171,9 +171,6 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	if !types {
 		s.Types = token.GuessTypes(s)
 	}
-	if err := checkNormalizer(f); err != nil {
-		return s, err
-	}
 	s.Ends = endsOfTurn(f, s)
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)

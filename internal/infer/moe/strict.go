@@ -68,7 +68,7 @@ func checkKeys(f *gguf.File) error {
 		}
 		return fmt.Errorf("%w: key %s may change what the model computes, and is not supported", ErrModel, key)
 	}
-	return nil
+	return checkNormalizer(f)
 }
 
 // checkTensors refuses tensors that nobody asked for.

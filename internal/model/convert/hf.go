@@ -227,9 +227,12 @@ func complete(found map[string]*Tensor, layers int, tied bool) ([]Tensor, error)
 	} else {
 		delete(found, "output.weight")
 	}
+	if name := ropeFactors + ".weight"; found[name] != nil {
+		need = append(need, name)
+	}
 	for l := range layers {
 		for stem, kind := range stems {
-			if kind != Embedding && kind != Output && stem != "output_norm" {
+			if kind != Embedding && kind != Output && stem != "output_norm" && stem != ropeFactors {
 				need = append(need, blockTensor(l, stem))
 			}
 		}
