@@ -23,6 +23,7 @@ func (d *pageData) contents() []section {
 	add(len(d.Quality) > 0, "quality", "Quality")
 	add(true, "metrics", "Metrics")
 	add(true, "client", "Client’s error")
+	add(len(d.Generators) > 0, "generators", "Generators")
 	add(len(d.Criteria) > 0, "traceability", "Traceability")
 	add(len(d.Preconditions) > 0, "preconditions", "Preconditions")
 	add(true, "provenance", "Provenance")

@@ -62,6 +62,7 @@ type certifyCmd struct {
 	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
+	generatorFlags
 	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
 	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 
@@ -100,6 +101,9 @@ func (c certifyCmd) Run(a *app) error {
 		o.TracingURL, _ = telemetry.TracingURL(a.getenv)
 	}
 	if err := c.source(a, &o); err != nil {
+		return err
+	}
+	if err := c.generatorFlags.options(a.ctx, &o); err != nil {
 		return err
 	}
 	var err error

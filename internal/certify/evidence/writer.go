@@ -51,7 +51,7 @@ func (e *Event) kinds() int {
 	for _, set := range []bool{e.Header != nil, e.Condition != nil, e.Client != nil, e.Phase != nil, e.Request != nil,
 		e.Sample != nil,
 		e.Scrape != nil, e.Score != nil, e.Grade != nil, e.Audit != nil, e.Clock != nil, e.Host != nil, e.End != nil,
-		e.Against != nil, e.GPU != nil} {
+		e.Against != nil, e.GPU != nil, e.Part != nil, e.Comparison != nil} {
 		if set {
 			n++
 		}
