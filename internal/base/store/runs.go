@@ -115,7 +115,8 @@ type Filter struct {
 	Status   string    // PASS, FAIL or INVALID
 	Target   string    // a part of the target's URL
 	Profile  string    // the whole name
-	Text     string    // a part of the case's id, the profile, the target, the model, the version or the run's id, in any case
+	Text     string    // a part of the case's id, the profile, the target, the model, the version or the run's id,
+		in any case
 	Since    time.Time // runs that started then or later
 	Until    time.Time // runs that started earlier
 	Limit    int
