@@ -243,6 +243,8 @@ func took(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0 s"
+	case d < 10*time.Second:
+		return report.Number(d.Round(time.Second/10).Seconds()) + " s"
 	case d < 2*time.Minute:
 		return report.Number(float64(d.Round(time.Second)/time.Second)) + " s"
 	case d < 3*time.Hour:
