@@ -57,7 +57,7 @@ func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	}
 	epoch := o.clock.Now().Add(-o.ahead)
 	return remote.Serve(ctx, l, remote.ServerOptions{Key: o.Key, Certificate: o.Certificate,
-		Hello: remote.Hello{Version: o.Version, Environment: probe.Machine()}, Once: o.Once, Note: o.Note,
+		Hello: remote.Hello{Version: release(o.Version), Environment: probe.Machine()}, Once: o.Once, Note: o.Note,
 		Keep: o.RecordDir != "", Now: func() int64 { return o.clock.Now().Sub(epoch).Nanoseconds() },
 		Worker: func(guest remote.Guest) remote.Worker { return &worker{o: o, guest: guest, epoch: epoch} }})
 }

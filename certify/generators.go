@@ -84,7 +84,7 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 	defer slow.Stop()
 	var err error
 	g.hub, err = remote.Join(ctx, remote.HubOptions{Addresses: o.Generators, Key: o.GeneratorsKey,
-		Roots: o.GeneratorsRoots, Version: o.Version, Wait: o.GeneratorsWait, Lost: g.lost})
+		Roots: o.GeneratorsRoots, Version: release(o.Version), Wait: o.GeneratorsWait, Lost: g.lost})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
@@ -97,6 +97,14 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
 	return g, nil
+}
+
+// release is what of a program's version generators must have in common: the compiler and the platform may differ.
+// Where machines round differently, their parts of the schedule tell.
+func release(version string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(version), func(word string) bool {
+		return strings.HasPrefix(word, "go1") || strings.Contains(word, "/")
+	}), " ")
 }
 
 // drawRun draws the name of a run, by which the records of its generators are known.
@@ -113,7 +121,7 @@ func (r *runner) remotePlan(run string) (remote.Plan, error) {
 	if err != nil {
 		return remote.Plan{}, err
 	}
-	return remote.Plan{Protocol: remote.Protocol, Version: p.o.Version, Run: run, Case: data,
+	return remote.Plan{Protocol: remote.Protocol, Version: release(p.o.Version), Run: run, Case: data,
 		Prompts: p.loaded.PromptBytes, Files: p.loaded.Files, Profile: p.o.Profile, Seed: p.o.Seed,
 		Target: remote.Target{URL: s.URL, Model: s.model, Key: s.key, Header: s.extra.Header, Query: s.extra.Query,
 			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut}}, nil

@@ -42,9 +42,9 @@ type worker struct {
 
 // Accept reads the plan as the coordinator read it.
 func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
-	if p.Protocol != remote.Protocol || p.Version != w.o.Version {
+	if own := release(w.o.Version); p.Protocol != remote.Protocol || p.Version != own {
 		return "", fmt.Errorf("the coordinator is version %q, this generator is %q: run the same version of the program "+
-			"everywhere", p.Version, w.o.Version)
+			"everywhere", p.Version, own)
 	}
 	if p.Index < 0 || p.Index >= p.Of || p.Of > evidence.MaxGenerators {
 		return "", fmt.Errorf("generator %d of %d", p.Index+1, p.Of)

@@ -114,8 +114,6 @@ func (m *merger) belongs(path string, h *evidence.Header) error {
 		return bad("seed %d, the coordinator has %d", h.Seed, m.header.Seed)
 	case h.Profile != m.header.Profile || h.Case == nil || m.header.Case == nil || h.Case.ID != m.header.Case.ID:
 		return bad("another case or profile than the coordinator's")
-	case h.Fingerprints["version"] != m.header.Fingerprints["version"]:
-		return bad("version %q, the coordinator has %q", h.Fingerprints["version"], m.header.Fingerprints["version"])
 	case h.Generator < 1 || h.Generator > len(m.header.Generators):
 		return bad("generator %d of %d", h.Generator, len(m.header.Generators))
 	case m.from[h.Generator] != "":
