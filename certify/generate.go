@@ -96,7 +96,8 @@ func parseAllowed(pattern string) (allowed, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" ||
 		u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" || u.Scheme == "" && u.Path != "" {
-		return allowed{}, fmt.Errorf("%w: allowed target %q: must be HOST, HOST:PORT, or a URL that begins with http:// "+
+		return allowed{}, fmt.Errorf("%w: allowed target %q: must be HOST, HOST:PORT, or a URL that begins with "+
+			"http:// "+
 			"or https://", ErrOptions, pattern)
 	}
 	a := allowed{u.Scheme, strings.ToLower(u.Hostname()), u.Port(), strings.TrimSuffix(u.Path, "/")}

@@ -41,7 +41,8 @@ func (p *plan) checkGenerators() error {
 		return nil
 	}
 	if o.Target == "" {
-		return fmt.Errorf("%w: generators need a target: other machines cannot reach a server that is started for the "+
+		return fmt.Errorf("%w: generators need a target: other machines cannot reach a server that is started for "+
+			"the "+
 			"run", ErrOptions)
 	}
 	if len(o.Generators) > evidence.MaxGenerators {

@@ -69,7 +69,8 @@ func splitRunner(t *testing.T) *runner {
 			t.Fatal(err)
 		}
 	}
-	p, err := newPlan(Options{Case: filepath.Join(dir, "case.yaml"), Target: "http://127.0.0.1:1", ReportDir: dir, Seed: 77,
+	p, err := newPlan(Options{Case: filepath.Join(dir, "case.yaml"), Target: "http://127.0.0.1:1", ReportDir: dir,
+		Seed:    77,
 		Headers: []string{"X-Key: s3cret"}})
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +85,8 @@ func splitRunner(t *testing.T) *runner {
 	return r
 }
 
-// TestTheUnionIsOneGenerator: for every kind of load and traffic, the arrivals and requests of N generators together are
-// those of one, bit for bit.
+// TestTheUnionIsOneGenerator: for every kind of load and traffic, the arrivals and requests of N
+// generators together are those of one, bit for bit.
 func TestTheUnionIsOneGenerator(t *testing.T) {
 	r := splitRunner(t)
 	for index, ph := range r.plan.phases {
@@ -134,8 +135,9 @@ func TestTheUnionIsOneGenerator(t *testing.T) {
 	}
 }
 
-// TestGeneratorsReadTheSamePlan: what a generator makes of a plan that came over the wire is what its coordinator made,
-// for every kind of load and traffic: the digests that both compare are equal, and differ as soon as anything does.
+// TestGeneratorsReadTheSamePlan: what a generator makes of a plan that came over the wire is what its
+// coordinator made, for every kind of load and traffic: the digests that both compare are equal, and
+// differ as soon as anything does.
 func TestGeneratorsReadTheSamePlan(t *testing.T) {
 	r := splitRunner(t)
 	const n = 3
@@ -169,7 +171,8 @@ func TestGeneratorsReadTheSamePlan(t *testing.T) {
 				}
 			}
 		}
-		bad := remote.Prepare{Index: 1, Phase: testcases.Phase{ID: "x", Kind: testcases.KindOpen, RPS: 1e9, DurationS: 1e5}}
+		bad := remote.Prepare{Index: 1, Phase: testcases.Phase{ID: "x", Kind: testcases.KindOpen, RPS: 1e9,
+			DurationS: 1e5}}
 		if _, err := w.Prepare(t.Context(), &bad); err == nil || !strings.Contains(err.Error(), "at most") {
 			t.Errorf("a schedule without bound: %v", err)
 		}

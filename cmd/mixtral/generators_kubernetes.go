@@ -78,7 +78,8 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 	}
 	u, err := url.Parse(c.Target)
 	if err != nil || c.Target == "" || u.Host == "" {
-		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, is %q", n, c.Target)
+		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, is %q", n,
+			c.Target)
 	}
 	if err := c.unfit(); err != nil {
 		return nil, err
@@ -117,7 +118,8 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 
 // unfit names a flag that makes no sense in a cluster, or that names a file of this machine.
 func (c certifyCmd) unfit() error {
-	for flag, given := range map[string]bool{"--model": c.Model != "", "--in-process": c.InProcess, "--pid": c.PID != 0,
+	for flag, given := range map[string]bool{"--model": c.Model != "", "--in-process": c.InProcess,
+		"--pid":    c.PID != 0,
 		"--cgroup": c.Cgroup != "", "--reviewer-key-file": c.ReviewerKeyFile != "", "--against": c.Against != "",
 		"--sign-key": c.SignKey != "", "--generators-key-file": c.GeneratorKeyFile != "",
 		"--generators-ca-file": c.GeneratorsCA != "", "--tracing-url": c.TracingURL != "",
@@ -138,7 +140,8 @@ func (c certifyCmd) args(n int) []string {
 	for i := range n {
 		addresses = append(addresses, fmt.Sprintf("mixtral-generators-%d.mixtral-generators:%s", i, generatorPort))
 	}
-	out := []string{"--generators", strings.Join(addresses, ","), "--generators-key-file", "/etc/mixtral-generators/key",
+	out := []string{"--generators", strings.Join(addresses, ","), "--generators-key-file",
+		"/etc/mixtral-generators/key",
 		"--generators-wait", max(c.GeneratorsWait, 10*time.Minute).String(), "--report-dir", "/data/reports",
 		"--database-url", "none"}
 	for _, x := range []struct{ flag, value string }{{"--profile", c.Profile}, {"--target", c.Target},
@@ -186,7 +189,8 @@ func (m *manifests) caseFiles(ref string) (name string, err error) {
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if !fileName.MatchString(name) {
-			return "", fmt.Errorf("%s: file %q: must lie beside the case, in a name of letters, digits, '.', '_' and '-'",
+			return "", fmt.Errorf("%s: file %q: must lie beside the case, in a name of letters, digits, '.', '_' "+
+				"and '-'",
 				ref, name)
 		}
 		if size += len(files[name]); size > mostManifestFiles {

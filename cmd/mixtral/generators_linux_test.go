@@ -229,7 +229,8 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 		apart := math.Abs(least(ways[g]) - least(ways[1]))
 		bound := rep.Generators[0].ClockError + rep.Generators[g-1].ClockError
 		if apart > bound+2 { // milliseconds that a busy machine may add to the fastest of sixty
-			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart, bound)
+			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart,
+				bound)
 		}
 	}
 }
@@ -250,8 +251,8 @@ func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
 	quiet(t, l.server)
 }
 
-// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the run is INVALID
-// and names it.
+// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the
+// run is INVALID and names it.
 func TestAGeneratorIsCutOff(t *testing.T) {
 	l := startLoad(t, 2, 60, time.Millisecond, 0)
 	rep, res := l.run(func() { l.net.cut(3) })

@@ -27,7 +27,8 @@ func TestGeneratorManifests(t *testing.T) {
 		}
 	}
 	c := certifyCmd{Case: tc, Profile: "quick", Target: "http://mixtral:11400/v1", APIKeyFile: key, Seed: 7,
-		SLO: []string{"ttft:p99<2s"}, generatorFlags: generatorFlags{Generators: "3"}, kubernetesFlags: kubernetesFlags{
+		SLO: []string{"ttft:p99<2s"}, generatorFlags: generatorFlags{Generators: "3"},
+		kubernetesFlags: kubernetesFlags{
 			GeneratorsImage: "ghcr.io/hxp-enterprise/mixtral:v0.1.0"}}
 	m, err := c.manifests(3)
 	if err != nil {
@@ -49,7 +50,8 @@ func TestGeneratorManifests(t *testing.T) {
 	}
 	want, err := os.ReadFile(golden)
 	if err != nil || !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("not testdata/generators.yaml (go test ./cmd/mixtral -run GeneratorManifests -update-manifests): %v\n%s",
+		t.Errorf("not testdata/generators.yaml (go test ./cmd/mixtral -run GeneratorManifests -update-manifests): "+
+			"%v\n%s",
 			err, got.String())
 	}
 }
@@ -70,7 +72,8 @@ func TestManifestsThatCannotBe(t *testing.T) {
 		"too many":  {func(*certifyCmd) {}, 257, "must be 1 to 256"},
 		"no target": {func(c *certifyCmd) { c.Target = "" }, 2, "--target must be the URL"},
 		"a process": {func(c *certifyCmd) { c.PID = 3 }, 2, "--pid is not for manifests"},
-		"a file":    {func(c *certifyCmd) { c.Header = []string{"a: @b"} }, 2, "--header with @FILE is not for manifests"},
+		"a file": {func(c *certifyCmd) { c.Header = []string{"a: @b"} }, 2, "--header with @FILE is not for " +
+			"manifests"},
 		"no image":  {func(c *certifyCmd) { c.GeneratorsImage = "" }, 2, "--generators-image: must be given"},
 		"namespace": {func(c *certifyCmd) { c.GeneratorsNamespace = "A b" }, 2, "must be lower-case letters"},
 		"a case":    {func(c *certifyCmd) { c.Case = "none.yaml" }, 2, "none.yaml"},

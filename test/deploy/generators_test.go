@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestGenerators: what `mixtral certify --generators N` prints is what Kubernetes takes, and its parts find each other:
-// the pods of the Indexed Job have the names that the certification is told.
+// TestGenerators: what `mixtral certify --generators N` prints is what Kubernetes takes, and its parts
+// find each other: the pods of the Indexed Job have the names that the certification is told.
 func TestGenerators(t *testing.T) {
 	data, err := os.ReadFile("../../cmd/mixtral/testdata/generators.yaml")
 	if err != nil {
@@ -37,7 +37,8 @@ func TestGenerators(t *testing.T) {
 		t.Errorf("the pods have no names: subdomain %q, %+v", domain, service)
 	}
 	args := strings.Join(certify.Spec.Template.Spec.Containers[0].Args, " ")
-	for _, want := range []string{"mixtral-generators-0." + domain + ":11410,", "mixtral-generators-2." + domain + ":11410 ",
+	for _, want := range []string{"mixtral-generators-0." + domain + ":11410,", "mixtral-generators-2." + domain +
+		":11410 ",
 		"--api-key-file /etc/mixtral-generators/api-key", "certify /etc/mixtral-case/case.yaml"} {
 		if !strings.Contains(args, want) {
 			t.Errorf("%q is not in %s", want, args)

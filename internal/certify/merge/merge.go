@@ -162,7 +162,8 @@ func (m *merger) add(path string) error {
 		case e.Header != nil:
 			number = e.Header.Generator
 			if fold = m.folds[number-1]; !fold.Compared() {
-				return fmt.Errorf("%w: %s: the coordinator never compared its clock with that of generator %d", ErrPlan,
+				return fmt.Errorf("%w: %s: the coordinator never compared its clock with that of generator %d",
+					ErrPlan,
 					path, number)
 			}
 		case e.Part != nil && !m.parts[key{number, e.Part.Phase, 0}]:
