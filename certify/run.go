@@ -84,6 +84,7 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 		return nil, errors.Join(err, r.release())
 	}
 	r.proven = proven
+	r.progress.tell(Event{Kind: EventRecord, Text: r.record.events.Path()})
 	return r, nil
 }
 

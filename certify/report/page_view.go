@@ -134,7 +134,7 @@ func opened(r *Report, p Phase) bool {
 type sweepView struct {
 	Sweep
 	Rows   []Step
-	Charts []chart
+	Charts []Chart
 }
 
 func sweepViews(r *Report) []sweepView {

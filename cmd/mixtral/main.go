@@ -30,6 +30,7 @@ type cli struct {
 	Quality  qualityCmd  `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
 	Case     caseCmd     `cmd:"" help:"List, show, write, check and explain test cases."`
 	Report   reportCmd   `cmd:"" help:"Show, verify and compare certification reports."`
+	Console  consoleCmd  `cmd:"" help:"Show runs and their trends in a browser, watch one as it happens, and start one."`
 	Plan     planCmd     `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
 	Doctor   doctorCmd   `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

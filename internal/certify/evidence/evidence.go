@@ -13,8 +13,9 @@ const SchemaVersion = 1
 // Rules is the revision of the judge's rules that new records are judged by. A record keeps the revision of its day in
 // its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
 // no server for what the client could not read or ran out of, 2 corrects the intervals of means for the bias of
-// blocks, names the rules of checks and says in one sentence what others took of the machine in several phases.
-const Rules = 2
+// blocks, names the rules of checks and says in one sentence what others took of the machine in several phases, 3
+// knows other servers' names of finish_reason, and compares none where there is none.
+const Rules = 3
 
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
 // monotonic clock.
@@ -212,6 +213,10 @@ type Request struct {
 	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
 	Cut       string `json:"cut,omitempty"`        // what of the answer was not kept
 	Generator int    `json:"generator,omitempty"`  // which generator sent it, from 1; 0: the certifier itself
+
+	ReasoningTokens int `json:"reasoning_tokens,omitempty"` // of OutputTokens, shown or not
+	// that the answer names, where it is neither the one asked for nor a longer or shorter form of its name
+	OtherModel string `json:"other_model,omitempty"`
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.
@@ -220,6 +225,14 @@ func (r *Request) Begins() int64 {
 		return r.FirstAny
 	}
 	return r.First
+}
+
+// Shown is how many of the output tokens came: those of reasoning that is billed and not shown did not.
+func (r *Request) Shown() int {
+	if r.Thoughts > 0 {
+		return r.OutputTokens
+	}
+	return r.OutputTokens - r.ReasoningTokens
 }
 
 // OK says that the request was answered.

@@ -122,12 +122,14 @@ func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
 }
 
 // perToken is the time per output token after the first, reasoning included: usage counts it too. Where a chunk holds
-// several tokens it is the mean over all of them, and not a time that anybody saw between two.
+// several tokens it is the mean over all of them, and not a time that anybody saw between two. Reasoning that is
+// billed and not shown came before the first token.
 func perToken(q *evidence.Request) (float64, bool) {
-	if !q.OK() || q.OutputTokens < 2 || q.Begins() == 0 || q.Last < q.Begins() {
+	n := q.Shown()
+	if !q.OK() || n < 2 || q.Begins() == 0 || q.Last < q.Begins() {
 		return 0, false
 	}
-	return ms(q.Last-q.Begins()) / float64(q.OutputTokens-1), true
+	return ms(q.Last-q.Begins()) / float64(n-1), true
 }
 
 // window is the steady window's length in seconds.

@@ -238,6 +238,12 @@ func (r *run) notices() []string {
 	if several := r.tokensPerChunk(); several != "" && r.header.Rules >= 1 {
 		n = append(n, several)
 	}
+	n = append(n, r.otherWords()...)
+	if share := together(judgedOf(r.load(""))); share > mostTogether && r.header.Rules >= 3 {
+		n = append(n, fmt.Sprintf("In %s of the answers the first chunks came at once: the server sends several at "+
+			"a time, or a proxy before it holds streams back (nginx: proxy_buffering off). Times to the first token "+
+			"and between tokens are those that a user sees, and not those of the model.", percent(share)))
+	}
 	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
 			"what was seen.")
