@@ -13,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
@@ -81,8 +82,7 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, nil
 	}
 	g := &generators{r: r, run: drawRun()}
-	slow := time.AfterFunc(slowStart, func() { r.progress.note("generators have not answered yet") })
-	defer slow.Stop()
+	defer r.noteSlow("generators have not answered yet")()
 	var err error
 	g.hub, err = remote.Join(ctx, remote.HubOptions{Addresses: o.Generators, Key: o.GeneratorsKey,
 		Roots: o.GeneratorsRoots, Version: release(o.Version), Wait: o.GeneratorsWait, Lost: g.lost})
@@ -98,6 +98,21 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
 	return g, nil
+}
+
+// noteSlow tells a text unless the function that it returns, which waits for its end, is called soon: the clock of the
+// record is set afterwards.
+func (r *runner) noteSlow(text string) (stop func()) {
+	done := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		select {
+		case <-done:
+		case <-time.After(slowStart):
+			r.progress.note(text)
+		}
+	})
+	return func() { close(done); told.Wait() }
 }
 
 // release is what of a program's version generators must have in common: the compiler and the platform may differ.

@@ -7,6 +7,8 @@ import (
 	"math"
 	"net"
 	"net/http/httptest"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +59,9 @@ func startGenerators(t *testing.T, n int, o GenerateOptions) (addresses []string
 		t.Cleanup(cancel)
 		own := o
 		own.Key = generatorsKey
+		if own.RecordDir != "" {
+			own.RecordDir = filepath.Join(own.RecordDir, strconv.Itoa(i))
+		}
 		own.Note = func(s string) { t.Logf("generator %d: %s", i+1, s) }
 		own.clock, own.ahead = skewed{time.Now(), float64(i-1) * 300}, time.Duration(i)*1000*time.Hour
 		all.Go(func() {

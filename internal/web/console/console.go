@@ -32,7 +32,8 @@ type Config struct {
 	Verify http.Handler // the page that verifies reports; nil: there is none
 	Start  *Starter     // starts runs; nil: none can be started
 
-	// Current gives the record of the run of this very process: empty, until it has begun. nil: this process runs none.
+	// Current gives the record of the run of this very process: empty, until it has begun. nil: this process runs
+	// none.
 	Current func() string
 
 	Log *slog.Logger // nil: nobody is told
