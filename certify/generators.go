@@ -36,8 +36,7 @@ type generators struct {
 }
 
 // checkGenerators looks whether the load of the profile can come from several machines.
-func (p *plan) checkGenerators() error {
-	o := p.o
+func (o *Options) checkGenerators(phases testcases.Phases) error {
 	if len(o.Generators) == 0 {
 		return nil
 	}
@@ -64,7 +63,7 @@ func (p *plan) checkGenerators() error {
 		return fmt.Errorf("%w: generators send no traces: give either generators or a tracing URL", ErrOptions)
 	}
 	var why []string
-	for _, ph := range p.phases {
+	for _, ph := range phases {
 		err := loadgen.Divisible(ph.Kind)
 		if err == nil || ph.Kind == testcases.KindSweep {
 			return nil
