@@ -63,6 +63,7 @@ type certifyCmd struct {
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	generatorFlags
+	kubernetesFlags
 	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
 	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 
@@ -86,6 +87,9 @@ func (certifyCmd) Help() string {
 func (c certifyCmd) Run(a *app) error {
 	if c.Check {
 		return c.check(a)
+	}
+	if ok, err := c.rendered(a.stdout); ok || err != nil {
+		return err
 	}
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,

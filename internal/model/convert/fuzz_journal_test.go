@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzJournal: what is read of a record are whole lines of its plan; a record that is cut and read again says the same.
+// FuzzJournal: what is read of a record are whole lines of its plan; a record that is cut and read again says the
+// same.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte("{\"plan\":\"p\"}\n{\"unit\":\"a\",\"sum\":7}\n{\"unit\":\"b\"}\n"))
 	f.Add([]byte("{\"plan\":\"p\"}\n{\"unit\":\"a\",\"sum\":7"))

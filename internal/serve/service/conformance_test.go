@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one that
-// has all there is.
+// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one
+// that has all there is.
 func TestUpstreamConforms(t *testing.T) {
 	llmtest.Run(t, func(t *testing.T) llm.Backend {
 		far := openTiny(t, func(o *Options) {

@@ -1,6 +1,6 @@
 // Command image makes a container image of the program, for each platform that it has a binary for, without a Docker
-// daemon: an OCI image layout. What it says about itself is read from the binaries; one set of binaries and one Go give
-// the same bytes.
+// daemon: an OCI image layout. What it says about itself is read from the binaries; one set of binaries and one Go
+// give the same bytes.
 //
 //	image -rootfs deploy/rootfs -o dist dist/mixtral-linux-amd64 dist/mixtral-linux-arm64
 //
