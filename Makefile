@@ -32,7 +32,7 @@ verify-page: ## verify.html: one file that verifies reports in a browser
 	$(GO) run ./cmd/verify-page -o verify.html -version "$$($(GO) run ./cmd/mixtral version | cut -d ' ' -f 2)"
 
 .PHONY: reproduce
-reproduce: ## the release built twice, in two places: the same bytes
+reproduce: ## the release built twice, in two places: the same bytes; and tested as release-test does
 	sh scripts/reproduce.sh
 
 .PHONY: vuln

@@ -174,11 +174,12 @@ func extract(t *testing.T, image v1.Image, dir string) map[string][]byte {
 	}
 }
 
-// TestTars: the file with all platforms holds the layout byte for byte, and each platform's file is an image that Docker's
-// own format describes, too.
+// TestTars: the file with all platforms holds the layout byte for byte, and each platform's file is an image that
+// Docker's own format describes, too.
 func TestTars(t *testing.T) {
 	dir := t.TempDir()
-	if out, err := exec.Command("tar", "-C", dir, "-xf", filepath.Join(dist, "mixtral-image.tar")).CombinedOutput(); err != nil {
+	unpack := exec.Command("tar", "-C", dir, "-xf", filepath.Join(dist, "mixtral-image.tar"))
+	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if out, err := exec.Command("diff", "-r", dir, filepath.Join(dist, "image")).CombinedOutput(); err != nil {
@@ -240,8 +241,8 @@ func libraries(t *testing.T, path string) []string {
 	return append(regexp.MustCompile(`/\S+`).FindAllString(strings.ReplaceAll(string(out), path+":", ""), -1), path)
 }
 
-// TestImageStarts: in a folder that has nothing but the image's files, the program starts as the image's user, with the
-// image's environment, on a file system that is read-only but for /data, as the manifests have it; and serves.
+// TestImageStarts: in a folder that has nothing but the image's files, the program starts as the image's user, with
+// the image's environment, on a file system that is read-only but for /data, as the manifests have it; and serves.
 func TestImageStarts(t *testing.T) {
 	if os.Geteuid() != 0 {
 		need.Missing(t, "only root can change the root folder")
@@ -276,8 +277,8 @@ func TestImageStarts(t *testing.T) {
 				if err := os.Chown(data, 65532, 65532); err != nil {
 					t.Fatal(err)
 				}
-				cmd := exec.CommandContext(t.Context(), "unshare", slices.Concat([]string{"-m", "sh", "-c", script, "sh",
-					root, data}, before, c.Config.Entrypoint, args)...)
+				cmd := exec.CommandContext(t.Context(), "unshare", slices.Concat([]string{"-m", "sh", "-c", script,
+					"sh", root, data}, before, c.Config.Entrypoint, args)...)
 				cmd.Env = c.Config.Env
 				cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 				return cmd

@@ -131,7 +131,8 @@ func TestDigestsAgree(t *testing.T) {
 	}
 }
 
-// TestProvenance: it tells the commit, each module with the hash that go.sum has, what can be chosen, and who built it.
+// TestProvenance: it tells the commit, each module with the hash that go.sum has, what can be chosen, and who built
+// it.
 func TestProvenance(t *testing.T) {
 	_, p := statement(t)
 	said := map[string]map[string]string{}
@@ -144,8 +145,9 @@ func TestProvenance(t *testing.T) {
 	}
 	modules := map[string]bool{}
 	for _, b := range binaries(t) {
-		if got := said["git+https://github.com/hxp-enterprise/mixtral"]["gitCommit"]; got != b.settings["vcs.revision"] {
-			t.Errorf("commit %q, the binary says %q", got, b.settings["vcs.revision"])
+		commit := said["git+https://github.com/hxp-enterprise/mixtral"]["gitCommit"]
+		if commit != b.settings["vcs.revision"] {
+			t.Errorf("commit %q, the binary says %q", commit, b.settings["vcs.revision"])
 		}
 		if _, ok := said["pkg:golang/std@"+strings.TrimPrefix(b.info.GoVersion, "go")]; !ok {
 			t.Errorf("%s is not among %v", b.info.GoVersion, said)

@@ -200,7 +200,7 @@ func TestStarted(t *testing.T) {
 			}) {
 				t.Errorf("doctor: %+v", findings)
 			}
-			answer := output(t, b.command(t, "run", "--seed", "1", "--max-tokens", "8", "--set", "temperature=0", "Hello"))
+			answer := output(t, b.command(t, "run", "--seed", "1", "--max-tokens", "8", "Hello"))
 			if len(strings.Fields(answer)) < 2 {
 				t.Errorf("answer: %q", answer)
 			}
