@@ -2,7 +2,7 @@
 
 GO       ?= go
 TOOL     := $(GO) tool -modfile=tools/go.mod
-FUZZTIME ?= 5s
+FUZZTIME ?=
 SOAK     ?= 5m
 REPORTS  ?= $(shell mktemp -d)
 export CGO_ENABLED ?= 0
@@ -90,8 +90,12 @@ arm64: ## arm64 builds and vets; kernel and moe pass on emulated processors with
 	@GO="$(GO)" sh scripts/arm64.sh test
 
 .PHONY: fuzz
-fuzz: ## search new cases with every property test and fuzz target for FUZZTIME each (the committed ones run in unit)
-	@FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+fuzz: ## search new cases with every property test and fuzz target for FUZZTIME (5s) each (the committed ones run in unit)
+	@FUZZTIME=$(or $(FUZZTIME),5s) sh scripts/fuzz.sh
+
+.PHONY: fuzz-long
+fuzz-long: ## an hour (FUZZTIME) shared by all fuzz targets; says what each reaches. FUZZKEEP=-keep adds what reaches more to testdata
+	cd tools && $(GO) run ./fuzz -root .. -time $(or $(FUZZTIME),1h) $(FUZZKEEP)
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new seeds, and make fuzz
