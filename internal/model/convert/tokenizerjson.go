@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
@@ -40,7 +41,7 @@ func (m *merge) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &text); err == nil {
 		left, right, ok := strings.Cut(text, " ")
 		if !ok {
-			return fmt.Errorf("%w: merge %q is not a pair", errTokenizer, text)
+			return fmt.Errorf("%w: merge %q is not a pair", errTokenizer, bounded.Short(text, 200))
 		}
 		m.left, m.right = left, right
 		return nil
@@ -64,12 +65,13 @@ const unreached = -1e9
 func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	s := token.Spec{UNK: -1, BOS: -1, EOS: -1, AddBOS: true}
 	var t hfTokenizer
-	if err := json.Unmarshal(data, &t); err != nil {
+	if err := decode(data, maxValues, &t); err != nil {
 		return s, err
 	}
 	switch {
 	case t.Model.Type != "BPE" && t.Model.Type != "":
-		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer, t.Model.Type)
+		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer,
+			bounded.Short(t.Model.Type, 200))
 	case !t.Model.ByteFallback:
 		return s, fmt.Errorf("%w: model.byte_fallback is not set: byte-level vocabularies are not supported",
 			errTokenizer)
@@ -88,10 +90,12 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	s.Pieces, s.Scores, s.Types = make([]string, n), make([]float32, n), make([]int32, n)
 	for piece, id := range t.Model.Vocab {
 		if id < 0 || int(id) >= n {
-			return s, fmt.Errorf("%w: model.vocab: %q has id %d of %d pieces", errTokenizer, piece, id, n)
+			return s, fmt.Errorf("%w: model.vocab: %q has id %d of %d pieces", errTokenizer,
+				bounded.Short(piece, 200), id, n)
 		}
 		if s.Types[id] != 0 {
-			return s, fmt.Errorf("%w: model.vocab: %q and %q have id %d", errTokenizer, s.Pieces[id], piece, id)
+			return s, fmt.Errorf("%w: model.vocab: %q and %q have id %d", errTokenizer,
+				bounded.Short(s.Pieces[id], 200), bounded.Short(piece, 200), id)
 		}
 		s.Pieces[id], s.Scores[id], s.Types[id] = piece, unreached, token.TypeNormal
 		if isBytePiece(piece) {
@@ -106,7 +110,8 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	}
 	for _, a := range t.Added {
 		if a.ID < 0 || int(a.ID) >= n {
-			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer, a.Content, a.ID, n)
+			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer,
+				bounded.Short(a.Content, 200), a.ID, n)
 		}
 		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, 0, token.TypeUserDefined
 		if a.Special {
@@ -118,9 +123,12 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 			s.UNK, s.Types[id] = id, token.TypeUnknown
 		}
 	}
-	s.AddSpacePrefix = prefixesSpace(t.Normalizer) || prefixesSpace(t.PreTokenizer)
+	s.AddSpacePrefix = prefixesSpace(t.Normalizer, 0) || prefixesSpace(t.PreTokenizer, 0)
 	return s, nil
 }
+
+// maxSteps is how many sequences of steps may stand in each other.
+const maxSteps = 8
 
 func isBytePiece(s string) bool {
 	var b byte
@@ -129,8 +137,8 @@ func isBytePiece(s string) bool {
 }
 
 // prefixesSpace looks for what puts "▁" before a text: a Prepend normalizer, or a Metaspace pre-tokenizer that does
-// not refuse.
-func prefixesSpace(raw json.RawMessage) bool {
+// not refuse. Each level is read again for those below it, so there are few: published files have two.
+func prefixesSpace(raw json.RawMessage, level int) bool {
 	var step struct {
 		Type    string            `json:"type"`
 		Prepend string            `json:"prepend"`
@@ -139,7 +147,7 @@ func prefixesSpace(raw json.RawMessage) bool {
 		Steps   []json.RawMessage `json:"normalizers"`
 		Pre     []json.RawMessage `json:"pretokenizers"`
 	}
-	if len(raw) == 0 || json.Unmarshal(raw, &step) != nil {
+	if len(raw) == 0 || level == maxSteps || json.Unmarshal(raw, &step) != nil {
 		return false
 	}
 	switch step.Type {
@@ -152,7 +160,7 @@ func prefixesSpace(raw json.RawMessage) bool {
 		return step.Prefix == nil || *step.Prefix
 	}
 	for _, s := range append(step.Steps, step.Pre...) {
-		if prefixesSpace(s) {
+		if prefixesSpace(s, level+1) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
@@ -50,14 +51,20 @@ func (t *tokenText) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// The files that hold a vocabulary.
+const (
+	tokenizerModel = "tokenizer.model"
+	tokenizerJSON  = "tokenizer.json"
+)
+
 // readTokenizer reads tokenizer.model, or else tokenizer.json, and what tokenizer_config.json adds to it.
 func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	v := &vocabulary{}
-	name := "tokenizer.model"
+	name := tokenizerModel
 	parse := parseSentencePiece
 	data, err := readFile(dir, name)
 	if err == nil && data == nil {
-		name, parse = "tokenizer.json", parseTokenizerJSON
+		name, parse = tokenizerJSON, parseTokenizerJSON
 		data, err = readFile(dir, name)
 	}
 	switch {
@@ -89,7 +96,7 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 		return err
 	}
 	if data != nil {
-		if err := json.Unmarshal(data, &t); err != nil {
+		if err := decode(data, maxSettings, &t); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, "tokenizer_config.json"), err)
 		}
 	}
@@ -123,7 +130,7 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 // add puts an added token at its id; ids between the vocabulary's end and it stay empty until fill.
 func (v *vocabulary) add(id int32, content string, special bool, most int) error {
 	if id < 0 || int(id) >= most {
-		return fmt.Errorf("id %d of %q is not below vocab_size %d", id, content, most)
+		return fmt.Errorf("id %d of %q is not below vocab_size %d", id, bounded.Short(content, 200), most)
 	}
 	if int(id) < len(v.Pieces) {
 		return nil // <unk>, <s> and </s> are listed, too

@@ -83,8 +83,9 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 func growth(list []trend) (found []string) {
 	for _, r := range list {
 		if r.lo > r.allowed {
-			found = append(found, fmt.Sprintf("%s grows by %.4g over the run (at least %.4g, %.4g allowed): from %.4g to %.4g",
-				r.name, r.gain, r.lo, r.allowed, r.first, r.last))
+			found = append(found,
+				fmt.Sprintf("%s grows by %.4g over the run (at least %.4g, %.4g allowed): from %.4g to %.4g",
+					r.name, r.gain, r.lo, r.allowed, r.first, r.last))
 		}
 	}
 	return found
@@ -142,7 +143,8 @@ func TestGrowth(t *testing.T) {
 			"KV blocks":       func(i int, s *soakSample) { s.blocks += float64(i / 8) },
 			"latency":         func(i int, s *soakSample) { s.latency += 0.0003 * float64(i) },
 		} {
-			if found := growth(trends(series(seed, plant), time.Hour)); len(found) != 1 || found[0][:len(name)] != name {
+			found := growth(trends(series(seed, plant), time.Hour))
+			if len(found) != 1 || found[0][:len(name)] != name {
 				t.Errorf("seed %d: %s grows, found %v", seed, name, found)
 			}
 		}

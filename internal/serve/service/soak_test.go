@@ -56,7 +56,8 @@ func TestSoak(t *testing.T) {
 	began := time.Now()
 	var samples []soakSample
 	for round := range rounds {
-		until := began.Add(lasts * time.Duration(round+1) / time.Duration(rounds)).Add(-500 * time.Millisecond) // a pause's
+		const pauses = 500 * time.Millisecond // what measuring takes
+		until := began.Add(lasts*time.Duration(round+1)/time.Duration(rounds) - pauses)
 		if soonest := time.Now().Add(500 * time.Millisecond); until.Before(soonest) {
 			until = soonest
 		}
