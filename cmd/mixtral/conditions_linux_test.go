@@ -98,10 +98,15 @@ func TestNoHome(t *testing.T) {
 			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
 			{words("report list"), false},
+			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // which never answers
 		} {
 			cmd := exec.CommandContext(t.Context(), program, test.args...)
 			cmd.Env, cmd.Dir = env, dir
+			began := time.Now()
 			code, text := said(t, cmd)
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("%s, %v took %v", name, test.args, took)
+			}
 			if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") || code != exitOK &&
 				!strings.Contains(text, "mixtral: ") {
 				t.Errorf("%s, %v: exit code %d: %s", name, test.args, code, text)
