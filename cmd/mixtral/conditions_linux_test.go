@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -214,14 +215,15 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := filepath.Join(dir, "in.gguf")
+	in, rounds := filepath.Join(dir, "in.gguf"), hostile.Kills(t, 4)
 	for _, args := range [][]string{
 		words("model pack %s %s/out --threads 2 --force", in, dir), words("model verify %s --threads 2", in),
 		words("model quantize %s --type q4_0 --out %s/q --threads 2 --force", in, dir), words("model inspect %s", in),
 		words("run --model %s --max-tokens 2 hi", in),
 	} {
 		var took time.Duration
-		for i := range killRounds(t, 4) + 1 {
+		refused := 0
+		for i := range rounds + 1 {
 			if err := os.WriteFile(in, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -246,6 +248,11 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 				i == 0 && code != exitOK || code != exitOK && !strings.Contains(text, "mixtral: ") {
 				t.Errorf("%v: exit code %d: %.600s", args, code, text)
 			}
+			if code != exitOK {
+				refused++
+			}
 		}
+		hostile.Survived(t, "the file that `"+strings.Join(args[:2], " ")+"` reads, cut", rounds, refused,
+			"an error that says so, or it had read enough")
 	}
 }
