@@ -128,6 +128,10 @@ KILLS ?= 50
 kills: ## commands, services and databases killed at KILLS random moments each, files cut, full disks: docs/SECURITY.md's table
 	@KILLS=$(KILLS) GO="$(GO)" sh scripts/kills.sh
 
+.PHONY: floods
+floods: ## frames of HTTP/2 that cost more than they seem to, ten seconds of each (MIXTRAL_FLOOD): docs/SECURITY.md's other table
+	MIXTRAL_FLOOD=$${MIXTRAL_FLOOD:-10s} $(GO) test ./cmd/mixtral -run 'TestHTTP2Floods$$' -v -count 1 -timeout 1h
+
 .PHONY: plan-error
 plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)
 	MIXTRAL_PLAN_ERROR=$${PLAN_MODELS:-demo,synth:nano,synth:mid} $(GO) test ./cmd/mixtral -run 'TestPlanError$$' -v -count 1 \
