@@ -83,13 +83,15 @@ var floods = []struct {
 		dst = frame(dst, frameData, 0, id, []byte(`{"messages":`))
 		return frame(dst, frameReset, 0, id, []byte{0, 0, 0, 8})
 	}},
-	{"requests that the server has to reset", false, func(dst []byte, n int) []byte { // a window of more than is allowed
+	{"requests that the server has to reset", false, func(dst []byte, n int) []byte { // for a window that is too large
 		id := uint32(2*n + 1)
 		dst = frame(dst, frameHeaders, flagEndHeaders, id, request(methodPost, "/v1/chat/completions"))
 		return frame(dst, frameWindow, 0, id, []byte{0x7f, 0xff, 0xff, 0xff})
 	}},
 	{"PING", false, func(dst []byte, n int) []byte { return frame(dst, framePing, 0, 0, make([]byte, 8)) }},
-	{"PING, answers unread", true, func(dst []byte, n int) []byte { return frame(dst, framePing, 0, 0, make([]byte, 8)) }},
+	{"PING, answers unread", true, func(dst []byte, n int) []byte {
+		return frame(dst, framePing, 0, 0, make([]byte, 8))
+	}},
 	{"SETTINGS", false, func(dst []byte, n int) []byte {
 		return frame(dst, frameSettings, 0, 0, []byte{0, 4, 0, 0, 0xff, byte(n)})
 	}},
@@ -228,8 +230,8 @@ func TestHTTP2Floods(t *testing.T) {
 	if err := os.WriteFile(keys, []byte("test sk-test-0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServe(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--api-key-file", keys, "--cpu-cores", "1",
-		"--memory-limit-gb", "0.5", "--log-level", "off", "--set", "database_url=none")
+	s := startServe(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--api-key-file", keys, "--cpu-cores",
+		"1", "--memory-limit-gb", "0.5", "--log-level", "off", "--set", "database_url=none")
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted},
 		ForceAttemptHTTP2: true}, Timeout: llmtest.Limit}
 	defer client.CloseIdleConnections()
@@ -281,8 +283,8 @@ func TestHTTP2Floods(t *testing.T) {
 			t.Errorf("%s: nothing was sent", f.name)
 		}
 		hostile.Survived(t, f.name, int(sender.steps.Load()), int(sender.ended.Load()),
-			"%.2f of 1 core, %d MiB at most; %d answers to others in %v, the slowest %v", cores, s.peak()>>20, len(took),
-			took[len(took)/2].Round(100*time.Microsecond), took[len(took)-1].Round(time.Millisecond))
+			"%.2f of 1 core, %d MiB at most; %d answers to others in %v, the slowest %v", cores, s.peak()>>20,
+			len(took), took[len(took)/2].Round(100*time.Microsecond), took[len(took)-1].Round(time.Millisecond))
 	}
 	if code := s.stop(os.Interrupt); code != exitOK {
 		t.Errorf("exit code %d: %s", code, s.stderr)

@@ -170,8 +170,8 @@ func TestKilledCertify(t *testing.T) {
 	if now, err := os.ReadFile(first[0]); err != nil || !bytes.Equal(now, original) {
 		t.Errorf("the first report changed: %v", err)
 	}
-	hostile.Survived(t, "`certify`", kills, kills-late, "%d records of runs that did not end, all readable; reports whole; "+
-		"its server gone with it", left)
+	hostile.Survived(t, "`certify`", kills, kills-late, "%d records of runs that did not end, all readable; reports "+
+		"whole; its server gone with it", left)
 }
 
 // checkReports looks at a folder of reports as a user would, and says how many runs in it did not end.

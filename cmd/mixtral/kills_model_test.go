@@ -99,8 +99,8 @@ func TestKilledPull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files whole already, none of another content; the "+
-		"next run goes on, nothing beside the files", whole)
+	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files whole already, none of another content; "+
+		"the next run goes on, nothing beside the files", whole)
 }
 
 // TestKilledConversion kills commands while they convert a directory of safetensors for the first time: the converted

@@ -189,7 +189,7 @@ func TestKilledRequestLog(t *testing.T) {
 	}
 	hostile.Survived(t, "`serve` under load, its request log", rounds, rounds,
 		"the database opens, no line twice, %d of %d answered requests without a line", lost, answered)
-	if answered < 20 || lost*2 > answered { // 1 % on a machine that does nothing else
+	if answered < 20 || lost*2 > answered { // a machine may do much else
 		t.Errorf("%d of %d answered requests have no line", lost, answered)
 	}
 }

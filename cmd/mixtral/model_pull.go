@@ -100,8 +100,8 @@ func (c modelPullCmd) Run(a *app) error {
 
 const outHint = "--out names a directory for the files"
 
-// place says what is wrong with the directory for the files, where some are missing, before the hub is asked: it may be
-// minutes away.
+// place says what is wrong with the directory for the files, where some are missing, before the hub is asked: that may
+// take minutes.
 func (p *pulling) place() error {
 	if p.List {
 		return nil

@@ -167,7 +167,8 @@ func TestKilledDatabase(t *testing.T) {
 	if err != nil || len(list) != added || l.Dropped() != 0 || int(l.Written()) != added {
 		t.Errorf("%d lines of %d, %d written, %d dropped, %v", len(list), added, l.Written(), l.Dropped(), err)
 	}
-	hostile.Survived(t, "PostgreSQL, under a request log", rounds, writing, "%d lines of %d, each once", len(list), added)
+	hostile.Survived(t, "PostgreSQL, under a request log", rounds, writing, "%d lines of %d, each once", len(list),
+		added)
 }
 
 // TestARefusedRequestHoldsUpNoOther: the database works, but takes some requests never, here by a constraint that its
