@@ -99,7 +99,7 @@ func TestKilledPull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files whole already, none of another content; "+
+	hostile.Survived(t, "`model pull` of two files", rounds, early, "%d files whole already, none of other content; "+
 		"the next run goes on, nothing beside the files", whole)
 }
 

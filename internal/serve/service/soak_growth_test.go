@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,16 @@ type soakSample struct {
 	files      float64 // open file descriptors
 	blocks     float64 // KV blocks held
 	latency    float64 // seconds, the median of a few requests one after the other
+
+	memory runtime.MemStats // where resident memory is, for whoever has to find out why it grows
+}
+
+// kept says what the Go runtime holds, in KiB.
+func (s *soakSample) kept() string {
+	m := &s.memory
+	return fmt.Sprintf("heap %d in use, %d idle and not given back; stacks %d, spans %d, collector %d, profiles %d, other %d KiB",
+		m.HeapInuse>>10, (m.HeapIdle-m.HeapReleased)>>10, m.StackSys>>10, m.MSpanSys>>10, m.GCSys>>10, m.BuckHashSys>>10,
+		m.OtherSys>>10)
 }
 
 // soakLimits are how much of each may be gained over a whole run and still count as no growth.

@@ -76,6 +76,10 @@ func TestSoak(t *testing.T) {
 		"the database, %v lines of the request log\n%s", time.Since(began).Round(time.Second), rounds,
 		saw.answers.Load(), saw.broken.Load(), w.renewals, w.restarts, metricOf(t, w.s, telemetry.LogWritten),
 		soakTable(list))
+	for at, s := range map[string]*soakSample{"after the warm-up": &samples[int(float64(rounds)*soakWarm)],
+		"at the end": &samples[rounds-1]} {
+		t.Logf("the runtime holds %s: %s", at, s.kept())
+	}
 	for _, what := range growth(list) {
 		t.Error(what)
 	}
@@ -115,7 +119,7 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 		t.Fatal(err)
 	}
 	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took)}
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took), memory: m}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.
