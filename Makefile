@@ -16,8 +16,16 @@ build: ## bin/mixtral
 	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
 
 .PHONY: release
-release: ## dist/: binaries, bills of materials, the page that verifies reports, and checksums
+release: ## dist/: binaries, image, bills of materials, verify.html, checksums, provenance; RELEASE_KEY=FILE signs them
 	sh scripts/release.sh dist
+
+.PHONY: image
+image: ## dist/: the container image for linux/amd64 and linux/arm64 alone, without Docker
+	PLATFORMS="linux/amd64 linux/arm64" sh scripts/release.sh dist
+
+.PHONY: release-test
+release-test: ## what is in dist/: each binary started, the image read back and started, digests and signatures verified
+	cd test && MIXTRAL_DIST="$(abspath dist)" $(GO) test -count 1 -v ./release
 
 .PHONY: verify-page
 verify-page: ## verify.html: one file that verifies reports in a browser
@@ -28,8 +36,13 @@ reproduce: ## the release built twice, in two places: the same bytes
 	sh scripts/reproduce.sh
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what the program calls
-	sh scripts/vuln.sh ./cmd/mixtral
+vuln: ## known vulnerabilities in what the programs call, by a pinned copy of the database; first proves that it finds one
+	cd tools/vulndb && $(GO) vet ./... && $(GO) test -count 1 ./...
+	sh scripts/vuln.sh ./cmd/...
+
+.PHONY: vuln-update
+vuln-update: ## pins the newest copy of the database of vulnerabilities
+	cd tools/vulndb && $(GO) get golang.org/x/vulndb@latest && $(GO) mod download golang.org/x/vulndb
 
 .PHONY: test
 test: ## everything a change must pass, within 15 minutes on 2 cores; says how long each part took
@@ -100,7 +113,7 @@ LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/...,-gcfl
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
-	cd tools && $(GO) test -count 1 ./...
+	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
 
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified

@@ -27,12 +27,6 @@ type hfTokenizer struct {
 	PreTokenizer json.RawMessage `json:"pre_tokenizer"`
 }
 
-type addedToken struct {
-	ID      int32  `json:"id"`
-	Content string `json:"content"`
-	Special bool   `json:"special"`
-}
-
 // merge is a pair, written "a b" or ["a","b"].
 type merge struct{ left, right string }
 
@@ -114,7 +108,7 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 				bounded.Short(a.Content, 200), a.ID, n)
 		}
 		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, 0, token.TypeUserDefined
-		if a.Special {
+		if a.Special || marks(a.Content) {
 			s.Types[a.ID] = token.TypeControl
 		}
 	}
@@ -123,46 +117,16 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 			s.UNK, s.Types[id] = id, token.TypeUnknown
 		}
 	}
-	s.AddSpacePrefix = prefixesSpace(t.Normalizer, 0) || prefixesSpace(t.PreTokenizer, 0)
+	steps, err := stepsOf(t.Normalizer, t.PreTokenizer)
+	if err != nil {
+		return s, err
+	}
+	s.AddSpacePrefix = steps.prefix
 	return s, nil
 }
-
-// maxSteps is how many sequences of steps may stand in each other.
-const maxSteps = 8
 
 func isBytePiece(s string) bool {
 	var b byte
 	n, err := fmt.Sscanf(s, "<0x%02X>", &b)
 	return len(s) == 6 && n == 1 && err == nil
-}
-
-// prefixesSpace looks for what puts "▁" before a text: a Prepend normalizer, or a Metaspace pre-tokenizer that does
-// not refuse. Each level is read again for those below it, so there are few: published files have two.
-func prefixesSpace(raw json.RawMessage, level int) bool {
-	var step struct {
-		Type    string            `json:"type"`
-		Prepend string            `json:"prepend"`
-		Scheme  string            `json:"prepend_scheme"`
-		Prefix  *bool             `json:"add_prefix_space"`
-		Steps   []json.RawMessage `json:"normalizers"`
-		Pre     []json.RawMessage `json:"pretokenizers"`
-	}
-	if len(raw) == 0 || level == maxSteps || json.Unmarshal(raw, &step) != nil {
-		return false
-	}
-	switch step.Type {
-	case "Prepend":
-		return step.Prepend == "▁"
-	case "Metaspace":
-		if step.Scheme != "" {
-			return step.Scheme != "never"
-		}
-		return step.Prefix == nil || *step.Prefix
-	}
-	for _, s := range append(step.Steps, step.Pre...) {
-		if prefixesSpace(s, level+1) {
-			return true
-		}
-	}
-	return false
 }
