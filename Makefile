@@ -149,10 +149,12 @@ overload: ## ten times the capacity for a while, on a machine that does nothing 
 KILLS ?= 50
 
 .PHONY: kills
-kills: ## commands and services killed at KILLS random moments each, their files cut, full disks, few files (half an hour)
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./cmd/mixtral -v -count 1 -timeout 0 \
-		-run 'TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestFewFiles|TestTwoProcesses'
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./internal/base/store/postgres -v -count 1 -run TestTheLogOutlives
+kills: ## commands, services and databases killed at KILLS random moments each, files cut, full disks: docs/SECURITY.md's table
+	@KILLS=$(KILLS) GO="$(GO)" sh scripts/kills.sh
+
+.PHONY: floods
+floods: ## frames of HTTP/2 that cost more than they seem to, ten seconds of each (MIXTRAL_FLOOD): docs/SECURITY.md's other table
+	MIXTRAL_FLOOD=$${MIXTRAL_FLOOD:-10s} $(GO) test ./cmd/mixtral -run 'TestHTTP2Floods$$' -v -count 1 -timeout 1h
 
 .PHONY: plan-error
 plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)
