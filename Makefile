@@ -98,6 +98,10 @@ client: ## other people's software against the service: clients (with Node those
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
 	cd tools && $(GO) test -count 1 ./...
 
+.PHONY: clients-all
+clients-all: ## all of other people's clients, those too that take minutes to install, and the table of docs/API.md
+	cd test && $(GO) test -count 1 -timeout 20m ./clients -run TestClients -all -update
+
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
 	sh scripts/e2e.sh bin/mixtral

@@ -103,7 +103,7 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 		}
 	}
 	x.body.light()
-	j.wholeCalls = readsWholeCalls(r)
+	j.mistral = isMistral(r)
 	j.arrived, j.grant, j.seen = arrived, x.grant, &x.seen
 	x.result.completion, x.seen.model = j.id, model.ID
 	answer := s.atOnce
@@ -113,11 +113,12 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	return inFormat(o, k.format, answer(ctx, x, j, k.format))
 }
 
-// readsWholeCalls tells clients that read each delta with a call as a whole call, as Mistral's own servers send them:
-// those that Mistral's libraries are.
-func readsWholeCalls(r *http.Request) bool {
+// isMistral tells the libraries that are made for Mistral's own servers. They read each delta with a call as a whole
+// call, want the usage of a stream in its last chunk with a choice, and errors without an object around them.
+func isMistral(r *http.Request) bool {
 	agent := r.UserAgent()
-	return strings.Contains(agent, "@mistralai/mistralai") || strings.HasPrefix(agent, "mistral-client")
+	return strings.Contains(agent, "@mistralai/mistralai") || strings.HasPrefix(agent, "mistral-client") ||
+		strings.Contains(agent, "ai-sdk/mistral")
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
@@ -226,7 +227,7 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
-	if o.j.wholeCalls {
+	if o.j.mistral {
 		if c.gather(&e); e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 			return nil
 		}

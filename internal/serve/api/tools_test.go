@@ -322,8 +322,9 @@ func TestTokenizeTools(t *testing.T) {
 	f.wantError("POST", "/tokenize", `{"messages":[{"role":"user","content":"a"}],"tools":[{}]}`, 400, "tools[0].type")
 }
 
-// TestWholeCalls: Mistral's libraries take each delta with a call for a whole one, so they get it whole.
-func TestWholeCalls(t *testing.T) {
+// TestMistralsClients: libraries for Mistral's servers take each delta with a call for a whole one, so they get it
+// whole, with the usage at the end; and they read errors without an object around them.
+func TestMistralsClients(t *testing.T) {
 	f := start(t, func(_ *Config, fake *llmtest.Fake) {
 		fake.Calls = func(*llm.Request) (string, []llm.Call) {
 			return "so ", []llm.Call{{ID: "a", Name: "one", Arguments: `{"x":1}`}, {ID: "b", Name: "two",
@@ -356,8 +357,17 @@ func TestWholeCalls(t *testing.T) {
 			calls[*d.Index] += d.Function.Name + d.Function.Arguments
 		}
 		if calls[0] != `one{"x":1}` || calls[1] != `two{"y":[true,false]}` || text != "so " ||
-			whole != (len(deltas) == 2) {
+			whole != (len(deltas) == 2) || whole != strings.Contains(string(data), `"usage":{"prompt_tokens"`) {
 			t.Errorf("%s: %q %v in %d deltas\n%s", agent, text, calls, len(deltas), data)
+		}
+		_, refusal := f.do("POST", "/v1/chat/completions", with(`"temperature":9`), "User-Agent", agent)
+		var e struct {
+			openai.ErrorResponse
+			Object, Message, Param string
+		}
+		if json.Unmarshal(refusal, &e) != nil || e.ErrorResponse.Error.Message == "" ||
+			whole != (e.Message == e.ErrorResponse.Error.Message && e.Param == "temperature" && e.Object == "error") {
+			t.Errorf("%s: %s", agent, refusal)
 		}
 	}
 }
