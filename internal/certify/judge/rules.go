@@ -275,6 +275,9 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		if share(failed-excused) <= budget {
 			return distrusted(o, why)
 		}
+		if lone, what := r.oneSided(all); lone > 0 && share(failed-lone) <= budget {
+			return distrusted(o, what)
+		}
 		if spoiled, what := blameless(all); share(failed-spoiled) <= budget {
 			return distrusted(o, fmt.Sprintf("%s of them failed for no fault of the server: %s", count(spoiled), what))
 		}
@@ -320,7 +323,7 @@ func answersValid(r *run, c *testcases.Check) outcome {
 			if q.MaxTokens > 0 {
 				most = q.MaxTokens
 			}
-			fault := answerFault(q, most)
+			fault := answerFault(q, most, r.header.Rules)
 			if q.OK() {
 				answers++
 				if q.HasUsage {
@@ -376,7 +379,11 @@ func answersValid(r *run, c *testcases.Check) outcome {
 }
 
 // answerFault names what is wrong with an answer; "" for a valid one, or for a request that got none.
-func answerFault(q *evidence.Request, maxTokens int) string {
+func answerFault(q *evidence.Request, maxTokens, rules int) string {
+	end := q.Finish
+	if rules >= 3 {
+		end = q.Ended()
+	}
 	switch {
 	case q.Fail == evidence.FailProtocol || q.Fail == evidence.FailEmpty:
 		return string(q.Fail)
@@ -384,7 +391,9 @@ func answerFault(q *evidence.Request, maxTokens int) string {
 		return ""
 	case q.TextBytes == 0:
 		return string(evidence.FailEmpty)
-	case q.Finish != "stop" && q.Finish != "length":
+	case rules >= 3 && end == "":
+		return "no finish_reason"
+	case end != evidence.EndStop && end != evidence.EndLength:
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
 		return "usage of no tokens"

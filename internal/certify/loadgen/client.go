@@ -244,6 +244,7 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 	if c.raced(ctx, epoch, r, cn, begun, err) {
 		cn.Close()
 		r.Retried++
+		r.Status, r.Done = 0, 0
 		cn, err = c.connect(ctx, epoch, q, r, nil)
 		begun, reusable, err = c.receive(ctx, epoch, q, r, cn, err)
 	}
@@ -279,8 +280,13 @@ const raceWait = time.Second
 // never had it, so it may be sent again.
 func (c *Client) raced(ctx context.Context, epoch time.Time, r *evidence.Request, cn *conn, begun bool,
 	err error) bool {
-	return err != nil && cn != nil && cn.answers > 0 && cn.bytes == 0 && !begun && ctx.Err() == nil &&
-		(lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)) && c.since(epoch)-r.Issued < int64(raceWait)
+	if err == nil || cn == nil || ctx.Err() != nil || c.since(epoch)-r.Issued >= int64(raceWait) {
+		return false
+	}
+	if r.Status == http.StatusRequestTimeout { // HAProxy's farewell to a connection that rested, says RFC 9110 too
+		return cn.answers > 1
+	}
+	return cn.answers > 0 && cn.bytes == 0 && !begun && lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // rest waits until it is plain that the server keeps a connection, and makes it idle then. A server that drops most is

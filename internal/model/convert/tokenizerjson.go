@@ -26,12 +26,6 @@ type hfTokenizer struct {
 	PreTokenizer json.RawMessage `json:"pre_tokenizer"`
 }
 
-type addedToken struct {
-	ID      int32  `json:"id"`
-	Content string `json:"content"`
-	Special bool   `json:"special"`
-}
-
 // merge is a pair, written "a b" or ["a","b"].
 type merge struct{ left, right string }
 
@@ -109,7 +103,7 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer, a.Content, a.ID, n)
 		}
 		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, 0, token.TypeUserDefined
-		if a.Special {
+		if a.Special || marks(a.Content) {
 			s.Types[a.ID] = token.TypeControl
 		}
 	}
@@ -118,7 +112,11 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 			s.UNK, s.Types[id] = id, token.TypeUnknown
 		}
 	}
-	s.AddSpacePrefix = prefixesSpace(t.Normalizer) || prefixesSpace(t.PreTokenizer)
+	steps, err := stepsOf(t.Normalizer, t.PreTokenizer)
+	if err != nil {
+		return s, err
+	}
+	s.AddSpacePrefix = steps.prefix
 	return s, nil
 }
 
@@ -126,35 +124,4 @@ func isBytePiece(s string) bool {
 	var b byte
 	n, err := fmt.Sscanf(s, "<0x%02X>", &b)
 	return len(s) == 6 && n == 1 && err == nil
-}
-
-// prefixesSpace looks for what puts "▁" before a text: a Prepend normalizer, or a Metaspace pre-tokenizer that does
-// not refuse.
-func prefixesSpace(raw json.RawMessage) bool {
-	var step struct {
-		Type    string            `json:"type"`
-		Prepend string            `json:"prepend"`
-		Scheme  string            `json:"prepend_scheme"`
-		Prefix  *bool             `json:"add_prefix_space"`
-		Steps   []json.RawMessage `json:"normalizers"`
-		Pre     []json.RawMessage `json:"pretokenizers"`
-	}
-	if len(raw) == 0 || json.Unmarshal(raw, &step) != nil {
-		return false
-	}
-	switch step.Type {
-	case "Prepend":
-		return step.Prepend == "▁"
-	case "Metaspace":
-		if step.Scheme != "" {
-			return step.Scheme != "never"
-		}
-		return step.Prefix == nil || *step.Prefix
-	}
-	for _, s := range append(step.Steps, step.Pre...) {
-		if prefixesSpace(s) {
-			return true
-		}
-	}
-	return false
 }

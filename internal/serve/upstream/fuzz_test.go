@@ -69,3 +69,22 @@ func FuzzWhole(f *testing.F) {
 		}
 	})
 }
+
+// FuzzModels: a list of models is refused, or names what clients can ask for.
+func FuzzModels(f *testing.F) {
+	for _, s := range []string{`{"data":[{"id":"a","created":-1,"max_model_len":99999999999}]}`, `{"data":[{},null,{"id":"\u0000"}]}`,
+		`[]`, `{"data":null}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		models, err := readModels(data)
+		if err != nil {
+			return
+		}
+		for _, m := range models {
+			if m.ID == "" || len(m.ID) > maxName || m.ContextLength < 0 {
+				t.Errorf("%q: %+v", data, m)
+			}
+		}
+	})
+}
