@@ -97,6 +97,17 @@ func (r *run) spoiled(p *phase) string {
 		plural(len(p.requests), "request", "requests"), why)
 }
 
+// unlessSpoiled makes a FAIL of answers INVALID where too many of them are missing for no fault of the server: each
+// counts as worth nothing.
+func (r *run) unlessSpoiled(o outcome, phases ...*phase) outcome {
+	for _, p := range phases {
+		if why := r.spoiled(p); why != "" && o.verdict == report.Fail && r.header.Rules >= 3 {
+			return distrusted(o, why)
+		}
+	}
+	return o
+}
+
 // leftOut says what the load went without, and what that costs the verdict.
 func (r *run) leftOut() []string {
 	costs := map[string]string{

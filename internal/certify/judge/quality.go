@@ -130,7 +130,7 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 	if missing > 0 {
 		o.verdict, o.reason = report.Invalid, plural(missing, "answer has", "answers have")+" no score; "+o.reason
 	}
-	return o
+	return r.unlessSpoiled(o, p)
 }
 
 func cmpFloat(a, b float64) int {
@@ -213,7 +213,7 @@ func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 	default:
 		o.reason += "; the spread of the answers may explain it"
 	}
-	return o
+	return r.unlessSpoiled(o, append(r.loaded(c.Phase), quiet)...)
 }
 
 func signed3(x float64) string {

@@ -85,7 +85,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	default:
 		o.verdict, o.reason = report.Invalid, o.reason+"; it is below the limit, but chance may explain it"
 	}
-	return o
+	return r.unlessSpoiled(o, p)
 }
 
 func gradedReason(n, of, failed int, whole bool, conf float64) string {
