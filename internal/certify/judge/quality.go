@@ -15,7 +15,7 @@ type mark struct {
 	prompt string
 	score  float64
 	scored *evidence.Score // nil: it failed
-	answer *evidence.Request
+	answer *request
 }
 
 // marks lists the answers of a phase. missing counts answers that nobody scored.
@@ -27,7 +27,7 @@ func (r *run) marks(p *phase) (marks []mark, missing int) {
 		}
 	}
 	for _, q := range p.requests {
-		switch s := scored[q.N]; {
+		switch s := scored[int(q.N)]; {
 		case !q.OK():
 			marks = append(marks, mark{prompt: q.Prompt, answer: q})
 		case s != nil:
