@@ -174,6 +174,20 @@ func TestARunToItsVerdict(tt *testing.T) {
 	}
 }
 
+// TestTheLastPhase: while the last phase runs, nobody says that every step ran.
+func TestTheLastPhase(tt *testing.T) {
+	t := newStory(tt)
+	t.c.Profiles["quick"] = t.c.Profiles["quick"][1:2]
+	t.head()
+	for i := range int64(100) {
+		t.request("single", i*100*ms, 90*ms, "")
+	}
+	t.r.Judge()
+	if c := t.r.View().Checks[2]; c.State != Open {
+		t.Errorf("with all of its requests, steps stands at %s: %s", c.State, c.Reason)
+	}
+}
+
 // TestAKilledRun: a record that breaks off has no verdict, whatever its checks look like.
 func TestAKilledRun(tt *testing.T) {
 	t := newStory(tt)
