@@ -230,6 +230,9 @@ func TestStepsOfASweep(tt *testing.T) {
 	t.add(evidence.Event{At: 10 * sec, Phase: &evidence.Phase{ID: "sweep-01", Kind: testcases.KindOpen, End: 10 * sec,
 		SteadyTo: 10 * sec, Step: &evidence.Step{Of: "sweep", Load: 1, Times: 1}}})
 	t.request("sweep-02", 11*sec, 50*ms, "")
+	if v := t.r.View(); v.Phases[0].Share <= 0 || v.Phases[0].Share > 0.5 || v.Least != 0 {
+		t.Errorf("after one step of many the sweep is done to %v, of at least %s", v.Phases[0].Share, v.Least)
+	}
 	if v := t.r.View(); v.Phases[0].Steps != 1 || v.Phases[0].State != UnderWay || v.Load.Phase != "sweep-02" {
 		t.Errorf("%+v, %+v", v.Load, v.Phases)
 	}
