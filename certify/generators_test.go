@@ -152,6 +152,9 @@ func TestThreeGeneratorsAreOne(t *testing.T) {
 			t.Errorf("%d comparisons with generator %d", comparisons[g], g)
 		}
 	}
+	if events[len(events)-1].End == nil {
+		t.Error("something was recorded after the end")
+	}
 	onSchedule(t, events)
 	again, err := judge.Judge(events)
 	if err != nil {

@@ -209,7 +209,13 @@ func TestDurationsStayAsTheyWere(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 	f.Add(evidence.Event{At: 2e9, Host: &evidence.Host{}})
+	f.Add(evidence.Event{At: 3e9, Request: &evidence.Request{Issued: 2e9}})
 	f.Flush()
+	if len(got) != 2 || got[1].Request == nil {
+		t.Errorf("of a request and a reading, which wait, a flush lets go of %+v", got[1:])
+	}
+	got = got[:1]
+	compare(4*int64(time.Second), 1_000_100)
 	if len(got) != 2 || got[1].Host.Generator != 3 || got[1].At < 2e9+1_000_000 {
 		t.Errorf("%+v", got[1:])
 	}
