@@ -252,9 +252,10 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		}
 		program, err := os.Executable()
 		start := target.Child(program, func(port int, need target.Need) []string {
-			// The database of the environment is for the run, and not for its requests.
+			// The database of the environment is for the run, and not for its requests. A packed copy would be
+			// written while the service is measured.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
-				"--database-url", open.None}
+				"--database-url", open.None, "--set", "packed_copy=false"}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -296,7 +297,7 @@ func inProcess(ctx context.Context, need target.Need) (*target.Server, error) {
 	if err != nil {
 		return nil, usageError(err)
 	}
-	config.ModelPath, config.DatabaseURL = need.Model, open.None
+	config.ModelPath, config.DatabaseURL, config.PackedCopy = need.Model, open.None, false
 	unreachable(&config)
 	service, err := mixtral.Open(ctx, config)
 	if err != nil {
