@@ -35,8 +35,8 @@ func (f *Fold) Add(e evidence.Event) {
 	}
 }
 
-// Flush lets go of all requests, with the comparisons that there are. Anything else goes on waiting, so that it has the
-// same time whoever brings it to the record's clock, and when.
+// Flush lets go of all requests, with the comparisons that there are. Anything else goes on waiting, so that it has
+// the same time whoever brings it to the record's clock, and when.
 func (f *Fold) Flush() { f.release(true) }
 
 // At converts a time of the generator's clock.

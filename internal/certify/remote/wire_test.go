@@ -227,7 +227,8 @@ func TestDurationsStayAsTheyWere(t *testing.T) {
 	}
 }
 
-// TestCertificates: a coordinator that is told who signs the generators' certificates takes no other, whatever the key.
+// TestCertificates: a coordinator that is told who signs the generators' certificates takes no other, whatever the
+// key.
 func TestCertificates(t *testing.T) {
 	key := []byte("a key of sixteen")
 	server := httptest.NewTLSServer(nil) // for its certificate, which is valid for 127.0.0.1
