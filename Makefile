@@ -126,6 +126,10 @@ apiserver: ## every manifest and the chart handed to Kubernetes' own API server,
 		k8s.io/kubernetes/cmd/kube-apiserver
 	cd test && MIXTRAL_APISERVER="$(abspath bin/apiserver)" $(GO) test ./deploy -run 'TestAPIServer$$' -v -count 1
 
+.PHONY: clients-all
+clients-all: ## all of other people's clients, those too that take minutes to install, and the table of docs/API.md
+	cd test && $(GO) test -count 1 -timeout 20m ./clients -run TestClients -all -update
+
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
 	sh scripts/e2e.sh bin/mixtral
@@ -149,10 +153,12 @@ overload: ## ten times the capacity for a while, on a machine that does nothing 
 KILLS ?= 50
 
 .PHONY: kills
-kills: ## commands and services killed at KILLS random moments each, their files cut, full disks, few files (half an hour)
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./cmd/mixtral -v -count 1 -timeout 0 \
-		-run 'TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestFewFiles|TestTwoProcesses'
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./internal/base/store/postgres -v -count 1 -run TestTheLogOutlives
+kills: ## commands, services and databases killed at KILLS random moments each, files cut, full disks: docs/SECURITY.md's table
+	@KILLS=$(KILLS) GO="$(GO)" sh scripts/kills.sh
+
+.PHONY: floods
+floods: ## frames of HTTP/2 that cost more than they seem to, ten seconds of each (MIXTRAL_FLOOD): docs/SECURITY.md's other table
+	MIXTRAL_FLOOD=$${MIXTRAL_FLOOD:-10s} $(GO) test ./cmd/mixtral -run 'TestHTTP2Floods$$' -v -count 1 -timeout 1h
 
 .PHONY: plan-error
 plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)

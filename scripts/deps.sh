@@ -15,6 +15,8 @@ look() {
 	need ssh-keygen openssh-client "signatures"
 	need skopeo skopeo "the container image, in make reproduce"
 	need systemd-analyze systemd "the unit file"
+	need ip iproute2 "generators in network namespaces"
+	need unshare util-linux "generators whose clocks differ"
 	need node nodejs "other people's clients in JavaScript"
 	need npm npm "their packages"
 }
