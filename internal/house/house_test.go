@@ -92,7 +92,7 @@ var ranks = map[string]int{
 	"internal/certify/knee":     2, // the highest load that keeps its objectives
 	"internal/certify/offset":   2, // clocks of two machines compared
 	"internal/certify/remote":   5, // load made by generators on other machines
-	"internal/certify/merge":    5, // records of generators joined with their coordinator's
+	"internal/certify/merge":    6, // records of generators joined with their coordinator's
 
 	"internal/web/look":       1, // what every page looks like
 	"internal/web/verifypage": 2, // the page that verifies reports in a browser

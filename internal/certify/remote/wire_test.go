@@ -217,4 +217,3 @@ func TestDurationsStayAsTheyWere(t *testing.T) {
 		t.Error("a generator ends the record")
 	}
 }
-

@@ -13,8 +13,8 @@ import (
 // AVX2 has no instruction that adds products of bytes to 32-bit sums. VPMADDUBSW multiplies unsigned weights with
 // signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
 // bits, eight for 4-bit weights (15 · 127 · 2 · 8 = 30,480), four for 5 bits (31,496), two for 6 bits (32,004); then
-// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as words (ymm_wide.go),
-// or, with a single column, as two 4-bit halves.
+// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as words
+// (ymm_wide.go), or, with a single column, as two 4-bit halves.
 //
 // So weights stay unsigned, without the offset that makes them signed; what it would have subtracted follows from the
 // sums of the activations.

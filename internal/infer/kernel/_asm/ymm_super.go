@@ -132,8 +132,8 @@ func (y *ymm) super(s *ysuper) {
 	})
 }
 
-// field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are masks,
-// Y12 changes.
+// field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are
+// masks, Y12 changes.
 func (y *ymm) field(s *ysuper, r yrun, reg string) {
 	low := y.shift(r.lowShift, "Y9", reg)
 	y.p("VPAND %s, %s, %s", y.mask(s.lowMask, r, "Y14"), low, reg)

@@ -62,8 +62,8 @@ func (y *ymm) wideActivations(n int) {
 	y.p("JNZ  %s", loop)
 }
 
-// wideGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for the lower half
-// of the rows; R15 walks the weights, AX the activations, CX the blocks, DX is at the tile's outer sums.
+// wideGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for the lower
+// half of the rows; R15 walks the weights, AX the activations, CX the blocks, DX is at the tile's outer sums.
 func (y *ymm) wideGroups(c *yclassic, n int) {
 	columns, tile, block := y.label("columns"), y.label("rows"), y.label("block")
 	y.p("MOVQ $0, %d(SI)", argGroup)
