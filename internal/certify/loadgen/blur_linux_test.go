@@ -17,7 +17,9 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 	for _, stalled := range []bool{false, true} {
 		in, out := socketPair(t)
 		const chunks, gap = 20, 10 * time.Millisecond
+		sent := make(chan struct{})
 		go func() {
+			defer close(sent)
 			fmt.Fprint(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
 			for range chunks {
 				fmt.Fprint(out, `data: {"choices":[{"index":0,"delta":{"content":"x"}}]}`+"\n\n")
@@ -28,7 +30,7 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 		}()
 		epoch := time.Now()
 		if stalled {
-			time.Sleep(chunks*gap + 50*time.Millisecond)
+			<-sent
 		}
 		a := stampArrivals(in, SystemClock())
 		cn := newConn(a, a, nil, SystemClock())
@@ -45,5 +47,32 @@ func TestAStalledClientKnowsWhatItMissed(t *testing.T) {
 			!stalled && r.Blurred > chunks/2 || stalled && wrong > 2*r.Blurred {
 			t.Errorf("stalled %v: %+v, %v", stalled, r, err)
 		}
+	}
+}
+
+// TestSmallReadsTellNoMore: the kernel joins chunks while they wait to be read, so that reading them one by one does
+// not give each its own time: 20 of them, 10 ms apart, have two or three stamps left. Where a kernel gives more, the
+// client can use them.
+func TestSmallReadsTellNoMore(t *testing.T) {
+	in, out := socketPair(t)
+	const chunks, size = 20, 60
+	a := kernelArrivals(in)
+	for range chunks {
+		if _, err := out.Write(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stamps := map[time.Duration]bool{}
+	begun := time.Now()
+	for range chunks {
+		if _, err := io.ReadFull(a, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+		stamps[begun.Sub(a.arrived()).Round(2*time.Millisecond)] = true
+	}
+	t.Logf("%d of %d chunks have a time of their own", len(stamps), chunks)
+	if len(stamps) > chunks/2 {
+		t.Errorf("%d of %d chunks have a time of their own: chunks need not be counted as blurred", len(stamps), chunks)
 	}
 }
