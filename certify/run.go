@@ -24,6 +24,8 @@ type runner struct {
 	metrics  *metrics
 	observer *observer
 	proven   []proof // preconditions that were checked before the record began
+
+	generators *generators // nil: this process makes the load
 }
 
 // newRunner gets the server, and what is needed to ask and to watch it.
@@ -55,6 +57,7 @@ func (r *runner) release() error {
 		r.observer.gpus.Close()
 	}
 	r.reviewer.close()
+	r.generators.close()
 	return r.server.release(r.progress)
 }
 
@@ -68,6 +71,9 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	proven, err := r.prove(ctx)
 	if err == nil {
 		r.server.described = r.describe(ctx)
+		r.generators, err = r.join(ctx)
+	}
+	if err == nil {
 		scale := calibration() // takes a second: not on the record's clock
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {
@@ -78,6 +84,7 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 		return nil, errors.Join(err, r.release())
 	}
 	r.proven = proven
+	r.progress.tell(Event{Kind: EventRecord, Text: r.record.events.Path()})
 	return r, nil
 }
 
@@ -97,6 +104,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.record.add(evidence.Event{Against: r.plan.against})
 	}
 	stop := r.observer.start(ctx, cancel)
+	r.generators.begin()
 	r.conditions(ctx)
 	for i, ph := range r.plan.phases {
 		if ctx.Err() != nil {
@@ -116,6 +124,8 @@ func (r *runner) end(ctx context.Context) *evidence.End {
 		return &evidence.End{}
 	case errors.Is(cause, errRecordFull), errors.Is(cause, errOverdue):
 		return &evidence.End{Interrupted: true, Reason: cause.Error() + r.progress.during(), LeftOut: left}
+	case errors.Is(cause, errGeneratorLost):
+		return &evidence.End{Interrupted: true, Reason: cause.Error() + r.progress.during()}
 	case errors.Is(cause, errTargetLost):
 		return &evidence.End{Reason: "the server went away" + r.progress.during()}
 	case errors.Is(cause, errUnanswered):

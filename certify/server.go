@@ -40,6 +40,7 @@ type server struct {
 	refused   atomic.Int64      // connections refused since the last answer
 	http2     bool              // it speaks nothing else
 	dial      dialer            // of the load; nil: the usual one
+	clock     loadgen.Clock     // of the load's client; nil: the system's
 }
 
 // dialer opens connections.
@@ -164,7 +165,7 @@ func (s *server) release(p *progress) error {
 
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
-	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
+	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer, Clock: s.clock,
 		HTTP2: s.http2, Dial: s.dial, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }

@@ -32,7 +32,10 @@ type phase struct {
 	ttft      []float64 // of requests that had content
 	firstAny  []float64 // where any answer began with reasoning
 	tpot      []float64
-	delay     []float64 // issued − scheduled, over all requests
+	delay     []float64   // issued − scheduled, over all requests
+	delayOf   [][]float64 // the same of each generator
+
+	generators int // that made its load; 0: the certifier itself
 
 	rules   int // the revision of the rules that the record asks for
 	failed  int
@@ -44,17 +47,8 @@ type phase struct {
 
 // measure fills everything that the rules read.
 func (p *phase) measure(c *testcases.Case) {
-	all := p.requests
-	slices.SortFunc(all, compareRequests)
-	p.requests = all[:0]
-	for _, q := range all {
-		if q.Fail == evidence.FailCanceled {
-			p.canceled++
-			p.broken = append(p.broken, q)
-			continue
-		}
-		p.requests = append(p.requests, q)
-	}
+	slices.SortFunc(p.requests, compareRequests)
+	p.takeOutCanceled()
 	if p.ran == nil {
 		return
 	}
@@ -62,10 +56,14 @@ func (p *phase) measure(c *testcases.Case) {
 	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
 		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
 	}
+	p.delayOf = make([][]float64, p.generators)
 	target := c.Targets.LatencyMS
 	p.reserve()
 	for _, q := range p.requests {
 		p.delay = append(p.delay, max(ms(q.Issued-q.Scheduled), 0))
+		if g := q.Generator; g > 0 && g <= p.generators {
+			p.delayOf[g-1] = append(p.delayOf[g-1], p.delay[len(p.delay)-1])
+		}
 		if !q.OK() {
 			p.failed++
 		}
@@ -82,8 +80,30 @@ func (p *phase) measure(c *testcases.Case) {
 		}
 	}
 	p.measureFirstAny()
+	for _, delay := range p.delayOf {
+		slices.Sort(delay)
+	}
 	p.backlog = p.measureBacklog(confidence(c))
 	p.describe(c)
+}
+
+// takeOutCanceled copies the list only where it must: there are ten million requests, or the record goes on, and then
+// the list is not this phase's alone.
+func (p *phase) takeOutCanceled() {
+	canceled := func(q *request) bool { return q.Fail == evidence.FailCanceled }
+	if !slices.ContainsFunc(p.requests, canceled) {
+		return
+	}
+	all := p.requests
+	p.requests = make([]*request, 0, len(all))
+	for _, q := range all {
+		if canceled(q) {
+			p.canceled++
+			p.broken = append(p.broken, q)
+		} else {
+			p.requests = append(p.requests, q)
+		}
+	}
 }
 
 // reserve makes room for the samples, since they are most of what a large phase holds beside its requests.

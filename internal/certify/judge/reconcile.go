@@ -83,7 +83,7 @@ func (r *run) spans() []span {
 	var out []span
 	for _, p := range r.phases {
 		b, a := before[p.plan.ID], after[p.plan.ID]
-		whole := p.ran != nil && len(p.requests)+p.canceled >= p.ran.Issued && p.canceled == 0
+		whole := p.ran != nil && len(p.requests)+p.canceled >= p.ran.Issued && p.canceled == 0 && r.missing(p) == ""
 		if b != nil && a != nil && whole && len(p.requests) > 0 && p.plan.Kind != testcases.KindAudit {
 			out = append(out, span{p, b, a})
 		}

@@ -29,7 +29,7 @@ type facts struct {
 	Prompt, Finish, Detail, Cut, OtherModel string
 	Text                                    string // of an answer that is scored
 	Fail                                    evidence.Failure
-	Status, Retried, MaxTokens              int
+	Status, Retried, MaxTokens, Generator   int
 	HasUsage                                bool
 	kept                                    *store // that the request is in
 }
@@ -130,7 +130,7 @@ func (f *facts) words() []string {
 		usage = "usage"
 	}
 	return []string{f.Prompt, f.Finish, f.Detail, f.Cut, f.OtherModel, f.Text, string(f.Fail), count(f.Status),
-		count(f.Retried), count(f.MaxTokens), usage}
+		count(f.Retried), count(f.MaxTokens), count(f.Generator), usage}
 }
 
 // Of a store's blocks: the first is small, since most runs are; each is twice as large as the one before it.
@@ -166,8 +166,8 @@ func short(n int) int32 { return int32(min(max(n, math.MinInt32), math.MaxInt32)
 
 func (s *store) once(e *evidence.Request) *facts {
 	f := facts{Prompt: e.Prompt, Finish: e.Finish, Detail: e.Detail, Cut: e.Cut, OtherModel: e.OtherModel,
-		Text: e.Text, Fail: e.Fail, Status: e.Status, Retried: e.Retried, MaxTokens: e.MaxTokens, HasUsage: e.HasUsage,
-		kept: s}
+		Text: e.Text, Fail: e.Fail, Status: e.Status, Retried: e.Retried, MaxTokens: e.MaxTokens,
+		Generator: e.Generator, HasUsage: e.HasUsage, kept: s}
 	if known := s.facts[f]; known != nil {
 		return known
 	}

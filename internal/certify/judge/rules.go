@@ -275,6 +275,9 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		if share(failed-excused) <= budget {
 			return distrusted(o, why)
 		}
+		if lone, what := r.oneSided(all); lone > 0 && share(failed-lone) <= budget {
+			return distrusted(o, what)
+		}
 		if spoiled, what := blameless(all); share(failed-spoiled) <= budget {
 			return distrusted(o, fmt.Sprintf("%s of them failed for no fault of the server: %s", count(spoiled), what))
 		}

@@ -58,11 +58,12 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 		}
 	}
 	byTime(r.hosts)
-	r.uses = uses(r.hosts)
+	r.uses = uses(r.hosts, evidence.Rules)
 	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, rules: evidence.Rules}
 	var kept store
 	for _, q := range requests {
 		p.requests = append(p.requests, kept.add(q))
+		p.generators = max(p.generators, q.Generator)
 	}
 	p.asStep(c, of)
 	p.measure(c)

@@ -241,6 +241,9 @@ func TestOldExperts(t *testing.T) {
 
 // TestEveryMix: each name makes a file that loads, no larger than the one before it.
 func TestEveryMix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestThereAndBack has the same goroutines")
+	}
 	s := small(quant.F32)
 	s.Layers, s.Experts = 1, 2
 	b, err := synth.Bytes(s)
@@ -327,8 +330,8 @@ func TestBadSources(t *testing.T) {
 		}, "no weights for blk.2"},
 		"rope": {func(d string) {
 			edit(d, "config.json", `"rope_scaling":null`,
-				`"rope_scaling":{"type":"yarn"}`)
-		}, `"yarn" is not supported`},
+				`"rope_scaling":{"type":"dynamic","factor":2}`)
+		}, `"dynamic" is not supported`},
 		"no number": {func(d string) {
 			edit(d, "config.json", `"num_attention_heads":4`,
 				`"num_attention_heads":0`)

@@ -93,7 +93,8 @@ type Server struct {
 	forecast lockedForecast
 	bodies   *semaphore.Weighted // bytes of large bodies under way
 	posts    *semaphore.Weighted // requests with bodies under way
-	parsing  chan struct{}       // holds one while a large body is parsed; see heavy
+	lacking  lackingRoutes
+	parsing  chan struct{} // holds one while a large body is parsed; see heavy
 	handler  http.Handler
 	routes   map[string]route
 	ops      map[string]route // of MetricsServer
@@ -135,7 +136,7 @@ func New(c Config) *Server {
 	s.routes = map[string]route{
 		"/v1/chat/completions": post(s.chat),
 		"/v1/completions":      post(s.text),
-		"/v1/responses":        post(s.responses),
+		responsesPath:          post(s.responses),
 		"/v1/messages":         post(s.messagesRoute),
 		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
 		"/v1/models":           {method: http.MethodGet, handle: s.models},
@@ -252,10 +253,16 @@ func (s *Server) find(routes map[string]route, method, path string) (name string
 func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	r.URL.Path = singleSlashes(r.URL.Path)
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
+	if isMistral(r) {
+		x.shape = (*httpError).mistralBody
+	}
 	if ok {
 		x.route = name
-		if strings.HasPrefix(name, messagesPath) {
-			x.shape = anthropicError(x)
+		switch {
+		case strings.HasPrefix(name, messagesPath):
+			anthropicErrors(x)
+		case name == responsesPath:
+			x.event = func(e *httpError) []byte { return responses.AppendError(nil, 0, e.code, e.message) }
 		}
 	}
 	err := s.admit(route, ok, x, r)
