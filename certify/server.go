@@ -39,8 +39,8 @@ type server struct {
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
 	http2     bool              // it speaks nothing else
-	clock     loadgen.Clock     // of the load's client; nil: the system's
 	dial      dialer            // of the load; nil: the usual one
+	clock     loadgen.Clock     // of the load's client; nil: the system's
 }
 
 // dialer opens connections.

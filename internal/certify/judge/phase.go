@@ -47,17 +47,8 @@ type phase struct {
 
 // measure fills everything that the rules read.
 func (p *phase) measure(c *testcases.Case) {
-	all := p.requests
-	slices.SortFunc(all, compareRequests)
-	p.requests = all[:0]
-	for _, q := range all {
-		if q.Fail == evidence.FailCanceled {
-			p.canceled++
-			p.broken = append(p.broken, q)
-			continue
-		}
-		p.requests = append(p.requests, q)
-	}
+	slices.SortFunc(p.requests, compareRequests)
+	p.takeOutCanceled()
 	if p.ran == nil {
 		return
 	}
@@ -94,6 +85,25 @@ func (p *phase) measure(c *testcases.Case) {
 	}
 	p.backlog = p.measureBacklog(confidence(c))
 	p.describe(c)
+}
+
+// takeOutCanceled copies the list only where it must: there are ten million requests, or the record goes on, and then
+// the list is not this phase's alone.
+func (p *phase) takeOutCanceled() {
+	canceled := func(q *request) bool { return q.Fail == evidence.FailCanceled }
+	if !slices.ContainsFunc(p.requests, canceled) {
+		return
+	}
+	all := p.requests
+	p.requests = make([]*request, 0, len(all))
+	for _, q := range all {
+		if canceled(q) {
+			p.canceled++
+			p.broken = append(p.broken, q)
+		} else {
+			p.requests = append(p.requests, q)
+		}
+	}
 }
 
 // reserve makes room for the samples, since they are most of what a large phase holds beside its requests.

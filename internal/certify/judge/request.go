@@ -166,8 +166,8 @@ func short(n int) int32 { return int32(min(max(n, math.MinInt32), math.MaxInt32)
 
 func (s *store) once(e *evidence.Request) *facts {
 	f := facts{Prompt: e.Prompt, Finish: e.Finish, Detail: e.Detail, Cut: e.Cut, OtherModel: e.OtherModel,
-		Text: e.Text, Fail: e.Fail, Status: e.Status, Retried: e.Retried, MaxTokens: e.MaxTokens, HasUsage: e.HasUsage,
-		Generator: e.Generator, kept: s}
+		Text: e.Text, Fail: e.Fail, Status: e.Status, Retried: e.Retried, MaxTokens: e.MaxTokens,
+		Generator: e.Generator, HasUsage: e.HasUsage, kept: s}
 	if known := s.facts[f]; known != nil {
 		return known
 	}

@@ -172,7 +172,7 @@ func (c *collector) run() (*run, error) {
 	r.track()
 	r.join(c.ran, c.requests)
 	c.requests = nil
-	r.uses = uses(r.hosts)
+	r.uses = uses(r.hosts, r.header.Rules)
 	r.problems = r.generatorProblems()
 	r.rows = r.reconcile()
 	r.leak = r.fitLeak()

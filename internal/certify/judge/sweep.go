@@ -58,7 +58,7 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 		}
 	}
 	byTime(r.hosts)
-	r.uses = uses(r.hosts)
+	r.uses = uses(r.hosts, evidence.Rules)
 	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, rules: evidence.Rules}
 	var kept store
 	for _, q := range requests {
