@@ -168,6 +168,14 @@ type Request struct {
 	Session   string `json:"session,omitempty"`    // the conversation that it is a turn of
 	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
 	Cut       string `json:"cut,omitempty"`        // what of the answer was not kept
+	ToolCalls int    `json:"tool_calls,omitempty"` // calls of tools in the answer
+	Calls     []Call `json:"calls,omitempty"`      // what they are, where the phase keeps texts
+}
+
+// Call is a call of a tool that an answer has.
+type Call struct {
+	Name      string `json:"name"`                // of the tool
+	Arguments string `json:"arguments,omitempty"` // as the server wrote them; JSON, if they are right
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.

@@ -38,6 +38,9 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleRougeL:            {judge: graded},
 	testcases.RuleJSONValid:         {judge: graded},
 	testcases.RuleNeedle:            {judge: graded},
+	testcases.RuleToolValid:         {judge: graded},
+	testcases.RuleToolName:          {judge: graded},
+	testcases.RuleToolMatch:         {judge: graded},
 	testcases.RuleKnee:              {judge: kneeRule, machine: true},
 	testcases.RuleGPUMemory:         {judge: gpuMemory},
 	testcases.RuleGPUPower:          {judge: gpuPower},
@@ -384,7 +387,7 @@ func answerFault(q *evidence.Request, maxTokens int) string {
 		return ""
 	case q.TextBytes == 0:
 		return string(evidence.FailEmpty)
-	case q.Finish != "stop" && q.Finish != "length":
+	case q.Finish != "stop" && q.Finish != "length" && !(q.Finish == "tool_calls" && q.ToolCalls > 0):
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
 		return "usage of no tokens"

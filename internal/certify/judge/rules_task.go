@@ -31,7 +31,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	var values []float64
 	of, failed, right, missing := 0, 0, 0, 0
 	items, groups := map[string]bool{}, map[string][2]int{}
-	shares := c.Rule == testcases.RuleExactMatch || c.Rule == testcases.RuleJSONValid || c.Rule == testcases.RuleNeedle
+	shares := testcases.TaskRules[c.Rule] != testcases.TaskRouge // ROUGE alone gives parts of a point
 	for _, q := range p.requests {
 		g, v := byN[q.N], 0.0
 		switch {
@@ -78,7 +78,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	case low >= c.Limit:
 	case high < c.Limit:
 		o.verdict = report.Fail
-		o.reason += firstWrong(p.requests, byN, string(c.Rule))
+		o.reason += firstWrong(p.requests, byN, string(c.Rule), right == 0)
 	case mean >= c.Limit:
 		o.verdict = report.Invalid
 		o.reason += "; " + moreNeeded(len(values), mean-lo, mean-c.Limit)
@@ -122,11 +122,17 @@ func weakest(groups map[string][2]int) string {
 	return "; weakest: " + strings.Join(parts, ", ")
 }
 
-// firstWrong shows one answer that has the lowest grade.
-func firstWrong(requests []*evidence.Request, grades map[int]*evidence.Grade, metric string) string {
+// firstWrong shows one answer that has the lowest grade; where none was right, the reason of a failed request will do,
+// since a server may refuse all questions of a kind.
+func firstWrong(requests []*evidence.Request, grades map[int]*evidence.Grade, metric string, none bool) string {
 	for _, q := range requests {
 		if g := grades[q.N]; g != nil && g.Values[metric] < 1 && g.Why != "" {
 			return "; such as " + g.Item + ": " + g.Why
+		}
+	}
+	for _, q := range requests {
+		if none && !q.OK() && q.Detail != "" {
+			return "; such as " + q.Prompt + ": " + q.Detail
 		}
 	}
 	return ""

@@ -28,6 +28,7 @@ type answer struct {
 	share    *share
 	text     strings.Builder
 	thought  strings.Builder
+	calls    calls
 	hash     hash.Hash
 	choices  bool
 	done     bool // [DONE] has come, or the whole answer
@@ -86,7 +87,8 @@ func (a *answer) add(p *piece, at int64) error {
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
 	}
-	if len(p.thought) == 0 && len(p.text) == 0 && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
+	silent := len(p.thought) == 0 && len(p.text) == 0 && len(p.calls) == 0
+	if silent && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
 		r.Opened = at
 	}
 	if len(p.thought) > 0 {
@@ -94,7 +96,7 @@ func (a *answer) add(p *piece, at int64) error {
 			return err
 		}
 	}
-	if len(p.text) == 0 {
+	if len(p.text) == 0 && len(p.calls) == 0 {
 		return nil
 	}
 	if r.Chunks+r.Thoughts >= a.bounds.chunks {
@@ -112,7 +114,10 @@ func (a *answer) add(p *piece, at int64) error {
 	r.Chunks++
 	r.TextBytes += len(p.text)
 	a.hash.Write(p.text)
-	return a.keep(&a.text, p.text)
+	if err := a.keep(&a.text, p.text); err != nil {
+		return err
+	}
+	return a.call(p.calls)
 }
 
 // keep adds to a text that the record will carry, up to its bound.
@@ -148,6 +153,7 @@ func (a *answer) think(text []byte, at int64) error {
 // record completes the text fields, whatever came of the request.
 func (a *answer) record() {
 	a.r.Thought = a.thought.String()
+	a.calls.record(a.r, a.keepText)
 	if a.r.Opened >= a.r.Begins() {
 		a.r.Opened = 0 // in the packet of the first token, or there was none
 	}

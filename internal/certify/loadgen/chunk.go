@@ -13,6 +13,7 @@ import (
 type piece struct {
 	text    []byte // content; valid until the next parse of the same bytes
 	thought []byte // reasoning_content or reasoning, likewise
+	calls   []callPiece
 	choices bool   // there is at least one choice
 	finish  string // finish_reason, empty if there is none yet
 	usage   bool   // the three counts below were given
@@ -326,6 +327,8 @@ func (s *scanner) message(p *piece) bool {
 		case "content":
 		case "reasoning_content", "reasoning": // vLLM renames the one to the other; where both stand they are the same
 			into, bit = &p.thought, 2
+		case "tool_calls":
+			return s.noCalls()
 		default:
 			return s.skip(maxDepth)
 		}
@@ -433,6 +436,11 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 	if index != 0 {
 		return nil
 	}
+	calls, err := callsOf(message)
+	if err != nil {
+		return err
+	}
+	p.calls = append(p.calls, calls...)
 	p.thought = append(p.thought, thoughtOf(message)...)
 	if content != "" {
 		p.text = append(p.text, content...)

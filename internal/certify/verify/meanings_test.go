@@ -38,7 +38,7 @@ var eventMeanings = map[string]string{
 	"Request.prompt_tokens":    "Of usage",
 	"Request.output_tokens":    "Of usage, reasoning included",
 	"Request.cached_tokens":    "Of usage: prompt tokens that a cache held",
-	"Request.text_bytes":       "Length of the content. Unit: bytes",
+	"Request.text_bytes":       "Length of the content, names and arguments of tool calls included. Unit: bytes",
 	"Sample.source":            "Where it comes from",
 	"Sample.anon":              "Anonymous memory. Unit: bytes",
 	"Sample.file":              "File-backed memory. Unit: bytes",
