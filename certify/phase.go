@@ -182,6 +182,9 @@ func (p *phaseRun) sink(q evidence.Request) {
 	r := p.r
 	q.Phase = p.ph.ID
 	q.N += p.from
+	if outgrown(&q) {
+		q.Fail = evidence.FailTooLong
+	}
 	r.record.add(evidence.Event{Request: &q})
 	r.server.heardOf(q)
 	p.hear(q)

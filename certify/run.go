@@ -24,6 +24,7 @@ type runner struct {
 	metrics  *metrics
 	observer *observer
 	proven   []proof // preconditions that were checked before the record began
+	tokens   tokenizer
 }
 
 // newRunner gets the server, and what is needed to ask and to watch it.
@@ -68,6 +69,12 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	proven, err := r.prove(ctx)
 	if err == nil {
 		r.server.described = r.describe(ctx)
+		r.countTokens(ctx)
+		fit := r.fits(ctx)
+		fit.detail += r.madeUp()
+		proven, err = append(proven, proof{evidence.ConditionLengths, fit}), fit.err
+	}
+	if err == nil {
 		scale := calibration() // takes a second: not on the record's clock
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {

@@ -28,6 +28,7 @@ type task struct {
 	format json.RawMessage      // response_format of the requests
 	schema *jsonschema.Resolved // that answers must keep
 	tools  []tools.Question     // of the kind tools
+	tokens tokenizer            // that needles' texts are measured by
 }
 
 // newTask reads what a task needs. Errors name the file.
@@ -90,13 +91,18 @@ func (t *task) question(n int) question {
 	depth := t.spec.Depths[n/len(t.spec.Tokens)%len(t.spec.Depths)]
 	rng := rand.New(rand.NewPCG(t.seed^0x6e6565646c65, uint64(n)))
 	number := strconv.Itoa(100000 + rng.IntN(900000))
-	before, after := traffic.Text(t.seed, uint64(2*n), int(depth*float64(length))),
-		traffic.Text(t.seed, uint64(2*n+1), length-int(depth*float64(length)))
+	fill := max(traffic.Words(length, t.tokens.perWord)-needleWords, 0)
+	before := int(depth * float64(fill))
 	return question{needle: number, group: fmt.Sprintf("%d tokens, depth %g", length, depth), item: dataset.Item{
-		ID: strconv.Itoa(n), Prompt: "Read the text, then answer the question after it.\n\n" + before +
-			". The secret number of the harbour is " + number + ". " + after +
+		ID: strconv.Itoa(n), Prompt: "Read the text, then answer the question after it.\n\n" +
+			traffic.Text(t.seed, uint64(2*n), before) + ". The secret number of the harbour is " + number + ". " +
+			traffic.Text(t.seed, uint64(2*n+1), fill-before) +
 			".\n\nWhat is the secret number of the harbour? Answer with the number alone."}}
 }
+
+// needleWords are those of a needle's prompt beside the text that is made up, as tokens: the sentence with its number,
+// whose digits are a token each in Mixtral's vocabulary, the question, and what a chat template adds.
+const needleWords = 52
 
 // job makes request n.
 func (t *task) job(a *asker, ph testcases.Phase, index, n int) loadgen.Job {

@@ -42,9 +42,9 @@ func dataSets() map[string]string {
 			`{"type":"integer"},"b":{"type":"integer"}},"required":["a","b"]}}],`+
 			`"ground_truth":[{"add":{"a":[%d],"b":[2]}}]}`+"\n", i, i, i)
 	}
-	return map[string]string{"gsm8k.jsonl": gsm.String(), "openorca.jsonl": orca.String(), "forms.jsonl": forms.String(),
-		"tools.jsonl": tools.String(),
-		"form.json":   `{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}`}
+	return map[string]string{"gsm8k.jsonl": gsm.String(), "openorca.jsonl": orca.String(),
+		"forms.jsonl": forms.String(), "tools.jsonl": tools.String(),
+		"form.json": `{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}`}
 }
 
 // TestTheCaseOfTheManualRuns: the case that docs/CASES.md shows for MLPerf's accuracy gates can be run as it stands

@@ -70,6 +70,9 @@ func graded(r *run, c *testcases.Check) outcome {
 	mean, lo, hi = significant(mean), significant(lo), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: ">=", target: ptr(c.Limit), unit: "share",
 		verdict: report.Pass, reason: gradedReason(len(values), of, failed, whole, r.conf()) + weakest(groups)}
+	if c.Rule == testcases.RuleNeedle && r.header.Rules >= 3 {
+		o.reason += promptTokens(p.requests)
+	}
 	low, high := lo, hi
 	if whole {
 		low, high = mean, mean
@@ -78,7 +81,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	case low >= c.Limit:
 	case high < c.Limit:
 		o.verdict = report.Fail
-		o.reason += firstWrong(p.requests, byN, string(c.Rule), right == 0)
+		o.reason += firstWrong(p.requests, byN, string(c.Rule), right == 0 && r.header.Rules >= 3)
 	case mean >= c.Limit:
 		o.verdict = report.Invalid
 		o.reason += "; " + moreNeeded(len(values), mean-lo, mean-c.Limit)
@@ -136,4 +139,21 @@ func firstWrong(requests []*evidence.Request, grades map[int]*evidence.Grade, me
 		}
 	}
 	return ""
+}
+
+// promptTokens says how long the prompts of a phase were, as the server counted them.
+func promptTokens(requests []*evidence.Request) string {
+	least, most := 0, 0
+	for _, q := range requests {
+		if n := q.PromptTokens; q.OK() && q.HasUsage && n > 0 {
+			most = max(most, n)
+			if least == 0 || n < least {
+				least = n
+			}
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; prompts of %s to %s tokens by the server's usage", count(least), count(most))
 }
