@@ -100,8 +100,8 @@ func (r *runner) fits(ctx context.Context) result {
 	if limit == 0 {
 		return result{detail: said + "; the server does not tell its context, and takes the longest request"}
 	}
-	return result{detail: fmt.Sprintf("%s, together more than the context of %d: the server takes such a request, and "+
-		"its answer may end early", said, limit)}
+	return result{detail: fmt.Sprintf("%s, together more than the context of %d: the server takes such a request, "+
+		"and its answer may end early", said, limit)}
 }
 
 // tooLong is the error of a case that does not fit. It names the profiles that do.
