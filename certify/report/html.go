@@ -69,11 +69,13 @@ type pageData struct {
 	Signed    []Signature
 }
 
-// Signature is a signature of a report, as its page names it. A page proves nothing about it: mixtral report verify
-// --key does.
+// Signature is a signature of a report, as its page names it. A page proves nothing about it, whatever it says: mixtral
+// report verify --key does.
 type Signature struct {
-	KeyID string // the SSH fingerprint of the key
-	File  string // name of the attestation's file
+	KeyID   string // the SSH fingerprint of the key
+	File    string // name of the attestation's file
+	Name    string // of the signer, where a list of keys has it
+	Checked string // the file of public keys that accepted it when the page was made; empty: nobody looked
 }
 
 // opt writes a number that may be missing.
