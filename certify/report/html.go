@@ -69,8 +69,8 @@ type pageData struct {
 	Signed    []Signature
 }
 
-// Signature is a signature of a report, as its page names it. A page proves nothing about it, whatever it says: mixtral
-// report verify --key does.
+// Signature is a signature of a report, as its page names it. A page proves nothing about it, whatever it says:
+// mixtral report verify --key does.
 type Signature struct {
 	KeyID   string // the SSH fingerprint of the key
 	File    string // name of the attestation's file

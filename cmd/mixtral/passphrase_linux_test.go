@@ -102,8 +102,8 @@ func (c *console) ended() (code int, out string) {
 	return c.cmd.ProcessState.ExitCode(), string(data)
 }
 
-// TestThePassphraseIsAskedForOnTheTerminal: an encrypted key is opened by what a person types, which is not shown; three
-// wrong ones are enough, and Ctrl-C leaves the terminal as it was.
+// TestThePassphraseIsAskedForOnTheTerminal: an encrypted key is opened by what a person types, which is not shown;
+// three wrong ones are enough, and Ctrl-C leaves the terminal as it was.
 func TestThePassphraseIsAskedForOnTheTerminal(t *testing.T) {
 	script, err := txtar.ParseFile("testdata/script/sign.txtar")
 	if err != nil {

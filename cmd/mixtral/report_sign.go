@@ -105,8 +105,8 @@ func signaturesOf(path string, data []byte) []reports.Signature {
 	return e.Signatures(filepath.Base(path))
 }
 
-// checkedSigners verifies a report with its signatures, and names those who signed it. What is not accepted is told, and
-// ends with exit code 1.
+// checkedSigners verifies a report with its signatures, and names those who signed it. What is not accepted is told,
+// and ends with exit code 1.
 func checkedSigners(a *app, file string, keys []string) ([]reports.Signature, error) {
 	check := reportVerifyCmd{File: file, Key: keys}
 	wanted, err := check.wanted()
