@@ -126,7 +126,8 @@ func TestThePassphraseIsAskedForOnTheTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{report: data, "performance_TC-SMALL_1772600761.events.jsonl.gz": record} {
+	for name, content := range map[string][]byte{report: data,
+		"performance_TC-SMALL_1772600761.events.jsonl.gz": record} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
