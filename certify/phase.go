@@ -252,7 +252,7 @@ func (p *phaseRun) describe(rec evidence.Phase) string {
 	case p.ph.Kind == testcases.KindSweep:
 		text = fmt.Sprintf("%d steps, %s", rec.Issued, text)
 		if p.found.Best > 0 {
-			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.Sweep.Over.Unit())
+			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.LoadUnit())
 		}
 	case p.answered > 0:
 		sum := 0.0

@@ -245,6 +245,9 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 	search, _ := Search(r.c, p.plan)
 	out := &report.Sweep{Phase: p.plan.ID, Over: string(s.Over), Unit: s.Over.Unit(), From: s.From, To: s.To,
 		Confidence: s.Confidence, Within: s.Within, Objectives: []string{}}
+	if r.header.Rules >= 3 {
+		out.Unit = p.plan.LoadUnit()
+	}
 	for _, x := range s.SweepChecks(p.plan.ID) {
 		out.Objectives, out.Marks = append(out.Objectives, objectiveName(x)), append(out.Marks, markOf(x))
 	}
