@@ -2,7 +2,7 @@
 
 GO       ?= go
 TOOL     := $(GO) tool -modfile=tools/go.mod
-FUZZTIME ?= 5s
+FUZZTIME ?=
 SOAK     ?= 5m
 REPORTS  ?= $(shell mktemp -d)
 export CGO_ENABLED ?= 0
@@ -16,8 +16,16 @@ build: ## bin/mixtral
 	$(GO) build -trimpath -o bin/mixtral ./cmd/mixtral
 
 .PHONY: release
-release: ## dist/: binaries, bills of materials, the page that verifies reports, and checksums
+release: ## dist/: binaries, image, bills of materials, verify.html, checksums, provenance; RELEASE_KEY=FILE signs them
 	sh scripts/release.sh dist
+
+.PHONY: image
+image: ## dist/: the container image for linux/amd64 and linux/arm64 alone, without Docker
+	PLATFORMS="linux/amd64 linux/arm64" sh scripts/release.sh dist
+
+.PHONY: release-test
+release-test: ## what is in dist/: each binary started, the image read back and started, digests and signatures verified
+	cd test && MIXTRAL_DIST="$(abspath dist)" $(GO) test -count 1 -v ./release
 
 .PHONY: verify-page
 verify-page: ## verify.html: one file that verifies reports in a browser
@@ -28,8 +36,13 @@ reproduce: ## the release built twice, in two places: the same bytes
 	sh scripts/reproduce.sh
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what the program calls
-	sh scripts/vuln.sh ./cmd/mixtral
+vuln: ## known vulnerabilities in what the programs call, by a pinned copy of the database; first proves that it finds one
+	cd tools/vulndb && $(GO) vet ./... && $(GO) test -count 1 ./...
+	sh scripts/vuln.sh ./cmd/...
+
+.PHONY: vuln-update
+vuln-update: ## pins the newest copy of the database of vulnerabilities
+	cd tools/vulndb && $(GO) get golang.org/x/vulndb@latest && $(GO) mod download golang.org/x/vulndb
 
 .PHONY: test
 test: ## everything a change must pass, within 15 minutes on 2 cores; says how long each part took
@@ -77,8 +90,12 @@ arm64: ## arm64 builds and vets; kernel and moe pass on emulated processors with
 	@GO="$(GO)" sh scripts/arm64.sh test
 
 .PHONY: fuzz
-fuzz: ## search new cases with every property test and fuzz target for FUZZTIME each (the committed ones run in unit)
-	@FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+fuzz: ## search new cases with every property test and fuzz target for FUZZTIME (5s) each (the committed ones run in unit)
+	@FUZZTIME=$(or $(FUZZTIME),5s) sh scripts/fuzz.sh
+
+.PHONY: fuzz-long
+fuzz-long: ## an hour (FUZZTIME) shared by all fuzz targets; says what each reaches. FUZZKEEP=-keep adds what reaches more to testdata
+	cd tools && $(GO) run ./fuzz -root .. -time $(or $(FUZZTIME),1h) $(FUZZKEEP)
 
 .PHONY: soak
 soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new seeds, and make fuzz
@@ -96,7 +113,7 @@ LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/...,-gcfl
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
-	cd tools && $(GO) test -count 1 ./...
+	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
 
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified

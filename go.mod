@@ -2,6 +2,9 @@ module github.com/hxp-enterprise/mixtral
 
 go 1.26.0
 
+// What releases are built with: the oldest Go without known vulnerabilities in what the program calls (make vuln).
+toolchain go1.27.3
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/goccy/go-yaml v1.19.2

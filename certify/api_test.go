@@ -21,6 +21,9 @@ var public = []string{"certify", "certify/target", "certify/prompts", "certify/r
 // TestPublicSignaturesNameNoInternalType: what a consumer cannot import must not stand in an exported signature or
 // field, since such a value can be neither declared nor made.
 func TestPublicSignaturesNameNoInternalType(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it has the go command compile the module")
+	}
 	load := exportData(t)
 	for _, path := range public {
 		pkg, err := load(path)

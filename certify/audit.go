@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
@@ -191,7 +192,7 @@ func certain(a, b []float64) bool {
 func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditUsage
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: usageShare}
-	bytes, claimed, chunks, counted, answers := 0, 0, 0, 0, 0 // reasoning is in all of them, as in usage
+	bytes, claimed, hidden, chunks, counted, answers := 0, 0, 0, 0, 0, 0 // reasoning is in all of them, as in usage
 	tokenizer := true
 	for range usageAnswers {
 		q := a.ask(ctx, a.fresh(), auditTokens)
@@ -203,8 +204,9 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 			return res
 		}
 		answers++
-		bytes, claimed, chunks = bytes+q.TextBytes+len(q.Thought), claimed+q.OutputTokens,
-			chunks+q.Chunks+q.Thoughts
+		bytes, claimed = bytes+q.TextBytes+len(q.Thought), claimed+q.Shown()
+		hidden += q.OutputTokens - q.Shown()
+		chunks += tokenChunks(q)
 		n, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model, q.Thought+q.Text)
 		tokenizer = tokenizer && err == nil
 		counted += n
@@ -230,7 +232,21 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only "+
 			"bounds can be checked", claimed, bytes, chunks)
 	}
+	if hidden > 0 {
+		res.Detail += fmt.Sprintf("; %d more of reasoning that is not shown, which nobody can count again", hidden)
+	}
 	return res
+}
+
+// tokenChunks is how many chunks of an answer hold a token at least: none can be counted on where each is a letter, as
+// gateways cut texts that are to appear smoothly.
+func tokenChunks(q evidence.Request) int {
+	const letters = 1.5 // a chunk
+	if n := q.Chunks + q.Thoughts; float64(utf8.RuneCountInString(q.Text)+utf8.RuneCountInString(q.Thought)) >
+		letters*float64(n) || q.OutputTokens >= n {
+		return n
+	}
+	return 0
 }
 
 // maxTokens asks for few tokens.
@@ -240,7 +256,7 @@ func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 	if !answeredOrThought(q) {
 		return unclear(id, "the request failed: %s", q.Fail)
 	}
-	n := max(q.OutputTokens, q.Chunks+q.Thoughts-1) // a held-back end may come in one without a token
+	n := max(q.OutputTokens, tokenChunks(q)-1) // a held-back end may come in one without a token
 	if !q.HasUsage {
 		if counted, err := a.p.r.server.client.Tokenize(ctx, a.p.r.server.model,
 			q.Thought+q.Text); err == nil {
@@ -269,9 +285,11 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	goesOn := len(a2) > len(a1) && strings.HasPrefix(a2, strings.TrimRight(a1, " \n\uFFFD"))
 	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
 	switch {
-	case (goesOn || full) && short.Finish != "length":
+	case short.Finish == "" || long.Finish == "":
+		return unclear(id, "answers come without a finish_reason") // which is no valid answer, and blamed as that
+	case (goesOn || full) && short.Ended() != evidence.EndLength:
 		wrong("an answer cut at %d tokens says finish_reason %q", cutTokens, short.Finish)
-	case long.HasUsage && long.OutputTokens < auditTokens && long.Finish == "length":
+	case long.HasUsage && long.OutputTokens < auditTokens && long.Ended() == evidence.EndLength:
 		wrong("an answer of %d tokens says finish_reason \"length\" where max_tokens is %d", long.OutputTokens,
 			auditTokens)
 	default:

@@ -1,36 +1,38 @@
 package certify_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
-	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
 // The bank's settings. bankRuns is the number of seeded runs of each server, bankHealthy that of the healthy ones
-// (few blamed take more runs to show than many found), bankOnly the names of some, bankParallel how many run at once.
-// bankDir keeps the records of the runs: what is there is judged again instead of run again, so that the bank can be
-// run in parts, and a change of the judge be tried on all of them in minutes. With bankDoc the table is written into
-// docs/CERTIFIER.md.
+// (few blamed take more runs to show than many found), bankKinds the names of some, or "all-healthy" or "planted" for
+// all of these, bankParallel how many run at once, bankTime after how long no more begin.
 //
-//	MIXTRAL_BANK=30 MIXTRAL_BANK_ONLY=healthy,stall go test ./certify -run 'TestBank$' -v -timeout 3h
+// The bank can be run in parts. bankLog is a file to which each run adds a line; runs that it has are not run again.
+// bankDir keeps the records of the runs: what is there is judged again instead of run again, so that a change of the
+// judge is tried on all of them in minutes. With bankDoc the table is written into docs/CERTIFIER.md.
+//
+//	MIXTRAL_BANK=30 MIXTRAL_BANK_KINDS=healthy,stall go test ./certify -run 'TestBank$' -v -timeout 3h
 const (
 	bankRuns     = "MIXTRAL_BANK"
 	bankHealthy  = "MIXTRAL_BANK_HEALTHY"
-	bankOnly     = "MIXTRAL_BANK_ONLY"
+	bankKinds    = "MIXTRAL_BANK_KINDS"
+	bankOnly     = "MIXTRAL_BANK_ONLY" // the same
 	bankParallel = "MIXTRAL_BANK_PARALLEL"
+	bankTime     = "MIXTRAL_BANK_TIME"
+	bankLog      = "MIXTRAL_BANK_LOG"
 	bankDir      = "MIXTRAL_BANK_DIR"
 	bankDoc      = "MIXTRAL_BANK_DOC"
 )
@@ -95,6 +97,7 @@ type tally struct {
 	found   int            // runs in which the check of foundBy failed
 	failed  map[string]int // checks that failed
 	invalid map[string]int // checks that could not be judged, where that decided
+	others  []float64      // share of the machine that others took, a run each
 }
 
 // TestBank tries the certifier on servers that are known: a faulty one must not pass, a healthy one must not fail. It
@@ -105,7 +108,12 @@ func TestBank(t *testing.T) {
 		t.Skipf("takes long: set %s to the number of runs of each server", bankRuns)
 	}
 	parallel, healthyRuns := bankNumber(bankParallel, atOnce), bankNumber(bankHealthy, runs)
-	servers := bankServers(t)
+	servers, log := bankServers(t), openBankLog(t, os.Getenv(bankLog))
+	limit, err := time.ParseDuration(cmp.Or(os.Getenv(bankTime), "1000h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
 	tallies := map[faults.Fault]*tally{}
 	for _, f := range servers {
 		tallies[f] = &tally{status: map[string]int{}, failed: map[string]int{}, invalid: map[string]int{}}
@@ -122,16 +130,21 @@ func TestBank(t *testing.T) {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				rep := bankRun(t, f, seed+1)
-				if rep == nil {
+				res := log.of(f, seed+1)
+				if kept(f, seed+1) || res == nil && time.Since(begun) < limit {
+					if res = bankRun(t, f, seed+1); res != nil {
+						log.add(t, res)
+					}
+				}
+				if res == nil {
 					return
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				tallies[f].add(f, rep)
-				if rep.Status != certify.Pass && slices.Contains(faults.HealthyOnes(), f) ||
-					rep.Status != certify.Fail && !slices.Contains(faults.HealthyOnes(), f) {
-					t.Logf("%s, seed %d: %s", f, seed+1, said(rep))
+				tallies[f].add(res)
+				if res.Status != certify.Pass && slices.Contains(faults.HealthyOnes(), f) ||
+					res.Status != certify.Fail && !slices.Contains(faults.HealthyOnes(), f) {
+					t.Logf("%s, seed %d: %s", f, seed+1, res.Why)
 				}
 			})
 		}
@@ -164,12 +177,20 @@ func bankNumber(name string, usual int) int {
 
 // bankServers are all servers of the bank, or those that are asked for.
 func bankServers(t *testing.T) []faults.Fault {
-	only := os.Getenv(bankOnly)
+	only := cmp.Or(os.Getenv(bankKinds), os.Getenv(bankOnly))
 	if only == "" {
 		return append(faults.HealthyOnes(), faults.Planted()...)
 	}
 	var servers []faults.Fault
 	for _, name := range strings.Split(only, ",") {
+		switch name {
+		case "all-healthy":
+			servers = append(servers, faults.HealthyOnes()...)
+			continue
+		case "planted":
+			servers = append(servers, faults.Planted()...)
+			continue
+		}
 		f, err := faults.Parse(name)
 		if err != nil {
 			t.Fatal(err)
@@ -179,68 +200,12 @@ func bankServers(t *testing.T) []faults.Fault {
 	return servers
 }
 
-// bankRun certifies one server, or judges the record of an earlier run again.
-func bankRun(t *testing.T, f faults.Fault, seed int) *certify.Report {
-	dir, kept := t.TempDir(), ""
-	if root := os.Getenv(bankDir); root != "" {
-		dir, kept = filepath.Join(dir, "run"), filepath.Join(root, fmt.Sprintf("%s-%d%s", f, seed, report.EventsExt))
-		if record, err := evidence.ReadFile(kept); err == nil {
-			rep, err := judge.Judge(record.Events)
-			if err != nil {
-				t.Errorf("%s: %v", kept, err)
-				return nil
-			}
-			return rep
-		}
-	}
-	s := faults.New(faults.Config{Fault: f, Seed: uint64(seed), Speed: bankSpeed})
-	defer s.Close()
-	h := httptest.NewServer(s)
-	defer h.Close()
-	rep, err := certify.Run(t.Context(), certify.Options{Target: h.URL, ReportDir: dir, Seed: int64(seed),
-		Set: shortened})
-	if err != nil {
-		t.Errorf("%s, seed %d: %v", f, seed, err)
-		return nil
-	}
-	if kept != "" {
-		if err := os.Rename(filepath.Join(dir, rep.Evidence.File), kept); err != nil {
-			t.Errorf("%s, seed %d: %v", f, seed, err)
-		}
-	}
-	return rep
-}
-
-func (y *tally) add(f faults.Fault, rep *certify.Report) {
-	y.runs++
-	y.status[rep.Status]++
-	for _, c := range rep.Checks {
-		switch {
-		case c.Verdict == certify.Fail:
-			y.failed[c.ID]++
-			if c.ID == foundBy[f] {
-				y.found++
-			}
-		case c.Verdict == certify.Invalid && rep.Status == certify.Invalid:
-			y.invalid[c.ID]++
-		}
-	}
-}
-
-// said is what decided a report's status.
-func said(rep *certify.Report) string {
-	out := rep.Status
-	for _, c := range report.Deciding(rep) {
-		out += "; " + c.ID + ": " + c.Reason
-	}
-	return out
-}
-
 // bankTable is the table of CERTIFIER.md.
 func bankTable(servers []faults.Fault, tallies map[faults.Fault]*tally) string {
 	var b strings.Builder
 	b.WriteString("| server | runs | PASS | FAIL | INVALID | found by its check, or blamed | checks that failed | " +
-		"checks that could not be judged, where that decided |\n|---|---|---|---|---|---|---|---|\n")
+		"checks that could not be judged, where that decided | others took of the machine: median, most |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n")
 	for _, f := range servers {
 		y := tallies[f]
 		n := max(y.runs, 1)
@@ -249,8 +214,9 @@ func bankTable(servers []faults.Fault, tallies map[faults.Fault]*tally) string {
 			rate = fmt.Sprintf("blamed %d/%d = %.1f %%", y.status[certify.Fail], y.runs,
 				100*float64(y.status[certify.Fail])/float64(n))
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s | %s |\n", f, y.runs, y.status[certify.Pass],
-			y.status[certify.Fail], y.status[certify.Invalid], rate, counts(y.failed), counts(y.invalid))
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s | %s | %s |\n", f, y.runs, y.status[certify.Pass],
+			y.status[certify.Fail], y.status[certify.Invalid], rate, counts(y.failed), counts(y.invalid),
+			shares(y.others))
 	}
 	return b.String()
 }
@@ -261,6 +227,15 @@ func counts(m map[string]int) string {
 		out = append(out, fmt.Sprintf("%s %d", id, m[id]))
 	}
 	return strings.Join(out, ", ")
+}
+
+// shares are the median and the largest of shares, in percent.
+func shares(x []float64) string {
+	if len(x) == 0 {
+		return ""
+	}
+	slices.Sort(x)
+	return fmt.Sprintf("%.0f %%, %.0f %%", 100*x[len(x)/2], 100*x[len(x)-1])
 }
 
 // writeTable puts the table between its marks in docs/CERTIFIER.md.

@@ -2,6 +2,7 @@ package certify
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -76,11 +77,19 @@ type Options struct {
 
 	Against *Earlier // a run to compare this one with; nil: none. It is part of the report and decides nothing
 
-	SLO       []string // objectives, as testcases.Case.AddSLO reads them; added after Set
-	Set       []string // "targets.throughput_rps=80", applied to the case in turn
-	Seed      int64    // of arrivals, salts and sampling; 0: drawn, and recorded
-	ReportDir string   // empty: "reports"
-	Version   string   // of the program, for the report
+	SLO  []string // objectives, as testcases.Case.AddSLO reads them; added after Set
+	Set  []string // "targets.throughput_rps=80", applied to the case in turn
+	Seed int64    // of arrivals, salts and sampling; 0: drawn, and recorded
+
+	// Generators are the addresses, HOST:PORT, of generators on other machines (see Generate) that make the load, each
+	// its part of one plan; empty: this process makes it. They need Target.
+	Generators      []string
+	GeneratorsKey   []byte         // that the generators hold too
+	GeneratorsRoots *x509.CertPool // that sign their certificates; nil: the key alone decides
+	GeneratorsWait  time.Duration  // for generators that do not listen yet
+
+	ReportDir string // empty: "reports"
+	Version   string // of the program, for the report
 
 	SignKey *attest.Signer // signs the report and its record at the end; nil: nobody does
 

@@ -249,8 +249,8 @@ func TestATargetThatDiesIsAFinding(t *testing.T) {
 			if e.Kind == certify.EventProgress && e.Phase.ID == "sustained" {
 				once.Do(func() {
 					go func() { // Close waits for the requests under way
+						h.Listener.Close() // first: a connection made in between would go on being answered
 						h.CloseClientConnections()
-						h.Listener.Close()
 						close(dead)
 					}()
 				})

@@ -30,6 +30,9 @@ func hostileRun(ctx context.Context, t *testing.T, h faults.Hostile, dir string,
 // and leaves a report that follows from its record, unless the server refused to be measured before the load.
 // MIXTRAL_BANK_HOSTILE=1 tries all of the bank one by one, which takes six minutes, and writes what each cost.
 func TestNoServerPreventsItsVerdict(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures cost, which the race detector multiplies")
+	}
 	// Phases take 3 s at most, timeouts are of 1 s, and the server needs memory too.
 	const most, longest = 500 << 20, 2 * time.Minute
 	if os.Getenv("MIXTRAL_BANK_HOSTILE") != "" {

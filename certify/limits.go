@@ -11,12 +11,12 @@ const spareFiles = 64
 
 // limits holds the files and ports of this machine against the connections that the load may need. Too few for those
 // that are opened before a schedule is a precondition lost; too few for the cap alone is told, and shows only if the
-// server falls so far behind.
-func limits(p *plan, files, ports func() (int, bool)) result {
-	need, most := 1, p.c.Limits.MaxInFlight
+// server falls so far behind. generators are how many machines share the load.
+func limits(p *plan, generators int, files, ports func() (int, bool)) result {
+	need, most := 1, p.c.Limits.MaxInFlight/generators
 	for _, ph := range p.phases {
 		if ph.Kind != testcases.KindIdle && ph.Kind != testcases.KindAudit {
-			need = max(need, connections(p.c, ph))
+			need = max(need, connections(p.c, ph)/generators)
 		}
 	}
 	said := fmt.Sprintf("%d connections to begin with, at most %d", need, most)

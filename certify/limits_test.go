@@ -21,7 +21,7 @@ func TestFilesAndPortsAreHeldAgainstTheLoad(t *testing.T) {
 		{100, 28000, true, "allows 100 open files"},
 		{1 << 20, 90, true, "allows 90 local ports"},
 	} {
-		res := limits(p, func() (int, bool) { return tt.files, true }, func() (int, bool) { return tt.ports, true })
+		res := limits(p, 1, func() (int, bool) { return tt.files, true }, func() (int, bool) { return tt.ports, true })
 		said := res.detail
 		if res.err != nil {
 			said = res.err.Error()

@@ -102,6 +102,9 @@ type phaseRun struct {
 // load runs a plan to its end.
 func (p *phaseRun) load(ctx context.Context, plan loadgen.Plan) evidence.Phase {
 	r := p.r
+	if r.generators != nil {
+		return r.generators.load(ctx, p, plan)
+	}
 	begin := r.record.since()
 	none := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: begin, SteadyFrom: begin, Planned: plan.Requests}
 	client, err := r.server.loadClient(r.plan.c, p.ph)
@@ -179,9 +182,14 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 
 // sink takes the record of a request that has ended. loadgen calls it for one request at a time.
 func (p *phaseRun) sink(q evidence.Request) {
-	r := p.r
 	q.Phase = p.ph.ID
 	q.N += p.from
+	p.take(q)
+}
+
+// take is sink of a record that says already which request of which phase it is.
+func (p *phaseRun) take(q evidence.Request) {
+	r := p.r
 	if outgrown(&q) {
 		q.Fail = evidence.FailTooLong
 	}

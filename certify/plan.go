@@ -93,6 +93,9 @@ func newPlan(o Options) (*plan, error) {
 		o.Monitor = NewMonitor()
 	}
 	p := &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}
+	if err := p.checkGenerators(); err != nil {
+		return nil, err
+	}
 	if o.Against != nil {
 		if p.against, err = o.Against.read(); err != nil {
 			return nil, err
@@ -132,16 +135,7 @@ func writable(dir string) error {
 }
 
 // expected is how long a phase takes at least: what a progress bar can know beforehand.
-func (p *plan) expected(ph testcases.Phase) time.Duration {
-	d := seconds(ph.DurationS)
-	for _, s := range ph.Stages {
-		d += seconds(s.DurationS)
-	}
-	if ph.Kind == testcases.KindOpen && len(ph.Stages) == 0 && p.c.Rate(ph) > 0 {
-		d = max(d, time.Duration(float64(ph.Requests)/p.c.Rate(ph)*float64(time.Second)))
-	}
-	return d
-}
+func (p *plan) expected(ph testcases.Phase) time.Duration { return seconds(p.c.Least(ph)) }
 
 // least is how long the profile takes at least.
 func (p *plan) least() (d time.Duration) {

@@ -77,8 +77,11 @@ func (r *runner) conditions(ctx context.Context) {
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
 	r.condition(ctx, evidence.ConditionEnvironment, result{detail: machine(r.plan.c.Environment)})
-	r.condition(ctx, evidence.ConditionLimits, limits(r.plan, probe.OpenFiles, probe.Ports))
+	if r.generators == nil { // else each of them looks at its own machine
+		r.condition(ctx, evidence.ConditionLimits, limits(r.plan, 1, probe.OpenFiles, probe.Ports))
+	}
 	r.condition(ctx, evidence.ConditionClient, r.calibrate(ctx))
+	r.generators.check(ctx)
 }
 
 // result is how a precondition turned out.
@@ -143,30 +146,38 @@ func machine(e testcases.Environment) string {
 // calibrate measures the client against a server that answers at known times, at the highest rate of the profile.
 func (r *runner) calibrate(ctx context.Context) result {
 	rps := r.plan.highestRate()
-	if rps == 0 {
-		rps = 50
+	if rps == 0 || r.generators != nil { // the coordinator of generators sends single requests only
+		rps = quietRate
 	}
+	return calibrated(ctx, r.plan, rps, func(e *evidence.Client) { r.record.add(evidence.Event{Client: e}) })
+}
+
+// quietRate is the rate at which the client is measured where no phase has one.
+const quietRate = 50
+
+// calibrated measures the client at a rate until its error is small enough.
+func calibrated(ctx context.Context, p *plan, rps float64, add func(*evidence.Client)) result {
 	var res result
 	for try := range calibrations {
-		if res = r.measureClient(ctx, rps, uint64(try)); res.err == nil || ctx.Err() != nil {
+		if res = measureClient(ctx, p, rps, uint64(try), add); res.err == nil || ctx.Err() != nil {
 			break
 		}
 	}
 	return res
 }
 
-func (r *runner) measureClient(ctx context.Context, rps float64, try uint64) result {
+func measureClient(ctx context.Context, p *plan, rps float64, try uint64, add func(*evidence.Client)) result {
 	e, err := loadgen.MeasureClient(ctx, loadgen.MeasureOptions{RPS: rps, Tokens: calibrateTokens,
-		TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(r.plan.o.Seed) + try})
+		TokenInterval: calibrateGap, Duration: calibrateFor, Seed: uint64(p.o.Seed) + try})
 	if err != nil {
 		return result{err: err}
 	}
-	r.record.add(evidence.Event{Client: &e})
+	add(&e)
 	worst := float64(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) / 1e6
 	said := fmt.Sprintf("at %s requests/s at p99: issues %.2f ms late; error of the first token %.2f ms, of a gap "+
 		"%.2f ms", short(rps), float64(e.IssueP99)/1e6,
 		float64(e.TTFTErrorP99)/1e6, float64(e.GapErrorP99)/1e6)
-	if limit := r.plan.c.Limits.IssueDelayMS; worst > limit {
+	if limit := p.c.Limits.IssueDelayMS; worst > limit {
 		return result{err: fmt.Errorf("%s; the limit is %g ms: is other work on this machine?", said, limit)}
 	}
 	return result{detail: said}

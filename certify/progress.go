@@ -14,6 +14,7 @@ type Kind string
 // Kinds of Event, in the order in which they come.
 const (
 	EventPlan      Kind = "plan"      // what will be done: Text holds the arithmetic, Expected the time it takes
+	EventRecord    Kind = "record"    // the record of events has begun: Text is its path when the run has ended
 	EventCondition Kind = "condition" // a precondition was checked: Text, OK
 	EventStart     Kind = "start"     // a phase begins: Phase, Expected
 	EventProgress  Kind = "progress"  // at most ten a second: Done of Planned, Summary

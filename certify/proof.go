@@ -26,6 +26,10 @@ const (
 
 	// proofPhase is the stretch of salts that the proof takes: no phase has it.
 	proofPhase = 18
+
+	// proofPatience is how long a server may answer the proof with 429 or 503: it starts, or a limit of rate has to
+	// pass.
+	proofPatience = 2 * time.Minute
 )
 
 // answers proves that the model answers, before there is a load to blame it for: one streamed and one plain request
@@ -69,6 +73,7 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 		return evidence.Request{}, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
 	defer func() { c.Close() }()
+	waited := time.Duration(0)
 	for try := 1; ; {
 		q := c.Do(ctx, time.Now(), r.requests.proof(ph, try, stream))
 		switch {
@@ -89,12 +94,35 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 			return q, fmt.Errorf("%w: the lengths of the case do not fit the model: a request of phase %s, with at "+
 				"most %d tokens of answer, is refused: %s", target.ErrSetup, ph.ID, r.plan.c.MaxTokens(ph), q.Detail)
 		case r.requests.form.leave(q):
+		case r.later(ctx, q, &waited):
 		case try == proofTries || hopeless(q):
 			return q, r.server.proofError(q, stream)
 		default:
 			try++
 		}
 	}
+}
+
+// later waits as long as a server asks that has too much to do, and says so the first time; false where that would
+// take too long in all.
+func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Duration) bool {
+	if q.Status != http.StatusTooManyRequests && q.Status != http.StatusServiceUnavailable {
+		return false
+	}
+	pause := cmp.Or(loadgen.RetryAfter(q.Detail), time.Second)
+	if *waited+pause > proofPatience {
+		return false
+	}
+	if *waited == 0 {
+		r.progress.note(fmt.Sprintf("the first request gets %s; it is sent again for up to %s", q.Detail,
+			proofPatience))
+	}
+	*waited += pause
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // overHTTP2 tries a request that HTTP/1.1 could not make over HTTP/2, which is spoken from then on if it is answered

@@ -53,6 +53,11 @@ func (r *record) create(dir, caseID string) (err error) {
 // worth nothing.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
+	r.addAt(e)
+}
+
+// addAt records something with its own time: what a generator saw.
+func (r *record) addAt(e evidence.Event) {
 	if e.Host != nil {
 		r.mu.Lock()
 		r.hosts = append(r.hosts, e)
@@ -110,6 +115,7 @@ func (r *runner) header(scale *evidence.Calibration) *evidence.Header {
 		Environment: probe.Machine(), Fingerprints: r.fingerprints(), Calibration: scale,
 		Rules: evidence.Rules, Prompts: p.questions(),
 	}
+	r.generators.describe(h)
 	if s.http2 {
 		h.Target.Protocol = "HTTP/2"
 	}

@@ -25,6 +25,8 @@ type runner struct {
 	observer *observer
 	proven   []proof // preconditions that were checked before the record began
 	tokens   tokenizer
+
+	generators *generators // nil: this process makes the load
 }
 
 // newRunner gets the server, and what is needed to ask and to watch it.
@@ -56,6 +58,7 @@ func (r *runner) release() error {
 		r.observer.gpus.Close()
 	}
 	r.reviewer.close()
+	r.generators.close()
 	return r.server.release(r.progress)
 }
 
@@ -75,6 +78,9 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 		proven, err = append(proven, proof{evidence.ConditionLengths, fit}), fit.err
 	}
 	if err == nil {
+		r.generators, err = r.join(ctx)
+	}
+	if err == nil {
 		scale := calibration() // takes a second: not on the record's clock
 		err = r.record.create(p.o.ReportDir, p.c.ID)
 		if err == nil {
@@ -85,6 +91,7 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 		return nil, errors.Join(err, r.release())
 	}
 	r.proven = proven
+	r.progress.tell(Event{Kind: EventRecord, Text: r.record.events.Path()})
 	return r, nil
 }
 
@@ -104,6 +111,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.record.add(evidence.Event{Against: r.plan.against})
 	}
 	stop := r.observer.start(ctx, cancel)
+	r.generators.begin()
 	r.conditions(ctx)
 	for i, ph := range r.plan.phases {
 		if ctx.Err() != nil {
@@ -123,6 +131,8 @@ func (r *runner) end(ctx context.Context) *evidence.End {
 		return &evidence.End{}
 	case errors.Is(cause, errRecordFull), errors.Is(cause, errOverdue):
 		return &evidence.End{Interrupted: true, Reason: cause.Error() + r.progress.during(), LeftOut: left}
+	case errors.Is(cause, errGeneratorLost):
+		return &evidence.End{Interrupted: true, Reason: cause.Error() + r.progress.during()}
 	case errors.Is(cause, errTargetLost):
 		return &evidence.End{Reason: "the server went away" + r.progress.during()}
 	case errors.Is(cause, errUnanswered):

@@ -21,7 +21,7 @@ func (p *phaseRun) score(ctx context.Context) {
 			return
 		}
 		prompt, _ := p.r.plan.loaded.Prompts.ByKey(q.Prompt)
-		in := quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Finish, Rubric: prompt.Rubric}
+		in := quality.Input{Prompt: prompt.Text, Response: q.Text, Finish: q.Ended(), Rubric: prompt.Rubric}
 		res := quality.Score(in)
 		s := &evidence.Score{Phase: q.Phase, N: q.N, Prompt: q.Prompt, Score: res.Score, Relevance: res.Relevance,
 			Coherence: res.Coherence, Completeness: res.Completeness, Why: why(res)}

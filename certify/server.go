@@ -38,6 +38,7 @@ type server struct {
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
 	http2     bool              // it speaks nothing else
+	clock     loadgen.Clock     // of the load's client; nil: the system's
 }
 
 // connect starts or finds the server, and finds out which model to ask for.
@@ -69,7 +70,7 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	}
 	s.client = client.New(s.URL, o.APIKey).With(s.extra)
 	if s.tracer, err = newTracer(o); err == nil {
-		err = s.chooseModel(ctx, o)
+		err = s.awaitModel(ctx, o, p)
 	}
 	var status *client.StatusError
 	if err != nil && !errors.As(err, &status) && strings.HasPrefix(s.URL, "http:") &&
@@ -84,6 +85,29 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	}
 	s.version = s.client.Version(ctx)
 	return s, nil
+}
+
+// startPatience is how long a server that says 503 may take to start: a model of 90 GB takes minutes to be read.
+const startPatience = 5 * time.Minute
+
+// awaitModel is chooseModel of a server that may still be starting.
+func (s *server) awaitModel(ctx context.Context, o Options, p *progress) error {
+	for begun, told := time.Now(), false; ; {
+		err := s.chooseModel(ctx, o)
+		pause, later := client.Later(err)
+		if !later || time.Since(begun)+pause > startPatience {
+			return err
+		}
+		if !told {
+			p.note(fmt.Sprintf("%v; it is asked again for up to %s", err, startPatience))
+			told = true
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // chooseModel takes the model that the caller names, which must be one that the server lists, or else the first.
@@ -136,7 +160,7 @@ func (s *server) release(p *progress) error {
 
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
-	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer,
+	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer, Clock: s.clock,
 		HTTP2: s.http2, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }

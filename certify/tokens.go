@@ -26,14 +26,23 @@ const sampleWords = 2000
 func (r *runner) countTokens(ctx context.Context) {
 	r.tokens = tokenizer{by: "estimated", perWord: 1}
 	text := traffic.Text(1, 0, sampleWords)
-	if n, err := r.server.client.Tokenize(ctx, r.server.model, text); err == nil && n >= sampleWords/4 {
+	if n, err := r.server.client.Tokenize(ctx, r.server.model, text); err == nil &&
+		plausible(float64(n)/sampleWords) {
 		r.tokens = tokenizer{exact: true, by: "counted by the server's tokenizer", perWord: float64(n) / sampleWords}
 	}
-	for _, s := range r.requests.sources {
-		s.PerWord(r.tokens.perWord)
+	r.requests.measure(r.tokens)
+}
+
+// plausible says that a word may have so many tokens: bytes are the smallest, and the longest word has 10.
+func plausible(perWord float64) bool { return perWord >= 0.25 && perWord <= 16 }
+
+// measure gives made-up texts their lengths by a tokenizer.
+func (a *asker) measure(by tokenizer) {
+	for _, s := range a.sources {
+		s.PerWord(by.perWord)
 	}
-	for _, t := range r.requests.tasks {
-		t.tokens = r.tokens
+	for _, t := range a.tasks {
+		t.tokens = by
 	}
 }
 

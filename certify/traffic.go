@@ -92,7 +92,7 @@ func (a *asker) proof(ph testcases.Phase, try int, stream bool) loadgen.Job {
 	if a.c.Request.Salt {
 		text = salted(text, salt(a.seed, proofPhase, try))
 	}
-	return loadgen.Job{Prompt: p.Key(), Body: a.chatTo([]openai.Message{{Role: "user", Content: text}},
+	return loadgen.Job{Prompt: p.Key(), KeepText: true, Body: a.chatTo([]openai.Message{{Role: "user", Content: text}},
 		a.c.MaxTokens(ph),
 		a.c.Request.Temperature, int64(try), stream, a.exact)}
 }

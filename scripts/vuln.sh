@@ -1,16 +1,47 @@
 #!/bin/sh
-# Looks for known vulnerabilities in the code that the program calls. $GOVULNDB is another database than Go's own, also as
-# file:///path. Where the database cannot be reached nothing was checked, and that is said aloud; VULN=required makes it an
-# error, which a release should. A vulnerability is always one.
+# Looks for known vulnerabilities in the code that a module's packages call, the standard library's included: that of the
+# Go that releases are built with.
+#
+#	vuln.sh [-C FOLDER] [PACKAGE…]
+#
+# First against the copy of Go's vulnerability database that tools/vulndb pins by version and hash: this needs no network
+# but that of modules. Then against the newest, https://vuln.go.dev or $GOVULNDB, which may be file:///path. Where it
+# cannot be reached that is said aloud; VULN=required makes it an error. A vulnerability is always one.
 set -eu
+folder=$PWD
+if [ "${1:-}" = -C ]; then
+	folder=$(cd "$2" && pwd)
+	shift 2
+fi
+[ $# -gt 0 ] || set -- ./...
+cd "$(dirname "$0")/.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+(cd tools/vulndb && GOFLAGS= go run . "$dir/db") | sed 's/^/vuln: /'
+[ -s "$dir/db/index/modules.json" ] || { echo "vuln: there is no copy of the database" >&2; exit 1; }
+# Built by the same Go: an older one does not understand the standard library that it looks at.
+GOTOOLCHAIN=$(sh scripts/release-go.sh)
+export GOTOOLCHAIN
+export GOFLAGS= # the caller's must not change what is found
+go build -modfile=tools/go.mod -o "$dir/govulncheck" golang.org/x/vuln/cmd/govulncheck
+cd "$folder"
+echo "vuln: $(go version | cut -d ' ' -f 3) and the packages $*"
+"$dir/govulncheck" -db "file://$dir/db" "$@"
+
+# What is wrong now is so with this database: the packages are those of before.
+newest=${GOVULNDB:-https://vuln.go.dev}
 code=0
-out=$(go tool -modfile=tools/go.mod govulncheck -db "${GOVULNDB:-https://vuln.go.dev}" "${1:-./...}" 2>&1) || code=$?
-echo "$out"
-case "$code:$out" in
-0:*) ;;
-*"fetching vulnerabilities"*)
-	echo "vuln: NOT CHECKED: the database cannot be reached" >&2
+out=$("$dir/govulncheck" -db "$newest" "$@" 2>&1) || code=$?
+case $code in
+0) echo "vuln: nothing in $newest either" ;;
+3) # vulnerabilities
+	echo "$out"
+	exit 3
+	;;
+*)
+	echo "vuln: $newest: $out" >&2
+	echo "vuln: $newest cannot be read: CHECKED AGAINST THE PINNED COPY ONLY" >&2
 	[ "${VULN:-}" != required ] || exit 1
 	;;
-*) exit "$code" ;;
 esac

@@ -350,6 +350,18 @@ func (c *Case) Rate(ph Phase) float64 {
 	return factor * c.Targets.ThroughputRPS
 }
 
+// Least is how many seconds a phase takes at least: what can be known before it runs.
+func (c *Case) Least(ph Phase) float64 {
+	s := ph.DurationS
+	for _, stage := range ph.Stages {
+		s += stage.DurationS
+	}
+	if ph.Kind == KindOpen && len(ph.Stages) == 0 && c.Rate(ph) > 0 {
+		s = max(s, float64(ph.Requests)/c.Rate(ph))
+	}
+	return s
+}
+
 // InFlight is the concurrency of a closed phase: its own, or the case's target.
 func (c *Case) InFlight(ph Phase) int {
 	switch {

@@ -248,3 +248,30 @@ func FuzzParseKeys(f *testing.F) {
 		_, _ = parseSigner(data, SignerOptions{})
 	})
 }
+
+// FuzzReadSigner: a private key file is read or refused in the package's own words, and what does not fit its public
+// half is refused. Keys of an agent are not asked for.
+func FuzzReadSigner(f *testing.F) {
+	for name := range pairs {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, "open sesame")
+		f.Add(data, "")
+	}
+	f.Add([]byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"), "x")
+	f.Fuzz(func(t *testing.T, data []byte, passphrase string) {
+		s, err := parseSigner(data, SignerOptions{AgentSocket: filepath.Join(t.TempDir(), "none"),
+			Passphrase: func() ([]byte, error) { return []byte(passphrase), nil }})
+		if err != nil {
+			if !errors.Is(err, ErrKey) && !errors.Is(err, ErrEncrypted) && !errors.Is(err, ErrPassphrase) {
+				t.Errorf("an error of no kind: %v", err)
+			}
+			return
+		}
+		if err := s.try(t.Context()); err != nil && !errors.Is(err, ErrKey) {
+			t.Errorf("an error of no kind: %v", err)
+		}
+	})
+}

@@ -7,23 +7,24 @@ import (
 	"strings"
 )
 
-// chart is a plot with its caption and the key to its colours.
-type chart struct {
+// Chart is a plot with its caption and the key to its colours.
+type Chart struct {
 	Caption string
-	Keys    []chartKey
+	Keys    []ChartKey
 	SVG     template.HTML
 }
 
-type chartKey struct{ Class, Name string }
+// ChartKey names what has a colour. Class is one of CSS.
+type ChartKey struct{ Class, Name string }
 
 // draw turns a plot into a chart. The SVG holds escaped text and numbers only.
-func draw(p *plot, caption string, keys ...chartKey) chart {
-	return chart{Caption: caption, Keys: keys, SVG: template.HTML(p.svg())}
+func draw(p *plot, caption string, keys ...ChartKey) Chart {
+	return Chart{Caption: caption, Keys: keys, SVG: template.HTML(p.svg())}
 }
 
 // phaseCharts are the plots of one phase of load.
-func phaseCharts(s PhaseSeries, r *Report, n int) []chart {
-	var out []chart
+func phaseCharts(s PhaseSeries, r *Report, n int) []Chart {
+	var out []Chart
 	if s.Kind != "batch" { // all of a batch has one schedule
 		out = append(out, latencyChart(s, r, n))
 	}
@@ -39,7 +40,7 @@ func phaseCharts(s PhaseSeries, r *Report, n int) []chart {
 	return out
 }
 
-func latencyChart(s PhaseSeries, r *Report, n int) chart {
+func latencyChart(s PhaseSeries, r *Report, n int) Chart {
 	length := s.SteadyTo
 	for _, l := range [][]Point{s.Latency, s.Failed} {
 		for _, p := range l {
@@ -63,15 +64,15 @@ func latencyChart(s PhaseSeries, r *Report, n int) chart {
 	p.yMax = roundUp(top)
 	p.dots = []dots{{class: "c1", points: s.Latency, r: dotSize(len(s.Latency))},
 		{class: "bad", points: s.Failed, r: 2.4}}
-	keys := []chartKey{{"c1", "answered"}}
+	keys := []ChartKey{{"c1", "answered"}}
 	if len(s.Failed) > 0 {
-		keys = append(keys, chartKey{"bad", "failed"})
+		keys = append(keys, ChartKey{"bad", "failed"})
 	}
 	return draw(p, caption, keys...)
 }
 
 // ttftChart draws the median, and bands up to the 90th percentile and to the slowest.
-func ttftChart(s PhaseSeries, n int) chart {
+func ttftChart(s PhaseSeries, n int) Chart {
 	var p50, p90, most []Point
 	for _, b := range s.TTFT {
 		p50, p90, most = append(p50, Point{b.X, b.P50}), append(p90, Point{b.X, b.P90}), append(most, Point{b.X,
@@ -84,9 +85,9 @@ func ttftChart(s PhaseSeries, n int) chart {
 	p.bands = outside(s, p.xMax)
 	p.between = []between{{class: "c1 faint", low: p90, high: most}, {class: "c1", low: p50, high: p90}}
 	p.lines = []line{{class: "c1", points: p50}}
-	return draw(p, "Time to first token: median, 90th percentile and slowest of each stretch", chartKey{"c1",
+	return draw(p, "Time to first token: median, 90th percentile and slowest of each stretch", ChartKey{"c1",
 		"median"},
-		chartKey{"band", "to p90"}, chartKey{"band faint", "to the slowest"})
+		ChartKey{"band", "to p90"}, ChartKey{"band faint", "to the slowest"})
 }
 
 // dotSize keeps many dots apart and few ones visible.
@@ -112,7 +113,7 @@ func outside(s PhaseSeries, length float64) []mark {
 	return out
 }
 
-func ecdfChart(s PhaseSeries, r *Report, n int) chart {
+func ecdfChart(s PhaseSeries, r *Report, n int) Chart {
 	lo, hi := s.LatencyECDF[0].X, s.LatencyECDF[len(s.LatencyECDF)-1].X
 	for _, e := range [][]Point{s.TTFTECDF, s.EarlierLatencyECDF, s.EarlierTTFTECDF} {
 		if len(e) > 0 {
@@ -135,23 +136,23 @@ func ecdfChart(s PhaseSeries, r *Report, n int) chart {
 		p.xMax = roundUp(hi)
 	}
 	p.lines = []line{{class: "c1", points: s.LatencyECDF, steps: true}}
-	keys := []chartKey{{"c1", "latency"}}
+	keys := []ChartKey{{"c1", "latency"}}
 	if len(s.EarlierLatencyECDF) > 1 {
 		p.lines = append(p.lines, line{class: "c1 dashed", points: s.EarlierLatencyECDF, steps: true})
-		keys = append(keys, chartKey{"c1 dashed", "latency, earlier run"})
+		keys = append(keys, ChartKey{"c1 dashed", "latency, earlier run"})
 	}
 	if len(s.TTFTECDF) > 1 {
 		p.lines = append(p.lines, line{class: "c2", points: s.TTFTECDF, steps: true})
-		keys = append(keys, chartKey{"c2", "time to first token"})
+		keys = append(keys, ChartKey{"c2", "time to first token"})
 	}
 	if len(s.EarlierTTFTECDF) > 1 && len(s.TTFTECDF) > 1 {
 		p.lines = append(p.lines, line{class: "c2 dashed", points: s.EarlierTTFTECDF, steps: true})
-		keys = append(keys, chartKey{"c2 dashed", "time to first token, earlier run"})
+		keys = append(keys, ChartKey{"c2 dashed", "time to first token, earlier run"})
 	}
 	return draw(p, "Share of requests that were at least as fast", keys...)
 }
 
-func rateChart(s PhaseSeries, r *Report, n int) chart {
+func rateChart(s PhaseSeries, r *Report, n int) Chart {
 	top := math.Max(maxY(s.Offered, s.Completed), r.Targets.ThroughputRPS)
 	p := &plot{id: fmt.Sprintf("rate%d", n), title: "Load against completions, phase " + s.ID,
 		xLabel: "seconds since the phase began", yLabel: "requests/s",
@@ -162,11 +163,11 @@ func rateChart(s PhaseSeries, r *Report, n int) chart {
 	}
 	p.lines = []line{{class: "c3", points: s.Offered}, {class: "c2 dashed", points: s.Issued},
 		{class: "c1", points: s.Completed}}
-	return draw(p, "Load against completions", chartKey{"c3", "offered"}, chartKey{"c2 dashed", "issued"},
-		chartKey{"c1", "completed"})
+	return draw(p, "Load against completions", ChartKey{"c3", "offered"}, ChartKey{"c2 dashed", "issued"},
+		ChartKey{"c1", "completed"})
 }
 
-func inFlightChart(s PhaseSeries, n int) chart {
+func inFlightChart(s PhaseSeries, n int) Chart {
 	p := &plot{id: fmt.Sprintf("fly%d", n), title: "Requests in flight, phase " + s.ID,
 		xLabel: "seconds since the phase began", yLabel: "in flight",
 		xMax: lastX(s.InFlight), yMax: roundUp(maxY(s.InFlight) * 1.05),
@@ -184,8 +185,8 @@ func lastX(p []Point) float64 {
 }
 
 // resourceCharts are memory and CPU over the whole run.
-func resourceCharts(s Series, r *Report) []chart {
-	var out []chart
+func resourceCharts(s Series, r *Report) []Chart {
+	var out []Chart
 	if len(s.Memory) > 1 {
 		p := &plot{id: "mem", title: "Memory over the run", xLabel: "seconds since the run began", yLabel: "GB",
 			xMax:  s.Duration,
@@ -200,14 +201,14 @@ func resourceCharts(s Series, r *Report) []chart {
 		}
 		p.yMax = roundUp(top * 1.12)
 		p.lines = []line{{class: "c1", points: s.Memory, area: true}}
-		keys := []chartKey{{"c1", "resident"}}
+		keys := []ChartKey{{"c1", "resident"}}
 		if len(s.Anon) > 1 {
 			p.lines = append(p.lines, line{class: "c2", points: s.Anon})
-			keys = append(keys, chartKey{"c2", "anonymous"})
+			keys = append(keys, ChartKey{"c2", "anonymous"})
 		}
 		if len(s.Fit) == 2 {
 			p.lines = append(p.lines, line{class: "fit", points: s.Fit})
-			keys = append(keys, chartKey{"fit", "trend in " + s.FitPhase})
+			keys = append(keys, ChartKey{"fit", "trend in " + s.FitPhase})
 		}
 		out = append(out, draw(p, caption, keys...))
 	}
@@ -231,12 +232,12 @@ func resourceCharts(s Series, r *Report) []chart {
 }
 
 // gpuCharts are memory, power and use of all accelerators over the run.
-func gpuCharts(s Series, r *Report) []chart {
+func gpuCharts(s Series, r *Report) []Chart {
 	g := r.Resources.GPU
 	if g == nil {
 		return nil
 	}
-	var out []chart
+	var out []Chart
 	for _, x := range []struct {
 		id, caption, unit, class string
 		points                   []Point

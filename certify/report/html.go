@@ -18,30 +18,38 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"num":       Number,
-	"int":       func(n int) string { return Number(float64(n)) },
-	"opt":       opt,
-	"value":     func(x float64, of string) string { v, _ := Figure(x, of); return v },
-	"unit":      func(of string) string { _, u := Figure(0, of); return u },
-	"op":        op,
-	"some":      some,
-	"fewest":    fewest,
-	"visible":   visible,
-	"hasPrefix": strings.HasPrefix,
-	"class":     verdictClass,
-	"bar":       bar,
-	"share":     share,
-	"pct":       func(x float64) float64 { return 100 * x },
-	"how":       howClass,
-	"step":      stepClass,
-	"stepword":  stepWord,
-	"by":        Change.by,
-	"date": func(unix float64) string {
-		return time.UnixMilli(int64(unix * 1000)).UTC().Format("2 January 2006, 15:04 UTC")
-	},
-	"row": func(name string, d *Dist) distRow { return distRow{name, d} },
-}).Parse(pageHTML))
+// page is what WriteHTML executes. A template that was executed cannot be copied, so others copy pageSource.
+var (
+	pageSource = parsePage()
+	page       = template.Must(pageSource.Clone())
+)
+
+func parsePage() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"num":       Number,
+		"int":       func(n int) string { return Number(float64(n)) },
+		"opt":       opt,
+		"value":     func(x float64, of string) string { v, _ := Figure(x, of); return v },
+		"unit":      func(of string) string { _, u := Figure(0, of); return u },
+		"op":        op,
+		"some":      some,
+		"fewest":    fewest,
+		"visible":   visible,
+		"hasPrefix": strings.HasPrefix,
+		"class":     verdictClass,
+		"bar":       bar,
+		"share":     share,
+		"pct":       func(x float64) float64 { return 100 * x },
+		"how":       howClass,
+		"step":      stepClass,
+		"stepword":  stepWord,
+		"by":        Change.by,
+		"date": func(unix float64) string {
+			return time.UnixMilli(int64(unix * 1000)).UTC().Format("2 January 2006, 15:04 UTC")
+		},
+		"row": func(name string, d *Dist) distRow { return distRow{name, d} },
+	}).Parse(pageHTML))
+}
 
 // pageData is what the template reads.
 type pageData struct {
@@ -53,7 +61,7 @@ type pageData struct {
 	Deciding  []Check
 	Figures   []figure
 	Phases    []phaseView
-	Resource  []chart
+	Resource  []Chart
 	Quality   []promptView
 	Criteria  []criterion
 	Env       []pair
@@ -131,7 +139,7 @@ type figure struct {
 type phaseView struct {
 	Phase
 	Open   bool
-	Charts []chart
+	Charts []Chart
 }
 
 type promptView struct {
@@ -151,7 +159,16 @@ type pair struct{ Key, Value string }
 // WriteHTML writes the report as one page that needs nothing else: no script, no font, no image, no network. Every
 // text of a server or a case is escaped.
 func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
-	d := pageData{Report: r, CSS: template.CSS(pageCSS),
+	d := view(r, s, signed)
+	if err := page.Execute(w, d); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// view prepares what the page shows.
+func view(r *Report, s Series, signed []Signature) *pageData {
+	d := &pageData{Report: r, CSS: template.CSS(pageCSS),
 		When:     time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2 January 2006, 15:04:05 UTC"),
 		TargetIs: target(r), Tally: tally(r.Checks), Deciding: Deciding(r),
 		Figures: append(figures(r), tokenFigures(r)...), SweepsOf: sweepViews(r), Said: serverPairs(r),
@@ -177,10 +194,7 @@ func WriteHTML(w io.Writer, r *Report, s Series, signed ...Signature) error {
 	}
 	d.Changed, d.Unchanged = changeRows(r.Against)
 	d.Contents = d.contents()
-	if err := page.Execute(w, d); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	return nil
+	return d
 }
 
 // figures are the specification's summary against its targets. A figure has the gravest verdict of the checks that

@@ -23,6 +23,7 @@ func (d *pageData) contents() []section {
 	add(len(d.Quality) > 0, "quality", "Quality")
 	add(true, "metrics", "Metrics")
 	add(true, "client", "Client’s error")
+	add(len(d.Generators) > 0, "generators", "Generators")
 	add(len(d.Criteria) > 0, "traceability", "Traceability")
 	add(len(d.Preconditions) > 0, "preconditions", "Preconditions")
 	add(true, "provenance", "Provenance")
@@ -133,7 +134,7 @@ func opened(r *Report, p Phase) bool {
 type sweepView struct {
 	Sweep
 	Rows   []Step
-	Charts []chart
+	Charts []Chart
 }
 
 func sweepViews(r *Report) []sweepView {

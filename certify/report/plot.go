@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"math"
@@ -20,6 +21,7 @@ type plot struct {
 	xMax         float64
 	yMax         float64
 	xMin         float64
+	xWhole       bool // x counts something: its labels are whole numbers
 	logX         bool
 	yPercent     bool
 	lines        []line
@@ -227,16 +229,21 @@ func (p *plot) drawMarks(b *strings.Builder) {
 		if x < plotLeft+p.inner()/2 {
 			anchor, at = "start", x+4
 		}
-		fmt.Fprintf(b, `<line class="target" x1="%s" x2="%s" y1="%d" y2="%s"/>`, px(x), px(x), plotTop,
+		class := cmp.Or(m.class, "target")
+		fmt.Fprintf(b, `<line class="%s" x1="%s" x2="%s" y1="%d" y2="%s"/>`, class, px(x), px(x), plotTop,
 			px(plotTop+p.tall()))
-		fmt.Fprintf(b, `<text class="targetname" text-anchor="%s" x="%s" y="%s">%s</text>`, anchor, px(at),
+		fmt.Fprintf(b, `<text class="%sname" text-anchor="%s" x="%s" y="%s">%s</text>`, class, anchor, px(at),
 			px(map[bool]float64{true: plotTop + 9, false: plotTop + p.tall() - 6}[m.high]), html.EscapeString(m.label))
 	}
 }
 
 func (p *plot) xTicks() []float64 {
 	if !p.logX {
-		return ticks(p.xMin, p.xMax, 6)
+		all := ticks(p.xMin, p.xMax, 6)
+		if p.xWhole {
+			all = slices.DeleteFunc(all, func(v float64) bool { return v != math.Trunc(v) })
+		}
+		return all
 	}
 	var out []float64
 	for e := math.Floor(math.Log10(math.Max(p.xMin, 1e-3))); e <= math.Log10(p.xMax); e++ {

@@ -38,6 +38,7 @@ type Report struct {
 	Quality        Quality           `json:"quality"`
 	Reconciliation []Reconciled      `json:"reconciliation"`
 	ClientError    *ClientError      `json:"client_error,omitempty"`
+	Generators     []Generator       `json:"generators,omitempty"` // the machines that made the load; absent: one did
 	Resources      Resources         `json:"resources"`
 	Environment    map[string]string `json:"environment"`
 	Fingerprints   map[string]string `json:"fingerprints"`

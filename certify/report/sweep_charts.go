@@ -21,12 +21,12 @@ func (s Sweep) atLoad() []Step {
 }
 
 // sweepCharts draw the figures of the steps over their load, with the objectives and the knee.
-func sweepCharts(s Sweep, n int) []chart {
+func sweepCharts(s Sweep, n int) []Chart {
 	steps := s.atLoad()
 	if len(steps) < 2 {
 		return nil
 	}
-	var out []chart
+	var out []Chart
 	for _, d := range []struct {
 		metric, name string
 		of           func(Step) *Dist
@@ -59,7 +59,7 @@ func sweepPlot(s Sweep, steps []Step, id, title string, n int) *plot {
 }
 
 // sweepDist draws the mean with its interval, and the 99th percentile, of one time.
-func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, n int) (chart, bool) {
+func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, n int) (Chart, bool) {
 	p := sweepPlot(s, steps, metric, name, n)
 	p.yLabel = "ms"
 	var mean, p99 []Point
@@ -75,7 +75,7 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 		}
 	}
 	if len(mean) < 2 {
-		return chart{}, false
+		return Chart{}, false
 	}
 	top, cut := maxY(mean, p99), 0.0
 	for _, m := range s.Marks {
@@ -95,17 +95,17 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 		len(steps), Number(mean[0].Y), Number(mean[len(mean)-1].Y))
 	p.lines = []line{{class: "c1", points: mean}}
 	p.dots = []dots{{class: "c1", points: mean, r: 2.4}}
-	keys := []chartKey{{"c1", "mean"}}
+	keys := []ChartKey{{"c1", "mean"}}
 	if len(p99) > 1 {
 		p.lines = append(p.lines, line{class: "c2", points: p99})
 		p.dots = append(p.dots, dots{class: "c2", points: p99, r: 2.4})
-		keys = append(keys, chartKey{"c2", "p99"})
+		keys = append(keys, ChartKey{"c2", "p99"})
 	}
 	return draw(p, caption, keys...), true
 }
 
 // sweepGoodput draws the share of requests that met every objective; the colour of a dot is the step's verdict.
-func sweepGoodput(s Sweep, steps []Step, n int) chart {
+func sweepGoodput(s Sweep, steps []Step, n int) Chart {
 	p := sweepPlot(s, steps, "good", "Goodput", n)
 	p.yLabel, p.yMax, p.yPercent = "goodput", 1.05, true
 	var all []Point
@@ -124,11 +124,11 @@ func sweepGoodput(s Sweep, steps []Step, n int) chart {
 		}
 	}
 	p.lines = []line{{class: "soft", points: all}}
-	var keys []chartKey
+	var keys []ChartKey
 	for _, v := range []struct{ verdict, class string }{{"held", "good"}, {"unclear", "unclear"}, {"missed", "bad"}} {
 		if len(by[v.verdict]) > 0 {
 			p.dots = append(p.dots, dots{class: v.class, points: by[v.verdict], r: 3.2})
-			keys = append(keys, chartKey{v.class, v.verdict})
+			keys = append(keys, ChartKey{v.class, v.verdict})
 		}
 	}
 	p.about = fmt.Sprintf("from %s %% to %s %%", Number(100*all[0].Y), Number(100*all[len(all)-1].Y))
@@ -136,7 +136,7 @@ func sweepGoodput(s Sweep, steps []Step, n int) chart {
 }
 
 // sweepRate draws what was completed: requests where the load is in flight, and output tokens.
-func sweepRate(s Sweep, steps []Step, n int) chart {
+func sweepRate(s Sweep, steps []Step, n int) Chart {
 	p := sweepPlot(s, steps, "rate", "Output", n)
 	p.yLabel = "output tokens/s"
 	var tokens []Point

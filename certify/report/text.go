@@ -34,6 +34,7 @@ func Text(w io.Writer, r *Report) error {
 		sweepTable(&b, s)
 	}
 	phaseTable(&b, r.Phases)
+	generatorTable(&b, r.Generators)
 	if r.Against != nil {
 		fmt.Fprintf(&b, "against %s (%s, %s)\n", Clean(r.Against.Name), Clean(r.Against.Status),
 			time.UnixMilli(int64(r.Against.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC"))

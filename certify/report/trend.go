@@ -236,7 +236,7 @@ func TrendSVG(w io.Writer, t Trend) error {
 		len(t.Runs))
 	b.WriteString(`<style>` + trendStyle + `</style><rect class="paper" width="100%" height="100%"/>`)
 	for i, l := range t.Rows {
-		p := trendPlot(l, i, len(t.Runs))
+		p := trendPlot(l, i, t.Runs)
 		p.width, p.height = wide, tall-14
 		fmt.Fprintf(&b, `<g transform="translate(0 %s)"><text class="name" x="8" y="13">%s</text><svg y="12" width="%s" height="%s">%s</svg></g>`,
 			px(float64(i)*tall), html.EscapeString(l.What), px(wide), px(tall-14), p.svg())
@@ -248,13 +248,17 @@ func TrendSVG(w io.Writer, t Trend) error {
 
 const trendStyle = `svg{font:11px system-ui,sans-serif;color-scheme:light dark}.paper{fill:#fff}text{fill:#535c69}.name{font-weight:650;fill:#171b21}` +
 	`.grid{stroke:#e8ebef}.axis,.tickmark{stroke:#535c69}.line,.whisker{fill:none;stroke:#1f62c4;stroke-width:1.6}.dots{stroke:#1f62c4;stroke-linecap:round;fill:none}` +
-	`.target{stroke:#b3201b;stroke-dasharray:5 4}.targetname{fill:#b3201b}` +
-	`@media (prefers-color-scheme:dark){.paper{fill:#12151a}text{fill:#a2acb9}.name{fill:#e7eaee}.grid{stroke:#262c35}.line,.whisker,.dots{stroke:#74a9f7}.target{stroke:#ff8f87}.targetname{fill:#ff8f87}}`
+	`.target{stroke:#b3201b;stroke-dasharray:5 4}.targetname{fill:#b3201b}.version{stroke:#7a2fa8;stroke-dasharray:2 3}.versionname{fill:#7a2fa8}` +
+	`@media (prefers-color-scheme:dark){.paper{fill:#12151a}text{fill:#a2acb9}.name{fill:#e7eaee}.grid{stroke:#262c35}.line,.whisker,.dots{stroke:#74a9f7}.target{stroke:#ff8f87}.targetname{fill:#ff8f87}.version{stroke:#cf9bf0}.versionname{fill:#cf9bf0}}`
 
 // trendPlot is the chart of one figure.
-func trendPlot(l TrendLine, n, runs int) *plot {
+func trendPlot(l TrendLine, n int, runs []TrendRun) *plot {
 	p := &plot{id: fmt.Sprintf("trend%d", n), title: l.What, xLabel: "run", yLabel: l.Unit, xMin: 0.5,
-		xMax: float64(runs) + 0.5}
+		xMax: float64(len(runs)) + 0.5, xWhole: true}
+	if l.Unit == "share" {
+		p.yLabel, p.yPercent = "", true
+	}
+	p.uprights = versionMarks(runs)
 	var points []Point
 	for i, v := range l.Values {
 		if v == nil {
@@ -275,4 +279,36 @@ func trendPlot(l TrendLine, n, runs int) *plot {
 	p.yMax, p.about = roundUp(top*1.05), fmt.Sprintf("%d runs", len(points))
 	p.lines, p.dots = []line{{class: "c1", points: points}}, []dots{{class: "c1", points: points, r: 2.4}}
 	return p
+}
+
+// versionMarks stand between the runs where the program's version changes, with the name of the new one.
+func versionMarks(runs []TrendRun) []mark {
+	var out []mark
+	for i := 1; i < len(runs); i++ {
+		if was, is := runs[i-1].Version, runs[i].Version; was != is && is != "" {
+			out = append(out, mark{label: headOf(ShortVersion(is), 24), from: float64(i) + 0.5, high: true, class: "version"})
+		}
+	}
+	return out
+}
+
+// ShortVersion is a version without what is the same for all builds on a machine: "mixtral v1.2.3 0123456789ab go1.26
+// linux/amd64" becomes "v1.2.3 0123456789ab".
+func ShortVersion(v string) string {
+	words := strings.Fields(v)
+	if len(words) < 2 || words[0] != "mixtral" {
+		return v
+	}
+	words = slices.DeleteFunc(words[1:], func(w string) bool {
+		return strings.HasPrefix(w, "go1.") || strings.Contains(w, "/")
+	})
+	return strings.Join(words, " ")
+}
+
+// headOf keeps the beginning of a name.
+func headOf(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
 }

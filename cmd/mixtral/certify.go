@@ -36,6 +36,7 @@ type certifyCmd struct {
 	Target      string   `placeholder:"URL" help:"Certify the server at URL. Without it, a service is started for the run."`
 	TargetModel string   `placeholder:"NAME" help:"Model to ask the server for; default: the first that it lists."`
 	APIKeyFile  string   `name:"api-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the server's API key."`
+	APIKeyEnv   string   `name:"api-key-env" placeholder:"NAME" help:"Environment variable that holds the server's API key."`
 	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header of every request to the server, such as 'api-key: @FILE', which reads the value from FILE; repeatable."`
 	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Added to the address of every request, such as api-version=2024-10-21; repeatable."`
 	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field added to the body of every request, or a JSON object of several; repeatable."`
@@ -61,12 +62,16 @@ type certifyCmd struct {
 	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
+	generatorFlags
 	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
 	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 
-	Seed  int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
-	JSON  bool  `name:"json" help:"Print a summary as JSON instead of the table."`
-	Check bool  `help:"Validate the case and print what it asks for; run nothing."`
+	Seed int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
+	JSON bool  `name:"json" help:"Print a summary as JSON instead of the table."`
+
+	Console consoleFlag `placeholder:"ADDRESS:PORT" help:"Show the run in a browser as it happens; alone: at a free port of 127.0.0.1. The address is printed, and must be one that only this machine reaches."`
+
+	Check bool `help:"Validate the case and print what it asks for; run nothing."`
 
 	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Search for the knee, the highest load that keeps the objectives, and certify nothing else: rate=1..64 in requests/s, concurrency=1..128 in flight; alone: rates around the case's target."`
 	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long a sweep offers each load, at least; near the knee it does so up to four times as long; default: 10s."`
@@ -98,6 +103,9 @@ func (c certifyCmd) Run(a *app) error {
 	if err := c.source(a, &o); err != nil {
 		return err
 	}
+	if err := c.generatorFlags.options(a.ctx, &o); err != nil {
+		return err
+	}
 	var err error
 	if o.Against, err = c.against(a); err != nil {
 		return err
@@ -118,8 +126,13 @@ func (c certifyCmd) Run(a *app) error {
 	defer endAtSecondSignal(a.ctx)()
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event
+	watched, err := c.watch(a, &o)
+	if err != nil {
+		return err
+	}
 	rep, err := certify.Run(a.ctx, o)
 	show.stop()
+	watched()
 	if rep == nil {
 		return certifyError(a, err)
 	}
@@ -184,6 +197,14 @@ func (c certifyCmd) source(a *app, o *certify.Options) error {
 			return usageError(err)
 		}
 		o.Headers = append(o.Headers, header)
+	}
+	if c.APIKeyEnv != "" {
+		if c.APIKeyFile != "" {
+			return usageError(errors.New("give either --api-key-file or --api-key-env, not both"))
+		}
+		if o.APIKey = a.getenv(c.APIKeyEnv); o.APIKey == "" {
+			return usageError(fmt.Errorf("--api-key-env: the environment has no variable %s", c.APIKeyEnv))
+		}
 	}
 	for file, key := range map[string]*string{c.APIKeyFile: &o.APIKey, c.ReviewerKeyFile: &o.ReviewerKey} {
 		if file == "" {

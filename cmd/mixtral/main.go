@@ -19,20 +19,22 @@ import (
 
 // cli is the whole grammar. Scripts depend on it: add, do not change.
 type cli struct {
-	Certify certifyCmd `cmd:"" help:"Run a certification test case against a service and print the verdict."`
-	Serve   serveCmd   `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
-	Run     runCmd     `cmd:"" help:"Answer one prompt, or hold a conversation in the terminal."`
-	Bench   benchCmd   `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
-	Model   modelCmd   `cmd:"" help:"Download, convert, inspect and check model files."`
-	Eval    evalCmd    `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
-	Prompts promptsCmd `cmd:"" help:"Generate and check prompt files."`
-	Quality qualityCmd `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
-	Case    caseCmd    `cmd:"" help:"List, show, write, check and explain test cases."`
-	Report  reportCmd  `cmd:"" help:"Show, verify and compare certification reports."`
-	Plan    planCmd    `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
-	Doctor  doctorCmd  `cmd:"" help:"Check what this machine can run, and what it lacks."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Help    helpCmd    `cmd:"" help:"Show the help of a command; --help after a command does the same."`
+	Certify  certifyCmd  `cmd:"" help:"Run a certification test case against a service and print the verdict."`
+	Generate generateCmd `cmd:"" help:"Make load for certifications that another machine coordinates."`
+	Serve    serveCmd    `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
+	Run      runCmd      `cmd:"" help:"Answer one prompt, or hold a conversation in the terminal."`
+	Bench    benchCmd    `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
+	Model    modelCmd    `cmd:"" help:"Download, convert, inspect and check model files."`
+	Eval     evalCmd     `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
+	Prompts  promptsCmd  `cmd:"" help:"Generate and check prompt files."`
+	Quality  qualityCmd  `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
+	Case     caseCmd     `cmd:"" help:"List, show, write, check and explain test cases."`
+	Report   reportCmd   `cmd:"" help:"Show, verify and compare certification reports."`
+	Console  consoleCmd  `cmd:"" help:"Show runs and their trends in a browser, watch one as it happens, and start one."`
+	Plan     planCmd     `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
+	Doctor   doctorCmd   `cmd:"" help:"Check what this machine can run, and what it lacks."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Help     helpCmd     `cmd:"" help:"Show the help of a command; --help after a command does the same."`
 
 	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
 	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -16,7 +22,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"capture": capture, "browse": browse},
 		Setup: func(env *testscript.Env) error {
 			// The caches and the database of a test must not meet those of a user.
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
@@ -39,4 +45,50 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is not in standard output", args[1])
 	}
 	ts.Setenv(args[0], m[1])
+}
+
+// browse FILE PATH [KEY=VALUE ...] PATTERN asks the console whose address stands in FILE for a page, again and again
+// until it has the pattern, and prints it. With KEY=VALUE, it sends them as a form first, once.
+func browse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: browse FILE PATH [KEY=VALUE ...] PATTERN")
+	}
+	address := regexp.MustCompile(`http://[0-9.:]+`)
+	pattern := regexp.MustCompile(args[len(args)-1])
+	end := time.Now().Add(time.Minute)
+	wait := func(what string) {
+		if time.Now().After(end) {
+			ts.Fatalf("%s: %s never came", args[1], what)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	var base string
+	for base == "" {
+		data, _ := os.ReadFile(ts.MkAbs(args[0])) // it is written soon
+		if base = address.FindString(string(data)); base == "" {
+			wait("an address in " + args[0])
+		}
+	}
+	form := url.Values{}
+	for _, pair := range args[2 : len(args)-1] {
+		key, value, _ := strings.Cut(pair, "=")
+		form.Add(key, value)
+	}
+	if len(form) > 0 {
+		res, err := http.PostForm(base+args[1], form)
+		ts.Check(err)
+		res.Body.Close()
+	}
+	for {
+		res, err := http.Get(base + args[1])
+		ts.Check(err)
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		ts.Check(err)
+		if pattern.Match(body) {
+			fmt.Fprint(ts.Stdout(), string(body))
+			return
+		}
+		wait(args[len(args)-1])
+	}
 }

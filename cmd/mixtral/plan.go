@@ -24,6 +24,7 @@ type planCmd struct {
 	Case string `arg:"" optional:"" help:"Id of a compiled-in test case, or path of a case file, whose targets and traffic to plan for."`
 
 	Profile     string `placeholder:"FILE" help:"Costs that bench --profile measured."`
+	From        string `placeholder:"RUN" help:"Costs and traffic of a certified run: its record (.events.jsonl.gz), or its report with the record beside it."`
 	Accelerator string `placeholder:"NAME" help:"Costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
 	PerReplica  int    `default:"1" placeholder:"N" help:"Accelerators in a replica, tensor parallel."`
 	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16)."`
@@ -70,6 +71,7 @@ type planResult struct {
 	KVBytes    int64        `json:"kv_bytes"` // most that one replica's keys and values take
 	KVCapacity int64        `json:"kv_capacity_bytes"`
 	Binds      planBindings `json:"binds"`
+	From       *planFrom    `json:"from,omitempty"` // the run that costs and traffic come from
 	PerMillion *float64     `json:"price_per_million_tokens,omitempty"`
 	JPerToken  *float64     `json:"joules_per_token,omitempty"`
 }
@@ -102,11 +104,15 @@ type planBindings struct {
 }
 
 func (c *planCmd) Run(a *app) error {
-	loaded, err := testcases.Load(c.Case)
+	from, err := c.readFrom(a)
+	if err != nil {
+		return err
+	}
+	loaded, err := c.loaded(from)
 	if err != nil {
 		return usageError(err)
 	}
-	setup, costs, watts, err := c.setup()
+	setup, costs, watts, err := c.setup(from)
 	if err != nil {
 		return err
 	}
@@ -114,12 +120,15 @@ func (c *planCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if setup.Traffic, err = c.traffic(loaded); err != nil {
+	if setup.Traffic, err = c.traffic(loaded, from); err != nil {
 		return usageError(err)
 	}
 	r := &planResult{Case: loaded.Case.ID, Costs: costs, RPS: setup.Traffic.RPS, Policy: c.Policy}
 	for _, o := range demand.Objectives {
 		r.Objectives = append(r.Objectives, o.String())
+	}
+	if r.From, err = from.check(a, setup); err != nil {
+		return planError(err)
 	}
 	r.Held = true
 	setup.Replicas = c.Replicas
@@ -157,12 +166,21 @@ func planError(err error) error {
 }
 
 // setup gives a replica, where its costs come from, and its power where that is known.
-func (c *planCmd) setup() (s plan.Setup, costs string, watts float64, err error) {
+func (c *planCmd) setup(from *seenRun) (s plan.Setup, costs string, watts float64, err error) {
 	s = plan.Setup{Policy: c.Policy, Warmup: 0.1}
+	given := 0
+	for _, x := range []string{c.Profile, c.Accelerator, c.From} {
+		if x != "" {
+			given++
+		}
+	}
 	switch {
-	case (c.Profile == "") == (c.Accelerator == ""):
-		return s, "", 0, usageError(withHint(errors.New("either --profile or --accelerator must be given"),
+	case given != 1:
+		return s, "", 0, usageError(withHint(errors.New("one of --profile, --accelerator and --from must be given"),
 			"mixtral bench --model FILE --profile costs.json measures this machine"))
+	case from != nil:
+		s.Replica = from.profile.Replica()
+		return s, from.describe(), c.Watts, nil
 	case c.Profile != "":
 		data, err := bounded.File(c.Profile, 16<<20)
 		if err != nil {
@@ -239,9 +257,12 @@ func openPhase(c *testcases.Case) (testcases.Phase, bool) {
 const bytesPerToken = 4
 
 // traffic takes lengths from the flags, or from the case's open phase.
-func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
+func (c *planCmd) traffic(l *testcases.Loaded, from *seenRun) (plan.Traffic, error) {
 	t := plan.Traffic{RPS: c.RPS, Requests: c.Requests, Shared: c.Shared, Groups: c.Groups, Burstiness: c.Burstiness,
 		Seed: c.Seed}
+	if from != nil {
+		from.fill(&t)
+	}
 	if t.RPS == 0 {
 		if t.RPS = l.Case.Targets.ThroughputRPS; t.RPS == 0 {
 			if ph, ok := openPhase(l.Case); ok {
@@ -264,8 +285,10 @@ func (c *planCmd) traffic(l *testcases.Loaded) (plan.Traffic, error) {
 		}
 	}
 	if t.Prompt == nil || t.Output == nil {
-		prompts, outputs, err := caseLengths(l, c.Seed)
-		if err != nil {
+		var prompts, outputs []int
+		if from != nil {
+			prompts, outputs = from.prompts, from.outputs
+		} else if prompts, outputs, err = caseLengths(l, c.Seed); err != nil {
 			return t, err
 		}
 		switch {
@@ -400,7 +423,11 @@ func (r *planResult) print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "%d replicas %s %s at %.4g requests/s; they hold up to %.4g (%+.0f %%)\n", r.Replicas, verdict,
 		strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS, 100*r.Headroom)
-	fmt.Fprintf(w, "%s; routing %s\n\n", r.Costs, r.Policy)
+	fmt.Fprintf(w, "%s; routing %s\n", r.Costs, r.Policy)
+	if r.From != nil {
+		r.From.print(w)
+	}
+	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "offered/s\tserved/s\ttokens/s\tTTFT mean\tp99\tTPOT p99\tlatency mean\tp50\tp99 "+
 		"ms\tgoodput\tbusy\t\t")
@@ -421,8 +448,10 @@ func (r *planResult) print(w io.Writer) error {
 		"requests "+
 		"queue in %.0f %%, for KV memory in %.0f %%\n", 100*b.Bandwidth, 100*b.Compute, 100*b.Links, 100*b.Queue,
 		100*b.KVMemory)
-	fmt.Fprintf(w, "KV cache: %s of %s in the fullest replica; %.0f tokens in a step\n", size(r.KVBytes),
-		size(r.KVCapacity), r.At.Batch)
+	if r.KVCapacity > 0 {
+		fmt.Fprintf(w, "KV cache: %s of %s in the fullest replica; ", size(r.KVBytes), size(r.KVCapacity))
+	}
+	fmt.Fprintf(w, "%.0f tokens in a step\n", r.At.Batch)
 	if r.PerMillion != nil {
 		fmt.Fprintf(w, "price: %.4g for a million output tokens\n", *r.PerMillion)
 	}

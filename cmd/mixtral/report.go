@@ -21,6 +21,7 @@ type reportCmd struct {
 	Sign   reportSignCmd   `cmd:"" help:"Sign a report and its record as an in-toto attestation."`
 	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between reports; exit code 1 if anything got worse than in the first."`
 	Trend  reportTrendCmd  `cmd:"" help:"Show how the figures of a test case moved over its runs in the database."`
+	Merge  reportMergeCmd  `cmd:"" help:"Join the records of generators with that of their coordinator, and judge them as one run."`
 	List   reportListCmd   `cmd:"" help:"List the runs in the database, or the reports in a directory."`
 	Save   reportSaveCmd   `cmd:"" help:"Add reports to the database, such as those of a run that could not reach it."`
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`

@@ -30,7 +30,7 @@ var ranks = map[string]int{
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/filelock":  0, // one writer of a file at a time
 	"internal/base/walltest":  0, // a wall clock that is set, for tests
-	"internal/base/cost":      0, // what work takes of memory and time, for tests
+	"internal/base/cost":      1, // what work takes of memory and time, for tests
 	"internal/base/need":      0, // what tests need and a machine may lack
 	"internal/base/property":  0, // property tests from fixed seeds, or in search of new cases
 	"internal/base/telemetry": 1, // logs and metrics
@@ -87,11 +87,16 @@ var ranks = map[string]int{
 	"internal/certify/judge":    4, // evidence to verdict
 	"internal/certify/traffic":  3, // requests and arrivals from files, lengths and seeds
 	"internal/certify/verify":   5, // a report held against its record and its signature
+	"internal/certify/live":     5, // a run as it happens
 	"internal/certify/knee":     2, // the highest load that keeps its objectives
+	"internal/certify/offset":   2, // clocks of two machines compared
+	"internal/certify/remote":   5, // load made by generators on other machines
+	"internal/certify/merge":    5, // records of generators joined with their coordinator's
 
 	"internal/web/look":       1, // what every page looks like
 	"internal/web/verifypage": 2, // the page that verifies reports in a browser
 	"internal/web/chat":       2, // the pages of mixtral serve
+	"internal/web/console":    6, // the pages of mixtral console
 	"internal/plan":           3, // replicas from targets, by simulation
 
 	"":        6, // package mixtral
@@ -106,7 +111,7 @@ var ranks = map[string]int{
 // through HTTP only.
 var (
 	serving    = []string{"internal/infer", "internal/model", "internal/serve", "internal/web/chat", "models"}
-	certifying = []string{"internal/certify", "certify", "testcases"}
+	certifying = []string{"internal/certify", "internal/web/console", "certify", "testcases"}
 	shared     = []string{"internal/base", "internal/llm", "internal/web/look"}
 )
 

@@ -121,6 +121,10 @@ type Usage struct {
 	Queued time.Duration
 }
 
+// UnknownID and the numbers below it stand for the id of a token of which only the text is known, or nothing at all:
+// then it has no bytes either. Within a Token, equal ids mean the same token.
+const UnknownID int32 = -1
+
 // TokenProb is a token and its natural-log probability under the unmodified (temperature 1) distribution.
 type TokenProb struct {
 	ID      int32

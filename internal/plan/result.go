@@ -34,6 +34,7 @@ type Result struct {
 	Bounds    map[Bound]float64
 	Queue, KV float64
 
+	seen    func(Seen)
 	warmup  int     // how many requests come before the window
 	middle  int     // the request that comes in its middle
 	last    float64 // when the last request ended
@@ -49,7 +50,7 @@ type outcome struct{ ttft, tpot, latency float64 }
 
 func newResult(s *Setup) *Result {
 	warmup := int(s.Warmup * float64(s.Traffic.Requests))
-	return &Result{Replicas: s.Replicas, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
+	return &Result{Replicas: s.Replicas, seen: s.seen, warmup: warmup, middle: (warmup + s.Traffic.Requests) / 2,
 		bounds: map[Bound]float64{}, Bounds: map[Bound]float64{}}
 }
 
@@ -102,6 +103,9 @@ func (r *Result) take(f *flight, now, beside float64, more bool) {
 	if w := &r.open; w.begun && more {
 		w.ended++
 		w.tokensIn += f.Output
+	}
+	if r.seen != nil {
+		r.seen(Seen{f.Arrival, f.first + beside, at, f.Prompt, f.Output})
 	}
 	if f.N < r.warmup {
 		return

@@ -51,7 +51,8 @@ type Setup struct {
 	Replicas int
 	Policy   string // of route.Names
 	Traffic  Traffic
-	remember bool // keep full KV blocks for others even where none can find one: for the test of that
+	seen     func(Seen) // told of each request that was answered; nil: nobody
+	remember bool       // keep full KV blocks for others even where none can find one: for the test of that
 	// Warmup is the share of the requests, from the first, that no statistic counts: the queues are still empty.
 	Warmup float64
 }

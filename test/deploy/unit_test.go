@@ -128,11 +128,11 @@ func TestDockerfile(t *testing.T) {
 			t.Errorf("the image %s is not pinned to a version", m[1])
 		}
 	}
-	goMod := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(file(t, "../../go.mod"))
+	goMod := regexp.MustCompile(`(?m)^toolchain go(\S+)$`).FindStringSubmatch(file(t, "../../go.mod"))
 	for name, want := range map[string]string{
 		"the port":              "\nEXPOSE " + strconv.Itoa(mixtral.DefaultConfig().Port) + "\n",
 		"a user without rights": "\nUSER 65532:65532\n",
-		"the module's Go":       "FROM golang:" + goMod[1],
+		"the releases' Go":      "FROM golang:" + goMod[1] + " AS",
 		"a reproducible build":  "-trimpath",
 		"no C":                  "CGO_ENABLED=0",
 	} {

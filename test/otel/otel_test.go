@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -373,4 +374,49 @@ func TestCollectorAway(t *testing.T) {
 	}
 	client.Close()
 	stop()
+}
+
+// TestPassedRoutes: clients cannot make up names of spans, neither by routes that only the upstream may know nor by
+// names of models.
+func TestPassedRoutes(t *testing.T) {
+	c := newCollector(t)
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"data":[{"id":"tiny"}],"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}`)
+	}))
+	front, stop := serve(t, func(config *mixtral.Config) {
+		config.Backend, config.Upstream, config.TracingURL = "vllm", far.URL, c.URL
+	})
+	for ready := false; !ready; time.Sleep(time.Millisecond) { // it has listed its models
+		resp, err := http.Get(front + "/v1/models/tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		ready = resp.StatusCode == 200
+	}
+	for _, ask := range [][2]string{{"/v1/rerank", "tiny"}, {"/v1/made/up/1", "tiny"}, {"/v1/made/up/2", "other"},
+		{"//v1/embeddings", "tiny"}, {"/v1/chat/completions", "tiny"}, {"/v1/chat/completions", "made-up"}} {
+		resp, err := http.Post(front+ask[0], "application/json", strings.NewReader(`{"model":"`+ask[1]+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		if resp.Body.Close(); resp.StatusCode != 200 {
+			t.Errorf("%s: %s", ask[0], resp.Status)
+		}
+	}
+	stop()
+	far.Close()
+	http.DefaultClient.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := map[string]int{}
+	for _, s := range c.spans {
+		got[s.Kind.String()[len("SPAN_KIND_"):]+" "+s.Name]++
+	}
+	if want := map[string]int{"SERVER POST /v1/": 4, "SERVER POST /v1/chat/completions": 2, "CLIENT POST": 6,
+		"CLIENT embeddings tiny": 1, "CLIENT chat tiny": 1, "CLIENT chat": 1}; !maps.Equal(got, want) {
+		t.Errorf("spans %v, want %v", got, want)
+	}
 }

@@ -194,8 +194,12 @@ func (f *figures) judge(q object, least float64) {
 	if first == 0 {
 		first = q.num("first")
 	}
-	if answered(q) && q.num("output_tokens") >= 2 && first > 0 && q.num("last") >= first {
-		f.tpot = append(f.tpot, (q.num("last")-first)/1e6/(q.num("output_tokens")-1))
+	shown := q.num("output_tokens")
+	if q.num("thoughts") == 0 {
+		shown -= q.num("reasoning_tokens")
+	}
+	if answered(q) && shown >= 2 && first > 0 && q.num("last") >= first {
+		f.tpot = append(f.tpot, (q.num("last")-first)/1e6/(shown-1))
 	}
 	gaps, _ := q["gaps_us"].([]any)
 	for _, g := range gaps {

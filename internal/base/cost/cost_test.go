@@ -3,6 +3,8 @@ package cost
 import (
 	"testing"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/host"
 )
 
 var kept []byte
@@ -10,10 +12,13 @@ var kept []byte
 func TestOf(t *testing.T) {
 	bytes, took := Of(t, func() {
 		kept = make([]byte, 64<<20)
-		time.Sleep(20 * time.Millisecond)
+		for begun := host.CPUTime(); host.CPUTime() < begun+20*time.Millisecond; {
+			kept[0]++
+		}
+		time.Sleep(500 * time.Millisecond) // which is no work
 		kept = nil
 	})
-	if bytes < 64<<20 || bytes > 96<<20 || took < 20*time.Millisecond {
+	if bytes < 64<<20 || bytes > 96<<20 || took < 20*time.Millisecond || took > 300*time.Millisecond {
 		t.Errorf("%d bytes in %s", bytes, took)
 	}
 }

@@ -1,4 +1,4 @@
-// Package cost measures the memory and the time that a piece of work takes, for tests that hold it to a bound.
+// Package cost measures the memory and the processor time of a piece of work, for tests that hold it to a bound.
 //
 // cost.go is all of it.
 package cost

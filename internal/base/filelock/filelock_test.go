@@ -97,3 +97,44 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// TestHold: whoever looks sees whether the writer of a file has it open, and keeps nobody from writing.
+func TestHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	if Held(path) {
+		t.Error("what is not there is held")
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Hold(f); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if !Held(path) {
+			t.Error("what is held seems free")
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if Held(path) {
+		t.Error("what was closed seems held")
+	}
+	other, err := os.Open(path) // somebody looks just now
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := share(other); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { other.Close() })
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Hold(f); err != nil {
+		t.Errorf("while somebody looks: %v", err)
+	}
+}

@@ -9,10 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flock locks an open file, or gives ErrBusy.
-func flock(f *os.File) error {
+// flock locks an open file for this process alone, or gives ErrBusy.
+func flock(f *os.File) error { return lockAs(f, unix.LOCK_EX) }
+
+// share locks an open file beside others that share it, or gives ErrBusy.
+func share(f *os.File) error { return lockAs(f, unix.LOCK_SH) }
+
+func lockAs(f *os.File, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):

@@ -24,7 +24,7 @@ func AppendChatChunk(dst []byte, c *ChatChunk) []byte {
 			dst = append(dst, `,"logprobs":`...)
 			dst = appendChatLogprobs(dst, choice.Logprobs)
 		}
-		dst = appendFinish(dst, choice.FinishReason)
+		dst = appendFinish(dst, choice.FinishReason, choice.StopReason)
 		dst = append(dst, '}')
 	}
 	return appendTail(dst, c.Usage)
@@ -106,7 +106,7 @@ func AppendTextChunk(dst []byte, c *TextResponse) []byte {
 		dst = AppendString(dst, choice.Text)
 		dst = append(dst, `,"logprobs":`...)
 		dst = appendTextLogprobs(dst, choice.Logprobs)
-		dst = appendFinish(dst, choice.FinishReason)
+		dst = appendFinish(dst, choice.FinishReason, choice.StopReason)
 		dst = append(dst, '}')
 	}
 	return appendTail(dst, c.Usage)
@@ -143,12 +143,16 @@ func appendCount(dst []byte, field string, n int) []byte {
 	return strconv.AppendInt(append(dst, field...), int64(n), 10)
 }
 
-func appendFinish(dst []byte, reason *string) []byte {
+func appendFinish(dst []byte, reason *string, stop string) []byte {
 	dst = append(dst, `,"finish_reason":`...)
 	if reason == nil {
 		return append(dst, "null"...)
 	}
-	return AppendString(dst, *reason)
+	dst = AppendString(dst, *reason)
+	if stop == "" {
+		return dst
+	}
+	return AppendString(append(dst, `,"stop_reason":`...), stop)
 }
 
 func appendChatLogprobs(dst []byte, l *ChatLogprobs) []byte {

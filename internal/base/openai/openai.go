@@ -110,6 +110,7 @@ type ChatChoice struct {
 	Message      Answer        `json:"message"`
 	Logprobs     *ChatLogprobs `json:"logprobs"`
 	FinishReason string        `json:"finish_reason"`
+	StopReason   string        `json:"stop_reason,omitempty"` // vLLM's: the stop string that ended the answer
 }
 
 // ChatChunk is one event of a streamed chat answer.
@@ -128,6 +129,7 @@ type ChatChunkChoice struct {
 	Delta        Delta         `json:"delta"`
 	Logprobs     *ChatLogprobs `json:"logprobs,omitempty"`
 	FinishReason *string       `json:"finish_reason"` // null until the answer's last chunk
+	StopReason   string        `json:"stop_reason,omitempty"`
 }
 
 // Delta is a piece of a message. Role comes with the first.
@@ -179,6 +181,7 @@ type TextChoice struct {
 	Text         string        `json:"text"`
 	Logprobs     *TextLogprobs `json:"logprobs"`
 	FinishReason *string       `json:"finish_reason"`
+	StopReason   string        `json:"stop_reason,omitempty"`
 
 	// vLLM's, for each token of the prompt, null for the first, by token id
 	PromptLogprobs []map[string]PromptLogprob `json:"prompt_logprobs,omitempty"`

@@ -11,7 +11,7 @@ const fewestCorrelated = 16
 
 // mostProducts bounds what CorrelationTime computes, to seconds. A series that it cuts short is correlated over all of
 // its length, or has millions of samples and a correlation over thousands.
-const mostProducts = 5e9
+const mostProducts = 5_000_000_000
 
 // CorrelationTime is the integrated autocorrelation time of a series, 1 + 2 Σρₖ, in samples: how many of them are
 // worth one. It is taken of the ranks, which Mann-Whitney sees, without their linear trend, which is what the test
@@ -37,18 +37,36 @@ func CorrelationTime(x []float64) float64 {
 	if c0 <= 1e-9*float64(n) { // ranks are whole or half: what is left of a constant is rounding
 		return 1
 	}
-	times := 1.0
-	for k := 1; k <= n/4 && k*n <= mostProducts; k++ {
-		var c float64
-		for i := k; i < n; i++ {
-			c += r[i] * r[i-k]
-		}
-		times += 2 * c / c0
-		if float64(k) >= 5*times {
-			break
+	times, most := 1.0, min(n/4, mostProducts/n)
+	for k := 1; k <= most; k += lags {
+		for j, c := range products(r, k) {
+			if times += 2 * c / c0; float64(k+j) >= 5*times || k+j == most {
+				return math.Max(times, 1)
+			}
 		}
 	}
 	return math.Max(times, 1)
+}
+
+// lags is how many sums of products are computed at once: one alone waits for each of its additions.
+const lags = 4
+
+// products gives Σ r[i]·r[i−k−j] for j from 0 to lags−1, each summed in the order of i. r must be longer than k+lags.
+func products(r []float64, k int) (sums [lags]float64) {
+	for j := range sums { // until all have begun
+		for i := k + j; i < k+lags-1; i++ {
+			sums[j] += r[i] * r[i-k-j]
+		}
+	}
+	a, b, c, d := sums[0], sums[1], sums[2], sums[3]
+	now, then := r[k+lags-1:], r[:len(r)-k]
+	x, y, z := then[2], then[1], then[0]
+	for i, v := range now {
+		w := then[i+lags-1]
+		a, b, c, d = a+v*w, b+v*x, c+v*y, d+v*z
+		x, y, z = w, x, y
+	}
+	return [lags]float64{a, b, c, d}
 }
 
 // ranksOf gives each value its rank; ties share their mean.

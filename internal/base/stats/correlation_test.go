@@ -23,3 +23,26 @@ func TestCorrelationTime(t *testing.T) {
 		t.Errorf("a constant: %v", got)
 	}
 }
+
+// TestProductsAreSummedInOrder: four sums at once are each the same to the last bit as one alone, since reports that
+// were written before are derived again.
+func TestProductsAreSummedInOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for n := fewestCorrelated; n < 80; n++ {
+		r := make([]float64, n)
+		for i := range r {
+			r[i] = rng.NormFloat64()
+		}
+		for k := 1; k <= n/4; k++ {
+			for j, got := range products(r, k) {
+				var want float64
+				for i := k + j; i < n; i++ {
+					want += r[i] * r[i-k-j]
+				}
+				if got != want {
+					t.Fatalf("%d values, lag %d: %v, want %v", n, k+j, got, want)
+				}
+			}
+		}
+	}
+}

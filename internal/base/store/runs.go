@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -110,17 +111,32 @@ func RunID(eventsSHA256 string) string { return eventsSHA256[:min(16, len(events
 
 // Filter chooses runs; empty fields choose all.
 type Filter struct {
-	TestCase string // the whole id
-	Status   string // PASS, FAIL or INVALID
-	Target   string // a part of the target's URL
+	TestCase string    // the whole id
+	Status   string    // PASS, FAIL or INVALID
+	Target   string    // a part of the target's URL
+	Profile  string    // the whole name
+	Text     string    // a part of the case's id, the profile, the target, the model, the version or the run's id, in any case
+	Since    time.Time // runs that started then or later
+	Until    time.Time // runs that started earlier
 	Limit    int
 }
 
 // Runs lists the newest runs first, without checks, phases and report.
 func (d *DB) Runs(ctx context.Context, f Filter) ([]Run, error) {
+	since, until := int64(math.MinInt64), int64(math.MaxInt64)
+	if !f.Since.IsZero() {
+		since = micros(f.Since)
+	}
+	if !f.Until.IsZero() {
+		until = micros(f.Until)
+	}
 	rows, err := d.sql.QueryContext(ctx, "SELECT "+runColumns+` FROM runs
 		WHERE ($1 = '' OR test_case = $1) AND ($2 = '' OR status = $2) AND target LIKE $3 ESCAPE '!'
-		ORDER BY started_us DESC, id DESC LIMIT $4`, f.TestCase, f.Status, "%"+likeEscape.Replace(f.Target)+"%", f.Limit)
+			AND ($5 = '' OR profile = $5) AND started_us >= $6 AND started_us < $7
+			AND lower(test_case || ' ' || profile || ' ' || target || ' ' || model || ' ' || version || ' ' || id)
+				LIKE lower($8) ESCAPE '!'
+		ORDER BY started_us DESC, id DESC LIMIT $4`, clean(f.TestCase), clean(f.Status), "%"+likeEscape.Replace(clean(f.Target))+"%",
+		f.Limit, clean(f.Profile), since, until, "%"+likeEscape.Replace(clean(f.Text))+"%")
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
@@ -132,6 +148,24 @@ func (d *DB) Runs(ctx context.Context, f Filter) ([]Run, error) {
 			return nil, fmt.Errorf("list runs: %w", err)
 		}
 		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
+// Cases lists the ids of the test cases that there are runs of, sorted.
+func (d *DB) Cases(ctx context.Context) ([]string, error) {
+	rows, err := d.sql.QueryContext(ctx, "SELECT DISTINCT test_case FROM runs ORDER BY test_case LIMIT 1000")
+	if err != nil {
+		return nil, fmt.Errorf("list cases: %w", err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("list cases: %w", err)
+		}
+		out = append(out, id)
 	}
 	return out, rows.Err()
 }

@@ -25,7 +25,7 @@ const (
 	AttrServer    = "server.address"
 	AttrPort      = "server.port"
 
-	AttrOperation        = "gen_ai.operation.name" // chat, text_completion
+	AttrOperation        = "gen_ai.operation.name" // chat, text_completion, embeddings
 	AttrProvider         = "gen_ai.provider.name"
 	AttrRequestModel     = "gen_ai.request.model"
 	AttrMaxTokens        = "gen_ai.request.max_tokens"
@@ -52,9 +52,10 @@ const (
 
 // Operations and the provider, as values of attributes.
 const (
-	OperationChat = "chat"
-	OperationText = "text_completion"
-	Provider      = "mixtral"
+	OperationChat       = "chat"
+	OperationText       = "text_completion"
+	OperationEmbeddings = "embeddings"
+	Provider            = "mixtral"
 )
 
 // SpanKind is a span's place between caller and called.

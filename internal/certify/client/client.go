@@ -124,7 +124,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	if err != nil {
 		return nil, c.unanswered(path, err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
@@ -134,6 +134,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
+		Retry:    RetryAfter(resp.Header.Get("Retry-After")),
 		KeyGiven: c.key != "" || len(c.extra.Header) > 0}
 }
 
@@ -209,7 +210,7 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 
 // Models lists what the server serves.
 func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
-	var list openai.ModelList
+	var list modelList
 	if err := c.ask(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
 		return nil, err
 	}
@@ -223,6 +224,17 @@ func (c *Client) Models(ctx context.Context) ([]openai.Model, error) {
 		}
 	}
 	return list.Data, nil
+}
+
+// modelList is OpenAI's list, or the bare array that some gateways give.
+type modelList struct{ openai.ModelList }
+
+// UnmarshalJSON reads either form.
+func (l *modelList) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+		return json.Unmarshal(data, &l.Data)
+	}
+	return json.Unmarshal(data, &l.ModelList)
 }
 
 // Version is what GET /version says, as vLLM's servers and ours have it; empty where there is no such thing.

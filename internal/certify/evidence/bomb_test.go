@@ -51,6 +51,9 @@ func inner(n int, before, entry, after string) func(io.Writer) {
 
 // TestRecordsMadeToExhaustTheirReader: a small file must not become gigabytes, whatever shape it has.
 func TestRecordsMadeToExhaustTheirReader(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures cost, which the race detector multiplies")
+	}
 	for name, tt := range map[string]struct {
 		fill func(io.Writer)
 		want error // nil: it is read, and what cannot be read is counted
@@ -85,6 +88,9 @@ func TestRecordsMadeToExhaustTheirReader(t *testing.T) {
 
 // TestAnHonestRecordIsNoBomb: that of a server that refuses every request with the same words compresses best.
 func TestAnHonestRecordIsNoBomb(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine reads a large record")
+	}
 	path := filepath.Join(t.TempDir(), "run.gz")
 	w, err := Create(path)
 	if err != nil {

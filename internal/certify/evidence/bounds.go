@@ -17,6 +17,8 @@ const (
 	MaxFinish  = 40        // bytes of a finish_reason
 	MaxName    = 200       // bytes of a name that the server gives: a model, a version, a metric
 
+	MaxGenerators = 256 // of a run
+
 	MaxReasons = 32  // finish reasons that a counter is split by
 	MaxBuckets = 512 // of a histogram
 )
@@ -62,7 +64,8 @@ func (t *tally) event(e *Event) error {
 	switch {
 	case e.Request != nil:
 		t.requests++
-	case e.Condition != nil, e.Client != nil, e.Phase != nil, e.Audit != nil, e.End != nil, e.Header != nil:
+	case e.Condition != nil, e.Client != nil, e.Phase != nil, e.Audit != nil, e.End != nil, e.Header != nil,
+		e.Part != nil:
 		t.rare++
 	default:
 		t.others++
@@ -71,7 +74,7 @@ func (t *tally) event(e *Event) error {
 	case t.requests > MaxRequests:
 		return fmt.Errorf("evidence: %w: more than %d requests", ErrTooLarge, int(MaxRequests))
 	case t.rare > maxRare:
-		return fmt.Errorf("evidence: %w: more than %d headers, conditions, phases and audits", ErrTooLarge, maxRare)
+		return fmt.Errorf("evidence: %w: more than %d headers, conditions, phases, parts and audits", ErrTooLarge, maxRare)
 	case t.others > MaxOthers:
 		return fmt.Errorf("evidence: %w: more than %d samples, scrapes and scores", ErrTooLarge, int(MaxOthers))
 	}

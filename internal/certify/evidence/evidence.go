@@ -13,9 +13,9 @@ const SchemaVersion = 1
 // Rules is the revision of the judge's rules that new records are judged by. A record keeps the revision of its day in
 // its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
 // no server for what the client could not read or ran out of, 2 corrects the intervals of means for the bias of
-// blocks, names the rules of checks and says in one sentence what others took of the machine in several phases, 3 says
-// why questions failed where none was answered rightly, and how many tokens prompts of needles had by usage,
-// and that the rate of a phase counts conversations.
+// blocks, names the rules of checks and says in one sentence what others took of the machine in several phases, 3
+// knows other servers' names of finish_reason, and compares none where there is none; it says why questions failed
+// where none was answered rightly, how many tokens prompts of needles had, and where rates count conversations.
 const Rules = 3
 
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
@@ -36,7 +36,10 @@ type Event struct {
 	Host      *Host      `json:"host,omitempty"`    // who used the certifier's machine
 	Against   *Against   `json:"against,omitempty"` // the run that this one is compared with
 	GPU       *GPU       `json:"gpu,omitempty"`     // what accelerators used
-	End       *End       `json:"end,omitempty"`     // last; its absence means the run was killed
+	Part      *Part      `json:"part,omitempty"`    // a generator's share of a phase, when it has ended
+	// a generator's clock against the run's
+	Comparison *Comparison `json:"comparison,omitempty"`
+	End        *End        `json:"end,omitempty"` // last; its absence means the run was killed
 }
 
 // Header says what was run against what, with everything the verdict needs to know.
@@ -55,6 +58,44 @@ type Header struct {
 	Rules        int               `json:"rules,omitempty"` // see Rules
 	// the texts of the prompts whose answers are scored, by their keys; shortened
 	Prompts map[string]string `json:"prompts,omitempty"`
+	// the generators of a run whose load came from several machines, in the order of their numbers
+	Generators []Generator `json:"generators,omitempty"`
+	Run        string      `json:"run,omitempty"` // drawn for a run with generators: their own records have it too
+	// in the record of a generator itself: its number, from 1. Its times are those of its own clock
+	Generator int `json:"generator,omitempty"`
+}
+
+// Generator is one of the machines that make the load of a run.
+type Generator struct {
+	Name        string            `json:"name"`        // the address at which it was reached
+	Environment map[string]string `json:"environment"` // the machine: cpu, cores, memory, kernel, go, …
+}
+
+// Part is a generator's share of a phase as it ran.
+type Part struct {
+	Phase       string    `json:"phase"`
+	Generator   int       `json:"generator"` // its number, from 1
+	Planned     int       `json:"planned"`
+	Issued      int       `json:"issued"`
+	MaxInFlight int       `json:"max_in_flight"`
+	CapHit      bool      `json:"cap_hit,omitempty"` // its share of Limits.MaxInFlight was reached
+	CutShort    CutReason `json:"cut_short,omitempty"`
+	// why nothing more is known of it: what it sent after that is missing
+	Lost string `json:"lost,omitempty"`
+	// requests that only its own record has, since the connection was too slow for them
+	Unsent int `json:"unsent,omitempty"`
+}
+
+// Comparison is one comparison of clocks, by the exchange of messages with the shortest round trip of several
+// (Cristian 1989).
+type Comparison struct {
+	Generator int   `json:"generator"` // its number, from 1
+	There     int64 `json:"there_ns"`  // the generator's clock
+	// the run's clock − the generator's. It is off by error_ns at most, whatever way took longer
+	Offset    int64 `json:"offset_ns"`
+	Error     int64 `json:"error_ns"`
+	RoundTrip int64 `json:"round_trip_ns"` // without the time that the generator took to answer
+	Exchanges int   `json:"exchanges"`     // of which it is the best
 }
 
 // Target is the server under test.
@@ -93,9 +134,10 @@ type Calibration struct {
 
 // Condition is one precondition of the case.
 type Condition struct {
-	ID     ConditionID `json:"id"`
-	OK     bool        `json:"ok"`
-	Detail string      `json:"detail"`
+	ID        ConditionID `json:"id"`
+	OK        bool        `json:"ok"`
+	Detail    string      `json:"detail"`
+	Generator int         `json:"generator,omitempty"` // which generator looked, from 1; 0: the certifier itself
 }
 
 // Client is the generator's own error, measured against an in-process server that answers at known times.
@@ -108,6 +150,7 @@ type Client struct {
 	TTFTErrorP99 int64   `json:"ttft_error_p99_ns"`
 	GapErrorP50  int64   `json:"gap_error_p50_ns"`
 	GapErrorP99  int64   `json:"gap_error_p99_ns"`
+	Generator    int     `json:"generator,omitempty"` // whose error it is, from 1; 0: the certifier's own
 }
 
 // Phase is a phase as it ran.
@@ -170,8 +213,13 @@ type Request struct {
 	Session   string `json:"session,omitempty"`    // the conversation that it is a turn of
 	Turn      int    `json:"turn,omitempty"`       // its place in it, from 0
 	Cut       string `json:"cut,omitempty"`        // what of the answer was not kept
-	ToolCalls int    `json:"tool_calls,omitempty"` // calls of tools in the answer
-	Calls     []Call `json:"calls,omitempty"`      // what they are, where the phase keeps texts
+	Generator int    `json:"generator,omitempty"`  // which generator sent it, from 1; 0: the certifier itself
+
+	ReasoningTokens int `json:"reasoning_tokens,omitempty"` // of OutputTokens, shown or not
+	// that the answer names, where it is neither the one asked for nor a longer or shorter form of its name
+	OtherModel string `json:"other_model,omitempty"`
+	ToolCalls  int    `json:"tool_calls,omitempty"` // calls of tools in the answer
+	Calls      []Call `json:"calls,omitempty"`      // what they are, where the phase keeps texts
 }
 
 // Call is a call of a tool that an answer has.
@@ -186,6 +234,14 @@ func (r *Request) Begins() int64 {
 		return r.FirstAny
 	}
 	return r.First
+}
+
+// Shown is how many of the output tokens came: those of reasoning that is billed and not shown did not.
+func (r *Request) Shown() int {
+	if r.Thoughts > 0 {
+		return r.OutputTokens
+	}
+	return r.OutputTokens - r.ReasoningTokens
 }
 
 // OK says that the request was answered.
@@ -341,7 +397,8 @@ type Audit struct {
 
 // Clock compares the wall clock with the monotonic one; a step makes timestamps of other machines incomparable.
 type Clock struct {
-	DriftNS int64 `json:"drift_ns"`
+	DriftNS   int64 `json:"drift_ns"`
+	Generator int   `json:"generator,omitempty"` // whose clocks they are, from 1; 0: the certifier's own
 }
 
 // Host says who used the machine that the certifier runs on: counters of seconds, to be read by their differences.
@@ -357,8 +414,9 @@ type Host struct {
 	// Waited of threads that had a core for a quarter of the time since the last reading or more: those that compute
 	Held float64 `json:"held_s,omitempty"`
 	// how often a core took one of their threads; 0: the kernel tells neither
-	Turns  int64      `json:"turns,omitempty"`
-	Server HostServer `json:"server"`
+	Turns     int64      `json:"turns,omitempty"`
+	Server    HostServer `json:"server"`
+	Generator int        `json:"generator,omitempty"` // whose machine it is, from 1; 0: the certifier's own
 }
 
 // End closes the record.

@@ -32,7 +32,7 @@ type Failure string
 const (
 	FailConnect   Failure = "connect"   // no connection, or reset before a response
 	FailTimeout   Failure = "timeout"   // no end within the limit
-	FailStatus    Failure = "status"    // HTTP status other than 200
+	FailStatus    Failure = "status"    // HTTP status other than 2xx
 	FailProtocol  Failure = "protocol"  // against the API: broken JSON, no choices, a stream without [DONE]
 	FailTruncated Failure = "truncated" // the stream broke off
 	FailEmpty     Failure = "empty"     // no content at all
@@ -40,10 +40,13 @@ const (
 	FailThinking  Failure = "thinking"  // only reasoning came until max_tokens: the case's limit, not the server
 	FailClient    Failure = "client"    // this client had no file, port or memory left
 	FailTooLong   Failure = "too_long"  // refused as longer than the model's context: the case's, not the server's
+	FailFiltered  Failure = "filtered"  // a content filter held the answer back: no matter of speed or honesty
 )
 
 // Blameless says that a failure of this class is not the server's.
-func (f Failure) Blameless() bool { return f == FailThinking || f == FailClient || f == FailTooLong }
+func (f Failure) Blameless() bool {
+	return f == FailThinking || f == FailClient || f == FailFiltered || f == FailTooLong
+}
 
 // ScrapeLabel says when a scrape was made: a moment of the run, or a place at a phase such as "before sustained".
 type ScrapeLabel string

@@ -235,3 +235,18 @@ func Digest(events []Event) (string, error) {
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
+
+// Decode reads one line of a record that comes over another way than a file, within the same bounds.
+func Decode(line []byte) (*Event, error) {
+	if len(line) > MaxLine {
+		return nil, fmt.Errorf("evidence: %w: a line of %d bytes", ErrTooLarge, len(line))
+	}
+	if n := bounded.Values(line); n > MaxItems {
+		return nil, fmt.Errorf("evidence: %w: a line of %d values", ErrTooLarge, n)
+	}
+	var e Event
+	if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil || e.kinds() != 1 {
+		return nil, fmt.Errorf("evidence: %w: a line is no event", ErrFormat)
+	}
+	return &e, nil
+}

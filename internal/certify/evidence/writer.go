@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 )
 
 // ErrClosed is returned by Add after Close.
@@ -50,7 +51,7 @@ func (e *Event) kinds() int {
 	for _, set := range []bool{e.Header != nil, e.Condition != nil, e.Client != nil, e.Phase != nil, e.Request != nil,
 		e.Sample != nil,
 		e.Scrape != nil, e.Score != nil, e.Grade != nil, e.Audit != nil, e.Clock != nil, e.Host != nil, e.End != nil,
-		e.Against != nil, e.GPU != nil} {
+		e.Against != nil, e.GPU != nil, e.Part != nil, e.Comparison != nil} {
 		if set {
 			n++
 		}
@@ -82,6 +83,9 @@ func create(path string, now func() time.Time) (*Writer, error) {
 	f, err := os.OpenFile(path+partSuffix, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	if err := filelock.Hold(f); err != nil { // it only tells those who follow the record that this process lives
+		return nil, fmt.Errorf("evidence: %s: %w", path, errors.Join(err, f.Close(), os.Remove(f.Name())))
 	}
 	buf := bufio.NewWriterSize(f, 64<<10)
 	return &Writer{path: path, file: f, buf: buf, gz: gzip.NewWriter(buf), flushed: now(), now: now}, nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,10 @@ const IdleTimeout = 20 * time.Millisecond
 
 // StrangeOnes lists all of them.
 func StrangeOnes() []Strange {
+	return slices.Concat(strangeOnes(), DialectOnes(), WireOnes())
+}
+
+func strangeOnes() []Strange {
 	return []Strange{NDJSON, Unstreamed, LongLine, Zipped, Brotli, NoSeed, NoUsage, NewMaxTokens, NoTemperature, Bare,
 		KeyHeader, Gateway, RoleNull, Unlabelled, EmptyEvents, Forgetful, StrangeMetrics, JSONMetrics, Underscores,
 		RankGauges, Foreign, Thinking, HastyClose}
@@ -77,9 +82,12 @@ const Key = "hush"
 // Handler makes a server of the bank strange.
 func (s Strange) Handler(inner http.Handler) http.Handler {
 	var asked atomic.Int64
+	began := time.Now()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		chat := strings.HasSuffix(r.URL.Path, "/chat/completions")
 		switch {
+		case s.wire(w, r, began, chat):
+			return
 		case s == KeyHeader && (r.Header.Get("api-key") != Key || r.URL.Query().Get("api-version") == "") &&
 			r.URL.Path != "/metrics" && r.URL.Path != "/health":
 			writeJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]any{"message": "wrong key"}})
@@ -87,6 +95,9 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 		case s == Gateway && r.URL.Path == "/models/m/chat/completions":
 			r.URL.Path = "/v1/chat/completions"
 		case s == Gateway && (chat || r.URL.Path == "/v1/models"):
+			http.NotFound(w, r)
+			return
+		case s == Letters && r.URL.Path == "/tokenize": // so that its chunks are all that can be counted
 			http.NotFound(w, r)
 			return
 		case r.URL.Path == "/metrics" && s.metrics(w, r, inner):
@@ -114,7 +125,7 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 			writeJSON(w, 422, map[string]any{"error": map[string]any{"message": "unknown field seed"}})
 			return
 		}
-		if s == Unstreamed {
+		if s == Unstreamed || s == LabelledSSE {
 			fields["stream"] = false
 			delete(fields, "stream_options")
 			body, _ = json.Marshal(fields)
@@ -130,7 +141,25 @@ func (s Strange) Handler(inner http.Handler) http.Handler {
 			defer func() { <-done }()
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		out := &strangeWriter{ResponseWriter: w, s: s, stream: fields["stream"] == true}
+		switch {
+		case s.hijacks():
+			f, err := s.frames(w)
+			if err != nil {
+				panic(err) // HTTP/1 alone
+			}
+			defer f.end()
+			w = f
+		case s == Buffered, s == Blocks, s == RawDeflate:
+			h := s.held(w)
+			defer h.end()
+			w = h
+		}
+		out := &strangeWriter{ResponseWriter: w, s: s, stream: fields["stream"] == true, asked: asked.Load()}
+		if s == EarlyHeader && out.stream {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.WriteHeader(http.StatusOK)
+			out.Flush()
+		}
 		inner.ServeHTTP(out, r)
 		out.close()
 	})
@@ -187,6 +216,16 @@ type strangeWriter struct {
 	stream bool
 	began  bool
 	zip    *gzip.Writer
+	d      dialect
+	asked  int64
+}
+
+// WriteHeader sends the status.
+func (w *strangeWriter) WriteHeader(status int) {
+	if w.s == Created201 && status == http.StatusOK {
+		status = http.StatusCreated
+	}
+	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *strangeWriter) Write(p []byte) (int, error) {
@@ -205,9 +244,12 @@ func (w *strangeWriter) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		return len(p), w.zip.Flush()
-	case w.s == Brotli && first:
-		h.Set("Content-Encoding", "br")
+	case w.s == Brotli && first, w.s == Zstd && first:
+		h.Set("Content-Encoding", map[Strange]string{Brotli: "br", Zstd: "zstd"}[w.s])
 	case !w.stream:
+		if w.s == LabelledSSE {
+			h.Set("Content-Type", "text/event-stream")
+		}
 	case w.s == NDJSON:
 		h.Set("Content-Type", "application/x-ndjson")
 		text = strings.ReplaceAll(strings.ReplaceAll(text, "data: ", ""), "\n\n", "\n")
@@ -222,6 +264,19 @@ func (w *strangeWriter) Write(p []byte) (int, error) {
 		h["Content-Type"] = nil
 	case w.s == EmptyEvents:
 		text = "data:\n\n: ping\n\ndata: \n\n" + text
+	default:
+		if text = w.d.rewrite(w.s, h, text, w.asked); w.s == Created201 && first {
+			w.WriteHeader(http.StatusCreated)
+		}
+	}
+	if w.s == ByteByByte {
+		for i := 0; i < len(text); i += 7 {
+			if _, err := io.WriteString(w.ResponseWriter, text[i:min(i+7, len(text))]); err != nil {
+				return 0, err
+			}
+			w.Flush()
+		}
+		return len(p), nil
 	}
 	if _, err := io.WriteString(w.ResponseWriter, text); err != nil {
 		return 0, err

@@ -2,6 +2,8 @@ package judge
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -43,6 +45,7 @@ const (
 
 // use is who used the machine between two readings.
 type use struct {
+	machine       int // 0: the certifier's; else that of the generator with this number
 	from, to      int64
 	others, steal float64 // shares of the machine
 	filled        bool    // others have a part of it, and little is left idle
@@ -51,13 +54,25 @@ type use struct {
 	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
 }
 
-// uses reads the machine's use off its counters. Without counters nothing is known of it, and nothing is excused.
-func uses(readings []at[*evidence.Host]) []use {
+// uses reads the use of each machine off its counters. Without counters nothing is known of it, and nothing is
+// excused.
+func uses(readings []at[*evidence.Host]) (out []use) {
+	of := map[int][]at[*evidence.Host]{}
+	for _, x := range readings {
+		of[x.v.Generator] = append(of[x.v.Generator], x)
+	}
+	for _, machine := range slices.Sorted(maps.Keys(of)) {
+		out = append(out, usesOf(machine, of[machine])...)
+	}
+	return out
+}
+
+func usesOf(machine int, readings []at[*evidence.Host]) []use {
 	var out []use
 	last := 0
 	for i := range readings {
 		a, b := readings[last].v, readings[i].v
-		u := use{from: readings[last].ns, to: readings[i].ns}
+		u := use{machine: machine, from: readings[last].ns, to: readings[i].ns}
 		span := seconds(u.to - u.from)
 		all := span * float64(b.Cores)
 		if u.to-u.from < int64(shortestUse) || !(all > 0) {
@@ -87,10 +102,39 @@ func uses(readings []at[*evidence.Host]) []use {
 	return out
 }
 
-// takenOf is how many seconds of a window others had the machine for, and what that was like.
+// takenOf is how many seconds of a window others had the machine for, and what that was like. Of several machines it
+// is the one that was worst off.
 func (r *run) takenOf(from, to int64) (length float64, why string) {
+	for list := range byMachine(r.uses) {
+		if l, w := takenOn(list, from, to); l > length {
+			length, why = l, w
+			if m := list[0].machine; m > 0 {
+				why = fmt.Sprintf("on the machine of generator %d ", m) + w
+			}
+		}
+	}
+	return length, why
+}
+
+// byMachine gives the uses of one machine after the other.
+func byMachine(all []use) func(func([]use) bool) {
+	return func(yield func([]use) bool) {
+		for len(all) > 0 {
+			n := 1
+			for n < len(all) && all[n].machine == all[0].machine {
+				n++
+			}
+			if !yield(all[:n]) {
+				return
+			}
+			all = all[n:]
+		}
+	}
+}
+
+func takenOn(list []use, from, to int64) (length float64, why string) {
 	var sum use
-	for _, u := range r.uses {
+	for _, u := range list {
 		over := seconds(min(u.to, to)-max(u.from, from)) * u.lost
 		if over <= 0 {
 			continue
@@ -199,18 +243,40 @@ func distrusted(o outcome, why string) outcome {
 }
 
 // machineUse says in a line who used the machine over the run.
-func (r *run) machineUse() string {
-	if len(r.uses) == 0 {
+func (r *run) machineUse() string { return useOf(r.usesOn(0), r.serverAt(0)) }
+
+// usesOn are the uses of one machine.
+func (r *run) usesOn(machine int) []use {
+	for list := range byMachine(r.uses) {
+		if list[0].machine == machine {
+			return list
+		}
+	}
+	return nil
+}
+
+// serverAt says where the server is, seen from a machine.
+func (r *run) serverAt(machine int) evidence.HostServer {
+	for _, x := range r.hosts {
+		if x.v.Generator == machine {
+			return x.v.Server
+		}
+	}
+	return ""
+}
+
+func useOf(uses []use, server evidence.HostServer) string {
+	if len(uses) == 0 {
 		return ""
 	}
 	var others, steal, length, taken, peak float64
-	for _, u := range r.uses {
+	for _, u := range uses {
 		span := seconds(u.to - u.from)
 		length, others, steal, peak = length+span, others+u.others*span, steal+u.steal*span, max(peak, u.others)
 		taken += span * u.lost
 	}
 	s := fmt.Sprintf("others took %s of the cores on average, %s at most", percent(others/length), percent(peak))
-	if r.hosts[0].v.Server == evidence.HostServerUnknown {
+	if server == evidence.HostServerUnknown {
 		s = "what others took is not known: the server runs here, and its processes were not found (name them with " +
 			"--pid or --cgroup)"
 	}

@@ -55,7 +55,7 @@ func (r *run) derive(events int, digest string) (*report.Report, error) {
 	out.ClientError = r.clientError()
 	out.Preconditions, out.Phases = []report.Precondition{}, []report.Phase{}
 	for _, c := range r.conditions {
-		out.Preconditions = append(out.Preconditions, report.Precondition{ID: string(c.v.ID), OK: c.v.OK,
+		out.Preconditions = append(out.Preconditions, report.Precondition{ID: conditionName(c.v), OK: c.v.OK,
 			Detail: c.v.Detail})
 	}
 	for _, p := range r.load("") {
@@ -73,6 +73,7 @@ func (r *run) derive(events int, digest string) (*report.Report, error) {
 		}
 	}
 	out.Sweeps = r.sweepReports()
+	out.Generators = r.generatorReports()
 	out.Checks, out.Status = r.judgeAll()
 	out.Summary = r.summary(out)
 	out.Server = r.header.Target.Said

@@ -33,7 +33,10 @@ type phase struct {
 	ttft      []float64 // of requests that had content
 	firstAny  []float64 // where any answer began with reasoning
 	tpot      []float64
-	delay     []float64 // issued − scheduled, over all requests
+	delay     []float64   // issued − scheduled, over all requests
+	delayOf   [][]float64 // the same of each generator
+
+	generators int // that made its load; 0: the certifier itself
 
 	rules   int // the revision of the rules that the record asks for
 	failed  int
@@ -69,9 +72,13 @@ func (p *phase) measure(c *testcases.Case) {
 	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
 		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
 	}
+	p.delayOf = make([][]float64, p.generators)
 	target, thought := c.Targets.LatencyMS, false
 	for _, q := range p.requests {
 		p.delay = append(p.delay, max(ms(q.Issued-q.Scheduled), 0))
+		if g := q.Generator; g > 0 && g <= p.generators {
+			p.delayOf[g-1] = append(p.delayOf[g-1], p.delay[len(p.delay)-1])
+		}
 		if !q.OK() {
 			p.failed++
 		}
@@ -94,6 +101,9 @@ func (p *phase) measure(c *testcases.Case) {
 	if !thought {
 		p.firstAny = nil // it would say again what ttft says
 	}
+	for _, delay := range p.delayOf {
+		slices.Sort(delay)
+	}
 	p.backlog = p.measureBacklog(confidence(c))
 	p.describe(c)
 }
@@ -112,12 +122,14 @@ func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
 }
 
 // perToken is the time per output token after the first, reasoning included: usage counts it too. Where a chunk holds
-// several tokens it is the mean over all of them, and not a time that anybody saw between two.
+// several tokens it is the mean over all of them, and not a time that anybody saw between two. Reasoning that is
+// billed and not shown came before the first token.
 func perToken(q *evidence.Request) (float64, bool) {
-	if !q.OK() || q.OutputTokens < 2 || q.Begins() == 0 || q.Last < q.Begins() {
+	n := q.Shown()
+	if !q.OK() || n < 2 || q.Begins() == 0 || q.Last < q.Begins() {
 		return 0, false
 	}
-	return ms(q.Last-q.Begins()) / float64(q.OutputTokens-1), true
+	return ms(q.Last-q.Begins()) / float64(n-1), true
 }
 
 // window is the steady window's length in seconds.

@@ -46,6 +46,9 @@ func (r *run) reconcile() []report.Reconciled {
 			ttft[meanAt].Reason += "; its latencies agree with the client's, so its times to first token leave out " +
 				"a part of the wait, such as that in its queue"
 		}
+		if r.header.Rules >= 3 {
+			doubtFirst(ttft, spans)
+		}
 		rows = append(rows, ttft...)
 	}
 	rows = append(rows, r.gaugeRow(), r.monotoneRow(), r.ageRow())
@@ -80,7 +83,7 @@ func (r *run) spans() []span {
 	var out []span
 	for _, p := range r.phases {
 		b, a := before[p.plan.ID], after[p.plan.ID]
-		whole := p.ran != nil && len(p.requests)+p.canceled >= p.ran.Issued && p.canceled == 0
+		whole := p.ran != nil && len(p.requests)+p.canceled >= p.ran.Issued && p.canceled == 0 && r.missing(p) == ""
 		if b != nil && a != nil && whole && len(p.requests) > 0 && p.plan.Kind != testcases.KindAudit {
 			out = append(out, span{p, b, a})
 		}
@@ -113,16 +116,19 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 	if len(reasons) > 0 { // a reason that only the client saw is a difference too
 		for _, s := range spans {
 			for _, q := range s.phase.answered() {
-				reasons[q.Finish] = true
+				reasons[r.reason(q, reasons)] = true
 			}
 		}
 	}
 	reasons = comparedReasons(spans, reasons)
+	if r.header.Rules >= 3 && reasons[""] { // the client knows no reason of some answers, and so none of all
+		reasons = nil
+	}
 	rows := []report.Reconciled{countRow(spans, evidence.MetricRequests, "requests", evidence.MetricRequests, nil)}
 	for _, reason := range sortedKeys(reasons) {
 		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests",
 			evidence.MetricRequests+":"+reason,
-			func(q *evidence.Request) bool { return q.Finish == reason }))
+			func(q *evidence.Request) bool { return r.reason(q, reasons) == reason }))
 	}
 	prompt := tokenRow(spans, evidence.MetricPromptTokens, func(q *evidence.Request) int { return q.PromptTokens })
 	if prompt.Reason == notOffered {
@@ -132,6 +138,14 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 	}
 	return append(rows, prompt, tokenRow(spans, evidence.MetricGenerationTokens,
 		func(q *evidence.Request) int { return q.OutputTokens }))
+}
+
+// reason is why an answer ended, in the words of the server's metrics, or where they have others in OpenAI's.
+func (r *run) reason(q *evidence.Request, known map[string]bool) string {
+	if r.header.Rules < 3 || known[q.Finish] {
+		return q.Finish
+	}
+	return q.Ended()
 }
 
 // computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it

@@ -278,6 +278,9 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		if share(failed-excused) <= budget {
 			return distrusted(o, why)
 		}
+		if lone, what := r.oneSided(all); lone > 0 && share(failed-lone) <= budget {
+			return distrusted(o, what)
+		}
 		if spoiled, what := blameless(all); share(failed-spoiled) <= budget {
 			return distrusted(o, fmt.Sprintf("%s of them failed for no fault of the server: %s", count(spoiled), what))
 		}
@@ -323,7 +326,7 @@ func answersValid(r *run, c *testcases.Check) outcome {
 			if q.MaxTokens > 0 {
 				most = q.MaxTokens
 			}
-			fault := answerFault(q, most)
+			fault := answerFault(q, most, r.header.Rules)
 			if q.OK() {
 				answers++
 				if q.HasUsage {
@@ -379,7 +382,11 @@ func answersValid(r *run, c *testcases.Check) outcome {
 }
 
 // answerFault names what is wrong with an answer; "" for a valid one, or for a request that got none.
-func answerFault(q *evidence.Request, maxTokens int) string {
+func answerFault(q *evidence.Request, maxTokens, rules int) string {
+	end := q.Finish
+	if rules >= 3 {
+		end = q.Ended()
+	}
 	switch {
 	case q.Fail == evidence.FailProtocol || q.Fail == evidence.FailEmpty:
 		return string(q.Fail)
@@ -387,7 +394,9 @@ func answerFault(q *evidence.Request, maxTokens int) string {
 		return ""
 	case q.TextBytes == 0:
 		return string(evidence.FailEmpty)
-	case q.Finish != "stop" && q.Finish != "length" && !(q.Finish == "tool_calls" && q.ToolCalls > 0):
+	case rules >= 3 && end == "":
+		return "no finish_reason"
+	case end != evidence.EndStop && end != evidence.EndLength && !(end == evidence.EndTools && q.ToolCalls > 0):
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
 		return "usage of no tokens"

@@ -21,6 +21,13 @@ func (p *phase) issueDelay() float64 {
 	if len(p.delay) == 0 || p.plan.Kind != testcases.KindOpen {
 		return 0
 	}
+	if p.generators > 1 { // each must be in time by itself
+		worst := 0.0
+		for g := range p.generators {
+			worst = max(worst, p.issueDelayOf(g+1))
+		}
+		return worst
+	}
 	return stats.Percentile(slices.Sorted(slices.Values(p.delay)), 0.99)
 }
 
@@ -28,17 +35,15 @@ func (p *phase) issueDelay() float64 {
 func (r *run) generatorProblems() map[string]string {
 	m := map[string]string{}
 	limit := r.c.Limits.IssueDelayMS
-	if len(r.clients) == 0 {
+	if e := r.client(0); e == nil {
 		m[""] = "the generator's own error was not measured"
-	} else if e := r.clients[len(r.clients)-1].v; limit > 0 &&
-		ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) > limit {
-		m[""] = fmt.Sprintf("against a null server the generator was off at p99 by %s ms at issue, %s ms on the "+
-			"first token and %s ms on gaps; the limit is %s ms",
-			num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
+	} else if why := clientOff(e, limit); why != "" {
+		m[""] = "against a null server the generator " + why
 	}
-	if d := r.worstDrift(); d > int64(worstStep) {
+	if d := r.worstDrift(0); d > int64(worstStep) {
 		m[""] = fmt.Sprintf("the clock stepped by %s ms", num(ms(d)))
 	}
+	r.partProblems(m)
 	for _, p := range r.load("") {
 		switch late := p.issueDelay(); {
 		case p.ran == nil:
@@ -55,6 +60,25 @@ func (r *run) generatorProblems() map[string]string {
 	return m
 }
 
+// client is the error of a client as it was measured last: the certifier's own, 0, or that of a generator.
+func (r *run) client(generator int) *evidence.Client {
+	for _, x := range slices.Backward(r.clients) {
+		if x.v.Generator == generator {
+			return x.v
+		}
+	}
+	return nil
+}
+
+// clientOff says that a client's error is too large; "" if not.
+func clientOff(e *evidence.Client, limit float64) string {
+	if limit <= 0 || ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) <= limit {
+		return ""
+	}
+	return fmt.Sprintf("was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit is %s ms",
+		num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
+}
+
 // independent are the conditions whose loss only costs the checks that read them: those say so themselves.
 var independent = []evidence.ConditionID{evidence.ConditionMetrics, evidence.ConditionResources}
 
@@ -63,10 +87,18 @@ func (r *run) lost() []string {
 	var out []string
 	for _, c := range r.conditions {
 		if !c.v.OK && !slices.Contains(independent, c.v.ID) {
-			out = append(out, string(c.v.ID)+": "+c.v.Detail)
+			out = append(out, conditionName(c.v)+": "+c.v.Detail)
 		}
 	}
 	return out
+}
+
+// conditionName names a condition, and the generator that looked.
+func conditionName(c *evidence.Condition) string {
+	if c.Generator == 0 {
+		return string(c.ID)
+	}
+	return fmt.Sprintf("%s of generator %d", c.ID, c.Generator)
 }
 
 // distrust says why the load behind a check means nothing; "" if it does.
@@ -140,7 +172,7 @@ func generatorRule(r *run, _ *testcases.Check) outcome {
 		o.verdict, o.reason = report.Invalid, "no load was made"
 		return o
 	}
-	e := r.clients[len(r.clients)-1].v
+	e := r.client(0)
 	o.verdict = report.Pass
 	o.reason = fmt.Sprintf("p99 issue delay of the worst phase; the client's own error at p99 is %s ms on the "+
 		"first token and %s ms between chunks",
@@ -150,10 +182,10 @@ func generatorRule(r *run, _ *testcases.Check) outcome {
 
 // clientError is the generator's own error as the report shows it.
 func (r *run) clientError() *report.ClientError {
-	if len(r.clients) == 0 {
+	e := r.client(0)
+	if e == nil {
 		return nil
 	}
-	e := r.clients[len(r.clients)-1].v
 	out := &report.ClientError{Streams: e.Streams, RPS: e.RPS, IssueP50MS: ms(e.IssueP50), IssueP99MS: ms(e.IssueP99),
 		TTFTP50MS: ms(e.TTFTErrorP50), TTFTP99MS: ms(e.TTFTErrorP99), GapP50MS: ms(e.GapErrorP50),
 		GapP99MS: ms(e.GapErrorP99),
@@ -175,7 +207,7 @@ func preconditionsRule(r *run, _ *testcases.Check) outcome {
 		if c.v.OK {
 			held++
 		} else if slices.Contains(independent, c.v.ID) {
-			elsewhere = append(elsewhere, string(c.v.ID)+": "+c.v.Detail)
+			elsewhere = append(elsewhere, conditionName(c.v)+": "+c.v.Detail)
 		}
 	}
 	o := outcome{measured: ptr(float64(len(lost))), op: "=", target: ptr(0), unit: "lost", verdict: report.Pass,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/offset"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -36,6 +37,10 @@ type run struct {
 	rows       []report.Reconciled
 	leak       *leakFit
 	problems   map[string]string // what makes a phase's load untrustworthy, by phase; "" is the whole run
+
+	parts       []*evidence.Part // of phases that several generators made
+	comparisons []*evidence.Comparison
+	tracks      []*offset.Track // of the generators' clocks, in the order of their numbers
 }
 
 // at is a record with its time.
@@ -64,6 +69,7 @@ func (r *run) sort() {
 	byTime(r.audits)
 	byTime(r.clocks)
 	byTime(r.hosts)
+	r.sortParts()
 	slices.SortFunc(r.grades, func(a, b *evidence.Grade) int {
 		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.N, b.N), compareContent(a, b))
 	})
@@ -99,7 +105,7 @@ func compareContent(a, b any) int {
 func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*evidence.Request) {
 	add := func(plan testcases.Phase, planned bool) {
 		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
-			rules: r.header.Rules}
+			rules: r.header.Rules, generators: len(r.header.Generators)}
 		if p.ran != nil && p.ran.Step != nil {
 			of, _ := r.c.Profiles[r.header.Profile].ByID(p.ran.Step.Of)
 			p.asStep(r.c, of)
@@ -222,6 +228,7 @@ func (r *run) notices() []string {
 	if r.end != nil && r.end.Unanswered {
 		n = append(n, "Nothing was measured: "+r.end.Reason+".")
 	}
+	n = append(n, r.generatorNotices()...)
 	n = append(n, r.leftOut()...)
 	if t.Protocol != "" {
 		n = append(n, "The server does not speak HTTP/1.1, so the load speaks "+t.Protocol+": requests share "+
@@ -230,6 +237,12 @@ func (r *run) notices() []string {
 	n = append(n, r.cut()...)
 	if several := r.tokensPerChunk(); several != "" && r.header.Rules >= 1 {
 		n = append(n, several)
+	}
+	n = append(n, r.otherWords()...)
+	if share := together(judgedOf(r.load(""))); share > mostTogether && r.header.Rules >= 3 {
+		n = append(n, fmt.Sprintf("In %s of the answers the first chunks came at once: the server sends several at "+
+			"a time, or a proxy before it holds streams back (nginx: proxy_buffering off). Times to the first token "+
+			"and between tokens are those that a user sees, and not those of the model.", percent(share)))
 	}
 	if why := r.withoutMetrics(); why != "" && r.unread() == "" {
 		n = append(n, "The server offers no metrics ("+why+"): what it says of itself could not be held against "+
@@ -269,7 +282,7 @@ func (r *run) environment() map[string]string {
 		env[k] = v
 	}
 	if len(r.clocks) > 0 {
-		env["clock_drift"] = fmt.Sprintf("%s ms at most", num(ms(r.worstDrift())))
+		env["clock_drift"] = fmt.Sprintf("%s ms at most", num(ms(r.worstDrift(0))))
 	}
 	if s := r.machineUse(); s != "" {
 		env["machine_use"] = s
@@ -309,11 +322,15 @@ func (r *run) dialect() string {
 	return ""
 }
 
-// worstDrift is the largest step of the wall clock against the monotonic one, in nanoseconds.
-func (r *run) worstDrift() int64 {
+// worstDrift is the largest step of the wall clock of a machine against its monotonic one, in nanoseconds. The
+// certifier's machine is 0.
+func (r *run) worstDrift(machine int) int64 {
 	var worst int64
 	for _, c := range r.clocks {
 		d := c.v.DriftNS
+		if c.v.Generator != machine {
+			continue
+		}
 		if d < 0 {
 			d = -d
 		}

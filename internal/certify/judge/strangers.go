@@ -1,6 +1,8 @@
 package judge
 
 import (
+	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -101,6 +103,109 @@ func doubtNames(rows []report.Reconciled, dialect string) {
 			x.Verdict = report.Invalid
 			x.Reason += "; what the metrics of " + dialect + " count is taken from their published names, so that " +
 				"the difference may be a misunderstanding"
+		}
+	}
+}
+
+// otherWords are notices of what the server's answers call by other names than the client.
+func (r *run) otherWords() []string {
+	var out []string
+	ends, models := map[string]string{}, map[string]int{}
+	answers := 0
+	for _, p := range r.phases {
+		for _, q := range p.requests {
+			if !q.OK() {
+				continue
+			}
+			answers++
+			if end := q.Ended(); end != q.Finish && r.header.Rules >= 3 {
+				ends[q.Finish] = end
+			}
+			if q.OtherModel != "" {
+				models[q.OtherModel]++
+			}
+		}
+	}
+	for _, name := range sortedKeys(ends) {
+		out = append(out, fmt.Sprintf("The server says finish_reason %q where OpenAI's API says %q.", name,
+			ends[name]))
+	}
+	const shown = 5
+	for i, name := range sortedKeys(models) {
+		if i == shown {
+			out = append(out, fmt.Sprintf("Answers name %s more.", plural(len(models)-shown, "model", "models")))
+			break
+		}
+		out = append(out, fmt.Sprintf("The model %q was asked for; %s of %s answers say that they are of %q.",
+			r.header.Target.Model, count(models[name]), count(answers), name))
+	}
+	return out
+}
+
+// A stream that something holds back comes in groups of chunks: its first ones within so many microseconds of each
+// other, in more than this share of the answers. A model that is as fast makes 5,000 tokens/s for one user.
+const (
+	firstGaps    = 3
+	atOnceGap    = 200
+	mostTogether = 0.5
+)
+
+// together is the share of answers whose first chunks came at once, among those that have so many.
+func together(answers iter.Seq[*evidence.Request]) float64 {
+	n, all := 0, 0
+	for q := range answers {
+		if !q.OK() || len(q.Gaps) < firstGaps {
+			continue
+		}
+		all++
+		if slices.Max(q.Gaps[:firstGaps]) <= atOnceGap {
+			n++
+		}
+	}
+	return float64(n) / math.Max(float64(all), 1)
+}
+
+// judgedOf goes through the judged requests of phases.
+func judgedOf(phases []*phase) iter.Seq[*evidence.Request] {
+	return func(yield func(*evidence.Request) bool) {
+		for _, p := range phases {
+			for _, q := range p.judged {
+				if !yield(q) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// doubtFirst makes a difference of the times to the first token INVALID where the client does not know when the first
+// token was there: streams are held back on the way, or begin with reasoning that is not shown.
+func doubtFirst(rows []report.Reconciled, spans []span) {
+	all, hidden := 0, 0
+	var phases []*phase
+	for _, s := range spans {
+		phases = append(phases, s.phase)
+		for _, q := range s.phase.answered() {
+			all++
+			if q.Shown() < q.OutputTokens {
+				hidden++
+			}
+		}
+	}
+	why := ""
+	switch share := together(judgedOf(phases)); {
+	case share > mostTogether:
+		why = fmt.Sprintf("; the first chunks of %s of the answers came at once, so that a proxy on the way may hold "+
+			"streams back", percent(share))
+	case hidden > 0:
+		why = fmt.Sprintf("; %s of %s answers began with reasoning that is not shown", count(hidden), count(all))
+	default:
+		return
+	}
+	for i := range rows {
+		if x := &rows[i]; x.Verdict == report.Fail && x.ID != "ttft_count" {
+			x.Verdict = report.Invalid
+			x.Reason += why
 		}
 	}
 }

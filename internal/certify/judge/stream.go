@@ -135,6 +135,10 @@ func (c *collector) add(e *evidence.Event) error {
 		r.hosts = append(r.hosts, at[*evidence.Host]{e.At, e.Host})
 	case e.GPU != nil:
 		r.gpus = append(r.gpus, at[*evidence.GPU]{e.At, e.GPU})
+	case e.Part != nil:
+		r.parts = append(r.parts, e.Part)
+	case e.Comparison != nil:
+		r.comparisons = append(r.comparisons, e.Comparison)
 	case e.Against != nil:
 		r.against = e.Against
 	case e.End != nil:
@@ -158,8 +162,16 @@ func (c *collector) run() (*run, error) {
 	case r.header.Case == nil:
 		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
 	}
+	if r.header.Generator != 0 {
+		return nil, fmt.Errorf("%w: this is the record of one generator of a run, number %d: report merge joins it with "+
+			"its coordinator's", ErrEvidence, r.header.Generator)
+	}
+	if n := len(r.header.Generators); n > evidence.MaxGenerators {
+		return nil, fmt.Errorf("%w: %d generators, at most %d", ErrEvidence, n, evidence.MaxGenerators)
+	}
 	r.c = r.header.Case
 	r.sort()
+	r.track()
 	r.join(c.ran, c.requests)
 	c.requests = nil
 	r.uses = uses(r.hosts)

@@ -60,6 +60,9 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 	byTime(r.hosts)
 	r.uses = uses(r.hosts)
 	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, requests: requests, rules: evidence.Rules}
+	for _, q := range requests {
+		p.generators = max(p.generators, q.Generator)
+	}
 	p.asStep(c, of)
 	p.measure(c)
 	_, outcome := r.judgeStep(p, of)

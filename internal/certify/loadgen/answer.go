@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,17 +30,34 @@ type answer struct {
 	text     strings.Builder
 	thought  strings.Builder
 	calls    calls
+	offered  bool // the request offers tools: calls are then what was asked for
 	hash     hash.Hash
 	choices  bool
-	done     bool // [DONE] has come, or the whole answer
+	done     bool   // [DONE] has come, or the whole answer
+	model    string // that was asked for
+	tools    bool   // it calls a tool
+	last     []byte // the text of the last chunk, where texts are kept
+	repeats  int    // chunks that begin with the whole chunk before them
 }
 
 func newAnswer(r *evidence.Request, q *request) *answer {
-	a := &answer{r: r, keepText: q.keepText, bounds: q.bounds, hash: sha256.New()}
+	a := &answer{r: r, keepText: q.keepText, model: q.model, offered: q.tools, bounds: q.bounds, hash: sha256.New()}
 	if q.share.all != nil {
 		a.share = &q.share
 	}
 	return a
+}
+
+// event takes an event of a stream. A name that is not OpenAI's, as of a ping, may stand over data that is no JSON.
+func (a *answer) event(name, data []byte, at int64) error {
+	switch object := bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")); {
+	case len(name) == 0 || a.done || string(name) == "message":
+	case string(name) == "error":
+		return fmt.Errorf("%w: %s: %s", ErrProtocol, Reports, faultMessage(data))
+	case !object && !isDone(data):
+		return nil
+	}
+	return a.chunk(data, at)
 }
 
 // chunk takes the data of one event, complete at time at.
@@ -80,12 +98,22 @@ func (a *answer) add(p *piece, at int64) error {
 	if p.fault != "" {
 		return fmt.Errorf("%w: %s: %s", ErrProtocol, Reports, p.fault)
 	}
-	a.choices = a.choices || p.choices
+	if len(p.model) > 0 && r.OtherModel == "" && otherName(p.model, a.model) {
+		r.OtherModel = bounded.Short(string(p.model), evidence.MaxName)
+	}
+	a.choices, a.tools = a.choices || p.choices, a.tools || p.tools
 	if p.finish != "" {
 		r.Finish = bounded.Short(p.finish, evidence.MaxFinish)
 	}
 	if p.usage {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
+		r.ReasoningTokens = p.hidden
+	}
+	if !a.offered {
+		p.calls, p.badCalls = nil, nil
+	}
+	if p.badCalls != nil {
+		return fmt.Errorf("%w: chunk %d: %w", ErrProtocol, r.Chunks, p.badCalls)
 	}
 	silent := len(p.thought) == 0 && len(p.text) == 0 && len(p.calls) == 0
 	if silent && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
@@ -114,10 +142,23 @@ func (a *answer) add(p *piece, at int64) error {
 	r.Chunks++
 	r.TextBytes += len(p.text)
 	a.hash.Write(p.text)
+	if a.keepText {
+		if len(p.text) > len(a.last) && bytes.HasPrefix(p.text, a.last) && r.Chunks > 1 {
+			a.repeats++
+		}
+		a.last = append(a.last[:0], p.text...)
+	}
 	if err := a.keep(&a.text, p.text); err != nil {
 		return err
 	}
 	return a.call(p.calls)
+}
+
+// otherName says that neither name is the beginning of the other: aliases are answered by a version, and Ollama's
+// names by name:tag.
+func otherName(answers []byte, asked string) bool {
+	n := min(len(answers), len(asked))
+	return string(answers[:n]) != asked[:n]
 }
 
 // keep adds to a text that the record will carry, up to its bound.
@@ -163,18 +204,29 @@ func (a *answer) record() {
 	}
 }
 
+// fewestRepeats is how many chunks must repeat the ones before them, all of them, to be no accident of a text.
+const fewestRepeats = 3
+
 // judge says what is wrong, as an answer, with a response that ended well as HTTP.
 func (a *answer) judge() error {
+	end := a.r.Ended()
 	switch {
 	case !a.done && a.r.Finish == "":
 		return failure{evidence.FailTruncated, errors.New("the stream ended without a finish_reason")}
-	case a.r.TextBytes == 0 && a.r.Thoughts > 0 && a.r.Finish == "length":
+	case end == evidence.EndFiltered:
+		return failure{evidence.FailFiltered, fmt.Errorf("finish_reason %q: the server's content filter held the "+
+			"answer back", a.r.Finish)}
+	case a.r.TextBytes == 0 && (a.r.Thoughts > 0 || a.r.ReasoningTokens > 0) && end == evidence.EndLength:
 		return failure{evidence.FailThinking, errors.New("the model still reasoned when max_tokens was reached, so " +
 			"that no content came: the case needs a larger max_tokens")}
 	case !a.choices:
 		return fmt.Errorf("%w: no choices", ErrProtocol)
+	case a.r.TextBytes == 0 && a.tools:
+		return failure{evidence.FailEmpty, errors.New("no content: the answer calls a tool, and none was offered")}
 	case a.r.TextBytes == 0:
-		return failure{evidence.FailEmpty, errors.New("no content")}
+		return failure{evidence.FailEmpty, fmt.Errorf("no content (finish_reason %q)", a.r.Finish)}
+	case a.repeats >= fewestRepeats && a.repeats == a.r.Chunks-1:
+		return fmt.Errorf("%w: each chunk repeats the text so far instead of adding to it", ErrProtocol)
 	}
 	return nil
 }

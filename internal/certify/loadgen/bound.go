@@ -29,14 +29,15 @@ type bounds struct {
 	text   int // bytes that are kept
 }
 
-// boundsOf allows four chunks a token, and a thousand more for what is no token: no server sends as many. A token is 4
+// boundsOf allows eight chunks a token, and a thousand more for what is no token: gateways that let text appear
+// smoothly send a chunk for each letter, of which a token has four on average. A token is 4
 // bytes on average and 64 on none.
 func boundsOf(tokens int) bounds {
 	if tokens <= 0 {
 		return bounds{0, evidence.MaxChunks, evidence.MaxText}
 	}
 	few := min(tokens, evidence.MaxChunks)
-	return bounds{tokens, min(4*few+1024, evidence.MaxChunks), min(64*(few+16), evidence.MaxText)}
+	return bounds{tokens, min(8*few+1024, evidence.MaxChunks), min(64*(few+16), evidence.MaxText)}
 }
 
 // tooMany is the error of an answer with more chunks than its bounds allow.

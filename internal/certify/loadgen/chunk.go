@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -14,13 +13,18 @@ type piece struct {
 	text    []byte // content; valid until the next parse of the same bytes
 	thought []byte // reasoning_content or reasoning, likewise
 	calls   []callPiece
-	choices bool   // there is at least one choice
-	finish  string // finish_reason, empty if there is none yet
-	usage   bool   // the three counts below were given
-	prompt  int
-	output  int
-	cached  int
-	fault   string // the server's error message in place of an answer
+	// why the calls could not be read
+	badCalls error
+	choices  bool   // there is at least one choice
+	finish   string // finish_reason, empty if there is none yet
+	usage    bool   // the three counts below were given
+	prompt   int
+	output   int
+	cached   int
+	hidden   int    // of output: reasoning tokens, which a server may bill without showing them
+	tools    bool   // there is a call of a tool
+	model    []byte // that answers; valid until the next parse of the same bytes
+	fault    string // the server's error message in place of an answer
 }
 
 var errJSON = errors.New("broken JSON")
@@ -274,13 +278,23 @@ func (s *scanner) piece(p *piece, member string) bool {
 			return once(&seen, 1) && (s.null() || s.choices(p, member))
 		case "usage":
 			return once(&seen, 2) && (s.null() || s.counts(p))
+		case "model":
+			if !once(&seen, 4) {
+				return false
+			}
+			if s.null() {
+				return true
+			}
+			var ok bool
+			p.model, ok = s.str()
+			return ok
 		case "error":
 			return s.null() // any other error: the slow path finds its message
 		}
 		return s.skip(maxDepth)
 	})
 	s.space()
-	return ok && s.i == len(s.b)
+	return ok && s.i == len(s.b) && (p.choices || p.usage) // neither: the slow path sees whether it is an error
 }
 
 func (s *scanner) choices(p *piece, member string) bool {
@@ -327,6 +341,8 @@ func (s *scanner) message(p *piece) bool {
 		case "content":
 		case "reasoning_content", "reasoning": // vLLM renames the one to the other; where both stand they are the same
 			into, bit = &p.thought, 2
+		case "refusal", "function_call":
+			return s.null()
 		case "tool_calls":
 			return s.noCalls()
 		default:
@@ -355,22 +371,25 @@ func (s *scanner) counts(p *piece) bool {
 			p.output, ok = s.count()
 			return ok && once(&seen, 2)
 		case "prompt_tokens_details":
-			return once(&seen, 4) && (s.null() || s.details(p))
+			return once(&seen, 4) && (s.null() || s.detail("cached_tokens", &p.cached))
+		case "completion_tokens_details":
+			return once(&seen, 8) && (s.null() || s.detail("reasoning_tokens", &p.hidden))
 		}
 		return s.skip(maxDepth)
 	})
 }
 
-func (s *scanner) details(p *piece) bool {
+// detail reads one count of an object.
+func (s *scanner) detail(name string, into *int) bool {
 	var seen uint8
 	return s.object(func(key []byte) (ok bool) {
-		if string(key) != "cached_tokens" {
+		if string(key) != name {
 			return s.skip(maxDepth)
 		}
 		if s.null() {
 			return once(&seen, 1)
 		}
-		p.cached, ok = s.count()
+		*into, ok = s.count()
 		return ok && once(&seen, 1)
 	})
 }
@@ -384,116 +403,4 @@ func finishReason(b []byte) string {
 		return "length"
 	}
 	return string(b)
-}
-
-// slowPiece is parsePiece by encoding/json, and decides what is valid.
-func slowPiece(data []byte, member string) (p piece, err error) {
-	var top struct {
-		Choices []map[string]json.RawMessage
-		Usage   map[string]json.RawMessage
-	}
-	var keys map[string]json.RawMessage
-	if err := json.Unmarshal(data, &keys); err != nil {
-		return p, fmt.Errorf("%w: %w", errJSON, err)
-	}
-	if keys == nil {
-		return p, fmt.Errorf("%w: null in place of an object", errJSON)
-	}
-	if raw := keys["error"]; given(raw) {
-		p.fault = faultMessage(raw)
-		return p, nil
-	}
-	if err := field(keys, "choices", &top.Choices); err != nil {
-		return p, err
-	}
-	p.choices = len(top.Choices) > 0
-	for _, choice := range top.Choices {
-		if err := slowChoice(&p, choice, member); err != nil {
-			return p, err
-		}
-	}
-	if err := field(keys, "usage", &top.Usage); err != nil {
-		return p, err
-	}
-	if p.usage = top.Usage != nil; p.usage {
-		err = slowCounts(&p, top.Usage)
-	}
-	return p, err
-}
-
-// slowChoice adds a choice to the piece; several with index 0 follow one another.
-func slowChoice(p *piece, choice map[string]json.RawMessage, member string) error {
-	var index int
-	var message map[string]json.RawMessage
-	var content, finish string
-	if err := errors.Join(field(choice, "index", &index), field(choice, member, &message),
-		field(choice, "finish_reason", &finish)); err != nil {
-		return err
-	}
-	if err := field(message, "content", &content); err != nil {
-		return err
-	}
-	if index != 0 {
-		return nil
-	}
-	calls, err := callsOf(message)
-	if err != nil {
-		return err
-	}
-	p.calls = append(p.calls, calls...)
-	p.thought = append(p.thought, thoughtOf(message)...)
-	if content != "" {
-		p.text = append(p.text, content...)
-	}
-	if finish != "" {
-		p.finish = finish
-	}
-	return nil
-}
-
-// thoughtOf is the reasoning of a message. Some gateways put an object there, which holds no text for a reader.
-func thoughtOf(message map[string]json.RawMessage) string {
-	for _, key := range []string{"reasoning_content", "reasoning"} {
-		var text string
-		if json.Unmarshal(message[key], &text) == nil && text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-func slowCounts(p *piece, usage map[string]json.RawMessage) error {
-	var details map[string]json.RawMessage
-	if err := errors.Join(field(usage, "prompt_tokens", &p.prompt), field(usage, "completion_tokens", &p.output),
-		field(usage, "prompt_tokens_details", &details)); err != nil {
-		return err
-	}
-	return field(details, "cached_tokens", &p.cached)
-}
-
-// field reads a member into v; null and absence leave it alone.
-func field(from map[string]json.RawMessage, key string, v any) error {
-	raw := from[key]
-	if !given(raw) {
-		return nil
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return nil
-}
-
-func given(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
-// faultMessage finds the message in an error object, a plain string, or anything.
-func faultMessage(raw json.RawMessage) string {
-	var object struct{ Message string }
-	if json.Unmarshal(raw, &object) == nil && object.Message != "" {
-		return object.Message
-	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil && text != "" {
-		return text
-	}
-	return string(raw)
 }

@@ -188,6 +188,7 @@ type request struct {
 	body     []byte // the end of wire
 	stream   bool
 	keepText bool
+	tools    bool // some are offered
 	bounds   bounds
 	share    share // what its answer holds; whoever is done with its record gives it back
 	trace    telemetry.Reserved
@@ -200,6 +201,8 @@ func (c *Client) prepare(job Job) *request {
 		Model               string `json:"model"`
 		MaxTokens           int    `json:"max_tokens"`
 		MaxCompletionTokens int    `json:"max_completion_tokens"`
+
+		Tools []json.RawMessage `json:"tools"`
 	}
 	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
 	trace := c.o.Tracer.Reserve()
@@ -208,7 +211,7 @@ func (c *Client) prepare(job Job) *request {
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
 	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText,
-		trace: trace, model: asks.Model,
+		trace: trace, model: asks.Model, tools: len(asks.Tools) > 0,
 		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
@@ -244,6 +247,7 @@ func (c *Client) finish(ctx context.Context, epoch time.Time, q *request, r *evi
 	if c.raced(ctx, epoch, r, cn, begun, err) {
 		cn.Close()
 		r.Retried++
+		r.Status, r.Done = 0, 0
 		cn, err = c.connect(ctx, epoch, q, r, nil)
 		begun, reusable, err = c.receive(ctx, epoch, q, r, cn, err)
 	}
@@ -279,8 +283,13 @@ const raceWait = time.Second
 // never had it, so it may be sent again.
 func (c *Client) raced(ctx context.Context, epoch time.Time, r *evidence.Request, cn *conn, begun bool,
 	err error) bool {
-	return err != nil && cn != nil && cn.answers > 0 && cn.bytes == 0 && !begun && ctx.Err() == nil &&
-		(lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)) && c.since(epoch)-r.Issued < int64(raceWait)
+	if err == nil || cn == nil || ctx.Err() != nil || c.since(epoch)-r.Issued >= int64(raceWait) {
+		return false
+	}
+	if r.Status == http.StatusRequestTimeout { // HAProxy's farewell to a connection that rested, says RFC 9110 too
+		return cn.answers > 1
+	}
+	return cn.answers > 0 && cn.bytes == 0 && !begun && lost(err) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // rest waits until it is plain that the server keeps a connection, and makes it idle then. A server that drops most is

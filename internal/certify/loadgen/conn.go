@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -108,19 +109,20 @@ func (cn *conn) answer(resp *http.Response, epoch time.Time, q *request,
 	a := newAnswer(r, q)
 	defer a.record()
 	kind, sse := contentType(resp)
+	location, later := resp.Header.Get("Location"), resp.Header.Get("Retry-After")
 	resp.Header = nil // of many answers under way they would take more than their texts
 	var ended bool
 	switch {
-	case resp.StatusCode != http.StatusOK:
-		ended, err = cn.refused(resp)
+	case resp.StatusCode/100 != 2: // some gateways say 201
+		ended, err = cn.refused(resp, location, later)
 	case sse && !q.stream:
 		err = fmt.Errorf("%w: a stream that was not asked for", ErrProtocol)
 	case q.stream && !sse && kind != "" && kind != "application/json":
 		err = fmt.Errorf("%w: content type %.60q where a stream of events was asked for", ErrProtocol, kind)
-	case q.stream && kind != "application/json":
+	case q.stream:
 		ended, err = cn.stream(resp.Body, epoch, a)
 	default:
-		ended, err = cn.whole(resp.Body, epoch, q, a)
+		ended, err = cn.whole(resp.Body, nil, epoch, a)
 	}
 	if err == nil {
 		err = a.judge()
@@ -160,13 +162,14 @@ func (cn *conn) header() (*http.Response, error) {
 }
 
 // stream reads events to the end of the body. ended says that the body is complete, so that nothing of it is left on
-// the connection.
+// the connection. What the body is shows its first byte, since labels are wrong at times: an event or a comment, or
+// the brace of a whole answer.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
 	ev := events{share: a.share}
 	last := 0 // the read that the last chunk came in
 	each := func(data []byte) error {
 		before := a.r.Chunks + a.r.Thoughts
-		err := a.chunk(data, int64(cn.at.Sub(epoch)))
+		err := a.event(ev.name, data, int64(cn.at.Sub(epoch)))
 		if a.r.Chunks+a.r.Thoughts > before {
 			if cn.reads == last && cn.in != nil && cn.in.late() > lateRead {
 				a.r.Blurred++
@@ -179,6 +182,16 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 		n, readErr := body.Read(cn.buf)
 		if total += n; total > maxStream { // once decompressed
 			return false, errTooLarge
+		}
+		if total == n && n > 0 && bytes.HasPrefix(bytes.TrimLeft(cn.buf[:n], " \t\r\n"), []byte("{")) {
+			begun := bytes.Clone(cn.buf[:n])
+			if readErr != nil && !errors.Is(readErr, io.EOF) {
+				return false, readErr
+			}
+			if ended, err = cn.whole(body, begun, epoch, a); err == nil {
+				err = fmt.Errorf("%w: a whole answer where a stream was asked for", ErrProtocol)
+			}
+			return ended, err
 		}
 		if n > 0 && !a.done {
 			if err := ev.feed(cn.buf[:n], each); err != nil {
@@ -207,23 +220,17 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 	}
 }
 
-// whole reads a response that is no stream.
-func (cn *conn) whole(body io.Reader, epoch time.Time, q *request, a *answer) (ended bool, err error) {
-	data, err := cn.readWhole(body, a.share)
+// whole reads a response that is no stream, of which begun was read already.
+func (cn *conn) whole(body io.Reader, begun []byte, epoch time.Time, a *answer) (ended bool, err error) {
+	data, err := cn.readWhole(body, begun, a.share)
 	if err != nil {
 		return false, err
 	}
-	if err := a.whole(data, int64(cn.at.Sub(epoch))); err != nil {
-		return true, err
-	}
-	if q.stream {
-		return true, fmt.Errorf("%w: a whole answer where a stream was asked for", ErrProtocol)
-	}
-	return true, nil
+	return true, a.whole(data, int64(cn.at.Sub(epoch)))
 }
 
-// readWhole reads a body that must not be large.
-func (cn *conn) readWhole(body io.Reader, held *share) (data []byte, err error) {
+// readWhole reads the rest of a body that must not be large.
+func (cn *conn) readWhole(body io.Reader, data []byte, held *share) ([]byte, error) {
 	for {
 		n, err := body.Read(cn.buf)
 		if err := held.take(n); err != nil {
@@ -240,8 +247,9 @@ func (cn *conn) readWhole(body io.Reader, held *share) (data []byte, err error) 
 	}
 }
 
-// refused makes the error of a response that is not 200.
-func (cn *conn) refused(resp *http.Response) (ended bool, err error) {
+// refused makes the error of a response that is no success; location is where it sends the client instead,
+// and later when it may come again.
+func (cn *conn) refused(resp *http.Response, location, later string) (ended bool, err error) {
 	if err := cn.SetReadDeadline(cn.clock.Now().Add(errorWait)); err != nil {
 		return false, err
 	}
@@ -250,6 +258,12 @@ func (cn *conn) refused(resp *http.Response) (ended bool, err error) {
 	text := p.fault
 	if err != nil || text == "" {
 		text = string(bytes.TrimSpace(body))
+	}
+	if location != "" {
+		text = "to " + bounded.Short(location, evidence.MaxName) // a page of HTML says no more
+	}
+	if later != "" {
+		text = bounded.Short(text, evidence.MaxDetail-60) + retryAfter + bounded.Short(later, 32) + ")"
 	}
 	return readErr == nil && len(body) < maxError, failure{evidence.FailStatus,
 		fmt.Errorf("status %d: %s", resp.StatusCode, text)}

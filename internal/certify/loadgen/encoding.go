@@ -1,6 +1,8 @@
 package loadgen
 
 import (
+	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"fmt"
@@ -35,7 +37,7 @@ func (b *inflated) Read(p []byte) (int, error) {
 	if b.in == nil {
 		var err error
 		if b.zlib {
-			b.in, err = zlib.NewReader(b.wire)
+			b.in, err = deflated(b.wire)
 		} else {
 			b.in, err = gzip.NewReader(b.wire)
 		}
@@ -52,6 +54,19 @@ func (b *inflated) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// deflated reads "deflate", which is zlib's format by the standard and the bare one by some servers.
+func deflated(wire io.Reader) (io.Reader, error) {
+	in := bufio.NewReader(wire)
+	head, err := in.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 { // as zlib's header is made
+		return zlib.NewReader(in)
+	}
+	return flate.NewReader(in), nil
 }
 
 func (b *inflated) Close() error { return b.wire.Close() }

@@ -6,9 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/certify/client"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -72,4 +75,16 @@ func Detail(err error) string {
 		return bounded.Short("this machine: "+ownLimits[errno]+": "+err.Error(), evidence.MaxDetail)
 	}
 	return bounded.Short(err.Error(), evidence.MaxDetail)
+}
+
+// retryAfter begins what a failure's detail says of the header Retry-After.
+const retryAfter = " (Retry-After: "
+
+// RetryAfter is how long a server asks its client to wait, by the detail of a failure; 0 where it does not say.
+func RetryAfter(detail string) time.Duration {
+	i := strings.LastIndex(detail, retryAfter)
+	if i < 0 {
+		return 0
+	}
+	return client.RetryAfter(strings.TrimSuffix(detail[i+len(retryAfter):], ")"))
 }

@@ -87,6 +87,8 @@ func (m *machine) next(now time.Duration) decision {
 	switch {
 	case m.ended:
 		return decision{do: stop}
+	case now < m.start:
+		return decision{do: wait, due: m.start}
 	case m.enough(now):
 		return m.end(now, "")
 	case m.plan.MaxDuration > 0 && now >= m.start+m.plan.MaxDuration:

@@ -27,6 +27,8 @@ type Plan struct {
 	Requests    int           // closed: at least this many …; batch: this many
 	MinDuration time.Duration // … and at least this long. Open: the schedule's length, for the offered rate
 
+	Start time.Duration // when the phase begins, counted from the epoch; 0: at once
+
 	MaxDuration time.Duration // issuing ends here even if the plan is not done, as CutShort "max_s"; 0: no bound
 	Ramp        time.Duration // left out of the steady window at its start
 	Cap         int           // most in flight; at it arrivals wait, and CapHit tells; 0: no bound
@@ -51,8 +53,8 @@ func (p *Plan) validate() error {
 	switch {
 	case p.Make == nil:
 		return bad("Make is missing")
-	case p.Requests < 0 || p.MinDuration < 0 || p.MaxDuration < 0 || p.Ramp < 0 || p.Cap < 0:
-		return bad("Requests, MinDuration, MaxDuration, Ramp and Cap must not be negative")
+	case p.Requests < 0 || p.MinDuration < 0 || p.MaxDuration < 0 || p.Ramp < 0 || p.Cap < 0 || p.Start < 0:
+		return bad("Requests, MinDuration, MaxDuration, Ramp, Cap and Start must not be negative")
 	case p.Kind == testcases.KindOpen && len(p.Offsets) == 0:
 		return bad("Offsets are missing")
 	case p.Kind == testcases.KindOpen && (p.Offsets[0] < 0 || !slices.IsSorted(p.Offsets)):

@@ -25,7 +25,10 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	r := &runner{ctx: ctx, client: c, epoch: epoch, plan: &p, wake: make(chan struct{}, 1),
 		records: make(chan ended, 1024)}
 	start := time.Duration(c.since(epoch))
-	if p.Kind == testcases.KindOpen {
+	switch {
+	case p.Start > 0:
+		start = p.Start // a time that is past makes arrivals late, and the record shows it
+	case p.Kind == testcases.KindOpen:
 		start += lead
 	}
 	r.machine = newMachine(&p, start)

@@ -8,6 +8,9 @@ import (
 // maxLine bounds a line of a stream: a thousand times a usual chunk.
 const maxLine = 1 << 20
 
+// maxName is more than the names that decide anything.
+const maxName = 16
+
 var errLongLine = errors.New("a line of the stream is longer than 1 MiB")
 
 // events cuts a stream into events as it comes, by the rules of the WHATWG's HTML standard. It keeps bytes only while
@@ -15,6 +18,7 @@ var errLongLine = errors.New("a line of the stream is longer than 1 MiB")
 type events struct {
 	line    []byte // an incomplete line
 	data    []byte // data lines of an incomplete event, joined by LF
+	name    []byte // of the event, cut to maxName
 	hasData bool
 	skipLF  bool // the last byte was CR: an LF now belongs to it
 	started bool
@@ -75,6 +79,11 @@ func (e *events) take(line, next []byte, each func(data []byte) error) error {
 		return e.dispatch(each)
 	}
 	data, ok := bytes.CutPrefix(line, []byte("data:"))
+	if name, named := bytes.CutPrefix(line, []byte("event:")); named {
+		name = bytes.TrimSpace(name)
+		e.name = append(e.name[:0], name[:min(len(name), maxName)]...)
+		return nil
+	}
 	if !ok && string(line) != "data" {
 		return nil // a comment, or a field that decides nothing here
 	}
@@ -94,12 +103,14 @@ func (e *events) take(line, next []byte, each func(data []byte) error) error {
 
 // dispatch ends an event.
 func (e *events) dispatch(each func(data []byte) error) error {
-	if !e.hasData {
-		return nil
+	var err error
+	if e.hasData {
+		data := e.data
+		e.data, e.hasData = e.data[:0], false
+		err = each(data)
 	}
-	data := e.data
-	e.data, e.hasData = e.data[:0], false
-	return each(data)
+	e.name = e.name[:0]
+	return err
 }
 
 // finish is called at the stream's regular end: an event of whole lines counts even without the empty line.

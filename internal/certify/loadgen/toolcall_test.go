@@ -42,7 +42,7 @@ func TestCallsAreJoined(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &evidence.Request{}
-			a := newAnswer(r, &request{keepText: true, bounds: boundsOf(64)})
+			a := newAnswer(r, &request{keepText: true, tools: true, bounds: boundsOf(64)})
 			for i, chunk := range append(c.chunks,
 				`{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`) {
 				if err := a.chunk([]byte(chunk), int64(1000*(i+1))); err != nil {
@@ -67,7 +67,7 @@ func TestCallsAreJoined(t *testing.T) {
 // TestCallsAreBounded: a server that calls without end fills neither memory nor the record.
 func TestCallsAreBounded(t *testing.T) {
 	r := &evidence.Request{}
-	a := newAnswer(r, &request{keepText: true, bounds: boundsOf(4)})
+	a := newAnswer(r, &request{keepText: true, tools: true, bounds: boundsOf(4)})
 	long := strings.Repeat("x", a.bounds.text)
 	var err error
 	for i := range maxCalls + 1 {
@@ -89,7 +89,7 @@ func TestCallsAreBounded(t *testing.T) {
 // TestCallsAreNotKeptWhereTextsAreNot: the record counts them all the same.
 func TestCallsAreNotKeptWhereTextsAreNot(t *testing.T) {
 	r := &evidence.Request{}
-	a := newAnswer(r, &request{bounds: boundsOf(64)})
+	a := newAnswer(r, &request{tools: true, bounds: boundsOf(64)})
 	if err := a.whole([]byte(`{"choices":[{"message":{"content":null,"tool_calls":[{"id":"1","function":{"name":"f",`+
 		`"arguments":"{}"}},{"id":"2","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`),
 		5); err != nil {

@@ -27,6 +27,9 @@ func repeat(w io.Writer, bytes int, format string) {
 // TestMetricsOfAServerThatFloods: whatever a server sends in place of metrics takes little memory and time, and what
 // is recorded of it fits a record.
 func TestMetricsOfAServerThatFloods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures cost, which the race detector multiplies")
+	}
 	const honest = "vllm:prompt_tokens_total 12\n"
 	for name, tt := range map[string]struct {
 		send func(w io.Writer)

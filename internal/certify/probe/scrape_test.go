@@ -337,3 +337,29 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAnswers: the answer of a Prometheus server, and metrics in JSON, are refused or give series that can be
+// recorded.
+func FuzzAnswers(f *testing.F) {
+	for _, s := range []string{
+		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up"},"value":[1,"1"]}]}}`,
+		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"h"},"histogram":[1,` +
+			`{"count":"3","sum":"1","buckets":[[0,"0.1","0.2","1"],[1,"-0.1","0.1","NaN"]]}]}]}}`,
+		`{"status":"error","error":"no"}`, `[{"a":{"b":1e400}},{"a":{"b":2}}]`, `{"":{"":{"\ud800":1}}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, parse := range []func([]byte) ([]series, error){parseVector, parseJSON} {
+			all, err := parse(body)
+			if err != nil {
+				continue
+			}
+			got := translate(all, "", nil)
+			if _, err := evidence.Encode(&evidence.Event{Scrape: &evidence.Scrape{Dialect: got.dialect,
+				Values: got.values, Histograms: got.histograms, Cut: got.cut}}); err != nil {
+				t.Errorf("a scrape that cannot be recorded: %v", err)
+			}
+		}
+	})
+}

@@ -149,6 +149,67 @@ func (d *dfa) isEmpty() bool {
 	return true
 }
 
+// lengths gives bounds of the lengths of the texts, in characters: none is shorter, and none is longer. longest is −1
+// where there is no end, and where a text is shown to be no longer only by a closer look.
+func (d *dfa) lengths() (shortest, longest int) {
+	far := make([]int, len(d.states)) // the longest way from a state; 0: not known yet, −1: being looked for
+	var from func(i int32) int
+	from = func(i int32) int {
+		if far[i] != 0 {
+			return far[i]
+		}
+		far[i] = -1
+		most := 1
+		for _, e := range d.states[i].edges {
+			n := from(e.to)
+			if n < 0 {
+				return -1
+			}
+			most = max(most, n+step(e))
+		}
+		far[i] = most
+		return most
+	}
+	if len(d.states) == 0 {
+		return 0, 0
+	}
+	longest = max(from(0)-1, -1)
+	return d.shortest(), longest
+}
+
+// step is 1 for bytes with which a character begins, and 0 for those behind them.
+func step(e edge) int {
+	if e.lo >= 0x80 && e.hi < 0xc0 {
+		return 0
+	}
+	return 1
+}
+
+func (d *dfa) shortest() int {
+	near := make([]int, len(d.states))
+	for i := range near {
+		near[i] = -1
+	}
+	near[0] = 0
+	for queue := []int32{0}; len(queue) > 0; {
+		i := queue[0]
+		queue = queue[1:]
+		for _, e := range d.states[i].edges {
+			if n := near[i] + step(e); near[e.to] < 0 || n < near[e.to] {
+				near[e.to] = n
+				queue = append(queue, e.to)
+			}
+		}
+	}
+	least := -1
+	for i, s := range d.states {
+		if s.accept && near[i] >= 0 && (least < 0 || near[i] < least) {
+			least = near[i]
+		}
+	}
+	return max(least, 0)
+}
+
 // has says whether a text is in the language.
 func (d *dfa) has(s string) bool {
 	if len(d.states) == 0 {

@@ -46,11 +46,26 @@ func hostile() map[string]Spec {
 		"3,000 patterns": {Kind: JSONSchema, Source: `{"type":"object","properties":{` + strings.Join(names, ",") + `}}`},
 		"patternProps": {Kind: JSONSchema, Source: `{"patternProperties":{` + chain(30,
 			func(i int) string { return fmt.Sprintf(`".*a%d.{9}":{},`, i) }) + `"x":{}}}`},
-		"long string":       {Kind: JSONSchema, Source: `{"type":"string","minLength":90000,"maxLength":100000}`},
-		"longer":            {Kind: JSONSchema, Source: `{"type":"string","minLength":1e9}`},
-		"pattern, length":   {Kind: JSONSchema, Source: `{"type":"string","pattern":"(a|b)*a(a|b){12}","maxLength":3000}`},
-		"big multipleOf":    {Kind: JSONSchema, Source: `{"type":"integer","multipleOf":123456789}`},
-		"long number":       {Kind: JSONSchema, Source: `{"minimum":1e400000000}`},
+		"long string":     {Kind: JSONSchema, Source: `{"type":"string","minLength":90000,"maxLength":100000}`},
+		"longer":          {Kind: JSONSchema, Source: `{"type":"string","minLength":1e9}`},
+		"pattern, length": {Kind: JSONSchema, Source: `{"type":"string","pattern":"(a|b)*a(a|b){12}","maxLength":3000}`},
+		"big multipleOf":  {Kind: JSONSchema, Source: `{"type":"integer","multipleOf":123456789}`},
+		"long number":     {Kind: JSONSchema, Source: `{"minimum":1e400000000}`},
+		"far limits":      {Kind: JSONSchema, Source: `{"type":"number","minimum":-1.8e308,"maximum":1.8e308}`},
+		"farther":         {Kind: JSONSchema, Source: `{"type":"number","minimum":1.7e300,"maximum":1.8e308}`},
+		"far integers":    {Kind: JSONSchema, Source: `{"type":"integer","minimum":-1.8e308,"maximum":1.8e308}`},
+		"oneOf of 400": {Kind: JSONSchema, Source: `{"oneOf":[` + chain(400, func(i int) string {
+			return fmt.Sprintf(`{"required":["a%d","b%d"],"properties":{"c":{"minLength":%d}}},`, i, i, i)
+		}) + `{"required":["x"]}]}`},
+		"dependencies": {Kind: JSONSchema, Source: `{"dependencies":{` + chain(300, func(i int) string {
+			return fmt.Sprintf(`"a%d":{"required":["b%d"]},`, i, i)
+		}) + `"x":["y"]}}`},
+		"10,000 ids": {Kind: JSONSchema, Source: `{"$defs":{` + chain(10_000, func(i int) string {
+			return fmt.Sprintf(`"a%d":{"$id":"http://x.org/%d/","$ref":"../%d/"},`, i, i, i+1)
+		}) + `"x":true},"$ref":"http://x.org/0/"}`},
+		"looks":             {Kind: Regex, Source: strings.Repeat(`(?=.*a.{10}b)(?!.*c.{10}d)`, 30) + `.*`},
+		"nested looks":      {Kind: Regex, Source: strings.Repeat(`(?=a?`, 300) + strings.Repeat(`)`, 300) + `.*`},
+		"looks of looks":    {Kind: Regex, Source: `(` + strings.Repeat(`(?=(?=.*x)(?!.*y)(?=z?))a?|`, 20) + `b){1}.*`},
 		"exponential":       {Kind: Regex, Source: `(a|b)*a(a|b){20}`},
 		"exponential, long": {Kind: Regex, Source: `(.*a.{900}|.*b.{90})`},
 		"nested repeats":    {Kind: Regex, Source: `((a{0,30}){0,30}b?){0,1}`},

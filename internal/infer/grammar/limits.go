@@ -13,6 +13,7 @@ const (
 	maxNesting  = 250     // of parentheses in a source, of values in a JSON document
 	maxDFA      = 20_000  // states, where languages are intersected
 	maxVariants = 256     // alternatives that a schema's anyOf, oneOf and allOf multiply to
+	maxJoined   = 100_000 // pairs of alternatives that are joined on the way there
 	maxWork     = 600_000 // places looked at for one mask: about 20 ms
 	maxKept     = 8 << 20 // bytes of states and masks that a grammar keeps; beyond, it starts to collect afresh
 	maxForced   = 256     // bytes of forced text that are looked for at a time

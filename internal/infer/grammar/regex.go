@@ -11,7 +11,7 @@ import (
 
 // readRegex reads a regular expression that the whole text must match: RE2's syntax, as Go's package regexp/syntax has
 // it, with \uHHHH and \Z of other dialects. Of assertions it may have ^, $, \A and \z, anywhere; (?m) and \b are
-// refused, as are back references, which are not regular, and look-around but at the beginning.
+// refused, as are back references, which are not regular, look-behind, and look-ahead within a repetition.
 func readRegex(source string) (*rules, error) {
 	e, err := regexText(source, true)
 	if err != nil {
@@ -20,42 +20,17 @@ func readRegex(source string) (*rules, error) {
 	return &rules{names: []string{"regular expression"}, bodies: []*expr{e}}, nil
 }
 
-// regexText gives the texts that a regular expression matches: as a whole, or somewhere. Look-ahead may stand at its
-// beginning, where it speaks of the whole text.
+// regexText gives the texts that a regular expression matches: as a whole, or somewhere.
 func regexText(source string, whole bool) (*expr, error) {
-	looks, rest, err := lookAhead(source, whole)
+	looks, source, err := takeLooks(source)
 	if err != nil {
 		return nil, err
 	}
-	e, err := regularText(rest, whole)
-	if err != nil || len(looks) == 0 {
-		return e, err
-	}
-	all, err := determinise(e)
-	for _, l := range looks {
-		var d *dfa
-		if err == nil {
-			d, err = l.texts()
-		}
-		switch {
-		case err != nil:
-			return nil, err
-		case l.not:
-			all, err = without(all, d)
-		default:
-			all, err = both(all, d)
-		}
-	}
-	return &expr{op: opDFA, auto: all}, err
-}
-
-// regularText is regexText without look-ahead.
-func regularText(source string, whole bool) (*expr, error) {
 	re, err := parseRegex(source)
 	if err != nil {
 		return nil, err
 	}
-	t := &translator{}
+	t := &translator{looks: looks, marks: len(looks) > 0}
 	begins, ends := false, false
 	for whole || !begins || !ends {
 		inner, b, e := trimAnchors(re)
@@ -64,7 +39,15 @@ func regularText(source string, whole bool) (*expr, error) {
 		}
 		re, begins, ends = inner, begins || b, ends || e
 	}
-	body, err := t.translate(re)
+	begin, end := text(beginMark), text(endMark)
+	rest := empty
+	if len(looks) > 0 { // it sees the end, too
+		rest = repeat(end, 1, -1)
+		if !whole && !ends {
+			rest = seq(star(anyRune), rest)
+		}
+	}
+	body, err := t.before(re, rest)
 	if err != nil {
 		return nil, err
 	}
@@ -79,15 +62,14 @@ func regularText(source string, whole bool) (*expr, error) {
 		return body, nil
 	}
 	// Anchors in other places: they match marks, which stand at both ends of the text and are taken away again.
-	begin, end := text(beginMark), text(endMark)
 	if whole || begins {
 		body = seq(star(begin), body)
 	} else {
 		body = seq(star(alt(anyRune, begin)), body)
 	}
-	if whole || ends {
+	if len(looks) == 0 && (whole || ends) {
 		body = seq(body, star(end))
-	} else {
+	} else if len(looks) == 0 {
 		body = seq(body, star(alt(anyRune, end)))
 	}
 	return unmarked(body)
@@ -135,7 +117,8 @@ func parseRegex(source string) (*syntax.Regexp, error) {
 		return nil, tooCostly("regular expression: %s: `%s`", bad.Code, bad.Expr)
 	case errors.As(err, &bad):
 		reason := bad.Code.String()
-		if bad.Code == syntax.ErrInvalidPerlOp {
+		if bad.Code == syntax.ErrInvalidPerlOp || strings.HasPrefix(bad.Expr, "(?<=") ||
+			strings.HasPrefix(bad.Expr, "(?<!") {
 			reason = "look-around and other groups of Perl are not supported"
 		}
 		return nil, &Error{Reason: fmt.Sprintf("bad regular expression: %s: `%s`", reason, bad.Expr)}
@@ -204,7 +187,8 @@ func trimAnchors(re *syntax.Regexp) (inner *syntax.Regexp, begins, ends bool) {
 
 // translator makes an expression of a parsed regular expression.
 type translator struct {
-	marks bool // it has marks for anchors
+	marks bool   // it has marks for anchors
+	looks []look // what was taken from it; see takeLooks
 }
 
 func (t *translator) translate(re *syntax.Regexp) (*expr, error) {

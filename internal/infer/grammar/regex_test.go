@@ -42,7 +42,7 @@ func TestRegexIsRE2(t *testing.T) {
 	}
 }
 
-// TestLookAhead: look-ahead at the beginning is kept, as in the patterns that Zod writes.
+// TestLookAhead: look-ahead is kept, as in the patterns that Zod writes.
 func TestLookAhead(t *testing.T) {
 	v, _ := vocabulary(t, 600)
 	for _, test := range []struct {
@@ -55,6 +55,12 @@ func TestLookAhead(t *testing.T) {
 		{`^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$`,
 			[]string{"a.b@c.de", "x@y-z.co.uk"}, []string{".a@b.cd", "a..b@c.de", "a.@b.cd", "a@b"}},
 		{`(?!a|b)(c|a)d`, []string{"cd"}, []string{"ad"}},
+		{`^(?!a)b|c|(?=d)[de]e`, []string{"b", "c", "de"}, []string{"a", "ab", "ee"}},
+		{`^x(?!.*(?=y)..$)[xyz]*$`, []string{"xxxx", "xyxx", "xxy"}, []string{"xyx", "xxyz"}},
+		{`^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$`,
+			[]string{"P3W", "P1Y2M", "PT5M", "P1DT1H"}, []string{"P", "P1YT", "PT", "P1W2D", "P1Y2W"}},
+		{`(?:(?=a)|b)[abc]`, []string{"a", "ba", "bb", "bc"}, []string{"b", "c", ""}},
+		{`(?i)^(?=.{1,3}$)\w+(?!B)[a-z]$`, []string{"ac", "xxA"}, []string{"a", "aB", "ab", "aaaa"}},
 	} {
 		g := compile(t, v, Regex, test.source)
 		for _, text := range test.yes {
@@ -72,9 +78,12 @@ func TestLookAhead(t *testing.T) {
 
 func TestRegexRefuses(t *testing.T) {
 	for _, test := range []struct{ source, want string }{
-		{`a(?=b)`, "bad regular expression: look-around and other groups of Perl are not supported: `(?=`"},
-		{`^(?!a)b|c`, "bad regular expression: look-ahead is supported only where no alternatives stand behind it: " +
-			"put them in a group"},
+		{`a(?=b)`, "no text fits"},
+		{`a(?<=b)c`, "bad regular expression: look-around and other groups of Perl are not supported: `(?<=b)c`"},
+		{`a(?!b)(?i:c)`, "bad regular expression: flags behind the beginning, such as (?i:…), and look-ahead together " +
+			"are not supported"},
+		{`^(?:(?!a).)*$`, "bad regular expression: look-ahead within a repetition is not supported"},
+		{"\U000F0001(?!a)b", "bad regular expression: characters from U+F0000 and look-ahead together are not supported"},
 		{`(a)\1`, "bad regular expression: invalid escape sequence: `\\1`"},
 		{`\bword\b`, "regular expression: the assertion `\\b` is not supported"},
 		{`(?m)^a$`, "regular expression: the assertion `(?m:^)` is not supported"},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -23,6 +22,9 @@ type schemas struct {
 	nums    *expr
 	exprs   int
 	pending []string // the schemas being expanded, for cycles of $ref
+
+	joined int         // constraints that were joined
+	refs   *references // nil until a $ref asks
 
 	outermost bool // the schema that is read is not combined with others, but by a $ref alone
 }
@@ -49,7 +51,7 @@ func (l located) fail(keyword, format string, args ...any) error {
 
 var (
 	pointerEscapes   = strings.NewReplacer("~", "~0", "/", "~1")
-	pointerUnescapes = strings.NewReplacer("~1", "/", "~0", "~", "%25", "%")
+	pointerUnescapes = strings.NewReplacer("~1", "/", "~0", "~")
 )
 
 func escapePointer(name string) string { return pointerEscapes.Replace(name) }
@@ -156,6 +158,8 @@ type multiple struct {
 type property struct {
 	name string
 	is   conj
+	// only schemas that were negated name it: for unevaluatedProperties it is not there
+	unsaid bool
 }
 
 type patternProperty struct {
@@ -174,8 +178,13 @@ var silent = map[string]bool{
 	"examples":   true,
 	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
 	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
+	// of editors, form builders and generators of code
+	"markdownDescription": true, "enumNames": true, "enumDescriptions": true, "errorMessage": true,
+	"deprecationMessage": true, "propertyOrdering": true, "propertyOrder": true, "tsType": true, "javaType": true,
+	"hint": true, "label": true, "placeholder": true, "unit": true, "units": true, "order": true, "group": true,
 	// read by expand
-	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "not": true, "if": true,
+	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
+	"dependencies": true, "not": true, "if": true,
 	"then": true, "else": true,
 	// read together with others
 	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
@@ -183,7 +192,7 @@ var silent = map[string]bool{
 }
 
 // refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"dependentSchemas", "dependencies", "$dynamicRef", "$dynamicAnchor", "$recursiveRef",
+var refused = []string{"$dynamicRef", "$dynamicAnchor", "$recursiveRef",
 	"$recursiveAnchor"}
 
 // read makes one schema object's own keywords a constraint.
@@ -273,62 +282,6 @@ var aboutKind = map[string]kind{
 	"uniqueItems": kindArray, "contains": kindArray, "properties": kindObject, "required": kindObject,
 	"additionalProperties": kindObject,
 	"patternProperties":    kindObject, "minProperties": kindObject, "propertyNames": kindObject,
-	"dependentRequired": kindObject,
-	"maxProperties":     kindObject,
-}
-
-// resolve finds what a $ref points to.
-func (s *schemas) resolve(l located) (located, error) {
-	target := l.v.get("$ref")
-	if target.kind != kindString {
-		return l, l.fail("$ref", "must be a string")
-	}
-	name := target.text
-	if id := s.root.get("$id"); id != nil && id.kind == kindString && id.text != "" {
-		name = strings.TrimPrefix(name, strings.TrimSuffix(id.text, "#"))
-	}
-	pointer, ok := strings.CutPrefix(name, "#")
-	if !ok {
-		return l, l.fail("$ref", "%q is not in this schema; only references that begin with # are supported",
-			target.text)
-	}
-	at := s.root
-	path := "#"
-	if pointer != "" && pointer[0] != '/' {
-		if found, where := findAnchor(s.root, pointer, "#"); found != nil {
-			return located{found, where}, nil
-		}
-		return l, l.fail("$ref", "%q points to nothing", target.text)
-	}
-	for _, part := range strings.Split(pointer, "/")[1:] {
-		part = pointerUnescapes.Replace(part)
-		next := at.get(part)
-		if at.kind == kindArray {
-			if i, err := strconv.Atoi(part); err == nil && i >= 0 && i < len(at.items) {
-				next = at.items[i]
-			}
-		}
-		if next == nil {
-			return l, l.fail("$ref", "%q points to nothing", target.text)
-		}
-		at, path = next, path+"/"+escapePointer(part)
-	}
-	return located{at, path}, nil
-}
-
-func findAnchor(v *value, name, path string) (*value, string) {
-	if a := v.get("$anchor"); v.kind == kindObject && a != nil && a.kind == kindString && a.text == name {
-		return v, path
-	}
-	for _, m := range v.members {
-		if found, where := findAnchor(m.value, name, path+"/"+escapePointer(m.name)); found != nil {
-			return found, where
-		}
-	}
-	for i, item := range v.items {
-		if found, where := findAnchor(item, name, fmt.Sprint(path, "/", i)); found != nil {
-			return found, where
-		}
-	}
-	return nil, ""
+	"dependentRequired": kindObject, "dependentSchemas": kindObject, "dependencies": kindObject,
+	"maxProperties": kindObject,
 }

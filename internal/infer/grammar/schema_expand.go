@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,29 +92,42 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 	return list, nil
 }
 
-// dependent adds dependentRequired: for each of its names, the member is not there, or all that it needs are.
-func (s *schemas) dependent(list []*constraint, l located) ([]*constraint, error) {
-	const keyword = "dependentRequired"
-	v := l.v.get(keyword)
-	if v == nil {
-		return list, nil
-	}
-	if v.kind != kindObject {
-		return nil, l.fail(keyword, "must be an object of lists of names")
-	}
-	for _, m := range v.members {
-		there, away := anything(l.path), anything(l.path)
-		if err := readRequired(there, located{m.value, l.path}, keyword); err != nil {
-			return nil, err
+// dependent adds dependentRequired, dependentSchemas, and dependencies, which older drafts have for both: for each of
+// their names, the member is not there, or what depends on it holds.
+func (s *schemas) dependent(list []*constraint, l located) (_ []*constraint, err error) {
+	for _, keyword := range []string{"dependentRequired", "dependentSchemas", "dependencies"} {
+		v := l.v.get(keyword)
+		if v == nil {
+			continue
 		}
-		there.required = append(there.required, m.name)
-		away.props = []property{{m.name, noValue}}
-		var err error
-		if list, err = s.merge(list, []*constraint{there, away}); err != nil {
-			return nil, err
+		if v.kind != kindObject {
+			return nil, l.fail(keyword, "must be an object, got %s", v.spelled())
+		}
+		for _, m := range v.members {
+			if list, err = s.depends(list, l, keyword, m); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return list, nil
+}
+
+// depends adds one entry of such a keyword.
+func (s *schemas) depends(list []*constraint, l located, keyword string, m member) ([]*constraint, error) {
+	there, away := anything(l.path), anything(l.path)
+	there.required = []string{m.name}
+	away.props = []property{{name: m.name, is: noValue, unsaid: true}}
+	with := []*constraint{there}
+	var err error
+	if keyword == "dependentRequired" || keyword == "dependencies" && m.value.kind == kindArray {
+		err = readRequired(there, located{m.value, l.path}, keyword)
+	} else {
+		with, err = s.with(with, located{m.value, l.path + "/" + keyword + "/" + escapePointer(m.name)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.merge(list, append(with, away))
 }
 
 // list gives the schemas of allOf, anyOf or oneOf.
@@ -149,13 +163,37 @@ func (s *schemas) oneOf(list []*constraint, parts []located, exact bool, l locat
 	if !exact {
 		return all, nil
 	}
-	for i := range groups {
+	return s.separate(groups, parts, l)
+}
+
+// separate takes from each alternative of oneOf the values that may be one of another alternative too.
+func (s *schemas) separate(groups [][]*constraint, parts []located, l located) (all []*constraint, err error) {
+	overlap := func(i, j int) error {
+		return l.fail("oneOf", "a value of alternative %d may be one of alternative %d too, which oneOf "+
+			"forbids and this server cannot rule out; use anyOf, or tell them apart by a required property "+
+			"with a const", i, j)
+	}
+	for i, group := range groups {
 		for j := range groups {
-			if i != j && !s.rejects(groups[j], groups[i]) {
-				return nil, l.fail("oneOf", "a value of alternative %d may be one of alternative %d too, which oneOf "+
-					"forbids and this server cannot rule out; use anyOf, or tell them apart by a required property "+
-					"with a const", i, j)
+			if i == j || s.rejects(groups[j], groups[i]) {
+				continue
 			}
+			not, err := s.negated(l, "oneOf", parts[j])
+			if err == nil {
+				group, err = s.with(group, not)
+			}
+			if err != nil {
+				if errors.Is(err, ErrCostly) {
+					return nil, err
+				}
+				return nil, overlap(i, j)
+			}
+			if len(group) == 0 && len(all) == 0 && i == len(groups)-1 {
+				return nil, overlap(i, j)
+			}
+		}
+		if all = append(all, group...); len(all) > maxVariants {
+			return nil, at(l.path, tooCostly("more than %d combinations of alternatives", maxVariants))
 		}
 	}
 	return all, nil
@@ -166,6 +204,9 @@ func (s *schemas) merge(a, b []*constraint) ([]*constraint, error) {
 	var out []*constraint
 	for _, x := range a {
 		for _, y := range b {
+			if s.joined++; s.joined > maxJoined {
+				return nil, at(x.path, tooCostly("more than %d combinations of schemas to look at", maxJoined))
+			}
 			m, err := s.and(x, y)
 			if err != nil {
 				return nil, err
@@ -242,6 +283,7 @@ func (c *constraint) joinProperties(a, b *constraint) error {
 	c.props = nil
 	for _, p := range a.props {
 		p.is = slices.Concat(p.is, b.member(p.name))
+		p.unsaid = p.unsaid && (b.prop(p.name) < 0 || b.props[b.prop(p.name)].unsaid)
 		c.props = append(c.props, p)
 	}
 	for _, p := range b.props {

@@ -223,7 +223,7 @@ func readProperties(c *constraint, l located, name string) error {
 	}
 	for _, m := range l.v.members {
 		child := located{m.value, l.path + "/" + name + "/" + escapePointer(m.name)}
-		c.props = append(c.props, property{m.name, conj{child}})
+		c.props = append(c.props, property{name: m.name, is: conj{child}, unsaid: isNegated(l.path)})
 	}
 	return nil
 }

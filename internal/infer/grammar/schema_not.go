@@ -46,6 +46,9 @@ func (s *schemas) negated(l located, keyword string, of located) (located, error
 	return located{v, "not(" + of.path + ")"}, nil
 }
 
+// isNegated tells the paths of schemas that negated has made.
+func isNegated(path string) bool { return strings.HasPrefix(path, "not(") }
+
 // asWritten names the place of the schema that was negated where an error is in the one made of it.
 func asWritten(err error) error {
 	var e *Error
@@ -111,8 +114,8 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 
 // inexpressible are keywords that say something together with others only.
 var inexpressible = map[string]bool{"nullable": true, "additionalItems": true, "unevaluatedProperties": true,
-	"unevaluatedItems": true, "dependentRequired": true, "if": true, "then": true, "else": true, "minContains": true,
-	"maxContains": true, "oneOf": true}
+	"unevaluatedItems": true, "dependentRequired": true, "dependentSchemas": true, "dependencies": true, "if": true,
+	"then": true, "else": true, "minContains": true, "maxContains": true, "oneOf": true}
 
 // negations give, for a keyword, schemas of which each value keeps to one if it breaks the keyword.
 var negations map[string]func(s *schemas, l located, name string, depth int) ([]*value, error)

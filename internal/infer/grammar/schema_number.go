@@ -48,17 +48,26 @@ func (s *schemas) number(c *constraint) (*expr, error) {
 		}
 	}
 	free := c.low.at == nil && c.high.at == nil
+	if low.isFar(-1) {
+		low = limit{}
+	}
+	if high.isFar(1) {
+		high = limit{}
+	}
+	if low.isFar(1) || high.isFar(-1) {
+		return nil, at(c.path, tooCostly("numbers with more than %d digits before the point", farDigits))
+	}
 	var e *expr
 	switch {
 	case whole:
 		e = wholeRange(wholeLimits(low, high))
 	case free && len(c.multiples) == 0:
 		return s.nums, nil
-	case free:
+	case low.at == nil && high.at == nil:
 		e = seq(optional(text("-")), wholeText(wholeDigits), optional(fraction(1)))
 	default:
 		var err error
-		if e, err = decimalRange(c.low, c.high); err != nil {
+		if e, err = decimalRange(low, high); err != nil {
 			return nil, at(c.path, err)
 		}
 	}
@@ -80,6 +89,17 @@ func (s *schemas) number(c *constraint) (*expr, error) {
 		e = &expr{op: opDFA, auto: all}
 	}
 	return e, nil
+}
+
+// farDigits is how many digits a limit may have. Numbers that are made have wholeDigits where no limit has more, so
+// that they keep to a limit beyond, such as the greatest number of binary64, by themselves.
+const farDigits = 40
+
+var farAway = new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(farDigits), nil))
+
+// isFar says whether a limit is farther from 0 than numbers that are made, upwards or downwards.
+func (l limit) isFar(sign int) bool {
+	return l.at != nil && l.at.Sign() == sign && new(big.Rat).Abs(l.at).Cmp(farAway) >= 0
 }
 
 // wholeRange gives the integers from lo to hi; nil is no limit.

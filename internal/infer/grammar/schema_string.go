@@ -2,7 +2,6 @@ package grammar
 
 import (
 	"regexp"
-	"slices"
 )
 
 // anyChars gives the inside of JSON strings of so many characters, each written as itself or by an escape.
@@ -63,6 +62,9 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 	return stringOf(&expr{op: opDFA, auto: all, quoted: true}), nil
 }
 
+// maxOpen is the greatest maxLength with which openURI fits an automaton. Texts of uri hardly get there.
+const maxOpen = 1000
+
 // contents gives what patterns and formats each allow, and where the last of them stands.
 func (c *constraint) contents() (list []*expr, where string, err error) {
 	for _, p := range c.patterns {
@@ -75,10 +77,15 @@ func (c *constraint) contents() (list []*expr, where string, err error) {
 	for _, f := range c.formats {
 		source, known := formats[f.text]
 		switch {
+		case !known && len(c.patterns) > 0: // a name for what the pattern says
+			continue
 		case !known:
 			return nil, "", &Error{Where: f.path, Reason: "unknown format " + quote(f.text)}
 		case source == "":
 			continue
+		}
+		if source == uri && c.maxLen >= 0 && c.maxLen <= maxOpen {
+			source = openURI
 		}
 		e, err := regexText(source, true)
 		if err != nil {
@@ -95,11 +102,8 @@ func (c *constraint) contents() (list []*expr, where string, err error) {
 
 // content gives the contents of strings that a constraint allows.
 func (c *constraint) content(contents []*expr) (*dfa, error) {
-	if c.minLen > 0 || c.maxLen >= 0 || len(contents) == 0 {
-		if max(c.minLen, c.maxLen)*5 > maxDFA {
-			return nil, tooCostly("a length of %d together with a pattern or format", max(c.minLen, c.maxLen))
-		}
-		contents = append(slices.Clip(contents), repeat(anyRune, c.minLen, c.maxLen))
+	if len(contents) == 0 {
+		contents = []*expr{star(anyRune)}
 	}
 	var all *dfa
 	for _, e := range contents {
@@ -112,7 +116,18 @@ func (c *constraint) content(contents []*expr) (*dfa, error) {
 		}
 		all = d
 	}
-	return all, nil
+	lo, hi := c.minLen, c.maxLen
+	if shortest, longest := all.lengths(); shortest >= lo && longest >= 0 && (hi < 0 || longest <= hi) {
+		return all, nil
+	}
+	if max(lo, hi)*5 > maxDFA {
+		return nil, tooCostly("a length of %d together with a pattern or format", max(lo, hi))
+	}
+	d, err := determinise(repeat(anyRune, lo, hi))
+	if err != nil {
+		return nil, err
+	}
+	return both(all, d)
 }
 
 // quotedText gives the inside of the JSON strings whose contents e gives, with no escapes but those that are needed.

@@ -200,21 +200,23 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"contains":3}`, "#/contains: must be a schema: an object, true or false; got 3"},
 		{`{"type":"array","maxItems":1,"contains":true,"minContains":2}`,
 			"#/contains: is not supported where the items that it wants have no place behind prefixItems"},
-		{`{"dependentSchemas":{}}`, "#/dependentSchemas: this keyword is not supported"},
+		{`{"dependentSchemas":{"a":1}}`, "#/dependentSchemas/a: must be a schema: an object, true or false; got 1"},
+		{`{"dependencies":[]}`, "#/dependencies: must be an object, got []"},
+		{`{"$dynamicRef":"#a"}`, "#/$dynamicRef: this keyword is not supported"},
 		{`{"properties":{"a":{"maxLenght":3}}}`, "#/properties/a/maxLenght: unknown keyword"},
 		{`{"type":"str"}`, `#/type: must be null, boolean, integer, number, string, array or object, got "str"`},
-		{`{"type":"string","pattern":"(?=x)"}`, "#/pattern: bad regular expression: look-around and other groups of " +
-			"Perl are not supported: `(?=`"},
-		{`{"type":"string","format":"color"}`, `#/format: unknown format "color"`},
+		{`{"type":"string","pattern":"(?<=x)"}`, "#/pattern: bad regular expression: look-around and other groups of " +
+			"Perl are not supported: `(?<=x)`"},
+		{`{"type":"string","format":"colour"}`, `#/format: unknown format "colour"`},
 		{`{"type":"string","minLength":-1}`, "#/minLength: must not be negative, got -1"},
 		{`{"$ref":"#/$defs/x"}`, `#/$ref: "#/$defs/x" points to nothing`},
 		{`{"$ref":"other.json"}`,
-			`#/$ref: "other.json" is not in this schema; only references that begin with # are supported`},
+			`#/$ref: "other.json" is not in this schema; references to other documents are not supported`},
 		{`{"$ref":"#"}`, "#/$ref: the schema refers to itself without anything in between"},
 		{`{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}`,
 			"#/$defs/a/$ref: the schema refers to itself without anything in between"},
-		{`{"oneOf":[{"type":"integer"},{"type":"number"}]}`, "#/oneOf: a value of alternative 0 may be one of " +
-			"alternative 1 too, which oneOf forbids and this server cannot rule out; use anyOf, or tell them apart " +
+		{`{"oneOf":[{"type":"integer"},{"type":"number"}]}`, "#/oneOf: a value of alternative 1 may be one of " +
+			"alternative 0 too, which oneOf forbids and this server cannot rule out; use anyOf, or tell them apart " +
 			"by " +
 			"a required property with a const"},
 		{`{"type":"object","required":["a"],"properties":{"a":false}}`, "no value fits the schema"},

@@ -261,7 +261,7 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 	members := slices.Clone(c.props)
 	for _, name := range c.required {
 		if c.prop(name) < 0 && !slices.ContainsFunc(members, func(p property) bool { return p.name == name }) {
-			members = append(members, property{name, c.additional})
+			members = append(members, property{name: name, is: c.additional, unsaid: !c.additionalGiven})
 		}
 	}
 	for i, p := range members {
@@ -273,11 +273,13 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 			members[i].is = noValue
 			continue
 		}
-		is, err := c.withPatterns(p.name, p.is, c.prop(p.name) < 0)
+		is, matched, err := c.withPatterns(p.name, p.is, c.prop(p.name) < 0)
 		if err != nil {
 			return nil, err
 		}
-		members[i].is = is
+		if members[i].is = is; c.closed && p.unsaid && !matched {
+			members[i].is = noValue
+		}
 	}
 	extra, err := s.extra(c, members)
 	if err != nil {
@@ -305,13 +307,12 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 }
 
 // withPatterns adds what patternProperties demand of a member. One that only they mention has no demands of
-// additionalProperties.
-func (c *constraint) withPatterns(name string, is conj, unlisted bool) (conj, error) {
-	matched := false
+// additionalProperties. It tells whether there are such demands.
+func (c *constraint) withPatterns(name string, is conj, unlisted bool) (all conj, matched bool, err error) {
 	for _, p := range c.patternProps {
 		ok, err := p.pattern.matches(name)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !ok {
 			continue
@@ -322,7 +323,7 @@ func (c *constraint) withPatterns(name string, is conj, unlisted bool) (conj, er
 		matched = true
 		is = slices.Concat(is, p.is)
 	}
-	return is, nil
+	return is, matched, nil
 }
 
 // objects makes the texts of one constraint's objects.

@@ -51,8 +51,9 @@ func benchActs(m *Matrix, columns int) *Acts {
 	return a
 }
 
-// itemRate does items on all workers and gives the median item's speed times the workers: what the kernels reach, also
-// where the operating system takes a worker off its core now and then. Items are some ten microseconds.
+// itemRate does items on all workers and gives the speed of the fastest tenth's slowest item, times the workers: what
+// the kernels reach, also where other processes take workers off their cores. Items are ten to a thousand
+// microseconds.
 func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) float64 {
 	seconds := make([]float64, items)
 	c.Run(1, func(int) int { return items }, func(w, _, from, to int) {
@@ -61,7 +62,7 @@ func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) flo
 		}
 	})
 	slices.Sort(seconds)
-	return amount * float64(c.Workers()) / seconds[items/2] / 1e9
+	return amount * float64(c.Workers()) / seconds[items/10] / 1e9
 }
 
 // mulRate multiplies the whole matrix, about size bytes of weights an item, and gives the rate of amount a row.

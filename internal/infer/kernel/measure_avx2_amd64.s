@@ -54,7 +54,7 @@ loop1:
 	VZEROUPPER
 	RET
 
-// Vectors of eight equal words.
+// Vectors of constants.
 DATA ·constants<>+0(SB)/4, $0x00010001
 DATA ·constants<>+4(SB)/4, $0x00010001
 DATA ·constants<>+8(SB)/4, $0x00010001

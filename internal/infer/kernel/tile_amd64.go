@@ -70,6 +70,7 @@ func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to
 	}
 	run := max(1, min(all, budget/m.panel))
 	chunk := max(g.most, chunkBudget/a.stride[m.layout.act]/g.most*g.most)
+	chunk = (even(len(cols), chunk) + g.most - 1) / g.most * g.most
 	for c0 := 0; c0 < len(cols); c0 += chunk {
 		c1 := min(c0+chunk, len(cols))
 		for p := 0; p < all; p += run {
@@ -77,6 +78,12 @@ func (k *tiles) mul(m *Matrix, s *Scratch, r0, r1 int, a *Acts, cols []int32, to
 			g.mul(m, min(run, all-p), a, cols[:c1], c0, to, p*panelRows)
 		}
 	}
+}
+
+// even is the size of each of as few pieces as n can be cut into, none larger than most, so that none is much smaller.
+func even(n, most int) int {
+	pieces := max(1, (n+most-1)/most)
+	return (n + pieces - 1) / pieces
 }
 
 // grouping is how a product's columns go to a kernel.
@@ -96,9 +103,9 @@ func (g grouping) mul(m *Matrix, panels int, a *Acts, cols []int32, at int, to t
 	small := n / groups
 	large := n - small*groups // so many groups have one more
 	for i0 := 0; i0 < groups; {
-		size, n := small+1, min(large-i0, g.together)
+		size, n := small+1, even(large-i0, g.together)
 		if i0 >= large {
-			size, n = small, min(groups-i0, g.together)
+			size, n = small, even(groups-i0, g.together)
 		}
 		for i := range n {
 			for j := range size {

@@ -67,7 +67,7 @@ const question = "Which words, dear friend, follow each other in every country o
 
 func testModels(t *testing.T, b llm.Backend) {
 	models := b.Models()
-	if len(models) == 0 || models[0].ID == "" || models[0].ContextLength < Context || models[0].Vocab <= 0 {
+	if len(models) == 0 || models[0].ID == "" || models[0].ContextLength < Context || models[0].Vocab < 0 {
 		t.Errorf("models %+v", models)
 	}
 	if s := b.Status(); !s.Ready || s.Running != 0 || s.Waiting != 0 || s.KVUsed != 0 {
@@ -151,6 +151,9 @@ func testLogprobs(t *testing.T, b llm.Backend) {
 	}
 	var joined []byte
 	for i, tok := range out.Tokens {
+		if tok.ID == llm.UnknownID && len(tok.Bytes) == 0 { // of which nothing is known
+			continue
+		}
 		joined = append(joined, tok.Bytes...)
 		if !(tok.Logprob <= 0) || math.IsInf(tok.Logprob, 0) || len(tok.Top) != r.TopLogprobs {
 			t.Errorf("token %d: %+v", i, tok)

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -97,6 +98,45 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
+// FuzzTools: however a conversation with tools looks, each format that calls are written in takes it or says in its
+// own words that it does not; and whatever a template renders is searched for calls.
+func FuzzTools(f *testing.F) {
+	f.Add("f", `{"type":"object"}`, `{"a":"}\"]{"}`, "4")
+	f.Add("</tool_call>", `[]`, "{", `<tool_response>`)
+	f.Add("[TOOL_CALLS]", `1e400`, `{"a":1,"a":2}`, "\xff")
+	tokens := synthetic(f)
+	var formats []*Format
+	for _, name := range Names() {
+		format, err := Choose(name, "", tokens)
+		if errors.Is(err, ErrNone) {
+			continue
+		}
+		if err != nil {
+			f.Fatal(name, err)
+		}
+		formats = append(formats, format)
+	}
+	f.Fuzz(func(t *testing.T, name, schema, arguments, result string) {
+		tools := &llm.Tools{List: []llm.Tool{{Name: name, Description: result, Parameters: schema}}}
+		for _, format := range formats {
+			_, err := format.Encode([]llm.Message{{Role: llm.RoleUser, Content: result},
+				{Role: llm.RoleAssistant, Calls: []llm.Call{{ID: name, Name: name, Arguments: arguments}}},
+				{Role: llm.RoleTool, CallID: name, Name: name, Content: result}}, tools)
+			if err != nil && !errors.Is(err, token.ErrRoles) && !errors.Is(err, ErrRefused) && !errors.Is(err, ErrLimit) &&
+				!errors.Is(err, ErrTemplate) {
+				t.Errorf("%s: %v", format.Name, err)
+			}
+		}
+		for _, text := range []string{result, arguments, schema} {
+			for _, form := range []CallForm{mistralCalls, hermesCalls} {
+				if got, ok := find(form.Begin+text+form.End, name); ok && got != mistralCalls && got != hermesCalls {
+					t.Errorf("%q: %+v", text, got)
+				}
+			}
+		}
+	})
+}
+
 func TestIDs(t *testing.T) {
 	if id := shortID("abcDEF123"); id != "abcDEF123" {
 		t.Error(id)
@@ -111,7 +151,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-func synthetic(t *testing.T) *token.Tokenizer {
+func synthetic(t testing.TB) *token.Tokenizer {
 	t.Helper()
 	tok, err := token.New(token.Synthetic(512, 1))
 	if err != nil {

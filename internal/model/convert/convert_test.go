@@ -241,6 +241,9 @@ func TestOldExperts(t *testing.T) {
 
 // TestEveryMix: each name makes a file that loads, no larger than the one before it.
 func TestEveryMix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestThereAndBack has the same goroutines")
+	}
 	s := small(quant.F32)
 	s.Layers, s.Experts = 1, 2
 	b, err := synth.Bytes(s)

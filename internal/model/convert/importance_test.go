@@ -72,6 +72,9 @@ func modern(t *testing.T, means map[string][]float32, counts []float32) []byte {
 
 // TestImportanceHelps: both file formats give the same weights, and with them the columns that matter come out better.
 func TestImportanceHelps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestThereAndBack has the same goroutines")
+	}
 	s := synth.Tiny()
 	s.Dim, s.FFN, s.Type = 256, 256, quant.F32
 	b, err := synth.Bytes(s)

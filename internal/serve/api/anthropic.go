@@ -10,10 +10,11 @@ import (
 // messagesPath begins the paths whose errors have Anthropic's shape.
 const messagesPath = "/v1/messages"
 
-// anthropicError gives errors Anthropic's shape, and the answer its name for the request's id.
-func anthropicError(x *exchange) func(*httpError) []byte {
+// anthropicErrors gives errors Anthropic's shape, and the answer its name for the request's id.
+func anthropicErrors(x *exchange) {
 	x.Header().Set("Request-Id", x.id)
-	return func(e *httpError) []byte { return messages.Error(e.status, e.message, x.id) }
+	x.shape = func(e *httpError) []byte { return messages.Error(e.status, e.message, x.id) }
+	x.event = func(e *httpError) []byte { return messages.AppendError(nil, e.status, e.message, x.id) }
 }
 
 // messagesRoute answers POST /v1/messages.
@@ -129,7 +130,7 @@ func (s *Server) countTokens(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ids, err := b.TokenizeChat(j.requests[0].Messages, j.requests[0].Tools)
+	ids, err := of(b, model).TokenizeChat(j.requests[0].Messages, j.requests[0].Tools)
 	if err != nil {
 		return err
 	}

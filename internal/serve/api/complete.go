@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
 // kind is a kind of request for completions.
@@ -94,6 +95,11 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 	}
 	for _, r := range j.requests {
 		r.CacheScope = s.scope(x, r.CacheScope)
+	}
+	if passes { // what is translated goes out by the backend's own door
+		if ctx = upstream.WithHeader(ctx, r.Header); x.caller.Name != "" {
+			ctx = upstream.WithCaller(ctx, x.caller.Name)
+		}
 	}
 	x.body.light()
 	j.arrived, j.grant, j.seen = arrived, x.grant, &x.seen

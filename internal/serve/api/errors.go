@@ -109,6 +109,9 @@ func toHTTP(err error, retryAfter int) *httpError {
 	case errors.Is(err, llm.ErrNumeric):
 		return &httpError{status: http.StatusInternalServerError, typ: typeServer, code: "non_finite_logits",
 			message: "the model's output is not finite"}
+	case errors.Is(err, upstream.ErrRefused):
+		return &httpError{status: http.StatusUnauthorized, typ: typeInvalid, code: "invalid_api_key",
+			message: err.Error()}
 	case errors.Is(err, upstream.ErrUnreachable):
 		return &httpError{status: http.StatusBadGateway, typ: typeServer, code: "upstream_unreachable",
 			message: "no upstream server answered"}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 	"github.com/hxp-enterprise/mixtral/internal/serve/access"
 )
@@ -63,8 +64,10 @@ type answer struct {
 	begin func(status int) // called once, before the client can have seen a byte; nil: nobody wants to know
 	// the body of an error in the route's own shape; nil: OpenAI's
 	shape   func(e *httpError) []byte
-	status  int           // 0 until the header is written
-	blocked time.Duration // in writes to the client; see writing
+	event   func(e *httpError) []byte // an error event in the route's own shape; nil: OpenAI's of chats
+	waited  bool                      // only comments came so far, in a stream that has no event yet
+	status  int                       // 0 until the header is written
+	blocked time.Duration             // in writes to the client; see writing
 }
 
 // WriteHeader notes the status. Those below 200 are not the answer's own.
@@ -82,6 +85,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
+	a.waited = false
 	return a.ResponseWriter.Write(p)
 }
 
@@ -99,8 +103,20 @@ func (a *answer) writing(control *http.ResponseController, limit time.Duration) 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// fail answers with an error if nothing was answered yet.
+// errorEvent is the event with which a stream breaks off that has no other.
+func (a *answer) errorEvent(e *httpError) []byte {
+	if a.event != nil {
+		return a.event(e)
+	}
+	return openai.AppendEvent(nil, e.body())
+}
+
+// fail answers with an error if nothing was answered yet. Behind comments it is an event.
 func (a *answer) fail(e *httpError) {
+	if a.waited {
+		a.Write(a.errorEvent(e)) // whether the client still reads makes no difference now
+		return
+	}
 	if a.status == 0 {
 		body := e.body()
 		if a.shape != nil {

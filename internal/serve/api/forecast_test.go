@@ -212,7 +212,11 @@ func TestFullRefusesUnread(t *testing.T) {
 // TestRequestsAtOnce: bodies that do not come hold so many places and no more; whoever comes then is refused, and
 // health checks are not.
 func TestRequestsAtOnce(t *testing.T) {
-	f := start(t, func(c *Config, _ *llmtest.Fake) { c.MaxRequests, c.ReadTimeout = 3, time.Minute })
+	var held atomic.Int64
+	f := start(t, func(c *Config, _ *llmtest.Fake) {
+		c.MaxRequests, c.ReadTimeout = 3, time.Minute
+		c.Hold = func() time.Duration { held.Add(1); return 0 }
+	})
 	var conns []net.Conn
 	for range 3 {
 		conn, err := net.Dial("tcp", f.http.Listener.Addr().String())
@@ -222,10 +226,8 @@ func TestRequestsAtOnce(t *testing.T) {
 		conns = append(conns, conn)
 		fmt.Fprintf(conn, "POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 	}
-	llmtest.Until(t, "it is full", func() bool {
-		resp, _ := f.do("POST", "/tokenize", `{"prompt":"a"}`)
-		return resp.StatusCode == 429
-	})
+	llmtest.Until(t, "it is full", func() bool { return held.Load() == 3 }) // asking would take a place
+	f.wantError("POST", "/tokenize", `{"prompt":"a"}`, 429, "")
 	if resp, _ := f.do("GET", "/readyz", ""); resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}

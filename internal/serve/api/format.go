@@ -48,7 +48,8 @@ func (chatFormat) whole(j *job, choices []choice) any {
 		Usage: j.sum(choices)}
 	for i := range choices {
 		c := &choices[i]
-		out := openai.ChatChoice{Index: i, Message: chatAnswer(j, c), FinishReason: j.reason(c.finish)}
+		out := openai.ChatChoice{Index: i, Message: chatAnswer(j, c), FinishReason: j.reason(c.finish),
+			StopReason: c.stop}
 		if j.requests[i].Logprobs && (len(c.tokens) > 0 || len(c.calls) == 0) {
 			out.Logprobs = chatLogprobs(c.tokens)
 		}
@@ -134,7 +135,7 @@ func (chatFormat) calls(dst []byte, j *job, index int, pieces []llm.CallPiece, t
 
 func (chatFormat) close(dst []byte, j *job, index int, c *choice) []byte {
 	reason := j.reason(c.finish)
-	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason})
+	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason, StopReason: c.stop})
 }
 
 func (chatFormat) end(dst []byte, j *job, choices []choice) []byte {
@@ -191,7 +192,7 @@ func (textFormat) whole(j *job, choices []choice) any {
 	for i := range choices {
 		c := &choices[i]
 		reason := string(c.finish)
-		out := openai.TextChoice{Index: i, Text: c.text.String(), FinishReason: &reason}
+		out := openai.TextChoice{Index: i, Text: c.text.String(), FinishReason: &reason, StopReason: c.stop}
 		if j.requests[i].Logprobs {
 			var prompt []llm.Token
 			if j.echo {
@@ -244,7 +245,7 @@ func (textFormat) piece(dst []byte, j *job, index int, c *choice, text string, t
 
 func (textFormat) close(dst []byte, j *job, index int, c *choice) []byte {
 	reason := string(c.finish)
-	return textChunk(dst, j, nil, openai.TextChoice{Index: index, FinishReason: &reason})
+	return textChunk(dst, j, nil, openai.TextChoice{Index: index, FinishReason: &reason, StopReason: c.stop})
 }
 
 func (textFormat) end(dst []byte, j *job, choices []choice) []byte {

@@ -180,13 +180,17 @@ func (c *choice) end(e llm.Event) {
 	}
 }
 
-// shown leaves out the end-of-sequence token: it is no part of the content.
+// shown leaves out the end-of-sequence token, which is no part of the content, and those of which nothing is known.
 func shown(e llm.Event) []llm.Token {
 	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) &&
 		len(e.Tokens[n-1].Bytes) == 0 {
-		return e.Tokens[:n-1]
+		e.Tokens = e.Tokens[:n-1]
 	}
-	return e.Tokens
+	n := len(e.Tokens)
+	for n > 0 && e.Tokens[n-1].ID == llm.UnknownID && len(e.Tokens[n-1].Bytes) == 0 {
+		n--
+	}
+	return e.Tokens[:n]
 }
 
 // reason is a choice's finish_reason.

@@ -20,7 +20,7 @@ const maxChoiceTexts = 10_000
 func grammar(o *object) *llm.Grammar {
 	var found []*llm.Grammar
 	add := func(g *llm.Grammar) {
-		if g != nil {
+		if g != nil && !slices.ContainsFunc(found, func(f *llm.Grammar) bool { return sameForm(f, g) }) {
 			found = append(found, g)
 		}
 	}
@@ -43,6 +43,11 @@ func grammar(o *object) *llm.Grammar {
 		return nil
 	}
 	return found[0]
+}
+
+// sameForm says that two fields ask for the same: some clients send vLLM's older name beside the newer.
+func sameForm(a, b *llm.Grammar) bool {
+	return a.Kind == b.Kind && a.Source == b.Source && slices.Equal(a.Choices, b.Choices)
 }
 
 // responseFormat reads {"type": "text" | "json_object" | "json_schema", …}. With json_object llama.cpp takes a schema

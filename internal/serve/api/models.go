@@ -135,10 +135,15 @@ func (s *Server) readFor(x *exchange, r *http.Request) (llm.Backend, llm.Model, 
 		return nil, llm.Model{}, nil, o.Err
 	}
 	model, err := s.lookup(b, name)
+	return of(b, model), model, o, err
+}
+
+// of gives the backend whose tokens are those of a model.
+func of(b llm.Backend, model llm.Model) llm.Backend {
 	if many, ok := b.(interface {
 		Of(model string) llm.Backend
 	}); ok {
-		b = many.Of(model.ID)
+		return many.Of(model.ID)
 	}
-	return b, model, o, err
+	return b
 }

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
@@ -23,7 +25,7 @@ type passer interface {
 
 // pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
 // refuses, it refuses in its own words. With translatable, an upstream that does not have the route is no refusal:
-// then known is false, and the client has no answer yet.
+// then known is false, and the client has no answer yet, but for comments.
 func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time, translatable bool) (
 	known bool, err error) {
 	var out *upstream.Outcome
@@ -32,15 +34,18 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 		r.Header.Del("Authorization") // the client's key is ours, and nobody else's
 		r.Header.Del("X-Api-Key")
 	}
+	if translatable && s.lacking.has(s.now(), r.URL.Path, o) {
+		return false, nil
+	}
 	if x.caller.Name != "" {
 		r = r.WithContext(upstream.WithCaller(r.Context(), x.caller.Name))
 	}
 	counted := false
-	r, span := tracePassed(r, o, arrived)
+	r, span := s.tracePassed(r, o, arrived)
 	defer func() { span.endPassed(out) }()
 	var w http.ResponseWriter = &deadlineWriter{&x.answer, http.NewResponseController(x), s.c.WriteTimeout}
 	if o.Is("stream", "true") {
-		waiting := newWaiter(w, s.c.KeepAlive)
+		waiting := newWaiter(w, &x.answer, s.c.KeepAlive)
 		w = waiting
 		defer func() {
 			var e *httpError
@@ -76,6 +81,7 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	}
 	x.result.replica, x.result.tries = out.Replica, out.Tries
 	if missing != nil && missing.is {
+		s.lacking.note(s.now(), r.URL.Path, o)
 		return false, nil
 	}
 	if errors.Is(out.Err, llm.ErrModelNotFound) {
@@ -87,6 +93,43 @@ func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived
 	}
 	x.result.err = out.Err
 	return true, nil
+}
+
+// lackTime is for how long an upstream without a route is not asked for it again: it may have been replaced.
+const lackTime = time.Minute
+
+// lackingRoutes remembers which routes the servers of a model do not have, so that a request that is translated is not
+// sent twice each time.
+type lackingRoutes struct {
+	mu    sync.Mutex
+	until map[[2]string]time.Time // by path and model
+}
+
+// maxLacking bounds what is remembered: clients choose the names of models.
+const maxLacking = 256
+
+func (l *lackingRoutes) has(now time.Time, path string, o *object) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Before(l.until[[2]string{path, modelIn(o)}])
+}
+
+func (l *lackingRoutes) note(now time.Time, path string, o *object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until == nil || len(l.until) >= maxLacking {
+		l.until = map[[2]string]time.Time{}
+	}
+	l.until[[2]string{path, modelIn(o)}] = now.Add(lackTime)
+}
+
+// modelIn is the name of the model that a body has; empty where there is none that could be one.
+func modelIn(o *object) (name string) {
+	const most = 512
+	if v := o.Fields["model"]; len(v) > most || json.Unmarshal(v, &name) != nil {
+		return ""
+	}
+	return name
 }
 
 // lacks tells the statuses of servers that do not have a route.

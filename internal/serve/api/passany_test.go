@@ -171,22 +171,62 @@ func TestWaitingForTheUpstream(t *testing.T) {
 	}
 }
 
-// TestRefusalBehindAComment: what comes too late for a status is an event.
+// TestRefusalBehindAComment: what comes too late for a status is an event, in the shape that the route's clients know.
 func TestRefusalBehindAComment(t *testing.T) {
-	release := make(chan struct{})
-	f := behind(t, func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		<-release
-		w.WriteHeader(400)
-		io.WriteString(w, "{\n\"error\":{\"message\":\"no\"}}")
-	}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 10 * time.Millisecond })
-	resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
-	defer resp.Body.Close()
-	close(release)
-	data, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != 200 || err != nil || !strings.HasPrefix(string(data), ": waiting\n\n") ||
-		!strings.HasSuffix(string(data), "data: {\"error\":{\"message\":\"no\"}}\n\n") {
-		t.Errorf("%s %q %v", resp.Status, data, err)
+	const chat, message, response = `{"messages":[{"role":"user","content":"a"}],"stream":true}`,
+		`{"messages":[{"role":"user","content":"a"}],"max_tokens":4,"stream":true}`, `{"input":"a","stream":true}`
+	for _, test := range []struct {
+		name, path, body string
+		status           int // of the upstream; 0: none, it hangs up
+		answer, want     string
+	}{
+		{"chat", "/v1/chat/completions", chat, 400, "{\n\"error\":{\"message\":\"no\"}}",
+			`data: {"error":{"message":"no"}}`},
+		{"chat, hung up", "/v1/chat/completions", chat, 0, "",
+			`data: {"error":{"message":"no upstream server answered","type":"server_error",` +
+				`"param":null,"code":"upstream_unreachable"}}`},
+		{"message", "/v1/messages", message, 400, `{"type":"error","error":{"type":"x","message":"no"}}`,
+			"event: error\ndata: " + `{"type":"error","error":{"type":"invalid_request_error","message":"no"},"request_id":"R"}`},
+		{"message, error of another shape", "/v1/messages", message, 429, `{"message":"slow down","code":429}`,
+			"event: error\ndata: " + `{"type":"error","error":{"type":"rate_limit_error","message":"Too Many Requests"},"request_id":"R"}`},
+		{"message, hung up", "/v1/messages", message, 0, "",
+			"event: error\ndata: " + `{"type":"error","error":{"type":"api_error","message":"no upstream server answered"},"request_id":"R"}`},
+		{"message, no route and no chats", "/v1/messages", message, 404, `{"error":{"message":"no such model"}}`,
+			"event: error\ndata: " + `{"type":"error","error":{"type":"not_found_error","message":"model not found: upstream ` +
+				`answers 404: no such model"},"request_id":"R"}`},
+		{"message that cannot be translated", "/v1/messages", `{"messages":[],"max_tokens":4,"stream":true}`, 404, `{}`,
+			"event: error\ndata: " + `{"type":"error","error":{"type":"invalid_request_error","message":"messages: at least ` +
+				`one message is needed"},"request_id":"R"}`},
+		{"response", "/v1/responses", response, 400, `{"error":{"message":"no","code":"bad"}}`,
+			"event: error\ndata: " + `{"type":"error","sequence_number":0,"code":"bad","message":"no","param":null}`},
+		{"response, hung up", "/v1/responses", response, 0, "", "event: error\ndata: " + `{"type":"error","sequence_number":0,` +
+			`"code":"upstream_unreachable","message":"no upstream server answered","param":null}`},
+		{"response, no route and no chats", "/v1/responses", response, 501, `{"error":{"message":"never"}}`,
+			"event: error\ndata: " + `{"type":"error","sequence_number":0,"code":"not_supported","message":"not supported here: ` +
+				`upstream answers 501: never","param":null}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			release := make(chan struct{})
+			f := behind(t, func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				<-release
+				if test.status == 0 {
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(test.status)
+				io.WriteString(w, test.answer)
+			}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = 10 * time.Millisecond })
+			resp := f.request(t.Context(), "POST", test.path, test.body)
+			defer resp.Body.Close()
+			close(release)
+			data, err := io.ReadAll(resp.Body)
+			got := strings.ReplaceAll(strings.ReplaceAll(string(data), ": waiting\n\n", ""),
+				resp.Header.Get("X-Request-Id"), "R")
+			if resp.StatusCode != 200 || err != nil || !strings.HasPrefix(string(data), ": waiting\n\n") ||
+				got != test.want+"\n\n" {
+				t.Errorf("%s %v\n got %q\nwant %q", resp.Status, err, got, test.want+"\n\n")
+			}
+		})
 	}
 }
 

@@ -101,7 +101,13 @@ var unsupportedFields = []struct {
 var asksNothing = []string{"", "[]", "{}", `""`, "false"}
 
 func unsupported(o *object) {
+	continues := endsWithAnswer(o)
 	for _, f := range unsupportedFields {
+		// an answer that has begun goes on in any case, and these say so; see llm.Continues
+		if continues && (f.name == "continue_final_message" || f.name == "add_generation_prompt") {
+			o.Know(f.name)
+			continue
+		}
 		if f.name == "echo" && o.Knows(f.name) { // a text completion has one
 			continue
 		}
@@ -109,6 +115,22 @@ func unsupported(o *object) {
 			o.Unsupported(f.name)
 		}
 	}
+}
+
+// endsWithAnswer says whether the last message is the assistant's.
+func endsWithAnswer(o *object) bool {
+	if o.Fields["continue_final_message"] == nil && o.Fields["add_generation_prompt"] == nil { // nobody asks
+		return false
+	}
+	var list []struct {
+		Role    string
+		Content json.RawMessage
+	}
+	if v := o.Fields["messages"]; v == nil || json.Unmarshal(v, &list) != nil || len(list) == 0 {
+		return false
+	}
+	last := list[len(list)-1]
+	return last.Role == llm.RoleAssistant && asksFor(last.Content, []string{"null"})
 }
 
 // falseAsks are fields that are true where nobody asks, so that false asks for something.

@@ -16,8 +16,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/responses"
 )
 
-// responsePrefix is followed by a response's id.
-const responsePrefix = "/v1/responses/"
+const (
+	responsesPath  = "/v1/responses"
+	responsePrefix = responsesPath + "/" // followed by a response's id
+)
 
 // responses answers POST /v1/responses.
 func (s *Server) responses(x *exchange, r *http.Request) error {

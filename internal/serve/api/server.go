@@ -93,7 +93,8 @@ type Server struct {
 	forecast lockedForecast
 	bodies   *semaphore.Weighted // bytes of large bodies under way
 	posts    *semaphore.Weighted // requests with bodies under way
-	parsing  chan struct{}       // holds one while a large body is parsed; see heavy
+	lacking  lackingRoutes
+	parsing  chan struct{} // holds one while a large body is parsed; see heavy
 	handler  http.Handler
 	routes   map[string]route
 	ops      map[string]route // of MetricsServer
@@ -135,7 +136,7 @@ func New(c Config) *Server {
 	s.routes = map[string]route{
 		"/v1/chat/completions": post(s.chat),
 		"/v1/completions":      post(s.text),
-		"/v1/responses":        post(s.responses),
+		responsesPath:          post(s.responses),
 		"/v1/messages":         post(s.messagesRoute),
 		"/v1/embeddings":       {method: http.MethodPost, handle: s.embeddings},
 		"/v1/models":           {method: http.MethodGet, handle: s.models},
@@ -254,8 +255,11 @@ func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
 	if ok {
 		x.route = name
-		if strings.HasPrefix(name, messagesPath) {
-			x.shape = anthropicError(x)
+		switch {
+		case strings.HasPrefix(name, messagesPath):
+			anthropicErrors(x)
+		case name == responsesPath:
+			x.event = func(e *httpError) []byte { return responses.AppendError(nil, 0, e.code, e.message) }
 		}
 	}
 	err := s.admit(route, ok, x, r)

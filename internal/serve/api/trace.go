@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
@@ -15,14 +17,19 @@ import (
 // trace begins the span of a request, in the trace that its client names or in a new one. Only what a model does has
 // one: health checks, scrapes and lists of models come every few seconds, for ever.
 func (s *Server) trace(r *http.Request, x *exchange) (*http.Request, telemetry.Span) {
-	route, ok := s.routes[r.URL.Path]
-	if s.c.Tracer == nil || !ok || route.method != http.MethodPost || r.Method != http.MethodPost {
+	if s.c.Tracer == nil || r.Method != http.MethodPost {
 		return r, telemetry.Span{}
 	}
-	ctx, span := s.c.Tracer.Serve(r.Context(), r.Header, route.method+" "+r.URL.Path)
+	path := singleSlashes(r.URL.Path)
+	name, route, ok := s.find(s.routes, r.Method, path)
+	if !ok || route.method != http.MethodPost {
+		return r, telemetry.Span{}
+	}
+	// Routes that only the upstream knows share a name: there may be as many of them as clients can think of.
+	ctx, span := s.c.Tracer.Serve(r.Context(), r.Header, route.method+" "+name)
 	span.Text(telemetry.AttrMethod, route.method)
-	span.Text(telemetry.AttrRoute, r.URL.Path)
-	span.Text(telemetry.AttrPath, r.URL.Path)
+	span.Text(telemetry.AttrRoute, name)
+	span.Text(telemetry.AttrPath, printable(path))
 	span.Text(telemetry.AttrRequestID, x.id)
 	x.trace = span.TraceID()
 	return r.WithContext(ctx), span
@@ -85,7 +92,7 @@ func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.
 	if models := s.backend.Load().Models(); model == "" && len(models) > 0 {
 		model = models[0].ID
 	}
-	ctx, span := startCompletion(ctx, operation, model, telemetry.Internal)
+	ctx, span := startCompletion(ctx, operation, model, s.listed(model), telemetry.Internal)
 	c := &completionSpan{Span: span, arrived: arrived}
 	c.Text(telemetry.AttrResponseID, r.ID)
 	c.Text(telemetry.AttrResponseModel, model)
@@ -112,9 +119,10 @@ func (s *Server) traceCompletion(ctx context.Context, arrived time.Time, r *llm.
 	return ctx, c
 }
 
-func startCompletion(ctx context.Context, operation, model string, kind telemetry.SpanKind) (context.Context,
+// startCompletion begins a span of a model. known is its name where the service has it.
+func startCompletion(ctx context.Context, operation, model, known string, kind telemetry.SpanKind) (context.Context,
 	telemetry.Span) {
-	ctx, span := telemetry.Start(ctx, operation+" "+model, kind, time.Time{})
+	ctx, span := telemetry.Start(ctx, strings.TrimSuffix(operation+" "+known, " "), kind, time.Time{})
 	span.Text(telemetry.AttrOperation, operation)
 	span.Text(telemetry.AttrProvider, telemetry.Provider)
 	span.Text(telemetry.AttrRequestModel, model)
@@ -158,14 +166,30 @@ func (c *completionSpan) end(err error) {
 	c.End()
 }
 
-// tracePassed begins the span of a request that is passed on. Its tries stand below it.
-func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, *completionSpan) {
+// listed gives the name of a model that there is, and nothing for one that only a client thinks of: names of spans
+// must not be the clients' to make up. While no server has listed its models, each may be there.
+func (s *Server) listed(model string) string {
+	models := s.backend.Load().Models()
+	if len(models) == 0 || slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == model }) {
+		return model
+	}
+	return ""
+}
+
+// tracePassed begins the span of a request that is passed on. Its tries stand below it. Of a route that is not known,
+// nobody can say what it does: its tries stand below the request itself.
+func (s *Server) tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, *completionSpan) {
 	if !telemetry.SpanFrom(r.Context()).On() {
 		return r, nil
 	}
-	operation := telemetry.OperationText
-	if completions(r.URL.Path) && r.URL.Path != "/v1/completions" {
-		operation = telemetry.OperationChat
+	operation := telemetry.OperationChat
+	switch {
+	case r.URL.Path == "/v1/completions":
+		operation = telemetry.OperationText
+	case r.URL.Path == "/v1/embeddings":
+		operation = telemetry.OperationEmbeddings
+	case !completions(r.URL.Path):
+		return r, nil
 	}
 	peek := *o // what is no text is the upstream's to refuse
 	model, _ := peek.Text("model")
@@ -173,7 +197,7 @@ func tracePassed(r *http.Request, o *object, arrived time.Time) (*http.Request, 
 	if len(model) > most {
 		model = model[:most]
 	}
-	ctx, span := startCompletion(r.Context(), operation, model, telemetry.Client)
+	ctx, span := startCompletion(r.Context(), operation, model, s.listed(model), telemetry.Client)
 	return r.WithContext(ctx), &completionSpan{Span: span, arrived: arrived}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 // is an error event.
 type waiter struct {
 	w       http.ResponseWriter
+	a       *answer // below w
 	control *http.ResponseController
 	every   time.Duration
 
@@ -30,8 +32,8 @@ type waiter struct {
 	over   bool // the handler is about to return: nothing may be written from outside
 }
 
-func newWaiter(w http.ResponseWriter, every time.Duration) *waiter {
-	o := &waiter{w: w, control: http.NewResponseController(w), every: every, header: http.Header{}}
+func newWaiter(w http.ResponseWriter, a *answer, every time.Duration) *waiter {
+	o := &waiter{w: w, a: a, control: http.NewResponseController(w), every: every, header: http.Header{}}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.alive = time.AfterFunc(every, o.keepAlive)
@@ -58,6 +60,7 @@ func (o *waiter) keepAlive() {
 		o.w.WriteHeader(http.StatusOK)
 	}
 	o.w.Write([]byte(": waiting\n\n")) // the next event meets the same error
+	o.a.waited = o.status == 0
 	o.control.Flush()
 }
 
@@ -68,7 +71,7 @@ func (o *waiter) end(e *httpError) {
 	o.over = true
 	o.alive.Stop()
 	if e != nil && o.begun && o.status == 0 {
-		o.w.Write(openai.AppendEvent(nil, e.body()))
+		o.w.Write(o.a.errorEvent(e))
 		o.control.Flush()
 	}
 }
@@ -92,12 +95,7 @@ func (o *waiter) Write(p []byte) (int, error) {
 	defer o.mu.Unlock()
 	o.alive.Reset(o.every)
 	if o.begun && (o.status != http.StatusOK || !isStream(o.header)) { // a whole answer, and the stream has begun
-		var line bytes.Buffer
-		if json.Compact(&line, p) != nil {
-			line.Reset()
-			line.Write(encode(string(p)))
-		}
-		if _, err := o.w.Write(openai.AppendEvent(nil, line.Bytes())); err != nil {
+		if _, err := o.w.Write(o.late(p)); err != nil {
 			return 0, err
 		}
 		return len(p), nil
@@ -105,6 +103,25 @@ func (o *waiter) Write(p []byte) (int, error) {
 	o.tail = append(o.tail, p[max(0, len(p)-4):]...)
 	o.tail = append(o.tail[:0], o.tail[max(0, len(o.tail)-4):]...)
 	return o.w.Write(p)
+}
+
+// late makes an event of a whole answer, which may be an error.
+func (o *waiter) late(body []byte) []byte {
+	var refusal struct {
+		Error struct{ Message, Code any }
+	}
+	if o.status != http.StatusOK && o.a.event != nil {
+		_ = json.Unmarshal(body, &refusal) // what has another form stays empty
+		message, _ := refusal.Error.Message.(string)
+		code, _ := refusal.Error.Code.(string)
+		return o.a.event(&httpError{status: o.status, code: code, message: cmp.Or(message, http.StatusText(o.status))})
+	}
+	var line bytes.Buffer
+	if json.Compact(&line, body) != nil {
+		line.Reset()
+		line.Write(encode(string(body)))
+	}
+	return openai.AppendEvent(nil, line.Bytes())
 }
 
 // FlushError is what http.ResponseController calls.

@@ -10,8 +10,8 @@ import (
 )
 
 // Shaped gives a listener whose connections answer in OpenAI's shape also where no handler comes to see the request:
-// what net/http refuses by itself, it refuses in plain text. It is for connections without TLS, as net/http wants to
-// see those of crypto/tls themselves.
+// what net/http refuses by itself, it refuses in plain text. net/http wants to see connections of crypto/tls
+// themselves, so with TLS this stands below them, and shapes only the answer to those who speak no TLS.
 func Shaped(l net.Listener) net.Listener { return shapedListener{l} }
 
 type shapedListener struct{ net.Listener }
@@ -47,8 +47,15 @@ func (c shapedConn) Write(p []byte) (int, error) {
 // refusalHeaders are all headers of a refusal that net/http writes by itself. No answer of a handler has these alone.
 const refusalHeaders = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
+// noTLS begins net/http's answer to plain HTTP on a port that speaks TLS.
+const noTLS = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server."
+
 // plainRefusal reads a refusal of net/http's. It is nil for every other answer, and for pieces of answers.
 func plainRefusal(p []byte) *httpError {
+	if bytes.HasPrefix(p, []byte(noTLS)) {
+		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "tls_required",
+			message: "the request is plain HTTP, and this port speaks TLS: use https://"}
+	}
 	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
 	if !ok || len(rest) < 3 || rest[0] != '4' && rest[0] != '5' {
 		return nil

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 
@@ -119,11 +120,21 @@ func (a *Answer) End(dst []byte, finish llm.Finish, usage *openai.Usage) []byte 
 	return a.whole(dst, "response."+a.status)
 }
 
-// Fail ends an answer that has broken off.
+// AppendError appends the event with which a stream breaks off that shows no response. seq is its number.
+func AppendError(dst []byte, seq int, code, message string) []byte {
+	dst = append(dst, "event: error\ndata: {\"type\":\"error\",\"sequence_number\":"...)
+	dst = strconv.AppendInt(dst, int64(seq), 10)
+	dst = openai.AppendString(append(dst, `,"code":`...), cmp.Or(code, "server_error"))
+	dst = openai.AppendString(append(dst, `,"message":`...), message)
+	return append(dst, ",\"param\":null}\n\n"...)
+}
+
+// Fail ends an answer that has broken off, or that could not begin.
 func (a *Answer) Fail(dst []byte, code, message string) []byte {
-	if code == "" {
-		code = "server_error"
+	if a.seq == 0 {
+		return AppendError(dst, a.seq, code, message)
 	}
+	code = cmp.Or(code, "server_error")
 	for _, i := range a.items {
 		if i.status == inProgress {
 			i.status = incomplete

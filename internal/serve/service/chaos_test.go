@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,9 +134,16 @@ type chaosClient struct {
 	url  string
 	rng  *rand.Rand
 	saw  *chaosCounts
+
+	open func() (net.Conn, error) // nil: plain TCP
+	raw  func(body string) string // the text of a request; nil: rawPost
 }
 
 func (c *chaosClient) act() {
+	raw := c.raw
+	if raw == nil {
+		raw = rawPost
+	}
 	chat := func(fields string) string {
 		return fmt.Sprintf(`{"messages":[{"role":"user","content":"word %d"}],"max_tokens":%d%s}`, c.rng.IntN(5),
 			1+c.rng.IntN(60), fields)
@@ -162,9 +170,9 @@ func (c *chaosClient) act() {
 	case 9:
 		c.broken()
 	case 10:
-		c.hangUp(rawPost(chat(`,"stream":true`)))
+		c.hangUp(raw(chat(`,"stream":true`)))
 	case 11:
-		c.crawl(rawPost(chat(`,"stream":true,"ignore_eos":true`)))
+		c.crawl(raw(chat(`,"stream":true,"ignore_eos":true`)))
 	case 12:
 		paths := []string{"/metrics", "/readyz", "/livez", "/version", "/v1/models", "/no/such"}
 		if resp, err := c.http.Get(c.url + paths[c.rng.IntN(len(paths))]); err != nil {
@@ -191,7 +199,11 @@ func (c *chaosClient) broken() {
 
 // dial sends part of a request, or all of it.
 func (c *chaosClient) dial(text string) net.Conn {
-	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	open := c.open
+	if open == nil {
+		open = func() (net.Conn, error) { return net.Dial("tcp", strings.TrimPrefix(c.url, "http://")) }
+	}
+	conn, err := open()
 	if err != nil {
 		c.t.Error(err)
 		return nil
@@ -204,6 +216,9 @@ func (c *chaosClient) dial(text string) net.Conn {
 func (c *chaosClient) hangUp(text string) {
 	if conn := c.dial(text[:c.rng.IntN(len(text)+1)]); conn != nil {
 		if c.rng.IntN(2) == 0 {
+			if encrypted, ok := conn.(*tls.Conn); ok {
+				conn = encrypted.NetConn()
+			}
 			conn.(*net.TCPConn).SetLinger(0)
 		}
 		conn.Close()

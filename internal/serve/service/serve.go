@@ -75,7 +75,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	failed := make(chan error, 1)
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.TLSConfig()
-		go func() { failed <- server.ServeTLS(limited, "", "") }()
+		go func() { failed <- server.ServeTLS(api.Shaped(limited), "", "") }()
 	} else {
 		go func() { failed <- server.Serve(api.Shaped(limited)) }()
 	}

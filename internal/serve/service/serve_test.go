@@ -101,6 +101,14 @@ func TestTLS(t *testing.T) {
 	if serial, status := ask(); serial != 1 || status != 200 {
 		t.Errorf("certificate %d, status %d", serial, status)
 	}
+	plain, err := http.Get("http://" + address + "/v1/models") // a client with the wrong scheme
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(plain.Body)
+	if plain.Body.Close(); err != nil || plain.StatusCode != 400 || !strings.Contains(string(body), `"code":"tls_required"`) {
+		t.Errorf("plain HTTP: %s %s, %v", plain.Status, body, err)
+	}
 	trusted.AddCert(writeCertificate(t, certFile, keyFile, 2))
 	if err := s.ReloadCertificate(); err != nil {
 		t.Fatal(err)

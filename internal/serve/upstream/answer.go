@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -105,22 +104,18 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	return min(max(wait, time.Second), maxRetry), true
 }
 
-// checkBody says what is wrong with a whole answer of a route whose form is known.
-func checkBody(path string, data []byte) error {
-	if !isObject(data) {
+// check says what is wrong with a whole answer of a route whose form is known. c is what was read of it.
+func (c *chunk) check(path string) error {
+	switch {
+	case c == nil:
 		return fmt.Errorf("%w: it is no JSON object", errForm)
-	}
-	if path != "/v1/chat/completions" && path != "/v1/completions" {
+	case path != "/v1/chat/completions" && path != "/v1/completions":
 		return nil
-	}
-	var answer struct {
-		Choices []map[string]json.RawMessage `json:"choices"`
-	}
-	if err := json.Unmarshal(data, &answer); err != nil || len(answer.Choices) == 0 {
+	case len(c.Choices) == 0:
 		return fmt.Errorf("%w: it has no list of choices", errForm)
 	}
-	for i, choice := range answer.Choices {
-		if choice["message"] == nil && choice["text"] == nil {
+	for i, choice := range c.Choices {
+		if choice.Message == nil && choice.Text == nil {
 			return fmt.Errorf("%w: choices[%d] has neither a message nor a text", errForm, i)
 		}
 	}

@@ -4,6 +4,6 @@
 // upstream.go has the configuration and what is known of the replicas: start there. servers.go has the servers, which
 // may change while requests run, and file.go reads them from a file; which one gets a request, package route decides.
 // health.go checks them. prepare.go reads a request's body. proxy.go passes a request on and tries the next replica
-// before the answer has begun; stream.go reads what goes through. backend.go makes it an llm.Backend, and trace.go
-// makes spans of the tries.
+// before the answer has begun; stream.go reads what goes through. backend.go makes it an llm.Backend:
+// encode.go writes requests, and events.go reads answers. trace.go makes spans of the tries.
 package upstream

@@ -64,8 +64,27 @@ func FuzzWhole(f *testing.F) {
 		var out Outcome
 		var object map[string]json.RawMessage
 		isOne := json.Unmarshal(data, &object) == nil && object != nil
-		if readWhole(data, &out) != isOne {
+		if (readWhole(data, &out) != nil) != isOne {
 			t.Errorf("%q: an object: %v", data, isOne)
+		}
+	})
+}
+
+// FuzzModels: a list of models is refused, or names what clients can ask for.
+func FuzzModels(f *testing.F) {
+	for _, s := range []string{`{"data":[{"id":"a","created":-1,"max_model_len":99999999999}]}`, `{"data":[{},null,{"id":"\u0000"}]}`,
+		`[]`, `{"data":null}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		models, err := readModels(data)
+		if err != nil {
+			return
+		}
+		for _, m := range models {
+			if m.ID == "" || len(m.ID) > maxName || m.ContextLength < 0 {
+				t.Errorf("%q: %+v", data, m)
+			}
 		}
 	})
 }

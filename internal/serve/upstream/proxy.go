@@ -311,12 +311,15 @@ func (f *passage) passWhole(resp *http.Response) error {
 		readWhole(data, out)
 		out.First, out.Finish = out.Total, llm.FinishStop
 	} else if resp.StatusCode == http.StatusOK {
-		if err := checkBody(f.path, data); err != nil {
+		c := readWhole(data, out)
+		if err := c.check(f.path); err != nil {
 			out.Status = 0
 			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
-		readWhole(data, out)
 		out.First = out.Total
+		if r, ok := w.(chunkReader); ok {
+			r.chunk(c)
+		}
 	} else if !isObject(data) { // of a gateway, or a stack trace: not for the client's eyes
 		data = fmt.Appendf(nil,
 			`{"error":{"message":"the upstream server answered with status %d","type":"server_error","param":null,"code":"upstream_error"}}`, resp.StatusCode)
@@ -336,6 +339,9 @@ func (f *passage) passWhole(resp *http.Response) error {
 	return nil
 }
 
+// chunkReader is a client within the process that reads chunks, and not their bytes.
+type chunkReader interface{ chunk(c *chunk) }
+
 // maxStream bounds a stream in bytes: a million chunks of a kilobyte.
 const maxStream = 1 << 30
 
@@ -345,6 +351,9 @@ func (f *passage) passStream(resp *http.Response) error {
 	control := http.NewResponseController(w)
 	clock := func() time.Duration { return f.u.now().Sub(f.start) }
 	s := &splitter{hide: f.p.hide, other: f.p.other, out: out, clock: clock}
+	if r, ok := w.(chunkReader); ok {
+		s.each = r.chunk
+	}
 	buf := make([]byte, 16<<10)
 	var begun []byte // while it is not sure that this is a stream
 	for left := int64(maxStream); ; {

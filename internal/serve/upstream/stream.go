@@ -18,6 +18,7 @@ type splitter struct {
 	hide     bool
 	out      *Outcome
 	clock    func() time.Duration
+	each     func(*chunk) // wants to see them; nil: nobody
 	other    bool         // a route of whose events nothing is known
 	begun    map[int]bool // choices that were seen, and whether they have ended
 	ended    bool         // [DONE] was seen
@@ -70,25 +71,34 @@ func blank(event []byte) bool {
 
 // chunk is what is read of a stream's chunk, and of a whole answer.
 type chunk struct {
-	Type    string `json:"type"` // of events of /v1/responses and /v1/messages
-	Choices []struct {
-		Index int `json:"index"`
-		Delta struct {
-			Content   string          `json:"content"`
-			Thought   json.RawMessage `json:"reasoning_content"` // vLLM's older name
-			Reasoning json.RawMessage `json:"reasoning"`
-			Tools     json.RawMessage `json:"tool_calls"`
-		} `json:"delta"`
-		Text         string  `json:"text"`
-		FinishReason *string `json:"finish_reason"`
-	} `json:"choices"`
-	Usage    *usage `json:"usage"`
+	Type     string        `json:"type"` // of events of /v1/responses and /v1/messages
+	Choices  []chunkChoice `json:"choices"`
+	Usage    *usage        `json:"usage"`
 	Response struct {
 		Usage *usage `json:"usage"`
 	} `json:"response"` // of events of /v1/responses
 	Message struct {
 		Usage *usage `json:"usage"`
 	} `json:"message"` // of the first event of /v1/messages
+}
+
+// chunkChoice is what a chunk says of one choice.
+type chunkChoice struct {
+	Index        int             `json:"index"`
+	Delta        said            `json:"delta"`
+	Message      *said           `json:"message"` // of a whole answer
+	Text         *string         `json:"text"`
+	Logprobs     json.RawMessage `json:"logprobs"`
+	FinishReason *string         `json:"finish_reason"`
+	StopReason   json.RawMessage `json:"stop_reason"` // vLLM's: the stop string
+}
+
+// said is a message, or a piece of one.
+type said struct {
+	Content   string          `json:"content"`
+	Thought   json.RawMessage `json:"reasoning_content"` // vLLM's older name
+	Reasoning json.RawMessage `json:"reasoning"`
+	Tools     json.RawMessage `json:"tool_calls"`
 }
 
 // usage has the names of completions, and those of /v1/responses and /v1/messages.
@@ -105,8 +115,8 @@ type usage struct {
 // generated tells whether a chunk holds what a model generated: text, thoughts, or a piece of a tool call.
 func (c *chunk) generated() bool {
 	for _, ch := range c.Choices {
-		if d := &ch.Delta; d.Content != "" || ch.Text != "" || holds(d.Thought) || holds(d.Reasoning) ||
-			holds(d.Tools) {
+		if d := &ch.Delta; d.Content != "" || ch.Text != nil && *ch.Text != "" || holds(d.Thought) ||
+			holds(d.Reasoning) || holds(d.Tools) {
 			return true
 		}
 	}
@@ -140,6 +150,9 @@ func (s *splitter) event(raw []byte) (usage bool) {
 		}
 		s.out.note(&c)
 		s.choices(&c)
+		if s.each != nil {
+			s.each(&c)
+		}
 		if c.generated() {
 			s.content()
 		}
@@ -217,18 +230,22 @@ func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
 // jsonSpace is what JSON takes for white space; Unicode knows more.
 const jsonSpace = " \t\r\n"
 
-// readWhole reads an answer that was not streamed. It is false for what is no JSON object.
-func readWhole(data []byte, out *Outcome) bool {
+// readWhole reads an answer that was not streamed. It is nil for what is no JSON object. What has another type than is
+// looked at here is passed over, and then the outcome says nothing.
+func readWhole(data []byte, out *Outcome) *chunk {
 	if data = bytes.Trim(data, jsonSpace); len(data) == 0 || data[0] != '{' {
-		return false
+		return nil
 	}
-	var c chunk
-	var other *json.UnmarshalTypeError // an object whose fields have other types than are looked at here
-	err := json.Unmarshal(data, &c)
-	if err == nil {
-		out.note(&c)
+	c := &chunk{}
+	var other *json.UnmarshalTypeError
+	err := json.Unmarshal(data, c)
+	switch {
+	case err == nil:
+		out.note(c)
+	case !errors.As(err, &other):
+		return nil
 	}
-	return err == nil || errors.As(err, &other)
+	return c
 }
 
 func isObject(data []byte) bool {

@@ -154,7 +154,8 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// Close ends the health checks. A second Close is harmless.
+// Close ends the health checks and the requests of Generate, and waits for them. Requests of Forward are their
+// callers' to end. A second Close is harmless.
 func (u *Upstream) Close() error {
 	u.mu.Lock()
 	u.closed = true
@@ -171,7 +172,7 @@ func (u *Upstream) Status() llm.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	open, models, missing := u.pool.Status(u.now())
-	return llm.Status{Ready: missing == 0 || u.c.AnyModel && missing < models, Running: open}
+	return llm.Status{Ready: !u.closed && (missing == 0 || u.c.AnyModel && missing < models), Running: open}
 }
 
 func (u *Upstream) authorize(s *server, h http.Header) {

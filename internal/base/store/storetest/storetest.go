@@ -158,6 +158,16 @@ func listing(t *testing.T, open func(context.Context) (*store.DB, error)) {
 		{store.Filter{Target: "50%_off", Limit: 9}, "c"},
 		{store.Filter{Target: "5%o", Limit: 9}, ""},
 		{store.Filter{Target: "50%!off", Limit: 9}, ""},
+		{store.Filter{Profile: "quick", Limit: 9}, "c a b"},
+		{store.Filter{Profile: "full", Limit: 9}, ""},
+		{store.Filter{Text: "OTHER", Limit: 9}, "c"},
+		{store.Filter{Text: "drop table", Limit: 9}, "c a b"},
+		{store.Filter{Text: "50%_OFF", Limit: 9}, "c"},
+		{store.Filter{Text: "5%off", Limit: 9}, ""},
+		{store.Filter{Text: "\x00", TestCase: "\x00other", Limit: 9}, "c"},
+		{store.Filter{Since: base.Add(time.Minute), Limit: 9}, "c a"},
+		{store.Filter{Until: base.Add(2 * time.Minute), Limit: 9}, "a b"},
+		{store.Filter{Since: base.Add(time.Minute), Until: base.Add(2 * time.Minute), Text: "quick", Limit: 1}, "a"},
 	} {
 		list, err := db.Runs(t.Context(), c.filter)
 		if err != nil {
@@ -170,6 +180,9 @@ func listing(t *testing.T, open func(context.Context) (*store.DB, error)) {
 		if got := strings.Join(ids, " "); got != c.want {
 			t.Errorf("%+v: got %q", c, got)
 		}
+	}
+	if cases, err := db.Cases(t.Context()); err != nil || strings.Join(cases, " ") != "TC-L1-COMP-MIXTRAL-003 other" {
+		t.Errorf("the cases are %q, %v", cases, err)
 	}
 }
 

@@ -22,11 +22,14 @@ A tile is 32 rows × n columns, n = 1 … 3. SI is the argument (type tile), DI 
 R8 … R10 are the columns. Y0 … Y11 are sums, Y12 … Y14 activations, Y15 weights.`
 	default:
 		s = `
-A tile is 16 rows × n columns, n = 2 … 6, of weights that are unpacked to bytes in the buffer once for all columns. A
-single column is multiplied as its weights are unpacked. SI is the argument (type tile), BX the buffer, DI walks the
+A tile is 16 rows × n columns, n = 2 … 6, of weights that are unpacked in the buffer once for all columns. A single
+column is multiplied as its weights are unpacked. SI is the argument (type tile), BX the buffer, DI walks the
 weights, AX the activations, R8 … R13 are the columns. Y0 … Y11 are sums, Y12 and Y13 weights, Y14 activations, Y15
 products.`
-		if o.tier == "avx2" {
+		if o.name == "Q8_0" && o.tier == "avx2" {
+			s += `
+Products of bytes do not fit into 16 bits: VPMADDWD multiplies words. A single column is multiplied in 4-bit halves.`
+		} else if o.tier == "avx2" {
 			s += `
 VPMADDUBSW multiplies and adds pairs; its 16-bit results are added as long as they fit, and VPMADDWD widens them.`
 		} else {

@@ -17,8 +17,8 @@ import (
 type file struct {
 	bytes.Buffer
 	labels    int
-	evex      bool     // see ymm.dot
-	constants []uint32 // see constant
+	evex      bool        // see ymm.dot
+	constants [][8]uint32 // see vector
 }
 
 // p writes an instruction, l a label, c a comment.
@@ -56,15 +56,15 @@ func outputs() []output {
 			tier = "avxvnni"
 		}
 		for _, s := range ysupers {
-			all = append(all, output{s.doc, tier, func(f *file) { (&ymm{f, vnni}).super(s) }})
+			all = append(all, output{s.doc, tier, func(f *file) { (&ymm{file: f, vnni: vnni}).super(s) }})
 		}
 		for _, c := range yclassics {
-			all = append(all, output{c.format, tier, func(f *file) { (&ymm{f, vnni}).classic(c) }})
+			all = append(all, output{c.format, tier, func(f *file) { (&ymm{file: f, vnni: vnni}).classic(c) }})
 		}
-		all = append(all, output{"", tier, func(f *file) { (&ymm{f, vnni}).measure() }})
+		all = append(all, output{"", tier, func(f *file) { (&ymm{file: f, vnni: vnni}).measure() }})
 		if !vnni { // there is no integer in these
 			for _, t := range yfloats {
-				all = append(all, output{t.name, tier, func(f *file) { (&ymm{f, vnni}).float(t) }})
+				all = append(all, output{t.name, tier, func(f *file) { (&ymm{file: f, vnni: vnni}).float(t) }})
 			}
 		}
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The tiles of this file and of ymm_*.go have 256-bit vectors and sixteen registers: those of the AVX2 tier and, with
 // VPDPBUSD in its VEX form, those of the AVX-VNNI tier. A tile is 16 rows × n columns, n = 2 … 6; a panel's 32 rows
@@ -10,13 +13,18 @@ import "fmt"
 // AVX2 has no instruction that adds products of bytes to 32-bit sums. VPMADDUBSW multiplies unsigned weights with
 // signed activations and adds neighbours: two products, at most w · 127 · 2. As many of these as fit are added in 16
 // bits, eight for 4-bit weights (15 · 127 · 2 · 8 = 30,480), four for 5 bits (31,496), two for 6 bits (32,004); then
-// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as two 4-bit halves.
+// VPMADDWD widens, and multiplies with the K formats' integer scales at the same time. Bytes go as words
+// (ymm_wide.go), or, with a single column, as two 4-bit halves.
 //
 // So weights stay unsigned, without the offset that makes them signed; what it would have subtracted follows from the
 // sums of the activations.
 type ymm struct {
 	*file
 	vnni bool
+
+	format *ysuper // at work, its sums of activations, and whether it is multiplied with a single column
+	sums   int
+	single bool
 }
 
 func (y *ymm) tier() string {
@@ -49,14 +57,33 @@ func ysum(j, h int) string { return fmt.Sprintf("Y%d", 2*j+h) }
 func yw(h int) string      { return fmt.Sprintf("Y%d", 12+h) }
 
 // constant gives the address of a vector of eight words v.
-func (f *file) constant(v uint32) string {
-	for i, old := range f.constants {
-		if old == v {
-			return fmt.Sprintf("·constants<>+%d(SB)", 32*i)
+func (f *file) constant(v uint32) string { return f.vector([8]uint32{v, v, v, v, v, v, v, v}) }
+
+// zero is what shuffle's bytes of zero come from.
+const zero = 0x80
+
+// shuffle gives the address of what makes VPSHUFB gather each word from these bytes of it.
+func (f *file) shuffle(from ...int) string {
+	var v [8]uint32
+	for k := range v {
+		for b, at := range from {
+			if at != zero {
+				at += k % 4 * 4
+			}
+			v[k] |= uint32(at) << (8 * b)
 		}
 	}
-	f.constants = append(f.constants, v)
-	return fmt.Sprintf("·constants<>+%d(SB)", 32*(len(f.constants)-1))
+	return f.vector(v)
+}
+
+// vector gives the address of a vector.
+func (f *file) vector(v [8]uint32) string {
+	i := slices.Index(f.constants, v)
+	if i < 0 {
+		i = len(f.constants)
+		f.constants = append(f.constants, v)
+	}
+	return fmt.Sprintf("·constants<>+%d(SB)", 32*i)
 }
 
 // writeConstants emits the vectors that were asked for.
@@ -64,10 +91,10 @@ func (f *file) writeConstants() {
 	if len(f.constants) == 0 {
 		return
 	}
-	f.WriteString("\n// Vectors of eight equal words.\n")
+	f.WriteString("\n// Vectors of constants.\n")
 	for i, v := range f.constants {
-		for k := range 8 {
-			fmt.Fprintf(f, "DATA ·constants<>+%d(SB)/4, $0x%08x\n", 32*i+4*k, v)
+		for k, word := range v {
+			fmt.Fprintf(f, "DATA ·constants<>+%d(SB)/4, $0x%08x\n", 32*i+4*k, word)
 		}
 	}
 	fmt.Fprintf(f, "GLOBL ·constants<>(SB), RODATA|NOPTR, $%d\n", 32*len(f.constants))

@@ -17,23 +17,15 @@ var yclassics = []*yclassic{
 	{name: "Q5", format: "Q5_0", doc: "Q5_0", size: 704, planes: 192, fifth: 64, fit: 4, shift: 3},
 }
 
-// halved says whether a byte is multiplied as two halves: the sums of the upper ones stand apart.
+// halved says whether a byte is multiplied with a single column as two halves: the sums of the upper ones stand apart.
 func (c *yclassic) halved(vnni bool) bool { return c.bytes && !vnni }
 
 // chunk is how many blocks are unpacked at once: as many as the buffer holds.
 func (c *yclassic) chunk(vnni bool) int {
 	if c.halved(vnni) {
-		return 4
+		return wideChunk
 	}
 	return 8
-}
-
-// stride is the distance of quads in the buffer.
-func (c *yclassic) stride(vnni bool) int {
-	if c.halved(vnni) {
-		return 256
-	}
-	return 128
 }
 
 func (y *ymm) classic(c *yclassic) {
@@ -54,8 +46,13 @@ func (y *ymm) classic(c *yclassic) {
 		y.p("SUBQ CX, %d(SI)", argLeft)
 		y.p("MOVQ CX, %d(SI)", argChunk)
 		y.p("MOVQ AX, %d(SI)", argAct)
-		y.classicUnpack(c)
-		y.classicGroups(c, n)
+		if c.halved(y.vnni) {
+			y.wideUnpack(c)
+			y.wideGroups(c, n)
+		} else {
+			y.classicUnpack(c)
+			y.classicGroups(c, n)
+		}
 		y.p("MOVQ %d(SI), CX", argChunk)
 		y.p("IMUL3Q $%d, CX, DX", c.size)
 		y.p("ADDQ DX, DI")
@@ -115,29 +112,19 @@ func (y *ymm) classicUnpack(c *yclassic) {
 		y.fetchLines("PREFETCHT0", "R15", c.chunk(y.vnni)*c.size, lines*q/8, lines*(q+1)/8)
 		for v := range 4 {
 			y.classicWeights(c, "R15", 32*v, q, "Y1", "Y0")
-			to := yWeights + q*c.stride(y.vnni)
-			if c.halved(y.vnni) {
-				y.p("VMOVDQU Y1, %d(R14)", to+64*v)
-				y.p("VMOVDQU Y0, %d(R14)", to+64*v+32)
-			} else {
-				y.p("VMOVDQU Y0, %d(R14)", to+32*v)
-			}
+			y.p("VMOVDQU Y0, %d(R14)", yWeights+128*q+32*v)
 		}
 	}
 	y.p("ADDQ $%d, R15", c.size)
-	y.p("ADDQ $%d, R14", 8*c.stride(y.vnni))
+	y.p("ADDQ $1024, R14")
 	y.p("DECQ CX")
 	y.p("JNZ  %s", loop)
 }
 
-// classicGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for each tile
-// of rows (16, or eight of halves); R15 walks the weights, CX the blocks, DX is at the tile's outer sums.
+// classicGroups multiplies the unpacked chunk with each group of columns. R14 is the buffer, 64 bytes on for the lower
+// half of the rows; R15 walks the weights, CX the blocks, DX is at the tile's outer sums.
 func (y *ymm) classicGroups(c *yclassic, n int) {
 	columns, tile, block := y.label("columns"), y.label("rows"), y.label("block")
-	vectors, tiles := 2, 2
-	if c.halved(y.vnni) {
-		vectors, tiles = 1, 4
-	}
 	y.p("MOVQ $0, %d(SI)", argGroup)
 	y.l(columns)
 	y.p("MOVQ %d(SI), CX", argGroup)
@@ -155,24 +142,24 @@ func (y *ymm) classicGroups(c *yclassic, n int) {
 	y.l(block)
 	for q := range 8 {
 		first := q%c.fit == 0
-		y.quad(n, yWeights+q*c.stride(y.vnni), "R15", 4*q, first && (y.vnni && q == 0 || !y.vnni))
+		y.quad(n, yWeights+128*q, "R15", 4*q, first && (y.vnni && q == 0 || !y.vnni))
 		if !y.vnni && q%c.fit == c.fit-1 && c.fit < 8 {
 			y.classicSpill(n, q/c.fit)
 		}
 	}
-	y.classicFinish(c, n, vectors)
-	y.p("ADDQ $%d, R15", 8*c.stride(y.vnni))
+	y.classicFinish(c, n)
+	y.p("ADDQ $1024, R15")
 	y.p("ADDQ $%d, CX", c.size)
 	y.p("ADDQ $40, AX")
 	y.p("DECQ %d(BX)", yCount)
 	y.p("JNZ  %s", block)
 	y.p("ADDQ $64, R14")
-	y.p("ADDQ $%d, DX", 32*vectors)
-	y.p("MOVQ %d(SI), AX", argChunk) // back to the first block, 16 or 8 scales on
+	y.p("ADDQ $64, DX")
+	y.p("MOVQ %d(SI), AX", argChunk) // back to the first block, 16 scales on
 	y.p("IMUL3Q $%d, AX, AX", c.size)
 	y.p("SUBQ AX, CX")
-	y.p("ADDQ $%d, CX", 16*vectors)
-	y.p("LEAQ %d(BX), AX", 64*tiles)
+	y.p("ADDQ $32, CX")
+	y.p("LEAQ 128(BX), AX")
 	y.p("CMPQ R14, AX")
 	y.p("JNE  %s", tile)
 	y.p("ADDQ $48, %d(SI)", argGroup)
@@ -197,8 +184,8 @@ func (y *ymm) classicSpill(n, half int) {
 }
 
 // classicFinish adds a block's sums times scales to the outer sums.
-func (y *ymm) classicFinish(c *yclassic, n, vectors int) {
-	for h := range vectors {
+func (y *ymm) classicFinish(c *yclassic, n int) {
+	for h := range 2 {
 		y.p("VCVTPH2PS %d(CX), %s", 16*h, yw(h))
 	}
 	for j := range n {
@@ -206,13 +193,13 @@ func (y *ymm) classicFinish(c *yclassic, n, vectors int) {
 		if c.shift > 0 {
 			y.p("VPSRAD $%d, %s, %s", c.shift, yx, yx)
 		}
-		for h := range vectors {
+		for h := range 2 {
 			y.classicTotal(c, ysum(j, h), ysum(j, 1))
 			y.p("VPADDD %s, %s, %s", yx, ysum(j, h), ysum(j, h))
 			y.p("VCVTDQ2PS %s, %s", ysum(j, h), ysum(j, h))
 		}
 		y.p("VBROADCASTSS 32(%s)(AX*1), %s", xReg[j], yx)
-		for h := range vectors {
+		for h := range 2 {
 			at := yOuter + 128*j + 32*h
 			y.p("VMULPS %s, %s, %s", yx, yw(h), yp)
 			y.p("VFMADD213PS %d(DX), %s, %s", at, yp, ysum(j, h))

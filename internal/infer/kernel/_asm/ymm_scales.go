@@ -1,8 +1,11 @@
 package main
 
+import "fmt"
+
 // The functions here expand a super-block's scales into the buffer, eight rows at a time: R15 is the super-block and
 // R14 the buffer, 32 bytes on for each eight rows, and CX the super-block, 16 bytes on: for half-planes.
 
+// With a single column, minima are multiplied with its sums at once: Y7 has the eight rows' results.
 func (y *ymm) eachRows(body func()) {
 	rows := y.label("scales")
 	y.p("MOVQ DI, R15")
@@ -11,6 +14,9 @@ func (y *ymm) eachRows(body func()) {
 	y.p("MOVL $4, DX")
 	y.l(rows)
 	body()
+	if y.single {
+		y.p("VMOVDQU Y7, %d(R14)", yMin)
+	}
 	y.p("ADDQ $32, R15")
 	y.p("ADDQ $16, CX")
 	y.p("ADDQ $32, R14")
@@ -65,32 +71,63 @@ func (y *ymm) half(at int, times uint32) {
 	}
 }
 
-// scale stores the integers in reg, which changes, as scale g; Y9 changes.
-func (y *ymm) scale(reg string, g int) {
-	if y.vnni {
-		y.p("VCVTDQ2PS %s, %s", reg, reg)
-		y.p("VMULPS Y1, %s, %s", reg, reg)
-	} else {
-		y.p("VPSLLD $16, %s, Y9", reg)
-		y.p("VPBLENDW $0xaa, Y9, %s, %s", reg, reg)
+// scales stores the four bytes of each word of reg as scales g … g+3; Y8 changes. Where a run's weights are four times
+// as large (yrun.four) the other runs' scales are; with AVX-VNNI, that of the run is a quarter.
+func (y *ymm) scales(reg string, g int, signed bool) {
+	for i := range 4 {
+		run := y.format.run((g + i) / y.format.groups())
+		up := 0
+		if y.format.fours && !run.four {
+			up = 2
+		}
+		switch {
+		case y.vnni && signed:
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(zero, zero, zero, i), reg)
+			y.p("VPSRAD $24, Y8, Y8")
+		case y.vnni:
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(i, zero, zero, zero), reg)
+		case signed:
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(zero, i, zero, i), reg)
+			y.p("VPSRAW $%d, Y8, Y8", 8-up)
+		default:
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(i, zero, i, zero), reg)
+			if up > 0 {
+				y.p("VPSLLW $%d, Y8, Y8", up)
+			}
+		}
+		if y.vnni {
+			y.p("VCVTDQ2PS Y8, Y8")
+			y.p("VMULPS Y1, Y8, Y8")
+			if run.four {
+				y.p("VMULPS %s, Y8, Y8", y.constant(0x3e800000)) // ¼
+			}
+		}
+		y.p("VMOVDQU Y8, %d(R14)", yScale+128*(g+i))
 	}
-	y.p("VMOVDQU %s, %d(R14)", reg, yScale+128*g)
 }
 
-// pair stores two minima, the low bytes of reg. Y9 changes.
-func (y *ymm) pair(reg string, p int) {
-	y.and(0xff, reg, "Y9")
-	y.p("VPSLLD $8, %s, %s", reg, reg)
-	y.and(0xff0000, reg, reg)
-	y.p("VPOR Y9, %s, %s", reg, reg)
-	y.p("VMOVDQU %s, %d(R14)", reg, yMin+128*p)
-}
-
-// scalePair stores two signed scales as minima. Y9 changes.
-func (y *ymm) scalePair(even, odd string, p int) {
-	y.p("VPSLLD $16, %s, Y9", odd)
-	y.p("VPBLENDW $0xaa, Y9, %s, Y9", even)
-	y.p("VMOVDQU Y9, %d(R14)", yMin+128*p)
+// minima takes the four bytes of each word of reg as minima of runs 4i … 4i+3. Y8 and Y9 change.
+func (y *ymm) minima(reg string, i int, signed bool) {
+	for p, from := range [][]int{{0, 1}, {2, 3}} {
+		if signed {
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(zero, from[0], zero, from[1]), reg)
+			y.p("VPSRAW $8, Y8, Y8")
+		} else {
+			y.p("VPSHUFB %s, %s, Y8", y.shuffle(from[0], zero, from[1], zero), reg)
+		}
+		p += 2 * i
+		if !y.single {
+			y.p("VMOVDQU Y8, %d(R14)", yMin+128*p)
+			continue
+		}
+		y.p("VPBROADCASTD %d(R8)(AX*1), Y9", y.sums+4*p)
+		if p == 0 {
+			y.p("VPMADDWD Y9, Y8, Y7")
+			continue
+		}
+		y.p("VPMADDWD Y9, Y8, Y8")
+		y.p("VPADDD Y8, Y7, Y7")
+	}
 }
 
 // scales6 is for Q4_K and Q5_K: plane 0 (d, dmin), planes 1–3 bytes 0–3, 4–7 and 8–11 of the packed 6-bit numbers.
@@ -101,25 +138,20 @@ func (y *ymm) scales6() {
 		for i := range 3 {
 			y.p("VMOVDQU %d(R15), Y%d", 128*(i+1), 2+i)
 		}
-		for b := range 4 {
-			y.and(0x3f, y.shift(8*b, "Y2", "Y8"), "Y8")
-			y.scale("Y8", b)
-		}
-		for b := range 4 {
-			y.and(0x0f, y.shift(8*b, "Y4", "Y8"), "Y8")
-			y.and(0x30, y.shift(8*b+2, "Y2", "Y10"), "Y10")
-			y.p("VPOR Y10, Y8, Y8")
-			y.scale("Y8", 4+b)
-		}
-		for p := range 2 {
-			y.and(0x3f3f, y.shift(16*p, "Y3", "Y8"), "Y8")
-			y.pair("Y8", p)
-		}
-		for p := range 2 {
-			y.and(0x0f0f, y.shift(16*p+4, "Y4", "Y8"), "Y8")
-			y.and(0x3030, y.shift(16*p+2, "Y3", "Y10"), "Y10")
-			y.p("VPOR Y10, Y8, Y8")
-			y.pair("Y8", 2+p)
+		// the upper four of planes 1 and 2, whose low bits are nibbles of plane 3
+		for i := range 2 {
+			y.and(0x30303030, y.shift(2, fmt.Sprint("Y", 2+i), "Y6"), "Y6")
+			y.and(0x0f0f0f0f, y.shift(4*i, "Y4", "Y5"), "Y5")
+			y.p("VPOR Y6, Y5, Y5")
+			if i == 0 {
+				y.scales("Y5", 4, false)
+				y.and(0x3f3f3f3f, "Y2", "Y2")
+				y.scales("Y2", 0, false)
+				continue
+			}
+			y.and(0x3f3f3f3f, "Y3", "Y3")
+			y.minima("Y3", 0, false)
+			y.minima("Y5", 1, false)
 		}
 	})
 }
@@ -131,14 +163,11 @@ func (y *ymm) scalesQ2() {
 		y.halves()
 		for p := range 4 {
 			y.p("VMOVDQU %d(R15), Y2", 128*p)
-			for i := range 4 {
-				y.and(0x0f, y.shift(8*i, "Y2", "Y8"), "Y8")
-				y.scale("Y8", 4*p+i)
-			}
-			for i := range 2 {
-				y.and(0x0f0f, y.shift(16*i+4, "Y2", "Y8"), "Y8")
-				y.pair("Y8", 2*p+i)
-			}
+			y.p("VPSRLD $4, Y2, Y3")
+			y.and(0x0f0f0f0f, "Y2", "Y2")
+			y.and(0x0f0f0f0f, "Y3", "Y3")
+			y.scales("Y2", 4*p, false)
+			y.minima("Y3", p, false)
 		}
 	})
 }
@@ -149,15 +178,8 @@ func (y *ymm) scalesQ6() {
 		y.half(52*128, 0x42000000) // 32
 		for p := range 4 {
 			y.p("VMOVDQU %d(R15), Y2", (48+p)*128)
-			for i := range 4 {
-				y.p("VPSLLD $%d, Y2, Y%d", 24-8*i, 4+i)
-				y.p("VPSRAD $24, Y%d, Y%d", 4+i, 4+i)
-			}
-			y.scalePair("Y4", "Y5", 2*p)
-			y.scalePair("Y6", "Y7", 2*p+1)
-			for i, reg := range []string{"Y4", "Y5", "Y6", "Y7"} {
-				y.scale(reg, 4*p+i)
-			}
+			y.scales("Y2", 4*p, true)
+			y.minima("Y2", p, true)
 		}
 	})
 }
@@ -170,17 +192,13 @@ func (y *ymm) scalesQ3() {
 		for p := range 3 {
 			y.p("VMOVDQU %d(R15), Y%d", (24+p)*128, 2+p)
 		}
-		for p := range 8 {
-			for i, reg := range []string{"Y8", "Y10"} {
-				g := 2*p + i
-				y.and(0x0f, y.shift(g%4*8+g/8*4, []string{"Y2", "Y3"}[g%8/4], reg), reg)
-				y.and(0x30, y.shift(g%4*8+g/4*2-4, "Y4", "Y11"), "Y11")
-				y.p("VPOR Y11, %s, %s", reg, reg)
-				y.p("VPSUBD %s, %s, %s", y.constant(32), reg, reg)
-			}
-			y.scalePair("Y8", "Y10", p)
-			y.scale("Y8", 2*p)
-			y.scale("Y10", 2*p+1)
+		for p := range 4 {
+			y.and(0x0f0f0f0f, y.shift(p/2*4, fmt.Sprint("Y", 2+p%2), "Y5"), "Y5")
+			y.and(0x30303030, y.shift(2*p-4, "Y4", "Y6"), "Y6")
+			y.p("VPOR Y6, Y5, Y5")
+			y.p("VPSUBB %s, Y5, Y5", y.constant(0x20202020))
+			y.scales("Y5", 4*p, true)
+			y.minima("Y5", p, true)
 		}
 	})
 }

@@ -17,7 +17,6 @@ type ysets struct {
 // walks the low planes, R14 the high ones, R10 the scales, AX the activations, R12 what is fetched.
 func (y *ymm) superSets(s *ysuper) {
 	y.c("One column: runs that share planes together.")
-	y.p("MOVQ %d(SI), R8", argX)
 	y.p("MOVQ DI, R9")
 	y.p("MOVQ DI, R14")
 	y.p("MOVQ BX, R10")
@@ -68,7 +67,7 @@ func (y *ymm) superSets(s *ysuper) {
 	y.p("MOVQ BX, R14")
 	y.p("MOVL $4, R13")
 	y.l(rows)
-	y.superMinima(s, 1, "R14", 1)
+	y.p("VMOVDQU %d(R14), Y0", yMin)
 	y.p("MOVQ R14, DX")
 	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
 	y.superFinish(s, "Y0", fmt.Sprintf("%d(R14)", ySum), 0, yOuter)
@@ -77,8 +76,7 @@ func (y *ymm) superSets(s *ysuper) {
 	y.p("JNZ  %s", rows)
 }
 
-// setQuad multiplies quad q of a set's runs for some vectors of rows. Activations of two runs stay in Y8 and Y15,
-// those of four are loaded again for each vector.
+// setQuad multiplies quad q of a set's runs for some vectors of rows. Activations of two runs stay in Y8 and Y15.
 func (y *ymm) setQuad(s *ysuper, set []int, first, vectors, q int, fetch func()) {
 	sum := func(r, v int) string { return fmt.Sprintf("Y%d", r*vectors+v) }
 	fit := s.fits(false)
@@ -92,22 +90,8 @@ func (y *ymm) setQuad(s *ysuper, set []int, first, vectors, q int, fetch func())
 		x(1, kept[1])
 	}
 	fetch()
-	if len(set) > 2 && s.highMask == 0 { // both vectors' planes have a register
-		for v := range vectors {
-			y.p("VMOVDQU %d(R9), Y%d", s.run(set[0]).low+128*q+32*(first+v), 9+v)
-		}
-		for r, t := range set {
-			x(r, "Y15")
-			for v := range vectors {
-				plane := fmt.Sprintf("Y%d", 9+v)
-				if shift := s.run(t).lowShift; shift > 0 {
-					y.p("VPSRLD $%d, %s, Y11", shift, plane)
-					plane = "Y11"
-				}
-				y.p("VPAND Y14, %s, Y11", plane)
-				y.multiply("Y15", "Y11", sum(r, v), "Y11", q%fit == 0)
-			}
-		}
+	if len(set) > 2 {
+		y.setFours(s, set, first, vectors, q, x)
 		y.setWiden(s, set, first, vectors, q)
 		return
 	}
@@ -119,14 +103,47 @@ func (y *ymm) setQuad(s *ysuper, set []int, first, vectors, q int, fetch func())
 		}
 		for r, t := range set {
 			y.field(s, s.run(t), "Y11")
-			reg := kept[r%2]
-			if len(set) > 2 {
-				reg = x(r, "Y15")
-			}
-			y.multiply(reg, "Y11", sum(r, v), "Y11", q%fit == 0)
+			y.multiply(kept[r], "Y11", sum(r, v), "Y11", q%fit == 0)
 		}
 	}
 	y.setWiden(s, set, first, vectors, q)
+}
+
+// setFours is setQuad for four runs that are 2-bit fields of one plane. It is shifted by two bits between runs that do
+// not share a shift. Without high fields, two vectors' planes have a register each: Y9 and Y10.
+func (y *ymm) setFours(s *ysuper, set []int, first, vectors, q int, x func(r int, reg string) string) {
+	together := vectors
+	if s.highMask != 0 {
+		together = 1
+	}
+	for v0 := 0; v0 < vectors; v0 += together {
+		at := 128*q + 32*(first+v0)
+		for i := range together {
+			y.p("VMOVDQU %d(R9), Y%d", s.run(set[0]).low+at+32*i, 9+i)
+		}
+		if s.highMask != 0 {
+			y.p("VMOVDQU %d(R14), Y10", s.run(set[0]).high+at)
+		}
+		shifted, high, plane := 0, 0, "Y10"
+		for r, t := range set {
+			run := s.run(t)
+			x(r, "Y15")
+			for i := range together {
+				low := fmt.Sprintf("Y%d", 9+i)
+				y.shift(run.lowShift-shifted, low, low)
+				y.p("VPAND %s, %s, Y11", y.mask(s.lowMask, run, "Y14"), low)
+				if s.highMask != 0 {
+					if r == 0 || run.highShift != high {
+						plane, high = y.shift(run.highShift, "Y10", "Y8"), run.highShift
+					}
+					y.p("VPAND %s, %s, Y12", y.mask(s.highMask, run, "Y13"), plane)
+					y.p("VPOR Y12, Y11, Y11")
+				}
+				y.multiply("Y15", "Y11", fmt.Sprintf("Y%d", r*vectors+v0+i), "Y11", q%s.fits(false) == 0)
+			}
+			shifted = run.lowShift
+		}
+	}
 }
 
 // setWiden adds the sums of a set times their scales to those over runs, where quad q is the last that fits.

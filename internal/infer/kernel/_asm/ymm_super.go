@@ -16,6 +16,7 @@ type ysuper struct {
 	fit       int  // quads whose products fit into 16 bits
 	runs16    bool // a scale for each 16 instead of 32
 	offset    int  // what is subtracted from the integers; 0: there are minima instead
+	fours     bool // some runs are, see yrun
 	sets      *ysets
 	scales    func(y *ymm)
 }
@@ -23,21 +24,39 @@ type ysuper struct {
 type yrun struct {
 	low, lowShift   int
 	high, highShift int // to the right, negative: to the left
+
+	// four: the run's weights are taken four times as large, two bits further to the left, which saves shifts: runs
+	// share shifted planes. Sums are then divided by four, which is exact: all others' scales are four times as large.
+	four bool
 }
+
+// quarter is which of the four runs in a plane of 2-bit fields run t is, and how far the plane is shifted for it: each
+// shift but the first and the last serves two runs.
+func quarter(t int) (shift int, four bool) { return []int{0, 2, 2, 4}[t%4], t%4 >= 2 }
 
 var ysupers = []*ysuper{
 	{
 		name: "Q2K", doc: "Q2_K", size: 2688, lowMask: 0x03, fit: 8, runs16: true, scales: (*ymm).scalesQ2,
 		sets: &ysets{fetch: "PREFETCHT1", runs: [][]int{{0, 1, 2, 3}}, times: 2, low: 1024},
-		run:  func(t int) yrun { return yrun{low: 512 + t/4*1024, lowShift: t % 4 * 2} },
+		run: func(t int) yrun {
+			shift, four := quarter(t)
+			return yrun{low: 512 + t/4*1024, lowShift: shift, four: four}
+		},
+		fours: true,
 	},
 	{
 		name: "Q3K", doc: "Q3_K", size: 3520, lowMask: 0x03, highMask: 0x04, fit: 8, runs16: true, offset: 4,
 		scales: (*ymm).scalesQ3,
-		sets:   &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 1, 2, 3}, {4, 5, 6, 7}}, times: 1},
+		sets:   &ysets{fetch: "PREFETCHT0", runs: [][]int{{0, 2, 1, 3}, {4, 6, 5, 7}}, times: 1},
 		run: func(t int) yrun {
-			return yrun{low: 1024 + t/4*1024, lowShift: t % 4 * 2, high: 0, highShift: t - 2}
+			shift, four := quarter(t)
+			up := 2
+			if four {
+				up = 4
+			}
+			return yrun{low: 1024 + t/4*1024, lowShift: shift, high: 0, highShift: t - up, four: four}
 		},
+		fours: true,
 	},
 	{
 		name: "Q4K", doc: "Q4_K", size: 4608, lowMask: 0x0f, fit: 8, scales: (*ymm).scales6,
@@ -83,9 +102,16 @@ func (s *ysuper) ahead() int { return (8191 + s.size) / s.size * s.size }
 
 func (y *ymm) super(s *ysuper) {
 	y.function("tile"+s.name+y.tier(), "// "+s.doc+".\n", func() {}, func(n int) {
+		y.format, y.single, y.sums = s, n == 1, 352
+		if s.runs16 {
+			y.sums = 320
+		}
 		y.clearOuter(n)
 		y.p("MOVQ %d(SI), CX", argBlocks)
 		y.p("MOVQ CX, %d(SI)", argLeft)
+		if n == 1 {
+			y.p("MOVQ %d(SI), R8", argX)
+		}
 		block := y.label("block")
 		y.l(block)
 		s.scales(y)
@@ -106,29 +132,25 @@ func (y *ymm) super(s *ysuper) {
 	})
 }
 
-// field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are their
+// field leaves the bytes of run t in reg: the low field's plane is in Y9, the high one's in Y10. Y14 and Y13 are
 // masks, Y12 changes.
 func (y *ymm) field(s *ysuper, r yrun, reg string) {
-	low := "Y9"
-	if r.lowShift > 0 {
-		y.p("VPSRLD $%d, Y9, %s", r.lowShift, reg)
-		low = reg
-	}
-	y.p("VPAND Y14, %s, %s", low, reg)
+	low := y.shift(r.lowShift, "Y9", reg)
+	y.p("VPAND %s, %s, %s", y.mask(s.lowMask, r, "Y14"), low, reg)
 	if s.highMask == 0 {
 		return
 	}
-	high := "Y12"
-	switch {
-	case r.highShift > 0:
-		y.p("VPSRLD $%d, Y10, Y12", r.highShift)
-	case r.highShift < 0:
-		y.p("VPSLLD $%d, Y10, Y12", -r.highShift)
-	default:
-		high = "Y10"
-	}
-	y.p("VPAND Y13, %s, Y12", high)
+	high := y.shift(r.highShift, "Y10", "Y12")
+	y.p("VPAND %s, %s, Y12", y.mask(s.highMask, r, "Y13"), high)
 	y.p("VPOR Y12, %s, %s", reg, reg)
+}
+
+// mask is a field's, which is in reg, or in memory where the run's weights are four times as large.
+func (y *ymm) mask(mask byte, r yrun, reg string) string {
+	if r.four {
+		return y.constant(repeat(4 * uint32(mask)))
+	}
+	return reg
 }
 
 // eachRun loads the planes of a quad, at off from a register, each once, and calls do for each run.
@@ -212,7 +234,7 @@ func (y *ymm) superGroups(s *ysuper, n int) {
 	y.p("JNZ  %s", run)
 	y.p("SUBQ $256, AX")
 	y.c("What minima or the offset take away.")
-	y.superMinima(s, n, "R14", 2)
+	y.superMinima(s, n, "R14")
 	y.p("MOVQ %d(SI), DX", argGroup)
 	y.p("SHLQ $4, DX")
 	y.p("ADDQ R14, DX")
@@ -254,19 +276,15 @@ func (y *ymm) superWiden(n, off int) {
 	}
 }
 
-// superMinima leaves Σ minimum · Σx, over all runs, in the sums of a tile of vectors × 8 rows.
-func (y *ymm) superMinima(s *ysuper, n int, base string, vectors int) {
-	pairs, sums := 4, 352
-	if s.runs16 {
-		pairs, sums = 8, 320
-	}
-	for p := range pairs {
-		for h := range vectors {
+// superMinima leaves Σ minimum · Σx, over all runs, in the sums of a tile of 16 rows.
+func (y *ymm) superMinima(s *ysuper, n int, base string) {
+	for p := range 4 * s.groups() {
+		for h := range 2 {
 			y.p("VMOVDQU %d(%s), %s", yMin+128*p+32*h, base, yw(h))
 		}
 		for j := range n {
-			y.p("VPBROADCASTD %d(%s)(AX*1), %s", sums+4*p, xReg[j], yx)
-			for h := range vectors {
+			y.p("VPBROADCASTD %d(%s)(AX*1), %s", y.sums+4*p, xReg[j], yx)
+			for h := range 2 {
 				if p == 0 {
 					y.p("VPMADDWD %s, %s, %s", yx, yw(h), ysum(j, h))
 					continue
@@ -282,6 +300,11 @@ func (y *ymm) superMinima(s *ysuper, n int, base string, vectors int) {
 // the register least. R14 + rows is the place of d, Y14 the activations' scale.
 func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
 	load := func(op string) { y.p("%s %s, %s", op, total, yp) }
+	quarter := func() {
+		if s.fours {
+			y.p("VPSRAD $2, %s, %s", yp, yp)
+		}
+	}
 	switch {
 	case y.vnni:
 		load("VMOVUPS")
@@ -289,12 +312,15 @@ func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
 		y.p("VFNMADD231PS %d(R14), %s, %s", yDmin+rows, least, yp)
 	case s.offset > 0:
 		load("VMOVDQU")
+		quarter()
 		y.p("VPSLLD $%d, %s, %s", bits.TrailingZeros(uint(s.offset)), least, least)
 		y.p("VPSUBD %s, %s, %s", least, yp, yp)
 		y.p("VCVTDQ2PS %s, %s", yp, yp)
 		y.p("VMULPS %d(R14), %s, %s", yD+rows, yp, yp)
 	default:
-		load("VCVTDQ2PS")
+		load("VMOVDQU")
+		quarter()
+		y.p("VCVTDQ2PS %s, %s", yp, yp)
 		y.p("VMULPS %d(R14), %s, %s", yD+rows, yp, yp)
 		y.p("VCVTDQ2PS %s, %s", least, least)
 		y.p("VFNMADD231PS %d(R14), %s, %s", yDmin+rows, least, yp)
@@ -308,7 +334,6 @@ func (y *ymm) superFinish(s *ysuper, least, total string, rows, outer int) {
 // R15 the super-block, 32 bytes on for each eight rows; R12 walks what is fetched.
 func (y *ymm) superColumn(s *ysuper) {
 	y.c("One column: eight rows at a time, all runs of a quad together.")
-	y.p("MOVQ %d(SI), R8", argX)
 	y.p("MOVQ BX, R14")
 	y.p("MOVQ DI, R15")
 	y.p("MOVQ DI, R12")
@@ -331,7 +356,7 @@ func (y *ymm) superColumn(s *ysuper) {
 		}
 	}
 	y.p("ADDQ $%d, R12", 64*lines)
-	y.superMinima(s, 1, "R14", 1)
+	y.p("VMOVDQU %d(R14), Y0", yMin)
 	y.p("MOVQ R14, DX")
 	y.p("VBROADCASTSS 368(R8)(AX*1), %s", yx)
 	y.superFinish(s, "Y0", "Y8", 0, yOuter)

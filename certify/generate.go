@@ -1,0 +1,141 @@
+package certify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
+	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
+)
+
+// GenerateOptions say how this machine makes load for runs that are coordinated elsewhere.
+type GenerateOptions struct {
+	Key         []byte           // that coordinators must hold too; beyond this machine there must be one
+	Certificate *tls.Certificate // of the listener; nil: one that is made for it, and the key alone decides
+	// AllowTargets are the only servers that load may be sent to: HOST, HOST:PORT, or a URL that their addresses begin
+	// with; empty: any that a coordinator with the key names.
+	AllowTargets []string
+	// RecordDir is a folder for a record of this generator's own, which report merge reads; empty: there is none.
+	RecordDir string
+	Version   string       // of the program: coordinators of another one are refused
+	Once      bool         // ends after the first run
+	Note      func(string) // told what happens; nil: nobody
+
+	clock loadgen.Clock // nil: the system's
+	ahead time.Duration // that its times are more than those since its start; for tests
+}
+
+// Generate makes load for one run after another, until ctx ends: of each the part that its coordinator gives it (see
+// Options.Generators). It sends load to the target of the run and asks nothing else of anybody. A run that is under
+// way when ctx ends, or whose coordinator is not heard of any more, is broken off.
+func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	if err := checkListener(l.Addr(), o.Key); err != nil {
+		return err
+	}
+	for _, pattern := range o.AllowTargets {
+		if _, err := parseAllowed(pattern); err != nil {
+			return err
+		}
+	}
+	if o.RecordDir != "" {
+		if err := writable(o.RecordDir); err != nil {
+			return fmt.Errorf("%w: folder for records: %w", ErrOptions, err)
+		}
+	}
+	if o.clock == nil {
+		o.clock = loadgen.SystemClock()
+	}
+	epoch := o.clock.Now().Add(-o.ahead)
+	return remote.Serve(ctx, l, remote.ServerOptions{Key: o.Key, Certificate: o.Certificate,
+		Hello: remote.Hello{Version: o.Version, Environment: probe.Machine()}, Once: o.Once, Note: o.Note,
+		Keep: o.RecordDir != "", Now: func() int64 { return o.clock.Now().Sub(epoch).Nanoseconds() },
+		Worker: func(guest remote.Guest) remote.Worker { return &worker{o: o, guest: guest, epoch: epoch} }})
+}
+
+// ErrOpenToAll is matched where a generator would make load for anybody.
+var ErrOpenToAll = errors.New("a generator that others can reach needs a key")
+
+// checkListener demands a key of a generator that other machines can reach.
+func checkListener(a net.Addr, key []byte) error {
+	tcp, ok := a.(*net.TCPAddr)
+	if len(key) == 0 && ok && tcp.IP.IsLoopback() {
+		return nil
+	}
+	switch {
+	case len(key) == 0:
+		return fmt.Errorf("%w: %s is reachable from other machines", ErrOpenToAll, a)
+	case len(key) < remote.MinKey:
+		return fmt.Errorf("%w: the key has %d bytes, must have %d at least", ErrOptions, len(key), remote.MinKey)
+	}
+	return nil
+}
+
+// ErrNotAllowed is matched where a generator may not send load to the target of a run.
+var ErrNotAllowed = errors.New("this generator may not send load there")
+
+// allowed is a server that load may be sent to.
+type allowed struct {
+	scheme, host, port, path string // empty: any
+}
+
+func parseAllowed(pattern string) (allowed, error) {
+	address := pattern
+	if !strings.Contains(pattern, "://") {
+		address = "//" + pattern
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" ||
+		u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" || u.Scheme == "" && u.Path != "" {
+		return allowed{}, fmt.Errorf("%w: allowed target %q: must be HOST, HOST:PORT, or a URL that begins with http:// "+
+			"or https://", ErrOptions, pattern)
+	}
+	a := allowed{u.Scheme, strings.ToLower(u.Hostname()), u.Port(), strings.TrimSuffix(u.Path, "/")}
+	if a.scheme != "" && a.port == "" {
+		a.port = portOf(a.scheme)
+	}
+	return a, nil
+}
+
+func portOf(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// allows says whether load may be sent to a URL.
+func (a allowed) allows(u *url.URL) bool {
+	port, path := u.Port(), strings.TrimSuffix(u.Path, "/")
+	if port == "" {
+		port = portOf(u.Scheme)
+	}
+	return (a.scheme == "" || a.scheme == u.Scheme) && a.host == strings.ToLower(u.Hostname()) &&
+		(a.port == "" || a.port == port) && (path == a.path || strings.HasPrefix(path, a.path+"/"))
+}
+
+// checkTarget says whether load may be sent to a target.
+func checkTarget(patterns []string, target string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
+	}
+	for _, pattern := range patterns {
+		if a, err := parseAllowed(pattern); err == nil && a.allows(u) {
+			return nil
+		}
+	}
+	if len(patterns) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s; allowed are %s", ErrNotAllowed, target, strings.Join(patterns, ", "))
+}

@@ -1,0 +1,344 @@
+package certify
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// errGeneratorLost ends a run one of whose generators is lost: the load is not that of the plan any more.
+var errGeneratorLost = errors.New("the load is not whole any more")
+
+// generators are the machines that make the load of a run, each its part of one plan. A nil one does nothing: this
+// process makes the load.
+type generators struct {
+	r     *runner
+	hub   *remote.Hub
+	run   string // drawn
+	phase *phaseRun
+}
+
+// checkGenerators looks whether the load of the profile can come from several machines.
+func (p *plan) checkGenerators() error {
+	o := p.o
+	if len(o.Generators) == 0 {
+		return nil
+	}
+	if o.Target == "" {
+		return fmt.Errorf("%w: generators need a target: other machines cannot reach a server that is started for the "+
+			"run", ErrOptions)
+	}
+	if len(o.Generators) > evidence.MaxGenerators {
+		return fmt.Errorf("%w: %d generators, at most %d", ErrOptions, len(o.Generators), evidence.MaxGenerators)
+	}
+	seen := map[string]bool{}
+	for _, address := range o.Generators {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "" || port == "" {
+			return fmt.Errorf("%w: generator %q: must be HOST:PORT", ErrOptions, address)
+		}
+		if seen[address] {
+			return fmt.Errorf("%w: generator %s is named twice", ErrOptions, address)
+		}
+		seen[address] = true
+	}
+	if o.TracingURL != "" {
+		return fmt.Errorf("%w: generators send no traces: give either generators or a tracing URL", ErrOptions)
+	}
+	var why []string
+	for _, ph := range p.phases {
+		err := loadgen.Divisible(ph.Kind)
+		if err == nil || ph.Kind == testcases.KindSweep {
+			return nil
+		}
+		why = append(why, ph.ID+": "+err.Error())
+	}
+	return fmt.Errorf("%w: generators have nothing to do in profile %s: %s", ErrOptions, o.Profile,
+		strings.Join(why, "; "))
+}
+
+// join connects to the generators and hands each of them the plan.
+func (r *runner) join(ctx context.Context) (*generators, error) {
+	o := r.plan.o
+	if len(o.Generators) == 0 {
+		return nil, nil
+	}
+	g := &generators{r: r, run: drawRun()}
+	slow := time.AfterFunc(slowStart, func() { r.progress.note("generators have not answered yet") })
+	defer slow.Stop()
+	var err error
+	g.hub, err = remote.Join(ctx, remote.HubOptions{Addresses: o.Generators, Key: o.GeneratorsKey,
+		Roots: o.GeneratorsRoots, Version: o.Version, Wait: o.GeneratorsWait, Lost: g.lost})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
+	}
+	plan, err := r.remotePlan(g.run)
+	if err == nil {
+		err = g.hub.Plan(ctx, plan, planDigest(r.plan))
+	}
+	if err != nil {
+		g.close()
+		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
+	}
+	return g, nil
+}
+
+// drawRun draws the name of a run, by which the records of its generators are known.
+func drawRun() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// remotePlan is what generators need to know of a run.
+func (r *runner) remotePlan(run string) (remote.Plan, error) {
+	p, s := r.plan, r.server
+	data, err := p.c.Marshal()
+	if err != nil {
+		return remote.Plan{}, err
+	}
+	return remote.Plan{Protocol: remote.Protocol, Version: p.o.Version, Run: run, Case: data,
+		Prompts: p.loaded.PromptBytes, Files: p.loaded.Files, Profile: p.o.Profile, Seed: p.o.Seed,
+		Target: remote.Target{URL: s.URL, Model: s.model, Key: s.key, Header: s.extra.Header, Query: s.extra.Query,
+			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut,
+			PerWord: r.tokens.perWord}}, nil
+}
+
+// planDigest is the SHA-256 of everything that decides what a run sends.
+func planDigest(p *plan) string {
+	sum := sha256.New()
+	data, err := json.Marshal(p.c)
+	if err != nil {
+		panic("certify: " + err.Error()) // it was read from a file
+	}
+	for _, part := range [][]byte{data, p.loaded.PromptBytes, []byte(p.o.Profile),
+		binary.BigEndian.AppendUint64(nil, uint64(p.o.Seed))} {
+		fmt.Fprintf(sum, "%d\n", len(part))
+		sum.Write(part)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.loaded.Files)) {
+		fmt.Fprintf(sum, "%q %s\n", name, digest(p.loaded.Files[name]))
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// partDigest is the SHA-256 of a generator's part of a phase: its arrivals, how much it sends, and its first requests.
+func partDigest(full loadgen.Plan, i, n int) (digest string, part loadgen.Plan, some bool, err error) {
+	part, some, err = full.Part(i, n)
+	if err != nil {
+		return "", part, false, err
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %v %d %d %d %d %d\n", part.Kind, some, part.Requests, part.Concurrency, part.Cap,
+		part.MinDuration, part.MaxDuration)
+	if !some {
+		return hex.EncodeToString(sum.Sum(nil)), part, false, nil
+	}
+	var b []byte
+	for _, at := range part.Offsets {
+		b = binary.BigEndian.AppendUint64(b[:0], uint64(at))
+		sum.Write(b)
+	}
+	for k := range 2 {
+		sum.Write(part.Make(k).Body)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), part, true, nil
+}
+
+// describe tells the record's header who the generators are.
+func (g *generators) describe(h *evidence.Header) {
+	if g != nil {
+		h.Generators, h.Run = g.hub.Generators(), g.run
+	}
+}
+
+// begin starts the clock of what the generators record.
+func (g *generators) begin() {
+	if g != nil {
+		g.hub.Begin(g.r.record.epoch, g.take)
+	}
+}
+
+// take records what a generator sent, one event at a time.
+func (g *generators) take(e evidence.Event) {
+	switch {
+	case e.Request != nil && g.phase != nil:
+		g.phase.take(*e.Request)
+		return
+	case e.Condition != nil:
+		g.r.progress.tell(Event{Kind: EventCondition, OK: e.Condition.OK, Text: fmt.Sprintf("%s of generator %d: %s",
+			e.Condition.ID, e.Condition.Generator, e.Condition.Detail)})
+	}
+	g.r.record.addAt(e)
+}
+
+// lost ends the run.
+func (g *generators) lost(name, why string) {
+	if cancel := g.r.record.cancel; cancel != nil {
+		cancel(fmt.Errorf("%w: %s was lost: %s", errGeneratorLost, name, why))
+	}
+}
+
+// check has each generator look at its machine and its way to the server.
+func (g *generators) check(ctx context.Context) {
+	if g == nil || ctx.Err() != nil {
+		return
+	}
+	if err := g.hub.Check(ctx); err != nil && ctx.Err() == nil {
+		g.r.record.cancel(fmt.Errorf("%w: %w", errGeneratorLost, err))
+	}
+}
+
+func (g *generators) close() {
+	if g != nil && g.hub != nil {
+		g.hub.Close("the run is over")
+		g.hub = nil
+	}
+}
+
+// load runs a phase, or a round or a step of one, on all generators, and gives its record as one generator would have
+// made it.
+func (g *generators) load(ctx context.Context, p *phaseRun, plan loadgen.Plan) evidence.Phase {
+	r := g.r
+	begin := r.record.since()
+	p.planned = max(plan.Requests, len(plan.Offsets))
+	n := len(r.plan.o.Generators)
+	digests := make([]string, n)
+	var err error
+	for i := range digests {
+		if digests[i], _, _, err = partDigest(plan, i, n); err != nil {
+			break
+		}
+	}
+	x := remote.Prepare{Index: p.index, Phase: p.ph, From: p.from, Requests: plan.Requests,
+		MinDuration: plan.MinDuration, MaxDuration: plan.MaxDuration}
+	g.phase = p
+	if err == nil {
+		err = g.hub.Prepare(ctx, x, digests)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			r.record.cancel(fmt.Errorf("%w: %w", errGeneratorLost, err))
+		}
+		now := r.record.since()
+		return evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: begin, SteadyFrom: begin, SteadyTo: now, End: now,
+			Planned: plan.Requests, CutShort: evidence.CutReason(err.Error())}
+	}
+	stop := g.followInFlight()
+	at := g.hub.Start()
+	ended := g.hub.Wait(ctx)
+	stop()
+	for i := range ended {
+		part := ended[i].Part
+		part.Phase = p.ph.ID
+		r.record.add(evidence.Event{Part: &part})
+	}
+	return joined(plan, at, r.record.since(), ended, r.plan.o.Generators)
+}
+
+// followInFlight keeps the requests in flight, for those who sample resources.
+func (g *generators) followInFlight() (stop func()) {
+	done, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				g.r.progress.inFlight.Store(0)
+				return
+			case <-tick.C:
+				g.r.progress.inFlight.Store(int64(g.hub.InFlight()))
+			}
+		}
+	}()
+	return func() { close(done); <-over }
+}
+
+// joined is the record of a phase whose parts have ended. Its steady window is the one in which all of them made their
+// load.
+func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []string) evidence.Phase {
+	out := evidence.Phase{ID: plan.ID, Kind: plan.Kind, Start: at, End: at, SteadyTo: -1}
+	var cut, lost []string
+	parts := 0
+	for i, e := range ended {
+		out.Planned, out.Issued = out.Planned+e.Part.Planned, out.Issued+e.Part.Issued
+		out.MaxInFlight, out.CapHit = out.MaxInFlight+e.Part.MaxInFlight, out.CapHit || e.Part.CapHit
+		if e.Part.Lost != "" {
+			lost = append(lost, fmt.Sprintf("generator %d (%s) was lost: %s", i+1, names[i], e.Part.Lost))
+		}
+		if e.Phase == nil {
+			continue
+		}
+		parts++
+		out.End = max(out.End, e.Phase.End)
+		if out.SteadyTo < 0 || e.Phase.SteadyTo < out.SteadyTo {
+			out.SteadyTo = e.Phase.SteadyTo
+		}
+		if c := e.Part.CutShort; c != "" && !slices.Contains(cut, string(c)) {
+			cut = append(cut, string(c))
+		}
+	}
+	if len(lost) > 0 || parts == 0 {
+		out.End = max(out.End, now)
+	}
+	switch last := len(plan.Offsets) - 1; {
+	case plan.Kind == testcases.KindOpen:
+		if len(cut)+len(lost) == 0 || out.SteadyTo < 0 {
+			out.SteadyTo = at + int64(plan.Offsets[last])
+		}
+		if span := max(plan.Offsets[last], plan.MinDuration).Seconds(); span > 0 {
+			out.OfferedRPS = float64(len(plan.Offsets)) / span
+		}
+	case plan.Kind == testcases.KindBatch:
+		out.SteadyTo = out.End
+	}
+	out.SteadyTo = max(out.SteadyTo, at)
+	out.SteadyFrom = min(at+int64(plan.Ramp), out.SteadyTo)
+	out.CutShort = evidence.CutReason(strings.Join(lost, "; "))
+	if len(lost) == 0 && len(cut) > 0 {
+		out.CutShort = cutOf(cut, ended)
+	}
+	return out
+}
+
+// cutOf is why a phase was cut short that some of its parts say to have been. A server that only some of the
+// generators lost has not gone away.
+func cutOf(cut []string, ended []remote.Ended) evidence.CutReason {
+	var gone []string
+	parts := 0
+	for i, e := range ended {
+		if e.Phase != nil {
+			parts++
+			if e.Part.CutShort == evidence.CutTargetLost {
+				gone = append(gone, fmt.Sprint(i+1))
+			}
+		}
+	}
+	if len(gone) > 0 && len(gone) < parts {
+		return evidence.CutReason("the way to the server was lost by generator " + strings.Join(gone, ", "))
+	}
+	for _, first := range []evidence.CutReason{evidence.CutTargetLost, evidence.CutInterrupted} {
+		if slices.Contains(cut, string(first)) {
+			return first
+		}
+	}
+	return evidence.CutReason(strings.Join(cut, ", "))
+}

@@ -1,0 +1,310 @@
+package certify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+)
+
+// skewed is a clock that runs faster than the system's.
+type skewed struct {
+	zero time.Time
+	ppm  float64
+}
+
+func (c skewed) Now() time.Time {
+	d := time.Since(c.zero)
+	return c.zero.Add(d + time.Duration(float64(d)*c.ppm/1e6))
+}
+
+func (c skewed) SleepUntil(ctx context.Context, t time.Time) {
+	for ctx.Err() == nil {
+		left := t.Sub(c.Now())
+		if left <= 0 {
+			return
+		}
+		loadgen.TimerClock{}.SleepUntil(ctx, time.Now().Add(left))
+	}
+}
+
+var generatorsKey = []byte("0123456789abcdef")
+
+// startGenerators starts generators in this process, each with a clock of its own.
+func startGenerators(t *testing.T, n int, o GenerateOptions) (addresses []string, stop []context.CancelFunc) {
+	t.Helper()
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	for i := range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		own := o
+		own.Key = generatorsKey
+		own.Note = func(s string) { t.Logf("generator %d: %s", i+1, s) }
+		own.clock, own.ahead = skewed{time.Now(), float64(i-1) * 300}, time.Duration(i)*1000*time.Hour
+		all.Go(func() {
+			if err := Generate(ctx, l, own); err != nil {
+				t.Error(err)
+			}
+		})
+		addresses, stop = append(addresses, l.Addr().String()), append(stop, cancel)
+	}
+	return addresses, stop
+}
+
+// bankServer serves one of the fault bank's servers.
+func bankServer(t *testing.T) string {
+	t.Helper()
+	s := faults.New(faults.Config{Fault: faults.Healthy, Seed: 7, TTFT: 20 * time.Millisecond, Gap: time.Millisecond})
+	t.Cleanup(s.Close)
+	h := httptest.NewServer(s)
+	t.Cleanup(h.Close)
+	return h.URL
+}
+
+func readRecord(t *testing.T, dir string, rep *Report) []evidence.Event {
+	t.Helper()
+	rec, err := evidence.ReadFile(report.PathsFor(dir, rep).Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec.Events
+}
+
+// TestThreeGeneratorsAreOne: three generators with clocks that differ by weeks and drift make the load of one, and the
+// verdict follows from the record.
+func TestThreeGeneratorsAreOne(t *testing.T) {
+	t.Parallel()
+	addresses, _ := startGenerators(t, 3, GenerateOptions{})
+	dir := t.TempDir()
+	rep, err := Run(t.Context(), Options{Case: "testdata/short.yaml", Target: bankServer(t), ReportDir: dir, Seed: 42,
+		Generators: addresses, GeneratorsKey: generatorsKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range rep.Checks {
+		if c.Verdict != Pass && c.ID != "memory" {
+			t.Errorf("%s: %s: %s", c.ID, c.Verdict, c.Reason)
+		}
+	}
+	events := readRecord(t, dir, rep)
+	seen, by := map[string]int{}, map[string]map[int]int{}
+	comparisons := map[int]int{}
+	for _, e := range events {
+		switch {
+		case e.Request != nil:
+			q := e.Request
+			seen[fmt.Sprintf("%s %d", q.Phase, q.N)]++
+			if by[q.Phase] == nil {
+				by[q.Phase] = map[int]int{}
+			}
+			by[q.Phase][q.Generator]++
+			if q.Phase == "sustained" && q.Generator != q.N%3+1 {
+				t.Errorf("request %d of sustained is of generator %d", q.N, q.Generator)
+			}
+		case e.Comparison != nil:
+			comparisons[e.Comparison.Generator]++
+			if e.Comparison.Error > int64(50*time.Millisecond) {
+				t.Errorf("a comparison on one machine is off by %d ns", e.Comparison.Error)
+			}
+		}
+	}
+	for key, n := range seen {
+		if n != 1 {
+			t.Errorf("request %s is recorded %d times", key, n)
+		}
+	}
+	for phase, want := range map[string][4]int{"sustained": {0, 14, 13, 13}, "batch": {0, 4, 3, 3},
+		"single": {0, 4, 0, 0}, "concurrent": {0, 3, 3, 3}} {
+		for g, n := range want {
+			if by[phase][g] != n {
+				t.Errorf("phase %s: %d requests of generator %d, want %d", phase, by[phase][g], g, n)
+			}
+		}
+	}
+	if by["audits"][0] == 0 || len(by["audits"]) != 1 {
+		t.Errorf("audits are made by %v", by["audits"])
+	}
+	for g := 1; g <= 3; g++ {
+		if comparisons[g] < 10 {
+			t.Errorf("%d comparisons with generator %d", comparisons[g], g)
+		}
+	}
+	onSchedule(t, events)
+	again, err := judge.Judge(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := report.JSON(rep)
+	if b, _ := report.JSON(again); string(a) != string(b) {
+		t.Error("the record gives another report")
+	}
+}
+
+// onSchedule holds the arrivals of the union against the schedule of one generator: on the record's clock they are
+// off by no more than the clocks can be.
+func onSchedule(t *testing.T, events []evidence.Event) {
+	t.Helper()
+	var start int64
+	for _, e := range events {
+		if e.Phase != nil && e.Phase.ID == "sustained" {
+			start = e.Phase.Start
+		}
+	}
+	worst := 0.0
+	want := offsets(42+4, 40, time.Second, 0, "poisson")
+	for _, e := range events {
+		if q := e.Request; q != nil && q.Phase == "sustained" {
+			worst = max(worst, math.Abs(float64(q.Scheduled-start-int64(want[q.N]))/1e6))
+		}
+	}
+	if worst > 20 {
+		t.Errorf("an arrival is off its schedule by %g ms", worst)
+	}
+}
+
+// TestALostGenerator: a generator that ends in the middle of a phase ends the run, which is INVALID and names it.
+func TestALostGenerator(t *testing.T) {
+	t.Parallel()
+	addresses, stop := startGenerators(t, 2, GenerateOptions{})
+	dir := t.TempDir()
+	rep, err := Run(t.Context(), Options{Case: "testdata/short.yaml", Target: bankServer(t), ReportDir: dir, Seed: 42,
+		Generators: addresses, GeneratorsKey: generatorsKey, Set: []string{"profiles.quick.sustained.duration_s=20"},
+		Progress: func(e Event) {
+			if e.Kind == EventProgress && e.Phase.ID == "sustained" && e.Done > 5 {
+				stop[1]()
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Status != Invalid {
+		t.Errorf("the status is %s", rep.Status)
+	}
+	said := fmt.Sprint(rep.Notices)
+	for _, c := range rep.Checks {
+		if c.Verdict == Fail {
+			t.Errorf("%s fails a healthy server: %s", c.ID, c.Reason)
+		}
+		said += "\n" + c.ID + ": " + c.Reason
+	}
+	if !strings.Contains(said, "generator 2 ("+addresses[1]+") was lost") {
+		t.Error(said)
+	}
+	for _, ph := range rep.Phases {
+		if ph.ID == "sustained" && !strings.Contains(ph.CutShort, "generator 2") {
+			t.Errorf("sustained: cut short %q", ph.CutShort)
+		}
+	}
+}
+
+// TestSIGTERMStopsTheGenerators: the end of the context stops the load everywhere within a second, and leaves a
+// report.
+func TestSIGTERMStopsTheGenerators(t *testing.T) {
+	t.Parallel()
+	addresses, _ := startGenerators(t, 2, GenerateOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var at time.Time
+	dir := t.TempDir()
+	rep, err := Run(ctx, Options{Case: "testdata/short.yaml", Target: bankServer(t), ReportDir: dir, Seed: 42,
+		Generators: addresses, GeneratorsKey: generatorsKey, Set: []string{"profiles.quick.sustained.duration_s=20"},
+		Progress: func(e Event) {
+			if e.Kind == EventProgress && e.Phase.ID == "sustained" && e.Done > 5 && at.IsZero() {
+				at = time.Now()
+				cancel()
+			}
+		}})
+	if took := time.Since(at); took > 4*time.Second {
+		t.Errorf("the report came %s after the signal", took)
+	}
+	if !errors.Is(err, ErrInterrupted) || rep == nil || rep.Status != Invalid {
+		t.Fatalf("%v, %+v", err, rep)
+	}
+	var cut, last int64
+	for _, e := range readRecord(t, dir, rep) {
+		if e.Request != nil && e.Request.Phase == "sustained" {
+			if e.Request.Fail == evidence.FailCanceled {
+				cut = max(cut, e.Request.Done)
+			}
+			last = max(last, e.Request.Issued)
+		}
+	}
+	if cut != 0 && last > cut {
+		t.Errorf("a request was issued at %d after the load was stopped at %d", last, cut)
+	}
+}
+
+// TestGeneratorsThatDoNotFit are refused before there is a record, with the reason.
+func TestGeneratorsThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	addresses, _ := startGenerators(t, 1, GenerateOptions{Version: "v2", AllowTargets: []string{"10.0.0.1"}})
+	url := bankServer(t)
+	for name, tt := range map[string]struct {
+		o    Options
+		is   error
+		says string
+	}{
+		"key": {Options{Target: url, Generators: addresses, GeneratorsKey: []byte("another key of 16")}, target.ErrSetup,
+			"the key is not the generator's"},
+		"version": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v1"},
+			target.ErrSetup, `it is version "v2", this is "v1": run the same version of the program everywhere`},
+		"target": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v2"},
+			target.ErrSetup, "this generator may not send load there: " + url + "; allowed are 10.0.0.1"},
+		"launched": {Options{Launch: target.Handler(nil), Generators: addresses}, ErrOptions, "generators need a target"},
+		"address":  {Options{Target: url, Generators: []string{"nowhere"}}, ErrOptions, "must be HOST:PORT"},
+		"twice": {Options{Target: url, Generators: []string{"a:1", "a:1"}}, ErrOptions,
+			"generator a:1 is named twice"},
+		"nobody": {Options{Target: url, Generators: []string{"127.0.0.1:1"}, GeneratorsKey: generatorsKey},
+			target.ErrSetup, "connection refused"},
+		"audits": {Options{Target: url, Generators: addresses, Profile: "audits"}, ErrOptions,
+			`audits: a phase of kind "audit" cannot be divided: each of its requests depends on the answer before it`},
+	} {
+		tt.o.Case, tt.o.ReportDir = "testdata/audits.yaml", t.TempDir()
+		if _, err := Run(t.Context(), tt.o); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestOneRunAtATime: a second coordinator is told that the generator is busy, and the first one is not disturbed.
+func TestOneRunAtATime(t *testing.T) {
+	t.Parallel()
+	addresses, _ := startGenerators(t, 1, GenerateOptions{})
+	url, busy := bankServer(t), make(chan error, 1)
+	once := sync.OnceFunc(func() {
+		go func() {
+			_, err := Run(context.Background(), Options{Case: "testdata/short.yaml", Target: url, ReportDir: t.TempDir(),
+				Generators: addresses, GeneratorsKey: generatorsKey})
+			busy <- err
+		}()
+	})
+	rep, err := Run(t.Context(), Options{Case: "testdata/short.yaml", Target: url, ReportDir: t.TempDir(),
+		Generators: addresses, GeneratorsKey: generatorsKey, Progress: func(e Event) {
+			if e.Kind == EventStart {
+				once()
+			}
+		}})
+	if err != nil || rep.Status == Fail {
+		t.Errorf("the first run: %v", err)
+	}
+	if err := <-busy; err == nil || !strings.Contains(err.Error(), "one at a time") {
+		t.Errorf("the second run: %v", err)
+	}
+}

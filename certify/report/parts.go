@@ -1,0 +1,114 @@
+package report
+
+import (
+	"html/template"
+	"math"
+)
+
+// CSS is the style sheet of the page, for pages that show parts of it.
+func CSS() string { return pageCSS }
+
+// Templates gives a copy of the page's templates and functions, for pages that show parts of it: "content" with a
+// View, "chart" with a Chart, "changes" with a list of Change, "dist" with what the function row makes of a Dist.
+func Templates() *template.Template {
+	return template.Must(pageSource.Clone())
+}
+
+// View is what the template "content" shows: all of the page but its frame.
+func View(r *Report, s Series, signed ...Signature) any { return view(r, s, signed) }
+
+// ChangesOf sorts what changed, the worse figures first, and counts what is the same within noise.
+func ChangesOf(c Comparison) (changed []Change, same int) { return changeRows(&Against{Comparison: c}) }
+
+// PhaseCharts are the plots of a phase of load: latency, time to the first token, their distributions, and in the open
+// loop the rates and what is in flight. n tells the plots of a page apart.
+func PhaseCharts(s PhaseSeries, r *Report, n int) []Chart { return phaseCharts(s, r, n) }
+
+// LoadChart is one phase's load against its completions, InFlightChart its requests in flight, and TTFTChart the times
+// to the first token: the plots that say something while the phase runs.
+func LoadChart(s PhaseSeries, r *Report, n int) Chart { return rateChart(s, r, n) }
+
+// InFlightChart is described at LoadChart.
+func InFlightChart(s PhaseSeries, n int) Chart { return inFlightChart(s, n) }
+
+// TTFTChart is described at LoadChart.
+func TTFTChart(s PhaseSeries, n int) Chart { return ttftChart(s, n) }
+
+// ResourceCharts are memory and CPU over a run, and what its accelerators used.
+func ResourceCharts(s Series, r *Report) []Chart {
+	return append(resourceCharts(s, r), gpuCharts(s, r)...)
+}
+
+// SweepCharts are the plots of a sweep with its knee. n tells the plots of a page apart.
+func SweepCharts(s Sweep, n int) []Chart { return sweepCharts(s, n) }
+
+// TrendCharts are a plot for each line of a trend, in their order.
+func TrendCharts(t Trend) []Chart {
+	var out []Chart
+	for i, l := range t.Rows {
+		p := trendPlot(l, i, t.Runs)
+		p.height = 190
+		out = append(out, draw(p, l.What))
+	}
+	return out
+}
+
+// TwoECDFs are the distributions of one phase in two runs, over each other.
+func TwoECDFs(before, after *Report, a, b PhaseSeries, n int) Chart {
+	b.EarlierLatencyECDF, b.EarlierTTFTECDF = a.LatencyECDF, a.TTFTECDF
+	p := phaseOf(after, b.ID)
+	q := phaseOf(before, b.ID)
+	caption := "Share of requests that were at least as fast"
+	for _, x := range []struct {
+		of      *[]Point
+		phase   *Phase
+		dist    func(*Phase) *Dist
+		earlier bool
+	}{{&b.LatencyECDF, p, (*Phase).latency, false}, {&b.TTFTECDF, p, (*Phase).ttft, false},
+		{&b.EarlierLatencyECDF, q, (*Phase).latency, true}, {&b.EarlierTTFTECDF, q, (*Phase).ttft, true}} {
+		if len(*x.of) > 1 || x.phase == nil {
+			continue
+		}
+		if *x.of = throughQuantiles(x.dist(x.phase)); len(*x.of) > 1 {
+			caption = "Share of requests that were at least as fast; without its record, a run has its percentiles only"
+		}
+	}
+	if len(b.LatencyECDF) < 2 {
+		return Chart{}
+	}
+	if b.RequestsInECDF == 0 && p != nil && p.Latency != nil {
+		b.RequestsInECDF = p.Latency.N
+	}
+	c := ecdfChart(b, after, n)
+	c.Caption = caption
+	return c
+}
+
+func phaseOf(r *Report, id string) *Phase {
+	for i := range r.Phases {
+		if r.Phases[i].ID == id {
+			return &r.Phases[i]
+		}
+	}
+	return nil
+}
+
+func (p *Phase) latency() *Dist { return p.Latency }
+func (p *Phase) ttft() *Dist    { return p.TTFT }
+
+// throughQuantiles is a distribution as far as a report tells it.
+func throughQuantiles(d *Dist) []Point {
+	if d == nil {
+		return nil
+	}
+	out := []Point{{d.Min, 0}}
+	for _, q := range []struct {
+		share float64
+		at    *float64
+	}{{.5, d.P50}, {.9, d.P90}, {.95, d.P95}, {.99, d.P99}, {.999, d.P999}, {1, &d.Max}} {
+		if q.at != nil && !math.IsNaN(*q.at) && *q.at >= out[len(out)-1].X {
+			out = append(out, Point{*q.at, q.share})
+		}
+	}
+	return out
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/serve/access"
+	"github.com/hxp-enterprise/mixtral/internal/serve/service"
+	"github.com/hxp-enterprise/mixtral/internal/web/console"
+	"github.com/hxp-enterprise/mixtral/internal/web/verifypage"
+)
+
+// consoleCmd serves the web interface of runs until it is told to stop.
+type consoleCmd struct {
+	Listen       string   `default:"127.0.0.1:11480" placeholder:"ADDRESS:PORT" help:"Address to listen on, port 0 for any free one; default: 127.0.0.1:11480. An address that other machines reach needs --key-file."`
+	Dir          string   `default:"reports" placeholder:"DIR" help:"Directory of reports, and of records that are being written; default: reports."`
+	KeyFile      string   `name:"key-file" type:"existingfile" placeholder:"FILE" help:"File with a name and an API key on each line: pages ask for one of these keys. It is reloaded when it changes."`
+	TLSCert      string   `name:"tls-cert-file" type:"existingfile" placeholder:"FILE" help:"PEM certificate: serve over TLS."`
+	TLSKey       string   `name:"tls-key-file" type:"existingfile" placeholder:"FILE" help:"PEM key of the certificate."`
+	AllowedHosts []string `name:"allowed-hosts" placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
+	APIKeyEnv    []string `name:"api-key-env" placeholder:"NAMES" help:"Environment variables, separated by commas, whose values the form may use as a target's API key; default: none. The form names them and never shows them."`
+	ReadOnly     bool     `help:"Start no runs."`
+	VerifyPage   string   `name:"verify-page" type:"existingfile" placeholder:"FILE" help:"The page that verifies reports in a browser; default: verify.html beside this program, which releases have."`
+	JSON         bool     `help:"Print the address as JSON."`
+	databaseFlag
+}
+
+// Help stands below the flags.
+func (consoleCmd) Help() string {
+	return "It shows the runs of the database and of the directory, their trends, two of them against each other, and " +
+		"those that are going on, whichever process makes them. SIGINT or SIGTERM ends it; a run that its form " +
+		"started is stopped then and leaves a report."
+}
+
+func (c *consoleCmd) Run(a *app) error {
+	if err := c.valid(); err != nil {
+		return err
+	}
+	conf, err := c.config(a)
+	if err != nil {
+		return err
+	}
+	k := console.New(conf)
+	s, err := c.open(a, k)
+	if err != nil {
+		return errors.Join(err, k.Close())
+	}
+	if c.JSON {
+		err = printJSON(a.stdout, map[string]string{"url": s.url})
+	} else {
+		_, err = fmt.Fprintf(a.stdout, "console: %s\n", s.url)
+	}
+	if err == nil {
+		select {
+		case <-a.ctx.Done():
+		case err = <-s.failed:
+		}
+	}
+	return errors.Join(err, s.close(k))
+}
+
+// config wires the console: where runs are, who may see them, and how one is started.
+func (c *consoleCmd) config(a *app) (console.Config, error) {
+	conf := console.Config{Database: c.Database, Dir: c.Dir, Version: versionString(), Verify: verifyPage(c.VerifyPage),
+		Log: slog.New(slog.NewTextHandler(a.stderr, nil))}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return conf, usageError(fmt.Errorf("--listen: must be address:port, is %q", c.Listen))
+	}
+	local := service.Loopback(host)
+	if !local && c.KeyFile == "" {
+		return conf, usageError(withHint(fmt.Errorf("--listen: other machines reach %s, so --key-file is needed",
+			c.Listen), "a key file has a name and an API key on each line, as mixtral serve --api-key-file takes it"))
+	}
+	if local || len(c.AllowedHosts) > 0 {
+		conf.Host = access.Hosts(append([]string{strings.Trim(host, "[]")}, c.AllowedHosts...)).Check
+	}
+	if c.KeyFile != "" {
+		keys, err := access.OpenCallers(c.KeyFile, conf.Log)
+		if err != nil {
+			return conf, usageError(fmt.Errorf("--key-file: %w", err))
+		}
+		conf.Key = func(key string) bool {
+			_, err := keys.Identify(time.Now(), &http.Request{Header: http.Header{"Authorization": {"Bearer " + key}}})
+			return err == nil
+		}
+	}
+	if !c.ReadOnly {
+		program, err := os.Executable()
+		if err != nil {
+			return conf, setupError(withHint(err, "--read-only starts no runs and needs no program"))
+		}
+		conf.Start = &console.Starter{Program: program, Env: environment(c.Database), KeyEnvs: c.APIKeyEnv}
+	}
+	return conf, nil
+}
+
+// environment is that of a run: it saves itself in the console's database, whose address may hold a password and so is
+// no argument.
+func environment(database string) []string {
+	env := os.Environ()
+	if database != "" {
+		env = append(env, "MIXTRAL_DATABASE_URL="+database)
+	}
+	return env
+}
+
+// verifyPage finds the page that verifies reports.
+func verifyPage(file string) http.Handler {
+	if file == "" {
+		program, err := os.Executable()
+		if err != nil {
+			return nil
+		}
+		file = filepath.Join(filepath.Dir(program), "verify.html")
+		if _, err := os.Stat(file); err != nil {
+			return nil
+		}
+	}
+	return verifypage.Handler(file)
+}
+
+const (
+	consoleConnections = 256
+	consoleShutdown    = 3 * time.Second
+)
+
+// consoleServer is a console that listens.
+type consoleServer struct {
+	url    string
+	http   *http.Server
+	failed chan error // one that ended it
+	settle func(context.Context)
+}
+
+func (c *consoleCmd) open(a *app, k *console.Console) (*consoleServer, error) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return nil, usageError(errors.New("--tls-cert-file and --tls-key-file go together"))
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(a.ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, setupError(withHint(fmt.Errorf("--listen: %w", err), "--listen 127.0.0.1:0 takes a free port"))
+	}
+	s := &consoleServer{url: "http://" + l.Addr().String() + "/", failed: make(chan error, 1), settle: k.Settle}
+	log := slog.New(slog.NewTextHandler(a.stderr, nil))
+	s.http = &http.Server{Handler: k, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	serve := s.http.Serve
+	if c.TLSCert != "" {
+		certificate, err := access.LoadCertificate(c.TLSCert, c.TLSKey, log)
+		if err != nil {
+			return nil, usageError(errors.Join(err, l.Close()))
+		}
+		s.url = "https" + strings.TrimPrefix(s.url, "http")
+		s.http.TLSConfig = certificate.TLSConfig()
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+	}
+	go func() {
+		if err := serve(access.LimitListener(l, consoleConnections, log, nil)); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	return s, nil
+}
+
+// close ends the console: first what browsers follow, then their connections.
+func (s *consoleServer) close(k *console.Console) error {
+	err := k.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), consoleShutdown)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close() // a browser kept its connection
+	}
+	return err
+}
+
+// consoleFlag is where certify --console shows its run; alone it means a free port.
+type consoleFlag string
+
+// Decode reads the address after --console if there is one.
+func (f *consoleFlag) Decode(ctx *kong.DecodeContext) error {
+	*f = "127.0.0.1:0"
+	next := ctx.Scan.Peek()
+	word, _ := next.Value.(string)
+	if next.Type != kong.FlagValueToken {
+		if next.Type == kong.FlagToken || next.Type == kong.ShortFlagToken {
+			return nil
+		}
+		if _, _, err := net.SplitHostPort(word); err != nil {
+			return nil // the case
+		}
+	}
+	switch word = fmt.Sprint(ctx.Scan.Pop().Value); word {
+	case "true":
+	case "false":
+		*f = ""
+	default:
+		*f = consoleFlag(word)
+	}
+	return nil
+}
+
+// IsBool lets the flag stand alone.
+func (*consoleFlag) IsBool() bool { return true }
+
+var _ kong.BoolMapperValue = (*consoleFlag)(nil)
+
+// settleWithin is how long a run that has ended waits for the browsers that watch it to show the verdict.
+const settleWithin = 5 * time.Second
+
+// watch shows the run of this process in a browser. The function that it gives ends that, when those who watch have
+// seen the verdict.
+func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
+	if c.Console == "" {
+		return func() {}, nil
+	}
+	host, _, err := net.SplitHostPort(string(c.Console))
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--console: must be address:port, is %q", string(c.Console)))
+	}
+	if !service.Loopback(host) {
+		return nil, usageError(withHint(fmt.Errorf("--console: other machines reach %s", string(c.Console)),
+			"mixtral console --listen ADDRESS --key-file FILE shows runs to other machines, also while they go on"))
+	}
+	var path atomic.Value
+	told := o.Progress
+	o.Progress = func(e certify.Event) {
+		if e.Kind == certify.EventRecord {
+			path.Store(e.Text)
+		}
+		told(e)
+	}
+	k := console.New(console.Config{Database: c.Database, Dir: cmp.Or(c.ReportDir, "reports"), Version: versionString(),
+		Host: access.Hosts{strings.Trim(host, "[]")}.Check, Verify: verifyPage(""),
+		Current: func() string { p, _ := path.Load().(string); return p }})
+	s, err := (&consoleCmd{Listen: string(c.Console)}).open(a, k)
+	if err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	fmt.Fprintf(a.stderr, "console: %slive/current\n", s.url)
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
+		defer cancel()
+		k.Settle(ctx)
+		_ = s.close(k) // the verdict is what counts
+	}, nil
+}

@@ -1,0 +1,67 @@
+package live
+
+import (
+	"slices"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// CheckState is a check's state while the run goes on.
+type CheckState string
+
+// States of a check.
+const (
+	Open      CheckState = "open"       // it cannot be judged yet
+	WouldPass CheckState = "would pass" // if the run ended now
+	WouldFail CheckState = "would fail"
+	Passed    CheckState = "PASS" // the run has ended
+	Failed    CheckState = "FAIL"
+	Unjudged  CheckState = "INVALID"
+	Reported  CheckState = "INFO" // not a gate
+)
+
+// Check is a check as it stands.
+type Check struct {
+	report.Check
+	State CheckState
+}
+
+// Tally counts the gates by how they stand.
+type Tally struct{ Pass, Fail, Open int }
+
+// atTheEnd are rules that hold when nothing is left to come.
+var atTheEnd = []testcases.Rule{testcases.RuleStepsComplete, testcases.RuleReportWritten}
+
+// checksOf reads the judge's answer. While the run is not over, what cannot be judged is open: most of it will be.
+func checksOf(r *report.Report, s Stage) []Check {
+	final := map[string]CheckState{report.Pass: Passed, report.Fail: Failed, report.Invalid: Unjudged}
+	sofar := map[string]CheckState{report.Pass: WouldPass, report.Fail: WouldFail, report.Invalid: Open}
+	var out []Check
+	for _, c := range r.Checks {
+		x := Check{Check: c, State: Reported}
+		if c.Gate && s == Ended {
+			x.State = final[c.Verdict]
+		} else if c.Gate {
+			if x.State = sofar[c.Verdict]; x.State == WouldPass && slices.Contains(atTheEnd, testcases.Rule(c.Rule)) {
+				x.State = Open
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func tally(checks []Check) (t Tally) {
+	for _, c := range checks {
+		switch c.State {
+		case WouldPass, Passed:
+			t.Pass++
+		case WouldFail, Failed:
+			t.Fail++
+		case Open, Unjudged:
+			t.Open++
+		}
+	}
+	return t
+}

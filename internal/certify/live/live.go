@@ -1,0 +1,341 @@
+package live
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+// Stage is how far a run is.
+type Stage string
+
+// Stages of a run.
+const (
+	Preparing Stage = "preparing" // no phase has begun
+	Running   Stage = "running"
+	Judging   Stage = "judging" // the load is over, the verdict is not there yet
+	Ended     Stage = "ended"   // there is a verdict
+	Killed    Stage = "killed"  // the record breaks off: there is no verdict
+)
+
+// PhaseState is how far a phase is.
+type PhaseState string
+
+// States of a phase.
+const (
+	Planned  PhaseState = "planned"
+	UnderWay PhaseState = "running"
+	Done     PhaseState = "done"
+	Cut      PhaseState = "cut short"
+	Skipped  PhaseState = "not run"
+)
+
+// Phase is one phase of the run's profile.
+type Phase struct {
+	ID     string
+	Kind   testcases.Kind
+	State  PhaseState
+	Ended  int     // requests
+	Failed int     //
+	Share  float64 // of its requests and its time, 0 to 1
+	Took   time.Duration
+	Least  time.Duration // that it takes
+	Why    string        // it was cut short
+	Steps  int           // of a sweep, that have ended
+	start  int64
+}
+
+// View is what there is to see of a run at one moment.
+type View struct {
+	Stage      Stage
+	Header     *evidence.Header // nil: nothing was read yet
+	Elapsed    time.Duration
+	Least      time.Duration // that the whole profile takes
+	Conditions []evidence.Condition
+	Phases     []Phase
+	Load       *Load // of the newest phase with requests; nil: there is none yet
+	Resources  Resources
+	Checks     []Check
+	Tally      Tally
+	Status     string // the verdict, once the run has ended
+	Judged     *report.Report
+	JudgedAt   time.Duration
+	Series     report.Series // memory and CPU over the run
+	End        *evidence.End
+	Note       string // why checks are not judged while the run goes on
+}
+
+// Resources is what the server uses, in GB and cores, with the case's limits. Known is false without a sample.
+type Resources struct {
+	Known                           bool
+	MemoryGB, PeakGB, MemoryLimitGB float64
+	Cores, PeakCores, CoresLimit    float64
+	Error                           string // of the newest sample
+}
+
+// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory.
+const MaxJudged = 1_500_000
+
+// Run is the state of one run. It is not safe for concurrent use.
+type Run struct {
+	header     *evidence.Header
+	now        int64 // the time of the newest event
+	conditions []evidence.Condition
+	phases     []Phase
+	current    int // the newest phase that has begun; -1: none
+	load       *load
+	resources  resources
+	end        *evidence.End
+	gone       bool // the record breaks off
+	final      bool // what was judged is the verdict
+
+	judge    *judge.Live
+	judged   *report.Report
+	judgedAt int64
+	fresh    bool // nothing came since it was judged
+	note     string
+}
+
+// New begins with nothing known.
+func New() *Run { return &Run{current: -1, judge: judge.NewLive()} }
+
+// Add takes the next event of the record. It must not be changed any more.
+func (r *Run) Add(e *evidence.Event) {
+	r.now = max(r.now, e.At)
+	r.fresh = false
+	switch {
+	case e.Header != nil:
+		r.begin(e.Header)
+	case e.Condition != nil:
+		r.conditions = append(r.conditions, *e.Condition)
+	case e.Scrape != nil:
+		r.scraped(e.Scrape.Label, e.At)
+	case e.Request != nil:
+		r.request(e.Request)
+	case e.Sample != nil:
+		r.resources.add(e.At, e.Sample)
+		if r.load != nil {
+			r.load.flying(e.At, e.Sample.Load)
+		}
+	case e.Phase != nil:
+		r.phaseEnded(e.Phase)
+	case e.End != nil:
+		r.end = e.End
+	}
+	r.keep(e)
+}
+
+// keep hands the event to the judge, as long as the record has a size that can be judged again and again.
+func (r *Run) keep(e *evidence.Event) {
+	if r.judge == nil {
+		return
+	}
+	err := r.judge.Add(e)
+	if err == nil && r.judge.Kept() > MaxJudged {
+		err = errors.New("the record is too large to be judged while it grows; the report will have the verdict")
+	}
+	if err != nil {
+		r.judge, r.note = nil, err.Error()
+	}
+}
+
+func (r *Run) begin(h *evidence.Header) {
+	r.header = h
+	if h.Case == nil {
+		return
+	}
+	for _, p := range h.Case.Profiles[h.Profile] {
+		r.phases = append(r.phases, Phase{ID: p.ID, Kind: p.Kind, State: Planned,
+			Least: time.Duration(h.Case.Least(p) * float64(time.Second))})
+	}
+}
+
+// scraped learns from a scrape that a phase begins.
+func (r *Run) scraped(label evidence.ScrapeLabel, at int64) {
+	for _, place := range []evidence.ScrapePlace{evidence.ScrapeBefore, evidence.ScrapeDuring, evidence.ScrapeIdle} {
+		if id, ok := label.At(place); ok {
+			r.entered(id, at)
+		}
+	}
+}
+
+// index finds a phase; a step of a sweep belongs to the sweep's phase.
+func (r *Run) index(id string) int {
+	for i := range r.phases {
+		if r.phases[i].ID == id {
+			return i
+		}
+	}
+	for i := range r.phases {
+		if p := &r.phases[i]; p.Kind == testcases.KindSweep && strings.HasPrefix(id, p.ID+"-") {
+			return i
+		}
+	}
+	return -1
+}
+
+// entered notes that a phase runs. Phases that the run passed over stay planned until its end.
+func (r *Run) entered(id string, at int64) {
+	i := r.index(id)
+	if i < 0 || r.phases[i].State != Planned && r.phases[i].State != UnderWay {
+		return
+	}
+	if r.phases[i].State == Planned {
+		r.phases[i].State, r.phases[i].start = UnderWay, at
+		r.current = i
+	}
+	if sends(r.phases[i].Kind) && (r.load == nil || r.load.id != id) {
+		r.load = newLoad(r.header, id, r.plan(i), at)
+	}
+}
+
+// plan is the case's plan of a phase.
+func (r *Run) plan(i int) testcases.Phase {
+	p, _ := r.header.Case.Profiles[r.header.Profile].ByID(r.phases[i].ID)
+	return p
+}
+
+// sends says whether phases of a kind send requests that are worth watching.
+func sends(k testcases.Kind) bool { return k != testcases.KindIdle && k != testcases.KindAudit }
+
+func (r *Run) request(q *evidence.Request) {
+	r.now = max(r.now, q.Done)
+	r.entered(q.Phase, q.Scheduled)
+	i := r.index(q.Phase)
+	if i < 0 {
+		return
+	}
+	p := &r.phases[i]
+	if q.Fail != evidence.FailCanceled {
+		p.Ended++
+		if !q.OK() {
+			p.Failed++
+		}
+	}
+	if r.load != nil && r.load.id == q.Phase {
+		r.load.add(q)
+	}
+}
+
+func (r *Run) phaseEnded(rec *evidence.Phase) {
+	r.now = max(r.now, rec.End)
+	i := r.index(rec.ID)
+	if i < 0 {
+		return
+	}
+	if r.load != nil && r.load.id == rec.ID {
+		r.load.ended(rec)
+	}
+	p := &r.phases[i]
+	if rec.Step != nil {
+		p.Steps++
+		return
+	}
+	p.State, p.Took, p.Share = Done, time.Duration(rec.End-rec.Start), 1
+	if rec.CutShort != "" {
+		p.State, p.Why = Cut, string(rec.CutShort)
+	}
+	p.start = rec.Start
+	r.current = max(r.current, i)
+}
+
+// Over says that nothing more comes. complete is false where the record breaks off: its run was killed.
+func (r *Run) Over(complete bool) {
+	r.gone = !complete || r.end == nil
+}
+
+// Judge judges what there is. It takes as long as judging takes: seconds for the record of a long run.
+func (r *Run) Judge() {
+	if r.judge == nil || r.header == nil || r.fresh {
+		return
+	}
+	rep, _, err := r.judge.Now()
+	if err != nil {
+		r.judge, r.note = nil, err.Error()
+		return
+	}
+	r.judged, r.judgedAt, r.fresh, r.final = rep, r.now, true, r.end != nil
+}
+
+// Settle takes the report of a run that has ended, where it was too large to be judged here.
+func (r *Run) Settle(rep *report.Report) {
+	r.judged, r.judgedAt, r.note, r.final = rep, r.now, "", r.end != nil
+}
+
+// Final says whether there is a verdict.
+func (r *Run) Final() bool { return r.final }
+
+// stage says how far the run is.
+func (r *Run) stage() Stage {
+	switch {
+	case r.gone:
+		return Killed
+	case r.final:
+		return Ended
+	case r.end != nil:
+		return Judging
+	case r.current < 0:
+		return Preparing
+	}
+	return Running
+}
+
+// View gives what there is to see now.
+func (r *Run) View() View {
+	v := View{Stage: r.stage(), Header: r.header, Elapsed: time.Duration(r.now), Conditions: r.conditions,
+		Resources: r.resources.view(r.header), Series: r.resources.series(r.now), End: r.end, Note: r.note,
+		Judged: r.judged, JudgedAt: time.Duration(r.judgedAt)}
+	over := v.Stage == Ended || v.Stage == Killed || r.end != nil
+	for i := range r.phases {
+		p := r.phases[i]
+		v.Least += p.Least
+		switch {
+		case p.State == UnderWay && v.Stage == Killed:
+			p.State, p.Why = Cut, "the run was killed"
+		case p.State == Planned && over:
+			p.State = Skipped
+		}
+		if p.start > 0 && p.Took == 0 {
+			p.Took = time.Duration(r.now - p.start)
+		}
+		if p.State == UnderWay {
+			p.Share = r.share(i, p)
+		}
+		v.Phases = append(v.Phases, p)
+		if p.State != Planned && p.State != Skipped && p.Took > 0 {
+			v.Series.Spans = append(v.Series.Spans, report.Marker{Name: p.ID,
+				From: time.Duration(p.start).Seconds(), To: (time.Duration(p.start) + p.Took).Seconds()})
+		}
+	}
+	if r.load != nil {
+		v.Load = r.load.view(r.now)
+	}
+	if r.judged != nil {
+		v.Checks = checksOf(r.judged, v.Stage)
+		v.Tally = tally(v.Checks)
+		if v.Stage == Ended {
+			v.Status = r.judged.Status
+		}
+	}
+	return v
+}
+
+// share is how much of a phase is done: it ends when it has both its requests and its time.
+func (r *Run) share(i int, p Phase) float64 {
+	s, plan := 0.99, r.plan(i) // something is always left until the phase has ended
+	if n := plan.Requests; n > 0 && plan.Kind != testcases.KindSweep {
+		s = min(s, float64(p.Ended)/float64(n))
+	}
+	if p.Least > 0 {
+		s = min(s, p.Took.Seconds()/p.Least.Seconds())
+	}
+	if plan.Requests == 0 && p.Least == 0 {
+		return 0
+	}
+	return s
+}

@@ -1,0 +1,59 @@
+package remote
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// A frame is its kind, a byte, its length, four bytes with the highest first, and its content.
+const (
+	frameMessage  = 'm' // a Message, in JSON
+	frameEvidence = 'e' // lines of evidence
+	frameHead     = 5
+)
+
+// frame is one that was read.
+type frame struct {
+	kind byte
+	data []byte
+}
+
+// readFrame reads a frame whose content has most bytes at most.
+func readFrame(r io.Reader, most int) (frame, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return frame{}, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	switch {
+	case head[0] != frameMessage && head[0] != frameEvidence:
+		return frame{}, fmt.Errorf("%w: a frame of kind %q", ErrProtocol, head[0])
+	case int64(n) > int64(most):
+		return frame{}, fmt.Errorf("%w: a frame of %d bytes, %d are the most", ErrProtocol, n, most)
+	}
+	data, err := readAll(r, int(n))
+	return frame{head[0], data}, err
+}
+
+// readAll reads n bytes into memory that grows as they come: who only announces much gets little.
+func readAll(r io.Reader, n int) ([]byte, error) {
+	const step = 1 << 20
+	data := make([]byte, 0, min(n, step))
+	for len(data) < n {
+		from := len(data)
+		more := min(n-from, max(step, from))
+		data = append(data, make([]byte, more)...)
+		if _, err := io.ReadFull(r, data[from:]); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// appendFrame writes a frame.
+func appendFrame(b []byte, kind byte, data []byte) []byte {
+	b = append(b, kind)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(data)))
+	return append(b, data...)
+}

@@ -1,0 +1,161 @@
+package remote
+
+import (
+	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+// do is what a generator decides: one of its fields is set.
+type do struct {
+	send    *Message
+	last    *Message // a message that must come after the evidence that waits; with end: after all there will be
+	accept  *Plan    // look at the plan
+	check   bool     // look whether this load can be made
+	prepare *Prepare // get ready for a phase
+	run     bool     // begin it when the clock shows start
+	start   int64
+	cancel  bool    // break off what is under way
+	end     *string // the session is over; why, where that is no good end
+}
+
+// generator is the state of a session with a coordinator: what is heard and the time go in, decisions come out. Times
+// are those of the generator's clock.
+type generator struct {
+	stage   stage
+	heard   int64
+	seq     int
+	stopped bool // the phase was broken off before it began
+	over    bool
+}
+
+func newGenerator(now int64) *generator { return &generator{stage: greeted, heard: now} }
+
+// finish ends the session, with what the coordinator is told, or nothing.
+func (g *generator) finish(why string, last *Message) []do {
+	if g.over {
+		return nil
+	}
+	g.over = true
+	return []do{{cancel: true}, {end: &why, last: last}}
+}
+
+// refuse says no to the coordinator, which ends the session.
+func (g *generator) refuse(format string, args ...any) []do {
+	why := fmt.Sprintf(format, args...)
+	return g.finish(why, &Message{Kind: KindRefused, Reason: why})
+}
+
+// orders are what a coordinator may say in a stage, and the stage that follows.
+var orders = map[Kind]struct{ in, then stage }{
+	KindPlan:    {greeted, planned},
+	KindCheck:   {idle, checking},
+	KindPrepare: {idle, preparing},
+	KindStart:   {prepared, running},
+}
+
+// heardOf takes in what the coordinator said.
+func (g *generator) heardOf(now int64, m *Message) []do {
+	if g.over {
+		return nil
+	}
+	g.heard = now
+	switch m.Kind {
+	case KindPing:
+		return []do{{send: &Message{Kind: KindPong, Ping: m.Ping, Came: now}}}
+	case KindBye:
+		return g.finish("", nil)
+	case KindStop:
+		return g.stop(m.Seq)
+	}
+	x, ok := orders[m.Kind]
+	if !ok || x.in != g.stage {
+		return g.refuse("%q was said while it is %s", m.Kind, g.stage)
+	}
+	switch {
+	case m.Kind == KindPlan && m.Plan == nil, m.Kind == KindPrepare && m.Prepare == nil:
+		return g.refuse("%q says nothing", m.Kind)
+	case m.Kind == KindPrepare && m.Seq <= g.seq:
+		return g.refuse("phase %d comes after phase %d", m.Seq, g.seq)
+	case m.Kind == KindStart && m.Seq != g.seq:
+		return g.refuse("phase %d is to start, and phase %d is prepared", m.Seq, g.seq)
+	}
+	g.stage = x.then
+	switch m.Kind {
+	case KindPlan:
+		return []do{{accept: m.Plan}}
+	case KindCheck:
+		return []do{{check: true}}
+	case KindPrepare:
+		g.seq, g.stopped = m.Seq, false
+		return []do{{prepare: m.Prepare}}
+	}
+	return []do{{run: true, start: m.Start}}
+}
+
+// stop breaks a phase off, whatever of it has begun. One that has ended meanwhile is none to stop.
+func (g *generator) stop(seq int) []do {
+	if seq != g.seq {
+		return nil
+	}
+	switch g.stage {
+	case preparing:
+		g.stopped = true
+	case prepared:
+		return g.unbegun()
+	case running:
+		return []do{{cancel: true}}
+	}
+	return nil
+}
+
+// unbegun ends a phase that never began.
+func (g *generator) unbegun() []do {
+	g.stage = idle
+	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: &evidence.Part{CutShort: evidence.CutInterrupted}}}}
+}
+
+// accepted tells that the plan was understood, or why not.
+func (g *generator) accepted(digest string, err error) []do {
+	if err != nil {
+		return g.refuse("%v", err)
+	}
+	g.stage = idle
+	return []do{{send: &Message{Kind: KindAccepted, Digest: digest}}}
+}
+
+func (g *generator) checked() []do {
+	g.stage = idle
+	return []do{{last: &Message{Kind: KindChecked}}}
+}
+
+// isPrepared tells that a phase can begin.
+func (g *generator) isPrepared(digest string, err error) []do {
+	switch {
+	case err != nil:
+		return g.refuse("%v", err)
+	case g.stopped:
+		return g.unbegun()
+	}
+	g.stage = prepared
+	return []do{{send: &Message{Kind: KindPrepared, Seq: g.seq, Digest: digest}}}
+}
+
+// ended tells how a phase went.
+func (g *generator) ended(part *evidence.Part, phase *evidence.Phase) []do {
+	g.stage = idle
+	return []do{{last: &Message{Kind: KindDone, Seq: g.seq, Part: part, Phase: phase}}}
+}
+
+// tick lets time pass. A coordinator that is not heard of any more has gone: its load must not go on without it.
+func (g *generator) tick(now int64) []do {
+	if now-g.heard > int64(Silence) {
+		return g.finish(fmt.Sprintf("nothing was heard of the coordinator for %s", Silence), nil)
+	}
+	return nil
+}
+
+// interrupted ends the session from this side.
+func (g *generator) interrupted(why string) []do {
+	return g.finish(why, &Message{Kind: KindBye, Reason: why})
+}

@@ -1,0 +1,122 @@
+package remote
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// flushBytes is how much evidence goes into one frame, so that an answer to a ping waits behind no more, and mostWaits
+// how much may wait to be sent: a second of ten thousand requests.
+const (
+	flushBytes = 64 << 10
+	mostWaits  = 64 << 20
+)
+
+// errSlow is why evidence is not sent: the other side, or the network, takes less than the load makes.
+var errSlow = errors.New("the connection is too slow for the evidence")
+
+// outbox is what waits to be sent over a connection. Messages overtake evidence, but for those that must come after
+// it. One goroutine writes, so that nobody else waits for the network.
+type outbox struct {
+	mu     sync.Mutex
+	more   sync.Cond
+	urgent [][]byte
+	bulk   [][]byte
+	waits  int // bytes in bulk
+	closed bool
+	err    error
+}
+
+func newOutbox() *outbox {
+	o := &outbox{}
+	o.more.L = &o.mu
+	return o
+}
+
+// send queues a message ahead of evidence.
+func (o *outbox) send(m *Message) {
+	b := appendFrame(nil, frameMessage, encode(m))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.urgent = append(o.urgent, b)
+	o.more.Signal()
+}
+
+// sendLast queues a message behind the evidence that waits.
+func (o *outbox) sendLast(m *Message) {
+	b := appendFrame(nil, frameMessage, encode(m))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bulk, o.waits = append(o.bulk, b), o.waits+len(b)
+	o.more.Signal()
+}
+
+// evidence queues lines, or says that too many wait.
+func (o *outbox) evidence(lines []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.waits+len(lines) > mostWaits {
+		return errSlow
+	}
+	b := appendFrame(nil, frameEvidence, lines)
+	o.bulk, o.waits = append(o.bulk, b), o.waits+len(b)
+	o.more.Signal()
+	return nil
+}
+
+// close ends write once everything has been sent.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.more.Broadcast()
+}
+
+// next takes the frame to be written; ok is false at the end.
+func (o *outbox) next() (b []byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.urgent) == 0 && len(o.bulk) == 0 {
+		if o.closed {
+			return nil, false
+		}
+		o.more.Wait()
+	}
+	if len(o.urgent) > 0 {
+		b, o.urgent = o.urgent[0], o.urgent[1:]
+		return b, true
+	}
+	b, o.bulk = o.bulk[0], o.bulk[1:]
+	o.waits -= len(b)
+	return b, true
+}
+
+// write sends what is queued until the outbox is closed or the connection fails. A part that takes longer than silence
+// ends it.
+func (o *outbox) write(c net.Conn, silence time.Duration) error {
+	for {
+		b, ok := o.next()
+		if !ok {
+			return nil
+		}
+		for len(b) > 0 {
+			n := min(len(b), flushBytes)
+			if err := c.SetWriteDeadline(time.Now().Add(silence)); err != nil {
+				return err
+			}
+			if _, err := c.Write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
+		}
+	}
+}
+
+// drained says that nothing waits.
+func (o *outbox) drained() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.urgent) == 0 && len(o.bulk) == 0
+}

@@ -1,0 +1,372 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+const (
+	// emitEvery is how long evidence is collected before it is sent, and statusEvery how often requests in flight are
+	// told: resources are sampled as often.
+	emitEvery   = 100 * time.Millisecond
+	statusEvery = 100 * time.Millisecond
+
+	// mostGuests bounds the connections whose key is not proven yet.
+	mostGuests = 16
+
+	// endsWithin is how long a session may take to stop its load and to send what it has when it is over.
+	endsWithin = time.Second
+)
+
+// Worker makes the load of one run on a generator. Its methods are called in turn, Run at most once for each Prepare.
+type Worker interface {
+	// Accept takes the plan, and gives the digest of what it made of it.
+	Accept(ctx context.Context, p *Plan) (digest string, err error)
+	// Check looks whether this machine can make the load, and emits what it found.
+	Check(ctx context.Context)
+	// Prepare gets ready for a phase, and gives the digest of its part of the schedule.
+	Prepare(ctx context.Context, x *Prepare) (digest string, err error)
+	// Run makes the load of the phase from an instant of the session's clock; nil: it has no part in it.
+	Run(ctx context.Context, start int64) *evidence.Phase
+	// InFlight is how many requests are under way.
+	InFlight() int
+	// Close ends the run.
+	Close()
+}
+
+// Guest is what a session offers its worker.
+type Guest interface {
+	Now() int64            // the session's clock, in nanoseconds
+	Emit(e evidence.Event) // sends evidence
+}
+
+// ServerOptions say how a generator takes part in runs.
+type ServerOptions struct {
+	Key         []byte
+	Certificate *tls.Certificate // nil: one that it makes for itself
+	Hello       Hello
+	Now         func() int64 // the clock of the sessions, in nanoseconds
+	Worker      func(Guest) Worker
+	Note        func(string) // told what happens
+	Once        bool         // ends after the first run
+	Keep        bool         // the worker keeps evidence that cannot be sent
+}
+
+// Serve takes part in one run after another until ctx ends. A run that is under way then is broken off.
+func Serve(ctx context.Context, l net.Listener, o ServerOptions) error {
+	if o.Certificate == nil {
+		own, err := ownCertificate()
+		if err != nil {
+			return err
+		}
+		o.Certificate = own
+	}
+	s := &server{o: o, guests: make(chan struct{}, mostGuests)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		all.Go(func() {
+			if s.serve(ctx, raw) && o.Once {
+				cancel()
+			}
+		})
+	}
+}
+
+// server is a generator that listens.
+type server struct {
+	o      ServerOptions
+	guests chan struct{}
+	busy   sync.Mutex
+}
+
+// serve takes part in a run; ran is false where there was none.
+func (s *server) serve(ctx context.Context, raw net.Conn) (ran bool) {
+	defer raw.Close()
+	select {
+	case s.guests <- struct{}{}:
+	default:
+		return false
+	}
+	c, err := accept(raw, s.o.Certificate, s.o.Key)
+	<-s.guests
+	if err != nil {
+		s.o.Note(fmt.Sprintf("%s was turned away: %v", raw.RemoteAddr(), err))
+		return false
+	}
+	if !s.busy.TryLock() {
+		b := appendFrame(nil, frameMessage, encode(&Message{Kind: KindRefused,
+			Reason: "it makes the load of another run: one at a time"}))
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_, _ = c.Write(b)
+		return false
+	}
+	defer s.busy.Unlock()
+	x := &session{o: s.o, conn: c, out: newOutbox(), machine: newGenerator(s.o.Now()), over: make(chan struct{})}
+	x.run(ctx)
+	return x.ran
+}
+
+// session is the thin loop around a generator's state.
+type session struct {
+	o    ServerOptions
+	conn net.Conn
+	out  *outbox
+
+	mu      sync.Mutex
+	machine *generator
+	cancel  context.CancelFunc // of what is under way
+	ended   bool
+
+	worker Worker
+	work   sync.WaitGroup
+	over   chan struct{}
+	ran    bool
+	why    string
+	last   *Message
+
+	lines   sync.Mutex
+	batch   []byte
+	waiting int // events in batch
+	unsent  int
+}
+
+func (x *session) run(ctx context.Context) {
+	x.worker = x.o.Worker(x)
+	defer x.worker.Close()
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := x.out.write(x.conn, Silence); err != nil {
+			x.apply(ctx, x.locked(func() []do { return x.machine.finish(err.Error(), nil) }))
+		}
+	})
+	hello := x.o.Hello
+	hello.Protocol = Protocol
+	x.out.send(&Message{Kind: KindHello, Hello: &hello})
+	all.Go(func() { x.tick(ctx) })
+	all.Go(func() { x.read(ctx) })
+	<-x.over
+	x.work.Wait() // it was cancelled
+	x.flush()
+	if x.last != nil {
+		x.out.sendLast(x.last)
+	}
+	x.out.close()
+	for end := time.Now().Add(endsWithin); !x.out.drained() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if x.out.drained() { // the other end reads what is under way, and closes
+		_ = x.conn.SetDeadline(time.Now().Add(endsWithin))
+		if c, ok := x.conn.(*tls.Conn); ok {
+			_ = c.CloseWrite()
+		}
+	} else {
+		x.conn.Close()
+	}
+	all.Wait()
+	if x.why != "" {
+		x.o.Note("the run has ended: " + x.why)
+	} else {
+		x.o.Note("the run has ended")
+	}
+}
+
+// locked asks the machine.
+func (x *session) locked(ask func() []do) []do {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return ask()
+}
+
+// read takes in what the coordinator says. Only a plan is large.
+func (x *session) read(ctx context.Context) {
+	most := maxPlan
+	for {
+		f, err := readFrame(x.conn, most)
+		now := x.o.Now()
+		var m *Message
+		if err == nil && f.kind != frameMessage {
+			err = fmt.Errorf("%w: evidence from the coordinator", ErrProtocol)
+		}
+		if err == nil {
+			m, err = decode(f.data)
+		}
+		if err != nil {
+			x.apply(ctx, x.locked(func() []do {
+				return x.machine.finish(fmt.Sprintf("the connection to the coordinator ended: %v", err), nil)
+			}))
+			return
+		}
+		if m.Kind == KindPlan {
+			most = maxMessage
+		}
+		x.apply(ctx, x.locked(func() []do { return x.machine.heardOf(now, m) }))
+	}
+}
+
+// tick sends what was collected, and lets the machine know the time.
+func (x *session) tick(ctx context.Context) {
+	tick := time.NewTicker(emitEvery)
+	defer tick.Stop()
+	told := 0
+	for {
+		select {
+		case <-x.over:
+			return
+		case <-ctx.Done():
+			x.apply(ctx, x.locked(func() []do { return x.machine.interrupted("the generator was told to stop") }))
+			return
+		case <-tick.C:
+		}
+		x.flush()
+		if n := x.worker.InFlight(); n != told {
+			told = n
+			x.out.send(&Message{Kind: KindStatus, InFlight: n})
+		}
+		x.apply(ctx, x.locked(func() []do { return x.machine.tick(x.o.Now()) }))
+	}
+}
+
+// apply does what the machine decided.
+func (x *session) apply(ctx context.Context, list []do) {
+	for _, d := range list {
+		switch {
+		case d.send != nil:
+			if d.send.Kind == KindPong {
+				d.send.Left = x.o.Now()
+			}
+			x.out.send(d.send)
+		case d.end != nil:
+			x.end(*d.end, d.last)
+		case d.last != nil:
+			x.flush()
+			x.out.sendLast(d.last)
+		case d.cancel:
+			x.mu.Lock()
+			if x.cancel != nil {
+				x.cancel()
+			}
+			x.mu.Unlock()
+		case d.accept != nil:
+			x.ran = true
+			x.begin(ctx, func(ctx context.Context) []do {
+				digest, err := x.worker.Accept(ctx, d.accept)
+				return x.locked(func() []do { return x.machine.accepted(digest, err) })
+			})
+		case d.check:
+			x.begin(ctx, func(ctx context.Context) []do {
+				x.worker.Check(ctx)
+				return x.locked(x.machine.checked)
+			})
+		case d.prepare != nil:
+			x.begin(ctx, func(ctx context.Context) []do {
+				digest, err := x.worker.Prepare(ctx, d.prepare)
+				return x.locked(func() []do { return x.machine.isPrepared(digest, err) })
+			})
+		case d.run:
+			x.begin(ctx, func(ctx context.Context) []do { return x.load(ctx, d.start) })
+		}
+	}
+}
+
+// begin does something beside the loop.
+func (x *session) begin(ctx context.Context, work func(context.Context) []do) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return
+	}
+	doing, cancel := context.WithCancel(ctx)
+	x.cancel = cancel
+	x.work.Go(func() {
+		defer cancel()
+		x.apply(ctx, work(doing))
+	})
+}
+
+func (x *session) end(why string, last *Message) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return
+	}
+	x.ended, x.why, x.last = true, why, last
+	if x.cancel != nil {
+		x.cancel()
+	}
+	close(x.over)
+}
+
+// load makes the load of a phase.
+func (x *session) load(ctx context.Context, start int64) []do {
+	x.lines.Lock()
+	x.unsent = 0
+	x.lines.Unlock()
+	phase := x.worker.Run(ctx, start)
+	x.flush()
+	part := &evidence.Part{}
+	if phase != nil {
+		*part = evidence.Part{Phase: phase.ID, Planned: phase.Planned, Issued: phase.Issued,
+			MaxInFlight: phase.MaxInFlight, CapHit: phase.CapHit, CutShort: phase.CutShort}
+	}
+	x.lines.Lock()
+	part.Unsent = x.unsent
+	x.lines.Unlock()
+	return x.locked(func() []do { return x.machine.ended(part, phase) })
+}
+
+// Now is the session's clock.
+func (x *session) Now() int64 { return x.o.Now() }
+
+// Emit sends evidence with what else there is within emitEvery.
+func (x *session) Emit(e evidence.Event) {
+	line, err := evidence.Encode(&e)
+	if err != nil {
+		line = nil // it is missing then, and the record shows how many are
+	}
+	x.lines.Lock()
+	x.batch = append(x.batch, line...)
+	x.waiting++
+	full := len(x.batch) >= flushBytes
+	x.lines.Unlock()
+	if full {
+		x.flush()
+	}
+}
+
+// flush queues what was collected. Where too much waits already it is left out, if the worker keeps it; else the
+// session ends, for a record with holes is worth nothing.
+func (x *session) flush() {
+	x.lines.Lock()
+	defer x.lines.Unlock()
+	if len(x.batch) == 0 {
+		return
+	}
+	lines, n := x.batch, x.waiting
+	x.batch, x.waiting = nil, 0
+	err := x.out.evidence(lines)
+	switch {
+	case err == nil:
+	case x.o.Keep:
+		x.unsent += n
+	case errors.Is(err, errSlow):
+		go x.apply(context.Background(), x.locked(func() []do { return x.machine.refuse("%v", err) }))
+	}
+}

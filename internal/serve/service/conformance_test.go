@@ -1,0 +1,122 @@
+package service
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
+)
+
+// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one
+// that has all there is.
+func TestUpstreamConforms(t *testing.T) {
+	llmtest.Run(t, func(t *testing.T) llm.Backend {
+		far := openTiny(t, func(o *Options) {
+			o.MaxConcurrentRequests, o.MaxQueuedRequests = llmtest.MaxRunning, llmtest.MaxWaiting
+			o.MaxTokens = 4096
+		})
+		server := httptest.NewServer(far.Handler())
+		t.Cleanup(server.Close)
+		u, err := upstream.New(upstream.Config{URLs: []string{server.URL}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { u.Close() })
+		llmtest.Until(t, "the models", func() bool { return len(u.Models()) > 0 && u.Status().Ready })
+		return u
+	})
+}
+
+// TestTranslatedBehindUpstream: a server that has chats only is asked for responses and messages too, with tools,
+// forms, log-probabilities and answers that have begun, streamed or not; and it is not asked for what it has not each
+// time.
+func TestTranslatedBehindUpstream(t *testing.T) {
+	far := openTiny(t)
+	var missed, asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/responses") || strings.HasPrefix(r.URL.Path, "/v1/messages") {
+			missed.Add(1)
+			http.NotFound(w, r)
+			return
+		}
+		if r.Method == http.MethodPost {
+			asked.Add(1)
+			if got := r.Header.Get("Authorization"); got != "Bearer client" {
+				t.Errorf("%s with the key %q", r.URL.Path, got)
+			}
+		}
+		far.Handler().ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	o := options()
+	o.Upstream = &Upstream{URLs: []string{server.URL}, Timeout: time.Minute}
+	near, err := opened(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	front := httptest.NewServer(near.Handler())
+	t.Cleanup(front.Close)
+	model := far.Model().ID
+	const tool = `"name":"light","parameters":{"type":"object","properties":{"on":{"type":"boolean"}},"required":["on"],"additionalProperties":false}`
+	const anthropicTool = `"name":"light","input_schema":{"type":"object","properties":{"on":{"type":"boolean"}},"required":["on"],"additionalProperties":false}`
+	const schema = `{"type":"object","properties":{"n":{"enum":[7]}},"required":["n"],"additionalProperties":false}`
+	for _, test := range []struct{ name, path, body, want string }{
+		{"text", "/v1/responses", `"input":"hi","max_output_tokens":4`, `"type":"output_text".*"status":"incomplete"|"status":"incomplete".*"type":"output_text"`},
+		{"form", "/v1/responses", `"input":"hi","text":{"format":{"type":"json_schema","name":"x","schema":` + schema + `}}`, `\\"n\\":\s?\\?n?\s*7`},
+		{"call", "/v1/responses", `"input":"hi","tools":[{"type":"function",` + tool + `}],"tool_choice":{"type":"function","name":"light"}`,
+			`"type":"function_call".*"name":"light","arguments":"\{[^}]*(true|false)`},
+		{"probabilities", "/v1/responses", `"input":"hi","max_output_tokens":3,"include":["message.output_text.logprobs"],"top_logprobs":2`,
+			`"logprobs":\[\{"token".*"top_logprobs":\[\{"token"`},
+		{"message", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":4`, `"stop_reason":"max_tokens"`},
+		{"begun", "/v1/messages", `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"So"}],"max_tokens":4`, `"stop_reason":"max_tokens"`},
+		{"use", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":60,"tools":[{` + anthropicTool + `}],"tool_choice":{"type":"any"}`,
+			`"type":"tool_use".*"name":"light".*"stop_reason":"tool_use"`},
+		{"output", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":60,"output_format":{"type":"json_schema","schema":` + schema + `}`,
+			`\\"n\\":`},
+		{"bad schema", "/v1/responses", `"input":"hi","text":{"format":{"type":"json_schema","name":"x","schema":{"$dynamicRef":"#a"}}}`,
+			`"param":"text.format[^"]*","code":"invalid_grammar"`},
+		{"bad tool", "/v1/responses", `"input":"hi","tools":[{"type":"function","name":"x","parameters":{"type":"array"}}]`,
+			`"param":"tools\[0\].parameters"`},
+	} {
+		for _, stream := range []string{"", `,"stream":true`} {
+			before := asked.Load()
+			r, err := http.NewRequest(http.MethodPost, front.URL+test.path,
+				strings.NewReader(`{"model":"`+model+`",`+test.body+stream+`}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			if r.Header.Set("Authorization", "Bearer client"); test.path == "/v1/messages" {
+				r.Header.Del("Authorization")
+				r.Header.Set("X-Api-Key", "client")
+			}
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			want := test.want
+			if stream != "" && (test.name == "use" || test.name == "output" || test.name == "probabilities") { // in pieces
+				want, _, _ = strings.Cut(want, `.*`)
+				want = strings.TrimSuffix(want, `\\"n\\":`)
+			}
+			if err != nil || !regexp.MustCompile("(?s)"+want).Match(data) || asked.Load() != before+1 {
+				t.Errorf("%s%s: %d, %v, asked %d times, want %s:\n%s", test.name, stream, resp.StatusCode, err,
+					asked.Load()-before, want, data)
+			}
+		}
+	}
+	if n := missed.Load(); n != 2 {
+		t.Errorf("the server was asked %d times for routes that it does not have, want once for each", n)
+	}
+}

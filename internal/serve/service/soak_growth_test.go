@@ -1,0 +1,150 @@
+package service
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
+)
+
+// soakSample is what the process holds between two rounds of load, with nothing under way.
+type soakSample struct {
+	heap       float64 // bytes alive after a collection
+	rss        float64 // bytes
+	goroutines float64
+	files      float64 // open file descriptors
+	blocks     float64 // KV blocks held
+	latency    float64 // seconds, the median of a few requests one after the other
+}
+
+// soakLimits are how much of each may be gained over a whole run and still count as no growth.
+var soakLimits = []struct {
+	name  string
+	of    func(soakSample) float64
+	floor float64 // in the value's own unit
+	share float64 // of the median
+}{
+	{"live heap", func(s soakSample) float64 { return s.heap }, 1 << 20, 0.05},
+	{"resident memory", func(s soakSample) float64 { return s.rss }, 8 << 20, 0.05},
+	{"goroutines", func(s soakSample) float64 { return s.goroutines }, 1, 0},
+	{"open files", func(s soakSample) float64 { return s.files }, 1, 0},
+	{"KV blocks", func(s soakSample) float64 { return s.blocks }, 0.5, 0},
+	{"latency", func(s soakSample) float64 { return s.latency }, 0.0005, 0.2},
+}
+
+// soakWarm is the share of rounds in which caches may fill: the prefix cache touches all its pages, pools find their
+// size.
+const soakWarm = 0.2
+
+// trend is how one of soakLimits developed over a run after its warm-up, in the value's own unit.
+type trend struct {
+	name         string
+	median       float64
+	gain, lo, hi float64 // over the run: the Theil-Sen slope and its bounds at 99 %
+	allowed      float64 // what counts as no growth
+	first, last  float64
+	lasted       time.Duration
+}
+
+// visible is the smallest gain over the run that would have been found: what is allowed, and beyond it the noise.
+func (r trend) visible() float64 { return r.allowed + r.gain - r.lo }
+
+// trends gives the slopes of what a run of so long has measured.
+func trends(samples []soakSample, lasted time.Duration) (list []trend) {
+	warm := int(float64(len(samples)) * soakWarm)
+	lasted = lasted * time.Duration(len(samples)-warm) / time.Duration(len(samples))
+	samples = samples[warm:]
+	x := make([]float64, len(samples))
+	for i := range x {
+		x[i] = float64(i)
+	}
+	for _, l := range soakLimits {
+		y := make([]float64, len(samples))
+		for i, s := range samples {
+			y[i] = l.of(s)
+		}
+		slope, lo, hi := stats.TheilSen(x, y, 0.99)
+		n := float64(len(samples) - 1)
+		list = append(list, trend{name: l.name, median: median(y), gain: slope * n, lo: lo * n, hi: hi * n,
+			allowed: max(l.floor, l.share*median(y)), first: y[0], last: y[len(y)-1],
+			lasted: lasted})
+	}
+	return list
+}
+
+// growth says what grows: where the lower bound of the slope makes more over the run than its limit. A noisy series
+// has a low bound, so what is found is growth beyond doubt, and what is not found is below the figures that TestGrowth
+// plants.
+func growth(list []trend) (found []string) {
+	for _, r := range list {
+		if r.lo > r.allowed {
+			found = append(found, fmt.Sprintf("%s grows by %.4g over the run (at least %.4g, %.4g allowed): from %.4g to %.4g",
+				r.name, r.gain, r.lo, r.allowed, r.first, r.last))
+		}
+	}
+	return found
+}
+
+// soakTable is the table of docs/SECURITY.md.
+func soakTable(list []trend) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(w, "| what\t| median\t| trend an hour\t| its bounds at 99 %\t| smallest visible trend an hour\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|")
+	for _, r := range list {
+		scale, unit := 1.0, ""
+		switch r.name {
+		case "live heap", "resident memory":
+			scale, unit = 1.0/(1<<20), " MiB"
+		case "latency":
+			scale, unit = 1000, " ms"
+		}
+		hour := scale / r.lasted.Hours()
+		fmt.Fprintf(w, "| %s\t| %.4g%s\t| %+.3g%s\t| %+.3g to %+.3g%s\t| %.3g%s\t|\n", r.name, r.median*scale, unit,
+			r.gain*hour, unit, r.lo*hour, r.hi*hour, unit, r.visible()*hour, unit)
+	}
+	w.Flush()
+	return b.String()
+}
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+// TestGrowth: of series like those of a run, with their noise, those that grow are found and the others are not.
+func TestGrowth(t *testing.T) {
+	series := func(seed uint64, plant func(i int, s *soakSample)) []soakSample {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		samples := make([]soakSample, 40)
+		for i := range samples {
+			samples[i] = soakSample{heap: 5e6 * (1 + 0.01*rng.NormFloat64()), rss: 6e7 * (1 + 0.02*rng.NormFloat64()),
+				goroutines: 12 + float64(rng.IntN(2)), files: 9 + float64(rng.IntN(2)),
+				latency: 0.01 * (1 + 0.1*rng.NormFloat64())}
+			plant(i, &samples[i])
+		}
+		return samples
+	}
+	for seed := range uint64(20) {
+		if found := growth(trends(series(seed, func(int, *soakSample) {}), time.Hour)); len(found) > 0 {
+			t.Errorf("seed %d: nothing grows, but %v", seed, found)
+		}
+		for name, plant := range map[string]func(i int, s *soakSample){
+			"live heap":       func(i int, s *soakSample) { s.heap += 64e3 * float64(i) },
+			"resident memory": func(i int, s *soakSample) { s.rss += 400e3 * float64(i) },
+			"goroutines":      func(i int, s *soakSample) { s.goroutines += float64(i / 5) },
+			"open files":      func(i int, s *soakSample) { s.files += float64(i / 5) },
+			"KV blocks":       func(i int, s *soakSample) { s.blocks += float64(i / 8) },
+			"latency":         func(i int, s *soakSample) { s.latency += 0.0003 * float64(i) },
+		} {
+			if found := growth(trends(series(seed, plant), time.Hour)); len(found) != 1 || found[0][:len(name)] != name {
+				t.Errorf("seed %d: %s grows, found %v", seed, name, found)
+			}
+		}
+	}
+}

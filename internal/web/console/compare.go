@@ -1,0 +1,132 @@
+package console
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+)
+
+// comparePage holds two runs against each other.
+type comparePage struct {
+	Choice        []Row // runs to choose from, the newest
+	IDs           [2]string
+	A, B          *Row
+	Warnings      []string
+	Changed       []report.Change
+	Worse, Better int
+	Differ, Same  int
+	Charts        []report.Chart
+	Sweeps        [2][]sweepOf
+	Problems      []string
+}
+
+type sweepOf struct {
+	report.Sweep
+	Charts []report.Chart
+}
+
+// compare takes the earlier run as a= and the later one as b=, or both as run= in any order.
+func (k *Console) compare(w http.ResponseWriter, r *http.Request) {
+	p := comparePage{IDs: [2]string{r.FormValue("a"), r.FormValue("b")}}
+	both := r.Form["run"]
+	if len(both) > 0 {
+		p.IDs[1] = both[0]
+	}
+	if len(both) > 1 { // in any order: the earlier run is held against the later one
+		p.IDs[0] = both[1]
+	}
+	status := http.StatusOK
+	if len(both) > 2 {
+		p.Problems = append(p.Problems, "More than two runs were chosen; the first two are compared.")
+	}
+	var wrong []string
+	p.Choice, wrong = k.source.list(r.Context(), filter{}, perPage)
+	p.Problems = append(p.Problems, wrong...)
+	if p.IDs[0] != "" && p.IDs[1] != "" {
+		a, err := k.source.load(r.Context(), p.IDs[0])
+		var b *loaded
+		if err == nil {
+			b, err = k.source.load(r.Context(), p.IDs[1])
+		}
+		if err != nil {
+			k.fail(w, r, err)
+			return
+		}
+		if len(both) > 1 && a.Start.After(b.Start) {
+			a, b = b, a
+		}
+		k.fillComparison(r.Context(), &p, a, b)
+	} else if p.IDs != [2]string{} {
+		p.Problems = append(p.Problems, "Choose two runs.")
+	}
+	k.show(w, r, status, "compare", "Compare", "/compare", p)
+}
+
+func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *loaded) {
+	p.A, p.B, p.IDs = &a.Row, &b.Row, [2]string{a.ID, b.ID}
+	c := report.DiffWith(a.report, b.report, k.shift(ctx, a, b))
+	p.Warnings = c.Warnings
+	p.Changed, p.Same = report.ChangesOf(c)
+	for _, x := range p.Changed {
+		switch x.How {
+		case report.Worse:
+			p.Worse++
+		case report.Better:
+			p.Better++
+		default:
+			p.Differ++
+		}
+	}
+	before, after := k.phases(ctx, p, a), k.phases(ctx, p, b)
+	for i, ph := range b.report.Phases {
+		if ph.Step != "" || ph.Latency == nil || ph.Kind != "open" && ph.Kind != "closed" && ph.Kind != "batch" {
+			continue
+		}
+		now, was := after[ph.ID], before[ph.ID]
+		now.ID, now.Kind = ph.ID, ph.Kind
+		if chart := report.TwoECDFs(a.report, b.report, was, now, i); chart.SVG != "" {
+			chart.Caption = ph.ID + ": " + chart.Caption
+			p.Charts = append(p.Charts, chart)
+		}
+	}
+	for i, l := range []*loaded{a, b} {
+		for n, s := range l.report.Sweeps {
+			p.Sweeps[i] = append(p.Sweeps[i], sweepOf{s, report.SweepCharts(s, 10*i+n)})
+		}
+	}
+}
+
+// phases are the plots of a run's phases by their ids.
+func (k *Console) phases(ctx context.Context, p *comparePage, l *loaded) map[string]report.PhaseSeries {
+	s, err := k.source.series(ctx, l)
+	if err != nil {
+		p.Problems = append(p.Problems, "run "+l.ID+": "+err.Error())
+	}
+	out := map[string]report.PhaseSeries{}
+	for _, ph := range s.Phases {
+		out[ph.ID] = ph
+	}
+	return out
+}
+
+// shift compares single latencies where both records are at hand; the reports' intervals do otherwise.
+func (k *Console) shift(ctx context.Context, a, b *loaded) report.Shift {
+	before, first := a.record()
+	after, second := b.record()
+	if !first || !second {
+		return nil
+	}
+	select {
+	case k.source.slow <- struct{}{}:
+		defer func() { <-k.source.slow }()
+	case <-ctx.Done():
+		return nil
+	}
+	shift, err := judge.Shift(ctx, before, after)
+	if err != nil {
+		return nil
+	}
+	return shift
+}

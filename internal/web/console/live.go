@@ -1,0 +1,273 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/live"
+)
+
+// liveRegions are the parts of the page of a run, each a template of live.html and an element of its id.
+var liveRegions = []string{"head", "announce", "phases", "figures", "times", "charts", "sweeps", "checks", "conditions"}
+
+// livePage is the page of a run as it happens.
+type livePage struct {
+	Name    string
+	Regions []liveRegion
+}
+
+type liveRegion struct {
+	ID   string
+	HTML template.HTML
+}
+
+// liveView is what the templates of the regions show.
+type liveView struct {
+	live.View
+	Word, Class string // the verdict, or what there is in its place
+	Run         string // of the report; empty: it is not there yet
+	Problem     string
+	Charts      []report.Chart
+	Resources   []report.Chart
+	Sweeps      []sweepOf
+	Now         string // the phase under way
+	Left        time.Duration
+}
+
+// live shows a run. Before its first events are there the page waits for them.
+func (k *Console) live(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	path, ok := k.recordPath(name)
+	if !ok {
+		k.say(w, r, http.StatusNotFound, "There is no such run", "The console knows no record called "+name+".")
+		return
+	}
+	p := livePage{Name: name}
+	pic := k.draw(live.New().View(), outcome{})
+	if path != "" {
+		watched, err := k.hub.join(path)
+		if err != nil {
+			k.say(w, r, http.StatusServiceUnavailable, "Too many pages", err.Error())
+			return
+		}
+		defer k.hub.leave(watched)
+		if seen, version, next := watched.look(); version > 0 {
+			pic = seen
+		} else {
+			select {
+			case <-next:
+				pic, _, _ = watched.look()
+			case <-time.After(drawEvery):
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+	for _, id := range liveRegions {
+		p.Regions = append(p.Regions, liveRegion{id, template.HTML(pic.Regions[id])}) // draw's own templates made it
+	}
+	at := ""
+	if name == "current" {
+		at = "/live/current"
+	}
+	k.show(w, r, http.StatusOK, "live", "Live", at, p)
+}
+
+// recordPath finds the record that a page is about; "current" is that of this very process, and empty until it begins.
+func (k *Console) recordPath(name string) (path string, ok bool) {
+	if name == "current" && k.c.Current != nil {
+		return k.c.Current(), true
+	}
+	return k.records.path(name)
+}
+
+const (
+	// aliveEvery is how often a stream that has nothing to say says so: whoever has gone is noticed.
+	aliveEvery = 15 * time.Second
+	lookEvery  = 200 * time.Millisecond
+)
+
+// stream sends the parts of a run's page that have changed as server-sent events. A browser that lost the connection
+// gets all of them when it asks again.
+func (k *Console) stream(w http.ResponseWriter, r *http.Request) {
+	path, ok := k.recordPath(r.PathValue("name"))
+	for ok && path == "" { // the run of this process has not begun
+		select {
+		case <-r.Context().Done():
+			return
+		case <-k.hub.ctx.Done():
+			return
+		case <-time.After(lookEvery):
+			path = k.c.Current()
+		}
+	}
+	if !ok {
+		http.Error(w, "the console knows no such record", http.StatusNotFound)
+		return
+	}
+	watched, err := k.hub.join(path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer k.hub.leave(watched)
+	sent := regions{}
+	for events := newEvents(w); ; {
+		pic, version, next := watched.look()
+		if version > 0 {
+			news := picture{Regions: regions{}, Final: pic.Final}
+			for id, html := range pic.Regions {
+				if have, ok := sent[id]; !ok || have != html {
+					news.Regions[id], sent[id] = html, html
+				}
+			}
+			if (len(news.Regions) > 0 || news.Final) && events.send(news) != nil || news.Final {
+				return
+			}
+		}
+		if !events.wait(r, k.hub, next) {
+			return
+		}
+	}
+}
+
+// events is a stream of server-sent events.
+type events struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func newEvents(w http.ResponseWriter) *events {
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no")
+	e := &events{w, http.NewResponseController(w)}
+	_ = e.control.SetReadDeadline(time.Time{}) // the request was read; its connection stays
+	fmt.Fprint(w, "retry: 1000\n\n")
+	_ = e.control.Flush()
+	return e
+}
+
+// sendWithin is how long a browser may take to take an event.
+const sendWithin = 20 * time.Second
+
+func (e *events) send(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin)) // where a server has none, its client is its own
+	if _, err := fmt.Fprintf(e.w, "data: %s\n\n", data); err != nil {
+		return err
+	}
+	return e.control.Flush()
+}
+
+// wait waits for next; false: the stream is over.
+func (e *events) wait(r *http.Request, h *hub, next <-chan struct{}) bool {
+	alive := time.NewTimer(aliveEvery)
+	defer alive.Stop()
+	for {
+		select {
+		case <-next:
+			return true
+		case <-r.Context().Done():
+			return false
+		case <-h.ctx.Done():
+			return false
+		case <-alive.C:
+			_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin))
+			if _, err := fmt.Fprint(e.w, ": alive\n\n"); err != nil || e.control.Flush() != nil {
+				return false
+			}
+			alive.Reset(aliveEvery)
+		}
+	}
+}
+
+// draw makes the regions of a view.
+func (k *Console) draw(v live.View, out outcome) picture {
+	x := liveView{View: v, Run: out.run, Problem: out.problem}
+	x.Word, x.Class = word(v)
+	if c := caseReport(v); c != nil {
+		if l := v.Load; l != nil {
+			x.Charts = append(x.Charts, report.LoadChart(l.Series, c, 0), report.InFlightChart(l.Series, 0))
+			if len(l.Series.TTFT) > 2 {
+				x.Charts = append(x.Charts, report.TTFTChart(l.Series, 0))
+			}
+		}
+		x.Charts = append(x.Charts, report.ResourceCharts(v.Series, c)...)
+	}
+	if v.Judged != nil {
+		for i, s := range v.Judged.Sweeps {
+			x.Sweeps = append(x.Sweeps, sweepOf{s, report.SweepCharts(s, i)})
+		}
+	}
+	for _, p := range v.Phases {
+		if p.State == live.UnderWay {
+			x.Now = p.ID
+			x.Left += max(p.Least-p.Took, 0)
+		} else if p.State == live.Planned {
+			x.Left += p.Least
+		}
+	}
+	pic := picture{Regions: regions{}}
+	for _, id := range liveRegions {
+		var b bytes.Buffer
+		if err := k.pages["live"].ExecuteTemplate(&b, "live-"+id, x); err != nil {
+			k.c.Log.Error("a part of a page could not be made", "part", id, "err", err)
+			continue
+		}
+		pic.Regions[id] = strings.TrimSpace(b.String())
+	}
+	return pic
+}
+
+// caseReport has what charts want of a report, while there is none: its targets and peaks.
+func caseReport(v live.View) *report.Report {
+	if v.Header == nil || v.Header.Case == nil {
+		return nil
+	}
+	t := v.Header.Case.Targets
+	return &report.Report{Targets: report.Targets{LatencyMS: t.LatencyMS, ThroughputRPS: t.ThroughputRPS,
+		Quality: t.Quality, MemoryGB: t.MemoryGB, CPUCores: t.CPUCores},
+		Resources: report.Resources{PeakGB: v.Resources.PeakGB, PeakCPU1s: v.Resources.PeakCores}}
+}
+
+// word is the verdict, or what there is in its place, and its class.
+func word(v live.View) (text, class string) {
+	switch v.Stage {
+	case live.Ended:
+		return v.Status, strings.ToLower(v.Status)
+	case live.Killed:
+		return "NO VERDICT", "invalid"
+	case live.Judging:
+		return "JUDGING", "info"
+	case live.Preparing:
+		return "PREPARING", "info"
+	}
+	return "RUNNING", "info"
+}
+
+// quantileText writes a percentile with its interval.
+func quantileText(q live.Quantile) string {
+	return report.Number(q.Low) + " – " + report.Number(q.High)
+}
+
+// checkClass is the class of a check's state.
+func checkClass(s live.CheckState) string {
+	switch s {
+	case live.WouldPass, live.Passed:
+		return "pass"
+	case live.WouldFail, live.Failed:
+		return "fail"
+	case live.Unjudged:
+		return "invalid"
+	}
+	return "info"
+}

@@ -1,0 +1,142 @@
+package console
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+)
+
+const (
+	partExt = ".part"
+
+	// mostRecords are looked at of a directory, the newest.
+	mostRecords = 50
+)
+
+// recordExts are how records are called, compressed or not.
+var recordExts = []string{report.EventsExt, strings.TrimSuffix(report.EventsExt, ".gz")}
+
+// Record is a run without a report: it is being written, or its writer was killed.
+type Record struct {
+	Name                         string // of the record's file when it is complete
+	Case, Profile, Target, Model string
+	Start                        time.Time
+	Running                      bool
+}
+
+// records finds records in a directory. What their headers say is read once.
+type records struct {
+	dir   string
+	mu    sync.Mutex
+	heads map[string]Record // by path
+}
+
+func newRecords(dir string) *records { return &records{dir: dir, heads: map[string]Record{}} }
+
+// recordName gives the name of a record by its file's name; ok is false for other files.
+func recordName(file string) (name string, part, ok bool) {
+	name, part = strings.CutSuffix(file, partExt)
+	return name, part, slices.ContainsFunc(recordExts, func(ext string) bool {
+		return strings.HasSuffix(name, ext) && len(name) > len(ext)
+	})
+}
+
+// list gives the records that have no report yet, those that are being written first, and then the newest first.
+func (r *records) list() []Record {
+	entries, err := os.ReadDir(r.dir)
+	if r.dir == "" || err != nil {
+		return nil // the list of runs says what is wrong with the directory
+	}
+	type found struct {
+		path string
+		at   time.Time
+	}
+	var all []found
+	for _, e := range entries {
+		name, part, ok := recordName(e.Name())
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(r.dir, name)
+		if _, err := os.Stat(reportOf(path)); err == nil && !part {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			all = append(all, found{path, info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int { return b.at.Compare(a.at) })
+	var out []Record
+	for _, f := range all[:min(len(all), mostRecords)] {
+		if rec, ok := r.head(f.path); ok {
+			rec.Running = evidence.StateOf(f.path) == evidence.Writing
+			out = append(out, rec)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Record) int {
+		switch {
+		case a.Running == b.Running:
+			return b.Start.Compare(a.Start)
+		case a.Running:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// reportOf is the report's file that belongs to a record.
+func reportOf(path string) string {
+	for _, ext := range recordExts {
+		if base, ok := strings.CutSuffix(path, ext); ok {
+			return base + report.JSONExt
+		}
+	}
+	return path + report.JSONExt
+}
+
+var errHeadRead = errors.New("the header is read")
+
+// head reads what a record's first event says.
+func (r *records) head(path string) (Record, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h, ok := r.heads[path]; ok {
+		return h, true
+	}
+	var rec Record
+	_, err := evidence.ScanFile(path, func(e *evidence.Event) error {
+		if h := e.Header; h != nil {
+			rec = Record{Name: filepath.Base(path), Profile: h.Profile, Target: h.Target.URL, Model: h.Target.Model,
+				Start: h.Start}
+			if h.Case != nil {
+				rec.Case = h.Case.ID
+			}
+		}
+		return errHeadRead
+	})
+	if !errors.Is(err, errHeadRead) {
+		return Record{}, false
+	}
+	if len(r.heads) > 10*mostRecords {
+		clear(r.heads)
+	}
+	r.heads[path] = rec
+	return rec, true
+}
+
+// path finds a record by its name; ok is false for a name that is none, or leads elsewhere.
+func (r *records) path(name string) (string, bool) {
+	if _, part, ok := recordName(name); !ok || part || r.dir == "" || name[0] == '.' || !filepath.IsLocal(name) ||
+		strings.ContainsAny(name, `/\`) {
+		return "", false
+	}
+	return filepath.Join(r.dir, name), true
+}

@@ -1,0 +1,259 @@
+// Package runs_test uses the console of certification runs in a real Chromium.
+package runs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/web/console"
+)
+
+// asProgram makes of the test binary the program that the form starts: it runs the case that its arguments name.
+const asProgram = "MIXTRAL_TEST_RUNS_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(program(os.Args[1:]))
+	}
+	code := m.Run()
+	if browser.stop != nil {
+		browser.stop()
+	}
+	if dir, err := two(); err == nil && dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// program is certify as far as the tests of the form need it. It says what it was given.
+func program(args []string) int {
+	fmt.Printf("%q\n", args)
+	o := certify.Options{Case: args[len(args)-1], Version: "test"}
+	for _, a := range args {
+		if url, ok := strings.CutPrefix(a, "--target="); ok {
+			o.Target = url
+		}
+		if dir, ok := strings.CutPrefix(a, "--report-dir="); ok {
+			o.ReportDir = dir
+		}
+	}
+	rep, err := certify.Run(context.Background(), o)
+	switch {
+	case err != nil:
+		fmt.Println(err)
+		return 3
+	case rep.Status == certify.Pass:
+		return 0
+	}
+	return 1
+}
+
+// tiny is a case of about two seconds.
+const tiny = `schema_version: 1
+id: TC-TINY
+name: A run to look at
+targets: {latency_ms: 300, throughput_rps: 20, quality: 0.8, memory_gb: 90, cpu_cores: 8, concurrency: 3}
+limits: {issue_delay_ms: 1000, little_share: 0.5, metrics_gap_ms: 1000}
+request: {max_tokens: 12}
+profiles:
+  quick:
+    - {id: warmup, kind: warmup, concurrency: 4, requests: 8, max_s: 1, max_tokens: 4}
+    - {id: single, kind: closed, concurrency: 1, requests: 20, max_tokens: 8, prompts: [reasoning/simple]}
+    - {id: sustained, kind: open, duration_s: 1.5, ramp_s: 0.1, max_tokens: 4, prompts: [reasoning/simple]}
+checks:
+  - {id: preconditions, clause: the server is ready, rule: preconditions}
+  - {id: errors, clause: few errors, rule: error_budget}
+  - {id: latency, clause: fast answers, rule: mean_latency, phase: single}
+  - {id: memory, clause: small in memory, rule: peak_memory}
+  - {id: steps, clause: every step ran, rule: steps_complete}
+`
+
+// caseFile writes a case, with a phase lasting longer where that is asked for.
+func caseFile(t *testing.T, replace ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tiny.yaml")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(tiny)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// server answers as a fault of the bank does, and takes so long for its first token.
+func server(t *testing.T, ttft time.Duration) string {
+	t.Helper()
+	bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})
+	s := httptest.NewServer(bank)
+	t.Cleanup(func() { s.Close(); bank.Close() })
+	return s.URL
+}
+
+// certified runs the tiny case against a server and gives the directory's report.
+func certified(t *testing.T, dir string, o certify.Options) *certify.Report {
+	t.Helper()
+	o.ReportDir = dir
+	if o.Case == "" {
+		o.Case = caseFile(t)
+	}
+	rep, err := certify.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// two are two runs that every test may look at: of a fast server, and of a slow one by a later version.
+var two = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "runs")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "tiny.yaml")
+	if err := os.WriteFile(file, []byte(tiny), 0o600); err != nil {
+		return "", err
+	}
+	var failed [2]error
+	var all sync.WaitGroup
+	for i, ttft := range []time.Duration{20 * time.Millisecond, 90 * time.Millisecond} {
+		all.Go(func() {
+			time.Sleep(time.Duration(i) * 1100 * time.Millisecond) // the name of a report has its second
+			bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})
+			defer bank.Close()
+			s := httptest.NewServer(bank)
+			defer s.Close()
+			_, failed[i] = certify.Run(context.Background(), certify.Options{Case: file, Target: s.URL, ReportDir: dir,
+				Version: fmt.Sprintf("1.%d", i)})
+		})
+	}
+	all.Wait()
+	return dir, errors.Join(failed[:]...)
+})
+
+func twoRuns(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := two()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// serve starts a console; its address comes without a slash at the end.
+func serve(t *testing.T, c console.Config) string {
+	t.Helper()
+	c.Version = "test"
+	if c.Database == "" {
+		c.Database = "none"
+	}
+	k := console.New(c)
+	s := httptest.NewServer(k)
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	return s.URL
+}
+
+// browser is one Chromium for all tests.
+var browser struct {
+	sync.Once
+	ctx  context.Context
+	stop func()
+	err  error
+}
+
+// tab opens a tab of Chromium. Errors, broken policies and dialogs on its pages fail
+// the test.
+func tab(t *testing.T) context.Context {
+	t.Helper()
+	browser.Do(func() {
+		var path string
+		if path, browser.err = exec.LookPath("chromium"); browser.err != nil {
+			return
+		}
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(
+			chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)...)
+		ctx, cancel := chromedp.NewContext(allocator)
+		browser.ctx, browser.stop = ctx, func() { cancel(); stop() }
+		browser.err = chromedp.Run(ctx)
+	})
+	if browser.ctx == nil {
+		need.Missing(t, "chromium: %v", browser.err)
+	}
+	if browser.err != nil {
+		t.Fatal(browser.err)
+	}
+	inTab, _ := chromedp.NewContext(browser.ctx) // it is closed with the browser: Chromium ends with its last tab
+	if err := chromedp.Run(inTab); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := chromedp.Run(inTab, chromedp.Navigate("about:blank")); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(inTab, 2*time.Minute)
+	t.Cleanup(cancel)
+	chromedp.ListenTarget(ctx, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("the page threw: %v", e.ExceptionDetails.Error())
+		case *page.EventJavascriptDialogOpening:
+			t.Errorf("a dialog opened: %s", e.Message)
+		case *log.EventEntryAdded:
+			if strings.Contains(e.Entry.Text, "Content Security Policy") {
+				t.Errorf("the policy was broken: %s", e.Entry.Text)
+			}
+		}
+	})
+	return ctx
+}
+
+func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
+	t.Helper()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits until a JavaScript expression is true, also on the page that is loaded next.
+func until(expression string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		for end := time.Now().Add(40 * time.Second); ; time.Sleep(30 * time.Millisecond) {
+			var is bool
+			err := chromedp.Evaluate(`(() => { try { return !!(`+expression+`); } catch { return false; } })()`, &is).Do(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err == nil && is:
+				return nil
+			case time.Now().After(end):
+				return fmt.Errorf("%s never became true: %w", expression, errors.Join(err, context.DeadlineExceeded))
+			}
+		}
+	})
+}
+
+// shows waits until the page shows a text.
+func shows(text string) chromedp.Action {
+	return until(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
+}
