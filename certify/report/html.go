@@ -29,8 +29,8 @@ func parsePage() *template.Template {
 		"num":       Number,
 		"int":       func(n int) string { return Number(float64(n)) },
 		"opt":       opt,
-		"value":     func(x float64, of string) string { v, _ := Figure(x, of); return v },
-		"unit":      func(of string) string { _, u := Figure(0, of); return u },
+		"value":     func(x float64, of string) string { v, _ := written(x, of); return v },
+		"unit":      func(of string) string { _, u := written(0, of); return u },
 		"op":        op,
 		"some":      some,
 		"fewest":    fewest,
@@ -129,7 +129,7 @@ type distRow struct {
 	D    *Dist
 }
 
-// figure is one of the specification's five headline numbers.
+// written is one of the specification's five headline numbers.
 type figure struct {
 	Name, Value, Unit string
 	Goal              string // its target, or what it is of

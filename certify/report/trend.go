@@ -197,7 +197,7 @@ func TrendText(w io.Writer, t Trend) error {
 		}
 		target := ""
 		if l.Target != nil {
-			v, _ := Figure(*l.Target, l.Unit)
+			v, _ := written(*l.Target, l.Unit)
 			target = l.Op + " " + v
 		}
 		rows = append(rows, []string{Clean(l.What), Sparkline(l.Values), optFigure(first, l.Unit), optFigure(last,

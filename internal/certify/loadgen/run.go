@@ -97,9 +97,9 @@ func (r *runner) loop() {
 			k.takeThread()
 		}
 	}
-	made := 0
-	next := r.plan.Make(made)
-	q := r.client.prepare(next)
+	requests := makeAhead(r.client, r.plan.Make)
+	defer requests.end()
+	next := requests.next()
 	for {
 		for _, e := range r.ended.takeAll() {
 			r.machine.done(e.at, e.class, e.next)
@@ -115,10 +115,8 @@ func (r *runner) loop() {
 				r.issue(d, &d.follow.job, d.follow.request)
 				continue
 			}
-			r.issue(d, &next, q)
-			made++
-			next = r.plan.Make(made)
-			q = r.client.prepare(next)
+			r.issue(d, &next.job, next.request)
+			next = requests.next()
 		case wait:
 			if r.plan.Then != nil && !r.nap(d.due) {
 				continue
