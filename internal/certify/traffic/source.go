@@ -93,7 +93,7 @@ func (s *Source) Session(n int) Session {
 			t.MaxTokens = tokens(rng, s.spec.Output)
 		}
 		if i > 0 && s.spec.ThinkS != nil {
-			t.Think = time.Duration(Draw(rng, s.spec.ThinkS, 0) * float64(time.Second))
+			t.Think = time.Duration(draw(rng, s.spec.ThinkS, 0) * float64(time.Second))
 		}
 	}
 	return out

@@ -165,7 +165,7 @@ func TestDistributionsHaveTheirMeans(t *testing.T) {
 		const n = 20000
 		sum := 0.0
 		for range n {
-			sum += Draw(rng, &c.d, 0)
+			sum += draw(rng, &c.d, 0)
 		}
 		if got := sum / n; math.Abs(got-c.mean) > 4*c.sd/math.Sqrt(n)+1e-9 {
 			t.Errorf("%s: mean %g, want %g", c.d.Shape, got, c.mean)
@@ -174,7 +174,7 @@ func TestDistributionsHaveTheirMeans(t *testing.T) {
 	d := testcases.Distribution{Shape: testcases.ShapeNormal, Mean: 10, SD: 10, Min: 8, Max: 12}
 	rng := rand.New(rand.NewPCG(1, 3))
 	for range 1000 {
-		if v := Draw(rng, &d, 1); v < 8 || v > 12 {
+		if v := draw(rng, &d, 1); v < 8 || v > 12 {
 			t.Fatalf("%g is beyond the bounds", v)
 		}
 	}
