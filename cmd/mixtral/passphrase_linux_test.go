@@ -16,8 +16,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// console is a command that runs in a terminal of its own, and who sits at it.
-type console struct {
+// session is a command that runs in a terminal of its own, and who sits at it.
+type session struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	master *os.File
@@ -29,7 +29,7 @@ type console struct {
 
 // atTerminal starts a command in a session of its own, whose controlling terminal is a new one. Standard output and
 // errors go elsewhere, as in a pipeline: the question must come to the terminal all the same.
-func atTerminal(t *testing.T, dir string, args ...string) *console {
+func atTerminal(t *testing.T, dir string, args ...string) *session {
 	t.Helper()
 	master, terminal := openTerminal(t)
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -37,7 +37,7 @@ func atTerminal(t *testing.T, dir string, args ...string) *console {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { out.Close() })
-	c := &console{t: t, master: master, tty: terminal, done: make(chan struct{}), cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	c := &session{t: t, master: master, tty: terminal, done: make(chan struct{}), cmd: exec.CommandContext(t.Context(), os.Args[0])}
 	c.cmd.Args = append([]string{"mixtral"}, args...)
 	c.cmd.Dir, c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = dir, terminal, out, out
 	c.cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", envSignPassphrase+"=")
@@ -63,7 +63,7 @@ func atTerminal(t *testing.T, dir string, args ...string) *console {
 }
 
 // asked waits for the n-th question, and until what is typed is not shown.
-func (c *console) asked(n int) {
+func (c *session) asked(n int) {
 	c.t.Helper()
 	llmtest.Until(c.t, "the question", func() bool {
 		return strings.Count(c.text(), "passphrase of ") >= n && !c.echoes()
@@ -71,7 +71,7 @@ func (c *console) asked(n int) {
 }
 
 // echoes says that the terminal shows what is typed.
-func (c *console) echoes() bool {
+func (c *session) echoes() bool {
 	state, err := unix.IoctlGetTermios(int(c.tty.Fd()), unix.TCGETS)
 	if err != nil {
 		c.t.Fatal(err)
@@ -79,20 +79,20 @@ func (c *console) echoes() bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-func (c *console) text() string {
+func (c *session) text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.shown.String()
 }
 
-func (c *console) typed(s string) {
+func (c *session) typed(s string) {
 	if _, err := io.WriteString(c.master, s); err != nil {
 		c.t.Error(err)
 	}
 }
 
 // ended waits for the end, and gives the exit code and what went to standard output and errors.
-func (c *console) ended() (code int, out string) {
+func (c *session) ended() (code int, out string) {
 	c.t.Helper()
 	llmtest.Await(c.t, c.cmd.String(), llmtest.Done(func() { _ = c.cmd.Wait() }))
 	data, err := os.ReadFile(c.cmd.Stdout.(*os.File).Name())

@@ -1,6 +1,9 @@
 package loadgen
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // Requests are made before they are due, and not by the goroutine that keeps the schedule: writing a prompt of 32 kB as
 // JSON takes longer than the gap between two arrivals of a thousand a second, and whoever allocates is made to help the
@@ -9,6 +12,21 @@ const (
 	readyRequests = 64
 	readyBytes    = 8 << 20 // beyond it one at a time is made ahead
 )
+
+// Priorities of the threads of a schedule, where the process may have real-time ones. On a machine that others keep
+// busy a thread without one falls behind by more than is ready.
+const (
+	makeFirst = 1
+	sendFirst = 2
+)
+
+// takeThread fits the calling goroutine's thread for a schedule; it ends with the goroutine.
+func (c *Client) takeThread(priority uint32) {
+	runtime.LockOSThread()
+	if k, ok := c.clock.(interface{ takeThread(uint32) }); ok {
+		k.takeThread(priority)
+	}
+}
 
 // made is a request that is ready to be sent.
 type made struct {
@@ -25,16 +43,21 @@ type ahead struct {
 	bytes atomic.Int64 // of those that are ready
 }
 
-// makeAhead begins with the first request.
-func makeAhead(c *Client, job func(n int) Job) *ahead {
+// makeAhead begins with the first request. scheduled: a schedule waits for them.
+func makeAhead(c *Client, job func(n int) Job, scheduled bool) *ahead {
 	a := &ahead{ready: make(chan made, readyRequests), taken: make(chan struct{}, 1), stop: make(chan struct{}),
 		ended: make(chan struct{})}
-	go a.run(c, job)
+	go func() {
+		defer close(a.ended)
+		if scheduled {
+			c.takeThread(makeFirst)
+		}
+		a.run(c, job)
+	}()
 	return a
 }
 
 func (a *ahead) run(c *Client, job func(n int) Job) {
-	defer close(a.ended)
 	for n := 0; ; n++ {
 		j := job(n)
 		x := made{j, c.prepare(j)}

@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -92,12 +91,9 @@ func (r *runner) sink(done chan<- struct{}) {
 // afterwards, and ends with this goroutine.
 func (r *runner) loop() {
 	if r.plan.Kind == testcases.KindOpen {
-		runtime.LockOSThread()
-		if k, ok := r.client.clock.(interface{ takeThread() }); ok {
-			k.takeThread()
-		}
+		r.client.takeThread(sendFirst)
 	}
-	requests := makeAhead(r.client, r.plan.Make)
+	requests := makeAhead(r.client, r.plan.Make, r.plan.Kind == testcases.KindOpen)
 	defer requests.end()
 	next := requests.next()
 	for {
