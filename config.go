@@ -54,9 +54,15 @@ type Config struct {
 	// fits MemoryLimitGB and the machine with one context.
 	QuantizeTo string `yaml:"quantize_to"`
 
-	// CacheDir is the directory for converted models. Default: empty, mixtral in the user's cache directory,
-	// $XDG_CACHE_HOME or ~/.cache.
+	// CacheDir is the directory for converted models and packed copies. Default: empty, mixtral in the user's cache
+	// directory, $XDG_CACHE_HOME or ~/.cache.
 	CacheDir string `yaml:"cache_dir"`
+
+	// PackedCopy lets a service that has run for a minute write a copy of its model to CacheDir in the order in which
+	// the engine computes, if the copy takes no more than half of the disk's free space. Later starts map the copy
+	// instead of packing the model in memory. It is made again when the model's file changes. Models below 256 MiB
+	// start at once without one. Default: true.
+	PackedCopy bool `yaml:"packed_copy"`
 
 	// ModelID is the name of the model that clients see. Default: empty, the model's own name.
 	ModelID string `yaml:"model_id"`
@@ -285,7 +291,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		Host: "127.0.0.1", Port: 11400, Backend: BackendEmbedded,
-		MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
+		PackedCopy: true, MemoryLimitGB: 90, CPUCores: 8, KVType: "f16",
 		TargetLatencyMS: 2000, TargetThroughputRPS: 50,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
 		UpstreamTimeoutS: 600, UpstreamPolicy: route.NameLeast, UpstreamAffinitySlack: route.DefaultSlack,
@@ -416,7 +422,7 @@ func (c *Config) options() (service.Options, error) {
 	o := service.Options{
 		Version: Version(), Logger: c.Logger,
 		ModelPath: c.ModelPath, ModelID: c.ModelID, Upstream: c.upstream(v),
-		QuantizeTo: c.QuantizeTo, CacheDir: c.CacheDir,
+		QuantizeTo: c.QuantizeTo, CacheDir: c.CacheDir, PackedCopy: c.PackedCopy,
 		MemoryLimit: int64(c.MemoryLimitGB * (1 << 30)), CPUCores: c.CPUCores, OwnProcess: c.OwnProcess,
 		ContextLength:         c.ContextLength,
 		MaxConcurrentRequests: c.MaxConcurrentRequests, MaxQueuedRequests: c.MaxQueuedRequests,

@@ -7,6 +7,8 @@ import (
 	"math"
 	"net"
 	"net/http/httptest"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +59,9 @@ func startGenerators(t *testing.T, n int, o GenerateOptions) (addresses []string
 		t.Cleanup(cancel)
 		own := o
 		own.Key = generatorsKey
+		if own.RecordDir != "" {
+			own.RecordDir = filepath.Join(own.RecordDir, strconv.Itoa(i))
+		}
 		own.Note = func(s string) { t.Logf("generator %d: %s", i+1, s) }
 		own.clock, own.ahead = skewed{time.Now(), float64(i-1) * 300}, time.Duration(i)*1000*time.Hour
 		all.Go(func() {
@@ -215,8 +220,8 @@ func TestALostGenerator(t *testing.T) {
 	}
 }
 
-// TestSIGTERMStopsTheGenerators: the end of the context stops the load everywhere within a second, and leaves a
-// report.
+// TestSIGTERMStopsTheGenerators: the end of the context stops the load everywhere within a second, and
+// leaves a report.
 func TestSIGTERMStopsTheGenerators(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 2, GenerateOptions{})
@@ -261,14 +266,16 @@ func TestGeneratorsThatDoNotFit(t *testing.T) {
 		is   error
 		says string
 	}{
-		"key": {Options{Target: url, Generators: addresses, GeneratorsKey: []byte("another key of 16")}, target.ErrSetup,
+		"key": {Options{Target: url, Generators: addresses, GeneratorsKey: []byte("another key of 16")},
+			target.ErrSetup,
 			"the key is not the generator's"},
 		"version": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v1"},
 			target.ErrSetup, `it is version "v2", this is "v1": run the same version of the program everywhere`},
 		"target": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v2"},
 			target.ErrSetup, "this generator may not send load there: " + url + "; allowed are 10.0.0.1"},
-		"launched": {Options{Launch: target.Handler(nil), Generators: addresses}, ErrOptions, "generators need a target"},
-		"address":  {Options{Target: url, Generators: []string{"nowhere"}}, ErrOptions, "must be HOST:PORT"},
+		"launched": {Options{Launch: target.Handler(nil), Generators: addresses}, ErrOptions,
+			"generators need a target"},
+		"address": {Options{Target: url, Generators: []string{"nowhere"}}, ErrOptions, "must be HOST:PORT"},
 		"twice": {Options{Target: url, Generators: []string{"a:1", "a:1"}}, ErrOptions,
 			"generator a:1 is named twice"},
 		"nobody": {Options{Target: url, Generators: []string{"127.0.0.1:1"}, GeneratorsKey: generatorsKey},
@@ -290,7 +297,8 @@ func TestOneRunAtATime(t *testing.T) {
 	url, busy := bankServer(t), make(chan error, 1)
 	once := sync.OnceFunc(func() {
 		go func() {
-			_, err := Run(context.Background(), Options{Case: "testdata/short.yaml", Target: url, ReportDir: t.TempDir(),
+			_, err := Run(context.Background(), Options{Case: "testdata/short.yaml", Target: url,
+				ReportDir:  t.TempDir(),
 				Generators: addresses, GeneratorsKey: generatorsKey})
 			busy <- err
 		}()

@@ -63,6 +63,7 @@ type certifyCmd struct {
 	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
 	databaseFlag
 	generatorFlags
+	kubernetesFlags
 	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
 	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 
@@ -86,6 +87,9 @@ func (certifyCmd) Help() string {
 func (c certifyCmd) Run(a *app) error {
 	if c.Check {
 		return c.check(a)
+	}
+	if ok, err := c.rendered(a.stdout); ok || err != nil {
+		return err
 	}
 	o := certify.Options{
 		Case: c.Case, Profile: c.Profile, Target: c.Target, TargetModel: c.TargetModel, ModelRef: c.Model,
@@ -248,9 +252,10 @@ func (c certifyCmd) launch(a *app) target.Launcher {
 		}
 		program, err := os.Executable()
 		start := target.Child(program, func(port int, need target.Need) []string {
-			// The database of the environment is for the run, and not for its requests.
+			// The database of the environment is for the run, and not for its requests. A packed copy would be
+			// written while the service is measured.
 			args := []string{"serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--log-level", "warn",
-				"--database-url", open.None}
+				"--database-url", open.None, "--set", "packed_copy=false"}
 			if need.Model != "" {
 				args = append(args, "--model", need.Model)
 			}
@@ -292,7 +297,7 @@ func inProcess(ctx context.Context, need target.Need) (*target.Server, error) {
 	if err != nil {
 		return nil, usageError(err)
 	}
-	config.ModelPath, config.DatabaseURL = need.Model, open.None
+	config.ModelPath, config.DatabaseURL, config.PackedCopy = need.Model, open.None, false
 	unreachable(&config)
 	service, err := mixtral.Open(ctx, config)
 	if err != nil {

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // said is how a command ended, whatever it wrote.
@@ -78,6 +81,74 @@ func TestFullDiskForFiles(t *testing.T) {
 	}
 }
 
+// TestFullDiskForAConversion: a cache on a disk that fills up while a directory is converted for the first time is
+// said, with what to do; nothing in it looks whole, and with room the next run makes the model.
+func TestFullDiskForAConversion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs commands")
+	}
+	shape := synth.Tiny()
+	shape.Dim, shape.FFN, shape.Layers, shape.Heads, shape.Type = 256, 1024, 2, 4, quant.BF16
+	dir, program := weights(t, shape), binary(t)
+	args := append([]string{program}, words("eval --model %s --tokens 1,2,3 --generate 1", dir)...)
+	for way, limited := range map[string]func(string, int, []string) *exec.Cmd{"disk": smallDisk,
+		"file size": smallFiles} {
+		for _, kib := range []int{20, 1000} { // for the record alone, and for some of the model
+			t.Run(fmt.Sprintf("%s of %d KiB", way, kib), func(t *testing.T) {
+				cache := t.TempDir()
+				t.Setenv("MIXTRAL_CACHE_DIR", cache)
+				code, text := said(t, limited(cache, kib, args))
+				if code == noMount {
+					need.Missing(t, "cannot mount here: %s", text)
+				}
+				full := strings.Contains(text, "no space left") || strings.Contains(text, "file too large") ||
+					strings.Contains(text, "are free")
+				if code == exitOK || !full || strings.Contains(text, "panic") || !strings.Contains(text, "\nhint: ") {
+					t.Errorf("exit code %d: %s", code, text)
+				}
+				if models := glob(t, cache, "converted/*.gguf"); len(models) > 0 {
+					t.Errorf("under its name: %v", models)
+				}
+				if r := command(t, program, args[1:]...); r.code != exitOK {
+					t.Errorf("with room: %v", r)
+				}
+				if left := glob(t, cache, "converted/*.part*"); len(left) > 0 {
+					t.Errorf("left over: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// TestReadOnlyHome: with a home directory on a disk that cannot be written to, even by root, commands that need no
+// place there work, and the others say where they could not write.
+func TestReadOnlyHome(t *testing.T) {
+	const script = `mount -t tmpfs -o ro none "$1" || exit 99; export HOME="$1"; shift; exec "$@"`
+	program, dir := binary(t), t.TempDir()
+	for _, test := range []struct {
+		args []string
+		ok   bool
+	}{
+		{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
+		{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("report list"), true},
+		{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false},
+		// no place for what it is converted to
+		{words("run --model %s --max-tokens 2 hi", weights(t, synth.Tiny())), false},
+	} {
+		cmd := inNameSpace(exec.CommandContext(t.Context(), "sh", append([]string{"-c", script, "sh", dir, program},
+			test.args...)...))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		code, text := said(t, cmd)
+		if code == noMount {
+			need.Missing(t, "cannot mount here: %s", text)
+		}
+		if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") ||
+			code != exitOK && !strings.Contains(text, "read-only file system") {
+			t.Errorf("%v: exit code %d: %s", test.args, code, text)
+		}
+	}
+}
+
 // TestNoHome: commands work without a home directory, and in one that nothing can be written to; what needs one says
 // which directory it could not write to.
 func TestNoHome(t *testing.T) {
@@ -98,10 +169,15 @@ func TestNoHome(t *testing.T) {
 			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
 			{words("report list"), false},
+			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // which never answers
 		} {
 			cmd := exec.CommandContext(t.Context(), program, test.args...)
 			cmd.Env, cmd.Dir = env, dir
+			began := time.Now()
 			code, text := said(t, cmd)
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("%s, %v took %v", name, test.args, took)
+			}
 			if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") || code != exitOK &&
 				!strings.Contains(text, "mixtral: ") {
 				t.Errorf("%s, %v: exit code %d: %s", name, test.args, code, text)
@@ -209,14 +285,15 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := filepath.Join(dir, "in.gguf")
+	in, rounds := filepath.Join(dir, "in.gguf"), hostile.Kills(t, 4)
 	for _, args := range [][]string{
 		words("model pack %s %s/out --threads 2 --force", in, dir), words("model verify %s --threads 2", in),
 		words("model quantize %s --type q4_0 --out %s/q --threads 2 --force", in, dir), words("model inspect %s", in),
 		words("run --model %s --max-tokens 2 hi", in),
 	} {
 		var took time.Duration
-		for i := range killRounds(t, 4) + 1 {
+		refused := 0
+		for i := range rounds + 1 {
 			if err := os.WriteFile(in, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -241,6 +318,11 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 				i == 0 && code != exitOK || code != exitOK && !strings.Contains(text, "mixtral: ") {
 				t.Errorf("%v: exit code %d: %.600s", args, code, text)
 			}
+			if code != exitOK {
+				refused++
+			}
 		}
+		hostile.Survived(t, "the file that `"+strings.Join(args[:2], " ")+"` reads, cut", rounds, refused,
+			"an error that says so, or it had read enough")
 	}
 }

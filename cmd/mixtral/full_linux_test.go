@@ -106,7 +106,11 @@ mv "$dir" "$keep" && mkdir "$dir" && mount -t tmpfs -o size=${size}k,mode=755 no
 "$@"; code=$?
 cp -a "$dir/." "$keep" && umount "$dir" && rmdir "$dir" && mv "$keep" "$dir"
 exit $code`
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh", dir, fmt.Sprint(kib)}, args...)...)
+	return inNameSpace(exec.Command("sh", append([]string{"-c", script, "sh", dir, fmt.Sprint(kib)}, args...)...))
+}
+
+// inNameSpace lets a command mount what only it sees.
+func inNameSpace(cmd *exec.Cmd) *exec.Cmd {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER

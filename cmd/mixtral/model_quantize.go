@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert"
@@ -66,6 +68,9 @@ func (c *modelQuantizeCmd) Run(a *app) error {
 		return usageError(withCatalogHint(err))
 	}
 	source, err := convert.Open(in)
+	if err == nil {
+		err = computable(in)
+	}
 	if err != nil {
 		var refused *convert.UnsupportedError
 		if errors.As(err, &refused) {
@@ -79,6 +84,20 @@ func (c *modelQuantizeCmd) Run(a *app) error {
 		return quantizeError(err)
 	}
 	return c.report(a.stdout, source.Name, o.Mix.Name, result, time.Since(start))
+}
+
+// computable refuses a GGUF file that says what no command of this program would follow: its conversion would say it,
+// too. A directory's configuration is checked where it is read.
+func computable(path string) error {
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return err
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = moe.Describe(f)
+	return errors.Join(err, f.Close())
 }
 
 // options reads the flags that name a format or a file.

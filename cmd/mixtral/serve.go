@@ -25,7 +25,7 @@ type serviceFlags struct {
 	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeatable."`
 	Model         *string  `aliases:"model-path" placeholder:"REF" help:"GGUF file, directory of a model, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
 	QuantizeTo    *string  `name:"quantize-to" placeholder:"TYPE" help:"Format that a model in safetensors is converted to, such as q4_k_m; default: the widest that fits into memory."`
-	CacheDir      *string  `name:"cache-dir" placeholder:"DIR" help:"Directory for converted models; default: mixtral in the user's cache directory."`
+	CacheDir      *string  `name:"cache-dir" placeholder:"DIR" help:"Directory for converted models and packed copies; default: mixtral in the user's cache directory."`
 	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
 	ChatTemplate  *string  `placeholder:"FILE|NAME" help:"Chat template to use instead of the model's own: a file with a Jinja template, or chatml, llama-2, mistral, zephyr or none."`

@@ -39,7 +39,8 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	}
 	rows := loadsOf(seen, float64(replicas))
 	if len(rows) < leastSeen {
-		return fmt.Errorf("%w: %d answers have four tokens or more, want %d at least", ErrProfile, len(rows), leastSeen)
+		return fmt.Errorf("%w: %d answers have four tokens or more, want %d at least", ErrProfile, len(rows),
+			leastSeen)
 	}
 	knots := knotsOf(rows)
 	cost := solve(rows, knots)

@@ -28,7 +28,8 @@ func main() {
 	if err == nil {
 		var n int
 		if n, err = layOut(filepath.Join(dir, "data", "osv"), os.Args[1], when); err == nil {
-			fmt.Printf("the pinned copy of the vulnerability database is of %s: %d entries\n", when.Format(time.DateOnly), n)
+			fmt.Printf("the pinned copy of the vulnerability database is of %s: %d entries\n",
+				when.Format(time.DateOnly), n)
 		}
 	}
 	if err != nil {

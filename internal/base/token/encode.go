@@ -59,7 +59,7 @@ func (m *merger) encode(text string) []int32 {
 			if t.perWord && !afterSpace {
 				m.flush()
 			}
-			m.add(space)
+			m.add(Space)
 		case r == '▁':
 			// Byte by byte, so that it stays apart from a space: no piece is part of a character.
 			for i := range size {

@@ -27,7 +27,7 @@ func Synthetic(n int, seed uint64) Spec {
 	}
 	// Letters by frequency first: the smallest vocabularies have no room for all of ASCII.
 	const common = "etaoinshrdlcumwfgypbvkjxqz.,'?!-0123456789ETAOINSHRDLCUMWFGYPBVKJXQZ"
-	for _, c := range space + common + "\"#$%&()*+/:;<=>@[\\]^_`{|}~" {
+	for _, c := range Space + common + "\"#$%&()*+/:;<=>@[\\]^_`{|}~" {
 		g.piece(string(c))
 	}
 	for _, s := range strings.Fields(commonSyllables) {
@@ -36,16 +36,16 @@ func Synthetic(n int, seed uint64) Spec {
 	words := strings.Fields(commonWords)
 	g.rng.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
 	for _, w := range words {
-		g.word(space + w)
+		g.word(Space + w)
 	}
 	for !g.full() {
 		w := g.invent()
 		switch g.rng.IntN(8) {
 		case 0: // a piece inside words
 		case 1:
-			w = space + strings.ToUpper(w[:1]) + w[1:]
+			w = Space + strings.ToUpper(w[:1]) + w[1:]
 		default:
-			w = space + w
+			w = Space + w
 		}
 		g.word(w)
 	}

@@ -22,8 +22,8 @@ const (
 // ErrSpec is wrapped by every error about a vocabulary.
 var ErrSpec = errors.New("bad tokenizer")
 
-// space is what a piece spells for ' ' (U+2581).
-const space = "▁"
+// Space is what a piece spells for ' ' (U+2581).
+const Space = "▁"
 
 // unknownText is what the unknown piece decodes to: SentencePiece's default unk_surface.
 const unknownText = " ⁇ "
@@ -122,7 +122,7 @@ func (t *Tokenizer) index(id int32) error {
 			t.bytes[b] = id
 		}
 	case TypeNormal, TypeUserDefined, TypeUnused:
-		t.text[id] = []byte(strings.ReplaceAll(piece, space, " "))
+		t.text[id] = []byte(strings.ReplaceAll(piece, Space, " "))
 		// A piece that is no valid UTF-8 could glue stray bytes into a character; it is never made from text.
 		if _, dup := t.ids[piece]; dup || piece == "" || !utf8.ValidString(piece) {
 			break
@@ -133,7 +133,7 @@ func (t *Tokenizer) index(id int32) error {
 		}
 		t.maxPiece = max(t.maxPiece, len(piece))
 		t.maxText = max(t.maxText, len(t.text[id]))
-		if strings.Contains(strings.TrimLeft(piece, space), space) {
+		if strings.Contains(strings.TrimLeft(piece, Space), Space) {
 			t.perWord = false
 		}
 	default:

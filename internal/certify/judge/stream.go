@@ -163,7 +163,8 @@ func (c *collector) run() (*run, error) {
 		return nil, fmt.Errorf("%w: the header has no case", ErrEvidence)
 	}
 	if r.header.Generator != 0 {
-		return nil, fmt.Errorf("%w: this is the record of one generator of a run, number %d: report merge joins it with "+
+		return nil, fmt.Errorf("%w: this is the record of one generator of a run, number %d: report merge joins "+
+			"it with "+
 			"its coordinator's", ErrEvidence, r.header.Generator)
 	}
 	if n := len(r.header.Generators); n > evidence.MaxGenerators {

@@ -78,8 +78,9 @@ type Resources struct {
 	Error                           string // of the newest sample
 }
 
-// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory.
-const MaxJudged = 1_500_000
+// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory,
+// with about half a kilobyte each.
+const MaxJudged = 500_000
 
 // Run is the state of one run. It is not safe for concurrent use.
 type Run struct {

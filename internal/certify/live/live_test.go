@@ -141,7 +141,8 @@ func TestARunToItsVerdict(tt *testing.T) {
 	}
 	v = t.r.View()
 	l := v.Load
-	if l.Phase != "sustained" || l.Offered != 20 || math.Abs(l.Completed-19.4) > 0.5 || l.InFlight != 4 || l.Failed != 19 {
+	if l.Phase != "sustained" || l.Offered != 20 || math.Abs(l.Completed-19.4) > 0.5 || l.InFlight != 4 ||
+		l.Failed != 19 {
 		t.Errorf("the open loop's load is %+v", l)
 	}
 	if n := len(l.Series.Offered); n < 28 || l.Series.Offered[3].Y != 20 || l.Series.InFlight[5].Y != 4 ||

@@ -49,7 +49,8 @@ func (h *Hub) Plan(ctx context.Context, plan Plan, digest string) error {
 		p.Index, p.Of = i, len(plans)
 		plans[i] = &p
 		if n := len(encode(&Message{Kind: KindPlan, Plan: &p})); n > maxPlan {
-			return fmt.Errorf("%w: the case and its files have %d bytes, generators take %d: make a sample of the traffic",
+			return fmt.Errorf("%w: the case and its files have %d bytes, generators take %d: make a sample of the "+
+				"traffic",
 				ErrProtocol, n, maxPlan)
 		}
 	}

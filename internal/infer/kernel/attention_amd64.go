@@ -52,6 +52,9 @@ func (a *attend) cached(p *attention, cache []byte, t int) {
 	a.n, a.stride, a.dim, a.last = int64(p.reach(t)), int64(p.kv.Stride), int64(p.kv.HeadDim), int64(len(p.blocks)-1)
 }
 
+// direct2 is direct512 for AVX2, where it is worth it for binary16 alone.
+func direct2(kv *KV) bool { return kv.Type == quant.KVF16 }
+
 // scoresDirect512 is scores for one position, from the cache.
 func scoresDirect512(p *attention, t int, scale float32) {
 	a := &p.s.attend
@@ -72,6 +75,19 @@ func valuesDirect512(p *attention, t int, out []float32) {
 		do = attendValuesQ8AVX512
 	}
 	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, do)
+}
+
+func scoresDirect2(p *attention, t int, scale float32) {
+	a := &p.s.attend
+	a.cached(p, p.kv.Keys, t)
+	a.scale = scale
+	a.fours(p.q.of(t, p.kv.HeadDim), p.scoresOf(t), &a.q, p.q.Heads, attendScoresF16AVX2)
+}
+
+func valuesDirect2(p *attention, t int, out []float32) {
+	a := &p.s.attend
+	a.cached(p, p.kv.Values, t)
+	a.fours(out, p.scoresOf(t), &a.out, p.q.Heads, attendValuesF16AVX2)
 }
 
 func scores512(s *Scratch, dst, q, keys []float32, heads, n, dim int, scale float32) {
@@ -120,6 +136,12 @@ func attendScoresF32AVX2(a *attend)
 
 //go:noescape
 func attendValuesF32AVX2(a *attend)
+
+//go:noescape
+func attendScoresF16AVX2(a *attend)
+
+//go:noescape
+func attendValuesF16AVX2(a *attend)
 
 //go:noescape
 func attendScoresF16AVX512(a *attend)

@@ -52,8 +52,7 @@ func benchActs(m *Matrix, columns int) *Acts {
 }
 
 // itemRate does items on all workers and gives the speed of the fastest tenth's slowest item, times the workers: what
-// the kernels reach, also where other processes take workers off their cores. Items are ten to a thousand
-// microseconds.
+// the kernels reach, also where other processes take workers off their cores. Items are 10 to 1000 microseconds.
 func itemRate(c *Crew, items int, amount float64, do func(worker, item int)) float64 {
 	seconds := make([]float64, items)
 	c.Run(1, func(int) int { return items }, func(w, _, from, to int) {

@@ -12,7 +12,7 @@ import (
 
 // spreading is what a tier has for this path.
 type spreading struct {
-	multiply func(p *spreadProduct)                               // a block with columns, as spread.addGeneric
+	multiply func(p *spreadProduct)                               // a block with columns, as addGeneric; p changes
 	block    func(t quant.Type, s *spread, b []byte) (known bool) // spreads a block of planes out
 	quads    func(s *spread, codes *[panelRows]quant.Codes)       // quadsOfRowsGeneric
 }
@@ -66,8 +66,8 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 			unsafe.Pointer(&t.acc[i])}
 	}
 	t.product = spreadProduct{
-		q: unsafe.Pointer(&s.spread.q), scale: unsafe.Pointer(&s.spread.scale), columns: unsafe.Pointer(&t.columns),
-		n: int64(len(group)), runs: int64(k.runs), length: int64(k.length),
+		q: unsafe.Pointer(&s.spread.q), scale: unsafe.Pointer(&s.spread.scale),
+		runs: int64(k.runs), length: int64(k.length),
 		start: int64(k.start), starts: int64(k.starts), factor: int64(k.factor),
 	}
 	if k.minima {
@@ -75,6 +75,7 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 	}
 	for ; len(w) > 0; w = w[m.block:] {
 		m.spreadBlock(s, w[:m.block], k)
+		t.product.columns, t.product.n = unsafe.Pointer(&t.columns), int64(len(group))
 		f.multiply(&t.product)
 		for i := range group {
 			t.columns[i].x = unsafe.Add(t.columns[i].x, k.x)

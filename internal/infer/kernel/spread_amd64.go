@@ -6,9 +6,33 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// multiplySpread2 and multiplySpread512 multiply a spread block with columns.
-func multiplySpread2(p *spreadProduct)   { multiplySpreadAVX2(p) }
-func multiplySpread512(p *spreadProduct) { multiplySpreadAVX512(p) }
+// multiplySpread2 multiplies a spread block with columns, by fours and one by one. With minima four at a time are
+// slower: at the end of each short block more is added in memory.
+func multiplySpread2(p *spreadProduct) {
+	if n := p.n &^ 3; n > 0 && p.least == nil {
+		p.part(n, multiplySpread4AVX2)
+	}
+	if p.n > 0 {
+		multiplySpreadAVX2(p)
+	}
+}
+
+func multiplySpread512(p *spreadProduct) {
+	if n := p.n &^ 3; n > 0 {
+		p.part(n, multiplySpread4AVX512)
+	}
+	if p.n > 0 {
+		multiplySpreadAVX512(p)
+	}
+}
+
+// part multiplies the first n columns, and leaves the others.
+func (p *spreadProduct) part(n int64, multiply func(*spreadProduct)) {
+	rest := p.n - n
+	p.n = n
+	multiply(p)
+	p.columns, p.n = unsafe.Add(p.columns, n*int64(unsafe.Sizeof(spreadColumn{}))), rest
+}
 
 // nibbles is the argument of nibblesAVX2: runs of four planes of nibbles, each a number of an entry of table.
 type nibbles struct {
@@ -62,6 +86,14 @@ func multiplySpreadAVX2(p *spreadProduct)
 
 //go:noescape
 func multiplySpreadAVX512(p *spreadProduct)
+
+// multiplySpread4AVX2 and multiplySpread4AVX512 are the same for a multiple of four. The first knows no minima.
+//
+//go:noescape
+func multiplySpread4AVX2(p *spreadProduct)
+
+//go:noescape
+func multiplySpread4AVX512(p *spreadProduct)
 
 //go:noescape
 func nibblesAVX2(n *nibbles)

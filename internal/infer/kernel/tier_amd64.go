@@ -31,6 +31,7 @@ var avx2 = func() tier {
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot2, scaleBy2, addScaled2, times2, rope2
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu2, expSum2, expScaled2, highest2
 	t.put, t.widen, t.scores, t.values = put2, widen2, scores2, values2
+	t.direct, t.scoresDirect, t.valuesDirect = direct2, scoresDirect2, valuesDirect2
 	t.fromF16, t.difference, t.search = fromF16Vector, differenceVector, scalesAVX2{}
 	t.touch, t.multiply, t.multiplyOps = touch2, multiply2, multiplyOps2
 	return t

@@ -68,7 +68,7 @@ func checkKeys(f *gguf.File) error {
 		}
 		return fmt.Errorf("%w: key %s may change what the model computes, and is not supported", ErrModel, key)
 	}
-	return nil
+	return checkNormalizer(f)
 }
 
 // checkTensors refuses tensors that nobody asked for.
@@ -88,4 +88,21 @@ func (l *loader) checkTensors() error {
 	}
 	return fmt.Errorf("%w: tensor %s is not part of a Mixtral model as it is computed here", ErrModel,
 		strings.Join(idle, ", "))
+}
+
+// checkNormalizer refuses vocabularies that change a text before it becomes pieces: the same text would get other ids.
+func checkNormalizer(f *gguf.File) error {
+	bad := func(key, is string) error {
+		return fmt.Errorf("%w: tokenizer.ggml.%s %s: a normalizer that changes texts is not supported", ErrModel, key, is)
+	}
+	for key, plain := range map[string]bool{"remove_extra_whitespaces": false, "treat_whitespace_as_suffix": false,
+		"escape_whitespaces": true} {
+		if name := "tokenizer.ggml." + key; f.Has(name) && f.BoolOr(name, !plain) != plain {
+			return bad(key, fmt.Sprintf("is %t", !plain))
+		}
+	}
+	if f.Has("tokenizer.ggml.precompiled_charsmap") {
+		return bad("precompiled_charsmap", "is there")
+	}
+	return nil
 }

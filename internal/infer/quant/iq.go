@@ -33,11 +33,26 @@ const ones8 = 0x0101010101010101
 // of 128 + g is at most 127.
 func signed(v, mask uint64) uint64 { return (v ^ mask) + mask&ones8 }
 
-// put sets the i-th eight codes.
-func (c *Codes) put(i int, v uint64) { binary.LittleEndian.PutUint64((*[8]byte)(c.Q[8*(i&31):])[:], v) }
+// run gives the 32 codes of group g.
+func (c *Codes) run(g int) *[32]uint8 { return (*[32]uint8)(c.Q[32*(g&7):]) }
+
+// The loops below go through a block 32 weights at a time, and read their indices as words: all positions in these are
+// constants, for which the compiler needs no checks of bounds. Models of these formats are computed from what the
+// loops give, so their speed is a model's.
+
+// put sets four times eight codes.
+func put(q *[32]uint8, a, b, c, d uint64) {
+	binary.LittleEndian.PutUint64(q[0:], a)
+	binary.LittleEndian.PutUint64(q[8:], b)
+	binary.LittleEndian.PutUint64(q[16:], c)
+	binary.LittleEndian.PutUint64(q[24:], d)
+}
 
 // both sets the two scales of group g of 32.
-func (c *Codes) both(g int, scale float32) { c.Scale[2*g], c.Scale[2*g+1] = scale, scale }
+func (c *Codes) both(g int, scale float32) { *c.pair(g) = [2]float32{scale, scale} }
+
+// pair gives the two scales of group g of 32.
+func (c *Codes) pair(g int) *[2]float32 { return (*[2]float32)(c.Scale[2*(g&7):]) }
 
 // Decode takes a block of an IQ format apart; t.Coded says whether t is one. len(block) is t.BlockBytes().
 func (c *Codes) Decode(t Type, block []byte) { formats[t].codes(c, block) }
@@ -71,127 +86,131 @@ func codesIQ4_NL(c *Codes, block []byte) {
 
 func codesIQ4_XS(c *Codes, block []byte) {
 	b := (*[136]byte)(block)
-	d, high := half16(b[:]), binary.LittleEndian.Uint16(b[2:])
+	d, high, low := half16(b[:]), binary.LittleEndian.Uint16(b[2:]), binary.LittleEndian.Uint32(b[4:])
 	for g := range 8 {
-		scale := b[4+g/2]>>(4*(g%2))&15 | byte(high>>(2*g)&3)<<4
-		c.both(g, d*float32(int(scale)-32))
-		curveCodes((*[32]uint8)(c.Q[32*g:]), (*[16]byte)(b[8+16*g:]))
+		scale := low&15 | uint32(high&3)<<4
+		low, high = low>>4, high>>2
+		c.both(g, d*float32(int32(scale)-32))
+		curveCodes(c.run(g), (*[16]byte)(b[8+16*(g&7):]))
 	}
 }
 
 // curveCodes looks up 32 nibbles, the low ones first.
 func curveCodes(dst *[32]uint8, src *[16]byte) {
 	for i, v := range src {
-		dst[i], dst[i+16] = uint8(Curve[v&15])^0x80, uint8(Curve[v>>4])^0x80
+		dst[i], dst[i+16] = curveCode[v&15], curveCode[v>>4]
 	}
 }
 
+// curveCode is Curve, 128 added.
+var curveCode = func() (code [16]uint8) {
+	for i, v := range Curve {
+		code[i] = uint8(v) ^ 0x80
+	}
+	return code
+}()
+
 func codesIQ3_S(c *Codes, block []byte) {
 	b := (*[110]byte)(block)
-	d := half16(b[:])
+	d, scales := half16(b[:]), binary.LittleEndian.Uint32(b[106:])
+	indices, ninths, signs := (*[64]byte)(b[2:]), (*[8]byte)(b[66:]), (*[32]byte)(b[74:])
+	// eight weights: two indices, of which n has the ninth bits, and eight signs
+	eight := func(i uint64, n, s uint32) uint64 {
+		low, high := gridIQ3S[i&255|uint64(n<<8&256)], gridIQ3S[i>>8&255|uint64(n<<7&256)]
+		return signed(uint64(low)|uint64(high)<<32, signMasks[s&255])
+	}
 	for g := range 8 {
-		c.both(g, d*float32(1+2*int(b[106+g/2]>>(4*(g%2))&15)))
-		ninth := uint(b[66+g])
-		for l := range 4 {
-			i := 8*g + 2*l
-			low := gridIQ3S[uint(b[2+i])|ninth<<(8-2*l)&256]
-			high := gridIQ3S[uint(b[3+i])|ninth<<(7-2*l)&256]
-			c.put(4*g+l, signed(uint64(low)|uint64(high)<<32, signMasks[b[74+4*g+l]]))
-		}
+		c.both(g, d*float32(1+2*(scales>>(4*g)&15)))
+		i, n := binary.LittleEndian.Uint64(indices[8*(g&7):]), uint32(ninths[g])
+		s := binary.LittleEndian.Uint32(signs[4*(g&7):])
+		put(c.run(g), eight(i, n, s), eight(i>>16, n>>2, s>>8), eight(i>>32, n>>4, s>>16), eight(i>>48, n>>6, s>>24))
 	}
 }
 
 func codesIQ3_XXS(c *Codes, block []byte) {
 	b := (*[98]byte)(block)
 	d := half16(b[:])
+	indices, words := (*[64]byte)(b[2:]), (*[32]byte)(b[66:])
+	eight := func(i uint64, s uint32) uint64 {
+		v := uint64(gridIQ3XXS[i&255]) | uint64(gridIQ3XXS[i>>8&255])<<32
+		return signed(v, evenSigns[s&127])
+	}
 	for g := range 8 {
-		word := binary.LittleEndian.Uint32(b[66+4*g:])
-		c.both(g, d*(0.5+float32(word>>28))*0.5)
-		for l := range 4 {
-			i := 8*g + 2*l
-			v := uint64(gridIQ3XXS[b[2+i]]) | uint64(gridIQ3XXS[b[3+i]])<<32
-			c.put(4*g+l, signed(v, evenSigns[word>>(7*l)&127]))
-		}
+		i, s := binary.LittleEndian.Uint64(indices[8*(g&7):]), binary.LittleEndian.Uint32(words[4*(g&7):])
+		c.both(g, d*(0.5+float32(s>>28))*0.5)
+		put(c.run(g), eight(i, s), eight(i>>16, s>>7), eight(i>>32, s>>14), eight(i>>48, s>>21))
 	}
 }
 
 // nibbleScales sets the scales of group g of 32 from the two nibbles of s.
 func (c *Codes) nibbleScales(g int, d float32, s byte) {
-	c.Scale[2*g] = d * (0.5 + float32(s&15)) * 0.25
-	c.Scale[2*g+1] = d * (0.5 + float32(s>>4)) * 0.25
+	*c.pair(g) = [2]float32{d * (0.5 + float32(s&15)) * 0.25, d * (0.5 + float32(s>>4)) * 0.25}
 }
 
 func codesIQ2_S(c *Codes, block []byte) {
 	b := (*[82]byte)(block)
 	d := half16(b[:])
+	indices, signs, highs, scales := (*[32]byte)(b[2:]), (*[32]byte)(b[34:]), (*[8]byte)(b[66:]), (*[8]byte)(b[74:])
+	eight := func(i, h, s uint32) uint64 { return signed(gridIQ2S[i&255|h<<8&0x300], signMasks[s&255]) }
 	for g := range 8 {
-		c.nibbleScales(g, d, b[74+g])
-		high := uint(b[66+g])
-		for l := range 4 {
-			i := 4*g + l
-			c.put(i, signed(gridIQ2S[uint(b[2+i])|high<<(8-2*l)&0x300], signMasks[b[34+i]]))
-		}
+		c.nibbleScales(g, d, scales[g])
+		i, s := binary.LittleEndian.Uint32(indices[4*(g&7):]), binary.LittleEndian.Uint32(signs[4*(g&7):])
+		h := uint32(highs[g])
+		put(c.run(g), eight(i, h, s), eight(i>>8, h>>2, s>>8), eight(i>>16, h>>4, s>>16), eight(i>>24, h>>6, s>>24))
 	}
 }
 
 func codesIQ2_XS(c *Codes, block []byte) {
 	b := (*[74]byte)(block)
 	d := half16(b[:])
+	indices, scales := (*[64]byte)(b[2:]), (*[8]byte)(b[66:])
+	eight := func(q uint64) uint64 { return signed(gridIQ2XS[q&511], evenSigns[q>>9&127]) }
 	for g := range 8 {
-		c.nibbleScales(g, d, b[66+g])
-		for i := 4 * g; i < 4*g+4; i++ {
-			q := binary.LittleEndian.Uint16(b[2+2*i:])
-			c.put(i, signed(gridIQ2XS[q&511], evenSigns[q>>9]))
-		}
+		c.nibbleScales(g, d, scales[g])
+		q := binary.LittleEndian.Uint64(indices[8*(g&7):])
+		put(c.run(g), eight(q), eight(q>>16), eight(q>>32), eight(q>>48))
 	}
 }
 
 func codesIQ2_XXS(c *Codes, block []byte) {
 	b := (*[66]byte)(block)
-	d := half16(b[:])
+	d, words := half16(b[:]), (*[64]byte)(b[2:])
+	eight := func(i uint64, s uint64) uint64 { return signed(gridIQ2XXS[i&255], evenSigns[s&127]) }
 	for g := range 8 {
-		word := binary.LittleEndian.Uint32(b[6+8*g:])
-		c.both(g, d*(0.5+float32(word>>28))*0.25)
-		for l := range 4 {
-			c.put(4*g+l, signed(gridIQ2XXS[b[2+8*g+l]], evenSigns[word>>(7*l)&127]))
-		}
+		q := binary.LittleEndian.Uint64(words[8*(g&7):]) // four indices, then the signs and the scale
+		c.both(g, d*(0.5+float32(q>>60))*0.25)
+		put(c.run(g), eight(q, q>>32), eight(q>>8, q>>39), eight(q>>16, q>>46), eight(q>>24, q>>53))
 	}
 }
 
 // shifted gives eight codes of grid·8 ± 1, under a scale that is an eighth: the same as grid ± ⅛. negative is 0 or 1:
 // which it is cannot be foreseen, so there is no branch.
-func shifted(index, negative uint) uint64 {
+func shifted(index, negative uint32) uint64 {
 	return gridIQ1[index&2047] + ones8 - uint64(negative)*(2*ones8)
 }
 
 func codesIQ1_S(c *Codes, block []byte) {
 	b := (*[50]byte)(block)
-	d := half16(b[:])
+	d, indices, highs := half16(b[:]), (*[32]byte)(b[2:]), (*[16]byte)(b[34:])
 	for g := range 8 {
-		high := uint(binary.LittleEndian.Uint16(b[34+2*g:]))
-		c.both(g, d*float32(2*(high>>12&7)+1)*0.125)
-		for l := range 4 {
-			c.put(4*g+l, shifted(uint(b[2+4*g+l])|high>>(3*l)&7<<8, high>>15))
-		}
+		i, h := binary.LittleEndian.Uint32(indices[4*(g&7):]), uint32(binary.LittleEndian.Uint16(highs[2*(g&7):]))
+		c.both(g, d*float32(2*(h>>12&7)+1)*0.125)
+		eight := func(i, high uint32) uint64 { return shifted(i&255|high<<8&0x700, h>>15) }
+		put(c.run(g), eight(i, h), eight(i>>8, h>>3), eight(i>>16, h>>6), eight(i>>24, h>>9))
 	}
 }
 
 func codesIQ1_M(c *Codes, block []byte) {
 	b := (*[56]byte)(block)
-	var scales [4]uint16
-	var h uint16 // the super-scale is in the top nibbles of the scales
-	for i := range scales {
-		scales[i] = binary.LittleEndian.Uint16(b[48+2*i:])
-		h |= scales[i] >> 12 << (4 * i)
-	}
-	d := F16to32(h)
+	scales := binary.LittleEndian.Uint64(b[48:])
+	// the super-scale is in the top nibbles of the scales
+	d := F16to32(uint16(scales>>12&15 | scales>>24&0xf0 | scales>>36&0xf00 | scales>>48&0xf000))
+	indices, highs := (*[32]byte)(b[0:]), (*[16]byte)(b[32:])
+	eight := func(i, h uint32) uint64 { return shifted(i&255|h<<8&0x700, h>>3&1) }
 	for g := range 8 {
-		s := scales[g/2] >> (6 * (g % 2))
-		c.Scale[2*g] = d * float32(2*(s&7)+1) * 0.125
-		c.Scale[2*g+1] = d * float32(2*(s>>3&7)+1) * 0.125
-		for l := range 4 {
-			high := uint(b[32+2*g+l/2]) >> (4 * (l % 2))
-			c.put(4*g+l, shifted(uint(b[4*g+l])|high&7<<8, high>>3&1))
-		}
+		s := uint32(scales>>(16*(g/2))&0xffff) >> (6 * (g % 2))
+		*c.pair(g) = [2]float32{d * float32(2*(s&7)+1) * 0.125, d * float32(2*(s>>3&7)+1) * 0.125}
+		i, h := binary.LittleEndian.Uint32(indices[4*(g&7):]), uint32(binary.LittleEndian.Uint16(highs[2*(g&7):]))
+		put(c.run(g), eight(i, h), eight(i>>8, h>>4), eight(i>>16, h>>8), eight(i>>24, h>>12))
 	}
 }

@@ -39,8 +39,9 @@ type Opened struct {
 	Path string // of the file; empty for models in memory
 	From string // the directory that it was converted from; empty: it was not
 
-	data []byte // of models in memory
-	hash func() (string, error)
+	data    []byte   // of models in memory
+	sources []string // where File is a packed copy: the model's own files
+	hash    func() (string, error)
 }
 
 // demoRef names the built-in model; an empty reference means it too.
@@ -56,9 +57,11 @@ type Options struct {
 	Memory     int64 // bytes that serving the model may take; 0: what the machine or the control group allows
 	Context    int   // tokens of one request, which must fit; 0: what the model was trained for
 	KVType     quant.KVType
-	CacheDir   string // for converted models; empty: mixtral in the user's cache directory
+	CacheDir   string // for converted models and packed copies; empty: mixtral in the user's cache directory
 	Workers    int    // to convert with; < 1: one for each CPU
 	Describe   bool   // nobody will compute with it: safetensors are not converted, and their File has no weights
+	Packed     bool   // the File may be a packed copy, where there is one: see Opened.Pack
+	PackFrom   int64  // bytes from which a packed copy is worth having; 0: 256 MiB
 
 	Progress func(Progress) // of a conversion; nil: not called
 	Say      func(string)   // what was chosen of several possibilities, and that it is converted; nil: not called
@@ -115,6 +118,9 @@ func OpenWith(ctx context.Context, ref string, options Options) (*Opened, error)
 		own.Ref = ref
 		return nil, own
 	}
+	if options.Packed {
+		o.usePacked(&options)
+	}
 	o.hash = sync.OnceValues(o.sum)
 	return o, nil
 }
@@ -122,14 +128,18 @@ func OpenWith(ctx context.Context, ref string, options Options) (*Opened, error)
 // Close releases the file.
 func (o *Opened) Close() error { return o.File.Close() }
 
-// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other. The first call
-// reads it all.
+// SHA256 gives the file's hash in hexadecimal, of a split model that of its parts one after the other; where File is a
+// packed copy, that of the file it was made of. The first call reads it all.
 func (o *Opened) SHA256() (string, error) { return o.hash() }
 
 func (o *Opened) sum() (string, error) {
 	h := sha256.New()
 	h.Write(o.data)
-	for _, path := range o.File.Paths() {
+	paths := o.sources
+	if paths == nil {
+		paths = o.File.Paths()
+	}
+	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
 			return "", err

@@ -123,22 +123,34 @@ func newConversion(dir, name string, o Options) (c *conversion, err error) {
 
 // cacheDir makes the directory of converted models.
 func (o *Options) cacheDir() (string, error) {
-	dir := o.CacheDir
-	if dir == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "",
-				&Error{Err: unusable{fmt.Errorf("there is no directory to keep the converted model in: %w", err)},
-					Hint: cacheHint}
-		}
-		dir = filepath.Join(user, "mixtral")
-	}
-	dir = filepath.Join(dir, "converted")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := o.cacheIn("converted")
+	if err != nil {
 		return "", &Error{Err: unusable{fmt.Errorf("there is no directory to keep the converted model in: %w", err)},
 			Hint: cacheHint}
 	}
 	return dir, nil
+}
+
+// cachePath names a directory in the cache directory.
+func (o *Options) cachePath(name string) (string, error) {
+	dir := o.CacheDir
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(user, "mixtral")
+	}
+	return filepath.Join(dir, name), nil
+}
+
+// cacheIn makes a directory in the cache directory.
+func (o *Options) cacheIn(name string) (string, error) {
+	dir, err := o.cachePath(name)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 const cacheHint = "set cache_dir (MIXTRAL_CACHE_DIR) to a directory that can be written to"

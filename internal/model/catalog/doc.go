@@ -3,5 +3,6 @@
 //
 // catalog.go has Open and the errors: start there. path.go opens files and says what was probably meant where there
 // is none. names.go reads the list of public models and finds pulled ones. demo.go opens the built-in model.
+// packed.go keeps copies of models in the order of the kernels.
 // write.go writes model files that appear under their name only when they are complete.
 package catalog

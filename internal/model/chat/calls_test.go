@@ -122,8 +122,8 @@ func FuzzTools(f *testing.F) {
 			_, err := format.Encode([]llm.Message{{Role: llm.RoleUser, Content: result},
 				{Role: llm.RoleAssistant, Calls: []llm.Call{{ID: name, Name: name, Arguments: arguments}}},
 				{Role: llm.RoleTool, CallID: name, Name: name, Content: result}}, tools)
-			if err != nil && !errors.Is(err, token.ErrRoles) && !errors.Is(err, ErrRefused) && !errors.Is(err, ErrLimit) &&
-				!errors.Is(err, ErrTemplate) {
+			if err != nil && !errors.Is(err, token.ErrRoles) && !errors.Is(err, ErrRefused) &&
+				!errors.Is(err, ErrLimit) && !errors.Is(err, ErrTemplate) {
 				t.Errorf("%s: %v", format.Name, err)
 			}
 		}

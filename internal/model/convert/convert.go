@@ -136,5 +136,8 @@ var stems = map[string]Kind{
 	"token_embd": Embedding, "output": Output, "output_norm": Norm, "attn_norm": Norm, "ffn_norm": Norm,
 	"attn_q": Query, "attn_k": Key,
 	"attn_v": Value, "attn_output": Attended, "ffn_gate_inp": Router, "ffn_gate_exps": Gate, "ffn_up_exps": Up,
-	"ffn_down_exps": Down,
+	"ffn_down_exps": Down, ropeFactors: Norm,
 }
+
+// ropeFactors is the stem of the tensor that divides the frequencies of positions; few files have it.
+const ropeFactors = "rope_freqs"

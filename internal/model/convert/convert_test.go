@@ -330,8 +330,8 @@ func TestBadSources(t *testing.T) {
 		}, "no weights for blk.2"},
 		"rope": {func(d string) {
 			edit(d, "config.json", `"rope_scaling":null`,
-				`"rope_scaling":{"type":"yarn"}`)
-		}, `"yarn" is not supported`},
+				`"rope_scaling":{"type":"dynamic","factor":2}`)
+		}, `"dynamic" is not supported`},
 		"no number": {func(d string) {
 			edit(d, "config.json", `"num_attention_heads":4`,
 				`"num_attention_heads":0`)

@@ -14,7 +14,8 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte("{\"plan\":\"p\"}\n{\"unit\":\"\"}\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		finished, whole := readJournal(data, "p")
-		if whole < 0 || whole > len(data) || whole > 0 && data[whole-1] != '\n' || len(finished) > bytes.Count(data, []byte("\n")) {
+		if whole < 0 || whole > len(data) || whole > 0 && data[whole-1] != '\n' ||
+			len(finished) > bytes.Count(data, []byte("\n")) {
 			t.Fatalf("%q: %d bytes, %d units", data, whole, len(finished))
 		}
 		again, same := readJournal(data[:whole], "p")

@@ -20,7 +20,7 @@ func piece(name string, typ byte) string {
 const bpe = "\x12\x02\x18\x02" // trainer_spec{model_type: 2}
 
 func TestSentencePiece(t *testing.T) {
-	s, err := parseSentencePiece([]byte(piece("<unk>", 2) + piece("▁a", 1) + bpe + "\x1a\x02\x18\x00"))
+	s, err := parseSentencePiece([]byte(piece("<unk>", 2) + piece("▁a", 1) + bpe + "\x1a\x04\x18\x00\x20\x00"))
 	if err != nil || len(s.Pieces) != 2 || s.Pieces[1] != "▁a" || s.Scores[1] != 1 ||
 		s.Types[0] != token.TypeUnknown || s.AddSpacePrefix || s.UNK != 0 || s.BOS != 1 {
 		t.Errorf("%+v, %v", s, err)

@@ -74,7 +74,10 @@ func (s *Source) fromGGUF(f *gguf.File, path string) error {
 		{"llama.block_count", &s.shape.layers}, {"llama.attention.head_count", &s.shape.heads},
 		{"llama.attention.head_count_kv", &s.shape.kvHeads}, {"llama.expert_count", &s.shape.experts},
 	} {
-		v, err := f.Uint32(n.key)
+		v, err := f.UniformUint32(n.key)
+		if errors.Is(err, gguf.ErrMissing) && n.to == &s.shape.kvHeads {
+			v, err = uint32(s.shape.heads), nil // every head has its own
+		}
 		if err != nil {
 			return bad("%w", err)
 		}

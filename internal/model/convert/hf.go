@@ -64,7 +64,7 @@ func openHF(dir string) (s *Source, err error) {
 // beside are the files next to the weights that decide what the new file is.
 var beside = []string{"config.json", "tokenizer.model", "tokenizer.json", "tokenizer_config.json",
 	"added_tokens.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja",
-	"chat_template.json", safetensors.IndexName}
+	"chat_template.json", toolTemplate, safetensors.IndexName}
 
 // hfFiles gives the paths of a directory's files that are read.
 func hfFiles(dir string, m *safetensors.Model) (paths []string) {
@@ -227,9 +227,12 @@ func complete(found map[string]*Tensor, layers int, tied bool) ([]Tensor, error)
 	} else {
 		delete(found, "output.weight")
 	}
+	if name := ropeFactors + ".weight"; found[name] != nil {
+		need = append(need, name)
+	}
 	for l := range layers {
 		for stem, kind := range stems {
-			if kind != Embedding && kind != Output && stem != "output_norm" {
+			if kind != Embedding && kind != Output && stem != "output_norm" && stem != ropeFactors {
 				need = append(need, blockTensor(l, stem))
 			}
 		}
@@ -268,11 +271,14 @@ func complete(found map[string]*Tensor, layers int, tied bool) ([]Tensor, error)
 }
 
 // hfMeta sets the keys that GGUF readers want of a Mixtral.
+// metadata is a key of a GGUF file.
+type metadata struct {
+	key   string
+	value any
+}
+
 func hfMeta(w *gguf.Writer, name string, c *hfConfig, tok *vocabulary) error {
-	keys := []struct {
-		key   string
-		value any
-	}{
+	keys := []metadata{
 		{"general.architecture", "llama"}, // the name under which GGUF files hold Mixtral
 		{"general.name", name},
 		{"llama.block_count", uint32(c.Layers)},
@@ -290,6 +296,7 @@ func hfMeta(w *gguf.Writer, name string, c *hfConfig, tok *vocabulary) error {
 		{"llama.expert_used_count", uint32(c.ExpertsUsed)},
 		{"llama.vocab_size", uint32(c.Vocab)},
 	}
+	keys = append(keys, c.scaling().keys()...)
 	for _, kv := range keys {
 		if err := w.Set(kv.key, kv.value); err != nil {
 			return err

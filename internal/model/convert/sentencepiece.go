@@ -95,6 +95,11 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 				switch y.number {
 				case 3:
 					kind = y.value
+				case 24:
+					if y.value != 0 {
+						return fmt.Errorf("%w: trainer_spec: treat_whitespace_as_suffix is set, which is not supported",
+							errProto)
+					}
 				case 40:
 					s.UNK = int32(y.value) // −1, none, is a varint of ten bytes
 				case 41:
@@ -105,12 +110,7 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 				return nil
 			})
 		case 3: // normalizer_spec
-			return eachField(x.bytes, func(y protoField) error {
-				if y.number == 3 && y.wire == wireVarint {
-					s.AddSpacePrefix = y.value != 0
-				}
-				return nil
-			})
+			return normalizerSpec(x.bytes, &s)
 		}
 		return nil
 	})
@@ -125,7 +125,14 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 	return s, nil
 }
 
+// maxPieces bounds a vocabulary, as a piece of two bytes becomes one of dozens. The largest that are published have
+// 260,000.
+const maxPieces = 1 << 20
+
 func addPiece(s *token.Spec, msg []byte) error {
+	if len(s.Pieces) == maxPieces {
+		return fmt.Errorf("%w: it has more than %d pieces", errProto, maxPieces)
+	}
 	piece, score, typ := "", float32(0), token.TypeNormal
 	err := eachField(msg, func(x protoField) error {
 		switch {

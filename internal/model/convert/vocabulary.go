@@ -18,17 +18,14 @@ type vocabulary struct {
 
 // tokenizerConfig is the part of tokenizer_config.json that matters.
 type tokenizerConfig struct {
-	BOS       tokenText       `json:"bos_token"`
-	EOS       tokenText       `json:"eos_token"`
-	UNK       tokenText       `json:"unk_token"`
-	AddBOS    *bool           `json:"add_bos_token"`
-	AddEOS    bool            `json:"add_eos_token"`
-	Template  json.RawMessage `json:"chat_template"`
-	AddPrefix *bool           `json:"add_prefix_space"`
-	Added     map[int32]struct {
-		Content string `json:"content"`
-		Special bool   `json:"special"`
-	} `json:"added_tokens_decoder"`
+	BOS       tokenText            `json:"bos_token"`
+	EOS       tokenText            `json:"eos_token"`
+	UNK       tokenText            `json:"unk_token"`
+	AddBOS    *bool                `json:"add_bos_token"`
+	AddEOS    bool                 `json:"add_eos_token"`
+	Template  json.RawMessage      `json:"chat_template"`
+	AddPrefix *bool                `json:"add_prefix_space"`
+	Added     map[int32]addedToken `json:"added_tokens_decoder"`
 }
 
 // tokenText is a string, or an object that holds one.
@@ -50,14 +47,20 @@ func (t *tokenText) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// The files that hold a vocabulary.
+const (
+	tokenizerModel = "tokenizer.model"
+	tokenizerJSON  = "tokenizer.json"
+)
+
 // readTokenizer reads tokenizer.model, or else tokenizer.json, and what tokenizer_config.json adds to it.
 func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	v := &vocabulary{}
-	name := "tokenizer.model"
+	name := tokenizerModel
 	parse := parseSentencePiece
 	data, err := readFile(dir, name)
 	if err == nil && data == nil {
-		name, parse = "tokenizer.json", parseTokenizerJSON
+		name, parse = tokenizerJSON, parseTokenizerJSON
 		data, err = readFile(dir, name)
 	}
 	switch {
@@ -68,6 +71,11 @@ func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	}
 	if v.Spec, err = parse(data); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+	}
+	if name == "tokenizer.model" {
+		if err := v.addFromJSON(dir, c.Vocab); err != nil {
+			return nil, err
+		}
 	}
 	if err := v.readConfig(dir, c); err != nil {
 		return nil, err
@@ -89,15 +97,12 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 		return err
 	}
 	if data != nil {
-		if err := json.Unmarshal(data, &t); err != nil {
+		if err := decode(data, maxSettings, &t); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, "tokenizer_config.json"), err)
 		}
 	}
-	for id, a := range t.Added {
-		if err := v.add(id, a.Content, a.Special, c.Vocab); err != nil {
-			return fmt.Errorf("%w: %s: added_tokens_decoder: %w", ErrSource,
-				filepath.Join(dir, "tokenizer_config.json"), err)
-		}
+	if err := v.addTokens(dir, t.Added, c.Vocab); err != nil {
+		return err
 	}
 	for _, s := range []struct {
 		to   *int32
@@ -120,47 +125,59 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 	return v.template(dir, t.Template)
 }
 
-// add puts an added token at its id; ids between the vocabulary's end and it stay empty until fill.
-func (v *vocabulary) add(id int32, content string, special bool, most int) error {
-	if id < 0 || int(id) >= most {
-		return fmt.Errorf("id %d of %q is not below vocab_size %d", id, content, most)
+// template finds the chat templates as transformers does: chat_template.jinja and additional_chat_templates/NAME.jinja
+// come before chat_template.json, and that before tokenizer_config.json, which has a text or a list of named ones. Those
+// named "default" and "tool_use" count.
+func (v *vocabulary) template(dir string, raw json.RawMessage) error {
+	v.templatesOf(raw)
+	const old = "chat_template.json"
+	data, err := readFile(dir, old)
+	if err != nil {
+		return err
 	}
-	if int(id) < len(v.Pieces) {
-		return nil // <unk>, <s> and </s> are listed, too
+	if data != nil {
+		var t struct {
+			Template json.RawMessage `json:"chat_template"`
+		}
+		if err := decode(data, maxSettings, &t); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, old), err)
+		}
+		v.templatesOf(t.Template)
 	}
-	for int(id) >= len(v.Pieces) {
-		v.Pieces, v.Scores, v.Types = append(v.Pieces, ""), append(v.Scores, 0), append(v.Types, 0)
-	}
-	v.Pieces[id], v.Types[id] = content, token.TypeUserDefined
-	if special {
-		v.Types[id] = token.TypeControl
+	for _, file := range []struct {
+		name string
+		to   *string
+	}{{"chat_template.jinja", &v.Template}, {toolTemplate, &v.ToolTemplate}} {
+		if data, err = readFile(dir, file.name); err != nil {
+			return err
+		}
+		if data != nil {
+			*file.to = string(data)
+		}
 	}
 	return nil
 }
 
-// template finds the chat template: a text, a list of named ones whose "default" and "tool_use" count, or a file
-// of its own.
-func (v *vocabulary) template(dir string, raw json.RawMessage) error {
+// toolTemplate is the file of the template for conversations with tools.
+const toolTemplate = "additional_chat_templates/tool_use.jinja"
+
+// templatesOf reads a template, or a list of named ones.
+func (v *vocabulary) templatesOf(raw json.RawMessage) {
 	var list []struct {
 		Name     string `json:"name"`
 		Template string `json:"template"`
 	}
-	if len(raw) > 0 && json.Unmarshal(raw, &v.Template) != nil && json.Unmarshal(raw, &list) == nil {
-		for _, t := range list {
-			switch t.Name {
-			case "default":
-				v.Template = t.Template
-			case "tool_use":
-				v.ToolTemplate = t.Template
-			}
+	if len(raw) == 0 || json.Unmarshal(raw, &v.Template) == nil || json.Unmarshal(raw, &list) != nil {
+		return
+	}
+	for _, t := range list {
+		switch t.Name {
+		case "default":
+			v.Template = t.Template
+		case "tool_use":
+			v.ToolTemplate = t.Template
 		}
 	}
-	if v.Template != "" {
-		return nil
-	}
-	data, err := readFile(dir, "chat_template.jinja")
-	v.Template = string(data)
-	return err
 }
 
 // fill gives every row of the embedding a piece: models are padded to round sizes.
@@ -181,10 +198,7 @@ func (v *vocabulary) fill(rows int) error {
 
 // set writes the vocabulary as GGUF readers want it.
 func (v *vocabulary) set(w *gguf.Writer) error {
-	keys := []struct {
-		key   string
-		value any
-	}{
+	keys := []metadata{
 		{"tokenizer.ggml.model", "llama"}, // SentencePiece
 		{"tokenizer.ggml.tokens", v.Pieces},
 		{"tokenizer.ggml.scores", v.Scores},
@@ -198,23 +212,14 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 		id  int32
 	}{{"bos_token_id", v.BOS}, {"eos_token_id", v.EOS}, {"unknown_token_id", v.UNK}} {
 		if s.id >= 0 {
-			keys = append(keys, struct {
-				key   string
-				value any
-			}{"tokenizer.ggml." + s.key, uint32(s.id)})
+			keys = append(keys, metadata{"tokenizer.ggml." + s.key, uint32(s.id)})
 		}
 	}
 	if v.Template != "" {
-		keys = append(keys, struct {
-			key   string
-			value any
-		}{"tokenizer.chat_template", v.Template})
+		keys = append(keys, metadata{"tokenizer.chat_template", v.Template})
 	}
 	if v.ToolTemplate != "" {
-		keys = append(keys, struct {
-			key   string
-			value any
-		}{"tokenizer.chat_template.tool_use", v.ToolTemplate})
+		keys = append(keys, metadata{"tokenizer.chat_template.tool_use", v.ToolTemplate})
 	}
 	for _, kv := range keys {
 		if err := w.Set(kv.key, kv.value); err != nil {

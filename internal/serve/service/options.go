@@ -27,7 +27,8 @@ type Options struct {
 	Upstream  *Upstream // nil: the embedded engine
 
 	QuantizeTo string // what safetensors are converted to; empty: what fits
-	CacheDir   string // for converted models; empty: the user's cache directory
+	CacheDir   string // for converted models and packed copies; empty: the user's cache directory
+	PackedCopy bool   // start from a packed copy of the model, and make one in the background where there is none
 
 	MemoryLimit   int64 // bytes
 	CPUCores      int

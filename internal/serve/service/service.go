@@ -47,6 +47,9 @@ type Service struct {
 	plan    MemoryPlan
 	closed  bool
 
+	packing     sync.WaitGroup
+	stopPacking context.CancelFunc // nil: nothing is packed
+
 	servers  []upstream.Server // that the file of upstream servers had at the start
 	unfollow func()            // ends the looks at the file of upstream servers; nil: there are none
 }
@@ -173,6 +176,9 @@ func (s *Service) load(ctx context.Context) (err error) {
 	s.api.SetBackend(backend)
 	s.log.Info("model ready", "model", backend.Models()[0].ID, "took", time.Since(start), "cores", s.cores,
 		"memory_limit_bytes", plan.Limit, "bound_by", plan.Bound, "weights_bytes", plan.Weights, "kv_bytes", plan.KV)
+	if s.o.PackedCopy {
+		s.keepPacked(model)
+	}
 	return nil
 }
 
@@ -181,8 +187,9 @@ func (s *Service) opening() catalog.Options {
 	said := time.Now()
 	return catalog.Options{
 		QuantizeTo: s.o.QuantizeTo, Memory: s.o.MemoryLimit, Context: s.o.ContextLength, KVType: s.o.KVType,
-		CacheDir: s.o.CacheDir, Workers: s.cores,
-		Say: func(text string) { s.log.Info(text) },
+		CacheDir: s.o.CacheDir, Workers: s.cores, Packed: s.o.PackedCopy,
+		PackFrom: packFrom,
+		Say:      func(text string) { s.log.Info(text) },
 		Progress: func(p catalog.Progress) {
 			if now := time.Now(); now.Sub(said) >= 5*time.Second {
 				said = now
@@ -301,6 +308,7 @@ func (s *Service) Close() error {
 	if s.unfollow != nil {
 		s.unfollow()
 	}
+	s.endPacking()
 	err := s.backend.Close()
 	if s.model != nil {
 		err = errors.Join(err, s.model.Close())

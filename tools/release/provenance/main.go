@@ -33,7 +33,7 @@ func main() {
 	flag.StringVar(&o.builder, "builder", "", "who built it: a URL")
 	flag.StringVar(&o.invocation, "invocation", "", "which of the builder's runs it was, if that has a name")
 	started := flag.String("started", "", "when the build began, as 2026-11-29T10:00:00Z")
-	flag.StringVar(&o.key, "key", "", "a file with an Ed25519 key: private, or the public half of one that an SSH agent has")
+	flag.StringVar(&o.key, "key", "", "a file with an Ed25519 key: private, or the public half of an SSH agent's")
 	passphrase := flag.String("passphrase-file", "", "a file with the passphrase of an encrypted key")
 	flag.Parse()
 	err := func() (err error) {

@@ -243,7 +243,10 @@ func sentencePiece(pieces []string, scores []float32, types []int32) []byte {
 	trainer := binary.AppendUvarint(field(nil, 3, 0), 2) // BPE
 	trainer = message(trainer, 1, []byte("corpus.txt"))
 	trainer = binary.AppendUvarint(field(trainer, 43, 0), math.MaxUint64) // no padding piece
-	return message(message(b, 2, trainer), 3, binary.AppendUvarint(field(nil, 3, 0), 1))
+	normalizer := message(nil, 1, []byte("identity"))
+	normalizer = binary.AppendUvarint(field(normalizer, 3, 0), 1) // add_dummy_prefix
+	normalizer = binary.AppendUvarint(field(normalizer, 4, 0), 0) // remove_extra_whitespaces
+	return message(message(b, 2, trainer), 3, normalizer)
 }
 
 // tokenizerJSON describes the vocabulary by merges: every pair of pieces that makes a piece, the highest score first.
@@ -279,7 +282,8 @@ func tokenizerJSON(pieces []string, scores []float32, types []int32) any {
 	return map[string]any{
 		"added_tokens": added,
 		"normalizer": map[string]any{"type": "Sequence", "normalizers": []any{map[string]any{"type": "Prepend",
-			"prepend": "▁"}, map[string]any{"type": "Replace"}}},
+			"prepend": "▁"}, map[string]any{"type": "Replace", "pattern": map[string]any{"String": " "},
+			"content": "▁"}}},
 		"model": map[string]any{"type": "BPE", "vocab": vocab, "merges": merges, "byte_fallback": true,
 			"unk_token": "<unk>"},
 	}
