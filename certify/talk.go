@@ -169,8 +169,10 @@ func askedText(ph testcases.Phase) string {
 	case ph.Traffic == nil:
 		return ""
 	case ph.Traffic.File != "":
-		return fmt.Sprintf(", with the %s of %s", map[bool]string{true: "lengths", false: "prompts"}[ph.Traffic.Format.Trace()],
-			ph.Traffic.File)
+		if ph.Traffic.Format.Trace() {
+			return ", with the lengths of " + ph.Traffic.File
+		}
+		return ", with the prompts of " + ph.Traffic.File
 	case ph.Traffic.Input != nil:
 		return ", with prompts of " + lengthText(ph.Traffic.Input)
 	}

@@ -37,7 +37,8 @@ func atTerminal(t *testing.T, dir string, args ...string) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { out.Close() })
-	c := &session{t: t, master: master, tty: terminal, done: make(chan struct{}), cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	c := &session{t: t, master: master, tty: terminal, done: make(chan struct{}),
+		cmd: exec.CommandContext(t.Context(), os.Args[0])}
 	c.cmd.Args = append([]string{"mixtral"}, args...)
 	c.cmd.Dir, c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = dir, terminal, out, out
 	c.cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", envSignPassphrase+"=")

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// Requests are made before they are due, and not by the goroutine that keeps the schedule: writing a prompt of 32 kB as
-// JSON takes longer than the gap between two arrivals of a thousand a second, and whoever allocates is made to help the
-// garbage collector. A burst of as many requests as are ready meets no work but sending.
+// Requests are made before they are due, and not by the goroutine that keeps the schedule: writing a prompt of 32 kB
+// as JSON takes longer than the gap between two arrivals of a thousand a second, and whoever allocates is made to
+// help the garbage collector. A burst of as many requests as are ready meets no work but sending.
 const (
 	readyRequests = 64
 	readyBytes    = 8 << 20 // beyond it one at a time is made ahead

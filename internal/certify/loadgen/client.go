@@ -33,8 +33,8 @@ const (
 
 // inlineWrite is the largest request, in bytes, that the thread of the schedule writes itself: it fits the socket's
 // buffer, which is made as large (Linux counts its own overhead in, and doubles the size for it), so that the write
-// cannot wait for the server. Larger ones, and those over sockets whose buffer is not known, are written by a goroutine
-// of their own; it is started after their time was taken, and its start counts as the server's.
+// cannot wait for the server. Larger ones, and those over sockets whose buffer is not known, are written by a
+// goroutine of their own; it is started after their time was taken, and its start counts as the server's.
 const (
 	inlineWrite = 64 << 10
 	smallWrite  = 8 << 10 // fits the smallest buffer of any system

@@ -18,7 +18,9 @@ func writeRoom(socket net.Conn, raw syscall.RawConn) int {
 		return smallWrite
 	}
 	size := 0
-	if raw.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF) }) != nil {
+	if raw.Control(func(fd uintptr) {
+		size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
+	}) != nil {
 		return smallWrite
 	}
 	if size >= 3*inlineWrite { // a packet takes up to twice its bytes
