@@ -183,7 +183,7 @@ func (q *Question) same(want, got any) bool {
 	switch w := want.(type) {
 	case string:
 		g, ok := got.(string)
-		return ok && strings.ToLower(marks.Replace(w)) == strings.ToLower(marks.Replace(g))
+		return ok && strings.EqualFold(marks.Replace(w), marks.Replace(g))
 	case []any:
 		g, ok := got.([]any)
 		return ok && slices.EqualFunc(w, g, q.same)
