@@ -267,7 +267,9 @@ func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) 
 	var counted openai.TokenizeResponse
 	err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text,
 		AddSpecialTokens: &bare}, &counted)
-	if n := max(counted.Count, len(counted.Tokens)); err == nil && (n > 0 || text == "") || NotOffered(err) {
+	var refused *StatusError
+	if n := max(counted.Count, len(counted.Tokens)); err == nil && (n > 0 || text == "") || NotOffered(err) ||
+		err != nil && !errors.As(err, &refused) { // a server that is silent is not asked in other forms
 		return n, err
 	}
 	var ids struct {
