@@ -126,6 +126,10 @@ apiserver: ## every manifest and the chart handed to Kubernetes' own API server,
 		k8s.io/kubernetes/cmd/kube-apiserver
 	cd test && MIXTRAL_APISERVER="$(abspath bin/apiserver)" $(GO) test ./deploy -run 'TestAPIServer$$' -v -count 1
 
+.PHONY: clients-all
+clients-all: ## all of other people's clients, those too that take minutes to install, and the table of docs/API.md
+	cd test && $(GO) test -count 1 -timeout 20m ./clients -run TestClients -all -update
+
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
 	sh scripts/e2e.sh bin/mixtral

@@ -182,6 +182,8 @@ var silent = map[string]bool{
 	"markdownDescription": true, "enumNames": true, "enumDescriptions": true, "errorMessage": true,
 	"deprecationMessage": true, "propertyOrdering": true, "propertyOrder": true, "tsType": true, "javaType": true,
 	"hint": true, "label": true, "placeholder": true, "unit": true, "units": true, "order": true, "group": true,
+	// what a validator has left in a schema that it was given before
+	"__absolute_uri__": true, "__absolute_ref__": true, "__absolute_recursive_ref__": true,
 	// read by expand
 	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
 	"dependencies": true, "not": true, "if": true,

@@ -106,7 +106,8 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 			data, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			want := test.want
-			if stream != "" && (test.name == "use" || test.name == "output" || test.name == "probabilities") { // in pieces
+			if stream != "" && (test.name == "use" || test.name == "output" || test.name == "probabilities") {
+				// it comes in pieces
 				want, _, _ = strings.Cut(want, `.*`)
 				want = strings.TrimSuffix(want, `\\"n\\":`)
 			}
