@@ -146,6 +146,10 @@ func relocate(tree map[string]any, dir, folder string) {
 			if t, ok := m["traffic"].(map[string]any); ok {
 				move(t, "file")
 			}
+			if t, ok := m["task"].(map[string]any); ok {
+				move(t, "file")
+				move(t, "schema")
+			}
 		}
 	}
 }
