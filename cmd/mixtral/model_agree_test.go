@@ -70,7 +70,7 @@ func TestCommandsAgreeOnFiles(t *testing.T) {
 		"scaled logits":            {"llama.logit_scale", float32(0.5), "", nil, "llama.logit_scale"},
 		"another scaling":          {"llama.rope.scaling.type", "longrope", "", nil, "longrope"},
 		"a bias":                   {"", nil, "blk.0.attn_q.bias", make([]float32, 64), "blk.0.attn_q.bias"},
-		"a normalizer":             {"tokenizer.ggml.remove_extra_whitespaces", true, "", nil, "remove_extra_whitespaces"},
+		"a normalizer":             {"tokenizer.ggml.remove_extra_whitespaces", true, "", nil, "extra_whitespaces"},
 		"linear scaling":           {"llama.rope.scaling.factor", float32(2), "", nil, ""},
 		"as many keys as heads":    {"llama.attention.head_count_kv", []int32{2, 2}, "", nil, ""},
 		"factors of positions":     {"", nil, "rope_freqs.weight", ones, ""},
@@ -84,8 +84,8 @@ func TestCommandsAgreeOnFiles(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			code := run(&app{ctx: t.Context(), stdout: &stdout, stderr: &stderr, getenv: os.Getenv}, args)
 			if (code == exitOK) != (tt.want == "") || !strings.Contains(stderr.String(), tt.want) {
-				t.Errorf("%s: %s: exit code %d, want an error that names %q: %s", name, strings.Join(args[:2], " "), code,
-					tt.want, stderr.String())
+				t.Errorf("%s: %s: exit code %d, want an error that names %q: %s", name, args[1], code, tt.want,
+					stderr.String())
 			}
 		}
 	}

@@ -93,7 +93,8 @@ func (l *loader) checkTensors() error {
 // checkNormalizer refuses vocabularies that change a text before it becomes pieces: the same text would get other ids.
 func checkNormalizer(f *gguf.File) error {
 	bad := func(key, is string) error {
-		return fmt.Errorf("%w: tokenizer.ggml.%s %s: a normalizer that changes texts is not supported", ErrModel, key, is)
+		return fmt.Errorf("%w: tokenizer.ggml.%s %s: a normalizer that changes texts is not supported", ErrModel,
+			key, is)
 	}
 	for key, plain := range map[string]bool{"remove_extra_whitespaces": false, "treat_whitespace_as_suffix": false,
 		"escape_whitespaces": true} {

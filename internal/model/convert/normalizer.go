@@ -53,8 +53,8 @@ func (t *textSteps) read(member string, raw json.RawMessage, depth int) error {
 		return fmt.Errorf("%w: %s: more than %d sequences in each other", errTokenizer, member, maxSteps)
 	}
 	unknown := func(what string) error {
-		return fmt.Errorf("%w: %s: %s changes texts in a way that is not supported; a SentencePiece tokenizer prepends "+
-			"\"▁\" and replaces spaces by it", errTokenizer, member, what)
+		return fmt.Errorf("%w: %s: %s changes texts in a way that is not supported; a SentencePiece tokenizer "+
+			"prepends \"▁\" and replaces spaces by it", errTokenizer, member, what)
 	}
 	switch s.Type {
 	case "Sequence":
@@ -110,8 +110,8 @@ func normalizerSpec(msg []byte, s *token.Spec) error {
 	case err != nil:
 		return err
 	case rules > 0: // without them, a rule of any name changes nothing
-		return fmt.Errorf("%w: normalizer_spec: the rules %.40q change the characters of a text, which is not supported; "+
-			"Mixtral's are \"identity\"", errProto, name)
+		return fmt.Errorf("%w: normalizer_spec: the rules %.40q change the characters of a text, which is not "+
+			"supported; Mixtral's are \"identity\"", errProto, name)
 	case extra:
 		return fmt.Errorf("%w: normalizer_spec: remove_extra_whitespaces is set, which is not supported", errProto)
 	case !escape:

@@ -97,8 +97,8 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 					kind = y.value
 				case 24:
 					if y.value != 0 {
-						return fmt.Errorf("%w: trainer_spec: treat_whitespace_as_suffix is set, which is not supported",
-							errProto)
+						return fmt.Errorf("%w: trainer_spec: treat_whitespace_as_suffix is set, which is not "+
+							"supported", errProto)
 					}
 				case 40:
 					s.UNK = int32(y.value) // −1, none, is a varint of ten bytes
