@@ -352,8 +352,8 @@ func sends(kind testcases.Kind) bool {
 }
 
 // answered lists the requests of a phase that have an answer.
-func (p *phase) answered() []*evidence.Request {
-	var out []*evidence.Request
+func (p *phase) answered() []*request {
+	var out []*request
 	for _, q := range p.requests {
 		if q.OK() {
 			out = append(out, q)
