@@ -197,6 +197,13 @@ func (g *generators) begin() {
 	}
 }
 
+// end ends what the generators record.
+func (g *generators) end() {
+	if g != nil {
+		g.hub.End()
+	}
+}
+
 // take records what a generator sent, one event at a time.
 func (g *generators) take(e evidence.Event) {
 	switch {

@@ -14,7 +14,8 @@ const SchemaVersion = 1
 // its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
 // no server for what the client could not read or ran out of, 2 corrects the intervals of means for the bias of
 // blocks, names the rules of checks and says in one sentence what others took of the machine in several phases, 3
-// knows other servers' names of finish_reason, and compares none where there is none.
+// knows other servers' names of finish_reason, compares none where there is none, and tells what others took of the
+// machine by the time that its counters account for.
 const Rules = 3
 
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
