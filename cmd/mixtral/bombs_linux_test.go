@@ -142,8 +142,8 @@ func TestBombsInModels(t *testing.T) {
 		path, restore := set(c.file)
 		c.text.write(t, path)
 		refused(t, name, program, words("model inspect %s", dir))
-		out := filepath.Join(t.TempDir(), "out")
-		refused(t, name, program, words("model quantize %s --type q4_0 --out %s", dir, out))
+		refused(t, name, program, words("model quantize %s --type q4_0 --out %s", dir,
+			filepath.Join(t.TempDir(), "out")))
 		restore()
 		if c.file == "tokenizer.json" {
 			os.Rename(filepath.Join(dir, pieces+".kept"), filepath.Join(dir, pieces))

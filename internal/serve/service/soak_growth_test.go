@@ -30,8 +30,7 @@ func (s *soakSample) kept() string {
 	m := &s.memory
 	return fmt.Sprintf("heap %d in use, %d idle and not given back; stacks %d, spans %d, collector %d, profiles %d, "+
 		"other %d KiB", m.HeapInuse>>10, (m.HeapIdle-m.HeapReleased)>>10, m.StackSys>>10, m.MSpanSys>>10,
-		m.GCSys>>10, m.BuckHashSys>>10,
-		m.OtherSys>>10)
+		m.GCSys>>10, m.BuckHashSys>>10, m.OtherSys>>10)
 }
 
 // soakLimits are how much of each may be gained over a whole run and still count as no growth.
