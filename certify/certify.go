@@ -187,7 +187,10 @@ func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) 
 	if err := loaded.Case.Validate(); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(set, func(s string) bool { return strings.Contains(s, ".traffic.file") }) {
+	if slices.ContainsFunc(set, func(s string) bool {
+		key, _, _ := strings.Cut(s, "=")
+		return strings.Contains(key, ".traffic") || strings.Contains(key, ".task")
+	}) {
 		if err := loaded.LoadTraffic(""); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ const (
 	EndStop     = "stop"           // the model had ended it
 	EndLength   = "length"         // max_tokens cut it
 	EndFiltered = "content_filter" // a filter held it back, or a part of it
+	EndTools    = "tool_calls"     // it calls tools
 )
 
 // otherEnds are names that other servers and gateways give as finish_reason, in lower case.
@@ -14,7 +15,8 @@ var otherEnds = map[string]string{
 	"eos": EndStop, "eos_token": EndStop, "end_turn": EndStop, "end_of_turn": EndStop, "stop_sequence": EndStop,
 	"complete": EndStop, "completed": EndStop, "stop": EndStop,
 	"max_tokens": EndLength, "max_output_tokens": EndLength, "max_length": EndLength, "model_length": EndLength,
-	"length":         EndLength,
+	"length":     EndLength,
+	"tool_calls": EndTools, "tool_use": EndTools, "function_call": EndTools,
 	"content_filter": EndFiltered, "content_filtered": EndFiltered, "safety": EndFiltered, "refusal": EndFiltered,
 	"recitation": EndFiltered, "prohibited_content": EndFiltered,
 }

@@ -204,6 +204,7 @@ func (p *phase) describe(c *testcases.Case) {
 	if p.plan.Kind == testcases.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
 	}
+	d.Conversations = p.rules >= 3 && p.plan.Kind == testcases.KindOpen && p.plan.Traffic.Talks()
 	d.PromptMean, d.OutputMean = p.lengths()
 	d.Goodput = p.goodput(c)
 	d.InFlight, d.Little = p.little()

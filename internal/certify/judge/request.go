@@ -30,6 +30,7 @@ type facts struct {
 	Text                                    string // of an answer that is scored
 	Fail                                    evidence.Failure
 	Status, Retried, MaxTokens, Generator   int
+	ToolCalls                               int
 	HasUsage                                bool
 	kept                                    *store // that the request is in
 }
@@ -130,7 +131,7 @@ func (f *facts) words() []string {
 		usage = "usage"
 	}
 	return []string{f.Prompt, f.Finish, f.Detail, f.Cut, f.OtherModel, f.Text, string(f.Fail), count(f.Status),
-		count(f.Retried), count(f.MaxTokens), count(f.Generator), usage}
+		count(f.Retried), count(f.MaxTokens), count(f.Generator), count(f.ToolCalls), usage}
 }
 
 // Of a store's blocks: the first is small, since most runs are; each is twice as large as the one before it.
@@ -167,7 +168,7 @@ func short(n int) int32 { return int32(min(max(n, math.MinInt32), math.MaxInt32)
 func (s *store) once(e *evidence.Request) *facts {
 	f := facts{Prompt: e.Prompt, Finish: e.Finish, Detail: e.Detail, Cut: e.Cut, OtherModel: e.OtherModel,
 		Text: e.Text, Fail: e.Fail, Status: e.Status, Retried: e.Retried, MaxTokens: e.MaxTokens,
-		Generator: e.Generator, HasUsage: e.HasUsage, kept: s}
+		Generator: e.Generator, ToolCalls: e.ToolCalls, HasUsage: e.HasUsage, kept: s}
 	if known := s.facts[f]; known != nil {
 		return known
 	}

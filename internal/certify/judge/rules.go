@@ -38,6 +38,9 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleRougeL:            {judge: graded},
 	testcases.RuleJSONValid:         {judge: graded},
 	testcases.RuleNeedle:            {judge: graded},
+	testcases.RuleToolValid:         {judge: graded},
+	testcases.RuleToolName:          {judge: graded},
+	testcases.RuleToolMatch:         {judge: graded},
 	testcases.RuleKnee:              {judge: kneeRule, machine: true},
 	testcases.RuleGPUMemory:         {judge: gpuMemory},
 	testcases.RuleGPUPower:          {judge: gpuPower},
@@ -393,7 +396,7 @@ func answerFault(q *request, maxTokens, rules int) string {
 		return string(evidence.FailEmpty)
 	case rules >= 3 && end == "":
 		return "no finish_reason"
-	case end != evidence.EndStop && end != evidence.EndLength:
+	case end != evidence.EndStop && end != evidence.EndLength && !(end == evidence.EndTools && q.ToolCalls > 0):
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
 		return "usage of no tokens"

@@ -153,7 +153,7 @@ func (p *phase) objective(c *testcases.Case, x testcases.Check, lost int) knee.O
 	case testcases.RuleTTFTMean, testcases.RuleTTFTPercentile:
 		value = func(q *request) (float64, bool) {
 			v, ok := p.firstToken(q)
-			return v, ok || q.OK()
+			return v, ok || q.OK() && p.rules < 3 // what did not come in a stream has no first token
 		}
 	case testcases.RuleTPOTMean, testcases.RuleTPOTPercentile:
 		value = perToken
@@ -246,6 +246,9 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 	search, _ := Search(r.c, p.plan)
 	out := &report.Sweep{Phase: p.plan.ID, Over: string(s.Over), Unit: s.Over.Unit(), From: s.From, To: s.To,
 		Confidence: s.Confidence, Within: s.Within, Objectives: []string{}}
+	if r.header.Rules >= 3 {
+		out.Unit = p.plan.LoadUnit()
+	}
 	for _, x := range s.SweepChecks(p.plan.ID) {
 		out.Objectives, out.Marks = append(out.Objectives, objectiveName(x)), append(out.Marks, markOf(x))
 	}

@@ -42,6 +42,7 @@ type conn struct {
 	// responses that it has carried whole: a server may close what it has kept between two
 	answers int
 	budget  int // bytes that may still come
+	room    int // bytes that a write is sure not to wait for
 }
 
 // newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.

@@ -86,6 +86,7 @@ func readJSONObject() (*rules, error) {
 const schemaRule = "the schema"
 
 func newSchemas(root *value) *schemas {
+	dropNulls(root)
 	s := &schemas{root: root, compile: map[string]*compiled{}, formats: map[string]*expr{}}
 	s.add(schemaRule)
 	s.strs, s.nums, s.any = ref(s.add("any string")), ref(s.add("any number")), ref(s.add("any value"))
