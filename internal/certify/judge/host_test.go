@@ -279,8 +279,7 @@ func TestUsesSkipReadingsThatComeTooSoon(t *testing.T) {
 // TestAReaderThatLostItsCoreIsBelieved: it has the counters of the moment before, and the time of the moment after.
 // What others took of the time that the counters are of is what they took.
 func TestAReaderThatLostItsCoreIsBelieved(t *testing.T) {
-	list := []at[*evidence.Host]{
-		{0, &evidence.Host{Cores: 2, Server: evidence.HostServerCounted, Waited: 0, Turns: 0}},
+	list := []at[*evidence.Host]{{0, &evidence.Host{Cores: 2, Server: evidence.HostServerCounted}},
 		{9 * sec, &evidence.Host{Cores: 2, Busy: 2.2, Own: 0.7, Waited: 40, Turns: 6000,
 			Server: evidence.HostServerCounted}}}
 	if got := uses(list, evidence.Rules); len(got) != 1 || got[0].lost != 1 || got[0].others < 0.6 {
