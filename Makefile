@@ -32,7 +32,7 @@ verify-page: ## verify.html: one file that verifies reports in a browser
 	$(GO) run ./cmd/verify-page -o verify.html -version "$$($(GO) run ./cmd/mixtral version | cut -d ' ' -f 2)"
 
 .PHONY: reproduce
-reproduce: ## the release built twice, in two places: the same bytes
+reproduce: ## the release built twice, in two places: the same bytes; and tested as release-test does
 	sh scripts/reproduce.sh
 
 .PHONY: vuln
@@ -113,7 +113,22 @@ LIGHT := $(foreach module,github.com/openai/... k8s.io/... sigs.k8s.io/...,-gcfl
 .PHONY: client
 client: ## other people's software against the service: clients (with Node those in JavaScript), Kubernetes' types; our tools
 	cd test && $(GO) test -count 1 -p 4 $(LIGHT) ./...
+	cd tools && $(GO) test -count 1 ./...
 	cd tools/release && $(GO) vet ./... && $(GO) test -count 1 ./...
+
+# Of both servers only what they do matters, not how fast: without the optimiser they are compiled in half the time.
+.PHONY: apiserver
+apiserver: ## every manifest and the chart handed to Kubernetes' own API server, which is built from its module (minutes)
+	mkdir -p bin/apiserver
+	cd test/apiserver && $(GO) build -trimpath -gcflags='all=-N -l' -ldflags='-s -w' -o ../../bin/apiserver/etcd \
+		go.etcd.io/etcd/server/v3
+	cd test/apiserver && $(GO) build -trimpath -gcflags='all=-N -l' -ldflags='-s -w' -o ../../bin/apiserver/ \
+		k8s.io/kubernetes/cmd/kube-apiserver
+	cd test && MIXTRAL_APISERVER="$(abspath bin/apiserver)" $(GO) test ./deploy -run 'TestAPIServer$$' -v -count 1
+
+.PHONY: clients-all
+clients-all: ## all of other people's clients, those too that take minutes to install, and the table of docs/API.md
+	cd test && $(GO) test -count 1 -timeout 20m ./clients -run TestClients -all -update
 
 .PHONY: e2e
 e2e: build ## a whole certification by the real binary, and its report verified
@@ -128,8 +143,9 @@ bench: ## kernels, scheduler, load generator; then the whole engine
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./internal/...
 
 .PHONY: bank
-bank: ## the certifier against servers with planted faults, 30 seeded runs of each (about an hour)
-	MIXTRAL_BANK=$${MIXTRAL_BANK:-30} $(GO) test ./certify -run 'TestBank$$' -v -timeout 4h
+bank: ## the certifier against servers with planted faults and strange ones, 30 seeded runs of each fault (two hours)
+	MIXTRAL_BANK=$${MIXTRAL_BANK:-30} MIXTRAL_BANK_HEALTHY=$${MIXTRAL_BANK_HEALTHY:-50} MIXTRAL_BANK_STRANGE=1 \
+		$(GO) test ./certify -run 'TestBank$$|Strange' -v -timeout 4h
 
 .PHONY: overload
 overload: ## ten times the capacity for a while, on a machine that does nothing else (OVERLOAD_SECONDS=15)
@@ -138,10 +154,12 @@ overload: ## ten times the capacity for a while, on a machine that does nothing 
 KILLS ?= 50
 
 .PHONY: kills
-kills: ## commands and services killed at KILLS random moments each, their files cut, full disks, few files (half an hour)
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./cmd/mixtral -v -count 1 -timeout 0 \
-		-run 'TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestFewFiles|TestTwoProcesses'
-	MIXTRAL_SEARCH=1s MIXTRAL_KILLS=$(KILLS) $(GO) test ./internal/base/store/postgres -v -count 1 -run TestTheLogOutlives
+kills: ## commands, services and databases killed at KILLS random moments each, files cut, full disks: docs/SECURITY.md's table
+	@KILLS=$(KILLS) GO="$(GO)" sh scripts/kills.sh
+
+.PHONY: floods
+floods: ## frames of HTTP/2 that cost more than they seem to, ten seconds of each (MIXTRAL_FLOOD): docs/SECURITY.md's other table
+	MIXTRAL_FLOOD=$${MIXTRAL_FLOOD:-10s} $(GO) test ./cmd/mixtral -run 'TestHTTP2Floods$$' -v -count 1 -timeout 1h
 
 .PHONY: plan-error
 plan-error: build ## how far mixtral plan's predictions are off, on a machine that does nothing else (PLAN_MODELS=…)

@@ -97,6 +97,8 @@ type Options struct {
 
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
+
+	dial dialer // of the load, in tests; nil: the usual one
 }
 
 // Earlier is a run to compare another one with.

@@ -29,6 +29,9 @@
 //   - phaseRun (phase.go): one phase; auditor (audit.go) makes the requests of the audit phase
 //   - reviewer (reviewer.go): the model that gives a second opinion on answers
 //
+// Where other machines make the load, generators.go hands each its part of the plan and joins what they record
+// (Options.Generators); generate.go and worker.go are such a machine's side of it.
+//
 // preconditions.go checks what must hold before the load, sweep.go runs the steps of a sweep, earlier.go reads
 // the run to compare with, said.go asks the server what it is, gpus.go watches its accelerators,
 // and monitor.go is the specification's PerformanceMonitor. Start reading at Run.

@@ -57,7 +57,7 @@ func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	}
 	epoch := o.clock.Now().Add(-o.ahead)
 	return remote.Serve(ctx, l, remote.ServerOptions{Key: o.Key, Certificate: o.Certificate,
-		Hello: remote.Hello{Version: o.Version, Environment: probe.Machine()}, Once: o.Once, Note: o.Note,
+		Hello: remote.Hello{Version: release(o.Version), Environment: probe.Machine()}, Once: o.Once, Note: o.Note,
 		Keep: o.RecordDir != "", Now: func() int64 { return o.clock.Now().Sub(epoch).Nanoseconds() },
 		Worker: func(guest remote.Guest) remote.Worker { return &worker{o: o, guest: guest, epoch: epoch} }})
 }
@@ -96,7 +96,8 @@ func parseAllowed(pattern string) (allowed, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" ||
 		u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" || u.Scheme == "" && u.Path != "" {
-		return allowed{}, fmt.Errorf("%w: allowed target %q: must be HOST, HOST:PORT, or a URL that begins with http:// "+
+		return allowed{}, fmt.Errorf("%w: allowed target %q: must be HOST, HOST:PORT, or a URL that begins with "+
+			"http:// "+
 			"or https://", ErrOptions, pattern)
 	}
 	a := allowed{u.Scheme, strings.ToLower(u.Hostname()), u.Port(), strings.TrimSuffix(u.Path, "/")}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
@@ -35,13 +36,13 @@ type generators struct {
 }
 
 // checkGenerators looks whether the load of the profile can come from several machines.
-func (p *plan) checkGenerators() error {
-	o := p.o
+func (o *Options) checkGenerators(phases testcases.Phases) error {
 	if len(o.Generators) == 0 {
 		return nil
 	}
 	if o.Target == "" {
-		return fmt.Errorf("%w: generators need a target: other machines cannot reach a server that is started for the "+
+		return fmt.Errorf("%w: generators need a target: other machines cannot reach a server that is started for "+
+			"the "+
 			"run", ErrOptions)
 	}
 	if len(o.Generators) > evidence.MaxGenerators {
@@ -62,7 +63,7 @@ func (p *plan) checkGenerators() error {
 		return fmt.Errorf("%w: generators send no traces: give either generators or a tracing URL", ErrOptions)
 	}
 	var why []string
-	for _, ph := range p.phases {
+	for _, ph := range phases {
 		err := loadgen.Divisible(ph.Kind)
 		if err == nil || ph.Kind == testcases.KindSweep {
 			return nil
@@ -80,11 +81,10 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, nil
 	}
 	g := &generators{r: r, run: drawRun()}
-	slow := time.AfterFunc(slowStart, func() { r.progress.note("generators have not answered yet") })
-	defer slow.Stop()
+	defer r.noteSlow("generators have not answered yet")()
 	var err error
 	g.hub, err = remote.Join(ctx, remote.HubOptions{Addresses: o.Generators, Key: o.GeneratorsKey,
-		Roots: o.GeneratorsRoots, Version: o.Version, Wait: o.GeneratorsWait, Lost: g.lost})
+		Roots: o.GeneratorsRoots, Version: release(o.Version), Wait: o.GeneratorsWait, Lost: g.lost})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
@@ -97,6 +97,29 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 		return nil, fmt.Errorf("%w: %w", target.ErrSetup, err)
 	}
 	return g, nil
+}
+
+// noteSlow tells a text unless the function that it returns, which waits for its end, is called soon: the clock of the
+// record is set afterwards.
+func (r *runner) noteSlow(text string) (stop func()) {
+	done := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		select {
+		case <-done:
+		case <-time.After(slowStart):
+			r.progress.note(text)
+		}
+	})
+	return func() { close(done); told.Wait() }
+}
+
+// release is what of a program's version generators must have in common: the compiler and the platform may differ.
+// Where machines round differently, their parts of the schedule tell.
+func release(version string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(version), func(word string) bool {
+		return strings.HasPrefix(word, "go1") || strings.Contains(word, "/")
+	}), " ")
 }
 
 // drawRun draws the name of a run, by which the records of its generators are known.
@@ -113,7 +136,7 @@ func (r *runner) remotePlan(run string) (remote.Plan, error) {
 	if err != nil {
 		return remote.Plan{}, err
 	}
-	return remote.Plan{Protocol: remote.Protocol, Version: p.o.Version, Run: run, Case: data,
+	return remote.Plan{Protocol: remote.Protocol, Version: release(p.o.Version), Run: run, Case: data,
 		Prompts: p.loaded.PromptBytes, Files: p.loaded.Files, Profile: p.o.Profile, Seed: p.o.Seed,
 		Target: remote.Target{URL: s.URL, Model: s.model, Key: s.key, Header: s.extra.Header, Query: s.extra.Query,
 			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut}}, nil
@@ -171,6 +194,13 @@ func (g *generators) describe(h *evidence.Header) {
 func (g *generators) begin() {
 	if g != nil {
 		g.hub.Begin(g.r.record.epoch, g.take)
+	}
+}
+
+// end ends what the generators record.
+func (g *generators) end() {
+	if g != nil {
+		g.hub.End()
 	}
 }
 

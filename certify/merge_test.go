@@ -57,7 +57,7 @@ func TestRecordsMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := readRecord(t, dir, rep)
-	own, err := filepath.Glob(filepath.Join(kept, "*_generator*.jsonl.gz"))
+	own, err := filepath.Glob(filepath.Join(kept, "*", "*_generator*.jsonl.gz"))
 	if err != nil || len(own) != 2 {
 		t.Fatal(own, err)
 	}

@@ -80,6 +80,9 @@ func newPlan(o Options) (*plan, error) {
 			loaded.Case.ID, o.Profile,
 			strings.Join(names, ", "))
 	}
+	if err := o.checkGenerators(phases); err != nil {
+		return nil, err
+	}
 	if o.ReportDir == "" {
 		o.ReportDir = DefaultReportDir
 	}
@@ -93,9 +96,6 @@ func newPlan(o Options) (*plan, error) {
 		o.Monitor = NewMonitor()
 	}
 	p := &plan{o: o, loaded: loaded, c: loaded.Case, phases: phases}
-	if err := p.checkGenerators(); err != nil {
-		return nil, err
-	}
 	if o.Against != nil {
 		if p.against, err = o.Against.read(); err != nil {
 			return nil, err

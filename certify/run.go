@@ -113,6 +113,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.phase(ctx, i, ph)
 	}
 	stop()
+	r.generators.end()
 	r.record.add(evidence.Event{End: r.end(ctx)})
 	return r.record.err()
 }

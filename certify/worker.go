@@ -42,9 +42,10 @@ type worker struct {
 
 // Accept reads the plan as the coordinator read it.
 func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
-	if p.Protocol != remote.Protocol || p.Version != w.o.Version {
-		return "", fmt.Errorf("the coordinator is version %q, this generator is %q: run the same version of the program "+
-			"everywhere", p.Version, w.o.Version)
+	if own := release(w.o.Version); p.Protocol != remote.Protocol || p.Version != own {
+		return "", fmt.Errorf("the coordinator is version %q, this generator is %q: run the same version of the "+
+			"program "+
+			"everywhere", p.Version, own)
 	}
 	if p.Index < 0 || p.Index >= p.Of || p.Of > evidence.MaxGenerators {
 		return "", fmt.Errorf("generator %d of %d", p.Index+1, p.Of)
@@ -105,7 +106,8 @@ func (w *worker) open(p *remote.Plan, c *testcases.Case) (err error) {
 	}
 	return w.record.Add(evidence.Event{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion,
 		Start: now.UTC().Round(0), Case: withoutSecrets(c), Profile: p.Profile, Seed: p.Seed,
-		Target:      evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(p.Target.URL), Model: p.Target.Model},
+		Target: evidence.Target{Kind: evidence.TargetURL, URL: client.Redact(p.Target.URL),
+			Model: p.Target.Model},
 		Environment: probe.Machine(), Fingerprints: map[string]string{"version": p.Version}, Run: p.Run,
 		Generator: p.Index + 1, Rules: evidence.Rules}})
 }

@@ -14,7 +14,8 @@ fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# Not run is what a cut file does: in this emulator its fault has no address, so it cannot be told from other faults.
+# Not run is what a cut file does: qemu does not tell the address of its fault where Go looks for it (qemu-sigbus.c shows
+# it), so that it cannot be told from other faults. Linux fills it in.
 # processor CPU TIER PATTERN PACKAGE…: short tests; the best tier is the one that the processor was chosen for.
 processor() {
 	cpu=$1 tier=$2 pattern=$3

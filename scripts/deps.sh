@@ -11,7 +11,12 @@ look() {
 	need chromium chromium "looking at the HTML report"
 	need qemu-aarch64 qemu-user "the kernels of arm64"
 	need aarch64-linux-gnu-as binutils-aarch64-linux-gnu "how arm64's instructions are encoded"
+	need openssl openssl "signatures"
+	need ssh-keygen openssh-client "signatures"
+	need skopeo skopeo "the container image, in make reproduce"
 	need systemd-analyze systemd "the unit file"
+	need ip iproute2 "generators in network namespaces"
+	need unshare util-linux "generators whose clocks differ"
 	need node nodejs "other people's clients in JavaScript"
 	need npm npm "their packages"
 }

@@ -17,9 +17,11 @@ set -eu
 out=${1:-dist}
 [ -z "$(git status --porcelain)" ] || { echo "release: there are uncommitted changes" >&2; exit 1; }
 started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-rm -rf "$out"
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
+# It becomes the folder when it is whole. In the checkout it would be an uncommitted change, which binaries tell.
+final=$out
+out=$(mktemp -d)/release
+trap 'rm -rf "$(dirname "$out")"' EXIT
+mkdir "$out"
 key=${RELEASE_KEY:-}
 [ -z "$key" ] || key=$(cd "$(dirname "$key")" && pwd)/$(basename "$key")
 passphrase=${RELEASE_PASSPHRASE_FILE:-}
@@ -46,3 +48,6 @@ fi
 (cd "$out" && sha256sum mixtral-* verify.html $image >SHA256SUMS && cat SHA256SUMS)
 (cd tools/release && go run ./provenance -started "$started" -key "$key" -passphrase-file "$passphrase" \
 	-builder "${RELEASE_BUILDER:-https://github.com/hxp-enterprise/mixtral/blob/main/scripts/release.sh}" "$out")
+rm -rf "$final"
+mkdir -p "$(dirname "$final")"
+mv "$out" "$final"

@@ -59,19 +59,20 @@ func TwoECDFs(before, after *Report, a, b PhaseSeries, n int) Chart {
 	p := phaseOf(after, b.ID)
 	q := phaseOf(before, b.ID)
 	caption := "Share of requests that were at least as fast"
+	bare := false // some line goes through percentiles
 	for _, x := range []struct {
-		of      *[]Point
-		phase   *Phase
-		dist    func(*Phase) *Dist
-		earlier bool
-	}{{&b.LatencyECDF, p, (*Phase).latency, false}, {&b.TTFTECDF, p, (*Phase).ttft, false},
-		{&b.EarlierLatencyECDF, q, (*Phase).latency, true}, {&b.EarlierTTFTECDF, q, (*Phase).ttft, true}} {
-		if len(*x.of) > 1 || x.phase == nil {
-			continue
+		of   *[]Point
+		p    *Phase
+		dist func(*Phase) *Dist
+	}{{&b.LatencyECDF, p, (*Phase).latency}, {&b.TTFTECDF, p, (*Phase).ttft},
+		{&b.EarlierLatencyECDF, q, (*Phase).latency}, {&b.EarlierTTFTECDF, q, (*Phase).ttft}} {
+		if len(*x.of) < 2 && x.p != nil {
+			*x.of = throughQuantiles(x.dist(x.p))
+			bare = bare || len(*x.of) > 1
 		}
-		if *x.of = throughQuantiles(x.dist(x.phase)); len(*x.of) > 1 {
-			caption = "Share of requests that were at least as fast; without its record, a run has its percentiles only"
-		}
+	}
+	if bare {
+		caption += "; without its record, a run has its percentiles only"
 	}
 	if len(b.LatencyECDF) < 2 {
 		return Chart{}

@@ -10,8 +10,10 @@ func TestTrendMarksVersions(t *testing.T) {
 	value := 100.0
 	line := TrendLine{What: "latency", Unit: "ms", Values: []*float64{&value, &value, nil, &value},
 		Bands: make([]*Interval, 4)}
-	trend := Trend{TestCase: "TC", Rows: []TrendLine{line}, Runs: []TrendRun{{Version: "mixtral v1 a1 go1.26 linux/amd64"},
-		{Version: "mixtral v1 a1 go1.26 linux/amd64"}, {Version: "mixtral v2 b2 go1.26 linux/amd64"}, {Version: ""}}}
+	trend := Trend{TestCase: "TC", Rows: []TrendLine{line},
+		Runs: []TrendRun{{Version: "mixtral v1 a1 go1.26 linux/amd64"},
+			{Version: "mixtral v1 a1 go1.26 linux/amd64"}, {Version: "mixtral v2 b2 go1.26 linux/amd64"},
+			{Version: ""}}}
 	charts := TrendCharts(trend)
 	if len(charts) != 1 {
 		t.Fatalf("%d charts", len(charts))

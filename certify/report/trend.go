@@ -286,7 +286,8 @@ func versionMarks(runs []TrendRun) []mark {
 	var out []mark
 	for i := 1; i < len(runs); i++ {
 		if was, is := runs[i-1].Version, runs[i].Version; was != is && is != "" {
-			out = append(out, mark{label: headOf(ShortVersion(is), 24), from: float64(i) + 0.5, high: true, class: "version"})
+			out = append(out, mark{label: headOf(ShortVersion(is), 24), from: float64(i) + 0.5, high: true,
+				class: "version"})
 		}
 	}
 	return out

@@ -14,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
+	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
 // said is how a command ended, whatever it wrote.
@@ -76,6 +79,80 @@ func TestFullDiskForFiles(t *testing.T) {
 			})
 		}
 	}
+	hostile.Survived(t, "a disk or a file size that runs out under commands that write a file", 2*len(killedCommands),
+		2*len(killedCommands), "an error that says so, nothing left but what the next run goes on from")
+}
+
+// TestFullDiskForAConversion: a cache on a disk that fills up while a directory is converted for the first time is
+// said, with what to do; nothing in it looks whole, and with room the next run makes the model.
+func TestFullDiskForAConversion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs commands")
+	}
+	shape := synth.Tiny()
+	shape.Dim, shape.FFN, shape.Layers, shape.Heads, shape.Type = 256, 1024, 2, 4, quant.BF16
+	dir, program := weights(t, shape), binary(t)
+	args := append([]string{program}, words("eval --model %s --tokens 1,2,3 --generate 1", dir)...)
+	for way, limited := range map[string]func(string, int, []string) *exec.Cmd{"disk": smallDisk,
+		"file size": smallFiles} {
+		for _, kib := range []int{20, 1000} { // for the record alone, and for some of the model
+			t.Run(fmt.Sprintf("%s of %d KiB", way, kib), func(t *testing.T) {
+				cache := t.TempDir()
+				t.Setenv("MIXTRAL_CACHE_DIR", cache)
+				code, text := said(t, limited(cache, kib, args))
+				if code == noMount {
+					need.Missing(t, "cannot mount here: %s", text)
+				}
+				full := strings.Contains(text, "no space left") || strings.Contains(text, "file too large") ||
+					strings.Contains(text, "are free")
+				if code == exitOK || !full || strings.Contains(text, "panic") || !strings.Contains(text, "\nhint: ") {
+					t.Errorf("exit code %d: %s", code, text)
+				}
+				if models := glob(t, cache, "converted/*.gguf"); len(models) > 0 {
+					t.Errorf("under its name: %v", models)
+				}
+				if r := command(t, program, args[1:]...); r.code != exitOK {
+					t.Errorf("with room: %v", r)
+				}
+				if left := glob(t, cache, "converted/*.part*"); len(left) > 0 {
+					t.Errorf("left over: %v", left)
+				}
+			})
+		}
+	}
+	hostile.Survived(t, "a disk or a file size that runs out under a first conversion", 4, 4,
+		"an error that says so, nothing under its name, and the next run makes it")
+}
+
+// TestReadOnlyHome: with a home directory on a disk that cannot be written to, even by root, commands that need no
+// place there work, and the others say where they could not write.
+func TestReadOnlyHome(t *testing.T) {
+	const script = `mount -t tmpfs -o ro none "$1" || exit 99; export HOME="$1"; shift; exec "$@"`
+	program, dir := binary(t), t.TempDir()
+	for _, test := range []struct {
+		args []string
+		ok   bool
+	}{
+		{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
+		{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("report list"), true},
+		{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false},
+		// no place for what it is converted to
+		{words("run --model %s --max-tokens 2 hi", weights(t, synth.Tiny())), false},
+	} {
+		cmd := inNameSpace(exec.CommandContext(t.Context(), "sh", append([]string{"-c", script, "sh", dir, program},
+			test.args...)...))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+		code, text := said(t, cmd)
+		if code == noMount {
+			need.Missing(t, "cannot mount here: %s", text)
+		}
+		if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") ||
+			code != exitOK && !strings.Contains(text, "read-only file system") {
+			t.Errorf("%v: exit code %d: %s", test.args, code, text)
+		}
+	}
+	hostile.Survived(t, "a home directory that cannot be written to", 1, 1,
+		"what needs none works, the rest says where it cannot write")
 }
 
 // TestNoHome: commands work without a home directory, and in one that nothing can be written to; what needs one says
@@ -98,10 +175,15 @@ func TestNoHome(t *testing.T) {
 			{words("version"), true}, {words("model list"), true}, {words("model inspect demo"), true},
 			{words("run --model synth:tiny --max-tokens 2 hi"), true}, {words("case list"), true},
 			{words("report list"), false},
+			{words("model pull hf://owner/repo/file.gguf --endpoint https://192.0.2.1"), false}, // which never answers
 		} {
 			cmd := exec.CommandContext(t.Context(), program, test.args...)
 			cmd.Env, cmd.Dir = env, dir
+			began := time.Now()
 			code, text := said(t, cmd)
+			if took := time.Since(began); took > time.Minute {
+				t.Errorf("%s, %v took %v", name, test.args, took)
+			}
 			if test.ok != (code == exitOK) || strings.Contains(text, "goroutine") || code != exitOK &&
 				!strings.Contains(text, "mixtral: ") {
 				t.Errorf("%s, %v: exit code %d: %s", name, test.args, code, text)
@@ -117,6 +199,8 @@ func TestNoHome(t *testing.T) {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
+	hostile.Survived(t, "no home directory, and one that is none", 2, 2,
+		"what needs none works, the rest says what is missing")
 }
 
 // TestFewFiles: a service that may open 64 files answers its clients and its health checks, however many connections
@@ -153,6 +237,8 @@ func TestFewFiles(t *testing.T) {
 	if n := loggedLines(t, path); n != 5 {
 		t.Errorf("%d lines", n)
 	}
+	hostile.Survived(t, "64 open files, and 200 connections", 1, 1,
+		"clients and health checks are answered, each line logged")
 }
 
 // TestTwoProcessesOnOneDatabase: two services write to one SQLite file while a third process lists the runs in it. No
@@ -191,6 +277,8 @@ func TestTwoProcessesOnOneDatabase(t *testing.T) {
 	if n := loggedLines(t, path); n != 2*each {
 		t.Errorf("%d lines of %d requests", n, 2*each)
 	}
+	hostile.Survived(t, "two services and a reader on one SQLite file", 2, 2, "%d lines of %d requests, each once",
+		2*each, 2*each)
 }
 
 // TestFilesAreCutUnderCommands cuts a model's file at random moments while commands read it: each ends with an error
@@ -209,14 +297,15 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := filepath.Join(dir, "in.gguf")
+	in, rounds := filepath.Join(dir, "in.gguf"), hostile.Kills(t, 4)
 	for _, args := range [][]string{
 		words("model pack %s %s/out --threads 2 --force", in, dir), words("model verify %s --threads 2", in),
 		words("model quantize %s --type q4_0 --out %s/q --threads 2 --force", in, dir), words("model inspect %s", in),
 		words("run --model %s --max-tokens 2 hi", in),
 	} {
 		var took time.Duration
-		for i := range killRounds(t, 4) + 1 {
+		refused := 0
+		for i := range rounds + 1 {
 			if err := os.WriteFile(in, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -241,6 +330,11 @@ func TestFilesAreCutUnderCommands(t *testing.T) {
 				i == 0 && code != exitOK || code != exitOK && !strings.Contains(text, "mixtral: ") {
 				t.Errorf("%v: exit code %d: %.600s", args, code, text)
 			}
+			if code != exitOK {
+				refused++
+			}
 		}
+		hostile.Survived(t, "the file that `"+strings.Join(args[:2], " ")+"` reads, cut", rounds, refused,
+			"an error that says so, or it had read enough")
 	}
 }

@@ -40,8 +40,8 @@ type consoleCmd struct {
 
 // Help stands below the flags.
 func (consoleCmd) Help() string {
-	return "It shows the runs of the database and of the directory, their trends, two of them against each other, and " +
-		"those that are going on, whichever process makes them. SIGINT or SIGTERM ends it; a run that its form " +
+	return "It shows the runs of the database and of the directory, their trends, two of them against each other, " +
+		"and those that are going on, whichever process makes them. SIGINT or SIGTERM ends it; a run that its form " +
 		"started is stopped then and leaves a report."
 }
 
@@ -74,8 +74,9 @@ func (c *consoleCmd) Run(a *app) error {
 
 // config wires the console: where runs are, who may see them, and how one is started.
 func (c *consoleCmd) config(a *app) (console.Config, error) {
-	conf := console.Config{Database: c.Database, Dir: c.Dir, Version: versionString(), Verify: verifyPage(c.VerifyPage),
-		Log: slog.New(slog.NewTextHandler(a.stderr, nil))}
+	conf := console.Config{Database: c.Database, Dir: c.Dir, Version: versionString(),
+		Verify: verifyPage(c.VerifyPage),
+		Log:    slog.New(slog.NewTextHandler(a.stderr, nil))}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return conf, usageError(fmt.Errorf("--listen: must be address:port, is %q", c.Listen))
@@ -244,8 +245,9 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 		}
 		told(e)
 	}
-	k := console.New(console.Config{Database: c.Database, Dir: cmp.Or(c.ReportDir, "reports"), Version: versionString(),
-		Host: access.Hosts{strings.Trim(host, "[]")}.Check, Verify: verifyPage(""),
+	k := console.New(console.Config{Database: c.Database, Dir: cmp.Or(c.ReportDir, "reports"),
+		Version: versionString(),
+		Host:    access.Hosts{strings.Trim(host, "[]")}.Check, Verify: verifyPage(""),
 		Current: func() string { p, _ := path.Load().(string); return p }})
 	s, err := (&consoleCmd{Listen: string(c.Console)}).open(a, k)
 	if err != nil {

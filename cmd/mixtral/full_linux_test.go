@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
@@ -92,6 +93,8 @@ func TestFullDisk(t *testing.T) {
 			})
 		}
 	}
+	hostile.Survived(t, "a disk or a file size that runs out under `certify`", 8, 6,
+		"an error that says so, no report that is not whole, the one before as it was")
 }
 
 // noMount is the exit code of smallDisk where nothing may be mounted.
@@ -106,7 +109,11 @@ mv "$dir" "$keep" && mkdir "$dir" && mount -t tmpfs -o size=${size}k,mode=755 no
 "$@"; code=$?
 cp -a "$dir/." "$keep" && umount "$dir" && rmdir "$dir" && mv "$keep" "$dir"
 exit $code`
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh", dir, fmt.Sprint(kib)}, args...)...)
+	return inNameSpace(exec.Command("sh", append([]string{"-c", script, "sh", dir, fmt.Sprint(kib)}, args...)...))
+}
+
+// inNameSpace lets a command mount what only it sees.
+func inNameSpace(cmd *exec.Cmd) *exec.Cmd {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER

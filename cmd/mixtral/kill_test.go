@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -127,8 +128,8 @@ func TestKilledCertify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kills := killRounds(t, 12)
-	left := 0
+	kills := hostile.Kills(t, 12)
+	left, late := 0, 0
 	for i := range kills {
 		cmd := exec.Command(program, args...)
 		if err := cmd.Start(); err != nil {
@@ -139,6 +140,7 @@ func TestKilledCertify(t *testing.T) {
 		select {
 		case <-time.After(wait):
 		case <-ended:
+			late++
 		}
 		cmd.Process.Kill()
 		llmtest.Await(t, "the killed run", ended)
@@ -168,6 +170,8 @@ func TestKilledCertify(t *testing.T) {
 	if now, err := os.ReadFile(first[0]); err != nil || !bytes.Equal(now, original) {
 		t.Errorf("the first report changed: %v", err)
 	}
+	hostile.Survived(t, "`certify`", kills, kills-late, "%d records of runs that did not end, all readable; reports "+
+		"whole; its server gone with it", left)
 }
 
 // checkReports looks at a folder of reports as a user would, and says how many runs in it did not end.
@@ -228,8 +232,8 @@ func TestKilledServe(t *testing.T) {
 		t.Fatalf("%d %s", code, body)
 	}
 	port := first.url[strings.LastIndexByte(first.url, ':')+1:]
-	s := first
-	for range killRounds(t, 8) {
+	s, rounds := first, hostile.Kills(t, 8)
+	for range rounds {
 		var clients sync.WaitGroup
 		for range 4 {
 			url := s.url
@@ -264,4 +268,6 @@ func TestKilledServe(t *testing.T) {
 			t.Errorf("after a kill: %d %s, want %s", code, body, want)
 		}
 	}
+	hostile.Survived(t, "`serve` under load, and at its start", 2*rounds, 2*rounds,
+		"each next start at once on the same port, with the same answer")
 }

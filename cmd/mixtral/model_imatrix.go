@@ -212,7 +212,7 @@ func (r *imatrixRun) readAll(c *calibrate.Collector, chunks [][]int32) error {
 		}
 		r.read, r.loss = r.read+1, c.Loss()
 		p.show(at+1, r.loss)
-		if r.read%saveEvery == 0 && at+1 < len(chunks) {
+		if (at+1)%saveEvery == 0 && at+1 < len(chunks) {
 			if err := r.save(c); err != nil {
 				return err
 			}
@@ -233,11 +233,16 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 		"the same command with --resume continues")
 }
 
+// save writes what there is. The run goes on from what the file holds, so that one that is killed and continued makes
+// the same file as one that was left alone.
 func (r *imatrixRun) save(c *calibrate.Collector) error {
 	var err error
 	if r.all, err = convert.MergeSums(r.base, c.Sums()); err != nil {
 		return fmt.Errorf("--in-file: %w", err)
 	}
+	r.all.Round()
+	r.base = r.all
+	c.Sums().Clear()
 	return r.all.WriteFile(r.Out)
 }
 

@@ -57,6 +57,9 @@ func (c modelPullCmd) Run(a *app) error {
 		return err
 	}
 	defer p.client.Close()
+	if err := p.place(); err != nil {
+		return err
+	}
 	files, err := p.files()
 	if err != nil {
 		if !c.List && (errors.Is(err, hub.ErrTransfer) || errors.Is(err, hub.ErrOffline)) {
@@ -72,8 +75,8 @@ func (c modelPullCmd) Run(a *app) error {
 	done := p.cached(files)
 	if done != nil {
 		files = nil
-	} else if p.nowhere != nil {
-		return setupError(withHint(p.nowhere, "--out names a directory for the files"))
+	} else if p.nowhere != nil { // what place has found is an older version
+		return setupError(withHint(p.nowhere, outHint))
 	}
 	if err := hub.Room(p.dir, files); err != nil {
 		return pullError(err)
@@ -91,6 +94,26 @@ func (c modelPullCmd) Run(a *app) error {
 	}
 	for _, d := range done {
 		fmt.Fprintf(a.stdout, "%s  %s\n", d.SHA256, d.Path)
+	}
+	return nil
+}
+
+const outHint = "--out names a directory for the files"
+
+// place says what is wrong with the directory for the files, where some are missing, before the hub is asked: that may
+// take minutes.
+func (p *pulling) place() error {
+	if p.List {
+		return nil
+	}
+	if _, err := p.local(); err == nil {
+		return nil // nothing may have to be written
+	}
+	if p.nowhere != nil {
+		return setupError(withHint(p.nowhere, outHint))
+	}
+	if err := hub.Writable(p.dir); err != nil {
+		return pullError(err)
 	}
 	return nil
 }

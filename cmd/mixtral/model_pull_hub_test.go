@@ -205,7 +205,8 @@ func TestPullComplaints(t *testing.T) {
 		{map[string]string{"HF_TOKEN": "a b"}, []string{"hf://team/m"}, exitUsage, "HF_TOKEN: the token has a space"},
 		{nil, []string{"--endpoint", full.URL, "hf://team/m"}, exitSetup, "HOME"},
 		{nil, []string{"--endpoint", full.URL, "--out", file, "hf://team/m"}, exitSetup, "hint: choose another"},
-		{nil, []string{"--endpoint", full.URL, "hf://team/m/b"}, exitSetup, "no b; it has a.gguf"},
+		{map[string]string{"HOME": t.TempDir()}, []string{"--endpoint", full.URL, "hf://team/m/b"}, exitSetup,
+			"no b; it has a.gguf"},
 	} {
 		if r := pull(t, c.env, c.args...); r.code != c.code || !strings.Contains(r.stderr, c.want) {
 			t.Errorf("%v: %v", c.args, r)

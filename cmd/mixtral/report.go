@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
@@ -72,7 +71,6 @@ func derive(a *app, path string) (*judge.Derived, error) {
 
 // judged runs what judges a record. A signal ends it at once, wherever it is.
 func judged[T any](a *app, judge func() (*T, error)) (*T, error) {
-	debug.SetGCPercent(40) // a large record fills the memory, and this process does nothing else
 	type result struct {
 		d   *T
 		err error

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 const envSignPassphrase = "MIXTRAL_SIGN_PASSPHRASE"
@@ -21,7 +22,7 @@ const passphraseTries = 3
 func openSigner(a *app, path, passphraseFile string) (*attest.Signer, error) {
 	o := attest.SignerOptions{AgentSocket: a.getenv("SSH_AUTH_SOCK")}
 	if passphraseFile != "" {
-		data, err := os.ReadFile(passphraseFile)
+		data, err := bounded.File(passphraseFile, 64<<10)
 		if err != nil {
 			return nil, usageError(err)
 		}

@@ -26,6 +26,7 @@ var ranks = map[string]int{
 	"internal/base/host":      0, // what the machine gives this process
 	"internal/base/slo":       1, // service-level objectives
 	"internal/base/bounded":   0, // files from elsewhere, within bounds
+	"internal/base/hostile":   0, // what readers of them must survive, for tests
 	"internal/base/whole":     0, // files that are complete or not there
 	"internal/base/wait":      0, // time that passes no longer than a context lasts
 	"internal/base/filelock":  0, // one writer of a file at a time
@@ -91,7 +92,7 @@ var ranks = map[string]int{
 	"internal/certify/knee":     2, // the highest load that keeps its objectives
 	"internal/certify/offset":   2, // clocks of two machines compared
 	"internal/certify/remote":   5, // load made by generators on other machines
-	"internal/certify/merge":    5, // records of generators joined with their coordinator's
+	"internal/certify/merge":    6, // records of generators joined with their coordinator's
 
 	"internal/web/look":       1, // what every page looks like
 	"internal/web/verifypage": 2, // the page that verifies reports in a browser

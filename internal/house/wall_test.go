@@ -17,6 +17,7 @@ import (
 var wallReaders = map[string]string{
 	"certify/record.go":               "the record's header: when the run began",
 	"certify/observe.go":              "measures how far the wall clock was set",
+	"certify/worker.go":               "both, on the machine of a generator",
 	"completion.go":                   "created, a field of the API",
 	"internal/serve/api/models.go":    "created, a field of the API",
 	"internal/serve/api/request.go":   "created, a field of the API",

@@ -22,11 +22,11 @@ const leastSeen = 50
 //
 //	s = D(n) + c·context + d·prompt + e·prompt context
 //
-// where n is how many sequences of the replica decoded meanwhile, context the positions that they attended to together,
-// and prompt the tokens of others' prompts that were computed, a step. D is a line between powers of two. All of it is
-// one least-squares problem over the requests, each with the weight of its steps; a cost that would come out below 0
-// is left out. What a request takes beside its steps is what remains of its time to the first token, for requests that
-// met an idle server. The error matches ErrProfile.
+// where n is how many sequences of the replica decoded meanwhile, context the positions that they attended to
+// together, and prompt the tokens of others' prompts that were computed, a step. D is a line between powers of two.
+// All of it is one least-squares problem over the requests, each with the weight of its steps; a cost that would come
+// out below 0 is left out. What a request takes beside its steps is what remains of its time to the first token, for
+// requests that met an idle server. The error matches ErrProfile.
 func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	seen = slices.DeleteFunc(slices.Clone(seen), func(s Seen) bool {
 		return !(s.First > s.Begin) || s.Last < s.First || s.Prompt < 1 || s.Output < 1
@@ -39,7 +39,8 @@ func (p *Profile) FitSeen(seen []Seen, replicas int) error {
 	}
 	rows := loadsOf(seen, float64(replicas))
 	if len(rows) < leastSeen {
-		return fmt.Errorf("%w: %d answers have four tokens or more, want %d at least", ErrProfile, len(rows), leastSeen)
+		return fmt.Errorf("%w: %d answers have four tokens or more, want %d at least", ErrProfile, len(rows),
+			leastSeen)
 	}
 	knots := knotsOf(rows)
 	cost := solve(rows, knots)

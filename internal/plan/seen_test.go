@@ -20,7 +20,10 @@ func seenOf(t *testing.T, cost *Profile, traffic Traffic, replicas int) []Seen {
 		{Requests: 200, Concurrency: 4, Prompt: traffic.Prompt, Output: traffic.Output, Seed: 4}, traffic} {
 		var seen []Seen
 		r := cost.Replica()
-		simulate(t, Setup{Replica: r, Replicas: replicas, Traffic: part, seen: func(s Seen) { seen = append(seen, s) }})
+		simulate(t, Setup{Replica: r, Replicas: replicas, Traffic: part, seen: func(s Seen) {
+			seen = append(seen,
+				s)
+		}})
 		end := begin
 		for _, s := range seen {
 			s.Begin, s.First, s.Last = s.Begin+begin, s.First+begin, s.Last+begin
@@ -41,8 +44,9 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 		}
 		return out
 	}
-	base := Profile{SchemaVersion: profileVersion, MaxRunning: 64, PrefillChunk: 512, ContextLength: 8192, BlockTokens: 16,
-		KVBlocks: 1 << 16}
+	base := Profile{SchemaVersion: profileVersion, MaxRunning: 64, PrefillChunk: 512, ContextLength: 8192,
+		BlockTokens: 16,
+		KVBlocks:    1 << 16}
 	for name, tt := range map[string]struct {
 		points     []Point
 		row        float64
@@ -55,13 +59,16 @@ func TestAPlanFromWhatWasSeen(t *testing.T) {
 		ttft, most float64 // what may be off at the rates
 	}{
 		"a processor: each token costs": {points: []Point{{1, 0.01, 0, 0}, {512, 3, 0, 0}}, request: 0.002, rate: 1.5,
-			prompt: lengths(30, 20, 35, 60), output: lengths(30, 12, 30, 20, 40, 25), replicas: 1, ttft: 0.15, most: 0.1},
+			prompt: lengths(30, 20, 35, 60), output: lengths(30, 12, 30, 20, 40, 25), replicas: 1, ttft: 0.15,
+			most: 0.1},
 		"an accelerator: steps cost, tokens hardly": {points: []Point{{1, 0.02, 0, 0}, {64, 0.022, 0, 0},
 			{512, 0.05, 0, 0}}, row: 2e-5, request: 0.005, rate: 12, prompt: lengths(30, 100, 200, 300),
 			output: lengths(30, 50, 100, 150, 80), replicas: 1, ttft: 0.15, most: 0.08},
-		"long contexts cost": {points: []Point{{1, 0.01, 0, 0}, {512, 0.2, 0, 0}}, context: 2e-6, request: 0.003, rate: 1.7,
+		"long contexts cost": {points: []Point{{1, 0.01, 0, 0}, {512, 0.2, 0, 0}}, context: 2e-6, request: 0.003,
+			rate:   1.7,
 			prompt: lengths(30, 300, 600, 900), output: lengths(30, 40, 90, 60), replicas: 1, ttft: 0.2, most: 0.1},
-		"three replicas": {points: []Point{{1, 0.02, 0, 0}, {64, 0.03, 0, 0}, {512, 0.06, 0, 0}}, request: 0.005, rate: 25,
+		"three replicas": {points: []Point{{1, 0.02, 0, 0}, {64, 0.03, 0, 0}, {512, 0.06, 0, 0}}, request: 0.005,
+			rate:   25,
 			prompt: lengths(30, 100, 200, 300), output: lengths(30, 50, 100, 80), replicas: 3, ttft: 0.2, most: 0.1},
 	} {
 		truth := base

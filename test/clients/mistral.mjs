@@ -40,6 +40,12 @@ await suite("@mistralai/mistralai", {
       await client.chat.complete({ ...few, tools, toolChoice: "none", messages: [...messages, r.choices[0].message,
         { role: "tool", name: "weather", toolCallId: call.id, content: "sunny" }] });
     },
+    streamed: async () => {
+      const calls = [];
+      for await (const e of await client.chat.stream({ model, temperature: 0, messages, tools, toolChoice: "any",
+        parallelToolCalls: false })) calls.push(...e.data.choices[0]?.delta.toolCalls ?? []);
+      want(calls.length === 1 && JSON.parse(calls[0].function.arguments).city, "a whole call");
+    },
   },
   models: {
     list: async () => want((await client.models.list()).data.some((m) => m.id === model), "the model"),

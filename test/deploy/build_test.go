@@ -4,18 +4,15 @@
 package deploy
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/google/jsonschema-go/jsonschema"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -24,7 +21,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -106,70 +102,9 @@ func decode(manifests string) (all []runtime.Object, problems []string) {
 			problems = append(problems, err.Error())
 			continue
 		}
-		if pool, ok := o.(*inferencev1.InferencePool); ok {
-			if err := validatePool(doc); err != nil {
-				problems = append(problems, fmt.Sprintf("InferencePool %s: %v", pool.Name, err))
-			}
+		if err := validateCustom(doc); err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", o.GetObjectKind().GroupVersionKind().Kind, err))
 		}
 		all = append(all, o)
 	}
 }
-
-// validatePool holds a pool to the CRD's own schema, which knows more than the Go type: what is required, which words
-// are allowed.
-func validatePool(doc []byte) error {
-	schema, err := poolSchema()
-	if err != nil {
-		return err
-	}
-	data, err := yaml.ToJSON(doc)
-	if err != nil {
-		return err
-	}
-	var instance any
-	if err := json.Unmarshal(data, &instance); err != nil {
-		return err
-	}
-	return schema.Validate(instance)
-}
-
-var poolSchema = sync.OnceValues(func() (*jsonschema.Resolved, error) {
-	const module = "sigs.k8s.io/gateway-api-inference-extension"
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list -m %s: %w", module, err)
-	}
-	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "bases",
-		"inference.networking.k8s.io_inferencepools.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	var crd unstructured.Unstructured
-	if err := yaml.Unmarshal(data, &crd.Object); err != nil {
-		return nil, err
-	}
-	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range versions {
-		version, ok := v.(map[string]any)
-		if !ok || version["name"] != "v1" {
-			continue
-		}
-		found, _, err := unstructured.NestedMap(version, "schema", "openAPIV3Schema")
-		if err != nil {
-			return nil, err
-		}
-		text, err := json.Marshal(found)
-		if err != nil {
-			return nil, err
-		}
-		var s jsonschema.Schema
-		if err := json.Unmarshal(text, &s); err != nil {
-			return nil, err
-		}
-		return s.Resolve(nil)
-	}
-	return nil, errors.New("the CRD has no version v1")
-})

@@ -105,20 +105,6 @@ func server(t *testing.T, ttft time.Duration) string {
 	return s.URL
 }
 
-// certified runs the tiny case against a server and gives the directory's report.
-func certified(t *testing.T, dir string, o certify.Options) *certify.Report {
-	t.Helper()
-	o.ReportDir = dir
-	if o.Case == "" {
-		o.Case = caseFile(t)
-	}
-	rep, err := certify.Run(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rep
-}
-
 // two are two runs that every test may look at: of a fast server, and of a slow one by a later version.
 var two = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "runs")

@@ -18,7 +18,8 @@ import (
 func TestScreenshots(t *testing.T) {
 	t.Parallel()
 	dir := twoRuns(t)
-	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0], KeyEnvs: []string{"STAGING_API_KEY"}}})
+	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0],
+		KeyEnvs: []string{"STAGING_API_KEY"}}})
 	keep := os.Getenv("MIXTRAL_SCREENSHOTS")
 	ctx := tab(t)
 	a, b := ids(t, ctx, url)
@@ -31,7 +32,8 @@ func TestScreenshots(t *testing.T) {
 			Value: theme}}))
 		for _, width := range []int64{390, 1024, 1920} {
 			for _, p := range [][2]string{{"list", "/"}, {"report", "/runs/" + b}, {"trend", "/trend?figures=all"},
-				{"compare", "/compare?a=" + a + "&b=" + b}, {"start", "/start?target=http://127.0.0.1:11400&slo=ttft:p99<2s"},
+				{"compare", "/compare?a=" + a + "&b=" + b}, {"start",
+					"/start?target=http://127.0.0.1:11400&slo=ttft:p99<2s"},
 				{"verify", "/verify"}} {
 				shot(t, ctx, url+p[1], width, fmt.Sprintf("%s-%d-%s.png", p[0], width, theme), keep)
 			}

@@ -97,8 +97,8 @@ func table(targets []*target) {
 		if t.statements > 0 {
 			share = 100 * float64(t.after) / float64(t.statements)
 		}
-		fmt.Fprintf(w, "| %s\t| %s\t| %d\t| %d\t| %d (%+d)\t| %.0f %%\t| %d\t|\n", t.dir, t.name, t.tried, t.found, t.after,
-			t.after-t.before, share, t.kept)
+		fmt.Fprintf(w, "| %s\t| %s\t| %d\t| %d\t| %d (%+d)\t| %.0f %%\t| %d\t|\n", t.dir, t.name, t.tried,
+			t.found, t.after, t.after-t.before, share, t.kept)
 		tried, found, kept = tried+t.tried, found+t.found, kept+t.kept
 	}
 	fmt.Fprintf(w, "| %d targets\t| \t| %d\t| %d\t| \t| \t| %d\t|\n", len(targets), tried, found, kept)
@@ -136,7 +136,8 @@ func find(root string, match *regexp.Regexp) (all []*target, err error) {
 			return err
 		case d.IsDir():
 			_, err := os.Stat(filepath.Join(path, "go.mod"))
-			if name := d.Name(); path != root && (err == nil || name == "testdata" || name[0] == '.' || name[0] == '_') {
+			name := d.Name()
+			if path != root && (err == nil || name == "testdata" || name[0] == '.' || name[0] == '_') {
 				return filepath.SkipDir
 			}
 			return nil
@@ -186,8 +187,8 @@ func (s *session) build(dir string) error {
 	search, measure := s.programs(dir)
 	_, err := s.output("go", "test", "-vet=off", "-c", "-fuzz", "Fuzz", "-o", search, "./"+dir)
 	if err == nil {
-		_, err = s.output("go", "test", "-vet=off", "-c", "-cover", "-covermode", "set", "-coverpkg", "./"+dir, "-o", measure,
-			"./"+dir)
+		_, err = s.output("go", "test", "-vet=off", "-c", "-cover", "-covermode", "set", "-coverpkg", "./"+dir,
+			"-o", measure, "./"+dir)
 	}
 	s.built[dir] = err
 	return err

@@ -28,7 +28,8 @@ func main() {
 	if err == nil {
 		var n int
 		if n, err = layOut(filepath.Join(dir, "data", "osv"), os.Args[1], when); err == nil {
-			fmt.Printf("the pinned copy of the vulnerability database is of %s: %d entries\n", when.Format(time.DateOnly), n)
+			fmt.Printf("the pinned copy of the vulnerability database is of %s: %d entries\n",
+				when.Format(time.DateOnly), n)
 		}
 	}
 	if err != nil {
@@ -37,8 +38,8 @@ func main() {
 	}
 }
 
-// pinned gives the folder of the module that go.mod pins, and the time of its commit. The go command downloads it if it
-// must, and compares it with go.sum.
+// pinned gives the folder of the module that go.mod pins, and the time of its commit. The go command downloads it if
+// it must, and compares it with go.sum.
 func pinned() (dir string, when time.Time, err error) {
 	if out, err := exec.Command("go", "mod", "download", module).CombinedOutput(); err != nil {
 		return "", when, fmt.Errorf("go mod download %s: %w: %s", module, err, out)
@@ -89,8 +90,8 @@ type (
 	}
 )
 
-// layOut copies the entries of a folder and writes their indexes. The repository knows the times of its entries only by
-// its history, which a module lacks: each is as old as the copy.
+// layOut copies the entries of a folder and writes their indexes. The repository knows the times of its entries only
+// by its history, which a module lacks: each is as old as the copy.
 func layOut(from, to string, when time.Time) (int, error) {
 	files, err := os.ReadDir(from)
 	if err != nil {

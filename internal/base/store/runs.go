@@ -111,14 +111,15 @@ func RunID(eventsSHA256 string) string { return eventsSHA256[:min(16, len(events
 
 // Filter chooses runs; empty fields choose all.
 type Filter struct {
-	TestCase string    // the whole id
-	Status   string    // PASS, FAIL or INVALID
-	Target   string    // a part of the target's URL
-	Profile  string    // the whole name
-	Text     string    // a part of the case's id, the profile, the target, the model, the version or the run's id, in any case
-	Since    time.Time // runs that started then or later
-	Until    time.Time // runs that started earlier
-	Limit    int
+	TestCase string // the whole id
+	Status   string // PASS, FAIL or INVALID
+	Target   string // a part of the target's URL
+	Profile  string // the whole name
+	// a part of the case's id, the profile, the target, the model, the version or the run's id, whatever its case
+	Text  string
+	Since time.Time // runs that started then or later
+	Until time.Time // runs that started earlier
+	Limit int
 }
 
 // Runs lists the newest runs first, without checks, phases and report.

@@ -134,7 +134,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
-		Retry:    RetryAfter(resp.Header.Get("Retry-After")),
+		Retry:    openai.RetryAfter(resp.Header.Get("Retry-After")),
 		KeyGiven: c.key != "" || len(c.extra.Header) > 0}
 }
 

@@ -74,7 +74,8 @@ func (t *tally) event(e *Event) error {
 	case t.requests > MaxRequests:
 		return fmt.Errorf("evidence: %w: more than %d requests", ErrTooLarge, int(MaxRequests))
 	case t.rare > maxRare:
-		return fmt.Errorf("evidence: %w: more than %d headers, conditions, phases, parts and audits", ErrTooLarge, maxRare)
+		return fmt.Errorf("evidence: %w: more than %d headers, conditions, phases, parts and audits", ErrTooLarge,
+			maxRare)
 	case t.others > MaxOthers:
 		return fmt.Errorf("evidence: %w: more than %d samples, scrapes and scores", ErrTooLarge, int(MaxOthers))
 	}

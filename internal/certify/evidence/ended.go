@@ -20,13 +20,16 @@ var otherEnds = map[string]string{
 }
 
 // Ended is finish_reason in OpenAI's words, whatever the server calls it; a name that nobody knows is left as it is.
-func (r *Request) Ended() string {
-	switch r.Finish {
+func (r *Request) Ended() string { return EndOf(r.Finish) }
+
+// EndOf is Ended of a finish_reason.
+func EndOf(finish string) string {
+	switch finish {
 	case "", EndStop, EndLength: // nearly always
-		return r.Finish
+		return finish
 	}
-	if end, ok := otherEnds[strings.ToLower(r.Finish)]; ok {
+	if end, ok := otherEnds[strings.ToLower(finish)]; ok {
 		return end
 	}
-	return r.Finish
+	return finish
 }

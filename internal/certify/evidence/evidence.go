@@ -85,8 +85,8 @@ type Part struct {
 	Unsent int `json:"unsent,omitempty"`
 }
 
-// Comparison is one comparison of clocks, by the exchange of messages with the shortest round trip of several (Cristian
-// 1989).
+// Comparison is one comparison of clocks, by the exchange of messages with the shortest round trip of
+// several (Cristian 1989).
 type Comparison struct {
 	Generator int   `json:"generator"` // its number, from 1
 	There     int64 `json:"there_ns"`  // the generator's clock

@@ -6,6 +6,6 @@
 // whole run in rules_run.go. reconcile.go and gauges.go compare metrics with the client's counts; resources.go,
 // leak.go and cache.go judge memory, gpu.go
 // accelerators; sweep.go judges the steps of a sweep and derives the knee; against.go compares with an earlier run;
-// host.go finds out what other programs took of the machine. series.go prepares the plots, and number.go writes
-// figures. Start reading at Judge.
+// generators.go judges those that made the load, where they were several; host.go finds out what other programs took
+// of the machine. series.go prepares the plots, and number.go writes figures. Start reading at Judge.
 package judge

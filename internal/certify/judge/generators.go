@@ -84,7 +84,7 @@ func (r *run) missing(p *phase) string {
 		return ""
 	}
 	have := make([]int, len(r.header.Generators)+1)
-	for _, list := range [][]*evidence.Request{p.requests, p.broken} {
+	for _, list := range [][]*request{p.requests, p.broken} {
 		for _, q := range list {
 			if q.Generator >= 0 && q.Generator < len(have) {
 				have[q.Generator]++
@@ -98,8 +98,9 @@ func (r *run) missing(p *phase) string {
 		case part.Lost != "":
 			return fmt.Sprintf("%s was lost in phase %s: %s", name, p.plan.ID, part.Lost)
 		case have[i+1] < part.Issued && part.Unsent > 0:
-			return fmt.Sprintf("of phase %s %s of %s are in its own record only, since its connection was too slow: "+
-				"report merge adds them", p.plan.ID, plural(part.Issued-have[i+1], "request", "requests"), name)
+			return fmt.Sprintf("of phase %s only the own record of %s has %s, since its connection was too slow: "+
+				"report "+
+				"merge adds them", p.plan.ID, name, plural(part.Issued-have[i+1], "request", "requests"))
 		case have[i+1] < part.Issued:
 			return fmt.Sprintf("%s sent %s in phase %s, the record holds %s", name,
 				plural(part.Issued, "request", "requests"), p.plan.ID, count(have[i+1]))
@@ -140,7 +141,8 @@ func (r *run) partProblems(m map[string]string) {
 			whole = append(whole, fmt.Sprintf("the clock of %s stepped by %s ms", name, num(ms(d))))
 		}
 		if times, by := r.tracks[i].Broken(); times > 0 {
-			whole = append(whole, fmt.Sprintf("%s of the clock of %s contradict those before them, by %s ms at most: it "+
+			whole = append(whole, fmt.Sprintf("%s of the clock of %s contradict those before them, by %s ms at "+
+				"most: it "+
 				"was set, or is slewed by more than %d parts of a million", plural(times, "reading", "readings"), name,
 				num(ms(by)), offset.MaxRate))
 		}
@@ -182,7 +184,8 @@ func (r *run) outOfTime(p *phase) string {
 		case r.tracks[i].Len() == 0:
 			return fmt.Sprintf("the clock of %s was not compared", name)
 		case late <= limit && late+off > limit:
-			return fmt.Sprintf("in phase %s the clock of %s is known to within %s ms only, and its requests were %s ms "+
+			return fmt.Sprintf("in phase %s the clock of %s is known to within %s ms only, and its requests were "+
+				"%s ms "+
 				"late at p99: together more than the limit of %s ms", p.plan.ID, name, num(off), num(late), num(limit))
 		}
 	}
@@ -191,7 +194,7 @@ func (r *run) outOfTime(p *phase) string {
 
 // oneSided counts the requests of generators that could not reach a server which the others reached: that is not the
 // server's fault.
-func (r *run) oneSided(requests []*evidence.Request) (n int, why string) {
+func (r *run) oneSided(requests []*request) (n int, why string) {
 	count := len(r.header.Generators)
 	if count < 2 {
 		return 0, ""
@@ -214,7 +217,8 @@ func (r *run) oneSided(requests []*evidence.Request) (n int, why string) {
 		others := (bad - failed[g]) / math.Max(sum-all[g], 1)
 		if sum > all[g] && share >= lonelyShare && others <= lonelyOthers*share {
 			n += int(failed[g])
-			why = fmt.Sprintf("%s failed to reach the server with %s of its requests, the others with %s: its way to the "+
+			why = fmt.Sprintf("%s failed to reach the server with %s of its requests, the others with %s: its way "+
+				"to the "+
 				"server is broken, not the server", r.nameOf(g), percent(share), percent(others))
 		}
 	}

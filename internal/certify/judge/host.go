@@ -54,7 +54,8 @@ type use struct {
 	lost          float64 // share of the time: all of it where others were in the way, else what was stolen
 }
 
-// uses reads the use of each machine off its counters. Without counters nothing is known of it, and nothing is excused.
+// uses reads the use of each machine off its counters. Without counters nothing is known of it, and
+// nothing is excused.
 func uses(readings []at[*evidence.Host]) (out []use) {
 	of := map[int][]at[*evidence.Host]{}
 	for _, x := range readings {
@@ -101,8 +102,8 @@ func usesOf(machine int, readings []at[*evidence.Host]) []use {
 	return out
 }
 
-// takenOf is how many seconds of a window others had the machine for, and what that was like. Of several machines it is
-// the one that was worst off.
+// takenOf is how many seconds of a window others had the machine for, and what that was like. Of several
+// machines it is the one that was worst off.
 func (r *run) takenOf(from, to int64) (length float64, why string) {
 	for list := range byMachine(r.uses) {
 		if l, w := takenOn(list, from, to); l > length {

@@ -282,7 +282,7 @@ func Shift(ctx context.Context, a, b string) (report.Shift, error) {
 
 // latencies are the judged latencies of a record by phase.
 func latencies(ctx context.Context, path string) (map[string][]float64, error) {
-	r, _, err := readRun(ctx, path, fileScanner(path))
+	r, _, err := readRun(ctx, path, fileScanner(path), func() {})
 	if err != nil {
 		return nil, err
 	}

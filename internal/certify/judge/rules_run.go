@@ -75,7 +75,8 @@ func clientOff(e *evidence.Client, limit float64) string {
 	if limit <= 0 || ms(max(e.IssueP99, e.TTFTErrorP99, e.GapErrorP99)) <= limit {
 		return ""
 	}
-	return fmt.Sprintf("was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit is %s ms",
+	return fmt.Sprintf("was off at p99 by %s ms at issue, %s ms on the first token and %s ms on gaps; the limit "+
+		"is %s ms",
 		num(ms(e.IssueP99)), num(ms(e.TTFTErrorP99)), num(ms(e.GapErrorP99)), num(limit))
 }
 
@@ -351,8 +352,8 @@ func sends(kind testcases.Kind) bool {
 }
 
 // answered lists the requests of a phase that have an answer.
-func (p *phase) answered() []*evidence.Request {
-	var out []*evidence.Request
+func (p *phase) answered() []*request {
+	var out []*request
 	for _, q := range p.requests {
 		if q.OK() {
 			out = append(out, q)

@@ -33,7 +33,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	items, groups := map[string]bool{}, map[string][2]int{}
 	shares := c.Rule == testcases.RuleExactMatch || c.Rule == testcases.RuleJSONValid || c.Rule == testcases.RuleNeedle
 	for _, q := range p.requests {
-		g, v := byN[q.N], 0.0
+		g, v := byN[int(q.N)], 0.0
 		switch {
 		case !q.OK():
 			failed++
@@ -85,7 +85,7 @@ func graded(r *run, c *testcases.Check) outcome {
 	default:
 		o.verdict, o.reason = report.Invalid, o.reason+"; it is below the limit, but chance may explain it"
 	}
-	return o
+	return r.unlessSpoiled(o, p)
 }
 
 func gradedReason(n, of, failed int, whole bool, conf float64) string {
@@ -123,9 +123,9 @@ func weakest(groups map[string][2]int) string {
 }
 
 // firstWrong shows one answer that has the lowest grade.
-func firstWrong(requests []*evidence.Request, grades map[int]*evidence.Grade, metric string) string {
+func firstWrong(requests []*request, grades map[int]*evidence.Grade, metric string) string {
 	for _, q := range requests {
-		if g := grades[q.N]; g != nil && g.Values[metric] < 1 && g.Why != "" {
+		if g := grades[int(q.N)]; g != nil && g.Values[metric] < 1 && g.Why != "" {
 			return "; such as " + g.Item + ": " + g.Why
 		}
 	}

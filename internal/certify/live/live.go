@@ -78,8 +78,9 @@ type Resources struct {
 	Error                           string // of the newest sample
 }
 
-// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory.
-const MaxJudged = 1_500_000
+// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory,
+// with about half a kilobyte each.
+const MaxJudged = 500_000
 
 // Run is the state of one run. It is not safe for concurrent use.
 type Run struct {
@@ -150,8 +151,11 @@ func (r *Run) begin(h *evidence.Header) {
 		return
 	}
 	for _, p := range h.Case.Profiles[h.Profile] {
-		r.phases = append(r.phases, Phase{ID: p.ID, Kind: p.Kind, State: Planned,
-			Least: time.Duration(h.Case.Least(p) * float64(time.Second))})
+		ph := Phase{ID: p.ID, Kind: p.Kind, State: Planned}
+		if p.Kind != testcases.KindSweep { // nobody knows how many steps it takes
+			ph.Least = time.Duration(h.Case.Least(p) * float64(time.Second))
+		}
+		r.phases = append(r.phases, ph)
 	}
 }
 
@@ -325,10 +329,15 @@ func (r *Run) View() View {
 	return v
 }
 
-// share is how much of a phase is done: it ends when it has both its requests and its time.
+// share is how much of a phase is done: it ends when it has both its requests and its time, and a sweep after its most
+// steps or earlier.
 func (r *Run) share(i int, p Phase) float64 {
 	s, plan := 0.99, r.plan(i) // something is always left until the phase has ended
-	if n := plan.Requests; n > 0 && plan.Kind != testcases.KindSweep {
+	if plan.Kind == testcases.KindSweep {
+		sweep, _ := r.header.Case.SweepOf(plan)
+		return min(s, float64(p.Steps)/float64(max(sweep.Steps, 1)))
+	}
+	if n := plan.Requests; n > 0 {
 		s = min(s, float64(p.Ended)/float64(n))
 	}
 	if p.Least > 0 {

@@ -8,9 +8,9 @@
 // one, else the time at which the read returns. MeasureClient says what error remains.
 //
 // plan.go has Plan and its checks, machine.go decides when to send as a state machine without a clock, and run.go is
-// the loop around it; follow.go sends the turns of conversations. client.go and conn.go send requests, http2.go does
-// where it must, head.go writes what each of them begins with, encoding.go undoes compression, chunk.go and sse.go
-// read answers, answer.go fills the record of a request within the bounds of bound.go, and failure.go sorts errors
-// into classes. arrival*.go and clock*.go stamp times. null.go is the server that measure.go measures the client
-// against. Start reading at Run.
+// the loop around it; part.go divides a plan among generators; follow.go sends the turns of conversations. client.go
+// and conn.go send requests, http2.go does where it must, head.go writes what each of them begins with, encoding.go
+// undoes compression, chunk.go and sse.go read answers, answer.go fills the record of a request within the bounds of
+// bound.go, and failure.go sorts errors into classes. arrival*.go and clock*.go stamp times. null.go is the server
+// that measure.go measures the client against. Start reading at Run.
 package loadgen

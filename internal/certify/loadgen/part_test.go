@@ -14,8 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// TestThePartsAreThePlan: whatever the kind and however many the generators, each request belongs to one of them, under
-// its own number and at its own time.
+// TestThePartsAreThePlan: whatever the kind and however many the generators, each request belongs to one
+// of them, under its own number and at its own time.
 func TestThePartsAreThePlan(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch,

@@ -114,8 +114,6 @@ func (m *merger) belongs(path string, h *evidence.Header) error {
 		return bad("seed %d, the coordinator has %d", h.Seed, m.header.Seed)
 	case h.Profile != m.header.Profile || h.Case == nil || m.header.Case == nil || h.Case.ID != m.header.Case.ID:
 		return bad("another case or profile than the coordinator's")
-	case h.Fingerprints["version"] != m.header.Fingerprints["version"]:
-		return bad("version %q, the coordinator has %q", h.Fingerprints["version"], m.header.Fingerprints["version"])
 	case h.Generator < 1 || h.Generator > len(m.header.Generators):
 		return bad("generator %d of %d", h.Generator, len(m.header.Generators))
 	case m.from[h.Generator] != "":
@@ -164,7 +162,8 @@ func (m *merger) add(path string) error {
 		case e.Header != nil:
 			number = e.Header.Generator
 			if fold = m.folds[number-1]; !fold.Compared() {
-				return fmt.Errorf("%w: %s: the coordinator never compared its clock with that of generator %d", ErrPlan,
+				return fmt.Errorf("%w: %s: the coordinator never compared its clock with that of generator %d",
+					ErrPlan,
 					path, number)
 			}
 		case e.Part != nil && !m.parts[key{number, e.Part.Phase, 0}]:

@@ -11,7 +11,8 @@ type Exchange struct {
 // RoundTrip is the time that the messages were on their way.
 func (e Exchange) RoundTrip() int64 { return (e.Received - e.Sent) - (e.Left - e.Came) }
 
-// Reading is what is known of the offset, near clock − far clock, when the far clock showed There: it is Offset ± Error.
+// Reading is what is known of the offset, near clock − far clock, when the far clock showed There: it is
+// Offset ± Error.
 type Reading struct {
 	There         int64
 	Offset, Error int64

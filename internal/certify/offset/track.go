@@ -126,8 +126,8 @@ func (t *Track) Worst(from, to int64) int64 {
 	return worst
 }
 
-// widest are moments between two readings of which one has the widest bound: where the bounds that grow after the first
-// meet those that grow before the second, above and below.
+// widest are moments between two readings of which one has the widest bound: where the bounds that grow
+// after the first meet those that grow before the second, above and below.
 func widest(a, b Reading) []int64 {
 	middle := a.There + (b.There-a.There)/2
 	above := middle + (b.Offset+b.Error-a.Offset-a.Error)*1e6/(2*MaxRate)

@@ -338,7 +338,8 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// FuzzAnswers: the answer of a Prometheus server, and metrics in JSON, are refused or give series that can be recorded.
+// FuzzAnswers: the answer of a Prometheus server, and metrics in JSON, are refused or give series that can be
+// recorded.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{
 		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__name__":"up"},"value":[1,"1"]}]}}`,

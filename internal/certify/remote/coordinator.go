@@ -159,7 +159,8 @@ func (p *peer) wrong(m *Message, version string) string {
 		case h == nil:
 			return "it does not say who it is"
 		case h.Protocol != Protocol:
-			return fmt.Sprintf("it speaks version %d of the protocol, this is version %d: run the same version of the "+
+			return fmt.Sprintf("it speaks version %d of the protocol, this is version %d: run the same version of "+
+				"the "+
 				"program everywhere", h.Protocol, Protocol)
 		case h.Version != version:
 			return fmt.Sprintf("it is version %q, this is %q: run the same version of the program everywhere",

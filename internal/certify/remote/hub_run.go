@@ -49,7 +49,8 @@ func (h *Hub) Plan(ctx context.Context, plan Plan, digest string) error {
 		p.Index, p.Of = i, len(plans)
 		plans[i] = &p
 		if n := len(encode(&Message{Kind: KindPlan, Plan: &p})); n > maxPlan {
-			return fmt.Errorf("%w: the case and its files have %d bytes, generators take %d: make a sample of the traffic",
+			return fmt.Errorf("%w: the case and its files have %d bytes, generators take %d: make a sample of the "+
+				"traffic",
 				ErrProtocol, n, maxPlan)
 		}
 	}
@@ -71,6 +72,9 @@ func (h *Hub) Begin(epoch time.Time, sink func(evidence.Event)) {
 	}
 	h.within(func() { h.folds = folds })
 }
+
+// End ends the record: nothing is recorded any more.
+func (h *Hub) End() { h.within(func() { h.folds = nil }) }
 
 // Check has the generators look whether they can make the load; what they find is evidence.
 func (h *Hub) Check(ctx context.Context) error {

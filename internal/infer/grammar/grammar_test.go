@@ -134,7 +134,8 @@ func TestGrammarErrors(t *testing.T) {
 		{Lark, "%declare X", "line 1, column 1: %declare is not supported"},
 		{Lark, "start: X\n%import common.X", `line 2, column 9: the library common has no "X"`},
 		{Lark, "start: /a(?<=b)/",
-			"line 1, column 8: bad regular expression: look-around and other groups of Perl are not supported: `(?<=b)`"},
+			"line 1, column 8: bad regular expression: look-around and other groups of Perl are not supported: " +
+				"`(?<=b)`"},
 		{Lark, "start: /a/x", `line 1, column 11: the flag "x" is not supported`},
 		{Lark, "start: \"ab\"..\"c\"",
 			`line 1, column 8: a range must be from one character to a later one, got "ab" to "c"`},

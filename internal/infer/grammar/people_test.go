@@ -65,7 +65,8 @@ func TestSuite(t *testing.T) {
 		need.Missing(t, "the module with the suite: %v", err)
 	}
 	for draft, least := range map[string]int{"draft2020-12": 255, "draft7": 220} {
-		paths, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "jsonschema/testdata", draft, "*.json"))
+		paths, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "jsonschema/testdata", draft,
+			"*.json"))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s has no suite of %s: %v", dir, draft, err)
 		}

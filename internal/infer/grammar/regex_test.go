@@ -83,7 +83,8 @@ func TestRegexRefuses(t *testing.T) {
 		{`a(?!b)(?i:c)`, "bad regular expression: flags behind the beginning, such as (?i:…), and look-ahead together " +
 			"are not supported"},
 		{`^(?:(?!a).)*$`, "bad regular expression: look-ahead within a repetition is not supported"},
-		{"\U000F0001(?!a)b", "bad regular expression: characters from U+F0000 and look-ahead together are not supported"},
+		{"\U000F0001(?!a)b", "bad regular expression: characters from U+F0000 and look-ahead together are not " +
+			"supported"},
 		{`(a)\1`, "bad regular expression: invalid escape sequence: `\\1`"},
 		{`\bword\b`, "regular expression: the assertion `\\b` is not supported"},
 		{`(?m)^a$`, "regular expression: the assertion `(?m:^)` is not supported"},

@@ -86,6 +86,7 @@ func readJSONObject() (*rules, error) {
 const schemaRule = "the schema"
 
 func newSchemas(root *value) *schemas {
+	dropNulls(root)
 	s := &schemas{root: root, compile: map[string]*compiled{}, formats: map[string]*expr{}}
 	s.add(schemaRule)
 	s.strs, s.nums, s.any = ref(s.add("any string")), ref(s.add("any number")), ref(s.add("any value"))
@@ -182,6 +183,8 @@ var silent = map[string]bool{
 	"markdownDescription": true, "enumNames": true, "enumDescriptions": true, "errorMessage": true,
 	"deprecationMessage": true, "propertyOrdering": true, "propertyOrder": true, "tsType": true, "javaType": true,
 	"hint": true, "label": true, "placeholder": true, "unit": true, "units": true, "order": true, "group": true,
+	// what a validator has left in a schema that it was given before
+	"__absolute_uri__": true, "__absolute_ref__": true, "__absolute_recursive_ref__": true,
 	// read by expand
 	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
 	"dependencies": true, "not": true, "if": true,

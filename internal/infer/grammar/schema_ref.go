@@ -142,3 +142,32 @@ func (s *schemas) resolve(l located) (located, error) {
 	}
 	return at, nil
 }
+
+// holdsSchemas tells the keywords whose values are schemas by name.
+var holdsSchemas = map[string]bool{"properties": true, "patternProperties": true, "$defs": true, "definitions": true,
+	"dependentSchemas": true, "dependencies": true}
+
+// dropNulls takes keywords that are null from a schema: they are what programs write for keywords that are not there.
+func dropNulls(v *value) {
+	kept := v.members[:0]
+	for _, m := range v.members {
+		if m.value.kind != kindNull || m.name == "const" {
+			kept = append(kept, m)
+		}
+	}
+	v.members = kept
+	for _, m := range v.members {
+		switch {
+		case isData[m.name]:
+		case holdsSchemas[m.name]: // there a null is no schema
+			for _, named := range m.value.members {
+				dropNulls(named.value)
+			}
+		default:
+			dropNulls(m.value)
+		}
+	}
+	for _, item := range v.items {
+		dropNulls(item)
+	}
+}

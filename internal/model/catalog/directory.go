@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
@@ -193,7 +194,7 @@ func (o *Options) limit() (int64, string) {
 
 // snapshotOf gives the files' directory where path is a repository in the cache of Hugging Face's own tools.
 func snapshotOf(path string) string {
-	commit, err := os.ReadFile(filepath.Join(path, "refs", "main"))
+	commit, err := bounded.File(filepath.Join(path, "refs", "main"), 1<<10)
 	if err != nil {
 		return path
 	}

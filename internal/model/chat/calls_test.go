@@ -122,8 +122,8 @@ func FuzzTools(f *testing.F) {
 			_, err := format.Encode([]llm.Message{{Role: llm.RoleUser, Content: result},
 				{Role: llm.RoleAssistant, Calls: []llm.Call{{ID: name, Name: name, Arguments: arguments}}},
 				{Role: llm.RoleTool, CallID: name, Name: name, Content: result}}, tools)
-			if err != nil && !errors.Is(err, token.ErrRoles) && !errors.Is(err, ErrRefused) && !errors.Is(err, ErrLimit) &&
-				!errors.Is(err, ErrTemplate) {
+			if err != nil && !errors.Is(err, token.ErrRoles) && !errors.Is(err, ErrRefused) &&
+				!errors.Is(err, ErrLimit) && !errors.Is(err, ErrTemplate) {
 				t.Errorf("%s: %v", format.Name, err)
 			}
 		}
@@ -266,7 +266,8 @@ func TestGenericTools(t *testing.T) {
 			t.Errorf("%q", first)
 		}
 		for _, want := range []string{`{"name": "f", "description": "does", "parameters": {"type": "object"}}`,
-			hermesCalls.Begin + `{"name": "NAME", "arguments": {"PARAMETER": VALUE}}` + hermesCalls.End, "Answer now with a call of f."} {
+			hermesCalls.Begin + `{"name": "NAME", "arguments": {"PARAMETER": VALUE}}` + hermesCalls.End,
+			"Now call the function f."} {
 			if !strings.Contains(first, want) {
 				t.Errorf("%q is not in %q", want, first)
 			}
@@ -284,3 +285,37 @@ func TestGenericTools(t *testing.T) {
 		}
 	}
 }
+
+// TestInstruction: what a model that has not learned of tools is told, whatever it may or must call. Without a duty it
+// is told that it may answer in text.
+func TestInstruction(t *testing.T) {
+	f, err := Choose("zephyr", "", synthetic(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "You can call functions. Each line describes one, with its parameters as a JSON Schema:\n" +
+		`{"name": "f", "parameters": {}}` + "\n" + `{"name": "g", "parameters": {}}` +
+		"\n\nTo call a function, write its name and its arguments like this:\n<tool_call>\n" +
+		`{"name": "NAME", "arguments": {"PARAMETER": VALUE}}` + "\n</tool_call>\n"
+	const several = "To call several functions, write one such block for each, and nothing after the last one. " + results
+	for _, test := range []struct {
+		tools llm.Tools
+		want  string
+	}{
+		{llm.Tools{}, several + "Call a function only if it helps with the request. Otherwise answer in plain text."},
+		{llm.Tools{Single: true}, "Call at most one function, and write nothing after the call. " + results +
+			"Call a function only if it helps with the request. Otherwise answer in plain text."},
+		{llm.Tools{Required: true}, several + "Now call a function."},
+		{llm.Tools{Required: true, Only: []string{"g"}}, several + "Now call the function g."},
+		{llm.Tools{Required: true, Only: []string{"g", "f"}}, several + "For now, call only g or f.\nNow call a function."},
+		{llm.Tools{Only: []string{"g"}}, several + "For now, call only g.\n" +
+			"Call a function only if it helps with the request. Otherwise answer in plain text."},
+	} {
+		test.tools.List = []llm.Tool{{Name: "f"}, {Name: "g"}}
+		if got, err := f.instruction(&test.tools); err != nil || got != head+test.want {
+			t.Errorf("%+v: %v\n got %q\nwant %q", test.tools, err, got, head+test.want)
+		}
+	}
+}
+
+const results = "Results come in the next message, in <tool_response>: use them in your answer.\n"

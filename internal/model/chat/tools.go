@@ -114,20 +114,22 @@ func (f *Format) instruction(tools *llm.Tools) (string, error) {
 	begin, end := f.calls.Around("NAME")
 	b.WriteString("\nTo call a function, write its name and its arguments like this:\n" + f.calls.Begin + begin +
 		`{"PARAMETER": VALUE}` + end + f.calls.End + "\n")
-	switch {
-	case tools.Single:
-		b.WriteString("Call one function at most, and write nothing behind the call.")
-	default:
-		b.WriteString("Write one such block for each call, and nothing behind the last one.")
+	if tools.Single {
+		b.WriteString("Call at most one function, and write nothing after the call.")
+	} else {
+		b.WriteString("To call several functions, write one such block for each, and nothing after the last one.")
 	}
-	b.WriteString(" Its result comes in the next message, in <tool_response>.\n")
+	b.WriteString(" Results come in the next message, in <tool_response>: use them in your answer.\n")
+	if n := len(tools.Only); n > 1 || n == 1 && !tools.Required {
+		b.WriteString("For now, call only " + strings.Join(tools.Only, " or ") + ".\n")
+	}
 	switch {
 	case len(tools.Only) == 1 && tools.Required:
-		b.WriteString("Answer now with a call of " + tools.Only[0] + ".")
+		b.WriteString("Now call the function " + tools.Only[0] + ".")
 	case tools.Required:
-		b.WriteString("Answer now with a call.")
+		b.WriteString("Now call a function.")
 	default:
-		b.WriteString("If no function helps, answer in words.")
+		b.WriteString("Call a function only if it helps with the request. Otherwise answer in plain text.")
 	}
 	return b.String(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
@@ -29,7 +30,7 @@ func (v *vocabulary) addFromJSON(dir string, most int) error {
 	var t struct {
 		Added []addedToken `json:"added_tokens"`
 	}
-	if err := json.Unmarshal(data, &t); err != nil {
+	if err := decode(data, maxValues, &t); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 	}
 	for _, a := range t.Added {
@@ -50,7 +51,7 @@ func (v *vocabulary) addTokens(dir string, decoder map[int32]addedToken, most in
 	}
 	if data != nil {
 		var ids map[string]int32
-		if err := json.Unmarshal(data, &ids); err != nil {
+		if err := decode(data, maxSettings, &ids); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 		}
 		special, err := specialTokens(dir)
@@ -82,7 +83,7 @@ func specialTokens(dir string) (map[string]bool, error) {
 		return nil, err
 	}
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data, &all); err != nil {
+	if err := decode(data, maxSettings, &all); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 	}
 	special := map[string]bool{}
@@ -104,7 +105,7 @@ func specialTokens(dir string) (map[string]bool, error) {
 func (v *vocabulary) add(a addedToken, most int) error {
 	switch {
 	case a.ID < 0 || int(a.ID) >= most:
-		return fmt.Errorf("id %d of %q is not below vocab_size %d", a.ID, a.Content, most)
+		return fmt.Errorf("id %d of %q is not below vocab_size %d", a.ID, bounded.Short(a.Content, 200), most)
 	case a.Content == "":
 		return fmt.Errorf("id %d has no text", a.ID)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
@@ -79,11 +80,23 @@ func (t *tokenID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// maxJSON bounds the small files of a directory; tokenizer.json of the largest vocabularies has 30 MB.
-const maxJSON = 256 << 20
+// Bounds of the small files of a directory. The largest tokenizer.json that are published have 30 MB;
+// Mixtral's has 3.5 MB. What is decoded may take a hundred times as much as its text, so that its values are counted
+// first.
+const (
+	maxTokenizer = 64 << 20  // bytes of tokenizer.json and tokenizer.model
+	maxSmall     = 4 << 20   // bytes of any other
+	maxValues    = 1_000_000 // of tokenizer.json; Mixtral's has 300,000 at most
+	maxSettings  = 200_000   // values of any other
+	maxDepth     = 64
+)
 
 // readFile reads a file of the directory; nil where it does not exist.
 func readFile(dir, name string) ([]byte, error) {
+	most := int64(maxSmall)
+	if name == tokenizerJSON || name == tokenizerModel {
+		most = maxTokenizer
+	}
 	path := filepath.Join(dir, name)
 	info, err := os.Stat(path)
 	switch {
@@ -91,10 +104,21 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular() || info.Size() > maxJSON:
-		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrSource, path, maxJSON>>20)
+	case !info.Mode().IsRegular() || info.Size() > most:
+		return nil, fmt.Errorf("%w: %s must be a regular file of at most %d MiB", ErrSource, path, most>>20)
 	}
-	return bounded.File(path, maxJSON)
+	return bounded.File(path, most)
+}
+
+// quoted is a text from elsewhere as an error shows it.
+func quoted(text string) string { return strconv.Quote(bounded.Short(text, 200)) }
+
+// decode is json.Unmarshal of a text that came from elsewhere, with at most so many values.
+func decode(data []byte, values int, into any) error {
+	if err := bounded.JSON(data, values, maxDepth); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
 }
 
 func readConfig(dir string) (hfConfig, error) {
@@ -114,12 +138,12 @@ func readConfig(dir string) (hfConfig, error) {
 }
 
 func parseConfig(data []byte) (c hfConfig, err error) {
-	if err := json.Unmarshal(data, &c); err != nil {
+	if err := decode(data, maxSettings, &c); err != nil {
 		return c, err
 	}
 	if c.ModelType != "mixtral" {
-		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)", c.ModelType,
-			strings.Join(c.Architectures, ", "))
+		return c, fmt.Errorf("model_type is %q, want \"mixtral\" (%s)",
+			bounded.Short(c.ModelType, 200), bounded.Short(strings.Join(c.Architectures, ", "), 200))
 	}
 	if c.RopeTheta == 0 {
 		c.RopeTheta = c.Rope.Theta

@@ -28,8 +28,8 @@ const (
 	countSuffix   = ".counts"
 )
 
-// maxImportance bounds the file: that of Mixtral-8x22B has 60 MB.
-const maxImportance = 1 << 30
+// maxImportance bounds the file: that of Mixtral-8x22B has 60 MB. What is read of it takes twice its size.
+const maxImportance = 256 << 20
 
 // ReadSums reads a file as llama.cpp's imatrix tool and WriteFile write it: GGUF, or the tool's older .dat. The older
 // format does not say how many tokens a chunk has: chunkSize does.

@@ -42,6 +42,27 @@ func (s *Sums) Share(cols, parts int, tensors ...string) *Sum {
 // Tensors is how many tensors have an entry.
 func (s *Sums) Tensors() int { return len(s.entries) }
 
+// Clear makes all sums zero again.
+func (s *Sums) Clear() {
+	s.Chunks, s.Datasets = 0, nil
+	for _, e := range s.entries {
+		clear(e.squares)
+		clear(e.counts)
+	}
+}
+
+// Round gives sums the precision that a file has. A run that goes on with what it has written, rounded, makes the same
+// as one that reads it from there.
+func (s *Sums) Round() {
+	for _, e := range s.entries {
+		for _, list := range [][]float64{e.squares, e.counts} {
+			for i, v := range list {
+				list[i] = float64(float32(v))
+			}
+		}
+	}
+}
+
 // squaresEach is how many squares are worth a goroutine: some 100 µs of work.
 const squaresEach = 1 << 18
 

@@ -65,24 +65,24 @@ func (t *textSteps) read(member string, raw json.RawMessage, depth int) error {
 		}
 	case "Prepend":
 		if s.Prepend != token.Space {
-			return unknown(fmt.Sprintf("Prepend of %q", s.Prepend))
+			return unknown("Prepend of " + quoted(s.Prepend))
 		}
 		t.prefix = true
 	case "Replace":
 		if s.Pattern["String"] != " " || s.Content != token.Space {
-			return unknown(fmt.Sprintf("Replace of %q by %q", s.Pattern, s.Content))
+			return unknown("Replace of " + quoted(s.Pattern["String"]) + " by " + quoted(s.Content))
 		}
 	case "Metaspace":
 		switch {
 		case s.Replacement != "" && s.Replacement != token.Space:
-			return unknown(fmt.Sprintf("Metaspace with %q", s.Replacement))
+			return unknown("Metaspace with " + quoted(s.Replacement))
 		case s.Scheme != "":
 			t.prefix = t.prefix || s.Scheme != "never"
 		default:
 			t.prefix = t.prefix || s.Prefix == nil || *s.Prefix
 		}
 	default:
-		return unknown(fmt.Sprintf("%q", s.Type))
+		return unknown(quoted(s.Type))
 	}
 	return nil
 }

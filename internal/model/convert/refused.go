@@ -2,7 +2,6 @@ package convert
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -140,13 +139,8 @@ func isPointer(path string) bool {
 // quantMethod gives what a directory's weights are quantised with, such as GPTQ; empty for nothing.
 func quantMethod(dir string) string {
 	read := func(name string, into any) bool {
-		path := filepath.Join(dir, name)
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-			return false
-		}
-		data, err := os.ReadFile(path)
-		return err == nil && json.Unmarshal(data, into) == nil
+		data, err := readFile(dir, name)
+		return err == nil && data != nil && decode(data, maxSettings, into) == nil
 	}
 	type settings struct {
 		Method string `json:"quant_method"`

@@ -125,7 +125,14 @@ func parseSentencePiece(data []byte) (token.Spec, error) {
 	return s, nil
 }
 
+// maxPieces bounds a vocabulary, as a piece of two bytes becomes one of dozens. The largest that are published have
+// 260,000.
+const maxPieces = 1 << 20
+
 func addPiece(s *token.Spec, msg []byte) error {
+	if len(s.Pieces) == maxPieces {
+		return fmt.Errorf("%w: it has more than %d pieces", errProto, maxPieces)
+	}
 	piece, score, typ := "", float32(0), token.TypeNormal
 	err := eachField(msg, func(x protoField) error {
 		switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
@@ -34,7 +35,7 @@ func (m *merge) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &text); err == nil {
 		left, right, ok := strings.Cut(text, " ")
 		if !ok {
-			return fmt.Errorf("%w: merge %q is not a pair", errTokenizer, text)
+			return fmt.Errorf("%w: merge %q is not a pair", errTokenizer, bounded.Short(text, 200))
 		}
 		m.left, m.right = left, right
 		return nil
@@ -58,12 +59,13 @@ const unreached = -1e9
 func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	s := token.Spec{UNK: -1, BOS: -1, EOS: -1, AddBOS: true}
 	var t hfTokenizer
-	if err := json.Unmarshal(data, &t); err != nil {
+	if err := decode(data, maxValues, &t); err != nil {
 		return s, err
 	}
 	switch {
 	case t.Model.Type != "BPE" && t.Model.Type != "":
-		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer, t.Model.Type)
+		return s, fmt.Errorf("%w: model.type is %q, want \"BPE\"", errTokenizer,
+			bounded.Short(t.Model.Type, 200))
 	case !t.Model.ByteFallback:
 		return s, fmt.Errorf("%w: model.byte_fallback is not set: byte-level vocabularies are not supported",
 			errTokenizer)
@@ -82,10 +84,12 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	s.Pieces, s.Scores, s.Types = make([]string, n), make([]float32, n), make([]int32, n)
 	for piece, id := range t.Model.Vocab {
 		if id < 0 || int(id) >= n {
-			return s, fmt.Errorf("%w: model.vocab: %q has id %d of %d pieces", errTokenizer, piece, id, n)
+			return s, fmt.Errorf("%w: model.vocab: %q has id %d of %d pieces", errTokenizer,
+				bounded.Short(piece, 200), id, n)
 		}
 		if s.Types[id] != 0 {
-			return s, fmt.Errorf("%w: model.vocab: %q and %q have id %d", errTokenizer, s.Pieces[id], piece, id)
+			return s, fmt.Errorf("%w: model.vocab: %q and %q have id %d", errTokenizer,
+				bounded.Short(s.Pieces[id], 200), bounded.Short(piece, 200), id)
 		}
 		s.Pieces[id], s.Scores[id], s.Types[id] = piece, unreached, token.TypeNormal
 		if isBytePiece(piece) {
@@ -100,7 +104,8 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	}
 	for _, a := range t.Added {
 		if a.ID < 0 || int(a.ID) >= n {
-			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer, a.Content, a.ID, n)
+			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer,
+				bounded.Short(a.Content, 200), a.ID, n)
 		}
 		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, 0, token.TypeUserDefined
 		if a.Special || marks(a.Content) {

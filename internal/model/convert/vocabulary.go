@@ -47,14 +47,20 @@ func (t *tokenText) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// The files that hold a vocabulary.
+const (
+	tokenizerModel = "tokenizer.model"
+	tokenizerJSON  = "tokenizer.json"
+)
+
 // readTokenizer reads tokenizer.model, or else tokenizer.json, and what tokenizer_config.json adds to it.
 func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	v := &vocabulary{}
-	name := "tokenizer.model"
+	name := tokenizerModel
 	parse := parseSentencePiece
 	data, err := readFile(dir, name)
 	if err == nil && data == nil {
-		name, parse = "tokenizer.json", parseTokenizerJSON
+		name, parse = tokenizerJSON, parseTokenizerJSON
 		data, err = readFile(dir, name)
 	}
 	switch {
@@ -91,7 +97,7 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 		return err
 	}
 	if data != nil {
-		if err := json.Unmarshal(data, &t); err != nil {
+		if err := decode(data, maxSettings, &t); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, "tokenizer_config.json"), err)
 		}
 	}
@@ -133,7 +139,7 @@ func (v *vocabulary) template(dir string, raw json.RawMessage) error {
 		var t struct {
 			Template json.RawMessage `json:"chat_template"`
 		}
-		if err := json.Unmarshal(data, &t); err != nil {
+		if err := decode(data, maxSettings, &t); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, old), err)
 		}
 		v.templatesOf(t.Template)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // snapshot is the directory of a repository's revision in the cache that Hugging Face's own tools keep:
@@ -15,7 +17,7 @@ import (
 func snapshot(root string, r Ref) string {
 	repo := filepath.Join(root, "models--"+r.Owner+"--"+r.Repo)
 	commit := r.Revision
-	if data, err := os.ReadFile(filepath.Join(repo, "refs", filepath.FromSlash(r.Revision))); err == nil {
+	if data, err := bounded.File(filepath.Join(repo, "refs", filepath.FromSlash(r.Revision)), 1<<10); err == nil {
 		if name := strings.TrimSpace(string(data)); namePart.MatchString(name) {
 			commit = name
 		}
@@ -79,10 +81,11 @@ func Local(root, dir string, r Ref) (paths []string, err error) {
 		}
 		chosen, e := choose(files, r.File, func(path string) ([]byte, error) {
 			path = filepath.Join(place, filepath.FromSlash(path))
-			if info, err := os.Stat(path); err != nil || info.Size() > maxListing {
+			data, err := bounded.File(path, maxListing)
+			if err != nil {
 				return nil, fmt.Errorf("%w: %s", ErrNotFound, path)
 			}
-			return os.ReadFile(path)
+			return data, nil
 		})
 		for _, f := range chosen {
 			if e == nil && len(f.Parts) > 0 { // pieces that were never joined

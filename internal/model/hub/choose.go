@@ -11,6 +11,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // Names of files that are pieces of a model.
@@ -267,6 +269,9 @@ func indexed(path string, read func(string) ([]byte, error)) ([]string, error) {
 	data, err := read(path)
 	if err != nil {
 		return nil, err
+	}
+	if err := bounded.JSON(data, maxValues, maxDepth); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrAnswer, path, err)
 	}
 	var index struct {
 		Map map[string]string `json:"weight_map"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -289,17 +290,37 @@ func Room(dir string, files []File) error {
 			need -= min(allocated(info), f.Size)
 		}
 	}
-	for len(dir) > 1 { // the nearest directory that is there
-		if _, err := os.Stat(dir); err == nil {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
+	dir = nearest(dir)
 	if free, ok := freeSpace(dir); ok && need > free {
 		return fmt.Errorf("%w: %s: %.1f GB are needed for %d files, %.1f GB are free", ErrSpace, dir,
 			float64(need)/1e9, len(files), float64(free)/1e9)
 	}
 	return nil
+}
+
+// nearest gives a path's nearest part that is there.
+func nearest(path string) string {
+	for len(path) > 1 {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return path
+}
+
+// Writable says whether files can be put into a directory, which need not be there yet. It matches ErrWrite or
+// ErrSpace.
+func Writable(dir string) error {
+	probe, err := os.MkdirTemp(nearest(dir), ".mixtral-")
+	if err != nil {
+		var why *fs.PathError // names the probe, and not the directory that was asked for
+		if errors.As(err, &why) {
+			err = fmt.Errorf("%s: %w", dir, why.Err)
+		}
+		return writeError(err)
+	}
+	return os.Remove(probe)
 }
 
 // meter counts what has arrived of a target.

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
 // File is a file of a repository.
@@ -25,6 +27,8 @@ type File struct {
 // Bounds of a listing. The largest repositories with GGUF files have some hundred.
 const (
 	maxListing = 32 << 20 // bytes of a page
+	maxValues  = 400_000  // of a page: it usually has 1,000 files of fifteen values
+	maxDepth   = 16
 	maxFiles   = 100_000
 	maxPages   = 1000
 	maxFile    = 1 << 44 // bytes, 16 TiB: thirty times Mixtral-8x22B in F32
@@ -101,6 +105,9 @@ func (c *Client) getJSON(ctx context.Context, target, what string, into any) (ne
 	data, at, header, err := c.get(ctx, target, what, maxListing)
 	if err != nil {
 		return "", err
+	}
+	if err := bounded.JSON(data, maxValues, maxDepth); err != nil {
+		return "", fmt.Errorf("%w: %s: the listing: %w", ErrAnswer, what, err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return "", fmt.Errorf("%w: %s: the listing cannot be read: %s", ErrAnswer, what, plain(err.Error()))

@@ -59,8 +59,11 @@ func Open(path string) (m *Model, err error) {
 	return m, m.sort()
 }
 
-// maxIndex bounds the index: Mixtral-8x22B's has 150 kB.
-const maxIndex = 100 << 20
+// Bounds of the index: Mixtral-8x22B's has 150 kB, and 3,600 values.
+const (
+	maxIndex  = 16 << 20
+	mostNamed = 500_000
+)
 
 // readIndex gives the tensors that each file should hold; nil where there is no index.
 func readIndex(path string) (map[string][]string, error) {
@@ -86,6 +89,9 @@ func readIndex(path string) (map[string][]string, error) {
 
 // parseIndex reads the index and checks that files are names in its own directory.
 func parseIndex(data []byte) (map[string][]string, error) {
+	if err := bounded.JSON(data, mostNamed, maxDepth); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
 	var index struct {
 		Map map[string]string `json:"weight_map"`
 	}
@@ -99,8 +105,8 @@ func parseIndex(data []byte) (map[string][]string, error) {
 	for tensor, file := range index.Map {
 		if file == "" || file != filepath.Base(file) || strings.ContainsAny(file, `/\`+"\x00") ||
 			strings.HasPrefix(file, ".") {
-			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is not a file name", ErrFormat, tensor,
-				file)
+			return nil, fmt.Errorf("%w: weight_map: tensor %q is in %q, which is not a file name", ErrFormat,
+				bounded.Short(tensor, maxQuoted), bounded.Short(file, maxQuoted))
 		}
 		files[file] = append(files[file], tensor)
 	}

@@ -9,8 +9,8 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
@@ -21,8 +21,14 @@ var (
 	ErrRead = errors.New("cannot read weights")
 )
 
-// maxHeader is the limit that the format's own library holds: 100 MB.
-const maxHeader = 100_000_000
+// Bounds of a header: those of 75,000 tensors; Mixtral-8x22B has 1,800 in all. The format's own library takes 100 MB. A
+// value of a byte may become one of a hundred.
+const (
+	maxHeader = 16 << 20
+	maxValues = 1_000_000
+	maxDepth  = 8
+	maxQuoted = 200 // bytes of a name that an error shows
+)
 
 // dtypes are the format's element types: bytes, and what this service calls them if it computes with them.
 var dtypes = map[string]struct {
@@ -71,6 +77,9 @@ func (t Tensor) ReadAt(p []byte, off int64) (int, error) {
 
 // Parse reads a header. The tensors' data begins at base and is size bytes long.
 func Parse(header []byte, base, size int64) ([]Tensor, error) {
+	if err := bounded.JSON(header, maxValues, maxDepth); err != nil {
+		return nil, fmt.Errorf("%w: header: %w", ErrFormat, err)
+	}
 	d := json.NewDecoder(bytes.NewReader(header))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil, fmt.Errorf("%w: the header is not a JSON object", ErrFormat)
@@ -84,7 +93,7 @@ func Parse(header []byte, base, size int64) ([]Tensor, error) {
 		}
 		name, _ := key.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("%w: tensor %q appears twice", ErrFormat, name)
+			return nil, fmt.Errorf("%w: tensor %q appears twice", ErrFormat, bounded.Short(name, maxQuoted))
 		}
 		seen[name] = true
 		if name == "__metadata__" {
@@ -96,7 +105,7 @@ func Parse(header []byte, base, size int64) ([]Tensor, error) {
 		}
 		t, err := parseTensor(d, name, size)
 		if err != nil {
-			return nil, fmt.Errorf("%w: tensor %q: %w", ErrFormat, name, err)
+			return nil, fmt.Errorf("%w: tensor %q: %w", ErrFormat, bounded.Short(name, maxQuoted), err)
 		}
 		t.at += base
 		all = append(all, t)
@@ -104,7 +113,7 @@ func Parse(header []byte, base, size int64) ([]Tensor, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("%w: header: %w", ErrFormat, err)
 	}
-	if rest := strings.TrimRight(string(header[d.InputOffset():]), " \n\r\t\x00"); rest != "" {
+	if rest := bytes.TrimRight(header[d.InputOffset():], " \n\r\t\x00"); len(rest) > 0 {
 		return nil, fmt.Errorf("%w: %d bytes follow the header's object", ErrFormat, len(rest))
 	}
 	return all, checkCover(all, base, size)
@@ -126,7 +135,7 @@ func parseTensor(d *json.Decoder, name string, size int64) (Tensor, error) {
 	dtype, ok := dtypes[entry.DType]
 	switch {
 	case !ok:
-		return t, fmt.Errorf("unknown dtype %q", entry.DType)
+		return t, fmt.Errorf("unknown dtype %q", bounded.Short(entry.DType, maxQuoted))
 	case len(entry.Offsets) != 2:
 		return t, fmt.Errorf("data_offsets has %d numbers, want 2", len(entry.Offsets))
 	case len(entry.Shape) > 16:
@@ -166,7 +175,7 @@ func checkCover(all []Tensor, base, size int64) error {
 	for _, t := range order {
 		if t.at != at {
 			return fmt.Errorf("%w: tensor %q begins at byte %d of the data, the one before it ends at %d", ErrFormat,
-				t.Name, t.at-base, at-base)
+				bounded.Short(t.Name, maxQuoted), t.at-base, at-base)
 		}
 		at += t.size
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,6 +103,7 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 		}
 	}
 	x.body.light()
+	j.mistral = isMistral(r)
 	j.arrived, j.grant, j.seen = arrived, x.grant, &x.seen
 	x.result.completion, x.seen.model = j.id, model.ID
 	answer := s.atOnce
@@ -109,6 +111,14 @@ func (s *Server) complete(x *exchange, r *http.Request, k kind) error {
 		answer = s.stream
 	}
 	return inFormat(o, k.format, answer(ctx, x, j, k.format))
+}
+
+// isMistral tells the libraries that are made for Mistral's own servers. They read each delta with a call as a whole
+// call, want the usage of a stream in its last chunk with a choice, and errors without an object around them.
+func isMistral(r *http.Request) bool {
+	agent := r.UserAgent()
+	return strings.Contains(agent, "@mistralai/mistralai") || strings.HasPrefix(agent, "mistral-client") ||
+		strings.Contains(agent, "ai-sdk/mistral")
 }
 
 // bytesPerToken is what a token of a request has at least, as an estimate until the backend has counted: JSON takes
@@ -217,6 +227,11 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 	if e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
 		return nil // tokens whose text is held back
 	}
+	if o.j.mistral {
+		if c.gather(&e); e.Text == "" && len(e.Calls) == 0 && len(tokens) == 0 && e.Finish == llm.FinishNone {
+			return nil
+		}
+	}
 	o.buf = o.buf[:0]
 	if !o.open[i] {
 		o.open[i] = true
@@ -239,6 +254,23 @@ func (o *streamWriter) event(i int, e llm.Event) error {
 		}
 	}
 	return o.send()
+}
+
+// gather holds pieces of calls back until the call is whole.
+func (c *choice) gather(e *llm.Event) {
+	for _, p := range e.Calls {
+		c.calls = llm.JoinCalls(c.calls, p)
+	}
+	whole := len(c.calls)
+	if !ended(e.Finish) {
+		whole = max(whole-1, c.told)
+	}
+	e.Calls = nil
+	for ; c.told < whole; c.told++ {
+		call := c.calls[c.told]
+		e.Calls = append(e.Calls, llm.CallPiece{Index: c.told, ID: call.ID, Name: call.Name,
+			Arguments: call.Arguments})
+	}
 }
 
 // ended tells the finishes of a whole answer.

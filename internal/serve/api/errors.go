@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -163,6 +164,18 @@ func (e *httpError) body() []byte {
 	}
 	return encode(openai.ErrorResponse{Error: openai.Error{Message: e.message, Type: e.typ, Param: null(e.param),
 		Code: null(e.code)}})
+}
+
+// mistralBody is body with what Mistral's clients read of an error beside it.
+func (e *httpError) mistralBody() []byte {
+	var both struct {
+		Object string `json:"object"`
+		openai.Error
+		openai.ErrorResponse
+	}
+	_ = json.Unmarshal(e.body(), &both.ErrorResponse) // our own
+	both.Object, both.Error = "error", both.ErrorResponse.Error
+	return encode(both)
 }
 
 func (e *httpError) write(w http.ResponseWriter, body []byte) {

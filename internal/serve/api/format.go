@@ -135,7 +135,12 @@ func (chatFormat) calls(dst []byte, j *job, index int, pieces []llm.CallPiece, t
 
 func (chatFormat) close(dst []byte, j *job, index int, c *choice) []byte {
 	reason := j.reason(c.finish)
-	return chatChunk(dst, j, openai.ChatChunkChoice{Index: index, FinishReason: &reason, StopReason: c.stop})
+	chunk := openai.ChatChunk{ID: j.id, Object: openai.ObjectChatChunk, Created: j.created, Model: j.model.ID,
+		Choices: []openai.ChatChunkChoice{{Index: index, FinishReason: &reason, StopReason: c.stop}}}
+	if j.mistral && !j.usage && len(j.requests) == 1 {
+		chunk.Usage = j.sum([]choice{{usage: c.usage}})
+	}
+	return appendChat(dst, &chunk)
 }
 
 func (chatFormat) end(dst []byte, j *job, choices []choice) []byte {

@@ -148,6 +148,7 @@ func (s *Server) run(ctx context.Context, j *job, sink func(choice int, e llm.Ev
 type choice struct {
 	text   strings.Builder
 	calls  []llm.Call
+	told   int // calls that a stream has told of; see gather
 	tokens []llm.Token
 	prompt []llm.Token // where they were asked for
 	finish llm.Finish

@@ -74,6 +74,9 @@ func responseFormat(o *object) *llm.Grammar {
 	case typ == "json_schema":
 		inner := f.Raw("json_schema")
 		if inner == nil {
+			if g := schemaOf(f, "schema"); g != nil { // as llama.cpp and others have it
+				return g
+			}
 			f.Fail("json_schema", "is missing")
 			return nil
 		}

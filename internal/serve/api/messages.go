@@ -31,7 +31,8 @@ func (s *Server) messages(o *object) []llm.Message {
 // answer, and hints for caches. That an assistant message at the end is a prefix, as Mistral's field says, is so
 // without it.
 var harmlessInMessages = []string{"name", "id", "refusal", "annotations", "reasoning", "reasoning_content",
-	"cache_control", "prefix", "status", "type", "tool_call_id"}
+	"cache_control", "prefix", "status", "type", "tool_call_id", "provider_specific_fields", "thinking_blocks",
+	"reasoning_details", "audio", "images"}
 
 // message reads one message.
 func message(m *object) (out llm.Message) {
@@ -127,12 +128,16 @@ func content(m *object) string {
 	parts := make([]string, 0, len(items))
 	for i, item := range items {
 		p := m.Child(fmt.Sprintf("content[%d]", i), item)
-		if typ, _ := p.Text("type"); typ != "text" {
+		field := "text"
+		switch typ, _ := p.Text("type"); {
+		case typ == "refusal" && m.Is("role", `"assistant"`): // what an assistant says instead
+			field = typ
+		case typ != "text":
 			p.Fail("type", "must be \"text\": this service reads nothing else")
 		}
-		text, ok := p.Text("text")
+		text, ok := p.Text(field)
 		if !ok {
-			p.Fail("text", "is missing")
+			p.Fail(field, "is missing")
 		}
 		parts = append(parts, text)
 		p.Know("cache_control", "annotations", "id")

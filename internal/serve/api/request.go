@@ -33,6 +33,7 @@ type job struct {
 	promptTop  int      // alternatives of prompt_logprobs; −1: not asked for
 	prompts    []string // that are echoed
 	callsFirst bool     // the stream of a choice that opens now begins with a call
+	mistral    bool     // the client is one of Mistral's, which read some things as Mistral's servers send them
 	older      bool     // calls are answered as function_call: the request has functions, and no tools
 }
 

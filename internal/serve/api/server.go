@@ -253,6 +253,9 @@ func (s *Server) find(routes map[string]route, method, path string) (name string
 func (s *Server) serve(routes map[string]route, x *exchange, r *http.Request) {
 	r.URL.Path = singleSlashes(r.URL.Path)
 	name, route, ok := s.find(routes, r.Method, r.URL.Path)
+	if isMistral(r) {
+		x.shape = (*httpError).mistralBody
+	}
 	if ok {
 		x.route = name
 		switch {

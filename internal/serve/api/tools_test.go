@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -319,4 +320,54 @@ func TestTokenizeTools(t *testing.T) {
 		t.Errorf("%d tokens, and with tools that may not be called %d", plain, with)
 	}
 	f.wantError("POST", "/tokenize", `{"messages":[{"role":"user","content":"a"}],"tools":[{}]}`, 400, "tools[0].type")
+}
+
+// TestMistralsClients: libraries for Mistral's servers take each delta with a call for a whole one, so they get it
+// whole, with the usage at the end; and they read errors without an object around them.
+func TestMistralsClients(t *testing.T) {
+	f := start(t, func(_ *Config, fake *llmtest.Fake) {
+		fake.Calls = func(*llm.Request) (string, []llm.Call) {
+			return "so ", []llm.Call{{ID: "a", Name: "one", Arguments: `{"x":1}`}, {ID: "b", Name: "two",
+				Arguments: `{"y":[true,false]}`}}
+		}
+	})
+	const tools = `"stream":true,"tools":[{"type":"function","function":{"name":"one"}},` +
+		`{"type":"function","function":{"name":"two"}}]`
+	for agent, whole := range map[string]bool{"openai/1": false, "mistral-client-python/1.2": true,
+		"speakeasy-sdk/typescript 1.15.1 2.1 1.0 @mistralai/mistralai": true} {
+		_, data := f.do("POST", "/v1/chat/completions", with(tools), "User-Agent", agent)
+		var deltas []openai.ToolCall
+		text := ""
+		for line := range strings.Lines(string(data)) {
+			var c openai.ChatChunk
+			if data, ok := strings.CutPrefix(line, "data: {"); ok && json.Unmarshal([]byte("{"+data), &c) == nil {
+				for _, choice := range c.Choices {
+					deltas = append(deltas, choice.Delta.ToolCalls...)
+					if choice.Delta.Content != nil {
+						text += *choice.Delta.Content
+					}
+				}
+			}
+		}
+		calls := map[int]string{}
+		for _, d := range deltas {
+			if whole && (d.ID == "" || d.Function.Name == "" || !json.Valid([]byte(d.Function.Arguments))) {
+				t.Errorf("%s: a piece of a call: %+v", agent, d)
+			}
+			calls[*d.Index] += d.Function.Name + d.Function.Arguments
+		}
+		if calls[0] != `one{"x":1}` || calls[1] != `two{"y":[true,false]}` || text != "so " ||
+			whole != (len(deltas) == 2) || whole != strings.Contains(string(data), `"usage":{"prompt_tokens"`) {
+			t.Errorf("%s: %q %v in %d deltas\n%s", agent, text, calls, len(deltas), data)
+		}
+		_, refusal := f.do("POST", "/v1/chat/completions", with(`"temperature":9`), "User-Agent", agent)
+		var e struct {
+			openai.ErrorResponse
+			Object, Message, Param string
+		}
+		if json.Unmarshal(refusal, &e) != nil || e.ErrorResponse.Error.Message == "" ||
+			whole != (e.Message == e.ErrorResponse.Error.Message && e.Param == "temperature" && e.Object == "error") {
+			t.Errorf("%s: %s", agent, refusal)
+		}
+	}
 }

@@ -166,8 +166,8 @@ func (c *completionSpan) end(err error) {
 	c.End()
 }
 
-// listed gives the name of a model that there is, and nothing for one that only a client thinks of: names of spans must
-// not be the clients' to make up. While no server has listed its models, each may be there.
+// listed gives the name of a model that there is, and nothing for one that only a client thinks of: names of spans
+// must not be the clients' to make up. While no server has listed its models, each may be there.
 func (s *Server) listed(model string) string {
 	models := s.backend.Load().Models()
 	if len(models) == 0 || slices.ContainsFunc(models, func(m llm.Model) bool { return m.ID == model }) {

@@ -10,8 +10,8 @@ import (
 )
 
 // Shaped gives a listener whose connections answer in OpenAI's shape also where no handler comes to see the request:
-// what net/http refuses by itself, it refuses in plain text. net/http wants to see connections of crypto/tls themselves,
-// so with TLS this stands below them, and shapes only the answer to those who speak no TLS.
+// what net/http refuses by itself, it refuses in plain text. net/http wants to see connections of crypto/tls
+// themselves, so with TLS this stands below them, and shapes only the answer to those who speak no TLS.
 func Shaped(l net.Listener) net.Listener { return shapedListener{l} }
 
 type shapedListener struct{ net.Listener }

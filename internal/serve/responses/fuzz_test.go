@@ -44,8 +44,9 @@ func FuzzTranslate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		q := Translate(o, func(id string) ([]json.RawMessage, error) { return History(context.Background(), store, "", id) },
-			func(id string) (json.RawMessage, error) { return Reference(context.Background(), store, "", id) })
+		ctx := context.Background()
+		q := Translate(o, func(id string) ([]json.RawMessage, error) { return History(ctx, store, "", id) },
+			func(id string) (json.RawMessage, error) { return Reference(ctx, store, "", id) })
 		if o.Err != nil {
 			if !errors.Is(o.Err, llm.ErrBadRequest) && !errors.Is(o.Err, ErrNotFound) {
 				t.Errorf("%q: %v", text, o.Err)
@@ -84,7 +85,8 @@ func FuzzStream(f *testing.F) {
 				stream = a.Call(stream, "", "", piece)
 			default:
 				called = false
-				stream = a.Text(stream, piece, []openai.TokenLogprob{{TopLogprob: openai.TopLogprob{Token: piece, Logprob: -1}}})
+				stream = a.Text(stream, piece, []openai.TokenLogprob{{
+					TopLogprob: openai.TopLogprob{Token: piece, Logprob: -1}}})
 			}
 		}
 		if fail {

@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/serve/upstream"
 )
 
-// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one that
-// has all there is.
+// TestUpstreamConforms: another server, behind its API, is a backend as the engine is: a service of our own is one
+// that has all there is.
 func TestUpstreamConforms(t *testing.T) {
 	llmtest.Run(t, func(t *testing.T) llm.Backend {
 		far := openTiny(t, func(o *Options) {
@@ -106,7 +106,8 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 			data, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			want := test.want
-			if stream != "" && (test.name == "use" || test.name == "output" || test.name == "probabilities") { // in pieces
+			if stream != "" && (test.name == "use" || test.name == "output" || test.name == "probabilities") {
+				// it comes in pieces
 				want, _, _ = strings.Cut(want, `.*`)
 				want = strings.TrimSuffix(want, `\\"n\\":`)
 			}

@@ -124,7 +124,9 @@ func (w *soakWorld) renew(rng *rand.Rand, until time.Time) {
 // logged waits until the request log has written what it holds.
 func (w *soakWorld) logged() {
 	w.t.Helper()
-	llmtest.Until(w.t, "the request log to be written", func() bool { return metricOf(w.t, w.s, telemetry.LogPending) == 0 })
+	llmtest.Until(w.t, "the request log to be written", func() bool {
+		return metricOf(w.t, w.s, telemetry.LogPending) == 0
+	})
 }
 
 // checkLog: the database has each line once, and none was dropped.

@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,16 @@ type soakSample struct {
 	files      float64 // open file descriptors
 	blocks     float64 // KV blocks held
 	latency    float64 // seconds, the median of a few requests one after the other
+
+	memory runtime.MemStats // where resident memory is, for whoever has to find out why it grows
+}
+
+// kept says what the Go runtime holds, in KiB.
+func (s *soakSample) kept() string {
+	m := &s.memory
+	return fmt.Sprintf("heap %d in use, %d idle and not given back; stacks %d, spans %d, collector %d, profiles %d, other %d KiB",
+		m.HeapInuse>>10, (m.HeapIdle-m.HeapReleased)>>10, m.StackSys>>10, m.MSpanSys>>10, m.GCSys>>10, m.BuckHashSys>>10,
+		m.OtherSys>>10)
 }
 
 // soakLimits are how much of each may be gained over a whole run and still count as no growth.
@@ -83,8 +94,9 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 func growth(list []trend) (found []string) {
 	for _, r := range list {
 		if r.lo > r.allowed {
-			found = append(found, fmt.Sprintf("%s grows by %.4g over the run (at least %.4g, %.4g allowed): from %.4g to %.4g",
-				r.name, r.gain, r.lo, r.allowed, r.first, r.last))
+			found = append(found,
+				fmt.Sprintf("%s grows by %.4g over the run (at least %.4g, %.4g allowed): from %.4g to %.4g",
+					r.name, r.gain, r.lo, r.allowed, r.first, r.last))
 		}
 	}
 	return found
@@ -142,7 +154,8 @@ func TestGrowth(t *testing.T) {
 			"KV blocks":       func(i int, s *soakSample) { s.blocks += float64(i / 8) },
 			"latency":         func(i int, s *soakSample) { s.latency += 0.0003 * float64(i) },
 		} {
-			if found := growth(trends(series(seed, plant), time.Hour)); len(found) != 1 || found[0][:len(name)] != name {
+			found := growth(trends(series(seed, plant), time.Hour))
+			if len(found) != 1 || found[0][:len(name)] != name {
 				t.Errorf("seed %d: %s grows, found %v", seed, name, found)
 			}
 		}

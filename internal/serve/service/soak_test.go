@@ -56,7 +56,8 @@ func TestSoak(t *testing.T) {
 	began := time.Now()
 	var samples []soakSample
 	for round := range rounds {
-		until := began.Add(lasts * time.Duration(round+1) / time.Duration(rounds)).Add(-500 * time.Millisecond) // a pause's
+		const pauses = 500 * time.Millisecond // what measuring takes
+		until := began.Add(lasts*time.Duration(round+1)/time.Duration(rounds) - pauses)
 		if soonest := time.Now().Add(500 * time.Millisecond); until.Before(soonest) {
 			until = soonest
 		}
@@ -75,6 +76,10 @@ func TestSoak(t *testing.T) {
 		"the database, %v lines of the request log\n%s", time.Since(began).Round(time.Second), rounds,
 		saw.answers.Load(), saw.broken.Load(), w.renewals, w.restarts, metricOf(t, w.s, telemetry.LogWritten),
 		soakTable(list))
+	for at, s := range map[string]*soakSample{"after the warm-up": &samples[int(float64(rounds)*soakWarm)],
+		"at the end": &samples[rounds-1]} {
+		t.Logf("the runtime holds %s: %s", at, s.kept())
+	}
 	for _, what := range growth(list) {
 		t.Error(what)
 	}
@@ -114,7 +119,7 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 		t.Fatal(err)
 	}
 	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took)}
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took), memory: m}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.

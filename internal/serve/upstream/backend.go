@@ -10,8 +10,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// Generate implements llm.Backend: the request goes out as a streamed chat or text completion, and its chunks come back
-// as events. What the API has no words for is ErrUnsupported. Tokens have the ids of no vocabulary: the API tells texts.
+// Generate implements llm.Backend: the request goes out as a streamed chat or text completion, and its chunks come
+// back as events. What the API has no words for is ErrUnsupported. Tokens have the ids of no vocabulary: the API
+// tells texts.
 func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	path, body, err := encode(r)
 	if err != nil {

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 )
 
@@ -43,14 +43,11 @@ func ReadFile(path string) ([]Server, error) {
 }
 
 func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxFile {
-		err = fmt.Errorf("%w: %s: has %d bytes, must have at most %d", ErrFile, path, info.Size(), maxFile)
+	data, err := bounded.File(path, maxFile)
+	if errors.Is(err, bounded.ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrFile, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 // parseFile is ReadFile with the file's content given.

@@ -28,6 +28,7 @@ func program(args []string) int {
 	case "wait":
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, syscall.SIGTERM)
+		fmt.Println("ready to be stopped")
 		<-stop
 		fmt.Println("stopped in order")
 		return 130
@@ -73,8 +74,9 @@ func TestStarter(t *testing.T) {
 	if err := s.Run([]string{"chatter"}); err != nil {
 		t.Fatal(err)
 	}
-	if st := ended(t, s); len(st.Output) > shownOutput || !strings.HasSuffix(st.Output, "line 19999 of a program that "+
-		"says much\n") {
+	if st := ended(t, s); len(st.Output) > shownOutput || !strings.HasSuffix(st.Output,
+		"line 19999 of a program that "+
+			"says much\n") {
 		t.Errorf("%d bytes of output: …%q", len(st.Output), st.Output[max(0, len(st.Output)-60):])
 	}
 	if err := s.Run([]string{"wait"}); err != nil {
@@ -83,10 +85,9 @@ func TestStarter(t *testing.T) {
 	if err := s.Run([]string{"pass"}); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second run beside the first gave %v", err)
 	}
-	for !strings.Contains(s.State().Output, "wait") {
+	for !strings.Contains(s.State().Output, "ready to be stopped") {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond) // it listens to signals a moment after it has said its arguments
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,10 +109,14 @@ func TestForm(t *testing.T) {
 		err  string
 	}{
 		{Form{}, []string{"certify"}, ""},
-		{Form{Case: "TC-X", Profile: "full", Target: "http://h:1", TargetModel: "m", KeyEnv: "SECRET_API_KEY", Seed: "-7",
-			Sweep: "rate=1..64", SweepStep: "5s", Against: "abcd", SLO: []string{"ttft:p99<2s"}, Set: []string{"a=b", "c=d e"}},
-			[]string{"certify", "--profile=full", "--target=http://h:1", "--target-model=m", "--api-key-env=SECRET_API_KEY",
-				"--slo=ttft:p99<2s", "--set=a=b", "--set=c=d e", "--sweep=rate=1..64", "--sweep-step=5s", "--against=abcd",
+		{Form{Case: "TC-X", Profile: "full", Target: "http://h:1", TargetModel: "m", KeyEnv: "SECRET_API_KEY",
+			Seed:  "-7",
+			Sweep: "rate=1..64", SweepStep: "5s", Against: "abcd", SLO: []string{"ttft:p99<2s"},
+			Set: []string{"a=b", "c=d e"}},
+			[]string{"certify", "--profile=full", "--target=http://h:1", "--target-model=m",
+				"--api-key-env=SECRET_API_KEY",
+				"--slo=ttft:p99<2s", "--set=a=b", "--set=c=d e", "--sweep=rate=1..64", "--sweep-step=5s",
+				"--against=abcd",
 				"--seed=-7", "TC-X"}, ""},
 		{Form{Model: "--help; rm -rf / $(id) `id` | x > y"}, []string{"certify",
 			"--model=--help; rm -rf / $(id) `id` | x > y"}, ""},
@@ -157,11 +162,13 @@ func TestStartByForm(t *testing.T) {
 		t.Errorf("a wrong form's command: status %d", w.Code)
 	}
 	w := post(t, k, "/start", url.Values{"case": {"-x"}, "target-model": {"kept"}})
-	if w.Code != 422 || !strings.Contains(w.Body.String(), "case: must be") || !strings.Contains(w.Body.String(), "kept") {
+	if w.Code != 422 || !strings.Contains(w.Body.String(), "case: must be") || !strings.Contains(w.Body.String(),
+		"kept") {
 		t.Errorf("a wrong form: status %d", w.Code)
 	}
 	for _, path := range []string{"/start", "/start/command"} {
-		if w := post(t, k, path, url.Values{"case": {strings.Repeat("x", mostForm)}}); w.Code != 422 || k.c.Start.State().Any {
+		if w := post(t, k, path, url.Values{"case": {strings.Repeat("x", mostForm)}}); w.Code != 422 ||
+			k.c.Start.State().Any {
 			t.Errorf("%s with a form without end: status %d", path, w.Code)
 		}
 	}
@@ -172,10 +179,9 @@ func TestStartByForm(t *testing.T) {
 		"one at a time") {
 		t.Errorf("a second run: status %d", w.Code)
 	}
-	for !strings.Contains(k.c.Start.State().Output, "wait") {
+	for !strings.Contains(k.c.Start.State().Output, "ready to be stopped") {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond)
 	if w := post(t, k, "/stop", nil); w.Code != 303 {
 		t.Errorf("stop: status %d", w.Code)
 	}

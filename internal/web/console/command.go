@@ -127,7 +127,8 @@ func (f Form) check(keys []string) error {
 	case f.Target != "" && !strings.HasPrefix(f.Target, "http://") && !strings.HasPrefix(f.Target, "https://"):
 		return fmt.Errorf("%w: target: must begin with http:// or https://, is %q", errForm, f.Target)
 	case f.KeyEnv != "" && !slices.Contains(keys, f.KeyEnv):
-		return fmt.Errorf("%w: API key: %q is none of the variables that this console was given: %s", errForm, f.KeyEnv,
+		return fmt.Errorf("%w: API key: %q is none of the variables that this console was given: %s", errForm,
+			f.KeyEnv,
 			strings.Join(keys, ", "))
 	case f.Sweep != "" && !sweepForm.MatchString(f.Sweep):
 		return fmt.Errorf("%w: sweep: must be rate or concurrency, alone or as rate=1..64, is %q", errForm, f.Sweep)

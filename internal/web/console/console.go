@@ -32,7 +32,8 @@ type Config struct {
 	Verify http.Handler // the page that verifies reports; nil: there is none
 	Start  *Starter     // starts runs; nil: none can be started
 
-	// Current gives the record of the run of this very process: empty, until it has begun. nil: this process runs none.
+	// Current gives the record of the run of this very process: empty, until it has begun. nil: this process runs
+	// none.
 	Current func() string
 
 	Log *slog.Logger // nil: nobody is told
@@ -219,9 +220,10 @@ func (k *Console) logout(w http.ResponseWriter, r *http.Request) {
 
 // funcs are the templates' own, beside those of reports.
 var funcs = template.FuncMap{
-	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"took": took, "version": report.ShortVersion,
+	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+	"exact": func(t time.Time) string { return t.UTC().Format(time.DateTime) },
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"took":  took, "version": report.ShortVersion,
 	"short": func(s string, n int) string {
 		if r := []rune(s); len(r) > n {
 			return string(r[:n-1]) + "…"
@@ -230,7 +232,8 @@ var funcs = template.FuncMap{
 	},
 	"quant": quantileText,
 	"phaseclass": func(s live.PhaseState) string {
-		return map[live.PhaseState]string{live.Planned: "planned", live.UnderWay: "running", live.Done: "done", live.Cut: "cut",
+		return map[live.PhaseState]string{live.Planned: "planned", live.UnderWay: "running", live.Done: "done",
+			live.Cut:     "cut",
 			live.Skipped: "skipped"}[s]
 	},
 	"checkclass": checkClass,
@@ -241,6 +244,8 @@ func took(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0 s"
+	case d < 10*time.Second:
+		return report.Number(d.Round(time.Second/10).Seconds()) + " s"
 	case d < 2*time.Minute:
 		return report.Number(float64(d.Round(time.Second)/time.Second)) + " s"
 	case d < 3*time.Hour:

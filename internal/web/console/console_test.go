@@ -47,8 +47,9 @@ func made(n int, status string, change func(*report.Report)) *report.Report {
 		Interval: &[2]float64{mean - 2, mean + 2}, Op: "<", Target: &limit, Unit: "ms", Verdict: status, Gate: true}}
 	p50, p90 := mean*0.9, mean*1.5
 	r.Phases = []report.Phase{{ID: "open", Kind: testcases.KindOpen, Scheduled: 100, Issued: 100, Completed: 100,
-		RPS: 20, RPSLow: 18, RPSHigh: 22, Latency: &report.Dist{N: 100, Mean: mean, MeanLow: mean - 2, MeanHigh: mean + 2,
-			Min: mean / 2, P50: &p50, P90: &p90, Max: mean * 2}}}
+		RPS: 20, RPSLow: 18, RPSHigh: 22, Latency: &report.Dist{N: 100, Mean: mean, MeanLow: mean - 2,
+			MeanHigh: mean + 2,
+			Min:      mean / 2, P50: &p50, P90: &p90, Max: mean * 2}}}
 	if change != nil {
 		change(r)
 	}
@@ -189,23 +190,25 @@ func TestPages(t *testing.T) {
 	knee := 12.5
 	low, high := 10.0, 14.0
 	a, b := made(0, report.Pass, nil), made(2, report.Fail, func(r *report.Report) {
-		r.Sweeps = []report.Sweep{{Phase: "sweep", Over: "rate", Unit: "requests/s", Knee: &knee, Low: &low, High: &high,
+		r.Sweeps = []report.Sweep{{Phase: "sweep", Over: "rate", Unit: "requests/s", Knee: &knee, Low: &low,
+			High:       &high,
 			Confidence: 0.95, Finding: "between 10 and 14 requests/s", Steps: []report.Step{
 				{Phase: "sweep-01", Load: 8, Verdict: "held", Goodput: 1, OutputTPS: 80},
 				{Phase: "sweep-02", Load: 16, Verdict: "missed", Goodput: 0.4, OutputTPS: 90}}}}
 	})
 	k := newConsole(t, Config{Dir: written(t, a, b)})
 	for path, want := range map[string][]string{
-		"/runs/" + idOf(a):                             {"A case", "The run’s record", "/trend?case=TC-A"},
-		"/runs/" + idOf(b):                             {"Knee: between 10 and 14", "Compare with the run before", `class="plot"`},
-		"/runs/" + idOf(b) + "/report.html":            {"<style>", "A case"},
-		"/runs/" + idOf(b) + "/report.json":            {`"test_case": "TC-A"`},
-		"/trend":                                       {"latency", "v1.1", `class="version"`, "worse"},
-		"/trend?case=TC-A&figures=all":                 {"open rate", "sweep knee"},
-		"/trend?case=none":                             {"nothing to draw"},
-		"/compare":                                     {"Choose two runs"},
-		"/compare?a=" + idOf(a):                        {"Choose two runs."},
-		"/compare?a=" + idOf(a) + "&b=" + idOf(b):      {"2 WORSE", "PASS became FAIL", "percentiles only", "Sweep sweep after"},
+		"/runs/" + idOf(a):                  {"A case", "The run’s record", "/trend?case=TC-A"},
+		"/runs/" + idOf(b):                  {"Knee: between 10 and 14", "Compare with the run before", `class="plot"`},
+		"/runs/" + idOf(b) + "/report.html": {"<style>", "A case"},
+		"/runs/" + idOf(b) + "/report.json": {`"test_case": "TC-A"`},
+		"/trend":                            {"latency", "v1.1", `class="version"`, "worse"},
+		"/trend?case=TC-A&figures=all":      {"open rate", "sweep knee"},
+		"/trend?case=none":                  {"nothing to draw"},
+		"/compare":                          {"Choose two runs"},
+		"/compare?a=" + idOf(a):             {"Choose two runs."},
+		"/compare?a=" + idOf(a) + "&b=" + idOf(b): {"2 WORSE", "PASS became FAIL", "percentiles only",
+			"Sweep sweep after"},
 		"/compare?run=" + idOf(b) + "&run=" + idOf(a):  {"2 WORSE"}, // the earlier one is first in any order
 		"/compare?a=" + idOf(b) + "&b=" + idOf(a):      {"2 BETTER"},
 		"/compare?a=" + idOf(a)[:14] + "&b=0000":       {"There is no such run"},
@@ -213,11 +216,11 @@ func TestPages(t *testing.T) {
 		"/runs/" + url.PathEscape("../../etc/passwd"):  {"There is no such run"},
 		"/live/" + url.PathEscape("../x.events.jsonl"): {"There is no such run"},
 		"/live/" + url.PathEscape(`..\x.events.jsonl`): {"There is no such run"},
-		"/live/x.txt":                                  {"There is no such run"},
-		"/runs/" + idOf(a) + "/events.jsonl.gz":        {"There is no record"},
-		"/verify":                                      {"verify.html"},
-		"/start":                                       {"starts no runs"},
-		"/none":                                        {"no page at /none"},
+		"/live/x.txt":                           {"There is no such run"},
+		"/runs/" + idOf(a) + "/events.jsonl.gz": {"There is no record"},
+		"/verify":                               {"verify.html"},
+		"/start":                                {"starts no runs"},
+		"/none":                                 {"no page at /none"},
 	} {
 		w := get(t, k, path)
 		body := strings.NewReplacer("&#39;", "’", "'", "’").Replace(w.Body.String())
@@ -275,8 +278,9 @@ func TestDoors(t *testing.T) {
 	if w := login("sesame", "/", "Sec-Fetch-Site", "cross-site"); w.Code != 403 {
 		t.Errorf("a login from another site: status %d", w.Code)
 	}
-	for to, want := range map[string]string{"/compare?a=1": "/compare?a=1", "//evil.example/": "/", "https://evil.example": "/",
-		`/\evil.example`: "/", "": "/"} {
+	for to, want := range map[string]string{"/compare?a=1": "/compare?a=1", "//evil.example/": "/",
+		"https://evil.example": "/",
+		`/\evil.example`:       "/", "": "/"} {
 		w := login("sesame", to)
 		if w.Code != 303 || w.Header().Get("Location") != want {
 			t.Errorf("a login that leads to %q: status %d, to %q", to, w.Code, w.Header().Get("Location"))
@@ -317,14 +321,17 @@ func TestHostilePages(t *testing.T) {
 	a := made(0, report.Pass, func(r *report.Report) {
 		r.TestCase, r.Profile, r.Status, r.Target.URL, r.Target.Model = evil, evil, evil, evil, evil
 		r.Fingerprints["version"], r.Case.Name, r.Case.ID = evil, evil, evil
-		r.Checks[0].ID, r.Checks[0].Clause, r.Checks[0].Reason, r.Checks[0].Unit, r.Checks[0].Op = evil, evil, evil, evil, "<"
+		r.Checks[0].ID, r.Checks[0].Clause, r.Checks[0].Reason, r.Checks[0].Unit, r.Checks[0].Op = evil, evil, evil,
+			evil, "<"
 		r.Phases[0].ID, r.Evidence.SHA256, r.Evidence.File = evil, evil, evil
 	})
 	b := made(1, report.Pass, func(r *report.Report) { r.TestCase, r.Checks[0].ID, r.Phases[0].ID = evil, evil, evil })
-	k := newConsole(t, Config{Dir: written(t, a, b), Version: evil, Start: &Starter{Program: "/none", KeyEnvs: []string{evil}}})
+	k := newConsole(t, Config{Dir: written(t, a, b), Version: evil, Start: &Starter{Program: "/none",
+		KeyEnvs: []string{evil}}})
 	q := url.QueryEscape(evil)
 	file := "file-" + strings.TrimSuffix(filepath.Base(report.PathsFor("", a).JSON), report.JSONExt)
-	for _, path := range []string{"/", "/?case=" + q + "&text=" + q + "&target=" + q + "&from=" + q, "/trend?case=" + q +
+	for _, path := range []string{"/", "/?case=" + q + "&text=" + q + "&target=" + q + "&from=" + q, "/trend?case=" +
+		q +
 		"&figures=all", "/compare?a=" + file + "&b=" + idOf(b), "/runs/" + url.PathEscape(evil), "/runs/" + file,
 		"/live/" + url.PathEscape(evil), "/start?case=" + q + "&slo=" + q + "&target=" + q + "&model=" + q,
 		"/login?to=" + q, "/" + url.PathEscape(evil), "/verify"} {
@@ -342,7 +349,8 @@ func TestHostilePages(t *testing.T) {
 // TestAssets: what pages load is there, and no page has what its policy forbids.
 func TestAssets(t *testing.T) {
 	k := newConsole(t, Config{Dir: written(t, made(0, report.Pass, nil)), Start: &Starter{Program: "/none"}})
-	for path, kind := range map[string]string{"/assets/console.css": "text/css", "/assets/console.js": "text/javascript"} {
+	for path, kind := range map[string]string{"/assets/console.css": "text/css",
+		"/assets/console.js": "text/javascript"} {
 		if w := get(t, k, path); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) {
 			t.Errorf("%s: status %d, %s", path, w.Code, w.Header().Get("Content-Type"))
 		}

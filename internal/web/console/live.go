@@ -14,7 +14,8 @@ import (
 )
 
 // liveRegions are the parts of the page of a run, each a template of live.html and an element of its id.
-var liveRegions = []string{"head", "announce", "phases", "figures", "times", "charts", "sweeps", "checks", "conditions"}
+var liveRegions = []string{"head", "announce", "phases", "figures", "times", "charts", "sweeps", "checks",
+	"conditions"}
 
 // livePage is the page of a run as it happens.
 type livePage struct {

@@ -29,6 +29,8 @@ type Record struct {
 	Case, Profile, Target, Model string
 	Start                        time.Time
 	Running                      bool
+	Closed                       bool // its run has ended, and left no report
+	Generator                    int  // it is the record of one generator of a run, with this number
 }
 
 // records finds records in a directory. What their headers say is read once.
@@ -76,8 +78,11 @@ func (r *records) list() []Record {
 	var out []Record
 	for _, f := range all[:min(len(all), mostRecords)] {
 		if rec, ok := r.head(f.path); ok {
-			rec.Running = evidence.StateOf(f.path) == evidence.Writing
-			out = append(out, rec)
+			state := evidence.StateOf(f.path)
+			rec.Running, rec.Closed = state == evidence.Writing, state == evidence.Closed
+			if rec.Generator == 0 || rec.Running { // a generator's own record never has a report
+				out = append(out, rec)
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Record) int {
@@ -115,7 +120,7 @@ func (r *records) head(path string) (Record, bool) {
 	_, err := evidence.ScanFile(path, func(e *evidence.Event) error {
 		if h := e.Header; h != nil {
 			rec = Record{Name: filepath.Base(path), Profile: h.Profile, Target: h.Target.URL, Model: h.Target.Model,
-				Start: h.Start}
+				Start: h.Start, Generator: h.Generator}
 			if h.Case != nil {
 				rec.Case = h.Case.ID
 			}

@@ -16,6 +16,9 @@ import (
 const (
 	drawEvery = time.Second
 
+	// headStart is what a record is read for before it is drawn for the first time.
+	headStart = 250 * time.Millisecond
+
 	// judgeShare is how much of the time may go into judging a run that goes on: at most one part of so many.
 	judgeShare = 8
 
@@ -118,6 +121,10 @@ func (h *hub) follow(w *watch) {
 	reading.Go(func() { defer close(read); w.read(ctx) })
 	defer reading.Wait()
 	defer cancel()
+	select { // what the record has already belongs into the first picture
+	case <-read:
+	case <-time.After(headStart):
+	}
 	tick := time.NewTicker(drawEvery)
 	defer tick.Stop()
 	var judged time.Time

@@ -33,8 +33,10 @@ func recorded(t *testing.T, dir string) (w *evidence.Writer, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = w.Add(evidence.Event{Header: &evidence.Header{SchemaVersion: 1, Start: time.Unix(1_700_000_000, 0).UTC(), Case: &c,
-		Profile: "quick", Target: evidence.Target{Kind: "url", URL: "http://h", Model: "<i>m</i>"}, Rules: evidence.Rules}})
+	err = w.Add(evidence.Event{Header: &evidence.Header{SchemaVersion: 1, Start: time.Unix(1_700_000_000, 0).UTC(),
+		Case:    &c,
+		Profile: "quick", Target: evidence.Target{Kind: "url", URL: "http://h", Model: "<i>m</i>"},
+		Rules: evidence.Rules}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +48,9 @@ func goOn(t *testing.T, w *evidence.Writer, from, to int64) {
 	t.Helper()
 	const ms = int64(time.Millisecond)
 	for i := from; i < to; i++ {
-		q := &evidence.Request{Phase: "single", N: int(i), Prompt: "a/b", Scheduled: i * 100 * ms, Issued: i * 100 * ms,
-			First: i*100*ms + 30*ms, Last: i*100*ms + 90*ms, Done: i*100*ms + 91*ms, Chunks: 3, Status: 200}
+		q := &evidence.Request{Phase: "single", N: int(i), Prompt: "a/b", Scheduled: i * 100 * ms,
+			Issued: i * 100 * ms,
+			First:  i*100*ms + 30*ms, Last: i*100*ms + 90*ms, Done: i*100*ms + 91*ms, Chunks: 3, Status: 200}
 		if err := w.Add(evidence.Event{At: q.Done, Request: q}); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +65,8 @@ func finish(t *testing.T, w *evidence.Writer, path string) {
 	t.Helper()
 	const ms = int64(time.Millisecond)
 	for _, e := range []evidence.Event{{At: 2000 * ms, Phase: &evidence.Phase{ID: "single", Kind: testcases.KindClosed,
-		SteadyTo: 2000 * ms, End: 2000 * ms, Planned: 20, Issued: 20, MaxInFlight: 1}}, {At: 2001 * ms, End: &evidence.End{}}} {
+		SteadyTo: 2000 * ms, End: 2000 * ms, Planned: 20, Issued: 20, MaxInFlight: 1}}, {At: 2001 * ms,
+		End: &evidence.End{}}} {
 		if err := w.Add(e); err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +152,8 @@ func TestWatch(t *testing.T) {
 	defer server.Close()
 	w, path := recorded(t, dir)
 	name := filepath.Base(path)
-	if body := get(t, k, "/").Body.String(); !strings.Contains(body, "RUNNING") || !strings.Contains(body, "/live/"+name) {
+	if body := get(t, k, "/").Body.String(); !strings.Contains(body, "RUNNING") || !strings.Contains(body,
+		"/live/"+name) {
 		t.Errorf("the list does not have the run:\n%s", body)
 	}
 	v := newViewer(t, server.URL+"/live/"+name+"/stream")
@@ -179,7 +184,8 @@ func TestWatch(t *testing.T) {
 			t.Error("the stream goes on after the verdict")
 		}
 	}
-	if body := get(t, k, "/").Body.String(); strings.Contains(body, "RUNNING") || strings.Contains(body, "NO VERDICT") {
+	if body := get(t, k, "/").Body.String(); strings.Contains(body, "RUNNING") || strings.Contains(body,
+		"NO VERDICT") {
 		t.Error("the list has the run twice")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -202,7 +208,8 @@ func TestWatchAKilledRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(w.Close(), os.Remove(path), os.WriteFile(path+partExt, data[:len(data)-2], 0o600)); err != nil {
+	if err := errors.Join(w.Close(), os.Remove(path), os.WriteFile(path+partExt, data[:len(data)-2],
+		0o600)); err != nil {
 		t.Fatal(err)
 	}
 	old := time.Now().Add(-time.Hour)

@@ -5,14 +5,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/x509"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,8 @@ func made(t *testing.T) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(l.writeDir(filepath.Join(dir, "image")), l.writeTar(filepath.Join(dir, "image.tar"))); err != nil {
+	err = errors.Join(l.writeDir(filepath.Join(dir, "image")), l.writeTar(filepath.Join(dir, "image.tar")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	one := newLayout()
@@ -264,8 +266,8 @@ func TestDockerfile(t *testing.T) {
 		}
 		return string(text)
 	}
-	for word, want := range map[string]string{"USER": c.User, "WORKDIR": c.WorkingDir, "ENTRYPOINT": list(c.Entrypoint),
-		"CMD": list(c.Cmd), "ENV": strings.Join(c.Env, " "),
+	for word, want := range map[string]string{"USER": c.User, "WORKDIR": c.WorkingDir,
+		"ENTRYPOINT": list(c.Entrypoint), "CMD": list(c.Cmd), "ENV": strings.Join(c.Env, " "),
 		"VOLUME": strings.Join(slices.Collect(maps.Keys(c.Volumes)), " "),
 		"EXPOSE": strings.TrimSuffix(strings.Join(slices.Collect(maps.Keys(c.ExposedPorts)), " "), "/tcp"),
 		"COPY": "deploy/rootfs /\n--from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/\n" +
@@ -289,26 +291,24 @@ func TestDockerfile(t *testing.T) {
 
 // TestBadBinaries: what would make an image that does not start, or that does not say what is in it, is refused.
 func TestBadBinaries(t *testing.T) {
-	dir := t.TempDir()
-	source := filepath.Join(dir, "src")
-	if err := errors.Join(os.Mkdir(source, 0o755),
-		os.WriteFile(filepath.Join(source, "go.mod"), []byte("module example.com/x\n"), 0o600),
-		os.WriteFile(filepath.Join(source, "main.go"), []byte("package main\nfunc main() {}\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	for goos, want := range map[string]error{"linux": errCommit, "darwin": errPlatform} {
-		path := filepath.Join(dir, goos)
-		cmd := exec.Command("go", "build", "-o", path, ".")
-		cmd.Dir = source
-		cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=arm64", "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+	good := map[string]string{"GOOS": "linux", "GOARCH": "arm64", "CGO_ENABLED": "0", "vcs.revision": "abc",
+		"vcs.time": "2026-11-29T01:02:03Z", "vcs.modified": "false"}
+	for change, want := range map[string]error{"": nil, "GOOS=darwin": errPlatform, "GOARCH=386": errPlatform,
+		"CGO_ENABLED=1": errPlatform, "vcs.revision=": errCommit, "vcs.time=": errCommit,
+		"vcs.modified=true": errCommit, "vcs.modified=": errCommit} {
+		info := &buildinfo.BuildInfo{Main: debug.Module{Version: "v1.2.3"}}
+		key, value, _ := strings.Cut(change, "=")
+		for k, v := range good {
+			if k == key {
+				v = value
+			}
+			info.Settings = append(info.Settings, debug.BuildSetting{Key: k, Value: v})
 		}
-		if err := run(dir, rootfs, []string{path}); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", goos, err, want)
+		if p, err := about(info); !errors.Is(err, want) || p.version != "v1.2.3" {
+			t.Errorf("%s: %+v, %v, want %v", change, p, err, want)
 		}
 	}
-	if err := run(dir, rootfs, []string{filepath.Join(source, "main.go")}); err == nil {
+	if err := run(t.TempDir(), rootfs, []string{"image_test.go"}); err == nil {
 		t.Error("an image of a text")
 	}
 	base, err := baseLayer(rootfs)

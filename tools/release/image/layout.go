@@ -184,8 +184,8 @@ func (l *layout) writeTar(path string) error {
 	return writeTar(path, files)
 }
 
-// writeDocker writes the layout of one platform with the file beside it by which Docker, whatever its version, knows an
-// image.
+// writeDocker writes the layout of one platform with the file beside it by which Docker, whatever its version, knows
+// an image.
 func (l *layout) writeDocker(path string) error {
 	files, err := l.files()
 	if err != nil {

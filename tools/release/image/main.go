@@ -1,6 +1,6 @@
 // Command image makes a container image of the program, for each platform that it has a binary for, without a Docker
-// daemon: an OCI image layout. What it says about itself is read from the binaries; one set of binaries and one Go give
-// the same bytes.
+// daemon: an OCI image layout. What it says about itself is read from the binaries; one set of binaries and one Go
+// give the same bytes.
 //
 //	image -rootfs deploy/rootfs -o dist dist/mixtral-linux-amd64 dist/mixtral-linux-arm64
 //
@@ -97,21 +97,30 @@ func read(path string) (program, error) {
 	if err != nil {
 		return program{}, fmt.Errorf("%s: %w", path, err)
 	}
-	p := program{binary: binary, version: info.Main.Version}
+	p, err := about(info)
+	if err != nil {
+		return program{}, fmt.Errorf("%s: %w", path, err)
+	}
+	p.binary = binary
+	return p, nil
+}
+
+// about takes what an image needs from a binary's own words.
+func about(info *buildinfo.BuildInfo) (p program, err error) {
 	settings := map[string]string{}
 	for _, s := range info.Settings {
 		settings[s.Key] = s.Value
 	}
-	p.os, p.arch, p.revision = settings["GOOS"], settings["GOARCH"], settings["vcs.revision"]
+	p = program{version: info.Main.Version, os: settings["GOOS"], arch: settings["GOARCH"],
+		revision: settings["vcs.revision"]}
 	if p.os != "linux" || p.arch != "amd64" && p.arch != "arm64" || settings["CGO_ENABLED"] != "0" {
-		return program{}, fmt.Errorf("%s: %w: it is for %s/%s with CGO_ENABLED=%s, must be for linux/amd64 or "+
-			"linux/arm64 with 0", path, errPlatform, p.os, p.arch, settings["CGO_ENABLED"])
+		return p, fmt.Errorf("%w: it is for %s/%s with CGO_ENABLED=%s, must be for linux/amd64 or linux/arm64 with 0",
+			errPlatform, p.os, p.arch, settings["CGO_ENABLED"])
 	}
 	if p.created, err = time.Parse(time.RFC3339, settings["vcs.time"]); err != nil || p.revision == "" ||
 		settings["vcs.modified"] != "false" {
-		return program{}, fmt.Errorf("%s: %w: vcs.revision %q, vcs.time %q, vcs.modified %q; build it in a clean "+
-			"checkout with -buildvcs=true", path, errCommit, p.revision, settings["vcs.time"],
-			settings["vcs.modified"])
+		return p, fmt.Errorf("%w: vcs.revision %q, vcs.time %q, vcs.modified %q; build it in a clean checkout with "+
+			"-buildvcs=true", errCommit, p.revision, settings["vcs.time"], settings["vcs.modified"])
 	}
 	return p, nil
 }

@@ -35,7 +35,8 @@ type layer struct {
 	diff       digest.Digest
 }
 
-// baseLayer is what both platforms share: users, how names are resolved, certificates, and the folder that is written to.
+// baseLayer is what both platforms share: users, how names are resolved, certificates, and the folder that is written
+// to.
 func baseLayer(rootfs string) (layer, error) {
 	files := []file{{"data/", 0o755, user, nil}, {"etc/", 0o755, 0, nil}}
 	for _, name := range []string{"group", "nsswitch.conf", "passwd"} {

@@ -1,7 +1,7 @@
-// Command provenance says how a release was made, as a SLSA provenance (version 1) in an in-toto statement, and signs it
-// and the release's checksums with an Ed25519 key, if there is one. It reads the folder that scripts/release.sh fills:
-// SHA256SUMS, whose files it names by their digests, the container image beside it, and the binaries, which know their
-// commit and their modules.
+// Command provenance says how a release was made, as a SLSA provenance (version 1) in an in-toto statement, and signs
+// it and the release's checksums with an Ed25519 key, if there is one. It reads the folder that scripts/release.sh
+// fills: SHA256SUMS, whose files it names by their digests, the container image beside it, and the binaries, which
+// know their commit and their modules.
 //
 //	provenance -builder URL -started 2026-11-29T10:00:00Z [-key FILE] dist
 //
@@ -12,7 +12,8 @@
 //	SHA256SUMS.sig            a signature of SHA256SUMS for openssl
 //	SHA256SUMS.sshsig         one for ssh-keygen -Y verify, namespace "file"
 //
-// Without a key only the first is written. Start reading at main; statement.go has what is said, sign.go the signatures.
+// Without a key only the first is written. Start reading at main; statement.go has what is said, sign.go the
+// signatures.
 package main
 
 import (
@@ -32,7 +33,7 @@ func main() {
 	flag.StringVar(&o.builder, "builder", "", "who built it: a URL")
 	flag.StringVar(&o.invocation, "invocation", "", "which of the builder's runs it was, if that has a name")
 	started := flag.String("started", "", "when the build began, as 2026-11-29T10:00:00Z")
-	flag.StringVar(&o.key, "key", "", "a file with an Ed25519 key: private, or the public half of one that an SSH agent has")
+	flag.StringVar(&o.key, "key", "", "a file with an Ed25519 key: private, or the public half of an SSH agent's")
 	passphrase := flag.String("passphrase-file", "", "a file with the passphrase of an encrypted key")
 	flag.Parse()
 	err := func() (err error) {

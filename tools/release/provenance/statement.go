@@ -180,7 +180,8 @@ func (s *statement) readBinaries(dir string) error {
 		for key, value := range said { // GOAMD64 is only known where it means something
 			b.InternalParameters[key] = value
 		}
-		b.ExternalParameters.Platforms = append(b.ExternalParameters.Platforms, settings["GOOS"]+"/"+settings["GOARCH"])
+		platforms := &b.ExternalParameters.Platforms
+		*platforms = append(*platforms, settings["GOOS"]+"/"+settings["GOARCH"])
 		for _, m := range info.Deps {
 			if m.Replace != nil {
 				m = m.Replace

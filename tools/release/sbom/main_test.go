@@ -44,7 +44,7 @@ func TestBill(t *testing.T) {
 		t.Errorf("%s %s %q", list.BOMFormat, list.SpecVersion, list.SerialNumber)
 	}
 	app := list.Metadata.Component
-	if app.Name != "github.com/hxp-enterprise/mixtral/tools" || len(*app.Hashes) != 1 ||
+	if app.Name != "github.com/hxp-enterprise/mixtral/tools/release" || len(*app.Hashes) != 1 ||
 		!strings.Contains(string(lists[0]), `"build:GOARCH"`) {
 		t.Errorf("application %+v", app)
 	}

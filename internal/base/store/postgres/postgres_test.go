@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
+	"github.com/hxp-enterprise/mixtral/internal/base/property"
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/postgres/pgtest"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/storetest"
@@ -111,6 +114,61 @@ func TestTheLogOutlivesTheDatabase(t *testing.T) {
 	if l.Dropped() != 33 {
 		t.Errorf("%d dropped after close, want 33", l.Dropped())
 	}
+}
+
+// TestKilledDatabase kills the server of the request log at any moment while lines come: each line is there once when
+// it is back.
+func TestKilledDatabase(t *testing.T) {
+	rng := rand.New(rand.NewPCG(property.Seed(t, "MIXTRAL_CHAOS_SEED"), 0))
+	c := pgtest.New(t)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) {
+		return Open(ctx, c.URL("postgres"))
+	}, Every: 2 * time.Millisecond, Timeout: 2 * time.Second})
+	stop, stopped, added := make(chan struct{}), make(chan struct{}), 0
+	go func() {
+		defer close(stopped)
+		for ; ; added++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				l.Add(store.Request{ID: fmt.Sprint(added), Received: time.Now()})
+			}
+		}
+	}()
+	rounds, writing := hostile.Kills(t, 3), 0
+	for range rounds {
+		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
+		if l.Pending() > 0 {
+			writing++
+		}
+		c.Stop()
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	<-stopped
+	for deadline := time.Now().Add(time.Minute); l.Pending() > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d written, %d pending", l.Written(), l.Pending())
+		}
+	}
+	l.Close()
+	db, err := Open(t.Context(), c.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Requests(t.Context(), time.Time{}, added+1)
+	if err != nil || len(list) != added || l.Dropped() != 0 || int(l.Written()) != added {
+		t.Errorf("%d lines of %d, %d written, %d dropped, %v", len(list), added, l.Written(), l.Dropped(), err)
+	}
+	hostile.Survived(t, "PostgreSQL, under a request log", rounds, writing, "%d lines of %d, each once", len(list),
+		added)
 }
 
 // TestARefusedRequestHoldsUpNoOther: the database works, but takes some requests never, here by a constraint that its
