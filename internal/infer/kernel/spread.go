@@ -7,14 +7,18 @@ import (
 )
 
 // The formats with minima in blocks of 32, with a curve or with a grid have no kernel of their own that multiplies
-// them as they lie. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and multiplied with many
-// columns by one kernel for all of them. Spreading costs about as much as multiplying with one column.
+// them as they lie with many columns. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and
+// multiplied by one kernel for all of them. Spreading costs about as much as multiplying with one column; those with a
+// curve, which are looked up fastest, have a kernel for that.
 
 // spreading is what a tier has for this path.
 type spreading struct {
 	multiply func(p *spreadProduct)                               // a block with columns, as addGeneric; p changes
 	block    func(t quant.Type, s *spread, b []byte) (known bool) // spreads a block of planes out
 	quads    func(s *spread, codes *[panelRows]quant.Codes)       // quadsOfRowsGeneric
+
+	// a panel of a format with a curve with a single column, which need not be spread
+	curve func(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32)
 }
 
 // spreadColumns is how many columns go through a block together. Their sums are 16 KiB, their activations in a
@@ -61,6 +65,10 @@ func (m *Matrix) mulSpread(f *spreading, s *Scratch, r0, r1 int, a *Acts, cols [
 func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group []int32, k *shape) {
 	t := &s.sums
 	clear(t.acc[:len(group)])
+	if len(group) == 1 && (m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS) {
+		f.curve(m, s, w, unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(group[0])))), &t.acc[0])
+		return
+	}
 	for i, col := range group {
 		t.columns[i] = spreadColumn{unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(col)))),
 			unsafe.Pointer(&t.acc[i])}

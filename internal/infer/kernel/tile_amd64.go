@@ -16,6 +16,7 @@ type machineScratch struct {
 	tile   tile
 	buf    *tileBuffer
 	attend attend
+	curve  curveProduct
 }
 
 func newMachineScratch() machineScratch {
