@@ -297,7 +297,8 @@ func TestInstruction(t *testing.T) {
 		`{"name": "f", "parameters": {}}` + "\n" + `{"name": "g", "parameters": {}}` +
 		"\n\nTo call a function, write its name and its arguments like this:\n<tool_call>\n" +
 		`{"name": "NAME", "arguments": {"PARAMETER": VALUE}}` + "\n</tool_call>\n"
-	const several = "To call several functions, write one such block for each, and nothing after the last one. " + results
+	const several = "To call several functions, write one such block for each, and nothing after the last one. " +
+		results
 	for _, test := range []struct {
 		tools llm.Tools
 		want  string
@@ -307,7 +308,8 @@ func TestInstruction(t *testing.T) {
 			"Call a function only if it helps with the request. Otherwise answer in plain text."},
 		{llm.Tools{Required: true}, several + "Now call a function."},
 		{llm.Tools{Required: true, Only: []string{"g"}}, several + "Now call the function g."},
-		{llm.Tools{Required: true, Only: []string{"g", "f"}}, several + "For now, call only g or f.\nNow call a function."},
+		{llm.Tools{Required: true, Only: []string{"g", "f"}},
+			several + "For now, call only g or f.\nNow call a function."},
 		{llm.Tools{Only: []string{"g"}}, several + "For now, call only g.\n" +
 			"Call a function only if it helps with the request. Otherwise answer in plain text."},
 	} {
