@@ -16,7 +16,7 @@ import (
 const module = "github.com/hxp-enterprise/mixtral"
 
 // public are the packages that other programs import from this half.
-var public = []string{"certify", "certify/target", "certify/prompts", "certify/report", "testcases"}
+var public = []string{"certify", "certify/target", "certify/prompts", "certify/report", "certify/attest", "testcases"}
 
 // TestPublicSignaturesNameNoInternalType: what a consumer cannot import must not stand in an exported signature or
 // field, since such a value can be neither declared nor made.

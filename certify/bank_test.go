@@ -156,6 +156,10 @@ func TestBank(t *testing.T) {
 			if float64(y.status[certify.Fail]) > mostBlamed*float64(y.runs) {
 				t.Errorf("%s failed in %d of %d runs", f, y.status[certify.Fail], y.runs)
 			}
+		} else if slices.Contains(faults.Unseen(), f) {
+			if y.status[certify.Pass] > 0 {
+				t.Errorf("%s passed in %d of %d runs", f, y.status[certify.Pass], y.runs)
+			}
 		} else if float64(y.found) < leastFound*float64(y.runs) {
 			t.Errorf("%s was found in %d of %d runs", f, y.found, y.runs)
 		}
@@ -179,7 +183,7 @@ func bankNumber(name string, usual int) int {
 func bankServers(t *testing.T) []faults.Fault {
 	only := cmp.Or(os.Getenv(bankKinds), os.Getenv(bankOnly))
 	if only == "" {
-		return append(faults.HealthyOnes(), faults.Planted()...)
+		return faults.All()
 	}
 	var servers []faults.Fault
 	for _, name := range strings.Split(only, ",") {
@@ -188,7 +192,7 @@ func bankServers(t *testing.T) []faults.Fault {
 			servers = append(servers, faults.HealthyOnes()...)
 			continue
 		case "planted":
-			servers = append(servers, faults.Planted()...)
+			servers = append(servers, append(faults.Planted(), faults.Unseen()...)...)
 			continue
 		}
 		f, err := faults.Parse(name)
@@ -213,6 +217,9 @@ func bankTable(servers []faults.Fault, tallies map[faults.Fault]*tally) string {
 		if slices.Contains(faults.HealthyOnes(), f) {
 			rate = fmt.Sprintf("blamed %d/%d = %.1f %%", y.status[certify.Fail], y.runs,
 				100*float64(y.status[certify.Fail])/float64(n))
+		}
+		if slices.Contains(faults.Unseen(), f) {
+			rate = fmt.Sprintf("passed %d/%d", y.status[certify.Pass], y.runs)
 		}
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s | %s | %s |\n", f, y.runs, y.status[certify.Pass],
 			y.status[certify.Fail], y.status[certify.Invalid], rate, counts(y.failed), counts(y.invalid),

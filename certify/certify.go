@@ -97,6 +97,8 @@ type Options struct {
 
 	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
+
+	dial dialer // of the load, in tests; nil: the usual one
 }
 
 // Earlier is a run to compare another one with.
@@ -185,7 +187,10 @@ func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) 
 	if err := loaded.Case.Validate(); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(set, func(s string) bool { return strings.Contains(s, ".traffic.file") }) {
+	if slices.ContainsFunc(set, func(s string) bool {
+		key, _, _ := strings.Cut(s, "=")
+		return strings.Contains(key, ".traffic") || strings.Contains(key, ".task")
+	}) {
 		if err := loaded.LoadTraffic(""); err != nil {
 			return nil, err
 		}

@@ -92,7 +92,7 @@ func TestARunFromEndToEnd(t *testing.T) {
 		s.Throughput["sustained"].N != 1 || s.PeakMemoryBytes == 0 {
 		t.Errorf("monitor: %+v", s)
 	}
-	if kinds[0] != certify.EventPlan || kinds[len(kinds)-1] != certify.EventReport {
+	if kinds[0] != certify.EventRecord || kinds[1] != certify.EventPlan || kinds[len(kinds)-1] != certify.EventReport {
 		t.Errorf("events: %v", kinds)
 	}
 	paths := report.PathsFor(dir, rep)

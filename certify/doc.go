@@ -32,7 +32,8 @@
 // Where other machines make the load, generators.go hands each its part of the plan and joins what they record
 // (Options.Generators); generate.go and worker.go are such a machine's side of it.
 //
-// preconditions.go checks what must hold before the load, sweep.go runs the steps of a sweep, earlier.go reads
-// the run to compare with, said.go asks the server what it is, gpus.go watches its accelerators,
+// preconditions.go checks what must hold before the load, and fit.go whether the lengths fit the model, which tokens.go
+// counts. task.go and task_tools.go ask questions whose answers are graded, sweep.go runs the steps of a sweep,
+// earlier.go reads the run to compare with, said.go asks the server what it is, gpus.go watches its accelerators,
 // and monitor.go is the specification's PerformanceMonitor. Start reading at Run.
 package certify

@@ -139,7 +139,8 @@ func (r *runner) remotePlan(run string) (remote.Plan, error) {
 	return remote.Plan{Protocol: remote.Protocol, Version: release(p.o.Version), Run: run, Case: data,
 		Prompts: p.loaded.PromptBytes, Files: p.loaded.Files, Profile: p.o.Profile, Seed: p.o.Seed,
 		Target: remote.Target{URL: s.URL, Model: s.model, Key: s.key, Header: s.extra.Header, Query: s.extra.Query,
-			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut}}, nil
+			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut,
+			PerWord: r.tokens.perWord}}, nil
 }
 
 // planDigest is the SHA-256 of everything that decides what a run sends.
@@ -194,6 +195,13 @@ func (g *generators) describe(h *evidence.Header) {
 func (g *generators) begin() {
 	if g != nil {
 		g.hub.Begin(g.r.record.epoch, g.take)
+	}
+}
+
+// end ends what the generators record.
+func (g *generators) end() {
+	if g != nil {
+		g.hub.End()
 	}
 }
 

@@ -126,9 +126,6 @@ func TestThreeGeneratorsAreOne(t *testing.T) {
 			}
 		case e.Comparison != nil:
 			comparisons[e.Comparison.Generator]++
-			if e.Comparison.Error > int64(50*time.Millisecond) {
-				t.Errorf("a comparison on one machine is off by %d ns", e.Comparison.Error)
-			}
 		}
 	}
 	for key, n := range seen {
@@ -152,7 +149,10 @@ func TestThreeGeneratorsAreOne(t *testing.T) {
 			t.Errorf("%d comparisons with generator %d", comparisons[g], g)
 		}
 	}
-	onSchedule(t, events)
+	if events[len(events)-1].End == nil {
+		t.Error("something was recorded after the end")
+	}
+	onSchedule(t, events, rep.Generators)
 	again, err := judge.Judge(events)
 	if err != nil {
 		t.Fatal(err)
@@ -164,9 +164,13 @@ func TestThreeGeneratorsAreOne(t *testing.T) {
 }
 
 // onSchedule holds the arrivals of the union against the schedule of one generator: on the record's clock they are
-// off by no more than the clocks can be.
-func onSchedule(t *testing.T, events []evidence.Event) {
+// off by no more than the clocks can be, at the order to start and at the issue.
+func onSchedule(t *testing.T, events []evidence.Event, generators []report.Generator) {
 	t.Helper()
+	bound := 0.0
+	for _, g := range generators {
+		bound = max(bound, g.ClockError)
+	}
 	var start int64
 	for _, e := range events {
 		if e.Phase != nil && e.Phase.ID == "sustained" {
@@ -180,8 +184,8 @@ func onSchedule(t *testing.T, events []evidence.Event) {
 			worst = max(worst, math.Abs(float64(q.Scheduled-start-int64(want[q.N]))/1e6))
 		}
 	}
-	if worst > 20 {
-		t.Errorf("an arrival is off its schedule by %g ms", worst)
+	if worst > 2*bound+0.1 {
+		t.Errorf("an arrival is off its schedule by %g ms, the clocks by %g ms at most", worst, bound)
 	}
 }
 
@@ -226,19 +230,16 @@ func TestSIGTERMStopsTheGenerators(t *testing.T) {
 	t.Parallel()
 	addresses, _ := startGenerators(t, 2, GenerateOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
-	var at time.Time
+	var at time.Duration
 	dir := t.TempDir()
 	rep, err := Run(ctx, Options{Case: "testdata/short.yaml", Target: bankServer(t), ReportDir: dir, Seed: 42,
 		Generators: addresses, GeneratorsKey: generatorsKey, Set: []string{"profiles.quick.sustained.duration_s=20"},
 		Progress: func(e Event) {
-			if e.Kind == EventProgress && e.Phase.ID == "sustained" && e.Done > 5 && at.IsZero() {
-				at = time.Now()
+			if e.Kind == EventProgress && e.Phase.ID == "sustained" && e.Done > 5 && at == 0 {
+				at = e.At
 				cancel()
 			}
 		}})
-	if took := time.Since(at); took > 4*time.Second {
-		t.Errorf("the report came %s after the signal", took)
-	}
 	if !errors.Is(err, ErrInterrupted) || rep == nil || rep.Status != Invalid {
 		t.Fatalf("%v, %+v", err, rep)
 	}
@@ -253,6 +254,9 @@ func TestSIGTERMStopsTheGenerators(t *testing.T) {
 	}
 	if cut != 0 && last > cut {
 		t.Errorf("a request was issued at %d after the load was stopped at %d", last, cut)
+	}
+	if after := time.Duration(last) - at; after > 5*time.Second { // of twenty; a machine at rest takes milliseconds
+		t.Errorf("a request was issued %s after the signal", after)
 	}
 }
 

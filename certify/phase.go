@@ -190,6 +190,9 @@ func (p *phaseRun) sink(q evidence.Request) {
 // take is sink of a record that says already which request of which phase it is.
 func (p *phaseRun) take(q evidence.Request) {
 	r := p.r
+	if outgrown(&q) {
+		q.Fail = evidence.FailTooLong
+	}
 	r.record.add(evidence.Event{Request: &q})
 	r.server.heardOf(q)
 	p.hear(q)
@@ -257,7 +260,7 @@ func (p *phaseRun) describe(rec evidence.Phase) string {
 	case p.ph.Kind == testcases.KindSweep:
 		text = fmt.Sprintf("%d steps, %s", rec.Issued, text)
 		if p.found.Best > 0 {
-			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.Sweep.Over.Unit())
+			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.LoadUnit())
 		}
 	case p.answered > 0:
 		sum := 0.0

@@ -172,17 +172,18 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	for _, ph := range c.Profiles[profile] {
 		fmt.Fprintf(&b, "  %-20s ", ph.ID)
 		n := max(ph.Requests, 0)
+		most := fmt.Sprintf("at most %d tokens each", c.MaxTokens(ph))
+		if ph.Traffic != nil && ph.Traffic.Output != nil {
+			most = "answers of up to " + lengthText(ph.Traffic.Output)
+			if ph.Traffic.IgnoresEnd() {
+				most = "answers of exactly " + lengthText(ph.Traffic.Output)
+			}
+		}
 		switch ph.Kind {
 		case testcases.KindOpen:
-			rate := c.Rate(ph)
-			if s := stagesText(ph); s != "" {
-				b.WriteString(s)
-				break
-			}
-			fmt.Fprintf(&b, "%s requests/s for %s s, at most %d tokens each: %s output tokens/s", short(rate),
-				short(ph.DurationS), c.MaxTokens(ph), short(rate*float64(c.MaxTokens(ph))))
+			b.WriteString(openText(c, ph, most))
 		case testcases.KindBatch:
-			fmt.Fprintf(&b, "%d requests at once, at most %d tokens each", n, c.MaxTokens(ph))
+			fmt.Fprintf(&b, "%d requests at once, %s", n, most)
 		case testcases.KindSweep:
 			b.WriteString(sweepText(c, ph))
 		case testcases.KindIdle:
@@ -193,17 +194,35 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 			if n == 0 {
 				n = prompts
 			}
-			fmt.Fprintf(&b, "%d answers to score, %d in flight, at most %d tokens each", n, c.InFlight(ph),
-				c.MaxTokens(ph))
+			fmt.Fprintf(&b, "%d answers to score, %d in flight, %s", n, c.InFlight(ph), most)
 		default:
-			fmt.Fprintf(&b, "%d in flight, at least %d requests and %s s, at most %d tokens each", c.InFlight(ph), n,
-				short(ph.DurationS), c.MaxTokens(ph))
+			least := fmt.Sprintf("at least %d requests and %s s", n, short(ph.DurationS))
+			if n == 0 && ph.DurationS == 0 {
+				least = "each question once"
+			}
+			fmt.Fprintf(&b, "%d in flight, %s, %s", c.InFlight(ph), least, most)
+		}
+		if ph.Kind != testcases.KindSweep {
+			b.WriteString(askedText(ph))
 		}
 		b.WriteByte('\n')
 		least += ph.DurationS
 	}
 	fmt.Fprintf(&b, "  at least %s in all", seconds(least).Round(time.Second))
 	return b.String()
+}
+
+// openText says what an open phase offers.
+func openText(c *testcases.Case, ph testcases.Phase, most string) string {
+	if s := stagesText(ph); s != "" {
+		return s
+	}
+	rate := c.Rate(ph)
+	text := fmt.Sprintf("%s %s for %s s, %s", short(rate), arrivalsText(ph), short(ph.DurationS), most)
+	if !ph.Traffic.Talks() && (ph.Traffic == nil || ph.Traffic.Output == nil) {
+		text += fmt.Sprintf(": %s output tokens/s", short(rate*float64(c.MaxTokens(ph))))
+	}
+	return text
 }
 
 // short writes a number without needless digits.

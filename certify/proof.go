@@ -90,6 +90,9 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 			if c, err = r.server.loadClient(r.plan.c, ph); err != nil {
 				return q, fmt.Errorf("%w: %w", target.ErrSetup, err)
 			}
+		case refusal(q) && namesContext(q.Detail):
+			return q, fmt.Errorf("%w: the lengths of the case do not fit the model: a request of phase %s, with at "+
+				"most %d tokens of answer, is refused: %s", target.ErrSetup, ph.ID, r.plan.c.MaxTokens(ph), q.Detail)
 		case r.requests.form.leave(q):
 		case r.later(ctx, q, &waited):
 		case try == proofTries || hopeless(q):

@@ -24,6 +24,7 @@ type runner struct {
 	metrics  *metrics
 	observer *observer
 	proven   []proof // preconditions that were checked before the record began
+	tokens   tokenizer
 
 	generators *generators // nil: this process makes the load
 }
@@ -71,6 +72,12 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	proven, err := r.prove(ctx)
 	if err == nil {
 		r.server.described = r.describe(ctx)
+		r.countTokens(ctx)
+		fit := r.fits(ctx)
+		fit.detail += r.madeUp()
+		proven, err = append(proven, proof{evidence.ConditionLengths, fit}), fit.err
+	}
+	if err == nil {
 		r.generators, err = r.join(ctx)
 	}
 	if err == nil {
@@ -113,6 +120,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.phase(ctx, i, ph)
 	}
 	stop()
+	r.generators.end()
 	r.record.add(evidence.Event{End: r.end(ctx)})
 	return r.record.err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -38,8 +39,12 @@ type server struct {
 	tracer    *telemetry.Tracer // nil: requests are not traced
 	refused   atomic.Int64      // connections refused since the last answer
 	http2     bool              // it speaks nothing else
+	dial      dialer            // of the load; nil: the usual one
 	clock     loadgen.Clock     // of the load's client; nil: the system's
 }
+
+// dialer opens connections.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // connect starts or finds the server, and finds out which model to ask for.
 func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*server, error) {
@@ -49,7 +54,7 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 	}
 	slow := time.AfterFunc(slowStart, func() { p.note(waits) })
 	defer slow.Stop()
-	s := &server{key: o.APIKey, extra: extraOf(c)}
+	s := &server{key: o.APIKey, extra: extraOf(c), dial: o.dial}
 	if o.Target != "" {
 		var query url.Values
 		s.route, query = client.Route(o.Target)
@@ -161,7 +166,7 @@ func (s *server) release(p *progress) error {
 // loadClient makes the client that makes the load of a phase.
 func (s *server) loadClient(c *testcases.Case, ph testcases.Phase) (*loadgen.Client, error) {
 	return loadgen.NewClient(s.URL, loadgen.ClientOptions{APIKey: s.key, Tracer: s.tracer, Clock: s.clock,
-		HTTP2: s.http2, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
+		HTTP2: s.http2, Dial: s.dial, Route: s.route, Header: s.extra.Header, Query: s.extra.Query,
 		Timeout: seconds(c.Timeout(ph)), Conns: c.Limits.MaxInFlight})
 }
 

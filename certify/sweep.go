@@ -105,10 +105,10 @@ func (p *phaseRun) step(ctx context.Context, ph testcases.Phase, as evidence.Ste
 	end := Event{Kind: EventEnd, Phase: ph, Index: p.index + 1, Done: run.done, Failed: run.failed,
 		OK: rec.CutShort == "" && run.failed == 0, Elapsed: time.Since(run.begun),
 		Summary: r.progress.monitor.Summary(),
-		Text: fmt.Sprintf("%s %s for %s s: %s, %s", short(as.Load), sweep.Over.Unit(),
+		Text: fmt.Sprintf("%s %s for %s s: %s, %s", short(as.Load), p.ph.LoadUnit(),
 			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict, o.Why)}
 	if o.Verdict == knee.Held || o.Verdict == knee.Unclear && o.Why == "" {
-		end.Text = fmt.Sprintf("%s %s for %s s: %s", short(as.Load), sweep.Over.Unit(),
+		end.Text = fmt.Sprintf("%s %s for %s s: %s", short(as.Load), p.ph.LoadUnit(),
 			short(time.Duration(rec.SteadyTo-rec.Start).Seconds()), o.Verdict)
 	}
 	r.progress.tell(end)
@@ -128,7 +128,7 @@ func stepTime(ph testcases.Phase, arrivals []time.Duration) time.Duration {
 // sweepText says what a sweep does, before it runs: what is varied, what ends a step and the search.
 func sweepText(c *testcases.Case, ph testcases.Phase) string {
 	s, of := c.SweepOf(ph)
-	text := fmt.Sprintf("the highest load from %s to %s %s", short(s.From), short(s.To), s.Over.Unit())
+	text := fmt.Sprintf("the highest load from %s to %s %s", short(s.From), short(s.To), ph.LoadUnit())
 	if s.Objectives != "" {
 		text += " that keeps " + s.Objectives
 	}

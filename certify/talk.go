@@ -3,6 +3,7 @@ package certify
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -150,15 +151,57 @@ func (t *talks) next(q *evidence.Request) (loadgen.Job, time.Duration, bool) {
 	return t.a.turn(session, t.index, t.ph, n, turn, said), session.Turns[turn].Think, true
 }
 
+// arrivalsText is what the rate of an open phase counts.
+func arrivalsText(ph testcases.Phase) string {
+	if ph.Traffic.Talks() {
+		return "conversations/s"
+	}
+	return "requests/s"
+}
+
+// askedText says what the requests of a phase ask, where it is not the case's prompts; it begins with a comma.
+func askedText(ph testcases.Phase) string {
+	switch {
+	case ph.Task != nil && ph.Task.File == "":
+		return fmt.Sprintf(", of task %s with up to %d tokens", ph.Task.Kind, slices.Max(ph.Task.Tokens))
+	case ph.Task != nil:
+		return fmt.Sprintf(", of task %s with the questions of %s", ph.Task.Kind, ph.Task.File)
+	case ph.Traffic == nil:
+		return ""
+	case ph.Traffic.File != "":
+		if ph.Traffic.Format.Trace() {
+			return ", with the lengths of " + ph.Traffic.File
+		}
+		return ", with the prompts of " + ph.Traffic.File
+	case ph.Traffic.Input != nil:
+		return ", with prompts of " + lengthText(ph.Traffic.Input)
+	}
+	return ""
+}
+
+// lengthText says in words what a distribution of tokens gives.
+func lengthText(d *testcases.Distribution) string {
+	switch {
+	case d.Shape == testcases.ShapeFixed:
+		return short(d.Mean) + " tokens"
+	case d.Shape == testcases.ShapeUniform:
+		return fmt.Sprintf("%s to %s tokens", short(d.Min), short(d.Max))
+	case d.Mean > 0:
+		return fmt.Sprintf("about %s tokens (%s)", short(d.Mean), d.Shape)
+	}
+	return fmt.Sprintf("drawn lengths (%s)", d.Shape)
+}
+
 // stagesText says what the stages of a phase offer; "" without stages.
 func stagesText(ph testcases.Phase) string {
 	var parts []string
+	what := arrivalsText(ph)
 	for _, s := range ph.Stages {
 		rate := short(s.RPS)
 		if s.End() != s.RPS {
 			rate += " to " + short(s.End())
 		}
-		parts = append(parts, fmt.Sprintf("%s requests/s for %s s", rate, short(s.DurationS)))
+		parts = append(parts, fmt.Sprintf("%s %s for %s s", rate, what, short(s.DurationS)))
 	}
 	if ph.Arrivals == testcases.ArrivalsTrace && ph.RPS == 0 {
 		return "the arrivals of a trace, " + string(ph.Traffic.Format) + ", from " + ph.Traffic.File

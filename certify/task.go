@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality/dataset"
+	"github.com/hxp-enterprise/mixtral/internal/certify/quality/tools"
 	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
@@ -25,11 +27,16 @@ type task struct {
 	items  []dataset.Item
 	format json.RawMessage      // response_format of the requests
 	schema *jsonschema.Resolved // that answers must keep
+	tools  []tools.Question     // of the kind tools
+	tokens tokenizer            // that needles' texts are measured by
 }
 
 // newTask reads what a task needs. Errors name the file.
 func newTask(spec *testcases.Task, files map[string][]byte, seed uint64) (*task, error) {
 	t := &task{spec: spec, seed: seed}
+	if spec.Kind == testcases.TaskTools {
+		return t, t.readTools(files[spec.File])
+	}
 	if spec.File != "" {
 		items, err := dataset.Read(strings.NewReader(string(files[spec.File])))
 		if err != nil {
@@ -70,9 +77,13 @@ type question struct {
 	of     int
 	group  string
 	needle string // the number that must be found
+	tools  *tools.Question
 }
 
 func (t *task) question(n int) question {
+	if len(t.tools) > 0 {
+		return t.toolQuestion(n)
+	}
 	if len(t.items) > 0 {
 		return question{item: t.items[n%len(t.items)], of: len(t.items)}
 	}
@@ -80,32 +91,56 @@ func (t *task) question(n int) question {
 	depth := t.spec.Depths[n/len(t.spec.Tokens)%len(t.spec.Depths)]
 	rng := rand.New(rand.NewPCG(t.seed^0x6e6565646c65, uint64(n)))
 	number := strconv.Itoa(100000 + rng.IntN(900000))
-	before, after := traffic.Text(t.seed, uint64(2*n), int(depth*float64(length))),
-		traffic.Text(t.seed, uint64(2*n+1), length-int(depth*float64(length)))
+	fill := max(traffic.Words(length, t.tokens.perWord)-needleWords, 0)
+	before := int(depth * float64(fill))
 	return question{needle: number, group: fmt.Sprintf("%d tokens, depth %g", length, depth), item: dataset.Item{
-		ID: strconv.Itoa(n), Prompt: "Read the text, then answer the question after it.\n\n" + before +
-			". The secret number of the harbour is " + number + ". " + after +
+		ID: strconv.Itoa(n), Prompt: "Read the text, then answer the question after it.\n\n" +
+			traffic.Text(t.seed, uint64(2*n), before) + ". The secret number of the harbour is " + number + ". " +
+			traffic.Text(t.seed, uint64(2*n+1), fill-before) +
 			".\n\nWhat is the secret number of the harbour? Answer with the number alone."}}
 }
+
+// needleWords are those of a needle's prompt beside the text that is made up, as tokens: the sentence with its number,
+// whose digits are a token each in Mixtral's vocabulary, the question, and what a chat template adds.
+const needleWords = 52
 
 // job makes request n.
 func (t *task) job(a *asker, ph testcases.Phase, index, n int) loadgen.Job {
 	q := t.question(n)
-	var messages []openai.Message
-	if q.item.System != "" {
-		messages = append(messages, openai.Message{Role: "system", Content: q.item.System})
-	}
-	messages = append(messages, openai.Message{Role: "user", Content: q.item.Prompt})
-	body := a.chat(messages, a.c.MaxTokens(ph), a.c.Request.Temperature, int64(n), a.c.Request.Stream)
-	if t.format != nil {
-		fields := map[string]json.RawMessage{}
-		if err := json.Unmarshal(body, &fields); err != nil {
-			panic("certify: " + err.Error()) // it was written here
-		}
-		fields["response_format"] = t.format
-		body, _ = json.Marshal(fields) // of valid values
+	body := a.chat(q.messages(), a.c.MaxTokens(ph), a.c.Request.Temperature, int64(n), a.c.Request.Stream)
+	switch {
+	case t.format != nil:
+		body = withFields(body, map[string]json.RawMessage{"response_format": t.format})
+	case q.tools != nil:
+		body = withFields(body, t.toolFields(q.tools))
 	}
 	return loadgen.Job{Prompt: string(t.spec.Kind) + "/" + q.item.ID, KeepText: true, Body: body}
+}
+
+// messages are what a question says.
+func (q *question) messages() []openai.Message {
+	if q.tools != nil {
+		return q.tools.Messages
+	}
+	var out []openai.Message
+	if q.item.System != "" {
+		out = append(out, openai.Message{Role: "system", Content: q.item.System})
+	}
+	return append(out, openai.Message{Role: "user", Content: q.item.Prompt})
+}
+
+// withFields adds fields to a request's JSON.
+func withFields(body []byte, more map[string]json.RawMessage) []byte {
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &fields); err != nil {
+		panic("certify: " + err.Error()) // it was written here
+	}
+	maps.Copy(fields, more)
+	body, err := json.Marshal(fields)
+	if err != nil {
+		panic("certify: " + err.Error()) // valid values
+	}
+	return body
 }
 
 // mostWhy bounds what a record quotes of a wrong answer.
@@ -119,9 +154,16 @@ func (p *phaseRun) grade(ctx context.Context, t *task) {
 		}
 		q := t.question(r.N)
 		g := &evidence.Grade{Phase: r.Phase, N: r.N, Item: q.item.ID, Of: q.of, Group: q.group}
-		g.Values, g.Why = t.values(q, r.Text)
+		if q.tools != nil {
+			g.Values, g.Why = t.toolValues(q.tools, r.Calls)
+		} else {
+			g.Values, g.Why = t.values(q, r.Text)
+		}
 		if runes := []rune(g.Why); len(runes) > mostWhy {
 			g.Why = string(runes[:mostWhy]) + "…"
+		}
+		if g.Why != "" && r.Finish == "length" {
+			g.Why += "; max_tokens cut the answer"
 		}
 		p.r.record.add(evidence.Event{Grade: g})
 	}

@@ -19,8 +19,9 @@ import (
 
 // pupil answers questions of all tasks. The first wrong of every ten answers to a kind of question are wrong.
 type pupil struct {
-	wrong int64
-	asked [3]atomic.Int64
+	wrong    int64
+	asked    [5]atomic.Int64
+	alsoTalk bool // what is said to a question of no kind is wrong as often
 }
 
 var (
@@ -50,6 +51,9 @@ func (s *pupil) answer(question string, format json.RawMessage) string {
 		}
 		return fmt.Sprintf("Added up. The answer is %d.", a+b)
 	}
+	if s.alsoTalk && bad(4) {
+		return "Nothing comes to mind."
+	}
 	return "A reasonable answer to whatever was asked."
 }
 
@@ -66,15 +70,37 @@ func (s *pupil) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Messages []struct{ Content string }
 		Format   json.RawMessage `json:"response_format"`
+		Tools    []json.RawMessage
+		Choice   json.RawMessage `json:"tool_choice"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil || len(q.Messages) == 0 {
 		http.Error(w, "bad request", http.StatusBadRequest)
+		return
+	}
+	if len(q.Tools) > 0 {
+		s.call(w, q.Messages[0].Content, string(q.Choice))
 		return
 	}
 	text, _ := json.Marshal(s.answer(q.Messages[len(q.Messages)-1].Content, q.Format))
 	fmt.Fprintf(w, `{"id":"1","object":"chat.completion","model":"pupil","choices":[{"index":0,"message":`+
 		`{"role":"assistant","content":%s},"finish_reason":"stop"}],`+
 		`"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}`, text)
+}
+
+// call answers a sum by a call of a tool, and anything else without one unless one is demanded.
+func (s *pupil) call(w http.ResponseWriter, question, choice string) {
+	name, arguments := "add", `{"a":0}`
+	if m := sum.FindStringSubmatch(question); m != nil && s.asked[3].Add(1)%10 >= s.wrong {
+		arguments = fmt.Sprintf(`{"b":%s,"a":%s}`, m[2], m[1])
+	}
+	message := fmt.Sprintf(`{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function",`+
+		`"function":{"name":%q,"arguments":%q}}]}`, name, arguments)
+	finish := "tool_calls"
+	if choice == `"auto"` && !sum.MatchString(question) {
+		message, finish = `{"role":"assistant","content":"No tool does that."}`, "stop"
+	}
+	fmt.Fprintf(w, `{"id":"1","object":"chat.completion","model":"pupil","choices":[{"index":0,"message":%s,`+
+		`"finish_reason":%q}],"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}}`, message, finish)
 }
 
 const taskCase = `
@@ -91,12 +117,18 @@ profiles:
     - {id: chat, kind: closed, requests: 20, task: {kind: rouge, file: chat.jsonl}}
     - {id: json, kind: open, rps: 40, duration_s: 1, task: {kind: json, file: sums.jsonl, schema: answer.json}}
     - {id: needle, kind: closed, requests: 60, task: {kind: needle, tokens: [100, 400], depths: [0, 0.5, 1]}}
+    - {id: auto, kind: closed, requests: 100, task: {kind: tools, file: tools.jsonl}}
+    - {id: forced, kind: open, rps: 40, duration_s: 1, task: {kind: tools, file: tools.jsonl, most: 10, tool_choice: named}}
 checks:
   - {id: sums, clause: sums are right, rule: exact_match, phase: sums, limit: 0.75}
   - {id: sample, clause: sums are right, rule: exact_match, phase: sample, limit: 0.75}
   - {id: rouge, clause: chats are alike, rule: rouge1, phase: chat, limit: 0.9}
   - {id: json, clause: schemas are kept, rule: json_valid, phase: json, limit: 0.5}
   - {id: needle, clause: needles are found, rule: needle, phase: needle, limit: 0.5}
+  - {id: tool-valid, clause: calls keep schemas, rule: tool_valid, phase: auto, limit: 0.5}
+  - {id: tool-name, clause: tools are known, rule: tool_name, phase: auto, limit: 0.9}
+  - {id: tool-match, clause: arguments are right, rule: tool_match, phase: forced, limit: 0.5}
+  - {id: answers, clause: answers are valid, rule: answers_valid}
 `
 
 // TestTasksAreGraded: exact match, ROUGE, JSON and needles are graded under load, with intervals, and judged: a whole
@@ -109,20 +141,29 @@ func TestTasksAreGraded(t *testing.T) {
 		fmt.Fprintf(&sums, `{"question":"What is %d plus %d?","answer":"So #### %d"}`+"\n", i, i+2, 2*i+2)
 		fmt.Fprintf(&chat, `{"question":"Say it %d.","response":"A reasonable answer to whatever was asked."}`+"\n", i)
 	}
+	const addTool = `"tools":[{"type":"function","function":{"name":"add","parameters":{"type":"object","properties":` +
+		`{"a":{"type":"integer"},"b":{"type":"integer"}},"required":["a","b"]}}}]`
+	var calls strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&calls, `{"prompt":"What is %d plus 2?",%s,"calls":[{"name":"add","arguments":{"a":%d,"b":2}}]}`+
+			"\n", i, addTool, i)
+	}
+	fmt.Fprintf(&calls, `{"prompt":"Who wrote Faust?",%s,"calls":[]}`+"\n", addTool)
 	for name, text := range map[string]string{"case.yaml": taskCase, "sums.jsonl": sums.String(),
 		"chat.jsonl":  chat.String(),
+		"tools.jsonl": calls.String(),
 		"answer.json": `{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}`} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct {
-		wrong                             int64
-		sums, sample, rouge, json, needle string
+		wrong                                    int64
+		sums, sample, rouge, json, needle, tools string
 	}{
-		{0, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
-		{2, certify.Pass, certify.Invalid, certify.Pass, certify.Pass, certify.Pass},
-		{9, certify.Fail, certify.Fail, certify.Pass, certify.Fail, certify.Fail},
+		{0, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
+		{2, certify.Pass, certify.Invalid, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
+		{9, certify.Fail, certify.Fail, certify.Pass, certify.Fail, certify.Fail, certify.Fail},
 	} {
 		t.Run(fmt.Sprint(c.wrong), func(t *testing.T) {
 			t.Parallel()
@@ -135,17 +176,21 @@ func TestTasksAreGraded(t *testing.T) {
 				t.Fatal(err)
 			}
 			for id, verdict := range map[string]string{"sums": c.sums, "sample": c.sample, "rouge": c.rouge,
-				"json": c.json, "needle": c.needle} {
+				"json": c.json, "needle": c.needle, "tool-valid": c.tools, "tool-match": c.tools,
+				"tool-name": certify.Pass} {
 				want(t, rep, id, verdict, "")
 				if k := checkOf(t, rep, id); k.Interval == nil || k.Measured == nil {
 					t.Errorf("%s has no figure: %s", id, k.Reason)
 				}
 			}
+			want(t, rep, "answers", certify.Pass, "")
+			want(t, rep, "tool-name", certify.Pass, "100 answers, every one of 11 questions")
 			want(t, rep, "sums", c.sums, "40 answers, every one of 40 questions")
 			want(t, rep, "sample", c.sample, "20 answers, a sample of 40 questions")
 			if c.wrong == 9 {
 				want(t, rep, "sums", certify.Fail, "such as ")
 				want(t, rep, "needle", certify.Fail, "weakest: ")
+				want(t, rep, "tool-valid", certify.Fail, "do not keep the schema")
 			}
 			again(t, report.PathsFor(out, rep))
 		})

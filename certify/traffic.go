@@ -138,7 +138,7 @@ func (a *asker) load(p *plan, index int, ph testcases.Phase, from int) loadgen.P
 		out.Then = newTalks(a, s, index, ph).next
 	}
 	if t := a.tasks[index]; t != nil && out.Requests == 0 && ph.Kind != testcases.KindOpen {
-		out.Requests = len(t.items) // each once
+		out.Requests = t.size() // each once
 	}
 	switch ph.Kind {
 	case testcases.KindOpen:

@@ -74,6 +74,10 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	}
 	w.requests = newAsker(w.plan, p.Target.Model)
 	w.requests.form.leftOut = p.Target.LeftOut
+	if x := p.Target.PerWord; x != 0 && !plausible(x) {
+		return "", fmt.Errorf("per_word: %g tokens of a word are not plausible", x)
+	}
+	w.requests.measure(tokenizer{perWord: p.Target.PerWord})
 	if err := w.open(p, recorded.Case); err != nil {
 		return "", err
 	}

@@ -7,7 +7,8 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export MIXTRAL_SEARCH=1s MIXTRAL_KILLS="${KILLS:-50}" MIXTRAL_KILLS_TABLE="$dir/table"
 failed=0
-for test in "./cmd/mixtral ${KILLS_RUN:-TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestFewFiles|TestTwoProcesses}" \
+for test in "./cmd/mixtral ${KILLS_RUN:-TestKill|TestFilesAreCut|TestFullDisk|TestNoHome|TestReadOnlyHome|TestFewFiles|TestTwoProcesses|TestLimitsOf}" \
+	"./internal/certify/loadgen ${KILLS_RUN:-TestSetClock}" \
 	"./internal/base/store/postgres ${KILLS_RUN:-TestKilledDatabase|TestTheLogOutlives}"; do
 	"$go" test "${test%% *}" -v -count 1 -timeout 0 -run "${test#* }" >"$dir/log" 2>&1 || failed=1
 	grep -v -e '^=== ' "$dir/log" >&2

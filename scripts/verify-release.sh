@@ -1,5 +1,5 @@
 #!/bin/sh
-# Verifies a downloaded release with what every system has: openssl and sha256sum.
+# Verifies a downloaded release with common tools alone: openssl (3.0 or newer), and sha256sum or shasum.
 #
 #	verify-release.sh FOLDER KEY
 #
@@ -34,6 +34,7 @@ signed() { # signed MESSAGE SIGNATURE
 }
 
 signed "$folder/SHA256SUMS" "$folder/SHA256SUMS.sig" || die "SHA256SUMS is not signed by this key"
+command -v sha256sum >/dev/null 2>&1 || sha256sum() { shasum -a 256 "$@"; }
 (cd "$folder" && sha256sum --check --strict --ignore-missing SHA256SUMS) || die "files are not those that were signed"
 
 if [ -f "$folder/provenance.intoto.jsonl" ]; then

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -98,7 +99,8 @@ func TestSet(t *testing.T) {
 	c := parse(t)
 	for _, s := range []string{"targets.throughput_rps=80", "profiles.quick.rate.duration_s = 30",
 		"profiles.quick.0.requests=9", "checks.lat.gate=false", "limits.caching_declared=true", "name=other",
-		"criteria.P1=quick"} {
+		"criteria.P1=quick", "request.headers.X-Team.name=search", "request.body.top_p=0.5", "request.body.user=me",
+		"profiles.quick.one.prompts=[a/b, c/d]", "checks.lat.covers=P1"} {
 		if err := c.Set(s); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
@@ -106,7 +108,9 @@ func TestSet(t *testing.T) {
 	quick := c.Profiles["quick"]
 	if c.Targets.ThroughputRPS != 80 || quick[1].DurationS != 30 || quick[0].Requests != 9 ||
 		c.Checks[0].Gate == nil || *c.Checks[0].Gate || !c.Limits.CachingDeclared || c.Name != "other" ||
-		c.Criteria["P1"] != "quick" {
+		c.Criteria["P1"] != "quick" || c.Request.Headers["X-Team.name"] != "search" ||
+		c.Request.Body["top_p"] != 0.5 || c.Request.Body["user"] != "me" ||
+		!slices.Equal(quick[0].Prompts, []string{"a/b", "c/d"}) || !slices.Equal(c.Checks[0].Covers, []string{"P1"}) {
 		t.Errorf("%+v", c)
 	}
 	if c.Rate(quick[1]) != 80 {
@@ -122,7 +126,8 @@ func TestSet(t *testing.T) {
 		"profiles.quick.rest.rps=1":    `unknown key "rest"; the known keys are one, rate, two`,
 		"profiles.slow.one.rps=1":      `unknown key "slow"; the known keys are quick`,
 		"profiles.quick.one.prompts.0": "must be KEY=VALUE",
-		"checks.lat.covers.0=P2":       "is a list",
+		"checks.lat.covers.0=P2":       "is a list of plain values",
+		"profiles.quick=x":             "must name a single value",
 		"name.first=x":                 "has nothing below it",
 	} {
 		if err := c.Set(s); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {

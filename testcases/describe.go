@@ -118,6 +118,10 @@ func allowed(t reflect.Type) []string {
 		return texts(formats)
 	case reflect.TypeFor[Shape]():
 		return texts(shapes)
+	case reflect.TypeFor[TaskKind]():
+		return texts(taskKinds)
+	case reflect.TypeFor[ToolChoice]():
+		return texts(toolChoices)
 	}
 	return nil
 }

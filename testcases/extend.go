@@ -79,7 +79,7 @@ func treeOf(data []byte) (tree map[string]any, err error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := yaml.Unmarshal(data, &tree); err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(bounded.Lines(yaml.FormatError(err, false, true))))
 	}
 	return tree, nil
 }
@@ -145,6 +145,10 @@ func relocate(tree map[string]any, dir, folder string) {
 			m, _ := ph.(map[string]any)
 			if t, ok := m["traffic"].(map[string]any); ok {
 				move(t, "file")
+			}
+			if t, ok := m["task"].(map[string]any); ok {
+				move(t, "file")
+				move(t, "schema")
 			}
 		}
 	}

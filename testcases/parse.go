@@ -91,7 +91,7 @@ func unmarshal(data []byte, c *Case) (err error) {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := yaml.UnmarshalWithOptions(data, c, yaml.Strict()); err != nil {
-		return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(yaml.FormatError(err, false, true)))
+		return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimSpace(bounded.Lines(yaml.FormatError(err, false, true))))
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func annotated(data []byte, key string) (lines string) {
 	if err != nil {
 		return ""
 	}
-	return "\n" + strings.TrimRight(string(src), "\n ")
+	return "\n" + strings.TrimRight(bounded.Lines(string(src)), "\n ")
 }
 
 // Problem is one thing wrong with a case: the key, and what is allowed there.

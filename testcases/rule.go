@@ -41,6 +41,9 @@ const (
 	RuleRougeL            Rule = "rougeL"
 	RuleJSONValid         Rule = "json_valid"
 	RuleNeedle            Rule = "needle"
+	RuleToolValid         Rule = "tool_valid"
+	RuleToolName          Rule = "tool_name"
+	RuleToolMatch         Rule = "tool_match"
 	RuleKnee              Rule = "knee"
 	RuleGPUMemory         Rule = "gpu_memory"
 	RuleGPUPower          Rule = "gpu_power"
@@ -114,6 +117,12 @@ var rules = []RuleInfo{
 	{Rule: RuleThroughput, Phase: true, Load: true, Op: ">=", Asks: "Is the target rate sustained?"},
 	{Rule: RuleTokensPerJoule, Phase: true, Op: ">=", Needs: needsLimit,
 		Asks: "Are as many output tokens made of a joule of the accelerators as the limit asks?"},
+	{Rule: RuleToolMatch, Phase: true, Op: ">=",
+		Asks: "Do as many answers call the expected tools, with the expected arguments, as the limit asks?"},
+	{Rule: RuleToolName, Phase: true, Op: ">=",
+		Asks: "Do as many answers call the expected tools, whatever the arguments, as the limit asks?"},
+	{Rule: RuleToolValid, Phase: true, Op: ">=",
+		Asks: "Do the calls of as many answers keep the schemas of the tools as the limit asks?"},
 	{Rule: RuleTPOTMean, Phase: true, Load: true, Op: "<", Needs: "targets.tpot_ms",
 		Asks: "Is the mean time per output token below the target?"},
 	{Rule: RuleTPOTPercentile, Phase: true, Percentile: true, Load: true, Op: "<=",

@@ -1,6 +1,7 @@
 package testcases
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -9,9 +10,11 @@ import (
 	"strings"
 )
 
-// Set overrides one scalar, given as "targets.throughput_rps=80". Phases and checks are named by their ids:
-// "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". The case is not validated: call Validate after
-// the last Set. Errors match ErrInvalid and name the keys that exist.
+// Set overrides one value, given as "targets.throughput_rps=80". Phases and checks are named by their ids:
+// "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". A list of plain values is replaced as a whole:
+// "profiles.quick.depths.task.tokens=[1000, 8000]". Where a section has names of one's own, a new name is added:
+// "request.headers.X-Team=search". The case is not validated: call Validate after the last Set. Errors match
+// ErrInvalid and name the keys that exist.
 func (c *Case) Set(assignment string) error {
 	key, value, ok := strings.Cut(assignment, "=")
 	if !ok {
@@ -64,6 +67,9 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 		}
 		return descend(v.Elem(), path, key, do)
 	case reflect.Map: // its values are no variables: change a copy, then put it back
+		if elem := v.Type().Elem().Kind(); elem == reflect.String || elem == reflect.Interface {
+			return descendNames(v, strings.Join(path, "."), do)
+		}
 		var keys []string
 		for _, k := range v.MapKeys() {
 			keys = append(keys, k.String())
@@ -79,7 +85,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 		return unknown(key, name, keys)
 	case reflect.Slice:
 		if v.Type().Elem().Kind() != reflect.Struct {
-			return &Problem{Key: key, Reason: "is a list; only single values can be set"}
+			return &Problem{Key: key, Reason: "is a list of plain values; set the whole of it, as KEY=[A, B]"}
 		}
 		var ids []string
 		for i := range v.Len() {
@@ -95,6 +101,22 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 		return unknown(key, name, ids)
 	}
 	return &Problem{Key: key, Reason: fmt.Sprintf("has nothing below it called %q", name)}
+}
+
+// descendNames changes a value among names of one's own, or adds it.
+func descendNames(v reflect.Value, name string, do func(reflect.Value) error) error {
+	value := reflect.New(v.Type().Elem()).Elem()
+	if have := v.MapIndex(reflect.ValueOf(name)); have.IsValid() {
+		value.Set(have)
+	}
+	if err := do(value); err != nil {
+		return err
+	}
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	v.SetMapIndex(reflect.ValueOf(name), value)
+	return nil
 }
 
 func yamlName(f reflect.StructField) string {
@@ -129,6 +151,14 @@ func setScalar(v reflect.Value, key, value string) error {
 			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, is %q", value)}
 		}
 		v.SetBool(b)
+	case reflect.Interface: // a field of a request's body: JSON, or text
+		var x any
+		if json.Unmarshal([]byte(value), &x) != nil {
+			x = value
+		}
+		v.Set(reflect.ValueOf(&x).Elem())
+	case reflect.Slice:
+		return setList(v, key, value)
 	case reflect.Pointer:
 		target := reflect.New(v.Type().Elem())
 		if err := setScalar(target.Elem(), key, value); err != nil {
@@ -138,5 +168,26 @@ func setScalar(v reflect.Value, key, value string) error {
 	default:
 		return &Problem{Key: key, Reason: "must name a single value: give the path of one inside it"}
 	}
+	return nil
+}
+
+// setList replaces a list of plain values, written as [A, B] or A,B; [] empties it.
+func setList(v reflect.Value, key, value string) error {
+	if v.Type().Elem().Kind() == reflect.Struct {
+		return &Problem{Key: key, Reason: "must name a single value: give the path of one inside it"}
+	}
+	value = strings.TrimSuffix(strings.TrimPrefix(value, "["), "]")
+	list := reflect.MakeSlice(v.Type(), 0, 0)
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		if err := setScalar(elem, key, part); err != nil {
+			return err
+		}
+		list = reflect.Append(list, elem)
+	}
+	v.Set(list)
 	return nil
 }

@@ -46,6 +46,18 @@ func (o SweepOver) Unit() string {
 	return "requests/s"
 }
 
+// LoadUnit is the unit of the load that a sweep's phase varies: where its traffic has turns, a rate counts
+// conversations.
+func (p *Phase) LoadUnit() string {
+	if p.Sweep != nil && p.Sweep.Over == OverRate && p.Traffic.Talks() {
+		return "conversations/s"
+	}
+	if p.Sweep == nil {
+		return ""
+	}
+	return p.Sweep.Over.Unit()
+}
+
 // Defaults of a sweep, and of its phase.
 const (
 	sweepWithin     = 0.05

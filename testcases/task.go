@@ -1,6 +1,9 @@
 package testcases
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Task is what the requests of a phase ask, instead of prompts, where each answer can be graded by itself. The phase
 // makes load as any other does, so that the grades are those of answers under load.
@@ -11,7 +14,22 @@ type Task struct {
 	Most   int       `yaml:"most" json:"most,omitempty"`     // questions to use, from the file's start; 0: all
 	Tokens []int     `yaml:"tokens" json:"tokens,omitempty"` // needle: lengths of the text, in turn
 	Depths []float64 `yaml:"depths" json:"depths,omitempty"` // needle: where in the text the needle is, from 0 to 1
+	// tools: what requests say of calls. "auto" (default) leaves it to the model, "required" demands a call of some
+	// tool, "named" one of the tool that is expected
+	ToolChoice ToolChoice `yaml:"tool_choice" json:"tool_choice,omitempty"`
 }
+
+// ToolChoice is what requests with tools say of calls.
+type ToolChoice string
+
+// What requests with tools may say.
+const (
+	ToolsAuto     ToolChoice = "auto"
+	ToolsRequired ToolChoice = "required"
+	ToolsNamed    ToolChoice = "named"
+)
+
+var toolChoices = []ToolChoice{ToolsAuto, ToolsRequired, ToolsNamed}
 
 // TaskKind is a kind of task.
 type TaskKind string
@@ -22,21 +40,15 @@ const (
 	TaskRouge      TaskKind = "rouge"       // OpenOrca's or ShareGPT's shape: ROUGE against the reference
 	TaskJSON       TaskKind = "json"        // questions of any shape: response_format json_schema, and a valid answer
 	TaskNeedle     TaskKind = "needle"      // made up: find one sentence in a long text
+	TaskTools      TaskKind = "tools"       // questions that are answered by calls of tools
 )
 
-var taskKinds = []TaskKind{TaskExactMatch, TaskRouge, TaskJSON, TaskNeedle}
+var taskKinds = []TaskKind{TaskExactMatch, TaskRouge, TaskJSON, TaskNeedle, TaskTools}
 
 // TaskRules are the rules about a task's grades, with the kind of task that has them.
 var TaskRules = map[Rule]TaskKind{RuleExactMatch: TaskExactMatch, RuleRouge1: TaskRouge, RuleRouge2: TaskRouge,
-	RuleRougeL: TaskRouge, RuleJSONValid: TaskJSON, RuleNeedle: TaskNeedle}
-
-const maxTaskFiles = 2 // of one task
-
-// files are the files that a task reads.
-func (t *Task) files() []string {
-	return slices.DeleteFunc(append(make([]string, 0, maxTaskFiles), t.File, t.Schema),
-		func(s string) bool { return s == "" })
-}
+	RuleRougeL: TaskRouge, RuleJSONValid: TaskJSON, RuleNeedle: TaskNeedle, RuleToolValid: TaskTools,
+	RuleToolName: TaskTools, RuleToolMatch: TaskTools}
 
 // counts says that the task's file says how many requests its phase makes: each question once.
 func (t *Task) counts() bool { return t != nil && t.File != "" }
@@ -56,6 +68,11 @@ func (t *Task) validate(p *problems, at string, ph Phase) {
 	}
 	if (t.Kind == TaskJSON) != (t.Schema != "") {
 		p.add(at+".schema", "kind json needs a file of a JSON Schema, and others have none")
+	}
+	if t.ToolChoice != "" && t.Kind != TaskTools {
+		p.add(at+".tool_choice", "must be left out: only kind %s has it", TaskTools)
+	} else if t.ToolChoice != "" {
+		oneOf(p, at+".tool_choice", t.ToolChoice, toolChoices)
 	}
 	if needle != (len(t.Tokens) > 0 && len(t.Depths) > 0) {
 		p.add(at+".tokens", "kind needle needs tokens and depths, and others have neither")
@@ -77,7 +94,8 @@ func (c *Case) validateTaskCheck(p *problems, at string, check Check) {
 	if !(check.Limit > 0 && check.Limit <= 1) {
 		p.add(at+".limit", "must be above 0 and at most 1, is %g", check.Limit)
 	}
-	for name, phases := range c.Profiles {
+	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
+		phases := c.Profiles[name]
 		i := slices.IndexFunc(phases, func(ph Phase) bool { return ph.ID == check.Phase })
 		if i >= 0 && (phases[i].Task == nil || phases[i].Task.Kind != kind) {
 			p.add(at+".phase", "rule %s needs a phase with a task of kind %s; %s of profile %s has none", check.Rule,

@@ -40,6 +40,10 @@ func TestTasksThatCannotBe(t *testing.T) {
 		"limit: must be above 0 and at most 1":   func(_ *Task, c *Check) { c.Limit = 95 },
 		"phase: rule exact_match needs a phase":  func(_ *Task, c *Check) { c.Rule = RuleExactMatch },
 		"task.most: must be between 0":           func(x *Task, _ *Check) { x.Most = -1 },
+		"task.tool_choice: must be left out":     func(x *Task, _ *Check) { x.ToolChoice = ToolsAuto },
+		"task.tool_choice: must be one of": func(x *Task, _ *Check) {
+			*x = Task{Kind: TaskTools, File: "q.jsonl", ToolChoice: "any"}
+		},
 	} {
 		c := parse(t)
 		c.Checks[0].Rule, c.Checks[0].P = RuleNeedle, 0

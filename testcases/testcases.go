@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,23 +142,33 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 
 // LoadTraffic reads the files that phases take their traffic from, relative to dir. What Files has already stays.
 func (l *Loaded) LoadTraffic(dir string) error {
-	for profile, phases := range l.Case.Profiles {
-		for i, ph := range phases {
-			var names []string
-			key := "traffic"
-			if ph.Traffic != nil && ph.Traffic.File != "" {
-				names = []string{ph.Traffic.File}
-			} else if ph.Task != nil {
-				names, key = ph.Task.files(), "task"
-			}
-			for _, name := range names {
+	for _, profile := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
+		for i, ph := range l.Case.Profiles[profile] {
+			for key, name := range ph.files() {
 				if err := l.loadFile(dir, name); err != nil {
-					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].%s.file", profile, i, key), Reason: err.Error()}
+					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].%s", profile, i, key), Reason: err.Error()}
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// files are the files that a phase reads, by the key that names each.
+func (ph *Phase) files() iter.Seq2[string, string] {
+	return func(yield func(key, name string) bool) {
+		if t := ph.Traffic; t != nil && t.File != "" && !yield("traffic.file", t.File) {
+			return
+		}
+		if t := ph.Task; t != nil {
+			if t.File != "" && !yield("task.file", t.File) {
+				return
+			}
+			if t.Schema != "" {
+				yield("task.schema", t.Schema)
+			}
+		}
+	}
 }
 
 // loadFile reads a file that a phase names, once.

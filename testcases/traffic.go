@@ -39,6 +39,9 @@ func (t *Traffic) IgnoresEnd() bool {
 	return t.File != "" && t.Format.Trace()
 }
 
+// Talks says that each arrival is a conversation, of one request or more.
+func (t *Traffic) Talks() bool { return t != nil && t.Turns != nil }
+
 // Format is the shape of a file of prompts or of a trace.
 type Format string
 

@@ -29,8 +29,8 @@ func parsePage() *template.Template {
 		"num":       Number,
 		"int":       func(n int) string { return Number(float64(n)) },
 		"opt":       opt,
-		"value":     func(x float64, of string) string { v, _ := Figure(x, of); return v },
-		"unit":      func(of string) string { _, u := Figure(0, of); return u },
+		"value":     func(x float64, of string) string { v, _ := written(x, of); return v },
+		"unit":      func(of string) string { _, u := written(0, of); return u },
 		"op":        op,
 		"some":      some,
 		"fewest":    fewest,
@@ -77,11 +77,13 @@ type pageData struct {
 	Signed    []Signature
 }
 
-// Signature is a signature of a report, as its page names it. A page proves nothing about it: mixtral report verify
-// --key does.
+// Signature is a signature of a report, as its page names it. A page proves nothing about it, whatever it says:
+// mixtral report verify --key does.
 type Signature struct {
-	KeyID string // the SSH fingerprint of the key
-	File  string // name of the attestation's file
+	KeyID   string // the SSH fingerprint of the key
+	File    string // name of the attestation's file
+	Name    string // of the signer, where a list of keys has it
+	Checked string // the file of public keys that accepted it when the page was made; empty: nobody looked
 }
 
 // opt writes a number that may be missing.
@@ -127,7 +129,7 @@ type distRow struct {
 	D    *Dist
 }
 
-// figure is one of the specification's five headline numbers.
+// written is one of the specification's five headline numbers.
 type figure struct {
 	Name, Value, Unit string
 	Goal              string // its target, or what it is of

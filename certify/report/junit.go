@@ -125,8 +125,8 @@ func measuredLine(c Check) string {
 	}
 	s := figureText(*c.Measured, c.Unit)
 	if c.Interval != nil {
-		lo, _ := Figure(c.Interval[0], c.Unit)
-		hi, _ := Figure(c.Interval[1], c.Unit)
+		lo, _ := written(c.Interval[0], c.Unit)
+		hi, _ := written(c.Interval[1], c.Unit)
 		s += " (" + lo + " to " + hi + ")"
 	}
 	if c.Target != nil {

@@ -39,8 +39,8 @@ func Number(x float64) string {
 	return sign + whole
 }
 
-// Figure writes a measured value and its unit; a share reads as percent.
-func Figure(x float64, of string) (value, unit string) {
+// written writes a measured value and its unit; a share reads as percent.
+func written(x float64, of string) (value, unit string) {
 	if of == "share" {
 		return Number(100 * x), "%"
 	}
@@ -49,7 +49,7 @@ func Figure(x float64, of string) (value, unit string) {
 
 // figureText is a figure in one string.
 func figureText(x float64, of string) string {
-	v, u := Figure(x, of)
+	v, u := written(x, of)
 	if u == "" {
 		return v
 	}

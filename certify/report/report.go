@@ -146,6 +146,8 @@ type Phase struct {
 	Taken      string    `json:"taken,omitempty"` // what others took of the machine meanwhile, where it was much
 	GPU        *PhaseGPU `json:"gpu,omitempty"`
 	Step       string    `json:"step,omitempty"` // the phase is one step of the sweep with this id
+	// offered_rps counts conversations, each of one request or more
+	Conversations bool `json:"conversations,omitempty"`
 }
 
 // Reason is the commonest reason of a class of failures.

@@ -162,7 +162,7 @@ func TestTrend(t *testing.T) {
 		*line.Change != 387.5 {
 		t.Errorf("%+v", line)
 	}
-	if s := Sparkline(line.Values); s != "▁█·" {
+	if s := sparkline(line.Values); s != "▁█·" {
 		t.Errorf("sparkline %q", s)
 	}
 	var text, svg bytes.Buffer

@@ -111,12 +111,12 @@ func checkTable(b *strings.Builder, checks []Check) {
 			row[2] = figureText(*c.Measured, Clean(c.Unit))
 		}
 		if c.Target != nil {
-			row[3], _ = Figure(*c.Target, c.Unit)
+			row[3], _ = written(*c.Target, c.Unit)
 			row[3] = Clean(c.Op) + " " + row[3]
 		}
 		if c.Interval != nil {
-			lo, _ := Figure(c.Interval[0], c.Unit)
-			hi, _ := Figure(c.Interval[1], c.Unit)
+			lo, _ := written(c.Interval[0], c.Unit)
+			hi, _ := written(c.Interval[1], c.Unit)
 			row[4] = lo + " to " + hi
 		}
 		rows = append(rows, row)

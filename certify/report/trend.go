@@ -145,8 +145,8 @@ func (t *Trend) Only(texts []string) {
 // sparks are eight heights of a block.
 var sparks = []rune("▁▂▃▄▅▆▇█")
 
-// Sparkline draws values as a row of blocks from the least to the greatest; a dot stands for one that is missing.
-func Sparkline(values []*float64) string {
+// sparkline draws values as a row of blocks from the least to the greatest; a dot stands for one that is missing.
+func sparkline(values []*float64) string {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
 		if v != nil {
@@ -197,10 +197,10 @@ func TrendText(w io.Writer, t Trend) error {
 		}
 		target := ""
 		if l.Target != nil {
-			v, _ := Figure(*l.Target, l.Unit)
+			v, _ := written(*l.Target, l.Unit)
 			target = l.Op + " " + v
 		}
-		rows = append(rows, []string{Clean(l.What), Sparkline(l.Values), optFigure(first, l.Unit), optFigure(last,
+		rows = append(rows, []string{Clean(l.What), sparkline(l.Values), optFigure(first, l.Unit), optFigure(last,
 			l.Unit),
 			optFigure(lo, l.Unit), optFigure(hi, l.Unit), target, l.Last})
 	}

@@ -160,13 +160,13 @@ func (c Change) by() string {
 	if c.By == nil {
 		return "-"
 	}
-	v, _ := Figure(*c.By, Clean(c.Unit))
+	v, _ := written(*c.By, Clean(c.Unit))
 	if *c.By > 0 {
 		v = "+" + v
 	}
 	if c.Band != nil {
-		lo, _ := Figure(c.Band[0], Clean(c.Unit))
-		hi, _ := Figure(c.Band[1], Clean(c.Unit))
+		lo, _ := written(c.Band[0], Clean(c.Unit))
+		hi, _ := written(c.Band[1], Clean(c.Unit))
 		v += " (" + lo + " to " + hi + ")"
 	}
 	return v

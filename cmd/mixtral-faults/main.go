@@ -40,7 +40,7 @@ type listCmd struct {
 }
 
 func (c listCmd) Run() error {
-	all := append(faults.HealthyOnes(), faults.Planted()...)
+	all := faults.All()
 	if c.JSON {
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}

@@ -127,7 +127,7 @@ func (c certifyCmd) Run(a *app) error {
 		with := *a
 		with.ctx, a = ctx, &with
 	}
-	defer endAtSecondSignal(a.ctx)()
+	defer endAtSecondSignal(a.stderr)()
 	show := newCertifyProgress(a.stderr)
 	o.Progress = show.event
 	watched, err := c.watch(a, &o)
@@ -161,14 +161,33 @@ func (c certifyCmd) Run(a *app) error {
 }
 
 // endAtSecondSignal ends the process at a second signal. The first one ends the load and leaves a report, which may
-// take seconds where the record is large; the record is whole then, and mixtral report show judges it later.
-func endAtSecondSignal(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() {
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-		<-again
-		os.Exit(exitInterrupted)
-	})
+// take seconds: traces are sent, a large record is judged. What is recorded is in its file then, and mixtral report
+// show judges it later.
+func endAtSecondSignal(stderr io.Writer) (stop func()) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	came, done := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(came, signals...)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-came:
+			}
+			if n > 0 {
+				fmt.Fprintln(stderr, "mixtral: ended at once by a second signal; mixtral report show judges the "+
+					"record as far as it goes")
+				os.Exit(exitInterrupted)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(came)
+		close(done)
+	}
 }
 
 // against finds the earlier run: its report, and its record where that lies beside the report's file or in the report

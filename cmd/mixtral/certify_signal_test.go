@@ -5,11 +5,13 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -83,6 +85,58 @@ func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
 			rep, _, err := reports.ReadFile(files[0])
 			if err != nil || rep.Status != reports.Invalid || len(rep.Phases) == 0 {
 				t.Errorf("%+v, %v", rep, err)
+			}
+		})
+	}
+}
+
+// TestASecondSignalEndsAtOnce: the first one lets the run send its last traces, which nobody takes here; the second
+// one does not wait for that. The record is left as far as it goes, and can be judged.
+func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	for _, second := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(second.String(), func(t *testing.T) {
+			t.Parallel()
+			bank := faults.New(faults.Config{TTFT: 10 * time.Millisecond, Gap: time.Millisecond})
+			defer bank.Close()
+			server := httptest.NewServer(bank)
+			defer server.Close()
+			hole, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and never answers
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer hole.Close()
+			dir := t.TempDir()
+			var stderr lockedBuffer
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Args = []string{"mixtral", "certify", "--target", server.URL, "--report-dir", dir, "--database-url",
+				"none", "--tracing-url", "http://" + hole.Addr().String()}
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			llmtest.Until(t, "a request", func() bool { return strings.Contains(stderr.String(), "warmup") })
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond) // two that come at the same moment are one
+			ends(t, cmd, second)
+			if !strings.Contains(stderr.String(), "second signal") {
+				t.Errorf("it ended by itself: %s", stderr.String())
+			}
+			files, _ := filepath.Glob(filepath.Join(dir, "*"+reports.EventsExt+"*"))
+			if len(files) != 1 {
+				t.Fatalf("records %q", files)
+			}
+			events := 0
+			count := func(*evidence.Event) error {
+				events++
+				return nil
+			}
+			if _, err := evidence.ScanFile(files[0], count); err != nil || events == 0 {
+				t.Errorf("%d events, %v", events, err)
 			}
 		})
 	}

@@ -79,6 +79,8 @@ func TestFullDiskForFiles(t *testing.T) {
 			})
 		}
 	}
+	hostile.Survived(t, "a disk or a file size that runs out under commands that write a file", 2*len(killedCommands),
+		2*len(killedCommands), "an error that says so, nothing left but what the next run goes on from")
 }
 
 // TestFullDiskForAConversion: a cache on a disk that fills up while a directory is converted for the first time is
@@ -118,6 +120,8 @@ func TestFullDiskForAConversion(t *testing.T) {
 			})
 		}
 	}
+	hostile.Survived(t, "a disk or a file size that runs out under a first conversion", 4, 4,
+		"an error that says so, nothing under its name, and the next run makes it")
 }
 
 // TestReadOnlyHome: with a home directory on a disk that cannot be written to, even by root, commands that need no
@@ -147,6 +151,8 @@ func TestReadOnlyHome(t *testing.T) {
 			t.Errorf("%v: exit code %d: %s", test.args, code, text)
 		}
 	}
+	hostile.Survived(t, "a home directory that cannot be written to", 1, 1,
+		"what needs none works, the rest says where it cannot write")
 }
 
 // TestNoHome: commands work without a home directory, and in one that nothing can be written to; what needs one says
@@ -193,6 +199,8 @@ func TestNoHome(t *testing.T) {
 			t.Errorf("%s: exit code %d", name, code)
 		}
 	}
+	hostile.Survived(t, "no home directory, and one that is none", 2, 2,
+		"what needs none works, the rest says what is missing")
 }
 
 // TestFewFiles: a service that may open 64 files answers its clients and its health checks, however many connections
@@ -229,6 +237,8 @@ func TestFewFiles(t *testing.T) {
 	if n := loggedLines(t, path); n != 5 {
 		t.Errorf("%d lines", n)
 	}
+	hostile.Survived(t, "64 open files, and 200 connections", 1, 1,
+		"clients and health checks are answered, each line logged")
 }
 
 // TestTwoProcessesOnOneDatabase: two services write to one SQLite file while a third process lists the runs in it. No
@@ -267,6 +277,8 @@ func TestTwoProcessesOnOneDatabase(t *testing.T) {
 	if n := loggedLines(t, path); n != 2*each {
 		t.Errorf("%d lines of %d requests", n, 2*each)
 	}
+	hostile.Survived(t, "two services and a reader on one SQLite file", 2, 2, "%d lines of %d requests, each once",
+		2*each, 2*each)
 }
 
 // TestFilesAreCutUnderCommands cuts a model's file at random moments while commands read it: each ends with an error

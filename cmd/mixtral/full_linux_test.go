@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
@@ -92,6 +93,8 @@ func TestFullDisk(t *testing.T) {
 			})
 		}
 	}
+	hostile.Survived(t, "a disk or a file size that runs out under `certify`", 8, 6,
+		"an error that says so, no report that is not whole, the one before as it was")
 }
 
 // noMount is the exit code of smallDisk where nothing may be mounted.

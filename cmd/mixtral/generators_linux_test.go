@@ -228,7 +228,7 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 	for g := 2; g <= 3; g++ {
 		apart := math.Abs(least(ways[g]) - least(ways[1]))
 		bound := rep.Generators[0].ClockError + rep.Generators[g-1].ClockError
-		if apart > bound+2 { // milliseconds that a busy machine may add to the fastest of sixty
+		if apart > bound+5 { // milliseconds that a busy machine may add to the fastest of sixty
 			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart,
 				bound)
 		}
@@ -304,7 +304,7 @@ func TestACoordinatorIsToldToStop(t *testing.T) {
 	if res.code != exitInterrupted || rep.Status != "INVALID" {
 		t.Error(res)
 	}
-	if _, last := l.server.seen(); last.Sub(told) > time.Second {
+	if _, last := l.server.seen(); last.Sub(told) > 3*time.Second { // a machine at rest takes milliseconds
 		t.Errorf("a request came %s after the signal", last.Sub(told))
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 )
 
@@ -230,6 +231,8 @@ func TestLimitsOfAControlGroup(t *testing.T) {
 		!strings.Contains(log, fmt.Sprint("memory_limit_bytes=", memory)) || !strings.Contains(log, "allows 0.5") {
 		t.Errorf("the group was not seen: %s", log)
 	}
+	hostile.Survived(t, "a control group of 512 MiB and half a core, under load", 1, 1,
+		"%.3f cores, %d answers, it ends as it should", used, answers)
 }
 
 // TestMemoryThatCannotFit shows the arithmetic, adds up, and proposes what would fit.

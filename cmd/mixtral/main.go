@@ -20,7 +20,6 @@ import (
 // cli is the whole grammar. Scripts depend on it: add, do not change.
 type cli struct {
 	Certify  certifyCmd  `cmd:"" help:"Run a certification test case against a service and print the verdict."`
-	Generate generateCmd `cmd:"" help:"Make load for certifications that another machine coordinates."`
 	Serve    serveCmd    `cmd:"" help:"Serve Mixtral behind an OpenAI-compatible API."`
 	Run      runCmd      `cmd:"" help:"Answer one prompt, or hold a conversation in the terminal."`
 	Bench    benchCmd    `cmd:"" help:"Measure the speed of prefill and decoding, and compare it with the hardware's limits."`
@@ -32,6 +31,7 @@ type cli struct {
 	Report   reportCmd   `cmd:"" help:"Show, verify and compare certification reports."`
 	Console  consoleCmd  `cmd:"" help:"Show runs and their trends in a browser, watch one as it happens, and start one."`
 	Plan     planCmd     `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
+	Generate generateCmd `cmd:"" help:"Make load for certifications that another machine coordinates."`
 	Doctor   doctorCmd   `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 	Help     helpCmd     `cmd:"" help:"Show the help of a command; --help after a command does the same."`

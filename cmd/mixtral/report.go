@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
@@ -72,7 +71,6 @@ func derive(a *app, path string) (*judge.Derived, error) {
 
 // judged runs what judges a record. A signal ends it at once, wherever it is.
 func judged[T any](a *app, judge func() (*T, error)) (*T, error) {
-	debug.SetGCPercent(40) // a large record fills the memory, and this process does nothing else
 	type result struct {
 		d   *T
 		err error
@@ -142,9 +140,10 @@ func printPainted(a *app, write func(io.Writer) error) error {
 }
 
 type reportHTMLCmd struct {
-	File string `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
-	Out  string `placeholder:"FILE" help:"File to write, - for standard output; default: beside the report."`
-	JSON bool   `help:"Print the file's name as JSON."`
+	File string   `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
+	Out  string   `placeholder:"FILE" help:"File to write, - for standard output; default: beside the report."`
+	Key  []string `sep:"none" placeholder:"FILE" help:"Public keys, one of which must have signed the report, as for report verify; the page then names the signer, and is not written if the signature is not accepted. Repeatable."`
+	JSON bool     `help:"Print the file's name as JSON."`
 	databaseFlag
 }
 
@@ -169,11 +168,16 @@ func (c *reportHTMLCmd) Run(a *app) error {
 		series = d.Series
 	}
 	signed := signaturesOf(reports.PathsFor(filepath.Dir(c.File), r).Attestation, data)
+	if len(c.Key) > 0 {
+		if signed, err = checkedSigners(a, c.File, c.Key); err != nil {
+			return err
+		}
+	}
 	write := func(w io.Writer) error { return reports.WriteHTML(w, r, series, signed...) }
 	if c.Out == "-" {
 		if c.JSON {
-			return usageError(errors.New("--json and --out - exclude each other: the page itself goes to " +
-				"standard output"))
+			return usageError(errors.New("--json and --out - cannot be used together: the page itself goes " +
+				"to standard output"))
 		}
 		return write(a.stdout)
 	}

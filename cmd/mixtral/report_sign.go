@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	reports "github.com/hxp-enterprise/mixtral/certify/report"
@@ -102,4 +103,40 @@ func signaturesOf(path string, data []byte) []reports.Signature {
 		return nil
 	}
 	return e.Signatures(filepath.Base(path))
+}
+
+// checkedSigners verifies a report with its signatures, and names those who signed it. What is not accepted is told,
+// and ends with exit code 1.
+func checkedSigners(a *app, file string, keys []string) ([]reports.Signature, error) {
+	check := reportVerifyCmd{File: file, Key: keys}
+	wanted, err := check.wanted()
+	if err != nil {
+		return nil, err
+	}
+	v, err := check.verify(a, wanted)
+	if err != nil {
+		return nil, err
+	}
+	if !v.Verified {
+		if err := printVerification(a.stderr, v); err != nil {
+			return nil, err
+		}
+		return nil, exitWith(exitFail)
+	}
+	accepted := make([]string, len(keys))
+	for i, k := range keys {
+		accepted[i] = filepath.Base(k)
+		if strings.ContainsRune(k, ' ') { // the key itself
+			accepted[i] = "the command line"
+		}
+	}
+	var out []reports.Signature
+	for _, s := range v.Signature.Signers {
+		out = append(out, reports.Signature{KeyID: s.KeyID, Name: s.Name, File: filepath.Base(v.Signature.File),
+			Checked: strings.Join(accepted, " and ")})
+	}
+	for _, id := range v.Signature.Unknown {
+		out = append(out, reports.Signature{KeyID: id, File: filepath.Base(v.Signature.File)})
+	}
+	return out, nil
 }

@@ -28,7 +28,7 @@ func (c *reportTrendCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("--limit: must be at least 1, got %d", c.Limit))
 	}
 	if c.JSON && c.SVG == "-" {
-		return usageError(errors.New("--json and --svg - exclude each other: both go to standard output"))
+		return usageError(errors.New("--json and --svg - cannot be used together: both go to standard output"))
 	}
 	if c.Database == open.None {
 		return usageError(errors.New("report trend: --database-url is none, so there are no runs"))

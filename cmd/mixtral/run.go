@@ -108,7 +108,7 @@ func (r runCmd) request(stdin io.Reader) (mixtral.Request, error) {
 	out := mixtral.Request{MaxTokens: r.MaxTokens, Temperature: r.Temperature, Seed: r.Seed}
 	switch {
 	case r.Raw && r.System != "":
-		return out, usageError(errors.New("--raw and --system exclude each other: without the chat format " +
+		return out, usageError(errors.New("--raw and --system cannot be used together: without the chat format " +
 			"there is no system message"))
 	case r.Raw:
 		out.RawPrompt = text

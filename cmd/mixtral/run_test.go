@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 		{[]string{"--stats", "--temperature", "0", "hello"}, exitOK, "tokens/s"},
 		{[]string{"--system", "Be brief.", "hello"}, exitOK, ""},
 		{[]string{"--raw", "hello"}, exitOK, ""},
-		{[]string{"--raw", "--system", "Be brief.", "hello"}, exitUsage, "--raw and --system exclude each other"},
+		{[]string{"--raw", "--system", "Be brief.", "hello"}, exitUsage, "--raw and --system cannot be used together"},
 		{[]string{""}, exitUsage, "the prompt is empty"},
 		{[]string{"--temperature", "9", "hello"}, exitUsage, "temperature: must be between 0 and 2"},
 		{[]string{"--set", "port", "hello"}, exitUsage, "must be KEY=VALUE"},

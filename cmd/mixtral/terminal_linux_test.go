@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 )
 
-// pseudoTerminal gives a terminal, and a function that closes it and gives what was written to it.
-func pseudoTerminal(t *testing.T) (terminal *os.File, written func() string) {
+// openTerminal gives both ends of a pseudo-terminal.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -32,6 +32,13 @@ func pseudoTerminal(t *testing.T) (terminal *os.File, written func() string) {
 	if err != nil {
 		need.Missing(t, "a pseudo-terminal")
 	}
+	return master, terminal
+}
+
+// pseudoTerminal gives a terminal, and a function that closes it and gives what was written to it.
+func pseudoTerminal(t *testing.T) (terminal *os.File, written func() string) {
+	t.Helper()
+	master, terminal := openTerminal(t)
 	var b bytes.Buffer
 	done := make(chan struct{})
 	go func() {

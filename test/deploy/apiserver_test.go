@@ -262,6 +262,9 @@ func TestAPIServer(t *testing.T) {
 			t.Errorf("%s: %s", name, p)
 		}
 	}
+	for _, p := range s.applyAll(t, next(), generatorManifests(t)) {
+		t.Errorf("generators: %s", p)
+	}
 	for _, text := range []string{"{certify: {enabled: true}, monitoring: {enabled: true}}",
 		"{mode: vllm, monitoring: {enabled: true}, vllm: {autoscaling: {kind: keda}}}",
 		"{mode: vllm, vllm: {router: none, gpus: 1}}", "{mode: vllm, vllm: {autoscaling: {kind: hpa}}}"} {

@@ -9,18 +9,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestGenerators: what `mixtral certify --generators N` prints is what Kubernetes takes, and its parts
-// find each other: the pods of the Indexed Job have the names that the certification is told.
-func TestGenerators(t *testing.T) {
+// generatorManifests are those that the command prints, as its own test holds them.
+func generatorManifests(t *testing.T) string {
+	t.Helper()
 	data, err := os.ReadFile("../../cmd/mixtral/testdata/generators.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range inspect(string(data)) {
+	return string(data)
+}
+
+// TestGenerators: what `mixtral certify --generators N` prints is what Kubernetes takes, and its parts
+// find each other: the pods of the Indexed Job have the names that the certification is told.
+func TestGenerators(t *testing.T) {
+	data := generatorManifests(t)
+	for _, p := range inspect(data) {
 		t.Error(p)
 	}
 	o := &overlay{}
-	o.objects, o.problems = decode(string(data))
+	o.objects, o.problems = decode(data)
 	load, ok := has[*batchv1.Job](o, "mixtral-generators")
 	certify, also := has[*batchv1.Job](o, "mixtral-certify-load")
 	if !ok || !also {

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -49,11 +50,14 @@ type record struct {
 	hasEnd      bool
 	phases      []object
 	requests    map[string][]object // by phase, sorted, without the canceled ones
-	samples     []object            // without those that failed, each with its time
-	scores      map[string]float64  // by phase and number
+	broken      map[string][]object // the canceled ones
+	against     object
+	samples     []object           // without those that failed, each with its time
+	scores      map[string]float64 // by phase and number
 }
 
-func readRecord(t *testing.T, path string) *record {
+// readFile reads a record as a run leaves it.
+func readFile(t *testing.T, path string) *record {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -64,8 +68,13 @@ func readRecord(t *testing.T, path string) *record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &record{requests: map[string][]object{}, scores: map[string]float64{}}
-	lines := bufio.NewScanner(gz)
+	return readRecord(t, gz)
+}
+
+func readRecord(t *testing.T, in io.Reader) *record {
+	t.Helper()
+	r := &record{requests: map[string][]object{}, broken: map[string][]object{}, scores: map[string]float64{}}
+	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		var e object
@@ -78,9 +87,14 @@ func readRecord(t *testing.T, path string) *record {
 		case e.has("phase"):
 			r.phases = append(r.phases, e.at("phase"))
 		case e.has("request"):
-			if q := e.at("request"); q.text("fail") != "canceled" {
-				r.requests[q.text("phase")] = append(r.requests[q.text("phase")], q)
+			into := r.requests
+			if e.at("request").text("fail") == "canceled" {
+				into = r.broken
 			}
+			q := e.at("request")
+			into[q.text("phase")] = append(into[q.text("phase")], q)
+		case e.has("against"):
+			r.against = e.at("against")
 		case e.has("sample"):
 			if s := e.at("sample"); s.text("err") == "" {
 				s["at"] = e.num("at")

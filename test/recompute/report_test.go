@@ -73,7 +73,7 @@ func runs(t *testing.T, found func(what string)) {
 			if err := json.Unmarshal(data, &r); err != nil {
 				t.Fatal(err)
 			}
-			for rule, verdict := range recompute(t, r, readRecord(t, paths.Events)) {
+			for rule, verdict := range recompute(t, r, readFile(t, paths.Events)) {
 				found(rule + " " + verdict)
 			}
 		})

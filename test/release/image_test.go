@@ -73,6 +73,15 @@ func TestImage(t *testing.T) {
 	if err := validate.Index(all); err != nil {
 		t.Fatal(err)
 	}
+	blobs, err := filepath.Glob(filepath.Join(dist, "image", "blobs", "sha256", "*"))
+	if err != nil || len(blobs) != 8 { // an index; two manifests, configurations and programs; what they share
+		t.Fatalf("%q, %v", blobs, err)
+	}
+	for _, path := range blobs {
+		if sum := fileSum(t, path); sum != filepath.Base(path) {
+			t.Errorf("%s has the digest %s", path, sum)
+		}
+	}
 	found := images(t)
 	for _, b := range binaries(t) {
 		if b.os != "linux" {

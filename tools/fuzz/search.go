@@ -34,7 +34,8 @@ func (s *session) one(t *target, share time.Duration) error {
 	if err := s.build(t.dir); err != nil {
 		return err
 	}
-	lasts := max(time.Until(end)*3/4, time.Second).Round(time.Second)
+	// Compiling may have taken most of the share.
+	lasts := max(time.Until(end)*3/4, share/2, time.Second).Round(time.Second)
 	if err := s.search(t, lasts); err != nil {
 		return err
 	}

@@ -22,6 +22,28 @@ func Short(s string, most int) string {
 	return s[:end] + "…"
 }
 
+// mostLine is how much of a line of a file an error shows, in bytes.
+const mostLine = 300
+
+// Lines cuts long lines of a text, such as those of a file that an error shows; "…" ends what was cut.
+func Lines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		rest, ended := strings.CutSuffix(line, "\n")
+		if len(rest) > mostLine {
+			end := mostLine
+			for !utf8.RuneStart(rest[end]) {
+				end--
+			}
+			rest = rest[:end] + "…"
+		}
+		if b.WriteString(rest); ended {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
 // Values counts the values and keys of a JSON text without decoding it. What decoding takes in memory is bounded by
 // them and by the text's length: an empty object of three bytes may become one of hundreds.
 func Values(json []byte) int {

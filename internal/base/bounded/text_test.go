@@ -26,6 +26,16 @@ func TestShort(t *testing.T) {
 	}
 }
 
+func TestLines(t *testing.T) {
+	long := strings.Repeat("é", mostLine)
+	for text, want := range map[string]string{"": "", "a\n  ^\n": "a\n  ^\n", "a\n" + long + "\n ^": "a\n" +
+		long[:mostLine] + "…\n ^"} {
+		if got := Lines(text); got != want || !utf8.ValidString(got) {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+}
+
 // TestValues: what decoding makes are no more than what was counted.
 func TestValues(t *testing.T) {
 	var count func(v any) int

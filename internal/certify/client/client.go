@@ -134,7 +134,7 @@ func (c *Client) Send(ctx context.Context, method, path string, body any) (*http
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the message helps if it comes
 	return nil, &StatusError{URL: Redact(c.root + path), Status: resp.StatusCode, Message: message(data),
-		Retry:    RetryAfter(resp.Header.Get("Retry-After")),
+		Retry:    openai.RetryAfter(resp.Header.Get("Retry-After")),
 		KeyGiven: c.key != "" || len(c.extra.Header) > 0}
 }
 
@@ -259,16 +259,36 @@ func (c *Client) Chat(ctx context.Context, r openai.ChatRequest) (*openai.ChatRe
 	return &out, nil
 }
 
-// Tokenize counts the tokens of a text, without those that a prompt begins with. Servers without POST /tokenize give
-// an error that matches ErrSetup.
+// Tokenize counts the tokens of a text, without those that a prompt begins with. It speaks vLLM's form of POST
+// /tokenize, which SGLang and this project's server have too, and llama.cpp's and TGI's. Servers without one give an
+// error that matches ErrSetup.
 func (c *Client) Tokenize(ctx context.Context, model, text string) (int, error) {
 	bare := false
-	var out openai.TokenizeResponse
-	if err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text,
-		AddSpecialTokens: &bare}, &out); err != nil {
-		return 0, err
+	var counted openai.TokenizeResponse
+	err := c.ask(ctx, http.MethodPost, "/tokenize", openai.TokenizeRequest{Model: model, Prompt: &text,
+		AddSpecialTokens: &bare}, &counted)
+	var refused *StatusError
+	if n := max(counted.Count, len(counted.Tokens)); err == nil && (n > 0 || text == "") || NotOffered(err) ||
+		err != nil && !errors.As(err, &refused) { // a server that is silent is not asked in other forms
+		return n, err
 	}
-	return max(out.Count, len(out.Tokens)), nil
+	var ids struct {
+		Tokens []json.RawMessage `json:"tokens"`
+	}
+	if c.ask(ctx, http.MethodPost, "/tokenize", map[string]any{"content": text, "add_special": false},
+		&ids) == nil && len(ids.Tokens) > 0 { // llama.cpp
+		return len(ids.Tokens), nil
+	}
+	var pieces []json.RawMessage
+	if c.ask(ctx, http.MethodPost, "/tokenize", map[string]any{"inputs": text, "add_special_tokens": false},
+		&pieces) == nil && len(pieces) > 0 { // TGI
+		return len(pieces), nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: %s counts no tokens in %d bytes of text", ErrSetup, Redact(c.root+"/tokenize"),
+			len(text))
+	}
+	return 0, err
 }
 
 // Ready waits until the server answers: GET /readyz, or /health, or where it has neither GET /v1/models. It gives up

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -127,5 +128,44 @@ func TestTokenizeAndChat(t *testing.T) {
 	}
 	if a, err := c.Chat(t.Context(), openai.ChatRequest{}); err != nil || a.Choices[0].Message.Text() != "4" {
 		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// TestTokenizersOfOthers: vLLM's form of /tokenize, llama.cpp's and TGI's are understood, each by a server that knows
+// its own alone; one that has none, or counts nothing, is told from them.
+func TestTokenizersOfOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		field, answer string
+		want          int
+	}{
+		"vLLM":      {"prompt", `{"count":3,"max_model_len":512,"tokens":[1,2,3]}`, 3},
+		"llama.cpp": {"content", `{"tokens":[1,2,3,4]}`, 4},
+		"TGI":       {"inputs", `[{"id":1,"text":"a","start":0,"stop":1},{"id":2,"text":"b","start":1,"stop":2}]`, 2},
+		"nothing":   {"prompt", `{"tokens":[]}`, 0},
+		"none":      {"", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				var in map[string]any
+				_ = json.NewDecoder(r.Body).Decode(&in)
+				switch {
+				case c.field == "":
+					http.NotFound(w, r)
+				case in[c.field] == "a b c":
+					fmt.Fprint(w, c.answer)
+				case c.field == "inputs":
+					http.Error(w, `{"error":"missing field inputs"}`, http.StatusUnprocessableEntity)
+				default:
+					fmt.Fprint(w, `{"tokens":[]}`)
+				}
+			}))
+			defer h.Close()
+			client := New(h.URL, "")
+			defer client.Close()
+			n, err := client.Tokenize(t.Context(), "m", "a b c")
+			if n != c.want || (err == nil) != (c.want > 0) || err != nil && !errors.Is(err, ErrSetup) {
+				t.Errorf("%d, %v; want %d", n, err, c.want)
+			}
+		})
 	}
 }

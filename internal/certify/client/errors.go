@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -31,17 +29,6 @@ type StatusError struct {
 	// the request carried a key, or a header that may be one
 	KeyGiven bool
 	Retry    time.Duration // after which the server asks to be asked again; 0: it does not say
-}
-
-// RetryAfter reads the header of this name: seconds, or a date. 0 where it is neither, or over.
-func RetryAfter(value string) time.Duration {
-	if s, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && s > 0 && s < 1e6 {
-		return time.Duration(s * float64(time.Second))
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(time.Until(at), 0)
-	}
-	return 0
 }
 
 // Later says that a server is there and wants to be asked again, and in what time: it starts, or has too much to do.

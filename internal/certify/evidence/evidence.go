@@ -14,7 +14,9 @@ const SchemaVersion = 1
 // its header, so that its verdict stays the same to the byte: 0 has none, 1 shows the reasons of failures, and blames
 // no server for what the client could not read or ran out of, 2 corrects the intervals of means for the bias of
 // blocks, names the rules of checks and says in one sentence what others took of the machine in several phases, 3
-// knows other servers' names of finish_reason, and compares none where there is none.
+// knows other servers' names of finish_reason, compares none where there is none, and tells what others took of the
+// machine by the time that its counters account for; it says why questions failed where none was answered rightly, how
+// many tokens prompts of needles had, and where rates count conversations.
 const Rules = 3
 
 // Event is one line. Exactly one of the pointers is set. All times in events are nanoseconds since Header.Start on the
@@ -217,6 +219,14 @@ type Request struct {
 	ReasoningTokens int `json:"reasoning_tokens,omitempty"` // of OutputTokens, shown or not
 	// that the answer names, where it is neither the one asked for nor a longer or shorter form of its name
 	OtherModel string `json:"other_model,omitempty"`
+	ToolCalls  int    `json:"tool_calls,omitempty"` // calls of tools in the answer
+	Calls      []Call `json:"calls,omitempty"`      // what they are, where the phase keeps texts
+}
+
+// Call is a call of a tool that an answer has.
+type Call struct {
+	Name      string `json:"name"`                // of the tool
+	Arguments string `json:"arguments,omitempty"` // as the server wrote them; JSON, if they are right
 }
 
 // Begins is when the first token of any kind came; 0 where that is not known.

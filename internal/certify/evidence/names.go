@@ -39,11 +39,14 @@ const (
 	FailCanceled  Failure = "canceled"  // the run was interrupted: not counted
 	FailThinking  Failure = "thinking"  // only reasoning came until max_tokens: the case's limit, not the server
 	FailClient    Failure = "client"    // this client had no file, port or memory left
+	FailTooLong   Failure = "too_long"  // refused as longer than the model's context: the case's, not the server's
 	FailFiltered  Failure = "filtered"  // a content filter held the answer back: no matter of speed or honesty
 )
 
 // Blameless says that a failure of this class is not the server's.
-func (f Failure) Blameless() bool { return f == FailThinking || f == FailClient || f == FailFiltered }
+func (f Failure) Blameless() bool {
+	return f == FailThinking || f == FailClient || f == FailFiltered || f == FailTooLong
+}
 
 // ScrapeLabel says when a scrape was made: a moment of the run, or a place at a phase such as "before sustained".
 type ScrapeLabel string
@@ -77,6 +80,7 @@ type ConditionID string
 const (
 	ConditionReady       ConditionID = "ready"       // the server answers
 	ConditionModel       ConditionID = "model"       // its model answers
+	ConditionLengths     ConditionID = "lengths"     // the case's lengths fit the model's context
 	ConditionPrompts     ConditionID = "prompts"     // the prompts are those of the case
 	ConditionMetrics     ConditionID = "metrics"     // the metrics can be read
 	ConditionResources   ConditionID = "resources"   // memory and CPU can be read

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -328,8 +329,32 @@ func TestEachFaultShows(t *testing.T) {
 	}
 }
 
+// TestUnseenLeaksHaveNoEnd: what a short run cannot tell from garbage shows in a long one, and not in healthy servers.
+func TestUnseenLeaksHaveNoEnd(t *testing.T) {
+	least := func(f Fault) float64 { // of a gigabyte's worth of requests
+		s := New(Config{Fault: f})
+		defer s.Close()
+		low := math.Inf(1)
+		for n := int64(40_000); n < 44_000; n += 50 {
+			s.requests.Store(n)
+			low = min(low, s.memory())
+		}
+		return low
+	}
+	for _, f := range Unseen() {
+		if got := least(f); got < 1<<30 {
+			t.Errorf("%s takes %.0f MB at least", f, got/(1<<20))
+		}
+	}
+	for _, f := range []Fault{HealthyGo, HealthyJVM, HealthyArenas} {
+		if got := least(f); got > 200<<20 {
+			t.Errorf("%s takes %.0f MB at least", f, got/(1<<20))
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
-	for _, f := range append(HealthyOnes(), Planted()...) {
+	for _, f := range All() {
 		if got, err := Parse(string(f)); err != nil || got != f {
 			t.Errorf("%s: %v, %v", f, got, err)
 		}

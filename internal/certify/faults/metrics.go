@@ -98,6 +98,10 @@ func (s *Server) heap() (rss float64, ok bool) {
 		return live + math.Mod(made, 300<<20), true
 	case HealthyArenas: // until there are enough
 		return live + math.Min(math.Floor(made/(16<<20)), 9)*(1<<20), true
+	case LeakJVM: // an eighth of the garbage is none
+		return live + math.Mod(made, 600<<20) + made/8, true
+	case LeakArenas:
+		return live + math.Floor(made/(4<<20))*(1<<20), true
 	case LeakGo: // beside teeth of 80 requests
 		return live + s.leaked() + math.Mod(made, 20<<20), true
 	}

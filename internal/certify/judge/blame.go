@@ -16,7 +16,7 @@ const shownReasons = 3
 
 // reasonsOf finds the commonest reason of each class of failure, the class with most failures first. Messages that
 // differ only in identifiers count as one; the first of them is shown.
-func reasonsOf(requests []*evidence.Request) []report.Reason {
+func reasonsOf(requests []*request) []report.Reason {
 	type key struct {
 		class   evidence.Failure
 		status  int
@@ -56,7 +56,7 @@ func reasonsOf(requests []*evidence.Request) []report.Reason {
 var identifiers = regexp.MustCompile(`\b[0-9a-fA-F]*[0-9][0-9a-fA-F-]*\b|\b[\w-]*[0-9]{4}[\w-]*\b`)
 
 // because adds to what a check found why requests failed.
-func (r *run) because(requests []*evidence.Request) string {
+func (r *run) because(requests []*request) string {
 	if r.header.Rules < 1 {
 		return ""
 	}
@@ -73,8 +73,8 @@ func (r *run) because(requests []*evidence.Request) string {
 }
 
 // blameless counts failures that are not the server's, and says what they were.
-func blameless(requests []*evidence.Request) (n int, why string) {
-	var theirs []*evidence.Request
+func blameless(requests []*request) (n int, why string) {
+	var theirs []*request
 	for _, q := range requests {
 		if q.Fail.Blameless() {
 			theirs = append(theirs, q)
@@ -95,6 +95,17 @@ func (r *run) spoiled(p *phase) string {
 	}
 	return fmt.Sprintf("in phase %s %s of %s failed for no fault of the server: %s", p.plan.ID, count(n),
 		plural(len(p.requests), "request", "requests"), why)
+}
+
+// unlessSpoiled makes a FAIL of answers INVALID where too many of them are missing for no fault of the server: each
+// counts as worth nothing.
+func (r *run) unlessSpoiled(o outcome, phases ...*phase) outcome {
+	for _, p := range phases {
+		if why := r.spoiled(p); why != "" && o.verdict == report.Fail && r.header.Rules >= 3 {
+			return distrusted(o, why)
+		}
+	}
+	return o
 }
 
 // leftOut says what the load went without, and what that costs the verdict.
@@ -120,9 +131,9 @@ func (r *run) leftOut() []string {
 }
 
 // unheard says that each of these prompts has a failure that is not the server's.
-func (r *run) unheard(prompts []string, unread []*evidence.Request) bool {
+func (r *run) unheard(prompts []string, unread []*request) bool {
 	for _, key := range prompts {
-		if !slices.ContainsFunc(unread, func(q *evidence.Request) bool { return q.Prompt == key }) {
+		if !slices.ContainsFunc(unread, func(q *request) bool { return q.Prompt == key }) {
 			return false
 		}
 	}

@@ -62,12 +62,25 @@ func TestCollectors(t *testing.T) {
 		"a leak in Go": {plus(leaks(6), func(loaded float64, _ *rand.Rand) float64 {
 			return 60 * math.Min(1, loaded/3)
 		}), 90, []string{fail}, "still there"},
+		"a leak and a cycle longer than the window": {plus(leaks(5), saw(300, 70)), 30, []string{invalid},
+			"must last 60 s"},
+		"the same, in many cycles": {plus(leaks(5), saw(300, 70)), 420, []string{fail}, "still there"},
+		"CPython: arenas without end": {func(loaded float64, _ *rand.Rand) float64 {
+			return math.Floor(loaded / 2)
+		}, 90, []string{fail}, "still there"},
+		"CPython: arenas without end, 30 s": {func(loaded float64, _ *rand.Rand) float64 {
+			return math.Floor(loaded)
+		}, 30, []string{fail, invalid}, ""},
 		"a leak, 12 s":               {leaks(20), 12, []string{invalid}, "must last 60 s"},
 		"a small leak between teeth": {leaks(2), 12, []string{fail}, "still there"},
 		"a small leak, 90 s":         {leaks(1), 90, []string{fail}, "still there"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(8) {
+			seeds := uint64(8)
+			if tt.window > 100 {
+				seeds = 2
+			}
+			for seed := range seeds {
 				s := healthy(seed)
 				s.memoryMB = 100
 				s.edit = func(c *testcases.Case) { c.Profiles["full"][4].DurationS = tt.window }

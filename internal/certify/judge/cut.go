@@ -90,7 +90,7 @@ func (r *run) tokensPerChunk() string {
 	for _, p := range r.load("") {
 		for _, q := range p.judged {
 			if q.OK() && q.HasUsage && q.Chunks > 0 {
-				chunks, tokens = chunks+q.Chunks+q.Thoughts, tokens+q.Shown()
+				chunks, tokens = chunks+int(q.Chunks+q.Thoughts), tokens+q.Shown()
 			}
 		}
 	}

@@ -8,18 +8,17 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
 // gapsOf are the gaps between the chunks of judged requests, in milliseconds and in the order of the schedule. There
 // are as many as tokens, so that they are gone through and not copied. only narrows them; nil: all.
-func (p *phase) gapsOf(only func(*evidence.Request) bool) iter.Seq[int32] {
+func (p *phase) gapsOf(only func(*request) bool) iter.Seq[int32] {
 	return func(yield func(int32) bool) {
 		for _, q := range p.judged {
 			if only != nil && !only(q) {
 				continue
 			}
-			for _, g := range q.Gaps {
+			for g := range q.Gaps() {
 				if !yield(g) {
 					return
 				}

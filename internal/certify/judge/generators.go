@@ -84,7 +84,7 @@ func (r *run) missing(p *phase) string {
 		return ""
 	}
 	have := make([]int, len(r.header.Generators)+1)
-	for _, list := range [][]*evidence.Request{p.requests, p.broken} {
+	for _, list := range [][]*request{p.requests, p.broken} {
 		for _, q := range list {
 			if q.Generator >= 0 && q.Generator < len(have) {
 				have[q.Generator]++
@@ -194,7 +194,7 @@ func (r *run) outOfTime(p *phase) string {
 
 // oneSided counts the requests of generators that could not reach a server which the others reached: that is not the
 // server's fault.
-func (r *run) oneSided(requests []*evidence.Request) (n int, why string) {
+func (r *run) oneSided(requests []*request) (n int, why string) {
 	count := len(r.header.Generators)
 	if count < 2 {
 		return 0, ""

@@ -56,18 +56,18 @@ type use struct {
 
 // uses reads the use of each machine off its counters. Without counters nothing is known of it, and
 // nothing is excused.
-func uses(readings []at[*evidence.Host]) (out []use) {
+func uses(readings []at[*evidence.Host], rules int) (out []use) {
 	of := map[int][]at[*evidence.Host]{}
 	for _, x := range readings {
 		of[x.v.Generator] = append(of[x.v.Generator], x)
 	}
 	for _, machine := range slices.Sorted(maps.Keys(of)) {
-		out = append(out, usesOf(machine, of[machine])...)
+		out = append(out, usesOf(machine, of[machine], rules)...)
 	}
 	return out
 }
 
-func usesOf(machine int, readings []at[*evidence.Host]) []use {
+func usesOf(machine int, readings []at[*evidence.Host], rules int) []use {
 	var out []use
 	last := 0
 	for i := range readings {
@@ -79,6 +79,11 @@ func usesOf(machine int, readings []at[*evidence.Host]) []use {
 			continue
 		}
 		last = i
+		// A reader that lost its core between the counters and the clock has the counters of another moment. What they
+		// account for is the time that they are of.
+		if accounted := b.Busy - a.Busy + b.Idle - a.Idle + b.Steal - a.Steal; rules >= 3 && accounted > 0 {
+			all = accounted
+		}
 		own := max(b.Own-a.Own, 0)
 		u.steal = (b.Steal - a.Steal) / all
 		if b.Server != evidence.HostServerUnknown {

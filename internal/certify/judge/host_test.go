@@ -266,11 +266,26 @@ func TestUsesSkipReadingsThatComeTooSoon(t *testing.T) {
 	reading := func(ns int64, busy float64) at[*evidence.Host] {
 		return at[*evidence.Host]{ns, &evidence.Host{Cores: 2, Busy: busy, Server: evidence.HostServerCounted}}
 	}
-	got := uses([]at[*evidence.Host]{reading(0, 0), reading(sec, 2), reading(sec+sec/100, 3), reading(2*sec, 4)})
+	got := uses([]at[*evidence.Host]{reading(0, 0), reading(sec, 2), reading(sec+sec/100, 3),
+		reading(2*sec, 4)}, evidence.Rules)
 	if len(got) != 2 || got[0].others != 1 || got[1].others != 1 || got[1].to != 2*sec {
 		t.Errorf("%+v", got)
 	}
-	if got := uses([]at[*evidence.Host]{reading(0, 0), {sec, &evidence.Host{}}}); got != nil {
+	if got := uses([]at[*evidence.Host]{reading(0, 0), {sec, &evidence.Host{}}}, evidence.Rules); got != nil {
 		t.Errorf("without cores: %+v", got)
+	}
+}
+
+// TestAReaderThatLostItsCoreIsBelieved: it has the counters of the moment before, and the time of the moment after.
+// What others took of the time that the counters are of is what they took.
+func TestAReaderThatLostItsCoreIsBelieved(t *testing.T) {
+	list := []at[*evidence.Host]{{0, &evidence.Host{Cores: 2, Server: evidence.HostServerCounted, Waited: 0, Turns: 0}},
+		{9 * sec, &evidence.Host{Cores: 2, Busy: 2.2, Own: 0.7, Waited: 40, Turns: 6000,
+			Server: evidence.HostServerCounted}}}
+	if got := uses(list, evidence.Rules); len(got) != 1 || got[0].lost != 1 || got[0].others < 0.6 {
+		t.Errorf("%+v", got)
+	}
+	if got := uses(list, 2); len(got) != 1 || got[0].lost != 0 {
+		t.Errorf("by the rules of older records: %+v", got)
 	}
 }

@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"cmp"
 	"iter"
 	"math"
 	"slices"
@@ -18,14 +17,14 @@ type phase struct {
 	plan       testcases.Phase
 	planned    bool
 	ran        *evidence.Phase
-	requests   []*evidence.Request // as recorded; measure takes the cancelled ones out
+	requests   []*request // as recorded; measure takes the cancelled ones out
 	canceled   int
-	step       *evidence.Step      // of a sweep; nil: the phase is the case's own
-	objectives []testcases.Check   // of the sweep
-	broken     []*evidence.Request // those of a step that were broken off: the server had its time
+	step       *evidence.Step    // of a sweep; nil: the phase is the case's own
+	objectives []testcases.Check // of the sweep
+	broken     []*request        // those of a step that were broken off: the server had its time
 
-	from, to int64               // the steady window
-	judged   []*evidence.Request // scheduled inside it
+	from, to int64      // the steady window
+	judged   []*request // scheduled inside it
 
 	// Samples over judged, one each, in milliseconds. A request that failed counts with its time or the target,
 	// whichever is longer: a failure never improves a mean.
@@ -48,23 +47,8 @@ type phase struct {
 
 // measure fills everything that the rules read.
 func (p *phase) measure(c *testcases.Case) {
-	all := p.requests
-	slices.SortFunc(all, func(a, b *evidence.Request) int {
-		if c := cmp.Or(cmp.Compare(a.Scheduled, b.Scheduled), cmp.Compare(a.N, b.N),
-			cmp.Compare(a.Done, b.Done)); c != 0 {
-			return c
-		}
-		return compareContent(a, b)
-	})
-	p.requests = make([]*evidence.Request, 0, len(all))
-	for _, q := range all {
-		if q.Fail == evidence.FailCanceled {
-			p.canceled++
-			p.broken = append(p.broken, q)
-			continue
-		}
-		p.requests = append(p.requests, q)
-	}
+	slices.SortFunc(p.requests, compareRequests)
+	p.takeOutCanceled()
 	if p.ran == nil {
 		return
 	}
@@ -73,7 +57,8 @@ func (p *phase) measure(c *testcases.Case) {
 		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
 	}
 	p.delayOf = make([][]float64, p.generators)
-	target, thought := c.Targets.LatencyMS, false
+	target := c.Targets.LatencyMS
+	p.reserve()
 	for _, q := range p.requests {
 		p.delay = append(p.delay, max(ms(q.Issued-q.Scheduled), 0))
 		if g := q.Generator; g > 0 && g <= p.generators {
@@ -90,17 +75,11 @@ func (p *phase) measure(c *testcases.Case) {
 		if x, ok := p.firstToken(q); ok {
 			p.ttft = append(p.ttft, x)
 		}
-		if q.OK() && q.Begins() > 0 {
-			p.firstAny = append(p.firstAny, ms(q.Begins()-q.Begin(p.plan.Kind)))
-			thought = thought || q.FirstAny > 0
-		}
 		if x, ok := perToken(q); ok {
 			p.tpot = append(p.tpot, x)
 		}
 	}
-	if !thought {
-		p.firstAny = nil // it would say again what ttft says
-	}
+	p.measureFirstAny()
 	for _, delay := range p.delayOf {
 		slices.Sort(delay)
 	}
@@ -108,8 +87,52 @@ func (p *phase) measure(c *testcases.Case) {
 	p.describe(c)
 }
 
+// takeOutCanceled copies the list only where it must: there are ten million requests, or the record goes on, and then
+// the list is not this phase's alone.
+func (p *phase) takeOutCanceled() {
+	canceled := func(q *request) bool { return q.Fail == evidence.FailCanceled }
+	if !slices.ContainsFunc(p.requests, canceled) {
+		return
+	}
+	all := p.requests
+	p.requests = make([]*request, 0, len(all))
+	for _, q := range all {
+		if canceled(q) {
+			p.canceled++
+			p.broken = append(p.broken, q)
+		} else {
+			p.requests = append(p.requests, q)
+		}
+	}
+}
+
+// reserve makes room for the samples, since they are most of what a large phase holds beside its requests.
+func (p *phase) reserve() {
+	n := 0
+	for _, q := range p.requests {
+		if q.Scheduled >= p.from && q.Scheduled <= p.to {
+			n++
+		}
+	}
+	p.delay = make([]float64, 0, len(p.requests))
+	p.judged = make([]*request, 0, n)
+	p.latencies, p.ttft, p.tpot = make([]float64, 0, n), make([]float64, 0, n), make([]float64, 0, n)
+}
+
+// measureFirstAny takes the times to the first token of any kind, where they are not those to the first content.
+func (p *phase) measureFirstAny() {
+	if !slices.ContainsFunc(p.judged, func(q *request) bool { return q.OK() && q.FirstAny > 0 }) {
+		return
+	}
+	for _, q := range p.judged {
+		if q.OK() && q.Begins() > 0 {
+			p.firstAny = append(p.firstAny, ms(q.Begins()-q.Begin(p.plan.Kind)))
+		}
+	}
+}
+
 // latency is end to end, in milliseconds. A failed request counts as the target at least.
-func (p *phase) latency(q *evidence.Request, target float64) float64 {
+func (p *phase) latency(q *request, target float64) float64 {
 	l := float64(q.Latency(p.plan.Kind)) / float64(time.Millisecond)
 	if !q.OK() {
 		return math.Max(l, target)
@@ -117,14 +140,14 @@ func (p *phase) latency(q *evidence.Request, target float64) float64 {
 	return l
 }
 
-func (p *phase) firstToken(q *evidence.Request) (float64, bool) {
+func (p *phase) firstToken(q *request) (float64, bool) {
 	return ms(q.First - q.Begin(p.plan.Kind)), q.OK() && q.First > 0
 }
 
 // perToken is the time per output token after the first, reasoning included: usage counts it too. Where a chunk holds
 // several tokens it is the mean over all of them, and not a time that anybody saw between two. Reasoning that is
 // billed and not shown came before the first token.
-func perToken(q *evidence.Request) (float64, bool) {
+func perToken(q *request) (float64, bool) {
 	n := q.Shown()
 	if !q.OK() || n < 2 || q.Begins() == 0 || q.Last < q.Begins() {
 		return 0, false
@@ -164,7 +187,7 @@ func (p *phase) describe(c *testcases.Case) {
 		return
 	}
 	for _, q := range p.judged {
-		d.BlurredGaps += q.Blurred
+		d.BlurredGaps += int(q.Blurred)
 	}
 	d.Latency, d.TTFT, d.TPOT = distribution(p.latencies, conf, p.rules), distribution(p.ttft, conf, p.rules),
 		distribution(p.tpot, conf, p.rules)
@@ -181,6 +204,7 @@ func (p *phase) describe(c *testcases.Case) {
 	if p.plan.Kind == testcases.KindBatch {
 		d.RPS, d.RPSLow, d.RPSHigh = p.batchRate(conf)
 	}
+	d.Conversations = p.rules >= 3 && p.plan.Kind == testcases.KindOpen && p.plan.Traffic.Talks()
 	d.PromptMean, d.OutputMean = p.lengths()
 	d.Goodput = p.goodput(c)
 	d.InFlight, d.Little = p.little()
@@ -210,7 +234,7 @@ func (p *phase) completions() (n, tokens int) {
 	for _, q := range p.requests {
 		if q.OK() && q.Done > p.from && q.Done <= p.to {
 			n++
-			tokens += q.OutputTokens
+			tokens += int(q.OutputTokens)
 		}
 	}
 	return n, tokens

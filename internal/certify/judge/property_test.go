@@ -33,7 +33,7 @@ func phaseWith(c *testcases.Case, ms []float64) *phase {
 		q.Done = t + int64(x*1e6)
 		q.First, q.Last = q.Done, q.Done
 		t = q.Done
-		p.requests = append(p.requests, q)
+		p.requests = append(p.requests, new(store).add(q))
 	}
 	p.ran = &evidence.Phase{ID: "p", Kind: testcases.KindClosed, SteadyTo: t, End: t, Issued: len(ms)}
 	p.measure(c)

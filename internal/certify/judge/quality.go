@@ -15,7 +15,7 @@ type mark struct {
 	prompt string
 	score  float64
 	scored *evidence.Score // nil: it failed
-	answer *evidence.Request
+	answer *request
 }
 
 // marks lists the answers of a phase. missing counts answers that nobody scored.
@@ -27,7 +27,7 @@ func (r *run) marks(p *phase) (marks []mark, missing int) {
 		}
 	}
 	for _, q := range p.requests {
-		switch s := scored[q.N]; {
+		switch s := scored[int(q.N)]; {
 		case !q.OK():
 			marks = append(marks, mark{prompt: q.Prompt, answer: q})
 		case s != nil:
@@ -130,7 +130,7 @@ func qualityScore(r *run, c *testcases.Check) outcome {
 	if missing > 0 {
 		o.verdict, o.reason = report.Invalid, plural(missing, "answer has", "answers have")+" no score; "+o.reason
 	}
-	return o
+	return r.unlessSpoiled(o, p)
 }
 
 func cmpFloat(a, b float64) int {
@@ -213,7 +213,7 @@ func qualityUnderLoad(r *run, c *testcases.Check) outcome {
 	default:
 		o.reason += "; the spread of the answers may explain it"
 	}
-	return o
+	return r.unlessSpoiled(o, append(r.loaded(c.Phase), quiet)...)
 }
 
 func signed3(x float64) string {

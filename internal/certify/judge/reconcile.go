@@ -128,20 +128,20 @@ func (r *run) countRows(spans []span) []report.Reconciled {
 	for _, reason := range sortedKeys(reasons) {
 		rows = append(rows, countRow(spans, "requests_"+orElse(reason, "none"), "requests",
 			evidence.MetricRequests+":"+reason,
-			func(q *evidence.Request) bool { return r.reason(q, reasons) == reason }))
+			func(q *request) bool { return r.reason(q, reasons) == reason }))
 	}
-	prompt := tokenRow(spans, evidence.MetricPromptTokens, func(q *evidence.Request) int { return q.PromptTokens })
+	prompt := tokenRow(spans, evidence.MetricPromptTokens, func(q *request) int { return int(q.PromptTokens) })
 	if prompt.Reason == notOffered {
 		if computed := computedRow(spans); computed.Reason != notOffered {
 			prompt = computed
 		}
 	}
 	return append(rows, prompt, tokenRow(spans, evidence.MetricGenerationTokens,
-		func(q *evidence.Request) int { return q.OutputTokens }))
+		func(q *request) int { return int(q.OutputTokens) }))
 }
 
 // reason is why an answer ended, in the words of the server's metrics, or where they have others in OpenAI's.
-func (r *run) reason(q *evidence.Request, known map[string]bool) string {
+func (r *run) reason(q *request, known map[string]bool) string {
 	if r.header.Rules < 3 || known[q.Finish] {
 		return q.Finish
 	}
@@ -152,7 +152,7 @@ func (r *run) reason(q *evidence.Request, known map[string]bool) string {
 // says nothing of one, less is no lie.
 func computedRow(spans []span) report.Reconciled {
 	row := tokenRow(spans, evidence.MetricPromptComputed,
-		func(q *evidence.Request) int { return q.PromptTokens - q.CachedTokens })
+		func(q *request) int { return int(q.PromptTokens - q.CachedTokens) })
 	for _, s := range spans {
 		for _, q := range s.phase.answered() {
 			if q.CachedTokens > 0 {
@@ -169,7 +169,7 @@ func computedRow(spans []span) report.Reconciled {
 }
 
 // countRow compares one counter of requests.
-func countRow(spans []span, id, unit, metric string, match func(*evidence.Request) bool) report.Reconciled {
+func countRow(spans []span, id, unit, metric string, match func(*request) bool) report.Reconciled {
 	row := report.Reconciled{ID: id, Unit: unit}
 	server, client, failed, offered := 0.0, 0, 0, false
 	var where []string
@@ -191,7 +191,7 @@ func countRow(spans []span, id, unit, metric string, match func(*evidence.Reques
 }
 
 // tokenRow compares a counter of tokens with the sum of usage.
-func tokenRow(spans []span, metric string, tokens func(*evidence.Request) int) report.Reconciled {
+func tokenRow(spans []span, metric string, tokens func(*request) int) report.Reconciled {
 	row := report.Reconciled{ID: metric, Unit: "tokens"}
 	server, client, failed, offered, unknown := 0.0, 0, 0, false, 0
 	var where []string

@@ -38,6 +38,9 @@ var rules = map[testcases.Rule]ruling{
 	testcases.RuleRougeL:            {judge: graded},
 	testcases.RuleJSONValid:         {judge: graded},
 	testcases.RuleNeedle:            {judge: graded},
+	testcases.RuleToolValid:         {judge: graded},
+	testcases.RuleToolName:          {judge: graded},
+	testcases.RuleToolMatch:         {judge: graded},
 	testcases.RuleKnee:              {judge: kneeRule, machine: true},
 	testcases.RuleGPUMemory:         {judge: gpuMemory},
 	testcases.RuleGPUPower:          {judge: gpuPower},
@@ -236,7 +239,7 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 		return invalid("%v", err)
 	}
 	n, failed, excused, why, classes := 0, 0, 0, "", map[string]int{}
-	var all []*evidence.Request
+	var all []*request
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindWarmup && c.Phase == "" ||
 			p.step != nil { // a step that fails its requests has missed, which is what it was tried for
@@ -287,7 +290,7 @@ func errorBudget(r *run, c *testcases.Check) outcome {
 
 // forLackOfTime says that a request may have failed because its server was slow: it timed out, or was refused since
 // those before it had not been served yet.
-func forLackOfTime(q *evidence.Request) bool {
+func forLackOfTime(q *request) bool {
 	return q.Fail == evidence.FailTimeout || q.Fail == evidence.FailStatus &&
 		(q.Status == http.StatusTooManyRequests || q.Status == http.StatusServiceUnavailable)
 }
@@ -308,7 +311,7 @@ func breakdown(m map[string]int) string {
 // answered. Requests that never got an answer belong to the error budget.
 func answersValid(r *run, c *testcases.Check) outcome {
 	faults, answers, withUsage := map[string]int{}, 0, 0
-	var wrong, unread []*evidence.Request
+	var wrong, unread []*request
 	prompts := map[string]bool{} // answered?
 	for _, p := range r.phases {
 		if c.Phase != "" && c.Phase != p.plan.ID || p.plan.Kind == testcases.KindAudit {
@@ -379,7 +382,7 @@ func answersValid(r *run, c *testcases.Check) outcome {
 }
 
 // answerFault names what is wrong with an answer; "" for a valid one, or for a request that got none.
-func answerFault(q *evidence.Request, maxTokens, rules int) string {
+func answerFault(q *request, maxTokens, rules int) string {
 	end := q.Finish
 	if rules >= 3 {
 		end = q.Ended()
@@ -393,11 +396,11 @@ func answerFault(q *evidence.Request, maxTokens, rules int) string {
 		return string(evidence.FailEmpty)
 	case rules >= 3 && end == "":
 		return "no finish_reason"
-	case end != evidence.EndStop && end != evidence.EndLength:
+	case end != evidence.EndStop && end != evidence.EndLength && !(end == evidence.EndTools && q.ToolCalls > 0):
 		return fmt.Sprintf("finish_reason %.20q", q.Finish)
 	case q.HasUsage && (q.OutputTokens <= 0 || q.PromptTokens <= 0):
 		return "usage of no tokens"
-	case q.HasUsage && maxTokens > 0 && q.OutputTokens > maxTokens:
+	case q.HasUsage && maxTokens > 0 && int(q.OutputTokens) > maxTokens:
 		return "more than max_tokens"
 	}
 	return ""

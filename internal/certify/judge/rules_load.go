@@ -55,7 +55,10 @@ func throughput(r *run, c *testcases.Check) outcome {
 	}
 	d.RPS, d.RPSLow, d.RPSHigh = significant(d.RPS), significant(d.RPSLow), significant(d.RPSHigh)
 	n, _ := p.completions()
-	offered := p.offered(r.c)
+	offered, of := p.offered(r.c), ""
+	if p.report.Conversations { // its rate counts conversations, and what arrived are their turns
+		offered, of = float64(b.arrivals)/w, " in conversations"
+	}
 	grows := p.fallsBehind(offered)
 	lost := 0
 	for _, q := range p.judged {
@@ -64,8 +67,8 @@ func throughput(r *run, c *testcases.Check) outcome {
 		}
 	}
 	kept := !grows && float64(lost) <= math.Max(r.c.Limits.ErrorBudget, 0)*float64(b.arrivals)
-	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived (offered %s/s); backlog %s to %s, trend %s/s",
-		count(n), num(w), count(b.arrivals), num(offered), num(b.start), num(b.end), signed(b.slope))
+	seen := fmt.Sprintf("%s completed in %s s, of %s that arrived%s (offered %s/s); backlog %s to %s, trend %s/s",
+		count(n), num(w), count(b.arrivals), of, num(offered), num(b.start), num(b.end), signed(b.slope))
 	switch {
 	case grows && d.RPS >= target && offered > target*(1+backlogShare):
 		o.verdict, o.reason = report.Invalid,
@@ -282,7 +285,7 @@ func Shift(ctx context.Context, a, b string) (report.Shift, error) {
 
 // latencies are the judged latencies of a record by phase.
 func latencies(ctx context.Context, path string) (map[string][]float64, error) {
-	r, _, err := readRun(ctx, path, fileScanner(path))
+	r, _, err := readRun(ctx, path, fileScanner(path), func() {})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -65,10 +64,10 @@ func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 			continue
 		}
 		if q.HasUsage {
-			chunks, tokens = chunks+q.Chunks, tokens+max(q.OutputTokens-1, 1)
+			chunks, tokens = chunks+int(q.Chunks), tokens+max(q.Shown()-1, 1)
 		}
-		g := gapSums{n: float64(len(q.Gaps))}
-		for _, us := range q.Gaps {
+		g := gapSums{n: float64(q.gapCount)}
+		for us := range q.Gaps() {
 			v := float64(us) / 1000
 			g.sum += v
 			if v > limit {
@@ -146,7 +145,7 @@ func itlPercentile(r *run, c *testcases.Check, p *phase) outcome {
 		name, count(int(over)), count(int(n)), num(limit), plural(int(answers), "answer", "answers"),
 		count(int(worth)))
 	if int(worth) >= stats.MinSamples(c.P, 0.99, 0) {
-		o.measured = ptr(countGaps(p.gapsOf((*evidence.Request).OK)).percentile(c.P))
+		o.measured = ptr(countGaps(p.gapsOf((*request).OK)).percentile(c.P))
 	}
 	return r.proven(o, c.P, int(worth), bad, seen)
 }
@@ -264,18 +263,14 @@ func (p *phase) limits(c *testcases.Case) limits {
 }
 
 // good says that a request was answered within every limit. Its time between two tokens is the mean of its gaps.
-func (p *phase) good(q *evidence.Request, l limits) bool {
+func (p *phase) good(q *request, l limits) bool {
 	first, _ := p.firstToken(q)
 	each, _ := perToken(q)
 	if !q.OK() || !(p.latency(q, 0) < l.latency) || first > l.ttft || each > l.tpot {
 		return false
 	}
-	if math.IsInf(l.itl, 1) || len(q.Gaps) == 0 {
+	if math.IsInf(l.itl, 1) || q.gapCount == 0 {
 		return true
 	}
-	sum := 0.0
-	for _, us := range q.Gaps {
-		sum += float64(us) / 1000
-	}
-	return sum/float64(len(q.Gaps)) <= l.itl
+	return q.gapMean() <= l.itl
 }

@@ -31,9 +31,9 @@ func graded(r *run, c *testcases.Check) outcome {
 	var values []float64
 	of, failed, right, missing := 0, 0, 0, 0
 	items, groups := map[string]bool{}, map[string][2]int{}
-	shares := c.Rule == testcases.RuleExactMatch || c.Rule == testcases.RuleJSONValid || c.Rule == testcases.RuleNeedle
+	shares := testcases.TaskRules[c.Rule] != testcases.TaskRouge // ROUGE alone gives parts of a point
 	for _, q := range p.requests {
-		g, v := byN[q.N], 0.0
+		g, v := byN[int(q.N)], 0.0
 		switch {
 		case !q.OK():
 			failed++
@@ -70,6 +70,9 @@ func graded(r *run, c *testcases.Check) outcome {
 	mean, lo, hi = significant(mean), significant(lo), significant(hi)
 	o := outcome{measured: ptr(mean), interval: band(lo, hi), op: ">=", target: ptr(c.Limit), unit: "share",
 		verdict: report.Pass, reason: gradedReason(len(values), of, failed, whole, r.conf()) + weakest(groups)}
+	if c.Rule == testcases.RuleNeedle && r.header.Rules >= 3 {
+		o.reason += promptTokens(p.requests)
+	}
 	low, high := lo, hi
 	if whole {
 		low, high = mean, mean
@@ -78,14 +81,14 @@ func graded(r *run, c *testcases.Check) outcome {
 	case low >= c.Limit:
 	case high < c.Limit:
 		o.verdict = report.Fail
-		o.reason += firstWrong(p.requests, byN, string(c.Rule))
+		o.reason += firstWrong(p.requests, byN, string(c.Rule), right == 0 && r.header.Rules >= 3)
 	case mean >= c.Limit:
 		o.verdict = report.Invalid
 		o.reason += "; " + moreNeeded(len(values), mean-lo, mean-c.Limit)
 	default:
 		o.verdict, o.reason = report.Invalid, o.reason+"; it is below the limit, but chance may explain it"
 	}
-	return o
+	return r.unlessSpoiled(o, p)
 }
 
 func gradedReason(n, of, failed int, whole bool, conf float64) string {
@@ -122,12 +125,35 @@ func weakest(groups map[string][2]int) string {
 	return "; weakest: " + strings.Join(parts, ", ")
 }
 
-// firstWrong shows one answer that has the lowest grade.
-func firstWrong(requests []*evidence.Request, grades map[int]*evidence.Grade, metric string) string {
+// firstWrong shows one answer that has the lowest grade; where none was right, the reason of a failed request will do,
+// since a server may refuse all questions of a kind.
+func firstWrong(requests []*request, grades map[int]*evidence.Grade, metric string, none bool) string {
 	for _, q := range requests {
-		if g := grades[q.N]; g != nil && g.Values[metric] < 1 && g.Why != "" {
+		if g := grades[int(q.N)]; g != nil && g.Values[metric] < 1 && g.Why != "" {
 			return "; such as " + g.Item + ": " + g.Why
 		}
 	}
+	for _, q := range requests {
+		if none && !q.OK() && q.Detail != "" {
+			return "; such as " + q.Prompt + ": " + q.Detail
+		}
+	}
 	return ""
+}
+
+// promptTokens says how long the prompts of a phase were, as the server counted them.
+func promptTokens(requests []*request) string {
+	least, most := 0, 0
+	for _, q := range requests {
+		if n := int(q.PromptTokens); q.OK() && q.HasUsage && n > 0 {
+			most = max(most, n)
+			if least == 0 || n < least {
+				least = n
+			}
+		}
+	}
+	if most == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; prompts of %s to %s tokens by the server's usage", count(least), count(most))
 }

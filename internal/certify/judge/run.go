@@ -102,7 +102,7 @@ func compareContent(a, b any) int {
 }
 
 // join gives every planned phase what it recorded.
-func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*evidence.Request) {
+func (r *run) join(ran map[string]*evidence.Phase, requests map[string][]*request) {
 	add := func(plan testcases.Phase, planned bool) {
 		p := &phase{plan: plan, planned: planned, ran: ran[plan.ID], requests: requests[plan.ID],
 			rules: r.header.Rules, generators: len(r.header.Generators)}

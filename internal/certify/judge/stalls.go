@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -97,7 +96,7 @@ const wireBatch = 4096
 // requests that may still overlap are in memory.
 func (p *phase) wire() iter.Seq[wireEvent] {
 	byIssue := slices.Clone(p.requests)
-	slices.SortStableFunc(byIssue, func(a, b *evidence.Request) int { return cmp.Compare(a.Issued, b.Issued) })
+	slices.SortStableFunc(byIssue, func(a, b *request) int { return cmp.Compare(a.Issued, b.Issued) })
 	return func(yield func(wireEvent) bool) {
 		var events []wireEvent
 		for i, q := range byIssue {
@@ -127,13 +126,13 @@ func (p *phase) wire() iter.Seq[wireEvent] {
 }
 
 // appendContent adds when a request's chunks arrived, from the first on by their gaps.
-func appendContent(events []wireEvent, q *evidence.Request) []wireEvent {
+func appendContent(events []wireEvent, q *request) []wireEvent {
 	if q.First <= 0 {
 		return events
 	}
 	t := q.First
 	events = append(events, wireEvent{t, wireContent})
-	for _, gap := range q.Gaps {
+	for gap := range q.Gaps() {
 		if t += int64(gap) * 1000; gap < 0 || t > q.Done {
 			break // a clock that steps or a record that lies
 		}

@@ -151,14 +151,21 @@ const (
 )
 
 // together is the share of answers whose first chunks came at once, among those that have so many.
-func together(answers iter.Seq[*evidence.Request]) float64 {
+func together(answers iter.Seq[*request]) float64 {
 	n, all := 0, 0
 	for q := range answers {
-		if !q.OK() || len(q.Gaps) < firstGaps {
+		if !q.OK() || q.gapCount < firstGaps {
 			continue
 		}
 		all++
-		if slices.Max(q.Gaps[:firstGaps]) <= atOnceGap {
+		i, together := 0, true
+		for g := range q.Gaps() {
+			if together = together && g <= atOnceGap; i == firstGaps-1 || !together {
+				break
+			}
+			i++
+		}
+		if together {
 			n++
 		}
 	}
@@ -166,8 +173,8 @@ func together(answers iter.Seq[*evidence.Request]) float64 {
 }
 
 // judgedOf goes through the judged requests of phases.
-func judgedOf(phases []*phase) iter.Seq[*evidence.Request] {
-	return func(yield func(*evidence.Request) bool) {
+func judgedOf(phases []*phase) iter.Seq[*request] {
+	return func(yield func(*request) bool) {
 		for _, p := range phases {
 			for _, q := range p.judged {
 				if !yield(q) {
@@ -187,7 +194,7 @@ func doubtFirst(rows []report.Reconciled, spans []span) {
 		phases = append(phases, s.phase)
 		for _, q := range s.phase.answered() {
 			all++
-			if q.Shown() < q.OutputTokens {
+			if q.hidden > 0 && q.Thoughts == 0 {
 				hidden++
 			}
 		}

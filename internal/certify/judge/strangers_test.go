@@ -41,10 +41,10 @@ func TestSomebodyElsesTrafficIsNoLie(t *testing.T) {
 }
 
 func TestTheCommonestReasonOfEachClass(t *testing.T) {
-	var q []*evidence.Request
+	var q []*request
 	add := func(n int, f evidence.Failure, status int, detail string) {
 		for range n {
-			q = append(q, &evidence.Request{Fail: f, Status: status, Detail: detail})
+			q = append(q, new(store).add(&evidence.Request{Fail: f, Status: status, Detail: detail}))
 		}
 	}
 	add(1, evidence.FailStatus, 500, "status 500: no")

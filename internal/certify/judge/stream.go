@@ -45,7 +45,9 @@ func DeriveReader(ctx context.Context, name string, record io.Reader) (*Derived,
 type scanner func(each func(*evidence.Event) error) (evidence.Info, error)
 
 func derive(ctx context.Context, name string, scan scanner) (*Derived, error) {
-	r, info, err := readRun(ctx, name, scan)
+	end := func() {}
+	defer func() { end() }()
+	r, info, err := readRun(ctx, name, scan, func() { end = beLean() })
 	if err != nil {
 		return nil, err
 	}
@@ -56,21 +58,18 @@ func derive(ctx context.Context, name string, scan scanner) (*Derived, error) {
 	return &Derived{rep, r.series(), info}, nil
 }
 
-func readRun(ctx context.Context, name string, scan scanner) (*run, evidence.Info, error) {
+// readRun reads a record, and calls many where it has many requests.
+func readRun(ctx context.Context, name string, scan scanner, many func()) (*run, evidence.Info, error) {
 	c := newCollector()
-	var gaps []int32 // of many requests
+	requests := 0
 	info, err := scan(func(e *evidence.Event) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if q := e.Request; q != nil { // what no rule reads, and the room that decoding leaves, are most of its memory
-			q.TextHash = ""
-			if n := len(q.Gaps); n > cap(gaps)-len(gaps) {
-				gaps = make([]int32, 0, max(n, gapBlock))
+		if e.Request != nil {
+			if requests++; requests == manyRequests {
+				many()
 			}
-			from := len(gaps)
-			gaps = append(gaps, q.Gaps...)
-			q.Gaps = gaps[from:len(gaps):len(gaps)]
 		}
 		return c.add(e)
 	})
@@ -84,19 +83,17 @@ func readRun(ctx context.Context, name string, scan scanner) (*run, evidence.Inf
 	return r, info, nil
 }
 
-// gapBlock is how many gaps are allocated at once.
-const gapBlock = 64 << 10
-
 // collector sorts events into a run as they come.
 type collector struct {
 	r        *run
 	n        int
 	ran      map[string]*evidence.Phase
-	requests map[string][]*evidence.Request
+	requests map[string][]*request
+	kept     store
 }
 
 func newCollector() *collector {
-	return &collector{r: &run{}, ran: map[string]*evidence.Phase{}, requests: map[string][]*evidence.Request{}}
+	return &collector{r: &run{}, ran: map[string]*evidence.Phase{}, requests: map[string][]*request{}}
 }
 
 func (c *collector) add(e *evidence.Event) error {
@@ -118,7 +115,7 @@ func (c *collector) add(e *evidence.Event) error {
 		}
 		c.ran[e.Phase.ID] = e.Phase
 	case e.Request != nil:
-		c.requests[e.Request.Phase] = append(c.requests[e.Request.Phase], e.Request)
+		c.requests[e.Request.Phase] = append(c.requests[e.Request.Phase], c.kept.add(e.Request))
 	case e.Sample != nil:
 		r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
 	case e.Scrape != nil:
@@ -175,7 +172,7 @@ func (c *collector) run() (*run, error) {
 	r.track()
 	r.join(c.ran, c.requests)
 	c.requests = nil
-	r.uses = uses(r.hosts)
+	r.uses = uses(r.hosts, r.header.Rules)
 	r.problems = r.generatorProblems()
 	r.rows = r.reconcile()
 	r.leak = r.fitLeak()

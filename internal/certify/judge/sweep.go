@@ -58,9 +58,11 @@ func StepOutcome(c *testcases.Case, of testcases.Phase, rec evidence.Phase, requ
 		}
 	}
 	byTime(r.hosts)
-	r.uses = uses(r.hosts)
-	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, requests: requests, rules: evidence.Rules}
+	r.uses = uses(r.hosts, evidence.Rules)
+	p := &phase{plan: testcases.Phase{ID: rec.ID}, ran: &rec, rules: evidence.Rules}
+	var kept store
 	for _, q := range requests {
+		p.requests = append(p.requests, kept.add(q))
 		p.generators = max(p.generators, q.Generator)
 	}
 	p.asStep(c, of)
@@ -146,12 +148,12 @@ func (p *phase) flow(cut bool) (arrived, answered []float64, width float64) {
 // objective takes the sample of an objective. lost requests have no figures: each is bad.
 func (p *phase) objective(c *testcases.Case, x testcases.Check, lost int) knee.Objective {
 	o := knee.Objective{Name: objectiveName(x), Limit: x.Limit, Allowed: 1 - x.P}
-	value := func(q *evidence.Request) (float64, bool) { return p.latency(q, x.Limit), true }
+	value := func(q *request) (float64, bool) { return p.latency(q, x.Limit), true }
 	switch x.Rule {
 	case testcases.RuleTTFTMean, testcases.RuleTTFTPercentile:
-		value = func(q *evidence.Request) (float64, bool) {
+		value = func(q *request) (float64, bool) {
 			v, ok := p.firstToken(q)
-			return v, ok || q.OK()
+			return v, ok || q.OK() && p.rules < 3 // what did not come in a stream has no first token
 		}
 	case testcases.RuleTPOTMean, testcases.RuleTPOTPercentile:
 		value = perToken
@@ -192,15 +194,11 @@ func (p *phase) objective(c *testcases.Case, x testcases.Check, lost int) knee.O
 }
 
 // meanGap is the mean time between two chunks of an answer, in milliseconds.
-func meanGap(q *evidence.Request) (float64, bool) {
-	if !q.OK() || len(q.Gaps) == 0 {
+func meanGap(q *request) (float64, bool) {
+	if !q.OK() || q.gapCount == 0 {
 		return 0, false
 	}
-	sum := 0.0
-	for _, us := range q.Gaps {
-		sum += float64(us) / 1000
-	}
-	return sum / float64(len(q.Gaps)), true
+	return q.gapMean(), true
 }
 
 // objectiveName writes an objective as people give it.
@@ -248,6 +246,9 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 	search, _ := Search(r.c, p.plan)
 	out := &report.Sweep{Phase: p.plan.ID, Over: string(s.Over), Unit: s.Over.Unit(), From: s.From, To: s.To,
 		Confidence: s.Confidence, Within: s.Within, Objectives: []string{}}
+	if r.header.Rules >= 3 {
+		out.Unit = p.plan.LoadUnit()
+	}
 	for _, x := range s.SweepChecks(p.plan.ID) {
 		out.Objectives, out.Marks = append(out.Objectives, objectiveName(x)), append(out.Marks, markOf(x))
 	}

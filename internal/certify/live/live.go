@@ -151,8 +151,11 @@ func (r *Run) begin(h *evidence.Header) {
 		return
 	}
 	for _, p := range h.Case.Profiles[h.Profile] {
-		r.phases = append(r.phases, Phase{ID: p.ID, Kind: p.Kind, State: Planned,
-			Least: time.Duration(h.Case.Least(p) * float64(time.Second))})
+		ph := Phase{ID: p.ID, Kind: p.Kind, State: Planned}
+		if p.Kind != testcases.KindSweep { // nobody knows how many steps it takes
+			ph.Least = time.Duration(h.Case.Least(p) * float64(time.Second))
+		}
+		r.phases = append(r.phases, ph)
 	}
 }
 
@@ -326,10 +329,15 @@ func (r *Run) View() View {
 	return v
 }
 
-// share is how much of a phase is done: it ends when it has both its requests and its time.
+// share is how much of a phase is done: it ends when it has both its requests and its time, and a sweep after its most
+// steps or earlier.
 func (r *Run) share(i int, p Phase) float64 {
 	s, plan := 0.99, r.plan(i) // something is always left until the phase has ended
-	if n := plan.Requests; n > 0 && plan.Kind != testcases.KindSweep {
+	if plan.Kind == testcases.KindSweep {
+		sweep, _ := r.header.Case.SweepOf(plan)
+		return min(s, float64(p.Steps)/float64(max(sweep.Steps, 1)))
+	}
+	if n := plan.Requests; n > 0 {
 		s = min(s, float64(p.Ended)/float64(n))
 	}
 	if p.Least > 0 {

@@ -174,6 +174,20 @@ func TestARunToItsVerdict(tt *testing.T) {
 	}
 }
 
+// TestTheLastPhase: while the last phase runs, nobody says that every step ran.
+func TestTheLastPhase(tt *testing.T) {
+	t := newStory(tt)
+	t.c.Profiles["quick"] = t.c.Profiles["quick"][1:2]
+	t.head()
+	for i := range int64(100) {
+		t.request("single", i*100*ms, 90*ms, "")
+	}
+	t.r.Judge()
+	if c := t.r.View().Checks[2]; c.State != Open {
+		t.Errorf("with all of its requests, steps stands at %s: %s", c.State, c.Reason)
+	}
+}
+
 // TestAKilledRun: a record that breaks off has no verdict, whatever its checks look like.
 func TestAKilledRun(tt *testing.T) {
 	t := newStory(tt)
@@ -216,6 +230,9 @@ func TestStepsOfASweep(tt *testing.T) {
 	t.add(evidence.Event{At: 10 * sec, Phase: &evidence.Phase{ID: "sweep-01", Kind: testcases.KindOpen, End: 10 * sec,
 		SteadyTo: 10 * sec, Step: &evidence.Step{Of: "sweep", Load: 1, Times: 1}}})
 	t.request("sweep-02", 11*sec, 50*ms, "")
+	if v := t.r.View(); v.Phases[0].Share <= 0 || v.Phases[0].Share > 0.5 || v.Least != 0 {
+		t.Errorf("after one step of many the sweep is done to %v, of at least %s", v.Phases[0].Share, v.Least)
+	}
 	if v := t.r.View(); v.Phases[0].Steps != 1 || v.Phases[0].State != UnderWay || v.Load.Phase != "sweep-02" {
 		t.Errorf("%+v, %+v", v.Load, v.Phases)
 	}

@@ -29,6 +29,8 @@ type answer struct {
 	share    *share
 	text     strings.Builder
 	thought  strings.Builder
+	calls    calls
+	offered  bool // the request offers tools: calls are then what was asked for
 	hash     hash.Hash
 	choices  bool
 	done     bool   // [DONE] has come, or the whole answer
@@ -39,7 +41,7 @@ type answer struct {
 }
 
 func newAnswer(r *evidence.Request, q *request) *answer {
-	a := &answer{r: r, keepText: q.keepText, model: q.model, bounds: q.bounds, hash: sha256.New()}
+	a := &answer{r: r, keepText: q.keepText, model: q.model, offered: q.tools, bounds: q.bounds, hash: sha256.New()}
 	if q.share.all != nil {
 		a.share = &q.share
 	}
@@ -107,7 +109,14 @@ func (a *answer) add(p *piece, at int64) error {
 		r.HasUsage, r.PromptTokens, r.OutputTokens, r.CachedTokens = true, p.prompt, p.output, p.cached
 		r.ReasoningTokens = p.hidden
 	}
-	if len(p.thought) == 0 && len(p.text) == 0 && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
+	if !a.offered {
+		p.calls, p.badCalls = nil, nil
+	}
+	if p.badCalls != nil {
+		return fmt.Errorf("%w: chunk %d: %w", ErrProtocol, r.Chunks, p.badCalls)
+	}
+	silent := len(p.thought) == 0 && len(p.text) == 0 && len(p.calls) == 0
+	if silent && p.choices && r.Opened == 0 && r.Chunks+r.Thoughts == 0 {
 		r.Opened = at
 	}
 	if len(p.thought) > 0 {
@@ -115,7 +124,7 @@ func (a *answer) add(p *piece, at int64) error {
 			return err
 		}
 	}
-	if len(p.text) == 0 {
+	if len(p.text) == 0 && len(p.calls) == 0 {
 		return nil
 	}
 	if r.Chunks+r.Thoughts >= a.bounds.chunks {
@@ -139,7 +148,10 @@ func (a *answer) add(p *piece, at int64) error {
 		}
 		a.last = append(a.last[:0], p.text...)
 	}
-	return a.keep(&a.text, p.text)
+	if err := a.keep(&a.text, p.text); err != nil {
+		return err
+	}
+	return a.call(p.calls)
 }
 
 // otherName says that neither name is the beginning of the other: aliases are answered by a version, and Ollama's
@@ -182,6 +194,7 @@ func (a *answer) think(text []byte, at int64) error {
 // record completes the text fields, whatever came of the request.
 func (a *answer) record() {
 	a.r.Thought = a.thought.String()
+	a.calls.record(a.r, a.keepText)
 	if a.r.Opened >= a.r.Begins() {
 		a.r.Opened = 0 // in the packet of the first token, or there was none
 	}

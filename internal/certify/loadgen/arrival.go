@@ -11,6 +11,8 @@ type arrivalConn interface {
 	arrived() time.Time
 	// late is how long the bytes of the last Read had waited for it; 0 where nobody knows
 	late() time.Duration
+	// packets is how many packets with data have come over it so far; ok is false where nobody knows
+	packets() (n int, ok bool)
 }
 
 // stampArrivals makes a connection tell arrivals: by the kernel's stamp of the packet where it gives one, and clock is
@@ -38,5 +40,6 @@ func (c *readStamps) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *readStamps) arrived() time.Time  { return c.at }
-func (c *readStamps) late() time.Duration { return 0 }
+func (c *readStamps) arrived() time.Time   { return c.at }
+func (c *readStamps) late() time.Duration  { return 0 }
+func (c *readStamps) packets() (int, bool) { return 0, false }

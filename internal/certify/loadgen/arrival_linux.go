@@ -66,6 +66,16 @@ func kernelArrivals(c net.Conn) arrivalConn {
 func (k *kernelStamps) arrived() time.Time  { return k.at }
 func (k *kernelStamps) late() time.Duration { return k.waited }
 
+// packets asks the kernel, which takes a system call and some garbage.
+func (k *kernelStamps) packets() (n int, ok bool) {
+	err := k.raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n, ok = int(info.Data_segs_in), true
+		}
+	})
+	return n, ok && err == nil
+}
+
 func (k *kernelStamps) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

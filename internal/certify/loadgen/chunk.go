@@ -12,16 +12,19 @@ import (
 type piece struct {
 	text    []byte // content; valid until the next parse of the same bytes
 	thought []byte // reasoning_content or reasoning, likewise
-	choices bool   // there is at least one choice
-	finish  string // finish_reason, empty if there is none yet
-	usage   bool   // the three counts below were given
-	prompt  int
-	output  int
-	cached  int
-	hidden  int    // of output: reasoning tokens, which a server may bill without showing them
-	tools   bool   // there is a call of a tool
-	model   []byte // that answers; valid until the next parse of the same bytes
-	fault   string // the server's error message in place of an answer
+	calls   []callPiece
+	// why the calls could not be read
+	badCalls error
+	choices  bool   // there is at least one choice
+	finish   string // finish_reason, empty if there is none yet
+	usage    bool   // the three counts below were given
+	prompt   int
+	output   int
+	cached   int
+	hidden   int    // of output: reasoning tokens, which a server may bill without showing them
+	tools    bool   // there is a call of a tool
+	model    []byte // that answers; valid until the next parse of the same bytes
+	fault    string // the server's error message in place of an answer
 }
 
 var errJSON = errors.New("broken JSON")
@@ -338,8 +341,10 @@ func (s *scanner) message(p *piece) bool {
 		case "content":
 		case "reasoning_content", "reasoning": // vLLM renames the one to the other; where both stand they are the same
 			into, bit = &p.thought, 2
-		case "refusal", "tool_calls", "function_call":
+		case "refusal", "function_call":
 			return s.null()
+		case "tool_calls":
+			return s.noCalls()
 		default:
 			return s.skip(maxDepth)
 		}

@@ -67,6 +67,10 @@ func slowChoice(p *piece, choice map[string]json.RawMessage, member string) erro
 		p.text = append(p.text, text...)
 	}
 	p.tools = p.tools || callsTool(message)
+	calls, err := callsOf(message)
+	if p.calls = append(p.calls, calls...); err != nil {
+		p.badCalls = err // an error where tools were offered
+	}
 	if finish != "" {
 		p.finish = finish
 	}

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -31,12 +32,16 @@ var pieces = []string{
 	`{"usage":{}}`,
 	`{"choices":[{"delta":{"content":"cut`, `{"a":1,}`, `{"a" 1}`, `{"a":1}}`, `{"a":tru}`, `{"a":-}`, `{"a":1e}`,
 	`{"a":1.}`, "{\"a\":\"\x01\"}", `{"a":"\x"}`, `{"a":"\u12g4"}`, ``, ` `,
+	`{"choices":[{"delta":{"content":null,"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}]}}]}`,
+	`{"choices":[{"delta":{"content":"a","tool_calls":[]}}]}`, `{"choices":[{"delta":{"tool_calls":null}}]}`,
+	`{"choices":[{"delta":{"tool_calls":{}}}]}`, `{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":{"a":1}}}]}}]}`,
 	`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 }
 
 // comparable is a piece as values.
-func comparable(p piece) [8]any {
-	return [8]any{string(p.text), p.choices, p.finish, p.usage, p.prompt, p.output, p.cached, p.fault}
+func comparable(p piece) [9]any {
+	return [9]any{string(p.text), p.choices, p.finish, p.usage, p.prompt, p.output, p.cached, p.fault,
+		fmt.Sprint(p.calls)}
 }
 
 // checkPiece holds the fast path to encoding/json: where it answers at all, the answer is the same.

@@ -31,9 +31,14 @@ const (
 	DefaultTimeout = 2 * time.Minute
 )
 
-// inlineWrite is the largest request, in bytes, that the thread of the schedule writes itself: it fits the smallest
-// socket buffer, so that the write cannot wait for the server.
-const inlineWrite = 8 << 10
+// inlineWrite is the largest request, in bytes, that the thread of the schedule writes itself: it fits the socket's
+// buffer, which is made as large (Linux counts its own overhead in, and doubles the size for it), so that the write
+// cannot wait for the server. Larger ones, and those over sockets whose buffer is not known, are written by a
+// goroutine of their own; it is started after their time was taken, and its start counts as the server's.
+const (
+	inlineWrite = 64 << 10
+	smallWrite  = 8 << 10 // fits the smallest buffer of any system
+)
 
 // Job is one request to make.
 type Job struct {
@@ -188,6 +193,7 @@ type request struct {
 	body     []byte // the end of wire
 	stream   bool
 	keepText bool
+	tools    bool // some are offered
 	bounds   bounds
 	share    share // what its answer holds; whoever is done with its record gives it back
 	trace    telemetry.Reserved
@@ -200,6 +206,8 @@ func (c *Client) prepare(job Job) *request {
 		Model               string `json:"model"`
 		MaxTokens           int    `json:"max_tokens"`
 		MaxCompletionTokens int    `json:"max_completion_tokens"`
+
+		Tools []json.RawMessage `json:"tools"`
 	}
 	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
 	trace := c.o.Tracer.Reserve()
@@ -208,7 +216,7 @@ func (c *Client) prepare(job Job) *request {
 	wire = append(trace.AppendHeader(append(wire, "\r\n"...)), "\r\n"...)
 	wire = append(wire, job.Body...)
 	return &request{wire: wire, body: wire[len(wire)-len(job.Body):], stream: asks.Stream, keepText: job.KeepText,
-		trace: trace, model: asks.Model,
+		trace: trace, model: asks.Model, tools: len(asks.Tools) > 0,
 		bounds: boundsOf(max(asks.MaxTokens, asks.MaxCompletionTokens)), share: share{all: &c.held}}
 }
 
@@ -217,7 +225,10 @@ func (c *Client) prepare(job Job) *request {
 func (c *Client) send(ctx context.Context, epoch time.Time, q *request, r *evidence.Request) (*conn, error) {
 	var cn *conn
 	if len(q.wire) <= inlineWrite && c.http2 == nil {
-		cn = c.get()
+		if cn = c.get(); cn != nil && len(q.wire) > cn.room {
+			c.put(cn)
+			cn = nil
+		}
 	}
 	r.Issued = c.since(epoch)
 	if cn == nil || ctx.Err() != nil {
@@ -334,9 +345,12 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 	if s, ok := socket.(syscall.Conn); ok {
 		raw, _ = s.SyscallConn()
 	}
+	room := writeRoom(socket, raw)
 	in := stampArrivals(socket, c.clock)
 	if !c.secure {
-		return newConn(in, in, raw, c.clock), nil
+		cn := newConn(in, in, raw, c.clock)
+		cn.room = room
+		return cn, nil
 	}
 	config := &tls.Config{}
 	if c.o.TLS != nil {
@@ -351,7 +365,9 @@ func (c *Client) dial(ctx context.Context) (*conn, error) {
 		socket.Close()
 		return nil, err
 	}
-	return newConn(secure, in, raw, c.clock), nil
+	cn := newConn(secure, in, raw, c.clock)
+	cn.room = room
+	return cn, nil
 }
 
 // get takes the idle connection that was used last, and closes the ones it finds dead.

@@ -20,9 +20,11 @@ func (kernelClock) Now() time.Time { return time.Now() }
 // that wakes waits for milliseconds, unless it is a real-time one: this one works for some 30 µs a request and sleeps
 // otherwise. Where the process has no right to real-time threads (it takes CAP_SYS_NICE or RLIMIT_RTPRIO) it stays as
 // it is, and the recorded issue delay shows the difference.
-func (kernelClock) takeThread() {
+//
+// Of real-time threads the one of higher priority goes first: the schedule's before the one that makes its requests.
+func (kernelClock) takeThread(priority uint32) {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 1}, 0)
+	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: priority}, 0)
 }
 
 // slice bounds one sleep, so that the end of ctx is noticed.

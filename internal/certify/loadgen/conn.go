@@ -17,10 +17,6 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// lateRead is how long bytes wait for their reader before their times are in doubt: where several chunks are read at
-// once after a shorter wait, they came together.
-const lateRead = time.Millisecond
-
 // Waits for what decides nothing but whether the connection can be used again, or what an error says.
 const (
 	tailWait  = 100 * time.Millisecond // behind [DONE]
@@ -39,12 +35,14 @@ type conn struct {
 	br    *bufio.Reader
 	buf   []byte
 	at    time.Time // when bytes came last
+	last  time.Time // and before that
 	end   error     // of the last read
 	reads int       // so far
 	bytes int       // read since the last request
 	// responses that it has carried whole: a server may close what it has kept between two
 	answers int
 	budget  int // bytes that may still come
+	room    int // bytes that a write is sure not to wait for
 }
 
 // newConn makes a connection of c, which is in itself or TLS over it; raw is of the socket, if there is one.
@@ -60,7 +58,7 @@ func (cn *conn) Read(p []byte) (int, error) {
 		return 0, errTooLarge
 	}
 	n, err := cn.Conn.Read(p)
-	cn.at = cn.in.arrived()
+	cn.last, cn.at = cn.at, cn.in.arrived()
 	cn.reads++
 	cn.budget -= n
 	cn.bytes += n
@@ -166,15 +164,12 @@ func (cn *conn) header() (*http.Response, error) {
 // the brace of a whole answer.
 func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, err error) {
 	ev := events{share: a.share}
-	last := 0 // the read that the last chunk came in
+	joins := newJoins(cn)
 	each := func(data []byte) error {
 		before := a.r.Chunks + a.r.Thoughts
 		err := a.event(ev.name, data, int64(cn.at.Sub(epoch)))
-		if a.r.Chunks+a.r.Thoughts > before {
-			if cn.reads == last && cn.in != nil && cn.in.late() > lateRead {
-				a.r.Blurred++
-			}
-			last = cn.reads
+		if a.r.Chunks+a.r.Thoughts > before && joins.chunk() {
+			a.r.Blurred++
 		}
 		return err
 	}

@@ -8,9 +8,11 @@
 // one, else the time at which the read returns. MeasureClient says what error remains.
 //
 // plan.go has Plan and its checks, machine.go decides when to send as a state machine without a clock, and run.go is
-// the loop around it; part.go divides a plan among generators; follow.go sends the turns of conversations. client.go
-// and conn.go send requests, http2.go does where it must, head.go writes what each of them begins with, encoding.go
-// undoes compression, chunk.go and sse.go read answers, answer.go fills the record of a request within the bounds of
-// bound.go, and failure.go sorts errors into classes. arrival*.go and clock*.go stamp times. null.go is the server
+// the loop around it; ahead.go makes requests before they are due, part.go divides a plan among generators, follow.go
+// sends the turns of conversations. client.go and conn.go send requests, room_*.go sees that a write need not wait,
+// http2.go sends where it must, head.go writes what each of them begins with, encoding.go undoes compression, chunk.go
+// and sse.go read answers, toolcall.go joins calls of tools, answer.go fills the record of a request within the bounds
+// of bound.go, and failure.go sorts errors into classes. arrival*.go and clock*.go stamp times, and joins.go finds
+// chunks whose times the kernel has lost. null.go is the server
 // that measure.go measures the client against. Start reading at Run.
 package loadgen

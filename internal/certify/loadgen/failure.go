@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
-	"github.com/hxp-enterprise/mixtral/internal/certify/client"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -86,5 +86,5 @@ func RetryAfter(detail string) time.Duration {
 	if i < 0 {
 		return 0
 	}
-	return client.RetryAfter(strings.TrimSuffix(detail[i+len(retryAfter):], ")"))
+	return openai.RetryAfter(strings.TrimSuffix(detail[i+len(retryAfter):], ")"))
 }

@@ -33,8 +33,8 @@ type Plan struct {
 	Ramp        time.Duration // left out of the steady window at its start
 	Cap         int           // most in flight; at it arrivals wait, and CapHit tells; 0: no bound
 
-	// Make gives request n of the phase. It is called in order by one goroutine, a request ahead of its time; the last
-	// one made may go unused.
+	// Make gives request n of the phase. It is called in order by one goroutine, up to a hundred requests ahead of
+	// their time; the last ones made may go unused.
 	Make func(n int) Job
 	// Then gives the turn of a conversation that comes after an answered request: the request, and how long after the
 	// answer. It is called for each answer, by many goroutines. nil: no request depends on another. A closed loop's

@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"time"
 
@@ -92,14 +91,11 @@ func (r *runner) sink(done chan<- struct{}) {
 // afterwards, and ends with this goroutine.
 func (r *runner) loop() {
 	if r.plan.Kind == testcases.KindOpen {
-		runtime.LockOSThread()
-		if k, ok := r.client.clock.(interface{ takeThread() }); ok {
-			k.takeThread()
-		}
+		r.client.takeThread(sendFirst)
 	}
-	made := 0
-	next := r.plan.Make(made)
-	q := r.client.prepare(next)
+	requests := makeAhead(r.client, r.plan.Make, r.plan.Kind == testcases.KindOpen)
+	defer requests.end()
+	next := requests.next()
 	for {
 		for _, e := range r.ended.takeAll() {
 			r.machine.done(e.at, e.class, e.next)
@@ -115,10 +111,8 @@ func (r *runner) loop() {
 				r.issue(d, &d.follow.job, d.follow.request)
 				continue
 			}
-			r.issue(d, &next, q)
-			made++
-			next = r.plan.Make(made)
-			q = r.client.prepare(next)
+			r.issue(d, &next.job, next.request)
+			next = requests.next()
 		case wait:
 			if r.plan.Then != nil && !r.nap(d.due) {
 				continue

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/walltest"
 )
 
@@ -43,4 +44,5 @@ func TestSetClockMovesNoArrival(t *testing.T) {
 	if now := time.Now(); c.arrival(now, 0, false) != now {
 		t.Error("no stamp, and not the time of the read")
 	}
+	hostile.Survived(t, "the wall clock, set while packets come", 28, 24, "no arrival moves by it")
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/hostile"
 	"github.com/hxp-enterprise/mixtral/internal/base/walltest"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/testcases"
@@ -54,4 +55,6 @@ func TestSetClockChangesNoFigure(t *testing.T) {
 			}
 		}
 	}
+	hostile.Survived(t, "the wall clock, set by hours at every look during a load", 2, 2,
+		"80 requests whose times are those of the run")
 }

@@ -35,7 +35,8 @@ func (f *Fold) Add(e evidence.Event) {
 	}
 }
 
-// Flush lets go of everything, with the comparisons that there are.
+// Flush lets go of all requests, with the comparisons that there are. Anything else goes on waiting, so that it has
+// the same time whoever brings it to the record's clock, and when.
 func (f *Fold) Flush() { f.release(true) }
 
 // At converts a time of the generator's clock.
@@ -44,10 +45,10 @@ func (f *Fold) At(there int64) int64 {
 	return there + off
 }
 
-func (f *Fold) release(all bool) {
+func (f *Fold) release(requests bool) {
 	kept := f.held[:0]
 	for _, e := range f.held {
-		if !all && !f.track.Known(begin(&e)) {
+		if !f.track.Known(begin(&e)) && !(requests && e.Request != nil) {
 			kept = append(kept, e)
 			continue
 		}

@@ -73,6 +73,9 @@ func (h *Hub) Begin(epoch time.Time, sink func(evidence.Event)) {
 	h.within(func() { h.folds = folds })
 }
 
+// End ends the record: nothing is recorded any more.
+func (h *Hub) End() { h.within(func() { h.folds = nil }) }
+
 // Check has the generators look whether they can make the load; what they find is evidence.
 func (h *Hub) Check(ctx context.Context) error {
 	h.apply(h.locked(func(int64) []action { return h.machine.check() }))

@@ -94,6 +94,8 @@ type Target struct {
 	Route   string             `json:"route,omitempty"`
 	HTTP2   bool               `json:"http2,omitempty"`
 	LeftOut []evidence.LeftOut `json:"left_out,omitempty"`
+	// tokens that the server's tokenizer makes of a word of made-up texts
+	PerWord float64 `json:"per_word,omitempty"`
 }
 
 // Prepare says which load is next: a phase of the case, or a round or a step of one.

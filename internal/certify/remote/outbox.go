@@ -26,7 +26,6 @@ type outbox struct {
 	bulk   [][]byte
 	waits  int // bytes in bulk
 	closed bool
-	err    error
 }
 
 func newOutbox() *outbox {

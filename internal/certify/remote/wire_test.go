@@ -2,9 +2,12 @@ package remote
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -209,11 +212,57 @@ func TestDurationsStayAsTheyWere(t *testing.T) {
 		t.Errorf("%+v", q)
 	}
 	f.Add(evidence.Event{At: 2e9, Host: &evidence.Host{}})
+	f.Add(evidence.Event{At: 3e9, Request: &evidence.Request{Issued: 2e9}})
 	f.Flush()
+	if len(got) != 2 || got[1].Request == nil {
+		t.Errorf("of a request and a reading, which wait, a flush lets go of %+v", got[1:])
+	}
+	got = got[:1]
+	compare(4*int64(time.Second), 1_000_100)
 	if len(got) != 2 || got[1].Host.Generator != 3 || got[1].At < 2e9+1_000_000 {
 		t.Errorf("%+v", got[1:])
 	}
 	if Foldable(&evidence.Event{End: &evidence.End{}}) || Foldable(&evidence.Event{Header: &evidence.Header{}}) {
 		t.Error("a generator ends the record")
+	}
+}
+
+// TestCertificates: a coordinator that is told who signs the generators' certificates takes no other, whatever the
+// key.
+func TestCertificates(t *testing.T) {
+	key := []byte("a key of sixteen")
+	server := httptest.NewTLSServer(nil) // for its certificate, which is valid for 127.0.0.1
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	own, err := ownCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		certificate *tls.Certificate
+		ok          bool
+	}{"signed": {&server.TLS.Certificates[0], true}, "made for itself": {own, false}} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		all.Go(func() {
+			if raw, err := l.Accept(); err == nil {
+				_, _ = accept(raw, tt.certificate, key)
+				raw.Close()
+			}
+		})
+		raw, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := connect(t.Context(), raw, "127.0.0.1", key, roots); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		raw.Close()
+		all.Wait()
+		l.Close()
 	}
 }

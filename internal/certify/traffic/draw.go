@@ -7,9 +7,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// Draw draws from a distribution; lo is the least value that makes sense. Values beyond the distribution's bounds are
+// draw draws from a distribution; lo is the least value that makes sense. Values beyond the distribution's bounds are
 // drawn again, a hundred times at most, so that they do not pile up at the bounds.
-func Draw(rng *rand.Rand, d *testcases.Distribution, lo float64) float64 {
+func draw(rng *rand.Rand, d *testcases.Distribution, lo float64) float64 {
 	low, high := max(d.Min, lo), d.Max
 	if high <= 0 {
 		high = math.Inf(1)
@@ -75,7 +75,7 @@ func tokens(rng *rand.Rand, d *testcases.Distribution) int {
 		lo := int(max(math.Ceil(d.Min), 1))
 		return lo + rng.IntN(max(int(d.Max)-lo+1, 1))
 	}
-	return max(int(math.Round(Draw(rng, d, 1))), 1)
+	return max(int(math.Round(draw(rng, d, 1))), 1)
 }
 
 // gamma draws from the gamma distribution of shape k and scale 1 (Marsaglia and Tsang 2000).

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +65,8 @@ func Read(format testcases.Format, column string, most int, data []byte) ([]Reco
 		return nil, err
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no %s record with a prompt in it", ErrFormat, format)
+		return nil, fmt.Errorf("%w: no record with a prompt in it: format %s takes %s", ErrFormat, format,
+			promptIn[format])
 	}
 	if format.Trace() {
 		sortTrace(out)
@@ -95,10 +97,10 @@ type entry struct {
 }
 
 type message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
-	From    string `json:"from"`
-	Value   string `json:"value"`
+	Role    string  `json:"role"`
+	Content content `json:"content"`
+	From    string  `json:"from"`
+	Value   string  `json:"value"`
 }
 
 // readJSON reads one object a line, or one array of objects.
@@ -110,7 +112,7 @@ func readJSON(format testcases.Format, most int, data []byte) ([]Record, error) 
 			return fmt.Errorf("%w: %s: %w", ErrFormat, at, err)
 		}
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrFormat, at, err)
+			return fmt.Errorf("%w: %s: %w", ErrFormat, at, plainly(err))
 		}
 		r, err := e.record(format)
 		if err != nil {
@@ -192,10 +194,10 @@ func (r *Record) take(messages []message) {
 	for _, m := range messages {
 		switch strings.ToLower(m.Role + m.From) {
 		case "user", "human":
-			r.Turns = append(r.Turns, m.Content+m.Value)
+			r.Turns = append(r.Turns, string(m.Content)+m.Value)
 		case "system":
 			if r.System == "" {
-				r.System = m.Content + m.Value
+				r.System = string(m.Content) + m.Value
 			}
 		}
 	}
@@ -215,7 +217,10 @@ func readCSV(format testcases.Format, column string, most int, data []byte) ([]R
 	table.ReuseRecord, table.FieldsPerRecord = true, 0
 	head, err := table.Read()
 	if err != nil {
-		return nil, fmt.Errorf("%w: no head line: %w", ErrFormat, err)
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%w: it is empty; its first line must name the columns", ErrFormat)
+		}
+		return nil, fmt.Errorf("%w: the line with the names of the columns: %w", ErrFormat, err)
 	}
 	at := map[string]int{}
 	for i, name := range head {
@@ -252,7 +257,8 @@ func columns(at map[string]int, names ...string) ([]int, error) {
 	for i, name := range names {
 		k, ok := at[name]
 		if !ok {
-			return nil, fmt.Errorf("the head line has no column %q", name)
+			return nil, fmt.Errorf("the first line has no column %q; it has %s", name, strings.Join(slices.Sorted(
+				maps.Keys(at)), ", "))
 		}
 		out[i] = k
 	}

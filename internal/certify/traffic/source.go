@@ -14,7 +14,18 @@ type Source struct {
 	spec    *testcases.Traffic
 	seed    uint64
 	records []Record
+	perWord float64 // tokens of a word of what is made up; 0: 1
 }
+
+// PerWord says how many tokens the server's tokenizer makes of a word of made-up texts, so that these get the lengths
+// that were drawn. Without it a word is one token.
+func (s *Source) PerWord(tokens float64) { s.perWord = tokens }
+
+// MadeUp says that the prompts are made up, to lengths that are drawn or that a trace has.
+func (s *Source) MadeUp() bool { return len(s.records) == 0 || s.spec.Format.Trace() }
+
+// words is how many words have so many tokens.
+func (s *Source) words(tokens int) int { return Words(tokens, s.perWord) }
 
 // Session is a conversation: one request, or several of which each needs the answer to the one before it.
 type Session struct {
@@ -82,7 +93,7 @@ func (s *Source) Session(n int) Session {
 			t.MaxTokens = tokens(rng, s.spec.Output)
 		}
 		if i > 0 && s.spec.ThinkS != nil {
-			t.Think = time.Duration(Draw(rng, s.spec.ThinkS, 0) * float64(time.Second))
+			t.Think = time.Duration(draw(rng, s.spec.ThinkS, 0) * float64(time.Second))
 		}
 	}
 	return out
@@ -113,7 +124,7 @@ func (s *Source) traced(r *Record, n int) string {
 	var b strings.Builder
 	left := r.Input
 	for _, id := range r.Blocks {
-		text(&b, s.seed^0x626c6f636b, uint64(id), min(left, blockTokens))
+		text(&b, s.seed^0x626c6f636b, uint64(id), s.words(min(left, blockTokens)))
 		left -= min(left, blockTokens)
 	}
 	s.prompt(&b, n, left)
@@ -133,7 +144,7 @@ func (s *Source) madeUp(rng *rand.Rand, n int) Session {
 		if i == 0 {
 			s.prompt(&b, n, length)
 		} else {
-			text(&b, s.seed+uint64(i), uint64(n), length)
+			text(&b, s.seed+uint64(i), uint64(n), s.words(length))
 		}
 		out.Turns = append(out.Turns, Turn{Text: b.String()})
 	}
@@ -142,6 +153,7 @@ func (s *Source) madeUp(rng *rand.Rand, n int) Session {
 
 // prompt adds text of a length, of which the traffic's share is common to the group of n.
 func (s *Source) prompt(b *strings.Builder, n, length int) {
+	length = s.words(length)
 	common := int(s.spec.Shared*float64(length) + 0.5)
 	if common > 0 {
 		group := rand.New(rand.NewPCG(s.seed^0x67726f7570, uint64(n))).IntN(max(s.spec.Prefixes, 1))

@@ -63,6 +63,17 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+// TestContentMayBeParts: OpenAI's messages have their content as a text or as parts.
+func TestContentMayBeParts(t *testing.T) {
+	got, err := Read(testcases.FormatJSONL, "", 0, []byte(`{"messages":[{"role":"system","content":"Be brief."},`+
+		`{"role":"user","content":[{"type":"text","text":"What is "},{"type":"text","text":"this?"}]},`+
+		`{"role":"assistant","content":null}]}`))
+	if err != nil || len(got) != 1 || got[0].System != "Be brief." || len(got[0].Turns) != 1 ||
+		got[0].Turns[0] != "What is this?" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestBadFilesNameTheRecord(t *testing.T) {
 	for _, c := range []struct {
 		format testcases.Format
@@ -71,9 +82,16 @@ func TestBadFilesNameTheRecord(t *testing.T) {
 	}{
 		{testcases.FormatJSONL, "{\"prompt\":\"a\"}\n{", "line 2"},
 		{testcases.FormatJSONL, `{"prompt":"a","max_tokens":-1}`, "max_tokens: must be between 0"},
-		{testcases.FormatJSONL, `{"other":1}`, "no jsonl record with a prompt"},
+		{testcases.FormatJSONL, `{"other":1}`, "takes it from prompt, text, or the user's messages"},
+		{testcases.FormatJSONL, `{"prompt":5}`, "line 1: prompt: must be text, is a number"},
+		{testcases.FormatJSONL, `{"messages":{"role":"user"}}`, "messages: must be a list, is an object"},
+		{testcases.FormatJSONL, `["a"]`, "record 1: must be an object, is text"},
+		{testcases.FormatJSONL, `{"messages":[{"role":"user","content":5}]}`, "content: must be a text, or a list"},
+		{testcases.FormatJSONL, `{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}`,
+			`content: a part of type "image_url"`},
+		{testcases.FormatCSV, "", "it is empty"},
 		{testcases.FormatShareGPT, `[{"conversations":3}]`, "record 1"},
-		{testcases.FormatCSV, "text\na\n", `no column "prompt"`},
+		{testcases.FormatCSV, "text\na\n", `no column "prompt"; it has text`},
 		{testcases.FormatCSV, "prompt,b\na\n", "wrong number of fields"},
 		{testcases.FormatMooncake, `{"timestamp":1}`, "needs timestamp, input_length and output_length"},
 		{testcases.FormatMooncake, `{"timestamp":1,"input_length":5,"output_length":5,"hash_ids":[1,2]}`,
@@ -147,7 +165,7 @@ func TestDistributionsHaveTheirMeans(t *testing.T) {
 		const n = 20000
 		sum := 0.0
 		for range n {
-			sum += Draw(rng, &c.d, 0)
+			sum += draw(rng, &c.d, 0)
 		}
 		if got := sum / n; math.Abs(got-c.mean) > 4*c.sd/math.Sqrt(n)+1e-9 {
 			t.Errorf("%s: mean %g, want %g", c.d.Shape, got, c.mean)
@@ -156,7 +174,7 @@ func TestDistributionsHaveTheirMeans(t *testing.T) {
 	d := testcases.Distribution{Shape: testcases.ShapeNormal, Mean: 10, SD: 10, Min: 8, Max: 12}
 	rng := rand.New(rand.NewPCG(1, 3))
 	for range 1000 {
-		if v := Draw(rng, &d, 1); v < 8 || v > 12 {
+		if v := draw(rng, &d, 1); v < 8 || v > 12 {
 			t.Fatalf("%g is beyond the bounds", v)
 		}
 	}

@@ -36,3 +36,11 @@ func Text(seed, stream uint64, n int) string {
 	text(&b, seed^0x74657874, stream, n)
 	return b.String()
 }
+
+// Words is how many words have so many tokens, where a word has perWord of them; 0 stands for 1.
+func Words(tokens int, perWord float64) int {
+	if perWord <= 0 || tokens <= 0 {
+		return tokens
+	}
+	return max(int(float64(tokens)/perWord+0.5), 1)
+}

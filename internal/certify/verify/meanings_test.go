@@ -38,7 +38,7 @@ var eventMeanings = map[string]string{
 	"Request.prompt_tokens":    "Of usage",
 	"Request.output_tokens":    "Of usage, reasoning included",
 	"Request.cached_tokens":    "Of usage: prompt tokens that a cache held",
-	"Request.text_bytes":       "Length of the content. Unit: bytes",
+	"Request.text_bytes":       "Length of the content, names and arguments of tool calls included. Unit: bytes",
 	"Sample.source":            "Where it comes from",
 	"Sample.anon":              "Anonymous memory. Unit: bytes",
 	"Sample.file":              "File-backed memory. Unit: bytes",
@@ -141,7 +141,7 @@ var reportMeanings = map[string]string{
 	"Phase.steady_from_s":           "Begin of the window",
 	"Phase.steady_to_s":             "End of the window",
 	"Phase.concurrency":             "Requests in flight that a closed phase keeps",
-	"Phase.offered_rps":             "Planned rate of an open phase",
+	"Phase.offered_rps":             "Planned rate of an open phase; of conversations where that is true",
 	"Phase.scheduled": "The larger of the requests recorded and `issued` of the " +
 		"event less those canceled",
 	"Phase.issued":    "Requests recorded, without those canceled",

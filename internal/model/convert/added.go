@@ -122,8 +122,8 @@ func (v *vocabulary) add(a addedToken, most int) error {
 	return nil
 }
 
-// marks says whether a piece looks like a mark between the parts of a conversation, such as <|im_start|>. Some files do
-// not call them special; as a user's piece, the text of a message could become one.
+// marks says whether a piece looks like a mark between the parts of a conversation, such as <|im_start|>. Some files
+// do not call them special; as a user's piece, the text of a message could become one.
 func marks(piece string) bool {
 	return strings.HasPrefix(piece, "<|") && strings.HasSuffix(piece, "|>") && len(piece) > len("<||>")
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
-// The service's tokenizer changes a text in one way before it looks for pieces: spaces become "▁", and one may be put in
-// front. A vocabulary whose normalizer does more would get other ids for the same text, so it is an error that names
-// what it does.
+// The service's tokenizer changes a text in one way before it looks for pieces: spaces become "▁", and one may be put
+// in front. A vocabulary whose normalizer does more would get other ids for the same text, so it is an error that
+// names what it does.
 
 // textSteps is what a tokenizer.json does to a text before it looks for pieces.
 type textSteps struct {
@@ -87,8 +87,8 @@ func (t *textSteps) read(member string, raw json.RawMessage, depth int) error {
 	return nil
 }
 
-// normalizerSpec reads SentencePiece's NormalizerSpec (sentencepiece_model.proto). Its fields that are not set have the
-// format's defaults.
+// normalizerSpec reads SentencePiece's NormalizerSpec (sentencepiece_model.proto). Its fields that are not set have
+// the format's defaults.
 func normalizerSpec(msg []byte, s *token.Spec) error {
 	name, rules, extra, escape := "", 0, true, true
 	err := eachField(msg, func(x protoField) error {

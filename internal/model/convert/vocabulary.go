@@ -126,8 +126,8 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 }
 
 // template finds the chat templates as transformers does: chat_template.jinja and additional_chat_templates/NAME.jinja
-// come before chat_template.json, and that before tokenizer_config.json, which has a text or a list of named ones. Those
-// named "default" and "tool_use" count.
+// come before chat_template.json, and that before tokenizer_config.json, which has a text or a list of named ones.
+// Those named "default" and "tool_use" count.
 func (v *vocabulary) template(dir string, raw json.RawMessage) error {
 	v.templatesOf(raw)
 	const old = "chat_template.json"

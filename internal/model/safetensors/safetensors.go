@@ -21,10 +21,10 @@ var (
 	ErrRead = errors.New("cannot read weights")
 )
 
-// Bounds of a header. The bytes are the limit that the format's own library holds. The values are those of 75,000
-// tensors; Mixtral-8x22B has 1,800. A value of a byte may become one of a hundred.
+// Bounds of a header: those of 75,000 tensors; Mixtral-8x22B has 1,800 in all. The format's own library takes 100 MB. A
+// value of a byte may become one of a hundred.
 const (
-	maxHeader = 100_000_000
+	maxHeader = 16 << 20
 	maxValues = 1_000_000
 	maxDepth  = 8
 	maxQuoted = 200 // bytes of a name that an error shows

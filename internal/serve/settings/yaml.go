@@ -61,8 +61,8 @@ func syntaxError(name string, err error) error {
 	message, token := detail.GetMessage(), detail.GetToken()
 	// The first line names the place; the formatter's own would do it a second time.
 	_, source, _ := strings.Cut(yaml.FormatErrorWithToken(message, token, false, true), "\n")
-	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrSyntax, name, token.Position.Line, message,
-		strings.TrimRight(source, "\n "))
+	return fmt.Errorf("%w: %s:%d: %s\n%s", ErrSyntax, name, token.Position.Line, bounded.Short(message, 300),
+		strings.TrimRight(bounded.Lines(source), "\n "))
 }
 
 // anchorsOf finds what aliases stand for.

@@ -28,6 +28,7 @@ func program(args []string) int {
 	case "wait":
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, syscall.SIGTERM)
+		fmt.Println("ready to be stopped")
 		<-stop
 		fmt.Println("stopped in order")
 		return 130
@@ -84,10 +85,9 @@ func TestStarter(t *testing.T) {
 	if err := s.Run([]string{"pass"}); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second run beside the first gave %v", err)
 	}
-	for !strings.Contains(s.State().Output, "wait") {
+	for !strings.Contains(s.State().Output, "ready to be stopped") {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond) // it listens to signals a moment after it has said its arguments
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,10 +179,9 @@ func TestStartByForm(t *testing.T) {
 		"one at a time") {
 		t.Errorf("a second run: status %d", w.Code)
 	}
-	for !strings.Contains(k.c.Start.State().Output, "wait") {
+	for !strings.Contains(k.c.Start.State().Output, "ready to be stopped") {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond)
 	if w := post(t, k, "/stop", nil); w.Code != 303 {
 		t.Errorf("stop: status %d", w.Code)
 	}

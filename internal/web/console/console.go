@@ -220,9 +220,10 @@ func (k *Console) logout(w http.ResponseWriter, r *http.Request) {
 
 // funcs are the templates' own, beside those of reports.
 var funcs = template.FuncMap{
-	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"took": took, "version": report.ShortVersion,
+	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+	"exact": func(t time.Time) string { return t.UTC().Format(time.DateTime) },
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"took":  took, "version": report.ShortVersion,
 	"short": func(s string, n int) string {
 		if r := []rune(s); len(r) > n {
 			return string(r[:n-1]) + "…"

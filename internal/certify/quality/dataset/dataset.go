@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -205,9 +204,9 @@ func entryOf(code string, tests []string) string {
 	return ""
 }
 
-// FinalNumber reads a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is", or
+// finalNumber reads a response's answer as MLPerf does for GSM8K: the first number after the last "The answer is", or
 // else the last number; what follows a new "Q:" does not count.
-func FinalNumber(response string) (float64, bool) {
+func finalNumber(response string) (float64, bool) {
 	response, _, _ = strings.Cut(response, "\nQ:")
 	found := ""
 	if _, after, ok := cutLast(response, "The answer is"); ok {
@@ -227,7 +226,7 @@ func FinalNumber(response string) (float64, bool) {
 // Correct reports whether a response to a Math item ends with the right number.
 func (it Item) Correct(response string) bool {
 	want, err := strconv.ParseFloat(it.Reference, 64)
-	got, ok := FinalNumber(response)
+	got, ok := finalNumber(response)
 	return err == nil && ok && got == want
 }
 
@@ -247,7 +246,6 @@ const (
 	MLPerfRouge2 = 23.35
 	MLPerfRougeL = 30.46
 	MLPerfGSM8K  = 73.66
-	MLPerfMBXP   = 60.16
 )
 
 // Result is the outcome over a data set; shares are in percent, as MLPerf prints them.
@@ -298,14 +296,3 @@ func Evaluate(items []Item, responses map[string]string) Result {
 }
 
 func percent(sum float64, of int) float64 { return 100 * sum / float64(max(of, 1)) }
-
-// Kinds lists the kinds that occur.
-func Kinds(items []Item) []Kind {
-	var out []Kind
-	for _, it := range items {
-		if !slices.Contains(out, it.Kind) {
-			out = append(out, it.Kind)
-		}
-	}
-	return out
-}

@@ -93,9 +93,6 @@ func TestReadKnowsTheShapes(t *testing.T) {
 			t.Errorf("item %d is %+v, want %+v", i, g, w)
 		}
 	}
-	if k := Kinds(items); len(k) != 3 {
-		t.Errorf("kinds %v", k)
-	}
 }
 
 func TestReadNamesTheLine(t *testing.T) {
@@ -131,7 +128,7 @@ func TestFinalNumber(t *testing.T) {
 		{"The answer is 3.\nQ: What is 8 + 1?\nThe answer is 9.", 3, true},
 		{"none", 0, false},
 	} {
-		got, ok := FinalNumber(c.response)
+		got, ok := finalNumber(c.response)
 		if got != c.want || ok != c.ok {
 			t.Errorf("%q gives %g, %t; want %g, %t", c.response, got, ok, c.want, c.ok)
 		}

@@ -1,0 +1,314 @@
+package certify
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/prompts"
+	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
+	"github.com/hxp-enterprise/mixtral/internal/certify/traffic"
+	"github.com/hxp-enterprise/mixtral/testcases"
+)
+
+const (
+	// mostSessions and mostWords bound what is made up to find the longest request of a phase.
+	mostSessions = 4096
+	mostWords    = 20_000_000
+
+	// perMessage is what a chat template adds to a message, in tokens: [INST] and [/INST], or names of roles.
+	perMessage = 5
+
+	// estimateShare is how far an estimate of tokens may be off: prompts.EstimateTokens says so.
+	estimateShare = 0.2
+
+	// smallContext is the least context that servers of today have; shorter requests need no proof.
+	smallContext = 512
+
+	// fitPatience is how long the longest request may take to be refused: servers look at its length before they
+	// begin.
+	fitPatience = 3 * time.Second
+)
+
+// lengths are those of a request, in tokens: of its prompt, and of the answer at most.
+type lengths struct {
+	phase          string
+	prompt, answer int
+	text           string // of the prompt, where it is a single text
+	n              int    // which request of the phase; turn 0 of a conversation
+	index          int
+}
+
+// told are where servers tell their context, by the names under which describe has it.
+var told = []struct{ key, where string }{
+	{"max_model_len", "max_model_len in /v1/models"},
+	{"default_generation_settings.n_ctx", "n_ctx in /props"},
+	{"context_length", "context_length"},
+	{"max_total_tokens", "max_total_tokens in /info"},
+}
+
+// context is how many tokens the model takes, prompt and answer together, and where the server says so; 0: it does
+// not.
+func (s *server) context() (tokens int, where string) {
+	for _, x := range told {
+		if n, err := strconv.Atoi(s.described[x.key]); err == nil && n > 0 {
+			return n, x.where
+		}
+	}
+	return 0, ""
+}
+
+// fits looks whether the longest request of the profile fits the model's context. A server that refuses a request that
+// it cannot hold is right, so a run that asks for that must not begin. Where the server does not tell its context, the
+// longest request itself is tried.
+func (r *runner) fits(ctx context.Context) result {
+	l := r.longest(ctx)
+	if l.phase == "" {
+		return result{detail: "the profile sends no requests"}
+	}
+	limit, where := r.server.context()
+	short, long := l.prompt-perMessage, l.prompt // what it may be at least, and at most
+	by := r.tokens.by
+	if !r.tokens.exact || l.text == "" {
+		short, long = int(float64(l.prompt)*(1-estimateShare)), int(float64(l.prompt)*(1+estimateShare))
+		by = "estimated"
+	}
+	said := fmt.Sprintf("up to %d tokens a prompt (%s, phase %s) and %d an answer", l.prompt, by, l.phase, l.answer)
+	switch {
+	case limit > 0 && short >= limit:
+		why := fmt.Sprintf("the model's context is %d tokens (%s)", limit, where)
+		return result{err: r.tooLong(said, why, limit)}
+	case limit > 0 && long+l.answer <= limit:
+		return result{detail: fmt.Sprintf("%s, in a context of %d", said, limit)}
+	case limit == 0 && long+l.answer <= smallContext:
+		return result{detail: said + "; the server does not tell its context"}
+	}
+	if refused := r.tryLongest(ctx, l); refused != "" {
+		n := contextIn(refused)
+		return result{err: r.tooLong(said, "the server refuses the longest request: "+refused, n)}
+	}
+	if limit == 0 {
+		return result{detail: said + "; the server does not tell its context, and takes the longest request"}
+	}
+	return result{detail: fmt.Sprintf("%s, together more than the context of %d: the server takes such a request, "+
+		"and its answer may end early", said, limit)}
+}
+
+// tooLong is the error of a case that does not fit. It names the profiles that do.
+func (r *runner) tooLong(said, why string, limit int) error {
+	var fitting []string
+	for _, name := range slices.Sorted(maps.Keys(r.plan.c.Profiles)) {
+		if name != r.plan.o.Profile && limit > 0 && r.profileFits(name, limit) {
+			fitting = append(fitting, name)
+		}
+	}
+	help := "shorten traffic.input, traffic.output or max_tokens, or give the server a longer context"
+	if len(fitting) > 0 {
+		help = fmt.Sprintf("profile %s fits; or %s", strings.Join(fitting, " or "), help)
+	}
+	return fmt.Errorf("%w: the lengths of case %s, profile %s, do not fit the model: %s; %s: %s", target.ErrSetup,
+		r.plan.c.ID, r.plan.o.Profile, said, why, help)
+}
+
+// profileFits says whether another profile of the case would fit, as far as estimates go.
+func (r *runner) profileFits(profile string, limit int) bool {
+	loaded, err := r.plan.loaded.Clone()
+	if err != nil {
+		return false
+	}
+	p := &plan{o: r.plan.o, loaded: loaded, c: loaded.Case, phases: loaded.Case.Profiles[profile]}
+	p.o.Profile = profile
+	if err := p.readTraffic(); err != nil {
+		return false
+	}
+	l := (&runner{plan: p, requests: newAsker(p, ""), tokens: r.tokens}).longestEstimated()
+	return float64(l.prompt)*(1+estimateShare)+float64(l.answer) <= float64(limit)
+}
+
+// longest finds the longest request of the profile; its prompt is counted by the server's tokenizer where it has one.
+func (r *runner) longest(ctx context.Context) lengths {
+	l := r.longestEstimated()
+	if l.text != "" && r.tokens.exact {
+		if n, err := r.server.client.Tokenize(ctx, r.server.model, l.text); err == nil {
+			l.prompt = n + perMessage
+		} else {
+			l.text = "" // an estimate after all
+		}
+	}
+	return l
+}
+
+// longestEstimated finds the request with most tokens, prompt and answer together.
+func (r *runner) longestEstimated() (most lengths) {
+	take := func(l lengths) {
+		if l.prompt+l.answer > most.prompt+most.answer {
+			most = l
+		}
+	}
+	for i, ph := range r.plan.phases {
+		if ph.Kind == testcases.KindIdle || ph.Kind == testcases.KindAudit {
+			continue
+		}
+		var l lengths
+		switch s := r.requests.sources[i]; {
+		case s != nil:
+			l = r.longestSession(s, i, ph)
+		default:
+			l = r.longestAsked(i, ph)
+		}
+		l.phase, l.index = ph.ID, i
+		take(l)
+	}
+	return most
+}
+
+// longestAsked looks at the requests of a phase with prompts or with a task.
+func (r *runner) longestAsked(index int, ph testcases.Phase) (most lengths) {
+	n := len(r.requests.keys(ph))
+	if t := r.requests.tasks[index]; t != nil {
+		n = max(t.size(), len(t.spec.Tokens)*len(t.spec.Depths))
+	}
+	bytes := 0
+	for i := range min(n, mostSessions) {
+		l := lengths{n: i, answer: r.plan.c.MaxTokens(ph)}
+		var body struct {
+			Messages []struct{ Content string } `json:"messages"`
+			Tools    json.RawMessage            `json:"tools"`
+		}
+		job := r.requests.job(index, ph, i)
+		if json.Unmarshal(job.Body, &body) != nil {
+			continue
+		}
+		for _, m := range body.Messages {
+			l.prompt += prompts.EstimateTokens(m.Content) + perMessage
+		}
+		l.prompt += prompts.EstimateTokens(string(body.Tools))
+		if len(body.Messages) == 1 && len(body.Tools) == 0 {
+			l.text = body.Messages[0].Content
+		}
+		if l.prompt > most.prompt {
+			most = l
+		}
+		if bytes += len(job.Body); bytes > 4*mostWords {
+			break
+		}
+	}
+	return most
+}
+
+// longestSession looks at the sessions that a phase with traffic begins. A turn's prompt holds what was said before
+// it.
+func (r *runner) longestSession(s *traffic.Source, index int, ph testcases.Phase) (most lengths) {
+	n := ph.Requests
+	if ph.Kind == testcases.KindOpen {
+		n = len(r.requests.schedule(r.plan, index, ph, 0))
+	} else if ph.DurationS > 0 || ph.Kind == testcases.KindSweep {
+		n = max(n, mostSessions)
+	}
+	words := 0
+	for i := range min(n, mostSessions) {
+		session := s.Session(i)
+		l := lengths{n: i, prompt: r.tokens.of(s, session.System)}
+		if session.System != "" {
+			l.prompt += perMessage
+		}
+		for k, t := range session.Turns {
+			l.prompt += r.tokens.of(s, t.Text) + perMessage
+			words += len(t.Text) / bytesPerToken
+			if l.answer = cmp.Or(t.MaxTokens, r.plan.c.MaxTokens(ph)); k < len(session.Turns)-1 {
+				l.prompt += l.answer
+			}
+		}
+		if len(session.Turns) == 1 && session.System == "" {
+			l.text = session.Turns[0].Text
+		}
+		if l.prompt+l.answer > most.prompt+most.answer {
+			most = l
+		}
+		if words > mostWords {
+			break
+		}
+	}
+	return most
+}
+
+// tryLongest sends the longest request, and gives the server's message if it refuses it for its length. A server that
+// has not refused it after a while has taken it, and is told that nobody waits any more.
+func (r *runner) tryLongest(ctx context.Context, l lengths) string {
+	ph := r.plan.phases[l.index]
+	c, err := r.server.loadClient(r.plan.c, ph)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, fitPatience)
+	defer cancel()
+	q := c.Do(ctx, time.Now(), r.longestJob(l, ph))
+	if !refusal(q) || !namesContext(q.Detail) {
+		return ""
+	}
+	return strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
+}
+
+// contextWords tell that a server refuses a request since it is longer than its model's context: vLLM, SGLang,
+// llama.cpp, TGI, TensorRT-LLM, OpenAI and this project's own server.
+var contextWords = regexp.MustCompile(`(?i)context (?:length|size|window)|context_length_exceeded|the context of \d|` +
+	"max_new_tokens` must be <=|must have less than \\d+ tokens|(?:max_)?(?:input|seq(?:uence)?)[_ ]len(?:gth)?|" +
+	`longer than the model`)
+
+func namesContext(message string) bool { return contextWords.MatchString(message) }
+
+// contextSizes find the context in such a message.
+var contextSizes = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)context (?:length|size|window)(?: is| of)? \(?([\d,]+)`),
+	regexp.MustCompile(`(?i)([\d,]+) maximum context length`),
+	regexp.MustCompile(`(?i)the context of ([\d,]+)`),
+	regexp.MustCompile(`must be <= ([\d,]+)`),
+	regexp.MustCompile(`less than ([\d,]+) tokens`),
+}
+
+// contextIn is the context that a message names, in tokens; 0: none.
+func contextIn(message string) int {
+	for _, form := range contextSizes {
+		if m := form.FindStringSubmatch(message); m != nil {
+			if n, err := strconv.Atoi(strings.ReplaceAll(m[1], ",", "")); err == nil {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+// outgrown says that a request was refused during the load since it is longer than the model's context: that is the
+// case's doing, as where a conversation grew with the server's own answers.
+func outgrown(q *evidence.Request) bool {
+	return q.Fail == evidence.FailStatus && (q.Status == 400 || q.Status == 413 || q.Status == 422) &&
+		namesContext(q.Detail)
+}
+
+// longestJob makes the longest request again. Answers that a conversation sends back are made up.
+func (r *runner) longestJob(l lengths, ph testcases.Phase) loadgen.Job {
+	s := r.requests.sources[l.index]
+	if s == nil {
+		return r.requests.job(l.index, ph, l.n)
+	}
+	session := s.Session(l.n)
+	messages := r.requests.opening(session, l.index, ph, l.n)
+	last := len(session.Turns) - 1
+	for k := range last {
+		most := cmp.Or(session.Turns[k].MaxTokens, r.plan.c.MaxTokens(ph))
+		messages = append(messages, openai.Message{Role: "assistant", Content: traffic.Text(r.requests.seed, uint64(k),
+			traffic.Words(most, r.tokens.perWord))}, openai.Message{Role: "user", Content: session.Turns[k+1].Text})
+	}
+	return r.requests.turn(session, l.index, ph, l.n, last, messages)
+}

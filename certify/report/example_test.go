@@ -1,0 +1,31 @@
+package report_test
+
+import (
+	"fmt"
+	"log"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+)
+
+// number is a figure of a report: what is missing there is nil.
+func number(x float64) *float64 { return &x }
+
+// Reports are plain values: they can be declared, written, read and compared.
+func ExampleDiff() {
+	before := &report.Report{TestCase: "TC-MINE", Profile: "quick", Status: report.Pass,
+		SchemaVersion: report.SchemaVersion, Checks: []report.Check{{ID: "mean", Verdict: report.Pass, Gate: true,
+			Measured: number(120), Interval: &[2]float64{110, 130}, Op: "<", Target: number(500), Unit: "ms"}}}
+	data, err := report.JSON(before)
+	if err != nil {
+		log.Fatal(err)
+	}
+	after, err := report.Parse(data)
+	if err != nil {
+		log.Fatal(err)
+	}
+	after.Checks[0].Measured, after.Checks[0].Interval = number(180), &[2]float64{165, 195}
+	for _, c := range report.Diff(before, after).Changes {
+		fmt.Println(c.What, c.How, c.Reason)
+	}
+	// Output: mean worse +50 %
+}

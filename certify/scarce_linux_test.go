@@ -1,0 +1,59 @@
+package certify
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+)
+
+// TestARunWithoutFiles: a server that gets slow under load has more requests in flight than the client has files. What
+// cannot be opened then (connections, the metrics, the counters of processes) blames nobody, and the record is whole.
+func TestARunWithoutFiles(t *testing.T) {
+	if dir := os.Getenv(fewFiles); dir != "" {
+		runWithFewFiles(t, dir)
+		return
+	}
+	t.Parallel()
+	inner := faults.New(faults.Config{Seed: 1, TTFT: 10 * time.Millisecond, Gap: time.Millisecond})
+	defer inner.Close()
+	h := httptest.NewServer(slowBetween(inner, 90, 240, 5*time.Second))
+	defer h.Close()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestARunWithoutFiles$")
+	cmd.Env = append(os.Environ(), fewFiles+"="+dir, fewFilesTarget+"="+h.URL)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"+report.JSONExt))
+	if len(files) != 1 {
+		t.Fatalf("reports %q: %s", files, out.String())
+	}
+	rep, _, err := report.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	blamesNobody(t, rep, "EMFILE")
+}
+
+func runWithFewFiles(t *testing.T, dir string) {
+	const files = 150 // 64 to spare beside the 82 connections of a schedule of 40 requests/s
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files, Max: files}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Run(t.Context(), Options{Case: "testdata/short.yaml", Target: os.Getenv(fewFilesTarget), ReportDir: dir,
+		Set: []string{"profiles.quick.sustained.duration_s=6", "limits.max_in_flight=" + strconv.Itoa(2*files)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
