@@ -121,7 +121,7 @@ type Config struct {
 	UpstreamReady string `yaml:"upstream_ready"`
 
 	// OwnProcess says that the process does nothing but serve, as mixtral serve does: then CPUCores bounds the
-	// processor time of the whole process, and not of the model alone. Default: false. It is no key of files.
+	// processor time of the whole process, and not of the model alone. Default: false. It is not a key of files.
 	OwnProcess bool `yaml:"-"`
 
 	// MemoryLimitGB bounds weights, KV cache and buffers together, in GiB (2³⁰ bytes), above 0 to 1048576. A machine
@@ -256,11 +256,11 @@ type Config struct {
 	// LogFormat is text or json, for the same programs. Default: text.
 	LogFormat string `yaml:"log_format"`
 
-	// Logger is what the service logs to; nil means nowhere. Default: nil. It is no key of files.
+	// Logger is what the service logs to; nil means nowhere. Default: nil. It is not a key of files.
 	Logger *slog.Logger `yaml:"-"`
 
 	// Warnings are what LoadConfig and ParseConfig found odd, such as a variable of the environment whose name looks
-	// like a misspelt key. New logs them. Default: empty. It is no key of files.
+	// like a misspelt key. New logs them. Default: empty. It is not a key of files.
 	Warnings []string `yaml:"-"`
 
 	loaded *loaded `yaml:"-"` // what LoadConfig or ParseConfig read, for the errors of Validate; nil where neither did

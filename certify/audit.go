@@ -33,7 +33,7 @@ const (
 
 	firstAnswers = 3
 	earlyShare   = 0.5                   // an empty chunk in the first half of the wait …
-	earlyLeast   = 20 * time.Millisecond // … and so long before the content is no accident of buffering
+	earlyLeast   = 20 * time.Millisecond // … and so long before the content is not an accident of buffering
 
 	cutTokens = 6 // far below any whole answer to the audits' prompts
 )
@@ -181,7 +181,7 @@ func faster(a, b []float64) float64 {
 
 func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
 
-// certain says that b being smaller than a is no accident.
+// certain says that b being smaller than a is not an accident.
 func certain(a, b []float64) bool {
 	z, p := stats.MannWhitney(a, b)
 	return z < 0 && p < chance
@@ -286,7 +286,7 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	full := short.HasUsage && short.OutputTokens >= cutTokens && long.OutputTokens > cutTokens+1
 	switch {
 	case short.Finish == "" || long.Finish == "":
-		return unclear(id, "answers come without a finish_reason") // which is no valid answer, and blamed as that
+		return unclear(id, "answers come without a finish_reason") // which is not a valid answer, and blamed as that
 	case (goesOn || full) && short.Ended() != evidence.EndLength:
 		wrong("an answer cut at %d tokens says finish_reason %q", cutTokens, short.Finish)
 	case long.HasUsage && long.OutputTokens < auditTokens && long.Ended() == evidence.EndLength:

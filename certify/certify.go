@@ -110,7 +110,7 @@ type Earlier struct {
 
 // Run certifies a server and writes the report's files. The report comes with an error in two cases: ErrInterrupted,
 // when ctx ended and the verdict rests on what was measured until then, and ErrUnsigned, when Options.SignKey did not
-// sign. A FAIL is no error: see Report.Status.
+// sign. A FAIL is not an error: see Report.Status.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	p, err := newPlan(o)
 	if err != nil {

@@ -61,7 +61,7 @@ func put[V any](m *map[string]V, key string, v V) {
 	(*m)[key] = v
 }
 
-// bodyFields reads a JSON object of fields, or KEY=VALUE where a value that is no JSON is a string.
+// bodyFields reads a JSON object of fields, or KEY=VALUE where a value that is not JSON is a string.
 func bodyFields(s string) (map[string]any, error) {
 	var fields map[string]any
 	if strings.HasPrefix(strings.TrimSpace(s), "{") {

@@ -106,8 +106,8 @@ const (
 	noSize = "%[1]d+%[2]d is too long for this model's context window"
 )
 
-// TestLengthsThatDoNotFit: a case that asks for more than the model's context holds is no fault of the server, and is
-// told before the load, with the numbers, wherever the server tells its context.
+// TestLengthsThatDoNotFit: a case that asks for more than the model's context holds is not a fault of the server, and
+// is told before the load, with the numbers, wherever the server tells its context.
 func TestLengthsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "case.yaml")

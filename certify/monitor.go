@@ -95,7 +95,7 @@ func (m *Monitor) RecordResourceUsage(resource string, value float64) {
 	}
 }
 
-// record adds a value to a name's average; what is no number is not recorded.
+// record adds a value to a name's average; what is not a number is not recorded.
 func (m *Monitor) record(table *map[string]*average, name string, v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return

@@ -157,7 +157,7 @@ func hopeless(q evidence.Request) bool {
 		q.Status < 500 && q.Status != http.StatusTooManyRequests
 }
 
-// proofError says why a server cannot be measured. It is no verdict.
+// proofError says why a server cannot be measured. It is not a verdict.
 func (s *server) proofError(q evidence.Request, stream bool) error {
 	message := strings.TrimPrefix(q.Detail, fmt.Sprintf("status %d: ", q.Status))
 	form := map[bool]string{true: "a streamed request", false: "a request"}[stream]

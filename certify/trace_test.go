@@ -48,7 +48,7 @@ func TestARunIsTraced(t *testing.T) {
 	}
 	requests := 0
 	for _, p := range rep.Phases {
-		if p.Kind == testcases.KindAudit { // its requests are no load
+		if p.Kind == testcases.KindAudit { // its requests are not load
 			continue
 		}
 		requests += p.Issued

@@ -25,9 +25,9 @@ if grep -q '^ssh-ed25519 ' "$key"; then
 	{
 		printf '\060\052\060\005\006\003\053\145\160\003\041\000'
 		sed -n 's/^ssh-ed25519 \([^ ]*\).*/\1/p' "$key" | openssl base64 -d -A | tail -c 32
-	} | openssl pkey -pubin -inform DER -out "$dir/key.pem" || die "$key is no Ed25519 key"
+	} | openssl pkey -pubin -inform DER -out "$dir/key.pem" || die "$key is not an Ed25519 key"
 else
-	openssl pkey -pubin -in "$key" -out "$dir/key.pem" 2>"$dir/error" || die "$key is no public key: $(head -1 "$dir/error")"
+	openssl pkey -pubin -in "$key" -out "$dir/key.pem" 2>"$dir/error" || die "$key is not a public key: $(head -1 "$dir/error")"
 fi
 signed() { # signed MESSAGE SIGNATURE
 	openssl pkeyutl -verify -pubin -inkey "$dir/key.pem" -rawin -in "$1" -sigfile "$2" >/dev/null 2>&1

@@ -142,7 +142,7 @@ func TestNumbersByPath(t *testing.T) {
 		t.Errorf("%g, %v", n, err)
 	}
 	if _, err := c.Number("name"); !errors.Is(err, ErrInvalid) {
-		t.Errorf("a text is no number: %v", err)
+		t.Errorf("a text is not a number: %v", err)
 	}
 }
 
@@ -261,7 +261,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("parsed, but %v", err)
 		}
 		if math.IsNaN(c.Targets.LatencyMS) {
-			t.Error("a target is no number")
+			t.Error("a target is not a number")
 		}
 	})
 }

@@ -68,7 +68,7 @@ func extended(data []byte, dir string) ([]byte, error) {
 	return nil, &Problem{Key: "extends", Reason: fmt.Sprintf("more than %d cases extend each other", maxExtends)}
 }
 
-// treeOf reads YAML as it stands. The YAML library panics on some files that are no YAML.
+// treeOf reads YAML as it stands. The YAML library panics on some files that are not YAML.
 func treeOf(data []byte) (tree map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {

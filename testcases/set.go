@@ -66,7 +66,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 			v.Set(reflect.New(v.Type().Elem()))
 		}
 		return descend(v.Elem(), path, key, do)
-	case reflect.Map: // its values are no variables: change a copy, then put it back
+	case reflect.Map: // its values are not variables: change a copy, then put it back
 		if elem := v.Type().Elem().Kind(); elem == reflect.String || elem == reflect.Interface {
 			return descendNames(v, strings.Join(path, "."), do)
 		}

@@ -162,9 +162,9 @@ func TestBadPrivateKeys(t *testing.T) {
 		put("empty", nil):                           "neither a private key",
 		put("text", []byte("hello")):                "neither a private key",
 		put("cut", key[:len(key)/2]):                "the PEM block is damaged",
-		put("hollow", block("OPENSSH PRIVATE KEY")): "is no private key that can be read",
+		put("hollow", block("OPENSSH PRIVATE KEY")): "is not a private key that can be read",
 		filepath.Join(dir, "none"):                  "no such file",
-		put("other", block("X")):                    "the PEM block \"X\" is no private key",
+		put("other", block("X")):                    "the PEM block \"X\" is not a private key",
 	} {
 		_, err := ReadSigner(t.Context(), path, SignerOptions{Passphrase: sesame})
 		if err == nil || !strings.Contains(err.Error(), want) {

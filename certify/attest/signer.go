@@ -96,7 +96,7 @@ func ReadSigner(ctx context.Context, path string, o SignerOptions) (*Signer, err
 	return s, nil
 }
 
-// try signs something that is no statement.
+// try signs something that is not a statement.
 func (s *Signer) try(ctx context.Context) error {
 	message := dsse.PAE("text/plain", []byte("can this key sign?"))
 	signature, err := s.Sign(ctx, message)
@@ -176,7 +176,7 @@ func openPrivate(data []byte, block *pem.Block, passphrase []byte) (any, error) 
 	case errors.Is(err, x509.IncorrectPasswordError), err != nil && passphrase != nil && len(passphrase) == 0:
 		return nil, fmt.Errorf("attest: %w", ErrPassphrase)
 	case err != nil:
-		return nil, fmt.Errorf("attest: %w: the PEM block %.40q is no private key that can be read: PKCS #8, PKCS "+
+		return nil, fmt.Errorf("attest: %w: the PEM block %.40q is not a private key that can be read: PKCS #8, PKCS "+
 			"#1, SEC 1 or OpenSSH's format is needed", ErrKey, block.Type)
 	}
 	return private, nil

@@ -30,7 +30,7 @@ const (
 	Failed = "FAILED"
 )
 
-// ErrFormat is matched by errors about a file that is no attestation of this product.
+// ErrFormat is matched by errors about a file that is not an attestation of this product.
 var ErrFormat = errors.New("not an attestation of a certification report")
 
 // Statement is the in-toto statement that is signed (specification v1).

@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// ErrFormat is matched by errors about a file that is no report of this product, or one of a later version.
+// ErrFormat is matched by errors about a file that is not a report of this product, or one of a later version.
 var ErrFormat = errors.New("not a certification report")
 
 // Extensions of the files of one report, after BaseName.

@@ -49,7 +49,7 @@ func (c *caseExplainCmd) Run(a *app) error {
 	if len(r.Keys) == 0 && r.Rule == nil || missing == nil {
 		l, err := certify.Load(c.What, nil)
 		if errors.Is(err, testcases.ErrNotFound) {
-			err = withHint(usageError(fmt.Errorf("%q is no case, key or rule", c.What)),
+			err = withHint(usageError(fmt.Errorf("%q is not a case, key or rule", c.What)),
 				"mixtral case list has the cases, docs/CASES.md the keys and rules")
 		}
 		if err != nil {

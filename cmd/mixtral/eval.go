@@ -85,7 +85,7 @@ func (c *evalCmd) Run(a *app) error {
 	return result.print(a.stdout)
 }
 
-// loadModel loads what was opened; a file that is no Mixtral is bad input.
+// loadModel loads what was opened; a file that is not a Mixtral is bad input.
 func loadModel(o *catalog.Opened, threads int) (*moe.Model, error) {
 	m, err := moe.Load(o.File, moe.Options{Workers: threads})
 	if err != nil {

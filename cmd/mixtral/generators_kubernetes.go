@@ -90,7 +90,7 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 		m.Image = "ghcr.io/hxp-enterprise/mixtral:" + v
 	}
 	if m.Image == "" {
-		return nil, errors.New("--generators-image: must be given, since this program is no release")
+		return nil, errors.New("--generators-image: must be given, since this program is not a release")
 	}
 	if x := c.GeneratorsNamespace; x != "" {
 		if !namespaceName.MatchString(x) {

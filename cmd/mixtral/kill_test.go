@@ -104,7 +104,7 @@ func processes(program string) (n int) {
 }
 
 // TestKilledCertify kills certifications at any moment: reports that are there stay whole, what the killed run had
-// recorded can be read and is no verdict, its server dies with it, and the next run is none the worse.
+// recorded can be read and is not a verdict, its server dies with it, and the next run is none the worse.
 func TestKilledCertify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications for half a minute")

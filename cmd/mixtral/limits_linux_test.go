@@ -32,7 +32,7 @@ var small = []string{
 	`{"messages":[{"role":"user","content":"hi"}],"max_tokens":300,"ignore_eos":true,"n":4,"logprobs":true,"top_logprobs":5}`,
 }
 
-// large adds bodies as large as are allowed, some of which are no JSON.
+// large adds bodies as large as are allowed, some of which are not JSON.
 func large() []string {
 	text := strings.Repeat("word ", (4<<20)/5-100)
 	return append([]string{text, `{"messages":[{"role":"user","content":"` + text + `"}]}`}, small...)

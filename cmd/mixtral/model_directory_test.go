@@ -131,7 +131,7 @@ func TestRefusedFormats(t *testing.T) {
 		dir("onnx", "model.onnx", "x"):                                             "ONNX",
 		dir("part", "m.gguf.part", "x"):                                            "holds no model",
 		dir("none", "config.json", "{}", shard, "x"):                               `model_type is ""`,
-		write("one.safetensors", "x"):                                              "weights alone are no model",
+		write("one.safetensors", "x"):                                              "weights alone are not a model",
 		write("pytorch_model.bin", "x"):                                            "PyTorch pickle",
 		write("consolidated.00.pth", "x"):                                          "consolidated weights",
 		write("tekken.json", "{}"):                                                 "Tekken",

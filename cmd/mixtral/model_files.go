@@ -65,7 +65,7 @@ func readTokenizer(f *gguf.File, vocab int) (*token.Tokenizer, error) {
 	return tok, nil
 }
 
-// scan looks for weights that are no finite numbers, which damaged files and failed conversions have.
+// scan looks for weights that are not finite numbers, which damaged files and failed conversions have.
 func scan(r *moe.Rewriting, t gguf.Tensor) error {
 	at := 0
 	return r.Weights(t, func(typ quant.Type, data []byte) error {

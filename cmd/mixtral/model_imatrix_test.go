@@ -43,7 +43,7 @@ func TestInterruptImatrix(t *testing.T) {
 	}
 	whole := counted(t, first)
 	if whole < 3*16 {
-		t.Fatalf("%d tokens are no text to interrupt", whole)
+		t.Fatalf("%d tokens are not text to interrupt", whole)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

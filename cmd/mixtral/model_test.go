@@ -11,7 +11,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// TestVerifyFindsDamage: a weight that is no number, a file cut short, a tensor missing.
+// TestVerifyFindsDamage: a weight that is not a number, a file cut short, a tensor missing.
 func TestVerifyFindsDamage(t *testing.T) {
 	good, err := synth.Bytes(synth.Tiny())
 	if err != nil {

@@ -176,7 +176,7 @@ func TestFoundCasesRun(t *testing.T) {
 	}
 }
 
-// version says whether a file's first line that is no comment begins so.
+// version says whether a file's first line that is not a comment begins so.
 func version(t *testing.T, path, prefix string) bool {
 	t.Helper()
 	f, err := os.Open(path)

@@ -144,9 +144,9 @@ type Token struct {
 // what may still become part of one is held back. Text may be empty. Tokens report what the model generated, so those
 // of a stop string too. The last event of a completion has Finish and Usage set.
 //
-// With Request.Tools, an answer is text, or calls, or text and then calls. Calls are no part of Text, and stop strings
-// are not looked for in them. The arguments of a call that is complete keep to the tool's parameters; all calls but
-// the last are complete, and the last one is unless Finish is FinishLength.
+// With Request.Tools, an answer is text, or calls, or text and then calls. Calls are not part of Text, and stop
+// strings are not looked for in them. The arguments of a call that is complete keep to the tool's parameters; all
+// calls but the last are complete, and the last one is unless Finish is FinishLength.
 type Event struct {
 	Text   string
 	Calls  []CallPiece // behind Text

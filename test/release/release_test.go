@@ -114,7 +114,7 @@ func TestBinaries(t *testing.T) {
 			defer f.Close()
 			machine = f.Cpu
 			if f.Type != macho.TypeExec || f.Section("__text") == nil {
-				t.Errorf("%s is no program: %v", b.path, f.Type)
+				t.Errorf("%s is not a program: %v", b.path, f.Type)
 			}
 		case "windows":
 			f, err := pe.Open(b.path)

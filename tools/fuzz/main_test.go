@@ -85,10 +85,10 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d inputs are kept", kept())
 	}
 	if err := run(root, 4*time.Second, "^bad ", false, 1); err == nil {
-		t.Error("an input that fails is no error")
+		t.Error("an input that fails is not an error")
 	}
 	if err := run(root, time.Second, "^none", false, 1); err == nil {
-		t.Error("no target is no error")
+		t.Error("no target is not an error")
 	}
 }
 

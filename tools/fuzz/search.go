@@ -55,7 +55,7 @@ func (s *session) search(t *target, lasts time.Duration) error {
 	out, err := cmd.CombinedOutput()
 	t.tried, t.found = last(executions, out), last(news, out)
 	failed := bytes.Contains(out, []byte("Failing input")) || bytes.Contains(out, []byte("panic:"))
-	// The end of the time may come while an input that is no failure is made smaller.
+	// The end of the time may come while an input that is not a failure is made smaller.
 	if err != nil && !failed && bytes.Contains(out, []byte("context deadline exceeded")) {
 		err = nil
 	}

@@ -123,7 +123,7 @@ func (t *Tokenizer) index(id int32) error {
 		}
 	case TypeNormal, TypeUserDefined, TypeUnused:
 		t.text[id] = []byte(strings.ReplaceAll(piece, Space, " "))
-		// A piece that is no valid UTF-8 could glue stray bytes into a character; it is never made from text.
+		// A piece that is not valid UTF-8 could glue stray bytes into a character; it is never made from text.
 		if _, dup := t.ids[piece]; dup || piece == "" || !utf8.ValidString(piece) {
 			break
 		}

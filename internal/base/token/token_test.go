@@ -69,7 +69,7 @@ func TestEncode(t *testing.T) {
 		{"newline is a byte", abc, "a\nb", "▁ a <0x0A> b"},
 		{"NUL", abc, "a\x00", "▁ a <0x00>"},
 		{"invalid UTF-8", abc, "a\xff\xe2\x96b", "▁ a <0xFF> <0xE2> <0x96> b"},
-		{"literal space mark is no space", with("▁a"), "▁a", "▁ <0xE2> <0x96> <0x81> a"},
+		{"literal space mark is not a space", with("▁a"), "▁a", "▁ <0xE2> <0x96> <0x81> a"},
 		{"runs of spaces merge", with("▁▁", "▁▁▁▁"), "a     b", "▁ a ▁▁▁▁ ▁ b"},
 		{"piece across words", with("a▁", "a▁b"), "a b", "▁ a▁b"},
 	}

@@ -21,7 +21,7 @@ var ErrUnauthorized = errors.New("the server refuses the API key")
 // ErrUnreadable is matched where an answer came in a form that the load's client does not read.
 var ErrUnreadable = errors.New("the answer cannot be read")
 
-// StatusError is an answer that is no success.
+// StatusError is an answer that is not a success.
 type StatusError struct {
 	URL     string
 	Status  int

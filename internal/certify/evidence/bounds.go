@@ -35,8 +35,8 @@ const (
 	maxRatioFree = 16 << 20
 )
 
-// maxRare bounds the events of kinds of which a run has few, and mostLost the lines that are no events: a damaged disk
-// spoils a few.
+// maxRare bounds the events of kinds of which a run has few, and mostLost the lines that are not events: a damaged
+// disk spoils a few.
 const (
 	maxRare  = 10_000
 	mostLost = 100_000

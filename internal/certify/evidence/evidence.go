@@ -206,7 +206,7 @@ type Request struct {
 	TextBytes    int     `json:"text_bytes"`
 	TextHash     string  `json:"text_hash,omitempty"` // first 16 hex digits of SHA-256
 	Text         string  `json:"text,omitempty"`      // where the phase keeps texts
-	Thoughts     int     `json:"thoughts,omitempty"`  // chunks of reasoning, which are no content
+	Thoughts     int     `json:"thoughts,omitempty"`  // chunks of reasoning, which are not content
 	Thought      string  `json:"thought,omitempty"`   // their text, where the phase keeps texts
 	// times that it was sent again, since its reused connection was closed before the first byte of a response
 	Retried   int    `json:"retried,omitempty"`

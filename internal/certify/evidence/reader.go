@@ -80,8 +80,8 @@ func (r *Record) keep(e *Event) error {
 }
 
 // Scan reads a record, compressed or not, and calls each for every event, whose pointers each may keep. An error of
-// each ends it. A cut tail is tolerated and reported; a file whose first line is no header matches ErrFormat, and one
-// that was made to exhaust its reader ErrTooLarge.
+// each ends it. A cut tail is tolerated and reported; a file whose first line is not a header matches ErrFormat, and
+// one that was made to exhaust its reader ErrTooLarge.
 func Scan(r io.Reader, each func(*Event) error) (Info, error) {
 	wire := &counted{Reader: r}
 	in := bufio.NewReaderSize(wire, 64<<10)
@@ -155,7 +155,7 @@ func (s *scan) lines(in *bufio.Reader) error {
 	}
 }
 
-// line takes a whole line. One that is no event is counted as lost.
+// line takes a whole line. One that is not an event is counted as lost.
 func (s *scan) line(line []byte) error {
 	s.sum.Write(line)
 	if err := s.tally.line(len(line)); err != nil {
@@ -172,7 +172,7 @@ func (s *scan) line(line []byte) error {
 	var e Event
 	if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil || e.kinds() != 1 {
 		if s.info.Lost++; s.info.Lost > mostLost {
-			return fmt.Errorf("evidence: %w: %w: more than %d lines are no events", ErrFormat, ErrTooLarge, mostLost)
+			return fmt.Errorf("evidence: %w: %w: more than %d lines are not events", ErrFormat, ErrTooLarge, mostLost)
 		}
 		return nil
 	}
@@ -246,7 +246,7 @@ func Decode(line []byte) (*Event, error) {
 	}
 	var e Event
 	if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil || e.kinds() != 1 {
-		return nil, fmt.Errorf("evidence: %w: a line is no event", ErrFormat)
+		return nil, fmt.Errorf("evidence: %w: a line is not an event", ErrFormat)
 	}
 	return &e, nil
 }

@@ -17,7 +17,7 @@ const (
 	NamedEvents   Strange = "named-events"    // event, id and retry beside data, and no space behind the colons
 	ManyLines     Strange = "many-lines"      // indented JSON, a data line for each of its lines
 	Comments      Strange = "comments"        // comments while a request waits, as OpenRouter's
-	PingEvents    Strange = "ping-events"     // events named ping whose data is no JSON
+	PingEvents    Strange = "ping-events"     // events named ping whose data is not a JSON
 	ByteByByte    Strange = "byte-by-byte"    // a packet for each few bytes
 	NoDone        Strange = "no-done"         // ends after the finish_reason, without [DONE]
 	NoFinish      Strange = "no-finish"       // ends with [DONE], without a finish_reason

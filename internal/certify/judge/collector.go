@@ -64,7 +64,7 @@ func (f *leakFit) tooShort() (why string, ok bool) {
 	switch c := f.collected; {
 	case !f.material:
 	case c.seen && c.n < fewestTeeth:
-		return fmt.Sprintf("%s, and what lies between its cycles is no trend: the phase must last %s s or longer",
+		return fmt.Sprintf("%s, and what lies between its cycles is not a trend: the phase must last %s s or longer",
 			c.how, num(math.Ceil(fewestTeeth*c.period))), true
 	case !c.seen && !f.idles && length < settleS:
 		return fmt.Sprintf("it grows with the requests, and no collector has worked in it that would tell whether "+

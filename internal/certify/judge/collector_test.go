@@ -33,7 +33,7 @@ func leaks(rate float64) func(loaded float64, r *rand.Rand) float64 {
 	return func(loaded float64, _ *rand.Rand) float64 { return rate * loaded }
 }
 
-// TestCollectors: memory that a collector has not come to yet is no leak, and one behind a collector is. Idle gives
+// TestCollectors: memory that a collector has not come to yet is not a leak, and one behind a collector is. Idle gives
 // nothing back, since a collector works only while there is work. About 30 s of load lie before the sustained phase.
 func TestCollectors(t *testing.T) {
 	fail, pass, invalid := report.Fail, report.Pass, report.Invalid

@@ -171,7 +171,7 @@ func (f *leakFit) minima(good []at[*evidence.Sample], p *phase, value func(at[*e
 	f.points = len(f.x)
 }
 
-// harmless says why a trend is no leak; ok is false where it certainly grows, that matters, it goes on, and idle
+// harmless says why a trend is not a leak; ok is false where it certainly grows, that matters, it goes on, and idle
 // keeps it.
 func (f *leakFit) harmless(allowed float64) (why string, ok bool) {
 	switch {

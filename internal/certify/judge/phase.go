@@ -54,7 +54,7 @@ func (p *phase) measure(c *testcases.Case) {
 	}
 	p.from, p.to = p.ran.SteadyFrom, p.ran.SteadyTo
 	if p.to <= p.from || p.plan.Kind != testcases.KindClosed && p.plan.Kind != testcases.KindOpen {
-		p.from, p.to = p.ran.Start, p.ran.End // what is no loop has no steady state
+		p.from, p.to = p.ran.Start, p.ran.End // what is not a loop has no steady state
 	}
 	p.delayOf = make([][]float64, p.generators)
 	target := c.Targets.LatencyMS

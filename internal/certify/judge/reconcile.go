@@ -149,7 +149,7 @@ func (r *run) reason(q *request, known map[string]bool) string {
 }
 
 // computedRow is for servers that count of a prompt what they computed: usage says what came from a cache. Where it
-// says nothing of one, less is no lie.
+// says nothing of one, less is not a lie.
 func computedRow(spans []span) report.Reconciled {
 	row := tokenRow(spans, evidence.MetricPromptComputed,
 		func(q *request) int { return int(q.PromptTokens - q.CachedTokens) })

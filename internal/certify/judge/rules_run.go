@@ -223,7 +223,7 @@ func preconditionsRule(r *run, _ *testcases.Check) outcome {
 }
 
 // littleRule holds every loop against Little's law. A window that cuts requests in two is off by about the ratio of
-// their latency to it at either end, which is no error: that much is allowed on top of the limit.
+// their latency to it at either end, which is not an error: that much is allowed on top of the limit.
 func littleRule(r *run, c *testcases.Check) outcome {
 	limit, err := r.value(c, r.c.Limits.LittleShare)
 	if err != nil {

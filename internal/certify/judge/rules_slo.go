@@ -83,7 +83,7 @@ func (p *phase) gaps(limit float64) (all []gapSums, why string) {
 			plural(chunks, "chunk", "chunks"))
 	}
 	if float64(chunks) < fewestChunks*float64(tokens) {
-		return nil, fmt.Sprintf("%s hold %s: gaps between chunks are no times between tokens; judge the time per "+
+		return nil, fmt.Sprintf("%s hold %s: gaps between chunks are not times between tokens; judge the time per "+
 			"output token", plural(chunks, "chunk", "chunks"), plural(tokens, "token", "tokens"))
 	}
 	if len(all) == 0 {

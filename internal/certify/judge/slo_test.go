@@ -112,7 +112,7 @@ func TestGoodputOfAServerWithAKnownShare(t *testing.T) {
 	}
 }
 
-// Gaps between chunks of many tokens are no times between tokens.
+// Gaps between chunks of many tokens are not times between tokens.
 func TestChunksOfManyTokensHaveNoITL(t *testing.T) {
 	s := timed(5, "itl:p90<1s")
 	touch := s.touch

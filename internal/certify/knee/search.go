@@ -216,7 +216,7 @@ type Knee struct {
 	Low, High float64 // proven: it held at Low and missed at High; 0: no step proves that end
 	Above     bool    // no step missed: the knee lies above the range
 	Below     bool    // no step held: it lies below the range
-	// a load was proven to hold above one that was proven to miss: the server changed, or its knee is no line
+	// a load was proven to hold above one that was proven to miss: the server changed, or its knee is not a line
 	Conflict bool
 }
 

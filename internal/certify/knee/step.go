@@ -188,7 +188,7 @@ func (o Objective) judge(held, missed float64) part {
 	scaled := float64(bad) / n * worth
 	why := fmt.Sprintf("%s: %d of %d requests miss it, %s %% may; they count as %d independent ones", o.Name, bad,
 		len(o.Bad), short(100*o.Allowed), int(worth))
-	few := 1.0 // stretches differ in their lengths: some long ones are no proof of a miss
+	few := 1.0 // stretches differ in their lengths: some long ones are not proof of a miss
 	if worth < n/2 {
 		few = 2
 	}

@@ -206,7 +206,7 @@ func TestAKilledRun(tt *testing.T) {
 	t.head()
 	t.r.Over(true)
 	t.stage(Killed)
-	// and so is one that is no record
+	// and so is one that is not a record
 	r := New()
 	r.Over(false)
 	if v := r.View(); v.Stage != Killed || v.Header != nil {

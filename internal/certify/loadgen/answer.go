@@ -48,7 +48,7 @@ func newAnswer(r *evidence.Request, q *request) *answer {
 	return a
 }
 
-// event takes an event of a stream. A name that is not OpenAI's, as of a ping, may stand over data that is no JSON.
+// event takes an event of a stream. A name that is not OpenAI's, as of a ping, may stand over data that is not a JSON.
 func (a *answer) event(name, data []byte, at int64) error {
 	switch object := bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")); {
 	case len(name) == 0 || a.done || string(name) == "message":
@@ -204,7 +204,7 @@ func (a *answer) record() {
 	}
 }
 
-// fewestRepeats is how many chunks must repeat the ones before them, all of them, to be no accident of a text.
+// fewestRepeats is how many chunks must repeat the ones before them, all of them, to be not an accident of a text.
 const fewestRepeats = 3
 
 // judge says what is wrong, as an answer, with a response that ended well as HTTP.

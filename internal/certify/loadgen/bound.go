@@ -29,7 +29,7 @@ type bounds struct {
 	text   int // bytes that are kept
 }
 
-// boundsOf allows eight chunks a token, and a thousand more for what is no token: gateways that let text appear
+// boundsOf allows eight chunks a token, and a thousand more for what is not a token: gateways that let text appear
 // smoothly send a chunk for each letter, of which a token has four on average. A token is 4
 // bytes on average and 64 on none.
 func boundsOf(tokens int) bounds {

@@ -209,7 +209,7 @@ func (c *Client) prepare(job Job) *request {
 
 		Tools []json.RawMessage `json:"tools"`
 	}
-	_ = json.Unmarshal(job.Body, &asks) // a body that is no JSON is sent as it is, for servers to refuse
+	_ = json.Unmarshal(job.Body, &asks) // a body that is not JSON is sent as it is, for servers to refuse
 	trace := c.o.Tracer.Reserve()
 	wire := make([]byte, 0, len(c.head)+len(job.Body)+24+80) // 80: of a trace's header
 	wire = strconv.AppendInt(append(wire, c.head...), int64(len(job.Body)), 10)

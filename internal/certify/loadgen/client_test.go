@@ -122,7 +122,7 @@ func endless(head, part string) func(net.Conn) {
 	}
 }
 
-// TestFailureClasses: each way to fail is told apart, and what is no failure passes.
+// TestFailureClasses: each way to fail is told apart, and what is not a failure passes.
 func TestFailureClasses(t *testing.T) {
 	tail := "0\r\n\r\n"
 	done := event("[DONE]") + tail

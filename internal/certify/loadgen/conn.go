@@ -215,7 +215,7 @@ func (cn *conn) stream(body io.Reader, epoch time.Time, a *answer) (ended bool, 
 	}
 }
 
-// whole reads a response that is no stream, of which begun was read already.
+// whole reads a response that is not a stream, of which begun was read already.
 func (cn *conn) whole(body io.Reader, begun []byte, epoch time.Time, a *answer) (ended bool, err error) {
 	data, err := cn.readWhole(body, begun, a.share)
 	if err != nil {
@@ -242,7 +242,7 @@ func (cn *conn) readWhole(body io.Reader, data []byte, held *share) ([]byte, err
 	}
 }
 
-// refused makes the error of a response that is no success; location is where it sends the client instead,
+// refused makes the error of a response that is not a success; location is where it sends the client instead,
 // and later when it may come again.
 func (cn *conn) refused(resp *http.Response, location, later string) (ended bool, err error) {
 	if err := cn.SetReadDeadline(cn.clock.Now().Add(errorWait)); err != nil {

@@ -14,8 +14,8 @@ const lead = 5 * time.Millisecond
 
 // Run brings a plan to its end and returns its record; each request's goes to the plan's Sink. Times count from epoch.
 // If ctx ends, requests in flight are broken off and recorded as evidence.FailCanceled, and the phase says
-// "interrupted"; that is no error of Run. An error means that nothing was sent. GOMAXPROCS is two higher while Run is
-// under way.
+// "interrupted"; that is not an error of Run. An error means that nothing was sent. GOMAXPROCS is two higher while
+// Run is under way.
 func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phase, error) {
 	if err := p.validate(); err != nil {
 		return evidence.Phase{}, err

@@ -12,7 +12,7 @@ func wander(ns int64) int64 {
 	if ns < 0 {
 		ns = -ns
 	}
-	return ns*MaxRate/1e6 + 1 // a hundred days are no overflow
+	return ns*MaxRate/1e6 + 1 // a hundred days are not overflow
 }
 
 // Track follows the offset of a clock. Each reading bounds it at one moment, and MaxRate how fast it can leave these

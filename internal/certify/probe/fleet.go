@@ -26,7 +26,7 @@ const dnsPrefix = "dns+"
 var errStale = errors.New("no fresh samples of it are in Prometheus")
 
 // errGone is what is said of a replica whose address is none of the fleet's any more.
-var errGone = errors.New("it is no address of the fleet any more")
+var errGone = errors.New("it is not an address of the fleet any more")
 
 // ErrFleet is matched by errors about a list of metrics URLs.
 var ErrFleet = errors.New("invalid metrics URL")

@@ -34,7 +34,7 @@ func Interval(s Source) time.Duration {
 }
 
 // Pause is how long a remote source rests after a reading that took so long: what it and this client spend on readings
-// is no part of the load, and must stay a sixth of their time. A machine that is busy makes readings longer that cost
+// is not part of the load, and must stay a sixth of their time. A machine that is busy makes readings longer that cost
 // no more, so that two seconds are the most.
 func Pause(took time.Duration) time.Duration { return min(5*took, 2*time.Second) }
 

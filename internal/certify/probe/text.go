@@ -60,20 +60,20 @@ func (r *textReader) line(line string) error {
 	name, rest := line[:end], line[end:]
 	var labels map[string]string
 	if rest[0] == '{' {
-		wanted := name == "" || r.wants(name) // a name that is no identifier stands among the labels
+		wanted := name == "" || r.wants(name) // a name that is not an identifier stands among the labels
 		var err error
 		if name, labels, rest, err = r.braces(name, rest[1:], wanted); err != nil {
 			return err
 		}
 	}
 	if !validName(name) {
-		return fmt.Errorf("%q is no name of a metric", bounded.Short(name, 80))
+		return fmt.Errorf("%q is not a name of a metric", bounded.Short(name, 80))
 	}
 	number, _, _ := strings.Cut(strings.TrimLeft(rest, " \t"), " ")
 	number, _, _ = strings.Cut(number, "\t")
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("the value of %s is no number: %q", bounded.Short(name, 80), bounded.Short(number, 80))
+		return fmt.Errorf("the value of %s is not a number: %q", bounded.Short(name, 80), bounded.Short(number, 80))
 	}
 	if !r.wants(name) {
 		if len(r.others) < maxOthers {

@@ -111,7 +111,7 @@ func expfmtBound(v float64) string {
 	return fmt.Sprint(v)
 }
 
-// TestLinesOfTheTextFormat: what other writers send, and what is no sample.
+// TestLinesOfTheTextFormat: what other writers send, and what is not a sample.
 func TestLinesOfTheTextFormat(t *testing.T) {
 	for line, want := range map[string]string{
 		"a 1":                             "a{} 1",

@@ -134,7 +134,7 @@ func TestCorruptionsSpoilOnlyWhatTheySay(t *testing.T) {
 				}
 			}
 			if s, ok := corrupt(rng, Truncated, d, nil); ok && !strings.HasPrefix(strings.TrimSpace(e.text), s) {
-				t.Errorf("%s: a truncated answer is no beginning of the answer", topic.prompt.Key())
+				t.Errorf("%s: a truncated answer is not a beginning of the answer", topic.prompt.Key())
 			}
 		}
 	}

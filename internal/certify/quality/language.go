@@ -2,7 +2,7 @@ package quality
 
 import "strings"
 
-// alien are frequent function words of other languages that are no English words.
+// alien are frequent function words of other languages that are not English words.
 var alien = set(`der das und ist nicht ein eine einen einem einer eines mit auf für von zu im den dem des sich auch wird werden wurde sind aus bei nach oder aber wenn wie man nur noch über durch kann können haben hatte sein seine ihre ihr wir ich sie es dass daß weil dieser diese dieses zum zur vom keine mehr sehr als um vor bis
  le les des une et est dans que qui pour pas ne ce cette ces sur par plus avec sont aux du il elle nous vous ils elles mais ou où leur leurs être avoir fait été comme tout aussi très peut entre sans sous chez même donc à au
  el los las una unos unas y en que es por para con del al se su sus lo como más pero sus le ya o este esta estos estas sí porque cuando muy sin sobre también me hasta hay donde quien desde todo nos durante fue ser son era puede está

@@ -16,7 +16,7 @@ type do struct {
 	run     bool     // begin it when the clock shows start
 	start   int64
 	cancel  bool    // break off what is under way
-	end     *string // the session is over; why, where that is no good end
+	end     *string // the session is over; why, where that is not a good end
 }
 
 // generator is the state of a session with a coordinator: what is heard and the time go in, decisions come out. Times

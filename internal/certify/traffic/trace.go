@@ -36,7 +36,7 @@ func (e *entry) mooncake() (r Record, err error) {
 	return r, r.checkTime()
 }
 
-// maxTime is ten years in seconds: a later time is no time.
+// maxTime is ten years in seconds: a later time is wrong.
 const maxTime = 10 * 365 * 86400
 
 func (r *Record) checkTime() error {

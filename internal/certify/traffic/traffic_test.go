@@ -116,7 +116,7 @@ func FuzzRead(f *testing.F) {
 		records, err := Read(testcases.Format(format), "", 100, data)
 		if err != nil {
 			if !errors.Is(err, ErrFormat) {
-				t.Errorf("%v is no ErrFormat", err)
+				t.Errorf("%v is not ErrFormat", err)
 			}
 			return
 		}

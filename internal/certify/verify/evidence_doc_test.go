@@ -94,7 +94,7 @@ func tables(t *testing.T, root reflect.Type, dir string, extra map[string]string
 	}
 	for id := range extra {
 		if !used[id] {
-			t.Errorf("the test explains %s, which is no field", id)
+			t.Errorf("the test explains %s, which is not a field", id)
 		}
 	}
 	return b.String()

@@ -132,7 +132,7 @@ var reportMeanings = map[string]string{
 	"Check.measured":                "What the rule measures",
 	"Check.target":                  "What it must keep",
 	"Check.unit":                    "Of measured, interval and target",
-	"Check.verdict":                 "PASS, FAIL, INVALID, or INFO where it is no gate",
+	"Check.verdict":                 "PASS, FAIL, INVALID, or INFO where it is not a gate",
 	"Check.reason":                  "In words",
 	"Check.gate":                    "It takes part in the status",
 	"Phase.id":                      "Of the case",

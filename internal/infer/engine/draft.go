@@ -119,7 +119,7 @@ func (c *costs) worthwhile(drafts [][]int32, share []float64) {
 }
 
 // propose lets the sequences that decode guess, if nobody has prompt tokens to compute: those fill a step better.
-// What a grammar forces is no guess, and is computed in any case. mu is held.
+// What a grammar forces is not a guess, and is computed in any case. mu is held.
 func (e *Engine) propose() {
 	busy := e.alone || e.sched.Waiting() > 0
 	for _, s := range e.sched.Running() {

@@ -20,7 +20,7 @@ func TestGuess(t *testing.T) {
 	}{
 		{nil, 5, nil},
 		{[]int32{1, 2, 3}, 5, nil},
-		{[]int32{7, 3, 7}, 5, nil}, // one token in common is no match
+		{[]int32{7, 3, 7}, 5, nil}, // one token in common is not a match
 		{[]int32{1, 2, 3, 4, 1, 2}, 5, []int32{3, 4, 1, 2}},
 		{[]int32{1, 2, 3, 4, 1, 2}, 1, []int32{3}},
 		{[]int32{1, 2, 3, 1, 2, 4, 1, 2}, 2, []int32{4, 1}},          // the latest

@@ -201,7 +201,7 @@ func TestMistralTools(t *testing.T) {
 	}
 }
 
-// TestToolsWithStopAndForm: stop strings are looked for in text alone, and a form holds the text that is no call.
+// TestToolsWithStopAndForm: stop strings are looked for in text alone, and a form holds the text that is not a call.
 func TestToolsWithStopAndForm(t *testing.T) {
 	e := toolEngine(t, mistralV3)
 	r := llmtest.Chat("hello", 200)

@@ -81,8 +81,8 @@ func TestSuite(t *testing.T) {
 }
 
 // notHere are schemas of the suite that mean something else here: in draft 7 what stands beside a $ref does not count,
-// which a schema has to ask for with $schema; and a validator that divides in binary finds that 0.18 is no multiple of
-// 0.0001.
+// which a schema has to ask for with $schema; and a validator that divides in binary finds that 0.18 is not a
+// multiple of 0.0001.
 var notHere = []string{"$ref prevents a sibling $id from changing the base uri", "by small number"}
 
 // suiteFile gives how many schemas of a file are taken.

@@ -102,7 +102,7 @@ func (l limit) isFar(sign int) bool {
 	return l.at != nil && l.at.Sign() == sign && new(big.Rat).Abs(l.at).Cmp(farAway) >= 0
 }
 
-// wholeRange gives the integers from lo to hi; nil is no limit.
+// wholeRange gives the integers from lo to hi; nil means no limit.
 func wholeRange(lo, hi *big.Int) *expr {
 	if lo == nil && hi == nil {
 		return alt(wholeText(wholeDigits), seq(text("-"), runes(runeRange{'1', '9'}), repeat(digit, 0, wholeDigits-1)))

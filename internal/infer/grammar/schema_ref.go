@@ -15,7 +15,7 @@ type references struct {
 	older   bool                // the document is of a draft up to 7
 }
 
-// isData tells the keywords whose values are no schemas, whatever they look like.
+// isData tells the keywords whose values are not schemas, whatever they look like.
 var isData = map[string]bool{"enum": true, "const": true, "default": true, "example": true, "examples": true}
 
 // find reads the document once.
@@ -159,7 +159,7 @@ func dropNulls(v *value) {
 	for _, m := range v.members {
 		switch {
 		case isData[m.name]:
-		case holdsSchemas[m.name]: // there a null is no schema
+		case holdsSchemas[m.name]: // there a null is not a schema
 			for _, named := range m.value.members {
 				dropNulls(named.value)
 			}

@@ -43,7 +43,7 @@ func encodings(t *testing.T) []encoded {
 			}
 			m := line.FindStringSubmatch(strings.TrimRight(text, "\n"))
 			if m == nil {
-				t.Fatalf("%s: %q is no word with its meaning", name, text)
+				t.Fatalf("%s: %q is not a word with its meaning", name, text)
 			}
 			word, err := strconv.ParseUint(m[1], 16, 32)
 			if err != nil {

@@ -104,7 +104,7 @@ func TestScalesArePortable(t *testing.T) {
 	}
 }
 
-// TestDifference: on every tier, for lengths that are no whole vectors, too.
+// TestDifference: on every tier, for lengths that are not whole vectors, too.
 func TestDifference(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
@@ -123,7 +123,7 @@ func TestDifference(t *testing.T) {
 	})
 }
 
-// TestUnpackIsQuants: the same bits as the specification, for lengths that are no whole vectors, too.
+// TestUnpackIsQuants: the same bits as the specification, for lengths that are not whole vectors, too.
 func TestUnpackIsQuants(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
@@ -145,7 +145,7 @@ func TestUnpackIsQuants(t *testing.T) {
 				}
 			}
 			if n > 0 && Unpack(quant.F16, b, src[1:]) == nil {
-				t.Errorf("%d: a byte less is no error", n)
+				t.Errorf("%d: a byte less is not an error", n)
 			}
 		}
 	})

@@ -23,7 +23,7 @@ func (w *worker) route(i int) {
 
 // choose fills routes with the experts of the highest scores, the lowest index among equals, and their weights.
 // Routes are in the order of experts, in which they are summed. NaN scores choose some expert and make its weight
-// NaN, so that the token's logits are NaN. weights is for it to use; it is no variable, since what goes to a tier's
+// NaN, so that the token's logits are NaN. weights is for it to use; it is not a variable, since what goes to a tier's
 // functions would be allocated.
 func choose(routes []route, scores, weights []float32) {
 	weights = weights[:len(routes)]

@@ -42,7 +42,7 @@ func Collect(ctx context.Context, b llm.Backend, r *llm.Request) (Result, error)
 		case out.Finish != llm.FinishNone:
 			broken = errors.New("an event after the last")
 		case !utf8.ValidString(e.Text):
-			broken = errors.New("text that is no valid UTF-8")
+			broken = errors.New("text that is not valid UTF-8")
 		case (e.Finish == llm.FinishNone) != (e.Usage == nil):
 			broken = errors.New("finish and usage must come together")
 		case e.Stop != "" && (e.Finish != llm.FinishStop || !slices.Contains(r.Stop, e.Stop)):

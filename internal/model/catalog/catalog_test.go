@@ -128,7 +128,7 @@ func TestWhatIsNoModel(t *testing.T) {
 		{filepath.Dir(weights), "config.json is missing", "config.json and the tokenizer"},
 		{filepath.Join(dir, "gg"), filepath.Join("gg", "a.gguf") + ": invalid", ""},
 		{t.TempDir(), "the directory holds no model", "directories with one"},
-		{weights, "weights alone are no model", "directory that it is in"},
+		{weights, "weights alone are not a model", "directory that it is in"},
 		{write("empty.gguf", nil), "is empty", ""},
 		{write("split.gguf", split.Bytes()), "one of 3 parts", ""},
 	} {

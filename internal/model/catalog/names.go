@@ -80,7 +80,7 @@ func parseNames(data []byte) ([]Known, error) {
 	return c.Models, nil
 }
 
-// Lookup finds NAME or NAME:TYPE in the catalogue. ok is false for a reference that is no name of it; a known name
+// Lookup finds NAME or NAME:TYPE in the catalogue. ok is false for a reference that is not a name of it; a known name
 // with an unknown type is an error.
 func Lookup(ref string) (k Known, ok bool, err error) {
 	name, typ, typed := strings.Cut(strings.ToLower(ref), ":")

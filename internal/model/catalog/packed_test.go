@@ -146,7 +146,7 @@ func TestPackedCopyOfAnotherModel(t *testing.T) {
 	}
 }
 
-// TestPackedCopyDamaged: a copy that is no whole model is deleted, and the model starts without.
+// TestPackedCopyDamaged: a copy that is not a whole model is deleted, and the model starts without.
 func TestPackedCopyDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.gguf")
 	writeModel(t, path, 1)

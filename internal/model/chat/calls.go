@@ -79,7 +79,7 @@ func (r *Reader) Begin() {
 }
 
 // Write takes the next piece of an answer, and gives the text and the pieces of calls that are certain now. Blanks
-// that only calls follow are no text.
+// that only calls follow are not text.
 func (r *Reader) Write(piece string) (text string, calls []llm.CallPiece) {
 	if r.state == inText {
 		text, piece = r.text(piece)

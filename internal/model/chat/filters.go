@@ -392,7 +392,7 @@ func sorted(m *machine, v any, a arguments) (any, error) {
 func dictSort(m *machine, v any, _ arguments) (any, error) {
 	d, ok := v.(*dict)
 	if !ok {
-		return nil, fmt.Errorf("dictsort: %s is no dict", kind(v))
+		return nil, fmt.Errorf("dictsort: %s is not a dict", kind(v))
 	}
 	l := &list{}
 	for _, k := range d.keys {

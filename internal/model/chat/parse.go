@@ -307,7 +307,7 @@ func (p *parser) set(r *reader) (statement, error) {
 		}
 		d, ok := s.find(names[0]).(*dict)
 		if !ok {
-			return fmt.Errorf("%s is no namespace", names[0])
+			return fmt.Errorf("%s is not a namespace", names[0])
 		}
 		d.set(own(attribute), v)
 		return m.charge(64)

@@ -21,7 +21,7 @@ func ordered(holds func(c int) bool) func(*machine, any, any) (bool, error) {
 func whole(v any) (int64, error) {
 	n, ok := v.(int64)
 	if !ok {
-		return 0, fmt.Errorf("%s is no int", kind(v))
+		return 0, fmt.Errorf("%s is not an int", kind(v))
 	}
 	return n, nil
 }

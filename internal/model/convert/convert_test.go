@@ -351,7 +351,7 @@ func TestBadSources(t *testing.T) {
 	}
 }
 
-// TestNotFinite: a weight that is no number is an error that says where it is.
+// TestNotFinite: a weight that is not a number is an error that says where it is.
 func TestNotFinite(t *testing.T) {
 	shape := synth.Tiny()
 	shape.Type = quant.F32

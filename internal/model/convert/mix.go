@@ -242,7 +242,8 @@ func moreBits(layer, layers int) bool {
 	return layer < eighth || layer >= 7*layers/8 || (layer-eighth)%3 == 2
 }
 
-// fit gives the nearest format, not narrower, whose blocks divide a row. Of a row that is no multiple of 32 it is F16.
+// fit gives the nearest format, not narrower, whose blocks divide a row. Of a row that is not a multiple of 32 it is
+// F16.
 func fit(t quant.Type, cols int, output bool) quant.Type {
 	wider := map[quant.Type]quant.Type{quant.Q2_K: quant.Q4_0, quant.Q3_K: quant.Q4_0, quant.Q4_K: quant.Q5_0,
 		quant.Q5_K: quant.Q5_1, quant.Q6_K: quant.Q8_0, quant.IQ4_XS: quant.IQ4_NL}

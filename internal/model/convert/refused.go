@@ -242,7 +242,7 @@ func refusedTensors(dir string, m *safetensors.Model) error {
 	return nil
 }
 
-// RefusedFile tells of a single file that is no GGUF model what it is; nil if it is of no known kind.
+// RefusedFile tells of a single file that is not a GGUF model what it is; nil if it is of no known kind.
 func RefusedFile(path string) error {
 	name, start := filepath.Base(path), head(path, 64)
 	refuse := func(hint, format string, args ...any) error {
@@ -260,7 +260,7 @@ func RefusedFile(path string) error {
 	case ext == ".safetensors" && strings.HasPrefix(name, "consolidated"):
 		return refuse(hintLayout, "it holds Mistral's consolidated weights, which are not supported")
 	case ext == ".safetensors":
-		return refuse(hintDir, "weights alone are no model: config.json and the tokenizer are beside them")
+		return refuse(hintDir, "weights alone are not a model: config.json and the tokenizer are beside them")
 	case strings.HasPrefix(name, "consolidated") && isPickle(name):
 		return refuse(hintLayout, "it holds Mistral's consolidated weights, which are not supported")
 	case isPickle(name), starts("PK\x03\x04") && ext != ".zip":

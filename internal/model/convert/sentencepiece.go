@@ -9,7 +9,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 )
 
-// errProto is matched by errors about bytes that are no protocol buffer.
+// errProto is matched by errors about bytes that are not a protocol buffer.
 var errProto = errors.New("not a SentencePiece model")
 
 // Wire types of protocol buffers (https://protobuf.dev/programming-guides/encoding).

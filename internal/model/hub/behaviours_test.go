@@ -420,7 +420,7 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestNoModelBehindURL: a page that asks to log in is no model.
+// TestNoModelBehindURL: a page that asks to log in is not a model.
 func TestNoModelBehindURL(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("<!DOCTYPE html><p>Log in</p>"))

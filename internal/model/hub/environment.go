@@ -45,7 +45,7 @@ func isTrue(text string) bool {
 	return slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(text))
 }
 
-// token finds the user's token. A line's end behind it, as editors and secret stores add one, is no part of it.
+// token finds the user's token. A line's end behind it, as editors and secret stores add one, is not part of it.
 func token(getenv func(string) string) (string, error) {
 	for _, name := range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} {
 		if t := strings.TrimSpace(getenv(name)); t != "" {

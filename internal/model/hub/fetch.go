@@ -243,7 +243,7 @@ func (t *target) plausible(f *os.File) error {
 	if head = head[:n]; strings.HasPrefix(string(head), "GGUF") {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: it is no GGUF file: it begins with %q", ErrAnswer, t.what, head)
+	return fmt.Errorf("%w: %s: it is not a GGUF file: it begins with %q", ErrAnswer, t.what, head)
 }
 
 // chunk is the size of a source's pieces. Whatever size a server claims, their record stays small. Without ranges,

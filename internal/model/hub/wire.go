@@ -170,7 +170,7 @@ func (w *watched) Close() error {
 	return w.ReadCloser.Close()
 }
 
-// statusError turns a response that is no success into an error. It closes nothing.
+// statusError turns a response that is not a success into an error. It closes nothing.
 func statusError(r *http.Response, what string) error {
 	detail := plain(r.Header.Get("X-Error-Message"))
 	if detail == "" {

@@ -107,7 +107,7 @@ func TestCertificateChanges(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	want("after a reload that failed", 3)
-	for range 3 { // what is no news is not said again
+	for range 3 { // what is not news is not said again
 		now = now.Add(checkEvery)
 		serial()
 	}

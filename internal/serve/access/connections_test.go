@@ -59,7 +59,7 @@ func TestConnectionsByTrace(t *testing.T) {
 			"a1 from 10.0.0.1; work a1; close a1; done a1; a2 from 10.0.0.1; work a2"},
 		{"the smallest bound is two", 1,
 			"a1 from 10.0.0.1; work a1; a2 from 10.0.0.1; a3 from 10.0.0.1 → a2"},
-		{"what is no address is a peer", 2,
+		{"what is not an address is a peer", 2,
 			"a1 from ?; b1 from 10.0.0.2; a2 from ? → a1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

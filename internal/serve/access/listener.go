@@ -141,7 +141,7 @@ func (c *limitConn) Close() error {
 	return c.Conn.Close()
 }
 
-// addressOf is where a connection comes from; not valid where that is no IP address.
+// addressOf is where a connection comes from; not valid where that is not an IP address.
 func addressOf(c net.Conn) netip.Addr {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr()

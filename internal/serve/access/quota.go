@@ -199,7 +199,7 @@ type Grant struct {
 	reserved int
 	prompt   int // tokens used, as far as known
 	answer   int
-	known    bool // prompt is no estimate
+	known    bool // prompt is not an estimate
 	begun    bool // something was computed
 	over     bool
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // aligner holds tokens back until the text that they made has been sent, so that what is reported of tokens adds up to
-// the text: tokens of a stop string, and of calls, are no part of it, and of one that is cut by a stop string only its
-// beginning is.
+// the text: tokens of a stop string, and of calls, are not part of it, and of one that is cut by a stop string only
+// its beginning is.
 type aligner struct {
 	text   int         // bytes of text sent
 	held   []llm.Token // in their order

@@ -181,7 +181,7 @@ func (c *choice) end(e llm.Event) {
 	}
 }
 
-// shown leaves out the end-of-sequence token, which is no part of the content, and those of which nothing is known.
+// shown leaves out the end-of-sequence token, which is not part of the content, and those of which nothing is known.
 func shown(e llm.Event) []llm.Token {
 	if n := len(e.Tokens); n > 0 && (e.Finish == llm.FinishStop || e.Finish == llm.FinishCalls) &&
 		len(e.Tokens[n-1].Bytes) == 0 {

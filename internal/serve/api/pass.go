@@ -24,7 +24,7 @@ type passer interface {
 }
 
 // pass hands a request to such a backend, and counts what became of it. The upstream checks the fields: what it
-// refuses, it refuses in its own words. With translatable, an upstream that does not have the route is no refusal:
+// refuses, it refuses in its own words. With translatable, an upstream that does not have the route is not a refusal:
 // then known is false, and the client has no answer yet, but for comments.
 func (s *Server) pass(x *exchange, r *http.Request, p passer, o *object, arrived time.Time, translatable bool) (
 	known bool, err error) {
@@ -200,7 +200,7 @@ func (s *Server) passOther(x *exchange, r *http.Request) error {
 		if o.Bytes, err = s.readBytes(x, r); err != nil {
 			return err
 		}
-		if known, err := body.Parse(o.Bytes); err == nil { // what is no JSON object is the upstream's to read
+		if known, err := body.Parse(o.Bytes); err == nil { // what is not a JSON object is the upstream's to read
 			o = known
 		}
 	}

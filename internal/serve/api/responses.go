@@ -201,7 +201,7 @@ func page(items []json.RawMessage, query url.Values) (*itemPage, error) {
 	if after := query.Get("after"); after != "" {
 		i := slices.IndexFunc(ids, func(id *string) bool { return *id == after })
 		if i < 0 {
-			return nil, body.Bad("after", "is no item of this list")
+			return nil, body.Bad("after", "is not an item of this list")
 		}
 		items, ids = items[i+1:], ids[i+1:]
 	}

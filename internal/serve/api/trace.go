@@ -191,7 +191,7 @@ func (s *Server) tracePassed(r *http.Request, o *object, arrived time.Time) (*ht
 	case !completions(r.URL.Path):
 		return r, nil
 	}
-	peek := *o // what is no text is the upstream's to refuse
+	peek := *o // what is not text is the upstream's to refuse
 	model, _ := peek.Text("model")
 	const most = 100
 	if len(model) > most {

@@ -38,7 +38,7 @@ type Error struct {
 
 // Codes of errors.
 const (
-	CodeJSON        = "invalid_json"          // the body is no JSON object
+	CodeJSON        = "invalid_json"          // the body is not a JSON object
 	CodeUnsupported = "unsupported_parameter" // the field asks for what this service does not do
 	CodeUnknown     = "unknown_parameter"     // nobody knows the field
 )

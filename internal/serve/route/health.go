@@ -19,9 +19,9 @@ const (
 	Draining State = "draining" // it finishes what it has
 )
 
-// Limits of a replica's failures. Three in a row are no accident, and neither is half of the last twenty. A refused
-// connection says for certain that nobody is there. The wait doubles from 1 s, so that a replica that restarts is back
-// soon and one that is gone costs little.
+// Limits of a replica's failures. Three in a row are not an accident, and neither is half of the last twenty. A
+// refused connection says for certain that nobody is there. The wait doubles from 1 s, so that a replica that
+// restarts is back soon and one that is gone costs little.
 const (
 	failuresToEject = 3
 	window          = 20

@@ -184,7 +184,7 @@ func (c *chaosClient) act() {
 	}
 }
 
-// broken asks with a token whose weights are no numbers.
+// broken asks with a token whose weights are not numbers.
 func (c *chaosClient) broken() {
 	code, answer := c.readFrom("/v1/completions", fmt.Sprintf(`{"prompt":[1,%d,5],"max_tokens":9,"stream":%v}`,
 		brokenTokens[c.rng.IntN(len(brokenTokens))], c.rng.IntN(2) == 0))

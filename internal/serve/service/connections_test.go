@@ -89,7 +89,7 @@ func (c *crowded) connect(from string, protocol string) net.Conn {
 	return encrypted
 }
 
-// write writes to a connection; that it may be closed meanwhile is no error.
+// write writes to a connection; that it may be closed meanwhile is not an error.
 func write(conn net.Conn, text string) { io.WriteString(conn, text) }
 
 const withKey = "Host: localhost\r\nAuthorization: Bearer sk-test-0123456789abcdef\r\n"

@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// brokenTokens are those of brokenModel whose embeddings are no numbers: NaN, and infinite.
+// brokenTokens are those of brokenModel whose embeddings are not numbers: NaN, and infinite.
 var brokenTokens = []int{9, 10}
 
 // brokenModel writes a model with a few broken weights, as a bad disk or a bad conversion makes them.
@@ -47,7 +47,7 @@ func brokenModel(t *testing.T) (path string) {
 	return path
 }
 
-// TestBrokenWeights: a request that meets weights which are no numbers is an error of its own, with a code and a
+// TestBrokenWeights: a request that meets weights which are not numbers is an error of its own, with a code and a
 // metric; those beside it, in the same steps, have the answers that they have alone.
 func TestBrokenWeights(t *testing.T) {
 	s := openTiny(t, func(c *Options) { c.ModelPath = brokenModel(t) })

@@ -132,7 +132,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestModelChangesWhileItLoads: weights of two files are no model.
+// TestModelChangesWhileItLoads: weights of two files are not a model.
 func TestModelChangesWhileItLoads(t *testing.T) {
 	shape, _ := synth.Preset("tiny")
 	path := filepath.Join(t.TempDir(), "m.gguf")

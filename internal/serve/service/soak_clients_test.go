@@ -197,7 +197,7 @@ func (c *soakClient) act() {
 const object = `{"type":"object","properties":{"n":{"type":"integer"},"b":{"enum":["x","y"]}},"required":["n","b"],` +
 	`"additionalProperties":false}`
 
-// choice reads the first choice of a chat, nil for what is no answer.
+// choice reads the first choice of a chat, nil for what is not an answer.
 func (c *soakClient) choice(body string) (finish, content, arguments string) {
 	code, answer := c.read(body)
 	if code == 429 || c.chanced(answer) {

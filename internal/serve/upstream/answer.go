@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// errForm says that what an upstream sent is no answer to what it was asked.
+// errForm says that what an upstream sent is not an answer to what it was asked.
 var errForm = errors.New("not an answer")
 
 const (
@@ -108,7 +108,7 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 func (c *chunk) check(path string) error {
 	switch {
 	case c == nil:
-		return fmt.Errorf("%w: it is no JSON object", errForm)
+		return fmt.Errorf("%w: it is not a JSON object", errForm)
 	case path != "/v1/chat/completions" && path != "/v1/completions":
 		return nil
 	case len(c.Choices) == 0:

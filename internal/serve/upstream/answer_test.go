@@ -63,7 +63,7 @@ func TestStatusesThatCarryNoAnswer(t *testing.T) {
 	}
 }
 
-// TestEndlessHints: informational answers are no answer, however many come.
+// TestEndlessHints: informational answers are not an answer, however many come.
 func TestEndlessHints(t *testing.T) {
 	f := saying(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100_000))
 	if w, out, _ := forward(t, connect(t, Config{Silence: silence}, f), `{}`); !errors.Is(out.Err, ErrUnreachable) ||

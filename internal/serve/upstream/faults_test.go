@@ -72,7 +72,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestGarbage: what is no answer does not reach the client as one, and no page of a gateway reaches it at all.
+// TestGarbage: what is not an answer does not reach the client as one, and no page of a gateway reaches it at all.
 func TestGarbage(t *testing.T) {
 	const page = "<html>Traceback (most recent call last): File \"/srv/vllm/server.py\"</html>"
 	for name, c := range map[string]struct {

@@ -13,7 +13,7 @@ import (
 // prepared is a request's body as it goes upstream.
 type prepared struct {
 	body   []byte
-	fields map[string]json.RawMessage // nil where the body is no JSON object
+	fields map[string]json.RawMessage // nil where the body is not a JSON object
 	model  string                     // as the client named it
 	stream bool
 	other  bool // none of the routes for completions: its answer may be of any form

@@ -245,7 +245,7 @@ func (f *passage) pass(resp *http.Response, s *server, begun time.Time) error {
 	return f.passWhole(resp)
 }
 
-// errGone says that the client does not read any more, which is no fault of the upstream's.
+// errGone says that the client does not read any more, which is not a fault of the upstream's.
 var errGone = fmt.Errorf("the client is gone: %w", context.Canceled)
 
 // errSilence ends an answer that has stopped to come while its connection lives on.
@@ -269,7 +269,7 @@ func watchSilence(body io.ReadCloser, limit time.Duration, cancel context.Cancel
 	return w
 }
 
-// Read counts as silence only the time that it waits: a client that reads slowly is no fault of the upstream's.
+// Read counts as silence only the time that it waits: a client that reads slowly is not a fault of the upstream's.
 func (w *watchedBody) Read(p []byte) (int, error) {
 	w.timer.Reset(w.limit)
 	n, err := w.ReadCloser.Read(p)
@@ -367,7 +367,7 @@ func (f *passage) passStream(resp *http.Response) error {
 			begun = append(begun, data...)
 			events, sure := beginsEvents(begun)
 			if !events {
-				return fmt.Errorf("%w: %w: it is no stream of events", ErrUnreachable, errForm)
+				return fmt.Errorf("%w: %w: it is not a stream of events", ErrUnreachable, errForm)
 			}
 			if !sure && err == nil {
 				continue

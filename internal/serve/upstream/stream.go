@@ -230,8 +230,8 @@ func credible(tokens int) bool { return tokens >= 0 && tokens <= maxTokens }
 // jsonSpace is what JSON takes for white space; Unicode knows more.
 const jsonSpace = " \t\r\n"
 
-// readWhole reads an answer that was not streamed. It is nil for what is no JSON object. What has another type than is
-// looked at here is passed over, and then the outcome says nothing.
+// readWhole reads an answer that was not streamed. It is nil for what is not a JSON object. What has another type
+// than is looked at here is passed over, and then the outcome says nothing.
 func readWhole(data []byte, out *Outcome) *chunk {
 	if data = bytes.Trim(data, jsonSpace); len(data) == 0 || data[0] != '{' {
 		return nil

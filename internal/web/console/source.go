@@ -71,7 +71,7 @@ type known struct {
 	size int64
 	at   time.Time
 	row  Row
-	err  error // it is no report
+	err  error // it is not a report
 }
 
 // drawn is what a record gave for plots.

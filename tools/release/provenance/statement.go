@@ -117,7 +117,7 @@ func subjects(dir string) (list []attest.Resource, err error) {
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		sum, name, ok := strings.Cut(lines.Text(), "  ")
 		if !ok || !filepath.IsLocal(name) {
-			return nil, fmt.Errorf("%w: %q is no line of it", errSums, lines.Text())
+			return nil, fmt.Errorf("%w: %q is not a line of it", errSums, lines.Text())
 		}
 		have, err := digest(filepath.Join(dir, name))
 		if err != nil {

@@ -71,7 +71,7 @@ func (q *Question) arguments(c Call) (map[string]any, error) {
 	}
 	var v map[string]any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return nil, fmt.Errorf("%s: the arguments are no JSON object: %w", c.Name, err)
+		return nil, fmt.Errorf("%s: the arguments are not a JSON object: %w", c.Name, err)
 	}
 	if v == nil {
 		return nil, fmt.Errorf("%s: the arguments are null, not a JSON object", c.Name)

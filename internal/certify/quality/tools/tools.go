@@ -124,7 +124,7 @@ func (q *Question) offer(tools []tool) error {
 		}
 		var s jsonschema.Schema
 		if err := json.Unmarshal(parameters, &s); err != nil {
-			return fmt.Errorf("tools[%d] (%s): parameters are no JSON Schema: %w", i, name, err)
+			return fmt.Errorf("tools[%d] (%s): parameters are not JSON Schema: %w", i, name, err)
 		}
 		resolved, err := s.Resolve(nil)
 		if err != nil {
