@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -83,7 +82,6 @@ type frames struct {
 	header http.Header
 	status int
 	began  bool
-	mu     sync.Mutex
 }
 
 func (s Strange) frames(w http.ResponseWriter) (*frames, error) {
