@@ -23,6 +23,11 @@ trap 'rm -rf "$dir"' EXIT
 # Built by the same Go: an older one does not understand the standard library that it looks at.
 GOTOOLCHAIN=$(sh scripts/release-go.sh)
 export GOTOOLCHAIN
+if ! go version >/dev/null 2>&1; then
+	echo "vuln: $GOTOOLCHAIN, which releases are built with, cannot be downloaded: NOT CHECKED" >&2
+	[ "${VULN:-}" != required ] || exit 1
+	exit 0
+fi
 export GOFLAGS= # the caller's must not change what is found
 go build -modfile=tools/go.mod -o "$dir/govulncheck" golang.org/x/vuln/cmd/govulncheck
 cd "$folder"
