@@ -7,7 +7,7 @@
 // kernel and writes to connections opened before. When bytes come is the kernel's stamp of their packet where it gives
 // one, else the time at which the read returns. MeasureClient says what error remains.
 //
-// plan.go has Plan and its checks, machine.go decides when to send as a state machine without a clock, and run.go is
+// plan.go has Plan and its checks, pacer.go decides when to send as a state machine without a clock, and run.go is
 // the loop around it; ahead.go makes requests before they are due, part.go divides a plan among generators, follow.go
 // sends the turns of conversations. client.go and conn.go send requests, room_*.go sees that a write need not wait,
 // http2.go sends where it must, head.go writes what each of them begins with, encoding.go undoes compression, chunk.go

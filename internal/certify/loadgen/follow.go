@@ -74,12 +74,12 @@ func (l later) first() *follow {
 }
 
 // talking says that a conversation of a schedule may go on.
-func (m *machine) talking() bool {
+func (m *pacer) talking() bool {
 	return m.plan.Then != nil && (len(m.later) > 0 || m.inFlight > 0)
 }
 
 // fresh is when the next request is due that begins something; ok is false where all have been sent.
-func (m *machine) fresh() (due time.Duration, ok bool) {
+func (m *pacer) fresh() (due time.Duration, ok bool) {
 	n := m.issued - m.followed
 	if m.plan.Kind == testcases.KindBatch {
 		return m.start, n < m.plan.Requests
@@ -91,7 +91,7 @@ func (m *machine) fresh() (due time.Duration, ok bool) {
 }
 
 // goOn issues the turn that is due first.
-func (m *machine) goOn() decision {
+func (m *pacer) goOn() decision {
 	f := heap.Pop(&m.later).(*follow)
 	m.followed++
 	d := m.issue(f.due)

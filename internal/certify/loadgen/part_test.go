@@ -143,7 +143,7 @@ func TestWhatCannotBeDivided(t *testing.T) {
 // TestAPlanBeginsWhenItSays: nothing is sent before Start, whatever the kind.
 func TestAPlanBeginsWhenItSays(t *testing.T) {
 	for _, kind := range []testcases.Kind{testcases.KindOpen, testcases.KindClosed, testcases.KindBatch} {
-		m := newMachine(&Plan{Kind: kind, Offsets: []time.Duration{0}, Concurrency: 1, Requests: 1}, 100)
+		m := newPacer(&Plan{Kind: kind, Offsets: []time.Duration{0}, Concurrency: 1, Requests: 1}, 100)
 		if d := m.next(99); d.do != wait || d.due != 100 {
 			t.Errorf("%s: before its start %+v", kind, d)
 		}

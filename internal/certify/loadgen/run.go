@@ -30,7 +30,7 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	case p.Kind == testcases.KindOpen:
 		start += lead
 	}
-	r.machine = newMachine(&p, start)
+	r.pacer = newPacer(&p, start)
 	sunk := make(chan struct{})
 	go r.sink(sunk)
 	looped := make(chan struct{})
@@ -44,17 +44,17 @@ func Run(ctx context.Context, c *Client, epoch time.Time, p Plan) (evidence.Phas
 	close(r.records)
 	<-sunk
 	r.resting.Wait()
-	return r.machine.phase(end), nil
+	return r.pacer.phase(end), nil
 }
 
-// runner is the thin loop around a machine.
+// runner is the thin loop around a pacer.
 type runner struct {
 	ctx    context.Context
 	client *Client
 	epoch  time.Time
 	plan   *Plan
 
-	machine  *machine // of the loop alone
+	pacer    *pacer // of the loop alone
 	ended    stack[ending]
 	wake     chan struct{} // there is something new in ended
 	requests sync.WaitGroup
@@ -68,7 +68,7 @@ type ended struct {
 	share  *share
 }
 
-// ending is what the machine learns of a request that has ended.
+// ending is what the pacer learns of a request that has ended.
 type ending struct {
 	at    time.Duration
 	class evidence.Failure
@@ -86,7 +86,7 @@ func (r *runner) sink(done chan<- struct{}) {
 	}
 }
 
-// loop asks the machine and does as it says. A schedule has a thread of its own, to sleep exactly; in a closed loop
+// loop asks the pacer and does as it says. A schedule has a thread of its own, to sleep exactly; in a closed loop
 // that would only make each hand-over slower. The thread is never unlocked: it is not fit for anything else
 // afterwards, and ends with this goroutine.
 func (r *runner) loop() {
@@ -98,13 +98,13 @@ func (r *runner) loop() {
 	next := requests.next()
 	for {
 		for _, e := range r.ended.takeAll() {
-			r.machine.done(e.at, e.class, e.next)
+			r.pacer.done(e.at, e.class, e.next)
 		}
 		now := r.now()
 		if r.ctx.Err() != nil {
-			r.machine.interrupt(now)
+			r.pacer.interrupt(now)
 		}
-		d := r.machine.next(now)
+		d := r.pacer.next(now)
 		switch d.do {
 		case issue:
 			if d.follow != nil {

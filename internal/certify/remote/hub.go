@@ -41,9 +41,9 @@ type Hub struct {
 	epoch time.Time
 
 	mu      sync.Mutex
-	machine *coordinator
+	state   *coordinator
 	joined  bool
-	change  chan struct{} // closed at each change of the machine
+	change  chan struct{} // closed at each change of the state
 	refused []bool
 
 	links  []*link
@@ -68,7 +68,7 @@ func Join(ctx context.Context, o HubOptions) (*Hub, error) {
 	}
 	h := &Hub{o: o, epoch: time.Now(), change: make(chan struct{}), inbox: newInbox(),
 		links: make([]*link, len(o.Addresses)), refused: make([]bool, len(o.Addresses))}
-	h.machine = newCoordinator(len(o.Addresses), o.Version, 0)
+	h.state = newCoordinator(len(o.Addresses), o.Version, 0)
 	errs := make([]error, len(o.Addresses))
 	var dialling sync.WaitGroup
 	for i, address := range o.Addresses {
@@ -85,7 +85,7 @@ func Join(ctx context.Context, o HubOptions) (*Hub, error) {
 		h.all.Go(func() { h.read(i, l) })
 		h.all.Go(func() {
 			if err := l.out.write(l.conn, Silence); err != nil {
-				h.apply(h.locked(func(int64) []action { return h.machine.gone(i, err) }))
+				h.apply(h.locked(func(int64) []action { return h.state.gone(i, err) }))
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func (h *Hub) dial(ctx context.Context, address string) (*link, error) {
 // now is the hub's own clock.
 func (h *Hub) now() int64 { return time.Since(h.epoch).Nanoseconds() }
 
-// locked asks the machine, and wakes who waits for it.
+// locked asks the coordinator, and wakes who waits for it.
 func (h *Hub) locked(ask func(now int64) []action) []action {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -144,7 +144,7 @@ func (h *Hub) locked(ask func(now int64) []action) []action {
 	return out
 }
 
-// apply does what the machine decided.
+// apply does what it decided.
 func (h *Hub) apply(out []action) {
 	for _, a := range out {
 		switch {
@@ -176,14 +176,14 @@ func (h *Hub) read(i int, l *link) {
 			}
 		}
 		if err != nil {
-			h.apply(h.locked(func(int64) []action { return h.machine.gone(i, err) }))
+			h.apply(h.locked(func(int64) []action { return h.state.gone(i, err) }))
 			return
 		}
 		if m == nil {
 			h.inbox.put(item{from: i, lines: f.data})
 			continue
 		}
-		h.apply(h.locked(func(int64) []action { return h.machine.heardOf(i, now, m) }))
+		h.apply(h.locked(func(int64) []action { return h.state.heardOf(i, now, m) }))
 	}
 }
 
@@ -195,7 +195,7 @@ func (h *Hub) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.apply(h.locked(h.machine.tick))
+			h.apply(h.locked(h.state.tick))
 		}
 	}
 }
@@ -221,7 +221,7 @@ func (h *Hub) takeIn() {
 					err = fmt.Errorf("%w: evidence of another kind", ErrProtocol)
 				}
 				if err != nil {
-					h.apply(h.locked(func(int64) []action { return h.machine.gone(x.from, err) }))
+					h.apply(h.locked(func(int64) []action { return h.state.gone(x.from, err) }))
 					break
 				}
 				h.folds[x.from].Add(*e)
@@ -240,7 +240,7 @@ func (h *Hub) within(do func()) {
 // drain waits until everything that was read has been taken in.
 func (h *Hub) drain() { h.within(func() {}) }
 
-// until waits for a state of the machine.
+// until waits for a state of the coordinator.
 func (h *Hub) until(ctx context.Context, holds func() bool) bool {
 	for {
 		h.mu.Lock()
@@ -261,16 +261,16 @@ func (h *Hub) until(ctx context.Context, holds func() bool) bool {
 func (h *Hub) settle(ctx context.Context, in stage, within time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	ok := h.until(limited, func() bool { return h.machine.settled(in) || h.machine.anyLost() })
+	ok := h.until(limited, func() bool { return h.state.settled(in) || h.state.anyLost() })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.machine.anyLost():
+	case h.state.anyLost():
 		return h.whoIsLost()
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case !ok:
-		return fmt.Errorf("%w: not %s within %s: %s", ErrLost, in, within, h.machine.waitsFor(in, h.o.Addresses))
+		return fmt.Errorf("%w: not %s within %s: %s", ErrLost, in, within, h.state.waitsFor(in, h.o.Addresses))
 	}
 	return nil
 }
@@ -278,7 +278,7 @@ func (h *Hub) settle(ctx context.Context, in stage, within time.Duration) error 
 // whoIsLost names all generators that are lost, with the reasons.
 func (h *Hub) whoIsLost() error {
 	var errs []error
-	for i, p := range h.machine.peers {
+	for i, p := range h.state.peers {
 		if p.stage == lost {
 			kind := ErrLost
 			if h.refused[i] {

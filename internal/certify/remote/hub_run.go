@@ -28,7 +28,7 @@ func (h *Hub) Generators() []evidence.Generator {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []evidence.Generator
-	for i, p := range h.machine.peers {
+	for i, p := range h.state.peers {
 		out = append(out, evidence.Generator{Name: h.o.Addresses[i], Environment: p.hello.Environment})
 	}
 	return out
@@ -38,7 +38,7 @@ func (h *Hub) Generators() []evidence.Generator {
 func (h *Hub) InFlight() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.machine.inFlight()
+	return h.state.inFlight()
 }
 
 // Plan hands each generator its plan. digest is what they must make of it.
@@ -54,7 +54,7 @@ func (h *Hub) Plan(ctx context.Context, plan Plan, digest string) error {
 				ErrProtocol, n, maxPlan)
 		}
 	}
-	h.apply(h.locked(func(int64) []action { return h.machine.plan(plans, digest) }))
+	h.apply(h.locked(func(int64) []action { return h.state.plan(plans, digest) }))
 	return h.settle(ctx, idle, planTime)
 }
 
@@ -64,7 +64,7 @@ func (h *Hub) Begin(epoch time.Time, sink func(evidence.Event)) {
 	h.drain()
 	h.mu.Lock()
 	h.record = epoch
-	h.machine.begin(h.epoch.Sub(epoch).Nanoseconds())
+	h.state.begin(h.epoch.Sub(epoch).Nanoseconds())
 	h.mu.Unlock()
 	folds := make([]*Fold, len(h.links))
 	for i := range folds {
@@ -78,7 +78,7 @@ func (h *Hub) End() { h.within(func() { h.folds = nil }) }
 
 // Check has the generators look whether they can make the load; what they find is evidence.
 func (h *Hub) Check(ctx context.Context) error {
-	h.apply(h.locked(func(int64) []action { return h.machine.check() }))
+	h.apply(h.locked(func(int64) []action { return h.state.check() }))
 	if err := h.settle(ctx, idle, checkTime); err != nil {
 		return err
 	}
@@ -87,10 +87,10 @@ func (h *Hub) Check(ctx context.Context) error {
 
 // Compare compares the clocks, and lets go of all evidence until then.
 func (h *Hub) Compare(ctx context.Context) error {
-	h.locked(func(int64) []action { h.machine.compare(); return nil })
+	h.locked(func(int64) []action { h.state.compare(); return nil })
 	limited, cancel := context.WithTimeout(ctx, compareTime)
 	defer cancel()
-	ok := h.until(limited, h.machine.compared)
+	ok := h.until(limited, h.state.compared)
 	h.drain()
 	if !ok && ctx.Err() == nil {
 		return fmt.Errorf("%w: clocks could not be compared within %s", ErrLost, compareTime)
@@ -100,7 +100,7 @@ func (h *Hub) Compare(ctx context.Context) error {
 
 // Prepare has the generators get ready for a phase. digests are those of each generator's part of the schedule.
 func (h *Hub) Prepare(ctx context.Context, x Prepare, digests []string) error {
-	h.apply(h.locked(func(int64) []action { return h.machine.prepare(&x, digests) }))
+	h.apply(h.locked(func(int64) []action { return h.state.prepare(&x, digests) }))
 	if err := h.settle(ctx, prepared, prepareTime); err != nil {
 		return err
 	}
@@ -111,8 +111,8 @@ func (h *Hub) Prepare(ctx context.Context, x Prepare, digests []string) error {
 func (h *Hub) Start() int64 {
 	var at int64
 	h.apply(h.locked(func(int64) []action {
-		at = time.Since(h.record).Nanoseconds() + int64(startLead) + 2*h.machine.longestTrip()
-		return h.machine.start(at)
+		at = time.Since(h.record).Nanoseconds() + int64(startLead) + 2*h.state.longestTrip()
+		return h.state.start(at)
 	}))
 	return at
 }
@@ -123,17 +123,17 @@ var errStopped = errors.New("it did not say that it has stopped")
 // Wait waits until the phase has ended on all generators. When ctx ends, or one of them is lost, the others are
 // stopped: what they would go on with is not the plan any more.
 func (h *Hub) Wait(ctx context.Context) []Ended {
-	over := func() bool { return h.machine.settled(idle) }
-	if !h.until(ctx, func() bool { return over() || h.machine.anyLost() }) || !h.is(over) {
-		h.apply(h.locked(func(int64) []action { return h.machine.stop() }))
+	over := func() bool { return h.state.settled(idle) }
+	if !h.until(ctx, func() bool { return over() || h.state.anyLost() }) || !h.is(over) {
+		h.apply(h.locked(func(int64) []action { return h.state.stop() }))
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		if !h.until(limited, over) {
-			h.apply(h.locked(func(int64) []action { return h.machine.loseAllBut(idle, errStopped) }))
+			h.apply(h.locked(func(int64) []action { return h.state.loseAllBut(idle, errStopped) }))
 		}
 	}
 	h.drain()
-	if ctx.Err() == nil && h.is(func() bool { return !h.machine.anyLost() }) {
+	if ctx.Err() == nil && h.is(func() bool { return !h.state.anyLost() }) {
 		_ = h.Compare(ctx)
 	}
 	return h.ended()
@@ -148,8 +148,8 @@ func (h *Hub) is(what func() bool) bool {
 // ended lets go of the evidence of the phase, and says how it went on each generator.
 func (h *Hub) ended() []Ended {
 	h.mu.Lock()
-	out := make([]Ended, len(h.machine.peers))
-	for i, p := range h.machine.peers {
+	out := make([]Ended, len(h.state.peers))
+	for i, p := range h.state.peers {
 		e := &out[i]
 		if p.done != nil && p.done.Part != nil {
 			e.Part, e.Phase = *p.done.Part, p.done.Phase

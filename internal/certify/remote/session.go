@@ -244,7 +244,7 @@ func (x *session) tick(ctx context.Context) {
 	}
 }
 
-// apply does what the machine decided.
+// apply does what it decided.
 func (x *session) apply(ctx context.Context, list []do) {
 	for _, d := range list {
 		switch {

@@ -267,12 +267,12 @@ func (e *Engine) Generate(ctx context.Context, r *llm.Request, sink func(llm.Eve
 		return err
 	}
 	if telemetry.SpanFrom(ctx).On() {
-		q.out.phases = &phases{}
+		q.out.spanTimes = &spanTimes{}
 	}
 	if err := e.submit(q); err != nil {
 		return err
 	}
-	if q.out.phases != nil {
+	if q.out.spanTimes != nil {
 		defer func() { q.trace(ctx, time.Now()) }()
 	}
 	defer e.withdraw(q) // also where sink panics

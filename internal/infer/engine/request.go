@@ -55,11 +55,11 @@ type request struct {
 // outbox takes events from the loop to the goroutine of Generate. The loop never waits for it: a slow reader's events
 // pile up here, at most as many as the request may have tokens.
 type outbox struct {
-	mu     sync.Mutex
-	events []llm.Event
-	err    error // ends the request without a last event
-	ready  chan struct{}
-	phases *phases // nil: nobody traces the request
+	mu        sync.Mutex
+	events    []llm.Event
+	err       error // ends the request without a last event
+	ready     chan struct{}
+	spanTimes *spanTimes // nil: nobody traces the request
 }
 
 // put adds an event.

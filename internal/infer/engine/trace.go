@@ -8,9 +8,9 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/schedule"
 )
 
-// phases is what a traced request's spans say. The loop writes it before the events that it stands for go out:
+// spanTimes is what a traced request's spans say. The loop writes it before the events that it stands for go out:
 // whoever has the last event finds all of it there.
-type phases struct {
+type spanTimes struct {
 	started, first, last time.Time // of the first step, of the first token, of the last; zero: not yet
 	prefills, decodes    int       // steps
 	cached, generated    int       // tokens
@@ -19,13 +19,13 @@ type phases struct {
 
 // note takes in a step that gave n tokens.
 func (o *outbox) note(q *schedule.Seq, began time.Time, n int) {
-	if o.phases == nil {
+	if o.spanTimes == nil {
 		return
 	}
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := o.phases
+	p := o.spanTimes
 	if p.started.IsZero() {
 		p.started = began
 		p.cached = q.Cached
@@ -47,11 +47,11 @@ func (o *outbox) note(q *schedule.Seq, began time.Time, n int) {
 }
 
 // trace makes a request's spans when it is over: the time in the queue, the prompt up to the first token, and the
-// tokens after it. A phase that was cut off ends now. The loop itself has nothing to do with spans: it would hold up
+// tokens after it. A span that was cut off ends now. The loop itself has nothing to do with spans: it would hold up
 // all requests.
 func (q *request) trace(ctx context.Context, now time.Time) {
 	q.out.mu.Lock()
-	p := *q.out.phases // a step may still be under way
+	p := *q.out.spanTimes // a step may still be under way
 	q.out.mu.Unlock()
 	until := func(t time.Time) time.Time {
 		if t.IsZero() {

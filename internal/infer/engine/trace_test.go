@@ -14,7 +14,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/model/synth"
 )
 
-// traced runs a request below a span and gives the phases that were recorded, by name.
+// traced runs a request below a span and gives the spans that were recorded, by name.
 func traced(t *testing.T, e *Engine, r *llm.Request, sink func(llm.Event) error) (map[string]sdktrace.ReadOnlySpan,
 	error) {
 	t.Helper()
@@ -71,7 +71,7 @@ func TestPhases(t *testing.T) {
 			t.Fatalf("spans: %v", spans)
 		}
 		if !queue.EndTime().Equal(prefill.StartTime()) || !prefill.EndTime().Equal(decode.StartTime()) {
-			t.Error("there is time between the phases")
+			t.Error("there is time between the spans")
 		}
 		if got := queue.EndTime().Sub(queue.StartTime()); got != usage.Queued {
 			t.Errorf("%v in the queue, usage says %v", got, usage.Queued)
@@ -111,7 +111,7 @@ func TestPhasesOfTheCutOff(t *testing.T) {
 
 	// One that is given up in the queue.
 	q := &request{arrived: time.Now().Add(-time.Second)}
-	q.out.phases = &phases{}
+	q.out.spanTimes = &spanTimes{}
 	rec := tracetest.NewSpanRecorder()
 	ctx, parent := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)).Tracer("test").Start(t.Context(),
 		"request")

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// machine is a grammar as nodes that are joined by edges: those for bytes, calls of rules, and counted repetitions.
+// automaton is a grammar as nodes that are joined by edges: those for bytes, calls of rules, and counted repetitions.
 // Places in it are pairs of a node and a stack; state.go moves sets of them.
-type machine struct {
+type automaton struct {
 	nodes    []node
 	root     int32
 	class    [256]uint8 // bytes that no edge tells apart have one class
@@ -70,7 +70,7 @@ func (r *rules) add(name string) int {
 
 // builder makes nodes of expressions, from the end to the start: each expression is built towards what follows it.
 type builder struct {
-	m        *machine
+	m        *automaton
 	rules    *rules
 	nullable []bool
 	starts   []int32 // of each rule; −1: not built
@@ -87,12 +87,12 @@ type built struct {
 // errTooLarge ends building from any depth.
 type errTooLarge struct{}
 
-// build makes a machine. Its errors are *Error.
-func build(r *rules) (m *machine, err error) {
+// build makes an automaton. Its errors are *Error.
+func build(r *rules) (m *automaton, err error) {
 	if err := r.noLeftRecursion(); err != nil {
 		return nil, err
 	}
-	m = &machine{nodes: make([]node, 1, 512)}
+	m = &automaton{nodes: make([]node, 1, 512)}
 	m.nodes[returns].kind = nodeReturn
 	b := &builder{m: m, rules: r, nullable: r.nullable(), built: map[built]int32{}, nonEmpty: map[int]int{}}
 	defer func() {
@@ -393,7 +393,7 @@ func (b *builder) size(e *expr, limit int) int {
 
 // measure finds what each node needs; see node.need. A node that needs less than was thought is a reason to look again
 // at those before it.
-func (m *machine) measure() {
+func (m *automaton) measure() {
 	before := make([][]int32, len(m.nodes))
 	queue := make([]int32, len(m.nodes))
 	for i := range m.nodes {
@@ -422,7 +422,7 @@ func (m *machine) measure() {
 	}
 }
 
-func (m *machine) needOf(n *node) int32 {
+func (m *automaton) needOf(n *node) int32 {
 	least := int32(never)
 	switch n.kind {
 	case nodeReturn:
@@ -454,7 +454,7 @@ func (m *machine) needOf(n *node) int32 {
 }
 
 // classify finds which bytes the edges tell apart.
-func (m *machine) classify() {
+func (m *automaton) classify() {
 	var begins [257]bool
 	begins[0] = true
 	for i := range m.nodes {

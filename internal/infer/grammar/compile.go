@@ -68,7 +68,7 @@ func at(where string, err error) error {
 // for concurrent use.
 type Grammar struct {
 	mu sync.Mutex
-	m  *machine
+	m  *automaton
 	w  *walker
 }
 

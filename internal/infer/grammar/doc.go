@@ -5,8 +5,8 @@
 // Start reading at Spec and Compile (compile.go) and at Matcher (matcher.go), which follows one answer.
 //
 // The front ends (schema*.go, regex.go, gbnf.go, lark.go) turn a source into rules whose bodies are expressions
-// (expr.go). build.go makes nodes of them, a nondeterministic machine with calls and counters; state.go runs it:
-// a state is a set of places in the machine, each with its stack, found once and then remembered, as a lazy
+// (expr.go). build.go makes nodes of them, a nondeterministic automaton with calls and counters; state.go runs it:
+// a state is a set of places in the automaton, each with its stack, found once and then remembered, as a lazy
 // deterministic automaton. repetition.go keeps strings of an array apart, which no automaton can. vocab.go holds the
 // vocabulary as a prefix tree, mask.go walks it along the states. tags.go puts schemas between fixed texts, as calls
 // of tools stand, behind or instead of free text. dfa.go has the operations on regular languages that JSON Schema

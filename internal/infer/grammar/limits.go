@@ -4,7 +4,7 @@ package grammar
 const (
 	maxSource   = 1 << 20  // bytes of a source
 	maxRegex    = 64 << 10 // bytes of a regular expression
-	maxNodes    = 200_000  // nodes of a machine; 80 bytes and more each
+	maxNodes    = 200_000  // nodes of an automaton; 80 bytes and more each
 	maxDepth    = 200      // levels of nested calls and counted repetitions in a text
 	maxPlaces   = 4096     // places in one state
 	maxRepeat   = 100_000  // a count in a repetition

@@ -15,14 +15,14 @@ func (m *Mask) Has(id int32) bool {
 
 // walker finds masks.
 type walker struct {
-	m     *machine
+	m     *automaton
 	v     *Vocabulary
 	bits  []uint64
 	path  []*state // by depth in the tree
 	plain [][]byteRange
 }
 
-func newWalker(m *machine, v *Vocabulary) *walker {
+func newWalker(m *automaton, v *Vocabulary) *walker {
 	w := &walker{m: m, v: v, path: make([]*state, v.longest+1)}
 	for _, r := range plainRunes {
 		utf8Sequences(r.lo, r.hi, func(seq []byteRange) { w.plain = append(w.plain, seq) })

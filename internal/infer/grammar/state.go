@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// running is what a machine remembers while it runs. A Grammar's lock guards it.
+// running is what an automaton remembers while it runs. A Grammar's lock guards it.
 type running struct {
 	start  *state
 	dead   *state
@@ -23,7 +23,7 @@ type running struct {
 	fault  error
 }
 
-// place is where a machine may be: a node of bytes, and what waits for the end of its rule.
+// place is where an automaton may be: a node of bytes, and what waits for the end of its rule.
 type place struct {
 	node  int32
 	stack *frame
@@ -86,7 +86,7 @@ const (
 )
 
 // reset forgets all states and makes the first one.
-func (m *machine) reset() {
+func (m *automaton) reset() {
 	m.states, m.frames = map[uint64][]*state{}, map[waiting]*frame{}
 	m.kept, m.age = 0, m.age+1
 	if m.seen == nil {
@@ -98,7 +98,7 @@ func (m *machine) reset() {
 	m.start = m.settle()
 }
 
-func (m *machine) frame(w waiting) *frame {
+func (m *automaton) frame(w waiting) *frame {
 	if known, ok := m.frames[w]; ok {
 		return known
 	}
@@ -108,13 +108,13 @@ func (m *machine) frame(w waiting) *frame {
 	return fresh
 }
 
-func (m *machine) begin() {
+func (m *automaton) begin() {
 	m.places, m.accept, m.free, m.fault = m.places[:0], false, 0, nil
 	clear(m.seen)
 }
 
 // visit adds a node, and all that it leads to without a byte.
-func (m *machine) visit(at int32, stack *frame) {
+func (m *automaton) visit(at int32, stack *frame) {
 	n := &m.nodes[at]
 	if stack.level()+n.need > maxDepth || m.fault != nil {
 		return // nothing could end from here
@@ -156,7 +156,7 @@ func (m *machine) visit(at int32, stack *frame) {
 }
 
 // round begins another round of a loop, or ends it, or both.
-func (m *machine) round(at, lo, hi int32, stack *frame) {
+func (m *automaton) round(at, lo, hi int32, stack *frame) {
 	n := &m.nodes[at]
 	if lo == 0 {
 		m.visit(n.then, stack)
@@ -175,7 +175,7 @@ func (m *machine) round(at, lo, hi int32, stack *frame) {
 }
 
 // leave goes on behind a rule or a round that has ended.
-func (m *machine) leave(f *frame) {
+func (m *automaton) leave(f *frame) {
 	if m.nodes[f.node].kind == nodeCall {
 		m.visit(m.nodes[f.node].then, f.up)
 		return
@@ -188,7 +188,7 @@ func (m *machine) leave(f *frame) {
 }
 
 // settle gives the state of what was visited.
-func (m *machine) settle() *state {
+func (m *automaton) settle() *state {
 	if len(m.places) == 0 && !m.accept {
 		return m.dead
 	}
@@ -216,7 +216,7 @@ func (m *machine) settle() *state {
 }
 
 // inDistinct says whether a place is within a call whose strings must all differ.
-func (m *machine) inDistinct(p place) bool {
+func (m *automaton) inDistinct(p place) bool {
 	for f := p.stack; f != nil; f = f.up {
 		if m.nodes[f.node].distinct {
 			return true
@@ -226,7 +226,7 @@ func (m *machine) inDistinct(p place) bool {
 }
 
 // step gives the state behind a class of bytes.
-func (m *machine) step(s *state, class uint8) (*state, error) {
+func (m *automaton) step(s *state, class uint8) (*state, error) {
 	if to := s.next[class]; to != nil {
 		return to, nil
 	}
@@ -252,7 +252,7 @@ func (m *machine) step(s *state, class uint8) (*state, error) {
 }
 
 // adopt gives a state again that was forgotten with all others, and forgets all if there are too many.
-func (m *machine) adopt(s *state) *state {
+func (m *automaton) adopt(s *state) *state {
 	if m.kept > maxKept {
 		m.reset()
 	}
@@ -267,7 +267,7 @@ func (m *machine) adopt(s *state) *state {
 	return m.settle()
 }
 
-func (m *machine) again(f *frame) *frame {
+func (m *automaton) again(f *frame) *frame {
 	if f == nil {
 		return nil
 	}
@@ -278,7 +278,7 @@ func (m *machine) again(f *frame) *frame {
 
 // clipped gives the state whose next n bytes are the same but which has forgotten how far beyond them counts go, so
 // that states that differ in nothing else are one.
-func (m *machine) clipped(s *state, n int32) *state {
+func (m *automaton) clipped(s *state, n int32) *state {
 	if s.short != nil {
 		return s.short
 	}
@@ -311,7 +311,7 @@ func (m *machine) clipped(s *state, n int32) *state {
 	return s.short
 }
 
-func (m *machine) clip(f *frame, n int32) *frame {
+func (m *automaton) clip(f *frame, n int32) *frame {
 	if f == nil {
 		return nil
 	}
@@ -322,7 +322,7 @@ func (m *machine) clip(f *frame, n int32) *frame {
 }
 
 // forced gives the only byte that may follow a state, or forcedNone.
-func (m *machine) forced(s *state) int16 {
+func (m *automaton) forced(s *state) int16 {
 	if s.forced != forcedUnknown {
 		return s.forced
 	}

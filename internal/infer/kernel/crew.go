@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// Crew is a fixed set of workers that go through phases of work together. A phase is a number of items, each done by
-// one worker; the next phase begins when all items are done, whoever did them. So a worker that the operating system
+// Crew is a fixed set of workers that go through stages of work together. A stage is a number of items, each done by
+// one worker; the next stage begins when all items are done, whoever did them. So a worker that the operating system
 // has taken off its core holds up the others only if it was in the middle of an item: on a machine that does other
-// work too, which every server is, that is what keeps a forward pass of a hundred phases from waiting a hundred
+// work too, which every server is, that is what keeps a forward pass of a hundred stages from waiting a hundred
 // times. (With barriers, every worker must arrive at each.)
 //
 // Each worker begins with a run of neighbouring items of its own. It takes half of what is left of them at a time, so
@@ -21,22 +21,22 @@ import (
 //
 // Nothing is allocated and no goroutine started in Run. The caller of Run is worker 0. One Run at a time.
 type Crew struct {
-	// Idle, which may be set while no Run is under way, is called by a worker that has done items of the open phase
-	// and finds no more, again and again until the next phase begins or it says that it has no more to do. Phases are
+	// Idle, which may be set while no Run is under way, is called by a worker that has done items of the open stage
+	// and finds no more, again and again until the next stage begins or it says that it has no more to do. Stages are
 	// planned meanwhile, so it may read only what belongs to its worker, and each call should take no more than 100
 	// ns.
 	Idle func(worker int) (more bool)
 
 	n      int
-	plan   func(phase int) int
-	do     func(worker, phase, from, to int)
-	phases int
-	phase  int // that is open; written only while nothing can be taken
+	plan   func(stage int) int
+	do     func(worker, stage, from, to int)
+	stages int
+	stage  int // that is open; written only while nothing can be taken
 	queues []queue
 
 	// what all workers write stays off each other's cache lines, and those of the adjacent-line prefetcher
 	_    [128]byte
-	left atomic.Int64 // items of the phase that are not finished, or whose worker has not said so yet
+	left atomic.Int64 // items of the stage that are not finished, or whose worker has not said so yet
 
 	panicked atomic.Pointer[any] // what do panicked with first in this Run
 	_        [128]byte
@@ -51,11 +51,11 @@ type Crew struct {
 
 // queue is one worker's items.
 type queue struct {
-	// items is the next one and the end, 32 bits each. Who compares and swaps it has an item of the phase that is
-	// open at that moment, whatever he slept through since he looked, and the phase stays open until the item is
+	// items is the next one and the end, 32 bits each. Who compares and swaps it has an item of the stage that is
+	// open at that moment, whatever he slept through since he looked, and the stage stays open until the item is
 	// done.
 	items atomic.Uint64
-	opens atomic.Uint64 // counts phases: what its worker watches while there is nothing to do
+	opens atomic.Uint64 // counts stages: what its worker watches while there is nothing to do
 	_     [112]byte
 }
 
@@ -78,7 +78,7 @@ const (
 
 // NewCrew starts n−1 goroutines; n < 1 means one worker per CPU the process may use. Close stops them.
 //
-// Workers spin for some microseconds between phases. Where GOMAXPROCS leaves nothing beside them, a third goroutine
+// Workers spin for some microseconds between stages. Where GOMAXPROCS leaves nothing beside them, a third goroutine
 // (an HTTP handler, say) would wait for the runtime's 10 ms time slice, so NewCrew raises GOMAXPROCS to n+1 if it is
 // lower.
 func NewCrew(n int) *Crew {
@@ -104,12 +104,12 @@ func NewCrew(n int) *Crew {
 // Workers is the number of workers, the caller of Run included.
 func (c *Crew) Workers() int { return c.n }
 
-// Run goes through phases 0 … phases−1 and returns when all is done. plan(p) gives the number of items of phase p,
-// less than 2³¹; one worker calls it when phase p−1 is done, and nothing else runs meanwhile, so it may prepare what
-// the items need. do does items from … to−1 of a phase. plan must not panic. If do does, the rest is done all the
+// Run goes through stages 0 … stages−1 and returns when all is done. plan(p) gives the number of items of stage p,
+// less than 2³¹; one worker calls it when stage p−1 is done, and nothing else runs meanwhile, so it may prepare what
+// the items need. do does items from … to−1 of a stage. plan must not panic. If do does, the rest is done all the
 // same, and then Run panics with the first reason. A fault in mapped memory is a panic in do, whoever calls Run.
-func (c *Crew) Run(phases int, plan func(phase int) int, do func(worker, phase, from, to int)) {
-	c.plan, c.do, c.phases = plan, do, phases
+func (c *Crew) Run(stages int, plan func(stage int) int, do func(worker, stage, from, to int)) {
+	c.plan, c.do, c.stages = plan, do, stages
 	c.over.Store(false)
 	c.panicked.Store(nil)
 	before := debug.SetPanicOnFault(true)
@@ -129,7 +129,7 @@ func (c *Crew) items(w, from, to int) {
 			c.keep(r)
 		}
 	}()
-	c.do(w, c.phase, from, to)
+	c.do(w, c.stage, from, to)
 }
 
 // keep is a function of its own so that items without a panic allocate nothing.
@@ -151,7 +151,7 @@ func (c *Crew) work(w int, end *atomic.Bool) {
 			continue
 		}
 		if done > 0 && c.left.Add(int64(-done)) == 0 {
-			c.open(w, c.phase+1)
+			c.open(w, c.stage+1)
 		}
 		done = 0
 		c.await(w, seen, end, idle)
@@ -182,15 +182,15 @@ func (c *Crew) take(w int) (from, to int) {
 	return 0, 0
 }
 
-// open begins a phase, or the next one that has items, or ends the Run. Worker w does so.
-func (c *Crew) open(w, phase int) {
+// open begins a stage, or the next one that has items, or ends the Run. Worker w does so.
+func (c *Crew) open(w, stage int) {
 	n := 0
-	for ; n == 0 && phase < c.phases; phase++ {
-		c.phase = phase
-		n = c.plan(phase)
+	for ; n == 0 && stage < c.stages; stage++ {
+		c.stage = stage
+		n = c.plan(stage)
 	}
 	if n == 0 {
-		c.over.Store(true) // the next Run may begin: from here on this one must leave alone what belongs to a phase
+		c.over.Store(true) // the next Run may begin: from here on this one must leave alone what belongs to a stage
 	} else {
 		c.left.Store(int64(n))
 	}
@@ -207,7 +207,7 @@ func (c *Crew) open(w, phase int) {
 	}
 }
 
-// Share gives the first item of a worker's own, of n. It is the same in all phases of so many items.
+// Share gives the first item of a worker's own, of n. It is the same in all stages of so many items.
 func (c *Crew) Share(n, worker int) int { return (n*worker + c.n - 1) / c.n }
 
 func (c *Crew) wake() {
@@ -218,7 +218,7 @@ func (c *Crew) wake() {
 	}
 }
 
-// await spins until a phase opens that worker w did not see, then sleeps.
+// await spins until a stage opens that worker w did not see, then sleeps.
 func (c *Crew) await(w int, seen uint64, end *atomic.Bool, idle func(worker int) bool) {
 	own := &c.queues[w]
 	for range spinRounds {

@@ -18,9 +18,9 @@ func TestPanicInACrew(t *testing.T) {
 					t.Errorf("round %d: %v", round, r)
 				}
 			}()
-			c.Run(2, func(int) int { return 100 }, func(_, phase, from, to int) {
+			c.Run(2, func(int) int { return 100 }, func(_, stage, from, to int) {
 				done.Add(int64(to - from))
-				if phase == 0 && from <= 2*round && 2*round < to {
+				if stage == 0 && from <= 2*round && 2*round < to {
 					panic("item")
 				}
 			})

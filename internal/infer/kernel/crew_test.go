@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(tiertest.Every(m, Tiers(), F
 
 func TestTier(t *testing.T) { tiertest.Ran(t, Tier()) }
 
-// TestCrewDoesEachItemOnce, phase after phase, whoever is slow.
+// TestCrewDoesEachItemOnce, stage after stage, whoever is slow.
 func TestCrewDoesEachItemOnce(t *testing.T) {
 	for _, workers := range []int{1, 2, 3, 7} {
 		c := NewCrew(workers)
@@ -28,9 +28,9 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 		}
 		rng := rand.New(rand.NewPCG(1, uint64(workers)))
 		for run := range 60 {
-			phases := rng.IntN(8)
-			items := make([]int, phases)
-			counts := make([][]atomic.Int32, phases)
+			stages := rng.IntN(8)
+			items := make([]int, stages)
+			counts := make([][]atomic.Int32, stages)
 			for p := range items {
 				items[p] = []int{0, 1, 2, 5, 40}[rng.IntN(5)]
 				counts[p] = make([]atomic.Int32, items[p])
@@ -38,14 +38,14 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 			var planned, left atomic.Int32
 			plan := func(p int) int {
 				if int(planned.Add(1)) != p+1 || left.Load() != 0 {
-					t.Errorf("%d workers, run %d: phase %d is planned out of turn", workers, run, p)
+					t.Errorf("%d workers, run %d: stage %d is planned out of turn", workers, run, p)
 				}
 				left.Store(int32(items[p]))
 				return items[p]
 			}
-			c.Run(phases, plan, each(func(w, p, i int) {
+			c.Run(stages, plan, each(func(w, p, i int) {
 				if int(planned.Load()) != p+1 || w < 0 || w >= workers {
-					t.Errorf("%d workers, run %d: worker %d does item %d of phase %d while %d are planned", workers,
+					t.Errorf("%d workers, run %d: worker %d does item %d of stage %d while %d are planned", workers,
 						run, w, i, p, planned.Load())
 				}
 				switch (p + i + run) % 11 {
@@ -59,14 +59,14 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 				counts[p][i].Add(1)
 				left.Add(-1)
 			}))
-			if int(planned.Load()) != phases || left.Load() != 0 {
-				t.Fatalf("%d workers, run %d: %d of %d phases, %d items left", workers, run, planned.Load(), phases,
+			if int(planned.Load()) != stages || left.Load() != 0 {
+				t.Fatalf("%d workers, run %d: %d of %d stages, %d items left", workers, run, planned.Load(), stages,
 					left.Load())
 			}
 			for p := range counts {
 				for i := range counts[p] {
 					if n := counts[p][i].Load(); n != 1 {
-						t.Fatalf("%d workers, run %d: item %d of phase %d was done %d times", workers, run, i, p, n)
+						t.Fatalf("%d workers, run %d: item %d of stage %d was done %d times", workers, run, i, p, n)
 					}
 				}
 			}
@@ -76,15 +76,15 @@ func TestCrewDoesEachItemOnce(t *testing.T) {
 	}
 }
 
-// TestCrewNeedsNobodyWhoIsAway: while one worker is stuck in its first items of a phase, the others do all the rest.
+// TestCrewNeedsNobodyWhoIsAway: while one worker is stuck in its first items of a stage, the others do all the rest.
 func TestCrewNeedsNobodyWhoIsAway(t *testing.T) {
 	c := NewCrew(3)
 	defer c.Close()
 	const items = 100
 	var begun atomic.Int32
 	all := make(chan struct{})
-	c.Run(2, func(int) int { return items }, func(_, phase, from, to int) {
-		if phase > 0 {
+	c.Run(2, func(int) int { return items }, func(_, stage, from, to int) {
+		if stage > 0 {
 			return
 		}
 		if begun.Add(int32(to-from)) == items {
@@ -100,10 +100,10 @@ func TestCrewNeedsNobodyWhoIsAway(t *testing.T) {
 }
 
 // each calls do for one item after the other.
-func each(do func(worker, phase, item int)) func(worker, phase, from, to int) {
-	return func(worker, phase, from, to int) {
+func each(do func(worker, stage, item int)) func(worker, stage, from, to int) {
+	return func(worker, stage, from, to int) {
 		for i := from; i < to; i++ {
-			do(worker, phase, i)
+			do(worker, stage, i)
 		}
 	}
 }
@@ -118,8 +118,8 @@ func TestCrewAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkCrew is the cost of a phase of two small items, with all that a hand-over costs.
-func BenchmarkCrewPhase(b *testing.B) {
+// BenchmarkCrew is the cost of a stage of two small items, with all that a hand-over costs.
+func BenchmarkCrewStage(b *testing.B) {
 	c := NewCrew(2)
 	defer c.Close()
 	var sink [2 * 16]int

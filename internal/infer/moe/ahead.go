@@ -2,8 +2,8 @@ package moe
 
 import "github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 
-// ahead is what workers that wait for the end of a phase bring into their caches: what they will read first in the
-// next phase that reads weights. Memory has nothing to do while they wait, and where a model is small that is often.
+// ahead is what workers that wait for the end of a stage bring into their caches: what they will read first in the
+// next stage that reads weights. Memory has nothing to do while they wait, and where a model is small that is often.
 type ahead struct {
 	round int      // of expectations
 	first [][]byte // for each worker
@@ -13,7 +13,7 @@ type ahead struct {
 // fetchBytes is how much a worker fetches at most: half of a small L2 cache.
 const fetchBytes = 256 << 10
 
-// expect says which matrices the next phase that reads weights will go through, in this order.
+// expect says which matrices the next stage that reads weights will go through, in this order.
 func (m *Model) expect(mats ...*kernel.Matrix) {
 	a := &m.ahead
 	a.round++

@@ -6,12 +6,12 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
-// TestExpect: what a worker fetches is where its own items of the next phase begin.
+// TestExpect: what a worker fetches is where its own items of the next stage begin.
 func TestExpect(t *testing.T) {
 	m := load(t, makeFile(t, shape(quant.Q8_0)), 3)
 	m.tokens, m.wanted = make([]position, 1), make([]int32, 1)
 	m.expectLayer(len(m.layers))
-	items := m.planPhase(phasesBefore + phasesPerLayer*len(m.layers) + phaseOutput)
+	items := m.planStage(stagesBefore + stagesPerLayer*len(m.layers) + stageOutput)
 	if items < 3 {
 		t.Fatalf("%d items are too few for this test", items)
 	}

@@ -2,7 +2,7 @@
 // SwiGLU experts (Jiang et al. 2024, arXiv:2401.04088). It computes logits for batches of sequences that share a
 // paged KV cache.
 //
-// Start with config.go (the shape) and forward.go (one pass over a batch). phase.go cuts a pass into phases for the
+// Start with config.go (the shape) and forward.go (one pass over a batch). stage.go cuts a pass into stages for the
 // workers; attend.go, layer.go and experts.go compute them, state.go holds what they work on, and ahead.go fetches
 // weights while workers wait. load.go reads a model, info.go describes one that is not loaded. packed.go and
 // rewrite.go handle files in the order of the kernels, observe.go shows inputs of matrices to an observer.

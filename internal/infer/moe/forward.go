@@ -32,7 +32,7 @@ func (m *Model) Forward(kv *kvcache.Storage, spans []Span) ([][]float32, error) 
 		return nil, err
 	}
 	m.begin(kv, spans)
-	m.crew.Run(phasesBefore+phasesPerLayer*len(m.layers)+phasesAfter, m.plan, m.do)
+	m.crew.Run(stagesBefore+stagesPerLayer*len(m.layers)+stagesAfter, m.plan, m.do)
 	m.kv, m.spans = nil, nil
 	if b := m.broken.Load(); b != nil {
 		if fault := gguf.Fault(b.reason); fault != nil {

@@ -18,7 +18,7 @@ const (
 	streamItemBytes  = 32 << 10
 	computeItemBytes = 256 << 10
 	// itemsPerWorker bounds an item's size where matrices are small: the last item is then at most a sixteenth of a
-	// worker's part of the phase.
+	// worker's part of the stage.
 	itemsPerWorker = 16
 )
 

@@ -28,10 +28,10 @@ type Observer func(layer int, in Input, expert int, rows [][]float32)
 // computed to the end: a pass shows all of its tokens if all of them want logits. It must not be called during
 // Forward.
 func (m *Model) Observe(o Observer) {
-	m.plan = m.planPhase
+	m.plan = m.planStage
 	t := &tap{m: m, see: o}
 	if o != nil {
-		m.plan = t.planPhase
+		m.plan = t.planStage
 	}
 	inputs := []*kernel.Acts{m.outIn}
 	for i := range m.layers {
@@ -46,7 +46,7 @@ func (m *Model) Observe(o Observer) {
 	}
 }
 
-// tap keeps an input's rows as floats between the phase that makes them and the one that uses them. One memory serves
+// tap keeps an input's rows as floats between the stage that makes them and the one that uses them. One memory serves
 // all: each input is shown before the next one is made.
 type tap struct {
 	m    *Model
@@ -55,40 +55,40 @@ type tap struct {
 	rows [][]float32
 }
 
-// planPhase plans a phase, and shows the input of those that multiply with it. These are planned after all of it has
+// planStage plans a stage, and shows the input of those that multiply with it. These are planned after all of it has
 // been made, and before anything of the next input is.
-func (t *tap) planPhase(phase int) (items int) {
+func (t *tap) planStage(stage int) (items int) {
 	m := t.m
 	defer m.guard()
-	if phase == 0 {
+	if stage == 0 {
 		c := &m.cfg
 		t.keep = grow(t.keep, len(m.tokens)*max(c.Dim, c.Heads*c.HeadDim, c.ExpertsUsed*c.FFN))
 	}
-	planned := m.planPhase(phase)
-	if m.broken.Load() != nil || phase < phasesBefore {
+	planned := m.planStage(stage)
+	if m.broken.Load() != nil || stage < stagesBefore {
 		return planned
 	}
-	if layer := (phase - phasesBefore) / phasesPerLayer; layer < len(m.layers) {
-		t.showLayer(layer, (phase-phasesBefore)%phasesPerLayer)
-	} else if (phase-phasesBefore)%phasesPerLayer == phaseOutput {
+	if layer := (stage - stagesBefore) / stagesPerLayer; layer < len(m.layers) {
+		t.showLayer(layer, (stage-stagesBefore)%stagesPerLayer)
+	} else if (stage-stagesBefore)%stagesPerLayer == stageOutput {
 		t.show(layer, OutputInput, 0, m.all[:len(m.wanted)], m.outIn)
 	}
 	return planned
 }
 
-func (t *tap) showLayer(layer, phase int) {
+func (t *tap) showLayer(layer, stage int) {
 	m, s := t.m, &t.m.now
-	switch phase {
-	case phaseProject:
+	switch stage {
+	case stageProject:
 		t.show(layer, AttentionInput, 0, m.all, s.attnIn)
-	case phaseAttentionOutput:
+	case stageAttentionOutput:
 		t.show(layer, AttentionOutput, 0, s.tokens, s.attnOut)
-	case phaseExpertsIn:
+	case stageExpertsIn:
 		for e := range m.cfg.Experts {
 			tokens, _ := m.groups.expert(e)
 			t.show(layer, ExpertInput, e, tokens, s.ffnIn)
 		}
-	case phaseExpertsOut:
+	case stageExpertsOut:
 		for e := range m.cfg.Experts {
 			_, slots := m.groups.expert(e)
 			t.show(layer, ExpertHidden, e, slots, s.hidden)

@@ -15,8 +15,8 @@ import (
 // load allocates nothing. A token is known by its index in the pass, over all spans.
 type state struct {
 	broken  atomic.Pointer[breakdown] // a worker panicked: nothing more is computed in this pass
-	plan    func(phase int) int       // Model.planPhase and doItems, bound once
-	do      func(worker, phase, from, to int)
+	plan    func(stage int) int       // Model.planStage and doItems, bound once
+	do      func(worker, stage, from, to int)
 	workers []*worker
 	planner *worker // whoever plans: what is too little to share is done while planning
 
@@ -27,7 +27,7 @@ type state struct {
 	// those whose logits are asked for: all that the last layer has to compute behind its keys and values
 	wanted []int32
 
-	now step // the phase being computed
+	now step // the stage being computed
 
 	attend, attendLast attention // for all tokens and for the wanted ones
 	parts              []float32 // of the items' attention, where they are divided
@@ -104,7 +104,7 @@ func (m *Model) prepare(types map[*kernel.Matrix]quant.Type) {
 	m.headsPerItem = c.headsPerItem(align)
 	m.outStride = m.layers[0].o.PaddedRows()
 	m.groups.starts = make([]int, c.Experts+1)
-	m.plan, m.do, m.crew.Idle = m.planPhase, m.doItems, m.idle
+	m.plan, m.do, m.crew.Idle = m.planStage, m.doItems, m.idle
 	m.ahead.first = make([][]byte, m.crew.Workers())
 	m.planner = m.newWorker()
 	for range m.crew.Workers() {

@@ -6,7 +6,7 @@ import (
 )
 
 // arithmetic computes a op b.
-func (m *machine) arithmetic(op string, a, b any) (any, error) {
+func (m *rendering) arithmetic(op string, a, b any) (any, error) {
 	if op == "~" {
 		s, err := m.str(a)
 		if err != nil {
@@ -78,7 +78,7 @@ func (m *machine) arithmetic(op string, a, b any) (any, error) {
 }
 
 // repeat is text · n. What would be too long is not even begun.
-func (m *machine) repeat(t text, n int64) (any, error) {
+func (m *rendering) repeat(t text, n int64) (any, error) {
 	if n <= 0 || t.s == "" {
 		return text{}, nil
 	}

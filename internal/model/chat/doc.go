@@ -5,7 +5,7 @@
 // each conversation. scan.go cuts a source into tags and text, and lex.go cuts the tags into words. parse.go,
 // loop.go,
 // expression.go and postfix.go turn these into functions. text.go and value.go are the values; arithmetic.go,
-// filters.go, tests.go and methods.go are what can be done with them. machine.go counts what a rendering does.
+// filters.go, tests.go and methods.go are what can be done with them. rendering.go counts what a rendering does.
 //
 // A template comes with a model from anywhere and runs inside a server, so it is bounded: its steps, the bytes that
 // it

@@ -6,7 +6,7 @@ import (
 )
 
 // expression is a compiled expression.
-type expression func(m *machine, s *scope) (any, error)
+type expression func(m *rendering, s *scope) (any, error)
 
 // reader goes through the words of a tag. Each method reads one level of Jinja's grammar, the weakest first.
 type reader struct {
@@ -72,7 +72,7 @@ func (r *reader) expression() (expression, error) {
 }
 
 func choose(x, cond, other expression) expression {
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		c, err := cond(m, s)
 		switch {
 		case err != nil:
@@ -92,7 +92,7 @@ func (r *reader) or() (expression, error) {
 		var y expression
 		a := x
 		if y, err = r.and(); err == nil {
-			x = func(m *machine, s *scope) (any, error) {
+			x = func(m *rendering, s *scope) (any, error) {
 				v, err := a(m, s)
 				if err != nil || truth(v) {
 					return v, err
@@ -110,7 +110,7 @@ func (r *reader) and() (expression, error) {
 		var y expression
 		a := x
 		if y, err = r.not(); err == nil {
-			x = func(m *machine, s *scope) (any, error) {
+			x = func(m *rendering, s *scope) (any, error) {
 				v, err := a(m, s)
 				if err != nil || !truth(v) {
 					return v, err
@@ -134,7 +134,7 @@ func (r *reader) not() (expression, error) {
 	if err != nil || !negated {
 		return x, err
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		return !truth(v), err
 	}, nil
@@ -147,7 +147,7 @@ var comparisons = map[string]func(c int) bool{
 
 // relation is one comparison of a chain: a < b < c.
 type relation struct {
-	holds func(m *machine, a, b any) (bool, error)
+	holds func(m *rendering, a, b any) (bool, error)
 	right expression
 }
 
@@ -171,7 +171,7 @@ func (r *reader) comparison() (expression, error) {
 	if chain == nil {
 		return x, nil
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		a, err := x(m, s)
 		for _, c := range chain {
 			if err != nil {
@@ -191,25 +191,25 @@ func (r *reader) comparison() (expression, error) {
 }
 
 // relation reads a comparing operator; nil if there is none.
-func (r *reader) relation() func(m *machine, a, b any) (bool, error) {
+func (r *reader) relation() func(m *rendering, a, b any) (bool, error) {
 	w := r.peek()
 	if order, ok := comparisons[w.text]; ok && w.kind == 'o' {
 		r.next()
-		return func(_ *machine, a, b any) (bool, error) {
+		return func(_ *rendering, a, b any) (bool, error) {
 			c, err := compare(a, b)
 			return err == nil && order(c), err
 		}
 	}
 	switch {
 	case r.take('o', "=="):
-		return func(m *machine, a, b any) (bool, error) { return equal(a, b), m.step() }
+		return func(m *rendering, a, b any) (bool, error) { return equal(a, b), m.step() }
 	case r.take('o', "!="):
-		return func(m *machine, a, b any) (bool, error) { return !equal(a, b), m.step() }
+		return func(m *rendering, a, b any) (bool, error) { return !equal(a, b), m.step() }
 	case r.take('n', "in"):
-		return func(m *machine, a, b any) (bool, error) { return m.contains(b, a) }
+		return func(m *rendering, a, b any) (bool, error) { return m.contains(b, a) }
 	case w.kind == 'n' && w.text == "not" && r.words[r.at+1] == word{'n', "in"}:
 		r.at += 2
-		return func(m *machine, a, b any) (bool, error) {
+		return func(m *rendering, a, b any) (bool, error) {
 			in, err := m.contains(b, a)
 			return !in, err
 		}
@@ -240,7 +240,7 @@ func (r *reader) binary(operand func() (expression, error), ops ...string) (expr
 }
 
 func combine(op string, x, y expression) expression {
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		a, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -277,7 +277,7 @@ func (r *reader) unary(withFilter bool) (expression, error) {
 	}
 	defer func() { r.depth-- }()
 	x, err := r.unary(false)
-	return r.postfix(func(m *machine, s *scope) (any, error) {
+	return r.postfix(func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil || !minus {
 			return v, err
@@ -319,7 +319,7 @@ func (r *reader) primary() (expression, error) {
 	return nil, fmt.Errorf("unexpected %q", w.text)
 }
 
-func constant(v any) expression { return func(*machine, *scope) (any, error) { return v, nil } }
+func constant(v any) expression { return func(*rendering, *scope) (any, error) { return v, nil } }
 
 func named(name string) expression {
 	switch name {
@@ -330,7 +330,7 @@ func named(name string) expression {
 	case "none", "None":
 		return constant(nil)
 	}
-	return func(m *machine, s *scope) (any, error) { return s.find(name), m.step() }
+	return func(m *rendering, s *scope) (any, error) { return s.find(name), m.step() }
 }
 
 // series reads expressions up to a closing bracket; comma tells whether there was one.
@@ -351,7 +351,7 @@ func (r *reader) series(end string) (items []expression, comma bool, err error) 
 }
 
 func listOf(items []expression) expression {
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		l := &list{items: make([]any, len(items))}
 		for i, x := range items {
 			v, err := x(m, s)
@@ -367,7 +367,7 @@ func listOf(items []expression) expression {
 // tupleOf is listOf, shown in round brackets.
 func tupleOf(items []expression) expression {
 	x := listOf(items)
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if l, ok := v.(*list); ok {
 			l.tuple = true
@@ -395,7 +395,7 @@ func (r *reader) dict() (expression, error) {
 			return nil, fmt.Errorf("want \"}\", got %q", r.peek().text)
 		}
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		d := newDict()
 		for i := range keys {
 			k, err := keys[i](m, s)

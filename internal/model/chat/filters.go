@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-type filter func(m *machine, v any, a arguments) (any, error)
+type filter func(m *rendering, v any, a arguments) (any, error)
 
 // filters are what may stand behind "|".
 var filters map[string]filter
@@ -30,7 +30,7 @@ func init() { // filters and tests refer to each other
 
 // method makes a filter of a method of str or dict; other values become a str.
 func method(name string) filter {
-	return func(m *machine, v any, a arguments) (any, error) {
+	return func(m *rendering, v any, a arguments) (any, error) {
 		if _, ok := v.(*dict); !ok || name != "items" {
 			t, err := m.str(v)
 			if err != nil {
@@ -42,7 +42,7 @@ func method(name string) filter {
 	}
 }
 
-func length(m *machine, v any, _ arguments) (any, error) {
+func length(m *rendering, v any, _ arguments) (any, error) {
 	if t, ok := v.(text); ok {
 		return int64(utf8.RuneCountInString(t.s)), m.charge(len(t.s))
 	}
@@ -53,7 +53,7 @@ func length(m *machine, v any, _ arguments) (any, error) {
 	return int64(len(items)), err
 }
 
-func byDefault(_ *machine, v any, a arguments) (any, error) {
+func byDefault(_ *rendering, v any, a arguments) (any, error) {
 	_, missing := v.(undefined)
 	if missing || truth(a.get(1, "boolean", false)) && !truth(v) {
 		return a.get(0, "default_value", text{}), nil
@@ -61,7 +61,7 @@ func byDefault(_ *machine, v any, a arguments) (any, error) {
 	return v, nil
 }
 
-func joined(m *machine, v any, a arguments) (any, error) {
+func joined(m *rendering, v any, a arguments) (any, error) {
 	sep, err := m.str(a.get(0, "d", text{}))
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func joined(m *machine, v any, a arguments) (any, error) {
 	return m.join(sep, v)
 }
 
-func first(m *machine, v any, _ arguments) (any, error) {
+func first(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil || len(items) == 0 {
 		return undefined{"the first of nothing"}, err
@@ -82,7 +82,7 @@ func first(m *machine, v any, _ arguments) (any, error) {
 	return items[0], nil
 }
 
-func last(m *machine, v any, _ arguments) (any, error) {
+func last(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil || len(items) == 0 {
 		return undefined{"the last of nothing"}, err
@@ -90,7 +90,7 @@ func last(m *machine, v any, _ arguments) (any, error) {
 	return items[len(items)-1], nil
 }
 
-func aList(m *machine, v any, _ arguments) (any, error) {
+func aList(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	return &list{items: append([]any(nil), items...)}, firstError(err, m.charge(16*len(items)))
 }
@@ -102,9 +102,9 @@ func firstError(a, b error) error {
 	return b
 }
 
-func aString(m *machine, v any, _ arguments) (any, error) { return m.str(v) }
+func aString(m *rendering, v any, _ arguments) (any, error) { return m.str(v) }
 
-func aInt(_ *machine, v any, a arguments) (any, error) {
+func aInt(_ *rendering, v any, a arguments) (any, error) {
 	def := a.get(0, "default", int64(0))
 	if f, ok := numberOf(v); ok {
 		if f > -1<<62 && f < 1<<62 {
@@ -124,7 +124,7 @@ func aInt(_ *machine, v any, a arguments) (any, error) {
 	return def, nil
 }
 
-func aFloat(_ *machine, v any, a arguments) (any, error) {
+func aFloat(_ *rendering, v any, a arguments) (any, error) {
 	if f, ok := numberOf(v); ok {
 		return f, nil
 	}
@@ -136,7 +136,7 @@ func aFloat(_ *machine, v any, a arguments) (any, error) {
 	return a.get(0, "default", 0.0), nil
 }
 
-func abs(m *machine, v any, _ arguments) (any, error) {
+func abs(m *rendering, v any, _ arguments) (any, error) {
 	if f, ok := numberOf(v); ok && f < 0 {
 		return m.arithmetic("-", int64(0), v)
 	}
@@ -144,7 +144,7 @@ func abs(m *machine, v any, _ arguments) (any, error) {
 }
 
 // toJSON is json.dumps as Transformers has it: characters as they are, a space behind commas and colons.
-func toJSON(m *machine, v any, a arguments) (any, error) {
+func toJSON(m *rendering, v any, a arguments) (any, error) {
 	step, err := m.str(a.get(0, "indent", text{}))
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func toJSON(m *machine, v any, a arguments) (any, error) {
 	return m.json(v, indent, "\n")
 }
 
-func (m *machine) json(v any, indent, line string) (text, error) {
+func (m *rendering) json(v any, indent, line string) (text, error) {
 	if err := m.enter(); err != nil {
 		return text{}, err
 	}
@@ -198,7 +198,7 @@ func jsonText(t text) text {
 	return like(s, t)
 }
 
-func (m *machine) jsonItems(open, end string, n int, indent, line string,
+func (m *rendering) jsonItems(open, end string, n int, indent, line string,
 	at func(i int, line string) (text, error)) (text, error) {
 	if n == 0 {
 		return own(open + end), nil
@@ -232,7 +232,7 @@ func (m *machine) jsonItems(open, end string, n int, indent, line string,
 }
 
 // path is v.a.b for "a.b".
-func (m *machine) path(v any, name text) (any, error) {
+func (m *rendering) path(v any, name text) (any, error) {
 	for _, part := range strings.Split(name.s, ".") {
 		var key any = own(part)
 		if n, err := strconv.ParseInt(part, 10, 64); err == nil {
@@ -246,7 +246,7 @@ func (m *machine) path(v any, name text) (any, error) {
 	return v, nil
 }
 
-func mapped(m *machine, v any, a arguments) (any, error) {
+func mapped(m *rendering, v any, a arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -278,7 +278,7 @@ func mapped(m *machine, v any, a arguments) (any, error) {
 
 // chosen makes the filters that keep or drop items for which a test holds, of themselves or of an attribute.
 func chosen(byAttribute, keep bool) filter {
-	return func(m *machine, v any, a arguments) (any, error) {
+	return func(m *rendering, v any, a arguments) (any, error) {
 		items, err := m.items(v)
 		if err != nil {
 			return nil, err
@@ -292,7 +292,7 @@ func chosen(byAttribute, keep bool) filter {
 			name, _ = args[0].(text)
 			args = args[1:]
 		}
-		test := func(_ *machine, v, _ any) (bool, error) { return truth(v), nil }
+		test := func(_ *rendering, v, _ any) (bool, error) { return truth(v), nil }
 		var arg any
 		if len(args) > 0 {
 			t, _ := args[0].(text)
@@ -326,7 +326,7 @@ func chosen(byAttribute, keep bool) filter {
 	}
 }
 
-func reversed(m *machine, v any, _ arguments) (any, error) {
+func reversed(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -341,7 +341,7 @@ func reversed(m *machine, v any, _ arguments) (any, error) {
 	return l, m.charge(16 * len(items))
 }
 
-func unique(m *machine, v any, _ arguments) (any, error) {
+func unique(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -359,7 +359,7 @@ func unique(m *machine, v any, _ arguments) (any, error) {
 	return l, nil
 }
 
-func sorted(m *machine, v any, a arguments) (any, error) {
+func sorted(m *rendering, v any, a arguments) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -389,7 +389,7 @@ func sorted(m *machine, v any, a arguments) (any, error) {
 	return l, failed
 }
 
-func dictSort(m *machine, v any, _ arguments) (any, error) {
+func dictSort(m *rendering, v any, _ arguments) (any, error) {
 	d, ok := v.(*dict)
 	if !ok {
 		return nil, fmt.Errorf("dictsort: %s is not a dict", kind(v))
@@ -405,7 +405,7 @@ func dictSort(m *machine, v any, _ arguments) (any, error) {
 	return l, m.charge(len(d.keys) * 64)
 }
 
-func sum(m *machine, v any, _ arguments) (any, error) {
+func sum(m *rendering, v any, _ arguments) (any, error) {
 	items, err := m.items(v)
 	var total any = int64(0)
 	for _, x := range items {
@@ -417,7 +417,7 @@ func sum(m *machine, v any, _ arguments) (any, error) {
 }
 
 func extreme(sign int) filter {
-	return func(m *machine, v any, _ arguments) (any, error) {
+	return func(m *rendering, v any, _ arguments) (any, error) {
 		items, err := m.items(v)
 		if err != nil || len(items) == 0 {
 			return undefined{"the extreme of nothing"}, err
@@ -436,13 +436,13 @@ func extreme(sign int) filter {
 	}
 }
 
-func wordCount(m *machine, v any, _ arguments) (any, error) {
+func wordCount(m *rendering, v any, _ arguments) (any, error) {
 	t, err := m.str(v)
 	return int64(len(strings.Fields(t.s))), firstError(err, m.charge(len(t.s)))
 }
 
 // indent puts blanks before every line but the first.
-func indent(m *machine, v any, a arguments) (any, error) {
+func indent(m *rendering, v any, a arguments) (any, error) {
 	t, err := m.str(v)
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func pythonJSON(source string) (string, error) {
 }
 
 func dump(v any) (string, error) {
-	m := &machine{work: leastWork}
+	m := &rendering{work: leastWork}
 	t, err := m.json(v, "", "\n")
 	return t.s, err
 }

@@ -34,7 +34,7 @@ func (p *parser) loop(r *reader) (statement, error) {
 			return nil, err
 		}
 	}
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		v, err := over(m, s)
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func (p *parser) loop(r *reader) (statement, error) {
 }
 
 // chosenItems gives the items for which a loop's condition holds.
-func (m *machine) chosenItems(v any, names []string, only expression, s *scope) ([]any, error) {
+func (m *rendering) chosenItems(v any, names []string, only expression, s *scope) ([]any, error) {
 	items, err := m.items(v)
 	if err != nil || only == nil {
 		return items, err
@@ -74,7 +74,7 @@ func (m *machine) chosenItems(v any, names []string, only expression, s *scope) 
 }
 
 // run goes through a loop.
-func (m *machine) run(items []any, names []string, body statement, s *scope, out *builder) error {
+func (m *rendering) run(items []any, names []string, body statement, s *scope, out *builder) error {
 	if err := m.enter(); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (m *machine) run(items []any, names []string, body statement, s *scope, out
 		if i < n-1 {
 			loop.values["nextitem"] = items[i+1]
 		}
-		loop.values["cycle"] = callable(func(_ *machine, a arguments) (any, error) {
+		loop.values["cycle"] = callable(func(_ *rendering, a arguments) (any, error) {
 			if len(a.plain) == 0 {
 				return nil, fmt.Errorf("cycle of nothing")
 			}
@@ -151,8 +151,8 @@ func (p *parser) macro(r *reader) (statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(_ *machine, s *scope, _ *builder) error {
-		s.names[name] = callable(func(m *machine, a arguments) (any, error) {
+	return func(_ *rendering, s *scope, _ *builder) error {
+		s.names[name] = callable(func(m *rendering, a arguments) (any, error) {
 			if err := m.enter(); err != nil {
 				return nil, err
 			}

@@ -6,7 +6,7 @@ import (
 )
 
 // method calls a method of a str, list or dict.
-func (m *machine) method(v any, name string, a arguments) (any, error) {
+func (m *rendering) method(v any, name string, a arguments) (any, error) {
 	if err := m.step(); err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (a arguments) texts(n int) ([]text, error) {
 	return all, nil
 }
 
-func (m *machine) textMethod(v text, name string, a arguments) (any, error) {
+func (m *rendering) textMethod(v text, name string, a arguments) (any, error) {
 	args, err := a.texts(2)
 	if name == "split" || name == "rsplit" || name == "replace" || name == "startswith" || name == "endswith" {
 		n := 1
@@ -165,7 +165,7 @@ func ends(s string, a arguments, start bool) (any, error) {
 }
 
 // join is sep.join(items).
-func (m *machine) join(sep text, v any) (any, error) {
+func (m *rendering) join(sep text, v any) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (m *machine) join(sep text, v any) (any, error) {
 	return b.text(), nil
 }
 
-func (m *machine) dictMethod(d *dict, name string, a arguments) (any, error) {
+func (m *rendering) dictMethod(d *dict, name string, a arguments) (any, error) {
 	l := &list{}
 	switch name {
 	case "get":

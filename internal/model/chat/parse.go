@@ -7,7 +7,7 @@ import (
 )
 
 // statement is a compiled piece of a template: it adds to the output.
-type statement func(m *machine, s *scope, out *builder) error
+type statement func(m *rendering, s *scope, out *builder) error
 
 // How break and continue leave a loop.
 var (
@@ -70,7 +70,7 @@ func (p *parser) block(ends ...string) (body statement, end string, r *reader, e
 
 // located names the line in what goes wrong.
 func located(st statement, line int) statement {
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		if err := m.step(); err != nil {
 			return err
 		}
@@ -85,14 +85,14 @@ func located(st statement, line int) statement {
 
 func plain(s string) statement {
 	t := own(s)
-	return func(m *machine, _ *scope, out *builder) error {
+	return func(m *rendering, _ *scope, out *builder) error {
 		out.add(t)
 		return m.charge(len(s))
 	}
 }
 
 func sequenceOf(all []statement) statement {
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		for _, st := range all {
 			if err := st(m, s, out); err != nil {
 				return err
@@ -107,7 +107,7 @@ func output(r *reader) (statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		v, err := x(m, s)
 		if err != nil {
 			return err
@@ -162,12 +162,12 @@ func (p *parser) statement(name string, r *reader) (statement, error) {
 	case "macro":
 		return p.macro(r)
 	case "break":
-		return func(*machine, *scope, *builder) error { return errBreak }, r.end()
+		return func(*rendering, *scope, *builder) error { return errBreak }, r.end()
 	case "continue":
-		return func(*machine, *scope, *builder) error { return errContinue }, r.end()
+		return func(*rendering, *scope, *builder) error { return errContinue }, r.end()
 	case "do":
 		x, err := r.whole()
-		return func(m *machine, s *scope, _ *builder) error {
+		return func(m *rendering, s *scope, _ *builder) error {
 			_, err := x(m, s)
 			return err
 		}, err
@@ -194,7 +194,7 @@ func (p *parser) ifs(r *reader) (statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	no := statement(func(*machine, *scope, *builder) error { return nil })
+	no := statement(func(*rendering, *scope, *builder) error { return nil })
 	switch end {
 	case "elif":
 		if p.depth++; p.depth > 10*maxDepth {
@@ -211,7 +211,7 @@ func (p *parser) ifs(r *reader) (statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		v, err := cond(m, s)
 		if err != nil {
 			return err
@@ -244,7 +244,7 @@ func (r *reader) targets() ([]string, error) {
 }
 
 // bind sets names to a value or its parts.
-func (m *machine) bind(s *scope, names []string, v any) error {
+func (m *rendering) bind(s *scope, names []string, v any) error {
 	if len(names) == 1 {
 		s.names[names[0]] = v
 		return nil
@@ -297,7 +297,7 @@ func (p *parser) set(r *reader) (statement, error) {
 			return nil, err
 		}
 	}
-	return func(m *machine, s *scope, _ *builder) error {
+	return func(m *rendering, s *scope, _ *builder) error {
 		v, err := x(m, s)
 		if err != nil {
 			return err
@@ -316,7 +316,7 @@ func (p *parser) set(r *reader) (statement, error) {
 
 // captured is what a body puts out.
 func captured(body statement) expression {
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		var b builder
 		err := body(m, s.inner(), &b)
 		return b.text(), err
@@ -333,7 +333,7 @@ func (p *parser) filtered(r *reader) (statement, error) {
 	for err == nil && first.take('o', "|") {
 		x, err = first.filter(x)
 	}
-	return func(m *machine, s *scope, out *builder) error {
+	return func(m *rendering, s *scope, out *builder) error {
 		v, err := x(m, s)
 		if err != nil {
 			return err

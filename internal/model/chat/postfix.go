@@ -48,7 +48,7 @@ func (r *reader) attribute(x expression, name string) (expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -67,7 +67,7 @@ func (r *reader) attribute(x expression, name string) (expression, error) {
 }
 
 func item(x, key expression) expression {
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func item(x, key expression) expression {
 }
 
 // item is v[key]; undefined where there is none, an error where v itself is undefined.
-func (m *machine) item(v, key any) (any, error) {
+func (m *rendering) item(v, key any) (any, error) {
 	if err := m.step(); err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (r *reader) subscript(x expression) (expression, error) {
 		}
 		return item(x, parts[0]), nil
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -167,7 +167,7 @@ func (r *reader) subscript(x expression) (expression, error) {
 }
 
 // cut is v[from:to:by].
-func (m *machine) cut(v any, at [3]any) (any, error) {
+func (m *rendering) cut(v any, at [3]any) (any, error) {
 	items, err := m.items(v)
 	if err != nil {
 		return nil, err
@@ -214,7 +214,7 @@ func (m *machine) cut(v any, at [3]any) (any, error) {
 }
 
 // arguments reads a call's arguments behind the bracket.
-func (r *reader) arguments() (func(m *machine, s *scope) (arguments, error), error) {
+func (r *reader) arguments() (func(m *rendering, s *scope) (arguments, error), error) {
 	var plain, named []expression
 	var names []string
 	for !r.take('o', ")") {
@@ -236,7 +236,7 @@ func (r *reader) arguments() (func(m *machine, s *scope) (arguments, error), err
 			return nil, fmt.Errorf("want %q, got %q", ")", r.peek().text)
 		}
 	}
-	return func(m *machine, s *scope) (arguments, error) {
+	return func(m *rendering, s *scope) (arguments, error) {
 		a := arguments{named: map[string]any{}}
 		for _, x := range plain {
 			v, err := x(m, s)
@@ -261,7 +261,7 @@ func (r *reader) call(x expression) (expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -290,13 +290,13 @@ func (r *reader) filter(x expression) (expression, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown filter %q", name)
 	}
-	args := func(*machine, *scope) (arguments, error) { return arguments{}, nil }
+	args := func(*rendering, *scope) (arguments, error) { return arguments{}, nil }
 	if r.take('o', "(") {
 		if args, err = r.arguments(); err != nil {
 			return nil, err
 		}
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err
@@ -332,7 +332,7 @@ func (r *reader) test(x expression) (expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(m *machine, s *scope) (any, error) {
+	return func(m *rendering, s *scope) (any, error) {
 		v, err := x(m, s)
 		if err != nil {
 			return nil, err

@@ -48,7 +48,7 @@ type Conversation struct {
 
 // Render gives the conversation as the model is to read it. Its errors match ErrRefused, ErrLimit or ErrTemplate.
 func (t *Template) Render(c Conversation) ([]Part, error) {
-	m := &machine{work: leastWork, now: c.Now}
+	m := &rendering{work: leastWork, now: c.Now}
 	if m.now == nil {
 		m.now = time.Now
 	}
@@ -79,7 +79,7 @@ func (t *Template) Render(c Conversation) ([]Part, error) {
 }
 
 // message gives a message as templates see it. Arguments of calls are values, not text, as Transformers has them.
-func (m *machine) message(message llm.Message) (*dict, error) {
+func (m *rendering) message(message llm.Message) (*dict, error) {
 	d := members("role", theirs(message.Role), "content", theirs(message.Content))
 	m.work += workFactor * (len(message.Role) + len(message.Content) + 1024)
 	if message.Role == llm.RoleTool {
@@ -104,7 +104,7 @@ func (m *machine) message(message llm.Message) (*dict, error) {
 }
 
 // tools gives tools as templates see them; none where there are none.
-func (m *machine) tools(tools []llm.Tool) (any, error) {
+func (m *rendering) tools(tools []llm.Tool) (any, error) {
 	if len(tools) == 0 {
 		return nil, nil
 	}

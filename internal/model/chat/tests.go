@@ -6,13 +6,13 @@ import "fmt"
 var takesArgument = map[string]bool{"equalto": true, "eq": true, "ne": true, "in": true, "divisibleby": true,
 	"lt": true, "gt": true, "le": true, "ge": true, "sameas": true}
 
-func isA[T any](_ *machine, v, _ any) (bool, error) {
+func isA[T any](_ *rendering, v, _ any) (bool, error) {
 	_, ok := v.(T)
 	return ok, nil
 }
 
-func ordered(holds func(c int) bool) func(*machine, any, any) (bool, error) {
-	return func(_ *machine, v, arg any) (bool, error) {
+func ordered(holds func(c int) bool) func(*rendering, any, any) (bool, error) {
+	return func(_ *rendering, v, arg any) (bool, error) {
 		c, err := compare(v, arg)
 		return err == nil && holds(c), err
 	}
@@ -27,31 +27,31 @@ func whole(v any) (int64, error) {
 }
 
 // tests are what may stand behind "is".
-var tests = map[string]func(m *machine, v, arg any) (bool, error){
-	"defined": func(_ *machine, v, _ any) (bool, error) {
+var tests = map[string]func(m *rendering, v, arg any) (bool, error){
+	"defined": func(_ *rendering, v, _ any) (bool, error) {
 		_, ok := v.(undefined)
 		return !ok, nil
 	},
 	"undefined": isA[undefined], "string": isA[text], "mapping": isA[*dict], "boolean": isA[bool],
 	"integer": isA[int64],
 	"float":   isA[float64], "callable": isA[callable],
-	"none": func(_ *machine, v, _ any) (bool, error) { return v == nil, nil },
-	"number": func(_ *machine, v, _ any) (bool, error) {
+	"none": func(_ *rendering, v, _ any) (bool, error) { return v == nil, nil },
+	"number": func(_ *rendering, v, _ any) (bool, error) {
 		_, ok := numberOf(v)
 		return ok, nil
 	},
-	"true":     func(_ *machine, v, _ any) (bool, error) { return v == true, nil },
-	"false":    func(_ *machine, v, _ any) (bool, error) { return v == false, nil },
+	"true":     func(_ *rendering, v, _ any) (bool, error) { return v == true, nil },
+	"false":    func(_ *rendering, v, _ any) (bool, error) { return v == false, nil },
 	"iterable": iterable, "sequence": iterable,
-	"odd": func(_ *machine, v, _ any) (bool, error) {
+	"odd": func(_ *rendering, v, _ any) (bool, error) {
 		n, err := whole(v)
 		return n%2 != 0, err
 	},
-	"even": func(_ *machine, v, _ any) (bool, error) {
+	"even": func(_ *rendering, v, _ any) (bool, error) {
 		n, err := whole(v)
 		return n%2 == 0, err
 	},
-	"divisibleby": func(_ *machine, v, arg any) (bool, error) {
+	"divisibleby": func(_ *rendering, v, arg any) (bool, error) {
 		n, err := whole(v)
 		if err != nil {
 			return false, err
@@ -62,16 +62,16 @@ var tests = map[string]func(m *machine, v, arg any) (bool, error){
 		}
 		return err == nil && n%by == 0, err
 	},
-	"equalto": func(_ *machine, v, arg any) (bool, error) { return equal(v, arg), nil },
-	"eq":      func(_ *machine, v, arg any) (bool, error) { return equal(v, arg), nil },
-	"sameas":  func(_ *machine, v, arg any) (bool, error) { return kind(v) == kind(arg) && equal(v, arg), nil },
-	"ne":      func(_ *machine, v, arg any) (bool, error) { return !equal(v, arg), nil },
-	"in":      func(m *machine, v, arg any) (bool, error) { return m.contains(arg, v) },
+	"equalto": func(_ *rendering, v, arg any) (bool, error) { return equal(v, arg), nil },
+	"eq":      func(_ *rendering, v, arg any) (bool, error) { return equal(v, arg), nil },
+	"sameas":  func(_ *rendering, v, arg any) (bool, error) { return kind(v) == kind(arg) && equal(v, arg), nil },
+	"ne":      func(_ *rendering, v, arg any) (bool, error) { return !equal(v, arg), nil },
+	"in":      func(m *rendering, v, arg any) (bool, error) { return m.contains(arg, v) },
 	"lt":      ordered(func(c int) bool { return c < 0 }), "gt": ordered(func(c int) bool { return c > 0 }),
 	"le": ordered(func(c int) bool { return c <= 0 }), "ge": ordered(func(c int) bool { return c >= 0 }),
 }
 
-func iterable(_ *machine, v, _ any) (bool, error) {
+func iterable(_ *rendering, v, _ any) (bool, error) {
 	switch v.(type) {
 	case *list, *dict, text:
 		return true, nil

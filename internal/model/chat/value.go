@@ -24,7 +24,7 @@ type (
 	undefined struct{ name string }
 
 	// callable is a function or macro.
-	callable func(m *machine, args arguments) (any, error)
+	callable func(m *rendering, args arguments) (any, error)
 )
 
 // arguments of a call.
@@ -98,7 +98,7 @@ func kind(v any) string {
 }
 
 // str is Python's str().
-func (m *machine) str(v any) (text, error) {
+func (m *rendering) str(v any) (text, error) {
 	switch v := v.(type) {
 	case text:
 		return v, nil
@@ -109,7 +109,7 @@ func (m *machine) str(v any) (text, error) {
 }
 
 // repr is Python's repr().
-func (m *machine) repr(v any) (text, error) {
+func (m *rendering) repr(v any) (text, error) {
 	if err := m.step(); err != nil {
 		return text{}, err
 	}
@@ -152,7 +152,7 @@ func (m *machine) repr(v any) (text, error) {
 }
 
 // sequence joins n texts with commas.
-func (m *machine) sequence(open, end string, n int, at func(int) (text, error)) (text, error) {
+func (m *rendering) sequence(open, end string, n int, at func(int) (text, error)) (text, error) {
 	if err := m.enter(); err != nil { // what holds itself has no end
 		return text{}, err
 	}
@@ -298,7 +298,7 @@ func compare(a, b any) (int, error) {
 }
 
 // items gives what a for loop goes through.
-func (m *machine) items(v any) ([]any, error) {
+func (m *rendering) items(v any) ([]any, error) {
 	switch v := v.(type) {
 	case *list:
 		return v.items, nil
@@ -326,7 +326,7 @@ func (m *machine) items(v any) ([]any, error) {
 }
 
 // contains is Python's in.
-func (m *machine) contains(in, v any) (bool, error) {
+func (m *rendering) contains(in, v any) (bool, error) {
 	switch in := in.(type) {
 	case text:
 		t, ok := v.(text)

@@ -145,11 +145,11 @@ func (s *Server) countRefusal(e *httpError) {
 		return
 	}
 	reason := e.code
-	switch phase := s.gate.phase(); {
+	switch readiness := s.gate.readiness(); {
 	case reason == "":
 		reason = telemetry.ReasonInvalid
-	case reason == "not_ready" && phase != ready:
-		reason = phase.String()
+	case reason == "not_ready" && readiness != ready:
+		reason = readiness.String()
 	}
 	s.metrics.Refused(reason)
 }

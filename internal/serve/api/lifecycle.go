@@ -8,27 +8,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
-// phase is where in its life the service is.
-type phase int
+// readiness is where in its life the service is.
+type readiness int
 
 const (
-	starting phase = iota // no backend yet
+	starting readiness = iota // no backend yet
 	ready
 	draining // no new requests; those under way go on
 )
 
-func (p phase) String() string { return [...]string{"starting", "ready", "draining"}[p] }
+func (p readiness) String() string { return [...]string{"starting", "ready", "draining"}[p] }
 
 // lifecycle decides who may come in. It is a state machine without locks or goroutines.
 type lifecycle struct {
-	phase    phase
-	inFlight int
+	readiness readiness
+	inFlight  int
 }
 
 // enter lets a request in or says why not.
 func (l *lifecycle) enter() error {
-	if l.phase != ready {
-		return fmt.Errorf("%w: %s", llm.ErrNotReady, l.phase)
+	if l.readiness != ready {
+		return fmt.Errorf("%w: %s", llm.ErrNotReady, l.readiness)
 	}
 	l.inFlight++
 	return nil
@@ -37,19 +37,19 @@ func (l *lifecycle) enter() error {
 // leave says whether the last request of a draining service has gone.
 func (l *lifecycle) leave() (drained bool) {
 	l.inFlight--
-	return l.phase == draining && l.inFlight == 0
+	return l.readiness == draining && l.inFlight == 0
 }
 
 // open makes a starting service ready; a draining one stays so.
 func (l *lifecycle) open() {
-	if l.phase == starting {
-		l.phase = ready
+	if l.readiness == starting {
+		l.readiness = ready
 	}
 }
 
 // drain says whether there is nothing to wait for.
 func (l *lifecycle) drain() (drained bool) {
-	l.phase = draining
+	l.readiness = draining
 	return l.inFlight == 0
 }
 
@@ -63,10 +63,10 @@ type gate struct {
 
 func newGate() *gate { return &gate{drained: make(chan struct{})} }
 
-func (g *gate) phase() phase {
+func (g *gate) readiness() readiness {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.state.phase
+	return g.state.readiness
 }
 
 func (g *gate) open() {

@@ -111,7 +111,7 @@ type route struct {
 	handle func(x *exchange, r *http.Request) error
 }
 
-// New makes a Server in its starting phase.
+// New makes a Server which is starting.
 func New(c Config) *Server {
 	setDefault(&c.MaxTokens, 4096)
 	setDefault(&c.MaxBody, 4<<20)
@@ -415,7 +415,7 @@ func (s *Server) version(x *exchange, _ *http.Request) error {
 
 // current gives the backend of a ready service.
 func (s *Server) current() (llm.Backend, error) {
-	l := lifecycle{phase: s.gate.phase()}
+	l := lifecycle{readiness: s.gate.readiness()}
 	if err := l.enter(); err != nil {
 		return nil, err
 	}
@@ -430,7 +430,7 @@ func (s *Server) load() telemetry.Load {
 	}
 	st := b.Status()
 	l := telemetry.Load{Running: st.Running, Waiting: st.Waiting, Preempted: st.Preempted, Ready: st.Ready &&
-		s.gate.phase() == ready}
+		s.gate.readiness() == ready}
 	if st.KVTotal > 0 {
 		l.KVUsage = float64(st.KVUsed) / float64(st.KVTotal)
 	}

@@ -33,30 +33,30 @@ const (
 	workFactor = 256      // bytes for each byte of the conversation
 )
 
-// machine is a rendering under way.
-type machine struct {
+// rendering is one under way.
+type rendering struct {
 	work  int // bytes that may still be made
 	depth int
 	now   func() time.Time
 }
 
-func (m *machine) charge(n int) error {
+func (m *rendering) charge(n int) error {
 	if m.work -= n; m.work < 0 || n < 0 {
 		return ErrLimit
 	}
 	return nil
 }
 
-func (m *machine) step() error { return m.charge(stepCost) }
+func (m *rendering) step() error { return m.charge(stepCost) }
 
-func (m *machine) enter() error {
+func (m *rendering) enter() error {
 	if m.depth++; m.depth > maxDepth {
 		return fmt.Errorf("%w: more than %d levels deep", ErrLimit, maxDepth)
 	}
 	return m.step()
 }
 
-func (m *machine) leave() { m.depth-- }
+func (m *rendering) leave() { m.depth-- }
 
 // scope is the names that can be seen from a place.
 type scope struct {
@@ -78,7 +78,7 @@ func (s *scope) find(name string) any {
 // globals are the functions that every template has.
 var globals = map[string]any{
 	"range": callable(makeRange),
-	"namespace": callable(func(_ *machine, a arguments) (any, error) {
+	"namespace": callable(func(_ *rendering, a arguments) (any, error) {
 		d := newDict()
 		for _, v := range a.plain {
 			if from, ok := v.(*dict); ok {
@@ -92,21 +92,21 @@ var globals = map[string]any{
 		}
 		return d, nil
 	}),
-	"dict": callable(func(_ *machine, a arguments) (any, error) {
+	"dict": callable(func(_ *rendering, a arguments) (any, error) {
 		d := newDict()
 		for k, v := range a.named {
 			d.set(own(k), v)
 		}
 		return d, nil
 	}),
-	"raise_exception": callable(func(m *machine, a arguments) (any, error) {
+	"raise_exception": callable(func(m *rendering, a arguments) (any, error) {
 		t, err := m.str(a.get(0, "message", nil))
 		if err != nil {
 			return nil, err
 		}
 		return nil, &RefusedError{strings.ToValidUTF8(t.s[:min(len(t.s), 500)], "")}
 	}),
-	"strftime_now": callable(func(m *machine, a arguments) (any, error) {
+	"strftime_now": callable(func(m *rendering, a arguments) (any, error) {
 		format, ok := a.get(0, "format", nil).(text)
 		if !ok {
 			return nil, errors.New("strftime_now needs a format")
@@ -116,7 +116,7 @@ var globals = map[string]any{
 }
 
 // makeRange is Python's range.
-func makeRange(m *machine, a arguments) (any, error) {
+func makeRange(m *rendering, a arguments) (any, error) {
 	var n [3]int64
 	for i, v := range a.plain {
 		x, ok := v.(int64)

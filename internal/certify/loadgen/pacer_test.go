@@ -15,9 +15,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestMachineTraces replays the traces of testdata/machine: what a machine decided must be what stands there.
-func TestMachineTraces(t *testing.T) {
-	files, err := filepath.Glob("testdata/machine/*.txt")
+// TestPacerTraces replays the traces of testdata/pacer: what a pacer decided must be what stands there.
+func TestPacerTraces(t *testing.T) {
+	files, err := filepath.Glob("testdata/pacer/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no traces", err)
 	}
@@ -26,7 +26,7 @@ func TestMachineTraces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var m *machine
+		var m *pacer
 		for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
 			if strings.HasPrefix(line, "#") {
 				continue
@@ -44,7 +44,7 @@ func TestMachineTraces(t *testing.T) {
 }
 
 // parsePlan reads "kind=open offsets=0ms,10ms cap=2 start=1s".
-func parsePlan(t *testing.T, text string) *machine {
+func parsePlan(t *testing.T, text string) *pacer {
 	t.Helper()
 	p := &Plan{ID: "trace", Make: func(int) Job { return Job{} }}
 	var start time.Duration
@@ -84,11 +84,11 @@ func parsePlan(t *testing.T, text string) *machine {
 	if err := p.validate(); err != nil {
 		t.Fatal(err)
 	}
-	return newMachine(p, start)
+	return newPacer(p, start)
 }
 
-// replay gives an event to the machine, and writes it down with what the machine decided.
-func replay(t *testing.T, m *machine, event string) string {
+// replay gives an event to the pacer, and writes it down with what the pacer decided.
+func replay(t *testing.T, m *pacer, event string) string {
 	t.Helper()
 	words := strings.Fields(event)
 	now, err := time.ParseDuration(words[0])
@@ -136,7 +136,7 @@ func TestLostTargetEndsAPhase(t *testing.T) {
 		{Kind: testcases.KindClosed, Concurrency: 3, Requests: 1000},
 		{Kind: testcases.KindOpen, Offsets: Constant(5, time.Minute, 0)},
 	} {
-		m := newMachine(p, 0)
+		m := newPacer(p, 0)
 		var now time.Duration
 		for d := m.next(now); d.do != stop; d = m.next(now) {
 			switch d.do {
@@ -171,7 +171,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			p.Offsets = append(p.Offsets, at)
 		}
 		start := ms(t, "start", 1000)
-		m := newMachine(p, start)
+		m := newPacer(p, start)
 		var ends []time.Duration // of requests in flight
 		now, due := start, make([]time.Duration, 0)
 		finish := func() { // the earliest request in flight ends
@@ -188,7 +188,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 		}
 		for steps := 0; ; steps++ {
 			if steps > 10000 {
-				t.Fatal("the machine does not end")
+				t.Fatal("the pacer does not end")
 			}
 			d := m.next(now)
 			if d.do == stop {
@@ -217,7 +217,7 @@ func TestMachineKeepsItsPlan(t *testing.T) {
 			}
 			if m.inFlight != len(ends) || p.Cap > 0 && !m.closedLoop() && len(ends) > p.Cap || m.closedLoop() &&
 				len(ends) > p.Concurrency {
-				t.Fatalf("%d in flight, the machine says %d", len(ends), m.inFlight)
+				t.Fatalf("%d in flight, the pacer says %d", len(ends), m.inFlight)
 			}
 		}
 		for len(ends) > 0 {

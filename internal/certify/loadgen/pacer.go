@@ -15,7 +15,7 @@ const (
 	lostCount = 20
 )
 
-// verb is what a machine decides.
+// verb is what a pacer decides.
 type verb uint8
 
 const (
@@ -33,8 +33,9 @@ type decision struct {
 	follow *follow
 }
 
-// machine runs one plan: events and the time go in, decisions come out. Times count from the record's epoch.
-type machine struct {
+// pacer runs one plan, as a state machine: events and the time go in, decisions come out. Times count from the
+// record's epoch.
+type pacer struct {
 	plan  *Plan
 	start time.Duration
 
@@ -56,8 +57,8 @@ type machine struct {
 	refusedAt time.Duration
 }
 
-func newMachine(p *Plan, start time.Duration) *machine {
-	m := &machine{plan: p, start: start}
+func newPacer(p *Plan, start time.Duration) *pacer {
+	m := &pacer{plan: p, start: start}
 	if m.closedLoop() {
 		m.free = make([]time.Duration, p.Concurrency)
 		for i := range m.free {
@@ -67,12 +68,12 @@ func newMachine(p *Plan, start time.Duration) *machine {
 	return m
 }
 
-func (m *machine) closedLoop() bool {
+func (m *pacer) closedLoop() bool {
 	return m.plan.Kind != testcases.KindOpen && m.plan.Kind != testcases.KindBatch
 }
 
 // planned is how many requests the plan asks for.
-func (m *machine) planned() int {
+func (m *pacer) planned() int {
 	switch m.plan.Kind {
 	case testcases.KindOpen:
 		return len(m.plan.Offsets) + m.followed
@@ -83,7 +84,7 @@ func (m *machine) planned() int {
 }
 
 // next decides what to do at time now.
-func (m *machine) next(now time.Duration) decision {
+func (m *pacer) next(now time.Duration) decision {
 	switch {
 	case m.ended:
 		return decision{do: stop}
@@ -101,24 +102,24 @@ func (m *machine) next(now time.Duration) decision {
 	return m.nextOpen(now)
 }
 
-func (m *machine) enough(now time.Duration) bool {
+func (m *pacer) enough(now time.Duration) bool {
 	if !m.closedLoop() {
 		return m.issued == m.planned() && !m.talking()
 	}
 	return m.issued >= m.plan.Requests && now >= m.start+m.plan.MinDuration
 }
 
-func (m *machine) lost(now time.Duration) bool {
+func (m *pacer) lost(now time.Duration) bool {
 	return m.refused >= lostCount && now >= m.refusedAt+lostAfter
 }
 
-func (m *machine) end(now time.Duration, cut evidence.CutReason) decision {
+func (m *pacer) end(now time.Duration, cut evidence.CutReason) decision {
 	m.ended, m.stopped, m.cut = true, now, cut
 	return decision{do: stop}
 }
 
 // nextOpen follows the schedule whatever the server does. A late arrival is sent at once, and stays due when it was.
-func (m *machine) nextOpen(now time.Duration) decision {
+func (m *pacer) nextOpen(now time.Duration) decision {
 	f := m.later.first()
 	due, fresh := m.fresh()
 	if !fresh && f == nil {
@@ -143,7 +144,7 @@ func (m *machine) nextOpen(now time.Duration) decision {
 }
 
 // nextClosed issues on a free slot; the request was due when the slot became free.
-func (m *machine) nextClosed(now time.Duration) decision {
+func (m *pacer) nextClosed(now time.Duration) decision {
 	for len(m.cooling) > 0 && m.cooling[0] <= now {
 		m.free = append(m.free, m.cooling[0])
 		m.cooling = m.cooling[1:]
@@ -166,7 +167,7 @@ func (m *machine) nextClosed(now time.Duration) decision {
 	return decision{do: hold}
 }
 
-func (m *machine) issue(due time.Duration) decision {
+func (m *pacer) issue(due time.Duration) decision {
 	d := decision{do: issue, n: m.issued, due: due}
 	m.issued++
 	m.inFlight++
@@ -175,7 +176,7 @@ func (m *machine) issue(due time.Duration) decision {
 }
 
 // done notes that a request has ended, with its failure class or "", and the turn that comes after it, or nil.
-func (m *machine) done(now time.Duration, class evidence.Failure, next *follow) {
+func (m *pacer) done(now time.Duration, class evidence.Failure, next *follow) {
 	m.inFlight--
 	if class != evidence.FailConnect {
 		m.refused = 0
@@ -194,14 +195,14 @@ func (m *machine) done(now time.Duration, class evidence.Failure, next *follow) 
 }
 
 // interrupt ends the plan early.
-func (m *machine) interrupt(now time.Duration) {
+func (m *pacer) interrupt(now time.Duration) {
 	if !m.ended {
 		m.end(now, evidence.CutInterrupted)
 	}
 }
 
 // phase is the plan's record, when all its requests have ended at time end.
-func (m *machine) phase(end time.Duration) evidence.Phase {
+func (m *pacer) phase(end time.Duration) evidence.Phase {
 	p := evidence.Phase{
 		ID: m.plan.ID, Kind: m.plan.Kind, Start: int64(m.start), End: int64(end), Planned: m.planned(),
 		Issued:      m.issued,

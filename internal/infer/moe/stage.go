@@ -2,27 +2,27 @@ package moe
 
 import "github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 
-// The phases of a forward pass. Each needs all of the one before it.
+// The stages of a forward pass. Each needs all of the one before it.
 const (
-	phaseEmbed   = 0
-	phasesBefore = 1
+	stageEmbed   = 0
+	stagesBefore = 1
 
-	phaseAttentionInput  = 0 // of a layer
-	phaseProject         = 1
-	phaseAttentionParts  = 2
-	phaseAttention       = 3
-	phaseAttentionOutput = 4
-	phaseRoute           = 5
-	phaseExpertsIn       = 6
-	phaseExpertsOut      = 7
-	phasesPerLayer       = 8
+	stageAttentionInput  = 0 // of a layer
+	stageProject         = 1
+	stageAttentionParts  = 2
+	stageAttention       = 3
+	stageAttentionOutput = 4
+	stageRoute           = 5
+	stageExpertsIn       = 6
+	stageExpertsOut      = 7
+	stagesPerLayer       = 8
 
-	phaseOutputInput = 0 // behind the layers
-	phaseOutput      = 1
-	phasesAfter      = 2
+	stageOutputInput = 0 // behind the layers
+	stageOutput      = 1
+	stagesAfter      = 2
 )
 
-// step is the phase being computed. It is written while the phase is planned, and nothing else runs then.
+// step is the stage being computed. It is written while the stage is planned, and nothing else runs then.
 type step struct {
 	*layer
 	index  int
@@ -35,56 +35,56 @@ type step struct {
 // over.
 const inlineTokens = 2
 
-// planPhase gives the number of items of a phase. A pass that broke down has no more items.
-func (m *Model) planPhase(phase int) (items int) {
+// planStage gives the number of items of a stage. A pass that broke down has no more items.
+func (m *Model) planStage(stage int) (items int) {
 	defer m.guard()
 	if m.broken.Load() != nil {
 		return 0
 	}
-	if phase < phasesBefore {
+	if stage < stagesBefore {
 		return m.each(len(m.tokens), (*worker).embed)
 	}
-	index := (phase - phasesBefore) / phasesPerLayer
+	index := (stage - stagesBefore) / stagesPerLayer
 	if index == len(m.layers) {
-		if (phase-phasesBefore)%phasesPerLayer == phaseOutputInput {
+		if (stage-stagesBefore)%stagesPerLayer == stageOutputInput {
 			return m.each(len(m.wanted), (*worker).outputInput)
 		}
 		m.expectLayer(0)
 		return m.cut(m.output.RowBytes(), m.output.Rows, kernel.RowAlign).items(m.output, len(m.wanted))
 	}
-	return m.planLayer(index, (phase-phasesBefore)%phasesPerLayer)
+	return m.planLayer(index, (stage-stagesBefore)%stagesPerLayer)
 }
 
-func (m *Model) planLayer(index, phase int) (items int) {
+func (m *Model) planLayer(index, stage int) (items int) {
 	c, s := &m.cfg, &m.now
-	if phase == phaseAttentionInput {
+	if stage == stageAttentionInput {
 		*s = step{layer: &m.layers[index], index: index, tokens: m.all, attend: &m.attend}
 		if index == len(m.layers)-1 { // nobody reads the last layer's output but the logits
 			s.tokens, s.attend = m.wanted, &m.attendLast
 		}
 	}
-	switch phase {
-	case phaseAttentionInput:
+	switch stage {
+	case stageAttentionInput:
 		return m.each(len(m.tokens), (*worker).attentionInput)
-	case phaseProject:
+	case stageProject:
 		m.expect(s.o)
 		m.cut(s.q.RowBytes(), s.q.Rows+s.k.Rows+s.v.Rows, lcm(c.HeadDim, kernel.RowAlign))
 		return s.items(s.q, len(s.tokens)) + s.items(s.k, len(m.tokens)) + s.items(s.v, len(m.tokens))
-	case phaseAttentionParts:
+	case stageAttentionParts:
 		return len(s.attend.parts)
-	case phaseAttention:
+	case stageAttention:
 		return len(s.attend.items)
-	case phaseAttentionOutput:
+	case stageAttentionOutput:
 		m.expect() // nobody knows which experts
 		return m.cut(s.o.RowBytes(), s.o.Rows, kernel.RowAlign).items(s.o, len(s.tokens))
-	case phaseRoute:
+	case stageRoute:
 		return m.each(len(s.tokens), (*worker).route)
-	case phaseExpertsIn:
+	case stageExpertsIn:
 		m.groups.group(s.tokens, m.routes, c.ExpertsUsed)
 		m.expectDown()
 		m.cut(s.gate[0].RowBytes()+s.up[0].RowBytes(), m.groups.busy()*c.FFN, max(kernel.RowAlign, s.hidden.Align()))
 		return m.groups.items(s.gate, s.rows)
-	default: // phaseExpertsOut
+	default: // stageExpertsOut
 		m.expectLayer(index + 1)
 		m.cut(s.down[0].RowBytes(), m.groups.busy()*c.Dim, kernel.RowAlign)
 		return m.groups.items(s.down, s.rows)
@@ -124,47 +124,47 @@ func (m *Model) streams() bool { return len(m.tokens) <= streamTokens }
 
 const streamTokens = 16
 
-// doItems does items of a phase. A panic ends the pass, not the process.
-func (m *Model) doItems(id, phase, from, to int) {
+// doItems does items of a stage. A panic ends the pass, not the process.
+func (m *Model) doItems(id, stage, from, to int) {
 	defer m.guard()
 	if m.broken.Load() != nil {
 		return
 	}
 	w := m.workers[id]
 	w.listen(id)
-	if phase < phasesBefore {
+	if stage < stagesBefore {
 		w.some(from, to, len(m.tokens), (*worker).embed)
 		return
 	}
-	layer, phase := (phase-phasesBefore)/phasesPerLayer, (phase-phasesBefore)%phasesPerLayer
+	layer, stage := (stage-stagesBefore)/stagesPerLayer, (stage-stagesBefore)%stagesPerLayer
 	if layer == len(m.layers) {
-		if phase == phaseOutputInput {
+		if stage == stageOutputInput {
 			w.some(from, to, len(m.wanted), (*worker).outputInput)
 		} else {
 			w.stream(from, to, (*worker).output)
 		}
 		return
 	}
-	switch phase {
-	case phaseAttentionInput:
+	switch stage {
+	case stageAttentionInput:
 		w.some(from, to, len(m.tokens), (*worker).attentionInput)
-	case phaseProject:
+	case stageProject:
 		w.stream(from, to, (*worker).project)
-	case phaseAttentionParts:
+	case stageAttentionParts:
 		for ; from < to; from++ {
 			w.attentionPart(from)
 		}
-	case phaseAttention:
+	case stageAttention:
 		for ; from < to; from++ {
 			w.attention(from)
 		}
-	case phaseAttentionOutput:
+	case stageAttentionOutput:
 		w.stream(from, to, (*worker).attentionOutput)
-	case phaseRoute:
+	case stageRoute:
 		w.some(from, to, len(m.now.tokens), (*worker).route)
-	case phaseExpertsIn:
+	case stageExpertsIn:
 		w.stream(from, to, (*worker).expertsIn)
-	default: // phaseExpertsOut
+	default: // stageExpertsOut
 		w.stream(from, to, (*worker).expertsOut)
 	}
 }
