@@ -193,7 +193,7 @@ func TestEnvironment(t *testing.T) {
 			continue
 		}
 		value := map[reflect.Kind]string{reflect.String: "x", reflect.Int: "3", reflect.Float64: "0.5",
-			reflect.Bool: "true"}[f.Type.Kind()]
+			reflect.Bool: fmt.Sprint(reflect.ValueOf(DefaultConfig()).Field(i).IsZero())}[f.Type.Kind()]
 		c, err := ParseConfig("", nil, []string{"MIXTRAL_" + strings.ToUpper(f.Tag.Get("yaml")) + "=" + value})
 		if err != nil || cmp.Equal(c, DefaultConfig(), sameKeys) {
 			t.Errorf("%s: no effect, %v", f.Name, err)
