@@ -279,7 +279,7 @@ func TestAPIServer(t *testing.T) {
 	for _, test := range []struct{ overlay, old, new, want string }{
 		{"embedded", "startupProbe:", "startProbe:", "startProbe"},
 		{"embedded", "replicas: 1", "replicas: -1", "greater than or equal to 0"},
-		{"embedded", "  name: mixtral-metrics\n", "  name: Mixtral-Metrics\n", "RFC 1035"},
+		{"embedded", "  name: mixtral-metrics\n", "  name: Mixtral-Metrics\n", "metadata.name: Invalid value"},
 		{"embedded", "port: metrics", "port: metrics-of-the-service", "no more than 15 characters"},
 		{"embedded", "memory: 44Gi", "memory: 39Gi", "must be less than or equal to memory limit"},
 		{"embedded", "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "would violate PodSecurity"},
