@@ -12,6 +12,7 @@ import (
 func TestEveryResultAsJSON(t *testing.T) {
 	without := map[string]string{
 		"mixtral serve":            "serves until it is stopped",
+		"mixtral generate":         "serves until it is stopped",
 		"mixtral help":             "prints text for people",
 		"mixtral completion":       "prints a shell's script",
 		"mixtral report schema":    "prints JSON anyway",

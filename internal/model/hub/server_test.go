@@ -35,6 +35,7 @@ type fakeHub struct {
 	links     int
 	floor     int // links up to this one have expired
 	expire    int // downloads after which all links expire; 0: never
+	valid     int // downloads whose link had not expired
 	noRanges  bool
 	leaked    bool // the token was sent to the second host
 
@@ -229,11 +230,13 @@ func (h *fakeHub) send(w http.ResponseWriter, r *http.Request) {
 		h.downloads++
 	}
 	n := h.downloads
-	if h.expire > 0 && n%h.expire == 0 && !probe {
-		h.floor = h.links // all links given out so far are refused from now on
-	}
 	number, _ := strconv.Atoi(link)
 	expired := h.expire > 0 && number <= h.floor && !probe
+	if h.expire > 0 && !expired && !probe { // refused ones do not count, or some connection might never have its turn
+		if h.valid++; h.valid%h.expire == 0 {
+			h.floor, expired = h.links, true // all links given out so far are refused from now on
+		}
+	}
 	status, lie, spoil, cut := h.status, h.lie, h.spoil, h.cut
 	h.mu.Unlock()
 	if expired {
