@@ -44,8 +44,9 @@ func TestStreamsInOtherWords(t *testing.T) {
 	for _, s := range append(faults.DialectOnes(), faults.WireOnes()...) {
 		t.Run(string(s), func(t *testing.T) {
 			t.Parallel()
-			fast.Fault = s.Inner()
-			inner := faults.New(fast)
+			config := fast
+			config.Fault = s.Inner()
+			inner := faults.New(config)
 			defer inner.Close()
 			h := httptest.NewServer(s.Handler(inner))
 			defer h.Close()
