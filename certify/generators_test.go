@@ -287,7 +287,7 @@ func TestGeneratorsThatDoNotFit(t *testing.T) {
 		"audits": {Options{Target: url, Generators: addresses, Profile: "audits"}, ErrOptions,
 			`audits: a phase of kind "audit" cannot be divided: each of its requests depends on the answer before it`},
 	} {
-		tt.o.Case, tt.o.ReportDir = "testdata/audits.yaml", t.TempDir()
+		tt.o.Case, tt.o.ReportDir = "testdata/undivided.yaml", t.TempDir()
 		if _, err := Run(t.Context(), tt.o); !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v", name, err)
 		}

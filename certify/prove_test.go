@@ -43,7 +43,7 @@ func TestAServerThatCannotAnswerIsNotJudged(t *testing.T) {
 		"out of order": {refusing(500, `{"error":{"message":"out of memory"}}`),
 			"answers 500 Internal Server Error: out of memory", ""},
 		"a page":     {refusing(200, "<html>"), "with what this client cannot read", "one JSON object"},
-		"no choices": {refusing(200, "{}"), "ended without a finish_reason", ""},
+		"no choices": {refusing(200, "{}"), "a whole answer where a stream was asked for", "one JSON object"},
 	} {
 		dir := t.TempDir()
 		rep, err := certify.Run(t.Context(), certify.Options{Case: short, Launch: target.Handler(tt.h),
