@@ -200,6 +200,9 @@ func TestTheRecordIsComplete(t *testing.T) {
 
 func TestAuditsCatchDishonestServers(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("TestARunFromEndToEnd has the same goroutines")
+	}
 	for f, audit := range map[faults.Fault]string{faults.CachedReplies: "cache",
 		faults.EmptyFirst: "empty-first-token", faults.InflatedUsage: "usage",
 		faults.IgnoresMax: "max-tokens", faults.FalseFinish: "finish-reason"} {

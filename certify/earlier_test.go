@@ -22,6 +22,9 @@ import (
 // are in the record, so that all of the report can be derived again by somebody who has neither.
 func TestARunIsComparedWithAnEarlierOne(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("TestARunFromEndToEnd has the same goroutines")
+	}
 	var joules atomic.Int64
 	dcgm := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w,

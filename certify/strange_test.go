@@ -117,6 +117,9 @@ var odds = map[faults.Strange]odd{
 // none of it fails a server.
 func TestNoStrangeServerIsBlamed(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("TestARunFromEndToEnd has the same goroutines")
+	}
 	for _, s := range faults.StrangeOnes() {
 		t.Run(string(s), func(t *testing.T) {
 			t.Parallel()
