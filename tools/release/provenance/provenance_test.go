@@ -105,7 +105,7 @@ func TestSigned(t *testing.T) {
 		good[name] = data
 	}
 	for name, change := range map[string]func([]byte) []byte{
-		"SHA256SUMS":              func(b []byte) []byte { b[0] ^= 1; return b }, // another hexadecimal digit
+		"SHA256SUMS":              func(b []byte) []byte { b[0] ^= 1; return b }, // another character
 		"SHA256SUMS.sig":          func(b []byte) []byte { b[3] ^= 1; return b },
 		"verify.html":             func(b []byte) []byte { return append(b, ' ') },
 		"provenance.intoto.jsonl": func(b []byte) []byte { return forge(t, b, `"https://example.com/ci"`, `"https://x"`) },
