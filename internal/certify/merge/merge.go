@@ -61,6 +61,9 @@ type merger struct {
 	parts  map[key]bool
 	folds  []*remote.Fold
 	added  []evidence.Event
+	ended  bool  // the coordinator's record has its end
+	begun  int64 // when its first phase began
+	over   int64 // when its last phase ended
 	result *Result
 }
 
@@ -136,6 +139,13 @@ func (m *merger) read() error {
 		if c := e.Comparison; c != nil && c.Generator >= 1 && c.Generator <= len(m.folds) {
 			comparisons = append(comparisons, c)
 		}
+		if p := e.Phase; p != nil {
+			if m.over == 0 || p.Start < m.begun {
+				m.begun = p.Start
+			}
+			m.over = max(m.over, p.End)
+		}
+		m.ended = m.ended || e.End != nil
 		if p := e.Part; p != nil {
 			m.parts[key{p.Generator, p.Phase, 0}] = true
 		}
@@ -183,6 +193,11 @@ func (m *merger) add(path string) error {
 func (m *merger) keep(e evidence.Event) {
 	k, ok := keyOf(&e)
 	if !ok || m.have[k] {
+		return
+	}
+	// A generator looks at its machine from before the run until the coordinator lets it go. What it saw outside of the
+	// run is not missing.
+	if m.ended && e.Request == nil && (e.At < m.begun || e.At > m.over) {
 		return
 	}
 	m.have[k] = true
