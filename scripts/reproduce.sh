@@ -27,5 +27,7 @@ cmp "$dir/first/out/SHA256SUMS" "$dir/another/place/out/SHA256SUMS" || {
 	exit 1
 }
 cat "$dir/first/out/SHA256SUMS"
-(cd "$dir/first/test" && MIXTRAL_DIST="$dir/first/out" go test -count 1 -timeout 30m -v ./release)
+# A release has all platforms: of some, only the bytes are compared.
+[ -n "${PLATFORMS:-}" ] ||
+	(cd "$dir/first/test" && MIXTRAL_DIST="$dir/first/out" go test -count 1 -timeout 30m -v ./release)
 echo "reproduce: passed"
