@@ -195,8 +195,8 @@ func (m *merger) keep(e evidence.Event) {
 	if !ok || m.have[k] {
 		return
 	}
-	// A generator looks at its machine from before the run until the coordinator lets it go. What it saw outside of the
-	// run is not missing.
+	// A generator looks at its machine from before the run until the coordinator lets it go. What it saw outside of
+	// the run is not missing.
 	if m.ended && e.Request == nil && (e.At < m.begun || e.At > m.over) {
 		return
 	}
