@@ -229,46 +229,70 @@ type Call struct {
 	Arguments string `json:"arguments,omitempty"` // as the server wrote them; JSON, if they are right
 }
 
-// Begins is when the first token of any kind came; 0 where that is not known.
-func (r *Request) Begins() int64 {
-	if r.FirstAny != 0 {
-		return r.FirstAny
-	}
-	return r.First
-}
+// Shown is how many of the output tokens came.
+func (r *Request) Shown() int { return Shown(r.OutputTokens, r.ReasoningTokens, r.Thoughts) }
 
-// Shown is how many of the output tokens came: those of reasoning that is billed and not shown did not.
-func (r *Request) Shown() int {
-	if r.Thoughts > 0 {
-		return r.OutputTokens
+// Shown is how many of an answer's tokens came: those of reasoning that is billed and not shown did not. thoughts are
+// the chunks of reasoning that came.
+func Shown(output, reasoning, thoughts int) int {
+	if thoughts > 0 {
+		return output
 	}
-	return r.OutputTokens - r.ReasoningTokens
+	return output - reasoning
 }
 
 // OK says that the request was answered.
 func (r *Request) OK() bool { return r.Fail == "" }
 
-// Begin is the time from which latencies count in a phase of a kind: the schedule in the open loop, so that a server
-// that stalls is charged for the requests that had to wait, and the issue elsewhere.
-func (r *Request) Begin(kind testcases.Kind) int64 {
-	if kind == testcases.KindOpen {
-		return r.Scheduled
-	}
-	return r.Issued
+// Times are its moments.
+func (r *Request) Times() Times {
+	return Times{Scheduled: r.Scheduled, Issued: r.Issued, First: r.First, FirstAny: r.FirstAny, Last: r.Last,
+		Done: r.Done}
 }
 
-// End is when the request's latency ends: at the last token of an answer, not at the last byte of its stream. A
-// failed request ends with its failure, an answer that did not come in a stream with its body.
-func (r *Request) End() int64 {
-	if r.OK() && r.Last != 0 {
-		return r.Last
-	}
-	return r.Done
-}
+// Begins is when the first token of any kind came; 0 where that is not known.
+func (r *Request) Begins() int64 { return r.Times().Begins() }
+
+// Begin is the time from which latencies count in a phase of a kind.
+func (r *Request) Begin(kind testcases.Kind) int64 { return r.Times().Begin(kind) }
+
+// End is when the request's latency ends.
+func (r *Request) End() int64 { return r.Times().End(r.OK()) }
 
 // Latency is the end-to-end latency in a phase of a kind: from Begin to End.
 func (r *Request) Latency(kind testcases.Kind) time.Duration {
 	return time.Duration(r.End() - r.Begin(kind))
+}
+
+// Times are the moments of a request, and the one place that says from which to which its latency lasts.
+type Times struct {
+	Scheduled, Issued, First, FirstAny, Last, Done int64 // nanoseconds, as in Request
+}
+
+// Begins is when the first token of any kind came; 0 where that is not known.
+func (t Times) Begins() int64 {
+	if t.FirstAny != 0 {
+		return t.FirstAny
+	}
+	return t.First
+}
+
+// Begin is the time from which latencies count in a phase of a kind: the schedule in the open loop, so that a server
+// that stalls is charged for the requests that had to wait, and the issue elsewhere.
+func (t Times) Begin(kind testcases.Kind) int64 {
+	if kind == testcases.KindOpen {
+		return t.Scheduled
+	}
+	return t.Issued
+}
+
+// End is when the request's latency ends: at the last token of an answer, not at the last byte of its stream. A
+// failed request (answered is false) ends with its failure, an answer that did not come in a stream with its body.
+func (t Times) End(answered bool) int64 {
+	if answered && t.Last != 0 {
+		return t.Last
+	}
+	return t.Done
 }
 
 // Sample is the resources of the server at one moment.

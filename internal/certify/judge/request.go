@@ -16,7 +16,7 @@ import (
 // Its fields mean the same, and counts above two thousand million are as good as these.
 type request struct {
 	*facts
-	Scheduled, Issued, First, FirstAny, Last, Done   int64
+	evidence.Times
 	N                                                int32
 	Chunks, Thoughts, Blurred, TextBytes             int32
 	PromptTokens, OutputTokens, CachedTokens, hidden int32
@@ -38,31 +38,10 @@ type facts struct {
 // OK says that the request was answered.
 func (q *request) OK() bool { return q.Fail == "" }
 
-// Begins is when the first token of any kind came; 0 where that is not known.
-func (q *request) Begins() int64 {
-	if q.FirstAny != 0 {
-		return q.FirstAny
-	}
-	return q.First
-}
+// End is when its latency ends.
+func (q *request) End() int64 { return q.Times.End(q.OK()) }
 
-// Begin is when its latency begins.
-func (q *request) Begin(kind testcases.Kind) int64 {
-	if kind == testcases.KindOpen {
-		return q.Scheduled
-	}
-	return q.Issued
-}
-
-// End is when it ends.
-func (q *request) End() int64 {
-	if q.OK() && q.Last != 0 {
-		return q.Last
-	}
-	return q.Done
-}
-
-// Latency is the time between the two.
+// Latency is the time between Begin and End.
 func (q *request) Latency(kind testcases.Kind) time.Duration {
 	return time.Duration(q.End() - q.Begin(kind))
 }
@@ -72,10 +51,7 @@ func (q *request) Ended() string { return evidence.EndOf(q.Finish) }
 
 // Shown is how many of the output tokens came.
 func (q *request) Shown() int {
-	if q.Thoughts > 0 {
-		return int(q.OutputTokens)
-	}
-	return int(q.OutputTokens - q.hidden)
+	return evidence.Shown(int(q.OutputTokens), int(q.hidden), int(q.Thoughts))
 }
 
 // Gaps are the microseconds between chunks.
@@ -153,8 +129,7 @@ func (s *store) add(e *evidence.Request) *request {
 	if len(s.block) == cap(s.block) {
 		s.block = make([]request, 0, min(max(2*cap(s.block), firstBlock), mostBlock))
 	}
-	s.block = append(s.block, request{facts: s.once(e), N: short(e.N), Scheduled: e.Scheduled, Issued: e.Issued,
-		First: e.First, FirstAny: e.FirstAny, Last: e.Last, Done: e.Done,
+	s.block = append(s.block, request{facts: s.once(e), Times: e.Times(), N: short(e.N),
 		Chunks: short(e.Chunks), Thoughts: short(e.Thoughts), Blurred: short(e.Blurred), TextBytes: short(e.TextBytes),
 		PromptTokens: short(e.PromptTokens), OutputTokens: short(e.OutputTokens), CachedTokens: short(e.CachedTokens),
 		hidden: short(e.ReasoningTokens), gapCount: short(len(e.Gaps))})
