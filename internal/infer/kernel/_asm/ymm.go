@@ -180,6 +180,24 @@ func (y *ymm) quad(n int, off int, base string, x int, first bool) {
 	}
 }
 
+// next ends the two outer loops of a kernel of K formats, whose blocks have size bytes: it goes to the tile of the
+// next 16 rows, and behind the last one to the next group of columns.
+func (y *ymm) next(size int, tile, columns string) {
+	y.p("ADDQ $64, R14")
+	y.p("ADDQ $64, DX")
+	y.p("MOVQ %d(SI), AX", argChunk) // back to the first block, 16 scales on
+	y.p("IMUL3Q $%d, AX, AX", size)
+	y.p("SUBQ AX, CX")
+	y.p("ADDQ $32, CX")
+	y.p("LEAQ 128(BX), AX")
+	y.p("CMPQ R14, AX")
+	y.p("JNE  %s", tile)
+	y.p("ADDQ $48, %d(SI)", argGroup)
+	y.p("MOVQ %d(SI), CX", argGroup)
+	y.p("CMPQ CX, %d(SI)", argGroups)
+	y.p("JNE  %s", columns)
+}
+
 // fetchLines asks for lines from … to−1 at so many bytes ahead of a register.
 func (y *ymm) fetchLines(instruction, base string, ahead, from, to int) {
 	for i := from; i < to; i++ {

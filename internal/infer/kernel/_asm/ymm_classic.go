@@ -153,19 +153,7 @@ func (y *ymm) classicGroups(c *yclassic, n int) {
 	y.p("ADDQ $40, AX")
 	y.p("DECQ %d(BX)", yCount)
 	y.p("JNZ  %s", block)
-	y.p("ADDQ $64, R14")
-	y.p("ADDQ $64, DX")
-	y.p("MOVQ %d(SI), AX", argChunk) // back to the first block, 16 scales on
-	y.p("IMUL3Q $%d, AX, AX", c.size)
-	y.p("SUBQ AX, CX")
-	y.p("ADDQ $32, CX")
-	y.p("LEAQ 128(BX), AX")
-	y.p("CMPQ R14, AX")
-	y.p("JNE  %s", tile)
-	y.p("ADDQ $48, %d(SI)", argGroup)
-	y.p("MOVQ %d(SI), CX", argGroup)
-	y.p("CMPQ CX, %d(SI)", argGroups)
-	y.p("JNE  %s", columns)
+	y.next(c.size, tile, columns)
 }
 
 // classicSpill widens the sums of half a block: those of the first half wait in the buffer.

@@ -104,19 +104,7 @@ func (y *ymm) wideGroups(c *yclassic, n int) {
 	y.p("ADDQ $%d, AX", wideBlock)
 	y.p("DECQ R8")
 	y.p("JNZ  %s", block)
-	y.p("ADDQ $64, R14")
-	y.p("ADDQ $64, DX")
-	y.p("MOVQ %d(SI), AX", argChunk) // back to the first block, 16 scales on
-	y.p("IMUL3Q $%d, AX, AX", c.size)
-	y.p("SUBQ AX, CX")
-	y.p("ADDQ $32, CX")
-	y.p("LEAQ 128(BX), AX")
-	y.p("CMPQ R14, AX")
-	y.p("JNE  %s", tile)
-	y.p("ADDQ $48, %d(SI)", argGroup)
-	y.p("MOVQ %d(SI), CX", argGroup)
-	y.p("CMPQ CX, %d(SI)", argGroups)
-	y.p("JNE  %s", columns)
+	y.next(c.size, tile, columns)
 }
 
 // wideFinish adds a block's sums times scales to the outer sums.
