@@ -1,6 +1,7 @@
 package bounded
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -26,6 +27,28 @@ func File(path string, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: has more than %d bytes", path, ErrTooLarge, most)
 	}
 	return data, nil
+}
+
+// EachLine calls f for every line of a text that is not blank, with its number from 1. A line has at most so many
+// bytes; the error of one that has more, or that cannot be read, names it. What f returns ends the reading. line is
+// valid until f returns.
+func EachLine(r io.Reader, mostBytes int, f func(n int, line []byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, mostBytes)
+	n := 0
+	for lines.Scan() {
+		n++
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		if err := f(n, lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return nil
 }
 
 // Bounds of YAML, whose parser takes memory and time by the square of depth and of the number of entries: 100,000

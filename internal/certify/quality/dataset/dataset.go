@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,32 +48,26 @@ const (
 
 // Read reads JSON Lines; blank lines are skipped. Errors match ErrInvalid and name the line.
 func Read(r io.Reader) ([]Item, error) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
 	var items []Item
-	n := 0
-	for lines.Scan() {
-		n++
-		if len(strings.TrimSpace(lines.Text())) == 0 {
-			continue
-		}
+	err := bounded.EachLine(r, maxLine, func(n int, line []byte) error {
 		if len(items) >= maxItems {
-			return nil, fmt.Errorf("%w: has more than %d items: make a sample of it", ErrInvalid, maxItems)
+			return fmt.Errorf("has more than %d items: make a sample of it", maxItems)
 		}
-		if err := bounded.JSON(lines.Bytes(), maxValues, maxDepth); err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n, err)
+		if err := bounded.JSON(line, maxValues, maxDepth); err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
 		}
-		item, err := parse(lines.Bytes())
+		item, err := parse(line)
 		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n, err)
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 		if item.ID == "" {
 			item.ID = strconv.Itoa(n)
 		}
 		items = append(items, item)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n+1, err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if len(items) == 0 {
 		return nil, fmt.Errorf("%w: holds no item", ErrInvalid)

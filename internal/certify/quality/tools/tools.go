@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -50,33 +49,27 @@ const (
 
 // Read reads JSON Lines, one question a line; blank lines are skipped. Errors match ErrInvalid and name the line.
 func Read(r io.Reader) ([]Question, error) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
 	var all []Question
-	n := 0
-	for lines.Scan() {
-		n++
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
-			continue
-		}
+	err := bounded.EachLine(r, maxLine, func(n int, line []byte) error {
 		if len(all) == maxQuestions {
-			return nil, fmt.Errorf("%w: more than %d questions: make a sample of them", ErrInvalid, maxQuestions)
+			return fmt.Errorf("more than %d questions: make a sample of them", maxQuestions)
 		}
+		line = bytes.TrimSpace(line)
 		if err := bounded.JSON(line, maxValues, maxDepth); err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n, err)
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 		q, err := parse(line)
 		if err != nil {
-			return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n, err)
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 		if q.ID == "" {
 			q.ID = strconv.Itoa(n)
 		}
 		all = append(all, q)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: line %d: %w", ErrInvalid, n+1, err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: the file holds no question", ErrInvalid)
