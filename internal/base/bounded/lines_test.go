@@ -15,10 +15,11 @@ func TestEachLine(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d:%s", n, line))
 		return nil
 	}
-	if err := EachLine(strings.NewReader("a\n\n \t\n b\r\nc"), 10, note); err != nil || fmt.Sprint(got) != "[1:a 4: b 5:c]" {
+	err := EachLine(strings.NewReader("a\n\n \t\n b\r\nc"), 10, note)
+	if err != nil || fmt.Sprint(got) != "[1:a 4: b 5:c]" {
 		t.Errorf("%q, %v", got, err)
 	}
-	err := EachLine(strings.NewReader("a\n"+strings.Repeat("x", 11)), 10, note)
+	err = EachLine(strings.NewReader("a\n"+strings.Repeat("x", 11)), 10, note)
 	if !errors.Is(err, bufio.ErrTooLong) || !strings.HasPrefix(err.Error(), "line 2: ") {
 		t.Errorf("a long line: %v", err)
 	}
