@@ -71,16 +71,16 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 	const schema = `{"type":"object","properties":{"n":{"enum":[7]}},"required":["n"],"additionalProperties":false}`
 	for _, test := range []struct{ name, path, body, want string }{
 		{"text", "/v1/responses", `"input":"hi","max_output_tokens":4`, `"type":"output_text".*"status":"incomplete"|"status":"incomplete".*"type":"output_text"`},
-		{"form", "/v1/responses", `"input":"hi","text":{"format":{"type":"json_schema","name":"x","schema":` + schema + `}}`, `\\"n\\":\s?\\?n?\s*7`},
-		{"call", "/v1/responses", `"input":"hi","tools":[{"type":"function",` + tool + `}],"tool_choice":{"type":"function","name":"light"}`,
+		{"form", "/v1/responses", `"input":"hi","max_output_tokens":300,"text":{"format":{"type":"json_schema","name":"x","schema":` + schema + `}}`, `\\"n\\":\s?\\?n?\s*7`},
+		{"call", "/v1/responses", `"input":"hi","max_output_tokens":300,"tools":[{"type":"function",` + tool + `}],"tool_choice":{"type":"function","name":"light"}`,
 			`"type":"function_call".*"name":"light","arguments":"\{[^}]*(true|false)`},
 		{"probabilities", "/v1/responses", `"input":"hi","max_output_tokens":3,"include":["message.output_text.logprobs"],"top_logprobs":2`,
 			`"logprobs":\[\{"token".*"top_logprobs":\[\{"token"`},
 		{"message", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":4`, `"stop_reason":"max_tokens"`},
 		{"begun", "/v1/messages", `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"So"}],"max_tokens":4`, `"stop_reason":"max_tokens"`},
-		{"use", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":60,"tools":[{` + anthropicTool + `}],"tool_choice":{"type":"any"}`,
+		{"use", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":300,"tools":[{` + anthropicTool + `}],"tool_choice":{"type":"any"}`,
 			`"type":"tool_use".*"name":"light".*"stop_reason":"tool_use"`},
-		{"output", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":60,"output_format":{"type":"json_schema","schema":` + schema + `}`,
+		{"output", "/v1/messages", `"messages":[{"role":"user","content":"hi"}],"max_tokens":300,"output_format":{"type":"json_schema","schema":` + schema + `}`,
 			`\\"n\\":`},
 		{"bad schema", "/v1/responses", `"input":"hi","text":{"format":{"type":"json_schema","name":"x","schema":{"$dynamicRef":"#a"}}}`,
 			`"param":"text.format[^"]*","code":"invalid_grammar"`},
@@ -90,7 +90,7 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 		for _, stream := range []string{"", `,"stream":true`} {
 			before := asked.Load()
 			r, err := http.NewRequest(http.MethodPost, front.URL+test.path,
-				strings.NewReader(`{"model":"`+model+`",`+test.body+stream+`}`))
+				strings.NewReader(`{"model":"`+model+`","temperature":0,`+test.body+stream+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
