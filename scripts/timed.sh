@@ -48,7 +48,8 @@ done
 total=$(($(now) - start))
 
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)
-tier=$(go run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9]*\)".*/\1/p' | head -1)
+tier=$(go run ./cmd/mixtral doctor --json 2>/dev/null | sed -n 's/.*"kernels for \([a-z0-9]*\).*/\1/p' | head -1)
+[ -n "$tier" ] || { echo "timed.sh: mixtral doctor names no tier" >&2; echo doctor >>"$dir/failed"; }
 echo
 echo "| machine | tier | $(for stage in "$@"; do for t in $stage; do [ "$t" = / ] || printf '%s | ' "$t"; done; done)all |"
 printf '| %s, %s cores | %s |' "${cpu:-$(uname -m)}" "$(getconf _NPROCESSORS_ONLN)" "${tier:--}"
