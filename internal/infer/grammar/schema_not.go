@@ -77,8 +77,13 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 	}
 	var broken []*value
 	for _, m := range l.v.members {
-		vendor := strings.HasPrefix(m.name, "x-")
-		if vendor || m.name != "$ref" && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
+		if m.name != "$ref" && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
+			continue
+		}
+		if !silent[m.name] && keywords[m.name] == nil && !slices.Contains(refused, m.name) {
+			if err := s.unknown(l, m); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if m.name == "$ref" {

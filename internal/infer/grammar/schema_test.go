@@ -224,7 +224,7 @@ func TestSchemaErrors(t *testing.T) {
 		{`{"dependentSchemas":{"a":1}}`, "#/dependentSchemas/a: must be a schema: an object, true or false; got 1"},
 		{`{"dependencies":[]}`, "#/dependencies: must be an object, got []"},
 		{`{"$dynamicRef":"#a"}`, "#/$dynamicRef: this keyword is not supported"},
-		{`{"properties":{"a":{"maxLenght":3}}}`, "#/properties/a/maxLenght: unknown keyword"},
+		{`{"properties":{"a":{"maxLenght":3}}}`, `#/properties/a/maxLenght: unknown keyword; did you mean "maxLength"?`},
 		{`{"type":"str"}`, `#/type: must be null, boolean, integer, number, string, array or object, got "str"`},
 		{`{"type":"string","pattern":"(?<=x)"}`, "#/pattern: bad regular expression: look-around and other groups of " +
 			"Perl are not supported: `(?<=x)`"},

@@ -10,6 +10,7 @@ import (
 func Schema(rng *rand.Rand) string {
 	r := &randomizer{rng}
 	root := r.schema(3)
+	root["x-order"], root["ui:widget"] = 1, "form"
 	root["$defs"] = map[string]any{"leaf": r.schema(0), "tree": map[string]any{"type": "object",
 		"properties": map[string]any{"kids": map[string]any{"type": "array", "maxItems": 2,
 			"items": map[string]any{"$ref": "#/$defs/tree"}}, "leaf": map[string]any{"$ref": "#/$defs/leaf"}},
