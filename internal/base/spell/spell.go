@@ -25,12 +25,11 @@ func Distance(a, b string) int {
 	if len(x) > mostLetters || len(y) > mostLetters {
 		return max(len(x), len(y))
 	}
-	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
+	var before, last, row [mostLetters + 1]int
 	for j := range last {
 		last[j] = j
 	}
 	for i := 1; i <= len(x); i++ {
-		row := make([]int, len(y)+1)
 		row[0] = i
 		for j := 1; j <= len(y); j++ {
 			change := last[j-1]

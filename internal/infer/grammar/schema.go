@@ -26,8 +26,6 @@ type schemas struct {
 	joined int               // constraints that were joined
 	refs   *references       // nil until a $ref asks
 	slips  map[string]string // see meant
-
-	outermost bool // the schema that is read is not combined with others, but by a $ref alone
 }
 
 // compiled is a schema of which there are texts, or will be.
@@ -138,7 +136,9 @@ type constraint struct {
 	minProps, maxProps int
 	names              conj // of all members
 	whereMinProps      string
-	closed             bool // unevaluatedProperties is false
+	// only schemas that were negated speak of members, or of items, but for props: for unevaluatedProperties and
+	// unevaluatedItems they are not spoken of
+	unsaidMembers, unsaidItems bool
 
 	notIn       []*value // values that are forbidden
 	notPatterns []source // what strings must not match
@@ -184,8 +184,6 @@ func (s *schemas) read(l located) (*constraint, error) {
 			if err := read(c, located{m.value, l.path}, m.name); err != nil {
 				return nil, err
 			}
-		case slices.Contains(refused, m.name):
-			return nil, l.fail(m.name, "this keyword is not supported")
 		case !silent[m.name]:
 			if err := s.unknown(l, m); err != nil {
 				return nil, err
@@ -199,36 +197,15 @@ func (s *schemas) read(l located) (*constraint, error) {
 		}
 	}
 	c.valid = c.kinds
-	if err := s.tails(c, l); err != nil {
-		return nil, err
-	}
-	c.narrow(l.v)
-	return c, s.readContains(c, l)
-}
-
-// tails reads the keywords that depend on others beside them.
-func (s *schemas) tails(c *constraint, l located) error {
 	if extra := l.child("additionalItems"); extra.v != nil && len(c.prefix) > 0 && !c.itemsGiven {
 		c.items, c.itemsGiven = conj{extra}, true
 	}
-	for _, name := range []string{"unevaluatedProperties", "unevaluatedItems"} {
-		is := l.child(name)
-		switch {
-		case is.v == nil || is.v.kind == kindBool && is.v.truth:
-			continue
-		case is.v.kind != kindBool:
-			return l.fail(name, "only true and false are supported")
-		case !s.outermost:
-			return l.fail(name, "is not supported in a schema that is combined with others")
-		}
-		// What this schema and those beside it do not mention is never made, unless nothing is mentioned.
-		if name == "unevaluatedProperties" {
-			c.closed = true
-		} else if !c.itemsGiven {
-			c.itemsGiven, c.items = true, conj{is}
-		}
+	if isNegated(l.path) {
+		c.unsaidMembers = c.additionalGiven || len(c.patternProps) > 0
+		c.unsaidItems = c.itemsGiven || len(c.prefix) > 0
 	}
-	return nil
+	c.narrow(l.v)
+	return c, s.readContains(c, l)
 }
 
 // narrow gives a schema without type the type that its keywords are about, if they are about one. Texts of the other

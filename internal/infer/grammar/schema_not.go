@@ -77,17 +77,18 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 	}
 	var broken []*value
 	for _, m := range l.v.members {
-		if m.name != "$ref" && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
+		refers := slices.Contains(refKeywords, m.name)
+		if !refers && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
 			continue
 		}
-		if !silent[m.name] && keywords[m.name] == nil && !slices.Contains(refused, m.name) {
+		if !silent[m.name] && keywords[m.name] == nil {
 			if err := s.unknown(l, m); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if m.name == "$ref" {
-			target, err := s.resolve(l)
+		if refers {
+			target, err := s.resolve(l, m.name)
 			if err != nil {
 				return nil, err
 			}

@@ -12,19 +12,18 @@ import (
 // Keywords that say nothing about whether a value is valid, in JSON Schema or OpenAPI, or that others look up.
 var silent = map[string]bool{
 	"$schema": true, "$id": true, "$comment": true, "$defs": true, "definitions": true, "$anchor": true,
+	"$dynamicAnchor": true, "$recursiveAnchor": true,
 	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true,
 	"examples": true, "deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true,
 	"contentMediaType": true, "contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true,
 	// read by expand
-	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
+	"$ref": true, "$dynamicRef": true, "$recursiveRef": true,
+	"allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
 	"dependencies": true, "not": true, "if": true, "then": true, "else": true,
 	// read together with others
 	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
 	"contains": true, "minContains": true, "maxContains": true,
 }
-
-// refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor"}
 
 // unknown judges a keyword that neither JSON Schema nor OpenAPI has. JSON Schema takes it for an annotation, which
 // says nothing about whether a value is valid (draft 2020-12, Core, 6.5), and so does this. But some keywords are

@@ -78,7 +78,7 @@ func TestDemands(t *testing.T) {
 		`"min":1`: "use minimum", `"max":1`: "use maximum", `"length":3`: "use minLength and maxLength",
 		`"maxValue":1`: "use maximum", `"choices":["a"]`: "use enum", `"constant":1`: "use const",
 		`"$data":"1/a"`: "unknown keyword", `"$merge":{}`: "unknown keyword",
-		`"age":{"type":"integer"}`: `unknown keyword with a schema in it; members of objects belong into "properties"`,
+		`"age":{"type":"integer"}`:    `unknown keyword with a schema in it; members of objects belong into "properties"`,
 		`"keys":{"$ref":"#/$defs/a"}`: "unknown keyword with a schema in it", `"body":{"properties":{}}`: "a schema in it",
 	} {
 		refuses(t, member, want)
