@@ -65,8 +65,8 @@ func cards(t *testing.T, seed uint64) []byte {
 		n := 60 + rng.IntN(60)
 		for i := range n {
 			at := now + float64(i)*2e8
-			write(at+3e8, "request", map[string]any{"phase": id, "n": i, "scheduled": int64(at), "issued": int64(at + 1e5),
-				"first": int64(at + 1e8), "last": int64(at + 3e8), "done": int64(at + 3e8), "chunks": 2, "status": 200,
+			write(at+3e8, "request", map[string]any{"phase": id, "n": i, "scheduled": int64(at),
+				"issued": int64(at + 1e5), "first": int64(at + 1e8), "last": int64(at + 3e8), "done": int64(at + 3e8), "chunks": 2, "status": 200,
 				"finish": "stop", "has_usage": true, "output_tokens": 1 + rng.IntN(60), "prompt_tokens": 5})
 		}
 		end := now + float64(n)*2e8 + 3e8
@@ -174,7 +174,9 @@ func (r *record) accelerators(t *testing.T, what string, rep object, found map[s
 				t.Errorf("%s, %s: %v out of nothing", what, p.text("id"), is)
 			}
 		} else {
-			within := slices.DeleteFunc(slices.Clone(all), func(x reading) bool { return x.at < f.from || x.at > f.to })
+			within := slices.DeleteFunc(slices.Clone(all), func(x reading) bool {
+				return x.at < f.from || x.at > f.to
+			})
 			want := object{"joules": joules, "mean_w": joules / f.window, "mean_busy": meanOf(within, "busy"),
 				"tokens_per_joule": f.tokens / joules}
 			for key, v := range want {
