@@ -68,7 +68,8 @@ func cards(t *testing.T, seed uint64) []byte {
 			done := int64(at + 3e8)
 			write(at+3e8, "request", map[string]any{"phase": id, "n": i, "scheduled": int64(at),
 				"issued": int64(at + 1e5), "first": int64(at + 1e8), "last": done, "done": done, "chunks": 2,
-				"status": 200, "finish": "stop", "has_usage": true, "output_tokens": 1 + rng.IntN(60), "prompt_tokens": 5})
+				"status": 200, "finish": "stop", "has_usage": true, "output_tokens": 1 + rng.IntN(60),
+				"prompt_tokens": 5})
 		}
 		end := now + float64(n)*2e8 + 3e8
 		write(end, "phase", map[string]any{"id": id, "kind": map[string]string{"single": "closed", "open": "open"}[id],
