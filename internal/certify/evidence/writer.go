@@ -91,6 +91,17 @@ func create(path string, now func() time.Time) (*Writer, error) {
 	return &Writer{path: path, file: f, buf: buf, gz: gzip.NewWriter(buf), flushed: now(), now: now}, nil
 }
 
+// Discard ends a record that is not wanted, and removes its file. After Close it does nothing.
+func (w *Writer) Discard() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.err, ErrClosed) {
+		return nil
+	}
+	w.err = ErrClosed
+	return errors.Join(w.file.Close(), os.Remove(w.path+partSuffix))
+}
+
 // Path is the file's name after Close.
 func (w *Writer) Path() string { return w.path }
 
