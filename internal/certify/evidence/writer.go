@@ -37,10 +37,11 @@ func Encode(e *Event) ([]byte, error) {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	if n := b.Len(); n > MaxLine {
-		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, %d are the most", ErrTooLarge, n, MaxLine)
+		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, at most %d are allowed", ErrTooLarge, n, MaxLine)
 	}
 	if n := bounded.Values(b.Bytes()); n > MaxItems {
-		return nil, fmt.Errorf("evidence: %w: the line has %d values, %d are the most", ErrTooLarge, n, MaxItems)
+		return nil, fmt.Errorf("evidence: %w: the line has %d values, at most %d are allowed", ErrTooLarge, n,
+			MaxItems)
 	}
 	return b.Bytes(), nil
 }
