@@ -90,7 +90,7 @@ func somePod(name, ip, phase, ready string) map[string]any {
 			"conditions": []any{map[string]any{"type": "Ready", "status": ready}}}}
 }
 
-// podScraper reads metrics of pods that a cluster knows; questions are never held back.
+// scraper reads metrics of pods that the cluster knows.
 func (c *cluster) scraper(metrics string) *Scraper {
 	s := NewScraper(metrics, "", "key-of-the-target", "")
 	s.fleet.pods.asks = func() (*kubernetes, error) { return inCluster(c.env, c.dir) }
