@@ -96,7 +96,7 @@ func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
 	for b := range len(w) / m.block {
 		block := w[b*m.block:][:m.block]
 		if m.layout.spread {
-			m.spreadBlock(s, block, &k)
+			m.spreadBlockGeneric(s, block, &k)
 		} else {
 			s.spread.scales(m.typ, block)
 			s.spread.quadsGeneric(f.quads, block)

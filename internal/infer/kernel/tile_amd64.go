@@ -17,6 +17,7 @@ type machineScratch struct {
 	buf    *tileBuffer
 	attend attend
 	curve  curveProduct
+	grid   gridScratch
 }
 
 func newMachineScratch() machineScratch {

@@ -1,0 +1,213 @@
+package main
+
+import "fmt"
+
+// The AVX-512 tier looks indices up where a processor has VBMI: VPERMI2B takes 64 bytes at once from tables of 128. An
+// entry of eight weights of three values is two bytes, one of four weights of eight values is two bytes too, with a
+// place for each weight's sign. So a word of four indices of a row becomes two words; from those and the signs
+// VPMULTISHIFTQB makes the numbers of a quad's values, and VPERMB the values.
+func emitGridZMM(f *file) {
+	k := &grid{f}
+	k.lookUp()
+	for _, three := range []bool{false, true} {
+		k.quads(three, false, false)
+		k.quads(three, true, false)
+	}
+	k.quads(false, true, true)
+}
+
+// lookUp replaces words of four indices by two words each, two planes at a time. Z0 … Z3 are the indices, Z4 … Z7 the
+// numbers of their tables, Z8 … Z15 the results, Z16 … Z19 tables.
+func (k *grid) lookUp() {
+	k.WriteString("\n// func lookUpAVX512(b *gridBlock)\nTEXT ·lookUpAVX512(SB), NOSPLIT, $0-8\n")
+	k.p("MOVQ b+0(FP), SI")
+	k.p("MOVQ %d(SI), R8", gridLow)
+	k.p("MOVQ %d(SI), R15", gridLowStep)
+	k.p("MOVQ %d(SI), R9", gridHigh)
+	k.p("MOVQ %d(SI), DI", gridFields)
+	k.p("MOVQ %d(SI), R10", gridChunks)
+	k.p("MOVQ %d(SI), CX", gridPairs)
+	k.broadcast(0x01010101, "Z31")
+	planes, chunks := k.label("planes"), k.label("chunks")
+	k.l(planes)
+	for i := range 4 {
+		low := []string{"(R8)", "64(R8)", "(R8)(R15*1)", "64(R8)(R15*1)"}[i]
+		k.p("VMOVDQU64 %s, Z%d", low, i)
+		k.p("VMOVDQU64 %d(R9), Z%d", 64*i, 4+i)
+		k.p("VPADDB Z%d, Z%d, Z%d", 4+i, 4+i, 4+i)
+		k.p("VPSRLW $7, Z%d, Z%d", i, 8+i)
+		k.p("VPTERNLOGD $0xf8, Z31, Z%d, Z%d", 8+i, 4+i) // twice the high bits, and the low eight's highest
+		k.p("VMOVDQA64 Z%d, Z%d", i, 8+i)
+		k.p("VMOVDQA64 Z%d, Z%d", i, 12+i)
+	}
+	k.p("MOVQ %d(SI), DX", gridTable)
+	k.p("XORL AX, AX")
+	k.l(chunks)
+	k.p("VPBROADCASTB AX, Z20")
+	for i := range 4 {
+		k.p("VMOVDQU64 %d(DX), Z%d", 64*i, 16+i)
+	}
+	for i := range 4 {
+		k.p("VPCMPEQB Z20, Z%d, K%d", 4+i, 1+i)
+		k.p("VPERMI2B Z17, Z16, K%d, Z%d", 1+i, 8+i)
+		k.p("VPERMI2B Z19, Z18, K%d, Z%d", 1+i, 12+i)
+	}
+	k.p("ADDQ $256, DX")
+	k.p("INCQ AX")
+	k.p("CMPQ AX, R10")
+	k.p("JNE  %s", chunks)
+	for i := range 4 {
+		at := i/2*256 + i%2*64
+		k.p("VMOVDQU64 Z%d, %d(DI)", 8+i, at)
+		k.p("VMOVDQU64 Z%d, %d(DI)", 12+i, at+128)
+	}
+	k.p("ADDQ $512, DI")
+	k.p("ADDQ $256, R9")
+	k.p("LEAQ (R8)(R15*2), R8")
+	k.p("DECQ CX")
+	k.p("JNZ  %s", planes)
+	k.p("VZEROUPPER")
+	k.p("RET")
+}
+
+// broadcast fills a register with a word.
+func (k *grid) broadcast(v uint32, reg string) { k.p("VBROADCASTI64X4 %s, %s", k.constant(v), reg) }
+
+// multishift gives the address of what makes VPMULTISHIFTQB take a word's four bytes from bit at on, step bits apart.
+func (k *grid) multishift(at, step int) string {
+	var v [8]uint32
+	for i := range v {
+		for j := range 4 {
+			v[i] |= uint32((at+step*j+i%2*32)&63) << (8 * j)
+		}
+	}
+	return k.vector(v)
+}
+
+// quads multiplies weights (dot) or stores them, sixteen rows at a time. R8 walks the entries' words, R10 the signs,
+// R11 the scales, R13 the activations or the weights to store. Z8 has the sums of sixteen rows; Z16 is the values,
+// Z17 says which bits of their numbers are the entries', Z20 … Z31 say where bits are.
+func (k *grid) quads(three, dot, fine bool) {
+	name, bits := "Two", 2
+	if three {
+		name, bits = "Three", 3
+	}
+	if fine {
+		name += "Fine"
+	}
+	what := "spread"
+	if dot {
+		what = "dot"
+	}
+	fmt.Fprintf(k, "\n// func %s%sAVX512(b *gridBlock)\nTEXT ·%s%sAVX512(SB), NOSPLIT, $0-8\n", what, name, what, name)
+	k.p("MOVQ b+0(FP), SI")
+	k.p("MOVQ %d(SI), AX", gridValues)
+	k.p("VBROADCASTI32X4 (AX), Z16")
+	k.broadcast(uint32(1<<bits-1)*0x01010101, "Z17")
+	k.broadcast(0x00ff00ff, "Z18")
+	for q := range 8 {
+		k.p("VBROADCASTI64X4 %s, Z%d", k.multishift(4*q-bits, 1), 20+q)
+	}
+	for i := range 4 {
+		at := []string{k.multishift(8*i, 2), k.multishift(16*(i/2), 4)}[bits-2]
+		k.p("VBROADCASTI64X4 %s, Z%d", at, 28+i)
+	}
+	k.p("XORL R14, R14 // byte of the rows in a plane")
+	rows, runs := k.label("rows"), k.label("runs")
+	k.l(rows)
+	k.pointer(gridFields, "R8")
+	k.pointer(gridSigns, "R10")
+	if dot {
+		k.pointer(gridScale, "R11")
+		k.pointer(gridAcc, "DI")
+		k.p("MOVQ %d(SI), R13", gridX)
+		k.p("LEAQ %d(R13), R9", gridInit)
+		k.p("VMOVUPS (DI), Z8")
+		k.p("VBROADCASTSS %d(R13), Z9", gridFactor)
+	} else {
+		k.pointer(gridQ, "R13")
+	}
+	k.p("MOVQ $8, CX")
+	k.l(runs)
+	k.p("VMOVDQU64 (R10), Z2")
+	if dot {
+		k.p("VPBROADCASTD (R9), Z6")
+		k.p("VPBROADCASTD 4(R9), Z7")
+	}
+	for q := range 8 {
+		k.numbers(three, q)
+		k.p("VPMULTISHIFTQB Z2, Z%d, Z5", 20+q)
+		k.p("VPTERNLOGD $0xe4, Z17, Z5, Z4")
+		k.p("VPERMB Z16, Z4, Z4")
+		if dot {
+			k.p("VPDPBUSD.BCST %d(R13), Z4, Z%d", 4*q, 6+q/4)
+		} else {
+			k.p("VMOVDQU64 Z4, %d(R13)", 128*q)
+		}
+	}
+	switch {
+	case fine:
+		k.sixteen("Z6", 0)
+		k.sixteen("Z7", 128)
+		k.p("ADDQ $256, R11")
+	case dot:
+		k.p("VPADDD Z7, Z6, Z6")
+		k.sixteen("Z6", 0)
+		k.p("ADDQ $128, R11")
+	}
+	k.p("ADDQ $%d, R8", 256*(bits-1))
+	k.p("ADDQ $128, R10")
+	if dot {
+		k.p("ADDQ $32, R13")
+		k.p("ADDQ $8, R9")
+	} else {
+		k.p("ADDQ $1024, R13")
+	}
+	k.p("DECQ CX")
+	k.p("JNZ  %s", runs)
+	if dot {
+		k.p("VMOVUPS Z8, (DI)")
+	}
+	k.p("ADDQ $64, R14")
+	k.p("CMPQ R14, $128")
+	k.p("JNE  %s", rows)
+	k.p("VZEROUPPER")
+	k.p("RET")
+}
+
+// pointer loads what is at an offset of the argument, and moves it on to the rows.
+func (k *grid) pointer(at int, reg string) {
+	k.p("MOVQ %d(SI), %s", at, reg)
+	k.p("ADDQ R14, %s", reg)
+}
+
+// numbers leaves the bits of quad q's entries in Z4, each weight's at the bottom of its byte. Of entries of eight
+// weights one word has the first four of each; the four weights of smaller ones are half of one word and half of the
+// other.
+func (k *grid) numbers(three bool, q int) {
+	if !three {
+		if q == 0 {
+			k.p("VMOVDQU64 (R8), Z0")
+			k.p("VMOVDQU64 128(R8), Z1")
+		}
+		k.p("VPMULTISHIFTQB Z%d, Z%d, Z4", q%2, 28+q/2)
+		return
+	}
+	if q%4 == 0 {
+		at := 256 * (q / 4)
+		k.p("VMOVDQU64 %d(R8), Z0", at)
+		k.p("VMOVDQU64 %d(R8), Z1", at+128)
+		k.p("VPSLLD $8, Z1, Z3")
+		k.p("VPSRLD $8, Z0, Z10")
+		k.p("VPTERNLOGD $0xe4, Z18, Z3, Z0")  // first and third entry
+		k.p("VPTERNLOGD $0xb8, Z10, Z18, Z1") // second and fourth
+	}
+	k.p("VPMULTISHIFTQB Z%d, Z%d, Z4", q%2, 28+q%4/2*2)
+}
+
+// sixteen adds a sum of sixteen rows times its scale to Z8.
+func (k *grid) sixteen(sum string, off int) {
+	k.p("VCVTDQ2PS %s, %s", sum, sum)
+	k.p("VMULPS %d(R11), Z9, Z10", off)
+	k.p("VFMADD231PS %s, Z10, Z8", sum)
+}
