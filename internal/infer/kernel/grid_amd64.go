@@ -26,11 +26,11 @@ type gridBlock struct {
 	values  unsafe.Pointer // what an entry's numbers and signs stand for
 	fields  unsafe.Pointer // two words for each word of low
 	pairs   int64          // half the number of low's words
+	fetch   uintptr        // the block behind the next one, which may not exist
 }
 
-// gridScratch is a worker's memory for them.
-type gridScratch struct {
-	block gridBlock
+// gridBuffers is a worker's memory for them, each at a multiple of 64 bytes.
+type gridBuffers struct {
 	index [512]uint16
 	low   [8][panelRows]uint32
 	high  [16][panelRows]uint32
@@ -41,7 +41,7 @@ type gridScratch struct {
 
 // gridFormat is how a format's blocks are computed.
 type gridFormat struct {
-	part          func(*gridBlock) // takes planes apart
+	part, part512 func(*gridBlock) // takes planes apart
 	at, step      int              // where low words are in a block; at −1: part gathers them
 	words         int              // low words of a run
 	high          bool             // indices have more than eight bits
@@ -56,19 +56,19 @@ type gridFormat struct {
 
 // gridFormats are the formats with grids.
 var gridFormats = map[quant.Type]*gridFormat{
-	quant.IQ3_XXS: {part: partIQ3XXSAVX2, at: halfPlane, step: plane, words: 2,
+	quant.IQ3_XXS: {part: partIQ3XXSAVX2, part512: partIQ3XXSAVX512, at: halfPlane, step: plane, words: 2,
 		spread: spreadFourAVX2, dot: dotFourAVX2, look: spreadThreeAVX512, lookDot: dotThreeAVX512},
-	quant.IQ3_S: {part: partIQ3SAVX2, at: halfPlane, step: plane, words: 2, high: true,
+	quant.IQ3_S: {part: partIQ3SAVX2, part512: partIQ3SAVX512, at: halfPlane, step: plane, words: 2, high: true,
 		spread: spreadFourAVX2, dot: dotFourAVX2, look: spreadThreeAVX512, lookDot: dotThreeAVX512},
-	quant.IQ2_XXS: {part: partIQ2XXSAVX2, at: halfPlane, step: 2 * plane, words: 1,
+	quant.IQ2_XXS: {part: partIQ2XXSAVX2, part512: partIQ2XXSAVX512, at: halfPlane, step: 2 * plane, words: 1,
 		spread: spreadEightAVX2, dot: dotEightAVX2, look: spreadTwoAVX512, lookDot: dotTwoAVX512},
-	quant.IQ2_XS: {part: partIQ2XSAVX2, at: -1, step: plane, words: 1, high: true,
+	quant.IQ2_XS: {part: partIQ2XSAVX2, part512: partIQ2XSAVX512, at: -1, step: plane, words: 1, high: true,
 		spread: spreadEightAVX2, dot: dotEightFineAVX2, look: spreadTwoAVX512, lookDot: dotTwoFineAVX512},
-	quant.IQ2_S: {part: partIQ2SAVX2, at: halfPlane, step: plane, words: 1, high: true,
+	quant.IQ2_S: {part: partIQ2SAVX2, part512: partIQ2SAVX512, at: halfPlane, step: plane, words: 1, high: true,
 		spread: spreadEightAVX2, dot: dotEightFineAVX2, look: spreadTwoAVX512, lookDot: dotTwoFineAVX512},
-	quant.IQ1_S: {part: partIQ1SAVX2, at: halfPlane, step: plane, words: 1, high: true,
+	quant.IQ1_S: {part: partIQ1SAVX2, part512: partIQ1SAVX512, at: halfPlane, step: plane, words: 1, high: true,
 		spread: spreadDeltaAVX2, dot: dotDeltaAVX2, look: spreadTwoAVX512, lookDot: dotTwoAVX512},
-	quant.IQ1_M: {part: partIQ1MAVX2, at: 0, step: plane, words: 1, high: true,
+	quant.IQ1_M: {part: partIQ1MAVX2, part512: partIQ1MAVX512, at: 0, step: plane, words: 1, high: true,
 		spread: spreadDeltaAVX2, dot: dotDeltaFineAVX2, look: spreadTwoAVX512, lookDot: dotTwoFineAVX512},
 }
 
@@ -120,8 +120,7 @@ var hasVBMI = cpu.X86.HasAVX512VBMI
 
 // prepare sets a block's argument up, but for its planes.
 func (f *gridFormat) prepare(s *Scratch) *gridBlock {
-	g := &s.grid
-	b := &g.block
+	g, b := s.gridBuffers, &s.grid
 	*b = gridBlock{low: unsafe.Pointer(&g.low), lowStep: int64(f.step), high: unsafe.Pointer(&g.none),
 		signs: unsafe.Pointer(&g.signs), scale: unsafe.Pointer(&s.spread.scale), index: &g.index,
 		q: unsafe.Pointer(&s.spread.q), chunks: f.chunks, pairs: f.pairs,
@@ -132,28 +131,30 @@ func (f *gridFormat) prepare(s *Scratch) *gridBlock {
 	return b
 }
 
-// next takes a block apart.
-func (f *gridFormat) next(b *gridBlock, planes unsafe.Pointer) {
-	b.planes = planes
+// next says where a block is.
+func (f *gridFormat) next(b *gridBlock, planes []byte) {
+	b.planes = unsafe.Pointer(unsafe.SliceData(planes))
+	b.fetch = uintptr(b.planes) + uintptr(2*len(planes))
 	if f.at >= 0 {
-		b.low = unsafe.Add(planes, f.at)
+		b.low = unsafe.Add(b.planes, f.at)
 	}
-	f.part(b)
 }
 
 // gridBlock2 spreads a block of a format with a grid.
 func gridBlock2(f *gridFormat, s *Scratch, planes []byte) {
 	b := f.prepare(s)
-	f.next(b, unsafe.Pointer(unsafe.SliceData(planes)))
+	f.next(b, planes)
 	b.table = unsafe.Pointer(unsafe.SliceData(f.codes))
+	f.part(b)
 	f.spread(b)
 	*b = gridBlock{}
 }
 
 func gridBlock512(f *gridFormat, s *Scratch, planes []byte) {
 	b := f.prepare(s)
-	f.next(b, unsafe.Pointer(unsafe.SliceData(planes)))
+	f.next(b, planes)
 	b.table = unsafe.Pointer(unsafe.SliceData(f.tables))
+	f.part512(b)
 	lookUpAVX512(b)
 	f.look(b)
 	*b = gridBlock{}
@@ -165,7 +166,8 @@ func gridSingle2(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelR
 	b := f.prepare(s)
 	b.x, b.acc, b.table = x, unsafe.Pointer(acc), unsafe.Pointer(unsafe.SliceData(f.plain))
 	for ; len(w) > 0; w = w[m.block:] {
-		f.next(b, unsafe.Pointer(unsafe.SliceData(w)))
+		f.next(b, w[:m.block])
+		f.part(b)
 		f.dot(b)
 		b.x = unsafe.Add(b.x, act256Block)
 	}
@@ -177,7 +179,8 @@ func gridSingle512(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[pane
 	b := f.prepare(s)
 	b.x, b.acc, b.table = x, unsafe.Pointer(acc), unsafe.Pointer(unsafe.SliceData(f.tables))
 	for ; len(w) > 0; w = w[m.block:] {
-		f.next(b, unsafe.Pointer(unsafe.SliceData(w)))
+		f.next(b, w[:m.block])
+		f.part512(b)
 		lookUpAVX512(b)
 		f.lookDot(b)
 		b.x = unsafe.Add(b.x, act256Block)
@@ -247,3 +250,24 @@ func dotThreeAVX512(b *gridBlock)
 
 //go:noescape
 func dotTwoFineAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ3XXSAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ2XXSAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ2XSAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ3SAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ2SAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ1SAVX512(b *gridBlock)
+
+//go:noescape
+func partIQ1MAVX512(b *gridBlock)

@@ -9,9 +9,9 @@ const tileCols = 6
 
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
-	machineScratch
+	spread spread // first, so that it is at a multiple of 64 bytes, as an object of this size is
 
-	spread    spread
+	machineScratch
 	sums      spreadSums
 	acc       [tileCols][panelRows]float32
 	wide      []float32 // keys or values

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // The kernels of the formats with grids (IQ3, IQ2, IQ1) work in steps, each over a block of 32 rows × 256 weights. The
@@ -11,8 +12,24 @@ import (
 // A step of each format's own, in this file, takes the planes of a block apart: into the indices' high bits (a byte
 // for each index), signs (a bit for each weight) and scales (float32). What follows is common to formats of the same
 // kind: looking up and multiplying, or looking up and storing weights for several columns (grid_ymm.go, grid_zmm.go).
+//
+// The steps of formats' own are written with the names of AVX2; for AVX-512 those are translated, see p.
 type grid struct {
 	*file
+	zmm bool
+}
+
+// zmmNames are the names in AVX-512 of what has another one there. Constants in memory are words, broadcast.
+var zmmNames = strings.NewReplacer("VPAND ·", "VPANDD.BCST ·", "VPADDD ·", "VPADDD.BCST ·", "VMULPS ·", "VMULPS.BCST ·",
+	"VPAND ", "VPANDD ", "VPOR ", "VPORD ", "VPXOR ", "VPXORD ", "VMOVDQU ", "VMOVDQU64 ")
+
+// p writes an instruction.
+func (k *grid) p(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if k.zmm {
+		text = strings.ReplaceAll(zmmNames.Replace(text), " Y", " Z")
+	}
+	k.file.p("%s", text)
 }
 
 // Offsets in type gridBlock.
@@ -32,6 +49,7 @@ const (
 	gridValues  = 96
 	gridFields  = 104
 	gridPairs   = 112
+	gridFetch   = 120
 )
 
 // Offsets in a block of activations (act256 in acts.go).
@@ -40,28 +58,27 @@ const (
 	gridFactor = 368
 )
 
-// partings lists the formats' own steps. half tells whether a block begins with binary16 scales; planes is how many
-// planes there are behind these.
+// partings lists the formats' own steps. half tells whether a block begins with binary16 scales. A scale is the super-scale times factor times (s+½), as all formats can be put.
 var partings = []struct {
 	name   string
 	half   bool
-	planes int
+	factor float32
 	run    func(k *grid, g int)
 	before func(k *grid)
 }{
-	{"IQ3XXS", true, 24, func(k *grid, g int) {
+	{"IQ3XXS", true, 0.5, func(k *grid, g int) {
 		k.load(16+g, "Y0")
-		k.scale(g, "Y0", 28, 0.5)
+		k.scale(g, "Y0", 28)
 		k.sevens("Y0")
 		k.store("Y0", "R8", g)
 	}, nil},
-	{"IQ2XXS", true, 16, func(k *grid, g int) {
+	{"IQ2XXS", true, 0.25, func(k *grid, g int) {
 		k.load(2*g+1, "Y0")
-		k.scale(g, "Y0", 28, 0.25)
+		k.scale(g, "Y0", 28)
 		k.sevens("Y0")
 		k.store("Y0", "R8", g)
 	}, nil},
-	{"IQ2XS", true, 18, func(k *grid, g int) {
+	{"IQ2XS", true, 0.25, func(k *grid, g int) {
 		k.load(2*g, "Y0")
 		k.load(2*g+1, "Y1")
 		k.p("VPSRLW $8, Y0, Y2")
@@ -79,7 +96,7 @@ var partings = []struct {
 		k.store("Y0", "R8", g)
 		k.nibbleScales(g, 16)
 	}, nil},
-	{"IQ3S", true, 27, func(k *grid, g int) {
+	{"IQ3S", true, 2, func(k *grid, g int) {
 		k.byteOf(16, g, "Y0")
 		k.bits("Y0", "Y1", 1, 0x01010101)
 		k.store("Y1", "DI", 2*g)
@@ -88,12 +105,12 @@ var partings = []struct {
 		k.store("Y1", "DI", 2*g+1)
 		k.load(18+g, "Y0")
 		k.store("Y0", "R8", g)
-		k.load(26, "Y0")
-		k.shiftRight(4*g, "Y0")
-		k.p("VPAND %s, Y0, Y0", k.constant(15))
-		k.oddScale(g, "Y0", false)
+		k.load(26, "Y1")
+		k.shiftRight(4*g, "Y1")
+		k.p("VPAND %s, Y1, Y1", k.constant(15))
+		k.addScale(g)
 	}, nil},
-	{"IQ2S", true, 20, func(k *grid, g int) {
+	{"IQ2S", true, 0.25, func(k *grid, g int) {
 		k.byteOf(16, g, "Y0")
 		k.bits("Y0", "Y1", 2, 0x03030303)
 		k.store("Y1", "DI", g)
@@ -101,30 +118,30 @@ var partings = []struct {
 		k.store("Y0", "R8", g)
 		k.nibbleScales(g, 18)
 	}, nil},
-	{"IQ1S", true, 12, func(k *grid, g int) {
+	{"IQ1S", true, 0.25, func(k *grid, g int) {
 		k.wordOf(8, g, "Y0")
 		k.bits("Y0", "Y1", 3, 0x07070707)
 		k.store("Y1", "DI", g)
 		k.p("VPSLLD $16, Y0, Y1")
 		k.p("VPSRAD $31, Y1, Y1")
 		k.store("Y1", "R8", g)
-		k.p("VPSRLD $12, Y0, Y0")
-		k.p("VPAND %s, Y0, Y0", k.constant(7))
-		k.oddScale(g, "Y0", true)
+		k.p("VPSRLD $12, Y0, Y1")
+		k.p("VPAND %s, Y1, Y1", k.constant(7))
+		k.addScale(g)
 	}, nil},
-	{"IQ1M", false, 14, func(k *grid, g int) {
+	{"IQ1M", false, 0.25, func(k *grid, g int) {
 		k.wordOf(8, g, "Y0")
 		k.bits("Y0", "Y1", 4, 0x0f0f0f0f)
 		k.p("VPAND %s, Y1, Y0", k.constant(0x07070707))
 		k.store("Y0", "DI", g)
 		k.p("VPAND %s, Y1, Y1", k.constant(0x08080808))
-		k.p("VPCMPEQB %s, Y1, Y1", k.constant(0x08080808))
+		k.equal(0x08080808, "Y1")
 		k.store("Y1", "R8", g)
 		for h := range 2 {
-			k.load(12+g/4, "Y0")
-			k.shiftRight(g/2%2*16+g%2*6+3*h, "Y0")
-			k.p("VPAND %s, Y0, Y0", k.constant(7))
-			k.oddScale(2*g+h, "Y0", true)
+			k.load(12+g/4, "Y1")
+			k.shiftRight(g/2%2*16+g%2*6+3*h, "Y1")
+			k.p("VPAND %s, Y1, Y1", k.constant(7))
+			k.addScale(2*g + h)
 		}
 	}, func(k *grid) {
 		// the super-scale is in the top nibbles of four words of 16 bits
@@ -133,11 +150,16 @@ var partings = []struct {
 			k.p("VPSRLD $%d, Y1, Y1", step.right)
 			k.p("VPAND %s, Y1, Y1", k.constant(15))
 			if i == 0 {
-				k.p("VMOVDQA Y1, Y0")
+				k.p("VPOR Y1, Y1, Y0")
 				continue
 			}
 			k.p("VPSLLD $%d, Y1, Y1", step.left)
 			k.p("VPOR Y1, Y0, Y0")
+		}
+		if k.zmm {
+			k.file.p("VPMOVDW Z0, Y0")
+			k.file.p("VCVTPH2PS Y0, Z15")
+			return
 		}
 		k.p("VEXTRACTI128 $1, Y0, X1")
 		k.p("VPACKUSDW X1, X0, X0")
@@ -145,10 +167,15 @@ var partings = []struct {
 	}},
 }
 
-// partings emits the steps that take blocks apart, eight rows at a time.
+// partings emits the steps that take blocks apart, a vector of rows at a time.
 func (k *grid) partings() {
+	tier, width := "AVX2", 32
+	if k.zmm {
+		tier, width = "AVX512", 64
+	}
 	for _, t := range partings {
-		fmt.Fprintf(k, "\n// func part%sAVX2(b *gridBlock)\nTEXT ·part%sAVX2(SB), NOSPLIT, $0-8\n", t.name, t.name)
+		name := "part" + t.name + tier
+		fmt.Fprintf(k, "\n// func %s(b *gridBlock)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, name)
 		k.p("MOVQ b+0(FP), DX")
 		for _, r := range []struct {
 			at  int
@@ -160,23 +187,28 @@ func (k *grid) partings() {
 			k.p("MOVQ SI, R10")
 			k.p("ADDQ $64, SI")
 		}
-		k.p("LEAQ %d(SI), R12", 2*128*t.planes)
-		k.p("MOVQ $4, CX")
+		if k.zmm && (t.name == "IQ3XXS" || t.name == "IQ2XXS" || t.name == "IQ2XS") {
+			k.file.p("VMOVDQU64 ·evenBytes<>+0(SB), Z11")
+			k.file.p("VMOVDQU64 ·evenBytes<>+64(SB), Z12")
+			k.p("VBROADCASTI64X4 %s, Y13", k.multishift(0, 7))
+		}
+		k.p("MOVQ $%d, CX", 128/width)
 		rows := k.label("rows")
 		k.l(rows)
 		if t.half {
 			k.p("VCVTPH2PS (R10), Y15")
-			k.p("ADDQ $16, R10")
+			k.p("ADDQ $%d, R10", width/2)
 		}
 		if t.before != nil {
 			t.before(k)
 		}
+		k.p("VMULPS %s, Y15, Y15", k.float(t.factor))
+		k.p("VMULPS %s, Y15, Y14", k.float(0.5))
 		for g := range 8 {
 			t.run(k, g)
 		}
-		k.fetch(t.planes)
 		for _, reg := range []string{"SI", "DI", "R8", "R9", "R11"} {
-			k.p("ADDQ $32, %s", reg)
+			k.p("ADDQ $%d, %s", width, reg)
 		}
 		k.p("DECQ CX")
 		k.p("JNZ  %s", rows)
@@ -185,13 +217,13 @@ func (k *grid) partings() {
 	}
 }
 
-// fetch asks for a quarter of a block's lines, from R12 on: two blocks ahead are 30 µs in the fastest format's kernel.
-func (k *grid) fetch(planes int) {
-	lines := (2*planes + 1 + 3) / 4
+// fetch asks for some lines of the block behind the next one, as many each time as must come meanwhile: where all are
+// asked for at once, loads wait for them.
+func (k *grid) fetch(lines int) {
 	for i := range lines {
-		k.p("PREFETCHT0 %d(R12)", 64*i)
+		k.p("PREFETCHT0 %d(DX)", 64*i)
 	}
-	k.p("ADDQ $%d, R12", 64*lines)
+	k.p("ADDQ $%d, DX", 64*lines)
 }
 
 func (k *grid) load(plane int, reg string)      { k.p("VMOVDQU %d(SI), %s", 128*plane, reg) }
@@ -238,12 +270,22 @@ func (k *grid) float(v float32) string { return k.constant(math.Float32bits(v)) 
 // joinBytes makes words of four bytes of two words' pairs of 16 bits, all below 256.
 func (k *grid) joinBytes(a, b string) {
 	k.p("VPACKUSWB %s, %s, %s", b, a, a)
-	k.p("VPSHUFB %s, %s, %s", k.vector([8]uint32{0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706,
-		0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706}), a, a)
+	order := k.vector([8]uint32{0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706,
+		0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706})
+	if k.zmm {
+		k.p("VBROADCASTI64X4 %s, Y4", order)
+		order = "Y4"
+	}
+	k.p("VPSHUFB %s, %s, %s", order, a, a)
 }
 
 // sevens spreads four times seven bits to bytes, and adds the eighth. Y1 is lost.
 func (k *grid) sevens(reg string) {
+	if k.zmm {
+		k.p("VPMULTISHIFTQB %s, Y13, %s", reg, reg)
+		k.even(reg)
+		return
+	}
 	k.p("VPAND %s, %s, Y1", k.constant(0x0fffc000), reg)
 	k.p("VPAND %s, %s, %s", k.constant(0x3fff), reg, reg)
 	k.p("VPSLLD $2, Y1, Y1")
@@ -255,8 +297,12 @@ func (k *grid) sevens(reg string) {
 	k.even(reg)
 }
 
-// even sets the eighth bit of each byte so that the number of bits set is even. Y1 and Y2 are lost.
+// even makes the eighth bit of each byte such that the number of bits set is even. Y1 and Y2 are lost.
 func (k *grid) even(reg string) {
+	if k.zmm { // all 128 bytes are in a table
+		k.p("VPERMI2B Y12, Y11, %s", reg)
+		return
+	}
 	parity := [8]uint32{0x00808000, 0x80000080, 0x80000080, 0x00808000}
 	copy(parity[4:], parity[:4])
 	k.p("VPSRLW $4, %s, Y1", reg)
@@ -267,17 +313,17 @@ func (k *grid) even(reg string) {
 	k.p("VPOR Y1, %s, %s", reg, reg)
 }
 
-// scale stores d·(½+s)·by, where s is what from has from bit shift on. Y1 is lost.
-func (k *grid) scale(g int, from string, shift int, by float32) {
+// scale stores the scale of s, which is what from has from bit shift on: Y15·s + Y14, where Y15 is the super-scale times
+// the format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits into a
+// float32. Y1 is lost.
+func (k *grid) scale(g int, from string, shift int) {
 	k.p("VPSRLD $%d, %s, Y1", shift, from)
-	k.halfScale(g, by)
+	k.addScale(g)
 }
 
-func (k *grid) halfScale(g int, by float32) {
+func (k *grid) addScale(g int) {
 	k.p("VCVTDQ2PS Y1, Y1")
-	k.p("VADDPS %s, Y1, Y1", k.float(0.5))
-	k.p("VMULPS Y15, Y1, Y1")
-	k.p("VMULPS %s, Y1, Y1", k.float(by))
+	k.p("VFMADD213PS Y14, Y15, Y1")
 	k.store("Y1", "R9", g)
 }
 
@@ -289,20 +335,19 @@ func (k *grid) nibbleScales(g, plane int) {
 			k.p("VPSRLD $%d, Y1, Y1", n)
 		}
 		k.p("VPAND %s, Y1, Y1", k.constant(15))
-		k.halfScale(2*g+h, 0.25)
+		k.addScale(2*g + h)
 	}
 }
 
-// oddScale stores d·(2s+1), an eighth of it for those of IQ1.
-func (k *grid) oddScale(g int, reg string, eighth bool) {
-	k.p("VPADDD %s, %s, %s", reg, reg, reg)
-	k.p("VPADDD %s, %s, %s", k.constant(1), reg, reg)
-	k.p("VCVTDQ2PS %s, %s", reg, reg)
-	k.p("VMULPS %s, Y15, %s", reg, reg)
-	if eighth {
-		k.p("VMULPS %s, %s, %s", k.float(0.125), reg, reg)
+// equal makes bytes that are equal to those of v ones, and others zeros.
+func (k *grid) equal(v uint32, reg string) {
+	if k.zmm {
+		k.p("VPBROADCASTD %s, Y2", k.constant(v))
+		k.p("VPCMPEQB Y2, %s, K1", reg)
+		k.p("VPMOVM2B K1, %s", reg)
+		return
 	}
-	k.store(reg, "R9", g)
+	k.p("VPCMPEQB %s, %s, %s", k.constant(v), reg, reg)
 }
 
 // aboutGrid is what the heads of the files say.
@@ -316,7 +361,7 @@ once; spread… makes quads of weights of the entries and the signs, dot… mult
 }
 
 func emitGridYMM(f *file) {
-	k := &grid{f}
+	k := &grid{file: f}
 	k.partings()
 	for _, kind := range gridKinds {
 		k.lookUps(kind, false)

@@ -39,6 +39,7 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), DI", gridTable)
 	k.p("MOVQ %d(SI), R15", gridLowStep)
+	k.p("MOVQ %d(SI), DX", gridFetch)
 	for i := range 4 {
 		k.p("VMOVDQU %s, Y%d", k.shuffle(i, i, i, i), 10+i)
 	}
@@ -70,6 +71,7 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 	k.indices(kind)
 	k.p("MOVQ $8, CX")
 	k.l(runs)
+	k.fetch(2) // 32 times: most blocks have fewer lines
 	k.p("VMOVDQU (R10), Y7")
 	for p := range 4 {
 		k.entries(kind, p)

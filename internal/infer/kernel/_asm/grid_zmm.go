@@ -1,19 +1,38 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math/bits"
+)
 
 // The AVX-512 tier looks indices up where a processor has VBMI: VPERMI2B takes 64 bytes at once from tables of 128. An
 // entry of eight weights of three values is two bytes, one of four weights of eight values is two bytes too, with a
 // place for each weight's sign. So a word of four indices of a row becomes two words; from those and the signs
 // VPMULTISHIFTQB makes the numbers of a quad's values, and VPERMB the values.
 func emitGridZMM(f *file) {
-	k := &grid{f}
+	k := &grid{file: f, zmm: true}
+	k.partings()
+	k.evenBytes()
 	k.lookUp()
 	for _, three := range []bool{false, true} {
 		k.quads(three, false, false)
 		k.quads(three, true, false)
 	}
 	k.quads(false, true, true)
+}
+
+// evenBytes emits the table of seven bits with an eighth that makes the number of bits set even.
+func (k *grid) evenBytes() {
+	k.WriteString("\n")
+	for i := range 32 {
+		var word uint32
+		for j := range 4 {
+			v := uint32(4*i + j)
+			word |= (v | uint32(bits.OnesCount32(v)&1)<<7) << (8 * j)
+		}
+		fmt.Fprintf(k, "DATA ·evenBytes<>+%d(SB)/4, $0x%08x\n", 4*i, word)
+	}
+	k.WriteString("GLOBL ·evenBytes<>(SB), RODATA|NOPTR, $128\n")
 }
 
 // lookUp replaces words of four indices by two words each, two planes at a time. Z0 … Z3 are the indices, Z4 … Z7 the
@@ -88,9 +107,9 @@ func (k *grid) multishift(at, step int) string {
 // R11 the scales, R13 the activations or the weights to store. Z8 has the sums of sixteen rows; Z16 is the values,
 // Z17 says which bits of their numbers are the entries', Z20 … Z31 say where bits are.
 func (k *grid) quads(three, dot, fine bool) {
-	name, bits := "Two", 2
+	name, width := "Two", 2
 	if three {
-		name, bits = "Three", 3
+		name, width = "Three", 3
 	}
 	if fine {
 		name += "Fine"
@@ -103,13 +122,14 @@ func (k *grid) quads(three, dot, fine bool) {
 	k.p("MOVQ b+0(FP), SI")
 	k.p("MOVQ %d(SI), AX", gridValues)
 	k.p("VBROADCASTI32X4 (AX), Z16")
-	k.broadcast(uint32(1<<bits-1)*0x01010101, "Z17")
+	k.p("MOVQ %d(SI), DX", gridFetch)
+	k.broadcast(uint32(1<<width-1)*0x01010101, "Z17")
 	k.broadcast(0x00ff00ff, "Z18")
 	for q := range 8 {
-		k.p("VBROADCASTI64X4 %s, Z%d", k.multishift(4*q-bits, 1), 20+q)
+		k.p("VBROADCASTI64X4 %s, Z%d", k.multishift(4*q-width, 1), 20+q)
 	}
 	for i := range 4 {
-		at := []string{k.multishift(8*i, 2), k.multishift(16*(i/2), 4)}[bits-2]
+		at := []string{k.multishift(8*i, 2), k.multishift(16*(i/2), 4)}[width-2]
 		k.p("VBROADCASTI64X4 %s, Z%d", at, 28+i)
 	}
 	k.p("XORL R14, R14 // byte of the rows in a plane")
@@ -129,6 +149,7 @@ func (k *grid) quads(three, dot, fine bool) {
 	}
 	k.p("MOVQ $8, CX")
 	k.l(runs)
+	k.fetch(1 + width) // sixteen times
 	k.p("VMOVDQU64 (R10), Z2")
 	if dot {
 		k.p("VPBROADCASTD (R9), Z6")
@@ -155,7 +176,7 @@ func (k *grid) quads(three, dot, fine bool) {
 		k.sixteen("Z6", 0)
 		k.p("ADDQ $128, R11")
 	}
-	k.p("ADDQ $%d, R8", 256*(bits-1))
+	k.p("ADDQ $%d, R8", 256*(width-1))
 	k.p("ADDQ $128, R10")
 	if dot {
 		k.p("ADDQ $32, R13")
