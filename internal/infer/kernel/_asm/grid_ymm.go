@@ -40,9 +40,6 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 	k.p("MOVQ %d(SI), DI", gridTable)
 	k.p("MOVQ %d(SI), R15", gridLowStep)
 	k.p("MOVQ %d(SI), DX", gridFetch)
-	for i := range 4 {
-		k.p("VMOVDQU %s, Y%d", k.shuffle(i, i, i, i), 10+i)
-	}
 	for h := range 2 {
 		k.p("VMOVDQU %s, Y%d", k.constant(bitsOfBytes[h]), 14+h)
 	}
@@ -75,7 +72,7 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 	k.p("VMOVDQU (R10), Y7")
 	for p := range 4 {
 		k.entries(kind, p)
-		k.p("VPSHUFB Y%d, Y7, Y3", 10+p)
+		k.p("VPSHUFB %s, Y7, Y3", k.shuffle(p, p, p, p))
 		if kind.delta {
 			k.p("VPOR %s, Y3, Y3", k.constant(0x01010101)) // 1 or −1
 		}
@@ -145,44 +142,56 @@ func (k *grid) indices(kind gridKind) {
 	}
 }
 
-// entries looks quads 2p and 2p+1 of eight rows up, to Y2 and Y0. Y1 is lost.
+// entries looks quads 2p and 2p+1 of eight rows up, to Y2 and Y0. Loads are what these kernels wait for, so one brings
+// two indices. Y1 and Y3 are lost.
 func (k *grid) entries(kind gridKind, p int) {
 	if kind.four {
-		k.fours(2*p, "2", "1")
-		k.fours(2*p+1, "0", "1")
+		k.fours(p)
 		return
 	}
-	for half, y := range []string{"0", "1"} {
-		for i, to := range []string{y, "2"} {
-			k.index(32*half+16*i+2*p, "AX")
-			k.index(32*half+16*i+8+2*p, "BX")
-			k.p("VMOVQ (DI)(AX*8), X%s", to)
-			k.p("VMOVHPS (DI)(BX*8), X%s, X%s", to, to)
-		}
-		k.p("VINSERTI128 $1, X2, Y%s, Y%s", y, y)
-	}
-	k.p("VSHUFPS $0x88, Y1, Y0, Y2")
-	k.p("VSHUFPS $0xdd, Y1, Y0, Y0")
-}
-
-// fours looks one quad of eight rows up.
-func (k *grid) fours(q int, to, temp string) {
-	at := 64*(q/4) + 2*(q%4)
-	for i, x := range []string{to, temp} {
-		for r, from := range [4]int{0, 8, 32, 40} {
-			reg := []string{"AX", "BX"}[r%2]
-			k.index(at+16*i+from, reg)
-			if r == 0 {
-				k.p("VMOVD (DI)(%s*4), X%s", reg, x)
-			} else {
-				k.p("VPINSRD $%d, (DI)(%s*4), X%s, X%s", r, reg, x, x)
+	if p%2 == 0 { // those of 2p+2 and 2p+3 are left in Y10 and Y11
+		for half, y := range []int{0, 1} {
+			for i, to := range []int{y, 2} {
+				next := []int{y + 10, 12}[i]
+				k.twoIndices(32*half + 16*i + 2*p)
+				k.p("VMOVQ (DI)(BX*8), X%d", to)
+				k.p("VMOVQ (DI)(AX*8), X%d", next)
+				k.twoIndices(32*half + 16*i + 8 + 2*p)
+				k.p("VMOVHPS (DI)(BX*8), X%d, X%d", to, to)
+				k.p("VMOVHPS (DI)(AX*8), X%d, X%d", next, next)
 			}
+			k.p("VINSERTI128 $1, X2, Y%d, Y%d", y, y)
+			k.p("VINSERTI128 $1, X12, Y%d, Y%d", y+10, y+10)
 		}
 	}
-	k.p("VINSERTI128 $1, X%s, Y%s, Y%s", temp, to, to)
+	a, b := p%2*10, p%2*10+1
+	k.p("VSHUFPS $0x88, Y%d, Y%d, Y2", b, a)
+	k.p("VSHUFPS $0xdd, Y%d, Y%d, Y0", b, a)
 }
 
-func (k *grid) index(at int, reg string) { k.p("MOVWLZX %d(R12), %s", at, reg) }
+// fours looks up quads of entries of four weights. Broadcasts from memory need no shuffle, and blends are done anywhere.
+func (k *grid) fours(p int) {
+	at := 64*(p/2) + 4*(p%2)
+	for r, from := range [8]int{0, 8, 32, 40, 16, 24, 48, 56} {
+		k.twoIndices(at + from)
+		if r == 0 {
+			k.p("VMOVD (DI)(BX*4), X2")
+			k.p("VMOVD (DI)(AX*4), X0")
+			continue
+		}
+		k.p("VPBROADCASTD (DI)(BX*4), Y1")
+		k.p("VPBROADCASTD (DI)(AX*4), Y3")
+		k.p("VPBLENDD $%d, Y1, Y2, Y2", 1<<r)
+		k.p("VPBLENDD $%d, Y3, Y0, Y0", 1<<r)
+	}
+}
+
+// twoIndices loads two indices to BX and AX.
+func (k *grid) twoIndices(at int) {
+	k.p("MOVL %d(R12), AX", at)
+	k.p("MOVWLZX AX, BX")
+	k.p("SHRL $16, AX")
+}
 
 // product adds the products of quad q to the sum in Y6: those of two quads fit into 16 bits. Signs are in Y4; w, Y4 and
 // Y5 are lost.
