@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes
@@ -12,6 +14,12 @@ const (
 	FileLayout    = "mixtral-panels"
 	LayoutVersion = 2
 )
+
+// ReadsLayout tells whether matrices of format t are as this package wants them in a file of that layout. Layout 1 had
+// other panels of the formats with grids (IQ3, IQ2, IQ1) alone.
+func ReadsLayout(version uint32, t quant.Type) bool {
+	return version == LayoutVersion || version == 1 && !layouts[t].grid
+}
 
 // Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of
 // Pack. It is for reading weights, not for speed.

@@ -79,3 +79,16 @@ func TestLayoutVersion(t *testing.T) {
 		}
 	})
 }
+
+// TestReadsLayout: the first layout differs from this one in formats with grids alone.
+func TestReadsLayout(t *testing.T) {
+	for _, typ := range quant.Types() {
+		grid := quant.Grid(typ) != nil
+		if got := ReadsLayout(1, typ); got == grid {
+			t.Errorf("%v of layout 1 is read: %v", typ, got)
+		}
+		if !ReadsLayout(LayoutVersion, typ) || ReadsLayout(LayoutVersion+1, typ) || ReadsLayout(0, typ) {
+			t.Errorf("%v: not this layout and no other is read", typ)
+		}
+	}
+}

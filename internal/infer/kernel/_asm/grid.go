@@ -20,8 +20,8 @@ type grid struct {
 }
 
 // zmmNames are the names in AVX-512 of what has another one there. Constants in memory are words, broadcast.
-var zmmNames = strings.NewReplacer("VPAND ·", "VPANDD.BCST ·", "VPADDD ·", "VPADDD.BCST ·", "VMULPS ·", "VMULPS.BCST ·",
-	"VPAND ", "VPANDD ", "VPOR ", "VPORD ", "VPXOR ", "VPXORD ", "VMOVDQU ", "VMOVDQU64 ")
+var zmmNames = strings.NewReplacer("VPAND ·", "VPANDD.BCST ·", "VPADDD ·", "VPADDD.BCST ·",
+	"VMULPS ·", "VMULPS.BCST ·", "VPAND ", "VPANDD ", "VPOR ", "VPORD ", "VPXOR ", "VPXORD ", "VMOVDQU ", "VMOVDQU64 ")
 
 // p writes an instruction.
 func (k *grid) p(format string, args ...any) {
@@ -58,7 +58,8 @@ const (
 	gridFactor = 368
 )
 
-// partings lists the formats' own steps. half tells whether a block begins with binary16 scales. A scale is the super-scale times factor times (s+½), as all formats can be put.
+// partings lists the formats' own steps. half tells whether a block begins with binary16 scales. A scale is the
+// super-scale times factor times (s+½), as all formats can be put.
 var partings = []struct {
 	name   string
 	half   bool
@@ -313,9 +314,9 @@ func (k *grid) even(reg string) {
 	k.p("VPOR Y1, %s, %s", reg, reg)
 }
 
-// scale stores the scale of s, which is what from has from bit shift on: Y15·s + Y14, where Y15 is the super-scale times
-// the format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits into a
-// float32. Y1 is lost.
+// scale stores the scale of s, which is what from has from bit shift on: Y15·s + Y14, where Y15 is the super-scale
+// times the format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits
+// into a float32. Y1 is lost.
 func (k *grid) scale(g int, from string, shift int) {
 	k.p("VPSRLD $%d, %s, Y1", shift, from)
 	k.addScale(g)

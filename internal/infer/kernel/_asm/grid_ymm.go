@@ -127,9 +127,9 @@ func (k *grid) lookUps(kind gridKind, dot bool) {
 // bitsOfBytes are the bits of eight that belong to the bytes of a quad.
 var bitsOfBytes = [2]uint32{0x08040201, 0x80402010}
 
-// indices puts the indices of eight rows together: of each run those of rows 0, 1, 4, 5, and of rows 2, 3, 6, 7, which
-// is what unpacking halves gives. That is done for all runs before anything is looked up: a load of a part of what has
-// just been stored waits.
+// indices puts the indices of eight rows together: of each run those of rows 0, 1, 4, 5, and of rows 2, 3, 6, 7,
+// which is what unpacking halves gives. That is done for all runs before anything is looked up: a load of a part of
+// what has just been stored waits.
 func (k *grid) indices(kind gridKind) {
 	for w := range 8 * kind.words() {
 		k.p("VMOVDQU (R8), Y0")
@@ -169,7 +169,8 @@ func (k *grid) entries(kind gridKind, p int) {
 	k.p("VSHUFPS $0xdd, Y%d, Y%d, Y0", b, a)
 }
 
-// fours looks up quads of entries of four weights. Broadcasts from memory need no shuffle, and blends are done anywhere.
+// fours looks up quads of entries of four weights. Broadcasts from memory need no shuffle, and blends are done
+// anywhere.
 func (k *grid) fours(p int) {
 	at := 64*(p/2) + 4*(p%2)
 	for r, from := range [8]int{0, 8, 32, 40, 16, 24, 48, 56} {
@@ -193,8 +194,8 @@ func (k *grid) twoIndices(at int) {
 	k.p("SHRL $16, AX")
 }
 
-// product adds the products of quad q to the sum in Y6: those of two quads fit into 16 bits. Signs are in Y4; w, Y4 and
-// Y5 are lost.
+// product adds the products of quad q to the sum in Y6: those of two quads fit into 16 bits. Signs are in Y4; w, Y4
+// and Y5 are lost.
 func (k *grid) product(kind gridKind, w string, q int) {
 	k.p("VPBROADCASTD %d(R13), Y5", 4*q)
 	if kind.delta {
