@@ -115,6 +115,15 @@ func (f *gridFormat) build(entries [][]int8, delta bool) {
 	}
 }
 
+// lookUp finds the entries of a block's indices.
+func (f *gridFormat) lookUp(b *gridBlock) {
+	if f.high {
+		lookUpAVX512(b)
+	} else {
+		lookUp256AVX512(b)
+	}
+}
+
 // hasVBMI tells whether the AVX-512 tier can look up 64 bytes at once.
 var hasVBMI = cpu.X86.HasAVX512VBMI
 
@@ -155,7 +164,7 @@ func gridBlock512(f *gridFormat, s *Scratch, planes []byte) {
 	f.next(b, planes)
 	b.table = unsafe.Pointer(unsafe.SliceData(f.tables))
 	f.part512(b)
-	lookUpAVX512(b)
+	f.lookUp(b)
 	f.look(b)
 	*b = gridBlock{}
 }
@@ -181,7 +190,7 @@ func gridSingle512(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[pane
 	for ; len(w) > 0; w = w[m.block:] {
 		f.next(b, w[:m.block])
 		f.part512(b)
-		lookUpAVX512(b)
+		f.lookUp(b)
 		f.lookDot(b)
 		b.x = unsafe.Add(b.x, act256Block)
 	}
@@ -235,6 +244,11 @@ func dotDeltaFineAVX2(b *gridBlock)
 
 //go:noescape
 func lookUpAVX512(b *gridBlock)
+
+// lookUp256AVX512 is lookUpAVX512 for grids of 256 entries.
+//
+//go:noescape
+func lookUp256AVX512(b *gridBlock)
 
 //go:noescape
 func spreadTwoAVX512(b *gridBlock)

@@ -14,6 +14,7 @@ func emitGridZMM(f *file) {
 	k.partings()
 	k.evenBytes()
 	k.lookUp()
+	k.lookUp256()
 	k.spreadQuads(false)
 	k.spreadQuads(true)
 	k.dotFine()
@@ -86,6 +87,40 @@ func (k *grid) lookUp() {
 	}
 	k.p("ADDQ $512, DI")
 	k.p("ADDQ $256, R9")
+	k.p("LEAQ (R8)(R15*2), R8")
+	k.p("DECQ CX")
+	k.p("JNZ  %s", planes)
+	k.p("VZEROUPPER")
+	k.p("RET")
+}
+
+// lookUp256 is lookUp for grids of 256 entries, whose tables stay in Z16 … Z23: a bit of an index says which half.
+func (k *grid) lookUp256() {
+	k.WriteString("\n// func lookUp256AVX512(b *gridBlock)\nTEXT ·lookUp256AVX512(SB), NOSPLIT, $0-8\n")
+	k.p("MOVQ b+0(FP), SI")
+	k.p("MOVQ %d(SI), R8", gridLow)
+	k.p("MOVQ %d(SI), R15", gridLowStep)
+	k.p("MOVQ %d(SI), DI", gridFields)
+	k.p("MOVQ %d(SI), DX", gridTable)
+	k.p("MOVQ %d(SI), CX", gridPairs)
+	for i := range 8 {
+		k.p("VMOVDQU64 %d(DX), Z%d", 64*i, 16+i)
+	}
+	planes := k.label("planes")
+	k.l(planes)
+	for i := range 4 {
+		k.p("VMOVDQU64 %s, Z%d", []string{"(R8)", "64(R8)", "(R8)(R15*1)", "64(R8)(R15*1)"}[i], 3*i)
+		k.p("VPMOVB2M Z%d, K1", 3*i)
+		k.p("KNOTQ K1, K2")
+		for half := range 2 {
+			to := 3*i + 1 + half
+			k.p("VMOVDQA64 Z%d, Z%d", 3*i, to)
+			k.p("VPERMI2B Z%d, Z%d, K2, Z%d", 17+2*half, 16+2*half, to)
+			k.p("VPERMI2B Z%d, Z%d, K1, Z%d", 21+2*half, 20+2*half, to)
+			k.p("VMOVDQU64 Z%d, %d(DI)", to, i/2*256+i%2*64+128*half)
+		}
+	}
+	k.p("ADDQ $512, DI")
 	k.p("LEAQ (R8)(R15*2), R8")
 	k.p("DECQ CX")
 	k.p("JNZ  %s", planes)
