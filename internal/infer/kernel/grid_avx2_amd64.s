@@ -21,11 +21,12 @@ rows1:
 	ADDQ $16, R10
 	VMULPS ·constants<>+0(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
-	VMOVDQU 2048(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2048(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
+	VMOVDQU 2048(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -34,18 +35,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 0(R8)
-	VMOVDQU 2176(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2176(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
+	VMOVDQU 2176(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -54,18 +57,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 128(R8)
-	VMOVDQU 2304(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2304(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
+	VMOVDQU 2304(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -74,18 +79,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 256(R8)
-	VMOVDQU 2432(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2432(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
+	VMOVDQU 2432(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -94,18 +101,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 384(R8)
-	VMOVDQU 2560(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2560(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
+	VMOVDQU 2560(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -114,18 +123,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 512(R8)
-	VMOVDQU 2688(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2688(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
+	VMOVDQU 2688(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -134,18 +145,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 640(R8)
-	VMOVDQU 2816(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2816(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
+	VMOVDQU 2816(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -154,18 +167,20 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 768(R8)
-	VMOVDQU 2944(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 2944(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
+	VMOVDQU 2944(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -174,10 +189,11 @@ rows1:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 896(R8)
@@ -205,13 +221,14 @@ TEXT ·partIQ2XXSAVX2(SB), NOSPLIT, $0-8
 rows2:
 	VCVTPH2PS (R10), Y15
 	ADDQ $16, R10
-	VMULPS ·constants<>+224(SB), Y15, Y15
+	VMULPS ·constants<>+256(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
-	VMOVDQU 128(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 128(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
+	VMOVDQU 128(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -220,18 +237,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 0(R8)
-	VMOVDQU 384(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 384(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
+	VMOVDQU 384(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -240,18 +259,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 128(R8)
-	VMOVDQU 640(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 640(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
+	VMOVDQU 640(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -260,18 +281,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 256(R8)
-	VMOVDQU 896(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 896(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
+	VMOVDQU 896(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -280,18 +303,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 384(R8)
-	VMOVDQU 1152(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 1152(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
+	VMOVDQU 1152(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -300,18 +325,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 512(R8)
-	VMOVDQU 1408(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 1408(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
+	VMOVDQU 1408(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -320,18 +347,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 640(R8)
-	VMOVDQU 1664(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 1664(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
+	VMOVDQU 1664(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -340,18 +369,20 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 768(R8)
-	VMOVDQU 1920(SI), Y0
-	VPSRLD $28, Y0, Y1
+	VMOVDQU 1920(SI), Y1
+	VPSRLD $28, Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
+	VMOVDQU 1920(SI), Y0
 	VPAND ·constants<>+32(SB), Y0, Y1
 	VPAND ·constants<>+64(SB), Y0, Y0
 	VPSLLD $2, Y1, Y1
@@ -360,10 +391,11 @@ rows2:
 	VPAND ·constants<>+128(SB), Y0, Y0
 	VPSLLD $1, Y1, Y1
 	VPOR Y1, Y0, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 896(R8)
@@ -391,27 +423,27 @@ TEXT ·partIQ2XSAVX2(SB), NOSPLIT, $0-8
 rows3:
 	VCVTPH2PS (R10), Y15
 	ADDQ $16, R10
-	VMULPS ·constants<>+224(SB), Y15, Y15
+	VMULPS ·constants<>+256(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
 	VMOVDQU 0(SI), Y0
 	VMOVDQU 128(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 0(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 0(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 0(R8)
@@ -428,23 +460,23 @@ rows3:
 	VMOVDQU Y1, 128(R9)
 	VMOVDQU 256(SI), Y0
 	VMOVDQU 384(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 128(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 128(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 128(R8)
@@ -462,23 +494,23 @@ rows3:
 	VMOVDQU Y1, 384(R9)
 	VMOVDQU 512(SI), Y0
 	VMOVDQU 640(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 256(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 256(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 256(R8)
@@ -496,23 +528,23 @@ rows3:
 	VMOVDQU Y1, 640(R9)
 	VMOVDQU 768(SI), Y0
 	VMOVDQU 896(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 384(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 384(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 384(R8)
@@ -524,29 +556,28 @@ rows3:
 	VMOVDQU Y1, 768(R9)
 	VMOVDQU 2048(SI), Y1
 	VPSRLD $28, Y1, Y1
-	VPAND ·constants<>+384(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
 	VMOVDQU 1024(SI), Y0
 	VMOVDQU 1152(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 512(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 512(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 512(R8)
@@ -563,23 +594,23 @@ rows3:
 	VMOVDQU Y1, 1152(R9)
 	VMOVDQU 1280(SI), Y0
 	VMOVDQU 1408(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 640(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 640(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 640(R8)
@@ -597,23 +628,23 @@ rows3:
 	VMOVDQU Y1, 1408(R9)
 	VMOVDQU 1536(SI), Y0
 	VMOVDQU 1664(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 768(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 768(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 768(R8)
@@ -631,23 +662,23 @@ rows3:
 	VMOVDQU Y1, 1664(R9)
 	VMOVDQU 1792(SI), Y0
 	VMOVDQU 1920(SI), Y1
-	VPSRLW $8, Y0, Y2
-	VPSRLW $8, Y1, Y3
-	VPAND ·constants<>+256(SB), Y0, Y0
-	VPAND ·constants<>+256(SB), Y1, Y1
+	VPSRLW $8, Y0, Y3
+	VPSRLW $8, Y1, Y4
+	VPAND ·constants<>+288(SB), Y0, Y0
+	VPAND ·constants<>+288(SB), Y1, Y1
 	VPACKUSWB Y1, Y0, Y0
-	VPSHUFB ·constants<>+288(SB), Y0, Y0
+	VPSHUFB ·constants<>+320(SB), Y0, Y0
+	VPACKUSWB Y4, Y3, Y3
+	VPSHUFB ·constants<>+320(SB), Y3, Y3
 	VMOVDQU Y0, 896(R11)
-	VPACKUSWB Y3, Y2, Y2
-	VPSHUFB ·constants<>+288(SB), Y2, Y2
-	VPAND ·constants<>+320(SB), Y2, Y0
+	VPAND ·constants<>+352(SB), Y3, Y0
 	VMOVDQU Y0, 896(DI)
-	VPSRLW $1, Y2, Y0
-	VPAND ·constants<>+352(SB), Y0, Y0
+	VPSRLW $1, Y3, Y0
+	VPAND ·constants<>+160(SB), Y0, Y0
 	VPSRLW $4, Y0, Y1
 	VPXOR Y0, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VMOVDQU ·constants<>+192(SB), Y2
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VMOVDQU ·constants<>+224(SB), Y2
 	VPSHUFB Y1, Y2, Y1
 	VPOR Y1, Y0, Y0
 	VMOVDQU Y0, 896(R8)
@@ -659,7 +690,6 @@ rows3:
 	VMOVDQU Y1, 1792(R9)
 	VMOVDQU 2176(SI), Y1
 	VPSRLD $28, Y1, Y1
-	VPAND ·constants<>+384(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1920(R9)
@@ -690,24 +720,24 @@ rows4:
 	VMULPS ·constants<>+416(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
 	VMOVDQU 2048(SI), Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 0(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 0(DI)
+	VMOVDQU 2048(SI), Y0
 	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 128(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 128(DI)
 	VMOVDQU 2304(SI), Y0
 	VMOVDQU Y0, 0(R8)
 	VMOVDQU 3328(SI), Y1
@@ -717,24 +747,24 @@ rows4:
 	VMOVDQU Y1, 0(R9)
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $8, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 256(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 256(DI)
+	VMOVDQU 2048(SI), Y0
+	VPSRLD $12, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 384(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 384(DI)
 	VMOVDQU 2432(SI), Y0
 	VMOVDQU Y0, 128(R8)
 	VMOVDQU 3328(SI), Y1
@@ -745,24 +775,24 @@ rows4:
 	VMOVDQU Y1, 128(R9)
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 512(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 512(DI)
+	VMOVDQU 2048(SI), Y0
+	VPSRLD $20, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 640(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 640(DI)
 	VMOVDQU 2560(SI), Y0
 	VMOVDQU Y0, 256(R8)
 	VMOVDQU 3328(SI), Y1
@@ -773,23 +803,24 @@ rows4:
 	VMOVDQU Y1, 256(R9)
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $24, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 768(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 768(DI)
+	VMOVDQU 2048(SI), Y0
+	VPSRLD $28, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 896(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 896(DI)
 	VMOVDQU 2688(SI), Y0
 	VMOVDQU Y0, 384(R8)
 	VMOVDQU 3328(SI), Y1
@@ -799,24 +830,24 @@ rows4:
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	VMOVDQU 2176(SI), Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1024(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1024(DI)
+	VMOVDQU 2176(SI), Y0
 	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1152(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1152(DI)
 	VMOVDQU 2816(SI), Y0
 	VMOVDQU Y0, 512(R8)
 	VMOVDQU 3328(SI), Y1
@@ -827,24 +858,24 @@ rows4:
 	VMOVDQU Y1, 512(R9)
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $8, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1280(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1280(DI)
+	VMOVDQU 2176(SI), Y0
+	VPSRLD $12, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1408(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1408(DI)
 	VMOVDQU 2944(SI), Y0
 	VMOVDQU Y0, 640(R8)
 	VMOVDQU 3328(SI), Y1
@@ -855,24 +886,24 @@ rows4:
 	VMOVDQU Y1, 640(R9)
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1536(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1536(DI)
+	VMOVDQU 2176(SI), Y0
+	VPSRLD $20, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1664(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1664(DI)
 	VMOVDQU 3072(SI), Y0
 	VMOVDQU Y0, 768(R8)
 	VMOVDQU 3328(SI), Y1
@@ -883,28 +914,28 @@ rows4:
 	VMOVDQU Y1, 768(R9)
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $24, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1792(DI)
-	VPSRLD $4, Y0, Y0
-	VPAND ·constants<>+480(SB), Y0, Y2
-	VPAND ·constants<>+512(SB), Y0, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1792(DI)
+	VMOVDQU 2176(SI), Y0
+	VPSRLD $28, Y0, Y0
+	VPAND ·constants<>+448(SB), Y0, Y2
+	VPAND ·constants<>+480(SB), Y0, Y0
 	VPSLLD $14, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $7, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+320(SB), Y1, Y1
-	VMOVDQU Y1, 1920(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $7, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+352(SB), Y0, Y0
+	VMOVDQU Y0, 1920(DI)
 	VMOVDQU 3200(SI), Y0
 	VMOVDQU Y0, 896(R8)
 	VMOVDQU 3328(SI), Y1
 	VPSRLD $28, Y1, Y1
-	VPAND ·constants<>+384(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
@@ -932,18 +963,17 @@ TEXT ·partIQ2SAVX2(SB), NOSPLIT, $0-8
 rows5:
 	VCVTPH2PS (R10), Y15
 	ADDQ $16, R10
-	VMULPS ·constants<>+224(SB), Y15, Y15
+	VMULPS ·constants<>+256(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
 	VMOVDQU 2048(SI), Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 0(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 0(DI)
 	VMOVDQU 1024(SI), Y0
 	VMOVDQU Y0, 0(R8)
 	VMOVDQU 2304(SI), Y1
@@ -959,15 +989,14 @@ rows5:
 	VMOVDQU Y1, 128(R9)
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $8, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 128(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 128(DI)
 	VMOVDQU 1152(SI), Y0
 	VMOVDQU Y0, 128(R8)
 	VMOVDQU 2304(SI), Y1
@@ -984,15 +1013,14 @@ rows5:
 	VMOVDQU Y1, 384(R9)
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 256(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 256(DI)
 	VMOVDQU 1280(SI), Y0
 	VMOVDQU Y0, 256(R8)
 	VMOVDQU 2304(SI), Y1
@@ -1010,13 +1038,13 @@ rows5:
 	VMOVDQU 2048(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 384(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 384(DI)
 	VMOVDQU 1408(SI), Y0
 	VMOVDQU Y0, 384(R8)
 	VMOVDQU 2304(SI), Y1
@@ -1027,20 +1055,18 @@ rows5:
 	VMOVDQU Y1, 768(R9)
 	VMOVDQU 2304(SI), Y1
 	VPSRLD $28, Y1, Y1
-	VPAND ·constants<>+384(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
 	VMOVDQU 2176(SI), Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 512(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 512(DI)
 	VMOVDQU 1536(SI), Y0
 	VMOVDQU Y0, 512(R8)
 	VMOVDQU 2432(SI), Y1
@@ -1056,15 +1082,14 @@ rows5:
 	VMOVDQU Y1, 1152(R9)
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $8, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 640(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 640(DI)
 	VMOVDQU 1664(SI), Y0
 	VMOVDQU Y0, 640(R8)
 	VMOVDQU 2432(SI), Y1
@@ -1081,15 +1106,14 @@ rows5:
 	VMOVDQU Y1, 1408(R9)
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+448(SB), Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 768(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 768(DI)
 	VMOVDQU 1792(SI), Y0
 	VMOVDQU Y0, 768(R8)
 	VMOVDQU 2432(SI), Y1
@@ -1107,13 +1131,13 @@ rows5:
 	VMOVDQU 2176(SI), Y0
 	VPSRLD $24, Y0, Y0
 	VPAND ·constants<>+544(SB), Y0, Y2
-	VPAND ·constants<>+384(SB), Y0, Y1
+	VPAND ·constants<>+384(SB), Y0, Y0
 	VPSLLD $12, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $6, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+576(SB), Y1, Y1
-	VMOVDQU Y1, 896(DI)
+	VPOR Y2, Y0, Y0
+	VPSLLD $6, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+512(SB), Y0, Y0
+	VMOVDQU Y0, 896(DI)
 	VMOVDQU 1920(SI), Y0
 	VMOVDQU Y0, 896(R8)
 	VMOVDQU 2432(SI), Y1
@@ -1124,7 +1148,6 @@ rows5:
 	VMOVDQU Y1, 1792(R9)
 	VMOVDQU 2432(SI), Y1
 	VPSRLD $28, Y1, Y1
-	VPAND ·constants<>+384(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1920(R9)
@@ -1152,149 +1175,157 @@ TEXT ·partIQ1SAVX2(SB), NOSPLIT, $0-8
 rows6:
 	VCVTPH2PS (R10), Y15
 	ADDQ $16, R10
-	VMULPS ·constants<>+224(SB), Y15, Y15
+	VMULPS ·constants<>+256(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
 	VMOVDQU 1024(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 0(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 0(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 0(DI)
+	VMOVDQU 1024(SI), Y0
+	VPSLLD $16, Y0, Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 0(R8)
+	VMOVDQU 1024(SI), Y1
+	VPSRLD $12, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
 	VMOVDQU 1024(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 128(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 128(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 128(DI)
+	VMOVDQU 1024(SI), Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 128(R8)
+	VMOVDQU 1024(SI), Y1
+	VPSRLD $28, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
 	VMOVDQU 1152(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 256(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 256(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 256(DI)
+	VMOVDQU 1152(SI), Y0
+	VPSLLD $16, Y0, Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 256(R8)
+	VMOVDQU 1152(SI), Y1
+	VPSRLD $12, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
 	VMOVDQU 1152(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 384(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 384(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 384(DI)
+	VMOVDQU 1152(SI), Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 384(R8)
+	VMOVDQU 1152(SI), Y1
+	VPSRLD $28, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
 	VMOVDQU 1280(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 512(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 512(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 512(DI)
+	VMOVDQU 1280(SI), Y0
+	VPSLLD $16, Y0, Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 512(R8)
+	VMOVDQU 1280(SI), Y1
+	VPSRLD $12, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
 	VMOVDQU 1280(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 640(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 640(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 640(DI)
+	VMOVDQU 1280(SI), Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 640(R8)
+	VMOVDQU 1280(SI), Y1
+	VPSRLD $28, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
 	VMOVDQU 1408(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 768(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 768(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 768(DI)
+	VMOVDQU 1408(SI), Y0
+	VPSLLD $16, Y0, Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 768(R8)
+	VMOVDQU 1408(SI), Y1
+	VPSRLD $12, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
 	VMOVDQU 1408(SI), Y0
 	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+640(SB), Y0, Y2
-	VPAND ·constants<>+672(SB), Y0, Y1
+	VPAND ·constants<>+608(SB), Y0, Y2
+	VPAND ·constants<>+640(SB), Y0, Y0
 	VPSLLD $10, Y2, Y2
-	VPOR Y2, Y1, Y1
-	VPSLLD $5, Y1, Y2
-	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y1
-	VMOVDQU Y1, 896(DI)
-	VPSLLD $16, Y0, Y1
-	VPSRAD $31, Y1, Y1
-	VMOVDQU Y1, 896(R8)
-	VPSRLD $12, Y0, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPOR Y2, Y0, Y0
+	VPSLLD $5, Y0, Y2
+	VPOR Y2, Y0, Y0
+	VPAND ·constants<>+576(SB), Y0, Y0
+	VMOVDQU Y0, 896(DI)
+	VMOVDQU 1408(SI), Y0
+	VPSRAD $31, Y0, Y0
+	VMOVDQU Y0, 896(R8)
+	VMOVDQU 1408(SI), Y1
+	VPSRLD $28, Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
@@ -1340,211 +1371,207 @@ rows7:
 	VEXTRACTI128 $1, Y0, X1
 	VPACKUSDW X1, X0, X0
 	VCVTPH2PS X0, Y15
-	VMULPS ·constants<>+224(SB), Y15, Y15
+	VMULPS ·constants<>+256(SB), Y15, Y15
 	VMULPS ·constants<>+0(SB), Y15, Y14
-	VMOVDQU 1024(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1024(SI), Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 0(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 0(R8)
 	VMOVDQU 1536(SI), Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 0(R9)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $3, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 128(R9)
-	VMOVDQU 1024(SI), Y0
-	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1024(SI), Y1
+	VPSRLD $16, Y1, Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 128(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 128(R8)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $6, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 256(R9)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $9, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 384(R9)
-	VMOVDQU 1152(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1152(SI), Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 256(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 256(R8)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $16, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 512(R9)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $19, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 640(R9)
-	VMOVDQU 1152(SI), Y0
-	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1152(SI), Y1
+	VPSRLD $16, Y1, Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 384(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 384(R8)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $22, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 768(R9)
 	VMOVDQU 1536(SI), Y1
 	VPSRLD $25, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 896(R9)
-	VMOVDQU 1280(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1280(SI), Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 512(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 512(R8)
 	VMOVDQU 1664(SI), Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1024(R9)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $3, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1152(R9)
-	VMOVDQU 1280(SI), Y0
-	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1280(SI), Y1
+	VPSRLD $16, Y1, Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 640(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 640(R8)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $6, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1280(R9)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $9, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1408(R9)
-	VMOVDQU 1408(SI), Y0
-	VPAND ·constants<>+608(SB), Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1408(SI), Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 768(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 768(R8)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $16, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1536(R9)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $19, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1664(R9)
-	VMOVDQU 1408(SI), Y0
-	VPSRLD $16, Y0, Y0
-	VPAND ·constants<>+768(SB), Y0, Y2
-	VPAND ·constants<>+448(SB), Y0, Y1
+	VMOVDQU 1408(SI), Y1
+	VPSRLD $16, Y1, Y1
+	VPAND ·constants<>+704(SB), Y1, Y2
+	VPAND ·constants<>+736(SB), Y1, Y1
 	VPSLLD $8, Y2, Y2
 	VPOR Y2, Y1, Y1
 	VPSLLD $4, Y1, Y2
 	VPOR Y2, Y1, Y1
-	VPAND ·constants<>+160(SB), Y1, Y1
-	VPAND ·constants<>+704(SB), Y1, Y0
+	VPAND ·constants<>+192(SB), Y1, Y1
+	VPAND ·constants<>+576(SB), Y1, Y0
 	VMOVDQU Y0, 896(DI)
-	VPAND ·constants<>+800(SB), Y1, Y1
-	VPCMPEQB ·constants<>+800(SB), Y1, Y1
+	VPAND ·constants<>+768(SB), Y1, Y1
+	VPCMPEQB ·constants<>+768(SB), Y1, Y1
 	VMOVDQU Y1, 896(R8)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $22, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1792(R9)
 	VMOVDQU 1664(SI), Y1
 	VPSRLD $25, Y1, Y1
-	VPAND ·constants<>+736(SB), Y1, Y1
+	VPAND ·constants<>+672(SB), Y1, Y1
 	VCVTDQ2PS Y1, Y1
 	VFMADD213PS Y14, Y15, Y1
 	VMOVDQU Y1, 1920(R9)
@@ -1564,8 +1591,8 @@ TEXT ·spreadEightAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows8:
 	MOVQ 8(SI), R8
@@ -1685,7 +1712,7 @@ runs9:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -1698,7 +1725,7 @@ runs9:
 	VMOVDQU Y0, 128(R13)
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -1755,7 +1782,7 @@ runs9:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -1768,7 +1795,7 @@ runs9:
 	VMOVDQU Y0, 640(R13)
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -1796,8 +1823,8 @@ TEXT ·dotEightAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows10:
 	MOVQ 8(SI), R8
@@ -1921,7 +1948,7 @@ runs11:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 0(R13), Y5
@@ -1935,10 +1962,10 @@ runs11:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 8(R13), Y5
@@ -1952,7 +1979,7 @@ runs11:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	MOVL 4(R12), AX
 	MOVWLZX AX, BX
@@ -2000,7 +2027,7 @@ runs11:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 16(R13), Y5
@@ -2014,11 +2041,11 @@ runs11:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 24(R13), Y5
@@ -2032,7 +2059,7 @@ runs11:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	ADDQ $64, R12
 	ADDQ $128, R10
@@ -2057,8 +2084,8 @@ TEXT ·dotEightFineAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows12:
 	MOVQ 8(SI), R8
@@ -2182,7 +2209,7 @@ runs13:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 0(R13), Y5
@@ -2196,10 +2223,10 @@ runs13:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 8(R13), Y5
@@ -2213,7 +2240,7 @@ runs13:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VCVTDQ2PS Y6, Y6
 	VMULPS 0(R11), Y9, Y5
@@ -2264,7 +2291,7 @@ runs13:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 16(R13), Y5
@@ -2278,10 +2305,10 @@ runs13:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 24(R13), Y5
@@ -2295,7 +2322,7 @@ runs13:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VCVTDQ2PS Y6, Y6
 	VMULPS 128(R11), Y9, Y5
@@ -2320,8 +2347,8 @@ TEXT ·spreadFourAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows14:
 	MOVQ 8(SI), R8
@@ -2505,7 +2532,7 @@ runs15:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -2570,7 +2597,7 @@ runs15:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -2635,7 +2662,7 @@ runs15:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -2700,7 +2727,7 @@ runs15:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPXOR Y4, Y2, Y2
@@ -2728,8 +2755,8 @@ TEXT ·dotFourAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows16:
 	MOVQ 8(SI), R8
@@ -2917,7 +2944,7 @@ runs17:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 0(R13), Y5
@@ -2931,7 +2958,7 @@ runs17:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	MOVL 4(R12), AX
 	MOVWLZX AX, BX
 	SHRL $16, AX
@@ -2986,7 +3013,7 @@ runs17:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 8(R13), Y5
@@ -3000,7 +3027,7 @@ runs17:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	MOVL 64(R12), AX
 	MOVWLZX AX, BX
@@ -3056,7 +3083,7 @@ runs17:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 16(R13), Y5
@@ -3070,7 +3097,7 @@ runs17:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	MOVL 68(R12), AX
 	MOVWLZX AX, BX
@@ -3126,7 +3153,7 @@ runs17:
 	VPBROADCASTD (DI)(AX*4), Y3
 	VPBLENDD $128, Y1, Y2, Y2
 	VPBLENDD $128, Y3, Y0, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
 	VPAND Y14, Y3, Y4
 	VPCMPEQB Y14, Y4, Y4
 	VPBROADCASTD 24(R13), Y5
@@ -3140,7 +3167,7 @@ runs17:
 	VPSUBB Y4, Y5, Y5
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	ADDQ $128, R12
 	ADDQ $128, R10
@@ -3165,8 +3192,8 @@ TEXT ·spreadDeltaAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows18:
 	MOVQ 8(SI), R8
@@ -3286,16 +3313,16 @@ runs19:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VMOVDQU Y2, 0(R13)
 	VPADDB Y3, Y0, Y0
 	VMOVDQU Y0, 128(R13)
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VMOVDQU Y2, 256(R13)
 	VPADDB Y3, Y0, Y0
@@ -3346,16 +3373,16 @@ runs19:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VMOVDQU Y2, 512(R13)
 	VPADDB Y3, Y0, Y0
 	VMOVDQU Y0, 640(R13)
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VMOVDQU Y2, 768(R13)
 	VPADDB Y3, Y0, Y0
@@ -3377,8 +3404,8 @@ TEXT ·dotDeltaAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows20:
 	MOVQ 8(SI), R8
@@ -3502,8 +3529,8 @@ runs21:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 0(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3515,11 +3542,11 @@ runs21:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 8(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3531,7 +3558,7 @@ runs21:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	MOVL 4(R12), AX
 	MOVWLZX AX, BX
@@ -3579,8 +3606,8 @@ runs21:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 16(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3592,12 +3619,12 @@ runs21:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 24(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3609,7 +3636,7 @@ runs21:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	ADDQ $64, R12
 	ADDQ $128, R10
@@ -3634,8 +3661,8 @@ TEXT ·dotDeltaFineAVX2(SB), NOSPLIT, $0-8
 	MOVQ 48(SI), DI
 	MOVQ 16(SI), R15
 	MOVQ 120(SI), DX
-	VMOVDQU ·constants<>+832(SB), Y14
-	VMOVDQU ·constants<>+864(SB), Y15
+	VMOVDQU ·constants<>+800(SB), Y14
+	VMOVDQU ·constants<>+832(SB), Y15
 	XORL R14, R14 // byte of the rows in a plane
 rows22:
 	MOVQ 8(SI), R8
@@ -3759,8 +3786,8 @@ runs23:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+896(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+864(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 0(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3772,11 +3799,11 @@ runs23:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+928(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+896(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 8(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3788,7 +3815,7 @@ runs23:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VCVTDQ2PS Y6, Y6
 	VMULPS 0(R11), Y9, Y5
@@ -3839,8 +3866,8 @@ runs23:
 	VINSERTI128 $1, X12, Y11, Y11
 	VSHUFPS $0x88, Y1, Y0, Y2
 	VSHUFPS $0xdd, Y1, Y0, Y0
-	VPSHUFB ·constants<>+960(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+928(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 16(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3852,11 +3879,11 @@ runs23:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y6
+	VPMADDWD ·constants<>+992(SB), Y0, Y6
 	VSHUFPS $0x88, Y11, Y10, Y2
 	VSHUFPS $0xdd, Y11, Y10, Y0
-	VPSHUFB ·constants<>+992(SB), Y7, Y3
-	VPOR ·constants<>+320(SB), Y3, Y3
+	VPSHUFB ·constants<>+960(SB), Y7, Y3
+	VPOR ·constants<>+352(SB), Y3, Y3
 	VPADDB Y3, Y2, Y2
 	VPBROADCASTD 24(R13), Y5
 	VPSIGNB Y2, Y5, Y5
@@ -3868,7 +3895,7 @@ runs23:
 	VPABSB Y0, Y0
 	VPMADDUBSW Y5, Y0, Y0
 	VPADDW Y2, Y0, Y0
-	VPMADDWD ·constants<>+1024(SB), Y0, Y0
+	VPMADDWD ·constants<>+992(SB), Y0, Y0
 	VPADDD Y0, Y6, Y6
 	VCVTDQ2PS Y6, Y6
 	VMULPS 128(R11), Y9, Y5
@@ -3928,62 +3955,62 @@ DATA ·constants<>+144(SB)/4, $0x007f007f
 DATA ·constants<>+148(SB)/4, $0x007f007f
 DATA ·constants<>+152(SB)/4, $0x007f007f
 DATA ·constants<>+156(SB)/4, $0x007f007f
-DATA ·constants<>+160(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+164(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+168(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+172(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+176(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+180(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+184(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+188(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+192(SB)/4, $0x00808000
-DATA ·constants<>+196(SB)/4, $0x80000080
-DATA ·constants<>+200(SB)/4, $0x80000080
-DATA ·constants<>+204(SB)/4, $0x00808000
-DATA ·constants<>+208(SB)/4, $0x00808000
-DATA ·constants<>+212(SB)/4, $0x80000080
-DATA ·constants<>+216(SB)/4, $0x80000080
-DATA ·constants<>+220(SB)/4, $0x00808000
-DATA ·constants<>+224(SB)/4, $0x3e800000
-DATA ·constants<>+228(SB)/4, $0x3e800000
-DATA ·constants<>+232(SB)/4, $0x3e800000
-DATA ·constants<>+236(SB)/4, $0x3e800000
-DATA ·constants<>+240(SB)/4, $0x3e800000
-DATA ·constants<>+244(SB)/4, $0x3e800000
-DATA ·constants<>+248(SB)/4, $0x3e800000
-DATA ·constants<>+252(SB)/4, $0x3e800000
-DATA ·constants<>+256(SB)/4, $0x00ff00ff
-DATA ·constants<>+260(SB)/4, $0x00ff00ff
-DATA ·constants<>+264(SB)/4, $0x00ff00ff
-DATA ·constants<>+268(SB)/4, $0x00ff00ff
-DATA ·constants<>+272(SB)/4, $0x00ff00ff
-DATA ·constants<>+276(SB)/4, $0x00ff00ff
-DATA ·constants<>+280(SB)/4, $0x00ff00ff
-DATA ·constants<>+284(SB)/4, $0x00ff00ff
-DATA ·constants<>+288(SB)/4, $0x09080100
-DATA ·constants<>+292(SB)/4, $0x0b0a0302
-DATA ·constants<>+296(SB)/4, $0x0d0c0504
-DATA ·constants<>+300(SB)/4, $0x0f0e0706
-DATA ·constants<>+304(SB)/4, $0x09080100
-DATA ·constants<>+308(SB)/4, $0x0b0a0302
-DATA ·constants<>+312(SB)/4, $0x0d0c0504
-DATA ·constants<>+316(SB)/4, $0x0f0e0706
-DATA ·constants<>+320(SB)/4, $0x01010101
-DATA ·constants<>+324(SB)/4, $0x01010101
-DATA ·constants<>+328(SB)/4, $0x01010101
-DATA ·constants<>+332(SB)/4, $0x01010101
-DATA ·constants<>+336(SB)/4, $0x01010101
-DATA ·constants<>+340(SB)/4, $0x01010101
-DATA ·constants<>+344(SB)/4, $0x01010101
-DATA ·constants<>+348(SB)/4, $0x01010101
-DATA ·constants<>+352(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+356(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+360(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+364(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+368(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+372(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+376(SB)/4, $0x7f7f7f7f
-DATA ·constants<>+380(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+160(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+164(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+168(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+172(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+176(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+180(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+184(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+188(SB)/4, $0x7f7f7f7f
+DATA ·constants<>+192(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+196(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+200(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+204(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+208(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+212(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+216(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+220(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+224(SB)/4, $0x00808000
+DATA ·constants<>+228(SB)/4, $0x80000080
+DATA ·constants<>+232(SB)/4, $0x80000080
+DATA ·constants<>+236(SB)/4, $0x00808000
+DATA ·constants<>+240(SB)/4, $0x00808000
+DATA ·constants<>+244(SB)/4, $0x80000080
+DATA ·constants<>+248(SB)/4, $0x80000080
+DATA ·constants<>+252(SB)/4, $0x00808000
+DATA ·constants<>+256(SB)/4, $0x3e800000
+DATA ·constants<>+260(SB)/4, $0x3e800000
+DATA ·constants<>+264(SB)/4, $0x3e800000
+DATA ·constants<>+268(SB)/4, $0x3e800000
+DATA ·constants<>+272(SB)/4, $0x3e800000
+DATA ·constants<>+276(SB)/4, $0x3e800000
+DATA ·constants<>+280(SB)/4, $0x3e800000
+DATA ·constants<>+284(SB)/4, $0x3e800000
+DATA ·constants<>+288(SB)/4, $0x00ff00ff
+DATA ·constants<>+292(SB)/4, $0x00ff00ff
+DATA ·constants<>+296(SB)/4, $0x00ff00ff
+DATA ·constants<>+300(SB)/4, $0x00ff00ff
+DATA ·constants<>+304(SB)/4, $0x00ff00ff
+DATA ·constants<>+308(SB)/4, $0x00ff00ff
+DATA ·constants<>+312(SB)/4, $0x00ff00ff
+DATA ·constants<>+316(SB)/4, $0x00ff00ff
+DATA ·constants<>+320(SB)/4, $0x09080100
+DATA ·constants<>+324(SB)/4, $0x0b0a0302
+DATA ·constants<>+328(SB)/4, $0x0d0c0504
+DATA ·constants<>+332(SB)/4, $0x0f0e0706
+DATA ·constants<>+336(SB)/4, $0x09080100
+DATA ·constants<>+340(SB)/4, $0x0b0a0302
+DATA ·constants<>+344(SB)/4, $0x0d0c0504
+DATA ·constants<>+348(SB)/4, $0x0f0e0706
+DATA ·constants<>+352(SB)/4, $0x01010101
+DATA ·constants<>+356(SB)/4, $0x01010101
+DATA ·constants<>+360(SB)/4, $0x01010101
+DATA ·constants<>+364(SB)/4, $0x01010101
+DATA ·constants<>+368(SB)/4, $0x01010101
+DATA ·constants<>+372(SB)/4, $0x01010101
+DATA ·constants<>+376(SB)/4, $0x01010101
+DATA ·constants<>+380(SB)/4, $0x01010101
 DATA ·constants<>+384(SB)/4, $0x0000000f
 DATA ·constants<>+388(SB)/4, $0x0000000f
 DATA ·constants<>+392(SB)/4, $0x0000000f
@@ -4000,30 +4027,30 @@ DATA ·constants<>+432(SB)/4, $0x40000000
 DATA ·constants<>+436(SB)/4, $0x40000000
 DATA ·constants<>+440(SB)/4, $0x40000000
 DATA ·constants<>+444(SB)/4, $0x40000000
-DATA ·constants<>+448(SB)/4, $0x000000ff
-DATA ·constants<>+452(SB)/4, $0x000000ff
-DATA ·constants<>+456(SB)/4, $0x000000ff
-DATA ·constants<>+460(SB)/4, $0x000000ff
-DATA ·constants<>+464(SB)/4, $0x000000ff
-DATA ·constants<>+468(SB)/4, $0x000000ff
-DATA ·constants<>+472(SB)/4, $0x000000ff
-DATA ·constants<>+476(SB)/4, $0x000000ff
-DATA ·constants<>+480(SB)/4, $0x0000000c
-DATA ·constants<>+484(SB)/4, $0x0000000c
-DATA ·constants<>+488(SB)/4, $0x0000000c
-DATA ·constants<>+492(SB)/4, $0x0000000c
-DATA ·constants<>+496(SB)/4, $0x0000000c
-DATA ·constants<>+500(SB)/4, $0x0000000c
-DATA ·constants<>+504(SB)/4, $0x0000000c
-DATA ·constants<>+508(SB)/4, $0x0000000c
-DATA ·constants<>+512(SB)/4, $0x00000003
-DATA ·constants<>+516(SB)/4, $0x00000003
-DATA ·constants<>+520(SB)/4, $0x00000003
-DATA ·constants<>+524(SB)/4, $0x00000003
-DATA ·constants<>+528(SB)/4, $0x00000003
-DATA ·constants<>+532(SB)/4, $0x00000003
-DATA ·constants<>+536(SB)/4, $0x00000003
-DATA ·constants<>+540(SB)/4, $0x00000003
+DATA ·constants<>+448(SB)/4, $0x0000000c
+DATA ·constants<>+452(SB)/4, $0x0000000c
+DATA ·constants<>+456(SB)/4, $0x0000000c
+DATA ·constants<>+460(SB)/4, $0x0000000c
+DATA ·constants<>+464(SB)/4, $0x0000000c
+DATA ·constants<>+468(SB)/4, $0x0000000c
+DATA ·constants<>+472(SB)/4, $0x0000000c
+DATA ·constants<>+476(SB)/4, $0x0000000c
+DATA ·constants<>+480(SB)/4, $0x00000003
+DATA ·constants<>+484(SB)/4, $0x00000003
+DATA ·constants<>+488(SB)/4, $0x00000003
+DATA ·constants<>+492(SB)/4, $0x00000003
+DATA ·constants<>+496(SB)/4, $0x00000003
+DATA ·constants<>+500(SB)/4, $0x00000003
+DATA ·constants<>+504(SB)/4, $0x00000003
+DATA ·constants<>+508(SB)/4, $0x00000003
+DATA ·constants<>+512(SB)/4, $0x03030303
+DATA ·constants<>+516(SB)/4, $0x03030303
+DATA ·constants<>+520(SB)/4, $0x03030303
+DATA ·constants<>+524(SB)/4, $0x03030303
+DATA ·constants<>+528(SB)/4, $0x03030303
+DATA ·constants<>+532(SB)/4, $0x03030303
+DATA ·constants<>+536(SB)/4, $0x03030303
+DATA ·constants<>+540(SB)/4, $0x03030303
 DATA ·constants<>+544(SB)/4, $0x000000f0
 DATA ·constants<>+548(SB)/4, $0x000000f0
 DATA ·constants<>+552(SB)/4, $0x000000f0
@@ -4032,124 +4059,116 @@ DATA ·constants<>+560(SB)/4, $0x000000f0
 DATA ·constants<>+564(SB)/4, $0x000000f0
 DATA ·constants<>+568(SB)/4, $0x000000f0
 DATA ·constants<>+572(SB)/4, $0x000000f0
-DATA ·constants<>+576(SB)/4, $0x03030303
-DATA ·constants<>+580(SB)/4, $0x03030303
-DATA ·constants<>+584(SB)/4, $0x03030303
-DATA ·constants<>+588(SB)/4, $0x03030303
-DATA ·constants<>+592(SB)/4, $0x03030303
-DATA ·constants<>+596(SB)/4, $0x03030303
-DATA ·constants<>+600(SB)/4, $0x03030303
-DATA ·constants<>+604(SB)/4, $0x03030303
-DATA ·constants<>+608(SB)/4, $0x0000ffff
-DATA ·constants<>+612(SB)/4, $0x0000ffff
-DATA ·constants<>+616(SB)/4, $0x0000ffff
-DATA ·constants<>+620(SB)/4, $0x0000ffff
-DATA ·constants<>+624(SB)/4, $0x0000ffff
-DATA ·constants<>+628(SB)/4, $0x0000ffff
-DATA ·constants<>+632(SB)/4, $0x0000ffff
-DATA ·constants<>+636(SB)/4, $0x0000ffff
-DATA ·constants<>+640(SB)/4, $0x00000fc0
-DATA ·constants<>+644(SB)/4, $0x00000fc0
-DATA ·constants<>+648(SB)/4, $0x00000fc0
-DATA ·constants<>+652(SB)/4, $0x00000fc0
-DATA ·constants<>+656(SB)/4, $0x00000fc0
-DATA ·constants<>+660(SB)/4, $0x00000fc0
-DATA ·constants<>+664(SB)/4, $0x00000fc0
-DATA ·constants<>+668(SB)/4, $0x00000fc0
-DATA ·constants<>+672(SB)/4, $0x0000003f
-DATA ·constants<>+676(SB)/4, $0x0000003f
-DATA ·constants<>+680(SB)/4, $0x0000003f
-DATA ·constants<>+684(SB)/4, $0x0000003f
-DATA ·constants<>+688(SB)/4, $0x0000003f
-DATA ·constants<>+692(SB)/4, $0x0000003f
-DATA ·constants<>+696(SB)/4, $0x0000003f
-DATA ·constants<>+700(SB)/4, $0x0000003f
-DATA ·constants<>+704(SB)/4, $0x07070707
-DATA ·constants<>+708(SB)/4, $0x07070707
-DATA ·constants<>+712(SB)/4, $0x07070707
-DATA ·constants<>+716(SB)/4, $0x07070707
-DATA ·constants<>+720(SB)/4, $0x07070707
-DATA ·constants<>+724(SB)/4, $0x07070707
-DATA ·constants<>+728(SB)/4, $0x07070707
-DATA ·constants<>+732(SB)/4, $0x07070707
-DATA ·constants<>+736(SB)/4, $0x00000007
-DATA ·constants<>+740(SB)/4, $0x00000007
-DATA ·constants<>+744(SB)/4, $0x00000007
-DATA ·constants<>+748(SB)/4, $0x00000007
-DATA ·constants<>+752(SB)/4, $0x00000007
-DATA ·constants<>+756(SB)/4, $0x00000007
-DATA ·constants<>+760(SB)/4, $0x00000007
-DATA ·constants<>+764(SB)/4, $0x00000007
-DATA ·constants<>+768(SB)/4, $0x0000ff00
-DATA ·constants<>+772(SB)/4, $0x0000ff00
-DATA ·constants<>+776(SB)/4, $0x0000ff00
-DATA ·constants<>+780(SB)/4, $0x0000ff00
-DATA ·constants<>+784(SB)/4, $0x0000ff00
-DATA ·constants<>+788(SB)/4, $0x0000ff00
-DATA ·constants<>+792(SB)/4, $0x0000ff00
-DATA ·constants<>+796(SB)/4, $0x0000ff00
-DATA ·constants<>+800(SB)/4, $0x08080808
-DATA ·constants<>+804(SB)/4, $0x08080808
-DATA ·constants<>+808(SB)/4, $0x08080808
-DATA ·constants<>+812(SB)/4, $0x08080808
-DATA ·constants<>+816(SB)/4, $0x08080808
-DATA ·constants<>+820(SB)/4, $0x08080808
-DATA ·constants<>+824(SB)/4, $0x08080808
-DATA ·constants<>+828(SB)/4, $0x08080808
-DATA ·constants<>+832(SB)/4, $0x08040201
-DATA ·constants<>+836(SB)/4, $0x08040201
-DATA ·constants<>+840(SB)/4, $0x08040201
-DATA ·constants<>+844(SB)/4, $0x08040201
-DATA ·constants<>+848(SB)/4, $0x08040201
-DATA ·constants<>+852(SB)/4, $0x08040201
-DATA ·constants<>+856(SB)/4, $0x08040201
-DATA ·constants<>+860(SB)/4, $0x08040201
-DATA ·constants<>+864(SB)/4, $0x80402010
-DATA ·constants<>+868(SB)/4, $0x80402010
-DATA ·constants<>+872(SB)/4, $0x80402010
-DATA ·constants<>+876(SB)/4, $0x80402010
-DATA ·constants<>+880(SB)/4, $0x80402010
-DATA ·constants<>+884(SB)/4, $0x80402010
-DATA ·constants<>+888(SB)/4, $0x80402010
-DATA ·constants<>+892(SB)/4, $0x80402010
-DATA ·constants<>+896(SB)/4, $0x00000000
-DATA ·constants<>+900(SB)/4, $0x04040404
-DATA ·constants<>+904(SB)/4, $0x08080808
-DATA ·constants<>+908(SB)/4, $0x0c0c0c0c
-DATA ·constants<>+912(SB)/4, $0x00000000
-DATA ·constants<>+916(SB)/4, $0x04040404
-DATA ·constants<>+920(SB)/4, $0x08080808
-DATA ·constants<>+924(SB)/4, $0x0c0c0c0c
-DATA ·constants<>+928(SB)/4, $0x01010101
-DATA ·constants<>+932(SB)/4, $0x05050505
-DATA ·constants<>+936(SB)/4, $0x09090909
-DATA ·constants<>+940(SB)/4, $0x0d0d0d0d
-DATA ·constants<>+944(SB)/4, $0x01010101
-DATA ·constants<>+948(SB)/4, $0x05050505
-DATA ·constants<>+952(SB)/4, $0x09090909
-DATA ·constants<>+956(SB)/4, $0x0d0d0d0d
-DATA ·constants<>+960(SB)/4, $0x02020202
-DATA ·constants<>+964(SB)/4, $0x06060606
-DATA ·constants<>+968(SB)/4, $0x0a0a0a0a
-DATA ·constants<>+972(SB)/4, $0x0e0e0e0e
-DATA ·constants<>+976(SB)/4, $0x02020202
-DATA ·constants<>+980(SB)/4, $0x06060606
-DATA ·constants<>+984(SB)/4, $0x0a0a0a0a
-DATA ·constants<>+988(SB)/4, $0x0e0e0e0e
-DATA ·constants<>+992(SB)/4, $0x03030303
-DATA ·constants<>+996(SB)/4, $0x07070707
-DATA ·constants<>+1000(SB)/4, $0x0b0b0b0b
-DATA ·constants<>+1004(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+1008(SB)/4, $0x03030303
-DATA ·constants<>+1012(SB)/4, $0x07070707
-DATA ·constants<>+1016(SB)/4, $0x0b0b0b0b
-DATA ·constants<>+1020(SB)/4, $0x0f0f0f0f
-DATA ·constants<>+1024(SB)/4, $0x00010001
-DATA ·constants<>+1028(SB)/4, $0x00010001
-DATA ·constants<>+1032(SB)/4, $0x00010001
-DATA ·constants<>+1036(SB)/4, $0x00010001
-DATA ·constants<>+1040(SB)/4, $0x00010001
-DATA ·constants<>+1044(SB)/4, $0x00010001
-DATA ·constants<>+1048(SB)/4, $0x00010001
-DATA ·constants<>+1052(SB)/4, $0x00010001
-GLOBL ·constants<>(SB), RODATA|NOPTR, $1056
+DATA ·constants<>+576(SB)/4, $0x07070707
+DATA ·constants<>+580(SB)/4, $0x07070707
+DATA ·constants<>+584(SB)/4, $0x07070707
+DATA ·constants<>+588(SB)/4, $0x07070707
+DATA ·constants<>+592(SB)/4, $0x07070707
+DATA ·constants<>+596(SB)/4, $0x07070707
+DATA ·constants<>+600(SB)/4, $0x07070707
+DATA ·constants<>+604(SB)/4, $0x07070707
+DATA ·constants<>+608(SB)/4, $0x00000fc0
+DATA ·constants<>+612(SB)/4, $0x00000fc0
+DATA ·constants<>+616(SB)/4, $0x00000fc0
+DATA ·constants<>+620(SB)/4, $0x00000fc0
+DATA ·constants<>+624(SB)/4, $0x00000fc0
+DATA ·constants<>+628(SB)/4, $0x00000fc0
+DATA ·constants<>+632(SB)/4, $0x00000fc0
+DATA ·constants<>+636(SB)/4, $0x00000fc0
+DATA ·constants<>+640(SB)/4, $0x0000003f
+DATA ·constants<>+644(SB)/4, $0x0000003f
+DATA ·constants<>+648(SB)/4, $0x0000003f
+DATA ·constants<>+652(SB)/4, $0x0000003f
+DATA ·constants<>+656(SB)/4, $0x0000003f
+DATA ·constants<>+660(SB)/4, $0x0000003f
+DATA ·constants<>+664(SB)/4, $0x0000003f
+DATA ·constants<>+668(SB)/4, $0x0000003f
+DATA ·constants<>+672(SB)/4, $0x00000007
+DATA ·constants<>+676(SB)/4, $0x00000007
+DATA ·constants<>+680(SB)/4, $0x00000007
+DATA ·constants<>+684(SB)/4, $0x00000007
+DATA ·constants<>+688(SB)/4, $0x00000007
+DATA ·constants<>+692(SB)/4, $0x00000007
+DATA ·constants<>+696(SB)/4, $0x00000007
+DATA ·constants<>+700(SB)/4, $0x00000007
+DATA ·constants<>+704(SB)/4, $0x0000ff00
+DATA ·constants<>+708(SB)/4, $0x0000ff00
+DATA ·constants<>+712(SB)/4, $0x0000ff00
+DATA ·constants<>+716(SB)/4, $0x0000ff00
+DATA ·constants<>+720(SB)/4, $0x0000ff00
+DATA ·constants<>+724(SB)/4, $0x0000ff00
+DATA ·constants<>+728(SB)/4, $0x0000ff00
+DATA ·constants<>+732(SB)/4, $0x0000ff00
+DATA ·constants<>+736(SB)/4, $0x000000ff
+DATA ·constants<>+740(SB)/4, $0x000000ff
+DATA ·constants<>+744(SB)/4, $0x000000ff
+DATA ·constants<>+748(SB)/4, $0x000000ff
+DATA ·constants<>+752(SB)/4, $0x000000ff
+DATA ·constants<>+756(SB)/4, $0x000000ff
+DATA ·constants<>+760(SB)/4, $0x000000ff
+DATA ·constants<>+764(SB)/4, $0x000000ff
+DATA ·constants<>+768(SB)/4, $0x08080808
+DATA ·constants<>+772(SB)/4, $0x08080808
+DATA ·constants<>+776(SB)/4, $0x08080808
+DATA ·constants<>+780(SB)/4, $0x08080808
+DATA ·constants<>+784(SB)/4, $0x08080808
+DATA ·constants<>+788(SB)/4, $0x08080808
+DATA ·constants<>+792(SB)/4, $0x08080808
+DATA ·constants<>+796(SB)/4, $0x08080808
+DATA ·constants<>+800(SB)/4, $0x08040201
+DATA ·constants<>+804(SB)/4, $0x08040201
+DATA ·constants<>+808(SB)/4, $0x08040201
+DATA ·constants<>+812(SB)/4, $0x08040201
+DATA ·constants<>+816(SB)/4, $0x08040201
+DATA ·constants<>+820(SB)/4, $0x08040201
+DATA ·constants<>+824(SB)/4, $0x08040201
+DATA ·constants<>+828(SB)/4, $0x08040201
+DATA ·constants<>+832(SB)/4, $0x80402010
+DATA ·constants<>+836(SB)/4, $0x80402010
+DATA ·constants<>+840(SB)/4, $0x80402010
+DATA ·constants<>+844(SB)/4, $0x80402010
+DATA ·constants<>+848(SB)/4, $0x80402010
+DATA ·constants<>+852(SB)/4, $0x80402010
+DATA ·constants<>+856(SB)/4, $0x80402010
+DATA ·constants<>+860(SB)/4, $0x80402010
+DATA ·constants<>+864(SB)/4, $0x00000000
+DATA ·constants<>+868(SB)/4, $0x04040404
+DATA ·constants<>+872(SB)/4, $0x08080808
+DATA ·constants<>+876(SB)/4, $0x0c0c0c0c
+DATA ·constants<>+880(SB)/4, $0x00000000
+DATA ·constants<>+884(SB)/4, $0x04040404
+DATA ·constants<>+888(SB)/4, $0x08080808
+DATA ·constants<>+892(SB)/4, $0x0c0c0c0c
+DATA ·constants<>+896(SB)/4, $0x01010101
+DATA ·constants<>+900(SB)/4, $0x05050505
+DATA ·constants<>+904(SB)/4, $0x09090909
+DATA ·constants<>+908(SB)/4, $0x0d0d0d0d
+DATA ·constants<>+912(SB)/4, $0x01010101
+DATA ·constants<>+916(SB)/4, $0x05050505
+DATA ·constants<>+920(SB)/4, $0x09090909
+DATA ·constants<>+924(SB)/4, $0x0d0d0d0d
+DATA ·constants<>+928(SB)/4, $0x02020202
+DATA ·constants<>+932(SB)/4, $0x06060606
+DATA ·constants<>+936(SB)/4, $0x0a0a0a0a
+DATA ·constants<>+940(SB)/4, $0x0e0e0e0e
+DATA ·constants<>+944(SB)/4, $0x02020202
+DATA ·constants<>+948(SB)/4, $0x06060606
+DATA ·constants<>+952(SB)/4, $0x0a0a0a0a
+DATA ·constants<>+956(SB)/4, $0x0e0e0e0e
+DATA ·constants<>+960(SB)/4, $0x03030303
+DATA ·constants<>+964(SB)/4, $0x07070707
+DATA ·constants<>+968(SB)/4, $0x0b0b0b0b
+DATA ·constants<>+972(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+976(SB)/4, $0x03030303
+DATA ·constants<>+980(SB)/4, $0x07070707
+DATA ·constants<>+984(SB)/4, $0x0b0b0b0b
+DATA ·constants<>+988(SB)/4, $0x0f0f0f0f
+DATA ·constants<>+992(SB)/4, $0x00010001
+DATA ·constants<>+996(SB)/4, $0x00010001
+DATA ·constants<>+1000(SB)/4, $0x00010001
+DATA ·constants<>+1004(SB)/4, $0x00010001
+DATA ·constants<>+1008(SB)/4, $0x00010001
+DATA ·constants<>+1012(SB)/4, $0x00010001
+DATA ·constants<>+1016(SB)/4, $0x00010001
+DATA ·constants<>+1020(SB)/4, $0x00010001
+GLOBL ·constants<>(SB), RODATA|NOPTR, $1024

@@ -68,81 +68,63 @@ var partings = []struct {
 	before func(k *grid)
 }{
 	{"IQ3XXS", true, 0.5, func(k *grid, g int) {
+		k.scale(g, 16+g, 28, 4)
 		k.load(16+g, "Y0")
-		k.scale(g, "Y0", 28)
 		k.sevens("Y0")
 		k.store("Y0", "R8", g)
 	}, nil},
 	{"IQ2XXS", true, 0.25, func(k *grid, g int) {
+		k.scale(g, 2*g+1, 28, 4)
 		k.load(2*g+1, "Y0")
-		k.scale(g, "Y0", 28)
 		k.sevens("Y0")
 		k.store("Y0", "R8", g)
 	}, nil},
 	{"IQ2XS", true, 0.25, func(k *grid, g int) {
-		k.load(2*g, "Y0")
-		k.load(2*g+1, "Y1")
-		k.p("VPSRLW $8, Y0, Y2")
-		k.p("VPSRLW $8, Y1, Y3")
-		k.p("VPAND %s, Y0, Y0", k.constant(0x00ff00ff))
-		k.p("VPAND %s, Y1, Y1", k.constant(0x00ff00ff))
-		k.joinBytes("Y0", "Y1")
+		k.splitBytes(2 * g)
 		k.store("Y0", "R11", g)
-		k.joinBytes("Y2", "Y3")
-		k.p("VPAND %s, Y2, Y0", k.constant(0x01010101))
+		k.p("VPAND %s, Y3, Y0", k.constant(0x01010101))
 		k.store("Y0", "DI", g)
-		k.p("VPSRLW $1, Y2, Y0")
-		k.p("VPAND %s, Y0, Y0", k.constant(0x7f7f7f7f))
+		k.p("VPSRLW $1, Y3, Y0")
 		k.even("Y0")
 		k.store("Y0", "R8", g)
 		k.nibbleScales(g, 16)
 	}, nil},
 	{"IQ3S", true, 2, func(k *grid, g int) {
-		k.byteOf(16, g, "Y0")
-		k.bits("Y0", "Y1", 1, 0x01010101)
-		k.store("Y1", "DI", 2*g)
-		k.p("VPSRLD $4, Y0, Y0")
-		k.bits("Y0", "Y1", 1, 0x01010101)
-		k.store("Y1", "DI", 2*g+1)
+		for h := range 2 {
+			k.bits(16+g/4, g%4*8+4*h, 1, "Y0")
+			k.store("Y0", "DI", 2*g+h)
+		}
 		k.load(18+g, "Y0")
 		k.store("Y0", "R8", g)
-		k.load(26, "Y1")
-		k.shiftRight(4*g, "Y1")
-		k.p("VPAND %s, Y1, Y1", k.constant(15))
-		k.addScale(g)
+		k.scale(g, 26, 4*g, 4)
 	}, nil},
 	{"IQ2S", true, 0.25, func(k *grid, g int) {
-		k.byteOf(16, g, "Y0")
-		k.bits("Y0", "Y1", 2, 0x03030303)
-		k.store("Y1", "DI", g)
+		k.bits(16+g/4, g%4*8, 2, "Y0")
+		k.store("Y0", "DI", g)
 		k.load(8+g, "Y0")
 		k.store("Y0", "R8", g)
 		k.nibbleScales(g, 18)
 	}, nil},
 	{"IQ1S", true, 0.25, func(k *grid, g int) {
-		k.wordOf(8, g, "Y0")
-		k.bits("Y0", "Y1", 3, 0x07070707)
-		k.store("Y1", "DI", g)
-		k.p("VPSLLD $16, Y0, Y1")
-		k.p("VPSRAD $31, Y1, Y1")
-		k.store("Y1", "R8", g)
-		k.p("VPSRLD $12, Y0, Y1")
-		k.p("VPAND %s, Y1, Y1", k.constant(7))
-		k.addScale(g)
+		k.bits(8+g/2, g%2*16, 3, "Y0")
+		k.store("Y0", "DI", g)
+		k.load(8+g/2, "Y0")
+		if g%2 == 0 {
+			k.p("VPSLLD $16, Y0, Y0")
+		}
+		k.p("VPSRAD $31, Y0, Y0")
+		k.store("Y0", "R8", g)
+		k.scale(g, 8+g/2, g%2*16+12, 3)
 	}, nil},
 	{"IQ1M", false, 0.25, func(k *grid, g int) {
-		k.wordOf(8, g, "Y0")
-		k.bits("Y0", "Y1", 4, 0x0f0f0f0f)
+		k.bits(8+g/2, g%2*16, 4, "Y1")
 		k.p("VPAND %s, Y1, Y0", k.constant(0x07070707))
 		k.store("Y0", "DI", g)
 		k.p("VPAND %s, Y1, Y1", k.constant(0x08080808))
 		k.equal(0x08080808, "Y1")
 		k.store("Y1", "R8", g)
 		for h := range 2 {
-			k.load(12+g/4, "Y1")
-			k.shiftRight(g/2%2*16+g%2*6+3*h, "Y1")
-			k.p("VPAND %s, Y1, Y1", k.constant(7))
-			k.addScale(2*g + h)
+			k.scale(2*g+h, 12+g/4, g/2%2*16+g%2*6+3*h, 3)
 		}
 	}, func(k *grid) {
 		// the super-scale is in the top nibbles of four words of 16 bits
@@ -188,10 +170,8 @@ func (k *grid) partings() {
 			k.p("MOVQ SI, R10")
 			k.p("ADDQ $64, SI")
 		}
-		if k.zmm && (t.name == "IQ3XXS" || t.name == "IQ2XXS" || t.name == "IQ2XS") {
-			k.file.p("VMOVDQU64 ·evenBytes<>+0(SB), Z11")
-			k.file.p("VMOVDQU64 ·evenBytes<>+64(SB), Z12")
-			k.p("VBROADCASTI64X4 %s, Y13", k.multishift(0, 7))
+		if k.zmm {
+			k.tables(strings.HasPrefix(t.name, "IQ1"))
 		}
 		k.p("MOVQ $%d, CX", 128/width)
 		rows := k.label("rows")
@@ -204,7 +184,9 @@ func (k *grid) partings() {
 			t.before(k)
 		}
 		k.p("VMULPS %s, Y15, Y15", k.float(t.factor))
-		k.p("VMULPS %s, Y15, Y14", k.float(0.5))
+		if !k.zmm {
+			k.p("VMULPS %s, Y15, Y14", k.float(0.5))
+		}
 		for g := range 8 {
 			t.run(k, g)
 		}
@@ -216,6 +198,16 @@ func (k *grid) partings() {
 		k.p("VZEROUPPER")
 		k.p("RET")
 	}
+}
+
+// tables loads what the steps look up on AVX-512. Scales of IQ1 have three bits.
+func (k *grid) tables(short bool) {
+	k.p("VMOVDQU ·halves%d<>(SB), Y10", map[bool]int{false: 4, true: 3}[short])
+	k.p("VMOVDQU ·evenBytes<>+0(SB), Y11")
+	k.p("VMOVDQU ·evenBytes<>+64(SB), Y12")
+	k.p("VBROADCASTI64X4 %s, Y13", k.multishift(0, 7))
+	k.p("VMOVDQU ·lowBytes<>(SB), Y5")
+	k.p("VMOVDQU ·highBytes<>(SB), Y6")
 }
 
 // fetch asks for some lines of the block behind the next one, as many each time as must come meanwhile: where all are
@@ -236,48 +228,49 @@ func (k *grid) shiftRight(n int, reg string) {
 	}
 }
 
-// byteOf gives byte g of the eight that begin with a plane, wordOf word g of eight words of 16 bits.
-func (k *grid) byteOf(plane, g int, reg string) {
-	k.load(plane+g/4, reg)
-	k.shiftRight(g%4*8, reg)
-	if g%4 < 3 {
-		k.p("VPAND %s, %s, %s", k.constant(0xff), reg, reg)
+// bits gives each of four bytes n bits of a number, which begin at a bit of a plane. Y2 is lost.
+func (k *grid) bits(plane, bit, n int, to string) {
+	mask := k.constant(uint32(1<<n-1) * 0x01010101)
+	if k.zmm {
+		k.p("VBROADCASTI64X4 %s, Y2", k.multishift(bit, n))
+		k.p("VPMULTISHIFTQB %d(SI), Y2, %s", 128*plane, to)
+		k.p("VPAND %s, %s, %s", mask, to, to)
+		return
 	}
-}
-
-func (k *grid) wordOf(plane, g int, reg string) {
-	k.load(plane+g/2, reg)
-	if g%2 == 1 {
-		k.p("VPSRLD $16, %s, %s", reg, reg)
-	} else {
-		k.p("VPAND %s, %s, %s", k.constant(0xffff), reg, reg)
-	}
-}
-
-// bits gives each of four bytes its n bits of the low 4n of a word. Y2 is lost.
-func (k *grid) bits(from, to string, n int, mask uint32) {
-	k.p("VPAND %s, %s, Y2", k.constant((1<<(2*n)-1)<<(2*n)), from)
-	k.p("VPAND %s, %s, %s", k.constant(1<<(2*n)-1), from, to)
+	k.load(plane, to)
+	k.shiftRight(bit, to)
+	k.p("VPAND %s, %s, Y2", k.constant((1<<(2*n)-1)<<(2*n)), to)
+	k.p("VPAND %s, %s, %s", k.constant(1<<(2*n)-1), to, to)
 	k.p("VPSLLD $%d, Y2, Y2", 16-2*n)
 	k.p("VPOR Y2, %s, %s", to, to)
 	k.p("VPSLLD $%d, %s, Y2", 8-n, to)
 	k.p("VPOR Y2, %s, %s", to, to)
-	k.p("VPAND %s, %s, %s", k.constant(mask), to, to)
+	k.p("VPAND %s, %s, %s", mask, to, to)
 }
 
 // float gives the address of a vector of eight float32.
 func (k *grid) float(v float32) string { return k.constant(math.Float32bits(v)) }
 
-// joinBytes makes words of four bytes of two words' pairs of 16 bits, all below 256.
-func (k *grid) joinBytes(a, b string) {
-	k.p("VPACKUSWB %s, %s, %s", b, a, a)
-	order := k.vector([8]uint32{0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706,
-		0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706})
+// splitBytes takes two planes of two words of 16 bits each: their low bytes go to Y0, their high ones to Y3. Y1, Y2 and
+// Y4 are lost.
+func (k *grid) splitBytes(plane int) {
+	k.load(plane, "Y0")
 	if k.zmm {
-		k.p("VBROADCASTI64X4 %s, Y4", order)
-		order = "Y4"
+		k.p("VMOVDQA64 Y0, Y3")
+		k.p("VPERMT2B %d(SI), Y5, Y0", 128*(plane+1))
+		k.p("VPERMT2B %d(SI), Y6, Y3", 128*(plane+1))
+		return
 	}
-	k.p("VPSHUFB %s, %s, %s", order, a, a)
+	k.load(plane+1, "Y1")
+	k.p("VPSRLW $8, Y0, Y3")
+	k.p("VPSRLW $8, Y1, Y4")
+	k.p("VPAND %s, Y0, Y0", k.constant(0x00ff00ff))
+	k.p("VPAND %s, Y1, Y1", k.constant(0x00ff00ff))
+	for _, pair := range [][2]string{{"Y0", "Y1"}, {"Y3", "Y4"}} {
+		k.p("VPACKUSWB %s, %s, %s", pair[1], pair[0], pair[0])
+		k.p("VPSHUFB %s, %s, %s", k.vector([8]uint32{0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706,
+			0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706}), pair[0], pair[0])
+	}
 }
 
 // sevens spreads four times seven bits to bytes, and adds the eighth. Y1 is lost.
@@ -306,6 +299,7 @@ func (k *grid) even(reg string) {
 	}
 	parity := [8]uint32{0x00808000, 0x80000080, 0x80000080, 0x00808000}
 	copy(parity[4:], parity[:4])
+	k.p("VPAND %s, %s, %s", k.constant(0x7f7f7f7f), reg, reg)
 	k.p("VPSRLW $4, %s, Y1", reg)
 	k.p("VPXOR %s, Y1, Y1", reg)
 	k.p("VPAND %s, Y1, Y1", k.constant(0x0f0f0f0f))
@@ -314,29 +308,29 @@ func (k *grid) even(reg string) {
 	k.p("VPOR Y1, %s, %s", reg, reg)
 }
 
-// scale stores the scale of s, which is what from has from bit shift on: Y15·s + Y14, where Y15 is the super-scale
-// times the format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits
-// into a float32. Y1 is lost.
-func (k *grid) scale(g int, from string, shift int) {
-	k.p("VPSRLD $%d, %s, Y1", shift, from)
-	k.addScale(g)
-}
-
-func (k *grid) addScale(g int) {
-	k.p("VCVTDQ2PS Y1, Y1")
-	k.p("VFMADD213PS Y14, Y15, Y1")
+// scale stores the scale of s, the bits from bit on of a plane: Y15·s + Y14, where Y15 is the super-scale times the
+// format's factor, and Y14 half of that. Nothing is rounded there: a binary16 number times a few bits fits into a
+// float32. On AVX-512 s+½ comes from a table of sixteen. Y1 is lost.
+func (k *grid) scale(g, plane, bit, n int) {
+	k.load(plane, "Y1")
+	k.shiftRight(bit, "Y1")
+	if k.zmm {
+		k.p("VPERMPS Y10, Y1, Y1")
+		k.p("VMULPS Y15, Y1, Y1")
+	} else {
+		if bit+n < 32 {
+			k.p("VPAND %s, Y1, Y1", k.constant(1<<n-1))
+		}
+		k.p("VCVTDQ2PS Y1, Y1")
+		k.p("VFMADD213PS Y14, Y15, Y1")
+	}
 	k.store("Y1", "R9", g)
 }
 
 // nibbleScales stores the two scales of run g, nibbles of byte g of the eight that begin with a plane.
 func (k *grid) nibbleScales(g, plane int) {
 	for h := range 2 {
-		k.load(plane+g/4, "Y1")
-		if n := g%4*8 + 4*h; n > 0 {
-			k.p("VPSRLD $%d, Y1, Y1", n)
-		}
-		k.p("VPAND %s, Y1, Y1", k.constant(15))
-		k.addScale(2*g + h)
+		k.scale(2*g+h, plane+g/4, g%4*8+4*h, 4)
 	}
 }
 

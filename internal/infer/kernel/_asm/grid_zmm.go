@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 )
 
@@ -12,7 +13,15 @@ import (
 func emitGridZMM(f *file) {
 	k := &grid{file: f, zmm: true}
 	k.partings()
-	k.evenBytes()
+	k.bytes("evenBytes", 128, func(i int) int { return i | bits.OnesCount(uint(i))&1<<7 }) // for even, in grid.go
+	for n := 3; n <= 4; n++ {
+		k.bytes(fmt.Sprintf("halves%d", n), 64, func(i int) int {
+			return int(math.Float32bits(float32(i/4%(1<<n))+0.5) >> (i % 4 * 8) & 0xff)
+		})
+	}
+	for i, name := range []string{"lowBytes", "highBytes"} { // of two words of 16 bits, and two in another vector
+		k.bytes(name, 64, func(at int) int { return at/2%2*64 + at&^3 + at%2*2 + i })
+	}
 	k.lookUp()
 	k.lookUp256()
 	k.spreadQuads(false)
@@ -20,11 +29,6 @@ func emitGridZMM(f *file) {
 	k.dotFine()
 	k.dot(false)
 	k.dot(true)
-}
-
-// evenBytes emits the table of seven bits with an eighth that makes the number of bits set even.
-func (k *grid) evenBytes() {
-	k.bytes("evenBytes", 128, func(i int) int { return i | bits.OnesCount(uint(i))&1<<7 })
 }
 
 // bytes emits a table of bytes.
