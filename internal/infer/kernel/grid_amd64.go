@@ -19,7 +19,7 @@ type gridBlock struct {
 	signs   unsafe.Pointer // a word for each run
 	scale   unsafe.Pointer // of a spread
 	table   unsafe.Pointer // the grid, as the tier looks it up
-	index   *[512]uint16   // where indices of eight rows are put together
+	index   *[512]uint16   // AVX2: eight rows' indices; AVX-512: activations in the order of entries
 	q       unsafe.Pointer // of a spread
 	x, acc  unsafe.Pointer // a block of activations, sums of 32 rows
 	chunks  int64          // how many times 128 entries the grid has

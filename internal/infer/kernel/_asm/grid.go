@@ -251,8 +251,8 @@ func (k *grid) bits(plane, bit, n int, to string) {
 // float gives the address of a vector of eight float32.
 func (k *grid) float(v float32) string { return k.constant(math.Float32bits(v)) }
 
-// splitBytes takes two planes of two words of 16 bits each: their low bytes go to Y0, their high ones to Y3. Y1, Y2 and
-// Y4 are lost.
+// splitBytes takes two planes of two words of 16 bits each: their low bytes go to Y0, their high ones to Y3. Y1, Y2
+// and Y4 are lost.
 func (k *grid) splitBytes(plane int) {
 	k.load(plane, "Y0")
 	if k.zmm {

@@ -146,9 +146,9 @@ func (k *grid) multishift(at, step int) string {
 	return k.vector(v)
 }
 
-// begin begins a function that goes through sixteen rows at a time, and through their runs. R8 walks the entries' words,
-// R10 the signs, R11 the scales, R13 the activations or the weights to store, DX what is fetched. Z8 has the sums of
-// sixteen rows; Z16 is the values, Z17 says which bits of their numbers are the entries'.
+// begin begins a function that goes through sixteen rows at a time, and through their runs; end ends it. R8 walks the
+// entries' words, R10 the signs, R11 the scales, R13 the activations or the weights to store, DX what is fetched. Z8
+// has the sums of sixteen rows; Z16 is the values, Z17 says which bits of their numbers are the entries'.
 func (k *grid) begin(name string, three, dot bool, constants func()) (end func()) {
 	width, what := 2, "spread"
 	if three {
