@@ -1,6 +1,6 @@
 // Command _asm writes the assembly of internal/infer/kernel's matrix tiles for x86-64, a file for each tier and
-// format: run `go generate ./internal/infer/kernel`, or `go run ./_asm [-evex] DIR` there. It prints text and must
-// not import anything but the standard library.
+// format, and one for each tier of what computes formats with grids: run `go generate ./internal/infer/kernel`, or
+// `go run ./_asm [-evex] DIR` there. It prints text and must not import anything but the standard library.
 package main
 
 import (
