@@ -18,7 +18,10 @@ import (
 // Report is a run's result.
 type Report = report.Report
 
-// Verdicts of a check and of a report's Status.
+// Verdict is what became of a check, or of a whole run: a report's Status.
+type Verdict = report.Verdict
+
+// Verdicts.
 const (
 	Pass    = report.Pass
 	Fail    = report.Fail

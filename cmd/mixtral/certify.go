@@ -431,7 +431,7 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
+	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: string(rep.Status),
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
 		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events,
 		Signed: paths.Attestation, Run: run,

@@ -67,7 +67,7 @@ func (c *reportMergeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := mergedReport{Result: result, Status: d.Report.Status, Report: paths.JSON, Events: paths.Events}
+	out := mergedReport{Result: result, Status: string(d.Report.Status), Report: paths.JSON, Events: paths.Events}
 	if c.JSON {
 		return printJSON(a.stdout, out)
 	}
