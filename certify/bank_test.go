@@ -93,7 +93,7 @@ func TestEveryFaultHasACheckThatFindsIt(t *testing.T) {
 // tally counts the outcomes of one server's runs.
 type tally struct {
 	runs    int
-	status  map[string]int
+	status  map[certify.Verdict]int
 	found   int            // runs in which the check of foundBy failed
 	failed  map[string]int // checks that failed
 	invalid map[string]int // checks that could not be judged, where that decided
@@ -116,7 +116,7 @@ func TestBank(t *testing.T) {
 	begun := time.Now()
 	tallies := map[faults.Fault]*tally{}
 	for _, f := range servers {
-		tallies[f] = &tally{status: map[string]int{}, failed: map[string]int{}, invalid: map[string]int{}}
+		tallies[f] = &tally{status: map[certify.Verdict]int{}, failed: map[string]int{}, invalid: map[string]int{}}
 	}
 	var mu sync.Mutex
 	slots := make(chan struct{}, parallel)

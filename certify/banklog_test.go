@@ -21,15 +21,15 @@ import (
 
 // bankResult is how one run of the bank ended: a line of its log.
 type bankResult struct {
-	Server  faults.Fault `json:"server"`
-	Seed    int          `json:"seed"`
-	Rules   int          `json:"rules"` // of the judge
-	Status  string       `json:"status"`
-	Failed  []string     `json:"failed,omitempty"`  // checks
-	Invalid []string     `json:"invalid,omitempty"` // checks, where that decided
-	Why     string       `json:"why"`
-	Start   time.Time    `json:"start"`
-	Others  float64      `json:"others"` // share of the machine that others took, stolen time included
+	Server  faults.Fault    `json:"server"`
+	Seed    int             `json:"seed"`
+	Rules   int             `json:"rules"` // of the judge
+	Status  certify.Verdict `json:"status"`
+	Failed  []string        `json:"failed,omitempty"`  // checks
+	Invalid []string        `json:"invalid,omitempty"` // checks, where that decided
+	Why     string          `json:"why"`
+	Start   time.Time       `json:"start"`
+	Others  float64         `json:"others"` // share of the machine that others took, stolen time included
 }
 
 // bankResultOf sorts a report and the record that it comes from.
@@ -64,7 +64,7 @@ func bankResultOf(f faults.Fault, seed int, rep *certify.Report, events []eviden
 
 // said is what decided a report's status.
 func said(rep *certify.Report) string {
-	out := rep.Status
+	out := string(rep.Status)
 	for _, c := range report.Deciding(rep) {
 		out += "; " + c.ID + ": " + c.Reason
 	}

@@ -60,7 +60,7 @@ func checkOf(t *testing.T, rep *certify.Report, id string) report.Check {
 	return report.Check{}
 }
 
-func want(t *testing.T, rep *certify.Report, id, verdict, reason string) {
+func want(t *testing.T, rep *certify.Report, id string, verdict certify.Verdict, reason string) {
 	t.Helper()
 	if c := checkOf(t, rep, id); c.Verdict != verdict || !strings.Contains(c.Reason, reason) {
 		t.Errorf("check %s is %s (%s), want %s with %q", id, c.Verdict, c.Reason, verdict, reason)

@@ -61,9 +61,9 @@ func TestTheCaseOfTheManualRuns(t *testing.T) {
 	}
 	for _, c := range []struct {
 		wrong   int64
-		verdict string
+		verdict certify.Verdict
 	}{{0, certify.Pass}, {9, certify.Fail}} {
-		t.Run(c.verdict, func(t *testing.T) {
+		t.Run(string(c.verdict), func(t *testing.T) {
 			t.Parallel()
 			h := httptest.NewServer(&pupil{wrong: c.wrong, alsoTalk: true})
 			defer h.Close()

@@ -159,7 +159,7 @@ func TestTasksAreGraded(t *testing.T) {
 	}
 	for _, c := range []struct {
 		wrong                                    int64
-		sums, sample, rouge, json, needle, tools string
+		sums, sample, rouge, json, needle, tools certify.Verdict
 	}{
 		{0, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
 		{2, certify.Pass, certify.Invalid, certify.Pass, certify.Pass, certify.Pass, certify.Pass},
@@ -175,7 +175,7 @@ func TestTasksAreGraded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for id, verdict := range map[string]string{"sums": c.sums, "sample": c.sample, "rouge": c.rouge,
+			for id, verdict := range map[string]certify.Verdict{"sums": c.sums, "sample": c.sample, "rouge": c.rouge,
 				"json": c.json, "needle": c.needle, "tool-valid": c.tools, "tool-match": c.tools,
 				"tool-name": certify.Pass} {
 				want(t, rep, id, verdict, "")

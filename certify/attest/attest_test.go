@@ -18,7 +18,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-func sampleReport(status string) *report.Report {
+func sampleReport(status report.Verdict) *report.Report {
 	return &report.Report{TestCase: "TC-X", Timestamp: 1772600761.25, Status: status,
 		SchemaVersion: report.SchemaVersion, Profile: "quick",
 		Checks: []report.Check{{ID: "latency", Verdict: report.Pass, Gate: true},
@@ -83,7 +83,8 @@ func publicKeys(t *testing.T, names ...string) (keys []Key) {
 
 // TestStatement: a signature stands for the files, the verdict, each gate's check, the case, the server and the model.
 func TestStatement(t *testing.T) {
-	for status, want := range map[string]string{report.Pass: Passed, report.Fail: Failed, report.Invalid: Failed} {
+	for status, want := range map[report.Verdict]string{report.Pass: Passed, report.Fail: Failed,
+		report.Invalid: Failed} {
 		f := files(t, saved(t, sampleReport(status)))
 		s, err := NewStatement(f)
 		if err != nil {
@@ -93,7 +94,7 @@ func TestStatement(t *testing.T) {
 		data := sha256.Sum256(f.Report)
 		if s.Subject[0].Name != "performance_TC-X_1772600761.json" ||
 			s.Subject[0].Digest["sha256"] != hex.EncodeToString(data[:]) ||
-			s.Subject[0].Annotations["verdict"] != status ||
+			s.Subject[0].Annotations["verdict"] != string(status) ||
 			s.Subject[1].Name != "performance_TC-X_1772600761.events.jsonl.gz" ||
 			s.Subject[1].Digest["sha256"] != hex.EncodeToString(record[:]) ||
 			s.Subject[2].Digest["sha256"] != strings.Repeat("c", 64) {

@@ -36,7 +36,7 @@ func parsePage() *template.Template {
 		"fewest":    fewest,
 		"visible":   visible,
 		"hasPrefix": strings.HasPrefix,
-		"class":     verdictClass,
+		"class":     func(v any) string { return verdictClass(Verdict(fmt.Sprint(v))) }, // a database has them as text
 		"bar":       bar,
 		"share":     share,
 		"pct":       func(x float64) float64 { return 100 * x },

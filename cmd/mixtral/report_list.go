@@ -127,8 +127,8 @@ func (c *reportListCmd) fromDir(a *app) ([]listed, error) {
 			!strings.Contains(r.Target.URL, c.Target) {
 			continue
 		}
-		list = append(list, listed{File: f, Status: string(r.Status), Case: r.TestCase, Profile: r.Profile, Start: startOf(r),
-			Target: r.Target.URL, Model: r.Target.Model, Summary: r.Summary})
+		list = append(list, listed{File: f, Status: string(r.Status), Case: r.TestCase, Profile: r.Profile,
+			Start: startOf(r), Target: r.Target.URL, Model: r.Target.Model, Summary: r.Summary})
 	}
 	return list, nil
 }

@@ -16,7 +16,7 @@ import (
 type heapShape struct {
 	grow    func(loaded float64, r *rand.Rand) float64
 	window  float64 // seconds of the sustained phase; 0: 42
-	verdict []string
+	verdict []report.Verdict
 	reason  string
 }
 
@@ -41,39 +41,39 @@ func TestCollectors(t *testing.T) {
 		// Go keeps the pages that a collection frees: 60 MB of live objects show as 128 MB from the first cycle on.
 		"Go: flat at twice its live objects": {func(loaded float64, r *rand.Rand) float64 {
 			return 60 + 67.9*math.Min(1, loaded/3) + 0.8*min(1, math.Floor(loaded/45)) + 0.1*r.Float64()
-		}, 42, []string{pass}, ""},
+		}, 42, []report.Verdict{pass}, ""},
 		"Go: no ballast, 12 s": {func(loaded float64, r *rand.Rand) float64 {
 			return 8.4*math.Min(1, math.Max(0, loaded-22)/14) + 0.3*r.Float64()
-		}, 12, []string{pass, invalid}, ""},
-		"Go: a cycle longer than the window, and none before it": {saw(300, 70), 30, []string{invalid},
+		}, 12, []report.Verdict{pass, invalid}, ""},
+		"Go: a cycle longer than the window, and none before it": {saw(300, 70), 30, []report.Verdict{invalid},
 			"must last 60 s"},
-		"the same, by the runtime's own count": {saw(300, 70), 30, []string{invalid},
+		"the same, by the runtime's own count": {saw(300, 70), 30, []report.Verdict{invalid},
 			"counts 1 collection in it"},
-		"JVM: two cycles in the window": {saw(400, 18), 42, []string{pass, invalid}, ""},
+		"JVM: two cycles in the window": {saw(400, 18), 42, []report.Verdict{pass, invalid}, ""},
 		"JVM: a cycle that was seen before it": {func(loaded float64, _ *rand.Rand) float64 {
 			return 12 * math.Mod(loaded+59, 62) // a fall after 3 s, in the single phase; the next one never
-		}, 42, []string{invalid}, "must last"},
-		"JVM: many cycles": {saw(400, 4), 42, []string{pass}, ""},
+		}, 42, []report.Verdict{invalid}, "must last"},
+		"JVM: many cycles": {saw(400, 4), 42, []report.Verdict{pass}, ""},
 		"CPython: arenas": {func(loaded float64, _ *rand.Rand) float64 {
 			return math.Min(math.Floor(loaded/4), 9)
-		}, 42, []string{pass}, ""},
-		"a leak and cycles":     {plus(leaks(5), saw(60, 3)), 42, []string{fail}, "still there"},
-		"a leak and two cycles": {plus(leaks(5), saw(90, 20)), 42, []string{fail, invalid}, ""},
+		}, 42, []report.Verdict{pass}, ""},
+		"a leak and cycles":     {plus(leaks(5), saw(60, 3)), 42, []report.Verdict{fail}, "still there"},
+		"a leak and two cycles": {plus(leaks(5), saw(90, 20)), 42, []report.Verdict{fail, invalid}, ""},
 		"a leak in Go": {plus(leaks(6), func(loaded float64, _ *rand.Rand) float64 {
 			return 60 * math.Min(1, loaded/3)
-		}), 90, []string{fail}, "still there"},
-		"a leak and a cycle longer than the window": {plus(leaks(5), saw(300, 70)), 30, []string{invalid},
+		}), 90, []report.Verdict{fail}, "still there"},
+		"a leak and a cycle longer than the window": {plus(leaks(5), saw(300, 70)), 30, []report.Verdict{invalid},
 			"must last 60 s"},
-		"the same, in many cycles": {plus(leaks(5), saw(300, 70)), 420, []string{fail}, "still there"},
+		"the same, in many cycles": {plus(leaks(5), saw(300, 70)), 420, []report.Verdict{fail}, "still there"},
 		"CPython: arenas without end": {func(loaded float64, _ *rand.Rand) float64 {
 			return math.Floor(loaded / 2)
-		}, 90, []string{fail}, "still there"},
+		}, 90, []report.Verdict{fail}, "still there"},
 		"CPython: arenas without end, 30 s": {func(loaded float64, _ *rand.Rand) float64 {
 			return math.Floor(loaded)
-		}, 30, []string{fail, invalid}, ""},
-		"a leak, 12 s":               {leaks(20), 12, []string{invalid}, "must last 60 s"},
-		"a small leak between teeth": {leaks(2), 12, []string{fail}, "still there"},
-		"a small leak, 90 s":         {leaks(1), 90, []string{fail}, "still there"},
+		}, 30, []report.Verdict{fail, invalid}, ""},
+		"a leak, 12 s":               {leaks(20), 12, []report.Verdict{invalid}, "must last 60 s"},
+		"a small leak between teeth": {leaks(2), 12, []report.Verdict{fail}, "still there"},
+		"a small leak, 90 s":         {leaks(1), 90, []report.Verdict{fail}, "still there"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seeds := uint64(8)

@@ -11,7 +11,7 @@ import (
 // TestTheRateOfConversations: where each arrival is a conversation the planned rate counts those. The server is held
 // to the requests that arrive in them, and the report says which of the two it counts.
 func TestTheRateOfConversations(t *testing.T) {
-	for rules, want := range map[int]string{2: report.Invalid, 3: report.Pass} {
+	for rules, want := range map[int]report.Verdict{2: report.Invalid, 3: report.Pass} {
 		s := healthy(1)
 		events := s.run()
 		h := *events[0].Header

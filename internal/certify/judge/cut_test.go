@@ -30,7 +30,7 @@ func TestWhatWasCutIsSaid(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change  func(*evidence.Event)
 		notice  string
-		verdict string // of the metrics
+		verdict report.Verdict // of the metrics
 		reason  string
 	}{
 		"nothing": {func(*evidence.Event) {}, "", report.Pass, ""},

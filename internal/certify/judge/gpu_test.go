@@ -74,7 +74,7 @@ func TestAcceleratorsAreJudgedWhereTheCaseAsks(t *testing.T) {
 				t.Errorf("counters %v: %+v, want %g W, %g tokens a joule", counters, p.GPU, watts, want)
 			}
 		}
-		for id, want := range map[string]string{"gpu-memory": report.Pass, "gpu-power": power,
+		for id, want := range map[string]report.Verdict{"gpu-memory": report.Pass, "gpu-power": power,
 			"per-joule": report.Pass} {
 			if v := verdictOf(rep, id); v != want {
 				t.Errorf("counters %v: %s is %s, want %s", counters, id, v, want)
@@ -83,7 +83,7 @@ func TestAcceleratorsAreJudgedWhereTheCaseAsks(t *testing.T) {
 	}
 }
 
-func verdictOf(r *report.Report, id string) string {
+func verdictOf(r *report.Report, id string) report.Verdict {
 	for _, c := range r.Checks {
 		if c.ID == id {
 			return c.Verdict

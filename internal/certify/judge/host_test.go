@@ -102,9 +102,11 @@ func TestOthersOnTheMachine(t *testing.T) {
 	}
 	drift := func(s *sim) { s.service = drifting }
 	tests := []struct {
-		name, check, verdict, reason string
-		change                       func(*sim)
-		host                         func(x, from, to float64) second
+		name, check string
+		verdict     report.Verdict
+		reason      string
+		change      func(*sim)
+		host        func(x, from, to float64) second
 	}{
 		{"drift on a quiet machine", "within", report.Fail, "the last third", drift, always(quiet)},
 		{"drift while others worked", "within", report.Invalid, "other work took the machine", drift, always(busy)},

@@ -57,8 +57,10 @@ func TestRules(t *testing.T) {
 		return func(r *rand.Rand, _ float64) float64 { return x * (0.5 + r.ExpFloat64()/2) }
 	}
 	tests := []struct {
-		name, check, verdict, reason string
-		change                       func(*sim)
+		name, check string
+		verdict     report.Verdict
+		reason      string
+		change      func(*sim)
 	}{
 		{"slow", "mean", report.Fail, "phase", func(s *sim) { s.service = slow(0.7) }},
 		{"mean just below", "mean", report.Invalid, "need about", func(s *sim) { s.service = slow(0.48) }},
@@ -323,8 +325,10 @@ func without(events []evidence.Event, drop func(evidence.Event) bool) []evidence
 // A run with every figure at hand: what single records do to the rules that read them.
 func TestRecords(t *testing.T) {
 	tests := []struct {
-		name, check, verdict, reason string
-		edit                         func(*evidence.Event)
+		name, check string
+		verdict     report.Verdict
+		reason      string
+		edit        func(*evidence.Event)
 	}{
 		{"precondition lost", "preconditions", report.Invalid, "baseline: gone", func(e *evidence.Event) {
 			if e.Condition != nil && e.Condition.ID == "baseline" {

@@ -38,7 +38,7 @@ func TestCachesAndLeaks(t *testing.T) {
 		grow    func(loaded, t float64) float64
 		claim   func(loaded, t float64) (float64, float64)
 		touch   func(*evidence.Event)
-		verdict string
+		verdict report.Verdict
 		reason  string
 	}{
 		"a leak": {leak, nil, nil, report.Fail,

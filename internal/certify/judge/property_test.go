@@ -45,7 +45,7 @@ func runWith(p *phase) (*run, *testcases.Case) {
 	return &run{c: c, header: &evidence.Header{Case: c}, phases: []*phase{p}}, c
 }
 
-var order = map[string]int{report.Fail: 0, report.Invalid: 1, report.Pass: 2}
+var order = map[report.Verdict]int{report.Fail: 0, report.Invalid: 1, report.Pass: 2}
 
 // Making every latency larger never turns FAIL into PASS, for the mean and for percentiles, failures included.
 func TestSlowerIsNeverBetter(t *testing.T) {

@@ -40,7 +40,7 @@ func timed(seed uint64, slo string) *sim {
 }
 
 func TestObjectivesOfAServerWithKnownTimes(t *testing.T) {
-	for slo, want := range map[string]string{
+	for slo, want := range map[string]report.Verdict{
 		"ttft:mean<101ms":     report.Pass,
 		"ttft:mean<99ms":      report.Fail,
 		"ttft:p99<101ms":      report.Pass,
@@ -80,7 +80,7 @@ func TestObjectivesOfAServerWithKnownTimes(t *testing.T) {
 
 // A tenth of the requests has a slow first token; nothing else is wrong.
 func TestGoodputOfAServerWithAKnownShare(t *testing.T) {
-	for slo, want := range map[string]string{
+	for slo, want := range map[string]report.Verdict{
 		"ttft:p50<150ms,goodput>=85%": report.Pass,
 		"ttft:p50<150ms,goodput>=95%": report.Fail,
 		"ttft:p50<150ms,goodput>=90%": report.Invalid,

@@ -86,7 +86,7 @@ func TestTheKneeIsDerivedFromTheRecord(t *testing.T) {
 		sweep   testcases.Sweep
 		target  float64
 		truth   float64
-		verdict string
+		verdict report.Verdict
 	}{
 		{"holds the target", testcases.Sweep{Over: testcases.OverRate, From: 5, To: 100,
 			Objectives: "latency:p90<4s,goodput>=80%"}, 20, 40, report.Pass},

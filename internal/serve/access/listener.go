@@ -23,6 +23,10 @@ type LimitedListener struct {
 	log     *slog.Logger
 	evicted func()
 
+	// Hold, if not nil, says how long what was read from a connection has to wait before anything is done with it. Set
+	// it before Accept. Requests cost little before they are understood, but there is no end to frames of HTTP/2.
+	Hold func() time.Duration
+
 	mu    sync.Mutex
 	state *connections
 
@@ -132,6 +136,14 @@ type limitConn struct {
 	net.Conn
 	l     *LimitedListener
 	state *connection
+}
+
+func (c *limitConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.l.Hold != nil {
+		time.Sleep(c.l.Hold())
+	}
+	return n, err
 }
 
 func (c *limitConn) Close() error {

@@ -70,6 +70,7 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	}
 	server := s.api.HTTPServer()
 	limited := access.LimitListener(l, s.maxConnections(), s.log, s.metrics.ConnectionEvicted)
+	limited.Hold = s.budget.hold
 	server.ConnContext = limited.ConnContext
 	s.metrics.SetConnections(limited.Open, limited.Most())
 	failed := make(chan error, 1)
