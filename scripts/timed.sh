@@ -1,11 +1,11 @@
 #!/bin/sh
 # Runs make's targets and says at the end how long each took, as a row of the table in CONTRIBUTING.md.
 #
-#	timed.sh STAGE…      a stage is lanes between slashes, a lane is targets: "deps" "arm64 lint / unit race"
+#	timed.sh STAGE…      a stage is lanes between slashes, a lane is targets: "deps" "lint / unit race"
 #
-# Stages follow one another. The lanes of a stage run side by side, the first ones with lower priority: they only compute,
-# while the tests of the last one often wait. A target's output comes in one piece when it ends. After a failure nothing
-# new begins.
+# Stages follow one another. The lanes of a stage run side by side, the first ones with the lowest priority: they only
+# compute, while the tests of the last one often wait. A target's output comes in one piece when it ends. After a
+# failure nothing new begins.
 set -u
 dir=$(mktemp -d)
 pids=""
@@ -37,7 +37,7 @@ for stage in "$@"; do
 	while [ "${rest#*/}" != "$rest" ]; do
 		first=${rest%%/*}
 		rest=${rest#*/}
-		(renice -n 10 -p "$(sh -c 'echo $PPID')" >/dev/null 2>&1; lane "$first") &
+		(renice -n 19 -p "$(sh -c 'echo $PPID')" >/dev/null 2>&1; lane "$first") &
 		pids="$pids $!"
 	done
 	lane "$rest"
