@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
 // hostile are texts that would do something if any part of a page took them for markup.
@@ -68,14 +69,14 @@ func TestHostileTextStaysText(t *testing.T) {
 	const name = `<img src=x onerror=hit()>"'`
 	upstream := echo(t, name)
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
-	ctx := browser(t)
-	run(t, ctx, chromedp.Navigate(url), until(modelsIn),
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn),
 		chromedp.Evaluate(`window.hits = 0; window.hit = () => { window.hits++; }; window.confirm = () => true`, nil))
 	for _, text := range hostile() {
 		quoted, _ := json.Marshal(text)
 		var prompt, answer, token, tags string
-		run(t, ctx, chromedp.Evaluate(`document.getElementById("new").click(); document.getElementById("text").value = `+
-			string(quoted)+`; document.getElementById("form").requestSubmit()`, nil), until(idle),
+		browser.Run(t, ctx, chromedp.Evaluate(`document.getElementById("new").click(); document.getElementById("text").value = `+
+			string(quoted)+`; document.getElementById("form").requestSubmit()`, nil), browser.Until(idle),
 			chromedp.Evaluate(`document.querySelector(".message.user .body").textContent`, &prompt),
 			chromedp.Evaluate(`document.querySelector(".message.assistant .body").textContent`, &answer),
 			chromedp.Evaluate(`[...new Set([...document.querySelectorAll("#log *, #list *")].map((e) => e.localName))].sort().join(" ")`,
@@ -97,7 +98,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	}
 	var hits int
 	var option string
-	run(t, ctx, chromedp.Evaluate(`window.hits`, &hits),
+	browser.Run(t, ctx, chromedp.Evaluate(`window.hits`, &hits),
 		chromedp.Evaluate(`document.querySelector("#model option").textContent`, &option))
 	if hits != 0 || option != name {
 		t.Errorf("%d scripts ran; the model is shown as %q", hits, option)

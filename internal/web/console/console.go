@@ -230,7 +230,7 @@ var funcs = template.FuncMap{
 		}
 		return s
 	},
-	"quant": quantileText,
+	"quant": quantileText, "waiting": loadNames, "times": timesOf,
 	"phaseclass": func(s live.PhaseState) string {
 		return map[live.PhaseState]string{live.Planned: "planned", live.UnderWay: "running", live.Done: "done",
 			live.Cut:     "cut",
