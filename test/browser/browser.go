@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -83,8 +84,8 @@ func TabFor(t *testing.T, within time.Duration) context.Context {
 	if chromium.err != nil {
 		t.Fatal(chromium.err)
 	}
-	tab, _ := chromedp.NewContext(chromium.ctx) // it is closed with the browser: Chromium ends with its last tab
-	Run(t, tab)
+	tab, _ := chromedp.NewContext(chromium.ctx)           // it is closed with the browser: Chromium ends with its last tab
+	Run(t, tab, emulation.SetFocusEmulationEnabled(true)) // several tabs are in front at once
 	t.Cleanup(func() {
 		if err := chromedp.Run(tab, chromedp.Navigate("about:blank")); err != nil {
 			t.Error(err)

@@ -55,7 +55,7 @@ func TestChat(t *testing.T) {
 		chromedp.Navigate(url), browser.Until(modelsIn), send("Hello"), browser.Until(idle),
 		chromedp.Text(".message.assistant .body", &first),
 		chromedp.Text(".foot .stats", &stats),
-		browser.Click("Tokens"), browser.Until(`document.querySelectorAll(".tok").length > 1`),
+		browser.Click(".foot button[aria-pressed]"), browser.Until(`document.querySelectorAll(".tok").length > 1`),
 		chromedp.Evaluate(`document.querySelector(".tok").focus()`, nil),
 		browser.Until(`document.querySelectorAll("#tip tr").length === 5`),
 		browser.Click("Regenerate"), browser.Until(idle+` && document.body.innerText.includes("2 of 2")`),

@@ -292,3 +292,19 @@ func TestTheFilesStayHere(t *testing.T) {
 	}
 	browser.Picture(t, ctx, "verify", true)
 }
+
+// TestEveryoneCanUseIt: the page before and after it has verified a report, for people with a screen reader, without a
+// mouse, and with weak eyes.
+func TestEveryoneCanUseIt(t *testing.T) {
+	r := newRun(t, smallRecord(t), "id_ed25519")
+	lie := r.forged(t, r.paths.JSON, "lie.json", `"status": "PASS"`, `"status": "FAIL"`)
+	ctx := open(t)
+	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850))
+	browser.Audit(t, ctx, "the page")
+	check(t, ctx, "", r.paths.JSON, r.paths.Events, r.paths.Attestation, keys+"id_ed25519.pub")
+	browser.Audit(t, ctx, "a report that is verified")
+	check(t, ctx, "", lie, r.paths.Events)
+	browser.Audit(t, ctx, "a report that is not")
+	check(t, ctx, "ssh-ed25519 AAAA", r.paths.JSON, r.paths.Events)
+	browser.Audit(t, ctx, "an error")
+}
