@@ -2,11 +2,16 @@ package browser
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/memory"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
@@ -130,4 +135,42 @@ func MemoryOf(t testing.TB, ctx context.Context) (m Memory) {
 			return err
 		}))
 	return m
+}
+
+const (
+	// loads is how often a page is loaded before its first paint counts as slow.
+	loads = 15
+
+	// bare is a page of one word. While others have the machine it is slow too.
+	bare = "<!doctype html><title>a page of one word</title><p>word"
+
+	// bareMore is what a page may take longer than bare does, where the machine is too slow for either.
+	bareMore = 50 * time.Millisecond
+)
+
+// Paints loads a page until it painted its first text soon enough, with an empty cache each time.
+func Paints(t testing.TB, ctx context.Context, url string, soon time.Duration) {
+	t.Helper()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, bare)
+	}))
+	defer other.Close()
+	Run(t, ctx, network.SetCacheDisabled(true))
+	defer Run(t, ctx, network.SetCacheDisabled(false))
+	var all, bares []time.Duration
+	for range loads {
+		Run(t, ctx, chromedp.Navigate(other.URL))
+		bares = append(bares, FirstPaint(t, ctx))
+		Run(t, ctx, chromedp.Navigate(url))
+		all = append(all, FirstPaint(t, ctx))
+		if len(all) > 1 && slices.Min(all) < soon {
+			break
+		}
+	}
+	t.Logf("%s: first paint after %v; of a page of one word after %v", url, all, bares)
+	if best := slices.Min(all); best >= max(soon, slices.Min(bares)+bareMore) {
+		t.Errorf("%s: the fastest of %d first paints came after %v, want below %v, or %v more than a page of one word",
+			url, len(all), best, soon, bareMore)
+	}
 }

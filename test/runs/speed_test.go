@@ -1,6 +1,7 @@
 package runs_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -34,8 +35,21 @@ func TestLivePageStandsStill(t *testing.T) {
 	if w.Shift > stillShift {
 		t.Errorf("the page moved by %.3g: %v", w.Shift, w.Shifted)
 	}
-	t.Logf("shift %v\n%v", w.Shift, w.Shifted)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// firstPaint is what people take for at once.
+const firstPaint = 100 * time.Millisecond
+
+// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest of
+// some loads counts: others may have the machine meanwhile.
+func TestFirstPaint(t *testing.T) {
+	url := serve(t, console.Config{Dir: twoRuns(t), Start: &console.Starter{Program: os.Args[0]}})
+	ctx := browser.Tab(t)
+	a, b := ids(t, ctx, url)
+	for _, path := range []string{"/", "/runs/" + b, "/trend", "/compare?a=" + a + "&b=" + b, "/start", "/login"} {
+		browser.Paints(t, ctx, url+path, firstPaint)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -48,6 +49,11 @@ type Console struct {
 	guard   *guard
 	pages   map[string]*template.Template
 	handler http.Handler
+
+	compared struct {
+		sync.Mutex
+		list []compared // the newest first
+	}
 }
 
 // New makes a console.
