@@ -290,7 +290,7 @@ func TestTheFilesStayHere(t *testing.T) {
 	if fetched {
 		t.Error("the page may fetch")
 	}
-	browser.Picture(t, ctx, "verify", true)
+	browser.Picture(t, ctx, "verify-report", true)
 }
 
 // TestEveryoneCanUseIt: the page before and after it has verified a report, for people with a screen reader, without a

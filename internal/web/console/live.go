@@ -251,7 +251,7 @@ func liveCharts(v live.View, c *report.Report) (all []report.Chart) {
 }
 
 // loadNames are the figures that a phase of load has.
-func loadNames() []string { return []string{"Completed", "In flight", "Answered", "Output"} }
+func loadNames() []string { return []string{"Completed/s", "In flight", "Answered", "Output tokens/s"} }
 
 // timesOf are the times of a phase, or their names where there is none yet.
 func timesOf(l *live.Load) (out []live.Times) {
