@@ -20,7 +20,7 @@ import (
 
 // watch notes on every page what people would see of its slowness: shifts of the layout that no key or click caused,
 // tasks that block the page for more than 50 ms, and the times between frames.
-const watch = `window.watched = { shift: 0, shifted: [], long: [], frames: 0, gaps: [] };
+const watch = `window.watched = { shift: 0, shifted: [], long: [], gaps: [] };
 new PerformanceObserver((list) => {
 	for (const e of list.getEntries()) {
 		if (e.hadRecentInput) continue;
@@ -35,15 +35,17 @@ new PerformanceObserver((list) => {
 }).observe({ type: "layout-shift", buffered: true });
 new PerformanceObserver((list) => { for (const e of list.getEntries()) watched.long.push(e.duration); })
 	.observe({ type: "longtask", buffered: true });
-watched.begin = () => { watched.frames = 0; watched.gaps = []; watched.long = []; watched.since = performance.now(); };
-watched.last = 0;
-const frame = (at) => {
-	if (watched.last) watched.gaps.push(at - watched.last);
-	watched.last = at;
-	watched.frames++;
+watched.begin = () => {
+	let last = 0;
+	watched.gaps = [];
+	watched.long = [];
+	const frame = (at) => {
+		if (last) watched.gaps.push(at - last);
+		last = at;
+		requestAnimationFrame(frame);
+	};
 	requestAnimationFrame(frame);
-};
-requestAnimationFrame(frame);`
+};`
 
 // Watch has the pages that a tab loads from now on be watched.
 func Watch() chromedp.Action {
@@ -59,7 +61,7 @@ type Watched struct {
 	Shift   float64   // sum of the layout shifts: 1 is the whole screen moved by its own height
 	Shifted []string  // what moved
 	Long    []float64 // ms of each task above 50 ms
-	Gaps    []float64 // ms between frames
+	Gaps    []float64 // ms between frames, since Begin
 }
 
 // Seen gives what was seen.
@@ -69,7 +71,7 @@ func Seen(t testing.TB, ctx context.Context) (w Watched) {
 	return w
 }
 
-// Begin forgets the frames and the tasks until now.
+// Begin begins to note the times between frames, and forgets the tasks until now.
 func Begin() chromedp.Action { return chromedp.Evaluate(`watched.begin()`, nil) }
 
 // FirstPaint is when the page painted its first text, after it was asked for.

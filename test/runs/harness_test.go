@@ -113,7 +113,7 @@ var two = sync.OnceValues(func() (string, error) {
 	}
 	var failed [2]error
 	var all sync.WaitGroup
-	for i, ttft := range []time.Duration{20 * time.Millisecond, 90 * time.Millisecond} {
+	for i, ttft := range []time.Duration{20 * time.Millisecond, 160 * time.Millisecond} {
 		all.Go(func() {
 			time.Sleep(time.Duration(i) * 1100 * time.Millisecond) // the name of a report has its second
 			bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})

@@ -7,10 +7,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/chromedp"
 
@@ -146,8 +148,17 @@ func TestHostileRuns(t *testing.T) {
 	dir := t.TempDir()
 	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0]}})
 	name, _ := json.Marshal(evil)
+	var checks strings.Builder
+	var clauses []string
+	for i, text := range browser.Hostile() {
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			continue // a clause is one line
+		}
+		clauses = append(clauses, strings.TrimSpace(text))
+		fmt.Fprintf(&checks, "  - {id: hostile-%d, clause: %s, rule: error_budget}\n", i, browser.Quote(text))
+	}
 	file := caseFile(t, "A run to look at", string(name), "few errors", string(name), "requests: 20", "requests: 40",
-		"prompts: [reasoning/simple]}\n  ", "prompts: [reasoning/simple]}\n  ")
+		"checks:\n", "checks:\n"+checks.String())
 	target := hostileServer(t)
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"))
@@ -160,16 +171,30 @@ func TestHostileRuns(t *testing.T) {
 		t.Helper()
 		var found int
 		var text string
-		browser.Run(t, ctx, chromedp.Evaluate(`document.querySelectorAll("main [onload], main [onerror], main img, main script").length`,
-			&found), chromedp.Evaluate(`document.body.textContent`, &text))
+		browser.Run(t, ctx, chromedp.Evaluate(`document.querySelectorAll("main [onload], main [onerror], main [onfocus], "+
+			"main [ontoggle], main [onclick], main img, main script, main iframe, main object, main embed, main video, main style, "+
+			"main link, main base, main meta, main math, main template, main x-y, main [href^='javascript' i], "+
+			"main form[action*=example]").length`, &found), chromedp.Evaluate(`document.body.textContent`, &text))
 		if found != 0 || !strings.Contains(text, "<svg onload=hit()>") {
 			t.Errorf("%s has %d elements of others, and shows the text: %v", page, found,
 				strings.Contains(text, "<svg onload=hit()>"))
 		}
 	}
+	all := func(page string) {
+		t.Helper()
+		var shown []string
+		browser.Run(t, ctx, chromedp.Evaluate(`[...document.querySelectorAll(".checks .clause")].map((e) => e.textContent.trim())`,
+			&shown))
+		for _, text := range clauses {
+			if !slices.Contains(shown, text) {
+				t.Errorf("%s does not show %q as it is", page, text)
+			}
+		}
+	}
 	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
-		browser.Until(`document.getElementById("phases").textContent.includes("failed")`))
+		browser.Until(`document.getElementById("phases").textContent.includes("failed") && document.querySelector(".checks")`))
 	safe("the run that goes on")
+	all("the run that goes on")
 	browser.Run(t, ctx, browser.Until(`!["RUNNING", "JUDGING", "PREPARING"].includes(`+verdict+`)`))
 	safe("the run that has ended")
 	if err := <-done; err != nil {
@@ -181,6 +206,7 @@ func TestHostileRuns(t *testing.T) {
 	safe("the list")
 	browser.Run(t, ctx, browser.Click("table.runs a"), browser.Shows("Provenance"))
 	safe("the report")
+	all("the report")
 	browser.Run(t, ctx, chromedp.Navigate(url+"/start?case="+"%3Csvg%20onload=hit()%3E&slo=%3Csvg%20onload=hit()%3E"))
 	safe("the form")
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.html")); len(files) != 1 {

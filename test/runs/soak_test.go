@@ -32,9 +32,10 @@ const (
 	// soakWarm is the share of the samples in which plots get their points and caches fill.
 	soakWarm = 1.0 / 3
 
-	// soakEvent is what the console may keep of each event of the record: it judges the run again and again, so it has
-	// to have the events, up to live.MaxJudged of them.
-	soakEvent = 1024
+	// soakSecond is what the console may keep of a second of the run. It judges the run again and again, so it has to
+	// have the record, up to live.MaxJudged events of it: here 5 requests, 2 scrapes of the metrics, and what the
+	// client says of itself, together 9 KB.
+	soakSecond = 12 << 10
 )
 
 // held is what a tab and its console hold at one moment.
@@ -126,22 +127,24 @@ var soakLimits = []struct {
 	scale float64
 	of    func(held) float64
 	floor float64 // in bytes, or pieces
-	event float64 // bytes more for each event that the console keeps
+	kept  float64 // bytes more for each second of the run
 }{
 	{"tab: JavaScript heap", " MiB", 1 << 20, func(h held) float64 { return h.Memory.Heap }, 512 << 10, 0},
 	{"tab: DOM nodes", "", 1, func(h held) float64 { return h.Nodes }, 100, 0},
 	{"tab: event listeners", "", 1, func(h held) float64 { return h.Listeners }, 2, 0},
 	{"tab: documents", "", 1, func(h held) float64 { return h.Documents }, 1, 0},
-	{"console: live heap", " MiB", 1 << 20, func(h held) float64 { return h.Server.Heap }, 1 << 20, soakEvent},
-	{"console: resident memory", " MiB", 1 << 20, func(h held) float64 { return h.Server.Resident }, 8 << 20, soakEvent},
+	{"console: live heap", " MiB", 1 << 20, func(h held) float64 { return h.Server.Heap }, 1 << 20, soakSecond},
+	// as much again may wait to be collected
+	{"console: resident memory", " MiB", 1 << 20, func(h held) float64 { return h.Server.Resident }, 8 << 20, 2 * soakSecond},
 	{"console: goroutines", "", 1, func(h held) float64 { return h.Server.Goroutines }, 1, 0},
 	{"console: open files", "", 1, func(h held) float64 { return h.Server.Files }, 1, 0},
 }
 
 // growth gives the table of the trends of samples that were taken at equal distances, and what grew beyond doubt: where
-// the lower bound of the slope makes more over the run than its limit. events are those of the record in that time.
-func growth(samples []held, each time.Duration, events float64) (table string, grew []string) {
+// the lower bound of the slope makes more over the run than its limit.
+func growth(samples []held, each time.Duration) (table string, grew []string) {
 	samples = samples[int(float64(len(samples))*soakWarm):]
+	lasted := time.Duration(len(samples)-1) * each
 	x := make([]float64, len(samples))
 	for i := range x {
 		x[i] = float64(i)
@@ -157,7 +160,7 @@ func growth(samples []held, each time.Duration, events float64) (table string, g
 		}
 		slope, lo, hi := stats.TheilSen(x, y, 0.99)
 		n, hour := float64(len(samples)-1), time.Hour.Seconds()/each.Seconds()/l.scale
-		allowed := l.floor + l.event*events
+		allowed := l.floor + l.kept*lasted.Seconds()
 		fmt.Fprintf(w, "| %s\t| %.4g%s\t| %+.3g%s\t| %+.3g to %+.3g%s\t| %.3g%s\t|\n", l.name,
 			stats.Percentile(slices.Sorted(slices.Values(y)), 0.5)/l.scale, l.unit, slope*hour, l.unit, lo*hour, hi*hour, l.unit,
 			(allowed/n+slope-lo)*hour, l.unit)
@@ -171,7 +174,7 @@ func growth(samples []held, each time.Duration, events float64) (table string, g
 }
 
 // TestSoak keeps the page of a run that goes on open for as long as MIXTRAL_SOAK says. Neither the tab nor the console,
-// which is a process of its own, may grow, but for the events that the console judges; and nothing on the page moves.
+// which is a process of its own, may grow, but for the record that the console judges; and nothing on the page moves.
 func TestSoak(t *testing.T) {
 	lasts, err := time.ParseDuration(os.Getenv("MIXTRAL_SOAK"))
 	if os.Getenv("MIXTRAL_SOAK") == "" {
@@ -209,9 +212,7 @@ func TestSoak(t *testing.T) {
 	}
 	var n string
 	browser.Run(t, ctx, chromedp.Evaluate(answered, &n))
-	// the record has a request's event for each answer, and a sample of the resources each second
-	events := (soakRate + 1) * lasts.Seconds() * (1 - soakWarm)
-	table, grew := growth(samples, every, events)
+	table, grew := growth(samples, every)
 	w := browser.Seen(t, ctx)
 	t.Logf("%v, %d samples, %s answers seen; layout shift %.4g %v\n%s", lasts, len(samples), n, w.Shift, w.Shifted, table)
 	for _, what := range grew {
@@ -245,12 +246,12 @@ func TestGrowthIsSeen(t *testing.T) {
 		"nodes":             {func(i int, h *held) { h.Nodes += 5 * float64(i) }, "tab: DOM nodes"},
 		"listeners":         {func(i int, h *held) { h.Listeners += float64(i) }, "tab: event listeners"},
 		"heap of the tab":   {func(i int, h *held) { h.Memory.Heap += 40e3 * float64(i) }, "tab: JavaScript heap"},
-		"kept events":       {func(i int, h *held) { h.Server.Heap += 45e3 * float64(i) }, ""},
-		"more than events":  {func(i int, h *held) { h.Server.Heap += 300e3 * float64(i) }, "console: live heap"},
+		"kept record":       {func(i int, h *held) { h.Server.Heap += 45e3 * float64(i) }, ""},
+		"more than that":    {func(i int, h *held) { h.Server.Heap += 300e3 * float64(i) }, "console: live heap"},
 		"filled once":       {func(i int, h *held) { h.Memory.Heap += 1e5 * float64(min(i, 15)) }, ""},
 		"a file each round": {func(i int, h *held) { h.Server.Files += float64(i) }, "console: open files"},
 	} {
-		table, grew := growth(samples(c.change), soakEvery, 6*soakEvery.Seconds()*40)
+		table, grew := growth(samples(c.change), soakEvery)
 		if found := strings.Join(grew, "; "); !strings.HasPrefix(found, c.want) || c.want == "" && found != "" || len(grew) > 1 {
 			t.Errorf("%s: found %q, want %q\n%s", name, found, c.want, table)
 		}
