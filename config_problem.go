@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
 // Problem is one thing that is wrong with a configuration.
@@ -19,7 +19,7 @@ func (p Problem) String() string {
 	text := fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value)
 	if p.Allowed == "" {
 		text = fmt.Sprintf("unknown key %q", p.Key)
-		if near := settings.Nearest(p.Key, configKeys()); near != "" {
+		if near := spell.Nearest(p.Key, configKeys()); near != "" {
 			text += fmt.Sprintf(" (did you mean %q?)", near)
 		}
 	}

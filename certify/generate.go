@@ -19,8 +19,8 @@ import (
 type GenerateOptions struct {
 	Key         []byte           // that coordinators must hold too; beyond this machine there must be one
 	Certificate *tls.Certificate // of the listener; nil: one that is made for it, and the key alone decides
-	// AllowTargets are the only servers that load may be sent to: HOST, HOST:PORT, or a URL that their addresses begin
-	// with; empty: any that a coordinator with the key names.
+	// AllowTargets are the only servers that load, and traces of it, may be sent to: HOST, HOST:PORT, or a URL that
+	// their addresses begin with; empty: any that a coordinator with the key names.
 	AllowTargets []string
 	// RecordDir is a folder for a record of this generator's own, which report merge reads; empty: there is none.
 	RecordDir string
@@ -33,7 +33,8 @@ type GenerateOptions struct {
 }
 
 // Generate makes load for one run after another, until ctx ends: of each the part that its coordinator gives it (see
-// Options.Generators). It sends load to the target of the run and asks nothing else of anybody. A run that is under
+// Options.Generators). It sends load to the target of the run, traces to the
+// collector that the coordinator names, and nothing to anybody else. A run that is under
 // way when ctx ends, or whose coordinator is not heard of any more, is broken off.
 func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	if o.Note == nil {

@@ -59,9 +59,6 @@ func (o *Options) checkGenerators(phases testcases.Phases) error {
 		}
 		seen[address] = true
 	}
-	if o.TracingURL != "" {
-		return fmt.Errorf("%w: generators send no traces: give either generators or a tracing URL", ErrOptions)
-	}
 	var why []string
 	for _, ph := range phases {
 		err := loadgen.Divisible(ph.Kind)
@@ -140,7 +137,7 @@ func (r *runner) remotePlan(run string) (remote.Plan, error) {
 		Prompts: p.loaded.PromptBytes, Files: p.loaded.Files, Profile: p.o.Profile, Seed: p.o.Seed,
 		Target: remote.Target{URL: s.URL, Model: s.model, Key: s.key, Header: s.extra.Header, Query: s.extra.Query,
 			Route: s.route, HTTP2: s.http2, LeftOut: r.requests.form.leftOut,
-			PerWord: r.tokens.perWord}}, nil
+			PerWord: r.tokens.perWord}, Tracing: p.o.TracingURL}, nil
 }
 
 // planDigest is the SHA-256 of everything that decides what a run sends.

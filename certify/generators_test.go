@@ -1,12 +1,17 @@
 package certify
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -221,6 +226,78 @@ func TestALostGenerator(t *testing.T) {
 		if ph.ID == "sustained" && !strings.Contains(ph.CutShort, "generator 2") {
 			t.Errorf("sustained: cut short %q", ph.CutShort)
 		}
+	}
+}
+
+// TestGeneratorsAreTraced: each request that generators make announces a trace to the server, and the collector gets
+// it; a generator that may not send there refuses the run.
+func TestGeneratorsAreTraced(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var collected bytes.Buffer
+	announced := map[string]bool{}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		io.Copy(&collected, r.Body)
+	}))
+	defer collector.Close()
+	healthy := faults.New(faults.Config{Fault: faults.Healthy, Seed: 7, Gap: time.Millisecond})
+	defer healthy.Close()
+	traced := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h := r.Header.Get("Traceparent"); len(h) == 55 {
+			mu.Lock()
+			announced[h[3:35]] = true
+			mu.Unlock()
+		}
+		healthy.ServeHTTP(w, r)
+	}))
+	defer traced.Close()
+	addresses, _ := startGenerators(t, 2, GenerateOptions{Once: true})
+	dir := t.TempDir()
+	rep, err := Run(t.Context(), Options{Case: "testdata/short.yaml", Target: traced.URL, ReportDir: dir, Seed: 42,
+		Generators: addresses, GeneratorsKey: generatorsKey, TracingURL: collector.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := 0
+	for _, e := range readRecord(t, dir, rep) {
+		if e.Request != nil && e.Request.Generator > 0 {
+			load++
+		}
+	}
+	mu.Lock()
+	n := len(announced)
+	mu.Unlock()
+	if n < load || load == 0 {
+		t.Errorf("%d requests of generators, %d of the server's had a trace", load, n)
+	}
+	missing := func() (id string) {
+		mu.Lock()
+		defer mu.Unlock()
+		for id := range announced {
+			if raw, _ := hex.DecodeString(id); !bytes.Contains(collected.Bytes(), raw) {
+				return id
+			}
+		}
+		return ""
+	}
+	for end := time.Now().Add(10 * time.Second); missing() != "" && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond) // generators send their last traces when their coordinator has gone
+	}
+	if id := missing(); id != "" {
+		t.Errorf("the trace %s was announced and never sent", id)
+	}
+	u, err := url.Parse(traced.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, _ = startGenerators(t, 1, GenerateOptions{AllowTargets: []string{u.Host}})
+	_, err = Run(t.Context(), Options{Case: "testdata/short.yaml", Target: traced.URL, ReportDir: t.TempDir(),
+		Generators: addresses, GeneratorsKey: generatorsKey, TracingURL: collector.URL})
+	const refusal = "traces: this generator may not send load there: "
+	if !errors.Is(err, target.ErrSetup) || !strings.Contains(err.Error(), refusal+collector.URL) {
+		t.Error(err)
 	}
 }
 

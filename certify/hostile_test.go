@@ -79,12 +79,14 @@ func withstand(t *testing.T, h faults.Hostile) {
 
 // TestASignalEndsARunAtOnce: also while a hostile server is read, and its metrics are.
 func TestASignalEndsARunAtOnce(t *testing.T) {
+	t.Parallel()
 	ones := []faults.Hostile{faults.ManyChunks, faults.Silent, faults.SlowMetrics}
 	if os.Getenv("MIXTRAL_BANK_HOSTILE") != "" {
 		ones = append(ones, faults.Trickle, faults.FatMetrics, faults.ManyBuckets, faults.EndlessHeader, faults.Bomb)
 	}
 	for _, h := range ones {
 		t.Run(string(h), func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			var at time.Time
 			rep, err := hostileRun(ctx, t, h, t.TempDir(), func(e certify.Event) {

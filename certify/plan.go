@@ -127,6 +127,7 @@ func writable(dir string) error {
 		return err
 	}
 	whole.Sweep(dir)
+	evidence.Sweep(dir)
 	f, err := os.CreateTemp(dir, ".writable.mixtral-*") // a name that the next run sweeps away if this one is killed
 	if err != nil {
 		return err

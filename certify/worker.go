@@ -72,6 +72,9 @@ func (w *worker) Accept(ctx context.Context, p *remote.Plan) (string, error) {
 	if w.server, err = serverOf(p.Target, w.o.clock); err != nil {
 		return "", err
 	}
+	if err := w.trace(p); err != nil {
+		return "", err
+	}
 	w.requests = newAsker(w.plan, p.Target.Model)
 	w.requests.form.leftOut = p.Target.LeftOut
 	if x := p.Target.PerWord; x != 0 && !plausible(x) {
@@ -96,6 +99,19 @@ func serverOf(t remote.Target, clock loadgen.Clock) (*server, error) {
 	s := &server{Server: at, key: t.Key, model: t.Model, route: t.Route, http2: t.HTTP2, clock: clock,
 		extra: client.Extra{Header: t.Header, Query: t.Query}}
 	return s, loadgen.CheckHeader(t.Header)
+}
+
+// trace begins a trace with each request, as the coordinator does. The collector is another server that the
+// coordinator names, so it must be allowed too.
+func (w *worker) trace(p *remote.Plan) (err error) {
+	if p.Tracing == "" {
+		return nil
+	}
+	if err := checkTarget(w.o.AllowTargets, p.Tracing); err != nil {
+		return fmt.Errorf("traces: %w", err)
+	}
+	w.server.tracer, err = newTracer(Options{TracingURL: p.Tracing, Version: p.Version})
+	return err
 }
 
 // open begins the generator's own record.
@@ -268,6 +284,11 @@ func (w *worker) Close() {
 	if w.watching != nil {
 		w.watching()
 		w.watch.Wait()
+	}
+	if w.server != nil {
+		if err := closeTracer(w.server.tracer); err != nil {
+			w.o.Note("the last traces are lost: " + err.Error())
+		}
 	}
 	if w.record != nil {
 		err := errors.Join(w.record.Add(evidence.Event{At: w.guest.Now(), End: &evidence.End{}}), w.record.Close())

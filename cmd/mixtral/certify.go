@@ -201,11 +201,7 @@ func (c certifyCmd) against(a *app) (*certify.Earlier, error) {
 		return nil, err
 	}
 	name := filepath.Base(c.Against)
-	events := recordOf(c.Against, r)
-	if _, err := os.Stat(events); err != nil {
-		events = certreport.PathsFor(c.ReportDir, r).Events
-	}
-	return &certify.Earlier{Name: name, Report: data, Events: events}, nil
+	return &certify.Earlier{Name: name, Report: data, Events: recordIn(c.Against, c.ReportDir, r)}, nil
 }
 
 // source says what is certified: a server that is there, or one that is started.

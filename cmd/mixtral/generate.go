@@ -25,7 +25,7 @@ type generateCmd struct {
 	KeyFile     string   `type:"existingfile" placeholder:"FILE" help:"File that holds a key of 16 characters or more, which the coordinator must hold too."`
 	TLSCert     string   `name:"tls-cert-file" type:"existingfile" placeholder:"FILE" help:"PEM certificate of the listener; default: one made for itself, and the key alone decides who is who."`
 	TLSKey      string   `name:"tls-key-file" type:"existingfile" placeholder:"FILE" help:"PEM key of the certificate."`
-	AllowTarget []string `sep:"none" placeholder:"TARGET" help:"Only server that load may be sent to: HOST, HOST:PORT, or a URL with which its address begins; repeatable. Default: any."`
+	AllowTarget []string `sep:"none" placeholder:"TARGET" help:"Only server that load, and traces of it, may be sent to: HOST, HOST:PORT, or a URL with which its address begins; repeatable. Default: any."`
 	RecordDir   string   `placeholder:"DIR" help:"Folder for a record of this generator's own, which mixtral report merge reads; default: none is kept."`
 	Once        bool     `help:"Exit after the first run."`
 }
@@ -33,10 +33,8 @@ type generateCmd struct {
 // Help stands below the flags.
 func (generateCmd) Help() string {
 	return "The coordinator is mixtral certify --generators; see docs/CERTIFIER.md. The connection is always " +
-		"encrypted. " +
-		"One run at a time is taken part in. Load goes to the target of the run and nowhere else, and stops when " +
-		"the " +
-		"coordinator does."
+		"encrypted. A generator takes part in one run at a time. Load goes to the target of the run and nowhere " +
+		"else, and stops when the coordinator does."
 }
 
 func (c generateCmd) Run(a *app) error {

@@ -122,7 +122,7 @@ func (c certifyCmd) unfit() error {
 		"--pid":    c.PID != 0,
 		"--cgroup": c.Cgroup != "", "--reviewer-key-file": c.ReviewerKeyFile != "", "--against": c.Against != "",
 		"--sign-key": c.SignKey != "", "--generators-key-file": c.GeneratorKeyFile != "",
-		"--generators-ca-file": c.GeneratorsCA != "", "--tracing-url": c.TracingURL != "",
+		"--generators-ca-file": c.GeneratorsCA != "",
 		"--header with @FILE": slices.ContainsFunc(c.Header, func(h string) bool {
 			_, value, _ := strings.Cut(h, ":")
 			return strings.HasPrefix(strings.TrimSpace(value), "@")
@@ -146,7 +146,7 @@ func (c certifyCmd) args(n int) []string {
 		"--database-url", "none"}
 	for _, x := range []struct{ flag, value string }{{"--profile", c.Profile}, {"--target", c.Target},
 		{"--target-model", c.TargetModel}, {"--metrics", c.Metrics}, {"--prometheus", c.Prometheus},
-		{"--gpu-metrics", c.GPUMetrics}, {"--reviewer", c.Reviewer}, {"--reviewer-model", c.ReviewerModel}} {
+		{"--gpu-metrics", c.GPUMetrics}, {"--tracing-url", c.TracingURL}, {"--reviewer", c.Reviewer}, {"--reviewer-model", c.ReviewerModel}} {
 		if x.value != "" {
 			out = append(out, x.flag, x.value)
 		}

@@ -128,7 +128,7 @@ func TestKilledCertify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kills := hostile.Kills(t, 12)
+	kills := hostile.Kills(t, 6)
 	left, late := 0, 0
 	for i := range kills {
 		cmd := exec.Command(program, args...)
@@ -198,7 +198,7 @@ func checkReports(t *testing.T, program, dir, when string) (unfinished int) {
 		switch {
 		case r.code == exitOK && strings.Contains(r.stdout, "INVALID") && strings.Contains(r.stdout, "killed"):
 			unfinished++
-		case r.code == exitUsage && strings.Contains(r.stderr, "no header"): // before it had said anything
+		case r.code == exitUsage && strings.Contains(r.stderr, "is empty"): // before it had said anything
 		default:
 			t.Errorf("%s: report show %s: %v", when, filepath.Base(path), r)
 		}
@@ -232,7 +232,7 @@ func TestKilledServe(t *testing.T) {
 		t.Fatalf("%d %s", code, body)
 	}
 	port := first.url[strings.LastIndexByte(first.url, ':')+1:]
-	s, rounds := first, hostile.Kills(t, 8)
+	s, rounds := first, hostile.Kills(t, 5)
 	for range rounds {
 		var clients sync.WaitGroup
 		for range 4 {

@@ -60,7 +60,7 @@ func TestKilledCommands(t *testing.T) {
 		t.Skip("runs commands for half a minute")
 	}
 	rng, program, source := killRand(t), binary(t), t.TempDir()
-	text := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 60)
+	text := strings.Repeat("The quick brown fox jumps over the lazy dog. ", 25)
 	if err := os.WriteFile(filepath.Join(source, "text.txt"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (k killed) run(t *testing.T, rng *rand.Rand, program, source string) {
 		t.Fatal(err)
 	}
 	early, late := 0, 0
-	for i := range hostile.Kills(t, 6) {
+	for i := range hostile.Kills(t, 3) {
 		if killAfter(t, program, args, time.Duration(rng.Int64N(int64(took)*11/10))) {
 			early++
 		} else {
@@ -284,7 +284,7 @@ func TestKilledSave(t *testing.T) {
 	}
 	took := time.Since(began)
 	before := listing(t, reports)
-	rounds, early := hostile.Kills(t, 6), 0
+	rounds, early := hostile.Kills(t, 4), 0
 	for i := range rounds {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			os.Remove(path + suffix)

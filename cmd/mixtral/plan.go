@@ -24,7 +24,8 @@ type planCmd struct {
 	Case string `arg:"" optional:"" help:"Id of a compiled-in test case, or path of a case file, whose targets and traffic to plan for."`
 
 	Profile     string `placeholder:"FILE" help:"Costs that bench --profile measured."`
-	From        string `placeholder:"RUN" help:"Costs and traffic of a certified run: its record (.events.jsonl.gz), or its report with the record beside it."`
+	From        string `placeholder:"RUN" help:"Costs and traffic of a certified run: its record (.events.jsonl.gz), its report with the record beside it, or its id in the database with the record in --report-dir."`
+	ReportDir   string `default:"reports" placeholder:"DIR" help:"Where the record of a run from the database lies; default: reports."`
 	Accelerator string `placeholder:"NAME" help:"Costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
 	PerReplica  int    `default:"1" placeholder:"N" help:"Accelerators in a replica, tensor parallel."`
 	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16)."`
@@ -46,6 +47,7 @@ type planCmd struct {
 	ReplicaCost float64 `placeholder:"PRICE" help:"Price of a replica for an hour, to show what a million tokens cost."`
 	Watts       float64 `placeholder:"W" help:"Power of a replica, to show energy; default: the accelerators' data sheet."`
 	JSON        bool    `name:"json" help:"Print JSON."`
+	databaseFlag
 }
 
 func (planCmd) Help() string {

@@ -61,13 +61,13 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 	if c.From == "" {
 		return nil, nil
 	}
-	path := c.From
+	path, digest := c.From, ""
 	if !strings.HasSuffix(path, reports.EventsExt) && !strings.HasSuffix(path, ".part") {
-		r, _, err := openReport(a, path)
+		r, _, err := c.openRef(a, path)
 		if err != nil {
 			return nil, err
 		}
-		path = recordOf(path, r)
+		path, digest = recordIn(path, c.ReportDir, r), r.Evidence.SHA256
 	}
 	from := &seenRun{path: path, replicas: 1}
 	requests, running, queued := []*evidence.Request{}, 0.0, false
@@ -91,7 +91,11 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 	case a.ctx.Err() != nil:
 		return nil, exitWith(exitInterrupted)
 	case err != nil:
-		return nil, usageError(withHint(fmt.Errorf("--from: %w", err), noEventsHint))
+		return nil, usageError(withHint(fmt.Errorf("--from: %w", err), noEventsHint+
+			"; --report-dir names the directory of those of a run from the database"))
+	case digest != "" && info.SHA256 != digest:
+		return nil, usageError(fmt.Errorf("--from %s: %s is not the record of its report: the SHA-256 of its lines is "+
+			"%s, the report says %s", c.From, path, info.SHA256, digest))
 	case info.Count == 0 || from.header.Case == nil:
 		return nil, usageError(fmt.Errorf("--from %s: its header has no case", path))
 	}

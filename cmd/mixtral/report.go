@@ -104,6 +104,16 @@ func recordOf(path string, r *reports.Report) string {
 	return reports.PathsFor(filepath.Dir(path), r).Events
 }
 
+// recordIn is recordOf, or where there is none the place of the record in a directory of reports: that of a run from
+// the database.
+func recordIn(ref, dir string, r *reports.Report) string {
+	path := recordOf(ref, r)
+	if _, err := os.Stat(path); err != nil {
+		path = reports.PathsFor(dir, r).Events
+	}
+	return path
+}
+
 type reportShowCmd struct {
 	Report string `arg:"" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
 	JSON   bool   `help:"Print the JSON."`

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
 // explain says what is wrong with a command line: what was given, what is allowed, and what was probably meant.
@@ -265,36 +266,6 @@ func similar(word, name string) (distance int, ok bool) {
 	if len(word) >= 2 && strings.HasPrefix(name, word) {
 		return 1, true
 	}
-	d := editDistance(word, name)
+	d := spell.Distance(word, name)
 	return d, d <= max(1, min(len(word), len(name))/3)
-}
-
-// editDistance counts the letters to insert, delete, replace or swap with a neighbour to make b of a (optimal string
-// alignment).
-func editDistance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	if len(x) > 64 || len(y) > 64 { // no name is that long
-		return max(len(x), len(y))
-	}
-	rows := make([][]int, len(x)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(y)+1)
-		rows[i][0] = i
-	}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			cost := 1
-			if x[i-1] == y[j-1] {
-				cost = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(x)][len(y)]
 }

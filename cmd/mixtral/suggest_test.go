@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -67,35 +66,6 @@ func TestEverySlipIsFound(t *testing.T) {
 					t.Errorf("%q below %q: %v, without %s", slip, n.Parent.FullPath(), got, n.FullPath())
 				}
 			}
-		}
-	}
-}
-
-// TestEditDistance: a metric's laws on seeded random words, and a swap counts once.
-func TestEditDistance(t *testing.T) {
-	if d := editDistance("pull", "plul"); d != 1 {
-		t.Errorf("a swap counts %d", d)
-	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	word := func() string {
-		w := make([]byte, rng.IntN(9))
-		for i := range w {
-			w[i] = "abcde"[rng.IntN(5)]
-		}
-		return string(w)
-	}
-	for range 2000 {
-		a, b := word(), word()
-		d := editDistance(a, b)
-		if d != editDistance(b, a) || (d == 0) != (a == b) || d > max(len(a), len(b)) ||
-			d < max(len(a)-len(b), len(b)-len(a)) {
-			t.Fatalf("distance of %q and %q: %d", a, b, d)
-		}
-		if got := editDistance(a+"z", b+"z"); got > d {
-			t.Fatalf("%q and %q: %d, with one letter more behind both %d", a, b, d, got)
-		}
-		if got := editDistance(a, a+b); got != len(b) {
-			t.Fatalf("%q and %q: %d, want %d", a, a+b, got, len(b))
 		}
 	}
 }

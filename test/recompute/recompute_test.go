@@ -53,6 +53,7 @@ type record struct {
 	broken      map[string][]object // the canceled ones
 	against     object
 	samples     []object           // without those that failed, each with its time
+	gpus        []reading          // of all cards at a moment
 	scores      map[string]float64 // by phase and number
 }
 
@@ -100,6 +101,8 @@ func readRecord(t *testing.T, in io.Reader) *record {
 				s["at"] = e.num("at")
 				r.samples = append(r.samples, s)
 			}
+		case e.has("gpu"):
+			r.gpus = append(r.gpus, reading{e.num("at"), e.at("gpu")})
 		case e.has("score"):
 			s := e.at("score")
 			r.scores[key(s)] = s.num("score")
@@ -116,6 +119,7 @@ func readRecord(t *testing.T, in io.Reader) *record {
 				cmp.Compare(a.num("done"), b.num("done")))
 		})
 	}
+	slices.SortStableFunc(r.gpus, func(a, b reading) int { return cmp.Compare(a.at, b.at) })
 	slices.SortStableFunc(r.samples, func(a, b object) int { return cmp.Compare(a.num("at"), b.num("at")) })
 	return r
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,6 +48,23 @@ func StateOf(path string) State {
 		return Writing
 	}
 	return Left
+}
+
+// Sweep removes the empty records in a directory: a run that is killed before its first line leaves one.
+func Sweep(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // whoever writes there says why it cannot
+	}
+	for _, e := range entries {
+		part := filepath.Join(dir, e.Name())
+		if !e.Type().IsRegular() || !strings.HasSuffix(part, partSuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Size() == 0 && StateOf(part) == Left {
+			_ = os.Remove(part) // one that stays does no harm
+		}
+	}
 }
 
 func partOf(path string) string { return strings.TrimSuffix(path, partSuffix) + partSuffix }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -128,5 +130,44 @@ func TestFollowAKilledRun(t *testing.T) {
 	}
 	if _, err := Follow(t.Context(), filepath.Join(t.TempDir(), "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what is not there gave %v", err)
+	}
+}
+
+// TestSweep: the empty record of a run that was killed in its first moment is removed by a later run; what a process
+// may still write, and what says something, stays.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	old := time.Now().Add(-time.Hour)
+	for name, data := range map[string]string{"left.part": "", "said.part": "x", "new.part": "", "other": ""} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name != "new.part" {
+			if err := os.Chtimes(path, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w, err := Create(filepath.Join(dir, "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := os.Chtimes(filepath.Join(dir, "held.part"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	Sweep(dir)
+	var got []string
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if want := []string{"held.part", "new.part", "other", "said.part"}; !slices.Equal(got, want) {
+		t.Errorf("%q are left, want %q", got, want)
+	}
+	_, err = ReadFile(filepath.Join(dir, "new"))
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("an empty record: %v", err)
 	}
 }

@@ -98,12 +98,18 @@ func Scan(r io.Reader, each func(*Event) error) (Info, error) {
 	if err != nil {
 		return s.info, err
 	}
-	if s.info.Count == 0 {
+	switch {
+	case s.info.Count == 0 && wire.n == 0:
+		return s.info, errEmpty
+	case s.info.Count == 0:
 		return s.info, errNoHeader
 	}
 	s.info.SHA256 = hex.EncodeToString(s.sum.Sum(nil))
 	return s.info, nil
 }
+
+var errEmpty = fmt.Errorf("evidence: %w: the file is empty, as a run leaves it that is killed in its first moment",
+	ErrFormat)
 
 var errNoHeader = fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)
 

@@ -82,6 +82,7 @@ type Plan struct {
 	Profile  string            `json:"profile"`
 	Seed     int64             `json:"seed"`
 	Target   Target            `json:"target"`
+	Tracing  string            `json:"tracing,omitempty"` // URL of the collector of its requests' traces; empty: none
 }
 
 // Target is how to reach the server under test, and in which form it takes requests.

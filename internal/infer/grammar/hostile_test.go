@@ -44,6 +44,13 @@ func hostile() map[string]Spec {
 			return fmt.Sprintf(`{"anyOf":[{"required":["a%d"]},{"required":["b%d"]}]},`, i, i)
 		}) + `{"type":"object"}]}`},
 		"3,000 patterns": {Kind: JSONSchema, Source: `{"type":"object","properties":{` + strings.Join(names, ",") + `}}`},
+		"1,000 different values": {Kind: JSONSchema, Source: `{"type":"array","uniqueItems":true,"items":{"enum":[` +
+			chain(999, func(i int) string { return fmt.Sprintf(`"v%d",`, i) }) + `1]}}`},
+		"1,000 different integers": {Kind: JSONSchema,
+			Source: `{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":998}}`},
+		"60,000 unknown keywords": {Kind: JSONSchema, Source: `{` + chain(60_000, func(i int) string {
+			return fmt.Sprintf(`"k%d":1,`, i)
+		}) + `"type":"null"}`},
 		"patternProps": {Kind: JSONSchema, Source: `{"patternProperties":{` + chain(30,
 			func(i int) string { return fmt.Sprintf(`".*a%d.{9}":{},`, i) }) + `"x":{}}}`},
 		"long string":     {Kind: JSONSchema, Source: `{"type":"string","minLength":90000,"maxLength":100000}`},

@@ -23,10 +23,9 @@ type schemas struct {
 	exprs   int
 	pending []string // the schemas being expanded, for cycles of $ref
 
-	joined int         // constraints that were joined
-	refs   *references // nil until a $ref asks
-
-	outermost bool // the schema that is read is not combined with others, but by a $ref alone
+	joined int               // constraints that were joined
+	refs   *references       // nil until a $ref asks
+	slips  map[string]string // see meant
 }
 
 // compiled is a schema of which there are texts, or will be.
@@ -87,7 +86,8 @@ const schemaRule = "the schema"
 
 func newSchemas(root *value) *schemas {
 	dropNulls(root)
-	s := &schemas{root: root, compile: map[string]*compiled{}, formats: map[string]*expr{}}
+	s := &schemas{root: root, compile: map[string]*compiled{}, formats: map[string]*expr{},
+		slips: map[string]string{}}
 	s.add(schemaRule)
 	s.strs, s.nums, s.any = ref(s.add("any string")), ref(s.add("any number")), ref(s.add("any value"))
 	s.bodies[s.strs.rule], s.bodies[s.nums.rule] = stringOf(anyChars(0, -1)), numberText()
@@ -136,7 +136,9 @@ type constraint struct {
 	minProps, maxProps int
 	names              conj // of all members
 	whereMinProps      string
-	closed             bool // unevaluatedProperties is false
+	// only schemas that were negated speak of members, or of items, but for props: for unevaluatedProperties and
+	// unevaluatedItems they are not spoken of
+	unsaidMembers, unsaidItems bool
 
 	notIn       []*value // values that are forbidden
 	notPatterns []source // what strings must not match
@@ -172,32 +174,6 @@ func anything(path string) *constraint {
 	return &constraint{path: path, kinds: kindAny, valid: kindAny, maxLen: -1, maxItems: -1, maxProps: -1}
 }
 
-// Keywords that say nothing about whether a value is valid, in JSON Schema or OpenAPI, or that others look up.
-var silent = map[string]bool{
-	"$schema": true, "$id": true, "$comment": true, "$defs": true, "definitions": true, "$anchor": true,
-	"$vocabulary": true, "id": true, "title": true, "description": true, "default": true, "example": true,
-	"examples":   true,
-	"deprecated": true, "readOnly": true, "writeOnly": true, "contentEncoding": true, "contentMediaType": true,
-	"contentSchema": true, "externalDocs": true, "xml": true, "discriminator": true, "strict": true,
-	// of editors, form builders and generators of code
-	"markdownDescription": true, "enumNames": true, "enumDescriptions": true, "errorMessage": true,
-	"deprecationMessage": true, "propertyOrdering": true, "propertyOrder": true, "tsType": true, "javaType": true,
-	"hint": true, "label": true, "placeholder": true, "unit": true, "units": true, "order": true, "group": true,
-	// what a validator has left in a schema that it was given before
-	"__absolute_uri__": true, "__absolute_ref__": true, "__absolute_recursive_ref__": true,
-	// read by expand
-	"$ref": true, "allOf": true, "anyOf": true, "oneOf": true, "dependentRequired": true, "dependentSchemas": true,
-	"dependencies": true, "not": true, "if": true,
-	"then": true, "else": true,
-	// read together with others
-	"nullable": true, "additionalItems": true, "unevaluatedProperties": true, "unevaluatedItems": true,
-	"contains": true, "minContains": true, "maxContains": true,
-}
-
-// refused are keywords that could be kept only by looking at a value again when it is whole.
-var refused = []string{"$dynamicRef", "$dynamicAnchor", "$recursiveRef",
-	"$recursiveAnchor"}
-
 // read makes one schema object's own keywords a constraint.
 func (s *schemas) read(l located) (*constraint, error) {
 	c := anything(l.path)
@@ -208,10 +184,10 @@ func (s *schemas) read(l located) (*constraint, error) {
 			if err := read(c, located{m.value, l.path}, m.name); err != nil {
 				return nil, err
 			}
-		case slices.Contains(refused, m.name):
-			return nil, l.fail(m.name, "this keyword is not supported")
-		case !silent[m.name] && !strings.HasPrefix(m.name, "x-"):
-			return nil, l.fail(m.name, "unknown keyword")
+		case !silent[m.name]:
+			if err := s.unknown(l, m); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if nullable(l.v) {
@@ -221,36 +197,15 @@ func (s *schemas) read(l located) (*constraint, error) {
 		}
 	}
 	c.valid = c.kinds
-	if err := s.tails(c, l); err != nil {
-		return nil, err
-	}
-	c.narrow(l.v)
-	return c, s.readContains(c, l)
-}
-
-// tails reads the keywords that depend on others beside them.
-func (s *schemas) tails(c *constraint, l located) error {
 	if extra := l.child("additionalItems"); extra.v != nil && len(c.prefix) > 0 && !c.itemsGiven {
 		c.items, c.itemsGiven = conj{extra}, true
 	}
-	for _, name := range []string{"unevaluatedProperties", "unevaluatedItems"} {
-		is := l.child(name)
-		switch {
-		case is.v == nil || is.v.kind == kindBool && is.v.truth:
-			continue
-		case is.v.kind != kindBool:
-			return l.fail(name, "only true and false are supported")
-		case !s.outermost:
-			return l.fail(name, "is not supported in a schema that is combined with others")
-		}
-		// What this schema and those beside it do not mention is never made, unless nothing is mentioned.
-		if name == "unevaluatedProperties" {
-			c.closed = true
-		} else if !c.itemsGiven {
-			c.itemsGiven, c.items = true, conj{is}
-		}
+	if isNegated(l.path) {
+		c.unsaidMembers = c.additionalGiven || len(c.patternProps) > 0
+		c.unsaidItems = c.itemsGiven || len(c.prefix) > 0
 	}
-	return nil
+	c.narrow(l.v)
+	return c, s.readContains(c, l)
 }
 
 // narrow gives a schema without type the type that its keywords are about, if they are about one. Texts of the other

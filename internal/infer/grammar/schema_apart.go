@@ -228,13 +228,9 @@ func (s *schemas) holdsObject(c *constraint, v *value, depth int) (bool, error) 
 		if ok, err := s.named(c, m.name); !ok || err != nil {
 			return false, err
 		}
-		i := c.prop(m.name)
-		is, matched, err := c.withPatterns(m.name, c.member(m.name), i < 0)
+		is, _, err := c.withPatterns(m.name, c.member(m.name), c.prop(m.name) < 0)
 		if err != nil {
 			return false, err
-		}
-		if c.closed && !matched && !c.additionalGiven && (i < 0 || c.props[i].unsaid) {
-			return false, nil
 		}
 		if ok, err := s.holdsAll(is, m.value, depth); !ok || err != nil {
 			return false, err

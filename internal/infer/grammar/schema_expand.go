@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // expand gives constraints of which each value that c allows keeps to one.
@@ -14,10 +13,7 @@ func (s *schemas) expand(c conj) ([]*constraint, error) {
 		list[0].path = c[0].path
 	}
 	var err error
-	before := s.outermost
-	defer func() { s.outermost = before }()
 	for _, l := range c {
-		s.outermost = len(c) == 1
 		if list, err = s.with(list, l); err != nil {
 			return nil, err
 		}
@@ -44,6 +40,18 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 	s.pending = append(s.pending, l.path)
 	defer func() { s.pending = s.pending[:len(s.pending)-1] }()
 
+	if !slices.ContainsFunc(unevaluated, func(name string) bool { return l.v.get(name) != nil }) {
+		return s.join(list, l)
+	}
+	alone, err := s.closed(l)
+	if err != nil {
+		return nil, err
+	}
+	return s.merge(list, alone)
+}
+
+// join adds what a schema says, but for unevaluatedProperties and unevaluatedItems.
+func (s *schemas) join(list []*constraint, l located) ([]*constraint, error) {
 	own, err := s.read(l)
 	if err != nil {
 		return nil, err
@@ -54,11 +62,11 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 	if list, err = s.dependent(list, l); err != nil {
 		return nil, err
 	}
-	s.outermost = s.outermost && l.v.get("$ref") != nil && !slices.ContainsFunc(l.v.members, func(m member) bool {
-		return m.name != "$ref" && (aboutKind[m.name] != 0 || strings.HasSuffix(m.name, "Of"))
-	})
-	if l.v.get("$ref") != nil {
-		target, err := s.resolve(l)
+	for _, keyword := range refKeywords {
+		if l.v.get(keyword) == nil {
+			continue
+		}
+		target, err := s.resolve(l, keyword)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +74,6 @@ func (s *schemas) with(list []*constraint, l located) ([]*constraint, error) {
 			return nil, err
 		}
 	}
-	s.outermost = false
 	if list, err = s.conditions(list, l); err != nil {
 		return nil, err
 	}
@@ -230,7 +237,8 @@ func (s *schemas) and(a, b *constraint) (*constraint, error) {
 	if c.kinds &= b.kinds; c.kinds == 0 {
 		c.kinds = c.valid
 	}
-	c.closed, c.loose = a.closed || b.closed, a.loose || b.loose
+	c.loose = a.loose || b.loose
+	c.unsaidMembers, c.unsaidItems = a.unsaidMembers || b.unsaidMembers, a.unsaidItems || b.unsaidItems
 	c.contains = slices.Concat(a.contains, b.contains)
 	c.notIn, c.notPatterns = slices.Concat(a.notIn, b.notIn), slices.Concat(a.notPatterns, b.notPatterns)
 	if b.values != nil {

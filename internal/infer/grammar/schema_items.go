@@ -103,6 +103,7 @@ func (s *schemas) holdsContained(c *constraint, v *value, depth int) (bool, erro
 
 const (
 	mostShuffled = 7    // different values whose arrays without repetition may have any order: 2^7 sets of them
+	mostPlaced   = 8000 // values of these times the places that they can have: each is a rule or two
 	mostDistinct = 1000 // different values whose arrays without repetition have the order of the enum
 )
 
@@ -110,7 +111,8 @@ const (
 func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
 	refuse := func(why string) error {
 		return &Error{Where: c.unique, Reason: "is supported where maxItems is at most 1, and where items are of an " +
-			"enum, booleans, null, or strings of any length without pattern and format: " + why}
+			"enum, booleans, null, integers of up to 1000 between minimum and maximum, or strings of any length " +
+			"without pattern and format: " + why}
 	}
 	if len(c.prefix) > 0 {
 		return nil, refuse("here are prefixItems, or contains")
@@ -134,11 +136,17 @@ func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
 		most = len(values)
 	}
 	d := &distinctItems{s: s, values: values, lo: c.minItems, hi: most, rules: map[[2]int]*expr{}}
-	rest := d.after(0, 0)
 	if len(values) > mostShuffled {
-		rest = d.behind(0, 0)
+		d.most = most
+		if most == len(values) { // no end to the count: it matters until there are enough
+			d.most = max(c.minItems, 1)
+		}
+		if n := len(values) * d.most; n > mostPlaced {
+			return nil, at(c.unique, tooCostly("%d values at up to %d places each", len(values), d.most))
+		}
+		return seq(text("["), d.behind(0, 0), text("]")), nil
 	}
-	return seq(text("["), rest, text("]")), nil
+	return seq(text("["), d.after(0, 0), text("]")), nil
 }
 
 // finite lists the values that a schema allows; nil where they cannot be listed.
@@ -151,10 +159,16 @@ func (s *schemas) finite(c conj) ([]*value, error) {
 	for _, x := range list {
 		candidates := x.values
 		if candidates == nil {
-			if x.kinds&^(kindNull|kindBool) != 0 {
+			whole := *x
+			if x.kinds&kindInteger == 0 {
+				whole.values = nil
+			} else if !whole.fewIntegers() {
 				return nil, nil
 			}
-			candidates = []*value{truth(true), truth(false), {kind: kindNull}}
+			if x.kinds&^(kindNull|kindBool|kindInteger) != 0 {
+				return nil, nil
+			}
+			candidates = append(whole.values, truth(true), truth(false), &value{kind: kindNull})
 		}
 		for _, v := range candidates {
 			ok, err := s.holds(x, v, 0)
@@ -174,6 +188,7 @@ type distinctItems struct {
 	s      *schemas
 	values []*value
 	lo, hi int
+	most   int              // of values that behind counts
 	rules  map[[2]int]*expr // by what has come
 }
 
@@ -221,10 +236,10 @@ func (d *distinctItems) after(set, n int) *expr {
 
 // behind gives what may follow n values, the last of which stands before the next one in the enum.
 func (d *distinctItems) behind(next, n int) *expr {
-	n = min(n, d.hi)
+	n = min(n, d.most)
 	return d.rule([2]int{next, n + 1}, func() []*expr {
 		subs := d.end(n)
-		if next < len(d.values) && n < d.hi {
+		if next < len(d.values) && (n < d.hi || d.hi == len(d.values)) {
 			subs = append(subs, seq(d.item(next, n), d.behind(next+1, n+1)), d.skip(next+1, n))
 		}
 		return subs

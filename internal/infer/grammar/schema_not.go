@@ -77,12 +77,18 @@ func (s *schemas) negate(l located, depth int) (*value, error) {
 	}
 	var broken []*value
 	for _, m := range l.v.members {
-		vendor := strings.HasPrefix(m.name, "x-")
-		if vendor || m.name != "$ref" && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
+		refers := slices.Contains(refKeywords, m.name)
+		if !refers && silent[m.name] && negations[m.name] == nil && !inexpressible[m.name] {
 			continue
 		}
-		if m.name == "$ref" {
-			target, err := s.resolve(l)
+		if !silent[m.name] && keywords[m.name] == nil {
+			if err := s.unknown(l, m); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if refers {
+			target, err := s.resolve(l, m.name)
 			if err != nil {
 				return nil, err
 			}

@@ -13,7 +13,13 @@ type references struct {
 	schemas map[string]located  // by the whole URL of the $id
 	anchors map[string]located  // by URL, "#" and name
 	older   bool                // the document is of a draft up to 7
+
+	dynamic   map[string]int // how many schemas have a $dynamicAnchor, by its name
+	recursive int            // how many have a $recursiveAnchor that is true
 }
+
+// refKeywords refer to schemas.
+var refKeywords = []string{"$ref", "$dynamicRef", "$recursiveRef"}
 
 // isData tells the keywords whose values are not schemas, whatever they look like.
 var isData = map[string]bool{"enum": true, "const": true, "default": true, "example": true, "examples": true}
@@ -22,7 +28,7 @@ var isData = map[string]bool{"enum": true, "const": true, "default": true, "exam
 func (s *schemas) find() *references {
 	if s.refs == nil {
 		s.refs = &references{bases: map[string]*url.URL{}, schemas: map[string]located{},
-			anchors: map[string]located{}}
+			anchors: map[string]located{}, dynamic: map[string]int{}}
 		if draft := s.root.get("$schema"); draft != nil {
 			s.refs.older = strings.Contains(draft.text, "/draft-0")
 		}
@@ -42,6 +48,12 @@ func (r *references) walk(l located, base *url.URL, depth int) {
 			if a := l.v.get(name); a != nil && a.kind == kindString {
 				r.anchors[base.String()+"#"+a.text] = l
 			}
+		}
+		if a := l.v.get("$dynamicAnchor"); a != nil {
+			r.dynamic[a.text]++
+		}
+		if a := l.v.get("$recursiveAnchor"); a != nil && a.truth {
+			r.recursive++
 		}
 	}
 	for _, m := range l.v.members {
@@ -99,14 +111,39 @@ func (r *references) base(path string) *url.URL {
 	return &url.URL{}
 }
 
-// resolve finds what a $ref points to.
-func (s *schemas) resolve(l located) (located, error) {
-	target := l.v.get("$ref")
+// resolve finds what a keyword of refKeywords points to. The dynamic ones look for an anchor from the outermost schema
+// that led here; where only one schema of the document has it, they can find no other.
+func (s *schemas) resolve(l located, keyword string) (located, error) {
+	target := l.v.get(keyword)
 	if target.kind != kindString {
-		return l, l.fail("$ref", "must be a string")
+		return l, l.fail(keyword, "must be a string")
 	}
-	nothing := l.fail("$ref", "%q points to nothing", target.text)
-	u, err := url.Parse(target.text)
+	to, err := s.locate(l, keyword, target.text)
+	if err != nil {
+		return l, err
+	}
+	refs := s.find()
+	switch keyword {
+	case "$dynamicRef":
+		_, name, _ := strings.Cut(target.text, "#")
+		if a := to.v.get("$dynamicAnchor"); a != nil && a.text == name && refs.dynamic[name] > 1 {
+			return l, l.fail(keyword, "is supported where one schema only has the $dynamicAnchor %q", name)
+		}
+	case "$recursiveRef":
+		if target.text != "#" {
+			return l, l.fail(keyword, "must be \"#\", got %q", target.text)
+		}
+		if a := to.v.get("$recursiveAnchor"); a != nil && a.truth && refs.recursive > 1 {
+			return l, l.fail(keyword, "is supported where one schema only has a $recursiveAnchor")
+		}
+	}
+	return to, nil
+}
+
+// locate follows a reference as it is written.
+func (s *schemas) locate(l located, keyword, target string) (located, error) {
+	nothing := l.fail(keyword, "%q points to nothing", target)
+	u, err := url.Parse(target)
 	if err != nil {
 		return l, nothing
 	}
@@ -117,8 +154,7 @@ func (s *schemas) resolve(l located) (located, error) {
 	at, ok := refs.schemas[u.String()]
 	switch {
 	case !ok:
-		return l, l.fail("$ref", "%q is not in this schema; references to other documents are not supported",
-			target.text)
+		return l, l.fail(keyword, "%q is not in this schema; references to other documents are not supported", target)
 	case fragment == "":
 		return at, nil
 	case fragment[0] != '/':

@@ -171,7 +171,7 @@ func (p source) matches(name string) (bool, error) {
 
 // isFree says that a constraint wants an object and nothing of its members.
 func (c *constraint) isFree() bool {
-	return !c.additionalGiven && len(c.props)+len(c.patternProps)+len(c.required) == 0 && !c.closed
+	return !c.additionalGiven && len(c.props)+len(c.patternProps)+len(c.required) == 0
 }
 
 // extra gives the members that are not listed; nil where there are none. Names are written without escapes, and are

@@ -137,8 +137,7 @@ func (c *constraint) plain() bool {
 		len(c.required)+len(c.patternProps)+len(c.names)+c.minProps == 0 && c.maxLen < 0 && c.maxItems < 0 &&
 		c.maxProps < 0 &&
 		c.low.at == nil && c.high.at == nil && !c.itemsGiven && !c.additionalGiven && c.unique == "" &&
-		!c.closed && len(c.notIn)+len(c.notPatterns)+
-		len(c.contains) == 0
+		len(c.notIn)+len(c.notPatterns)+len(c.contains) == 0
 }
 
 // fewIntegers lists the integers of a constraint where there are few.
@@ -261,7 +260,7 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 	members := slices.Clone(c.props)
 	for _, name := range c.required {
 		if c.prop(name) < 0 && !slices.ContainsFunc(members, func(p property) bool { return p.name == name }) {
-			members = append(members, property{name: name, is: c.additional, unsaid: !c.additionalGiven})
+			members = append(members, property{name: name, is: c.additional})
 		}
 	}
 	for i, p := range members {
@@ -273,12 +272,8 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 			members[i].is = noValue
 			continue
 		}
-		is, matched, err := c.withPatterns(p.name, p.is, c.prop(p.name) < 0)
-		if err != nil {
+		if members[i].is, _, err = c.withPatterns(p.name, p.is, c.prop(p.name) < 0); err != nil {
 			return nil, err
-		}
-		if members[i].is = is; c.closed && p.unsaid && !matched {
-			members[i].is = noValue
 		}
 	}
 	extra, err := s.extra(c, members)

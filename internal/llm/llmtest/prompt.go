@@ -24,8 +24,15 @@ func testPromptLogprobs(t *testing.T, b llm.Backend) {
 	} else if err != nil || len(out.Prompt) != 1 {
 		t.Errorf("a prompt of one token: %+v, %v", out.Prompt, err)
 	}
-	first := must(t, b, &llm.Request{ID: "first", PromptTokens: ids, MaxTokens: 20, IgnoreEOS: true, Logprobs: true,
-		TopLogprobs: 3})
+	ask := &llm.Request{ID: "first", PromptTokens: ids, MaxTokens: 20, IgnoreEOS: true, Logprobs: true, TopLogprobs: 3}
+	first := must(t, b, ask)
+	if first.Tokens[0].ID <= llm.UnknownID { // then only those are known that are forced
+		ask.Sampling.LogitBias = map[int32]float64{ids[len(ids)-1]: 100}
+		first = must(t, b, ask)
+		for i := range first.Tokens {
+			first.Tokens[i].ID = ids[len(ids)-1]
+		}
+	}
 	whole := append([]int32{}, ids...)
 	for _, tok := range first.Tokens {
 		whole = append(whole, tok.ID)

@@ -6,8 +6,8 @@
 // or draining.
 //
 // responses.go and anthropic.go are the routes of packages responses and messages. prompt.go has what is reported of
-// prompts. align.go keeps what is reported of tokens in step with their text, and
-// wire.go gives what net/http refuses by itself the shape of our errors.
+// prompts. align.go keeps what is reported of tokens in step with their text. wire.go gives what net/http refuses by
+// itself the shape of our errors, and wire_tls.go does so inside TLS.
 //
 // complete.go follows a request for completions: object.go reads its body, request.go checks its fields, generate.go
 // runs it, and format.go writes its answer, whole or as a stream. pass.go hands it on instead where the backend is

@@ -10,8 +10,7 @@ import (
 )
 
 // Shaped gives a listener whose connections answer in OpenAI's shape also where no handler comes to see the request:
-// what net/http refuses by itself, it refuses in plain text. net/http wants to see connections of crypto/tls
-// themselves, so with TLS this stands below them, and shapes only the answer to those who speak no TLS.
+// what net/http refuses by itself, it refuses in plain text. ShapedTLS is for connections with TLS.
 func Shaped(l net.Listener) net.Listener { return shapedListener{l} }
 
 type shapedListener struct{ net.Listener }
@@ -29,33 +28,33 @@ type shapedConn struct{ net.Conn }
 // NetConn is the connection below, as that of tls.Conn.
 func (c shapedConn) NetConn() net.Conn { return c.Conn }
 
-// Write puts a refusal of net/http's, which comes in one piece, into OpenAI's shape.
-func (c shapedConn) Write(p []byte) (int, error) {
+func (c shapedConn) Write(p []byte) (int, error) { return writeShaped(c.Conn, p) }
+
+// writeShaped writes to a connection. A refusal of net/http's, which comes in one piece, it puts into OpenAI's shape.
+func writeShaped(c net.Conn, p []byte) (int, error) {
 	e := plainRefusal(p)
 	if e == nil {
-		return c.Conn.Write(p)
+		return c.Write(p)
 	}
-	body := e.body()
-	answer := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
-		"Connection: close\r\n\r\n%s", e.status, http.StatusText(e.status), len(body), body)
-	if _, err := c.Conn.Write(answer); err != nil {
+	if err := writeRefusal(c, e); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
+// writeRefusal writes an error as the last answer of a connection.
+func writeRefusal(c net.Conn, e *httpError) error {
+	body := e.body()
+	_, err := c.Write(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+		"Connection: close\r\n\r\n%s", e.status, http.StatusText(e.status), len(body), body))
+	return err
+}
+
 // refusalHeaders are all headers of a refusal that net/http writes by itself. No answer of a handler has these alone.
 const refusalHeaders = "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
-// noTLS begins net/http's answer to plain HTTP on a port that speaks TLS.
-const noTLS = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server."
-
 // plainRefusal reads a refusal of net/http's. It is nil for every other answer, and for pieces of answers.
 func plainRefusal(p []byte) *httpError {
-	if bytes.HasPrefix(p, []byte(noTLS)) {
-		return &httpError{status: http.StatusBadRequest, typ: typeInvalid, code: "tls_required",
-			message: "the request is plain HTTP, and this port speaks TLS: use https://"}
-	}
 	rest, ok := bytes.CutPrefix(p, []byte("HTTP/1.1 "))
 	if !ok || len(rest) < 3 || rest[0] != '4' && rest[0] != '5' {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
-	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 )
 
 // Object is a JSON object whose fields are read one by one. The first error stays; after it every read gives a zero
@@ -172,7 +172,7 @@ func (o *Object) Refuse(name string, like []string) {
 			Message: "a field has a name that no request has: names are of letters, digits and underscores"}
 	default:
 		message := fmt.Sprintf("%s: is not a field of this request", o.Name(name))
-		if near := settings.Nearest(name, like); near != "" {
+		if near := spell.Nearest(name, like); near != "" {
 			message += fmt.Sprintf("; did you mean %q?", near)
 		}
 		o.Err = &Error{Code: CodeUnknown, Param: o.Name(name), Message: message, Quotes: true}

@@ -121,3 +121,47 @@ func TestTranslatedBehindUpstream(t *testing.T) {
 		t.Errorf("the server was asked %d times for routes that it does not have, want once for each", n)
 	}
 }
+
+// TestLoglikelihoodBehindUpstream: the requests of evaluation harnesses have the same answer through the gateway as
+// from the server behind it.
+func TestLoglikelihoodBehindUpstream(t *testing.T) {
+	far := openTiny(t)
+	back := httptest.NewServer(far.Handler())
+	t.Cleanup(back.Close)
+	o := options()
+	o.Upstream = &Upstream{URLs: []string{back.URL}, Timeout: time.Minute}
+	near, err := opened(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	front := httptest.NewServer(near.Handler())
+	t.Cleanup(front.Close)
+	changing := regexp.MustCompile(`"(id|created)":("[^"]*"|\d+)|"prompt_tokens_details":\{[^}]*\}`)
+	post := func(url, path, body string) string {
+		resp, err := http.Post(url+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %v %s", body, resp.StatusCode, err, data)
+		}
+		return changing.ReplaceAllString(string(data), "")
+	}
+	for _, c := range []struct{ path, body, holds string }{
+		{"/v1/completions", `"prompt":[[1,70,80,90],[1,71,81]],"max_tokens":1,"logprobs":1,"echo":true,"seed":1234`, `"token_logprobs":[null,-`},
+		{"/v1/completions", `"prompt":"The sky is blue","max_tokens":0,"logprobs":5,"echo":true`, `"token_logprobs":[null,-`},
+		{"/v1/completions", `"prompt":"The sky","max_tokens":2,"logprobs":1,"echo":true,"stream":true`, `"token_logprobs":[null,-`},
+		{"/v1/completions", `"prompt":[1,70,80],"max_tokens":1,"prompt_logprobs":1`, `"prompt_logprobs":[null,{"`},
+		{"/v1/completions", `"prompt":"The sky","max_tokens":0,"prompt_logprobs":0`, `"prompt_logprobs":[null,{"`},
+		{"/v1/chat/completions", `"messages":[{"role":"user","content":"hi"}],"max_tokens":1,"prompt_logprobs":2`, `"prompt_logprobs":[null,{"`},
+	} {
+		body := `{"model":"` + far.Model().ID + `","temperature":0,` + c.body + `}`
+		direct, through := post(back.URL, c.path, body), post(front.URL, c.path, body)
+		if direct != through || !strings.Contains(through, c.holds) {
+			t.Errorf("%s:\ndirect  %s\nthrough %s", c.body, direct, through)
+		}
+	}
+}

@@ -73,12 +73,12 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 	server.ConnContext = limited.ConnContext
 	s.metrics.SetConnections(limited.Open, limited.Most())
 	failed := make(chan error, 1)
+	shaped := api.Shaped(limited)
 	if s.certificate != nil {
 		server.TLSConfig = s.certificate.TLSConfig()
-		go func() { failed <- server.ServeTLS(api.Shaped(limited), "", "") }()
-	} else {
-		go func() { failed <- server.Serve(api.Shaped(limited)) }()
+		shaped = api.ShapedTLS(limited, server.TLSConfig, server.ReadHeaderTimeout, server.ErrorLog)
 	}
+	go func() { failed <- server.Serve(shaped) }()
 	select {
 	case err := <-failed:
 		return err

@@ -2,6 +2,6 @@
 // tags of its fields, and reports everything that is wrong at once. The environment and KEY=VALUE set text, numbers
 // and truths; a file can also set lists of text and lists of mappings.
 //
-// settings.go has Problem and the setting of one key from text: start reading there. yaml.go reads files, environ.go
-// the environment, and nearest.go finds the key that a misspelt one may mean.
+// settings.go has Problem and the setting of one key from text: start reading there. yaml.go reads files, and
+// environ.go the environment.
 package settings

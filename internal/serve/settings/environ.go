@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 )
 
 // kubernetes matches what Kubernetes tells each pod beside a Service: "…_SERVICE_HOST", "…_PORT_80_TCP_ADDR".
@@ -34,7 +36,7 @@ func Environ(to any, prefix string, environ []string, places Places) (problems [
 		}
 		key := strings.ToLower(rest)
 		if _, known := field(to, key); !known {
-			if near := Nearest(key, Keys(reflect.TypeOf(to).Elem())); near != "" {
+			if near := spell.Nearest(key, Keys(reflect.TypeOf(to).Elem())); near != "" {
 				warnings = append(warnings, fmt.Sprintf("the environment variable %s sets nothing: did you mean %s%s?",
 					name, prefix, strings.ToUpper(near)))
 			}

@@ -87,17 +87,6 @@ func TestYAMLLists(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	words := []string{"host", "port", "model_path", "temperature", "memory_limit_gb"}
-	for word, want := range map[string]string{"prot": "port", "ports": "port", "modelpath": "model_path",
-		"tempreature": "temperature", "memory_limit": "memory_limit_gb",
-		"foo": "", "": "", "cpu_tier": "", "service_host": ""} {
-		if got := Nearest(word, words); got != want {
-			t.Errorf("%q: %q, want %q", word, got, want)
-		}
-	}
-}
-
 func FuzzYAML(f *testing.F) {
 	for _, seed := range []string{"name: a\ncount: 1.5\n", "a: &a [*a]\n", "<<: &m {<<: *m}\n", "? [a]\n: b\n",
 		"count: !!int x",

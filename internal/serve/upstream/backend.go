@@ -11,16 +11,41 @@ import (
 )
 
 // Generate implements llm.Backend: the request goes out as a streamed chat or text completion, and its chunks come
-// back as events. What the API has no words for is ErrUnsupported. Tokens have the ids of no vocabulary: the API
-// tells texts.
+// back as events; see scored for the log-probabilities of prompts. What the API has no words for is ErrUnsupported.
+// Generated tokens have the ids of no vocabulary: the API tells texts.
 func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
+	if r.PromptLogprobs || r.PromptOnly {
+		return u.scored(ctx, r, sink)
+	}
+	return u.generate(ctx, r, sink)
+}
+
+func (u *Upstream) generate(ctx context.Context, r *llm.Request, sink func(llm.Event) error) error {
 	path, body, err := encode(r)
 	if err != nil {
 		return err
 	}
+	w := &eventWriter{r: r, sink: sink, header: http.Header{}, stops: llm.NewStops(r.Stop), call: -1}
+	out, err := u.send(ctx, r.ID, path, body, w)
+	switch {
+	case w.err != nil:
+		return w.err
+	case err != nil:
+		return err
+	case w.status != 0 && w.status != http.StatusOK:
+		return refusal(r, w.status, w.body.Bytes())
+	case out.Err != nil:
+		return out.Err
+	}
+	return w.end(out)
+}
+
+// send sends a request of this process through Forward, until ctx or the Upstream ends. The error says that one of
+// them has, or that nothing was sent.
+func (u *Upstream) send(ctx context.Context, id, path string, body []byte, w http.ResponseWriter) (*Outcome, error) {
 	done, err := u.begin()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
 	within, cancel := context.WithCancelCause(ctx)
@@ -28,7 +53,7 @@ func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.E
 	defer context.AfterFunc(u.alive, func() { cancel(llm.ErrClosed) })()
 	req, err := http.NewRequestWithContext(within, http.MethodPost, path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if h, ok := ctx.Value(headerKey{}).(http.Header); ok {
 		copyHeaders(req.Header, h, requestHeaders)
@@ -37,24 +62,14 @@ func (u *Upstream) Generate(ctx context.Context, r *llm.Request, sink func(llm.E
 		}
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if r.ID != "" && req.Header.Get("X-Request-Id") == "" {
-		req.Header.Set("X-Request-Id", r.ID)
+	if id != "" && req.Header.Get("X-Request-Id") == "" {
+		req.Header.Set("X-Request-Id", id)
 	}
-	w := &eventWriter{r: r, sink: sink, header: http.Header{}, stops: llm.NewStops(r.Stop), call: -1}
 	out := u.Forward(w, req, path, body, func(*Outcome) {})
-	switch {
-	case w.err != nil:
-		return w.err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case within.Err() != nil:
-		return context.Cause(within)
-	case w.status != 0 && w.status != http.StatusOK:
-		return refusal(r, w.status, w.body.Bytes())
-	case out.Err != nil:
-		return out.Err
+	if ctx.Err() != nil {
+		return out, ctx.Err()
 	}
-	return w.end(out)
+	return out, context.Cause(within)
 }
 
 // begin takes on a request for which Close waits.
@@ -110,37 +125,45 @@ func (u *Upstream) first() string {
 
 // Tokenize asks an upstream that has the model.
 func (u oneModel) Tokenize(text string, addSpecial bool) ([]int32, error) {
-	return u.tokens(map[string]any{"prompt": text, "add_special_tokens": addSpecial})
+	return u.textTokens(context.Background(), text, addSpecial)
 }
 
 // TokenizeChat asks an upstream that has the model.
 func (u oneModel) TokenizeChat(list []llm.Message, tools *llm.Tools) ([]int32, error) {
+	return u.chatTokens(context.Background(), list, tools)
+}
+
+func (u oneModel) textTokens(ctx context.Context, text string, addSpecial bool) ([]int32, error) {
+	return u.tokens(ctx, map[string]any{"prompt": text, "add_special_tokens": addSpecial})
+}
+
+func (u oneModel) chatTokens(ctx context.Context, list []llm.Message, tools *llm.Tools) ([]int32, error) {
 	body := map[string]any{"messages": messages(list)}
 	if tools != nil {
 		body["tools"] = functions(tools.List)
 	}
-	return u.tokens(body)
+	return u.tokens(ctx, body)
 }
 
-func (u oneModel) tokens(body map[string]any) ([]int32, error) {
+func (u oneModel) tokens(ctx context.Context, body map[string]any) ([]int32, error) {
 	var out struct {
 		Tokens []int32 `json:"tokens"`
 	}
-	err := u.post("/tokenize", body, &out)
+	err := u.post(ctx, "/tokenize", body, &out)
 	return out.Tokens, err
 }
 
-// Detokenize asks an upstream that has the model.
+// Detokenize asks an upstream.
 func (u oneModel) Detokenize(ids []int32) (string, error) {
 	var out struct {
 		Prompt string `json:"prompt"`
 	}
-	err := u.post("/detokenize", map[string]any{"tokens": ids}, &out)
+	err := u.post(context.Background(), "/detokenize", map[string]any{"tokens": ids}, &out)
 	return out.Prompt, err
 }
 
-// post sends a small request through Forward, so that it has the same choice of replicas.
-func (u oneModel) post(path string, body map[string]any, into any) error {
+// post sends a small request and reads its answer.
+func (u oneModel) post(ctx context.Context, path string, body map[string]any, into any) error {
 	if u.model != "" {
 		body["model"] = u.model
 	}
@@ -148,14 +171,11 @@ func (u oneModel) post(path string, body map[string]any, into any) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequest(http.MethodPost, path, nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
 	w := &bodyWriter{header: http.Header{}}
-	out := u.Forward(w, req, path, data, func(*Outcome) {})
+	out, err := u.send(ctx, "", path, data, w)
 	switch {
+	case err != nil:
+		return err
 	case out.Err != nil:
 		return out.Err
 	case w.status == http.StatusNotFound || w.status == http.StatusMethodNotAllowed:

@@ -12,11 +12,7 @@ import (
 // encode writes a request as the API spells it. Errors that an upstream would find in it, it finds where the upstream
 // could not name the field.
 func encode(r *llm.Request) (path string, body []byte, err error) {
-	switch {
-	case r.PromptLogprobs || r.PromptOnly:
-		return "", nil, fmt.Errorf("the prompt's log-probabilities through an upstream's events: %w",
-			llm.ErrUnsupported)
-	case r.Tools != nil && len(r.Messages) == 0:
+	if r.Tools != nil && len(r.Messages) == 0 {
 		return "", nil, llm.BadField("tools", "is only allowed in chats")
 	}
 	if err := llm.CheckStop(r.Stop); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/spell"
 	"github.com/hxp-enterprise/mixtral/internal/serve/settings"
 )
 
@@ -119,7 +120,7 @@ func describe(p settings.Problem) string {
 		keys = []string{"replicas"}
 	}
 	text := fmt.Sprintf("%s: unknown key %q", p.Place, p.Key)
-	if near := settings.Nearest(p.Key[strings.LastIndex(p.Key, ".")+1:], keys); near != "" {
+	if near := spell.Nearest(p.Key[strings.LastIndex(p.Key, ".")+1:], keys); near != "" {
 		return text + fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return text + "; known keys: " + strings.Join(keys, ", ")

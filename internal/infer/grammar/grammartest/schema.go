@@ -10,10 +10,13 @@ import (
 func Schema(rng *rand.Rand) string {
 	r := &randomizer{rng}
 	root := r.schema(3)
-	root["$defs"] = map[string]any{"leaf": r.schema(0), "tree": map[string]any{"type": "object",
-		"properties": map[string]any{"kids": map[string]any{"type": "array", "maxItems": 2,
-			"items": map[string]any{"$ref": "#/$defs/tree"}}, "leaf": map[string]any{"$ref": "#/$defs/leaf"}},
-		"required": []string{"leaf"}, "additionalProperties": false}}
+	root["x-order"], root["ui:widget"] = 1, "form"
+	root["$defs"] = map[string]any{"leaf": r.schema(0),
+		"open": map[string]any{"properties": map[string]any{"o": r.schema(0)}},
+		"tree": map[string]any{"type": "object",
+			"properties": map[string]any{"kids": map[string]any{"type": "array", "maxItems": 2,
+				"items": map[string]any{"$ref": "#/$defs/tree"}}, "leaf": map[string]any{"$ref": "#/$defs/leaf"}},
+			"required": []string{"leaf"}, "additionalProperties": false}}
 	b, err := json.Marshal(root)
 	if err != nil {
 		panic(err)
@@ -47,6 +50,9 @@ func (r *randomizer) schema(depth int) map[string]any {
 		if kind == "oneOf" {
 			return map[string]any{kind: []any{r.object(depth - 1), r.schema(0)}}
 		}
+		if r.chance(3) {
+			return r.closed(depth)
+		}
 		return map[string]any{kind: []any{r.object(depth - 1), r.object(depth - 1)}}
 	}
 	return r.schema(0)
@@ -62,7 +68,7 @@ func (r *randomizer) object(depth int) map[string]any {
 		}
 	}
 	out := map[string]any{"type": "object", "properties": props, "required": required}
-	switch r.IntN(6) {
+	switch r.IntN(7) {
 	case 0:
 		out["additionalProperties"] = r.schema(0)
 	case 1:
@@ -71,10 +77,36 @@ func (r *randomizer) object(depth int) map[string]any {
 		out["maxProperties"] = len(required) + r.IntN(3)
 	case 3:
 		out["minProperties"] = r.IntN(len(required) + 1)
+	case 5:
+		out["unevaluatedProperties"] = false
 	case 4:
 		if depth == 3 { // not below allOf
 			out["patternProperties"] = map[string]any{"^p[0-9]{1,3}$": r.schema(0), "[a-c]$": true}
 		}
+	}
+	return out
+}
+
+// closed makes a schema of objects whose members are spoken of in several places.
+func (r *randomizer) closed(depth int) map[string]any {
+	out := map[string]any{"type": "object", "unevaluatedProperties": []any{false, r.schema(0)}[r.IntN(2)]}
+	if r.chance(2) {
+		out["properties"] = map[string]any{"own": r.schema(0)}
+	}
+	if r.chance(2) {
+		out["allOf"] = []any{r.object(depth - 1), map[string]any{"properties": map[string]any{"b": r.schema(0)}}}
+	}
+	if r.chance(2) {
+		out["$ref"] = "#/$defs/open"
+	}
+	if r.chance(3) {
+		out["anyOf"] = []any{map[string]any{"properties": map[string]any{"c": r.schema(0)}, "required": []string{"c"}},
+			map[string]any{"properties": map[string]any{"d": r.schema(0)}, "required": []string{"d"}}}
+	}
+	if r.chance(3) {
+		out["if"] = map[string]any{"properties": map[string]any{"own": map[string]any{"type": "integer"}},
+			"required": []string{"own"}}
+		out["then"] = map[string]any{"properties": map[string]any{"e": r.schema(0)}}
 	}
 	return out
 }
