@@ -161,8 +161,8 @@ func (k *keyboard) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// pasteGuard takes control characters out of what is pasted: the editor shows pasted text as it is, and a terminal would
-// obey them.
+// pasteGuard takes control characters out of what is pasted: the editor shows pasted text as it is, and a terminal
+// would obey them.
 type pasteGuard struct {
 	inside bool
 	held   []byte // the beginning of a mark whose end has not come yet

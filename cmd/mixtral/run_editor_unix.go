@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keyByKey has a terminal give each key as it is pressed and show none of them by itself. Unlike in raw mode Ctrl-C and
-// Ctrl-Z are signals as ever, so that they work while an answer streams, and lines end where they did. The function that
-// it gives sets the terminal back.
+// keyByKey has a terminal give each key as it is pressed and show none of them by itself. Unlike in raw mode Ctrl-C
+// and Ctrl-Z are signals as ever, so that they work while an answer streams, and lines end where they did. The
+// function that it gives sets the terminal back.
 func keyByKey(f *os.File) (restore func(), err error) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, getTermios)

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that it
-// got.
+// echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that
+// it got.
 func echoServer(t *testing.T) (url string, asked func() []map[string]any) {
 	t.Helper()
 	var mu sync.Mutex
@@ -83,7 +83,8 @@ func converse(t *testing.T, upstream string, args ...string) *conversation {
 		t.Fatal(err)
 	}
 	c := &conversation{t: t, master: master, ended: make(chan error, 1)}
-	c.cmd = exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm", "--set", "upstream=" + upstream}, args...)...)
+	c.cmd = exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm",
+		"--set", "upstream=" + upstream}, args...)...)
 	c.cmd.Env = append(os.Environ(), "TERM=xterm", "XDG_CACHE_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = terminal, terminal, terminal
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -219,7 +220,8 @@ func TestTalkOnATerminal(t *testing.T) {
 	if strings.Contains(text, "half a li") {
 		t.Errorf("what Ctrl-C threw away was sent: %s", text)
 	}
-	if seen := c.seen.String(); strings.Contains(seen, "\x1b]0;") || !strings.HasSuffix(strings.TrimRight(seen, "\r\n"), "\x1b[?2004l") {
+	if seen := c.seen.String(); strings.Contains(seen, "\x1b]0;") ||
+		!strings.HasSuffix(strings.TrimRight(seen, "\r\n"), "\x1b[?2004l") {
 		t.Errorf("the terminal is left with %q", seen[max(0, len(seen)-60):])
 	}
 }
@@ -240,9 +242,12 @@ func TestTalkEnds(t *testing.T) {
 		end  func(c *conversation)
 		code int
 	}{
-		"twice":   {func(c *conversation) { c.types(ctrlC); c.sees("Ctrl-C again"); c.types(ctrlC) }, exitInterrupted},
-		"exit":    {func(c *conversation) { c.types("/exit\r") }, 0},
-		"SIGTERM": {func(c *conversation) { c.sees(promptMark); _ = c.cmd.Process.Signal(syscall.SIGTERM) }, exitInterrupted},
+		"twice": {func(c *conversation) { c.types(ctrlC); c.sees("Ctrl-C again"); c.types(ctrlC) }, exitInterrupted},
+		"exit":  {func(c *conversation) { c.types("/exit\r") }, 0},
+		"SIGTERM": {func(c *conversation) {
+			c.sees(promptMark)
+			_ = c.cmd.Process.Signal(syscall.SIGTERM)
+		}, exitInterrupted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -275,7 +280,8 @@ func TestPasteGuard(t *testing.T) {
 }
 
 func TestCompleteLine(t *testing.T) {
-	for line, want := range map[string]string{"/sy": "/system ", "/s": "/s", "/h": "/h", "/he": "/help ", "/set te": "/set temperature ",
+	for line, want := range map[string]string{"/sy": "/system ", "/s": "/s", "/h": "/h", "/he": "/help ",
+		"/set te":  "/set temperature ",
 		"/set top": "/set top_", "/set": "/set ", "/nothing": "/nothing", "/x y": "/x y"} {
 		if got, _, ok := completeLine(line, len(line), '\t'); !ok || got != want {
 			t.Errorf("%q becomes %q, want %q", line, got, want)

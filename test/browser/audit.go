@@ -34,10 +34,12 @@ func Audit(t testing.TB, ctx context.Context, name string) {
 func AuditOf(t testing.TB, ctx context.Context, name string) {
 	t.Helper()
 	axe := axe(t)
-	for _, theme := range Themes {
+	for i, theme := range Themes {
 		var wrong, more []string
-		Run(t, ctx, Theme(theme), chromedp.Evaluate(audit, &wrong), chromedp.Evaluate(axe+";0", nil),
-			chromedp.Evaluate(violations, &more, await))
+		Run(t, ctx, Theme(theme), chromedp.Evaluate(audit, &wrong))
+		if i == 0 { // themes differ in colours alone, which the audit has looked at
+			Run(t, ctx, chromedp.Evaluate(axe+";0", nil), chromedp.Evaluate(violations, &more, await))
+		}
 		for _, what := range append(wrong, more...) {
 			t.Errorf("%s, %s: %s", name, theme, what)
 		}
@@ -77,7 +79,8 @@ func install(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(modules, 0o755); err != nil {
 		return "", err
 	}
-	held, err := filelock.Acquire(ctx, filepath.Join(dir, "node_modules.lock"), nil) // tests of several packages run at once
+	// tests of several packages run at once
+	held, err := filelock.Acquire(ctx, filepath.Join(dir, "node_modules.lock"), nil)
 	if err != nil {
 		return "", err
 	}

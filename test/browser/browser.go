@@ -30,7 +30,8 @@ var chromium struct {
 	err  error
 }
 
-// start starts Chromium, which the system ends with the thread that started it: that one must not end before the tests.
+// start starts Chromium, which the system ends with the thread that started it: that one must not end before the
+// tests.
 func start() {
 	started := make(chan struct{})
 	go func() {
@@ -84,7 +85,8 @@ func TabFor(t *testing.T, within time.Duration) context.Context {
 	if chromium.err != nil {
 		t.Fatal(chromium.err)
 	}
-	tab, _ := chromedp.NewContext(chromium.ctx)           // it is closed with the browser: Chromium ends with its last tab
+	// it is closed with the browser: Chromium ends with its last tab
+	tab, _ := chromedp.NewContext(chromium.ctx)
 	Run(t, tab, emulation.SetFocusEmulationEnabled(true)) // several tabs are in front at once
 	t.Cleanup(func() {
 		if err := chromedp.Run(tab, chromedp.Navigate("about:blank")); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
-// TestEveryoneCanUseIt: each page and each state of it, for people with a screen reader, without a mouse, and with weak
-// eyes.
+// TestEveryoneCanUseIt: each page and each state of it, for people with a screen reader, without a mouse, and with
+// weak eyes.
 func TestEveryoneCanUseIt(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)

@@ -113,7 +113,8 @@ func TestStop(t *testing.T) {
 		return browser.Until(fmt.Sprintf(`%s.length === %d && %s[%d].innerText.includes("word20")`, answers, n, answers, n-1))
 	}
 	var text string
-	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("one"), streaming(1), browser.Click("#stop"),
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("one"), streaming(1),
+		browser.Click("#stop"),
 		browser.Until(idle), chromedp.Text(".message.assistant", &text),
 		send("two"), streaming(2), chromedp.KeyEvent("\u001b"), browser.Until(idle))
 	if !strings.Contains(text, "word20") || !strings.Contains(text, "stopped") || !strings.Contains(text, "tokens/s") {
@@ -170,7 +171,8 @@ func TestKey(t *testing.T) {
 func TestScreenshots(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)
-	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("Tell me about Go."), browser.Until(idle),
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn), send("Tell me about Go."),
+		browser.Until(idle),
 		send("Hello"), browser.Until(`document.querySelectorAll(".message.assistant .stats").length === 2 && `+idle))
 	browser.Picture(t, ctx, "chat", false)
 	browser.Run(t, ctx, browser.Click("#settingsopen"))

@@ -31,7 +31,8 @@ func press(key string) chromedp.Action { return chromedp.KeyEvent(key) }
 func TestKeyboard(t *testing.T) {
 	url := service(t, nil)
 	ctx := browser.Tab(t)
-	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn), focused("#text"),
+	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn),
+		focused("#text"),
 		chromedp.KeyEvent("one"), chromedp.KeyEvent(kb.Enter), browser.Until(idle), focused("#text"),
 		// again, and between the two answers
 		focus("Regenerate"), press(kb.Enter), browser.Until(idle+` && document.body.innerText.includes("2 of 2")`),
@@ -55,7 +56,8 @@ func TestKeyboard(t *testing.T) {
 		press(kb.Escape), focused("#sideopen"), chromedp.EmulateViewport(1024, 850))
 	// deleting goes on with the next one
 	browser.Run(t, ctx, focus("New conversation"), press(kb.Enter), focused("#text"), chromedp.KeyEvent("two\r"),
-		browser.Until(idle), focus("New conversation"), press(kb.Enter), focused("#text"), chromedp.KeyEvent("three\r"),
+		browser.Until(idle), focus("New conversation"), press(kb.Enter), focused("#text"),
+		chromedp.KeyEvent("three\r"),
 		browser.Until(idle), chromedp.Evaluate(`window.confirm = () => true`, nil),
 		focus("Delete two"), press(kb.Enter), focused("Delete one"), press(kb.Enter), focused("Delete three"),
 		press(kb.Enter), focused("#new"), browser.Until(`document.querySelectorAll("#list li").length === 0`))
@@ -69,9 +71,11 @@ func TestFocusIsNotStolen(t *testing.T) {
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
 	ctx := browser.Tab(t)
 	running := browser.Until(`!document.getElementById("stop").hidden && document.querySelector(".message.assistant .body").innerText.includes("word9")`)
-	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn), send("one"), running,
+	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn), send("one"),
+		running,
 		focus("Stop"), press(kb.Enter), browser.Until(idle), focused("#text"),
-		browser.Click("#settingsopen"), focused("textarea[name=system]"), focus("Regenerate"), press(kb.Enter), running,
+		browser.Click("#settingsopen"), focused("textarea[name=system]"), focus("Regenerate"), press(kb.Enter),
+		running,
 		chromedp.Evaluate(`document.querySelector("[name=system]").focus()`, nil), chromedp.KeyEvent("Be"),
 		press(kb.Escape), browser.Until(idle), focused("textarea[name=system]"), chromedp.KeyEvent(" brief"),
 		browser.Until(`document.querySelector("[name=system]").value === "Be brief"`))

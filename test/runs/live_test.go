@@ -56,7 +56,8 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	browser.Picture(t, ctx, "live", true)
 	browser.Run(t, ctx, browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`), // others may take the machine
 		browser.Until(`document.getElementById("announce").textContent.includes(`+verdict+`)`),
-		chromedp.Evaluate(verdict, &word), browser.Click("Open the report"), browser.Shows("A run to look at"), browser.Shows("Provenance"),
+		chromedp.Evaluate(verdict, &word), browser.Click("Open the report"), browser.Shows("A run to look at"),
+		browser.Shows("Provenance"),
 		chromedp.Evaluate(`document.querySelector("nav.tools").innerText`, &text))
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -47,8 +47,8 @@ type held struct {
 // process is what the console's process tells of itself.
 type process struct{ Heap, Resident, Goroutines, Files float64 }
 
-// serveMeasured is a console as a process of its own, for as long as its standard input is open. It prints its address,
-// at /measure it tells what it holds.
+// serveMeasured is a console as a process of its own, for as long as its standard input is open. It prints its
+// address, at /measure it tells what it holds.
 func serveMeasured(dir string) int {
 	k := console.New(console.Config{Dir: dir, Database: "none", Version: "test"})
 	mux := http.NewServeMux()
@@ -135,13 +135,14 @@ var soakLimits = []struct {
 	{"tab: documents", "", 1, func(h held) float64 { return h.Documents }, 1, 0},
 	{"console: live heap", " MiB", 1 << 20, func(h held) float64 { return h.Server.Heap }, 1 << 20, soakSecond},
 	// as much again may wait to be collected
-	{"console: resident memory", " MiB", 1 << 20, func(h held) float64 { return h.Server.Resident }, 8 << 20, 2 * soakSecond},
+	{"console: resident memory", " MiB", 1 << 20, func(h held) float64 { return h.Server.Resident }, 8 << 20,
+		2 * soakSecond},
 	{"console: goroutines", "", 1, func(h held) float64 { return h.Server.Goroutines }, 1, 0},
 	{"console: open files", "", 1, func(h held) float64 { return h.Server.Files }, 1, 0},
 }
 
-// growth gives the table of the trends of samples that were taken at equal distances, and what grew beyond doubt: where
-// the lower bound of the slope makes more over the run than its limit.
+// growth gives the table of the trends of samples that were taken at equal distances, and what grew beyond doubt:
+// where the lower bound of the slope makes more over the run than its limit.
 func growth(samples []held, each time.Duration) (table string, grew []string) {
 	samples = samples[int(float64(len(samples))*soakWarm):]
 	lasted := time.Duration(len(samples)-1) * each
@@ -162,19 +163,20 @@ func growth(samples []held, each time.Duration) (table string, grew []string) {
 		n, hour := float64(len(samples)-1), time.Hour.Seconds()/each.Seconds()/l.scale
 		allowed := l.floor + l.kept*lasted.Seconds()
 		fmt.Fprintf(w, "| %s\t| %.4g%s\t| %+.3g%s\t| %+.3g to %+.3g%s\t| %.3g%s\t|\n", l.name,
-			stats.Percentile(slices.Sorted(slices.Values(y)), 0.5)/l.scale, l.unit, slope*hour, l.unit, lo*hour, hi*hour, l.unit,
-			(allowed/n+slope-lo)*hour, l.unit)
+			stats.Percentile(slices.Sorted(slices.Values(y)), 0.5)/l.scale, l.unit, slope*hour, l.unit, lo*hour, hi*hour,
+			l.unit, (allowed/n+slope-lo)*hour, l.unit)
 		if lo*n > allowed {
-			grew = append(grew, fmt.Sprintf("%s grows by at least %.4g over the run, %.4g are allowed: from %.4g to %.4g",
-				l.name, lo*n, allowed, y[0], y[len(y)-1]))
+			grew = append(grew, fmt.Sprintf("%s grows by at least %.4g over the run, %.4g are allowed: "+
+				"from %.4g to %.4g", l.name, lo*n, allowed, y[0], y[len(y)-1]))
 		}
 	}
 	w.Flush()
 	return b.String(), grew
 }
 
-// TestSoak keeps the page of a run that goes on open for as long as MIXTRAL_SOAK says. Neither the tab nor the console,
-// which is a process of its own, may grow, but for the record that the console judges; and nothing on the page moves.
+// TestSoak keeps the page of a run that goes on open for as long as MIXTRAL_SOAK says. Neither the tab nor the
+// console, which is a process of its own, may grow, but for the record that the console judges; and nothing on the
+// page moves.
 func TestSoak(t *testing.T) {
 	lasts, err := time.ParseDuration(os.Getenv("MIXTRAL_SOAK"))
 	if os.Getenv("MIXTRAL_SOAK") == "" {
@@ -185,7 +187,8 @@ func TestSoak(t *testing.T) {
 	}
 	dir := t.TempDir()
 	url := measured(t, dir)
-	file := caseFile(t, "duration_s: 1.5", fmt.Sprintf("duration_s: %d", int(lasts.Seconds())+30), "throughput_rps: 20",
+	file := caseFile(t, "duration_s: 1.5", fmt.Sprintf("duration_s: %d", int(lasts.Seconds())+30),
+		"throughput_rps: 20",
 		fmt.Sprintf("throughput_rps: %d", soakRate))
 	target := server(t, 50*time.Millisecond)
 	ctx := browser.TabFor(t, lasts+5*time.Minute)
@@ -214,7 +217,8 @@ func TestSoak(t *testing.T) {
 	browser.Run(t, ctx, chromedp.Evaluate(answered, &n))
 	table, grew := growth(samples, every)
 	w := browser.Seen(t, ctx)
-	t.Logf("%v, %d samples, %s answers seen; layout shift %.4g %v\n%s", lasts, len(samples), n, w.Shift, w.Shifted, table)
+	t.Logf("%v, %d samples, %s answers seen; layout shift %.4g %v\n%s", lasts, len(samples), n, w.Shift, w.Shifted,
+		table)
 	for _, what := range grew {
 		t.Error(what)
 	}
@@ -252,7 +256,8 @@ func TestGrowthIsSeen(t *testing.T) {
 		"a file each round": {func(i int, h *held) { h.Server.Files += float64(i) }, "console: open files"},
 	} {
 		table, grew := growth(samples(c.change), soakEvery)
-		if found := strings.Join(grew, "; "); !strings.HasPrefix(found, c.want) || c.want == "" && found != "" || len(grew) > 1 {
+		found := strings.Join(grew, "; ")
+		if !strings.HasPrefix(found, c.want) || c.want == "" && found != "" || len(grew) > 1 {
 			t.Errorf("%s: found %q, want %q\n%s", name, found, c.want, table)
 		}
 	}

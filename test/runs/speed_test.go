@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
-// stillShift is how far a page may move and still count as standing still: 1 is the whole screen by its own height, and
-// browsers call a page good below 0.1.
+// stillShift is how far a page may move and still count as standing still: 1 is the whole screen by its own height,
+// and browsers call a page good below 0.1.
 const stillShift = 0.02
 
 // TestLivePageStandsStill: nothing that people look at moves while a run goes on, from its beginning to its verdict.
@@ -43,8 +43,8 @@ func TestLivePageStandsStill(t *testing.T) {
 // firstPaint is what people take for at once.
 const firstPaint = 100 * time.Millisecond
 
-// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest of
-// some loads counts: others may have the machine meanwhile.
+// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest
+// of some loads counts: others may have the machine meanwhile.
 func TestFirstPaint(t *testing.T) {
 	url := serve(t, console.Config{Dir: twoRuns(t), Start: &console.Starter{Program: os.Args[0]}})
 	ctx := browser.Tab(t)
