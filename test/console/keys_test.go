@@ -71,8 +71,8 @@ func TestFocusIsNotStolen(t *testing.T) {
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
 	ctx := browser.Tab(t)
 	running := browser.Until(`!document.getElementById("stop").hidden && document.querySelector(".message.assistant .body").innerText.includes("word9")`)
-	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn), send("one"),
-		running,
+	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url), browser.Until(modelsIn),
+		send("one"), running,
 		focus("Stop"), press(kb.Enter), browser.Until(idle), focused("#text"),
 		browser.Click("#settingsopen"), focused("textarea[name=system]"), focus("Regenerate"), press(kb.Enter),
 		running,

@@ -163,8 +163,8 @@ func growth(samples []held, each time.Duration) (table string, grew []string) {
 		n, hour := float64(len(samples)-1), time.Hour.Seconds()/each.Seconds()/l.scale
 		allowed := l.floor + l.kept*lasted.Seconds()
 		fmt.Fprintf(w, "| %s\t| %.4g%s\t| %+.3g%s\t| %+.3g to %+.3g%s\t| %.3g%s\t|\n", l.name,
-			stats.Percentile(slices.Sorted(slices.Values(y)), 0.5)/l.scale, l.unit, slope*hour, l.unit, lo*hour, hi*hour,
-			l.unit, (allowed/n+slope-lo)*hour, l.unit)
+			stats.Percentile(slices.Sorted(slices.Values(y)), 0.5)/l.scale, l.unit, slope*hour, l.unit, lo*hour,
+			hi*hour, l.unit, (allowed/n+slope-lo)*hour, l.unit)
 		if lo*n > allowed {
 			grew = append(grew, fmt.Sprintf("%s grows by at least %.4g over the run, %.4g are allowed: "+
 				"from %.4g to %.4g", l.name, lo*n, allowed, y[0], y[len(y)-1]))
