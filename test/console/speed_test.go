@@ -139,8 +139,8 @@ func TestStreamingIsSmooth(t *testing.T) {
 	late := len(w.Gaps) - inTime
 	per := func(d time.Duration) time.Duration { return (d / time.Duration(frames)).Round(time.Microsecond) }
 	t.Logf("%d frames in %v: %.1f a second; times between them p50 %.1f, p95 %.1f, p99 %.1f, longest %.1f ms; %d "+
-		"late by half a frame; %d tasks above 50 ms; a frame costs %v of script, %v of style, %v of layout, %v in all; "+
-		"shift %.4f", frames, took.Round(time.Millisecond), float64(frames)/took.Seconds(),
+		"late by half a frame; %d tasks above 50 ms; a frame costs %v of script, %v of style, %v of layout, "+
+		"%v in all; shift %.4f", frames, took.Round(time.Millisecond), float64(frames)/took.Seconds(),
 		stats.Percentile(w.Gaps, 0.5), stats.Percentile(w.Gaps, 0.95), stats.Percentile(w.Gaps, 0.99),
 		w.Gaps[len(w.Gaps)-1], late, len(w.Long), per(work.Script), per(work.Style), per(work.Layout), per(work.Task),
 		w.Shift)

@@ -55,6 +55,9 @@ func TestEveryoneCanWatch(t *testing.T) {
 	browser.Run(t, ctx, browser.Click("a.record.running"),
 		browser.Until(`document.querySelectorAll("#charts svg.plot").length >= 5 && document.querySelector(".checks")`))
 	browser.Audit(t, ctx, "a run")
+	// a part that is drawn anew keeps the focus
+	browser.Run(t, ctx, chromedp.Evaluate(`(window.was = document.querySelector("#times .scroll")).focus()`, nil),
+		browser.Until(`!was.isConnected && document.activeElement.matches("#times .scroll")`))
 	browser.Run(t, ctx, browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`))
 	browser.Audit(t, ctx, "a run that has ended")
 	if err := <-done; err != nil {
