@@ -18,7 +18,10 @@ import (
 // Report is a run's result.
 type Report = report.Report
 
-// Verdicts of a check and of a report's Status.
+// Verdict is what became of a check, or of a whole run: a report's Status.
+type Verdict = report.Verdict
+
+// Verdicts.
 const (
 	Pass    = report.Pass
 	Fail    = report.Fail
@@ -54,8 +57,9 @@ type Options struct {
 	APIKey      string          // sent as a bearer token
 
 	// MetricsURL is that of the server's metrics; empty: /metrics below its root. Where replicas stand behind Target,
-	// it is the URL of each, with commas between, or one with dns+ before it, which stands for every address that its
-	// host has. Their metrics are then added up, and a replica that is lost or begins anew is named.
+	// it is the URL of each, with commas between, or one with pods+ before it, which stands for every pod of a
+	// selector, as pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE, or with dns+, which stands for every
+	// address that its host has. Their metrics are then added up, and a replica that is lost or begins anew is named.
 	MetricsURL    string
 	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL
 	PID           int    // the server's process, if it runs on this machine; or

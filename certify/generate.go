@@ -33,9 +33,9 @@ type GenerateOptions struct {
 }
 
 // Generate makes load for one run after another, until ctx ends: of each the part that its coordinator gives it (see
-// Options.Generators). It sends load to the target of the run, traces to the
-// collector that the coordinator names, and nothing to anybody else. A run that is under
-// way when ctx ends, or whose coordinator is not heard of any more, is broken off.
+// Options.Generators). It sends load to the target of the run, traces to the collector that the coordinator
+// names, and nothing to anybody else. A run that is under way when ctx ends, or whose coordinator is not heard of any
+// more, is broken off.
 func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	if o.Note == nil {
 		o.Note = func(string) {}

@@ -80,7 +80,7 @@ func NewStatement(f Files) (*Statement, error) {
 	sum := sha256.Sum256(f.Report)
 	s := &Statement{Type: StatementType, PredicateType: PredicateType, Subject: []Resource{
 		{Name: f.ReportName, Digest: sha256Of(hex.EncodeToString(sum[:])), Annotations: map[string]string{
-			"verdict": r.Status, "profile": r.Profile,
+			"verdict": string(r.Status), "profile": r.Profile,
 			"started": time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format(time.RFC3339)}},
 		{Name: f.RecordName, Digest: sha256Of(f.RecordSHA256)},
 	}}
@@ -104,7 +104,7 @@ func NewStatement(f Files) (*Statement, error) {
 func sha256Of(hex string) map[string]string { return map[string]string{"sha256": hex} }
 
 // result is a verdict in the predicate's terms.
-func result(status string) string {
+func result(status report.Verdict) string {
 	if status == report.Pass {
 		return Passed
 	}

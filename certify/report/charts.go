@@ -299,10 +299,10 @@ func bar(c Check) template.HTML {
 }
 
 // verdictClass is a verdict as a CSS class; a file may hold any word there, and the page takes four.
-func verdictClass(v string) string {
+func verdictClass(v Verdict) string {
 	switch v {
 	case Pass, Fail, Invalid:
-		return strings.ToLower(v)
+		return strings.ToLower(string(v))
 	}
 	return "info"
 }

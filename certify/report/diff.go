@@ -32,7 +32,7 @@ type Change struct {
 // Against is the comparison of a run with an earlier one, as the later one's report holds it. It decides nothing.
 type Against struct {
 	Name      string     `json:"name"` // the id of the earlier run, or its report's file
-	Status    string     `json:"status"`
+	Status    Verdict    `json:"status"`
 	Timestamp float64    `json:"timestamp"` // Unix seconds at its start
 	Target    TargetInfo `json:"target"`
 	Comparison
@@ -126,13 +126,13 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 			c.Changes = append(c.Changes, change)
 		} else {
 			c.Changes = append(c.Changes, Change{What: y.ID, B: y.Measured, Unit: y.Unit, How: Differ,
-				Reason: "only in the second report, " + y.Verdict})
+				Reason: "only in the second report, " + string(y.Verdict)})
 		}
 	}
 	for _, x := range a.Checks {
 		if !seen[x.ID] {
 			c.Changes = append(c.Changes, Change{What: x.ID, A: x.Measured, Unit: x.Unit, How: Differ,
-				Reason: "only in the first report, " + x.Verdict})
+				Reason: "only in the first report, " + string(x.Verdict)})
 		}
 	}
 	c.Changes = append(c.Changes, sweepChanges(a, b)...)
@@ -212,7 +212,7 @@ func compareCheck(x, y Check) Change {
 	c := Change{What: y.ID, A: x.Measured, B: y.Measured, Unit: y.Unit, How: Same}
 	c.between(x.Interval, y.Interval)
 	if x.Verdict != y.Verdict {
-		c.Reason = x.Verdict + " became " + y.Verdict
+		c.Reason = string(x.Verdict + " became " + y.Verdict)
 		switch {
 		case y.Verdict == Fail && y.Gate:
 			c.How = Worse

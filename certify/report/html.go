@@ -133,7 +133,7 @@ type distRow struct {
 type figure struct {
 	Name, Value, Unit string
 	Goal              string // its target, or what it is of
-	Verdict           string
+	Verdict           Verdict
 }
 
 type phaseView struct {
@@ -237,8 +237,8 @@ func figures(r *Report) []figure {
 }
 
 // graver orders verdicts: FAIL, INVALID, PASS, none.
-func graver(a, b string) bool {
-	rank := map[string]int{"": 0, Info: 0, Pass: 1, Invalid: 2, Fail: 3}
+func graver(a, b Verdict) bool {
+	rank := map[Verdict]int{"": 0, Info: 0, Pass: 1, Invalid: 2, Fail: 3}
 	return rank[a] > rank[b]
 }
 

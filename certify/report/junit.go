@@ -60,13 +60,13 @@ func WriteJUnit(w io.Writer, r *Report) error {
 		total = max(total, p.StartS+p.DurationS)
 	}
 	suite.Time = fmt.Sprintf("%.3f", total)
-	suite.Properties = []junitProp{{"status", r.Status}, {"profile", xmlText(r.Profile)},
+	suite.Properties = []junitProp{{"status", string(r.Status)}, {"profile", xmlText(r.Profile)},
 		{"target", xmlText(r.Target.URL)}, {"model", xmlText(r.Target.Model)}}
 	for _, c := range r.Checks {
 		suite.Tests++
 		jc := junitCase{Name: xmlText(c.ID + ": " + c.Clause), Class: xmlText(r.TestCase), Time: "0",
 			Out: xmlText(measuredLine(c))}
-		why := &junitReason{Message: xmlText(c.Reason), Type: c.Verdict, Text: xmlText(measuredLine(c))}
+		why := &junitReason{Message: xmlText(c.Reason), Type: string(c.Verdict), Text: xmlText(measuredLine(c))}
 		switch c.Verdict {
 		case Fail:
 			suite.Failures++

@@ -6,7 +6,8 @@ import "regexp"
 var verdictWord = regexp.MustCompile(`(?m)^(PASS|FAIL|INVALID|INFO|worse|better)\b`)
 
 // colours of verdicts on a terminal; words stay, so nothing depends on them.
-var colours = map[string]string{Pass: "32", Better: "32", Fail: "1;31", Worse: "1;31", Invalid: "1;33", Info: "2"}
+var colours = map[string]string{string(Pass): "32", Better: "32", string(Fail): "1;31", Worse: "1;31",
+	string(Invalid): "1;33", string(Info): "2"}
 
 // Paint colours the verdicts of a text report for a terminal.
 func Paint(text string) string {

@@ -10,12 +10,15 @@ import (
 // SchemaVersion is the version of the JSON report.
 const SchemaVersion = 1
 
-// Verdicts of a check and of a whole run.
+// Verdict is what became of a check, or of a whole run.
+type Verdict string
+
+// Verdicts.
 const (
-	Pass    = "PASS"
-	Fail    = "FAIL"
-	Invalid = "INVALID" // could not be judged
-	Info    = "INFO"    // a check without a gate
+	Pass    Verdict = "PASS"
+	Fail    Verdict = "FAIL"
+	Invalid Verdict = "INVALID" // could not be judged
+	Info    Verdict = "INFO"    // of a check alone: it is no gate
 )
 
 // Report is reports/performance_<case>_<unix>.json. The first six keys are the specification's own.
@@ -24,7 +27,7 @@ type Report struct {
 	Timestamp float64 `json:"timestamp"` // Unix seconds at the run's start
 	Summary   Summary `json:"summary"`
 	Targets   Targets `json:"targets"`
-	Status    string  `json:"status"`
+	Status    Verdict `json:"status"`
 
 	SchemaVersion int    `json:"schema_version"`
 	Profile       string `json:"profile"`
@@ -78,7 +81,7 @@ type Check struct {
 	Op       string      `json:"op,omitempty"`       // how measured is held against target: "<", "<=", ">=", "="
 	Target   *float64    `json:"target"`
 	Unit     string      `json:"unit,omitempty"`
-	Verdict  string      `json:"verdict"`
+	Verdict  Verdict     `json:"verdict"`
 	Reason   string      `json:"reason"`
 	Gate     bool        `json:"gate"`
 	Rule     string      `json:"rule,omitempty"` // how it was judged; absent in reports of earlier versions
@@ -201,7 +204,7 @@ type Reconciled struct {
 	Server  *float64 `json:"server"`
 	Client  *float64 `json:"client"`
 	Unit    string   `json:"unit,omitempty"`
-	Verdict string   `json:"verdict"`
+	Verdict Verdict  `json:"verdict"`
 	Reason  string   `json:"reason"`
 }
 

@@ -18,7 +18,7 @@ const width = 110
 func Text(w io.Writer, r *Report) error {
 	var b strings.Builder
 	wrap(&b, "", "", Clean(r.TestCase)+" "+Clean(r.Case.Name))
-	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", Clean(r.Status), Clean(r.Profile),
+	wrap(&b, "", "", fmt.Sprintf("%s · profile %s · %s", Clean(string(r.Status)), Clean(r.Profile),
 		time.UnixMilli(int64(r.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC")))
 	wrap(&b, "", "", Clean(target(r)))
 	b.WriteByte('\n')
@@ -36,7 +36,7 @@ func Text(w io.Writer, r *Report) error {
 	phaseTable(&b, r.Phases)
 	generatorTable(&b, r.Generators)
 	if r.Against != nil {
-		fmt.Fprintf(&b, "against %s (%s, %s)\n", Clean(r.Against.Name), Clean(r.Against.Status),
+		fmt.Fprintf(&b, "against %s (%s, %s)\n", Clean(r.Against.Name), Clean(string(r.Against.Status)),
 			time.UnixMilli(int64(r.Against.Timestamp*1000)).UTC().Format("2006-01-02 15:04:05 UTC"))
 		if err := DiffText(&b, r.Against.Comparison, false); err != nil {
 			return err
@@ -44,7 +44,7 @@ func Text(w io.Writer, r *Report) error {
 		b.WriteByte('\n')
 	}
 	wrap(&b, "", "", Clean(r.Arithmetic))
-	fmt.Fprintf(&b, "\n%s: %s\n", Clean(r.Status), tally(r.Checks))
+	fmt.Fprintf(&b, "\n%s: %s\n", Clean(string(r.Status)), tally(r.Checks))
 	var ids []string
 	for _, c := range Deciding(r) {
 		ids = append(ids, Clean(c.ID))
@@ -69,7 +69,7 @@ func target(r *Report) string {
 // Deciding are the gates that made a status other than PASS: those that failed, or, where none did, those that could
 // not be judged.
 func Deciding(r *Report) []Check {
-	for _, verdict := range []string{Fail, Invalid} {
+	for _, verdict := range []Verdict{Fail, Invalid} {
 		var out []Check
 		for _, c := range r.Checks {
 			if c.Gate && c.Verdict == verdict {
@@ -85,13 +85,15 @@ func Deciding(r *Report) []Check {
 
 // tally counts the checks by verdict.
 func tally(checks []Check) string {
-	n := map[string]int{}
+	n := map[Verdict]int{}
 	for _, c := range checks {
 		n[c.Verdict]++
 	}
 	var parts []string
-	for _, v := range []struct{ verdict, words string }{{Pass, "passed"}, {Fail, "failed"},
-		{Invalid, "could not be judged"}, {Info, "reported only"}} {
+	for _, v := range []struct {
+		verdict Verdict
+		words   string
+	}{{Pass, "passed"}, {Fail, "failed"}, {Invalid, "could not be judged"}, {Info, "reported only"}} {
 		if n[v.verdict] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[v.verdict], v.words))
 		}
@@ -106,7 +108,7 @@ func tally(checks []Check) string {
 func checkTable(b *strings.Builder, checks []Check) {
 	rows := [][]string{{"", "check", "measured", "target", "interval"}}
 	for _, c := range checks {
-		row := []string{Clean(c.Verdict), Clean(c.ID), "-", "", ""}
+		row := []string{Clean(string(c.Verdict)), Clean(c.ID), "-", "", ""}
 		if c.Measured != nil {
 			row[2] = figureText(*c.Measured, Clean(c.Unit))
 		}

@@ -21,7 +21,7 @@ type Trend struct {
 type TrendRun struct {
 	Run     string  `json:"run"`
 	Start   float64 `json:"timestamp"` // Unix seconds
-	Status  string  `json:"status"`
+	Status  Verdict `json:"status"`
 	Profile string  `json:"profile"`
 	Target  string  `json:"target"`
 	Model   string  `json:"model"`
@@ -38,7 +38,7 @@ type TrendLine struct {
 	Bands    []*Interval `json:"intervals"`
 	Last     string      `json:"last"` // the newest against the oldest: better, worse, same or differs
 	Change   *float64    `json:"change,omitempty"`
-	Verdicts []string    `json:"verdicts,omitempty"`
+	Verdicts []Verdict   `json:"verdicts,omitempty"`
 }
 
 // Interval has two ends.
@@ -51,7 +51,7 @@ func NewTrend(ids []string, reports []*Report) Trend {
 	type cell struct {
 		value   float64
 		band    *[2]float64
-		verdict string
+		verdict Verdict
 	}
 	cells, order := map[string][]*cell{}, []string{}
 	meta := map[string]TrendLine{}
@@ -111,7 +111,7 @@ func NewTrend(ids []string, reports []*Report) Trend {
 			line.Values, line.Verdicts = append(line.Values, &v), append(line.Verdicts, c.verdict)
 			line.Bands = append(line.Bands, (*Interval)(c.band))
 		}
-		if !slices.ContainsFunc(line.Verdicts, func(v string) bool { return v != "" }) {
+		if !slices.ContainsFunc(line.Verdicts, func(v Verdict) bool { return v != "" }) {
 			line.Verdicts = nil
 		}
 		line.Last = Same
@@ -174,7 +174,7 @@ func TrendText(w io.Writer, t Trend) error {
 	for i, r := range t.Runs {
 		rows = append(rows, []string{fmt.Sprint(i + 1),
 			time.UnixMilli(int64(r.Start * 1000)).UTC().Format("2006-01-02 15:04"),
-			Clean(r.Status), Clean(r.Profile), Clean(r.Target), Clean(r.Run)})
+			Clean(string(r.Status)), Clean(r.Profile), Clean(r.Target), Clean(r.Run)})
 	}
 	leftTable(&b, rows)
 	b.WriteByte('\n')

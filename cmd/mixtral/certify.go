@@ -43,7 +43,7 @@ type certifyCmd struct {
 	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, the directory of a model, synth:tiny, or demo."`
 	InProcess   bool     `help:"Serve inside this process, and not in one of its own."`
 
-	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server. For replicas behind one URL: those of each with commas between, or dns+URL for every address of its host."`
+	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server. For replicas behind one URL: those of each with commas between, dns+URL for every address of its host, or, in a cluster, pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE for every pod of a selector."`
 	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server; with --target, MIXTRAL_MONITORING_URL names it too."`
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
@@ -431,7 +431,7 @@ func printCertifyJSON(w io.Writer, rep *certify.Report, paths certreport.Paths, 
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
+	return enc.Encode(certifySummary{TestCase: rep.TestCase, Profile: rep.Profile, Status: string(rep.Status),
 		Notices: rep.Notices, Summary: rep.Summary, Targets: rep.Targets,
 		Checks: rep.Checks, Report: paths.JSON, HTML: paths.HTML, Events: paths.Events,
 		Signed: paths.Attestation, Run: run,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -142,7 +143,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestASignalEndsTheJudge: also while a large record is read.
+// TestASignalEndsTheJudge: also while a large record is read, and while records are joined, of which nothing is left
+// then.
 func TestASignalEndsTheJudge(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "large"+reports.EventsExt)
@@ -154,11 +156,12 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range []evidence.Event{{Header: &evidence.Header{SchemaVersion: evidence.SchemaVersion,
-		Profile: "full", Case: loaded.Case}}} {
-		if err := w.Add(e); err != nil {
-			t.Fatal(err)
-		}
+	header := evidence.Header{SchemaVersion: evidence.SchemaVersion, Profile: "full", Case: loaded.Case, Run: "x",
+		Generators: []evidence.Generator{{}}}
+	compared := &evidence.Comparison{Generator: 1, Error: 1, RoundTrip: 2, Exchanges: 1}
+	if err := errors.Join(w.Add(evidence.Event{Header: &header}),
+		w.Add(evidence.Event{Comparison: compared})); err != nil {
+		t.Fatal(err)
 	}
 	for i := range 150_000 { // seconds of work
 		at := int64(i) * 20_000_000
@@ -170,11 +173,40 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Args = []string{"mixtral", "report", "show", path}
-	if err := cmd.Start(); err != nil {
+	header.Generator = 1
+	part := filepath.Join(t.TempDir(), "part"+reports.EventsExt)
+	if w, err = evidence.Create(part); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(400 * time.Millisecond) // it has begun to read
-	ends(t, cmd, syscall.SIGTERM)
+	if err := errors.Join(w.Add(evidence.Event{Header: &header}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "merged")
+	for _, c := range []struct {
+		args  []string
+		begun func() bool
+	}{
+		{[]string{"report", "show", path}, nil},
+		{[]string{"report", "merge", path, part, "--report-dir", out}, nil},
+		{[]string{"report", "merge", path, part, "--report-dir", out}, func() bool { // it writes
+			files, _ := filepath.Glob(filepath.Join(out, "*"))
+			return len(files) > 0
+		}},
+	} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Args = append([]string{"mixtral"}, c.args...)
+		cmd.Stderr = t.Output()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if c.begun == nil {
+			time.Sleep(400 * time.Millisecond) // it has begun to read
+		} else {
+			llmtest.Until(t, "the merged record", c.begun)
+		}
+		ends(t, cmd, syscall.SIGTERM)
+		if files, _ := filepath.Glob(filepath.Join(out, "*")); len(files) > 0 {
+			t.Errorf("%s leaves %q", strings.Join(c.args[:2], " "), files)
+		}
+	}
 }

@@ -127,7 +127,7 @@ func (d databaseFlag) stored(a *app, ref string) (data []byte, ok bool, err erro
 // runOf is what the database keeps of a report. data is its JSON.
 func runOf(rep *reports.Report, data []byte) *store.Run {
 	r := &store.Run{
-		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: rep.Status,
+		ID: store.RunID(rep.Evidence.SHA256), TestCase: rep.TestCase, Profile: rep.Profile, Status: string(rep.Status),
 		Started: startOf(rep), Target: rep.Target.URL,
 		Model: rep.Target.Model, Version: rep.Fingerprints["version"], LatencyMS: rep.Summary.AvgLatencyMS,
 		RPS:     rep.Summary.AvgThroughputRPS,
@@ -135,7 +135,7 @@ func runOf(rep *reports.Report, data []byte) *store.Run {
 		Report: data,
 	}
 	for _, c := range rep.Checks {
-		r.Checks = append(r.Checks, store.Check{ID: c.ID, Phase: c.Phase, Verdict: c.Verdict, Gate: c.Gate,
+		r.Checks = append(r.Checks, store.Check{ID: c.ID, Phase: c.Phase, Verdict: string(c.Verdict), Gate: c.Gate,
 			Measured: c.Measured, Target: c.Target, Unit: c.Unit, Reason: c.Reason})
 	}
 	for _, p := range rep.Phases {

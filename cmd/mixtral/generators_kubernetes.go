@@ -19,6 +19,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/probe"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -35,11 +36,22 @@ type kubernetesFlags struct {
 type manifests struct {
 	N           int
 	In          string // ", namespace: x"
+	Own         string // x; empty: that of kubectl
 	Image       string
 	Target      string
 	Key, APIKey string
+	Tracing     string // the collector's address; empty: none
 	Files       []manifestFile
 	Args        []string
+	Pods        []string // namespaces whose pods the coordinator lists; "": its own
+}
+
+// InPods is the namespace of a Role that lists pods, as In is that of the rest.
+func (m *manifests) InPods(namespace string) string {
+	if namespace == "" {
+		return m.In
+	}
+	return ", namespace: " + strconv.Quote(namespace)
 }
 
 // manifestFile is a file of a ConfigMap.
@@ -96,7 +108,17 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 		if !namespaceName.MatchString(x) {
 			return nil, fmt.Errorf("--generators-namespace: %q must be lower-case letters, digits and hyphens", x)
 		}
-		m.In = ", namespace: " + strconv.Quote(x)
+		m.In, m.Own = ", namespace: "+strconv.Quote(x), x
+	}
+	if m.Pods, err = probe.PodNamespaces(c.Metrics); err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	if len(m.Pods) > 0 && m.Own == "" {
+		return nil, errors.New("--generators-namespace: must be given where --metrics lists pods, since a " +
+			"RoleBinding names the namespace of its service account")
+	}
+	if t, err := url.Parse(c.TracingURL); err == nil && c.TracingURL != "" {
+		m.Tracing = (&url.URL{Scheme: t.Scheme, Host: t.Host}).String()
 	}
 	if c.APIKeyFile != "" {
 		key, err := bounded.File(c.APIKeyFile, 64<<10)
@@ -146,7 +168,8 @@ func (c certifyCmd) args(n int) []string {
 		"--database-url", "none"}
 	for _, x := range []struct{ flag, value string }{{"--profile", c.Profile}, {"--target", c.Target},
 		{"--target-model", c.TargetModel}, {"--metrics", c.Metrics}, {"--prometheus", c.Prometheus},
-		{"--gpu-metrics", c.GPUMetrics}, {"--tracing-url", c.TracingURL}, {"--reviewer", c.Reviewer}, {"--reviewer-model", c.ReviewerModel}} {
+		{"--gpu-metrics", c.GPUMetrics}, {"--tracing-url", c.TracingURL},
+		{"--reviewer", c.Reviewer}, {"--reviewer-model", c.ReviewerModel}} {
 		if x.value != "" {
 			out = append(out, x.flag, x.value)
 		}

@@ -30,6 +30,16 @@ func TestGeneratorManifests(t *testing.T) {
 		SLO: []string{"ttft:p99<2s"}, generatorFlags: generatorFlags{Generators: "3"},
 		kubernetesFlags: kubernetesFlags{
 			GeneratorsImage: "ghcr.io/hxp-enterprise/mixtral:v0.1.0"}}
+	holdManifests(t, c, "generators.yaml")
+	// With replicas found by their labels, whoever certifies may list pods there, and nothing else.
+	c.Metrics, c.GeneratorsNamespace, c.TracingURL = "pods+http://llm:8000/metrics?selector=app=vllm", "load",
+		"http://otel:4318"
+	holdManifests(t, c, "generators_pods.yaml")
+}
+
+// holdManifests compares what is printed with a file of testdata.
+func holdManifests(t *testing.T, c certifyCmd, file string) {
+	t.Helper()
 	m, err := c.manifests(3)
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +52,7 @@ func TestGeneratorManifests(t *testing.T) {
 	if err := m.write(&got); err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "generators.yaml")
+	golden := filepath.Join("testdata", file)
 	if *updateManifests {
 		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -50,8 +60,7 @@ func TestGeneratorManifests(t *testing.T) {
 	}
 	want, err := os.ReadFile(golden)
 	if err != nil || !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("not testdata/generators.yaml (go test ./cmd/mixtral -run GeneratorManifests -update-manifests): "+
-			"%v\n%s",
+		t.Errorf("not testdata/%s (go test ./cmd/mixtral -run GeneratorManifests -update-manifests): %v\n%s", file,
 			err, got.String())
 	}
 }
@@ -76,7 +85,10 @@ func TestManifestsThatCannotBe(t *testing.T) {
 			"manifests"},
 		"no image":  {func(c *certifyCmd) { c.GeneratorsImage = "" }, 2, "--generators-image: must be given"},
 		"namespace": {func(c *certifyCmd) { c.GeneratorsNamespace = "A b" }, 2, "must be lower-case letters"},
-		"a case":    {func(c *certifyCmd) { c.Case = "none.yaml" }, 2, "none.yaml"},
+		"pods": {func(c *certifyCmd) { c.Metrics = "pods+http://llm:1/metrics?selector=a=b" }, 2,
+			"--generators-namespace: must be given"},
+		"no selector": {func(c *certifyCmd) { c.Metrics = "pods+http://llm:1/metrics" }, 2, "a selector is missing"},
+		"a case":      {func(c *certifyCmd) { c.Case = "none.yaml" }, 2, "none.yaml"},
 	} {
 		c := good
 		tt.change(&c)

@@ -94,8 +94,8 @@ func (c *planCmd) readFrom(a *app) (*seenRun, error) {
 		return nil, usageError(withHint(fmt.Errorf("--from: %w", err), noEventsHint+
 			"; --report-dir names the directory of those of a run from the database"))
 	case digest != "" && info.SHA256 != digest:
-		return nil, usageError(fmt.Errorf("--from %s: %s is not the record of its report: the SHA-256 of its lines is "+
-			"%s, the report says %s", c.From, path, info.SHA256, digest))
+		return nil, usageError(fmt.Errorf("--from %s: %s is not the record of its report: the SHA-256 of its lines "+
+			"is %s, the report says %s", c.From, path, info.SHA256, digest))
 	case info.Count == 0 || from.header.Case == nil:
 		return nil, usageError(fmt.Errorf("--from %s: its header has no case", path))
 	}

@@ -224,13 +224,13 @@ func (c *reportDiffCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	names, statuses, with := []string{c.A}, []string{before.Status}, []reports.Comparison{}
+	names, statuses, with := []string{c.A}, []string{string(before.Status)}, []reports.Comparison{}
 	for _, ref := range c.B {
 		after, _, err := c.openRef(a, ref)
 		if err != nil {
 			return err
 		}
-		names, statuses = append(names, ref), append(statuses, after.Status)
+		names, statuses = append(names, ref), append(statuses, string(after.Status))
 		with = append(with, reports.DiffWith(before, after, shiftOf(a, recordOf(c.A, before), recordOf(ref, after))))
 	}
 	if a.ctx.Err() != nil {

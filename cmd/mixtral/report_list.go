@@ -123,11 +123,11 @@ func (c *reportListCmd) fromDir(a *app) ([]listed, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if c.Case != "" && r.TestCase != c.Case || c.Verdict != "" && r.Status != c.Verdict ||
+		if c.Case != "" && r.TestCase != c.Case || c.Verdict != "" && string(r.Status) != c.Verdict ||
 			!strings.Contains(r.Target.URL, c.Target) {
 			continue
 		}
-		list = append(list, listed{File: f, Status: r.Status, Case: r.TestCase, Profile: r.Profile, Start: startOf(r),
+		list = append(list, listed{File: f, Status: string(r.Status), Case: r.TestCase, Profile: r.Profile, Start: startOf(r),
 			Target: r.Target.URL, Model: r.Target.Model, Summary: r.Summary})
 	}
 	return list, nil

@@ -48,8 +48,11 @@ func (c *reportMergeCmd) Run(a *app) error {
 	if err == nil {
 		err = record.Close()
 	}
+	if err != nil && record != nil {
+		err = errors.Join(err, record.Discard())
+	}
 	switch {
-	case a.ctx.Err() != nil:
+	case err != nil && a.ctx.Err() != nil:
 		return exitWith(exitInterrupted)
 	case errors.Is(err, os.ErrExist):
 		return usageError(withHint(err, "give another --report-dir"))
@@ -57,14 +60,14 @@ func (c *reportMergeCmd) Run(a *app) error {
 		return usageError(err)
 	}
 	d, err := derive(a, record.Path())
-	if err != nil {
-		return err
+	if err != nil { // it may be tried again
+		return errors.Join(err, os.Remove(record.Path()))
 	}
 	paths, err := reports.Save(c.ReportDir, d.Report, d.Series)
 	if err != nil {
 		return err
 	}
-	out := mergedReport{Result: result, Status: d.Report.Status, Report: paths.JSON, Events: paths.Events}
+	out := mergedReport{Result: result, Status: string(d.Report.Status), Report: paths.JSON, Events: paths.Events}
 	if c.JSON {
 		return printJSON(a.stdout, out)
 	}

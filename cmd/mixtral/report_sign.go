@@ -59,7 +59,7 @@ func (c *reportSignCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out := signedReport{Attestation: paths.Attestation, KeyID: key.Key().ID, Status: v.Status}
+	out := signedReport{Attestation: paths.Attestation, KeyID: key.Key().ID, Status: string(v.Status)}
 	for _, s := range signed {
 		out.Signatures = append(out.Signatures, s.KeyID)
 	}

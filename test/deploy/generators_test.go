@@ -2,11 +2,13 @@ package deploy
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 )
 
 // generatorManifests are those that the command prints, as its own test holds them.
@@ -17,6 +19,37 @@ func generatorManifests(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(data)
+}
+
+// TestGeneratorsThatListPods: the account of the Job that certifies may list the pods of the namespace that it reads
+// metrics in, and nothing else.
+func TestGeneratorsThatListPods(t *testing.T) {
+	data, err := os.ReadFile("../../cmd/mixtral/testdata/generators_pods.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range inspect(string(data)) {
+		t.Error(p)
+	}
+	o := &overlay{}
+	o.objects, o.problems = decode(string(data))
+	certify, ok := has[*batchv1.Job](o, "mixtral-certify-load")
+	if !ok {
+		t.Fatal("the Job is missing")
+	}
+	account := certify.Spec.Template.Spec.ServiceAccountName
+	_, isAccount := has[*corev1.ServiceAccount](o, account)
+	role, isRole := has[*rbacv1.Role](o, account)
+	binding, isBinding := has[*rbacv1.RoleBinding](o, account)
+	if !isAccount || !isRole || !isBinding || certify.Spec.Template.Spec.AutomountServiceAccountToken != nil {
+		t.Fatalf("account %q: %t, role %t, binding %t", account, isAccount, isRole, isBinding)
+	}
+	want := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}}}
+	if !reflect.DeepEqual(role.Rules, want) || role.Namespace != "llm" || binding.Namespace != "llm" ||
+		binding.RoleRef.Name != role.Name || len(binding.Subjects) != 1 || binding.Subjects[0].Name != account ||
+		binding.Subjects[0].Namespace != certify.Namespace {
+		t.Errorf("%+v\n%+v", role, binding)
+	}
 }
 
 // TestGenerators: what `mixtral certify --generators N` prints is what Kubernetes takes, and its parts

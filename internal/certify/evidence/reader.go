@@ -108,7 +108,7 @@ func Scan(r io.Reader, each func(*Event) error) (Info, error) {
 	return s.info, nil
 }
 
-var errEmpty = fmt.Errorf("evidence: %w: the file is empty, as a run leaves it that is killed in its first moment",
+var errEmpty = fmt.Errorf("evidence: %w: the file is empty: the run was killed in its first moment",
 	ErrFormat)
 
 var errNoHeader = fmt.Errorf("evidence: %w: the first line must be a header", ErrFormat)

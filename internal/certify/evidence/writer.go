@@ -37,10 +37,11 @@ func Encode(e *Event) ([]byte, error) {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	if n := b.Len(); n > MaxLine {
-		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, %d are the most", ErrTooLarge, n, MaxLine)
+		return nil, fmt.Errorf("evidence: %w: the line has %d bytes, at most %d are allowed", ErrTooLarge, n, MaxLine)
 	}
 	if n := bounded.Values(b.Bytes()); n > MaxItems {
-		return nil, fmt.Errorf("evidence: %w: the line has %d values, %d are the most", ErrTooLarge, n, MaxItems)
+		return nil, fmt.Errorf("evidence: %w: the line has %d values, at most %d are allowed", ErrTooLarge, n,
+			MaxItems)
 	}
 	return b.Bytes(), nil
 }
@@ -89,6 +90,17 @@ func create(path string, now func() time.Time) (*Writer, error) {
 	}
 	buf := bufio.NewWriterSize(f, 64<<10)
 	return &Writer{path: path, file: f, buf: buf, gz: gzip.NewWriter(buf), flushed: now(), now: now}, nil
+}
+
+// Discard ends a record that is not wanted, and removes its file. After Close it does nothing.
+func (w *Writer) Discard() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(w.err, ErrClosed) {
+		return nil
+	}
+	w.err = ErrClosed
+	return errors.Join(w.file.Close(), os.Remove(w.path+partSuffix))
 }
 
 // Path is the file's name after Close.

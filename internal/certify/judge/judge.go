@@ -91,7 +91,7 @@ func (r *run) derive(events int, digest string) (*report.Report, error) {
 
 // judgeAll judges every check of the case. A check of load whose generator or preconditions are not to be trusted is
 // INVALID whatever it measured; FAIL wins over INVALID only with evidence that holds.
-func (r *run) judgeAll() ([]report.Check, string) {
+func (r *run) judgeAll() ([]report.Check, report.Verdict) {
 	checks := []report.Check{}
 	failed, invalid, gates := false, false, 0
 	for i := range r.c.Checks {
@@ -103,7 +103,7 @@ func (r *run) judgeAll() ([]report.Check, string) {
 			failed = failed || o.verdict == report.Fail
 			invalid = invalid || o.verdict == report.Invalid
 		} else if o.verdict != report.Pass {
-			o.reason = "not a gate; as one it would be " + o.verdict + ": " + o.reason
+			o.reason = "not a gate; as one it would be " + string(o.verdict) + ": " + o.reason
 			o.verdict = report.Info
 		} else {
 			o.verdict = report.Info
@@ -162,7 +162,7 @@ type outcome struct {
 	op       string
 	target   *float64
 	unit     string
-	verdict  string
+	verdict  report.Verdict
 	reason   string
 	beyond   float64 // milliseconds by which a shift is above its limit
 }
@@ -173,7 +173,7 @@ func invalid(format string, args ...any) outcome {
 
 // worse says whether a is the graver of two outcomes of one check over several phases.
 func (o outcome) worse(than outcome) bool {
-	rank := map[string]int{report.Pass: 0, report.Invalid: 1, report.Fail: 2}
+	rank := map[report.Verdict]int{report.Pass: 0, report.Invalid: 1, report.Fail: 2}
 	if rank[o.verdict] != rank[than.verdict] {
 		return rank[o.verdict] > rank[than.verdict]
 	}

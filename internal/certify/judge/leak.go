@@ -263,7 +263,7 @@ func leakRule(r *run, c *testcases.Check) outcome {
 }
 
 // outcome is what a verdict of this trend shows.
-func (f *leakFit) outcome(verdict string, allowed float64, reason string) outcome {
+func (f *leakFit) outcome(verdict report.Verdict, allowed float64, reason string) outcome {
 	return outcome{measured: ptr(f.grown), interval: band(f.lo*f.hours, f.hi*f.hours), op: "<=", target: ptr(allowed),
 		unit: "MB", verdict: verdict, reason: reason}
 }

@@ -35,8 +35,8 @@ var atTheEnd = []testcases.Rule{testcases.RuleStepsComplete, testcases.RuleRepor
 
 // checksOf reads the judge's answer. While the run is not over, what cannot be judged is open: most of it will be.
 func checksOf(r *report.Report, s Stage) []Check {
-	final := map[string]CheckState{report.Pass: Passed, report.Fail: Failed, report.Invalid: Unjudged}
-	sofar := map[string]CheckState{report.Pass: WouldPass, report.Fail: WouldFail, report.Invalid: Open}
+	final := map[report.Verdict]CheckState{report.Pass: Passed, report.Fail: Failed, report.Invalid: Unjudged}
+	sofar := map[report.Verdict]CheckState{report.Pass: WouldPass, report.Fail: WouldFail, report.Invalid: Open}
 	var out []Check
 	for _, c := range r.Checks {
 		x := Check{Check: c, State: Reported}

@@ -62,7 +62,7 @@ type View struct {
 	Resources  Resources
 	Checks     []Check
 	Tally      Tally
-	Status     string // the verdict, once the run has ended
+	Status     report.Verdict // the verdict, once the run has ended
 	Judged     *report.Report
 	JudgedAt   time.Duration
 	Series     report.Series // memory and CPU over the run

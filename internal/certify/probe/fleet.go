@@ -32,15 +32,21 @@ var errGone = errors.New("it is not an address of the fleet any more")
 var ErrFleet = errors.New("invalid metrics URL")
 
 // ParseMetricsURLs reads the metrics URLs of a server or of the replicas of one: several with commas between, or one
-// with dns+ before it, which stands for each address of its host.
+// with dns+ before it, which stands for each address of its host, or pods+, for each pod of a selector.
 func ParseMetricsURLs(text string) ([]string, error) {
 	var list []string
 	for item := range strings.SplitSeq(text, ",") {
 		item = strings.TrimSpace(item)
-		u, err := url.Parse(strings.TrimPrefix(item, dnsPrefix))
+		raw, pods := strings.CutPrefix(item, podsPrefix)
+		u, err := url.Parse(strings.TrimPrefix(raw, dnsPrefix))
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return nil, fmt.Errorf("%w: got %q, must be http://… or https://…, several with commas between, or "+
-				"dns+http://…", ErrFleet, redact(item))
+				"dns+http://…, or pods+http://…", ErrFleet, redact(item))
+		}
+		if pods {
+			if _, _, _, err := podsURL(raw); err != nil {
+				return nil, fmt.Errorf("%w: %q: %w", ErrFleet, redact(item), err)
+			}
 		}
 		if slices.Contains(list, item) {
 			return nil, fmt.Errorf("%w: %s is there twice", ErrFleet, redact(item))
@@ -52,7 +58,8 @@ func ParseMetricsURLs(text string) ([]string, error) {
 
 // isFleet says that metrics URLs are those of replicas, and not of one server.
 func isFleet(list []string) bool {
-	return len(list) > 1 || len(list) == 1 && strings.HasPrefix(list[0], dnsPrefix)
+	return len(list) > 1 || len(list) == 1 && (strings.HasPrefix(list[0], dnsPrefix) ||
+		strings.HasPrefix(list[0], podsPrefix))
 }
 
 // reading is what one scrape of a replica gave.
@@ -176,6 +183,7 @@ func merge(a, b evidence.Histogram) evidence.Histogram {
 type fleetScraper struct {
 	urls    []string
 	resolve func(ctx context.Context, host string) ([]string, error) // addresses of a name
+	pods    *podLister
 
 	mu    sync.Mutex // one scrape at a time: a reading that comes late would look like a replica that began anew
 	state fleet
@@ -184,13 +192,23 @@ type fleetScraper struct {
 }
 
 func newFleetScraper(urls []string) *fleetScraper {
-	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost}
+	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost, pods: newPodLister()}
 }
 
 // addresses gives the metrics URL of each replica by its name.
 func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	for _, item := range f.urls {
+		if raw, ok := strings.CutPrefix(item, podsPrefix); ok {
+			pods, err := f.pods.addresses(ctx, time.Now(), raw, func(name string) bool {
+				return slices.Contains(f.seen, name)
+			})
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(out, pods)
+			continue
+		}
 		raw, all := strings.CutPrefix(item, dnsPrefix)
 		u, err := url.Parse(raw)
 		if err != nil {

@@ -85,7 +85,12 @@ func redact(address string) string {
 }
 
 // Close lets go of idle connections.
-func (s *Scraper) Close() { s.Client.CloseIdleConnections() }
+func (s *Scraper) Close() {
+	s.Client.CloseIdleConnections()
+	if s.fleet != nil && s.fleet.pods.api != nil {
+		s.fleet.pods.api.client.CloseIdleConnections()
+	}
+}
 
 // Scrape reads the metrics now. What goes wrong is recorded in Err; a server without metrics reads "not offered".
 func (s *Scraper) Scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {

@@ -28,9 +28,9 @@ func readFrame(r io.Reader, most int) (frame, error) {
 	n := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] != frameMessage && head[0] != frameEvidence:
-		return frame{}, fmt.Errorf("%w: a frame of kind %q", ErrProtocol, head[0])
+		return frame{}, fmt.Errorf("%w: unknown kind of frame %q", ErrProtocol, head[0])
 	case int64(n) > int64(most):
-		return frame{}, fmt.Errorf("%w: a frame of %d bytes, %d are the most", ErrProtocol, n, most)
+		return frame{}, fmt.Errorf("%w: a frame has %d bytes, at most %d are allowed", ErrProtocol, n, most)
 	}
 	data, err := readAll(r, int(n))
 	return frame{head[0], data}, err

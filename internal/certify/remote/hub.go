@@ -172,7 +172,8 @@ func (h *Hub) read(i int, l *link) {
 		var m *Message
 		if err == nil && f.kind == frameMessage {
 			if m, err = decode(f.data); err == nil && len(f.data) > maxMessage {
-				err = fmt.Errorf("%w: a message of %d bytes", ErrProtocol, len(f.data))
+				err = fmt.Errorf("%w: a message has %d bytes, at most %d are allowed", ErrProtocol, len(f.data),
+					maxMessage)
 			}
 		}
 		if err != nil {
@@ -218,7 +219,7 @@ func (h *Hub) takeIn() {
 			for line := range bytes.Lines(x.lines) {
 				e, err := evidence.Decode(line)
 				if err == nil && !Foldable(e) {
-					err = fmt.Errorf("%w: evidence of another kind", ErrProtocol)
+					err = fmt.Errorf("%w: the generator sent evidence that only a coordinator records", ErrProtocol)
 				}
 				if err != nil {
 					h.apply(h.locked(func(int64) []action { return h.state.gone(x.from, err) }))

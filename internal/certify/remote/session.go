@@ -203,7 +203,7 @@ func (x *session) read(ctx context.Context) {
 		now := x.o.Now()
 		var m *Message
 		if err == nil && f.kind != frameMessage {
-			err = fmt.Errorf("%w: evidence from the coordinator", ErrProtocol)
+			err = fmt.Errorf("%w: the coordinator sent evidence, which only generators send", ErrProtocol)
 		}
 		if err == nil {
 			m, err = decode(f.data)

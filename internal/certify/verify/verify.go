@@ -33,16 +33,16 @@ type Signatory struct {
 
 // Result says what was found. Its JSON is what mixtral report verify --json prints.
 type Result struct {
-	Verified    bool         `json:"verified"` // all of it: the derivation, and the signatures that were asked for
-	Report      string       `json:"report"`
-	Events      string       `json:"events"`
-	EventCount  int          `json:"event_count"`
-	SHA256      string       `json:"events_sha256"` // of the uncompressed lines
-	Status      string       `json:"status"`        // the report's
-	Derived     string       `json:"derived_status"`
-	Missing     string       `json:"missing,omitempty"` // what a damaged record lacks
-	Differences []string     `json:"differences"`       // between the report and what its events give
-	Signature   *Attestation `json:"signature,omitempty"`
+	Verified    bool           `json:"verified"` // all of it: the derivation, and the signatures that were asked for
+	Report      string         `json:"report"`
+	Events      string         `json:"events"`
+	EventCount  int            `json:"event_count"`
+	SHA256      string         `json:"events_sha256"` // of the uncompressed lines
+	Status      report.Verdict `json:"status"`        // the report's
+	Derived     report.Verdict `json:"derived_status"`
+	Missing     string         `json:"missing,omitempty"` // what a damaged record lacks
+	Differences []string       `json:"differences"`       // between the report and what its events give
+	Signature   *Attestation   `json:"signature,omitempty"`
 
 	Again *report.Report `json:"-"` // what the events give
 }

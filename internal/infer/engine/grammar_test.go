@@ -141,8 +141,8 @@ func TestGrammarRefusals(t *testing.T) {
 		g    *llm.Grammar
 		want string
 	}{
-		{&llm.Grammar{Kind: llm.GrammarSchema, Source: `{"properties":{"a":{"$dynamicRef":{}}}}`, Field: "response_format.json_schema.schema"},
-			"response_format.json_schema.schema: #/properties/a/$dynamicRef: this keyword is not supported"},
+		{&llm.Grammar{Kind: llm.GrammarSchema, Source: `{"properties":{"a":{"$query":{}}}}`, Field: "response_format.json_schema.schema"},
+			"response_format.json_schema.schema: #/properties/a/$query: unknown keyword"},
 		{&llm.Grammar{Kind: llm.GrammarRegex, Source: `(`}, "grammar: bad regular expression: missing closing ): `(`"},
 		{&llm.Grammar{Kind: "poem"}, `grammar: unknown kind of grammar "poem"`},
 	} {

@@ -22,7 +22,7 @@ import (
 //	Q6_K  32 planes of low nibbles, 16 planes of upper 2 bits, 4 planes of int8 scales, half-plane d
 //	Q4_1  1 plane (d, m), 4 planes as Q4_0;  Q5_1: with a plane of fifth bits as Q5_0 between
 //	IQ4_NL as Q4_0;  IQ4_XS: 1 plane (d, high bits of scales), 1 plane of their low nibbles, 32 planes of nibbles
-//	IQ3, IQ2, IQ1: the 32 rows' blocks one after the other, as each is looked up by itself
+//	IQ3, IQ2, IQ1: half-plane d (but for IQ1_M), a plane for each word that follows
 //	F32   for each k a plane;  F16, BF16: for each k a half-plane
 //
 // A quad is four neighbouring k. A half-plane is 32 binary16 (or bfloat16) numbers, one cache line. Why 32 rows: a
@@ -47,8 +47,8 @@ type layout struct {
 	toWords int    // offset of the first plane
 	fifth   int    // offset of the plane of fifth bits; 0: there is none
 	unit    float32
+	grid    bool // weights are chosen from a grid
 	spread  bool // spread out to bytes before it is multiplied: see spread.go
-	apart   bool // whole blocks row by row, not planes
 }
 
 // layouts of the block formats. unit is what the unsigned integers of the kernels have to be multiplied with: formats
@@ -68,20 +68,23 @@ var layouts = map[quant.Type]layout{
 
 	quant.IQ4_NL:  {act: act32, half: 0, words: 2, n: 4, toWords: halfPlane, unit: 1, spread: true},
 	quant.IQ4_XS:  {act: act256, half: -1, n: 34, unit: 1, spread: true},
-	quant.IQ3_S:   gridLayout,
-	quant.IQ3_XXS: gridLayout,
-	quant.IQ2_S:   gridLayout,
-	quant.IQ2_XS:  gridLayout,
-	quant.IQ2_XXS: gridLayout,
-	quant.IQ1_M:   gridLayout,
-	quant.IQ1_S:   gridLayout,
+	quant.IQ3_S:   gridLayout(27),
+	quant.IQ3_XXS: gridLayout(24),
+	quant.IQ2_S:   gridLayout(20),
+	quant.IQ2_XS:  gridLayout(18),
+	quant.IQ2_XXS: gridLayout(16),
+	quant.IQ1_M:   {act: act256, half: -1, n: 14, unit: 1, spread: true, grid: true},
+	quant.IQ1_S:   gridLayout(12),
 
 	quant.F32:  {act: actF32, half: -1, n: 1, unit: 1},
 	quant.F16:  {act: actF32, half: 0, unit: 1},
 	quant.BF16: {act: actF32, half: 0, unit: 1},
 }
 
-var gridLayout = layout{act: act256, half: -1, unit: 1, spread: true, apart: true}
+// gridLayout is that of a format whose blocks are a binary16 scale and n words.
+func gridLayout(n int) layout {
+	return layout{act: act256, half: 0, words: 2, n: n, toWords: halfPlane, unit: 1, spread: true, grid: true}
+}
 
 // Matrix is a weight matrix of Rows outputs and Cols inputs, packed for products with batches of activations. The
 // values are exactly those of the format it was packed from. It is read-only after Pack and safe for concurrent use.

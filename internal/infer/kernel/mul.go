@@ -9,9 +9,9 @@ const tileCols = 6
 
 // Scratch is one worker's private memory for kernels.
 type Scratch struct {
-	machineScratch
+	spread spread // first, so that it is at a multiple of 64 bytes, as an object of this size is
 
-	spread    spread
+	machineScratch
 	sums      spreadSums
 	acc       [tileCols][panelRows]float32
 	wide      []float32 // keys or values
@@ -96,7 +96,7 @@ func (m *Matrix) addInts(s *Scratch, w []byte, a *Acts, group []int32) {
 	for b := range len(w) / m.block {
 		block := w[b*m.block:][:m.block]
 		if m.layout.spread {
-			m.spreadBlock(s, block, &k)
+			m.spreadBlockGeneric(s, block, &k)
 		} else {
 			s.spread.scales(m.typ, block)
 			s.spread.quadsGeneric(f.quads, block)

@@ -25,15 +25,12 @@ func (m *Matrix) Pack(t quant.Type, r0, r1 int, src []byte) error {
 
 // packPanel interleaves rows rows; a panel that they do not fill has zeros for the others.
 func (m *Matrix) packPanel(dst, src []byte, rows int) {
-	switch {
-	case m.layout.apart:
-		m.packApart(dst, src, rows)
-	case rows == panelRows:
+	if rows == panelRows {
 		active.pack(m, dst, src)
-	default:
-		clear(dst)
-		m.packRows(dst, src, rows)
+		return
 	}
+	clear(dst)
+	m.packRows(dst, src, rows)
 }
 
 func (m *Matrix) packPanelGeneric(dst, src []byte) { m.packRows(dst, src, panelRows) }
@@ -42,19 +39,6 @@ func (m *Matrix) packRows(dst, src []byte, rows int) {
 	m.packBlocksGeneric(dst, src, rows, 0)
 	if m.layout.fifth > 0 {
 		m.spreadPanel(dst, rows)
-	}
-}
-
-// packApart brings whole blocks together that are multiplied with the same activations.
-func (m *Matrix) packApart(dst, src []byte, rows int) {
-	if rows < panelRows {
-		clear(dst)
-	}
-	row, size := m.RowBytes(), m.typ.BlockBytes()
-	for at := 0; at < row; at += size {
-		for r := range rows {
-			copy(dst[at*panelRows+r*size:][:size], src[r*row+at:])
-		}
 	}
 }
 

@@ -9,16 +9,15 @@ import (
 // The formats with minima in blocks of 32, with a curve or with a grid have no kernel of their own that multiplies
 // them as they lie with many columns. A block of 32 rows is spread out to bytes and scales, in the L1 cache, and
 // multiplied by one kernel for all of them. Spreading costs about as much as multiplying with one column; those with a
-// curve, which are looked up fastest, have a kernel for that.
+// curve or a grid have kernels that multiply with a single one as they look weights up.
 
 // spreading is what a tier has for this path.
 type spreading struct {
-	multiply func(p *spreadProduct)                               // a block with columns, as addGeneric; p changes
-	block    func(t quant.Type, s *spread, b []byte) (known bool) // spreads a block of planes out
-	quads    func(s *spread, codes *[panelRows]quant.Codes)       // quadsOfRowsGeneric
+	multiply func(p *spreadProduct)                        // a block with columns, as addGeneric; p changes
+	block    func(t quant.Type, s *Scratch, planes []byte) // spreads a block out
 
-	// a panel of a format with a curve with a single column, which need not be spread
-	curve func(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32)
+	// a panel of a format with a curve or a grid with a single column, which need not be spread
+	curve, grid func(m *Matrix, s *Scratch, w []byte, x unsafe.Pointer, acc *[panelRows]float32)
 }
 
 // spreadColumns is how many columns go through a block together. Their sums are 16 KiB, their activations in a
@@ -27,7 +26,8 @@ const spreadColumns = 128
 
 // spreadSums is the private memory of this path.
 type spreadSums struct {
-	codes   [panelRows]quant.Codes
+	codes   quant.Codes
+	block   [superLen]byte // of a row
 	product spreadProduct
 	columns [spreadColumns]spreadColumn
 	acc     [spreadColumns][panelRows]float32
@@ -65,9 +65,16 @@ func (m *Matrix) mulSpread(f *spreading, s *Scratch, r0, r1 int, a *Acts, cols [
 func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group []int32, k *shape) {
 	t := &s.sums
 	clear(t.acc[:len(group)])
-	if len(group) == 1 && (m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS) {
-		f.curve(m, s, w, unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(group[0])))), &t.acc[0])
-		return
+	if len(group) == 1 {
+		x := unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(group[0]))))
+		switch {
+		case m.layout.grid:
+			f.grid(m, s, w, x, &t.acc[0])
+			return
+		case m.typ == quant.IQ4_NL || m.typ == quant.IQ4_XS:
+			f.curve(m, s, w, x, &t.acc[0])
+			return
+		}
 	}
 	for i, col := range group {
 		t.columns[i] = spreadColumn{unsafe.Pointer(unsafe.SliceData(a.row(m.layout.act, int(col)))),
@@ -82,7 +89,7 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 		t.product.least = unsafe.Pointer(&s.spread.least)
 	}
 	for ; len(w) > 0; w = w[m.block:] {
-		m.spreadBlock(s, w[:m.block], k)
+		f.block(m.typ, s, w[:m.block])
 		t.product.columns, t.product.n = unsafe.Pointer(&t.columns), int64(len(group))
 		f.multiply(&t.product)
 		for i := range group {
@@ -92,13 +99,10 @@ func (m *Matrix) panelSpread(f *spreading, s *Scratch, w []byte, a *Acts, group 
 	clear(t.columns[:len(group)]) // they point behind the rows now
 }
 
-// spreadBlock spreads a block out, with what the tier has for it.
-func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
-	if m.layout.apart {
-		m.lookUp(s, b, k.runs)
-		return
-	}
-	if active.spreading != nil && active.spreading.block(m.typ, &s.spread, b) {
+// spreadBlockGeneric spreads a block out.
+func (m *Matrix) spreadBlockGeneric(s *Scratch, b []byte, k *shape) {
+	if m.layout.grid {
+		m.lookUpGeneric(s, b, k.runs)
 		return
 	}
 	s.spread.scales(m.typ, b)
@@ -109,29 +113,17 @@ func (m *Matrix) spreadBlock(s *Scratch, b []byte, k *shape) {
 	}
 }
 
-// lookUp spreads a block of a format with a grid out, row by row.
-func (m *Matrix) lookUp(s *Scratch, b []byte, runs int) {
-	size, each := m.typ.BlockBytes(), 16/runs
-	codes := &s.sums.codes
-	for r := range codes {
-		c := &codes[r]
-		c.Decode(m.typ, b[r*size:(r+1)*size])
+// lookUpGeneric spreads a block of a format with a grid out, row by row.
+func (m *Matrix) lookUpGeneric(s *Scratch, b []byte, runs int) {
+	codes, block, each := &s.sums.codes, s.sums.block[:m.typ.BlockBytes()], 16/runs
+	for r := range panelRows {
+		m.unpackBlock(block, b, r)
+		codes.Decode(m.typ, block)
 		for g := range runs {
-			s.spread.scale[g][r] = c.Scale[g*each]
+			s.spread.scale[g][r] = codes.Scale[g*each]
 		}
-	}
-	if active.spreading != nil {
-		active.spreading.quads(&s.spread, codes)
-		return
-	}
-	quadsOfRowsGeneric(&s.spread, codes)
-}
-
-// quadsOfRowsGeneric brings the codes of 32 rows into the order of quads.
-func quadsOfRowsGeneric(s *spread, codes *[panelRows]quant.Codes) {
-	for r := range codes {
-		for j := range s.q {
-			s.q[j][r] = [4]uint8(codes[r].Q[4*j:])
+		for j := range s.spread.q {
+			s.spread.q[j][r] = [4]uint8(codes.Q[4*j:])
 		}
 	}
 }

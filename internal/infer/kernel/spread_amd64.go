@@ -48,8 +48,26 @@ var plainNibbles, curveNibbles = func() (plain, curve [16]uint8) {
 	return plain, curve
 }()
 
-// spreadBlock2 spreads a block of nibbles.
-func spreadBlock2(typ quant.Type, s *spread, b []byte) bool {
+// spreadBlock2 spreads a block out.
+func spreadBlock2(typ quant.Type, s *Scratch, b []byte) {
+	if f := gridFormats[typ]; f != nil {
+		gridBlock2(f, s, b)
+		return
+	}
+	spreadNibbles(typ, &s.spread, b)
+}
+
+// spreadBlock512 is the same for processors with VBMI.
+func spreadBlock512(typ quant.Type, s *Scratch, b []byte) {
+	if f := gridFormats[typ]; f != nil {
+		gridBlock512(f, s, b)
+		return
+	}
+	spreadNibbles(typ, &s.spread, b)
+}
+
+// spreadNibbles spreads a block of nibbles.
+func spreadNibbles(typ quant.Type, s *spread, b []byte) {
 	n := nibbles{to: unsafe.Pointer(&s.q), table: unsafe.Pointer(&plainNibbles), runs: 1}
 	at := plane
 	switch typ {
@@ -64,19 +82,12 @@ func spreadBlock2(typ quant.Type, s *spread, b []byte) bool {
 	case quant.IQ4_XS:
 		scalesIQ4AVX2(&s.scale[0][0], &b[0])
 		n.table, n.runs, at = unsafe.Pointer(&curveNibbles), 8, 2*plane
-	default:
-		return false
 	}
 	n.from = unsafe.Pointer(&b[at])
 	nibblesAVX2(&n)
 	if typ == quant.Q5_1 {
 		fifthBitsAVX2(&s.q, &b[plane])
 	}
-	return true
-}
-
-func quadsOfRows2(s *spread, codes *[panelRows]quant.Codes) {
-	transposeAVX2(unsafe.Pointer(&s.q), unsafe.Pointer(&codes[0].Q), int64(unsafe.Sizeof(codes[0])))
 }
 
 // multiplySpreadAVX2 and multiplySpreadAVX512 are spread.addGeneric for several columns.
@@ -112,8 +123,3 @@ func splitScalesAVX2(scale, least *float32, dm *byte)
 //
 //go:noescape
 func scalesIQ4AVX2(scale *float32, planes *byte)
-
-// transposeAVX2 makes 64 planes of 32 words of 32 rows of 64 words, which are step bytes apart.
-//
-//go:noescape
-func transposeAVX2(to, from unsafe.Pointer, step int64)

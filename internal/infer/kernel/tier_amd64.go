@@ -26,8 +26,7 @@ var avx2 = func() tier {
 	t := generic
 	t.name = "avx2"
 	t.mul, t.pack = tiles2.mul, packing2.panel
-	t.spreading = &spreading{multiply: multiplySpread2, block: spreadBlock2, quads: quadsOfRows2,
-		curve: curve2}
+	t.spreading = &spreading{multiply: multiplySpread2, block: spreadBlock2, curve: curve2, grid: gridSingle2}
 	t.quantise32, t.quantise256 = quantise32Vector2, quantise256Vector2
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot2, scaleBy2, addScaled2, times2, rope2
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu2, expSum2, expScaled2, highest2
@@ -50,8 +49,10 @@ var avx512 = func() tier {
 	t := avx2
 	t.name = "avx512"
 	t.mul, t.pack = tiles512.mul, packing512.panel
-	t.spreading = &spreading{multiply: multiplySpread512, block: spreadBlock2, quads: quadsOfRows2,
-		curve: curve512}
+	t.spreading = &spreading{multiply: multiplySpread512, block: spreadBlock2, curve: curve512, grid: gridSingle2}
+	if hasVBMI {
+		t.spreading.block, t.spreading.grid = spreadBlock512, gridSingle512
+	}
 	t.quantise32, t.quantise256 = quantise32Vector512, quantise256Vector512
 	t.dot, t.scaleBy, t.addScaled, t.times, t.rope = dot512, scaleBy512, addScaled512, times512, rope512
 	t.swiglu, t.expSum, t.expScaled, t.highest = swiglu512, expSum512, expScaled512, highest512

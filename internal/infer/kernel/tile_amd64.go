@@ -17,10 +17,15 @@ type machineScratch struct {
 	buf    *tileBuffer
 	attend attend
 	curve  curveProduct
+	grid   gridBlock
+
+	gridBuffers *gridBuffers
 }
 
 func newMachineScratch() machineScratch {
-	return machineScratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{})))}
+	grid := alignedBytes(int(unsafe.Sizeof(gridBuffers{})))
+	return machineScratch{buf: (*tileBuffer)(AlignedFloats(len(tileBuffer{}))),
+		gridBuffers: (*gridBuffers)(unsafe.Pointer(unsafe.SliceData(grid)))}
 }
 
 // tile is the argument of an assembly kernel: panels × 32 rows times groups of columns. Its layout is known to the

@@ -3,6 +3,8 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
 
 // FileLayout is what a model file calls itself whose matrices are in the order of panels that this package computes
@@ -10,8 +12,14 @@ import (
 // another one are refused.
 const (
 	FileLayout    = "mixtral-panels"
-	LayoutVersion = 1
+	LayoutVersion = 2
 )
+
+// ReadsLayout tells whether matrices of format t are as this package wants them in a file of that layout. Layout 1 had
+// other panels of the formats with grids (IQ3, IQ2, IQ1) alone.
+func ReadsLayout(version uint32, t quant.Type) bool {
+	return version == LayoutVersion || version == 1 && !layouts[t].grid
+}
 
 // Unpack is Pack's inverse: it fills dst with rows r0 … r1−1 as the matrix's format has them. The limits are those of
 // Pack. It is for reading weights, not for speed.
@@ -39,30 +47,27 @@ func (m *Matrix) rowsIn(r0, r1 int, b []byte) error {
 
 // unpackPanel gives rows rows of a panel.
 func (m *Matrix) unpackPanel(dst, src []byte, rows int) {
-	l, row, size := &m.layout, m.RowBytes(), m.typ.BlockBytes()
-	if l.apart {
-		for at := 0; at < row; at += size {
-			for r := range rows {
-				copy(dst[r*row+at:][:size], src[at*panelRows+r*size:])
-			}
-		}
-		return
-	}
+	row, size := m.RowBytes(), m.typ.BlockBytes()
 	for at := 0; at < row; at, src = at+size, src[m.block:] {
 		for r := range rows {
-			to := dst[r*row+at:]
-			if l.half >= 0 {
-				copy(to[l.half:][:2], src[l.toHalf+2*r:])
-			}
-			to = to[l.words:]
-			for i := range l.n {
-				v := binary.LittleEndian.Uint32(src[l.toWords+plane*i+4*r:])
-				if l.fifth > 0 && l.toWords+plane*i == l.fifth {
-					v = gatherBits(v)
-				}
-				binary.LittleEndian.PutUint32(to[4*i:], v^l.xor)
-			}
+			m.unpackBlock(dst[r*row+at:], src, r)
 		}
+	}
+}
+
+// unpackBlock gives row r of a block of 32.
+func (m *Matrix) unpackBlock(to, src []byte, r int) {
+	l := &m.layout
+	if l.half >= 0 {
+		copy(to[l.half:][:2], src[l.toHalf+2*r:])
+	}
+	to = to[l.words:]
+	for i := range l.n {
+		v := binary.LittleEndian.Uint32(src[l.toWords+plane*i+4*r:])
+		if l.fifth > 0 && l.toWords+plane*i == l.fifth {
+			v = gatherBits(v)
+		}
+		binary.LittleEndian.PutUint32(to[4*i:], v^l.xor)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestUnpackLimits(t *testing.T) {
 // TestLayoutVersion: files are packed once and read for years. Where this fails, the order of bytes has changed: raise
 // LayoutVersion, and put the new sums here.
 func TestLayoutVersion(t *testing.T) {
-	const version = 1
+	const version = 2
 	sums := map[quant.Type]string{ // the first eight bytes of SHA-256
 		quant.F32: "57e6eb4ad863c12a", quant.F16: "ee1d28543f284586", quant.BF16: "a48a8217a359b6f8",
 		quant.Q8_0: "ce9c044a028fc1a1",
@@ -62,9 +62,9 @@ func TestLayoutVersion(t *testing.T) {
 		quant.Q3_K: "b5b8f5e83bd37654",
 		quant.Q4_K: "5303a2a432491e8d", quant.Q5_K: "5d101d4275ac5a4f", quant.Q6_K: "1ebe73963c5a7460",
 		quant.Q5_1: "6ab4293c77639862", quant.Q4_1: "e2e9d3af1c312d17", quant.IQ4_NL: "ed3de155bfca5bcf",
-		quant.IQ4_XS: "ff8fc07421975a81", quant.IQ3_S: "532c99f5a1cf59f7", quant.IQ3_XXS: "4fe636ad05f6661c",
-		quant.IQ2_S: "f0d188ac92a10c9a", quant.IQ2_XS: "cc9b5e5729f61a0a", quant.IQ2_XXS: "521a4eb16910905a",
-		quant.IQ1_M: "e5b091f637b48cee", quant.IQ1_S: "3ef6d95e44dede06",
+		quant.IQ4_XS: "ff8fc07421975a81", quant.IQ3_S: "5c2c0b4ed48e48f6", quant.IQ3_XXS: "10e9dd9c90f90305",
+		quant.IQ2_S: "37940fde04e7c5f9", quant.IQ2_XS: "a326efaa357f371d", quant.IQ2_XXS: "83c7f2e958000d76",
+		quant.IQ1_M: "d61b5ec5ad995f18", quant.IQ1_S: "f834f3c788cb12a1",
 	}
 	if LayoutVersion != version {
 		t.Errorf("LayoutVersion is %d, the sums here are of %d", LayoutVersion, version)
@@ -78,4 +78,17 @@ func TestLayoutVersion(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReadsLayout: the first layout differs from this one in formats with grids alone.
+func TestReadsLayout(t *testing.T) {
+	for _, typ := range quant.Types() {
+		grid := quant.Grid(typ) != nil
+		if got := ReadsLayout(1, typ); got == grid {
+			t.Errorf("%v of layout 1 is read: %v", typ, got)
+		}
+		if !ReadsLayout(LayoutVersion, typ) || ReadsLayout(LayoutVersion+1, typ) || ReadsLayout(0, typ) {
+			t.Errorf("%v: not this layout and no other is read", typ)
+		}
+	}
 }

@@ -32,9 +32,11 @@ func checkLayout(f *gguf.File) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrModel, err)
 	}
-	if v != kernel.LayoutVersion {
-		return fmt.Errorf("%w: %s is %d, and this program computes with %d: pack the original again (mixtral model "+
-			"pack)", ErrModel, keyLayout, v, kernel.LayoutVersion)
+	for _, t := range f.Tensors() {
+		if !kernel.ReadsLayout(v, t.Type) {
+			return fmt.Errorf("%w: %s is %d, and this program computes with %d: pack the original again (mixtral "+
+				"model pack)", ErrModel, keyLayout, v, kernel.LayoutVersion)
+		}
 	}
 	return nil
 }

@@ -284,6 +284,11 @@ func TestHostilePacked(t *testing.T) {
 	if err := open(good); err != nil {
 		t.Fatal(err)
 	}
+	first := bytes.Clone(good)
+	binary.LittleEndian.PutUint32(first[bytes.Index(first, []byte(keyLayout))+len(keyLayout)+4:], 1)
+	if err := open(first); err != nil {
+		t.Errorf("a file of the first layout, without formats that have another now: %v", err)
+	}
 	behind := func(b []byte, what string) []byte {
 		i := bytes.Index(b, []byte(what))
 		if i < 0 {
@@ -299,7 +304,7 @@ func TestHostilePacked(t *testing.T) {
 		text  string
 	}{
 		"another layout": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout)[4:], 9) },
-			"mixtral-panels.layout is 9, and this program computes with 1: pack the original again"},
+			"mixtral-panels.layout is 9, and this program computes with 2: pack the original again"},
 		"no layout":      {rename(keyLayout, "mixtral-panels.layouX"), "mixtral-panels.layout"},
 		"layout as text": {func(b []byte) { binary.LittleEndian.PutUint32(behind(b, keyLayout), 6) }, keyLayout},
 		"rows not filled up": {func(b []byte) {

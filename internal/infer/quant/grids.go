@@ -82,3 +82,35 @@ var evenSigns = func() (m [128]uint64) {
 	}
 	return m
 }()
+
+// Grid gives the vectors that the weights of an IQ3, IQ2 or IQ1 format are chosen from, as integers under the
+// format's scales; nil for the other formats. Those of IQ1 are eight times as large as the format's, so that its
+// addend of an eighth is one.
+func Grid(t Type) [][]int8 {
+	var all [][]int8
+	switch t {
+	case IQ3_XXS:
+		all = entries(gridIQ3XXS[:], 4)
+	case IQ3_S:
+		all = entries(gridIQ3S[:], 4)
+	case IQ2_XXS:
+		all = entries(gridIQ2XXS[:], 8)
+	case IQ2_XS:
+		all = entries(gridIQ2XS[:], 8)
+	case IQ2_S:
+		all = entries(gridIQ2S[:], 8)
+	case IQ1_S, IQ1_M:
+		all = entries(gridIQ1[:], 8)
+	}
+	return all
+}
+
+func entries[T uint32 | uint64](grid []T, n int) [][]int8 {
+	all := make([][]int8, len(grid))
+	for i, v := range grid {
+		for j := range n {
+			all[i] = append(all[i], int8(uint8(v>>(8*j))^0x80))
+		}
+	}
+	return all
+}

@@ -37,8 +37,8 @@ func signed(v, mask uint64) uint64 { return (v ^ mask) + mask&ones8 }
 func (c *Codes) run(g int) *[32]uint8 { return (*[32]uint8)(c.Q[32*(g&7):]) }
 
 // The loops below go through a block 32 weights at a time, and read their indices as words: all positions in these are
-// constants, for which the compiler needs no checks of bounds. Models of these formats are computed from what the
-// loops give, so their speed is a model's.
+// constants, for which the compiler needs no checks of bounds. Where kernels have no assembly for these formats,
+// models are computed from what the loops give.
 
 // put sets four times eight codes.
 func put(q *[32]uint8, a, b, c, d uint64) {

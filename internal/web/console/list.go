@@ -57,7 +57,7 @@ func readFilter(r *http.Request) (form listForm, f filter, problems []string) {
 	return form, f, problems
 }
 
-var verdicts = []string{report.Pass, report.Fail, report.Invalid}
+var verdicts = []string{string(report.Pass), string(report.Fail), string(report.Invalid)}
 
 func (k *Console) list(w http.ResponseWriter, r *http.Request) {
 	form, f, problems := readFilter(r)

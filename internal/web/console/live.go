@@ -279,7 +279,7 @@ func caseReport(v live.View) *report.Report {
 func word(v live.View) (text, class string) {
 	switch v.Stage {
 	case live.Ended:
-		return v.Status, strings.ToLower(v.Status)
+		return string(v.Status), strings.ToLower(string(v.Status))
 	case live.Killed:
 		return "NO VERDICT", "invalid"
 	case live.Judging:

@@ -235,7 +235,7 @@ func rowOf(r *report.Report, file string) Row {
 	if !hexID.MatchString(id) { // a report of somebody else's making has a name all the same
 		id = "file-" + strings.TrimSuffix(filepath.Base(file), report.JSONExt)
 	}
-	return Row{ID: id, Case: r.TestCase, Profile: r.Profile, Status: r.Status, Target: r.Target.URL,
+	return Row{ID: id, Case: r.TestCase, Profile: r.Profile, Status: string(r.Status), Target: r.Target.URL,
 		Model: r.Target.Model, Version: r.Fingerprints["version"], Summary: r.Summary, file: file,
 		Start: time.UnixMilli(int64(r.Timestamp * 1000)).UTC()}
 }

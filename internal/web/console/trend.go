@@ -34,7 +34,7 @@ type trendFigure struct {
 	report.TrendLine
 	Chart   report.Chart
 	Newest  *float64
-	Verdict string // of the newest run
+	Verdict report.Verdict // of the newest run
 }
 
 func (k *Console) trend(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,8 @@ func (o *output) about() string {
 	zmm := o.tier == "avx512"
 	var s string
 	switch {
+	case o.name == "grid":
+		return aboutGrid[o.tier]
 	case o.name == "":
 		return "What the integer peak of the tier is measured with."
 	case zmm:

@@ -1,6 +1,6 @@
 // Command _asm writes the assembly of internal/infer/kernel's matrix tiles for x86-64, a file for each tier and
-// format: run `go generate ./internal/infer/kernel`, or `go run ./_asm [-evex] DIR` there. It prints text and must
-// not import anything but the standard library.
+// format, and one for each tier of what computes formats with grids: run `go generate ./internal/infer/kernel`, or
+// `go run ./_asm [-evex] DIR` there. It prints text and must not import anything but the standard library.
 package main
 
 import (
@@ -42,7 +42,7 @@ func (f *file) about(text string) {
 
 // output is one generated file.
 type output struct {
-	name string // of the format; "": what measures
+	name string // of the format; "": what measures, "grid": the formats with grids
 	tier string
 	emit func(f *file)
 }
@@ -68,7 +68,7 @@ func outputs() []output {
 			}
 		}
 	}
-	return all
+	return append(all, output{"grid", "avx2", emitGridYMM}, output{"grid", "avx512", emitGridZMM})
 }
 
 func main() {
@@ -87,7 +87,10 @@ func main() {
 		o.emit(f)
 		f.writeConstants()
 		name := fmt.Sprintf("tile_%s_%s_amd64.s", strings.ToLower(o.name), o.tier)
-		if o.name == "" {
+		switch o.name {
+		case "grid":
+			name = fmt.Sprintf("grid_%s_amd64.s", o.tier)
+		case "":
 			name = fmt.Sprintf("measure_%s_amd64.s", o.tier)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), f.Bytes(), 0o644); err != nil {
