@@ -62,7 +62,7 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if rep := <-reports; rep == nil || rep.Status != word {
+	if rep := <-reports; rep == nil || string(rep.Status) != word {
 		t.Errorf("the page says %s, the report %+v", word, rep)
 	}
 	if !strings.Contains(text, "Record") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -243,6 +244,8 @@ var funcs = template.FuncMap{
 			live.Skipped: "skipped"}[s]
 	},
 	"checkclass": checkClass,
+	// a verdict is text in lists, and typed in reports
+	"shade": func(verdict any) string { return strings.ToLower(fmt.Sprint(verdict)) },
 }
 
 // took writes a duration as people do.

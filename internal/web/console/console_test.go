@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // made is a report as a run makes it, without measurements.
-func made(n int, status string, change func(*report.Report)) *report.Report {
+func made(n int, status report.Verdict, change func(*report.Report)) *report.Report {
 	mean := 100 + 10*float64(n)
 	r := &report.Report{TestCase: "TC-A", Timestamp: 1_700_000_000 + 3600*float64(n), Status: status, SchemaVersion: 1,
 		Profile: "quick", Preconditions: []report.Precondition{}, Reconciliation: []report.Reconciled{},
@@ -131,7 +131,7 @@ func TestList(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := db.SaveRun(t.Context(), &store.Run{ID: idOf(r), TestCase: r.TestCase, Profile: r.Profile,
-			Status: r.Status, Started: time.Unix(int64(r.Timestamp), 0), Target: r.Target.URL, Model: r.Target.Model,
+			Status: string(r.Status), Started: time.Unix(int64(r.Timestamp), 0), Target: r.Target.URL, Model: r.Target.Model,
 			Version: r.Fingerprints["version"], Report: data}); err != nil {
 			t.Fatal(err)
 		}
