@@ -98,9 +98,10 @@ fuzz-long: ## an hour (FUZZTIME) shared by all fuzz targets; says what each reac
 	cd tools && $(GO) run ./fuzz -root .. -time $(or $(FUZZTIME),1h) $(FUZZKEEP)
 
 .PHONY: soak
-soak: ## mixed load for SOAK: nothing may grow; then a minute of chaos from new seeds, and make fuzz
+soak: ## mixed load for SOAK: nothing may grow; the page of a run and a streaming chat for SOAK each; then a minute of chaos from new seeds, and make fuzz
 	MIXTRAL_SEARCH=1s MIXTRAL_SOAK=$(SOAK) $(GO) test -tags invariants -run 'TestSoak$$' -timeout 0 -count 1 -v ./internal/serve/service
 	MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -tags invariants -run 'TestChaos$$' -count 1 -v ./internal/serve/service
+	cd test && MIXTRAL_SOAK=$(SOAK) $(GO) test -run 'TestSoak$$|TestStreamingIsSmooth$$' -p 1 -timeout 0 -count 1 -v ./runs ./console
 	cd test && MIXTRAL_SEARCH=1s MIXTRAL_CHAOS=1m $(GO) test -run 'Chaos$$' -count 1 -v ./faults
 	@GO="$(GO)" sh scripts/arm64.sh certify
 	$(MAKE) kills KILLS=5

@@ -34,6 +34,12 @@ func InFlightChart(s PhaseSeries, n int) Chart { return inFlightChart(s, n) }
 // TTFTChart is described at LoadChart.
 func TTFTChart(s PhaseSeries, n int) Chart { return ttftChart(s, n) }
 
+// WaitingChart is a plot without points, of the size of the others, for a page on which the points will come. id is
+// unique on the page.
+func WaitingChart(id, title, caption string) Chart {
+	return draw(&plot{id: id, title: title, about: "nothing to draw yet"}, caption)
+}
+
 // ResourceCharts are memory and CPU over a run, and what its accelerators used.
 func ResourceCharts(s Series, r *Report) []Chart {
 	return append(resourceCharts(s, r), gpuCharts(s, r)...)

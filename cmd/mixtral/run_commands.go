@@ -106,6 +106,9 @@ var allSettings = []setting{
 	}},
 }
 
+// talkCommands are the commands that can be completed.
+var talkCommands = []string{"/help", "/system", "/set", "/history", "/again", "/new", "/exit"}
+
 // command does what a line that begins with / says.
 func (t *talker) command(ctx context.Context, line string) error {
 	name, rest, _ := strings.Cut(line, " ")

@@ -11,13 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hxp-enterprise/mixtral"
 )
 
 // talkHelp is what /help prints.
 const talkHelp = `Type a message and press Enter.
-A line that ends with \ goes on in the next one; """ begins and ends a message of several lines.
+A line that ends with \ goes on in the next one; """ begins and ends a message of several lines. Pasted lines are one
+message. The arrow keys edit the line and lead to those before it; the Tab key completes commands.
   /system [TEXT]      show or set the system message; - removes it
   /set [NAME VALUE]   show the settings, or change one; the value - restores the default
   /history            show the conversation
@@ -30,6 +32,8 @@ Ctrl-C stops an answer, and what has come of it stays in the conversation.
 // talker is a conversation. Everything that it meets comes through its fields, so that tests can play it.
 type talker struct {
 	lines      <-chan string    // what is typed; closed at the end of input
+	prompt     func(string)     // shows a prompt, after which a line may come; nil: it is a note
+	discard    func()           // throws away the line that is being typed; nil: the terminal has done so
 	interrupts <-chan os.Signal // Ctrl-C
 	stop       <-chan os.Signal // SIGTERM
 	out        func(text string) error
@@ -64,13 +68,19 @@ func (r runCmd) talk(a *app, service *mixtral.Service) error {
 	signal.Notify(stop, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
 	defer signal.Stop(stop)
-	t := talker{lines: readLines(os.Stdin), interrupts: interrupts, stop: stop, notes: a.stderr,
+	t := talker{interrupts: interrupts, stop: stop, notes: a.stderr,
 		ask: service.StreamCompletion, out: func(text string) error {
 			_, err := io.WriteString(a.stdout, text)
 			return err
 		},
 		system: r.System, stats: r.Stats}
 	t.settings = settings{MaxTokens: r.MaxTokens, Temperature: r.Temperature, Seed: r.Seed}
+	if e, end := a.editor(); e != nil {
+		defer end()
+		t.lines, t.prompt, t.discard = e.lines, e.ask, e.discard
+	} else {
+		t.lines = readLines(os.Stdin)
+	}
 	fmt.Fprintf(a.stderr, "%s: /help shows what can be typed, /exit or Ctrl-D leaves\n", visible(service.Model().ID))
 	// the first Ctrl-C ends the program's own context, and here only an answer
 	return t.run(context.WithoutCancel(a.ctx))
@@ -129,17 +139,25 @@ func errorEnds(err error) bool {
 
 // line waits for a line; ok is false when Ctrl-C threw away what had been typed.
 func (t *talker) line(prompt string) (text string, ok bool, err error) {
-	fmt.Fprint(t.notes, prompt)
+	if t.prompt != nil {
+		t.prompt(prompt)
+	} else {
+		fmt.Fprint(t.notes, prompt)
+	}
 	select {
 	case <-t.stop:
 		return "", false, exitWith(exitInterrupted)
 	case <-t.interrupts:
-		if t.warned {
+		if t.discard != nil {
+			t.discard()
+		} else {
 			fmt.Fprintln(t.notes)
+		}
+		if t.warned {
 			return "", false, exitWith(exitInterrupted)
 		}
 		t.warned = true
-		fmt.Fprintln(t.notes, "\nCtrl-C again, Ctrl-D or /exit leaves")
+		fmt.Fprintln(t.notes, "Ctrl-C again, Ctrl-D or /exit leaves")
 		return "", false, nil
 	case text, open := <-t.lines:
 		t.warned = false
@@ -147,8 +165,23 @@ func (t *talker) line(prompt string) (text string, ok bool, err error) {
 			fmt.Fprintln(t.notes)
 			return "", false, errLeave
 		}
+		if n := utf8.RuneCountInString(longest(text)); t.prompt != nil && n >= mostLine {
+			fmt.Fprintf(t.notes, "a line may have %d characters, and more were typed or pasted: nothing was sent; "+
+				"mixtral run - reads longer prompts from standard input\n", mostLine-1)
+			return "", false, nil
+		}
 		return text, true, nil
 	}
+}
+
+// longest is the longest line of a text.
+func longest(text string) (most string) {
+	for line := range strings.SplitSeq(text, "\n") {
+		if len(line) > len(most) {
+			most = line
+		}
+	}
+	return most
 }
 
 const (

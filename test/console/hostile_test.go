@@ -12,29 +12,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
-
-// hostile are texts that would do something if any part of a page took them for markup.
-func hostile() []string {
-	list := []string{
-		`<script>hit()</script>`, `<SCRIPT SRC=//x.example/a.js></SCRIPT>`, `<img src=x onerror=hit()>`, `<svg onload=hit()>`,
-		`<svg><script>hit()</script></svg>`, `<iframe srcdoc="<script>parent.hit()</script>"></iframe>`,
-		`<iframe src="javascript:hit()"></iframe>`, `<a href="javascript:hit()">a</a>`, `[a](javascript:hit())`,
-		`![a](x" onerror="hit())`, `<body onload=hit()>`, `<input autofocus onfocus=hit()>`, `<details open ontoggle=hit()>`,
-		`<video><source onerror=hit()></video>`, `<style>*{display:none}</style>`, `<link rel=stylesheet href=//x.example>`,
-		`<base href="//x.example/">`, `<meta http-equiv=refresh content="0;url=//x.example">`, `<form action=//x.example><button>`,
-		`<object data="javascript:hit()">`, `<embed src="javascript:hit()">`, `<math><mtext><img src=x onerror=hit()>`,
-		`</title><script>hit()</script>`, `</textarea><script>hit()</script>`, `</pre><script>hit()</script>`,
-		`--><script>hit()</script>`, `]]><script>hit()</script>`, `"><script>hit()</script>`, `' onmouseover='hit()`,
-		`" autofocus onfocus="hit()`, "`${hit()}`", `{{hit()}}`, `{{.Version}}`, `${hit()}`, `<%= hit() %>`,
-		`&lt;script&gt;hit()&lt;/script&gt;`, `&#60;img src=x onerror=hit()&#62;`, `\u003cscript\u003ehit()\u003c/script\u003e`,
-		"```html\n<script>hit()</script>\n```", "```\n</pre><img src=x onerror=hit()>", "`<img src=x onerror=hit()>`",
-		"**<img src=x onerror=hit()>**", "# <img src=x onerror=hit()>", `<noscript><p title="</noscript><img src=x onerror=hit()>">`,
-		`<template><script>hit()</script></template>`, `<div style="position:fixed;inset:0">`, `<x-y onclick=hit()>`,
-		"\u202egnp.exe", "a\u0000b<script>hit()</script>", `__proto__`, `constructor`, `data: [DONE]`,
-	}
-	return list
-}
 
 // echo is a server whose model has a hostile name and which answers with the last message, as one of its tokens too.
 func echo(t *testing.T, name string) string {
@@ -68,14 +47,14 @@ func TestHostileTextStaysText(t *testing.T) {
 	const name = `<img src=x onerror=hit()>"'`
 	upstream := echo(t, name)
 	url := service(t, func(c *mixtral.Config) { c.Backend, c.Upstream = mixtral.BackendVLLM, upstream })
-	ctx := browser(t)
-	run(t, ctx, chromedp.Navigate(url), until(modelsIn),
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Until(modelsIn),
 		chromedp.Evaluate(`window.hits = 0; window.hit = () => { window.hits++; }; window.confirm = () => true`, nil))
-	for _, text := range hostile() {
+	for _, text := range browser.Hostile() {
 		quoted, _ := json.Marshal(text)
 		var prompt, answer, token, tags string
-		run(t, ctx, chromedp.Evaluate(`document.getElementById("new").click(); document.getElementById("text").value = `+
-			string(quoted)+`; document.getElementById("form").requestSubmit()`, nil), until(idle),
+		browser.Run(t, ctx, chromedp.Evaluate(`document.getElementById("new").click(); document.getElementById("text").value = `+
+			string(quoted)+`; document.getElementById("form").requestSubmit()`, nil), browser.Until(idle),
 			chromedp.Evaluate(`document.querySelector(".message.user .body").textContent`, &prompt),
 			chromedp.Evaluate(`document.querySelector(".message.assistant .body").textContent`, &answer),
 			chromedp.Evaluate(`[...new Set([...document.querySelectorAll("#log *, #list *")].map((e) => e.localName))].sort().join(" ")`,
@@ -90,14 +69,14 @@ func TestHostileTextStaysText(t *testing.T) {
 			t.Errorf("%q is shown as the answer %q", text, answer)
 		}
 		for tag := range strings.FieldsSeq(tags) {
-			if !strings.Contains(" article button code div li p pre span strong ", " "+tag+" ") {
+			if !strings.Contains(" article button code div h2 li p pre span strong ", " "+tag+" ") {
 				t.Errorf("%q made an element %q", text, tag)
 			}
 		}
 	}
 	var hits int
 	var option string
-	run(t, ctx, chromedp.Evaluate(`window.hits`, &hits),
+	browser.Run(t, ctx, chromedp.Evaluate(`window.hits`, &hits),
 		chromedp.Evaluate(`document.querySelector("#model option").textContent`, &option))
 	if hits != 0 || option != name {
 		t.Errorf("%d scripts ran; the model is shown as %q", hits, option)

@@ -7,36 +7,32 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/chromedp"
-
 	"github.com/hxp-enterprise/mixtral/certify"
-	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
 	"github.com/hxp-enterprise/mixtral/internal/web/console"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
 // asProgram makes of the test binary the program that the form starts: it runs the case that its arguments name.
 const asProgram = "MIXTRAL_TEST_RUNS_AS_PROGRAM"
 
+// asConsole makes of the test binary a console of the directory that its argument names.
+const asConsole = "MIXTRAL_TEST_RUNS_AS_CONSOLE"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(program(os.Args[1:]))
 	}
-	code := m.Run()
-	if browser.stop != nil {
-		browser.stop()
+	if os.Getenv(asConsole) != "" {
+		os.Exit(serveMeasured(os.Args[1]))
 	}
+	code := browser.Main(m)
 	if dir, err := two(); err == nil && dir != "" {
 		_ = os.RemoveAll(dir)
 	}
@@ -117,7 +113,7 @@ var two = sync.OnceValues(func() (string, error) {
 	}
 	var failed [2]error
 	var all sync.WaitGroup
-	for i, ttft := range []time.Duration{20 * time.Millisecond, 90 * time.Millisecond} {
+	for i, ttft := range []time.Duration{20 * time.Millisecond, 160 * time.Millisecond} {
 		all.Go(func() {
 			time.Sleep(time.Duration(i) * 1100 * time.Millisecond) // the name of a report has its second
 			bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})
@@ -157,89 +153,4 @@ func serve(t *testing.T, c console.Config) string {
 		s.Close()
 	})
 	return s.URL
-}
-
-// browser is one Chromium for all tests.
-var browser struct {
-	sync.Once
-	ctx  context.Context
-	stop func()
-	err  error
-}
-
-// tab opens a tab of Chromium. Errors, broken policies and dialogs on its pages fail
-// the test.
-func tab(t *testing.T) context.Context {
-	t.Helper()
-	browser.Do(func() {
-		var path string
-		if path, browser.err = exec.LookPath("chromium"); browser.err != nil {
-			return
-		}
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(
-			chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox)...)
-		ctx, cancel := chromedp.NewContext(allocator)
-		browser.ctx, browser.stop = ctx, func() { cancel(); stop() }
-		browser.err = chromedp.Run(ctx)
-	})
-	if browser.ctx == nil {
-		need.Missing(t, "chromium: %v", browser.err)
-	}
-	if browser.err != nil {
-		t.Fatal(browser.err)
-	}
-	inTab, _ := chromedp.NewContext(browser.ctx) // it is closed with the browser: Chromium ends with its last tab
-	if err := chromedp.Run(inTab); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := chromedp.Run(inTab, chromedp.Navigate("about:blank")); err != nil {
-			t.Error(err)
-		}
-	})
-	ctx, cancel := context.WithTimeout(inTab, 2*time.Minute)
-	t.Cleanup(cancel)
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			t.Errorf("the page threw: %v", e.ExceptionDetails.Error())
-		case *page.EventJavascriptDialogOpening:
-			t.Errorf("a dialog opened: %s", e.Message)
-		case *log.EventEntryAdded:
-			if strings.Contains(e.Entry.Text, "Content Security Policy") {
-				t.Errorf("the policy was broken: %s", e.Entry.Text)
-			}
-		}
-	})
-	return ctx
-}
-
-func run(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
-	t.Helper()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// until waits until a JavaScript expression is true, also on the page that is loaded next.
-func until(expression string) chromedp.Action {
-	return chromedp.ActionFunc(func(ctx context.Context) error {
-		for end := time.Now().Add(40 * time.Second); ; time.Sleep(30 * time.Millisecond) {
-			var is bool
-			err := chromedp.Evaluate(`(() => { try { return !!(`+expression+`); } catch { return false; } })()`, &is).Do(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err == nil && is:
-				return nil
-			case time.Now().After(end):
-				return fmt.Errorf("%s never became true: %w", expression, errors.Join(err, context.DeadlineExceeded))
-			}
-		}
-	})
-}
-
-// shows waits until the page shows a text.
-func shows(text string) chromedp.Action {
-	return until(fmt.Sprintf(`document.body.innerText.includes(%q)`, text))
 }

@@ -1,19 +1,15 @@
 package runs_test
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/internal/web/console"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
 // verdict is the word in the box of the page of a run.
@@ -25,8 +21,8 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := serve(t, console.Config{Dir: dir})
-	ctx := tab(t)
-	run(t, ctx, chromedp.Navigate(url+"/"), shows("There are no runs yet"))
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Shows("There are no runs yet"))
 	done, reports := make(chan error, 1), make(chan *certify.Report, 1)
 	file, target := caseFile(t, "duration_s: 1.5", "duration_s: 5"), server(t, 20*time.Millisecond)
 	go func() {
@@ -35,12 +31,12 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 		reports <- rep
 	}()
 	var phases, figures, checks, text, word string
-	run(t, ctx, again("a.record.running"), chromedp.Click("a.record.running"),
-		until(verdict+` === "RUNNING"`), until(`document.getElementById("state").textContent === "live"`),
-		until(`[...document.querySelectorAll(".phases .s-running")].some((e) => e.textContent.includes("sustained"))`),
-		until(`document.querySelectorAll(".times tbody tr").length === 3`),
-		until(`[...document.querySelectorAll(".checks .pill")].some((e) => e.textContent === "would pass")`),
-		until(`document.querySelectorAll("#charts svg.plot").length >= 4`),
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
+		browser.Until(verdict+` === "RUNNING"`), browser.Until(`document.getElementById("state").textContent === "live"`),
+		browser.Until(`[...document.querySelectorAll(".phases .s-running")].some((e) => e.textContent.includes("sustained"))`),
+		browser.Until(`document.querySelectorAll(".times tbody tr").length === 3`),
+		browser.Until(`[...document.querySelectorAll(".checks .pill")].some((e) => e.textContent === "would pass")`),
+		browser.Until(`document.querySelectorAll("#charts svg.plot").length >= 4`),
 		chromedp.Evaluate(`document.getElementById("phases").innerText`, &phases),
 		chromedp.Evaluate(`document.getElementById("figures").innerText`, &figures),
 		chromedp.Evaluate(`document.getElementById("checks").innerText`, &checks))
@@ -57,10 +53,11 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	if !strings.Contains(checks, "open") || !strings.Contains(checks, "fast answers") {
 		t.Errorf("the checks are:\n%s", checks)
 	}
-	keepShot(t, ctx, "live")
-	run(t, ctx, until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`), // others may take the machine
-		until(`document.getElementById("announce").textContent.includes(`+verdict+`)`),
-		chromedp.Evaluate(verdict, &word), chromedp.Click(`//strong[text()="Open the report"]`), shows("A run to look at"), shows("Provenance"),
+	browser.Picture(t, ctx, "live", true)
+	browser.Run(t, ctx, browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`), // others may take the machine
+		browser.Until(`document.getElementById("announce").textContent.includes(`+verdict+`)`),
+		chromedp.Evaluate(verdict, &word), browser.Click("Open the report"), browser.Shows("A run to look at"),
+		browser.Shows("Provenance"),
 		chromedp.Evaluate(`document.querySelector("nav.tools").innerText`, &text))
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -70,40 +67,5 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	}
 	if !strings.Contains(text, "Record") {
 		t.Errorf("the report's tools are %q", text)
-	}
-}
-
-// again loads the page again until a selector is there.
-func again(selector string) chromedp.Action {
-	return chromedp.ActionFunc(func(ctx context.Context) error {
-		for {
-			var found bool
-			if err := (chromedp.Tasks{chromedp.Reload(), chromedp.Evaluate(fmt.Sprintf(
-				`!!document.querySelector(%q)`, selector), &found)}).Do(ctx); err != nil || found {
-				return err
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-	})
-}
-
-// keepShot keeps pictures of a page that goes on.
-func keepShot(t *testing.T, ctx context.Context, name string) {
-	t.Helper()
-	dir := os.Getenv("MIXTRAL_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{390, 1024, 1920} {
-			var picture []byte
-			run(t, ctx, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{
-				Name: "prefers-color-scheme", Value: theme}}), chromedp.EmulateViewport(width, 900),
-				chromedp.FullScreenshot(&picture, 100))
-			file := filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, theme))
-			if err := os.WriteFile(file, picture, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }

@@ -7,29 +7,32 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/chromedp/chromedp"
 
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/internal/web/console"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
 // TestTwoRunsAreCompared: two runs are chosen in the list, and held against each other.
 func TestTwoRunsAreCompared(t *testing.T) {
 	t.Parallel()
 	url := serve(t, console.Config{Dir: twoRuns(t)})
-	ctx := tab(t)
+	ctx := browser.Tab(t)
 	var text, disabled string
 	var lines int
-	run(t, ctx, chromedp.Navigate(url+"/"), until(`document.getElementById("comparebutton").disabled`),
+	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Until(`document.getElementById("comparebutton").disabled`),
 		chromedp.Text("#comparebutton", &disabled),
 		chromedp.Evaluate(`for (const e of document.querySelectorAll("input[name=run]")) e.click()`, nil),
-		until(`!document.getElementById("comparebutton").disabled`),
-		chromedp.Click("#comparebutton"), shows("Distributions over each other"),
+		browser.Until(`!document.getElementById("comparebutton").disabled`),
+		browser.Click("#comparebutton"), browser.Shows("Distributions over each other"),
 		chromedp.Text("main", &text),
 		chromedp.Evaluate(`document.querySelectorAll("svg.plot .line.dashed").length`, &lines))
 	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by"} {
@@ -46,24 +49,24 @@ func TestTwoRunsAreCompared(t *testing.T) {
 	if lines < 4 || !strings.Contains(disabled, "two runs") {
 		t.Errorf("%d lines of the earlier run; the button said %q", lines, disabled)
 	}
-	run(t, ctx, chromedp.Click(`//a[text()="Swap"]`),
-		until(`["better", "differs"].some((word) => document.body.innerText.includes(word))`), chromedp.Navigate(url+"/trend"),
-		shows("newest against oldest: worse"), until(`document.querySelectorAll("svg.plot .version").length > 0`))
+	browser.Run(t, ctx, browser.Click("Swap"),
+		browser.Until(`["better", "differs"].some((word) => document.body.innerText.includes(word))`), chromedp.Navigate(url+"/trend"),
+		browser.Shows("newest against oldest: worse"), browser.Until(`document.querySelectorAll("svg.plot .version").length > 0`))
 }
 
 // TestFilters: the form of the list narrows it, keeps what was typed, and the keyboard is enough for it.
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	url := serve(t, console.Config{Dir: twoRuns(t)})
-	ctx := tab(t)
+	ctx := browser.Tab(t)
 	rows := func(n int) chromedp.Action {
-		return until(fmt.Sprintf(`document.querySelectorAll("table.runs tbody tr").length === %d`, n))
+		return browser.Until(fmt.Sprintf(`document.querySelectorAll("table.runs tbody tr").length === %d`, n))
 	}
-	run(t, ctx, chromedp.Navigate(url+"/"), rows(2), chromedp.SendKeys(`input[name=text]`, "1.1\r"), rows(1),
-		until(`location.search.includes("text=1.1") && document.querySelector("input[name=text]").value === "1.1"`),
-		chromedp.Click(`//a[text()="Clear"]`), rows(2),
-		chromedp.SetValue(`select[name=verdict]`, "INVALID"), chromedp.Click(`.filters button`), rows(0),
-		shows("No run is like that"),
+	browser.Run(t, ctx, chromedp.Navigate(url+"/"), rows(2), chromedp.SendKeys(`input[name=text]`, "1.1\r"), rows(1),
+		browser.Until(`location.search.includes("text=1.1") && document.querySelector("input[name=text]").value === "1.1"`),
+		browser.Click("Clear"), rows(2),
+		chromedp.SetValue(`select[name=verdict]`, "INVALID"), browser.Click(`.filters button`), rows(0),
+		browser.Shows("No run is like that"),
 		chromedp.Navigate(url+"/?to=2020-01-01"), rows(0),
 		chromedp.Navigate(url+"/?from=2020-01-01&case=TC-TINY&target=127.0.0.1"), rows(2))
 }
@@ -77,41 +80,36 @@ func TestStartARun(t *testing.T) {
 	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0],
 		Env: append(os.Environ(), asProgram+"=1"), KeyEnvs: []string{"STAGING_API_KEY"}}})
 	target := server(t, 10*time.Millisecond)
-	ctx := tab(t)
+	ctx := browser.Tab(t)
 	const command = `document.getElementById("command").textContent`
 	var said string
-	run(t, ctx, chromedp.Navigate(url+"/start"), chromedp.SendKeys(`input[name=case]`, file),
+	browser.Run(t, ctx, chromedp.Navigate(url+"/start"), chromedp.SendKeys(`input[name=case]`, file),
 		chromedp.SendKeys(`input[name=target]`, target),
-		until(command+` === `+quoted("mixtral certify --target="+target+" --report-dir="+dir+" "+file)),
+		browser.Until(command+` === `+browser.Quote("mixtral certify --target="+target+" --report-dir="+dir+" "+file)),
 		chromedp.SendKeys(`textarea[name=set]`, "x=$(id); 'y"),
-		until(command+`.includes("'--set=x=$(id); '\\''y'")`),
+		browser.Until(command+`.includes("'--set=x=$(id); '\\''y'")`),
 		chromedp.SendKeys(`input[name=seed]`, "none"),
-		until(`document.getElementById("commandproblem").textContent.includes("seed: must be a whole number")`),
+		browser.Until(`document.getElementById("commandproblem").textContent.includes("seed: must be a whole number")`),
 		chromedp.Evaluate(`document.querySelector("[name=seed]").value = document.querySelector("[name=set]").value = ""`, nil),
-		chromedp.Click(`#startform button.main`), until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
-		until(`document.querySelector("#run .output").textContent.includes("--target=`+target+`")`),
-		chromedp.Click(`//strong[text()="Watch it"]`), until(verdict+` === "RUNNING"`),
-		chromedp.Navigate(url+"/start"), chromedp.Click(`#run button`),
-		until(`document.querySelector("#run .pill").textContent === "ENDED"`), chromedp.Text("#run", &said))
+		browser.Click(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
+		browser.Until(`document.querySelector("#run .output").textContent.includes("--target=`+target+`")`),
+		browser.Click("Watch it"), browser.Until(verdict+` === "RUNNING"`),
+		chromedp.Navigate(url+"/start"), browser.Click(`#run button`),
+		browser.Until(`document.querySelector("#run .pill").textContent === "ENDED"`), chromedp.Text("#run", &said))
 	if !strings.Contains(said, "exit code") {
 		t.Errorf("after the stop the page says %q", said)
 	}
-}
-
-func quoted(s string) string {
-	data, _ := json.Marshal(s)
-	return string(data)
 }
 
 // TestKeys: where there are keys, a browser logs in once and out again.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	url := serve(t, console.Config{Dir: twoRuns(t), Key: func(key string) bool { return key == "sesame" }})
-	ctx := tab(t)
-	run(t, ctx, chromedp.Navigate(url+"/trend"), chromedp.SendKeys(`input[name=key]`, "wrong\r"), shows("not valid"),
-		chromedp.SendKeys(`input[name=key]`, "sesame\r"), until(`location.pathname === "/trend"`),
-		shows("newest against oldest"), chromedp.Click(`//button[text()="Log out"]`), until(`location.pathname === "/login"`),
-		chromedp.Navigate(url+"/"), until(`location.pathname === "/login"`))
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, chromedp.Navigate(url+"/trend"), chromedp.SendKeys(`input[name=key]`, "wrong\r"), browser.Shows("not valid"),
+		chromedp.SendKeys(`input[name=key]`, "sesame\r"), browser.Until(`location.pathname === "/trend"`),
+		browser.Shows("newest against oldest"), browser.Click("Log out"), browser.Until(`location.pathname === "/login"`),
+		chromedp.Navigate(url+"/"), browser.Until(`location.pathname === "/login"`))
 }
 
 // evil is a text that would do something if any page took it for markup.
@@ -122,21 +120,21 @@ func hostileServer(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"object":"list","data":[{"id":%s,"object":"model","owned_by":%[1]s}]}`, quoted(evil))
+		fmt.Fprintf(w, `{"object":"list","data":[{"id":%s,"object":"model","owned_by":%[1]s}]}`, browser.Quote(evil))
 	})
 	var n atomic.Int64
 	mux.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
 		if n.Add(1) > 30 && n.Load()%2 == 0 {
 			w.WriteHeader(http.StatusUnprocessableEntity)
-			fmt.Fprintf(w, `{"error":{"message":%s,"type":%[1]s}}`, quoted(evil))
+			fmt.Fprintf(w, `{"error":{"message":%s,"type":%[1]s}}`, browser.Quote(evil))
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprintf(w, `data: {"id":"1","object":"chat.completion.chunk","model":%s,"choices":[{"index":0,"delta":`+
-			`{"content":%[1]s},"finish_reason":null}]}`+"\n\n", quoted(evil))
+			`{"content":%[1]s},"finish_reason":null}]}`+"\n\n", browser.Quote(evil))
 		fmt.Fprintf(w, `data: {"id":"1","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{},`+
 			`"finish_reason":%s}],"usage":{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6}}`+
-			"\n\ndata: [DONE]\n\n", quoted(evil))
+			"\n\ndata: [DONE]\n\n", browser.Quote(evil))
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -150,11 +148,20 @@ func TestHostileRuns(t *testing.T) {
 	dir := t.TempDir()
 	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0]}})
 	name, _ := json.Marshal(evil)
+	var checks strings.Builder
+	var clauses []string
+	for i, text := range browser.Hostile() {
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			continue // a clause is one line
+		}
+		clauses = append(clauses, strings.TrimSpace(text))
+		fmt.Fprintf(&checks, "  - {id: hostile-%d, clause: %s, rule: error_budget}\n", i, browser.Quote(text))
+	}
 	file := caseFile(t, "A run to look at", string(name), "few errors", string(name), "requests: 20", "requests: 40",
-		"prompts: [reasoning/simple]}\n  ", "prompts: [reasoning/simple]}\n  ")
+		"checks:\n", "checks:\n"+checks.String())
 	target := hostileServer(t)
-	ctx := tab(t)
-	run(t, ctx, chromedp.Navigate(url+"/"))
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, chromedp.Navigate(url+"/"))
 	done := make(chan error, 1)
 	go func() {
 		_, err := certify.Run(t.Context(), certify.Options{Case: file, Target: target, ReportDir: dir, Version: evil})
@@ -164,28 +171,43 @@ func TestHostileRuns(t *testing.T) {
 		t.Helper()
 		var found int
 		var text string
-		run(t, ctx, chromedp.Evaluate(`document.querySelectorAll("main [onload], main [onerror], main img, main script").length`,
-			&found), chromedp.Evaluate(`document.body.textContent`, &text))
+		browser.Run(t, ctx, chromedp.Evaluate(`document.querySelectorAll("main [onload], main [onerror], main [onfocus], "+
+			"main [ontoggle], main [onclick], main img, main script, main iframe, main object, main embed, main video, main style, "+
+			"main link, main base, main meta, main math, main template, main x-y, main [href^='javascript' i], "+
+			"main form[action*=example]").length`, &found), chromedp.Evaluate(`document.body.textContent`, &text))
 		if found != 0 || !strings.Contains(text, "<svg onload=hit()>") {
 			t.Errorf("%s has %d elements of others, and shows the text: %v", page, found,
 				strings.Contains(text, "<svg onload=hit()>"))
 		}
 	}
-	run(t, ctx, again("a.record.running"), chromedp.Click("a.record.running"),
-		until(`document.getElementById("phases").textContent.includes("failed")`))
+	all := func(page string) {
+		t.Helper()
+		var shown []string
+		browser.Run(t, ctx, chromedp.Evaluate(`[...document.querySelectorAll(".checks .clause")].map((e) => e.textContent.trim())`,
+			&shown))
+		for _, text := range clauses {
+			if !slices.Contains(shown, text) {
+				t.Errorf("%s does not show %q as it is", page, text)
+			}
+		}
+	}
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
+		browser.Until(`document.getElementById("phases").textContent.includes("failed") && document.querySelector(".checks")`))
 	safe("the run that goes on")
-	run(t, ctx, until(`!["RUNNING", "JUDGING", "PREPARING"].includes(`+verdict+`)`))
+	all("the run that goes on")
+	browser.Run(t, ctx, browser.Until(`!["RUNNING", "JUDGING", "PREPARING"].includes(`+verdict+`)`))
 	safe("the run that has ended")
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	run(t, ctx, until(`document.querySelector("#head a[href^='/runs/']")`))
+	browser.Run(t, ctx, browser.Until(`document.querySelector("#head a[href^='/runs/']")`))
 	safe("the run with its report")
-	run(t, ctx, chromedp.Navigate(url+"/"), until(`document.querySelector("table.runs")`))
+	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Until(`document.querySelector("table.runs")`))
 	safe("the list")
-	run(t, ctx, chromedp.Click("table.runs a"), shows("Provenance"))
+	browser.Run(t, ctx, browser.Click("table.runs a"), browser.Shows("Provenance"))
 	safe("the report")
-	run(t, ctx, chromedp.Navigate(url+"/start?case="+"%3Csvg%20onload=hit()%3E&slo=%3Csvg%20onload=hit()%3E"))
+	all("the report")
+	browser.Run(t, ctx, chromedp.Navigate(url+"/start?case="+"%3Csvg%20onload=hit()%3E&slo=%3Csvg%20onload=hit()%3E"))
 	safe("the form")
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.html")); len(files) != 1 {
 		t.Errorf("the run has the pages %v", files)

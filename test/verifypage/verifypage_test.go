@@ -14,15 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
 const keys = "../../certify/attest/testdata/"
@@ -43,7 +42,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	code := m.Run()
+	code := browser.Main(m)
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
@@ -131,58 +130,30 @@ func (r run) forged(t *testing.T, path, name, old, with string) string {
 // open opens the page from its file. Whatever it tries to fetch fails the test, and so does an error of a script.
 func open(t *testing.T) context.Context {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		need.Missing(t, "chromium: %v", err)
-	}
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox)...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(cancel)
+	ctx := browser.Tab(t)
 	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			t.Errorf("the page threw: %v", e.ExceptionDetails.Error())
-		case *network.EventRequestWillBeSent:
+		if e, ok := event.(*network.EventRequestWillBeSent); ok {
 			if u := e.Request.URL; !strings.HasPrefix(u, "file://") && !strings.HasPrefix(u, "blob:") &&
 				!strings.HasPrefix(u, "data:") {
 				t.Errorf("the page sent a request to %s", u)
 			}
 		}
 	})
-	do(t, ctx, network.Enable(), chromedp.Navigate("file://"+built))
-	until(t, ctx, `!document.getElementById('judge')`) // its script has run
+	browser.Run(t, ctx, network.Enable(), chromedp.Navigate("file://"+built),
+		browser.Until(`!document.getElementById('judge')`)) // its script has run
 	return ctx
 }
 
-func do(t *testing.T, ctx context.Context, actions ...chromedp.Action) {
-	t.Helper()
-	if err := chromedp.Run(ctx, actions...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// until asks the page again and again until a JavaScript expression is true.
+// until waits until a JavaScript expression is true.
 func until(t *testing.T, ctx context.Context, expression string) {
 	t.Helper()
-	for range 3000 {
-		var is bool
-		do(t, ctx, chromedp.Evaluate(expression, &is))
-		if is {
-			return
-		}
-		time.Sleep(40 * time.Millisecond)
-	}
-	t.Fatalf("never true: %s", expression)
+	browser.Run(t, ctx, browser.Until(expression))
 }
 
 // press presses a button of the page.
 func press(t *testing.T, ctx context.Context, id string) {
 	t.Helper()
-	do(t, ctx, chromedp.Evaluate(fmt.Sprintf(`document.getElementById(%q).click()`, id), nil))
+	browser.Run(t, ctx, chromedp.Evaluate(fmt.Sprintf(`document.getElementById(%q).click()`, id), nil))
 }
 
 // choose gives files to the page, and waits until it has a report and a record.
@@ -196,7 +167,7 @@ func choose(t *testing.T, ctx context.Context, files ...string) {
 		}
 		files[i] = path
 	}
-	do(t, ctx, chromedp.SetUploadFiles("#files", files, chromedp.ByID))
+	browser.Run(t, ctx, chromedp.SetUploadFiles("#files", files, chromedp.ByID))
 	until(t, ctx, `!document.getElementById('go').disabled`)
 }
 
@@ -207,11 +178,11 @@ func check(t *testing.T, ctx context.Context, key string, files ...string) (answ
 	for i := range files { // the last ones may still be looked at
 		until(t, ctx, fmt.Sprintf(`document.body.innerText.includes(%q)`, filepath.Base(files[i])))
 	}
-	do(t, ctx, chromedp.Evaluate(fmt.Sprintf(`document.getElementById('key').value = %q`, key), nil))
+	browser.Run(t, ctx, chromedp.Evaluate(fmt.Sprintf(`document.getElementById('key').value = %q`, key), nil))
 	press(t, ctx, "go")
 	until(t, ctx, `document.getElementById('stop').hidden && (!document.getElementById('result').hidden ||
 		!document.getElementById('error').hidden)`)
-	do(t, ctx, chromedp.Evaluate(`['#error:not([hidden])', '#result:not([hidden]) #verdict', '#problems', '#facts']
+	browser.Run(t, ctx, chromedp.Evaluate(`['#error:not([hidden])', '#result:not([hidden]) #verdict', '#problems', '#facts']
 		.map(s => (document.querySelector(s) || {}).innerText || '').join('\n')`, &answer))
 	return answer
 }
@@ -300,9 +271,9 @@ func TestLargeRecords(t *testing.T) {
 		document.getElementById('state').textContent === 'stopped'`)
 	var told string
 	huge := r.put(t, "huge.json", append([]byte(`{"test_case":"`), bytes.Repeat([]byte("x"), 17<<20)...))
-	do(t, ctx, chromedp.SetUploadFiles("#files", []string{huge}, chromedp.ByID))
+	browser.Run(t, ctx, chromedp.SetUploadFiles("#files", []string{huge}, chromedp.ByID))
 	until(t, ctx, `!document.getElementById('error').hidden`)
-	do(t, ctx, chromedp.Evaluate(`document.getElementById('error').textContent`, &told))
+	browser.Run(t, ctx, chromedp.Evaluate(`document.getElementById('error').textContent`, &told))
 	if !strings.Contains(told, "this page takes 16 MiB of such a file") {
 		t.Errorf("a report of 17 MiB: %q", told)
 	}
@@ -313,28 +284,27 @@ func TestTheFilesStayHere(t *testing.T) {
 	r := newRun(t, smallRecord(t), "id_ed25519")
 	ctx := open(t)
 	check(t, ctx, "", r.paths.JSON, r.paths.Events, r.paths.Attestation, keys+"id_ed25519.pub")
-	var fetched, wide bool
-	do(t, ctx, chromedp.Evaluate(`fetch('http://127.0.0.1:9/').then(() => true, () => false)`, &fetched,
+	var fetched bool
+	browser.Run(t, ctx, chromedp.Evaluate(`fetch('`+browser.Forbidden+`').then(() => true, () => false)`, &fetched,
 		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	if fetched {
 		t.Error("the page may fetch")
 	}
-	for _, width := range []int64{390, 800, 1920} {
-		for _, theme := range []string{"light", "dark"} {
-			var shot []byte
-			do(t, ctx, chromedp.EmulateViewport(width, 900), emulation.SetEmulatedMedia().WithFeatures(
-				[]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}),
-				chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth`, &wide),
-				chromedp.FullScreenshot(&shot, 100))
-			if wide {
-				t.Errorf("at a width of %d the page scrolls sideways", width)
-			}
-			if dir := os.Getenv("MIXTRAL_SCREENSHOTS"); dir != "" {
-				name := filepath.Join(dir, fmt.Sprintf("verify-%d-%s.png", width, theme))
-				if err := os.WriteFile(name, shot, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
+	browser.Picture(t, ctx, "verify-report", true)
+}
+
+// TestEveryoneCanUseIt: the page before and after it has verified a report, for people with a screen reader, without a
+// mouse, and with weak eyes.
+func TestEveryoneCanUseIt(t *testing.T) {
+	r := newRun(t, smallRecord(t), "id_ed25519")
+	lie := r.forged(t, r.paths.JSON, "lie.json", `"status": "PASS"`, `"status": "FAIL"`)
+	ctx := open(t)
+	browser.Run(t, ctx, chromedp.EmulateViewport(1024, 850))
+	browser.Audit(t, ctx, "the page")
+	check(t, ctx, "", r.paths.JSON, r.paths.Events, r.paths.Attestation, keys+"id_ed25519.pub")
+	browser.Audit(t, ctx, "a report that is verified")
+	check(t, ctx, "", lie, r.paths.Events)
+	browser.Audit(t, ctx, "a report that is not")
+	check(t, ctx, "ssh-ed25519 AAAA", r.paths.JSON, r.paths.Events)
+	browser.Audit(t, ctx, "an error")
 }

@@ -93,7 +93,8 @@ const (
 	tpot
 )
 
-var names = [...]string{latency: "Latency", ttft: "Time to first token", tpot: "Time per output token"}
+// TimeNames are the names of Load.Times, in their order.
+var TimeNames = [...]string{latency: "Latency", ttft: "Time to first token", tpot: "Time per output token"}
 
 func newLoad(h *evidence.Header, id string, plan testcases.Phase, at int64) *load {
 	l := &load{id: id, plan: plan, start: at, now: at, width: int64(time.Second), confidence: 0.99}
@@ -205,9 +206,7 @@ func (l *load) view(now int64) *Load {
 		v.Completed = float64(n) / min(took, recent.Seconds())
 	}
 	for i := range l.times {
-		if s := &l.times[i]; s.n > 0 {
-			v.Times = append(v.Times, s.describe(names[i], l.confidence))
-		}
+		v.Times = append(v.Times, l.times[i].describe(TimeNames[i], l.confidence))
 	}
 	v.Series = l.series(now)
 	return v

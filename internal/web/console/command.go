@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -178,16 +179,7 @@ func (k *Console) showStart(w http.ResponseWriter, r *http.Request, status int, 
 		return
 	}
 	p := startPage{Form: f, SLO: strings.Join(f.SLO, "\n"), Set: strings.Join(f.Set, "\n"), Cases: testcases.List(),
-		Keys: k.c.Start.KeyEnvs, Problem: problem, State: k.childView()}
-	for _, id := range p.Cases {
-		if l, err := testcases.Load(id); err == nil {
-			for name := range l.Case.Profiles {
-				p.Profiles = append(p.Profiles, name)
-			}
-		}
-	}
-	slices.Sort(p.Profiles)
-	p.Profiles = slices.Compact(p.Profiles)
+		Profiles: builtInProfiles(), Keys: k.c.Start.KeyEnvs, Problem: problem, State: k.childView()}
 	args, err := f.Args(k.c.Dir, k.c.Start.KeyEnvs)
 	if err == nil {
 		p.Command = CommandLine(args)
@@ -196,6 +188,19 @@ func (k *Console) showStart(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	k.show(w, r, status, "start", "Start a run", "/start", p)
 }
+
+// builtInProfiles are the names of the profiles of the cases in this program.
+var builtInProfiles = sync.OnceValue(func() (names []string) {
+	for _, id := range testcases.List() {
+		if l, err := testcases.Load(id); err == nil {
+			for name := range l.Case.Profiles {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+})
 
 // startCommand gives the command line of a form as text.
 func (k *Console) startCommand(w http.ResponseWriter, r *http.Request) {

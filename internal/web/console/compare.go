@@ -66,7 +66,7 @@ func (k *Console) compare(w http.ResponseWriter, r *http.Request) {
 
 func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *loaded) {
 	p.A, p.B, p.IDs = &a.Row, &b.Row, [2]string{a.ID, b.ID}
-	c := report.DiffWith(a.report, b.report, k.shift(ctx, a, b))
+	c := k.difference(ctx, a, b)
 	p.Warnings = c.Warnings
 	p.Changed, p.Same = report.ChangesOf(c)
 	for _, x := range p.Changed {
@@ -96,6 +96,42 @@ func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *load
 			p.Sweeps[i] = append(p.Sweeps[i], sweepOf{s, report.SweepCharts(s, 10*i+n)})
 		}
 	}
+}
+
+// difference compares two runs. To compare their single latencies takes a part of a second, so the newest comparisons
+// are kept.
+func (k *Console) difference(ctx context.Context, a, b *loaded) report.Comparison {
+	_, first := a.record()
+	_, second := b.record()
+	key := pair{a.ID, b.ID, first && second}
+	k.compared.Lock()
+	for _, d := range k.compared.list {
+		if d.key == key {
+			k.compared.Unlock()
+			return d.of
+		}
+	}
+	k.compared.Unlock()
+	of := report.DiffWith(a.report, b.report, k.shift(ctx, a, b))
+	if ctx.Err() != nil { // it may lack what nobody waits for any more
+		return of
+	}
+	k.compared.Lock()
+	defer k.compared.Unlock()
+	list := append([]compared{{key, of}}, k.compared.list...)
+	k.compared.list = list[:min(len(list), mostDrawn)]
+	return of
+}
+
+// pair is what two runs are compared by: with their records, or without.
+type pair struct {
+	before, after string
+	records       bool
+}
+
+type compared struct {
+	key pair
+	of  report.Comparison
 }
 
 // phases are the plots of a run's phases by their ids.

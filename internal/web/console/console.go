@@ -5,10 +5,12 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -48,6 +50,11 @@ type Console struct {
 	guard   *guard
 	pages   map[string]*template.Template
 	handler http.Handler
+
+	compared struct {
+		sync.Mutex
+		list []compared // the newest first
+	}
 }
 
 // New makes a console.
@@ -230,13 +237,14 @@ var funcs = template.FuncMap{
 		}
 		return s
 	},
-	"quant": quantileText,
+	"quant": quantileText, "waiting": loadNames, "times": timesOf,
 	"phaseclass": func(s live.PhaseState) string {
 		return map[live.PhaseState]string{live.Planned: "planned", live.UnderWay: "running", live.Done: "done",
 			live.Cut:     "cut",
 			live.Skipped: "skipped"}[s]
 	},
 	"checkclass": checkClass,
+	// a verdict is text in lists, and typed in reports
 }
 
 // took writes a duration as people do.

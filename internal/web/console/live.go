@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,13 +197,7 @@ func (k *Console) draw(v live.View, out outcome) picture {
 	x := liveView{View: v, Run: out.run, Problem: out.problem}
 	x.Word, x.Class = word(v)
 	if c := caseReport(v); c != nil {
-		if l := v.Load; l != nil {
-			x.Charts = append(x.Charts, report.LoadChart(l.Series, c, 0), report.InFlightChart(l.Series, 0))
-			if len(l.Series.TTFT) > 2 {
-				x.Charts = append(x.Charts, report.TTFTChart(l.Series, 0))
-			}
-		}
-		x.Charts = append(x.Charts, report.ResourceCharts(v.Series, c)...)
+		x.Charts = liveCharts(v, c)
 	}
 	if v.Judged != nil {
 		for i, s := range v.Judged.Sweeps {
@@ -227,6 +222,46 @@ func (k *Console) draw(v live.View, out outcome) picture {
 		pic.Regions[id] = strings.TrimSpace(b.String())
 	}
 	return pic
+}
+
+// liveCharts are the plots of the page, the same ones at every moment: where there is nothing to draw yet a plot is
+// empty, so that nothing below it moves when its points come.
+func liveCharts(v live.View, c *report.Report) (all []report.Chart) {
+	var s report.PhaseSeries
+	if v.Load != nil {
+		s = v.Load.Series
+	}
+	all = append(all, report.LoadChart(s, c, 0), report.InFlightChart(s, 0))
+	if len(s.TTFT) > 2 {
+		all = append(all, report.TTFTChart(s, 0))
+	} else {
+		all = append(all, report.WaitingChart("ttft0", "Time to first token over time",
+			"Time to first token: too few requests yet"))
+	}
+	resources := report.ResourceCharts(v.Series, c)
+	if len(v.Series.Memory) < 2 {
+		resources = slices.Insert(resources, 0, report.WaitingChart("mem", "Memory over the run",
+			"Memory: not sampled yet"))
+	}
+	if len(v.Series.CPU) < 2 {
+		resources = slices.Insert(resources, 1, report.WaitingChart("cpu", "CPU over the run",
+			"CPU: not sampled yet"))
+	}
+	return append(all, resources...)
+}
+
+// loadNames are the figures that a phase of load has.
+func loadNames() []string { return []string{"Completed/s", "In flight", "Answered", "Output tokens/s"} }
+
+// timesOf are the times of a phase, or their names where there is none yet.
+func timesOf(l *live.Load) (out []live.Times) {
+	if l != nil {
+		return l.Times
+	}
+	for _, name := range live.TimeNames {
+		out = append(out, live.Times{Name: name, Quantiles: make([]live.Quantile, 4)})
+	}
+	return out
 }
 
 // caseReport has what charts want of a report, while there is none: its targets and peaks.

@@ -63,13 +63,14 @@ async function generate(index) {
   variant.request = { ...body, messages: undefined };
   running = new AbortController();
   render();
-  let dirty = false, first = 0, last = 0;
+  say("The model answers.", true);
+  let dirty = false, first = 0, last = 0, shown = null;
   const paint = () => {
     dirty = false;
-    const element = of === chat && $("log").querySelector(`[data-index="${index}"] .body`);
-    if (!element || target.variants[target.at] !== variant) return;
+    if (of !== chat || target.variants[target.at] !== variant) return;
+    shown ??= elements.get(target).querySelector(".body");
     const stick = nearEnd();
-    answer.show(element, variant.text);
+    for (const text of answer.grow(shown, variant.text)) say(text);
     if (stick) $("log").scrollTop = $("log").scrollHeight;
   };
   const start = performance.now();
@@ -106,8 +107,22 @@ async function generate(index) {
   running = null;
   of.changed = Date.now();
   keepIt(of);
+  if (of === chat) {
+    const rest = shown?.blocks?.at(-1)?.text;
+    if (rest) say(rest);
+    say(variant.error ?? (variant.finish === "stopped" ? "The answer was stopped." : "The answer is complete."));
+  }
   render();
-  $("text").focus({ preventScroll: true });
+}
+
+// say tells a screen reader something, politely. What it reads of an answer are paragraphs that are complete: read
+// token by token nobody would understand it.
+let silence;
+function say(text, anew = false) {
+  clearTimeout(silence);
+  if (anew) $("said").replaceChildren();
+  $("said").append(make("p", {}, text));
+  silence = setTimeout(() => { if (!running) $("said").replaceChildren(); }, 10000); // it is not part of the page
 }
 
 function keepIt(c) {
@@ -159,7 +174,7 @@ function foot(m, index, body) {
       toggle.setAttribute("aria-pressed", on);
       body.classList.toggle("tokens", on);
       if (on) answer.tokens(body, v.tokens);
-      else { body.replaceChildren(); body.blocks = null; answer.show(body, v.text); }
+      else answer.show(body, v.text);
     }, { "aria-pressed": "false" });
     list.push(toggle);
   }
@@ -169,8 +184,9 @@ function foot(m, index, body) {
 
 function messageElement(m, index) {
   const body = make("div", { class: "body" });
+  const who = m.role === "user" ? "You" : m.model || "Answer";
   const box = make("article", { class: "message " + m.role, "data-index": index, "aria-label": m.role === "user" ? "You" : "Answer" },
-    make("div", { class: "who" }, m.role === "user" ? "You" : m.model || "Answer"), body);
+    make("h2", { class: "who" }, who), body);
   if (m.role === "user") { body.textContent = m.text; return box; }
   const v = m.variants[m.at];
   answer.show(body, v.text);
@@ -179,17 +195,57 @@ function messageElement(m, index) {
   return box;
 }
 
+const elements = new WeakMap(); // message → its element, for as long as it looks the same
+
+// elementOf gives the element of a message, and makes a new one only where something has changed.
+function elementOf(m, index) {
+  const v = m.variants?.[m.at], last = index === chat.messages.length - 1;
+  const look = [index, m.at, m.variants?.length, last, last && !!running, v?.text.length, v?.finish, v?.error].join();
+  const had = elements.get(m);
+  if (had?.look === look) return had;
+  const e = messageElement(m, index);
+  e.look = look;
+  elements.set(m, e);
+  return e;
+}
+
+// arrange makes a list the children of an element. Those that stay are not touched.
+function arrange(parent, list) {
+  for (const [i, e] of list.entries()) if (parent.children[i] !== e) parent.insertBefore(e, parent.children[i] ?? null);
+  while (parent.children.length > list.length) parent.lastChild.remove();
+}
+
+const label = (e) => e.getAttribute("aria-label") ?? e.textContent;
+
+// keepFocus gives a function that brings the focus back where it was, or as near as there is something now.
+function keepFocus() {
+  const at = document.activeElement, index = at.closest?.("[data-index]")?.dataset.index, name = label(at);
+  return () => {
+    if (at.isConnected && at.getClientRects().length) return;
+    const buttons = index === undefined ? [] : [...$("log").querySelectorAll(`[data-index="${index}"] .foot button:enabled`)];
+    (buttons.find((b) => label(b) === name) ?? buttons[0] ?? $("text")).focus({ preventScroll: true });
+  };
+}
+
+const empty = make("div", { class: "empty" }, make("h2", {}, "Ask the model"),
+  make("p", {}, "The conversation stays in this browser. Nothing goes anywhere but to this server."));
+
 function render() {
-  const end = nearEnd();
+  const end = nearEnd(), restore = keepFocus();
   $("tip").hidden = true;
-  $("log").replaceChildren(...chat.messages.map(messageElement));
-  if (!chat.messages.length) {
-    $("log").append(make("div", { class: "empty" }, make("h1", {}, "Ask the model"),
-      make("p", {}, "The conversation stays in this browser. Nothing goes anywhere but to this server.")));
-  }
+  arrange($("log"), chat.messages.length ? chat.messages.map(elementOf) : [empty]);
   if (end || running) $("log").scrollTop = $("log").scrollHeight;
   $("send").hidden = !!running;
   $("stop").hidden = !running;
+  list();
+  restore();
+}
+
+let listed = "";
+function list() {
+  const look = JSON.stringify(chats.map((c) => [c.id, keep.title(c), c === chat]));
+  if (look === listed) return;
+  listed = look;
   $("list").replaceChildren(...chats.map((c) => make("li", c === chat ? { class: "now" } : {},
     make("button", { type: "button", class: "open", "aria-current": c === chat ? "true" : null, onclick: () => open(c) }, keep.title(c)),
     make("button", { type: "button", class: "drop", "aria-label": "Delete " + keep.title(c), onclick: () => remove(c) }, "×"))));
@@ -202,8 +258,7 @@ function open(c) {
     if (e.type === "checkbox") e.checked = !!c.settings[e.name];
     else e.value = c.settings[e.name] ?? "";
   }
-  $("side").classList.remove("shown");
-  $("sideopen").setAttribute("aria-expanded", "false");
+  toggle("side", false);
   render();
   $("log").scrollTop = $("log").scrollHeight;
   $("text").focus();
@@ -211,10 +266,15 @@ function open(c) {
 
 function remove(c) {
   if (!confirm(`Delete “${keep.title(c)}”?`)) return;
+  const at = chats.indexOf(c);
   chats = chats.filter((x) => x !== c);
   keep.drop(c.id);
+  const shown = $("side").classList.contains("shown");
   if (c === chat) open(chats[0] ?? keep.fresh());
   else render();
+  if (shown) toggle("side", true);
+  const rest = $("list").querySelectorAll(".drop");
+  (rest[Math.min(at, rest.length - 1)] ?? $("new")).focus(); // whoever deletes several goes on from here
 }
 
 $("new").addEventListener("click", () => { const c = keep.fresh(); c.settings = { ...chat.settings }; open(c); });
@@ -244,8 +304,14 @@ $("text").addEventListener("input", grow);
 $("stop").addEventListener("click", () => running?.abort());
 addEventListener("keydown", (e) => {
   if (e.key !== "Escape" || $("keydialog").open) return;
-  if (running) running.abort();
-  else toggle("settings", false), toggle("side", false);
+  if (running) return running.abort();
+  $("tip").hidden = true;
+  for (const id of ["settings", "side"]) {
+    if ($(id + "open").getAttribute("aria-expanded") !== "true") continue;
+    const inside = $(id).contains(document.activeElement);
+    toggle(id, false);
+    if (inside) $(id + "open").focus();
+  }
 });
 
 // toggle opens or closes what stands beside the conversation.
@@ -255,7 +321,11 @@ function toggle(id, on) {
   $(id + "open").setAttribute("aria-expanded", String(on));
 }
 for (const id of ["settings", "side"]) {
-  $(id + "open").addEventListener("click", () => toggle(id, $(id + "open").getAttribute("aria-expanded") !== "true"));
+  $(id + "open").addEventListener("click", () => {
+    const on = $(id + "open").getAttribute("aria-expanded") !== "true";
+    toggle(id, on);
+    if (on) $(id).querySelector("button, input, textarea").focus();
+  });
 }
 
 async function models() {

@@ -38,18 +38,20 @@ function quantile(q, now, then, name) {
   return low;
 }
 
+const brief = (n) => n.toLocaleString("en", { maximumSignificantDigits: 3 });
+
 const past = []; // readings: { at, all }
 const lines = new Map(); // figures drawn as lines
 
-function figure(id, name, value, goal, plot) {
+function figure(id, name, value, goal, plot, words = brief) {
   let box = $("f-" + id);
   if (!box) {
-    box = make("div", { class: "figure", id: "f-" + id }, make("div", { class: "name" }, name), make("div", { class: "value" }),
+    box = make("div", { class: "figure", id: "f-" + id, role: "group", "aria-label": name }, make("div", { class: "name" }, name), make("div", { class: "value" }),
       make("div", { class: "goal" }));
     const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     svg.setAttribute("viewBox", `0 0 ${KEEP} 34`);
     svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("aria-hidden", "true");
+    svg.setAttribute("role", "img");
     svg.append(document.createElementNS("http://www.w3.org/2000/svg", "polyline"));
     box.append(svg);
     $("figures").append(box);
@@ -61,6 +63,7 @@ function figure(id, name, value, goal, plot) {
   list.push(isFinite(plot) ? plot : 0);
   if (list.length > KEEP) list.shift();
   const top = Math.max(...list, 1e-9);
+  box.querySelector("svg").setAttribute("aria-label", `${name} over the last ${Math.max(1, Math.round(list.length * EVERY / 60000))} min: from ${words(Math.min(...list))} to ${words(Math.max(...list))}`);
   box.querySelector("polyline").setAttribute("points", list.map((v, i) => `${KEEP - list.length + i},${(32 - 30 * v / top).toFixed(1)}`).join(" "));
 }
 
@@ -84,7 +87,7 @@ function draw() {
     figure("kv", "KV cache in use", (100 * kv).toFixed(0) + " %", "of " + bytes(one(all, "mixtral_kv_cache_bytes")), kv);
   }
   const memory = one(all, "process_resident_memory_bytes");
-  figure("memory", "Memory", bytes(memory), of(one(all, "mixtral_memory_limit_bytes"), "bytes"), memory);
+  figure("memory", "Memory", bytes(memory), of(one(all, "mixtral_memory_limit_bytes"), "bytes"), memory, bytes);
   const cpu = rate("process_cpu_seconds_total");
   figure("cpu", "Processor cores in use", cpu.toFixed(2), "", cpu);
   const open = one(all, "mixtral_connections");

@@ -13,16 +13,27 @@ function follow(address) {
     for (const [id, html] of Object.entries(news.regions)) {
       const part = $(id);
       if (!part) continue;
-      const open = part.querySelector(".output"), below = open && open.scrollHeight - open.scrollTop - open.clientHeight < 30;
-      const focus = part.contains(document.activeElement) ? [...part.querySelectorAll("a, button, [tabindex]")].indexOf(document.activeElement) : -1;
-      part.replaceChildren(...parser.parseFromString(html, "text/html").body.childNodes);
-      const output = part.querySelector(".output");
-      if (output && (below || !open)) output.scrollTop = output.scrollHeight;
-      else if (output) output.scrollTop = open.scrollTop;
-      if (focus >= 0) part.querySelectorAll("a, button, [tabindex]")[focus]?.focus({ preventScroll: true });
+      replace(part, parser.parseFromString(html, "text/html").body.childNodes);
     }
     if (news.final) { source.close(); state.textContent = "ended"; done(); }
   });
+}
+
+const controls = "a, button, [tabindex]";
+
+// replace gives a part new contents. What has the focus keeps it, and what was scrolled stays where it was; an output
+// that was read to its end follows it.
+function replace(part, contents) {
+  const boxes = () => [...part.querySelectorAll(".scroll, .output")];
+  const were = boxes().map((e) => ({ left: e.scrollLeft, top: e.scrollTop, below: e.scrollHeight - e.scrollTop - e.clientHeight < 30 }));
+  const focus = part.contains(document.activeElement) ? [...part.querySelectorAll(controls)].indexOf(document.activeElement) : -1;
+  part.replaceChildren(...contents);
+  for (const [i, e] of boxes().entries()) {
+    const was = were[i];
+    if (was) e.scrollLeft = was.left;
+    e.scrollTop = !e.matches(".output") ? 0 : was && !was.below ? was.top : e.scrollHeight;
+  }
+  if (focus >= 0) part.querySelectorAll(controls)[focus]?.focus({ preventScroll: true });
 }
 
 // done lets another run be started.

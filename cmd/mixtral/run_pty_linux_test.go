@@ -1,0 +1,293 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that
+// it got.
+func echoServer(t *testing.T) (url string, asked func() []map[string]any) {
+	t.Helper()
+	var mu sync.Mutex
+	var all []map[string]any
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"echo","object":"model"}]}`)
+	})
+	mux.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		data, _ := io.ReadAll(r.Body)
+		if json.Unmarshal(data, &body) != nil {
+			http.Error(w, "no JSON", http.StatusBadRequest)
+			return
+		}
+		mu.Lock()
+		all = append(all, body)
+		mu.Unlock()
+		list := body["messages"].([]any)
+		text := list[len(list)-1].(map[string]any)["content"].(string)
+		w.Header().Set("Content-Type", "text/event-stream")
+		say := func(text string) {
+			quoted, _ := json.Marshal(text)
+			fmt.Fprintf(w, `data: {"id":"1","object":"chat.completion.chunk","model":"echo","choices":[{"index":0,`+
+				`"delta":{"content":%s}}]}`+"\n\n", quoted)
+			w.(http.Flusher).Flush()
+		}
+		for i := 0; text == "endless" && r.Context().Err() == nil; i++ {
+			say(fmt.Sprintf("word%d ", i))
+			time.Sleep(5 * time.Millisecond)
+		}
+		say("echo(" + strings.ReplaceAll(text, "\n", "|") + ")")
+		fmt.Fprint(w, `data: {"id":"1","object":"chat.completion.chunk","model":"echo","choices":[{"index":0,"delta":{},`+
+			`"finish_reason":"stop"}]}`+"\n\ndata: [DONE]\n\n")
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL, func() []map[string]any {
+		mu.Lock()
+		defer mu.Unlock()
+		return all
+	}
+}
+
+// conversation is mixtral run on a terminal of its own.
+type conversation struct {
+	t      *testing.T
+	master *os.File
+	cmd    *exec.Cmd
+	mu     sync.Mutex
+	seen   strings.Builder
+	from   int // what was shown before has been looked at
+	ended  chan error
+}
+
+// converse starts mixtral run with a model that an upstream serves.
+func converse(t *testing.T, upstream string, args ...string) *conversation {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}); err != nil {
+		t.Fatal(err)
+	}
+	c := &conversation{t: t, master: master, ended: make(chan error, 1)}
+	c.cmd = exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm",
+		"--set", "upstream=" + upstream}, args...)...)
+	c.cmd.Env = append(os.Environ(), "TERM=xterm", "XDG_CACHE_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = terminal, terminal, terminal
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	terminal.Close()
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := master.Read(buffer)
+			c.mu.Lock()
+			c.seen.Write(buffer[:n])
+			c.mu.Unlock()
+			if err != nil { // EIO: the program has ended
+				c.ended <- c.cmd.Wait()
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		master.Close()
+	})
+	return c
+}
+
+// sees waits until the terminal has been sent a text, after what was looked at before.
+func (c *conversation) sees(text string) {
+	c.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		c.mu.Lock()
+		rest := c.seen.String()[c.from:]
+		i := strings.Index(rest, text)
+		if i >= 0 {
+			c.from += i + len(text)
+		}
+		c.mu.Unlock()
+		if i >= 0 {
+			return
+		}
+	}
+	c.t.Fatalf("the terminal does not show %q; after what was looked at it shows %q", text, c.seen.String()[c.from:])
+}
+
+// types presses keys, once there is a prompt.
+func (c *conversation) types(keys string) {
+	c.t.Helper()
+	c.sees(promptMark)
+	c.press(keys)
+}
+
+func (c *conversation) press(keys string) {
+	c.t.Helper()
+	if _, err := c.master.WriteString(keys); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// leaves waits for the end of the program with an exit code.
+func (c *conversation) leaves(code int) {
+	c.t.Helper()
+	select {
+	case err := <-c.ended:
+		var exit *exec.ExitError
+		if got := 0; err != nil && (!errors.As(err, &exit) || exit.ExitCode() != code) || err == nil && code != got {
+			c.t.Errorf("the program ended with %v, want exit code %d", err, code)
+		}
+	case <-time.After(30 * time.Second):
+		c.t.Fatal("the program does not end")
+	}
+}
+
+const up, down, left, home, backspace, ctrlC, ctrlD = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x7f", "\x03", "\x04"
+
+// TestTalkOnATerminal holds a conversation on a pseudo-terminal, key by key.
+func TestTalkOnATerminal(t *testing.T) {
+	t.Parallel()
+	url, asked := echoServer(t)
+	c := converse(t, url)
+	c.types("helo" + left + "l\r") // edited in the middle
+	c.sees("echo(hello)")
+	c.types("secomd" + backspace + backspace + "nd" + home + "my \r")
+	c.sees("echo(my second)")
+	c.types(up + up + "\r") // two lines back
+	c.sees("echo(hello)")
+	c.types(up + up + up + down + "!\r") // back and forth again
+	c.sees("echo(my second!)")
+	c.types("über\x7f\x7fß日本\r") // characters of several bytes are one key
+	c.sees("echo(übß日本)")
+	c.types("one \\\r") // two lines, and three in quotes
+	c.sees(moreMark)
+	c.press("line\r")
+	c.sees("echo(one |line)")
+	c.types("\"\"\"a\r")
+	c.sees(moreMark)
+	c.press("/b\r")
+	c.sees(moreMark)
+	c.press("c\"\"\"\r")
+	c.sees("echo(a|/b|c)")
+	c.types("\x1b[200~pasted\nin \x1b]0;owned\x07lines\x1b[201~ end\r") // several pasted lines are one message
+	c.sees("echo(pasted|in ]0;ownedlines end)")
+	c.types("/sy\tBe brief.\r/set temp\t0.5\r") // the Tab key completes
+	c.types("/set max_t\t77\r")
+	c.types("now\r")
+	c.sees("echo(now)")
+	// Ctrl-C stops an answer and not the program; what came stays in the conversation
+	c.types("endless\r")
+	c.sees("word9 ")
+	c.press(ctrlC)
+	c.sees("(stopped)")
+	c.types("after\r")
+	c.sees("echo(after)")
+	// at the prompt it throws away what was typed; the second one would leave
+	c.types("half a li" + ctrlC)
+	c.sees("Ctrl-C again")
+	c.types("whole\r")
+	c.sees("echo(whole)")
+	c.types("x" + ctrlD + backspace) // in a line Ctrl-D does not leave
+	c.press(ctrlD)
+	c.leaves(0)
+	list := asked()
+	last := list[len(list)-1]
+	if last["temperature"] != 0.5 || last["max_tokens"] != 77.0 && last["max_completion_tokens"] != 77.0 {
+		t.Errorf("the settings are not in %v", last)
+	}
+	text := fmt.Sprint(last["messages"])
+	for _, want := range []string{"role:system", "Be brief.", "word9", "übß日本"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the last request: %s", want, text)
+		}
+	}
+	if strings.Contains(text, "half a li") {
+		t.Errorf("what Ctrl-C threw away was sent: %s", text)
+	}
+	if seen := c.seen.String(); strings.Contains(seen, "\x1b]0;") ||
+		!strings.HasSuffix(strings.TrimRight(seen, "\r\n"), "\x1b[?2004l") {
+		t.Errorf("the terminal is left with %q", seen[max(0, len(seen)-60):])
+	}
+}
+
+// TestTalkEnds: a conversation ends with Ctrl-C twice, /exit, SIGTERM and a terminal that goes away; the terminal is
+// then as it was, and without a terminal that moves its cursor, lines come as they did.
+func TestTalkEnds(t *testing.T) {
+	t.Parallel()
+	url, _ := echoServer(t)
+	modes := func(f *os.File) unix.Termios {
+		m, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *m
+	}
+	for name, c := range map[string]struct {
+		end  func(c *conversation)
+		code int
+	}{
+		"twice": {func(c *conversation) { c.types(ctrlC); c.sees("Ctrl-C again"); c.types(ctrlC) }, exitInterrupted},
+		"exit":  {func(c *conversation) { c.types("/exit\r") }, 0},
+		"SIGTERM": {func(c *conversation) {
+			c.sees(promptMark)
+			_ = c.cmd.Process.Signal(syscall.SIGTERM)
+		}, exitInterrupted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			talk := converse(t, url)
+			before := modes(talk.master)
+			talk.sees("/help shows")
+			c.end(talk)
+			talk.leaves(c.code)
+			if after := modes(talk.master); after != before {
+				t.Errorf("the terminal's modes are %+v, were %+v", after, before)
+			}
+		})
+	}
+}
+
+// TestPasteGuard: in whatever pieces keys come, what is pasted loses its control characters and nothing else does.
+func TestPasteGuard(t *testing.T) {
+	const keys = "a\x1b[Ab\x1b[200~x\x1b[2Jy\x00\x07\tz\r\n\x7f\x1b[201~\x03c\x1b[200~\x1b\x1b[201~d"
+	const want = "a\x1b[Ab\x1b[200~x[2Jy\tz\r\n\x1b[201~\x03c\x1b[200~\x1b[201~d"
+	for step := 1; step <= len(keys); step++ {
+		var g pasteGuard
+		var got []byte
+		for rest := keys; rest != ""; rest = rest[min(step, len(rest)):] {
+			got = append(got, g.clean([]byte(rest[:min(step, len(rest))]))...)
+		}
+		if string(got) != want {
+			t.Errorf("in steps of %d: %q, want %q", step, got, want)
+		}
+	}
+}
+
+func TestCompleteLine(t *testing.T) {
+	for line, want := range map[string]string{"/sy": "/system ", "/s": "/s", "/h": "/h", "/he": "/help ",
+		"/set te":  "/set temperature ",
+		"/set top": "/set top_", "/set": "/set ", "/nothing": "/nothing", "/x y": "/x y"} {
+		if got, _, ok := completeLine(line, len(line), '\t'); !ok || got != want {
+			t.Errorf("%q becomes %q, want %q", line, got, want)
+		}
+	}
+	if _, _, ok := completeLine("text", 4, '\t'); ok {
+		t.Error("text is completed")
+	}
+}

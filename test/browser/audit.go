@@ -1,0 +1,101 @@
+package browser
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
+	"github.com/hxp-enterprise/mixtral/internal/base/need"
+)
+
+//go:embed audit.js
+var audit string
+
+// Audit checks the page that a tab shows, in light and dark: contrast as it is drawn, landmarks, headings, names,
+// tables, plots; with axe-core by the rules of WCAG 2.2 AA; and all of it by the keyboard alone, as Keys does. It
+// leaves the page in light colours, at its beginning.
+func Audit(t testing.TB, ctx context.Context, name string) {
+	t.Helper()
+	AuditOf(t, ctx, name)
+	Keys(t, ctx, name)
+}
+
+// AuditOf is Audit without the keyboard.
+func AuditOf(t testing.TB, ctx context.Context, name string) {
+	t.Helper()
+	axe := axe(t)
+	for i, theme := range Themes {
+		var wrong, more []string
+		Run(t, ctx, Theme(theme), chromedp.Evaluate(audit, &wrong))
+		if i == 0 { // themes differ in colours alone, which the audit has looked at
+			Run(t, ctx, chromedp.Evaluate(axe+";0", nil), chromedp.Evaluate(violations, &more, await))
+		}
+		for _, what := range append(wrong, more...) {
+			t.Errorf("%s, %s: %s", name, theme, what)
+		}
+	}
+	Run(t, ctx, Theme("light"))
+}
+
+func await(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+
+// violations runs axe-core.
+const violations = `axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa",
+	"wcag22aa", "best-practice"] }).then((r) => r.violations.flatMap((v) => v.nodes.map((n) =>
+	"axe " + v.id + ": " + n.target.join(" ") + " " + n.html.slice(0, 120) + " " + (n.any[0]?.message ?? n.all[0]?.message ?? n.none[0]?.message ?? ""))))`
+
+var axeOnce struct {
+	sync.Once
+	text string
+	err  error
+}
+
+// axe gives the text of axe-core. npm brings it, once, with its hash in package-lock.json.
+func axe(t testing.TB) string {
+	t.Helper()
+	axeOnce.Do(func() { axeOnce.text, axeOnce.err = install(context.Background(), filepath.Join("..", "browser")) })
+	if axeOnce.err != nil {
+		need.Missing(t, "axe-core: %v", axeOnce.err)
+	}
+	return axeOnce.text
+}
+
+func install(ctx context.Context, dir string) (string, error) {
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return "", err
+	}
+	modules := filepath.Join(dir, "node_modules")
+	if err := os.MkdirAll(modules, 0o755); err != nil {
+		return "", err
+	}
+	// tests of several packages run at once
+	held, err := filelock.Acquire(ctx, filepath.Join(dir, "node_modules.lock"), nil)
+	if err != nil {
+		return "", err
+	}
+	defer held.Release()
+	stamp := filepath.Join(modules, ".lock")
+	if have, err := os.ReadFile(stamp); err != nil || string(have) != string(lock) {
+		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("npm ci: %w\n%s", err, strings.TrimSpace(string(out)))
+		}
+		if err := os.WriteFile(stamp, lock, 0o644); err != nil {
+			return "", err
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
+	return string(data), err
+}

@@ -1,0 +1,55 @@
+package runs_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/hxp-enterprise/mixtral/certify"
+	"github.com/hxp-enterprise/mixtral/internal/web/console"
+	"github.com/hxp-enterprise/mixtral/test/browser"
+)
+
+// stillShift is how far a page may move and still count as standing still: 1 is the whole screen by its own height,
+// and browsers call a page good below 0.1.
+const stillShift = 0.02
+
+// TestLivePageStandsStill: nothing that people look at moves while a run goes on, from its beginning to its verdict.
+func TestLivePageStandsStill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	url := serve(t, console.Config{Dir: dir})
+	file, target := caseFile(t, "duration_s: 1.5", "duration_s: 6"), server(t, 20*time.Millisecond)
+	ctx := browser.Tab(t)
+	browser.Run(t, ctx, browser.Watch(), chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url+"/"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := certify.Run(t.Context(), certify.Options{Case: file, Target: target, ReportDir: dir})
+		done <- err
+	}()
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
+		browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`))
+	w := browser.Seen(t, ctx)
+	if w.Shift > stillShift {
+		t.Errorf("the page moved by %.3g: %v", w.Shift, w.Shifted)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// firstPaint is what people take for at once.
+const firstPaint = 100 * time.Millisecond
+
+// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest
+// of some loads counts: others may have the machine meanwhile.
+func TestFirstPaint(t *testing.T) {
+	url := serve(t, console.Config{Dir: twoRuns(t), Start: &console.Starter{Program: os.Args[0]}})
+	ctx := browser.Tab(t)
+	a, b := ids(t, ctx, url)
+	for _, path := range []string{"/", "/runs/" + b, "/trend", "/compare?a=" + a + "&b=" + b, "/start", "/login"} {
+		browser.Paints(t, ctx, url+path, firstPaint)
+	}
+}
