@@ -3,19 +3,16 @@ package browser
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/test/npm"
 )
 
 //go:embed audit.js
@@ -71,31 +68,9 @@ func axe(t testing.TB) string {
 }
 
 func install(ctx context.Context, dir string) (string, error) {
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
+	if err := npm.Install(ctx, dir); err != nil { // tests of several packages run at once
 		return "", err
 	}
-	modules := filepath.Join(dir, "node_modules")
-	if err := os.MkdirAll(modules, 0o755); err != nil {
-		return "", err
-	}
-	// tests of several packages run at once
-	held, err := filelock.Acquire(ctx, filepath.Join(dir, "node_modules.lock"), nil)
-	if err != nil {
-		return "", err
-	}
-	defer held.Release()
-	stamp := filepath.Join(modules, ".lock")
-	if have, err := os.ReadFile(stamp); err != nil || string(have) != string(lock) {
-		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("npm ci: %w\n%s", err, strings.TrimSpace(string(out)))
-		}
-		if err := os.WriteFile(stamp, lock, 0o644); err != nil {
-			return "", err
-		}
-	}
-	data, err := os.ReadFile(filepath.Join(modules, "axe-core", "axe.min.js"))
+	data, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
 	return string(data), err
 }

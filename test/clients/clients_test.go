@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral"
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
+	"github.com/hxp-enterprise/mixtral/test/npm"
 )
 
 var (
@@ -169,25 +169,11 @@ func scripts(t *testing.T, dir, file, base, model string) (all []result) {
 	return all
 }
 
-// install brings the packages of package-lock.json, once for each state of it.
+// install brings the packages of package-lock.json.
 func install(t *testing.T, dir string) {
 	t.Helper()
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stamp := filepath.Join(dir, "node_modules", ".lock")
-	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, lock) {
-		return
-	}
-	cmd := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts",
-		"--omit=optional")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		need.Missing(t, "npm ci: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(stamp, lock, 0o644); err != nil {
-		t.Fatal(err)
+	if err := npm.Install(t.Context(), dir, "--omit=optional"); err != nil {
+		need.Missing(t, "%v", err)
 	}
 }
 

@@ -1,0 +1,2 @@
+// Package npm installs the packages of a package-lock.json for tests of software that is written in JavaScript.
+package npm
