@@ -70,13 +70,13 @@ const Within = 2 * time.Minute
 
 // Tab opens a tab for a test, which is skipped where there is no Chromium. Errors of scripts, broken policies and
 // dialogs on its pages fail the test.
-func Tab(t *testing.T) context.Context {
+func Tab(t testing.TB) context.Context {
 	t.Helper()
 	return TabFor(t, Within)
 }
 
 // TabFor opens a tab that a test uses for a while.
-func TabFor(t *testing.T, within time.Duration) context.Context {
+func TabFor(t testing.TB, within time.Duration) context.Context {
 	t.Helper()
 	chromium.Do(start)
 	if chromium.ctx == nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // service serves the built-in model as mixtral serve does.
-func service(t *testing.T, change func(*mixtral.Config)) string {
+func service(t testing.TB, change func(*mixtral.Config)) string {
 	t.Helper()
 	c := mixtral.DefaultConfig()
 	if change != nil {

@@ -18,16 +18,18 @@ import (
 	"github.com/hxp-enterprise/mixtral/test/browser"
 )
 
-// firstPaint is what people take for at once.
-const firstPaint = 100 * time.Millisecond
-
-// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest
-// of some loads counts: others may have the machine meanwhile.
-func TestFirstPaint(t *testing.T) {
-	url := service(t, nil)
-	ctx := browser.Tab(t)
-	for _, path := range []string{"/", "/console/status", "/console/tokens"} {
-		browser.Paints(t, ctx, url+path, firstPaint)
+// BenchmarkFirstPaint is after how long each page shows its first text, without anything in the browser's cache.
+func BenchmarkFirstPaint(b *testing.B) {
+	url := service(b, nil)
+	for name, path := range map[string]string{"chat": "/", "status": "/console/status", "tokens": "/console/tokens"} {
+		b.Run(name, func(b *testing.B) {
+			ctx := browser.Tab(b)
+			for b.Loop() {
+				page, word := browser.Paints(b, ctx, url+path)
+				b.ReportMetric(float64(page.Milliseconds()), "paint-ms")
+				b.ReportMetric(float64(word.Milliseconds()), "word-ms")
+			}
+		})
 	}
 }
 

@@ -83,7 +83,7 @@ checks:
 `
 
 // caseFile writes a case, with a phase lasting longer where that is asked for.
-func caseFile(t *testing.T, replace ...string) string {
+func caseFile(t testing.TB, replace ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tiny.yaml")
 	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(tiny)), 0o600); err != nil {
@@ -93,7 +93,7 @@ func caseFile(t *testing.T, replace ...string) string {
 }
 
 // server answers as a fault of the bank does, and takes so long for its first token.
-func server(t *testing.T, ttft time.Duration) string {
+func server(t testing.TB, ttft time.Duration) string {
 	t.Helper()
 	bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})
 	s := httptest.NewServer(bank)
@@ -128,7 +128,7 @@ var two = sync.OnceValues(func() (string, error) {
 	return dir, errors.Join(failed[:]...)
 })
 
-func twoRuns(t *testing.T) (dir string) {
+func twoRuns(t testing.TB) (dir string) {
 	t.Helper()
 	dir, err := two()
 	if err != nil {
@@ -138,7 +138,7 @@ func twoRuns(t *testing.T) (dir string) {
 }
 
 // serve starts a console; its address comes without a slash at the end.
-func serve(t *testing.T, c console.Config) string {
+func serve(t testing.TB, c console.Config) string {
 	t.Helper()
 	c.Version = "test"
 	if c.Database == "" {

@@ -29,7 +29,7 @@ func TestScreenshots(t *testing.T) {
 }
 
 // ids gives the ids of the two runs, the earlier one first.
-func ids(t *testing.T, ctx context.Context, url string) (a, b string) {
+func ids(t testing.TB, ctx context.Context, url string) (a, b string) {
 	t.Helper()
 	var found []string
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"), chromedp.Evaluate(

@@ -40,16 +40,19 @@ func TestLivePageStandsStill(t *testing.T) {
 	}
 }
 
-// firstPaint is what people take for at once.
-const firstPaint = 100 * time.Millisecond
-
-// TestFirstPaint: each page shows its first text within 100 ms, without anything in the browser's cache. The fastest
-// of some loads counts: others may have the machine meanwhile.
-func TestFirstPaint(t *testing.T) {
-	url := serve(t, console.Config{Dir: twoRuns(t), Start: &console.Starter{Program: os.Args[0]}})
-	ctx := browser.Tab(t)
-	a, b := ids(t, ctx, url)
-	for _, path := range []string{"/", "/runs/" + b, "/trend", "/compare?a=" + a + "&b=" + b, "/start", "/login"} {
-		browser.Paints(t, ctx, url+path, firstPaint)
+// BenchmarkFirstPaint is after how long each page shows its first text, without anything in the browser's cache.
+func BenchmarkFirstPaint(b *testing.B) {
+	url := serve(b, console.Config{Dir: twoRuns(b), Start: &console.Starter{Program: os.Args[0]}})
+	a, c := ids(b, browser.Tab(b), url)
+	for name, path := range map[string]string{"list": "/", "report": "/runs/" + c, "trend": "/trend",
+		"compare": "/compare?a=" + a + "&b=" + c, "start": "/start", "login": "/login"} {
+		b.Run(name, func(b *testing.B) {
+			ctx := browser.Tab(b)
+			for b.Loop() {
+				page, word := browser.Paints(b, ctx, url+path)
+				b.ReportMetric(float64(page.Milliseconds()), "paint-ms")
+				b.ReportMetric(float64(word.Milliseconds()), "word-ms")
+			}
+		})
 	}
 }
