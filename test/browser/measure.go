@@ -147,9 +147,22 @@ const (
 	bare = "<!doctype html><title>a page of one word</title><p>word"
 )
 
-// Paints says after how long a page paints its first text, and a page of one word: the medians of some loads, with an
-// empty cache each time.
-func Paints(t testing.TB, ctx context.Context, url string) (page, word time.Duration) {
+// BenchmarkPaints measures after how long each page of a server paints its first text, and a page of one word: the
+// medians of some loads, with an empty cache each time. pages are paths by their names.
+func BenchmarkPaints(b *testing.B, url string, pages map[string]string) {
+	for name, path := range pages {
+		b.Run(name, func(b *testing.B) {
+			ctx := Tab(b)
+			for b.Loop() {
+				page, word := paints(b, ctx, url+path)
+				b.ReportMetric(float64(page.Milliseconds()), "paint-ms")
+				b.ReportMetric(float64(word.Milliseconds()), "word-ms")
+			}
+		})
+	}
+}
+
+func paints(t testing.TB, ctx context.Context, url string) (page, word time.Duration) {
 	t.Helper()
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -20,17 +20,8 @@ import (
 
 // BenchmarkFirstPaint is after how long each page shows its first text, without anything in the browser's cache.
 func BenchmarkFirstPaint(b *testing.B) {
-	url := service(b, nil)
-	for name, path := range map[string]string{"chat": "/", "status": "/console/status", "tokens": "/console/tokens"} {
-		b.Run(name, func(b *testing.B) {
-			ctx := browser.Tab(b)
-			for b.Loop() {
-				page, word := browser.Paints(b, ctx, url+path)
-				b.ReportMetric(float64(page.Milliseconds()), "paint-ms")
-				b.ReportMetric(float64(word.Milliseconds()), "word-ms")
-			}
-		})
-	}
+	browser.BenchmarkPaints(b, service(b, nil), map[string]string{"chat": "/", "status": "/console/status",
+		"tokens": "/console/tokens"})
 }
 
 // essay is a long answer with everything that is drawn in its own way.

@@ -43,16 +43,7 @@ func TestLivePageStandsStill(t *testing.T) {
 // BenchmarkFirstPaint is after how long each page shows its first text, without anything in the browser's cache.
 func BenchmarkFirstPaint(b *testing.B) {
 	url := serve(b, console.Config{Dir: twoRuns(b), Start: &console.Starter{Program: os.Args[0]}})
-	a, c := ids(b, browser.Tab(b), url)
-	for name, path := range map[string]string{"list": "/", "report": "/runs/" + c, "trend": "/trend",
-		"compare": "/compare?a=" + a + "&b=" + c, "start": "/start", "login": "/login"} {
-		b.Run(name, func(b *testing.B) {
-			ctx := browser.Tab(b)
-			for b.Loop() {
-				page, word := browser.Paints(b, ctx, url+path)
-				b.ReportMetric(float64(page.Milliseconds()), "paint-ms")
-				b.ReportMetric(float64(word.Milliseconds()), "word-ms")
-			}
-		})
-	}
+	first, second := ids(b, browser.Tab(b), url)
+	browser.BenchmarkPaints(b, url, map[string]string{"list": "/", "report": "/runs/" + second, "trend": "/trend",
+		"compare": "/compare?a=" + first + "&b=" + second, "start": "/start", "login": "/login"})
 }
