@@ -1,17 +1,11 @@
 package recompute_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
-	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // TestAcceleratorsAreRecomputed makes up readings of cards, with and without counters of energy, with gaps, errors and
@@ -20,17 +14,8 @@ func TestAcceleratorsAreRecomputed(t *testing.T) {
 	t.Parallel()
 	found := map[string]int{}
 	for seed := range uint64(60) {
-		record := cards(t, seed)
-		d, err := judge.DeriveReader(t.Context(), "made up", bytes.NewReader(record))
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := report.JSON(d.Report)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec := readRecord(t, bytes.NewReader(record))
-		rec.accelerators(t, fmt.Sprint("seed ", seed), parsed(t, data), found)
+		r, rec := judged(t, cards(t, seed))
+		rec.accelerators(t, fmt.Sprint("seed ", seed), r, found)
 	}
 	for _, want := range []string{"counters of energy", "readings of power", "nothing", "gpu_memory PASS",
 		"gpu_memory FAIL", "gpu_memory INVALID", "gpu_power PASS", "gpu_power FAIL", "gpu_power INVALID",
@@ -44,22 +29,8 @@ func TestAcceleratorsAreRecomputed(t *testing.T) {
 // cards is the record of a run of two phases beside which cards were read.
 func cards(t *testing.T, seed uint64) []byte {
 	t.Helper()
-	l, err := testcases.Load("testdata/gpu.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(seed, 11))
-	var b bytes.Buffer
-	write := func(at float64, kind string, v any) {
-		if err := json.NewEncoder(&b).Encode(map[string]any{"at": int64(at), kind: v}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(0, "header", map[string]any{"schema_version": 1, "start": "2026-03-04T05:06:07Z", "case": l.Case,
-		"profile": "quick", "seed": seed, "rules": 3, "environment": map[string]string{"cpu": "imagined"},
-		"fingerprints": map[string]string{}, "target": map[string]string{"kind": "url", "url": "http://x",
-			"model": "m", "resources": "none", "metrics": "none", "gpus": "http://x:9400/metrics"}})
-	write(1, "client", map[string]any{"streams": 1, "rps": 100})
+	made := begin(t, "testdata/gpu.yaml", seed, map[string]string{"gpus": "http://x:9400/metrics"})
+	rng, write := rand.New(rand.NewPCG(seed, 11)), made.write
 	now := 1e9
 	for _, id := range []string{"single", "open"} {
 		n := 60 + rng.IntN(60)
@@ -79,7 +50,7 @@ func cards(t *testing.T, seed uint64) []byte {
 	}
 	readings(rng, now, write)
 	write(now, "end", map[string]any{})
-	return b.Bytes()
+	return made.b.Bytes()
 }
 
 // readings writes what is read of the cards of one machine.

@@ -1,36 +1,18 @@
 package recompute_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
 // madeUp is the record of a run whose two sweeps went over a queue of four places, 100 ms each on average.
 func madeUp(t *testing.T, seed uint64) []byte {
 	t.Helper()
-	l, err := testcases.Load("testdata/sweep.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rng := rand.New(rand.NewPCG(seed, 7))
-	var b bytes.Buffer
-	write := func(at float64, kind string, v any) {
-		if err := json.NewEncoder(&b).Encode(map[string]any{"at": int64(at), kind: v}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(0, "header", map[string]any{"schema_version": 1, "start": "2026-03-04T05:06:07Z", "case": l.Case,
-		"profile": "quick", "seed": seed, "rules": 3, "environment": map[string]string{"cpu": "imagined"},
-		"fingerprints": map[string]string{}, "target": map[string]string{"kind": "url", "url": "http://x",
-			"model": "m", "resources": "none", "metrics": "none"}})
-	write(1, "client", map[string]any{"streams": 1, "rps": 100})
+	made := begin(t, "testdata/sweep.yaml", seed, nil)
+	rng, write := rand.New(rand.NewPCG(seed, 7)), made.write
 	now := 1e9
 	for k := range 24 {
 		load := 34 * math.Exp(0.3*rng.NormFloat64())
@@ -46,7 +28,7 @@ func madeUp(t *testing.T, seed uint64) []byte {
 			"issued": 24 - 12*i})
 	}
 	write(now, "end", map[string]any{})
-	return b.Bytes()
+	return made.b.Bytes()
 }
 
 // queue is a server with places, and what is offered to it.

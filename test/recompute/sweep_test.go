@@ -1,16 +1,12 @@
 package recompute_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/hxp-enterprise/mixtral/certify/report"
-	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
 func parsed(t *testing.T, data []byte) (r object) {
@@ -27,16 +23,7 @@ func TestSweepsAreRecomputed(t *testing.T) {
 	t.Parallel()
 	verdicts := map[string]int{}
 	for seed := range uint64(3) {
-		record := madeUp(t, seed)
-		d, err := judge.DeriveReader(t.Context(), "made up", bytes.NewReader(record))
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := report.JSON(d.Report)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, rec := parsed(t, data), readRecord(t, bytes.NewReader(record))
+		r, rec := judged(t, madeUp(t, seed))
 		if n := len(r.list("sweeps")); n != 2 {
 			t.Fatalf("the report has %d sweeps", n)
 		}
