@@ -96,9 +96,8 @@ func TestLittleMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Who meets whom is up to the machine's other work: a few rounds, until somebody had to give way and found blocks
-	// again.
-	for round := 0; round < 50 && (e.Status().Preempted == 0 || e.Status().CacheHits == 0); round++ {
+	// Who meets whom is up to the machine's other work: a few rounds, until somebody had to give way.
+	for round := 0; round < 50 && e.Status().Preempted == 0; round++ {
 		var group sync.WaitGroup
 		for i := range alone {
 			group.Go(func() {
@@ -110,8 +109,8 @@ func TestLittleMemory(t *testing.T) {
 		}
 		group.Wait()
 	}
-	if s := e.Status(); s.Preempted == 0 || s.KVUsed != 0 || s.CacheHits == 0 {
-		t.Errorf("%+v: nobody was pre-empted", s)
+	if s := e.Status(); s.Preempted == 0 || s.KVUsed != 0 {
+		t.Errorf("%+v: nobody was pre-empted, or blocks are still in use", s)
 	}
 }
 
