@@ -181,7 +181,8 @@ func TestServersWithoutMetrics(t *testing.T) {
 }
 
 func TestAPrometheusServerLiesBetween(t *testing.T) {
-	at := float64(time.Now().Add(-4*time.Second).UnixNano()) / 1e9
+	began := time.Now()
+	at := float64(began.Add(-4*time.Second).UnixNano()) / 1e9
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query().Get("query")
 		switch {
@@ -208,7 +209,7 @@ func TestAPrometheusServerLiesBetween(t *testing.T) {
 	if got.Values[evidence.MetricRSS] != 1e9 {
 		t.Errorf("another job's memory was added: %g", got.Values[evidence.MetricRSS])
 	}
-	if age := time.Duration(got.Age); age < 3900*time.Millisecond || age > 10*time.Second {
+	if age := time.Duration(got.Age); age < 3900*time.Millisecond || age > 4100*time.Millisecond+time.Since(began) {
 		t.Errorf("age %v, the sample is 4 s old", age)
 	}
 	if !strings.HasPrefix(got.Source, "prometheus http") {
@@ -285,7 +286,7 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 	s := NewScraper("", "http://"+address, "", "m")
 	defer s.Close()
 	got := s.Scrape(t.Context(), "during A")
-	for deadline := time.Now().Add(30 * time.Second); got.Err != "" &&
+	for deadline := time.Now().Add(time.Minute); got.Err != "" &&
 		time.Now().Before(deadline); got = s.Scrape(t.Context(), "during A") {
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -293,7 +294,7 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 		got.Values[evidence.MetricRSS] != 1e9 || got.Histograms[evidence.HistE2E].Count != 10 {
 		t.Fatalf("%+v", got)
 	}
-	if age := time.Duration(got.Age); age > 20*time.Second {
+	if age := time.Duration(got.Age); age > time.Minute {
 		t.Errorf("a sample of a server that is scraped every second is %v old", age)
 	}
 }
