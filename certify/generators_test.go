@@ -391,7 +391,7 @@ func TestOneRunAtATime(t *testing.T) {
 			switch {
 			case e.Kind == EventStart && e.Phase.ID == "single":
 				once()
-			case e.Kind == EventStart && e.Phase.ID == "idle": // the first one does not end before the second has begun
+			case e.Kind == EventStart && e.Phase.ID == "idle": // the first does not end before the second has begun
 				second = <-busy
 			}
 		}})

@@ -145,7 +145,8 @@ func TestServerDiesWithinARun(t *testing.T) {
 	defer s.Close()
 	died := make(chan struct{})
 	var once sync.Once
-	c := newClient(t, s.URL(), ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	c := newClient(t, s.URL(), ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn,
+		error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return &readTeller{conn, func(int) { once.Do(func() { go func() { s.Close(); close(died) }() }) }}, err
 	}})

@@ -77,8 +77,8 @@ func TestTheClientsOwnLimitsAreItsOwn(t *testing.T) {
 	}
 }
 
-// inStep serves an answer to a client that reads it as it comes: step waits until the client has read what was written.
-// Else a client that gets no processor for a while would read several parts at once.
+// inStep serves an answer to a client that reads it as it comes: step waits until the client has read what was
+// written. Else a client that gets no processor for a while would read several parts at once.
 func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Client {
 	t.Helper()
 	var written, read atomic.Int64
@@ -93,7 +93,8 @@ func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Clie
 	h.Listener = &countingListener{h.Listener, &written}
 	h.Start()
 	t.Cleanup(h.Close)
-	return newClient(t, h.URL, ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	return newClient(t, h.URL, ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn,
+		error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return &readTeller{conn, func(n int) { read.Add(int64(n)) }}, err
 	}})

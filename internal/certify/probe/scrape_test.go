@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/need"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // One scrape in every dialect, shortened from what the servers send. All of them tell the same story.
@@ -263,12 +263,7 @@ func TestThroughARealPrometheusServer(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, map[string]string{"p.yml": "scrape_configs:\n  - job_name: x\n    scrape_interval: 1s\n    " +
 		"static_configs: [{targets: ['" + strings.TrimPrefix(target, "http://") + "']}]\n"})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := "127.0.0.1:" + llmtest.Port(t)
 	var log bytes.Buffer
 	cmd := exec.Command(program, "--config.file="+dir+"/p.yml", "--storage.tsdb.path="+dir+"/data",
 		"--web.listen-address="+address)
