@@ -35,13 +35,10 @@ func TestTwoRunsAreCompared(t *testing.T) {
 		browser.Click("#comparebutton"), browser.Shows("Distributions over each other"),
 		chromedp.Text("main", &text),
 		chromedp.Evaluate(`document.querySelectorAll("svg.plot .line.dashed").length`, &lines))
-	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by"} {
+	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by", "worse"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the comparison does not say %q:\n%s", want, text)
 		}
-	}
-	if !strings.Contains(text, "worse") && !strings.Contains(text, "differs") { // where others took the machine
-		t.Errorf("the comparison does not say that the slow server is worse:\n%s", text)
 	}
 	if strings.Index(text, "version 1.0") > strings.Index(text, "version 1.1") {
 		t.Error("the later run stands first")
@@ -50,7 +47,7 @@ func TestTwoRunsAreCompared(t *testing.T) {
 		t.Errorf("%d lines of the earlier run; the button said %q", lines, disabled)
 	}
 	browser.Run(t, ctx, browser.Click("Swap"),
-		browser.Until(`["better", "differs"].some((word) => document.body.innerText.includes(word))`), chromedp.Navigate(url+"/trend"),
+		browser.Shows("better"), chromedp.Navigate(url+"/trend"),
 		browser.Shows("newest against oldest: worse"), browser.Until(`document.querySelectorAll("svg.plot .version").length > 0`))
 }
 
@@ -68,7 +65,7 @@ func TestFilters(t *testing.T) {
 		chromedp.SetValue(`select[name=verdict]`, "INVALID"), browser.Click(`.filters button`), rows(0),
 		browser.Shows("No run is like that"),
 		chromedp.Navigate(url+"/?to=2020-01-01"), rows(0),
-		chromedp.Navigate(url+"/?from=2020-01-01&case=TC-TINY&target=127.0.0.1"), rows(2))
+		chromedp.Navigate(url+"/?from=2020-01-01&case=TC-TINY&target=gpu-7"), rows(2))
 }
 
 // TestStartARun: the form shows the command line while it is filled, starts the run, shows what it says, and leads to

@@ -52,6 +52,7 @@ func (l *Live) Now() (*report.Report, report.Series, error) {
 	c := *l.collector
 	r := *c.r
 	c.r, c.ran = &r, maps.Clone(c.ran)
+	r.goesOn = r.end == nil
 	if r.header != nil && r.header.Case != nil && r.end == nil {
 		for _, plan := range r.header.Case.Profiles[r.header.Profile] {
 			if c.ran[plan.ID] == nil && len(c.requests[plan.ID]) > 0 {
