@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,14 +24,17 @@ type made struct {
 	now  int64 // when the newest phase ended
 }
 
-// makeUp begins the record of a run of a case that began at a day of the month.
-func makeUp(t testing.TB, dir, caseText string, day int, change func(*evidence.Header)) *made {
+// makeUp begins the record of a run of a case, a built-in one or the text of one, that began at a day of the month.
+func makeUp(t testing.TB, dir, which string, day int, change func(*evidence.Header)) *made {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "case.yaml")
-	if err := os.WriteFile(file, []byte(caseText), 0o600); err != nil {
-		t.Fatal(err)
+	if strings.Contains(which, "\n") {
+		file := filepath.Join(t.TempDir(), "case.yaml")
+		if err := os.WriteFile(file, []byte(which), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		which = file
 	}
-	l, err := testcases.Load(file)
+	l, err := testcases.Load(which)
 	if err != nil {
 		t.Fatal(err)
 	}
