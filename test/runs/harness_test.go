@@ -2,13 +2,18 @@
 package runs_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -77,7 +82,7 @@ const tiny = `schema_version: 1
 id: TC-TINY
 name: A run to look at
 targets: {latency_ms: 300, throughput_rps: 20, quality: 0.8, memory_gb: 90, cpu_cores: 8, concurrency: 3}
-limits: {issue_delay_ms: 1000, little_share: 0.5, metrics_gap_ms: 1000}
+limits: {request_timeout_s: 500, issue_delay_ms: 1000, little_share: 0.5, metrics_gap_ms: 1000}
 request: {max_tokens: 12}
 profiles:
   quick:
@@ -109,6 +114,39 @@ func server(t testing.TB, ttft time.Duration) string {
 	s := httptest.NewServer(bank)
 	t.Cleanup(func() { s.Close(); bank.Close() })
 	return s.URL
+}
+
+// gated is a server as that of server, but one request of the case's sustained phase has no answer before release is
+// called: until then the run goes on, however busy the machine is.
+func gated(t testing.TB, ttft time.Duration) (url string, release func()) {
+	t.Helper()
+	bank := faults.New(faults.Config{Seed: 7, TTFT: ttft, Gap: time.Millisecond})
+	hold, release := holding(t, bank)
+	s := httptest.NewServer(hold)
+	t.Cleanup(func() { release(); s.Close(); bank.Close() })
+	return s.URL, release
+}
+
+// holding holds a request of tiny's sustained phase: the first of 4 tokens after those of 8, which are of the phase
+// before.
+func holding(t testing.TB, next http.Handler) (h http.Handler, release func()) {
+	t.Helper()
+	gate := make(chan struct{})
+	var eight, done atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // the next handler finds it broken
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch {
+		case bytes.Contains(body, []byte(`"max_tokens":8`)):
+			eight.Store(true)
+		case bytes.Contains(body, []byte(`"max_tokens":4`)) && eight.Load() && done.CompareAndSwap(false, true):
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+			}
+		}
+		next.ServeHTTP(w, r)
+	}), sync.OnceFunc(func() { close(gate) })
 }
 
 // twoRuns makes a directory of two runs: of a fast server, and a day later of a slow one by a later version.

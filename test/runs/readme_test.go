@@ -92,7 +92,7 @@ func pictures(t *testing.T, ctx context.Context, url, dir string) {
 	}()
 	half := `[...document.querySelectorAll(".phases .s-running")].some((e) => e.textContent.includes("sustained") &&
 		e.querySelector("progress").value > 0.5)`
-	browser.Run(t, ctx, chromedp.Navigate(url), browser.Again("a.record.running"), browser.Click("a.record.running"),
+	browser.Run(t, ctx, chromedp.Navigate(url), browser.Again("a.record.running"), browser.Go("a.record.running"),
 		browser.Until(half))
 	shoot(t, ctx, "console")
 	if err := <-done; err != nil {

@@ -118,17 +118,17 @@ func TestEveryoneStartsAndStops(t *testing.T) {
 		chromedp.Evaluate(`document.querySelector("[name=seed]").dispatchEvent(new Event("input", {bubbles: true}))`, nil),
 		browser.Until(`!document.getElementById("commandproblem").hidden`))
 	browser.State(t, ctx, "start-problem")
-	browser.Run(t, ctx, browser.Click(`#startform button.main`),
+	browser.Run(t, ctx, browser.Go(`#startform button.main`),
 		browser.Until(`[...document.querySelectorAll(".alert")].some((e) => e.textContent.includes("seed"))`))
 	browser.State(t, ctx, "start-refused")
 	browser.Run(t, ctx, chromedp.Evaluate(`document.querySelector("[name=seed]").value = ""`, nil),
-		browser.Click(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
+		browser.Go(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
 		browser.Until(`document.querySelector("#run .output").textContent.includes("in flight")`))
 	browser.State(t, ctx, "start-running")
-	browser.Run(t, ctx, browser.Click("Stop"), browser.Until(`document.querySelector("#run .pill").textContent === "STOPPING"`),
+	browser.Run(t, ctx, browser.Go("Stop"), browser.Until(`document.querySelector("#run .pill").textContent === "STOPPING"`),
 		browser.Until(`document.querySelector("#run .output").textContent.includes("stopping")`))
 	browser.State(t, ctx, "start-stopping")
-	browser.Run(t, ctx, browser.Click("End it at once"),
+	browser.Run(t, ctx, browser.Go("End it at once"),
 		browser.Until(`document.querySelector("#run .pill").textContent === "ENDED"`))
 	browser.State(t, ctx, "start-ended")
 }

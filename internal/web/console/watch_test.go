@@ -112,7 +112,7 @@ type viewer struct {
 
 func newViewer(t *testing.T, address string) *viewer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, "GET", address, nil)
 	if err != nil {
@@ -206,7 +206,7 @@ func TestWatch(t *testing.T) {
 		"NO VERDICT") {
 		t.Error("the list has the run twice")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if k.Settle(ctx); ctx.Err() != nil {
 		t.Error("nobody watches, and the console waits")
