@@ -40,7 +40,8 @@ func remember(of interval) interval {
 	}
 }
 
-// ofMemoryAlone leaves the intervals of means out of the reports of a test. Whether memory leaks does not depend on them.
+// ofMemoryAlone leaves the intervals of means out of the reports of a test: whether memory leaks does not depend on
+// them.
 func ofMemoryAlone(t *testing.T) {
 	series, mean := bootstrapMean, biasedMean
 	t.Cleanup(func() { bootstrapMean, biasedMean = series, mean })
