@@ -261,7 +261,8 @@ func (w *watch) publish(draw func(live.View, outcome) picture) {
 	v := w.run.View()
 	w.picture = draw(v, out)
 	_, open := w.run.Apart()
-	w.picture.Final = w.over && !open && (v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
+	w.picture.Final = w.over && !open &&
+		(v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
 	w.version++
 	close(w.next)
 	w.next = make(chan struct{})
