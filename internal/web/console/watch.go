@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -234,6 +235,7 @@ func (h *hub) standOf(ctx context.Context, w *watch, added int) {
 	}
 	begun := time.Now()
 	stand, err := judge.Stand(ctx, w.path, live.MaxJudged)
+	debug.FreeOSMemory() // the record's, which would be kept for the next time
 	if ctx.Err() != nil {
 		return
 	}
