@@ -142,24 +142,53 @@ func (s *schemas) onceAny() *expr {
 	return s.anyOnce
 }
 
-// onceValue gives the text of a listed value.
-func (s *schemas) onceValue(v *value) (*expr, error) {
+// spelledOnce gives the text of a listed value. Members come in the order of their names: where other alternatives have
+// objects too, theirs do as well.
+func (s *schemas) spelledOnce(v *value) (string, error) {
+	var parts []string
+	add := func(before string, of *value) error {
+		part, err := s.spelledOnce(of)
+		parts = append(parts, before+part)
+		return err
+	}
 	switch v.kind {
 	case kindInteger, kindFraction:
 		n := v.number()
 		digits := digitsOf(n)
 		if digits < 0 || digits > farDigits || n.Cmp(farAway) > 0 || new(big.Rat).Neg(n).Cmp(farAway) > 0 {
-			return nil, s.notOnce("the number " + v.text)
+			return "", s.notOnce("the number " + v.text)
 		}
 		spelled := n.FloatString(digits)
 		if digits > 0 {
 			spelled = strings.TrimRight(spelled, "0")
 		}
-		return text(spelled), nil
-	case kindArray, kindObject:
-		return nil, s.notOnce("listed arrays and objects")
+		return spelled, nil
+	case kindArray:
+		for _, item := range v.items {
+			if err := add("", item); err != nil {
+				return "", err
+			}
+		}
+		return "[" + strings.Join(parts, ", ") + "]", nil
+	case kindObject:
+		members := slices.SortedFunc(slices.Values(v.members), func(a, b member) int { return strings.Compare(a.name, b.name) })
+		for _, m := range members {
+			if err := add(quote(m.name)+": ", m.value); err != nil {
+				return "", err
+			}
+		}
+		return "{" + strings.Join(parts, ", ") + "}", nil
 	}
-	return text(v.spelled()), nil
+	return v.spelled(), nil
+}
+
+// spell gives the text of a listed value.
+func (s *schemas) spell(v *value) (*expr, error) {
+	if s.once == "" {
+		return text(v.spelled()), nil
+	}
+	spelled, err := s.spelledOnce(v)
+	return text(spelled), err
 }
 
 // gaps are the blanks at the inner ends of brackets, and behind commas and colons.

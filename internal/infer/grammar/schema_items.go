@@ -125,11 +125,9 @@ func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
 	d := &distinctItems{s: s, values: values, lo: c.minItems, hi: most, rules: map[int]*expr{}}
 	d.ends, d.behind = s.gaps()
 	for _, v := range values {
-		e := text(v.spelled())
-		if s.once != "" {
-			if e, err = s.onceValue(v); err != nil {
-				return nil, err
-			}
+		e, err := s.spell(v)
+		if err != nil {
+			return nil, err
 		}
 		d.texts = append(d.texts, e)
 	}
