@@ -9,6 +9,7 @@ import (
 type containment struct {
 	is       conj
 	not      conj // what the others keep to; only where max says how many there may be
+	but      conj // what the schemas of items say of all but these
 	min, max int  // of max, −1: no limit
 	path     string
 }
@@ -59,8 +60,9 @@ func (c *constraint) placed() (*constraint, error) {
 				d.prefix[i] = slices.Concat(d.prefix[i], want.not)
 			}
 		}
+		items := slices.DeleteFunc(slices.Clone(c.items), func(l located) bool { return slices.Contains(want.but, l) })
 		for range want.min {
-			d.prefix = append(d.prefix, slices.Concat(c.items, want.is))
+			d.prefix = append(d.prefix, slices.Concat(items, want.is))
 		}
 		if len(d.prefix) > maxVariants {
 			return nil, at(want.path, tooCostly("more than %d items", maxVariants))
