@@ -25,7 +25,8 @@ type said struct {
 	age   int // of roots
 }
 
-// then gives what is said with the byte text[i] of the array. repeats says that an item has ended that was there before.
+// then gives what is said with the byte text[i] of the array. repeats says that an item has ended that was there
+// before.
 func (h said) then(text []byte, i int) (next said, repeats bool) {
 	c, between := text[i], h.open == "" && len(h.more) == 0
 	switch {
@@ -245,8 +246,8 @@ func (g *Grammar) canDiffer(s *state, h said) (bool, error) {
 	return g.differs(s, rests, first)
 }
 
-// differs says whether an item can go on, or end, in another way than rests. Whatever a state lets grow can be finished,
-// so one byte that none of them has is enough.
+// differs says whether an item can go on, or end, in another way than rests. Whatever a state lets grow can be
+// finished, so one byte that none of them has is enough.
 func (g *Grammar) differs(s *state, rests rests, first bool) (bool, error) {
 	ends := rests.ends()
 	for class := range g.m.classes {
@@ -320,8 +321,8 @@ func (g *Grammar) withoutRepetition(mask *Mask, s *state, h said, strip bool) (*
 	return out, nil
 }
 
-// along adds to a set the tokens of a part of the tree that begin one of some texts, or begin with one. Blanks may come
-// first where first says so.
+// along adds to a set the tokens of a part of the tree that begin one of some texts, or begin with one. Blanks may
+// come first where first says so.
 func (t *tree) along(from, to int, texts rests, first bool, set []uint64) {
 	add := func(lo, hi int32) {
 		for _, id := range t.ids[lo:hi] {

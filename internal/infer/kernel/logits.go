@@ -70,8 +70,8 @@ func gatherFrom(dst, x []float32, set []uint64, word, n int) int {
 // SumBlock is how many numbers a sum of BlockSums has. Added as float32, so few have an error of some 10⁻⁷.
 const SumBlock = 64
 
-// BlockSums writes the sums of blocks of x, the last of which may be shorter. Numbers that are 16 places apart are added
-// first, then halves of the 16 sums. dst has a place for each block.
+// BlockSums writes the sums of blocks of x, the last of which may be shorter. Numbers that are 16 places apart are
+// added first, then halves of the 16 sums. dst has a place for each block.
 func BlockSums(dst, x []float32) { active.blockSums(dst[:(len(x)+SumBlock-1)/SumBlock], x) }
 
 func blockSumsGeneric(dst, x []float32) {
