@@ -27,7 +27,7 @@ func highestFrom(x []float32, k, index int, top float32, largest uint32) (int, b
 }
 
 // ExpScaled writes dst = exp((x − top) · factor) for finite x ≤ top and factor ≥ 0, to within 2 units in the last
-// place of the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest.
+// place of the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest. dst may be x.
 func ExpScaled(dst, x []float32, top, factor float32) {
 	active.expScaled(dst, x[:len(dst)], top, factor)
 }

@@ -68,6 +68,9 @@ func TestExpScaled(t *testing.T) {
 				if got[n] != 7 {
 					t.Fatalf("%d elements: written beyond", n)
 				}
+				if ExpScaled(x, x, top, factor); !slices.Equal(x, got[:n]) {
+					t.Fatalf("%d elements, factor %v: differs in place", n, factor)
+				}
 			}
 		}
 	})
