@@ -17,15 +17,15 @@ import (
 
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
-	Model    string       `help:"Path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
-	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
-	After    int          `default:"15" help:"Tokens of the prompt in the measurement of one decoding sequence; a large number measures decoding in a long context."`
-	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
-	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode at the same time."`
+	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (with a format: synth:mid:q4_0), or demo."`
+	Prompt   int          `default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
+	After    int          `default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
+	Generate int          `default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
+	Parallel string       `default:"1,4,10" placeholder:"N,N,..." help:"Numbers of sequences to decode at the same time, separated by commas; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
-	Profile  string       `placeholder:"FILE" help:"Measure what steps of all sizes take instead, and write it to FILE for mixtral plan."`
+	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
+	Profile  string       `placeholder:"FILE" help:"Instead, measure how long steps of all sizes take, and write the result to FILE, which mixtral plan reads."`
 	JSON     bool         `help:"Print JSON."`
 }
 

@@ -28,8 +28,8 @@ var generatorManifests string
 
 // kubernetesFlags are about the manifests that a number of generators prints.
 type kubernetesFlags struct {
-	GeneratorsImage     string `placeholder:"IMAGE" help:"Image of the manifests, with its tag or digest; default: the release's own."`
-	GeneratorsNamespace string `placeholder:"NAME" help:"Namespace of the manifests; default: that of kubectl."`
+	GeneratorsImage     string `placeholder:"IMAGE" help:"Container image in the manifests, with its tag or digest; default: the image of this release."`
+	GeneratorsNamespace string `placeholder:"NAME" help:"Kubernetes namespace in the manifests; default: the namespace that kubectl uses."`
 }
 
 // manifests is what the template is filled with.

@@ -20,8 +20,8 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" help:"Requests computed at the same time, for the memory estimate."`
-	Context  int          `help:"Tokens of each request, for the memory estimate; default: the model's context."`
+	Parallel int          `default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
+	Context  int          `placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
 	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
