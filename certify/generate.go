@@ -139,5 +139,5 @@ func checkTarget(patterns []string, target string) error {
 	if len(patterns) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s; allowed are %s", ErrNotAllowed, target, strings.Join(patterns, ", "))
+	return fmt.Errorf("%w: %s; allowed targets: %s", ErrNotAllowed, target, strings.Join(patterns, ", "))
 }

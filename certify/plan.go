@@ -42,7 +42,7 @@ func newPlan(o Options) (*plan, error) {
 	case o.PID != 0 && o.Cgroup != "":
 		return nil, fmt.Errorf("%w: give either a process or a control group, not both", ErrOptions)
 	case o.PID < 0:
-		return nil, fmt.Errorf("%w: process: must be a positive number, is %d", ErrOptions, o.PID)
+		return nil, fmt.Errorf("%w: process: must be a positive number, got %d", ErrOptions, o.PID)
 	}
 	if o.MetricsURL != "" {
 		if _, err := probe.ParseMetricsURLs(o.MetricsURL); err != nil {
@@ -52,7 +52,7 @@ func newPlan(o Options) (*plan, error) {
 	for name, address := range map[string]string{"Prometheus": o.PrometheusURL, "tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
-			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, got %q",
 				ErrOptions, name, address)
 		}
 	}
@@ -76,7 +76,7 @@ func newPlan(o Options) (*plan, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions,
+		return nil, fmt.Errorf("%w: unknown profile %[3]q; profiles of %[2]s: %[4]s", ErrOptions,
 			loaded.Case.ID, o.Profile,
 			strings.Join(names, ", "))
 	}

@@ -22,7 +22,7 @@ func (o *Options) asSweep(c *testcases.Case, set []string) error {
 		profile = DefaultProfile
 	}
 	if o.SweepStep < 0 || o.SweepStep > 0 && o.SweepStep < time.Second {
-		return fmt.Errorf("%w: a step of a sweep must last 1 s at least, is %s", ErrOptions, o.SweepStep)
+		return fmt.Errorf("%w: a step of a sweep must last 1 s at least, got %s", ErrOptions, o.SweepStep)
 	}
 	if err := c.OnlySweep(profile, o.Sweep, o.SweepStep.Seconds()); err != nil {
 		return err

@@ -26,7 +26,7 @@ func readSource(ref string) (data []byte, dir string, err error) {
 	}
 	data, err = readAtMost(ref, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound, ref,
+		err = fmt.Errorf("%w: %q is neither a file nor a built-in case; built-in cases: %s", ErrNotFound, ref,
 			strings.Join(List(), ", "))
 	}
 	return data, filepath.Dir(ref), err

@@ -125,7 +125,7 @@ func yamlName(f reflect.StructField) string {
 }
 
 func unknown(key, name string, known []string) error {
-	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; the known keys are %s", name,
+	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; known keys: %s", name,
 		strings.Join(known, ", "))}
 }
 
@@ -136,19 +136,19 @@ func setScalar(v reflect.Value, key, value string) error {
 	case reflect.Int:
 		n, err := strconv.ParseInt(value, 10, 32)
 		if err != nil {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be a whole number, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a whole number, got %q", value)}
 		}
 		v.SetInt(n)
 	case reflect.Float64:
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil || !finite(n) {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be a number, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a number, got %q", value)}
 		}
 		v.SetFloat(n)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(value)
 		if err != nil {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, got %q", value)}
 		}
 		v.SetBool(b)
 	case reflect.Interface: // a field of a request's body: JSON, or text

@@ -178,7 +178,7 @@ func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 	most := 1e6
 	p.within(at+".from", s.From, 0.001, most)
 	if !(s.To > s.From && s.To <= most) {
-		p.add(at+".to", "must be above from (%g) and at most %g, is %g", s.From, most, s.To)
+		p.add(at+".to", "must be above from (%g) and at most %g, got %g", s.From, most, s.To)
 	}
 	if s.Over == OverConcurrency && (s.From != math.Round(s.From) || s.To != math.Round(s.To)) {
 		p.add(at+".from", "must be a whole number, as to, where concurrency varies: is %g, to %g", s.From, s.To)
@@ -274,7 +274,7 @@ func (c *Case) parseSweep(spec string) (*Sweep, error) {
 	bad := func(why string) (*Sweep, error) {
 		return nil, &Problem{Key: "sweep",
 			Reason: fmt.Sprintf("%s: must be rate=FROM..TO or concurrency=FROM..TO, such "+
-				"as rate=1..64, is %q", why, spec)}
+				"as rate=1..64, got %q", why, spec)}
 	}
 	name, span, given := strings.Cut(strings.TrimSpace(spec), "=")
 	s := &Sweep{Over: SweepOver(name)}

@@ -214,7 +214,7 @@ func (l *Loaded) readPrompts() (err error) {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
 					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
-						Reason: fmt.Sprintf("unknown prompt %q; the prompts are %s", key,
+						Reason: fmt.Sprintf("unknown prompt %q; known prompts: %s", key,
 							strings.Join(l.Prompts.Keys(), ", "))}
 				}
 			}

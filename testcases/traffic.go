@@ -170,7 +170,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 		}
 	}
 	if d.Max > 0 && d.Max < d.Min {
-		p.add(at+".max", "must be at least min (%g), is %g", d.Min, d.Max)
+		p.add(at+".max", "must be at least min (%g), got %g", d.Min, d.Max)
 	}
 }
 

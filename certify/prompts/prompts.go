@@ -215,7 +215,7 @@ func ParseRubric(data []byte) (*Rubric, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if r.Form != "" && !slices.Contains(Forms, r.Form) {
-		return nil, fmt.Errorf("%w: form: unknown form %q; the forms are %s", ErrInvalid, r.Form,
+		return nil, fmt.Errorf("%w: form: unknown form %q; known forms: %s", ErrInvalid, r.Form,
 			strings.Join(Forms, ", "))
 	}
 	for _, group := range []struct {
