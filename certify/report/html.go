@@ -43,7 +43,12 @@ func parsePage() *template.Template {
 		"how":       howClass,
 		"step":      stepClass,
 		"stepword":  stepWord,
-		"by":        Change.by,
+		"by": func(c Change) string {
+			if c.By == nil {
+				return "–"
+			}
+			return c.by()
+		},
 		"date": func(unix float64) string {
 			return time.UnixMilli(int64(unix * 1000)).UTC().Format("2 January 2006, 15:04 UTC")
 		},

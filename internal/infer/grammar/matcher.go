@@ -32,14 +32,15 @@ func (m *Matcher) Allowed() (*Mask, error) {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()
 	m.s = m.g.m.adopt(m.s)
+	find := m.g.w.mask
 	if m.strip {
-		return m.g.w.startMask(m.s)
+		find = m.g.w.startMask
 	}
-	mask, err := m.g.w.mask(m.s)
+	mask, err := find(m.s)
 	if err != nil {
 		return nil, err
 	}
-	return m.g.withoutRepetition(mask, m.s, m.said)
+	return m.g.withoutRepetition(mask, m.s, m.said, m.strip)
 }
 
 // Ready says whether Allowed has its answer already.
