@@ -120,8 +120,8 @@ func (o *Options) load() (*testcases.Loaded, error) {
 	return o.override(loaded)
 }
 
-// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
-// model was loaded.
+// writable makes a directory if needed, and a file in it, so that a report that cannot be written is known before a
+// model is loaded.
 func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -135,7 +135,7 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// expected is how long a phase takes at least: what a progress bar can know beforehand.
+// expected is how long a phase takes at least, as far as a progress bar can know it beforehand.
 func (p *plan) expected(ph testcases.Phase) time.Duration { return seconds(p.c.Least(ph)) }
 
 // least is how long the profile takes at least.
@@ -146,8 +146,8 @@ func (p *plan) least() (d time.Duration) {
 	return d
 }
 
-// calibratedRate bounds the rate at which the client is measured for a sweep, whose range may end far above what
-// anybody serves. Each step looks again whether the client was on time.
+// calibratedRate is the highest rate at which the client is measured for a sweep. The range of a sweep may end far
+// above what any server reaches. Each step checks again whether the client was on time.
 const calibratedRate = 500
 
 // highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
@@ -162,8 +162,8 @@ func (p *plan) highestRate() (rps float64) {
 	return rps
 }
 
-// Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything
-// is run. prompts is how many the case has.
+// Arithmetic says what the targets together imply, and what the phases of a profile ask of a server, before anything
+// is run. prompts is the number of prompts in the case.
 func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	var b strings.Builder
 	if s := judge.Arithmetic(c); s != "" {
