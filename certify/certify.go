@@ -80,7 +80,8 @@ type Options struct {
 	Sweep     string
 	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
 
-	Against *Earlier // a run to compare this one with; nil: none. The comparison is in the report and does not change the verdict
+	// a run to compare this one with; nil: none. The comparison is in the report and does not change the verdict
+	Against *Earlier
 
 	SLO  []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set  []string // "targets.throughput_rps=80", applied to the case in turn

@@ -15,7 +15,7 @@ import (
 // errDrained ends a step whose last answers do not come.
 var errDrained = errors.New("the step's time to answer is over")
 
-// asSweep makes of a case one that searches for the knee, and applies the assignments about that.
+// asSweep turns a case into one that only searches for the knee, and applies the assignments about the sweep.
 func (o *Options) asSweep(c *testcases.Case, set []string) error {
 	profile := o.Profile
 	if profile == "" {

@@ -55,7 +55,7 @@ func agentSigner(key Key, socket string) (*Signer, error) {
 	})
 }
 
-// withAgent opens a connection to the agent, and calls do with it.
+// withAgent opens a connection to the agent and calls talk with it.
 func withAgent(ctx context.Context, socket string, talk func(agent.ExtendedAgent) error) error {
 	ctx, cancel := context.WithTimeout(ctx, agentTime)
 	defer cancel()

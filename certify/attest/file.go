@@ -14,7 +14,7 @@ import (
 )
 
 // ErrOther is matched by the error about an existing attestation of another report.
-var ErrOther = errors.New("it is the signature of other files")
+var ErrOther = errors.New("it is an attestation of other files")
 
 // SignFile signs a report, whose record lies at paths.Events, and writes paths.Attestation. If that file exists and
 // makes the same statement, the signature is added to it. SignFile returns the signatures that the file then has.

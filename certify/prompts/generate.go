@@ -24,7 +24,8 @@ var (
 	}
 )
 
-// maxCount and maxTokens bound one generated file: far above any load test, far below what hurts.
+// maxCount and maxTokens bound one generated file. They are far above any load test, and such a file still fits into
+// memory.
 const (
 	maxCount  = 100_000
 	maxTokens = 30_000 // Mixtral's context is 32,768
