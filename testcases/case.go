@@ -112,7 +112,7 @@ type Limits struct {
 	MaxInFlight int `yaml:"max_in_flight" json:"max_in_flight"`
 	// A request that has not ended after this time has failed (30 s).
 	RequestTimeoutS float64 `yaml:"request_timeout_s" json:"request_timeout_s"`
-	// Smallest rise of latency that counts as degradation, as a share (0.05).
+	// For rule degradation_within: smallest rise of latency that counts as degradation, as a share (0.05).
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
 	// A smaller rise of latency never counts as degradation, whatever its share (5 ms).
 	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
@@ -134,7 +134,7 @@ type Limits struct {
 	CachingDeclared bool `yaml:"caching_declared" json:"caching_declared"`
 	// The mean score under load may be lower than that of the quality phase by this much (0.05).
 	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`
-	// Smallest change of the baseline between two phases that counts, as a share (0.1).
+	// For rule degradation_after: smallest rise of latency over the earlier phase that counts, as a share (0.1).
 	BaselineShare float64 `yaml:"baseline_share" json:"baseline_share"`
 }
 
@@ -240,7 +240,7 @@ type Phase struct {
 	TimeoutS float64 `yaml:"timeout_s" json:"timeout_s,omitempty"`
 	// The texts of answers are recorded and scored.
 	KeepText bool `yaml:"keep_text" json:"keep_text,omitempty"`
-	// Id of an earlier phase of the same kind, for checks of degradation.
+	// Id of an earlier phase of the same kind, for rule degradation_after.
 	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 

@@ -350,7 +350,7 @@ func (c *Case) Rate(ph Phase) float64 {
 	return factor * c.Targets.ThroughputRPS
 }
 
-// Least is how many seconds a phase takes at least: what can be known before it runs.
+// Least is the minimum length of a phase in seconds, as far as it can be known before the phase runs.
 func (c *Case) Least(ph Phase) float64 {
 	s := ph.DurationS
 	for _, stage := range ph.Stages {
