@@ -354,7 +354,7 @@ func TestGeneratorsThatDoNotFit(t *testing.T) {
 		"version": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v1"},
 			target.ErrSetup, `it is version "v2", this is "v1": run the same version of the program everywhere`},
 		"target": {Options{Target: url, Generators: addresses, GeneratorsKey: generatorsKey, Version: "v2"},
-			target.ErrSetup, "this generator may not send load there: " + url + "; allowed are 10.0.0.1"},
+			target.ErrSetup, "this generator may not send load there: " + url + "; allowed targets: 10.0.0.1"},
 		"launched": {Options{Launch: target.Handler(nil), Generators: addresses}, ErrOptions,
 			"generators need a target"},
 		"address": {Options{Target: url, Generators: []string{"nowhere"}}, ErrOptions, "must be HOST:PORT"},
