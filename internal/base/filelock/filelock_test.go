@@ -37,7 +37,7 @@ func TestOneAtATime(t *testing.T) {
 			}
 		})
 	}
-	for waited.Load() < 8 { // each is told once that it has to wait
+	for end := time.Now().Add(time.Minute); waited.Load() < 8 && time.Now().Before(end); { // each is told that it waits
 		time.Sleep(time.Millisecond)
 	}
 	if most.Load() != 0 {
