@@ -37,7 +37,7 @@ func TestOneAtATime(t *testing.T) {
 			}
 		})
 	}
-	for end := time.Now().Add(time.Minute); waited.Load() < 8 && time.Now().Before(end); { // each is told that it waits
+	for end := time.Now().Add(time.Minute); waited.Load() < 8 && time.Now().Before(end); { // all are told
 		time.Sleep(time.Millisecond)
 	}
 	if most.Load() != 0 {
