@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -17,15 +18,15 @@ import (
 
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
-	Model    string       `help:"Path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (add a format: synth:mid:q4_0), or demo."`
-	Prompt   int          `default:"512" help:"Tokens of the prompt whose prefill is measured."`
-	After    int          `default:"15" help:"Tokens of the prompt in the measurement of one decoding sequence; a large number measures decoding in a long context."`
-	Generate int          `default:"128" help:"Tokens to generate in each measurement of decoding."`
-	Parallel string       `default:"1,4,10" placeholder:"1,4,10" help:"Numbers of sequences to decode at the same time."`
+	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (with a format: synth:mid:q4_0), or demo."`
+	Prompt   int          `default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
+	After    int          `default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
+	Generate int          `default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
+	Parallel string       `default:"1,4,10" placeholder:"N,N,..." help:"Numbers of sequences to decode at the same time, separated by commas; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" help:"Number of measurements of each figure; the median is shown."`
-	Profile  string       `placeholder:"FILE" help:"Measure what steps of all sizes take instead, and write it to FILE for mixtral plan."`
+	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
+	Profile  string       `placeholder:"FILE" help:"Instead, measure how long steps of all sizes take, and write the result to FILE, which mixtral plan reads."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -89,9 +90,9 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if c.Prompt < 1 || c.After < 1 || c.Generate < 2 || c.Repeat < 1 {
-		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, "+
-			"got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
+	if err := cmp.Or(atLeast("prompt", c.Prompt, 1), atLeast("after", c.After, 1), atLeast("generate", c.Generate, 2),
+		atLeast("repeat", c.Repeat, 1)); err != nil {
+		return err
 	}
 	if c.Profile != "" {
 		return c.profile(a)

@@ -17,8 +17,8 @@ import (
 // caseCmd is about test cases as files.
 type caseCmd struct {
 	List    caseListCmd    `cmd:"" help:"List the built-in test cases."`
-	Show    caseShowCmd    `cmd:"" help:"Print a case file, with what it extends put together."`
-	Init    caseInitCmd    `cmd:"" help:"Write a case file to begin with."`
+	Show    caseShowCmd    `cmd:"" help:"Print a case file, together with the case that it extends."`
+	Init    caseInitCmd    `cmd:"" help:"Write a new case file, to edit."`
 	Schema  caseSchemaCmd  `cmd:"" help:"Print the JSON Schema of case files, for editors."`
 	Check   caseCheckCmd   `cmd:"" help:"Validate a case file and the files that it names; exit code 2 if it cannot be used."`
 	Explain caseExplainCmd `cmd:"" help:"Say in words what a case does, or what a key or a rule of case files means."`
@@ -56,7 +56,7 @@ func (c *caseListCmd) Run(a *app) error {
 }
 
 type caseShowCmd struct {
-	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"A built-in case, or the path of a case file."`
+	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"Id of a built-in test case, or path of a case file."`
 	JSON bool   `name:"json" help:"Print the whole case as JSON, defaults included."`
 }
 
@@ -74,9 +74,9 @@ func (c *caseShowCmd) Run(a *app) error {
 
 type caseInitCmd struct {
 	File    string `arg:"" help:"File to write; - is standard output."`
-	Extends string `default:"CHAT-INTERACTIVE" placeholder:"CASE" help:"Built-in case or case file that the new one goes over."`
-	ID      string `name:"id" default:"MY-CASE" help:"Id of the new case."`
-	Force   bool   `help:"Replace a file that is there."`
+	Extends string `default:"CHAT-INTERACTIVE" placeholder:"CASE" help:"Built-in case or case file that the new one extends; default: ${default}."`
+	ID      string `name:"id" default:"MY-CASE" placeholder:"ID" help:"Id of the new case; default: ${default}."`
+	Force   bool   `help:"Replace the file if it exists."`
 }
 
 // caseStart is what case init writes: id, then the case that it extends, then one of its profiles, its open phase and
@@ -161,9 +161,9 @@ func (c *caseSchemaCmd) Run(a *app) error {
 }
 
 type caseCheckCmd struct {
-	Case string   `arg:"" help:"A built-in case, or the path of a case file."`
-	Set  []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case; repeatable."`
-	SLO  []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to add, as for certify."`
+	Case string   `arg:"" help:"Id of a built-in test case, or path of a case file."`
+	Set  []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
+	SLO  []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to add, such as ttft:p99<2s,tpot:p99<200ms; PHASE=LIST for one phase; default: the open phases. Repeatable."`
 	JSON bool     `name:"json" help:"Print JSON."`
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 type caseExplainCmd struct {
-	What string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"A case, by id or path, or a key (such as limits.stall_ms) or a rule (such as goodput) of case files."`
+	What string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"Id of a built-in test case, path of a case file, a key of case files (such as limits.stall_ms), or a rule (such as goodput)."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 

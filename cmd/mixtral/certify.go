@@ -30,53 +30,53 @@ import (
 
 // certifyCmd runs a test case and ends by its verdict.
 type certifyCmd struct {
-	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"A compiled-in test case or the path of a case file."`
+	Case string `arg:"" optional:"" default:"TC-L1-COMP-MIXTRAL-003" help:"Id of a built-in test case, or path of a case file; default: ${default}."`
 
-	Profile string `default:"quick" help:"How thorough: quick (about a minute) or full, or another of the case's profiles."`
+	Profile string `default:"quick" placeholder:"NAME" help:"How thorough: quick (about a minute), full, or another profile of the case; default: ${default}."`
 
 	Target      string   `placeholder:"URL" help:"Certify the server at URL. Without it, a service is started for the run."`
 	TargetModel string   `placeholder:"NAME" help:"Model to ask the server for; default: the first that it lists."`
 	APIKeyFile  string   `name:"api-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the server's API key."`
 	APIKeyEnv   string   `name:"api-key-env" placeholder:"NAME" help:"Environment variable that holds the server's API key."`
-	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header of every request to the server, such as 'api-key: @FILE', which reads the value from FILE; repeatable."`
-	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Added to the address of every request, such as api-version=2024-10-21; repeatable."`
-	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field added to the body of every request, or a JSON object of several; repeatable."`
-	Model       string   `placeholder:"REF" help:"Model to serve where there is no --target: a GGUF file, the directory of a model, synth:tiny, or demo."`
-	InProcess   bool     `help:"Serve inside this process, and not in one of its own."`
+	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"Header to send with every request to the server; repeatable. 'api-key: @FILE' reads the value from FILE."`
+	Query       []string `sep:"none" placeholder:"NAME=VALUE" help:"Parameter to add to the address of every request, such as api-version=2024-10-21; repeatable."`
+	Body        []string `sep:"none" placeholder:"KEY=VALUE" help:"Field to add to the body of every request, or a JSON object of several fields; repeatable."`
+	Model       string   `placeholder:"REF" help:"Model to serve when there is no --target: a GGUF file, the directory of a model, a name that model list shows, synth:tiny, or demo (default)."`
+	InProcess   bool     `help:"Start the service in this process, not in a process of its own."`
 
-	Metrics    string `placeholder:"URL" help:"Where the server's metrics are; default: /metrics of the server. For replicas behind one URL: those of each with commas between, dns+URL for every address of its host, or, in a cluster, pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE for every pod of a selector."`
-	Prometheus string `placeholder:"URL" help:"Read the metrics from this Prometheus server; with --target, MIXTRAL_MONITORING_URL names it too."`
+	Metrics    string `placeholder:"URL" help:"Address of the server's metrics; default: /metrics of the server. For replicas behind one URL: the addresses of all, separated by commas; dns+URL for every address of the host; or, in a cluster, pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE for every pod that the selector finds."`
+	Prometheus string `placeholder:"URL" help:"Prometheus server to read the metrics from, instead of the server itself; default: with --target, MIXTRAL_MONITORING_URL."`
 	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
-	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: DCGM's exporter or another, or a Prometheus server that scrapes one; default: gpu_metrics of the case."`
-	GPUMatch   []string `name:"gpu-match" sep:"none" placeholder:"LABEL=VALUE" help:"Count only series of --gpu-metrics with this label, such as Hostname=node1; repeatable."`
+	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: the URL of DCGM's exporter or another, or of a Prometheus server that scrapes one; default: gpu_metrics of the case."`
+	GPUMatch   []string `name:"gpu-match" sep:"none" placeholder:"LABEL=VALUE" help:"Use only the series of --gpu-metrics that have this label, such as Hostname=node1; repeatable."`
 
-	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector to send traces of the requests to, as http://localhost:4318; default: what OTEL_EXPORTER_OTLP_ENDPOINT says."`
+	TracingURL string `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
 
-	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. It decides nothing alone."`
-	ReviewerModel   string `placeholder:"NAME" aliases:"judge-model" help:"The reviewer's model; default: the first that it lists."`
+	Reviewer        string `placeholder:"URL" aliases:"judge" help:"OpenAI-compatible server whose model gives a second opinion on answers. The verdict does not depend on it."`
+	ReviewerModel   string `placeholder:"NAME" aliases:"judge-model" help:"Model of the reviewer; default: the first that it lists."`
 	ReviewerKeyFile string `name:"reviewer-key-file" aliases:"judge-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the reviewer's API key."`
 
 	Set       []string `sep:"none" placeholder:"KEY=VALUE" help:"Override a value of the case, such as targets.throughput_rps=80; repeatable."`
-	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to certify too, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
-	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: its id in the database, the beginning of it, or its report's file. It is part of the report and decides nothing."`
-	ReportDir string   `default:"reports" placeholder:"DIR" help:"Where the report's files go; default: reports."`
+	SLO       []string `name:"slo" sep:"none" placeholder:"LIST" help:"Objectives to add to those of the case, such as ttft:p99<2s,tpot:p99<200ms,goodput>=95%; PHASE=LIST for one phase; default: the open phases. Repeatable."`
+	Against   string   `placeholder:"RUN" help:"Compare with an earlier run: a run's id or the beginning of it, or a report's file. The comparison goes into the report and does not change the verdict."`
+	ReportDir string   `default:"reports" placeholder:"DIR" help:"Directory for the report's files; default: ${default}."`
 	databaseFlag
 	generatorFlags
 	kubernetesFlags
-	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Sign the report with this private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
+	SignKey            string `name:"sign-key" type:"existingfile" placeholder:"FILE" help:"Private key to sign the report with: PEM (PKCS #8) or OpenSSH. With a public SSH key, the SSH agent signs."`
 	SignPassphraseFile string `name:"sign-passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 
-	Seed int64 `placeholder:"N" help:"Seed of arrivals, salts and sampling; default: drawn, and recorded."`
+	Seed int64 `placeholder:"N" help:"Seed of arrival times, salts and sampling; default: random. The report has it."`
 	JSON bool  `name:"json" help:"Print a summary as JSON instead of the table."`
 
-	Console consoleFlag `placeholder:"ADDRESS:PORT" help:"Show the run in a browser as it happens; alone: at a free port of 127.0.0.1. The address is printed, and must be one that only this machine reaches."`
+	Console consoleFlag `placeholder:"ADDRESS:PORT" help:"Show the run in a browser while it goes on, at an address that only this machine can reach. Without a value: any free port of 127.0.0.1. The address is printed."`
 
 	Check bool `help:"Validate the case and print what it asks for; run nothing."`
 
-	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Search for the knee, the highest load that keeps the objectives, and certify nothing else: rate=1..64 in requests/s, concurrency=1..128 in flight; alone: rates around the case's target."`
-	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"How long a sweep offers each load, at least; near the knee it does so up to four times as long; default: 10s."`
+	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Only search for the knee, the highest load that keeps the objectives: rate=1..64 in requests/s, or concurrency=1..128 requests in flight. Without a value: rates around the case's target."`
+	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
 }
 
 // Help stands below the flags.

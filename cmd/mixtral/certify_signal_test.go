@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,18 +25,14 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ends waits for a command's end, which must come soon after a signal: within a second, and a few more on a machine
-// that others use too.
+// ends waits for a command's end, which must come soon after a signal: within a second on a machine at rest, and
+// within the limit of every wait on one that others use too.
 func ends(t *testing.T, cmd *exec.Cmd, sig os.Signal) {
 	t.Helper()
 	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
 	llmtest.Await(t, cmd.String(), llmtest.Done(func() { _ = cmd.Wait() }))
-	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("%s: it took %s to end", sig, took)
-	}
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
 		t.Errorf("%s: exit code %d, want %d", sig, code, exitInterrupted)
 	}
@@ -91,8 +88,9 @@ func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
 	}
 }
 
-// TestASecondSignalEndsAtOnce: the first one lets the run send its last traces, which nobody takes here; the second
-// one does not wait for that. The record is left as far as it goes, and can be judged.
+// TestASecondSignalEndsAtOnce: the first one lets the run send its last traces, which nobody takes here, and print its
+// report, which nobody reads: it cannot end by itself. The second one does not wait for that. The record is left as
+// far as it goes, and can be judged.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	heard := make(chan os.Signal, 1)
@@ -114,7 +112,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Args = []string{"mixtral", "certify", "--target", server.URL, "--report-dir", dir, "--database-url",
 				"none", "--tracing-url", "http://" + hole.Addr().String()}
-			cmd.Stderr = &stderr
+			cmd.Stdout, cmd.Stderr = fullPipe(t), &stderr
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +120,11 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(200 * time.Millisecond) // two that come at the same moment are one
+			// Two that come at the same moment are one: the first has arrived when the record is closed.
+			llmtest.Until(t, "the end of the record", func() bool {
+				files, _ := filepath.Glob(filepath.Join(dir, "*"+reports.EventsExt))
+				return len(files) > 0
+			})
 			ends(t, cmd, second)
 			if !strings.Contains(stderr.String(), "second signal") {
 				t.Errorf("it ended by itself: %s", stderr.String())
@@ -141,6 +143,23 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fullPipe is a pipe that nobody reads: whoever writes to it waits.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close(); w.Close() })
+	if err := w.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 8<<20)); !errors.Is(err, os.ErrDeadlineExceeded) { // pipes hold 1 MiB at most
+		t.Fatal(err)
+	}
+	return w
 }
 
 // TestASignalEndsTheJudge: also while a large record is read, and while records are joined, of which nothing is left
@@ -184,29 +203,77 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "merged")
 	for _, c := range []struct {
 		args  []string
-		begun func() bool
+		begun func(pid int) bool
 	}{
-		{[]string{"report", "show", path}, nil},
-		{[]string{"report", "merge", path, part, "--report-dir", out}, nil},
-		{[]string{"report", "merge", path, part, "--report-dir", out}, func() bool { // it writes
+		{[]string{"report", "show", path}, func(pid int) bool { return reads(pid, path) }},
+		{[]string{"report", "merge", path, part, "--report-dir", out}, func(pid int) bool { return reads(pid, path) }},
+		{[]string{"report", "merge", path, part, "--report-dir", out}, func(int) bool { // it writes
 			files, _ := filepath.Glob(filepath.Join(out, "*"))
 			return len(files) > 0
 		}},
 	} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Args = append([]string{"mixtral"}, c.args...)
-		cmd.Stderr = t.Output()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		for tries := 1; !endsEarly(t, c.args, c.begun); tries++ {
+			if tries == 10 { // the machine gives this test no turn while the other process works
+				t.Fatalf("%s was done %d times before it could be told to stop", strings.Join(c.args[:2], " "), tries)
+			}
+			if err := os.RemoveAll(out); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if c.begun == nil {
-			time.Sleep(400 * time.Millisecond) // it has begun to read
-		} else {
-			llmtest.Until(t, "the merged record", c.begun)
-		}
-		ends(t, cmd, syscall.SIGTERM)
 		if files, _ := filepath.Glob(filepath.Join(out, "*")); len(files) > 0 {
 			t.Errorf("%s leaves %q", strings.Join(c.args[:2], " "), files)
 		}
 	}
+}
+
+// endsEarly starts a command and ends it by a signal once it has begun its work. It is false where the command was
+// done before.
+func endsEarly(t *testing.T, args []string, begun func(pid int) bool) bool {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Args = append([]string{"mixtral"}, args...)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := llmtest.Done(func() { _ = cmd.Wait() })
+	ended := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+	llmtest.Until(t, "the work", func() bool { return begun(cmd.Process.Pid) || ended() })
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may be done by now: its exit code tells
+	llmtest.Await(t, cmd.String(), done)
+	switch code := cmd.ProcessState.ExitCode(); code {
+	case exitOK, exitFail, exitInvalid:
+		return false
+	case exitInterrupted:
+	default:
+		t.Errorf("%s: exit code %d, want %d", strings.Join(args[:2], " "), code, exitInterrupted)
+	}
+	return true
+}
+
+// reads says that a process has begun to read a file.
+func reads(pid int, path string) bool {
+	if runtime.GOOS != "linux" {
+		time.Sleep(400 * time.Millisecond)
+		return true
+	}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, link := range links {
+		if to, err := os.Readlink(link); err != nil || to != path {
+			continue
+		}
+		info, err := os.ReadFile(strings.Replace(link, "/fd/", "/fdinfo/", 1))
+		at := 0
+		if _, scanned := fmt.Sscanf(string(info), "pos: %d", &at); err == nil && scanned == nil && at > 0 {
+			return true
+		}
+	}
+	return false
 }

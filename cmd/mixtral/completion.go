@@ -14,7 +14,7 @@ import (
 
 // completionCmd prints what a shell needs to complete the command line.
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish: source <(mixtral completion bash), or mixtral completion fish | source."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish. Load the script with: source <(mixtral completion bash), or mixtral completion fish | source."`
 }
 
 // shells ask the program itself, which knows its own grammar. Where it has nothing to say, they offer files. Bash

@@ -25,15 +25,15 @@ import (
 
 // consoleCmd serves the web interface of runs until it is told to stop.
 type consoleCmd struct {
-	Listen       string   `default:"127.0.0.1:11480" placeholder:"ADDRESS:PORT" help:"Address to listen on, port 0 for any free one; default: 127.0.0.1:11480. An address that other machines reach needs --key-file."`
-	Dir          string   `default:"reports" placeholder:"DIR" help:"Directory of reports, and of records that are being written; default: reports."`
-	KeyFile      string   `name:"key-file" type:"existingfile" placeholder:"FILE" help:"File with a name and an API key on each line: pages ask for one of these keys. It is reloaded when it changes."`
+	Listen       string   `default:"127.0.0.1:11480" placeholder:"ADDRESS:PORT" help:"Address to listen on, port 0 for any free one; default: ${default}. An address that other machines can reach needs --key-file."`
+	Dir          string   `default:"reports" placeholder:"DIR" help:"Directory of reports, and of the records of runs that go on; default: ${default}."`
+	KeyFile      string   `name:"key-file" type:"existingfile" placeholder:"FILE" help:"File with a name and an API key on each line; pages then ask for one of these keys. It is reloaded when it changes."`
 	TLSCert      string   `name:"tls-cert-file" type:"existingfile" placeholder:"FILE" help:"PEM certificate: serve over TLS."`
 	TLSKey       string   `name:"tls-key-file" type:"existingfile" placeholder:"FILE" help:"PEM key of the certificate."`
 	AllowedHosts []string `name:"allowed-hosts" placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
 	APIKeyEnv    []string `name:"api-key-env" placeholder:"NAMES" help:"Environment variables, separated by commas, whose values the form may use as a target's API key; default: none. The form names them and never shows them."`
-	ReadOnly     bool     `help:"Start no runs."`
-	VerifyPage   string   `name:"verify-page" type:"existingfile" placeholder:"FILE" help:"The page that verifies reports in a browser; default: verify.html beside this program, which releases have."`
+	ReadOnly     bool     `help:"Show runs, and do not start any."`
+	VerifyPage   string   `name:"verify-page" type:"existingfile" placeholder:"FILE" help:"Page that verifies reports in a browser; default: verify.html beside this program, as in a release."`
 	JSON         bool     `help:"Print the address as JSON."`
 	databaseFlag
 }
@@ -79,7 +79,7 @@ func (c *consoleCmd) config(a *app) (console.Config, error) {
 		Log:    slog.New(slog.NewTextHandler(a.stderr, nil))}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return conf, usageError(fmt.Errorf("--listen: must be address:port, is %q", c.Listen))
+		return conf, usageError(fmt.Errorf("--listen: must be address:port, got %q", c.Listen))
 	}
 	local := service.Loopback(host)
 	if !local && c.KeyFile == "" {
@@ -231,7 +231,7 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 	}
 	host, _, err := net.SplitHostPort(string(c.Console))
 	if err != nil {
-		return nil, usageError(fmt.Errorf("--console: must be address:port, is %q", string(c.Console)))
+		return nil, usageError(fmt.Errorf("--console: must be address:port, got %q", string(c.Console)))
 	}
 	if !service.Loopback(host) {
 		return nil, usageError(withHint(fmt.Errorf("--console: other machines reach %s", string(c.Console)),

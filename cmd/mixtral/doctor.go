@@ -18,8 +18,8 @@ import (
 
 // doctorCmd says what the machine can do.
 type doctorCmd struct {
-	Port int    `default:"11400" placeholder:"N" help:"Port to check; default 11400."`
-	Dir  string `default:"." placeholder:"DIR" help:"Directory whose free space to check; default: the current one."`
+	Port int    `default:"11400" placeholder:"N" help:"Port to check; default: ${default}."`
+	Dir  string `default:"." placeholder:"DIR" help:"Directory whose free space is checked; default: the current one."`
 	JSON bool   `help:"Print JSON."`
 }
 

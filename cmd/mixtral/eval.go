@@ -15,12 +15,12 @@ import (
 
 // evalCmd runs the model on given ids, without tokenizer, sampling or scheduler in between.
 type evalCmd struct {
-	Model    string       `help:"Path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid, or demo."`
-	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids, separated by commas."`
-	Generate int          `default:"1" help:"Number of tokens to generate, always the likeliest."`
-	Top      int          `default:"5" help:"Number of highest logits to print for each generated token."`
+	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid, or demo."`
+	Tokens   string       `required:"" placeholder:"1,2,3" help:"Token ids of the prompt, separated by commas."`
+	Generate int          `default:"1" placeholder:"N" help:"Number of tokens to generate, each the likeliest; default: ${default}."`
+	Top      int          `default:"5" placeholder:"N" help:"Number of highest logits to print for each generated token; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `help:"Number of computing threads; default: one for each CPU."`
+	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	JSON     bool         `help:"Print JSON."`
 }
 

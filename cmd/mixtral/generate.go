@@ -21,12 +21,12 @@ const generatorPort = "11410"
 
 // generateCmd makes load for runs that are coordinated on another machine.
 type generateCmd struct {
-	Listen      string   `default:"127.0.0.1:11410" placeholder:"ADDRESS:PORT" help:"Address to listen on for a coordinator; default: 127.0.0.1:11410. One that other machines can reach needs --key-file."`
-	KeyFile     string   `type:"existingfile" placeholder:"FILE" help:"File that holds a key of 16 characters or more, which the coordinator must hold too."`
-	TLSCert     string   `name:"tls-cert-file" type:"existingfile" placeholder:"FILE" help:"PEM certificate of the listener; default: one made for itself, and the key alone decides who is who."`
+	Listen      string   `default:"127.0.0.1:11410" placeholder:"ADDRESS:PORT" help:"Address to listen on for a coordinator; default: ${default}. An address that other machines can reach needs --key-file."`
+	KeyFile     string   `type:"existingfile" placeholder:"FILE" help:"File that holds the key that generators and coordinator share, of 16 characters or more."`
+	TLSCert     string   `name:"tls-cert-file" type:"existingfile" placeholder:"FILE" help:"PEM certificate of the listener; default: a new self-signed one. Then the key alone proves who is who."`
 	TLSKey      string   `name:"tls-key-file" type:"existingfile" placeholder:"FILE" help:"PEM key of the certificate."`
-	AllowTarget []string `sep:"none" placeholder:"TARGET" help:"Only server that load, and traces of it, may be sent to: HOST, HOST:PORT, or a URL with which its address begins; repeatable. Default: any."`
-	RecordDir   string   `placeholder:"DIR" help:"Folder for a record of this generator's own, which mixtral report merge reads; default: none is kept."`
+	AllowTarget []string `sep:"none" placeholder:"TARGET" help:"The only server that load and its traces may be sent to: HOST, HOST:PORT, or the beginning of a URL; repeatable. Default: any."`
+	RecordDir   string   `placeholder:"DIR" help:"Directory for this generator's own record, which mixtral report merge reads; default: no record is kept."`
 	Once        bool     `help:"Exit after the first run."`
 }
 
@@ -90,10 +90,10 @@ func generatorKey(file string) ([]byte, error) {
 
 // generatorFlags are what certify takes for a load that other machines make.
 type generatorFlags struct {
-	Generators       string        `placeholder:"HOST:PORT,…" help:"Machines that make the load, each running mixtral generate; dns+HOST:PORT stands for every address of HOST. A number prints Kubernetes manifests for as many, and runs nothing."`
-	GeneratorKeyFile string        `name:"generators-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the key of the generators."`
-	GeneratorsCA     string        `name:"generators-ca-file" type:"existingfile" placeholder:"FILE" help:"PEM certificates that must have signed those of the generators; default: the key alone decides."`
-	GeneratorsWait   time.Duration `default:"0s" placeholder:"TIME" help:"How long to wait for generators that do not listen yet; default: 0s."`
+	Generators       string        `placeholder:"HOST:PORT,…" help:"Machines that make the load, each running mixtral generate; dns+HOST:PORT stands for every address of HOST. With a number, Kubernetes manifests for as many generators are printed, and nothing is run."`
+	GeneratorKeyFile string        `name:"generators-key-file" type:"existingfile" placeholder:"FILE" help:"File that holds the key that generators and coordinator share, of 16 characters or more."`
+	GeneratorsCA     string        `name:"generators-ca-file" type:"existingfile" placeholder:"FILE" help:"PEM certificates of the authority that signed those of the generators; default: none. Then the key alone proves who is who."`
+	GeneratorsWait   time.Duration `default:"0s" placeholder:"TIME" help:"How long to wait for generators that do not listen yet; default: ${default}."`
 }
 
 // options adds the generators to a run's options.

@@ -28,8 +28,8 @@ var generatorManifests string
 
 // kubernetesFlags are about the manifests that a number of generators prints.
 type kubernetesFlags struct {
-	GeneratorsImage     string `placeholder:"IMAGE" help:"Image of the manifests, with its tag or digest; default: the release's own."`
-	GeneratorsNamespace string `placeholder:"NAME" help:"Namespace of the manifests; default: that of kubectl."`
+	GeneratorsImage     string `placeholder:"IMAGE" help:"Container image in the manifests, with its tag or digest; default: the image of this release."`
+	GeneratorsNamespace string `placeholder:"NAME" help:"Kubernetes namespace in the manifests; default: the namespace that kubectl uses."`
 }
 
 // manifests is what the template is filled with.
@@ -90,7 +90,7 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 	}
 	u, err := url.Parse(c.Target)
 	if err != nil || c.Target == "" || u.Host == "" {
-		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, is %q", n,
+		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, got %q", n,
 			c.Target)
 	}
 	if err := c.unfit(); err != nil {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,14 +21,15 @@ import (
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/faults"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // generatorsCase is an open loop of seconds. Its limits suit a busy machine: what is tried is the protocol.
 const generatorsCase = `schema_version: 1
 id: TC-GENERATORS
 name: Load from many machines
-targets: {latency_ms: 5000, throughput_rps: 60}
-limits: {issue_delay_ms: 1000, metrics_gap_ms: 10000, little_share: 0.9}
+targets: {latency_ms: 60000, throughput_rps: 60}
+limits: {issue_delay_ms: 60000, metrics_gap_ms: 60000, little_share: 0.9}
 profiles:
   quick:
     - {id: load, kind: open, rps: 60, duration_s: %d, max_tokens: 4, prompts: [reasoning/simple]}
@@ -50,6 +50,9 @@ type loaded struct {
 }
 
 const runSeed = 1000
+
+// long is seconds of load in a run that something ends: its load must not end by itself before that is seen.
+const long = 300
 
 func serveOn(t *testing.T, address string) *loaded {
 	t.Helper()
@@ -140,7 +143,7 @@ func startLoad(t *testing.T, n, seconds int, delay time.Duration, loss float64) 
 func (l *manyLoad) coordinator(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", l.net.name(1), l.program, "certify",
 		filepath.Join(l.dir, "case.yaml"), "--target", l.server.URL, "--generators", strings.Join(l.addresses, ","),
-		"--generators-key-file", l.key, "--generators-wait", "20s", "--report-dir", filepath.Join(l.dir, "reports"),
+		"--generators-key-file", l.key, "--generators-wait", "60s", "--report-dir", filepath.Join(l.dir, "reports"),
 		"--seed", fmt.Sprint(runSeed))
 	cmd.Env = append(os.Environ(), "MIXTRAL_DATABASE_URL=none")
 	return cmd
@@ -192,8 +195,9 @@ func (l *manyLoad) run(during func()) (certreport.Report, result) {
 }
 
 // TestGeneratorsInNamespaces: three generators behind links that delay and lose packets, with clocks days apart, make
-// the load of one. The server's own notes hold the times of the record: on the record's clock, requests of different
-// generators come as much after their issue as the links delay them, within what the report says of the clocks.
+// the load of one. The server's own notes hold the times of the record: each request came after its issue and before
+// its answer. So each generator's times say how far at least and at most the record's clock is from the server's,
+// however busy the machine is, and what they say must agree within what the report says of the clocks.
 func TestGeneratorsInNamespaces(t *testing.T) {
 	l := startLoad(t, 3, 3, 3*time.Millisecond, 0.01)
 	rep, res := l.run(nil)
@@ -206,7 +210,10 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 	}
 	l.server.mu.Lock()
 	defer l.server.mu.Unlock()
-	seen, ways := map[int]bool{}, make([][]float64, 4)
+	seen, least, most := map[int]bool{}, make([]float64, 4), make([]float64, 4)
+	for g := range most {
+		least[g], most[g] = math.Inf(-1), math.Inf(1)
+	}
 	zero := time.Now()
 	for _, e := range rec.Events {
 		q := e.Request
@@ -219,25 +226,26 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 				seen[q.N])
 		}
 		seen[q.N] = true
-		ways[q.Generator] = append(ways[q.Generator], came.Sub(zero).Seconds()*1e3-float64(q.Issued)/1e6)
+		at, g := came.Sub(zero).Seconds()*1e3, q.Generator
+		least[g], most[g] = max(least[g], at-float64(q.First)/1e6), min(most[g], at-float64(q.Issued)/1e6)
 	}
 	if len(seen) != 180 || len(l.server.came) != 180 {
 		t.Errorf("%d requests on record and %d at the server, of 180", len(seen), len(l.server.came))
 	}
-	least := func(x []float64) float64 { return slices.Min(x) } // what no packet's loss and no wait made longer
-	for g := 2; g <= 3; g++ {
-		apart := math.Abs(least(ways[g]) - least(ways[1]))
-		bound := rep.Generators[0].ClockError + rep.Generators[g-1].ClockError
-		if apart > bound+5 { // milliseconds that a busy machine may add to the fastest of sixty
-			t.Errorf("requests of generators 1 and %d are %.2f ms apart, their clocks %.2f ms at most", g, apart,
-				bound)
+	for _, pair := range [][2]int{{1, 2}, {2, 1}, {1, 3}, {3, 1}, {2, 3}, {3, 2}} {
+		a, b := pair[0], pair[1]
+		bound := rep.Generators[a-1].ClockError + rep.Generators[b-1].ClockError
+		t.Logf("clocks of generators %d and %d: %.2f ms apart at most", a, b, most[b]-least[a])
+		if apart := least[a] - most[b]; apart > bound {
+			t.Errorf("clocks of generators %d and %d are %.2f ms apart at least, %.2f ms at most says the report",
+				a, b, apart, bound)
 		}
 	}
 }
 
 // TestOneOfEightGeneratorsIsKilled: the run ends within seconds, is INVALID and names the generator.
 func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
-	l := startLoad(t, 8, 30, time.Millisecond, 0)
+	l := startLoad(t, 8, long, time.Millisecond, 0)
 	rep, res := l.run(func() { _ = l.generators[4].Process.Kill() })
 	want := "generator 5 (" + l.addresses[4] + ") was lost"
 	if res.code != exitInvalid || !strings.Contains(fmt.Sprint(rep.Notices), want) || rep.Generators[4].Lost == "" {
@@ -254,7 +262,7 @@ func TestOneOfEightGeneratorsIsKilled(t *testing.T) {
 // TestAGeneratorIsCutOff: no packet of a generator arrives any more. It stops its load by itself, and the
 // run is INVALID and names it.
 func TestAGeneratorIsCutOff(t *testing.T) {
-	l := startLoad(t, 2, 60, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0)
 	rep, res := l.run(func() { l.net.cut(3) })
 	if res.code != exitInvalid || !strings.Contains(fmt.Sprint(rep.Notices), "generator 2 ("+l.addresses[1]+
 		") was lost: nothing was heard of it for 5s") {
@@ -265,7 +273,7 @@ func TestAGeneratorIsCutOff(t *testing.T) {
 
 // TestACoordinatorIsKilled: its generators stop within a second, and take part in the next run.
 func TestACoordinatorIsKilled(t *testing.T) {
-	l := startLoad(t, 2, 60, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0)
 	cmd := l.coordinator(t.Context())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -292,7 +300,7 @@ func TestACoordinatorIsKilled(t *testing.T) {
 
 // TestACoordinatorIsToldToStop: SIGTERM ends the load within a second and leaves a report.
 func TestACoordinatorIsToldToStop(t *testing.T) {
-	l := startLoad(t, 2, 60, time.Millisecond, 0)
+	l := startLoad(t, 2, long, time.Millisecond, 0)
 	var told time.Time
 	rep, res := l.run(func() {
 		told = time.Now()
@@ -304,18 +312,16 @@ func TestACoordinatorIsToldToStop(t *testing.T) {
 	if res.code != exitInterrupted || rep.Status != "INVALID" {
 		t.Error(res)
 	}
-	if _, last := l.server.seen(); last.Sub(told) > 3*time.Second { // a machine at rest takes milliseconds
+	if _, last := l.server.seen(); last.Sub(told) > llmtest.Limit { // a machine at rest takes milliseconds
 		t.Errorf("a request came %s after the signal", last.Sub(told))
 	}
 }
 
-// quiet demands that no request comes any more.
+// quiet demands that no request comes any more, once those under way have come: long before the load's own end.
 func quiet(t *testing.T, s *loaded) {
 	t.Helper()
-	time.Sleep(500 * time.Millisecond) // those under way
-	before, _ := s.seen()
-	time.Sleep(500 * time.Millisecond)
-	if after, _ := s.seen(); after != before {
-		t.Errorf("%d requests came after the end", after-before)
-	}
+	llmtest.Until(t, "the end of the load", func() bool {
+		_, last := s.seen()
+		return time.Since(last) > time.Second
+	})
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // helpCmd shows the help of the program or of one command, as --help after it does.
 type helpCmd struct {
-	Command []string `arg:"" optional:"" help:"The command, as in mixtral help model pull; none lists all."`
+	Command []string `arg:"" optional:"" help:"A command, such as model pull; default: list all commands."`
 }
 
 func (c helpCmd) Run(a *app) error {

@@ -103,8 +103,9 @@ func processes(program string) (n int) {
 	return n
 }
 
-// TestKilledCertify kills certifications at any moment: reports that are there stay whole, what the killed run had
-// recorded can be read and is not a verdict, its server dies with it, and the next run is none the worse.
+// TestKilledCertify kills certifications at any moment, the first when its record has begun: reports that are there
+// stay whole, what the killed run had recorded can be read and is not a verdict, its server dies with it, and
+// the next run is none the worse.
 func TestKilledCertify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications for half a minute")
@@ -137,6 +138,10 @@ func TestKilledCertify(t *testing.T) {
 		}
 		wait := time.Duration(rng.Int64N(int64(took) * 11 / 10))
 		ended := llmtest.Done(func() { cmd.Wait() })
+		if i == 0 {
+			llmtest.Until(t, "a record", func() bool { return hasRecord(t, reports) })
+			wait = 0
+		}
 		select {
 		case <-time.After(wait):
 		case <-ended:
@@ -172,6 +177,17 @@ func TestKilledCertify(t *testing.T) {
 	}
 	hostile.Survived(t, "`certify`", kills, kills-late, "%d records of runs that did not end, all readable; reports "+
 		"whole; its server gone with it", left)
+}
+
+// hasRecord says that a run in a folder of reports has something on record.
+func hasRecord(t *testing.T, dir string) bool {
+	t.Helper()
+	for _, path := range glob(t, dir, "*.part") {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // checkReports looks at a folder of reports as a user would, and says how many runs in it did not end.
@@ -225,13 +241,13 @@ func TestKilledServe(t *testing.T) {
 		text, _, _ := strings.Cut(rest, "}")
 		return text
 	}
-	first := startServe(t)
+	port := llmtest.Port(t)
+	first := startServe(t, "--port", port)
 	code, body := first.post("/v1/chat/completions", question)
 	want := content(body)
 	if code != 200 || want == "" {
 		t.Fatalf("%d %s", code, body)
 	}
-	port := first.url[strings.LastIndexByte(first.url, ':')+1:]
 	s, rounds := first, hostile.Kills(t, 5)
 	for range rounds {
 		var clients sync.WaitGroup

@@ -26,12 +26,12 @@ type cli struct {
 	Model    modelCmd    `cmd:"" help:"Download, convert, inspect and check model files."`
 	Eval     evalCmd     `cmd:"" help:"Print the likeliest next tokens and their logits, to compare engines."`
 	Prompts  promptsCmd  `cmd:"" help:"Generate and check prompt files."`
-	Quality  qualityCmd  `cmd:"" help:"Score answers, and show how well the scores separate good answers from bad ones."`
+	Quality  qualityCmd  `cmd:"" help:"Score answers, and measure how well the scores separate good answers from bad ones."`
 	Case     caseCmd     `cmd:"" help:"List, show, write, check and explain test cases."`
 	Report   reportCmd   `cmd:"" help:"Show, verify and compare certification reports."`
-	Console  consoleCmd  `cmd:"" help:"Show runs and their trends in a browser, watch one as it happens, and start one."`
+	Console  consoleCmd  `cmd:"" help:"Show runs and their trends in a browser, watch a run while it goes on, and start one."`
 	Plan     planCmd     `cmd:"" help:"Find how many replicas hold given targets, by simulation."`
-	Generate generateCmd `cmd:"" help:"Make load for certifications that another machine coordinates."`
+	Generate generateCmd `cmd:"" help:"Generate load for certifications that another machine coordinates."`
 	Doctor   doctorCmd   `cmd:"" help:"Check what this machine can run, and what it lacks."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 	Help     helpCmd     `cmd:"" help:"Show the help of a command; --help after a command does the same."`
@@ -39,7 +39,7 @@ type cli struct {
 	Completion   completionCmd   `cmd:"" help:"Print a script that completes command lines in a shell."`
 	CompleteLine completeLineCmd `cmd:"" hidden:"" help:"Print what may follow on a command line; for shells."`
 
-	RawOutput   bool        `help:"Print control characters as they are, also to a terminal, which may obey them."`
+	RawOutput   bool        `help:"Print control characters unchanged. A terminal may obey them."`
 	ShowVersion versionFlag `name:"version" help:"Print the version and exit."`
 }
 

@@ -15,11 +15,11 @@ import (
 )
 
 type modelCmd struct {
-	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL; an interrupted download continues."`
+	Pull     modelPullCmd     `cmd:"" help:"Download a model from a hub or a URL. An interrupted download continues."`
 	List     modelListCmd     `cmd:"" help:"List the models that can be pulled by name, and those on this machine."`
 	Quantize modelQuantizeCmd `cmd:"" help:"Convert a Hugging Face or GGUF model to another format."`
-	Imatrix  modelImatrixCmd  `cmd:"" help:"Collect an importance matrix from a text; with it, quantize loses less."`
-	Pack     modelPackCmd     `cmd:"" help:"Rewrite a model file so that it starts at once and is in memory once."`
+	Imatrix  modelImatrixCmd  `cmd:"" help:"Collect an importance matrix from a text, with which model quantize loses less precision."`
+	Pack     modelPackCmd     `cmd:"" help:"Rewrite a model file in the order that the engine computes in, so that it starts at once and needs memory only once."`
 	Inspect  modelInspectCmd  `cmd:"" help:"Show a model's shape, formats and memory, and whether it fits this machine."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Check a model: its tensors, its weights, its checksum, and that it generates text."`
 	Synth    modelSynthCmd    `cmd:"" help:"Write a model of Mixtral's architecture with seeded random weights."`
@@ -126,19 +126,19 @@ func printJSON(w io.Writer, v any) error {
 
 // modelSynthCmd makes a model. The shape's flags change the preset's numbers.
 type modelSynthCmd struct {
-	Out     string      `required:"" type:"path" help:"File to write."`
-	Preset  string      `default:"tiny" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full), or needle, which finds in its context what it was told."`
-	Dim     *int        `help:"Width of the residual stream."`
-	FFN     *int        `name:"ffn" help:"Hidden width of one expert."`
-	Layers  *int        `help:"Number of layers."`
-	Heads   *int        `help:"Number of query heads."`
-	KVHeads *int        `name:"kv-heads" help:"Number of key and value heads."`
-	Experts *int        `help:"Number of experts in each layer."`
-	Vocab   *int        `help:"Number of tokens in the vocabulary."`
-	Context *int        `help:"Context length in tokens."`
-	Type    formatValue `help:"Format of the weights: f32, f16, bf16, q8_0, q4_0, q5_0, q2_k … q6_k."`
-	Seed    *uint64     `help:"Seed of the weights and the vocabulary."`
-	Calm    bool        `help:"Damp the residual branches so that rounding is not amplified, to compare engines."`
+	Out     string      `required:"" type:"path" placeholder:"FILE" help:"File to write."`
+	Preset  string      `default:"tiny" placeholder:"NAME" help:"Shape to start from: tiny, nano, mid, 8x7b (also: full), or needle, a model that can find in its context what it was told; default: ${default}."`
+	Dim     *int        `placeholder:"N" help:"Width of the residual stream; default: the preset's."`
+	FFN     *int        `name:"ffn" placeholder:"N" help:"Hidden width of one expert; default: the preset's."`
+	Layers  *int        `placeholder:"N" help:"Number of layers; default: the preset's."`
+	Heads   *int        `placeholder:"N" help:"Number of query heads; default: the preset's."`
+	KVHeads *int        `name:"kv-heads" placeholder:"N" help:"Number of key and value heads; default: the preset's."`
+	Experts *int        `placeholder:"N" help:"Number of experts in each layer; default: the preset's."`
+	Vocab   *int        `placeholder:"N" help:"Number of tokens in the vocabulary; default: the preset's."`
+	Context *int        `placeholder:"N" help:"Context length in tokens; default: the preset's."`
+	Type    formatValue `placeholder:"TYPE" help:"Format of the weights: f32, f16, bf16, q8_0, q4_0, q5_0, q2_k … q6_k; default: the preset's."`
+	Seed    *uint64     `placeholder:"N" help:"Seed of the weights and the vocabulary; default: the preset's."`
+	Calm    bool        `help:"Damp the residual branches, so that rounding is not amplified when engines are compared."`
 	Old     bool        `name:"old-experts" help:"Write one tensor for each expert, as files did before April 2024."`
 	JSON    bool        `help:"Print JSON."`
 }

@@ -22,15 +22,15 @@ import (
 // modelImatrixCmd collects an importance matrix, or merges some.
 type modelImatrixCmd struct {
 	Model        string   `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model is for."`
-	Out          string   `required:"" type:"path" help:"File to write, .gguf. It is saved every ten chunks."`
-	Context      int      `default:"512" help:"Tokens in a chunk; the model reads each chunk separately."`
-	Chunks       int      `help:"Number of chunks to read; default: the whole text."`
-	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; repeatable. Without --text the files are merged, and no model is needed."`
-	Output       bool     `name:"process-output" help:"Also collect for output.weight."`
+	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model will work on."`
+	Out          string   `required:"" type:"path" placeholder:"FILE" help:"GGUF file to write. It is saved every ten chunks."`
+	Context      int      `default:"512" placeholder:"N" help:"Number of tokens in a chunk; the model reads each chunk separately; default: ${default}."`
+	Chunks       int      `placeholder:"N" help:"Number of chunks to read; default: the whole text."`
+	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; repeatable. Without --text, the files are merged and no model is needed."`
+	Output       bool     `name:"process-output" help:"Also collect statistics for output.weight."`
 	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and similar pieces in the text as control tokens, not as characters."`
 	Resume       bool     `help:"Continue where an earlier run with the same flags ended."`
-	Threads      int      `help:"Number of computing threads; default: one for each CPU."`
+	Threads      int      `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	Force        bool     `help:"Replace the file if it exists."`
 	JSON         bool     `help:"Print JSON."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -20,8 +21,8 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" help:"Requests computed at the same time, for the memory estimate."`
-	Context  int          `help:"Tokens of each request, for the memory estimate; default: the model's context."`
+	Parallel int          `default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
+	Context  int          `placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
 	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
@@ -81,9 +82,9 @@ type memoryOfModel struct {
 }
 
 func (c *modelInspectCmd) Run(a *app) error {
-	if c.Parallel < 1 || c.Context < 0 || c.Memory < 0 {
-		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d "+
-			"and %g", c.Parallel, c.Context, c.Memory))
+	if err := cmp.Or(atLeast("parallel", c.Parallel, 1), atLeast("context", c.Context, 0),
+		atLeast("memory", c.Memory, 0)); err != nil {
+		return err
 	}
 	o, err := openModelWith(a, c.Model, func(o *catalog.Options) {
 		o.Describe, o.KVType = true, c.KVType

@@ -11,7 +11,7 @@ import (
 
 // modelListCmd shows the catalogue, and the packed copies in the cache directory.
 type modelListCmd struct {
-	Packed bool `help:"List only the packed copies in the cache directory, which starts use."`
+	Packed bool `help:"List only the packed copies in the cache directory, from which models start at once."`
 	JSON   bool `help:"Print JSON."`
 }
 

@@ -21,12 +21,12 @@ import (
 // modelPullCmd downloads a model's files.
 type modelPullCmd struct {
 	Source      string  `arg:"" help:"A name that mixtral model list shows, hf://owner/repo[/file][@revision], or the https URL of a file."`
-	Out         string  `help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
-	Endpoint    string  `env:"HF_ENDPOINT" help:"Address of another server with the hub's protocol."`
-	Connections int     `default:"4" help:"Number of connections at the same time."`
-	Attempts    int     `default:"8" help:"Number of attempts without progress before the download fails; the waits between them grow."`
+	Out         string  `placeholder:"DIR" help:"Directory for the files; default: models/OWNER/REPO in the user's data directory."`
+	Endpoint    string  `env:"HF_ENDPOINT" placeholder:"URL" help:"Server to use instead of huggingface.co, with the same protocol."`
+	Connections int     `default:"4" placeholder:"N" help:"Number of connections at the same time; default: ${default}."`
+	Attempts    int     `default:"8" placeholder:"N" help:"Number of attempts without progress before the download fails; default: ${default}. The waits between them grow."`
 	Timeout     float64 `placeholder:"S" help:"Seconds for which a server may send nothing, or next to nothing; default: HF_HUB_DOWNLOAD_TIMEOUT, or 30."`
-	List        bool    `help:"List the repository's files and stop."`
+	List        bool    `help:"List the repository's files, and download nothing."`
 	JSON        bool    `help:"Print JSON."`
 }
 

@@ -20,13 +20,13 @@ import (
 
 // modelQuantizeCmd converts a model to another format.
 type modelQuantizeCmd struct {
-	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), a .gguf file, or a directory with one."`
-	Type       string `required:"" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k or q2_k_s. q4_k means q4_k_m, and so on. keep changes no format; it joins a split model's parts or stacks its experts."`
-	Out        string `required:"" type:"path" help:"File to write. An interrupted run continues."`
-	Pure       bool   `help:"Give every matrix the same format; otherwise important ones get more bits."`
-	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix (.gguf or .dat) of model imatrix or of llama.cpp's imatrix tool: important columns lose less."`
+	In         string `arg:"" type:"path" help:"A Hugging Face directory (config.json, *.safetensors, tokenizer.model or tokenizer.json), a .gguf file, or a directory with a .gguf file."`
+	Type       string `required:"" placeholder:"TYPE" help:"Format: f32, f16, bf16, q8_0, q6_k, q5_1, q5_k_m, q5_k_s, q5_0, q4_1, q4_k_m, q4_k_s, q4_0, iq4_nl, iq4_xs, q3_k_l, q3_k_m, q3_k_s, q2_k or q2_k_s; q4_k means q4_k_m, and so on. keep leaves formats unchanged, and only joins the parts of a split model or stacks its experts."`
+	Out        string `required:"" type:"path" placeholder:"FILE" help:"File to write. If it is interrupted, the same command continues."`
+	Pure       bool   `help:"Give every matrix the same format. Without it, important matrices get more bits."`
+	Imatrix    string `type:"path" placeholder:"FILE" help:"Importance matrix (.gguf or .dat) of model imatrix or of llama.cpp's imatrix tool; important columns then lose less precision."`
 	Requantize bool   `help:"Also convert weights of fewer than 8 bits, which then lose precision a second time."`
-	Threads    int    `help:"Number of threads; default: one for each CPU."`
+	Threads    int    `placeholder:"N" help:"Number of threads; default: one for each CPU."`
 	Force      bool   `help:"Replace the file if it exists."`
 	JSON       bool   `help:"Print JSON."`
 }

@@ -21,31 +21,31 @@ import (
 
 // planCmd answers how many replicas hold a case's targets.
 type planCmd struct {
-	Case string `arg:"" optional:"" help:"Id of a compiled-in test case, or path of a case file, whose targets and traffic to plan for."`
+	Case string `arg:"" optional:"" help:"Id of a built-in test case, or path of a case file, whose targets and traffic to plan for."`
 
-	Profile     string `placeholder:"FILE" help:"Costs that bench --profile measured."`
-	From        string `placeholder:"RUN" help:"Costs and traffic of a certified run: its record (.events.jsonl.gz), its report with the record beside it, or its id in the database with the record in --report-dir."`
-	ReportDir   string `default:"reports" placeholder:"DIR" help:"Where the record of a run from the database lies; default: reports."`
-	Accelerator string `placeholder:"NAME" help:"Costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
-	PerReplica  int    `default:"1" placeholder:"N" help:"Accelerators in a replica, tensor parallel."`
-	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16)."`
-	Shape       string `default:"8x7b" enum:"8x7b,8x22b" help:"Mixtral on accelerators: 8x7b or 8x22b."`
+	Profile     string `placeholder:"FILE" help:"File of costs that mixtral bench --profile wrote."`
+	From        string `placeholder:"RUN" help:"Take costs and traffic from a certified run: its record (.events.jsonl.gz), its report with the record beside it, or its id in the database, with the record in --report-dir."`
+	ReportDir   string `default:"reports" placeholder:"DIR" help:"Directory with the record of a run from the database; default: ${default}."`
+	Accelerator string `placeholder:"NAME" help:"Take costs from the data sheet of an accelerator: a100-80gb, b200, gh200-144gb, h100, h200, l40s or mi300x."`
+	PerReplica  int    `default:"1" placeholder:"N" help:"Number of accelerators in a replica, with tensor parallelism; default: ${default}."`
+	WeightBits  int    `default:"8" placeholder:"BITS" help:"Bits of a weight on accelerators: 8 (FP8) or 16 (bfloat16); default: ${default}."`
+	Shape       string `default:"8x7b" enum:"8x7b,8x22b" placeholder:"SHAPE" help:"Shape of Mixtral on accelerators: 8x7b or 8x22b; default: ${default}."`
 
-	RPS          float64 `name:"rps" placeholder:"N" help:"Requests a second; default: the case's target."`
+	RPS          float64 `name:"rps" placeholder:"N" help:"Requests per second; default: the case's target."`
 	SLO          string  `name:"slo" placeholder:"LIST" help:"Objectives, such as ttft:p99<2s,tpot:p99<200ms; default: those of the case's open phase, or its mean latency."`
-	PromptTokens string  `placeholder:"N,N" help:"Lengths of prompts in tokens, taken at random; default: those of the case's open phase, at 4 bytes a token where it has texts."`
-	OutputTokens string  `placeholder:"N,N" help:"Lengths of answers in tokens, one for each of --prompt-tokens; default: what the case asks for."`
-	Shared       float64 `placeholder:"SHARE" help:"Share of each prompt, from its start, that it has in common with others of its group."`
-	Groups       int     `default:"1" placeholder:"N" help:"Groups of prompts that share their start."`
-	Burstiness   float64 `default:"1" placeholder:"K" help:"Shape of the gamma distribution of arrivals: 1 is Poisson, less comes in bursts."`
+	PromptTokens string  `placeholder:"N,N,..." help:"Lengths of prompts in tokens, of which each request takes one at random; default: those of the case's open phase. Texts count as a token for 4 bytes."`
+	OutputTokens string  `placeholder:"N,N,..." help:"Lengths of answers in tokens, one for each of --prompt-tokens; default: those of the case."`
+	Shared       float64 `placeholder:"SHARE" help:"Share of each prompt, 0 to 1, that is the same for all prompts of its group, from the start; default: 0."`
+	Groups       int     `default:"1" placeholder:"N" help:"Number of groups of prompts with the same start; default: ${default}."`
+	Burstiness   float64 `default:"1" placeholder:"K" help:"Shape of the gamma distribution of the times between arrivals: 1 is Poisson, less than 1 gives bursts; default: ${default}."`
 
-	Replicas    int     `placeholder:"N" help:"Report what this number of replicas reaches, instead of searching for a number."`
-	Most        int     `default:"10000" placeholder:"N" help:"Maximum number of replicas to try."`
-	Policy      string  `default:"least-outstanding" placeholder:"NAME" help:"Routing: least-outstanding, round-robin or prefix-affinity."`
-	Requests    int     `placeholder:"N" help:"Requests of each simulation; default: 60 s of them, at least 3000 and at most 100000."`
-	Seed        uint64  `default:"1" placeholder:"N" help:"Seed of arrivals and lengths."`
-	ReplicaCost float64 `placeholder:"PRICE" help:"Price of a replica for an hour, to show what a million tokens cost."`
-	Watts       float64 `placeholder:"W" help:"Power of a replica, to show energy; default: the accelerators' data sheet."`
+	Replicas    int     `placeholder:"N" help:"Report what this number of replicas reaches, instead of searching for the number."`
+	Most        int     `default:"10000" placeholder:"N" help:"Maximum number of replicas to try; default: ${default}."`
+	Policy      string  `default:"least-outstanding" placeholder:"NAME" help:"Routing policy: least-outstanding, round-robin or prefix-affinity; default: ${default}."`
+	Requests    int     `placeholder:"N" help:"Number of requests in each simulation; default: as many as arrive in 60 s, at least 3000 and at most 100000."`
+	Seed        uint64  `default:"1" placeholder:"N" help:"Seed of arrival times and lengths; default: ${default}."`
+	ReplicaCost float64 `placeholder:"PRICE" help:"Price of a replica per hour, to show what a million tokens cost."`
+	Watts       float64 `placeholder:"W" help:"Power of a replica in watts, to show energy; default: from the accelerators' data sheet."`
 	JSON        bool    `name:"json" help:"Print JSON."`
 	databaseFlag
 }

@@ -11,17 +11,17 @@ import (
 )
 
 type promptsCmd struct {
-	Generate promptsGenerateCmd `cmd:"" help:"Write a file of seeded prompts with rubrics, and checkable answers where there are any."`
-	Check    promptsCheckCmd    `cmd:"" help:"Say what is wrong or doubtful in a prompt file; exit code 2 if it cannot be used."`
+	Generate promptsGenerateCmd `cmd:"" help:"Write a file of seeded prompts with rubrics, and with answers to check where possible."`
+	Check    promptsCheckCmd    `cmd:"" help:"Report errors and doubtful parts of a prompt file; exit code 2 if it cannot be used."`
 }
 
 type promptsGenerateCmd struct {
-	Seed     uint64   `default:"1" help:"The same seed and options give the same file."`
-	Category []string `help:"reasoning, analysis, generation; several may be given. All if none is."`
-	Level    []string `help:"simple, medium, complex (reasoning, analysis), creative (generation). All if none is given."`
-	Tokens   int      `help:"Length of each prompt in Mixtral's tokens, estimated: within 5 % at 300 and more. Background notes fill it up. 0: the question alone."`
-	Count    int      `help:"Number of prompts. 0: one of each category and level, with the keys of the test case's own file."`
-	Out      string   `short:"o" default:"-" help:"File to write; - is standard output."`
+	Seed     uint64   `default:"1" placeholder:"N" help:"Seed; the same seed and options give the same file; default: ${default}."`
+	Category []string `placeholder:"NAME,..." help:"Categories: reasoning, analysis, generation, separated by commas; default: all."`
+	Level    []string `placeholder:"NAME,..." help:"Levels: simple, medium, complex (reasoning, analysis) and creative (generation), separated by commas; default: all."`
+	Tokens   int      `placeholder:"N" help:"Length of each prompt in Mixtral's tokens, estimated to within 5 % from 300 on. Background notes fill it up. Default: 0, the question alone."`
+	Count    int      `placeholder:"N" help:"Number of prompts; default: 0, one of each category and level, with the keys of the built-in prompt file."`
+	Out      string   `short:"o" default:"-" placeholder:"FILE" help:"File to write; default: -, standard output."`
 }
 
 func (c *promptsGenerateCmd) Run(a *app) error {
@@ -62,8 +62,8 @@ func describeSet(s *prompts.Set) string {
 }
 
 type promptsCheckCmd struct {
-	File   string `arg:"" help:"The prompt file."`
-	Strict bool   `help:"Exit with 1 if anything is doubtful."`
+	File   string `arg:"" help:"Prompt file."`
+	Strict bool   `help:"Exit with code 1 if anything is doubtful."`
 	JSON   bool   `help:"Print JSON."`
 }
 

@@ -18,18 +18,18 @@ import (
 
 type qualityCmd struct {
 	Score     qualityScoreCmd     `cmd:"" help:"Score one answer and explain every part of the score."`
-	Calibrate qualityCalibrateCmd `cmd:"" help:"How well the scores tell good answers from bad ones, on the labelled set."`
+	Calibrate qualityCalibrateCmd `cmd:"" help:"Measure how well the scores separate good answers from bad ones, on the labelled set."`
 	Dataset   qualityDatasetCmd   `cmd:"" help:"Compare responses with a data set's references: exact match and ROUGE, as MLPerf's Mixtral task does."`
 }
 
 type qualityScoreCmd struct {
-	Prompt       string  `help:"The prompt." xor:"prompt"`
-	Key          string  `help:"A prompt of the built-in file by its key, with its rubric: reasoning/simple." xor:"prompt"`
-	Response     string  `help:"The answer." xor:"response"`
-	ResponseFile string  `help:"A file with the answer." type:"existingfile" xor:"response"`
-	Rubric       string  `help:"A JSON file with the rubric, as in a prompt file." type:"existingfile"`
-	Finish       string  `help:"The server's finish_reason; empty means unknown."`
-	Min          float64 `help:"Exit with 1 if the score is below this."`
+	Prompt       string  `placeholder:"TEXT" help:"The prompt." xor:"prompt"`
+	Key          string  `placeholder:"KEY" help:"Key of a prompt in the built-in file, which has a rubric too, such as reasoning/simple." xor:"prompt"`
+	Response     string  `placeholder:"TEXT" help:"The answer." xor:"response"`
+	ResponseFile string  `placeholder:"FILE" help:"File with the answer." type:"existingfile" xor:"response"`
+	Rubric       string  `placeholder:"FILE" help:"JSON file with the rubric, as in a prompt file." type:"existingfile"`
+	Finish       string  `placeholder:"REASON" help:"The server's finish_reason, such as stop or length; default: unknown."`
+	Min          float64 `placeholder:"SCORE" help:"Exit with code 1 if the score, 0 to 1, is below this; default: 0."`
 	JSON         bool    `help:"Print JSON."`
 }
 
@@ -148,7 +148,7 @@ func interval(i quality.Interval, format string, scale float64) string {
 
 type qualityDatasetCmd struct {
 	File      string `arg:"" type:"existingfile" help:"JSON Lines in the shape of GSM8K, MBPP, HumanEval, OpenOrca or ShareGPT."`
-	Responses string `required:"" type:"existingfile" help:"JSON Lines of {\"id\": …, \"response\": …}; the id of an item without one is its line number."`
+	Responses string `required:"" type:"existingfile" placeholder:"FILE" help:"JSON Lines of {\"id\": …, \"response\": …}; the id of an item without one is its line number."`
 	JSON      bool   `help:"Print JSON."`
 }
 

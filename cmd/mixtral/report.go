@@ -15,14 +15,14 @@ import (
 
 type reportCmd struct {
 	Show   reportShowCmd   `cmd:"" help:"Print a report as a table."`
-	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as one self-contained page."`
+	HTML   reportHTMLCmd   `cmd:"" name:"html" help:"Write a report as a self-contained HTML page."`
 	Verify reportVerifyCmd `cmd:"" help:"Derive the verdict again from the recorded events, compare it byte for byte, and check its signature."`
 	Sign   reportSignCmd   `cmd:"" help:"Sign a report and its record as an in-toto attestation."`
-	Diff   reportDiffCmd   `cmd:"" help:"Show what got better or worse between reports; exit code 1 if anything got worse than in the first."`
-	Trend  reportTrendCmd  `cmd:"" help:"Show how the figures of a test case moved over its runs in the database."`
+	Diff   reportDiffCmd   `cmd:"" help:"Compare reports; exit code 1 if anything got worse than in the first."`
+	Trend  reportTrendCmd  `cmd:"" help:"Show how the figures of a test case changed over its runs in the database."`
 	Merge  reportMergeCmd  `cmd:"" help:"Join the records of generators with that of their coordinator, and judge them as one run."`
 	List   reportListCmd   `cmd:"" help:"List the runs in the database, or the reports in a directory."`
-	Save   reportSaveCmd   `cmd:"" help:"Add reports to the database, such as those of a run that could not reach it."`
+	Save   reportSaveCmd   `cmd:"" help:"Add reports to the database, such as that of a run that could not reach it."`
 	Schema reportSchemaCmd `cmd:"" help:"Print the JSON Schema of a report."`
 }
 
@@ -152,7 +152,7 @@ func printPainted(a *app, write func(io.Writer) error) error {
 type reportHTMLCmd struct {
 	File string   `arg:"" name:"report" help:"A report's .json, its .events.jsonl.gz, or a run's id or the beginning of it."`
 	Out  string   `placeholder:"FILE" help:"File to write, - for standard output; default: beside the report."`
-	Key  []string `sep:"none" placeholder:"FILE" help:"Public keys, one of which must have signed the report, as for report verify; the page then names the signer, and is not written if the signature is not accepted. Repeatable."`
+	Key  []string `sep:"none" placeholder:"FILE" help:"Public keys, one of which must have signed the report, as for report verify; repeatable. The page then names the signer, and is not written if the signature is not accepted."`
 	JSON bool     `help:"Print the file's name as JSON."`
 	databaseFlag
 }
@@ -212,9 +212,9 @@ func (reportSchemaCmd) Run(a *app) error {
 }
 
 type reportDiffCmd struct {
-	A    string   `arg:"" help:"The report before: a file, or a run's id."`
-	B    []string `arg:"" help:"The report after; with more than one, each is held against the first."`
-	All  bool     `help:"Show what stayed the same too."`
+	A    string   `arg:"" help:"The earlier report: a file, or a run's id."`
+	B    []string `arg:"" help:"The later reports. Each is compared with the first."`
+	All  bool     `help:"Also show what stayed the same."`
 	JSON bool     `help:"Print JSON."`
 	databaseFlag
 }

@@ -18,11 +18,11 @@ import (
 )
 
 type reportListCmd struct {
-	Dir     string `arg:"" optional:"" help:"Directory of report files to list in place of the database."`
-	Case    string `placeholder:"ID" help:"Only runs of this test case."`
-	Target  string `placeholder:"TEXT" help:"Only runs whose target's URL contains TEXT."`
-	Verdict string `enum:"PASS,FAIL,INVALID," default:"" help:"Only runs with this verdict: PASS, FAIL or INVALID."`
-	Limit   int    `default:"50" placeholder:"N" help:"At most N runs, the newest."`
+	Dir     string `arg:"" optional:"" help:"Directory of report files to list instead of the database."`
+	Case    string `placeholder:"ID" help:"List only runs of this test case."`
+	Target  string `placeholder:"TEXT" help:"List only runs whose target's URL contains TEXT."`
+	Verdict string `enum:"PASS,FAIL,INVALID," default:"" placeholder:"VERDICT" help:"List only runs with this verdict: PASS, FAIL or INVALID."`
+	Limit   int    `default:"50" placeholder:"N" help:"List at most N runs, the newest; default: ${default}."`
 	JSON    bool   `help:"Print JSON."`
 	databaseFlag
 }

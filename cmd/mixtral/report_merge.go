@@ -14,8 +14,8 @@ import (
 
 // reportMergeCmd joins the records of one run.
 type reportMergeCmd struct {
-	Records   []string `arg:"" help:"Records (.events.jsonl.gz, or .part of a run that was killed): the coordinator's, and those of its generators."`
-	ReportDir string   `default:"merged" placeholder:"DIR" help:"Folder for the merged record and its report; default: merged."`
+	Records   []string `arg:"" help:"Records (.events.jsonl.gz, or .part of a run that was killed) of the coordinator and of its generators."`
+	ReportDir string   `default:"merged" placeholder:"DIR" help:"Directory for the merged record and its report; default: ${default}."`
 	JSON      bool     `help:"Print JSON."`
 }
 

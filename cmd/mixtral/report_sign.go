@@ -16,7 +16,7 @@ import (
 
 type reportSignCmd struct {
 	File           string `arg:"" name:"report" help:"A report's .json, with its record beside it."`
-	Key            string `required:"" type:"existingfile" placeholder:"FILE" help:"Private key: PEM (PKCS #8) or OpenSSH; or a public SSH key, for which the SSH agent signs."`
+	Key            string `required:"" type:"existingfile" placeholder:"FILE" help:"Private key to sign the report with: PEM (PKCS #8) or OpenSSH. With a public SSH key, the SSH agent signs."`
 	PassphraseFile string `name:"passphrase-file" type:"existingfile" placeholder:"FILE" help:"File that holds the passphrase of the key; default: MIXTRAL_SIGN_PASSPHRASE, the SSH agent, or a question on the terminal."`
 	JSON           bool   `help:"Print JSON."`
 }

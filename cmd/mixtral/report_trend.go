@@ -13,12 +13,12 @@ import (
 )
 
 type reportTrendCmd struct {
-	Case    string   `arg:"" help:"The test case's id."`
-	Figure  []string `sep:"none" placeholder:"TEXT" help:"Only figures whose name contains TEXT, such as latency; repeatable; default: those of the checks."`
-	Target  string   `placeholder:"TEXT" help:"Only runs whose target's URL contains TEXT."`
-	Profile string   `placeholder:"NAME" help:"Only runs of this profile."`
-	Limit   int      `default:"20" placeholder:"N" help:"At most N runs, the newest; default: 20."`
-	SVG     string   `name:"svg" placeholder:"FILE" help:"Draw the figures into FILE too, - for standard output in place of the table."`
+	Case    string   `arg:"" help:"Id of the test case."`
+	Figure  []string `sep:"none" placeholder:"TEXT" help:"Show only figures whose name contains TEXT, such as latency; repeatable. Default: those of the checks."`
+	Target  string   `placeholder:"TEXT" help:"Show only runs whose target's URL contains TEXT."`
+	Profile string   `placeholder:"NAME" help:"Show only runs of this profile."`
+	Limit   int      `default:"20" placeholder:"N" help:"Show at most N runs, the newest; default: ${default}."`
+	SVG     string   `name:"svg" placeholder:"FILE" help:"Also draw the figures into FILE; with -, print the drawing instead of the table."`
 	JSON    bool     `help:"Print JSON."`
 	databaseFlag
 }

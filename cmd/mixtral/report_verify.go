@@ -16,7 +16,7 @@ import (
 type reportVerifyCmd struct {
 	File        string   `arg:"" help:"A report's .json."`
 	Events      string   `placeholder:"FILE" help:"The record of events; default: beside the report."`
-	Key         []string `sep:"none" placeholder:"FILE" help:"Public keys, one of which must have signed the report: PEM, an SSH public key, or an authorized_keys file. Each --key demands a signature of its own; repeatable."`
+	Key         []string `sep:"none" placeholder:"FILE" help:"Public keys, one of which must have signed the report: PEM, an SSH public key, or an authorized_keys file; repeatable. Each --key requires a signature of its own."`
 	Attestation string   `placeholder:"FILE" help:"The signed attestation; default: beside the report."`
 	JSON        bool     `help:"Print JSON."`
 }

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // echoServer answers with what it was asked last; "endless" gets an answer without an end. asked are the bodies that
@@ -72,6 +74,7 @@ type conversation struct {
 	mu     sync.Mutex
 	seen   strings.Builder
 	from   int // what was shown before has been looked at
+	before unix.Termios
 	ended  chan error
 }
 
@@ -82,7 +85,7 @@ func converse(t *testing.T, upstream string, args ...string) *conversation {
 	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100}); err != nil {
 		t.Fatal(err)
 	}
-	c := &conversation{t: t, master: master, ended: make(chan error, 1)}
+	c := &conversation{t: t, master: master, before: modes(t, master), ended: make(chan error, 1)}
 	c.cmd = exec.Command(binary(t), append([]string{"run", "--set", "backend=vllm",
 		"--set", "upstream=" + upstream}, args...)...)
 	c.cmd.Env = append(os.Environ(), "TERM=xterm", "XDG_CACHE_HOME="+t.TempDir(), "XDG_DATA_HOME="+t.TempDir())
@@ -112,12 +115,23 @@ func converse(t *testing.T, upstream string, args ...string) *conversation {
 	return c
 }
 
+// modes gives the modes of a terminal.
+func modes(t *testing.T, f *os.File) unix.Termios {
+	t.Helper()
+	m, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *m
+}
+
 // sees waits until the terminal has been sent a text, after what was looked at before.
 func (c *conversation) sees(text string) {
 	c.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	var rest string
+	for end := time.Now().Add(llmtest.Limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		c.mu.Lock()
-		rest := c.seen.String()[c.from:]
+		rest = c.seen.String()[c.from:]
 		i := strings.Index(rest, text)
 		if i >= 0 {
 			c.from += i + len(text)
@@ -127,7 +141,7 @@ func (c *conversation) sees(text string) {
 			return
 		}
 	}
-	c.t.Fatalf("the terminal does not show %q; after what was looked at it shows %q", text, c.seen.String()[c.from:])
+	c.t.Fatalf("the terminal does not show %q; after what was looked at it shows %q", text, rest)
 }
 
 // types presses keys, once there is a prompt.
@@ -147,14 +161,10 @@ func (c *conversation) press(keys string) {
 // leaves waits for the end of the program with an exit code.
 func (c *conversation) leaves(code int) {
 	c.t.Helper()
-	select {
-	case err := <-c.ended:
-		var exit *exec.ExitError
-		if got := 0; err != nil && (!errors.As(err, &exit) || exit.ExitCode() != code) || err == nil && code != got {
-			c.t.Errorf("the program ended with %v, want exit code %d", err, code)
-		}
-	case <-time.After(30 * time.Second):
-		c.t.Fatal("the program does not end")
+	err := llmtest.Await(c.t, "the program to end", c.ended)
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != code) || err == nil && code != 0 {
+		c.t.Errorf("the program ended with %v, want exit code %d", err, code)
 	}
 }
 
@@ -231,13 +241,6 @@ func TestTalkOnATerminal(t *testing.T) {
 func TestTalkEnds(t *testing.T) {
 	t.Parallel()
 	url, _ := echoServer(t)
-	modes := func(f *os.File) unix.Termios {
-		m, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return *m
-	}
 	for name, c := range map[string]struct {
 		end  func(c *conversation)
 		code int
@@ -252,12 +255,11 @@ func TestTalkEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			talk := converse(t, url)
-			before := modes(talk.master)
 			talk.sees("/help shows")
 			c.end(talk)
 			talk.leaves(c.code)
-			if after := modes(talk.master); after != before {
-				t.Errorf("the terminal's modes are %+v, were %+v", after, before)
+			if after := modes(t, talk.master); after != talk.before {
+				t.Errorf("the terminal's modes are %+v, were %+v", after, talk.before)
 			}
 		})
 	}

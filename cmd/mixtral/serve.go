@@ -22,16 +22,16 @@ import (
 // over the environment, which wins over the file.
 type serviceFlags struct {
 	Config        string   `placeholder:"FILE" help:"YAML file with the service's configuration."`
-	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set any key of the configuration; repeatable."`
+	Set           []string `placeholder:"KEY=VALUE" sep:"none" help:"Set a key of the configuration, such as max_tokens=512; repeatable."`
 	Model         *string  `aliases:"model-path" placeholder:"REF" help:"GGUF file, directory of a model, a name that model list shows, synth:tiny or another synthetic model, or demo for the built-in one."`
 	QuantizeTo    *string  `name:"quantize-to" placeholder:"TYPE" help:"Format that a model in safetensors is converted to, such as q4_k_m; default: the widest that fits into memory."`
 	CacheDir      *string  `name:"cache-dir" placeholder:"DIR" help:"Directory for converted models and packed copies; default: mixtral in the user's cache directory."`
 	ContextLength *int     `placeholder:"N" help:"Maximum number of tokens in a prompt and its answer; default: the model's context."`
 	KVType        *string  `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default), or q8_0, which takes little more than half the memory."`
 	ChatTemplate  *string  `placeholder:"FILE|NAME" help:"Chat template to use instead of the model's own: a file with a Jinja template, or chatml, llama-2, mistral, zephyr or none."`
-	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache."`
-	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with."`
-	LogLevel      *string  `placeholder:"LEVEL" help:"debug, info, warn, error or off."`
+	MemoryLimitGB *float64 `name:"memory-limit-gb" placeholder:"N" help:"Maximum memory in GiB, including weights and KV cache; default: 90."`
+	CPUCores      *int     `name:"cpu-cores" placeholder:"N" help:"Maximum number of cores to compute with; default: 8."`
+	LogLevel      *string  `placeholder:"LEVEL" help:"Least level of messages to log: debug, info (default), warn, error or off."`
 }
 
 // config reads file and environment and puts the flags over them.
@@ -61,23 +61,23 @@ func override[T any](to *T, flag *T) {
 // serveCmd serves until it is told to stop.
 type serveCmd struct {
 	serviceFlags
-	Host         *string          `placeholder:"ADDRESS" help:"Address to listen on; default 127.0.0.1."`
-	Port         *int             `placeholder:"N" help:"Port to listen on, 0 for any free one; default 11400."`
-	Backend      *mixtral.Backend `placeholder:"NAME" help:"What answers: embedded, the engine of this program, or vllm, the servers at --upstream."`
+	Host         *string          `placeholder:"ADDRESS" help:"Address to listen on; default: 127.0.0.1."`
+	Port         *int             `placeholder:"N" help:"Port to listen on, 0 for any free one; default: 11400."`
+	Backend      *mixtral.Backend `placeholder:"NAME" help:"What answers: embedded (default), the engine of this program, or vllm, the servers of --upstream."`
 	Upstream     []string         `placeholder:"URL" help:"OpenAI-compatible server that answers the requests; repeatable, for replicas. Implies --backend vllm."`
-	UpstreamFile *string          `placeholder:"FILE" help:"YAML file of OpenAI-compatible servers with models, weights and shares. It is reloaded when it changes. Implies --backend vllm."`
-	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes."`
+	UpstreamFile *string          `placeholder:"FILE" help:"YAML file of OpenAI-compatible servers with their models, weights and shares of requests. It is reloaded when it changes. Implies --backend vllm."`
+	APIKeyFile   *string          `name:"api-key-file" placeholder:"FILE" help:"File with a name, an API key and its limits on each line. It is reloaded when it changes. Default: none, every request is allowed."`
 	TracingURL   *string          `name:"tracing-url" placeholder:"URL" help:"OpenTelemetry collector for traces, such as http://localhost:4318; default: OTEL_EXPORTER_OTLP_ENDPOINT."`
 	InsecureBind bool             `help:"Allow an address that other machines can reach, without API keys."`
 	TLSCert      *string          `name:"tls-cert-file" placeholder:"FILE" help:"PEM certificate: serve over TLS. The files are reloaded when they change."`
 	TLSKey       *string          `name:"tls-key-file" placeholder:"FILE" help:"PEM key of the certificate."`
 	AllowedHosts *string          `placeholder:"NAMES" help:"Host names that requests may name, separated by commas, besides localhost and IP addresses."`
-	Origins      *string          `name:"allowed-origins" placeholder:"ORIGINS" help:"Sites whose pages may use the service from a browser, as https://host, separated by commas, or * for all; default: none."`
-	Aliases      *string          `name:"model-aliases" placeholder:"NAMES" help:"More names of the model, separated by commas."`
-	Unknown      *string          `name:"unknown-fields" placeholder:"error|ignore" help:"What to do with a request that has an unknown field: error (default) refuses it, ignore passes over the field."`
-	Responses    *string          `name:"response-store" placeholder:"memory|database|none" help:"Where answers of /v1/responses are kept for requests that go on from them: memory (default), the database, or none."`
+	Origins      *string          `name:"allowed-origins" placeholder:"ORIGINS" help:"Origins whose web pages may use the service, such as https://host, separated by commas, or * for all; default: none."`
+	Aliases      *string          `name:"model-aliases" placeholder:"NAMES" help:"Other names of the model, separated by commas; default: none."`
+	Unknown      *string          `name:"unknown-fields" placeholder:"error|ignore" help:"What to do with a request that has an unknown field: error (default) refuses the request, ignore ignores the field."`
+	Responses    *string          `name:"response-store" placeholder:"memory|database|none" help:"Where to keep answers of /v1/responses, so that later requests can continue them: memory (default), database or none."`
 	Database     *string          `name:"database-url" placeholder:"URL" help:"Database for the log of requests: postgres://user@host/database, sqlite:PATH, or none (default)."`
-	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Address for /metrics, instead of the one of the API."`
+	Metrics      *string          `name:"metrics-listen" placeholder:"ADDRESS:PORT" help:"Separate address for /metrics and the health checks; default: the address of the API."`
 }
 
 func (s serveCmd) Run(a *app) error {

@@ -31,6 +31,7 @@ func Audit(t testing.TB, ctx context.Context, name string) {
 func AuditOf(t testing.TB, ctx context.Context, name string) {
 	t.Helper()
 	axe := axe(t)
+	Run(t, ctx, Until(loaded))
 	for i, theme := range Themes {
 		var wrong, more []string
 		Run(t, ctx, Theme(theme), chromedp.Evaluate(audit, &wrong))
@@ -43,6 +44,9 @@ func AuditOf(t testing.TB, ctx context.Context, name string) {
 	}
 	Run(t, ctx, Theme("light"))
 }
+
+// loaded is true when a page has its style sheets: what is looked at before that is a page without any.
+const loaded = `document.readyState === "complete"`
 
 func await(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 

@@ -37,6 +37,7 @@ func Picture(t testing.TB, ctx context.Context, name string, whole bool, prepare
 	if dir == "" {
 		themes = themes[:1] // they differ in colours alone
 	}
+	Run(t, ctx, Until(loaded))
 	for _, theme := range themes {
 		for _, width := range Widths {
 			Run(t, ctx, Theme(theme), chromedp.EmulateViewport(width, height))
@@ -62,6 +63,17 @@ func Picture(t testing.TB, ctx context.Context, name string, whole bool, prepare
 		}
 	}
 	Run(t, ctx, Theme(""), chromedp.EmulateViewport(1024, height))
+}
+
+// State checks a state of a page for everyone: all that Audit does, with the width of a telephone too but for the
+// keyboard, and Picture of the whole page.
+func State(t testing.TB, ctx context.Context, name string) {
+	t.Helper()
+	Run(t, ctx, chromedp.EmulateViewport(Widths[0], height))
+	AuditOf(t, ctx, name+" on a telephone")
+	Run(t, ctx, chromedp.EmulateViewport(1024, height))
+	Audit(t, ctx, name)
+	Picture(t, ctx, name, true)
 }
 
 // widest names the element that makes the page wider than the screen.

@@ -24,14 +24,15 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Shows("There are no runs yet"))
 	done, reports := make(chan error, 1), make(chan *certify.Report, 1)
-	file, target := caseFile(t, "duration_s: 1.5", "duration_s: 5"), server(t, 20*time.Millisecond)
+	file := caseFile(t)
+	target, release := gated(t, 20*time.Millisecond)
 	go func() {
 		rep, err := certify.Run(t.Context(), certify.Options{Case: file, Target: target, ReportDir: dir})
 		done <- err
 		reports <- rep
 	}()
 	var phases, figures, checks, text, word string
-	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Go("a.record.running"),
 		browser.Until(verdict+` === "RUNNING"`), browser.Until(`document.getElementById("state").textContent === "live"`),
 		browser.Until(`[...document.querySelectorAll(".phases .s-running")].some((e) => e.textContent.includes("sustained"))`),
 		browser.Until(`document.querySelectorAll(".times tbody tr").length === 3`),
@@ -54,9 +55,10 @@ func TestARunIsWatchedToItsVerdict(t *testing.T) {
 		t.Errorf("the checks are:\n%s", checks)
 	}
 	browser.Picture(t, ctx, "live", true)
+	release()
 	browser.Run(t, ctx, browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`), // others may take the machine
 		browser.Until(`document.getElementById("announce").textContent.includes(`+verdict+`)`),
-		chromedp.Evaluate(verdict, &word), browser.Click("Open the report"), browser.Shows("A run to look at"),
+		chromedp.Evaluate(verdict, &word), browser.Go("Open the report"), browser.Shows("A run to look at"),
 		browser.Shows("Provenance"),
 		chromedp.Evaluate(`document.querySelector("nav.tools").innerText`, &text))
 	if err := <-done; err != nil {

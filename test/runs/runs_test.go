@@ -32,16 +32,13 @@ func TestTwoRunsAreCompared(t *testing.T) {
 		chromedp.Text("#comparebutton", &disabled),
 		chromedp.Evaluate(`for (const e of document.querySelectorAll("input[name=run]")) e.click()`, nil),
 		browser.Until(`!document.getElementById("comparebutton").disabled`),
-		browser.Click("#comparebutton"), browser.Shows("Distributions over each other"),
+		browser.Go("#comparebutton"), browser.Shows("Distributions over each other"),
 		chromedp.Text("main", &text),
 		chromedp.Evaluate(`document.querySelectorAll("svg.plot .line.dashed").length`, &lines))
-	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by"} {
+	for _, want := range []string{"version 1.0", "version 1.1", "single latency", "shifted by", "worse"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the comparison does not say %q:\n%s", want, text)
 		}
-	}
-	if !strings.Contains(text, "worse") && !strings.Contains(text, "differs") { // where others took the machine
-		t.Errorf("the comparison does not say that the slow server is worse:\n%s", text)
 	}
 	if strings.Index(text, "version 1.0") > strings.Index(text, "version 1.1") {
 		t.Error("the later run stands first")
@@ -49,8 +46,8 @@ func TestTwoRunsAreCompared(t *testing.T) {
 	if lines < 4 || !strings.Contains(disabled, "two runs") {
 		t.Errorf("%d lines of the earlier run; the button said %q", lines, disabled)
 	}
-	browser.Run(t, ctx, browser.Click("Swap"),
-		browser.Until(`["better", "differs"].some((word) => document.body.innerText.includes(word))`), chromedp.Navigate(url+"/trend"),
+	browser.Run(t, ctx, browser.Go("Swap"),
+		browser.Shows("better"), chromedp.Navigate(url+"/trend"),
 		browser.Shows("newest against oldest: worse"), browser.Until(`document.querySelectorAll("svg.plot .version").length > 0`))
 }
 
@@ -64,11 +61,11 @@ func TestFilters(t *testing.T) {
 	}
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"), rows(2), chromedp.SendKeys(`input[name=text]`, "1.1\r"), rows(1),
 		browser.Until(`location.search.includes("text=1.1") && document.querySelector("input[name=text]").value === "1.1"`),
-		browser.Click("Clear"), rows(2),
-		chromedp.SetValue(`select[name=verdict]`, "INVALID"), browser.Click(`.filters button`), rows(0),
+		browser.Go("Clear"), rows(2),
+		chromedp.SetValue(`select[name=verdict]`, "INVALID"), browser.Go(`.filters button`), rows(0),
 		browser.Shows("No run is like that"),
 		chromedp.Navigate(url+"/?to=2020-01-01"), rows(0),
-		chromedp.Navigate(url+"/?from=2020-01-01&case=TC-TINY&target=127.0.0.1"), rows(2))
+		chromedp.Navigate(url+"/?from=2020-01-01&case=TC-TINY&target=gpu-7"), rows(2))
 }
 
 // TestStartARun: the form shows the command line while it is filled, starts the run, shows what it says, and leads to
@@ -76,7 +73,7 @@ func TestFilters(t *testing.T) {
 func TestStartARun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	file := caseFile(t, "duration_s: 1.5", "duration_s: 60")
+	file := caseFile(t, "duration_s: 1.5", "duration_s: 3600") // it is stopped
 	url := serve(t, console.Config{Dir: dir, Start: &console.Starter{Program: os.Args[0],
 		Env: append(os.Environ(), asProgram+"=1"), KeyEnvs: []string{"STAGING_API_KEY"}}})
 	target := server(t, 10*time.Millisecond)
@@ -91,10 +88,10 @@ func TestStartARun(t *testing.T) {
 		chromedp.SendKeys(`input[name=seed]`, "none"),
 		browser.Until(`document.getElementById("commandproblem").textContent.includes("seed: must be a whole number")`),
 		chromedp.Evaluate(`document.querySelector("[name=seed]").value = document.querySelector("[name=set]").value = ""`, nil),
-		browser.Click(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
+		browser.Go(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),
 		browser.Until(`document.querySelector("#run .output").textContent.includes("--target=`+target+`")`),
-		browser.Click("Watch it"), browser.Until(verdict+` === "RUNNING"`),
-		chromedp.Navigate(url+"/start"), browser.Click(`#run button`),
+		browser.Go("Watch it"), browser.Until(verdict+` === "RUNNING"`),
+		chromedp.Navigate(url+"/start"), browser.Go(`#run button`),
 		browser.Until(`document.querySelector("#run .pill").textContent === "ENDED"`), chromedp.Text("#run", &said))
 	if !strings.Contains(said, "exit code") {
 		t.Errorf("after the stop the page says %q", said)
@@ -108,7 +105,7 @@ func TestKeys(t *testing.T) {
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, chromedp.Navigate(url+"/trend"), chromedp.SendKeys(`input[name=key]`, "wrong\r"), browser.Shows("not valid"),
 		chromedp.SendKeys(`input[name=key]`, "sesame\r"), browser.Until(`location.pathname === "/trend"`),
-		browser.Shows("newest against oldest"), browser.Click("Log out"), browser.Until(`location.pathname === "/login"`),
+		browser.Shows("newest against oldest"), browser.Go("Log out"), browser.Until(`location.pathname === "/login"`),
 		chromedp.Navigate(url+"/"), browser.Until(`location.pathname === "/login"`))
 }
 
@@ -116,7 +113,7 @@ func TestKeys(t *testing.T) {
 const evil = `</script></title><svg onload=hit()><img src=x onerror=hit()>"'{{.}}`
 
 // hostileServer has a hostile model, which answers with hostile text, or refuses with it.
-func hostileServer(t *testing.T) string {
+func hostileServer(t *testing.T) (url string, release func()) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) {
@@ -136,9 +133,10 @@ func hostileServer(t *testing.T) string {
 			`"finish_reason":%s}],"usage":{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6}}`+
 			"\n\ndata: [DONE]\n\n", browser.Quote(evil))
 	})
-	s := httptest.NewServer(mux)
-	t.Cleanup(s.Close)
-	return s.URL
+	hold, release := holding(t, mux)
+	s := httptest.NewServer(hold)
+	t.Cleanup(func() { release(); s.Close() })
+	return s.URL, release
 }
 
 // TestHostileRuns: whatever a case, a server and its answers say is text on the page of a run that goes on and on all
@@ -159,7 +157,7 @@ func TestHostileRuns(t *testing.T) {
 	}
 	file := caseFile(t, "A run to look at", string(name), "few errors", string(name), "requests: 20", "requests: 40",
 		"checks:\n", "checks:\n"+checks.String())
-	target := hostileServer(t)
+	target, release := hostileServer(t)
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"))
 	done := make(chan error, 1)
@@ -191,10 +189,11 @@ func TestHostileRuns(t *testing.T) {
 			}
 		}
 	}
-	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Go("a.record.running"),
 		browser.Until(`document.getElementById("phases").textContent.includes("failed") && document.querySelector(".checks")`))
 	safe("the run that goes on")
 	all("the run that goes on")
+	release()
 	browser.Run(t, ctx, browser.Until(`!["RUNNING", "JUDGING", "PREPARING"].includes(`+verdict+`)`))
 	safe("the run that has ended")
 	if err := <-done; err != nil {
@@ -204,7 +203,7 @@ func TestHostileRuns(t *testing.T) {
 	safe("the run with its report")
 	browser.Run(t, ctx, chromedp.Navigate(url+"/"), browser.Until(`document.querySelector("table.runs")`))
 	safe("the list")
-	browser.Run(t, ctx, browser.Click("table.runs a"), browser.Shows("Provenance"))
+	browser.Run(t, ctx, browser.Go("table.runs a"), browser.Shows("Provenance"))
 	safe("the report")
 	all("the report")
 	browser.Run(t, ctx, chromedp.Navigate(url+"/start?case="+"%3Csvg%20onload=hit()%3E&slo=%3Csvg%20onload=hit()%3E"))

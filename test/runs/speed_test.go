@@ -21,7 +21,8 @@ func TestLivePageStandsStill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := serve(t, console.Config{Dir: dir})
-	file, target := caseFile(t, "duration_s: 1.5", "duration_s: 6"), server(t, 20*time.Millisecond)
+	file := caseFile(t, "duration_s: 1.5", "duration_s: 5")
+	target, release := gated(t, 20*time.Millisecond)
 	ctx := browser.Tab(t)
 	browser.Run(t, ctx, browser.Watch(), chromedp.EmulateViewport(1024, 850), chromedp.Navigate(url+"/"))
 	done := make(chan error, 1)
@@ -29,8 +30,10 @@ func TestLivePageStandsStill(t *testing.T) {
 		_, err := certify.Run(t.Context(), certify.Options{Case: file, Target: target, ReportDir: dir})
 		done <- err
 	}()
-	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Click("a.record.running"),
-		browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`))
+	browser.Run(t, ctx, browser.Again("a.record.running"), browser.Go("a.record.running"),
+		browser.Until(`document.querySelector(".checks")`))
+	release()
+	browser.Run(t, ctx, browser.Until(`["PASS", "FAIL", "INVALID"].includes(`+verdict+`)`))
 	w := browser.Seen(t, ctx)
 	if w.Shift > stillShift {
 		t.Errorf("the page moved by %.3g: %v", w.Shift, w.Shifted)

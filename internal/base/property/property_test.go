@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,8 +68,12 @@ func TestFixed(t *testing.T) {
 func TestSearch(t *testing.T) {
 	a, out, ok := child(t, t.TempDir(), []string{Search + "=50ms"})
 	b, _, _ := child(t, t.TempDir(), []string{Search + "=50ms"})
-	if !ok || len(a) <= 100 || strings.Join(a[:100], " ") == strings.Join(b[:100], " ") {
+	if !ok || len(a) < 100 || len(b) < 100 || strings.Join(a[:100], " ") == strings.Join(b[:100], " ") {
 		t.Fatalf("%d cases, first %v\nthen %v\n%s", len(a), a, b, out)
+	}
+	took := regexp.MustCompile(`(?m)^--- PASS: TestChild \((.*)s\)`).FindStringSubmatch(out)
+	if took == nil || took[1] < "0.05" { // how many cases fit is up to the machine
+		t.Errorf("a search of 50ms took %q", took)
 	}
 	dir := t.TempDir()
 	if _, out, ok := child(t, dir, []string{Search + "=1s", childLimit + "=some"}); ok {

@@ -169,3 +169,31 @@ func BenchmarkMeanInterval(b *testing.B) {
 		MeanInterval(x, 0.99, 1)
 	}
 }
+
+// TestDrawsAreThoseOfTheStandardLibrary: an interval depends on its seed alone, in reports of any age.
+func TestDrawsAreThoseOfTheStandardLibrary(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 7, 64, 1000, 5003, 1 << 20, 3 << 29, math.MaxInt32 - 1, math.MaxInt32, 1 << 32,
+		5 << 40} {
+		source, standard := rand.NewPCG(uint64(n), 2), rand.New(rand.NewPCG(uint64(n), 2))
+		for i := range 5000 {
+			if got, want := intN(source, n), standard.IntN(n); got != want {
+				t.Fatalf("draw %d below %d is %d, want %d", i, n, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkIntN(b *testing.B) {
+	b.Run("here", func(b *testing.B) {
+		source := rand.NewPCG(1, 2)
+		for b.Loop() {
+			intN(source, 1000)
+		}
+	})
+	b.Run("standard", func(b *testing.B) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for b.Loop() {
+			r.IntN(1000)
+		}
+	})
+}

@@ -1,6 +1,8 @@
 package judge
 
 import (
+	"context"
+	"errors"
 	"maps"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
@@ -50,6 +52,7 @@ func (l *Live) Now() (*report.Report, report.Series, error) {
 	c := *l.collector
 	r := *c.r
 	c.r, c.ran = &r, maps.Clone(c.ran)
+	r.goesOn = r.end == nil
 	if r.header != nil && r.header.Case != nil && r.end == nil {
 		for _, plan := range r.header.Case.Profiles[r.header.Profile] {
 			if c.ran[plan.ID] == nil && len(c.requests[plan.ID]) > 0 {
@@ -66,6 +69,37 @@ func (l *Live) Now() (*report.Report, report.Series, error) {
 		return nil, report.Series{}, err
 	}
 	return rep, done.series(), nil
+}
+
+// Standing is how a record stands that is being written.
+type Standing struct {
+	Report *report.Report
+	At     int64 // the time of its newest event
+	Ended  bool  // the record has its end: the report has its verdict
+}
+
+// ErrTooLarge is matched by the error of Stand about a record of more events than the caller wants to have judged.
+var ErrTooLarge = errors.New("the record is too large to be judged while it grows; the report will have the verdict")
+
+// Stand judges a record that is being written from its file, as Live judges what it was given. Nothing of it stays in
+// memory. It reads at most so many events, and stops reading when ctx ends.
+func Stand(ctx context.Context, path string, most int) (Standing, error) {
+	l := NewLive()
+	_, err := evidence.ScanFile(path, func(e *evidence.Event) error {
+		if l.Kept() >= most {
+			return ErrTooLarge
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return l.Add(e)
+	})
+	if err != nil {
+		return Standing{}, err
+	}
+	ended := l.collector.r.end != nil
+	rep, _, err := l.Now()
+	return Standing{rep, l.now, ended}, err
 }
 
 // underWay is a phase that has not ended, as if it had.

@@ -3,6 +3,9 @@ package judge
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -28,21 +31,25 @@ func asWritten(events []evidence.Event) []evidence.Event {
 	return out
 }
 
+// copied is an event that Live may change.
+func copied(e evidence.Event) *evidence.Event {
+	if e.Request != nil {
+		q := *e.Request
+		e.Request = &q
+	}
+	return &e
+}
+
 // TestLive: a record that is judged again and again while it grows gives no verdict against a healthy server on the
 // way, and in the end what the whole record gives, byte for byte but for its digest.
 func TestLive(t *testing.T) {
 	events := asWritten(healthy(3).run())
 	l := NewLive()
 	for i := range events {
-		e := events[i]
-		if e.Request != nil {
-			q := *e.Request
-			e.Request = &q
-		}
-		if err := l.Add(&e); err != nil {
+		if err := l.Add(copied(events[i])); err != nil {
 			t.Fatal(err)
 		}
-		if i%(len(events)/24) != 0 || e.Header != nil {
+		if e := events[i]; i%(len(events)/24) != 0 || e.Header != nil {
 			continue
 		}
 		r, series, err := l.Now()
@@ -106,6 +113,83 @@ func TestLiveSeesTheFault(t *testing.T) {
 		}
 		if err := l.Add(&e); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestStand: a record that is being written is judged from its file as Live judges its events, and in the end has the
+// verdict of the whole.
+func TestStand(t *testing.T) {
+	events := asWritten(healthy(3).run())
+	path := filepath.Join(t.TempDir(), "x.events.jsonl.gz")
+	w, err := evidence.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewLive()
+	same := func(ended bool) {
+		t.Helper()
+		got, err := Stand(t.Context(), path, len(events))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _, err := l.Now()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, errA := report.JSON(got.Report)
+		b, errB := report.JSON(want)
+		if errA != nil || errB != nil {
+			t.Fatal(errA, errB)
+		}
+		if !bytes.Equal(a, b) || got.At != l.now || got.Ended != ended {
+			diff, _ := report.Differences(a, b)
+			t.Errorf("at %d of %d, ended %v: %v", got.At, l.now, got.Ended, diff)
+		}
+	}
+	for i := range events {
+		if err := w.Add(events[i]); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Add(copied(events[i])); err != nil {
+			t.Fatal(err)
+		}
+		if i == len(events)/3 || i == len(events)*2/3 {
+			if err := w.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			same(false)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	same(true)
+	if _, err := Stand(t.Context(), path, len(events)-1); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("of too many events: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Stand(ctx, path, len(events)); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+// TestGistOfScrapes: most of what a scrape takes is not kept between the beginning and the end of a phase, and the
+// event of the caller stays as it is.
+func TestGistOfScrapes(t *testing.T) {
+	s := &evidence.Scrape{Label: evidence.ScrapeDuring.Of("x"), Histograms: map[string]evidence.Histogram{
+		evidence.HistTTFT: {Count: 3, Sum: 2, Buckets: []evidence.Bucket{{LE: 1, Count: 2}, {Inf: true, Count: 3}}}}}
+	if g := gist(s).Histograms[evidence.HistTTFT]; len(g.Buckets) != 0 || g.Count != 3 || g.Sum != 2 {
+		t.Errorf("during a phase it is %+v", g)
+	}
+	if len(s.Histograms[evidence.HistTTFT].Buckets) != 2 {
+		t.Error("the event has lost its buckets")
+	}
+	for _, place := range []evidence.ScrapePlace{evidence.ScrapeBefore, evidence.ScrapeAfter} {
+		s.Label = place.Of("x")
+		if g := gist(s).Histograms[evidence.HistTTFT]; len(g.Buckets) != 2 {
+			t.Errorf("%s a phase it is %+v", place, g)
 		}
 	}
 }

@@ -34,6 +34,7 @@ type run struct {
 	gpus       []at[*evidence.GPU]
 	against    *evidence.Against // the earlier run; nil: none
 	end        *evidence.End
+	goesOn     bool // the record is still being written
 	rows       []report.Reconciled
 	leak       *leakFit
 	problems   map[string]string // what makes a phase's load untrustworthy, by phase; "" is the whole run

@@ -119,7 +119,7 @@ func (c *collector) add(e *evidence.Event) error {
 	case e.Sample != nil:
 		r.samples = append(r.samples, at[*evidence.Sample]{e.At, e.Sample})
 	case e.Scrape != nil:
-		r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, e.Scrape})
+		r.scrapes = append(r.scrapes, at[*evidence.Scrape]{e.At, gist(e.Scrape)})
 	case e.Score != nil:
 		r.scores = append(r.scores, e.Score)
 	case e.Grade != nil:
@@ -145,6 +145,20 @@ func (c *collector) add(e *evidence.Event) error {
 		return fmt.Errorf("%w: event %d: requests of more than %d phases", ErrEvidence, i, mostPhases)
 	}
 	return nil
+}
+
+// gist is what the rules read of a scrape. Histograms are compared over whole phases, so only the scrapes before and
+// after one need their buckets, which are most of what a scrape takes; the many in between do not.
+func gist(s *evidence.Scrape) *evidence.Scrape {
+	if _, during := s.Label.At(evidence.ScrapeDuring); !during || len(s.Histograms) == 0 {
+		return s
+	}
+	slim := *s
+	slim.Histograms = make(map[string]evidence.Histogram, len(s.Histograms))
+	for name, h := range s.Histograms {
+		slim.Histograms[name] = evidence.Histogram{Count: h.Count, Sum: h.Sum}
+	}
+	return &slim
 }
 
 // run joins what was collected, and measures every phase.

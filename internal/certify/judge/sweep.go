@@ -266,7 +266,7 @@ func (r *run) sweepOf(p *phase) *report.Sweep {
 	}
 	if p.ran != nil {
 		out.CutShort = string(p.ran.CutShort)
-	} else {
+	} else if !r.goesOn {
 		out.CutShort = "the record ends in it"
 	}
 	k := search.Knee(steps)

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"errors"
 	"strings"
 	"time"
 
@@ -78,9 +77,16 @@ type Resources struct {
 	Error                           string // of the newest sample
 }
 
-// MaxJudged is how many events a run may have for its checks to be judged while it goes on: they are all in memory,
-// with about half a kilobyte each.
-const MaxJudged = 500_000
+const (
+	// MaxKept is how many events are kept to be judged again and again, so that what a run takes does not grow with
+	// its length: with about half a kilobyte each they are two megabytes. A record of more is judged from its file;
+	// see Apart.
+	MaxKept = 4096
+
+	// MaxJudged is how many events a run may have for its checks to be judged while it goes on: for as long as that
+	// takes, they are all in memory.
+	MaxJudged = 500_000
+)
 
 // Run is the state of one run. It is not safe for concurrent use.
 type Run struct {
@@ -95,7 +101,9 @@ type Run struct {
 	gone       bool // the record breaks off
 	final      bool // what was judged is the verdict
 
-	judge    *judge.Live
+	judge    *judge.Live // nil: too many events to keep
+	apart    bool        // somebody else judges the record
+	added    int         // events
 	judged   *report.Report
 	judgedAt int64
 	fresh    bool // nothing came since it was judged
@@ -109,6 +117,7 @@ func New() *Run { return &Run{current: -1, judge: judge.NewLive()} }
 func (r *Run) Add(e *evidence.Event) {
 	r.now = max(r.now, e.At)
 	r.fresh = false
+	r.added++
 	switch {
 	case e.Header != nil:
 		r.begin(e.Header)
@@ -131,17 +140,15 @@ func (r *Run) Add(e *evidence.Event) {
 	r.keep(e)
 }
 
-// keep hands the event to the judge, as long as the record has a size that can be judged again and again.
+// keep hands the event to the judge, as long as there are few enough to keep.
 func (r *Run) keep(e *evidence.Event) {
 	if r.judge == nil {
 		return
 	}
-	err := r.judge.Add(e)
-	if err == nil && r.judge.Kept() > MaxJudged {
-		err = errors.New("the record is too large to be judged while it grows; the report will have the verdict")
-	}
-	if err != nil {
+	if err := r.judge.Add(e); err != nil {
 		r.judge, r.note = nil, err.Error()
+	} else if r.judge.Kept() > MaxKept {
+		r.judge, r.apart = nil, true
 	}
 }
 
@@ -266,7 +273,24 @@ func (r *Run) Judge() {
 	r.judged, r.judgedAt, r.fresh, r.final = rep, r.now, true, r.end != nil
 }
 
-// Settle takes the report of a run that has ended, where it was too large to be judged here.
+// Apart says whether the record has to be judged from its file, since it has more events than are kept, and something
+// came since that was done. added goes to Took.
+func (r *Run) Apart() (added int, ok bool) {
+	return r.added, r.apart && r.header != nil && !r.fresh && !r.final
+}
+
+// Took takes what judging the record from its file gave, which was begun when Apart gave added.
+func (r *Run) Took(s judge.Standing, added int) {
+	if r.final { // its report was there first
+		return
+	}
+	r.judged, r.judgedAt, r.fresh, r.final = s.Report, s.At, added == r.added, s.Ended && r.end != nil
+}
+
+// CannotJudge says why the record cannot be judged from its file.
+func (r *Run) CannotJudge(why error) { r.apart, r.note = false, why.Error() }
+
+// Settle takes the report of a run that has ended, where it was not judged here.
 func (r *Run) Settle(rep *report.Report) {
 	r.judged, r.judgedAt, r.note, r.final = rep, r.now, "", r.end != nil
 }

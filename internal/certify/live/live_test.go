@@ -9,6 +9,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -273,7 +274,6 @@ func TestStrangeEvents(tt *testing.T) {
 func TestLongPhases(tt *testing.T) {
 	t := newStory(tt)
 	t.head()
-	t.r.judge = nil // which keeps what it judges
 	play := func(from, to int64) {
 		for i := from; i < to; i++ {
 			t.request("sustained", i*10*ms, 100*ms+i%100*ms, "")
@@ -307,6 +307,68 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestALargeRecord: a record of more events than are kept is judged by somebody else, again when something came since,
+// and its verdict counts when it comes from the whole record.
+func TestALargeRecord(tt *testing.T) {
+	t := newStory(tt)
+	t.head()
+	for i := range int64(MaxKept) {
+		if _, ok := t.r.Apart(); ok && i < MaxKept/2 {
+			t.Fatalf("after %d events it is to be judged apart", i)
+		}
+		t.request("sustained", i*10*ms, 100*ms, "")
+	}
+	t.r.Judge() // has nothing to judge any more
+	added, ok := t.r.Apart()
+	if !ok || len(t.r.View().Checks) != 0 {
+		t.Fatalf("judged apart: %v, %d checks", ok, len(t.r.View().Checks))
+	}
+	rep := &report.Report{Status: report.Invalid, Checks: []report.Check{{ID: "errors", Gate: true,
+		Verdict: report.Pass}}}
+	t.r.Took(judge.Standing{Report: rep, At: 5 * sec}, added)
+	v := t.stage(Running)
+	if _, ok := t.r.Apart(); ok || v.Checks[0].State != WouldPass || v.JudgedAt != 5*time.Second {
+		t.Errorf("again: %v, %+v at %s", ok, v.Checks, v.JudgedAt)
+	}
+	t.phase("sustained", testcases.KindOpen, 0, 50*sec, "")
+	added, ok = t.r.Apart()
+	t.add(evidence.Event{At: 51 * sec, End: &evidence.End{}})
+	t.r.Took(judge.Standing{Report: rep, At: 50 * sec}, added) // of a record that had no end yet
+	t.r.Over(true)
+	if v := t.stage(Judging); !ok || t.r.Final() || v.Status != "" {
+		t.Errorf("due: %v, final %v, %q", ok, t.r.Final(), v.Status)
+	}
+	if added, ok = t.r.Apart(); !ok {
+		t.Fatal("the end of the record is not judged")
+	}
+	t.r.Took(judge.Standing{Report: rep, At: 51 * sec, Ended: true}, added)
+	if v := t.stage(Ended); v.Status != report.Invalid || v.Checks[0].State != Passed {
+		t.Errorf("%q, %+v", v.Status, v.Checks)
+	}
+	if _, ok = t.r.Apart(); ok {
+		t.Error("it is judged again after its verdict")
+	}
+}
+
+// TestARecordThatCannotBeJudged: where judging it from its file fails, the page says why, until its report is there.
+func TestARecordThatCannotBeJudged(tt *testing.T) {
+	t := newStory(tt)
+	t.head()
+	for i := range int64(MaxKept) {
+		t.request("sustained", i*10*ms, 100*ms, "")
+	}
+	t.r.CannotJudge(judge.ErrTooLarge)
+	if _, ok := t.r.Apart(); ok || t.r.View().Note != judge.ErrTooLarge.Error() {
+		t.Errorf("again: %v, the note is %q", ok, t.r.View().Note)
+	}
+	t.add(evidence.Event{At: 51 * sec, End: &evidence.End{}})
+	t.r.Settle(&report.Report{Status: report.Fail})
+	t.r.Over(true)
+	if v := t.stage(Ended); v.Status != report.Fail || v.Note != "" {
+		t.Errorf("%q, note %q", v.Status, v.Note)
+	}
 }
 
 // TestQuantile: a percentile comes with its interval, and not at all from too few values.

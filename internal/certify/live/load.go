@@ -260,8 +260,8 @@ type timed struct {
 }
 
 func (s *sample) add(at, ns int64) {
-	if s.step == 0 {
-		s.step = 1
+	if s.step == 0 { // all of its memory at once: a page that is open for hours must not grow
+		s.step, s.kept = 1, make([]timed, 0, mostTimes)
 	}
 	if s.n++; (s.n-1)%s.step != 0 {
 		return

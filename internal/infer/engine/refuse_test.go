@@ -40,9 +40,9 @@ func TestLongPromptIsNotEncoded(t *testing.T) {
 
 // TestFullRefusesUnread: a full engine refuses before it encodes the prompt.
 func TestFullRefusesUnread(t *testing.T) {
-	e := open(t, synth.Tiny(), Config{MaxRunning: 1, MaxWaiting: -1})
-	defer e.Close()
 	ctx, cancel := context.WithCancel(t.Context())
+	// No step follows the first one until the request has left.
+	e := open(t, synth.Tiny(), Config{MaxRunning: 1, MaxWaiting: -1, Throttle: func() { <-ctx.Done() }})
 	begun := make(chan struct{})
 	var once sync.Once
 	ended := make(chan error, 1)
@@ -53,14 +53,12 @@ func TestFullRefusesUnread(t *testing.T) {
 			return nil
 		})
 	}()
-	<-begun
-	if st := e.Status(); st.Running == 1 { // the engine may be through with it: then there is room
-		if err := e.room(); !errors.Is(err, llm.ErrQueueFull) {
-			t.Errorf("%v", err)
-		}
+	llmtest.Await(t, "the first event", begun)
+	if err := e.room(); !errors.Is(err, llm.ErrQueueFull) {
+		t.Errorf("%v", err)
 	}
 	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
+	if err := llmtest.Await(t, "the end", ended); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if err := e.room(); err != nil {

@@ -27,7 +27,7 @@ type node struct {
 	then  int32   // where a call returns to, or a loop goes on
 	min   int32   // nodeLoop
 	max   int32   // nodeLoop; unbounded if negative
-	// nodeCall: the strings in the rule must all differ
+	// nodeCall: the items of the array must all differ
 	distinct bool
 	need     int32 // frames that must be pushed beyond those there are until this rule or body can end
 }

@@ -14,7 +14,7 @@ type expr struct {
 	subs     []*expr     // opSeq, opAlt; the body of opRepeat
 	min, max int         // opRepeat; max is unbounded if negative
 	rule     int         // opRule
-	distinct bool        // opRule: the strings in it must all differ
+	distinct bool        // opRule: an array whose items must all differ
 	auto     *dfa        // opDFA
 	quoted   bool        // opDFA: the automaton is over the content of a JSON string, the text has its escapes
 	marked   bool        // opDFA: edges for the marks of anchors need no byte

@@ -32,14 +32,15 @@ func (m *Matcher) Allowed() (*Mask, error) {
 	m.g.mu.Lock()
 	defer m.g.mu.Unlock()
 	m.s = m.g.m.adopt(m.s)
+	find := m.g.w.mask
 	if m.strip {
-		return m.g.w.startMask(m.s)
+		find = m.g.w.startMask
 	}
-	mask, err := m.g.w.mask(m.s)
+	mask, err := find(m.s)
 	if err != nil {
 		return nil, err
 	}
-	return m.g.withoutRepetition(mask, m.s, m.said)
+	return m.g.withoutRepetition(mask, m.s, m.said, m.strip)
 }
 
 // Ready says whether Allowed has its answer already.
@@ -62,6 +63,7 @@ func (m *Matcher) Accept(id int32) error {
 		text = text[1:]
 	}
 	m.s = m.g.m.adopt(m.s)
+	m.g.m.work = 0
 	to, next, err := m.g.remember(m.s, text, m.said)
 	if err != nil {
 		return err
@@ -69,7 +71,7 @@ func (m *Matcher) Accept(id int32) error {
 	if to == m.g.m.dead {
 		return fmt.Errorf("%w: %d, %q", ErrNotAllowed, id, text)
 	}
-	m.s, m.strip, m.said = to, false, next
+	m.s, m.strip, m.said = to, false, next.settled()
 	return nil
 }
 

@@ -26,6 +26,12 @@ type schemas struct {
 	joined int               // constraints that were joined
 	refs   *references       // nil until a $ref asks
 	slips  map[string]string // see meant
+
+	once   string // where the uniqueItems stands whose items are compiled; see schema_differ.go
+	sorted bool   // members come in the order of their names
+	differ []differing
+	// any value, written in one way
+	anyOnce *expr
 }
 
 // compiled is a schema of which there are texts, or will be.
@@ -71,6 +77,9 @@ func readSchemaValue(root *value) (*rules, error) {
 		return nil, asWritten(err)
 	}
 	s.bodies[0] = body
+	if err := s.enough(); err != nil {
+		return nil, asWritten(err)
+	}
 	return &s.rules, nil
 }
 

@@ -2,7 +2,6 @@ package grammar
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 )
 
@@ -10,6 +9,7 @@ import (
 type containment struct {
 	is       conj
 	not      conj // what the others keep to; only where max says how many there may be
+	but      conj // what the schemas of items say of all but these
 	min, max int  // of max, −1: no limit
 	path     string
 }
@@ -60,8 +60,9 @@ func (c *constraint) placed() (*constraint, error) {
 				d.prefix[i] = slices.Concat(d.prefix[i], want.not)
 			}
 		}
+		items := slices.DeleteFunc(slices.Clone(c.items), func(l located) bool { return slices.Contains(want.but, l) })
 		for range want.min {
-			d.prefix = append(d.prefix, slices.Concat(c.items, want.is))
+			d.prefix = append(d.prefix, slices.Concat(items, want.is))
 		}
 		if len(d.prefix) > maxVariants {
 			return nil, at(want.path, tooCostly("more than %d items", maxVariants))
@@ -101,50 +102,36 @@ func (s *schemas) holdsContained(c *constraint, v *value, depth int) (bool, erro
 	return true, nil
 }
 
-const (
-	mostShuffled = 7    // different values whose arrays without repetition may have any order: 2^7 sets of them
-	mostPlaced   = 8000 // values of these times the places that they can have: each is a rule or two
-	mostDistinct = 1000 // different values whose arrays without repetition have the order of the enum
-)
+// mostShuffled is up to how many different values arrays without repetition are made of by rules, one for each set of
+// values that have come: 2^7 of them. Other items are remembered; see repetition.go.
+const mostShuffled = 7
 
-// distinct gives the texts of arrays of which no two items are equal, where items are some listed values.
+// distinct gives the texts of arrays of which no two items are equal.
 func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
-	refuse := func(why string) error {
-		return &Error{Where: c.unique, Reason: "is supported where maxItems is at most 1, and where items are of an " +
-			"enum, booleans, null, integers of up to 1000 between minimum and maximum, or strings of any length " +
-			"without pattern and format: " + why}
-	}
 	if len(c.prefix) > 0 {
-		return nil, refuse("here are prefixItems, or contains")
-	}
-	if e, err := s.distinctStrings(c, most); e != nil || err != nil {
-		return e, err
+		return s.inOneWay(c, most)
 	}
 	values, err := s.finite(c.items)
 	if err != nil {
 		return nil, err
 	}
-	switch n := len(values); {
-	case values == nil:
-		return nil, refuse("other items cannot be compared while they are written")
-	case n > mostDistinct:
-		return nil, at(c.unique, tooCostly("for %d values, at most %d are allowed", n, mostDistinct))
-	case n < c.minItems:
+	if values == nil || len(values) > mostShuffled {
+		return s.inOneWay(c, most)
+	}
+	if len(values) < c.minItems {
 		return nothing, nil
 	}
 	if most < 0 || most > len(values) {
 		most = len(values)
 	}
-	d := &distinctItems{s: s, values: values, lo: c.minItems, hi: most, rules: map[[2]int]*expr{}}
-	if len(values) > mostShuffled {
-		d.most = most
-		if most == len(values) { // no end to the count: it matters until there are enough
-			d.most = max(c.minItems, 1)
+	d := &distinctItems{s: s, values: values, lo: c.minItems, hi: most, rules: map[int]*expr{}}
+	d.ends, d.behind = s.gaps()
+	for _, v := range values {
+		e, err := s.spell(v)
+		if err != nil {
+			return nil, err
 		}
-		if n := len(values) * d.most; n > mostPlaced {
-			return nil, at(c.unique, tooCostly("%d values at up to %d places each", len(values), d.most))
-		}
-		return seq(text("["), d.behind(0, 0), text("]")), nil
+		d.texts = append(d.texts, e)
 	}
 	return seq(text("["), d.after(0, 0), text("]")), nil
 }
@@ -187,71 +174,41 @@ func (s *schemas) finite(c conj) ([]*value, error) {
 type distinctItems struct {
 	s      *schemas
 	values []*value
+	texts  []*expr
 	lo, hi int
-	most   int              // of values that behind counts
-	rules  map[[2]int]*expr // by what has come
+	rules  map[int]*expr // by the set of values that have come
+
+	ends, behind *expr // blanks; see gaps
 }
 
 // item is the text of a value behind n others.
 func (d *distinctItems) item(i, n int) *expr {
 	if n == 0 {
-		return seq(blank, text(d.values[i].spelled()))
+		return seq(d.ends, d.texts[i])
 	}
-	return seq(text(","), blank, text(d.values[i].spelled()))
+	return seq(text(","), d.behind, d.texts[i])
 }
 
-func (d *distinctItems) end(n int) []*expr {
-	switch {
-	case n < d.lo:
-		return nil
-	case n == 0:
-		return []*expr{empty}
-	}
-	return []*expr{blank}
-}
-
-// rule makes each rest of an array once.
-func (d *distinctItems) rule(key [2]int, subs func() []*expr) *expr {
-	if e, ok := d.rules[key]; ok {
+// after gives what may follow a set of n values.
+func (d *distinctItems) after(set, n int) *expr {
+	if e, ok := d.rules[set]; ok {
 		return e
 	}
-	e := ref(d.s.add(fmt.Sprint("items ", key)))
-	d.rules[key] = e
-	d.s.bodies[e.rule] = alt(subs()...)
+	e := ref(d.s.add(fmt.Sprint("items ", set)))
+	d.rules[set] = e
+	var subs []*expr
+	switch {
+	case n < d.lo:
+	case n == 0:
+		subs = append(subs, empty)
+	default:
+		subs = append(subs, d.ends)
+	}
+	for i := range d.values {
+		if set>>i&1 == 0 && n < d.hi {
+			subs = append(subs, seq(d.item(i, n), d.after(set|1<<i, n+1)))
+		}
+	}
+	d.s.bodies[e.rule] = alt(subs...)
 	return e
-}
-
-// after gives what may follow a set of values.
-func (d *distinctItems) after(set, n int) *expr {
-	return d.rule([2]int{set, 0}, func() []*expr {
-		subs := d.end(n)
-		for i := range d.values {
-			if set>>i&1 == 0 && n < d.hi {
-				subs = append(subs, seq(d.item(i, n), d.after(set|1<<i, bits.OnesCount(uint(set))+1)))
-			}
-		}
-		return subs
-	})
-}
-
-// behind gives what may follow n values, the last of which stands before the next one in the enum.
-func (d *distinctItems) behind(next, n int) *expr {
-	n = min(n, d.most)
-	return d.rule([2]int{next, n + 1}, func() []*expr {
-		subs := d.end(n)
-		if next < len(d.values) && (n < d.hi || d.hi == len(d.values)) {
-			subs = append(subs, seq(d.item(next, n), d.behind(next+1, n+1)), d.skip(next+1, n))
-		}
-		return subs
-	})
-}
-
-// skip is behind for a value that does not come: the array may end only where the one before it could.
-func (d *distinctItems) skip(next, n int) *expr {
-	return d.rule([2]int{-next - 1, n + 1}, func() []*expr {
-		if next >= len(d.values) {
-			return nil
-		}
-		return []*expr{seq(d.item(next, n), d.behind(next+1, n+1)), d.skip(next+1, n)}
-	})
 }

@@ -61,6 +61,8 @@ func (s *schemas) number(c *constraint) (*expr, error) {
 	switch {
 	case whole:
 		e = wholeRange(wholeLimits(low, high))
+	case free && len(c.multiples) == 0 && s.once != "":
+		return onceNumbers, nil
 	case free && len(c.multiples) == 0:
 		return s.nums, nil
 	case low.at == nil && high.at == nil:
@@ -87,6 +89,9 @@ func (s *schemas) number(c *constraint) (*expr, error) {
 			return nil, at(m.path, err)
 		}
 		e = &expr{op: opDFA, auto: all}
+	}
+	if s.once != "" {
+		return s.onceNumber(e)
 	}
 	return e, nil
 }

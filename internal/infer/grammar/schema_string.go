@@ -24,6 +24,17 @@ var jsonEscape = func() *expr {
 	return alt(class(`"\/bfnrt`), seq(text("u"), alt(unit, pair)))
 }()
 
+// plainChar is a character as it is written where it is written in one way: with an escape only if it needs one.
+var plainChar = func() *expr {
+	subs := []*expr{runes(plainRunes...)}
+	for _, r := range otherRunes(plainRunes) {
+		for c := r.lo; c <= min(r.hi, 0x7F); c++ {
+			subs = append(subs, text(quotedByte(byte(c))))
+		}
+	}
+	return alt(subs...)
+}()
+
 func stringOf(inside *expr) *expr { return seq(text(`"`), inside, text(`"`)) }
 
 // str gives the texts of strings.
@@ -41,6 +52,8 @@ func (s *schemas) str(c *constraint) (*expr, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case len(contents) == 0 && s.once != "":
+		return stringOf(repeat(plainChar, c.minLen, c.maxLen)), nil
 	case len(contents) == 0 && c.minLen == 0 && c.maxLen < 0:
 		return s.strs, nil
 	case len(contents) == 0:

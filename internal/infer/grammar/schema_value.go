@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"fmt"
 	"math/big"
 	"slices"
 )
@@ -20,9 +21,15 @@ var noValue = conj{{&value{kind: kindBool}, "false"}}
 // value gives the texts of a schema.
 func (s *schemas) value(c conj) (*expr, error) {
 	if len(c) == 0 {
+		if s.once != "" {
+			return s.onceAny(), nil
+		}
 		return s.any, nil
 	}
 	key := c.key()
+	if s.once != "" {
+		key = fmt.Sprint("in one way ", s.sorted, " ", key)
+	}
 	done, ok := s.compile[key]
 	if ok {
 		if done.e != nil && exprSize(done.e, sharedSize) <= sharedSize {
@@ -76,6 +83,9 @@ func (s *schemas) alternatives(c conj) (*expr, error) {
 	if err != nil {
 		return nil, err
 	}
+	sorted := s.sorted
+	defer func() { s.sorted = sorted }()
+	s.sorted = sorted || len(list) > 1
 	var subs []*expr
 	for _, x := range list {
 		e, err := s.texts(x)
@@ -97,7 +107,7 @@ func (s *schemas) texts(c *constraint) (*expr, error) {
 	}
 	var subs []*expr
 	if c.kinds == kindAny && c.plain() {
-		return s.any, nil
+		return s.value(nil)
 	}
 	if c.excludes(kindNumber) && c.kinds == kindInteger && c.fewIntegers() {
 		return s.listed(c)
@@ -164,9 +174,14 @@ func (s *schemas) listed(c *constraint) (*expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			subs = append(subs, text(v.spelled()))
+		if !ok {
+			continue
 		}
+		e, err := s.spell(v)
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, e)
 	}
 	return alt(subs...), nil
 }
@@ -196,6 +211,16 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 	if !c.itemsGiven && len(c.prefix) > 0 && c.minItems <= len(c.prefix) {
 		most = least(most, len(c.prefix)) // more items would be valid, and nobody wants them
 	}
+	ends, behind := s.gaps()
+	if c.unique != "" && (most < 0 || most > 1) {
+		return s.distinct(c, most)
+	}
+	return s.list(c, most, ends, behind, func(*expr, int) {})
+}
+
+// list gives the texts of arrays of up to so many items, with blanks at their ends and behind commas. It tells demand
+// behind how many others an item must come, with it.
+func (s *schemas) list(c *constraint, most int, ends, behind *expr, demand func(item *expr, n int)) (*expr, error) {
 	last, err := s.value(c.items)
 	if err != nil {
 		return nil, err
@@ -203,12 +228,13 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 	if last.isNothing() {
 		most = least(most, len(c.prefix))
 	}
-	if c.unique != "" && (most < 0 || most > 1) {
-		return s.distinct(c, most)
-	}
 	if most >= 0 && most < c.minItems {
 		return nothing, nil
 	}
+	if c.minItems > len(c.prefix) {
+		demand(last, c.minItems)
+	}
+	comma := seq(text(","), behind)
 	// From the end: what may follow n items, the last of which must be followed by a comma or nothing.
 	n := min(len(c.prefix), max(most, 0))
 	if most < 0 {
@@ -218,7 +244,7 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 	if most >= 0 {
 		more = most - n
 	}
-	rest := repeat(seq(text(","), blank, last), max(c.minItems-n, 0), more)
+	rest := repeat(seq(comma, last), max(c.minItems-n, 0), more)
 	if n == 0 {
 		if most == 0 {
 			return text("[]"), nil
@@ -226,8 +252,8 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 		if more > 0 {
 			more--
 		}
-		list := seq(last, repeat(seq(text(","), blank, last), max(c.minItems-1, 0), more))
-		return brackets(list, c.minItems == 0), nil
+		list := seq(last, repeat(seq(comma, last), max(c.minItems-1, 0), more))
+		return brackets(list, ends, c.minItems == 0), nil
 	}
 	for i := n - 1; i >= 0; i-- {
 		item, err := s.value(c.prefix[i])
@@ -235,9 +261,12 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 			return nil, err
 		}
 		if i == 0 {
-			return brackets(seq(item, rest), c.minItems == 0), nil
+			return brackets(seq(item, rest), ends, c.minItems == 0), nil
 		}
-		rest = seq(text(","), blank, item, rest)
+		if i < c.minItems {
+			demand(item, i+1)
+		}
+		rest = seq(comma, item, rest)
 		if i >= c.minItems {
 			rest = optional(rest)
 		}
@@ -245,8 +274,8 @@ func (s *schemas) array(c *constraint) (*expr, error) {
 	panic("unreachable")
 }
 
-func brackets(list *expr, empty bool) *expr {
-	inner := seq(blank, list, blank)
+func brackets(list, ends *expr, empty bool) *expr {
+	inner := seq(ends, list, ends)
 	if empty {
 		inner = optional(inner)
 	}
@@ -276,9 +305,13 @@ func (s *schemas) object(c *constraint) (*expr, error) {
 			return nil, err
 		}
 	}
+	members = s.inOrder(members)
 	extra, err := s.extra(c, members)
 	if err != nil {
 		return nil, err
+	}
+	if extra != nil && s.once != "" {
+		return nil, s.notOnce("members that properties does not list")
 	}
 	if extra == nil && c.maxProps < 0 && c.minProps == 0 && len(members) == 0 {
 		return text("{}"), nil
@@ -329,15 +362,18 @@ type objects struct {
 	extra   *expr // a member that is not listed; nil: there are none
 	limit   int   // counts of members above are all alike
 	texting []*expr
+
+	ends, behind *expr // blanks; see gaps
 }
 
 func (o *objects) texts() (*expr, error) {
+	o.ends, o.behind = o.s.gaps()
 	for _, p := range o.members {
 		is, err := o.s.value(p.is)
 		if err != nil {
 			return nil, err
 		}
-		o.texting = append(o.texting, seq(text(quote(p.name)+":"), blank, is))
+		o.texting = append(o.texting, seq(text(quote(p.name)+":"), o.behind, is))
 	}
 	if (len(o.members)+1)*(o.limit+1) > maxExprs/4 {
 		return nil, at(o.c.path, tooCostly("minProperties or maxProperties of so many properties"))
@@ -351,9 +387,9 @@ func (o *objects) texts() (*expr, error) {
 		rests = make([]*expr, o.limit+1)
 		required := slices.Contains(o.c.required, o.members[i].name)
 		for n := range rests {
-			comma := seq(text(","), blank)
+			comma := seq(text(","), o.behind)
 			if n == 0 {
-				comma = blank
+				comma = o.ends
 			}
 			with := &expr{op: opSeq, subs: []*expr{comma, o.texting[i], next[min(n+1, o.limit)]}}
 			if o.c.maxProps >= 0 && n >= o.c.maxProps {
@@ -371,7 +407,7 @@ func (o *objects) texts() (*expr, error) {
 // end gives what may follow all listed members, n of which are there.
 func (o *objects) end(n int) *expr {
 	missing := max(o.c.minProps-n, 0)
-	brace := seq(blank, text("}"))
+	brace := seq(o.ends, text("}"))
 	if n == 0 {
 		brace = text("}")
 	}

@@ -63,11 +63,13 @@ type state struct {
 	next     []*state // by class of bytes; nil: not known yet
 	accept   bool     // the text may end here
 	free     int32    // so many characters may follow that stand for themselves in a JSON string; all if freeAlways
-	distinct bool     // within an array whose strings must all differ
+	distinct bool     // within an array whose items must all differ
 	forced   int16    // the only byte that may follow; forcedNone, or forcedUnknown
 	age      int
 
-	short   *state // the state whose mask this one has too; see clipped
+	short   *state   // the state whose mask this one has too; see clipped
+	outside *state   // where items need not differ; nil: not known yet
+	roots   []*frame // see automaton.roots
 	allowed *Mask
 	atStart *Mask // where a space in front is dropped
 }
@@ -209,20 +211,10 @@ func (m *automaton) settle() *state {
 	}
 	s := &state{places: slices.Clone(m.places), next: make([]*state, m.classes), accept: m.accept, free: m.free,
 		forced: forcedUnknown, age: m.age}
-	s.distinct = m.distinct && slices.ContainsFunc(s.places, m.inDistinct)
+	s.distinct = m.distinct && slices.ContainsFunc(s.places, func(p place) bool { return m.rootOf(p) != nil })
 	m.states[h] = append(m.states[h], s)
 	m.kept += stateBytes + len(s.places)*placeBytes + m.classes*8
 	return s
-}
-
-// inDistinct says whether a place is within a call whose strings must all differ.
-func (m *automaton) inDistinct(p place) bool {
-	for f := p.stack; f != nil; f = f.up {
-		if m.nodes[f.node].distinct {
-			return true
-		}
-	}
-	return false
 }
 
 // step gives the state behind a class of bytes.

@@ -16,9 +16,10 @@ type Vocabulary struct {
 	marks   []int32
 	longest int // bytes of the longest token
 
-	all    *tree
-	odd    *tree    // of the tokens with characters that do not stand for themselves in a JSON string
-	quotes []uint64 // the tokens with a quotation mark
+	all     *tree
+	odd     *tree    // of the tokens with characters that do not stand for themselves in a JSON string
+	parting []uint64 // the tokens with a comma or an opening bracket
+	opening []uint64 // those with a bracket, and behind it another one or a comma
 	// plain[k] has the other tokens of up to k characters; the last one has all of them
 	plain [][]uint64
 
@@ -69,10 +70,13 @@ func (v *Vocabulary) index() {
 		}
 	}
 	sortLeaves(all)
-	v.quotes = make([]uint64, v.words())
+	v.parting, v.opening = make([]uint64, v.words()), make([]uint64, v.words())
 	for _, l := range all {
-		if bytes.IndexByte(l.text, '"') >= 0 {
-			v.quotes[l.id/64] |= 1 << (l.id % 64)
+		if bytes.ContainsAny(l.text, ",[") {
+			v.parting[l.id/64] |= 1 << (l.id % 64)
+		}
+		if at := bytes.IndexByte(l.text, '['); at >= 0 && bytes.ContainsAny(l.text[at+1:], ",[") {
+			v.opening[l.id/64] |= 1 << (l.id % 64)
 		}
 	}
 	v.plain = [][]uint64{make([]uint64, v.words())}

@@ -29,6 +29,8 @@ type tier struct {
 	expSum    func(x []float32) (top, sum float32) // differs in rounding
 	expScaled func(dst, x []float32, top, factor float32)
 	highest   func(x []float32) (index int, finite bool)
+	gather    func(dst, x []float32, set []uint64) int
+	blockSums func(dst, x []float32)
 
 	put   func(t quant.KVType, run []byte, slot int, x []float32)
 	widen func(t quant.KVType, dst []float32, run []byte, dim int) // dim is a multiple of 16 but for generic
@@ -58,6 +60,7 @@ var generic = tier{
 	quantise32: quantise32Generic, quantise256: quantise256Generic,
 	dot: dotGeneric, scaleBy: scaleByGeneric, addScaled: addScaledGeneric, times: timesGeneric, rope: ropeGeneric,
 	swiglu: swigluGeneric, expSum: expSumGeneric, expScaled: expScaledGeneric, highest: highestGeneric,
+	gather: gatherGeneric, blockSums: blockSumsGeneric,
 	put: quant.KVType.Put, widen: widenGeneric, scores: scoresGeneric, values: valuesGeneric,
 	direct:  func(*KV) bool { return false },
 	fromF16: fromF16Generic, difference: differenceGeneric,

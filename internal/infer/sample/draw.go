@@ -2,6 +2,7 @@ package sample
 
 import (
 	"math"
+	"math/bits"
 	"math/rand/v2"
 
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
@@ -19,19 +20,20 @@ func (c candidate) before(d candidate) bool {
 	return c.weight > d.weight || c.weight == d.weight && c.id < d.id
 }
 
-// draw takes a token at random. top is the highest logit.
-func (s *Sampler) draw(w *Scratch, logits []float32, top float32) int32 {
-	weights := w.weigh(logits, top, 1/s.p.Temperature)
+// draw takes a token at random. allowed are the ids that may be drawn, nil for all, and top is the highest logit of
+// these.
+func (s *Sampler) draw(w *Scratch, logits []float32, allowed []uint64, top float32) int32 {
+	weights := w.weigh(logits, allowed, top, 1/s.p.Temperature)
 	u := rand.New(&s.rng).Float64()
 	byK, byP := s.p.TopK > 0 && s.p.TopK < len(weights), s.p.TopP > 0 && s.p.TopP < 1
 	if s.p.MinP <= 0 && !byK && !byP {
-		return pick(weights, u*total(weights))
+		return w.pick(u * w.total())
 	}
 	least, all := s.p.MinP, 0.
 	if byP && !byK && least <= 0 {
 		// All tokens that are less likely than a share (1 − TopP)/n are together less likely than 1 − TopP, so that
 		// the others reach TopP without them.
-		all = total(weights)
+		all = w.total()
 		least = (1 - s.p.TopP) * (1 - 1e-6) * all / float64(len(weights))
 	}
 	c := w.atLeast(weights, least)
@@ -69,56 +71,57 @@ func (w *Scratch) atLeast(weights []float32, least float64) []candidate {
 	return c
 }
 
-// weigh gives exp((logit − top) · factor) of every id.
-func (w *Scratch) weigh(logits []float32, top float32, factor float64) []float32 {
-	if cap(w.weights) < len(logits) {
-		w.weights = make([]float32, len(logits))
-	}
-	w.weights = w.weights[:len(logits)]
+// weigh gives exp((logit − top) · factor) of every id, 0 where it is not allowed; nil allows all.
+func (w *Scratch) weigh(logits []float32, allowed []uint64, top float32, factor float64) []float32 {
+	w.weights = sized(w.weights, len(logits))
 	kernel.ExpScaled(w.weights, logits, top, float32(min(factor, math.MaxFloat32)))
+	if allowed != nil {
+		w.clear(allowed)
+	}
 	return w.weights
 }
 
-// sumBlock is how many weights are added as float32 before the sum goes on as float64: their error is some 10⁻⁷.
-const sumBlock = 64
-
-// blockSum adds up to sumBlock weights, in an order that lets a processor do several at a time.
-func blockSum(w []float32) float64 {
-	var a, b, c, d float32
-	i := 0
-	for ; i+4 <= len(w); i += 4 {
-		x := (*[4]float32)(w[i:])
-		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
+// clear sets the weights to 0 that are not allowed.
+func (w *Scratch) clear(allowed []uint64) {
+	for i, word := range allowed {
+		for word = ^word; word != 0; word &= word - 1 {
+			id := 64*i + bits.TrailingZeros64(word)
+			if id >= len(w.weights) {
+				return
+			}
+			w.weights[id] = 0
+		}
 	}
-	for ; i < len(w); i++ {
-		a += w[i]
-	}
-	return float64((a + b) + (c + d))
+	clear(w.weights[min(64*len(allowed), len(w.weights)):])
 }
 
-func total(weights []float32) (t float64) {
-	for i := 0; i < len(weights); i += sumBlock {
-		t += blockSum(weights[i:min(i+sumBlock, len(weights))])
+// total adds all weights: blocks as float32, these as float64.
+func (w *Scratch) total() (t float64) {
+	w.sums = sized(w.sums, (len(w.weights)+kernel.SumBlock-1)/kernel.SumBlock)
+	kernel.BlockSums(w.sums, w.weights)
+	for _, s := range w.sums {
+		t += float64(s)
 	}
 	return t
 }
 
-// pick gives the first id up to which the weights are more than at: whole blocks are passed over.
-func pick(weights []float32, at float64) int32 {
-	for i := 0; i < len(weights); i += sumBlock {
-		block := weights[i:min(i+sumBlock, len(weights))]
-		if s := blockSum(block); at >= s {
-			at -= s
+// pick gives the first id up to which the weights are more than at: whole blocks are passed over. It comes behind
+// total.
+func (w *Scratch) pick(at float64) int32 {
+	for i, s := range w.sums {
+		if at >= float64(s) {
+			at -= float64(s)
 			continue
 		}
-		for j, x := range block {
+		first := i * kernel.SumBlock
+		for j, x := range w.weights[first:min(first+kernel.SumBlock, len(w.weights))] {
 			if at -= float64(x); at < 0 {
-				return int32(i + j)
+				return int32(first + j)
 			}
 		}
 	}
-	last := len(weights) - 1 // rounding left a crumb
-	for weights[last] == 0 {
+	last := len(w.weights) - 1 // rounding left a crumb
+	for w.weights[last] == 0 {
 		last--
 	}
 	return int32(last)

@@ -17,7 +17,8 @@ type Prob struct {
 func Logprobs(dst []Prob, w *Scratch, logits []float32, id int32, top int) (float64, []Prob) {
 	best, _ := kernel.Highest(logits)
 	highest := logits[best]
-	norm := float64(highest) + math.Log(total(w.weigh(logits, highest, 1)))
+	w.weigh(logits, nil, highest, 1)
+	norm := float64(highest) + math.Log(w.total())
 	start := len(dst)
 	top = min(top, len(logits))
 	for i, v := range logits {

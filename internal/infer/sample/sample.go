@@ -3,7 +3,6 @@ package sample
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/bits"
 	"math/rand/v2"
 
@@ -52,8 +51,8 @@ type bias struct {
 type Scratch struct {
 	logits     []float32
 	weights    []float32 // of every id, the likeliest has 1
+	sums       []float32 // of blocks of weights
 	candidates []candidate
-	allowed    []float32 // the logits of allowed tokens, in order
 }
 
 // New starts an answer to a prompt. vocab is the length of the logits to come.
@@ -109,20 +108,35 @@ func (s *Sampler) NextOf(w *Scratch, logits []float32, allowed []uint64) (int32,
 			return 0, err
 		}
 	}
-	if allowed != nil {
-		logits = w.gather(logits, allowed)
-		if best, err = argmax(logits); err != nil {
+	switch {
+	case allowed == nil:
+		best = s.choose(w, logits, nil, best)
+	case !has(allowed, best):
+		some := w.gather(logits, allowed)
+		if best, err = argmax(some); err != nil {
 			return 0, err
 		}
-	}
-	if s.p.Temperature > 0 {
-		best = s.draw(w, logits, logits[best])
-	}
-	if allowed != nil {
-		best = nth(allowed, int(best))
+		best = nth(allowed, int(s.choose(w, some, nil, best)))
+	case s.p.Temperature > 0 && forbidden(allowed, len(logits)) > len(logits)/sparse:
+		some := w.gather(logits, allowed)
+		best = nth(allowed, int(s.draw(w, some, nil, logits[best])))
+	default:
+		best = s.choose(w, logits, allowed, best)
 	}
 	s.Take(best)
 	return best, nil
+}
+
+// sparse: where more than one in so many logits is forbidden, it takes less time to copy the others together than to
+// compute all weights and clear those of the forbidden ones.
+const sparse = 16
+
+// choose gives best, the place of the highest logit, or draws one of those that are allowed.
+func (s *Sampler) choose(w *Scratch, logits []float32, allowed []uint64, best int32) int32 {
+	if s.p.Temperature == 0 {
+		return best
+	}
+	return s.draw(w, logits, allowed, logits[best])
 }
 
 // Take counts a token as part of the answer that was not chosen here.
@@ -132,22 +146,29 @@ func (s *Sampler) Take(id int32) {
 	}
 }
 
-// gather gives the logits of allowed tokens, in order.
-func (w *Scratch) gather(logits []float32, allowed []uint64) []float32 {
-	out := w.allowed[:0]
-	for i, word := range allowed {
-		if word == math.MaxUint64 && 64*i+64 <= len(logits) {
-			out = append(out, logits[64*i:64*i+64]...)
-			continue
-		}
-		for ; word != 0; word &= word - 1 {
-			if id := 64*i + bits.TrailingZeros64(word); id < len(logits) {
-				out = append(out, logits[id])
-			}
-		}
+// has says whether a set has an id.
+func has(set []uint64, id int32) bool { return int(id/64) < len(set) && set[id/64]>>(id%64)&1 == 1 }
+
+// forbidden counts the ids up to n that a set does not have, or fewer where it has ids beyond.
+func forbidden(allowed []uint64, n int) int {
+	for _, word := range allowed {
+		n -= bits.OnesCount64(word)
 	}
-	w.allowed = out
-	return out
+	return n
+}
+
+// gather gives the logits of allowed tokens, in order, where their weights will be: less memory is faster.
+func (w *Scratch) gather(logits []float32, allowed []uint64) []float32 {
+	w.weights = sized(w.weights, len(logits))
+	return w.weights[:kernel.Gather(w.weights, logits, allowed)]
+}
+
+// sized gives memory for n numbers, the one given if it suffices.
+func sized(x []float32, n int) []float32 {
+	if cap(x) < n {
+		return make([]float32, n)
+	}
+	return x[:n]
 }
 
 // nth gives the id of the n-th allowed token, from 0.

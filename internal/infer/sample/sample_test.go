@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/property"
+	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 )
 
 func next(t *testing.T, p Params, logits []float32) int32 {
@@ -296,23 +297,25 @@ func TestLogprobs(t *testing.T) {
 // TestPick: every weight owns its part of the sum, whatever blocks it lies in, and one of nothing owns none.
 func TestPick(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
-		weights := make([]float32, rapid.IntRange(1, 3*sumBlock+5).Draw(t, "vocab"))
+		weights := make([]float32, rapid.IntRange(1, 3*kernel.SumBlock+5).Draw(t, "vocab"))
 		for i := range weights {
 			if rapid.Bool().Draw(t, "some") {
 				weights[i] = float32(rapid.IntRange(0, 1000).Draw(t, "weight")) / 1024 // sums are exact
 			}
 		}
 		weights[rapid.IntRange(0, len(weights)-1).Draw(t, "top")] = 1
-		at := float64(rapid.IntRange(0, int(total(weights)*2048)-1).Draw(t, "at")) / 2048
+		w := Scratch{weights: weights}
+		total := w.total()
+		at := float64(rapid.IntRange(0, int(total*2048)-1).Draw(t, "at")) / 2048
 		want, passed := 0, float64(weights[0])
 		for passed <= at {
 			want++
 			passed += float64(weights[want])
 		}
-		if got := pick(weights, at); got != int32(want) {
-			t.Fatalf("%v of %v is %d, want %d", at, total(weights), got, want)
+		if got := w.pick(at); got != int32(want) {
+			t.Fatalf("%v of %v is %d, want %d", at, total, got, want)
 		}
-		if got := pick(weights, 2*total(weights)); weights[got] == 0 {
+		if got := w.pick(2 * total); weights[got] == 0 {
 			t.Fatalf("behind the end: %d, whose weight is 0", got)
 		}
 	})
@@ -345,16 +348,30 @@ func BenchmarkNext(b *testing.B) {
 	}
 	for name, p := range map[string]Params{"greedy": {}, "temperature": {Temperature: 0.7},
 		"top-p": {Temperature: 0.7, TopP: 0.95}, "penalties": {Temperature: 0.7, RepetitionPenalty: 1.1}} {
-		b.Run(name, func(b *testing.B) {
-			s, w := New(p, len(logits), nil), &Scratch{}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := s.Next(w, logits); err != nil {
-					b.Fatal(err)
+		for part, allowed := range map[string][]uint64{"all": nil, "most": some(rng, 0.99), "half": some(rng, 0.5),
+			"tenth": some(rng, 0.1), "few": some(rng, 0.001)} {
+			b.Run(name+"/"+part, func(b *testing.B) {
+				s, w := New(p, len(logits), nil), &Scratch{}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := s.NextOf(w, logits, allowed); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
+}
+
+// some allows a share of 32,000 ids.
+func some(rng *rand.Rand, share float64) []uint64 {
+	allowed := make([]uint64, 500)
+	for id := range 32000 {
+		if rng.Float64() < share {
+			allowed[id/64] |= 1 << (id % 64)
+		}
+	}
+	return allowed
 }
 
 // TestNextOf: a choice among allowed tokens is the choice among all when the others can never be chosen.
@@ -374,6 +391,21 @@ func TestNextOf(t *testing.T) {
 		}
 		if round%3 == 0 && n >= 64 {
 			allowed[0] = math.MaxUint64
+		}
+		if round%5 < 2 { // nearly all, of which the likeliest may be none
+			for i := range allowed {
+				allowed[i] = math.MaxUint64
+			}
+			for range rng.IntN(2 + n/sparse) {
+				id := 0
+				if round%5 == 0 {
+					id = rng.IntN(n)
+				}
+				if logits[id] = 20 * rng.Float32(); n > 1 {
+					allowed[id/64] &^= 1 << (id % 64)
+				}
+			}
+			allowed[(n-1)/64] |= 1 << ((n - 1) % 64)
 		}
 		for i := range logits {
 			if allowed[i/64]>>(i%64)&1 == 1 {

@@ -438,11 +438,8 @@ func testClose(t *testing.T, b llm.Backend) {
 // waitIdle waits until the backend has let go of what it held: it may do so just after Generate returns.
 func waitIdle(t *testing.T, b llm.Backend) {
 	t.Helper()
-	for range 2000 {
-		if s := b.Status(); s.Running == 0 && s.Waiting == 0 && s.KVUsed == 0 {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Errorf("still holds something: %+v", b.Status())
+	Until(t, "the backend to hold nothing", func() bool {
+		s := b.Status()
+		return s.Running == 0 && s.Waiting == 0 && s.KVUsed == 0
+	})
 }

@@ -2,5 +2,6 @@
 // states the contract of llm.Backend for every implementation.
 //
 // conformance.go is the suite: start there. any.go adds requests of all kinds to it, and stop.go stop strings.
-// fake.go is the backend, collect.go gathers its events, and await.go waits in tests, but not for ever.
+// fake.go is the backend, collect.go gathers its events, await.go waits in tests, but not for ever,
+// and port.go finds ports.
 package llmtest

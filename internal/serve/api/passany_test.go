@@ -234,20 +234,27 @@ func TestRefusalBehindAComment(t *testing.T) {
 // keeps no client waiting: it gets a 502, or an error event where its stream has begun.
 func TestNoAnswerOfAnUpstream(t *testing.T) {
 	for _, status := range []string{"101", "204", "304", "042", "777"} {
+		begun := make(chan struct{})
 		f := behind(t, func(w http.ResponseWriter, r *http.Request) {
-			io.Copy(io.Discard, r.Body)
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"stream"`) {
+				<-begun // with a comment
+			}
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			defer conn.Close()
-			time.Sleep(20 * time.Millisecond) // a comment comes first
 			io.WriteString(conn, "HTTP/1.1 "+status+" X\r\nUpgrade: x\r\nConnection: close, Upgrade\r\n\r\n")
 			conn.Read(make([]byte, 1))
 		}, nil, func(c *Config, _ *llmtest.Fake) { c.KeepAlive = time.Millisecond })
 		f.wantError("POST", "/v1/chat/completions", chatBody, 502, "")
-		_, data := f.do("POST", "/v1/chat/completions", with(`"stream":true`))
+		resp := f.request(t.Context(), "POST", "/v1/chat/completions", with(`"stream":true`))
+		close(begun)
+		data, err := io.ReadAll(resp.Body)
+		if resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
 		if !strings.HasPrefix(string(data), ": waiting\n\n") ||
 			!strings.Contains(string(data), "upstream_unreachable") {
 			t.Errorf("%s: %q", status, data)

@@ -137,21 +137,24 @@ func TestSlowBody(t *testing.T) {
 
 // TestHeaderLimits: headers that are too large, or do not end in time, cost a connection and nothing else.
 func TestHeaderLimits(t *testing.T) {
-	s := New(Config{Metrics: telemetry.NewMetrics("v")}).HTTPServer()
-	if s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
-		t.Errorf("no limits: %+v", s)
-	}
-	s.ReadHeaderTimeout = 50 * time.Millisecond // as the real one, in less time
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	for _, test := range []struct{ head, want string }{
-		{"GET /livez HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "431 "},
-		{"GET /livez HTTP/1.1\r\nHost: x\r\nA: slow", ""},
+	for _, test := range []struct {
+		limit      time.Duration
+		head, want string
+	}{
+		{llmtest.Limit, "GET /livez HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "431 "},
+		{50 * time.Millisecond, "GET /livez HTTP/1.1\r\nHost: x\r\nA: slow", ""},
 	} {
+		s := New(Config{Metrics: telemetry.NewMetrics("v")}).HTTPServer()
+		if s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
+			t.Errorf("no limits: %+v", s)
+		}
+		s.ReadHeaderTimeout = test.limit // as the real one, in another time
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -162,9 +165,9 @@ func TestHeaderLimits(t *testing.T) {
 		if !strings.Contains(string(answer), test.want) || strings.Contains(string(answer), "200") {
 			t.Errorf("%.40q: %s", test.head, answer)
 		}
+		s.Close()
+		llmtest.Await(t, "the server's end", served)
 	}
-	s.Close()
-	llmtest.Await(t, "the server's end", served)
 }
 
 func TestCrossOrigin(t *testing.T) {

@@ -388,9 +388,9 @@ func TestClientLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// endless makes a service whose stream is longer than all socket buffers hold, and which gives a reader 100 ms.
+// endless makes a service whose stream is longer than all socket buffers hold, and which gives a reader half a second.
 func endless(c *Config, fake *llmtest.Fake) {
-	c.WriteTimeout = 100 * time.Millisecond
+	c.WriteTimeout = 500 * time.Millisecond // much longer than a write that nobody holds up, on a busy machine too
 	c.MaxTokens = 1 << 30
 	*fake = *llmtest.NewFake("fake", 1<<24, 4, 4)
 }
@@ -475,10 +475,7 @@ func TestTricklingReader(t *testing.T) {
 	llmtest.Until(t, "the reader is given up", func() bool {
 		n, _ := conn.Read(piece)
 		taken += n
-		return f.metrics()[telemetry.Requests+",abort"] == 1
+		return f.metrics()[telemetry.Requests+",abort"] == 1 && taken >= len(piece) // and it had taken something
 	})
-	if taken < len(piece) {
-		t.Errorf("it took %d bytes", taken)
-	}
 	post[openai.ChatResponse](f, "/v1/chat/completions", chatBody)
 }

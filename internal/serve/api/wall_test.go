@@ -38,7 +38,7 @@ func TestSetClockChangesNoMetric(t *testing.T) {
 			t.Errorf("%s: %v seconds in %v observations of a test that took %v", name, sum, count, most)
 		}
 	}
-	if s := f.server.advice.seconds(); s != 1 {
+	if s := f.server.advice.seconds(); float64(s) > most+1 { // whole seconds
 		t.Errorf("advice to try again after %d s", s)
 	}
 }

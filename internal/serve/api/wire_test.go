@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 // malformed are requests, and the answers to them. net/http gives most of the answers by itself.
@@ -53,7 +54,7 @@ func TestShaped(t *testing.T) {
 			shaped := Shaped(l)
 			if encrypted {
 				server.TLSConfig = config
-				shaped = ShapedTLS(l, config, 10*time.Second, server.ErrorLog)
+				shaped = ShapedTLS(l, config, llmtest.Limit, server.ErrorLog)
 			}
 			done := make(chan error, 1)
 			go func() { done <- server.Serve(shaped) }()
@@ -83,7 +84,7 @@ func tlsConfig(t *testing.T) *tls.Config {
 func checkShape(t *testing.T, conn net.Conn, send string, status int, code string) {
 	t.Helper()
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(llmtest.Limit))
 	io.WriteString(conn, send)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -115,7 +116,7 @@ func TestShapedTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn.SetDeadline(time.Now().Add(llmtest.Limit))
 			t.Cleanup(func() { conn.Close() })
 			return conn
 		}

@@ -22,13 +22,13 @@ func options() Options {
 	return Options{
 		Version: "v-test", Host: "127.0.0.1", MemoryLimit: 90 * gib, CPUCores: 8, KVType: quant.KVF16,
 		MaxConcurrentRequests: 10, MaxQueuedRequests: 100, MaxTokens: 4096, Temperature: 0.7,
-		DrainTimeout: 30 * time.Second, MaxConnections: 2048,
+		DrainTimeout: time.Minute, MaxConnections: 2048,
 	}
 }
 
 func tinyOptions(change ...func(*Options)) Options {
 	o := options()
-	o.ModelPath, o.MaxTokens, o.DrainTimeout = "synth:tiny", 64, 10*time.Second
+	o.ModelPath, o.MaxTokens = "synth:tiny", 64
 	for _, ch := range change {
 		ch(&o)
 	}

@@ -99,17 +99,7 @@ func TestClientLeaves(t *testing.T) {
 		})
 	}
 	llmtest.Await(t, "all clients", llmtest.Done(group.Wait))
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		st := s.backend.Status()
-		if st.Running == 0 && st.Waiting == 0 && st.KVUsed == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still at work: %+v", st)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	awaitIdle(t, s)
 	http.DefaultClient.CloseIdleConnections()
 	w := httptest.NewRecorder()
 	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -44,7 +44,7 @@ func starter(t *testing.T) *Starter {
 
 func ended(t *testing.T, s *Starter) ChildState {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if st := s.State(); !st.Running {
 			return st
 		}

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
@@ -18,6 +19,7 @@ type comparePage struct {
 	Worse, Better int
 	Differ, Same  int
 	Charts        []report.Chart
+	Apart         bool // they have no phase in common
 	Sweeps        [2][]sweepOf
 	Problems      []string
 }
@@ -80,7 +82,12 @@ func (k *Console) fillComparison(ctx context.Context, p *comparePage, a, b *load
 		}
 	}
 	before, after := k.phases(ctx, p, a), k.phases(ctx, p, b)
+	p.Apart = true
 	for i, ph := range b.report.Phases {
+		if !slices.ContainsFunc(a.report.Phases, func(q report.Phase) bool { return q.ID == ph.ID }) {
+			continue
+		}
+		p.Apart = false
 		if ph.Step != "" || ph.Latency == nil || ph.Kind != "open" && ph.Kind != "closed" && ph.Kind != "batch" {
 			continue
 		}

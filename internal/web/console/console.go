@@ -242,7 +242,7 @@ var funcs = template.FuncMap{
 			live.Cut:     "cut",
 			live.Skipped: "skipped"}[s]
 	},
-	"checkclass": checkClass,
+	"checkclass": checkClass, "unsampled": unsampled,
 	// a verdict is text in lists, and typed in reports
 }
 

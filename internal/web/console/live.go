@@ -241,13 +241,24 @@ func liveCharts(v live.View, c *report.Report) (all []report.Chart) {
 	resources := report.ResourceCharts(v.Series, c)
 	if len(v.Series.Memory) < 2 {
 		resources = slices.Insert(resources, 0, report.WaitingChart("mem", "Memory over the run",
-			"Memory: not sampled yet"))
+			"Memory: "+unsampled(v)))
 	}
 	if len(v.Series.CPU) < 2 {
 		resources = slices.Insert(resources, 1, report.WaitingChart("cpu", "CPU over the run",
-			"CPU: not sampled yet"))
+			"CPU: "+unsampled(v)))
 	}
 	return append(all, resources...)
+}
+
+// unsampled says why there is nothing to show of what the server uses.
+func unsampled(v live.View) string {
+	switch {
+	case v.Header != nil && v.Header.Target.Resources == "none":
+		return "not observed"
+	case v.End != nil || v.Stage == live.Killed:
+		return "not sampled"
+	}
+	return "not sampled yet"
 }
 
 // loadNames are the figures that a phase of load has.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/base/store"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
+	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 	"github.com/hxp-enterprise/mixtral/internal/certify/live"
 )
 
@@ -21,6 +23,9 @@ const (
 
 	// judgeShare is how much of the time may go into judging a run that goes on: at most one part of so many.
 	judgeShare = 8
+
+	// apartShare is that of judging a record from its file, which takes longer: the more it has, the more seldom.
+	apartShare = 16
 
 	// unwatched is how long a record is followed after its last viewer has left: a reload must not begin anew.
 	unwatched = 20 * time.Second
@@ -49,6 +54,7 @@ type hub struct {
 	mu      sync.Mutex
 	watched map[string]*watch // by path
 	viewers int
+	apart   chan struct{} // held by the one record that is judged from its file
 }
 
 // outcome is what is known of a run beside its events.
@@ -58,7 +64,7 @@ type outcome struct {
 }
 
 func newHub(draw func(live.View, outcome) picture) *hub {
-	h := &hub{draw: draw, watched: map[string]*watch{}}
+	h := &hub{draw: draw, watched: map[string]*watch{}, apart: make(chan struct{}, 1)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -81,6 +87,11 @@ type watch struct {
 	next    chan struct{} // closed when there is a new picture
 	viewers int
 	left    time.Time // when the last viewer left
+	apart   struct {  // judging the record from its file
+		now  bool
+		last time.Time
+		took time.Duration
+	}
 }
 
 // join begins to watch a record; leave ends it.
@@ -116,10 +127,10 @@ func (h *hub) leave(w *watch) {
 // follow reads a record and draws it again and again, until nobody has watched it for a while.
 func (h *hub) follow(w *watch) {
 	ctx, cancel := context.WithCancel(h.ctx)
-	var reading sync.WaitGroup
+	var beside sync.WaitGroup
 	read := make(chan struct{})
-	reading.Go(func() { defer close(read); w.read(ctx) })
-	defer reading.Wait()
+	beside.Go(func() { defer close(read); w.read(ctx) })
+	defer beside.Wait()
 	defer cancel()
 	select { // what the record has already belongs into the first picture
 	case <-read:
@@ -134,6 +145,9 @@ func (h *hub) follow(w *watch) {
 			judged = time.Now()
 			w.judge()
 			judging = time.Since(judged)
+		}
+		if added, ok := w.judgeApart(); ok {
+			beside.Go(func() { h.standOf(ctx, w, added) })
 		}
 		w.publish(h.draw)
 		select {
@@ -199,6 +213,43 @@ func (w *watch) judge() {
 	}
 }
 
+// judgeApart says whether it is time to judge the record from its file, and notes that this is being done.
+func (w *watch) judgeApart() (added int, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if added, ok = w.run.Apart(); !ok || w.apart.now ||
+		!w.over && time.Since(w.apart.last) < apartShare*w.apart.took {
+		return 0, false
+	}
+	w.apart.now = true
+	return added, true
+}
+
+// standOf judges a record from its file, after those that wait already.
+func (h *hub) standOf(ctx context.Context, w *watch, added int) {
+	select {
+	case h.apart <- struct{}{}:
+		defer func() { <-h.apart }()
+	case <-ctx.Done():
+		return
+	}
+	begun := time.Now()
+	stand, err := judge.Stand(ctx, w.path, live.MaxJudged)
+	debug.FreeOSMemory() // the record's, which would be kept for the next time
+	if ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apart.now, w.apart.last, w.apart.took = false, time.Now(), time.Since(begun)
+	switch {
+	case err == nil:
+		w.run.Took(stand, added)
+	case !errors.Is(err, os.ErrNotExist) || w.over: // it gets another name when it is complete
+		w.run.CannotJudge(err)
+	}
+}
+
 // publish draws what there is to see and wakes those who watch.
 func (w *watch) publish(draw func(live.View, outcome) picture) {
 	w.mu.Lock()
@@ -211,7 +262,9 @@ func (w *watch) publish(draw func(live.View, outcome) picture) {
 	}
 	v := w.run.View()
 	w.picture = draw(v, out)
-	w.picture.Final = w.over && (v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
+	_, open := w.run.Apart()
+	w.picture.Final = w.over && !open &&
+		(v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
 	w.version++
 	close(w.next)
 	w.next = make(chan struct{})

@@ -16,6 +16,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
+	"github.com/hxp-enterprise/mixtral/internal/certify/live"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -83,6 +84,23 @@ func finish(t *testing.T, w *evidence.Writer, path string) {
 	}
 }
 
+// kill leaves of a record what a killed process left an hour ago: there is no lock on it, and its last line is cut.
+func kill(t *testing.T, w *evidence.Writer, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path + partExt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), os.Remove(path), os.WriteFile(path+partExt, data[:len(data)-2],
+		0o600)); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path+partExt, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // viewer follows the stream of a page.
 type viewer struct {
 	t      *testing.T
@@ -94,7 +112,7 @@ type viewer struct {
 
 func newViewer(t *testing.T, address string) *viewer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, "GET", address, nil)
 	if err != nil {
@@ -188,10 +206,45 @@ func TestWatch(t *testing.T) {
 		"NO VERDICT") {
 		t.Error("the list has the run twice")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if k.Settle(ctx); ctx.Err() != nil {
 		t.Error("nobody watches, and the console waits")
+	}
+}
+
+// TestWatchALargeRun: a record of more events than are kept is judged from its file, while it is written and when it
+// has ended.
+func TestWatchALargeRun(t *testing.T) {
+	dir := t.TempDir()
+	server := httptest.NewServer(newConsole(t, Config{Dir: dir}))
+	defer server.Close()
+	w, path := recorded(t, dir)
+	goOn(t, w, 0, live.MaxKept+100)
+	v := newViewer(t, server.URL+"/live/"+filepath.Base(path)+"/stream")
+	v.until("phases", "4,196 requests")
+	v.until("checks", "would pass")
+	goOn(t, w, live.MaxKept+100, live.MaxKept+200)
+	v.until("phases", "4,296 requests")
+	v.until("checks", "4,296 requests") // that failed: 0
+	finish(t, w, path)
+	v.until("announce", "The verdict is ")
+	v.until("head", `href="/runs/`)
+}
+
+// TestWatchALargeKilledRun: what came last is judged before the page says that nothing more will come.
+func TestWatchALargeKilledRun(t *testing.T) {
+	dir := t.TempDir()
+	server := httptest.NewServer(newConsole(t, Config{Dir: dir}))
+	defer server.Close()
+	w, path := recorded(t, dir)
+	goOn(t, w, 0, live.MaxKept+100)
+	kill(t, w, path)
+	v := newViewer(t, server.URL+"/live/"+filepath.Base(path)+"/stream")
+	for !v.final && v.next() {
+	}
+	if !strings.Contains(v.parts["checks"], "would pass") || !strings.Contains(v.parts["head"], "NO VERDICT") {
+		t.Errorf("at the end there is\n%s\n%s", v.parts["head"], v.parts["checks"])
 	}
 }
 
@@ -203,19 +256,7 @@ func TestWatchAKilledRun(t *testing.T) {
 	defer server.Close()
 	w, path := recorded(t, dir)
 	goOn(t, w, 0, 9)
-	// the killed process wrote until now; what is left of it has no lock
-	data, err := os.ReadFile(path + partExt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(w.Close(), os.Remove(path), os.WriteFile(path+partExt, data[:len(data)-2],
-		0o600)); err != nil {
-		t.Fatal(err)
-	}
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(path+partExt, old, old); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, w, path)
 	if body := get(t, k, "/").Body.String(); !strings.Contains(body, "NO VERDICT") {
 		t.Error("the list does not say that it has no verdict")
 	}

@@ -67,7 +67,7 @@ func TestTheLogOutlivesTheDatabase(t *testing.T) {
 		error) {
 		return Open(ctx, c.URL("postgres"))
 	},
-		Every: 5 * time.Millisecond, Timeout: 2 * time.Second, Buffer: 100})
+		Every: 5 * time.Millisecond, Timeout: time.Minute, Buffer: 100})
 	add := func(n int) {
 		for i := range n {
 			l.Add(store.Request{ID: fmt.Sprint(i), Received: time.Now()})
@@ -75,7 +75,7 @@ func TestTheLogOutlivesTheDatabase(t *testing.T) {
 	}
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %d written, %d pending, %d dropped, %d failures", what, l.Written(), l.Pending(),
 					l.Dropped(), l.Failures())
@@ -126,7 +126,7 @@ func TestKilledDatabase(t *testing.T) {
 	}
 	l := store.NewLog(store.LogOptions{Connect: func(ctx context.Context) (*store.DB, error) {
 		return Open(ctx, c.URL("postgres"))
-	}, Every: 2 * time.Millisecond, Timeout: 2 * time.Second})
+	}, Every: 2 * time.Millisecond, Timeout: time.Minute})
 	stop, stopped, added := make(chan struct{}), make(chan struct{}), 0
 	go func() {
 		defer close(stopped)

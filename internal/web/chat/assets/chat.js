@@ -333,8 +333,10 @@ async function models() {
     const list = (await (await call("/v1/models")).json()).data;
     $("model").replaceChildren(...list.map((m) => make("option", { value: m.id }, m.id)));
     $("state").textContent = "";
+    alert($("notice"));
   } catch (e) {
     $("state").textContent = e.message;
+    if (e.status === 401) alert($("notice"), e.message + ". The button “API key” takes another one.");
     if (e.status !== 401) setTimeout(models, 2000); // it may still be loading its model
   }
 }

@@ -125,6 +125,7 @@ async function read() {
       show($("trouble"));
     } catch (e) {
       show($("trouble"), e.message);
+      $("summary").textContent = past.length ? "The figures below are the last ones that came." : "There are no figures.";
       if (e.status === 401) return;
       wait = 3 * EVERY;
     }

@@ -38,7 +38,12 @@ async function encode() {
         boxes[i].firstChild.textContent = visible(await piece(shown[i]));
       }
     }));
-  } catch (e) { if (mine === turn) show($("trouble"), e.message); }
+  } catch (e) { if (mine === turn) trouble(e); }
+}
+
+// trouble says what went wrong.
+function trouble(e) {
+  show($("trouble"), e.status === 501 ? "This service passes requests on to another server, and that one does not tell how it makes tokens of a text." : e.message);
 }
 
 async function decode() {
@@ -47,7 +52,7 @@ async function decode() {
   try {
     $("back").textContent = words.length ? await text(words.map(Number)) : "";
     show($("trouble"));
-  } catch (e) { show($("trouble"), e.message); }
+  } catch (e) { trouble(e); }
 }
 
 const later = (f) => { let t; return () => { clearTimeout(t); t = setTimeout(f, 200); }; };

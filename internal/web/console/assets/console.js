@@ -50,6 +50,11 @@ for (const output of document.querySelectorAll(".output")) output.scrollTop = ou
 const form = $("startform");
 if (form) {
   let asked = 0;
+  // mark shows which field a problem is about: its text names it.
+  const mark = (problem) => {
+    for (const e of form.elements) if (e.name) e.ariaInvalid = problem.includes(`: ${e.name}: `) ? "true" : null;
+  };
+  mark($("problem")?.textContent ?? "");
   const show = async () => {
     const n = ++asked;
     try {
@@ -57,6 +62,8 @@ if (form) {
       const text = await answer.text();
       if (n !== asked) return;
       if (answer.ok) $("command").textContent = text;
+      $("problem")?.remove(); // it was about what was sent before
+      mark(answer.ok ? "" : text);
       $("commandproblem").textContent = answer.ok ? "" : text.trim();
       $("commandproblem").hidden = answer.ok;
     } catch { /* the console has gone: the button will say so */ }
