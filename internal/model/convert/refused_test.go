@@ -37,11 +37,13 @@ func TestQuantisedArrays(t *testing.T) {
 		"GPTQ": {"GPTQ", []array{{"qweight", "I32", []int{inputs / 8, outputs}}, zeros, scales, order}},
 		"GPTQ of 8 bits without order": {"GPTQ", []array{{"qweight", "I32", []int{inputs / 4, outputs}},
 			{"qzeros", "I32", []int{inputs / group, outputs / 4}}, scales}},
-		"GPTQ of 4 bits without order": {"GPTQ", []array{{"qweight", "I32", []int{inputs / 8, outputs}}, zeros, scales}},
-		"AWQ gemm":                     {"AWQ", []array{{"qweight", "I32", []int{inputs, outputs / 8}}, zeros, scales}},
+		"GPTQ of 4 bits without order": {"GPTQ", []array{{"qweight", "I32", []int{inputs / 8, outputs}}, zeros,
+			scales}},
+		"AWQ gemm": {"AWQ", []array{{"qweight", "I32", []int{inputs, outputs / 8}}, zeros, scales}},
 		"AWQ gemv": {"AWQ", []array{packed("qweight", "I32"), {"qzeros", "I32", []int{outputs, 1}},
 			{"scales", "F16", []int{outputs, 8}}}},
-		"FP8 of a tensor":  {"FP8", []array{whole("F8_E4M3"), {"weight_scale", "F32", nil}, {"input_scale", "F32", nil}}},
+		"FP8 of a tensor": {"FP8", []array{whole("F8_E4M3"), {"weight_scale", "F32", nil},
+			{"input_scale", "F32", nil}}},
 		"FP8 of a channel": {"FP8", []array{whole("F8_E4M3"), {"weight_scale", "F16", []int{outputs, 1}}}},
 		"FP8 of a block":   {"FP8", []array{whole("F8_E4M3"), {"weight_scale_inv", "F32", []int{1, 2}}}},
 		"FP8 bare":         {"FP8", []array{whole("F8_E5M2")}},
@@ -68,8 +70,8 @@ func TestQuantisedArrays(t *testing.T) {
 			for _, d := range a.shape {
 				n *= d
 			}
-			arrays = append(arrays, safetensors.Array{Name: "model.layers.0.self_attn.q_proj." + a.name, DType: a.dtype,
-				Shape: append([]int{}, a.shape...), Data: make([]byte, n)})
+			arrays = append(arrays, safetensors.Array{Name: "model.layers.0.self_attn.q_proj." + a.name,
+				DType: a.dtype, Shape: append([]int{}, a.shape...), Data: make([]byte, n)})
 		}
 		f, err := os.Create(filepath.Join(dir, "model.safetensors"))
 		if err == nil {
