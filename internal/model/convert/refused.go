@@ -288,7 +288,7 @@ func weightMethod(dtype string, beside func(...string) bool) string {
 		return "INT8"
 	case strings.HasPrefix(dtype, "F8_"):
 		return "FP8"
-	case dtype[0] == 'I', dtype[0] == 'U':
+	case slices.Contains([]string{"I8", "U8", "I32", "U32"}, dtype): // one value, or several packed
 		return "a method that no file names"
 	}
 	return ""
