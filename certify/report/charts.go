@@ -302,7 +302,7 @@ func bar(c Check) template.HTML {
 	return template.HTML(b.String())
 }
 
-// verdictClass is a verdict as a CSS class; a file may hold any word there, and the page takes four.
+// verdictClass is a verdict as a CSS class. A file may hold any word there, but the page knows four.
 func verdictClass(v Verdict) string {
 	switch v {
 	case Pass, Fail, Invalid:
