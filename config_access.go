@@ -18,30 +18,31 @@ func (c *Config) checkAccess(v *validator) {
 		v.add("host", strconv.Quote(c.Host), "must be an IP address or a name")
 	case !service.Loopback(c.Host) && c.APIKeyFile == "" && !c.InsecureBind:
 		v.add("host", strconv.Quote(c.Host),
-			"others can reach this address: set api_key_file, or insecure_bind if that is meant")
+			"needs api_key_file where other machines can reach it, or insecure_bind to allow it without keys")
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		key, value := "tls_key_file", c.TLSKeyFile
 		if c.TLSCertFile == "" {
 			key, value = "tls_cert_file", c.TLSCertFile
 		}
-		v.add(key, strconv.Quote(value), "must be given: a certificate and its key go together")
+		v.add(key, strconv.Quote(value), "must be set: tls_cert_file and tls_key_file go together")
 	}
 	if slices.ContainsFunc(splitList(c.AllowedHosts), func(name string) bool {
 		return strings.ContainsAny(name, ":/ *")
 	}) {
 		v.add("allowed_hosts", strconv.Quote(c.AllowedHosts),
-			"must be host names without ports, several with commas between")
+			"must be host names without ports, separated by commas")
 	}
 	if slices.ContainsFunc(splitList(c.AllowedOrigins), func(o string) bool { return !service.IsOrigin(o) }) {
 		v.add("allowed_origins", strconv.Quote(c.AllowedOrigins),
-			"must be https://host or https://host:port, several with commas between, or *")
+			"must be https://host or https://host:port, several separated by commas, or *")
 	}
 	if c.MetricsListen != "" {
 		host, port, err := net.SplitHostPort(c.MetricsListen)
 		n, bad := strconv.ParseUint(port, 10, 16)
 		if err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
-			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, another than the API's")
+			v.add("metrics_listen", strconv.Quote(c.MetricsListen),
+				"must be address:port, and not the address of the API")
 		}
 	}
 	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)
@@ -51,7 +52,7 @@ func (c *Config) checkAccess(v *validator) {
 	}
 	v.oneOf("console", c.Console, "auto", "true", "false")
 	if c.Console == "true" && !service.Loopback(c.Host) && c.APIKeyFile == "" {
-		v.add("console", `"true"`, "others can reach this address: set api_key_file, or leave the console off")
+		v.add("console", `"true"`, "needs api_key_file where other machines can reach host")
 	}
 }
 

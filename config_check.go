@@ -35,8 +35,16 @@ func (v *validator) above(key string, got, hi float64) {
 
 func (v *validator) oneOf(key, got string, allowed ...string) {
 	if !slices.Contains(allowed, got) {
-		v.add(key, strconv.Quote(got), "must be "+strings.Join(allowed, " or "))
+		v.add(key, strconv.Quote(got), "must be "+alternatives(allowed))
 	}
+}
+
+// alternatives writes "a, b or c".
+func alternatives(names []string) string {
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " or " + names[last]
+	}
+	return strings.Join(names, "")
 }
 
 // url checks an address that may be empty. Its password is not shown.

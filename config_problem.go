@@ -16,7 +16,7 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
-	text := fmt.Sprintf("%s: %s: got %s", p.Key, p.Allowed, p.Value)
+	text := fmt.Sprintf("%s: %s, got %s", p.Key, p.Allowed, p.Value)
 	if p.Allowed == "" {
 		text = fmt.Sprintf("unknown key %q", p.Key)
 		if near := spell.Nearest(p.Key, configKeys()); near != "" {

@@ -38,7 +38,7 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 	if c.UpstreamFile == "" {
 		if err := upstream.CheckURLs(u.URLs); err != nil {
 			v.add("upstream", strconv.Quote(c.Upstream),
-				"must be http://host:port or https://host, several with commas between, or upstream_file must be set")
+				"must be http://host:port or https://host, several separated by commas, unless upstream_file is set")
 		}
 	} else if c.Upstream != "" {
 		v.add("upstream", strconv.Quote(c.Upstream), "must be empty where upstream_file is set")
@@ -47,7 +47,7 @@ func (c *Config) upstream(v *validator) *service.Upstream {
 		ours, theirs, ok := strings.Cut(pair, "=")
 		if !ok || ours == "" || theirs == "" {
 			v.add("upstream_models", strconv.Quote(c.UpstreamModels),
-				"must be name=name, several with commas between")
+				"must be OURS=THEIRS, several separated by commas")
 			break
 		}
 		u.Models[ours] = theirs

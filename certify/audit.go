@@ -15,8 +15,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
 )
 
-// Audits ask whether the server is what it claims to be. Each is a small experiment with one request in flight; a
-// server is blamed only for what chance does not explain.
+// Audits find out whether the server is what it claims to be. Each is a small experiment with one request in flight. A
+// server is blamed only for what cannot be chance.
 const (
 	auditTokens = 24 // of an answer: enough to time, short enough to repeat
 
@@ -47,7 +47,7 @@ type auditor struct {
 	n      int
 }
 
-// audits runs all of them, as often as the phase asks for.
+// audits runs all audits, each as often as the phase says.
 func (p *phaseRun) audits(ctx context.Context) evidence.Phase {
 	r := p.r
 	rec := evidence.Phase{ID: p.ph.ID, Kind: p.ph.Kind, Start: r.record.since(), MaxInFlight: 1}
@@ -113,7 +113,7 @@ func gap(q evidence.Request) float64 {
 	return float64(q.Last-q.First) / 1e6 / float64(q.Chunks-1)
 }
 
-// answeredOrThought says that an answer has tokens to judge: one that was cut while the model reasoned has.
+// answeredOrThought says that an answer has tokens to judge. An answer that was cut while the model reasoned has some.
 func answeredOrThought(q evidence.Request) bool { return q.OK() || q.Fail == evidence.FailThinking }
 
 // unclear is an audit that could not be judged.
@@ -121,8 +121,8 @@ func unclear(id evidence.AuditID, detail string, args ...any) evidence.Audit {
 	return evidence.Audit{ID: id, OK: true, Detail: fmt.Sprintf(detail, args...)}
 }
 
-// cache repeats prompts. A server that says so in usage (cached_tokens), or whose case declares it, may keep prompts;
-// but answers must be computed: one that repeats comes no faster token by token.
+// cache repeats prompts. A server may keep prompts if it says so in usage (cached_tokens) or if the case declares it.
+// But it must compute answers: a repeated one must not come faster token by token.
 func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditCache
 	var first, again, firstGap, againGap []float64
@@ -167,7 +167,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// faster is the share by which the median of b lies below that of a.
+// faster is how far the median of b lies below the median of a, as a share of a.
 func faster(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
@@ -181,7 +181,7 @@ func faster(a, b []float64) float64 {
 
 func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
 
-// certain says that b being smaller than a is not an accident.
+// certain says that b is smaller than a, and not by chance.
 func certain(a, b []float64) bool {
 	z, p := stats.MannWhitney(a, b)
 	return z < 0 && p < chance
@@ -238,8 +238,8 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// tokenChunks is how many chunks of an answer hold a token at least: none can be counted on where each is a letter, as
-// gateways cut texts that are to appear smoothly.
+// tokenChunks is how many chunks of an answer hold at least one token. It is 0 where each chunk is a single letter, as
+// from gateways that cut texts so that they appear smoothly.
 func tokenChunks(q evidence.Request) int {
 	const letters = 1.5 // a chunk
 	if n := q.Chunks + q.Thoughts; float64(utf8.RuneCountInString(q.Text)+utf8.RuneCountInString(q.Thought)) >
@@ -267,8 +267,8 @@ func (a *auditor) maxTokens(ctx context.Context) evidence.Audit {
 		Detail: fmt.Sprintf("%d tokens where max_tokens is %d", n, cutTokens)}
 }
 
-// finishReason cuts an answer short and asks for more of it: what goes on was cut, and must say "length"; what ended
-// before its limit must say "stop".
+// finishReason asks for an answer that is cut short, and for more of the same answer. A cut answer must say "length",
+// and one that ended before its limit must say "stop".
 func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditFinishReason
 	text := a.fresh()
@@ -298,7 +298,8 @@ func (a *auditor) finishReason(ctx context.Context) evidence.Audit {
 	return res
 }
 
-// determinism asks the same twice at temperature 0. It is reported and blames nobody: batching reorders sums.
+// determinism asks the same twice at temperature 0. The result is reported and blames nobody: batching changes the
+// order of sums.
 func (a *auditor) determinism(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditDeterminism
 	if f := &a.p.r.requests.form; f.left("seed") || f.left("temperature") {

@@ -68,7 +68,8 @@ func meanOf(x []float64) float64 {
 	return sum
 }
 
-// firstTokens is the server's histogram of the time to the first token; ok is false where it tells none just now.
+// firstTokens is the server's histogram of the time to the first token; ok is false if the server shows none at the
+// moment.
 func (a *auditor) firstTokens(ctx context.Context) (h evidence.Histogram, ok bool) {
 	if a.p.r.metrics.remote() {
 		return h, false

@@ -18,7 +18,7 @@ import (
 // Report is a run's result.
 type Report = report.Report
 
-// Verdict is what became of a check, or of a whole run: a report's Status.
+// Verdict is the result of a check or of a whole run (a report's Status).
 type Verdict = report.Verdict
 
 // Verdicts.
@@ -41,7 +41,7 @@ const (
 	DefaultReportDir = "reports"
 )
 
-// Options say what to certify. Either Target or Launch is needed; everything else has a default.
+// Options say what to certify. Either Target or Launch must be set; everything else has a default.
 type Options struct {
 	Case    string            // a built-in case's id or a case file's path; empty: TC-L1-COMP-MIXTRAL-003
 	Loaded  *testcases.Loaded // a case in memory, instead of Case; it is not changed
@@ -56,10 +56,11 @@ type Options struct {
 	Body        []string        // "KEY=VALUE" or a JSON object: fields added to the body of every request
 	APIKey      string          // sent as a bearer token
 
-	// MetricsURL is that of the server's metrics; empty: /metrics below its root. Where replicas stand behind Target,
-	// it is the URL of each, with commas between, or one with pods+ before it, which stands for every pod of a
-	// selector, as pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE, or with dns+, which stands for every
-	// address that its host has. Their metrics are then added up, and a replica that is lost or begins anew is named.
+	// MetricsURL is the URL of the server's metrics; empty: /metrics at the server's root. If Target is the address of
+	// several replicas, it is the URLs of all of them, separated by commas. pods+ before a URL stands for every pod
+	// that a selector finds, as in pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE; dns+ stands for every
+	// address of the URL's host. The metrics of the replicas are then added up, and the report names a replica that
+	// was lost or restarted.
 	MetricsURL    string
 	PrometheusURL string // of a Prometheus server that scrapes it; instead of MetricsURL
 	PID           int    // the server's process, if it runs on this machine; or
@@ -75,18 +76,19 @@ type Options struct {
 	ReviewerKey   string // its API key
 
 	// Sweep searches for the knee and certifies nothing else: "rate=1..64", "concurrency=1..128", or "rate" or
-	// "concurrency" for a range around the case's target. The run has the profile "sweep".
+	// "concurrency" alone for a range around the case's target. The run has the profile "sweep".
 	Sweep     string
 	SweepStep time.Duration // length of a step of Sweep; 0: 10 s
 
-	Against *Earlier // a run to compare this one with; nil: none. It is part of the report and decides nothing
+	// a run to compare this one with; nil: none. The comparison is in the report and does not change the verdict
+	Against *Earlier
 
 	SLO  []string // objectives, as testcases.Case.AddSLO reads them; added after Set
 	Set  []string // "targets.throughput_rps=80", applied to the case in turn
 	Seed int64    // of arrivals, salts and sampling; 0: drawn, and recorded
 
-	// Generators are the addresses, HOST:PORT, of generators on other machines (see Generate) that make the load, each
-	// its part of one plan; empty: this process makes it. They need Target.
+	// Generators are the addresses, HOST:PORT, of generators on other machines (see Generate), which then make the
+	// load together, by one plan; empty: this process makes it. They need Target.
 	Generators      []string
 	GeneratorsKey   []byte         // that the generators hold too
 	GeneratorsRoots *x509.CertPool // that sign their certificates; nil: the key alone decides
@@ -95,11 +97,11 @@ type Options struct {
 	ReportDir string // empty: "reports"
 	Version   string // of the program, for the report
 
-	SignKey *attest.Signer // signs the report and its record at the end; nil: nobody does
+	SignKey *attest.Signer // signs the report and its record at the end; nil: they are not signed
 
 	TracingURL string // an OpenTelemetry collector for traces that begin with the load's requests; empty: none
 
-	Progress func(Event) // told what happens, by one goroutine at a time; it must not block for long
+	Progress func(Event) // is told of events, by one goroutine at a time; it must return quickly
 	Monitor  *Monitor    // fed while the run goes on; nil: one of the run's own
 
 	dial dialer // of the load, in tests; nil: the usual one
@@ -112,9 +114,9 @@ type Earlier struct {
 	Events string // the file of its record; empty or not there: distributions cannot be compared
 }
 
-// Run certifies a server and writes the report's files. The report comes with an error in two cases: ErrInterrupted,
-// when ctx ended and the verdict rests on what was measured until then, and ErrUnsigned, when Options.SignKey did not
-// sign. A FAIL is not an error: see Report.Status.
+// Run certifies a server and writes the report's files. It returns a report together with an error in two cases:
+// ErrInterrupted if ctx ended, when the verdict rests on what was measured until then, and ErrUnsigned if
+// Options.SignKey did not sign. A FAIL is not an error: see Report.Status.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	p, err := newPlan(o)
 	if err != nil {
@@ -138,7 +140,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return rep, err
 }
 
-// Load reads a case as Run would, with overrides applied, and says everything that is wrong with it.
+// Load reads a case as Run does, applies the overrides, and returns an error that lists everything that is wrong with
+// it.
 func Load(ref string, set []string) (*testcases.Loaded, error) {
 	return LoadSLO(ref, set, nil)
 }
@@ -152,8 +155,8 @@ func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 	return (&Options{Set: set, SLO: slo}).override(loaded)
 }
 
-// LoadFor reads the case of some options as Run would: with overrides and objectives, and as a sweep where they ask
-// for one.
+// LoadFor reads the case as Run does with these options: with overrides and objectives, and as a sweep if they ask for
+// one.
 func LoadFor(o Options) (*testcases.Loaded, error) { return o.load() }
 
 // override applies assignments such as "targets.throughput_rps=80", and makes the case a sweep if asked to.

@@ -14,8 +14,8 @@ import (
 // mostEarlier bounds the report that a record takes over: a line of a record is bounded too.
 const mostEarlier = 4 << 20
 
-// read makes what the record keeps of the earlier run. So a comparison can be derived again by whoever has the later
-// record alone.
+// read makes the part of an earlier run's report that the record keeps, so that the comparison can be derived again
+// from the later record alone.
 func (e *Earlier) read() (*evidence.Against, error) {
 	if _, err := report.Parse(e.Report); err != nil {
 		return nil, fmt.Errorf("%w: against %s: %w", ErrOptions, e.Name, err)

@@ -68,9 +68,9 @@ func (s *server) context() (tokens int, where string) {
 	return 0, ""
 }
 
-// fits looks whether the longest request of the profile fits the model's context. A server that refuses a request that
-// it cannot hold is right, so a run that asks for that must not begin. Where the server does not tell its context, the
-// longest request itself is tried.
+// fits checks that the longest request of the profile fits the model's context. A server is right to refuse a request
+// that it cannot hold, so a run that asks for that must not begin. If the server does not tell its context, the
+// longest request itself is sent as a trial.
 func (r *runner) fits(ctx context.Context) result {
 	l := r.longest(ctx)
 	if l.phase == "" {
@@ -289,8 +289,8 @@ func contextIn(message string) int {
 	return 0
 }
 
-// outgrown says that a request was refused during the load since it is longer than the model's context: that is the
-// case's doing, as where a conversation grew with the server's own answers.
+// outgrown says that a request was refused during the load because it is longer than the model's context. That is the
+// fault of the case, as when a conversation grew by the server's own answers.
 func outgrown(q *evidence.Request) bool {
 	return q.Fail == evidence.FailStatus && (q.Status == 400 || q.Status == 413 || q.Status == 422) &&
 		namesContext(q.Detail)

@@ -15,27 +15,27 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/remote"
 )
 
-// GenerateOptions say how this machine makes load for runs that are coordinated elsewhere.
+// GenerateOptions say how this machine makes load for runs that another machine coordinates.
 type GenerateOptions struct {
-	Key         []byte           // that coordinators must hold too; beyond this machine there must be one
-	Certificate *tls.Certificate // of the listener; nil: one that is made for it, and the key alone decides
-	// AllowTargets are the only servers that load, and traces of it, may be sent to: HOST, HOST:PORT, or a URL that
-	// their addresses begin with; empty: any that a coordinator with the key names.
+	Key         []byte           // coordinators must have it too; required where other machines can reach the listener
+	Certificate *tls.Certificate // of the listener; nil: a self-signed one, and the key alone proves who is who
+	// AllowTargets are the only servers that load and its traces may be sent to: HOST, HOST:PORT, or the beginning of
+	// a URL; empty: any that a coordinator with the key names.
 	AllowTargets []string
-	// RecordDir is a folder for a record of this generator's own, which report merge reads; empty: there is none.
+	// RecordDir is a directory for this generator's own record, which report merge reads; empty: it keeps none.
 	RecordDir string
 	Version   string       // of the program: coordinators of another one are refused
-	Once      bool         // ends after the first run
+	Once      bool         // end after the first run
 	Note      func(string) // told what happens; nil: nobody
 
 	clock loadgen.Clock // nil: the system's
 	ahead time.Duration // that its times are more than those since its start; for tests
 }
 
-// Generate makes load for one run after another, until ctx ends: of each the part that its coordinator gives it (see
-// Options.Generators). It sends load to the target of the run, traces to the collector that the coordinator
-// names, and nothing to anybody else. A run that is under way when ctx ends, or whose coordinator is not heard of any
-// more, is broken off.
+// Generate makes load for one run after another, until ctx ends. In each run it makes the part that its coordinator
+// gives it (see Options.Generators). It sends load to the target of the run, traces to the collector that the
+// coordinator names, and nothing to any other address. A run is stopped when ctx ends, and when its coordinator is not
+// heard from any more.
 func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -63,7 +63,7 @@ func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 		Worker: func(guest remote.Guest) remote.Worker { return &worker{o: o, guest: guest, epoch: epoch} }})
 }
 
-// ErrOpenToAll is matched where a generator would make load for anybody.
+// ErrOpenToAll is matched by the error about a generator that other machines could reach without a key.
 var ErrOpenToAll = errors.New("a generator that others can reach needs a key")
 
 // checkListener demands a key of a generator that other machines can reach.
@@ -81,7 +81,7 @@ func checkListener(a net.Addr, key []byte) error {
 	return nil
 }
 
-// ErrNotAllowed is matched where a generator may not send load to the target of a run.
+// ErrNotAllowed is matched by the error about a target that a generator may not send load to.
 var ErrNotAllowed = errors.New("this generator may not send load there")
 
 // allowed is a server that load may be sent to.
@@ -139,5 +139,5 @@ func checkTarget(patterns []string, target string) error {
 	if len(patterns) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s; allowed are %s", ErrNotAllowed, target, strings.Join(patterns, ", "))
+	return fmt.Errorf("%w: %s; allowed targets: %s", ErrNotAllowed, target, strings.Join(patterns, ", "))
 }

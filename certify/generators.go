@@ -26,7 +26,7 @@ import (
 // errGeneratorLost ends a run one of whose generators is lost: the load is not that of the plan any more.
 var errGeneratorLost = errors.New("the load is not whole any more")
 
-// generators are the machines that make the load of a run, each its part of one plan. A nil one does nothing: this
+// generators are the machines that make the load of a run together, by one plan. A nil one does nothing: then this
 // process makes the load.
 type generators struct {
 	r     *runner
@@ -35,7 +35,7 @@ type generators struct {
 	phase *phaseRun
 }
 
-// checkGenerators looks whether the load of the profile can come from several machines.
+// checkGenerators checks that several machines can make the load of the profile.
 func (o *Options) checkGenerators(phases testcases.Phases) error {
 	if len(o.Generators) == 0 {
 		return nil
@@ -96,8 +96,8 @@ func (r *runner) join(ctx context.Context) (*generators, error) {
 	return g, nil
 }
 
-// noteSlow tells a text unless the function that it returns, which waits for its end, is called soon: the clock of the
-// record is set afterwards.
+// noteSlow tells the text if joining takes long. The function that it returns ends the wait; only then may the clock
+// of the record be set.
 func (r *runner) noteSlow(text string) (stop func()) {
 	done := make(chan struct{})
 	var told sync.WaitGroup
@@ -111,8 +111,8 @@ func (r *runner) noteSlow(text string) (stop func()) {
 	return func() { close(done); told.Wait() }
 }
 
-// release is what of a program's version generators must have in common: the compiler and the platform may differ.
-// Where machines round differently, their parts of the schedule tell.
+// release is the part of a program's version that must be the same on all generators. The compiler and the platform
+// may differ: where machines round differently, the digests of their parts of the schedule show it.
 func release(version string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(version), func(word string) bool {
 		return strings.HasPrefix(word, "go1") || strings.Contains(word, "/")
@@ -299,8 +299,8 @@ func (g *generators) followInFlight() (stop func()) {
 	return func() { close(done); <-over }
 }
 
-// joined is the record of a phase whose parts have ended. Its steady window is the one in which all of them made their
-// load.
+// joined is the record of a phase whose parts have ended. Its steady window is the time in which all generators made
+// their load.
 func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []string) evidence.Phase {
 	out := evidence.Phase{ID: plan.ID, Kind: plan.Kind, Start: at, End: at, SteadyTo: -1}
 	var cut, lost []string
@@ -346,8 +346,8 @@ func joined(plan loadgen.Plan, at, now int64, ended []remote.Ended, names []stri
 	return out
 }
 
-// cutOf is why a phase was cut short that some of its parts say to have been. A server that only some of the
-// generators lost has not gone away.
+// cutOf is the reason that a phase was cut short, from the parts that were. A server that only some of the generators
+// lost has not gone away.
 func cutOf(cut []string, ended []remote.Ended) evidence.CutReason {
 	var gone []string
 	parts := 0

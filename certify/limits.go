@@ -9,9 +9,10 @@ import (
 // spareFiles are what a run needs beside its connections: the record, samples, metrics, the server's own pipes.
 const spareFiles = 64
 
-// limits holds the files and ports of this machine against the connections that the load may need. Too few for those
-// that are opened before a schedule is a precondition lost; too few for the cap alone is told, and shows only if the
-// server falls so far behind. generators are how many machines share the load.
+// limits compares the files and ports that this machine allows with the connections that the load may need. Too few
+// for the connections that are opened before a schedule breaks a precondition. Too few for the cap alone is only
+// noted, since it matters only if the server falls that far behind. generators is the number of machines that share
+// the load.
 func limits(p *plan, generators int, files, ports func() (int, bool)) result {
 	need, most := 1, p.c.Limits.MaxInFlight/generators
 	for _, ph := range p.phases {

@@ -18,7 +18,7 @@ const (
 	settle      = 2 * time.Second
 	settlePause = 100 * time.Millisecond
 
-	// maxLag is how long is waited for a Prometheus server to scrape: four of its usual intervals.
+	// maxLag is how long to wait for a Prometheus server to scrape: four of its usual intervals.
 	maxLag = time.Minute
 
 	scrapeEvery = 500 * time.Millisecond // during load, for the gauges
@@ -39,10 +39,11 @@ type metrics struct {
 	next    time.Time     // before which none is made during load
 }
 
-// mostVain bounds what a run spends on scrapes that give nothing, beyond its plan. Six of them time out in it.
+// mostVain bounds the time that a run spends, beyond its plan, on scrapes that fail. Six of them can time out within
+// it.
 const mostVain = 30 * time.Second
 
-// scrape asks for the metrics, unless that was in vain for too long.
+// scrape asks for the metrics, unless too much time was spent on scrapes that failed.
 func (m *metrics) scrape(ctx context.Context, label evidence.ScrapeLabel) evidence.Scrape {
 	if m.vain > mostVain {
 		return evidence.Scrape{Label: label, Source: m.scraper.Name(), Dialect: probe.Unknown,
@@ -55,8 +56,8 @@ func (m *metrics) scrape(ctx context.Context, label evidence.ScrapeLabel) eviden
 	return s
 }
 
-// find looks where servers have their metrics that do not have them at /metrics, or have something else there: NIM at
-// /v1/metrics, TensorRT-LLM at /prometheus/metrics.
+// find looks for the metrics of servers that do not have them at /metrics, or that have something else there: NIM has
+// them at /v1/metrics, TensorRT-LLM at /prometheus/metrics.
 func (m *metrics) find(ctx context.Context) {
 	if s := m.scraper.Scrape(ctx, ""); s.Dialect != probe.Unknown || len(m.others) == 0 ||
 		time.Duration(s.Took) > time.Second {
@@ -174,7 +175,7 @@ func (m *metrics) settled(ctx context.Context, label evidence.ScrapeLabel, answe
 	}
 }
 
-// enough says whether a scrape that began so long after a phase's end is the one to keep, or how long to wait for
+// enough says whether to keep a scrape that began so long after a phase's end, and if not, how long to wait for
 // another.
 func (m *metrics) enough(s evidence.Scrape, answered int, since time.Duration) (wait time.Duration, ok bool) {
 	wait, limit := settlePause, settle

@@ -12,9 +12,9 @@ const (
 	ResourceCPU    = "cpu"    // cores
 )
 
-// Monitor collects what a performance test measures: the specification's PerformanceMonitor. It is safe for
-// concurrent use, useful alone, and fed by Run while it runs. Its averages weigh every record the same; a verdict
-// needs the statistics of a report.
+// Monitor collects what a performance test measures: the specification's PerformanceMonitor. It is safe for concurrent
+// use. Run feeds it, and it can be used alone. Its averages give every record the same weight; a verdict needs the
+// statistics of a report.
 type Monitor struct {
 	mu          sync.Mutex
 	latency     map[string]*average // milliseconds
@@ -24,7 +24,7 @@ type Monitor struct {
 	usage       int
 }
 
-// Summary is what a Monitor knows. Averages are NaN and peaks 0 where nothing was recorded.
+// Summary holds the averages and peaks of a Monitor. Averages are NaN and peaks 0 if nothing was recorded.
 type Summary struct {
 	AvgLatencyMS     float64 // over all records of all names
 	AvgThroughputRPS float64
@@ -60,7 +60,7 @@ func (a *average) add(v float64) {
 	a.Mean = a.sum / float64(a.N)
 }
 
-// NewMonitor makes an empty one; the zero value works as well.
+// NewMonitor makes an empty Monitor; the zero value works as well.
 func NewMonitor() *Monitor { return &Monitor{} }
 
 // RecordLatency records how long one request of a scenario took.
@@ -78,8 +78,8 @@ func (m *Monitor) RecordQuality(scenario string, score float64) {
 	m.record(&m.quality, scenario, score)
 }
 
-// RecordResourceUsage records a reading of ResourceMemory in bytes or ResourceCPU in cores; other names are counted
-// and not kept.
+// RecordResourceUsage records a reading of ResourceMemory in bytes or of ResourceCPU in cores. Readings under other
+// names are counted but not kept.
 func (m *Monitor) RecordResourceUsage(resource string, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +95,7 @@ func (m *Monitor) RecordResourceUsage(resource string, value float64) {
 	}
 }
 
-// record adds a value to a name's average; what is not a number is not recorded.
+// record adds a value to a name's average. NaN is not recorded.
 func (m *Monitor) record(table *map[string]*average, name string, v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return

@@ -15,7 +15,7 @@ import (
 const (
 	clockEvery = time.Second
 
-	// A server is lost when so many connections in a row were refused and it does not list its models either.
+	// A server counts as lost when so many connections in a row were refused and it does not list its models either.
 	refusedInARow = 20
 	lookEvery     = 200 * time.Millisecond
 	lookTimeout   = 5 * time.Second
@@ -115,7 +115,7 @@ func (o *observer) watchMetrics(ctx context.Context) {
 	}
 }
 
-// watchClock records how far the wall clock has moved against the monotonic one.
+// watchClock records how far the wall clock has moved relative to the monotonic one.
 func (o *observer) watchClock(ctx context.Context) {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
@@ -130,7 +130,7 @@ func (o *observer) watchClock(ctx context.Context) {
 	}
 }
 
-// watchHost records who uses this machine: what others took from the server or the client is nobody's fault.
+// watchHost records what else uses this machine, so that neither server nor client is blamed for it.
 func (o *observer) watchHost(ctx context.Context) {
 	if o.host == nil {
 		return
@@ -149,8 +149,8 @@ func (o *observer) watchHost(ctx context.Context) {
 	}
 }
 
-// watchTarget ends the run when the server has gone: a started one by its process, any other when it refuses
-// connections and does not answer a simple question either.
+// watchTarget ends the run when the server has gone. It knows that of a started server from its process; any other has
+// gone when it refuses connections and does not answer a simple question either.
 func (o *observer) watchTarget(ctx context.Context, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

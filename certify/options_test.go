@@ -36,7 +36,7 @@ func TestBadOptionsNeverReachAServer(t *testing.T) {
 		"profile":      {certify.Options{Profile: "slow"}, certify.ErrOptions, "full, quick"},
 		"set":          {certify.Options{Set: []string{"targets.speed=1"}}, testcases.ErrInvalid, "throughput_rps"},
 		"bad set": {certify.Options{Set: []string{"targets.quality=7"}}, testcases.ErrInvalid,
-			"targets.quality: must be between 0 and 1, is 7"},
+			"targets.quality: must be between 0 and 1, got 7"},
 		"prompt file": {certify.Options{Set: []string{"prompts=/none.json"}}, testcases.ErrInvalid, "/none.json"},
 		"two metrics": {certify.Options{MetricsURL: "http://a", PrometheusURL: "http://b"}, certify.ErrOptions,
 			"not both"},

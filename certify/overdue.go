@@ -9,12 +9,13 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// errOverdue ends a run that its plan gives no more time. Requests and questions each have their own limits, so that
-// this says of a mistake of theirs what it is, and keeps it from holding the run for ever.
+// errOverdue ends a run that takes longer than its plan can last. Requests and questions have limits of their own, so
+// this only happens when those do not work; it keeps such a mistake from holding the run for ever.
 var errOverdue = errors.New("the run took longer than its plan can last")
 
 const (
-	// grace is what a run may take beyond the longest that its plan can last: scrapes and conditions between phases.
+	// grace is what a run may take beyond the longest that its plan can last: time for scrapes and conditions between
+	// phases.
 	grace = 2 * time.Minute
 
 	// auditRequests bounds the requests of one round of audits.
@@ -77,7 +78,7 @@ func (p *phaseRun) hear(q evidence.Request) {
 	}
 }
 
-// hushed says that the server answers nothing any more.
+// hushed says that the server does not answer any more.
 func (p *phaseRun) hushed() bool { return p.silent >= silentRow*p.atOnce() }
 
 func (p *phaseRun) atOnce() int {

@@ -42,7 +42,7 @@ func newPlan(o Options) (*plan, error) {
 	case o.PID != 0 && o.Cgroup != "":
 		return nil, fmt.Errorf("%w: give either a process or a control group, not both", ErrOptions)
 	case o.PID < 0:
-		return nil, fmt.Errorf("%w: process: must be a positive number, is %d", ErrOptions, o.PID)
+		return nil, fmt.Errorf("%w: process: must be a positive number, got %d", ErrOptions, o.PID)
 	}
 	if o.MetricsURL != "" {
 		if _, err := probe.ParseMetricsURLs(o.MetricsURL); err != nil {
@@ -52,7 +52,7 @@ func newPlan(o Options) (*plan, error) {
 	for name, address := range map[string]string{"Prometheus": o.PrometheusURL, "tracing": o.TracingURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Host == "") {
-			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, is %q",
+			return nil, fmt.Errorf("%w: %s URL: must begin with http:// or https:// and name a host, got %q",
 				ErrOptions, name, address)
 		}
 	}
@@ -76,7 +76,7 @@ func newPlan(o Options) (*plan, error) {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-		return nil, fmt.Errorf("%w: unknown profile %[3]q; the profiles of %[2]s are %[4]s", ErrOptions,
+		return nil, fmt.Errorf("%w: unknown profile %[3]q; profiles of %[2]s: %[4]s", ErrOptions,
 			loaded.Case.ID, o.Profile,
 			strings.Join(names, ", "))
 	}
@@ -120,8 +120,8 @@ func (o *Options) load() (*testcases.Loaded, error) {
 	return o.override(loaded)
 }
 
-// writable makes a folder if need be, and a file in it: that no report can be written must not come to light after a
-// model was loaded.
+// writable makes a directory if needed, and a file in it, so that a report that cannot be written is known before a
+// model is loaded.
 func writable(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -135,7 +135,7 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// expected is how long a phase takes at least: what a progress bar can know beforehand.
+// expected is how long a phase takes at least, as far as a progress bar can know it beforehand.
 func (p *plan) expected(ph testcases.Phase) time.Duration { return seconds(p.c.Least(ph)) }
 
 // least is how long the profile takes at least.
@@ -146,8 +146,8 @@ func (p *plan) least() (d time.Duration) {
 	return d
 }
 
-// calibratedRate bounds the rate at which the client is measured for a sweep, whose range may end far above what
-// anybody serves. Each step looks again whether the client was on time.
+// calibratedRate is the highest rate at which the client is measured for a sweep. The range of a sweep may end far
+// above what any server reaches. Each step checks again whether the client was on time.
 const calibratedRate = 500
 
 // highestRate is the highest rate of arrivals that a phase of the profile offers; 0 where none is open.
@@ -162,8 +162,8 @@ func (p *plan) highestRate() (rps float64) {
 	return rps
 }
 
-// Arithmetic says what the targets imply together, and what the phases of a profile ask of a server, before anything
-// is run. prompts is how many the case has.
+// Arithmetic says what the targets together imply, and what the phases of a profile ask of a server, before anything
+// is run. prompts is the number of prompts in the case.
 func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 	var b strings.Builder
 	if s := judge.Arithmetic(c); s != "" {

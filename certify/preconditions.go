@@ -24,7 +24,8 @@ const (
 	calibrateTokens = 8
 	calibrateGap    = 10 * time.Millisecond
 
-	// calibrations is how often it is tried: other work on the machine may pass. The last one counts.
+	// calibrations is how often the calibration is tried, since other work on the machine may pass. The last one
+	// counts.
 	calibrations = 3
 )
 
@@ -34,8 +35,8 @@ type proof struct {
 	res result
 }
 
-// prove looks whether the server answers at all. Without it nothing can be measured, and to blame a server for a wrong
-// key would be wrong.
+// prove checks that the server answers at all. If it does not, nothing can be measured, and the server must not be
+// blamed for a wrong key.
 func (r *runner) prove(ctx context.Context) ([]proof, error) {
 	var proven []proof
 	for _, p := range []struct {
@@ -52,9 +53,9 @@ func (r *runner) prove(ctx context.Context) ([]proof, error) {
 	return proven, r.monitored(ctx)
 }
 
-// monitored looks whether there are metrics where the caller says that they are. That nothing answers there is the
-// caller's mistake, or the monitoring's; a server is to blame where its own address offers none, or where a Prometheus
-// server that works knows none of it.
+// monitored checks that there are metrics at the address that the caller names. If nothing answers there, that is the
+// caller's mistake or the monitoring's. The server is to blame if its own address offers none, or if a working
+// Prometheus server knows none of it.
 func (r *runner) monitored(ctx context.Context) error {
 	if r.plan.o.MetricsURL == "" && r.plan.o.PrometheusURL == "" {
 		return nil
@@ -66,7 +67,7 @@ func (r *runner) monitored(ctx context.Context) error {
 	return fmt.Errorf("%w: metrics of %s: %s", target.ErrSetup, r.metrics.scraper.Name(), s.Err)
 }
 
-// conditions proves what the case asks for before load means anything, and measures the client's own error.
+// conditions checks what must hold before load means anything, and measures the client's own error.
 func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
 		r.condition(ctx, p.id, p.res)
@@ -90,7 +91,8 @@ type result struct {
 	err    error
 }
 
-// condition records how one turned out. What a run that was stopped could not look at is not lost: nobody looked.
+// condition records how a precondition turned out. One that was not checked because the run was stopped does not count
+// as broken.
 func (r *runner) condition(ctx context.Context, id evidence.ConditionID, res result) {
 	if ctx.Err() != nil {
 		return
@@ -127,8 +129,8 @@ func (r *runner) resourcesRead(ctx context.Context) result {
 	return result{fmt.Sprintf("%s: %.2f GB at rest", r.observer.source.Name(), float64(s.RSS)/(1<<30)), err}
 }
 
-// machine compares this machine with what the case asks for. It gates nothing: the server may be elsewhere, and a
-// small machine shows in the figures that are gated.
+// machine compares this machine with what the case asks for. It does not decide anything: the server may be elsewhere,
+// and the effect of a small machine shows in the figures that decide.
 func machine(e testcases.Environment) string {
 	have := fmt.Sprintf("%d cores", runtime.NumCPU())
 	small := runtime.NumCPU() < e.CPUCores
@@ -183,7 +185,7 @@ func measureClient(ctx context.Context, p *plan, rps float64, try uint64, add fu
 	return result{detail: said}
 }
 
-// baseline says how the server does once it is warm; the phases that follow are held against it.
+// baseline measures the server once it is warm; later phases are compared with it.
 func baseline(latencies []float64, failed int, steadyAt int, steady bool) result {
 	if len(latencies) == 0 {
 		return result{err: fmt.Errorf("none of %d warm-up requests was answered", failed)}

@@ -41,7 +41,7 @@ type Event struct {
 	Summary  Summary // so far
 }
 
-// progress is how far a run has come: what its watchers need to know of the load, and who is told.
+// progress is how far a run has come: what the parts of a run need to know of the load, and who is told.
 type progress struct {
 	told    func(Event) // nil: nobody
 	monitor *Monitor

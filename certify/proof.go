@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// proofTries is how often a request of the proof is sent. A server that fails one request in a hundred is one to
-	// measure, and is lost by chance here in one run of a million.
+	// proofTries is how often a request of the proof is sent. A server that fails one request in a hundred can be
+	// measured; by chance it fails all tries here in one run of a million.
 	proofTries = 3
 
 	// proofPhase is the stretch of salts that the proof takes: no phase has it.
 	proofPhase = 18
 
-	// proofPatience is how long a server may answer the proof with 429 or 503: it starts, or a limit of rate has to
-	// pass.
+	// proofPatience is how long a server may answer the proof with 429 or 503: it may be starting, or a rate limit may
+	// have to pass.
 	proofPatience = 2 * time.Minute
 )
 
@@ -103,8 +103,8 @@ func (r *runner) proveForm(ctx context.Context, stream bool) (evidence.Request, 
 	}
 }
 
-// later waits as long as a server asks that has too much to do, and says so the first time; false where that would
-// take too long in all.
+// later waits as long as an overloaded server asks, and says so the first time. It returns false if that would take
+// too long in all.
 func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Duration) bool {
 	if q.Status != http.StatusTooManyRequests && q.Status != http.StatusServiceUnavailable {
 		return false
@@ -125,8 +125,8 @@ func (r *runner) later(ctx context.Context, q evidence.Request, waited *time.Dur
 	return true
 }
 
-// overHTTP2 tries a request that HTTP/1.1 could not make over HTTP/2, which is spoken from then on if it is answered
-// in any way.
+// overHTTP2 sends a request over HTTP/2 that could not be sent over HTTP/1.1. If there is an answer of any kind,
+// HTTP/2 is used from then on.
 func (s *server) overHTTP2(ctx context.Context, r *runner, ph testcases.Phase, try int, stream bool) bool {
 	s.http2 = true
 	c, err := s.loadClient(r.plan.c, ph)
@@ -183,11 +183,11 @@ type form struct {
 	leftOut []evidence.LeftOut
 }
 
-// optional are the fields that a request can go without, in the order in which they are tried where a message names
-// several at once.
+// optional are the fields that a request can do without. If a message names several at once, they are left out in this
+// order.
 var optional = []string{"stream_options", "ignore_eos", "max_tokens", "seed", "temperature"}
 
-// refusal is how servers that refuse a field differ from those that fail.
+// refusal is the text by which servers that refuse a field differ from those that fail.
 func refusal(q evidence.Request) bool {
 	return q.Status == http.StatusBadRequest || q.Status == http.StatusUnprocessableEntity ||
 		q.Status == http.StatusOK && q.Fail == evidence.FailProtocol && strings.Contains(q.Detail, loadgen.Reports)

@@ -49,8 +49,8 @@ func (r *record) create(dir, caseID string) (err error) {
 	return err
 }
 
-// add records something that happened now. A record that cannot be written ends the run: a verdict without evidence is
-// worth nothing.
+// add records something that happened now. If the record cannot be written, the run ends: a verdict without evidence
+// is worth nothing.
 func (r *record) add(e evidence.Event) {
 	e.At = r.since()
 	r.addAt(e)
@@ -75,7 +75,7 @@ func (r *record) addAt(e evidence.Event) {
 	}
 }
 
-// errRecordFull ends a run whose record can take no more. What was measured until then is judged.
+// errRecordFull ends a run whose record is full. What was measured until then is judged.
 var errRecordFull = errors.New("the record is full")
 
 // hostsSince gives the readings of the machine since a moment, and the one before it.

@@ -22,7 +22,8 @@ type reviewer struct {
 	model  string
 }
 
-// newReviewer meets the reviewer before the run: one that is not there must not come to light after half an hour.
+// newReviewer asks the reviewer for its model before the run, so that a reviewer that is not there is known before
+// half an hour of load.
 func newReviewer(ctx context.Context, o Options) (*reviewer, error) {
 	if o.ReviewerURL == "" {
 		return nil, nil

@@ -62,8 +62,8 @@ func (r *runner) release() error {
 	return r.server.release(r.progress)
 }
 
-// open gets the server, proves that it answers at all, and begins the record with its header. A server that refuses
-// the key, or has no working model, was not measured: there is nothing to certify, and no record.
+// open gets the server, proves that it answers at all, and begins the record with its header. If the server refuses
+// the key or has no working model, it was not measured: then there is nothing to certify, and no record.
 func open(ctx context.Context, p *plan) (*runner, error) {
 	r, err := newRunner(ctx, p)
 	if err != nil {
@@ -95,8 +95,8 @@ func open(ctx context.Context, p *plan) (*runner, error) {
 	return r, nil
 }
 
-// run does everything between the record's header and its end. It stops early when ctx ends or the server goes away;
-// both are recorded and no error.
+// run does everything between the record's header and its end. It stops early when ctx ends or the server goes away.
+// Both are recorded, and neither is an error.
 func (r *runner) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -174,8 +174,8 @@ func (r *runner) finish(ctx context.Context) (*Report, error) {
 	return rep, unsigned
 }
 
-// sign writes the attestation of a report that is about to be saved. Without a key there is nothing to do. A run that
-// was stopped is signed too: its report says that it was.
+// sign writes the attestation of a report that is about to be saved. Without a key it does nothing. The report of a
+// run that was stopped is signed too, since it says that it was stopped.
 func (r *runner) sign(ctx context.Context, rep *Report) ([]report.Signature, error) {
 	if r.plan.o.SignKey == nil {
 		return nil, nil

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Bounds of what a server says of itself: a page shows it to people.
+// Bounds on what a server says of itself, since a page shows it to people.
 const (
 	mostSaid     = 60      // facts
 	mostSaidText = 200     // bytes of one
@@ -43,7 +43,7 @@ var modelFields = []string{"owned_by", "root", "max_model_len", "context_length"
 	"meta.n_ctx_train", "meta.size"}
 
 // describe asks the server what it is: by its version, its list of models, the routes that known servers have for it,
-// and the info metrics. Nothing of it is proven; the report shows it as what the server says.
+// and the info metrics. None of it is proven. The report shows it as the server's own words.
 func (r *runner) describe(ctx context.Context) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, 4*saidPatience)
 	defer cancel()

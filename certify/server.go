@@ -25,7 +25,7 @@ const slowStart = 2 * time.Second
 // errTargetLost ends a run whose server has gone.
 var errTargetLost = errors.New("target lost")
 
-// server is the server under test: how to reach it, and what it has told.
+// server is the server under test: how to reach it, and what it says of itself.
 type server struct {
 	*target.Server
 	client  *client.Client // for what is asked beside the load
@@ -95,7 +95,7 @@ func connect(ctx context.Context, o Options, c *testcases.Case, p *progress) (*s
 // startPatience is how long a server that says 503 may take to start: a model of 90 GB takes minutes to be read.
 const startPatience = 5 * time.Minute
 
-// awaitModel is chooseModel of a server that may still be starting.
+// awaitModel chooses the model as chooseModel does, of a server that may still be starting.
 func (s *server) awaitModel(ctx context.Context, o Options, p *progress) error {
 	for begun, told := time.Now(), false; ; {
 		err := s.chooseModel(ctx, o)
@@ -115,7 +115,8 @@ func (s *server) awaitModel(ctx context.Context, o Options, p *progress) error {
 	}
 }
 
-// chooseModel takes the model that the caller names, which must be one that the server lists, or else the first.
+// chooseModel takes the model that the caller names, which must be one that the server lists. Without a name it takes
+// the first model in the list.
 func (s *server) chooseModel(ctx context.Context, o Options) error {
 	s.model = o.TargetModel
 	models, err := s.client.Models(ctx)
@@ -131,11 +132,11 @@ func (s *server) chooseModel(ctx context.Context, o Options) error {
 	return serves(models, s.model)
 }
 
-// unlisted says that a server lists no models, and that it need not: the caller names one.
+// unlisted says that a server lists no models, and that this is no problem because the caller names one.
 func unlisted(o Options, err error) bool { return o.TargetModel != "" && client.NotOffered(err) }
 
-// serves says whether a server lists a model. A name that it does not list is a mistake to be told at once, and not
-// after a minute of refusals.
+// serves says whether a server lists a model. If it does not, the name is a mistake, and the caller should learn that
+// at once instead of after a minute of refusals.
 func serves(models []openai.Model, model string) error {
 	const shown = 20
 	var names []string

@@ -15,14 +15,14 @@ import (
 // errDrained ends a step whose last answers do not come.
 var errDrained = errors.New("the step's time to answer is over")
 
-// asSweep makes of a case one that searches for the knee, and applies the assignments about that.
+// asSweep turns a case into one that only searches for the knee, and applies the assignments about the sweep.
 func (o *Options) asSweep(c *testcases.Case, set []string) error {
 	profile := o.Profile
 	if profile == "" {
 		profile = DefaultProfile
 	}
 	if o.SweepStep < 0 || o.SweepStep > 0 && o.SweepStep < time.Second {
-		return fmt.Errorf("%w: a step of a sweep must last 1 s at least, is %s", ErrOptions, o.SweepStep)
+		return fmt.Errorf("%w: a step of a sweep must last 1 s at least, got %s", ErrOptions, o.SweepStep)
 	}
 	if err := c.OnlySweep(profile, o.Sweep, o.SweepStep.Seconds()); err != nil {
 		return err

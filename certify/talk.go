@@ -43,7 +43,7 @@ func (p *plan) readTraffic() error {
 			ph.RPS = float64(len(at)) / ph.DurationS
 			if ph.RampS >= ph.DurationS {
 				return &testcases.Problem{Key: fmt.Sprintf("profiles.%s[%d].ramp_s", p.o.Profile, i),
-					Reason: fmt.Sprintf("must be below the trace's %s s, is %g", short(ph.DurationS), ph.RampS)}
+					Reason: fmt.Sprintf("must be below the trace's %s s, got %g", short(ph.DurationS), ph.RampS)}
 			}
 		}
 	}

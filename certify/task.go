@@ -71,7 +71,7 @@ func newTask(spec *testcases.Task, files map[string][]byte, seed uint64) (*task,
 	return t, err
 }
 
-// question is request n: what is asked, and what the answer is held against.
+// question is request n: what is asked, and what the answer is compared with.
 type question struct {
 	item   dataset.Item
 	of     int
@@ -208,7 +208,7 @@ func tail(s string) string {
 	return string(runes[max(len(runes)-40, 0):])
 }
 
-// hasNumber says whether a number stands in a text as one, and not as a part of another.
+// hasNumber says whether a number stands in a text by itself, and not as a part of another number.
 func hasNumber(text, number string) bool {
 	text = strings.NewReplacer(",", "", "\u202f", "").Replace(text)
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {

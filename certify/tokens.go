@@ -17,12 +17,13 @@ type tokenizer struct {
 	perWord float64 // tokens of a word of a text that is made up
 }
 
-// sampleWords is how long a text is whose tokens tell those of a word: the share of the whole list of words.
+// sampleWords is the length of the text whose tokens tell how many tokens a word has: this share of the whole list of
+// words.
 const sampleWords = 2000
 
-// countTokens asks the server's tokenizer how many tokens a word of made-up texts has, and gives made-up prompts and
-// needles their lengths by it. Those words are one token each in vocabularies of today, so where the server has no
-// tokenizer that is what they count as.
+// countTokens asks the server's tokenizer how many tokens a made-up word has, and makes prompts and needles of the
+// right length by it. The words are one token each in today's vocabularies, so that is what they count as if the
+// server has no tokenizer.
 func (r *runner) countTokens(ctx context.Context) {
 	r.tokens = tokenizer{by: "estimated", perWord: 1}
 	text := traffic.Text(1, 0, sampleWords)

@@ -19,7 +19,7 @@ func newTracer(o Options) (*telemetry.Tracer, error) {
 	return t, nil
 }
 
-// flushTime bounds how long the end of a run waits for a collector that is slow or away.
+// flushTime bounds how long the end of a run waits for a collector that is slow or cannot be reached.
 const flushTime = 2 * time.Second
 
 // closeTracer sends the last spans. The verdict does not depend on them.

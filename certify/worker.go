@@ -101,8 +101,8 @@ func serverOf(t remote.Target, clock loadgen.Clock) (*server, error) {
 	return s, loadgen.CheckHeader(t.Header)
 }
 
-// trace begins a trace with each request, as the coordinator does. The collector is another server that the
-// coordinator names, so it must be allowed too.
+// trace begins a trace with each request, as the coordinator does. The collector is another server, which the
+// coordinator names, so the generator must be allowed to send to it too.
 func (w *worker) trace(p *remote.Plan) (err error) {
 	if p.Tracing == "" {
 		return nil
@@ -169,7 +169,7 @@ func (w *worker) observe(ctx context.Context) {
 	})
 }
 
-// Check looks whether this machine reaches the server, has files and ports enough, and sends in time.
+// Check checks that this machine reaches the server, may open enough files and ports, and sends in time.
 func (w *worker) Check(ctx context.Context) {
 	w.condition(evidence.ConditionModel, w.answered(ctx))
 	w.condition(evidence.ConditionLimits, limits(w.plan, w.of, probe.OpenFiles, probe.Ports))

@@ -12,110 +12,148 @@ const SchemaVersion = 1
 
 // Case is one test case.
 type Case struct {
-	SchemaVersion int    `yaml:"schema_version" json:"schema_version"` // of this format: 1
-	ID            string `yaml:"id" json:"id"`                         // names the case in reports and file names
-	// another case, by its id or path, that this one goes over
-	Extends      string            `yaml:"extends" json:"extends,omitempty"`
-	Name         string            `yaml:"name" json:"name"`                           // a title for people
-	Category     string            `yaml:"category" json:"category,omitempty"`         // shown in the report, as are level, priority and type
-	Level        string            `yaml:"level" json:"level,omitempty"`               // shown in the report
-	Priority     string            `yaml:"priority" json:"priority,omitempty"`         // shown in the report
-	Type         string            `yaml:"type" json:"type,omitempty"`                 // shown in the report
-	Objective    string            `yaml:"objective" json:"objective,omitempty"`       // what the case is to show, in a sentence
-	Component    map[string]string `yaml:"component" json:"component,omitempty"`       // what is tested: names and values of your own
-	Traceability map[string]string `yaml:"traceability" json:"traceability,omitempty"` // where the requirements stand: names and values of your own
-	Environment  Environment       `yaml:"environment" json:"environment"`             // what the case asks of the machine that serves; a precondition
-	Targets      Targets           `yaml:"targets" json:"targets"`                     // the numbers that checks hold figures against
-	Limits       Limits            `yaml:"limits" json:"limits"`                       // what is valid, and what is noise; every one has a default
-	// the source's own sentences by id; every one is covered by a check
+	// Version of the file format: 1.
+	SchemaVersion int `yaml:"schema_version" json:"schema_version"`
+	// Name of the case in reports and file names.
+	ID string `yaml:"id" json:"id"`
+	// Another case, by id or path, that this one extends. What this case says replaces what the other says.
+	Extends string `yaml:"extends" json:"extends,omitempty"`
+	// A title for people.
+	Name string `yaml:"name" json:"name"`
+	// Shown in the report, as are level, priority and type.
+	Category string `yaml:"category" json:"category,omitempty"`
+	// Shown in the report.
+	Level string `yaml:"level" json:"level,omitempty"`
+	// Shown in the report.
+	Priority string `yaml:"priority" json:"priority,omitempty"`
+	// Shown in the report.
+	Type string `yaml:"type" json:"type,omitempty"`
+	// What the case is meant to show, in a sentence.
+	Objective string `yaml:"objective" json:"objective,omitempty"`
+	// What is tested: names and values of your own.
+	Component map[string]string `yaml:"component" json:"component,omitempty"`
+	// Where the requirements are written: names and values of your own.
+	Traceability map[string]string `yaml:"traceability" json:"traceability,omitempty"`
+	// What the machine of the server must have. It is a precondition.
+	Environment Environment `yaml:"environment" json:"environment"`
+	// The numbers that checks compare figures with.
+	Targets Targets `yaml:"targets" json:"targets"`
+	// Limits of validity and of noise. Each has a default.
+	Limits Limits `yaml:"limits" json:"limits"`
+	// The sentences of the source document, by id. Each must be covered by a check.
 	Criteria map[string]string `yaml:"criteria" json:"criteria,omitempty"`
-	// "builtin", or a path relative to the case file
-	Prompts string  `yaml:"prompts" json:"prompts"`
-	Request Request `yaml:"request" json:"request"` // what all requests have in common
-	// what the server calls the metrics that the certifier reads, by the certifier's names (see MetricNames)
+	// "builtin" (default), or the path of a prompt file, relative to the case file.
+	Prompts string `yaml:"prompts" json:"prompts"`
+	// What all requests have in common.
+	Request Request `yaml:"request" json:"request"`
+	// Names that the server gives to the metrics that the certifier reads, by the certifier's names (see
+	// MetricNames).
 	Metrics map[string]string `yaml:"metrics,omitempty" json:"metrics,omitempty"`
-	// where the server's accelerators are measured: the metrics of DCGM's exporter or another, or a Prometheus server
+	// URL of the metrics of the server's accelerators: DCGM's exporter or another, or a Prometheus server.
 	GPUMetrics string `yaml:"gpu_metrics,omitempty" json:"gpu_metrics,omitempty"`
-	// labels that a series of gpu_metrics must have, such as Hostname, so that only the server's cards count
+	// Labels that a series of gpu_metrics must have, such as Hostname, so that only the server's accelerators count.
 	GPUMatch map[string]string `yaml:"gpu_match,omitempty" json:"gpu_match,omitempty"`
-	// the phases of each profile, such as "quick" and "full", in their order
+	// The phases of each profile, such as "quick" and "full", in their order.
 	Profiles map[string]Phases `yaml:"profiles" json:"profiles"`
-	// objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; each becomes a check
-	SLO    map[string]string `yaml:"slo" json:"slo,omitempty"`
-	Checks []Check           `yaml:"checks" json:"checks"` // the criteria that make the verdict
+	// Objectives by phase, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95". Each becomes a check.
+	SLO map[string]string `yaml:"slo" json:"slo,omitempty"`
+	// The checks that make the verdict.
+	Checks []Check `yaml:"checks" json:"checks"`
 }
 
 // Environment is what the case asks of the machine that serves. It is a precondition, reported and not gated unless
 // the case has a check for it.
 type Environment struct {
-	Type        string  `yaml:"type" json:"type,omitempty"`                 // shown in the report
-	CPUCores    int     `yaml:"cpu_cores" json:"cpu_cores,omitempty"`       // cores, at least
-	MemoryGB    float64 `yaml:"memory_gb" json:"memory_gb,omitempty"`       // memory, at least
-	StorageGB   float64 `yaml:"storage_gb" json:"storage_gb,omitempty"`     // free disk, at least
-	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"` // network, at least
+	// Shown in the report.
+	Type string `yaml:"type" json:"type,omitempty"`
+	// Minimum number of cores.
+	CPUCores int `yaml:"cpu_cores" json:"cpu_cores,omitempty"`
+	// Minimum memory, in GB of 2³⁰ bytes.
+	MemoryGB float64 `yaml:"memory_gb" json:"memory_gb,omitempty"`
+	// Minimum free disk space, in GB of 2³⁰ bytes.
+	StorageGB float64 `yaml:"storage_gb" json:"storage_gb,omitempty"`
+	// Minimum speed of the network, in Gbit/s.
+	NetworkGbps float64 `yaml:"network_gbps" json:"network_gbps,omitempty"`
 }
 
 // Targets are the numbers that the specification names. GB are 2³⁰ bytes, as the specification computes them.
 type Targets struct {
-	LatencyMS     float64 `yaml:"latency_ms" json:"latency_ms"`         // mean end-to-end latency stays below
-	ThroughputRPS float64 `yaml:"throughput_rps" json:"throughput_rps"` // sustained completions a second, at least
-	Quality       float64 `yaml:"quality" json:"quality"`               // mean score, at least
-	MemoryGB      float64 `yaml:"memory_gb" json:"memory_gb"`           // peak, at most
-	CPUCores      float64 `yaml:"cpu_cores" json:"cpu_cores"`           // peak over 1 s windows, at most
-	Concurrency   int     `yaml:"concurrency" json:"concurrency"`       // requests in flight in the closed loop
+	// Upper limit of the mean end-to-end latency, in ms.
+	LatencyMS float64 `yaml:"latency_ms" json:"latency_ms"`
+	// Minimum sustained rate of completed requests, per second.
+	ThroughputRPS float64 `yaml:"throughput_rps" json:"throughput_rps"`
+	// Minimum mean score of the answers, 0 to 1.
+	Quality float64 `yaml:"quality" json:"quality"`
+	// Maximum peak of memory, in GB of 2³⁰ bytes.
+	MemoryGB float64 `yaml:"memory_gb" json:"memory_gb"`
+	// Maximum peak of busy cores, over windows of 1 s.
+	CPUCores float64 `yaml:"cpu_cores" json:"cpu_cores"`
+	// Number of requests in flight in a closed phase.
+	Concurrency int `yaml:"concurrency" json:"concurrency"`
 
-	TTFTMS  float64 `yaml:"ttft_ms" json:"ttft_ms,omitempty"` // time to the first token
-	TPOTMS  float64 `yaml:"tpot_ms" json:"tpot_ms,omitempty"` // mean time of each further token of an answer
-	ITLMS   float64 `yaml:"itl_ms" json:"itl_ms,omitempty"`   // time between two tokens
-	Goodput float64 `yaml:"goodput" json:"goodput,omitempty"` // share of requests that meet every objective, at least
+	// Time to the first token, in ms.
+	TTFTMS float64 `yaml:"ttft_ms" json:"ttft_ms,omitempty"`
+	// Mean time of each further token of an answer, in ms.
+	TPOTMS float64 `yaml:"tpot_ms" json:"tpot_ms,omitempty"`
+	// Time between two tokens, in ms.
+	ITLMS float64 `yaml:"itl_ms" json:"itl_ms,omitempty"`
+	// Minimum share of requests that meet every objective, 0 to below 1.
+	Goodput float64 `yaml:"goodput" json:"goodput,omitempty"`
 }
 
 // Limits decide what is valid and what is noise.
 type Limits struct {
-	// share of scheduled requests that may fail
+	// Share of scheduled requests that may fail (0.001).
 	ErrorBudget float64 `yaml:"error_budget" json:"error_budget"`
-	// p99 above it: the generator was late, INVALID
+	// If the p99 of the delay between a request's schedule and its start is larger, the load generator was late and
+	// the result is INVALID (50 ms).
 	IssueDelayMS float64 `yaml:"issue_delay_ms" json:"issue_delay_ms"`
-	// reached in the open loop: INVALID
+	// Maximum number of requests in flight in an open phase. If it is reached, the result is INVALID (2000).
 	MaxInFlight int `yaml:"max_in_flight" json:"max_in_flight"`
-	// a request without an end by then has failed
+	// A request that has not ended after this time has failed (30 s).
 	RequestTimeoutS float64 `yaml:"request_timeout_s" json:"request_timeout_s"`
-	// shift of latency that matters (0.05)
+	// For rule degradation_within: smallest rise of latency that counts as degradation, as a share (0.05).
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
-	// a shift below it matters to nobody, whatever its share
+	// A smaller rise of latency never counts as degradation, whatever its share (5 ms).
 	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
-	// nothing at all arrives for longer, though requests wait: a stall
-	StallMS       float64 `yaml:"stall_ms" json:"stall_ms"`
-	LeakMBPerHour float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"` // growth that matters
-	// of the memory at the start, growth over the run that matters
+	// If no bytes arrive for longer although requests wait, that is a stall (1000 ms).
+	StallMS float64 `yaml:"stall_ms" json:"stall_ms"`
+	// Smallest growth of memory that counts as a leak, in MB per hour (100).
+	LeakMBPerHour float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`
+	// Smallest growth of memory over the run that counts as a leak, as a share of the memory at the start (0.005).
 	LeakShare float64 `yaml:"leak_share" json:"leak_share"`
-	// audit: a repeated prompt may be this share faster
+	// In an audit, the answer to a repeated prompt may be faster by this share (0.1).
 	CacheSpeedup float64 `yaml:"cache_speedup" json:"cache_speedup"`
-	// reconciliation: client mean minus server mean
+	// Maximum difference between the client's mean latency and the server's, when metrics are reconciled (40 ms).
 	MetricsGapMS float64 `yaml:"metrics_gap_ms" json:"metrics_gap_ms"`
-	LittleShare  float64 `yaml:"little_share" json:"little_share"` // abs(L − λW)/L
-	// of every interval and early stopping (0.99)
+	// Maximum deviation from Little's law, |L − λW|/L (0.05).
+	LittleShare float64 `yaml:"little_share" json:"little_share"`
+	// Confidence of every interval and of early stopping (0.99).
 	Confidence float64 `yaml:"confidence" json:"confidence"`
-	// the server says it caches prefixes or answers
+	// The server is known to cache prefixes or answers.
 	CachingDeclared bool `yaml:"caching_declared" json:"caching_declared"`
-	// quality under load may be this much below the quiet run's
+	// The mean score under load may be lower than that of the quality phase by this much (0.05).
 	QualityTolerance float64 `yaml:"quality_tolerance" json:"quality_tolerance"`
-	// phase D may differ from A by this before it counts
+	// For rule degradation_after: smallest rise of latency over the earlier phase that counts, as a share (0.1).
 	BaselineShare float64 `yaml:"baseline_share" json:"baseline_share"`
 }
 
 // Request is what all requests of the case have in common; a phase may override it.
 type Request struct {
-	MaxTokens   int     `yaml:"max_tokens" json:"max_tokens"`   // of an answer
-	Temperature float64 `yaml:"temperature" json:"temperature"` // of sampling, 0 to 2
-	Stream      bool    `yaml:"stream" json:"stream"`           // answers come token by token
-	// a seeded marker at each prompt's start, so that caches cannot answer; never in quality phases
+	// Maximum number of tokens of an answer (64).
+	MaxTokens int `yaml:"max_tokens" json:"max_tokens"`
+	// Sampling temperature, 0 to 2 (0.7).
+	Temperature float64 `yaml:"temperature" json:"temperature"`
+	// Answers are streamed token by token (true).
+	Stream bool `yaml:"stream" json:"stream"`
+	// Each prompt begins with a marker of its own, so that caches cannot answer (true). Quality phases never have
+	// it.
 	Salt bool `yaml:"salt" json:"salt"`
-	// sent with every request, as gateways want them; a report hides their values
+	// Headers that are sent with every request, for example to a gateway. The report hides their values.
 	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
-	// added to the address, such as api-version
+	// Parameters that are added to the address of every request, such as api-version.
 	Query map[string]string `yaml:"query,omitempty" json:"query,omitempty"`
-	// fields added to the body of every request; they replace those of the case
+	// Fields that are added to the body of every request. They replace fields that the case sets.
 	Body map[string]any `yaml:"body,omitempty" json:"body,omitempty"`
 }
 
@@ -161,42 +199,69 @@ const (
 
 // Phase is a stretch of load.
 type Phase struct {
-	ID          string   `yaml:"id" json:"id"`                             // names the phase for checks and the report
-	Kind        Kind     `yaml:"kind" json:"kind"`                         // what the phase does
-	Prompts     []string `yaml:"prompts" json:"prompts,omitempty"`         // keys "category/level", taken in turn; none: all
-	Concurrency int      `yaml:"concurrency" json:"concurrency,omitempty"` // requests in flight in a closed loop; 0: targets.concurrency
-	// open; 0: targets.throughput_rps. Where traffic has turns, conversations a second and not requests
-	RPS      float64  `yaml:"rps" json:"rps,omitempty"`
-	Arrivals Arrivals `yaml:"arrivals" json:"arrivals,omitempty"` // "poisson" (default), "constant", "gamma" or "trace"
-	// arrivals "gamma": the shape of its gaps. 1 is Poisson's, less comes in bursts, more is more even
-	Burstiness float64  `yaml:"burstiness" json:"burstiness,omitempty"`
-	Stages     []Stage  `yaml:"stages" json:"stages,omitempty"`   // open, instead of rps and duration_s
-	Traffic    *Traffic `yaml:"traffic" json:"traffic,omitempty"` // instead of Prompts
-	Task       *Task    `yaml:"task" json:"task,omitempty"`       // instead of Prompts: questions whose answers are graded
-	Sweep      *Sweep   `yaml:"sweep" json:"sweep,omitempty"`     // of a phase of kind sweep: what to search for
-	// open, where RPS is 0: times Targets.ThroughputRPS; above 1, so that the rate's lower bound can reach the target
+	// Name of the phase in checks and in the report.
+	ID string `yaml:"id" json:"id"`
+	// What the phase does.
+	Kind Kind `yaml:"kind" json:"kind"`
+	// Keys "category/level" of the prompts, which are taken in turn; default: all.
+	Prompts []string `yaml:"prompts" json:"prompts,omitempty"`
+	// In a closed phase, number of requests in flight; 0: targets.concurrency.
+	Concurrency int `yaml:"concurrency" json:"concurrency,omitempty"`
+	// In an open phase, requests per second; 0: targets.throughput_rps. If the traffic has turns, it counts
+	// conversations.
+	RPS float64 `yaml:"rps" json:"rps,omitempty"`
+	// In an open phase, when requests arrive: "poisson" (default), "constant", "gamma" or "trace".
+	Arrivals Arrivals `yaml:"arrivals" json:"arrivals,omitempty"`
+	// With arrivals "gamma", the shape of the distribution of gaps: 1 is Poisson, less than 1 gives bursts, more
+	// than 1 is more even.
+	Burstiness float64 `yaml:"burstiness" json:"burstiness,omitempty"`
+	// In an open phase, stretches with rates of their own, instead of rps and duration_s.
+	Stages []Stage `yaml:"stages" json:"stages,omitempty"`
+	// Requests of the phase, instead of prompts.
+	Traffic *Traffic `yaml:"traffic" json:"traffic,omitempty"`
+	// Questions whose answers are graded, instead of prompts.
+	Task *Task `yaml:"task" json:"task,omitempty"`
+	// In a phase of kind sweep, what to search for.
+	Sweep *Sweep `yaml:"sweep" json:"sweep,omitempty"`
+	// In an open phase whose rps is 0, the rate is targets.throughput_rps times this. Above 1, the lower bound of
+	// the measured rate can reach the target.
 	RPSFactor float64 `yaml:"rps_factor" json:"rps_factor,omitempty"`
-	Requests  int     `yaml:"requests" json:"requests,omitempty"`     // at least this many …
-	DurationS float64 `yaml:"duration_s" json:"duration_s,omitempty"` // … and at least this long
-	RampS     float64 `yaml:"ramp_s" json:"ramp_s,omitempty"`         // left out of the steady window at its start
-	// a closed phase ends here even with too few requests (then INVALID)
-	MaxS      float64 `yaml:"max_s" json:"max_s,omitempty"`
-	MaxTokens int     `yaml:"max_tokens" json:"max_tokens,omitempty"` // 0: Request.MaxTokens
-	TimeoutS  float64 `yaml:"timeout_s" json:"timeout_s,omitempty"`   // of one request; 0: Limits.RequestTimeoutS
-	KeepText  bool    `yaml:"keep_text" json:"keep_text,omitempty"`   // texts recorded and scored
-	// an earlier phase of the same shape (degradation)
+	// Minimum number of requests of the phase.
+	Requests int `yaml:"requests" json:"requests,omitempty"`
+	// Minimum length of the phase, in seconds.
+	DurationS float64 `yaml:"duration_s" json:"duration_s,omitempty"`
+	// Time at the start that is not part of the steady window, in seconds.
+	RampS float64 `yaml:"ramp_s" json:"ramp_s,omitempty"`
+	// A closed phase ends after this time even with too few requests; the result is then INVALID. In seconds.
+	MaxS float64 `yaml:"max_s" json:"max_s,omitempty"`
+	// Maximum number of tokens of an answer; 0: request.max_tokens.
+	MaxTokens int `yaml:"max_tokens" json:"max_tokens,omitempty"`
+	// Time limit of one request, in seconds; 0: limits.request_timeout_s.
+	TimeoutS float64 `yaml:"timeout_s" json:"timeout_s,omitempty"`
+	// The texts of answers are recorded and scored.
+	KeepText bool `yaml:"keep_text" json:"keep_text,omitempty"`
+	// Id of an earlier phase of the same kind, for rule degradation_after.
 	CompareTo string `yaml:"compare_to" json:"compare_to,omitempty"`
 }
 
 // Check is one criterion. Rule names the function that judges it (see Rules); Phase narrows it.
 type Check struct {
-	ID     string   `yaml:"id" json:"id"`                   // names the check in the report
-	Clause string   `yaml:"clause" json:"clause"`           // the sentence of the test case that it keeps
-	Covers []string `yaml:"covers" json:"covers,omitempty"` // keys of Criteria
-	Rule   Rule     `yaml:"rule" json:"rule"`               // how it is judged
-	Phase  string   `yaml:"phase" json:"phase,omitempty"`   // which phase it is about, where the rule needs one
-	Target string   `yaml:"target" json:"target,omitempty"` // a key of targets or limits, e.g. "targets.latency_ms"
-	Limit  float64  `yaml:"limit" json:"limit,omitempty"`   // instead of target: the number itself, in the rule's unit
-	P      float64  `yaml:"p" json:"p,omitempty"`           // percentile rules: 0.99
-	Gate   *bool    `yaml:"gate" json:"gate,omitempty"`     // false: reported, no part of the verdict
+	// Name of the check in the report.
+	ID string `yaml:"id" json:"id"`
+	// The sentence of the test case that the check tests.
+	Clause string `yaml:"clause" json:"clause"`
+	// Keys of criteria that the check covers.
+	Covers []string `yaml:"covers" json:"covers,omitempty"`
+	// How the check is judged.
+	Rule Rule `yaml:"rule" json:"rule"`
+	// Id of the phase that the check is about, if the rule needs one.
+	Phase string `yaml:"phase" json:"phase,omitempty"`
+	// A key of targets or limits, such as "targets.latency_ms".
+	Target string `yaml:"target" json:"target,omitempty"`
+	// The number itself, in the rule's unit, instead of target.
+	Limit float64 `yaml:"limit" json:"limit,omitempty"`
+	// For rules about a percentile: the percentile, such as 0.99.
+	P float64 `yaml:"p" json:"p,omitempty"`
+	// If false, the check is reported but is no part of the verdict; default: true.
+	Gate *bool `yaml:"gate" json:"gate,omitempty"`
 }

@@ -46,13 +46,13 @@ func TestDefaultsFillWhatAFileLeavesOut(t *testing.T) {
 
 func TestBadCasesNameTheKey(t *testing.T) {
 	for _, tt := range []struct{ old, new, want string }{
-		{"schema_version: 1", "schema_version: 9", "schema_version: must be 1, is 9"},
+		{"schema_version: 1", "schema_version: 9", "schema_version: must be 1, got 9"},
 		{"id: TC-1", "id: ../x", "id: must be 1 to 64 letters"},
 		{"name: small", `name: ""`, "name: must not be empty"},
 		{"latency_ms: 100", "latency_ms: .nan", "targets.latency_ms: must be between"},
 		{"latency_ms: 100", "latency: 100", `unknown field "latency"`},
 		{"latency_ms: 100", "latency_ms: [1]", "latency_ms"},
-		{"concurrency: 2", "concurrency: -2", "targets.concurrency: must be between 0 and 1000000, is -2"},
+		{"concurrency: 2", "concurrency: -2", "targets.concurrency: must be between 0 and 1000000, got -2"},
 		{"kind: closed, requests: 5}", "kind: shut, requests: 5}",
 			"profiles.quick[0].kind: must be one of warmup, closed"},
 		{"id: rate", "id: one", `profiles.quick[1].id: "one" is already the id of an earlier phase`},
@@ -117,14 +117,14 @@ func TestSet(t *testing.T) {
 		t.Errorf("the open phase follows the target: %g", c.Rate(quick[1]))
 	}
 	for s, want := range map[string]string{
-		"targets.speed=3":              `targets.speed: unknown key "speed"; the known keys are concurrency, cpu_cores, goodput`,
+		"targets.speed=3":              `targets.speed: unknown key "speed"; known keys: concurrency, cpu_cores, goodput`,
 		"targets=3":                    "targets: must name a single value",
-		"targets.latency_ms=fast":      `targets.latency_ms: must be a number, is "fast"`,
+		"targets.latency_ms=fast":      `targets.latency_ms: must be a number, got "fast"`,
 		"targets.latency_ms=NaN":       "targets.latency_ms: must be a number",
 		"targets.concurrency=1.5":      "targets.concurrency: must be a whole number",
 		"checks.lat.gate=perhaps":      "checks.lat.gate: must be true or false",
-		"profiles.quick.rest.rps=1":    `unknown key "rest"; the known keys are one, rate, two`,
-		"profiles.slow.one.rps=1":      `unknown key "slow"; the known keys are quick`,
+		"profiles.quick.rest.rps=1":    `unknown key "rest"; known keys: one, rate, two`,
+		"profiles.slow.one.rps=1":      `unknown key "slow"; known keys: quick`,
 		"profiles.quick.one.prompts.0": "must be KEY=VALUE",
 		"checks.lat.covers.0=P2":       "is a list of plain values",
 		"profiles.quick=x":             "must name a single value",

@@ -15,10 +15,10 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 )
 
-// maxExtends bounds how many cases stand behind each other: more are a circle.
+// maxExtends bounds how many cases may extend each other in a chain. A longer chain is a circle.
 const maxExtends = 8
 
-// readSource reads the file of a case, and gives the folder that its files are relative to.
+// readSource reads the file of a case, and returns the directory that its files are relative to.
 func readSource(ref string) (data []byte, dir string, err error) {
 	if slices.Contains(List(), ref) {
 		data, err = builtin.ReadFile(ref + "/case.yaml")
@@ -26,13 +26,13 @@ func readSource(ref string) (data []byte, dir string, err error) {
 	}
 	data, err = readAtMost(ref, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %q is neither a file nor a built-in case; the built-in cases are %s", ErrNotFound, ref,
+		err = fmt.Errorf("%w: %q is neither a file nor a built-in case; built-in cases: %s", ErrNotFound, ref,
 			strings.Join(List(), ", "))
 	}
 	return data, filepath.Dir(ref), err
 }
 
-// extended gives the file of a case with what it extends put under it; the file itself where it extends nothing.
+// extended merges the file of a case into the case that it extends; it returns the file itself if it extends none.
 func extended(data []byte, dir string) ([]byte, error) {
 	tree, err := treeOf(data)
 	if err != nil || tree["extends"] == nil { // Parse says what is wrong with the file
@@ -85,7 +85,7 @@ func treeOf(data []byte) (tree map[string]any, err error) {
 	return tree, nil
 }
 
-// merged puts a tree over another: maps key by key, lists of things with ids by their ids.
+// merged puts one tree over another: maps key by key, and lists of entries with ids by their ids.
 func merged(under, over any) any {
 	switch o := over.(type) {
 	case map[string]any:
@@ -131,7 +131,7 @@ func idOf(x any) string {
 	return id
 }
 
-// relocate makes the files that a tree names relative to another folder.
+// relocate makes the files that a tree names relative to another directory.
 func relocate(tree map[string]any, dir, folder string) {
 	move := func(m map[string]any, key string) {
 		if name, ok := m[key].(string); ok && name != BuiltinPrompts && !filepath.IsAbs(name) {
@@ -155,7 +155,7 @@ func relocate(tree map[string]any, dir, folder string) {
 	}
 }
 
-// relative gives a path from a folder; the path itself where there is no way.
+// relative gives a path from a directory, or the path itself if there is none.
 func relative(dir, path string) string {
 	if dir == "" {
 		dir, _ = os.Getwd()

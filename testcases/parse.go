@@ -13,8 +13,8 @@ import (
 // maxFile bounds a case file; the compiled-in one has about 10 KB.
 const maxFile = 1 << 20
 
-// Defaults are what a case file need not say: limits that certify has found to tell faults from noise, and requests
-// as chat clients send them.
+// Defaults are the values that a case file may leave out: limits that separate faults from noise in tests of the
+// certifier, and requests as chat clients send them.
 func Defaults() Case {
 	return Case{
 		Prompts: BuiltinPrompts,
@@ -43,8 +43,7 @@ func Defaults() Case {
 // BuiltinPrompts is the value of Case.Prompts that stands for the prompts of TC-L1-COMP-MIXTRAL-003.
 const BuiltinPrompts = "builtin"
 
-// New makes a case of this version with the defaults. Targets, profiles and checks are to be added; Validate says
-// what is missing.
+// New makes a case of this version with the defaults. Add targets, profiles and checks; Validate says what is missing.
 func New(id, name string) *Case {
 	c := Defaults()
 	c.SchemaVersion, c.ID, c.Name = SchemaVersion, id, name
@@ -96,7 +95,7 @@ func unmarshal(data []byte, c *Case) (err error) {
 	return nil
 }
 
-// annotated gives the lines around a key of the source; none where the key does not stand in it.
+// annotated gives the lines around a key of the source, or none if the key is not in it.
 func annotated(data []byte, key string) (lines string) {
 	defer func() {
 		if recover() != nil {

@@ -50,7 +50,7 @@ const (
 	RuleTokensPerJoule    Rule = "tokens_per_joule"
 )
 
-// RuleInfo says what a rule asks, and what a check that names it must give.
+// RuleInfo says what a rule asks, and what a check with that rule must have.
 type RuleInfo struct {
 	Rule       Rule
 	Asks       string // the question that the rule answers

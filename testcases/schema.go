@@ -7,8 +7,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// Schema gives the JSON Schema of a case file, for editors and other programs. What needs more than one field to be
-// told (a phase that a check names) is left to Validate.
+// Schema gives the JSON Schema of a case file, for editors and other programs. Conditions on more than one field (such
+// as a check that names a phase) are left to Validate.
 func Schema() ([]byte, error) {
 	s, err := jsonschema.For[Case](nil)
 	if err != nil {

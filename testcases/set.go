@@ -12,7 +12,7 @@ import (
 
 // Set overrides one value, given as "targets.throughput_rps=80". Phases and checks are named by their ids:
 // "profiles.quick.sustained.duration_s=30", "checks.leak.gate=false". A list of plain values is replaced as a whole:
-// "profiles.quick.depths.task.tokens=[1000, 8000]". Where a section has names of one's own, a new name is added:
+// "profiles.quick.depths.task.tokens=[1000, 8000]". In a section whose names are free, a new name is added:
 // "request.headers.X-Team=search". The case is not validated: call Validate after the last Set. Errors match
 // ErrInvalid and name the keys that exist.
 func (c *Case) Set(assignment string) error {
@@ -45,7 +45,7 @@ func (c *Case) Number(key string) (float64, error) {
 	return n, err
 }
 
-// descend walks from v along path and calls do with the settable value it ends at.
+// descend walks from v along path and calls do with the value at its end, which can be set.
 func descend(v reflect.Value, path []string, key string, do func(reflect.Value) error) error {
 	if len(path) == 0 {
 		return do(v)
@@ -103,7 +103,7 @@ func descend(v reflect.Value, path []string, key string, do func(reflect.Value) 
 	return &Problem{Key: key, Reason: fmt.Sprintf("has nothing below it called %q", name)}
 }
 
-// descendNames changes a value among names of one's own, or adds it.
+// descendNames changes a value in a section whose names are free, or adds it.
 func descendNames(v reflect.Value, name string, do func(reflect.Value) error) error {
 	value := reflect.New(v.Type().Elem()).Elem()
 	if have := v.MapIndex(reflect.ValueOf(name)); have.IsValid() {
@@ -125,7 +125,7 @@ func yamlName(f reflect.StructField) string {
 }
 
 func unknown(key, name string, known []string) error {
-	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; the known keys are %s", name,
+	return &Problem{Key: key, Reason: fmt.Sprintf("unknown key %q; known keys: %s", name,
 		strings.Join(known, ", "))}
 }
 
@@ -136,19 +136,19 @@ func setScalar(v reflect.Value, key, value string) error {
 	case reflect.Int:
 		n, err := strconv.ParseInt(value, 10, 32)
 		if err != nil {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be a whole number, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a whole number, got %q", value)}
 		}
 		v.SetInt(n)
 	case reflect.Float64:
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil || !finite(n) {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be a number, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be a number, got %q", value)}
 		}
 		v.SetFloat(n)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(value)
 		if err != nil {
-			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, is %q", value)}
+			return &Problem{Key: key, Reason: fmt.Sprintf("must be true or false, got %q", value)}
 		}
 		v.SetBool(b)
 	case reflect.Interface: // a field of a request's body: JSON, or text

@@ -14,9 +14,8 @@ import (
 const goodputName = "goodput"
 
 // AddSLO adds objectives for phases, as the command line gives them: "ttft:p99<2s,tpot:p99<200ms,goodput>=95%", with
-// "PHASE=" before them for a phase of its own. Without a phase they hold for every open phase that all profiles have;
-// where there is none, for every closed one. The objectives of a phase that has some already are replaced. Errors
-// match ErrInvalid.
+// "PHASE=" before them for one phase. Without a phase they hold for every open phase that all profiles have, or, if
+// there is none, for every closed one. Objectives that a phase already has are replaced. Errors match ErrInvalid.
 func (c *Case) AddSLO(arg string) error {
 	phase, list := "", arg
 	if before, after, ok := strings.Cut(arg, "="); ok && !strings.ContainsAny(before, "<>:,") {
@@ -61,10 +60,10 @@ func (c *Case) loadPhases() []string {
 	return nil
 }
 
-// sloPrefix begins the ids of the checks that come of a phase's objectives.
+// sloPrefix begins the ids of the checks that are made from a phase's objectives.
 func sloPrefix(phase string) string { return "slo-" + phase + "-" }
 
-// dropSLO takes out the checks that came of a phase's objectives.
+// dropSLO removes the checks that were made from a phase's objectives.
 func (c *Case) dropSLO(phase string) {
 	if _, ok := c.SLO[phase]; ok {
 		c.Checks = slices.DeleteFunc(c.Checks, func(x Check) bool {
@@ -179,8 +178,8 @@ func (c *Case) Objectives(phase string) string {
 	return strings.Join(out, ",")
 }
 
-// Limit is the number that a check's figure is held against: its own limit, the value that its target names, or the
-// target that its rule has by itself. 0: none.
+// Limit is the number that a check's figure is compared with: its own limit, the value that its target names, or the
+// target of its rule. 0: none.
 func (c *Case) Limit(x Check) float64 {
 	if x.Limit > 0 {
 		return x.Limit

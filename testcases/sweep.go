@@ -13,18 +13,27 @@ import (
 // Sweep is the search of a phase of kind sweep: load after load is offered, each in a step, until the highest load
 // that keeps the objectives is enclosed. The phase's duration_s, requests, max_s and ramp_s are those of one step.
 type Sweep struct {
-	Over SweepOver `yaml:"over" json:"over"` // what varies: "rate" of arrivals a second, or "concurrency" in flight
-	From float64   `yaml:"from" json:"from"` // the least load, which is tried first
-	To   float64   `yaml:"to" json:"to"`     // the greatest load
-	// what a step must hold, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95"; none: the objectives of the profile's
-	// first open phase that has any, else of a closed one, else targets.latency_ms. A sweep over rates always asks
-	// that the backlog does not grow, and every sweep that failures stay within limits.error_budget
-	Objectives string  `yaml:"objectives" json:"objectives,omitempty"`
-	Within     float64 `yaml:"within" json:"within,omitempty"`         // ends when the knee is enclosed within this share of itself; 0: 0.05
-	Confidence float64 `yaml:"confidence" json:"confidence,omitempty"` // of the interval around the knee; 0: 0.95
-	Steps      int     `yaml:"steps" json:"steps,omitempty"`           // ends after so many steps; 0: 24
-	DrainS     float64 `yaml:"drain_s" json:"drain_s,omitempty"`       // answers are waited for this long after a step's last request; 0: as long as the step
-	RestS      float64 `yaml:"rest_s" json:"rest_s,omitempty"`         // between two steps; 0: 1
+	// What varies: "rate" (arrivals per second) or "concurrency" (requests in flight).
+	Over SweepOver `yaml:"over" json:"over"`
+	// The lowest load, which is tried first.
+	From float64 `yaml:"from" json:"from"`
+	// The highest load.
+	To float64 `yaml:"to" json:"to"`
+	// Objectives that a step must keep, such as "ttft:p99<2s,tpot:p99<200ms,goodput>=0.95". Default: the objectives
+	// of the profile's first open phase that has any, else of its first closed phase that has any, else
+	// targets.latency_ms. A sweep over rates also requires that the backlog does not grow, and every sweep that
+	// failures stay within limits.error_budget.
+	Objectives string `yaml:"objectives" json:"objectives,omitempty"`
+	// The search ends when the interval around the knee is no wider than this share of the knee; 0: 0.05.
+	Within float64 `yaml:"within" json:"within,omitempty"`
+	// Confidence of the interval around the knee; 0: 0.95.
+	Confidence float64 `yaml:"confidence" json:"confidence,omitempty"`
+	// Maximum number of steps; 0: 24.
+	Steps int `yaml:"steps" json:"steps,omitempty"`
+	// How long to wait for answers after the last request of a step, in seconds; 0: as long as the step.
+	DrainS float64 `yaml:"drain_s" json:"drain_s,omitempty"`
+	// Pause between two steps, in seconds; 0: 1.
+	RestS float64 `yaml:"rest_s" json:"rest_s,omitempty"`
 }
 
 // SweepOver is what a sweep varies.
@@ -178,7 +187,7 @@ func (s *Sweep) validate(p *problems, c *Case, at string, ph Phase) {
 	most := 1e6
 	p.within(at+".from", s.From, 0.001, most)
 	if !(s.To > s.From && s.To <= most) {
-		p.add(at+".to", "must be above from (%g) and at most %g, is %g", s.From, most, s.To)
+		p.add(at+".to", "must be above from (%g) and at most %g, got %g", s.From, most, s.To)
 	}
 	if s.Over == OverConcurrency && (s.From != math.Round(s.From) || s.To != math.Round(s.To)) {
 		p.add(at+".from", "must be a whole number, as to, where concurrency varies: is %g, to %g", s.From, s.To)
@@ -274,7 +283,7 @@ func (c *Case) parseSweep(spec string) (*Sweep, error) {
 	bad := func(why string) (*Sweep, error) {
 		return nil, &Problem{Key: "sweep",
 			Reason: fmt.Sprintf("%s: must be rate=FROM..TO or concurrency=FROM..TO, such "+
-				"as rate=1..64, is %q", why, spec)}
+				"as rate=1..64, got %q", why, spec)}
 	}
 	name, span, given := strings.Cut(strings.TrimSpace(spec), "=")
 	s := &Sweep{Over: SweepOver(name)}

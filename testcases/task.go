@@ -8,14 +8,20 @@ import (
 // Task is what the requests of a phase ask, instead of prompts, where each answer can be graded by itself. The phase
 // makes load as any other does, so that the grades are those of answers under load.
 type Task struct {
-	Kind   TaskKind  `yaml:"kind" json:"kind"`               // what is asked, and how an answer is graded
-	File   string    `yaml:"file" json:"file,omitempty"`     // of the questions, in JSON Lines; relative to the case file
-	Schema string    `yaml:"schema" json:"schema,omitempty"` // json: file of the JSON Schema that each answer must keep
-	Most   int       `yaml:"most" json:"most,omitempty"`     // questions to use, from the file's start; 0: all
-	Tokens []int     `yaml:"tokens" json:"tokens,omitempty"` // needle: lengths of the text, in turn
-	Depths []float64 `yaml:"depths" json:"depths,omitempty"` // needle: where in the text the needle is, from 0 to 1
-	// tools: what requests say of calls. "auto" (default) leaves it to the model, "required" demands a call of some
-	// tool, "named" one of the tool that is expected
+	// What is asked, and how an answer is graded.
+	Kind TaskKind `yaml:"kind" json:"kind"`
+	// File of the questions, in JSON Lines, relative to the case file.
+	File string `yaml:"file" json:"file,omitempty"`
+	// For kind json: file of the JSON Schema that each answer must satisfy.
+	Schema string `yaml:"schema" json:"schema,omitempty"`
+	// Number of questions to use, from the start of the file; 0: all.
+	Most int `yaml:"most" json:"most,omitempty"`
+	// For kind needle: lengths of the text in tokens, taken in turn.
+	Tokens []int `yaml:"tokens" json:"tokens,omitempty"`
+	// For kind needle: position of the needle in the text, 0 to 1.
+	Depths []float64 `yaml:"depths" json:"depths,omitempty"`
+	// For kind tools: tool_choice of the requests. "auto" (default) leaves the choice to the model, "required"
+	// demands a call of some tool, and "named" a call of the expected tool.
 	ToolChoice ToolChoice `yaml:"tool_choice" json:"tool_choice,omitempty"`
 }
 
@@ -92,7 +98,7 @@ func (c *Case) validateTaskCheck(p *problems, at string, check Check) {
 		return
 	}
 	if !(check.Limit > 0 && check.Limit <= 1) {
-		p.add(at+".limit", "must be above 0 and at most 1, is %g", check.Limit)
+		p.add(at+".limit", "must be above 0 and at most 1, got %g", check.Limit)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Profiles)) {
 		phases := c.Profiles[name]

@@ -21,7 +21,7 @@ import (
 // Default is the case that certify runs when none is named.
 const Default = "TC-L1-COMP-MIXTRAL-003"
 
-// ErrNotFound is matched when a name is neither a built-in case nor a file.
+// ErrNotFound is matched by the error about a name that is neither a built-in case nor a file.
 var ErrNotFound = errors.New("no such test case")
 
 //go:embed */case.yaml
@@ -40,7 +40,7 @@ func List() []string {
 	return files
 }
 
-// Loaded is a case with what it refers to, and the bytes that its fingerprints are taken of.
+// Loaded is a case with the files that it refers to, and the bytes from which its fingerprints are computed.
 type Loaded struct {
 	Case        *Case
 	Source      []byte // the case file
@@ -75,8 +75,8 @@ func Load(ref string) (*Loaded, error) {
 	return l, nil
 }
 
-// Read makes a case of the bytes of a case file and of its prompt file. Without a prompt file (nil) it has the
-// built-in prompts, whatever file the case names: Read opens none. Errors match ErrInvalid or prompts.ErrInvalid.
+// Read makes a case from the bytes of a case file and of its prompt file. Without a prompt file (nil) it has the
+// built-in prompts, whatever file the case names: Read opens no file. Errors match ErrInvalid or prompts.ErrInvalid.
 func Read(caseFile, promptFile []byte) (*Loaded, error) {
 	c, err := Parse(caseFile)
 	if err != nil {
@@ -90,7 +90,7 @@ func Read(caseFile, promptFile []byte) (*Loaded, error) {
 }
 
 // With validates a case that was declared in Go and joins it with prompts; nil stands for the built-in ones. The
-// result holds copies: later changes of c and set do not reach it.
+// result holds copies: later changes of c and set do not affect it.
 func (c *Case) With(set *prompts.Set) (*Loaded, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -140,7 +140,8 @@ func (l *Loaded) LoadPrompts(dir string) (err error) {
 	return l.readPrompts()
 }
 
-// LoadTraffic reads the files that phases take their traffic from, relative to dir. What Files has already stays.
+// LoadTraffic reads the files that phases take their traffic from, relative to dir. It does not read files again that
+// are already in Files.
 func (l *Loaded) LoadTraffic(dir string) error {
 	for _, profile := range slices.Sorted(maps.Keys(l.Case.Profiles)) {
 		for i, ph := range l.Case.Profiles[profile] {
@@ -214,7 +215,7 @@ func (l *Loaded) readPrompts() (err error) {
 			for _, key := range ph.Prompts {
 				if _, ok := l.Prompts.ByKey(key); !ok {
 					return &Problem{Key: fmt.Sprintf("profiles.%s[%d].prompts", name, i),
-						Reason: fmt.Sprintf("unknown prompt %q; the prompts are %s", key,
+						Reason: fmt.Sprintf("unknown prompt %q; known prompts: %s", key,
 							strings.Join(l.Prompts.Keys(), ", "))}
 				}
 			}

@@ -108,7 +108,7 @@ func TestCasesInFiles(t *testing.T) {
 	}
 	put("latency_ms: 2000", "latency_ms: -1")
 	if _, err := Load(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(),
-		"targets.latency_ms: must be between 0 and 1e+09, is -1") ||
+		"targets.latency_ms: must be between 0 and 1e+09, got -1") ||
 		!strings.Contains(err.Error(), "latency_ms: -1\n") {
 		t.Errorf("bad target: %v", err)
 	}

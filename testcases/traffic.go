@@ -5,25 +5,36 @@ import "math"
 // Traffic is what the requests of a phase ask, instead of the case's prompts. Prompts come from a file, from a trace
 // of lengths, or are made up to the lengths that Input draws.
 type Traffic struct {
-	File   string  `yaml:"file" json:"file,omitempty"`     // relative to the case file
-	Format Format  `yaml:"format" json:"format,omitempty"` // of the file
-	Column string  `yaml:"column" json:"column,omitempty"` // csv: the column with the prompts; default "prompt"
-	Most   int     `yaml:"most" json:"most,omitempty"`     // records to use, from the file's start; 0: all
-	Scale  float64 `yaml:"scale" json:"scale,omitempty"`   // traces: how many times as fast they are replayed; 0: 1
+	// File of prompts or a trace, relative to the case file.
+	File string `yaml:"file" json:"file,omitempty"`
+	// Format of the file.
+	Format Format `yaml:"format" json:"format,omitempty"`
+	// For format csv: name of the column with the prompts; default: "prompt".
+	Column string `yaml:"column" json:"column,omitempty"`
+	// Number of records to use, from the start of the file; 0: all.
+	Most int `yaml:"most" json:"most,omitempty"`
+	// For traces: how many times as fast as recorded to replay them; 0: 1.
+	Scale float64 `yaml:"scale" json:"scale,omitempty"`
 
-	Input  *Distribution `yaml:"input" json:"input,omitempty"`   // tokens of each prompt that is made up
-	Output *Distribution `yaml:"output" json:"output,omitempty"` // most tokens of each answer; none: as the phase has it
-	// answers have exactly as many tokens as output or the trace says: ignore_eos is sent, and left out where the
-	// server refuses it, which the report tells; none: yes where output is fixed or a trace has the lengths
+	// Number of tokens of each made-up prompt.
+	Input *Distribution `yaml:"input" json:"input,omitempty"`
+	// Maximum number of tokens of each answer; default: max_tokens of the phase.
+	Output *Distribution `yaml:"output" json:"output,omitempty"`
+	// Answers have exactly as many tokens as output or the trace says: requests have ignore_eos. If the server
+	// refuses that field, it is left out, and the report says so. Default: true if output is fixed or a trace has
+	// the lengths.
 	Exact *bool `yaml:"exact" json:"exact,omitempty"`
-	// of the tokens of a prompt that is made up, from its start, those that it has in common with others of its group
-	Shared   float64 `yaml:"shared" json:"shared,omitempty"`
-	Prefixes int     `yaml:"prefixes" json:"prefixes,omitempty"` // groups with a common start; 0: 1
+	// Share of the tokens of a made-up prompt, from its start, that are the same for all prompts of its group, 0 to
+	// 1.
+	Shared float64 `yaml:"shared" json:"shared,omitempty"`
+	// Number of groups of prompts with the same start; 0: 1.
+	Prefixes int `yaml:"prefixes" json:"prefixes,omitempty"`
 
-	// Turns of a conversation whose prompts are made up; in conversations of a file, how many are asked at most. Each
-	// turn sends what was said before, with the server's own answers.
-	Turns  *Distribution `yaml:"turns" json:"turns,omitempty"`
-	ThinkS *Distribution `yaml:"think_s" json:"think_s,omitempty"` // seconds between an answer and the next turn
+	// Number of turns of a conversation with made-up prompts; for conversations of a file, maximum number of turns.
+	// Each turn sends the conversation so far, with the server's own answers.
+	Turns *Distribution `yaml:"turns" json:"turns,omitempty"`
+	// Seconds between an answer and the next turn.
+	ThinkS *Distribution `yaml:"think_s" json:"think_s,omitempty"`
 }
 
 // IgnoresEnd says that answers go on to their most tokens, whatever the model would say.
@@ -82,20 +93,30 @@ var shapes = []Shape{ShapeFixed, ShapeUniform, ShapeNormal, ShapeLogNormal, Shap
 
 // Distribution is what lengths and times are drawn from.
 type Distribution struct {
-	Shape    Shape     `yaml:"shape" json:"shape"`                 // the family
-	Mean     float64   `yaml:"mean" json:"mean,omitempty"`         // of the values
-	SD       float64   `yaml:"sd" json:"sd,omitempty"`             // standard deviation
-	Min      float64   `yaml:"min" json:"min,omitempty"`           // least value
-	Max      float64   `yaml:"max" json:"max,omitempty"`           // 0: no bound but the format's
-	Exponent float64   `yaml:"exponent" json:"exponent,omitempty"` // of zipf
-	Values   []float64 `yaml:"values" json:"values,omitempty"`     // of empirical
+	// Family of the distribution.
+	Shape Shape `yaml:"shape" json:"shape"`
+	// Mean of the values.
+	Mean float64 `yaml:"mean" json:"mean,omitempty"`
+	// Standard deviation of the values.
+	SD float64 `yaml:"sd" json:"sd,omitempty"`
+	// Least value.
+	Min float64 `yaml:"min" json:"min,omitempty"`
+	// Greatest value; 0: only the format's own limit.
+	Max float64 `yaml:"max" json:"max,omitempty"`
+	// For shape zipf: the exponent.
+	Exponent float64 `yaml:"exponent" json:"exponent,omitempty"`
+	// For shape empirical: the values.
+	Values []float64 `yaml:"values" json:"values,omitempty"`
 }
 
 // Stage is a stretch of an open phase: the rate goes from RPS to ToRPS in a straight line.
 type Stage struct {
-	DurationS float64  `yaml:"duration_s" json:"duration_s"`   // how long
-	RPS       float64  `yaml:"rps" json:"rps"`                 // requests a second at the start
-	ToRPS     *float64 `yaml:"to_rps" json:"to_rps,omitempty"` // none: constant
+	// Length of the stage, in seconds.
+	DurationS float64 `yaml:"duration_s" json:"duration_s"`
+	// Requests per second at the start.
+	RPS float64 `yaml:"rps" json:"rps"`
+	// Requests per second at the end; default: the same as at the start.
+	ToRPS *float64 `yaml:"to_rps" json:"to_rps,omitempty"`
 }
 
 // End is the rate at the stage's end.
@@ -170,7 +191,7 @@ func (d *Distribution) validate(p *problems, at string, lo, hi float64) {
 		}
 	}
 	if d.Max > 0 && d.Max < d.Min {
-		p.add(at+".max", "must be at least min (%g), is %g", d.Min, d.Max)
+		p.add(at+".max", "must be at least min (%g), got %g", d.Min, d.Max)
 	}
 }
 

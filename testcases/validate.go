@@ -29,25 +29,25 @@ func (p *problems) add(key, reason string, args ...any) {
 // within demands lo ≤ v ≤ hi, and a number.
 func (p *problems) within(key string, v, lo, hi float64) {
 	if !(v >= lo && v <= hi) {
-		p.add(key, "must be between %g and %g, is %g", lo, hi, v)
+		p.add(key, "must be between %g and %g, got %g", lo, hi, v)
 	}
 }
 
 func (p *problems) count(key string, v, lo, hi int) {
 	if v < lo || v > hi {
-		p.add(key, "must be between %d and %d, is %d", lo, hi, v)
+		p.add(key, "must be between %d and %d, got %d", lo, hi, v)
 	}
 }
 
 func (p *problems) id(key, v string) {
 	if !idForm.MatchString(v) {
-		p.add(key, "must be 1 to 64 letters, digits, dots, dashes or underscores, is %q", v)
+		p.add(key, "must be 1 to 64 letters, digits, dots, dashes or underscores, got %q", v)
 	}
 }
 
 func oneOf[S ~string](p *problems, key string, v S, allowed []S) {
 	if !slices.Contains(allowed, v) {
-		p.add(key, "must be one of %s, is %q", list(allowed), v)
+		p.add(key, "must be one of %s, got %q", list(allowed), v)
 	}
 }
 
@@ -73,7 +73,7 @@ func ruleNames() []Rule {
 func (c *Case) Validate() error {
 	var p problems
 	if c.SchemaVersion != SchemaVersion {
-		p.add("schema_version", "must be %d, is %d", SchemaVersion, c.SchemaVersion)
+		p.add("schema_version", "must be %d, got %d", SchemaVersion, c.SchemaVersion)
 	}
 	p.id("id", c.ID)
 	if strings.TrimSpace(c.Name) == "" {
@@ -116,7 +116,7 @@ func (t *Targets) validate(p *problems) {
 	p.within("targets.tpot_ms", t.TPOTMS, 0, 1e9)
 	p.within("targets.itl_ms", t.ITLMS, 0, 1e9)
 	if !(t.Goodput >= 0 && t.Goodput < 1) {
-		p.add("targets.goodput", "must be at least 0 and below 1, is %g: no number of requests proves that "+
+		p.add("targets.goodput", "must be at least 0 and below 1, got %g: no number of requests proves that "+
 			"all are good",
 			t.Goodput)
 	}
@@ -178,15 +178,15 @@ func (c *Case) validatePhase(p *problems, at string, ph Phase, earlier map[strin
 		p.within(at+"."+name, v, 0, maxPhaseS)
 	}
 	if ph.MaxS > 0 && ph.MaxS < ph.DurationS {
-		p.add(at+".max_s", "must be at least duration_s (%g), is %g", ph.DurationS, ph.MaxS)
+		p.add(at+".max_s", "must be at least duration_s (%g), got %g", ph.DurationS, ph.MaxS)
 	}
 	if ph.DurationS > 0 && ph.RampS >= ph.DurationS {
-		p.add(at+".ramp_s", "must be below duration_s (%g), is %g: nothing would be left to judge", ph.DurationS,
+		p.add(at+".ramp_s", "must be below duration_s (%g), got %g: nothing would be left to judge", ph.DurationS,
 			ph.RampS)
 	}
 	if ph.CompareTo != "" {
 		if kind, ok := earlier[ph.CompareTo]; !ok || kind != ph.Kind {
-			p.add(at+".compare_to", "must name an earlier phase of kind %s, is %q", ph.Kind, ph.CompareTo)
+			p.add(at+".compare_to", "must name an earlier phase of kind %s, got %q", ph.Kind, ph.CompareTo)
 		}
 	}
 	if ph.Task != nil {
@@ -277,18 +277,18 @@ func (c *Case) validateChecks(p *problems) {
 func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	rule, ok := ch.Rule.Info()
 	if !ok {
-		p.add(at+".rule", "must be one of %s, is %q", list(ruleNames()), ch.Rule)
+		p.add(at+".rule", "must be one of %s, got %q", list(ruleNames()), ch.Rule)
 		return
 	}
 	c.validateTaskCheck(p, at, ch)
 	if rule.Percentile && !(ch.P > 0 && ch.P < 1) {
-		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, is %g", ch.Rule, ch.P)
+		p.add(at+".p", "rule %s needs a percentile between 0 and 1 such as 0.99, got %g", ch.Rule, ch.P)
 	}
 	if !rule.Percentile && ch.P != 0 {
 		p.add(at+".p", "must be left out: rule %s has no percentile", ch.Rule)
 	}
 	if ch.Rule == RuleKnee && ch.Phase != "" && c.phaseOf(ch.Phase).Kind != KindSweep {
-		p.add(at+".phase", "rule %s needs a phase of kind sweep, is %q", ch.Rule, ch.Phase)
+		p.add(at+".phase", "rule %s needs a phase of kind sweep, got %q", ch.Rule, ch.Phase)
 	}
 	if ch.Rule != RuleKnee && rule.Phase && c.phaseOf(ch.Phase).Kind == KindSweep {
 		p.add(at+".phase", "must be another phase: what a step of a sweep must hold stands in its objectives")
@@ -311,7 +311,7 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 		p.add(at+".limit", "must be left out: rule %s has none", ch.Rule)
 	}
 	if ch.Rule == RuleGoodput && ch.Limit >= 1 {
-		p.add(at+".limit", "must be below 1, is %g: no number of requests proves that all are good", ch.Limit)
+		p.add(at+".limit", "must be below 1, got %g: no number of requests proves that all are good", ch.Limit)
 	}
 	if rule.Needs == needsLimit && !(ch.Limit > 0) {
 		p.add(at+".limit", "rule %s needs one above 0", ch.Rule)
@@ -320,7 +320,7 @@ func (c *Case) validateCheck(p *problems, at string, ch Check) {
 	}
 	if ch.Target != "" {
 		if _, err := c.Number(ch.Target); err != nil {
-			p.add(at+".target", "must be a number among targets or limits, is %q", ch.Target)
+			p.add(at+".target", "must be a number among targets or limits, got %q", ch.Target)
 		}
 	}
 }
@@ -350,7 +350,7 @@ func (c *Case) Rate(ph Phase) float64 {
 	return factor * c.Targets.ThroughputRPS
 }
 
-// Least is how many seconds a phase takes at least: what can be known before it runs.
+// Least is the minimum length of a phase in seconds, as far as it can be known before the phase runs.
 func (c *Case) Least(ph Phase) float64 {
 	s := ph.DurationS
 	for _, stage := range ph.Stages {

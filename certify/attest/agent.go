@@ -55,7 +55,7 @@ func agentSigner(key Key, socket string) (*Signer, error) {
 	})
 }
 
-// withAgent talks to the agent on a connection of its own.
+// withAgent opens a connection to the agent and calls talk with it.
 func withAgent(ctx context.Context, socket string, talk func(agent.ExtendedAgent) error) error {
 	ctx, cancel := context.WithTimeout(ctx, agentTime)
 	defer cancel()
@@ -73,7 +73,7 @@ func withAgent(ctx context.Context, socket string, talk func(agent.ExtendedAgent
 	return nil
 }
 
-// rawSignature takes SSH's wrapping off a signature.
+// rawSignature removes SSH's framing from a signature.
 func rawSignature(s *ssh.Signature) ([]byte, error) {
 	switch s.Format {
 	case ssh.KeyAlgoED25519, ssh.KeyAlgoRSASHA256:

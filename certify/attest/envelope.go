@@ -12,13 +12,13 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
-// Bounds on what is read: an attestation has some 5 KB.
+// Bounds on what is read. An attestation has about 5 KB.
 const (
 	maxEnvelope   = 1 << 20
 	maxSignatures = 64
 )
 
-// ErrSignature is matched by errors about an attestation that was not signed by those who should have.
+// ErrSignature is matched by errors about an attestation that none of the wanted keys has signed.
 var ErrSignature = errors.New("signature not accepted")
 
 // Envelope is a statement with its signatures (DSSE, version 1).
@@ -111,7 +111,7 @@ func ReadBytes(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Parse reads an envelope. It says nothing about who signed it: that is Check's.
+// Parse reads an envelope. It does not check the signatures: Check does.
 func Parse(data []byte) (*Envelope, error) {
 	if len(data) > maxEnvelope {
 		return nil, fmt.Errorf("attest: %w: larger than %d bytes", ErrFormat, maxEnvelope)
@@ -157,7 +157,7 @@ func decodeOne(data []byte, to any) error {
 	return nil
 }
 
-// KeyIDs names the keys of all signatures, checked or not: what the file claims.
+// KeyIDs names the keys of all signatures, as the file claims them. They are not checked.
 func (e *Envelope) KeyIDs() []string {
 	ids := make([]string, len(e.signed.Signatures))
 	for i, s := range e.signed.Signatures {

@@ -13,11 +13,11 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// ErrOther is matched by the error about an attestation that is there already, and about something else.
-var ErrOther = errors.New("it is the signature of other files")
+// ErrOther is matched by the error about an existing attestation of another report.
+var ErrOther = errors.New("it is an attestation of other files")
 
-// SignFile signs a report, whose record lies at paths.Events, and writes paths.Attestation. If that is there and says
-// the same, the signature is added to it. The signatures that the file then has are returned.
+// SignFile signs a report, whose record lies at paths.Events, and writes paths.Attestation. If that file exists and
+// makes the same statement, the signature is added to it. SignFile returns the signatures that the file then has.
 func SignFile(ctx context.Context, r *report.Report, paths report.Paths, by *Signer) ([]report.Signature, error) {
 	data, err := report.JSON(r)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 // ErrKey is matched by errors about keys that cannot be used.
 var ErrKey = errors.New("unusable key")
 
-// Bounds on files of keys. A smaller RSA key is not safe, a larger one only slow.
+// Bounds on files of keys. A smaller RSA key is not safe, and a larger one is only slow.
 const (
 	maxKeyFile = 1 << 20
 	minRSABits = 2048
@@ -106,8 +106,8 @@ func (k Key) KeyID() (string, error) { return k.ID, nil }
 // Public is the key itself.
 func (k Key) Public() crypto.PublicKey { return k.public }
 
-// ReadKeys reads the public keys of a file: PEM, a line of an SSH public key, or several as authorized_keys and
-// allowed_signers have them.
+// ReadKeys reads the public keys of a file: PEM, a line of an SSH public key, or several lines as in authorized_keys
+// and allowed_signers.
 func ReadKeys(path string) ([]Key, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -125,7 +125,7 @@ func ReadKeys(path string) ([]Key, error) {
 	return keys, nil
 }
 
-// ParseKeys reads public keys as ReadKeys does. Those without a name of their own get the one given.
+// ParseKeys reads public keys as ReadKeys does. Keys without a name of their own get the given one.
 func ParseKeys(data []byte, name string) ([]Key, error) {
 	if len(data) > maxKeyFile {
 		return nil, fmt.Errorf("attest: %w: larger than %d bytes", ErrKey, maxKeyFile)
@@ -175,8 +175,8 @@ func parsePEM(data []byte, name string) ([]Key, error) {
 	}
 }
 
-// limiting are options of authorized_keys and allowed_signers that narrow what a key is good for. None of them is
-// understood here, and passing one over would accept more than its file does.
+// limiting are options of authorized_keys and allowed_signers that restrict what a key may be used for. None of them
+// is implemented here. Such keys are refused, since to ignore the option would accept more than the file does.
 var limiting = []string{"cert-authority", "namespaces", "valid-after", "valid-before", "expiry-time", "revoked"}
 
 func parseLines(data []byte, name string) ([]Key, error) {

@@ -24,13 +24,13 @@ var (
 	ErrPassphrase = errors.New("the passphrase does not open the key")
 )
 
-// Signer signs statements with a private key, which it never shows.
+// Signer signs statements with a private key, which it never reveals.
 type Signer struct {
 	key  Key
 	sign func(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewSigner takes a private key in memory, or one that some device keeps.
+// NewSigner takes a private key in memory, or one that a device keeps.
 func NewSigner(private crypto.Signer) (*Signer, error) {
 	key, err := NewKey(private.Public(), "")
 	if err != nil {
@@ -73,9 +73,9 @@ type SignerOptions struct {
 	AgentSocket string // of an SSH agent, as SSH_AUTH_SOCK names it; empty: none
 }
 
-// ReadSigner reads a private key: PEM (PKCS #8, PKCS #1, SEC 1) or OpenSSH's format. Where the file holds a public SSH
-// key, or an encrypted private one and no passphrase, the SSH agent signs in its place. The key has signed once when
-// ReadSigner returns, so what it cannot do does not come to light at the end of a long run.
+// ReadSigner reads a private key: PEM (PKCS #8, PKCS #1, SEC 1) or OpenSSH's format. If the file holds a public SSH
+// key, or an encrypted private key without a passphrase, the SSH agent signs instead. ReadSigner makes one signature
+// to try the key, so that a key that does not work is found before a long run and not after it.
 func ReadSigner(ctx context.Context, path string, o SignerOptions) (*Signer, error) {
 	f, err := os.Open(path)
 	if err != nil {

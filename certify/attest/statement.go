@@ -15,7 +15,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/certify/report"
 )
 
-// Types that an attestation of this product has. Anything else is somebody else's, and is not checked as ours.
+// Types in an attestation of this product. An attestation of another type is from another program and is refused.
 const (
 	PayloadType   = "application/vnd.in-toto+json"
 	StatementType = "https://in-toto.io/Statement/v1"
@@ -23,7 +23,7 @@ const (
 )
 
 // Results of a test-result predicate. WARNED means "passed, with warnings", so a run that could not be judged is
-// FAILED there; the subject's annotation has the exact verdict.
+// FAILED there. The subject's annotation has the exact verdict.
 const (
 	Passed = "PASSED"
 	Warned = "WARNED"
@@ -67,7 +67,7 @@ type Files struct {
 	RecordSHA256 string // of the record's file as it lies there, in hexadecimal
 }
 
-// NewStatement says of a report what a signature of it stands for. The same files give the same statement.
+// NewStatement makes the statement about a report that a signature confirms. The same files give the same statement.
 func NewStatement(f Files) (*Statement, error) {
 	r, err := report.Parse(f.Report)
 	if err != nil {
@@ -174,8 +174,8 @@ func (s *Statement) encode() ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// Differs says where a signed statement does not follow from the files: one line for each value, empty if all of it
-// does. Fields that this version does not know were not read, and are no difference.
+// Differs lists where a signed statement does not follow from the files, one line for each value. It is empty if all
+// values do. Fields that this version does not know are not read and make no difference.
 func (s *Statement) Differs(f Files) ([]string, error) {
 	want, err := NewStatement(f)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Check names what is doubtful in a set that could be loaded: what makes its rubrics weaker than they look.
+// Check lists what is doubtful in a set that could be loaded, such as what makes its rubrics weaker than they look.
 func (s *Set) Check() []string {
 	var out []string
 	warn := func(p Prompt, format string, args ...any) {

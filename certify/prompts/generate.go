@@ -24,7 +24,8 @@ var (
 	}
 )
 
-// maxCount and maxTokens bound one generated file: far above any load test, far below what hurts.
+// maxCount and maxTokens bound one generated file. They are far above any load test, and such a file still fits into
+// memory.
 const (
 	maxCount  = 100_000
 	maxTokens = 30_000 // Mixtral's context is 32,768
@@ -42,6 +43,19 @@ type Options struct {
 // combo is one kind of prompt.
 type combo struct{ category, level string }
 
+// levelNames lists the levels of some categories, each once.
+func levelNames(categories []string) string {
+	var names []string
+	for _, c := range categories {
+		for _, l := range levelsOf[c] {
+			if !slices.Contains(names, l) {
+				names = append(names, l)
+			}
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 func (o Options) combos() ([]combo, error) {
 	categories := o.Categories
 	if len(categories) == 0 {
@@ -52,7 +66,8 @@ func (o Options) combos() ([]combo, error) {
 	for _, c := range categories {
 		levels, ok := levelsOf[c]
 		if !ok {
-			return nil, fmt.Errorf("%w: category %q is not one of %s", ErrOptions, c, strings.Join(Categories, ", "))
+			return nil, fmt.Errorf("%w: unknown category %q; known categories: %s", ErrOptions, c,
+				strings.Join(Categories, ", "))
 		}
 		for _, l := range levels {
 			if len(o.Levels) == 0 || slices.Contains(o.Levels, l) {
@@ -63,15 +78,14 @@ func (o Options) combos() ([]combo, error) {
 	}
 	for _, l := range o.Levels {
 		if !used[l] {
-			return nil, fmt.Errorf("%w: level %q: %s has none of that name", ErrOptions, l,
-				strings.Join(categories, ", "))
+			return nil, fmt.Errorf("%w: unknown level %q; known levels: %s", ErrOptions, l, levelNames(categories))
 		}
 	}
 	switch {
 	case o.Count < 0 || o.Count > maxCount:
-		return nil, fmt.Errorf("%w: count %d: must be from 0 to %d", ErrOptions, o.Count, maxCount)
+		return nil, fmt.Errorf("%w: count: must be between 0 and %d, got %d", ErrOptions, maxCount, o.Count)
 	case o.Tokens < 0 || o.Tokens > maxTokens:
-		return nil, fmt.Errorf("%w: tokens %d: must be from 0 to %d", ErrOptions, o.Tokens, maxTokens)
+		return nil, fmt.Errorf("%w: tokens: must be between 0 and %d, got %d", ErrOptions, maxTokens, o.Tokens)
 	}
 	return all, nil
 }

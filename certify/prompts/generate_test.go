@@ -90,8 +90,8 @@ func TestGenerateNamesWhatIsWrong(t *testing.T) {
 	}{
 		{"category", Options{Categories: []string{"poetry"}}, `category "poetry"`},
 		{"level", Options{Categories: []string{"generation"}, Levels: []string{"complex"}}, `level "complex"`},
-		{"count", Options{Count: -1}, "count -1"},
-		{"tokens", Options{Tokens: 50_000}, "tokens 50000"},
+		{"count", Options{Count: -1}, "count: must be between 0 and 100000, got -1"},
+		{"tokens", Options{Tokens: 50_000}, "tokens: must be between 0 and 30000, got 50000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := Generate(c.o); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), c.want) {

@@ -20,7 +20,7 @@ var ErrInvalid = errors.New("invalid prompt file")
 var Forms = []string{"answer", "explanation", "analysis", "summary", "comparison", "evaluation", "story", "plan",
 	"poem", "code", "list"}
 
-// maxPrompt bounds one prompt's bytes: far above any real prompt, far below what hurts.
+// maxPrompt bounds the bytes of one prompt. It is far above any real prompt.
 const maxPrompt = 1 << 20
 
 // Set is a prompt file in the file's own order.
@@ -144,7 +144,7 @@ func Load(data []byte) (*Set, error) {
 	return s, s.attach(rubrics)
 }
 
-// Validate says what Load would refuse of a set that was built in memory. Errors match ErrInvalid.
+// Validate checks a set that was built in memory as Load checks a file. Errors match ErrInvalid.
 func (s *Set) Validate() error {
 	data, err := s.Encode()
 	if err != nil {
@@ -215,7 +215,7 @@ func ParseRubric(data []byte) (*Rubric, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if r.Form != "" && !slices.Contains(Forms, r.Form) {
-		return nil, fmt.Errorf("%w: form: unknown form %q; the forms are %s", ErrInvalid, r.Form,
+		return nil, fmt.Errorf("%w: form: unknown form %q; known forms: %s", ErrInvalid, r.Form,
 			strings.Join(Forms, ", "))
 	}
 	for _, group := range []struct {
@@ -239,7 +239,8 @@ func ParseRubric(data []byte) (*Rubric, error) {
 	return r, nil
 }
 
-// attach gives every prompt its rubric; a rubric without a prompt is an error, since it would silently do nothing.
+// attach gives every prompt its rubric. A rubric without a prompt is an error, since it would have no effect and
+// nobody would notice.
 func (s *Set) attach(rubrics map[string]*Rubric) error {
 	for i := range s.Prompts {
 		key := s.Prompts[i].Key()

@@ -43,7 +43,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{"category twice", `{"a":{"b":"x"},"a":{"c":"y"}}`, `key "a" is given twice`},
 		{"orphan rubric", `{"a":{"b":"x"},"rubrics":{"a/c":{}}}`, "a/c: the file has no such prompt"},
 		{"unknown rubric key", `{"a":{"b":"x"},"rubrics":{"a/b":{"pionts":[]}}}`, "pionts"},
-		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `unknown form "opera"; the forms are`},
+		{"unknown form", `{"a":{"b":"x"},"rubrics":{"a/b":{"form":"opera"}}}`, `unknown form "opera"; known forms:`},
 		{"empty term", `{"a":{"b":"x"},"rubrics":{"a/b":{"points":[{"name":"n","any":[""]}]}}}`, "points[0].any"},
 		{"version", `{"schema_version":2,"a":{"b":"x"}}`, "schema_version"},
 		{"trailing", `{"a":{"b":"x"}} {}`, "after the end"},

@@ -29,7 +29,8 @@ type Change struct {
 	Band *[2]float64 `json:"change_interval,omitempty"`
 }
 
-// Against is the comparison of a run with an earlier one, as the later one's report holds it. It decides nothing.
+// Against is the comparison of a run with an earlier one, as the later report holds it. It does not change the
+// verdict.
 type Against struct {
 	Name      string     `json:"name"` // the id of the earlier run, or its report's file
 	Status    Verdict    `json:"status"`
@@ -44,8 +45,8 @@ func CompareWith(name string, earlier, now *Report, shift Shift) *Against {
 		Comparison: DiffWith(earlier, now, shift)}
 }
 
-// between is how far b is from a, with the interval of the difference from the two figures' own: the method of
-// variance estimates recovery (Zou and Donner 2008), which takes intervals that are not even.
+// between is how far b is from a, with the interval of the difference. That interval is computed from the two figures'
+// own intervals by the method of variance estimates recovery (Zou and Donner 2008), which allows asymmetric intervals.
 func (c *Change) between(ia, ib *[2]float64) {
 	if c.A == nil || c.B == nil {
 		return
@@ -64,7 +65,7 @@ type Comparison struct {
 	Warnings []string `json:"warnings,omitempty"` // why the two may not be comparable
 }
 
-// Worse says whether anything got worse beyond noise.
+// Worse says whether anything got worse by more than noise.
 func (c Comparison) Worse() bool {
 	return slices.ContainsFunc(c.Changes, func(x Change) bool { return x.How == Worse })
 }
@@ -73,14 +74,15 @@ func (c Comparison) Worse() bool {
 // Mann-Whitney. ok is false where the events do not hold the phase.
 type Shift func(phase string) (byMS, p float64, ok bool)
 
-// Diff compares two reports. A figure has changed if its intervals do not overlap; one without an interval, if it is
-// further apart than two runs of one server are. A verdict that turns from PASS to FAIL is worse whatever its figure.
+// Diff compares two reports. A figure with intervals has changed if they do not overlap. A figure without an interval
+// has changed if the difference is larger than between two runs of one server. A verdict that turns from PASS to FAIL
+// is worse whatever its figure.
 func Diff(a, b *Report) Comparison { return DiffWith(a, b, nil) }
 
-// Two runs of one server differ in figures without an interval: by some percent in a peak of memory or a score, by
-// far more in the slowest of a hundred requests and in the busiest second. Of times that are small beside what is
-// allowed even that is too fine; and a share, such as a degradation, is noise about zero, where only its limit gives
-// a measure.
+// Noise of figures without an interval, between two runs of one server: some percent in a peak of memory or a score,
+// and far more in the slowest of a hundred requests and in the busiest second. For times that are small beside their
+// limit, that would still be too sensitive. A share, such as a degradation, varies about zero, so its noise is
+// measured by its limit.
 const (
 	noiseShare = 0.05
 	peakShare  = 0.25
@@ -105,7 +107,7 @@ func noise(x, y Check) float64 {
 	return noiseShare * larger
 }
 
-// DiffWith compares two reports and, where shift is given, their latencies by their events.
+// DiffWith compares two reports. If shift is given, it compares their latencies by their events.
 func DiffWith(a, b *Report, shift Shift) Comparison {
 	var c Comparison
 	c.Warnings = comparable(a, b)
@@ -141,7 +143,7 @@ func DiffWith(a, b *Report, shift Shift) Comparison {
 	return c
 }
 
-// taken is what others took of the machine, by phase, before and after.
+// taken is what other work took of the machine, by phase, before and after.
 type taken map[string][2]string
 
 func takenOf(a, b *Report) taken {
@@ -156,8 +158,8 @@ func takenOf(a, b *Report) taken {
 	return t
 }
 
-// hindered takes the blame from a server that was slower while others had its machine, and the praise from one that
-// was faster than then.
+// hindered marks changes that other work on the machine explains: a server that got slower while others used its
+// machine is not blamed, and one that got faster after others used it is not praised.
 func (t taken) hindered(c Change, phase string) Change {
 	both := t[phase]
 	why := both[1]
@@ -180,7 +182,7 @@ const (
 	inSecond = "in the second report, "
 )
 
-// warnings say it once for each phase and run, with its extent.
+// warnings say for each phase and run, once, how much of the machine other work took.
 func (t taken) warnings() []string {
 	var out []string
 	for _, phase := range slices.Sorted(maps.Keys(t)) {
@@ -207,7 +209,7 @@ func comparable(a, b *Report) []string {
 	return out
 }
 
-// compareCheck holds one check's two results against each other. Whether larger is better follows from its operator.
+// compareCheck compares the two results of one check. The operator says whether larger is better.
 func compareCheck(x, y Check) Change {
 	c := Change{What: y.ID, A: x.Measured, B: y.Measured, Unit: y.Unit, How: Same}
 	c.between(x.Interval, y.Interval)
@@ -308,7 +310,7 @@ func meanChange(what string, before, after *Dist) Change {
 	return c
 }
 
-// sweepChanges compares the knees, by the ends that are proven.
+// sweepChanges compares the knees of two sweeps by their proven ends.
 func sweepChanges(a, b *Report) []Change {
 	var out []Change
 	for _, y := range b.Sweeps {
@@ -342,7 +344,7 @@ func ends(s Sweep) *[2]float64 {
 	return &[2]float64{*s.Low, *s.High}
 }
 
-// latencyChange needs chance to be excluded (p below 1 %) and the shift to matter.
+// latencyChange reports a change only if it cannot be chance (p below 1 %) and if it is large enough to matter.
 func latencyChange(q, p Phase, shift Shift) Change {
 	c := Change{What: p.ID + " latency", A: &q.Latency.Mean, B: &p.Latency.Mean, Unit: "ms"}
 	ia, ib := &[2]float64{q.Latency.MeanLow, q.Latency.MeanHigh}, &[2]float64{p.Latency.MeanLow, p.Latency.MeanHigh}

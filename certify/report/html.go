@@ -82,8 +82,8 @@ type pageData struct {
 	Signed    []Signature
 }
 
-// Signature is a signature of a report, as its page names it. A page proves nothing about it, whatever it says:
-// mixtral report verify --key does.
+// Signature is a signature of a report, as its page names it. The page itself proves nothing about it: mixtral report
+// verify --key does.
 type Signature struct {
 	KeyID   string // the SSH fingerprint of the key
 	File    string // name of the attestation's file
@@ -202,8 +202,8 @@ func view(r *Report, s Series, signed []Signature) *pageData {
 	return d
 }
 
-// figures are the specification's summary against its targets. A figure has the gravest verdict of the checks that
-// hold it against the same target.
+// figures are the specification's summary against its targets. Each has the worst verdict of the checks that compare
+// it with the same target.
 func figures(r *Report) []figure {
 	s, t := r.Summary, r.Targets
 	rows := []struct {
@@ -241,7 +241,7 @@ func figures(r *Report) []figure {
 	return out
 }
 
-// graver orders verdicts: FAIL, INVALID, PASS, none.
+// graver orders verdicts, the worst first: FAIL, INVALID, PASS, none.
 func graver(a, b Verdict) bool {
 	rank := map[Verdict]int{"": 0, Info: 0, Pass: 1, Invalid: 2, Fail: 3}
 	return rank[a] > rank[b]

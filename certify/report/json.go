@@ -56,7 +56,7 @@ func JSON(r *Report) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Parse reads a report's JSON. It takes keys that it does not know, since later versions of a schema only add; a later
+// Parse reads a report's JSON. Unknown keys are allowed, since later versions of a schema only add keys. A later
 // schema_version, and anything that is not a report, match ErrFormat.
 func Parse(data []byte) (*Report, error) {
 	if n := bounded.Values(data); n > mostValues {

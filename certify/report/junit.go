@@ -50,8 +50,8 @@ type (
 	}
 )
 
-// WriteJUnit writes the report as JUnit XML: each check a test case, FAIL a failure, INVALID an error, and a check
-// without a gate that is not met is skipped, so that no CI system turns red for it.
+// WriteJUnit writes the report as JUnit XML. Each check is a test case: FAIL is a failure and INVALID an error. A
+// check without a gate that is not met is skipped, so that no CI system fails because of it.
 func WriteJUnit(w io.Writer, r *Report) error {
 	suite := junitSuite{Name: xmlText(r.TestCase),
 		Timestamp: time.UnixMilli(int64(r.Timestamp * 1000)).UTC().Format("2006-01-02T15:04:05")}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Table is a comparison of more than two reports: each against the first.
+// Table is a comparison of more than two reports, each with the first.
 type Table struct {
 	Reports  []string   `json:"reports"` // as they were named
 	Statuses []string   `json:"statuses"`
@@ -14,8 +14,8 @@ type Table struct {
 	Warnings []string   `json:"warnings,omitempty"`
 }
 
-// TableRow is one figure of all reports; nil where a report does not have it. How, By and Bands hold each report
-// against the first, whose own are empty.
+// TableRow is one figure of all reports; nil where a report does not have it. How, By and Bands compare each report
+// with the first, so the first has none.
 type TableRow struct {
 	What   string        `json:"what"`
 	Unit   string        `json:"unit,omitempty"`

@@ -120,8 +120,8 @@ func kneeName(r *Report, s Sweep) string {
 	return "Knee of " + s.Phase
 }
 
-// opened says whether a phase stands open on the page: the one of the tiles, and those that decided. The others are
-// folded, since a run has ten of them.
+// opened says whether a phase is shown open on the page: the one whose times stand in the tiles, and those that
+// decided the verdict. A run has ten phases, so the others are folded.
 func opened(r *Report, p Phase) bool {
 	name, key := keyPhase(r)
 	if key != nil && p.ID == key.ID && name != "" {

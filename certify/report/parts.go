@@ -8,16 +8,16 @@ import (
 // CSS is the style sheet of the page, for pages that show parts of it.
 func CSS() string { return pageCSS }
 
-// Templates gives a copy of the page's templates and functions, for pages that show parts of it: "content" with a
-// View, "chart" with a Chart, "changes" with a list of Change, "dist" with what the function row makes of a Dist.
+// Templates gives a copy of the page's templates and functions, for pages that show parts of it: "content" takes a
+// View, "chart" a Chart, "changes" a list of Change, and "dist" the result of the function row for a Dist.
 func Templates() *template.Template {
 	return template.Must(pageSource.Clone())
 }
 
-// View is what the template "content" shows: all of the page but its frame.
+// View is what the template "content" shows: the whole page without its frame.
 func View(r *Report, s Series, signed ...Signature) any { return view(r, s, signed) }
 
-// ChangesOf sorts what changed, the worse figures first, and counts what is the same within noise.
+// ChangesOf sorts the changes, the worse figures first, and counts the figures that are the same within noise.
 func ChangesOf(c Comparison) (changed []Change, same int) { return changeRows(&Against{Comparison: c}) }
 
 // PhaseCharts are the plots of a phase of load: latency, time to the first token, their distributions, and in the open

@@ -10,7 +10,7 @@ import (
 // SchemaVersion is the version of the JSON report.
 const SchemaVersion = 1
 
-// Verdict is what became of a check, or of a whole run.
+// Verdict is the result of a check or of a whole run.
 type Verdict string
 
 // Verdicts.
@@ -87,14 +87,15 @@ type Check struct {
 	Rule     string      `json:"rule,omitempty"` // how it was judged; absent in reports of earlier versions
 }
 
-// Precondition is what had to hold before the load, and what was found.
+// Precondition is a condition that had to hold before the load, and what was found.
 type Precondition struct {
 	ID     string `json:"id"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 }
 
-// Dist describes a sample. Percentiles are exact order statistics; one that the sample is too small for is nil.
+// Dist describes a sample. Percentiles are exact order statistics; a percentile is nil if the sample is too small for
+// it.
 type Dist struct {
 	N        int      `json:"n"`
 	Mean     float64  `json:"mean"`
@@ -171,7 +172,7 @@ func (r Reason) String() string {
 	return fmt.Sprintf("%s: %s (%s of %s)", what, r.Message, Number(float64(r.Count)), Number(float64(r.Of)))
 }
 
-// Quality is what the answers were worth.
+// Quality is the scores of the answers.
 type Quality struct {
 	Score        *float64           `json:"score"`
 	Quiet        *float64           `json:"quiet"`      // one request in flight
@@ -290,7 +291,7 @@ type PhaseGPU struct {
 	TokensPerJoule *float64 `json:"tokens_per_joule"` // output tokens
 }
 
-// Cache is what the server's own metrics say of a cache that it fills, in MB of 2²⁰ bytes.
+// Cache is what the server's own metrics say about a cache that it fills, in MB of 2²⁰ bytes.
 type Cache struct {
 	GrownMB    float64 `json:"grown_mb"`
 	UsedMB     float64 `json:"used_mb"` // at the end
@@ -317,7 +318,7 @@ type TargetInfo struct {
 	Dialect string `json:"metrics_dialect,omitempty"`
 }
 
-// Evidence points to the events file and says how the verdict can be derived again.
+// Evidence points to the events file and names the command that derives the verdict again.
 type Evidence struct {
 	File   string `json:"file"`
 	Events int    `json:"events"`

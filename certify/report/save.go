@@ -12,8 +12,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 )
 
-// Paths are the files of a saved report. Events is where the record belongs, and Attestation where its signature does;
-// Save writes neither.
+// Paths are the files of a saved report. Events is the place of the record and Attestation that of its signature; Save
+// writes neither.
 type Paths struct {
 	JSON, HTML, JUnit, Events, Attestation string
 }
@@ -29,7 +29,8 @@ func PathsFor(dir string, r *Report) Paths {
 		Attestation: at + AttestationExt}
 }
 
-// plainName says that a report's own name of its files leads nowhere else: reports come from others too.
+// plainName checks that the file name in a report does not lead to another directory: reports come from other people
+// too.
 func plainName(base string) bool {
 	return base != "" && base[0] != '.' && len(base) <= 200 && filepath.IsLocal(base) &&
 		!strings.ContainsFunc(base, func(c rune) bool { return c < ' ' || strings.ContainsRune(`/\:`, c) })

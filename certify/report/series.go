@@ -2,8 +2,8 @@ package report
 
 import "github.com/hxp-enterprise/mixtral/testcases"
 
-// Series is what the plots of the HTML page are drawn from: the events, thinned to what an eye can tell apart. It is
-// derived from the events like the report, and no part of the JSON.
+// Series is the data of the plots on the HTML page: the events, thinned to what can be told apart on a screen. It is
+// derived from the events like the report, and is no part of the JSON.
 type Series struct {
 	Duration float64 // seconds
 	Phases   []PhaseSeries

@@ -66,7 +66,7 @@ func target(r *Report) string {
 	return r.Target.Model
 }
 
-// Deciding are the gates that made a status other than PASS: those that failed, or, where none did, those that could
+// Deciding are the gates that made a status other than PASS: those that failed, or, if none failed, those that could
 // not be judged.
 func Deciding(r *Report) []Check {
 	for _, verdict := range []Verdict{Fail, Invalid} {
@@ -133,7 +133,7 @@ func checkTable(b *strings.Builder, checks []Check) {
 	}
 }
 
-// atOdds says that a check passed although its figure alone does not meet the target: its reason says why.
+// atOdds says that a check passed although its figure alone does not meet the target. Its reason says why.
 func atOdds(c Check) bool {
 	if c.Measured == nil || c.Target == nil {
 		return false
@@ -197,8 +197,8 @@ func troubles(b *strings.Builder, p Phase) {
 	}
 }
 
-// fewest says how many requests it takes to state a percentile at 99 % confidence; where one is missing, a reader can
-// tell how many more would do.
+// fewest says how many requests are needed to state a percentile at 99 % confidence. If a percentile is missing, a
+// reader can then tell how many more are needed.
 func fewest() string {
 	var parts []string
 	for _, p := range []float64{0.5, 0.9, 0.95, 0.99, 0.999} {
@@ -207,7 +207,7 @@ func fewest() string {
 	return "it takes at least so many requests: " + strings.Join(parts, ", ")
 }
 
-// Optional writes a number in a narrow column; nil is a percentile that the sample is too small for.
+// Optional writes a number in a narrow column; nil stands for a percentile that the sample is too small for.
 func Optional(x *float64) string {
 	if x == nil {
 		return "-"
@@ -275,7 +275,7 @@ func wrap(b *strings.Builder, first, rest, text string) {
 	}
 }
 
-// Clean keeps a server's or a file's text from steering the terminal.
+// Clean replaces characters of a server's or a file's text that would control the terminal.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Trend is how the figures of one test case moved over its runs, oldest first.
+// Trend shows how the figures of one test case changed over its runs, oldest first.
 type Trend struct {
 	TestCase string      `json:"test_case"`
 	Runs     []TrendRun  `json:"runs"`
@@ -28,7 +28,7 @@ type TrendRun struct {
 	Version string  `json:"version,omitempty"` // of the certifier
 }
 
-// TrendLine is one figure over the runs; nil where a run does not have it.
+// TrendLine is one figure over the runs; nil for a run that does not have it.
 type TrendLine struct {
 	What     string      `json:"what"`
 	Unit     string      `json:"unit,omitempty"`
@@ -127,8 +127,8 @@ func NewTrend(ids []string, reports []*Report) Trend {
 	return t
 }
 
-// Only keeps the lines whose names contain one of some texts; without texts, those of checks, and all where no check
-// has a figure.
+// Only keeps the lines whose names contain one of the texts. Without texts, it keeps the figures of checks, or all
+// lines if no check has a figure.
 func (t *Trend) Only(texts []string) {
 	keep := func(l TrendLine) bool {
 		return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(l.What, s) })

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Differences says where a report's bytes differ from those that its events give: one line for each value, then
-// whatever the layout of the file alone explains. No line means the same bytes.
+// Differences says where a report's bytes differ from those that its events give: one line for each value, then the
+// differences of layout. No line means that the bytes are the same.
 func Differences(have, want []byte) ([]string, error) {
 	if bytes.Equal(have, want) {
 		return nil, nil

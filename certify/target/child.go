@@ -28,10 +28,10 @@ const (
 	keptLog = 8 << 10
 )
 
-// Child launches a program as a process of its own, so that the generator's memory and CPU are not the server's, and
-// a server that crashes does not take the certifier with it. args gives the program's arguments for a port and a
-// need. The child is in its own process group: Ctrl-C reaches the certifier first, which ends it in order. Where the
-// system can do it (Linux), the child dies with the certifier.
+// Child launches a program as a process of its own, so that the generator's memory and CPU are not the server's, and a
+// crash of the server does not end the certifier. args gives the program's arguments for a port and a need. The child
+// is in its own process group: Ctrl-C reaches the certifier first, which stops the child in order. On Linux, the child
+// is killed if the certifier dies.
 func Child(program string, args func(port int, need Need) []string) Launcher {
 	return func(ctx context.Context, need Need) (*Server, error) {
 		var failed error

@@ -19,7 +19,7 @@ var (
 	ErrUnauthorized = client.ErrUnauthorized
 )
 
-// Hint says what a user can do about an error of this package or of a run; it is empty where there is nothing to say.
+// Hint says what a user can do about an error of this package or of a run; it is empty if there is no advice.
 func Hint(err error) string { return client.Hint(err) }
 
 // Need is what a launcher has to provide.
@@ -27,7 +27,7 @@ type Need struct {
 	Model string // a model reference; empty: the built-in one
 }
 
-// Launcher starts a server and returns when it answers, or with an error when it never will.
+// Launcher starts a server and returns when the server answers, or with an error if it never will.
 type Launcher func(ctx context.Context, need Need) (*Server, error)
 
 // Server is the server under test.
@@ -51,7 +51,7 @@ func (s *Server) Stop() error {
 	return stop()
 }
 
-// After adds something to be done once the server has stopped, and gives the server back.
+// After adds something to do once the server has stopped, and returns the server.
 func (s *Server) After(do func() error) *Server {
 	stop := s.stop
 	s.stop = func() error {
@@ -78,7 +78,7 @@ func Existing(ctx context.Context, target, apiKey string) (*Server, error) {
 	return s, nil
 }
 
-// At is the server at target, which may answer or not.
+// At is the server at target, whether it answers or not.
 func At(target string) (*Server, error) {
 	root, err := client.Root(target)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -89,9 +90,9 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if c.Prompt < 1 || c.After < 1 || c.Generate < 2 || c.Repeat < 1 {
-		return usageError(fmt.Errorf("--prompt, --after and --repeat must be at least 1 and --generate at least 2, "+
-			"got %d, %d, %d and %d", c.Prompt, c.After, c.Repeat, c.Generate))
+	if err := cmp.Or(atLeast("prompt", c.Prompt, 1), atLeast("after", c.After, 1), atLeast("generate", c.Generate, 2),
+		atLeast("repeat", c.Repeat, 1)); err != nil {
+		return err
 	}
 	if c.Profile != "" {
 		return c.profile(a)

@@ -79,7 +79,7 @@ func (c *consoleCmd) config(a *app) (console.Config, error) {
 		Log:    slog.New(slog.NewTextHandler(a.stderr, nil))}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return conf, usageError(fmt.Errorf("--listen: must be address:port, is %q", c.Listen))
+		return conf, usageError(fmt.Errorf("--listen: must be address:port, got %q", c.Listen))
 	}
 	local := service.Loopback(host)
 	if !local && c.KeyFile == "" {
@@ -231,7 +231,7 @@ func (c certifyCmd) watch(a *app, o *certify.Options) (end func(), err error) {
 	}
 	host, _, err := net.SplitHostPort(string(c.Console))
 	if err != nil {
-		return nil, usageError(fmt.Errorf("--console: must be address:port, is %q", string(c.Console)))
+		return nil, usageError(fmt.Errorf("--console: must be address:port, got %q", string(c.Console)))
 	}
 	if !service.Loopback(host) {
 		return nil, usageError(withHint(fmt.Errorf("--console: other machines reach %s", string(c.Console)),

@@ -90,7 +90,7 @@ func (c certifyCmd) manifests(n int) (*manifests, error) {
 	}
 	u, err := url.Parse(c.Target)
 	if err != nil || c.Target == "" || u.Host == "" {
-		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, is %q", n,
+		return nil, fmt.Errorf("--generators %d: --target must be the URL of the server in the cluster, got %q", n,
 			c.Target)
 	}
 	if err := c.unfit(); err != nil {

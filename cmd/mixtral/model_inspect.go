@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -81,9 +82,9 @@ type memoryOfModel struct {
 }
 
 func (c *modelInspectCmd) Run(a *app) error {
-	if c.Parallel < 1 || c.Context < 0 || c.Memory < 0 {
-		return usageError(fmt.Errorf("--parallel must be at least 1, --context and --memory at least 0, got %d, %d "+
-			"and %g", c.Parallel, c.Context, c.Memory))
+	if err := cmp.Or(atLeast("parallel", c.Parallel, 1), atLeast("context", c.Context, 0),
+		atLeast("memory", c.Memory, 0)); err != nil {
+		return err
 	}
 	o, err := openModelWith(a, c.Model, func(o *catalog.Options) {
 		o.Describe, o.KVType = true, c.KVType

@@ -192,5 +192,5 @@ func (t *talker) set(rest string) error {
 		t.settings = changed
 		return nil
 	}
-	return fmt.Errorf("unknown setting %q: the settings are %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("unknown setting %q; known settings: %s", name, strings.Join(names, ", "))
 }

@@ -52,6 +52,11 @@ var plainer = []struct {
 	to   string
 }{
 	{regexp.MustCompile(`: expected .* value but got "EOL".*$`), ": needs a value"},
+	{regexp.MustCompile(`^(--\S+): expected .* value but got "(\S+)" \((?:short|long) flag\).*$`),
+		"$1: needs a value, got the flag $2 (a value that begins with - is written $1=VALUE)"},
+	{regexp.MustCompile(`: bool value must be .* but got (".*")$`), ": must be true or false, got $1"},
+	{regexp.MustCompile(`^(\S+) must be one of (.*?)(?:,"")? but got (".*")$`), "$1: must be one of $2, got $3"},
+	{regexp.MustCompile(`^(\S+: )stat (.*): no such file or directory$`), "$1$2 does not exist"},
 	{regexp.MustCompile(`: expected a valid \d+ bit int but got (".*")$`), ": must be a whole number, got $1"},
 	{regexp.MustCompile(`: expected a valid \d+ bit uint but got (".*")$`), ": must be a whole number of at least 0, got $1"},
 	{regexp.MustCompile(`: expected a float but got (".*") .*$`), ": must be a number, got $1"},

@@ -92,7 +92,7 @@ func NewHardware(name string, count int, shape Shape, weightBits int) (*Hardware
 	d, ok := accelerators[strings.ToLower(name)]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%w: unknown accelerator %q; known are %s", ErrHardware, name,
+		return nil, fmt.Errorf("%w: unknown accelerator %q; known accelerators: %s", ErrHardware, name,
 			strings.Join(Accelerators(), ", "))
 	case count < 1 || count > 64:
 		return nil, fmt.Errorf("%w: %d accelerators in a replica, want 1 to 64", ErrHardware, count)

@@ -34,7 +34,8 @@ func TestEveryoneSeesRunsOfEveryKind(t *testing.T) {
 		t.Errorf("the report has the generators %+v", r.Generators)
 	}
 	broken := makeUp(t, dir, tiny, 3, nil)
-	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: evidence.CutInterrupted}, 12, 90*ms, nil)
+	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: evidence.CutInterrupted}, 12,
+		90*ms, nil)
 	if r := broken.end(evidence.End{Interrupted: true, Reason: "stopped on request"}); r.Status != report.Invalid {
 		t.Errorf("the run that was broken off ended %s", r.Status)
 	}
@@ -46,10 +47,12 @@ func TestEveryoneSeesRunsOfEveryKind(t *testing.T) {
 	if len(ids) != 3 {
 		t.Fatalf("the list has the runs %v", ids)
 	}
-	for _, p := range [][2]string{{"runs-of-every-kind", "/"}, {"report-of-a-sweep", "/runs/" + ids[2]},
-		{"report-of-generators", "/runs/" + ids[1]}, {"report-invalid", "/runs/" + ids[0]},
-		{"nothing-in-common", "/compare?a=" + ids[2] + "&b=" + ids[1]}} {
-		browser.Run(t, ctx, chromedp.Navigate(url+p[1]))
+	for _, p := range [][3]string{{"runs-of-every-kind", "/", "TC-KNEE"},
+		{"report-of-a-sweep", "/runs/" + ids[2], "No phase ran beside the steps of the search."},
+		{"report-of-generators", "/runs/" + ids[1], "load-1.example"},
+		{"report-invalid", "/runs/" + ids[0], "INVALID"},
+		{"nothing-in-common", "/compare?a=" + ids[2] + "&b=" + ids[1], "no phase in common"}} {
+		browser.Run(t, ctx, chromedp.Navigate(url+p[1]), browser.Shows(p[2]))
 		browser.State(t, ctx, p[0])
 	}
 }
@@ -99,7 +102,11 @@ func TestEveryoneWatchesRunsOfEveryKind(t *testing.T) {
 	sweep := makeUp(t, dir, searching, 1, nil)
 	sweep.searched(4, 8, 16, 32, 20, 24)
 	watch(sweep)
-	browser.Run(t, ctx, browser.Shows("Knee:"))
+	var finding string
+	browser.Run(t, ctx, browser.Shows("Knee:"), chromedp.Text("#sweeps .lead", &finding))
+	if strings.Contains(finding, "cut short") {
+		t.Errorf("a search that goes on says %q", finding)
+	}
 	browser.State(t, ctx, "live-sweep")
 	k.Close()
 	s.Close()
@@ -113,13 +120,15 @@ func TestEveryoneStartsAndStops(t *testing.T) {
 	url := serve(t, console.Config{Dir: t.TempDir(), Start: &console.Starter{Program: os.Args[0],
 		Env: append(os.Environ(), asProgram+"="+stubborn), KeyEnvs: []string{"STAGING_API_KEY"}}})
 	ctx := browser.Tab(t)
-	browser.Run(t, ctx, chromedp.Navigate(url+"/start?seed=none&set="+strings.Repeat("targets.throughput_rps%3D80%0A", 3)+
+	browser.Run(t, ctx, chromedp.Navigate(url+"/start?seed=none&set="+
+		strings.Repeat("targets.throughput_rps%3D80%0A", 3)+
 		"&target=http://a-server-with-a-very-long-name.of-a-cluster.example:8000/v1&slo=ttft:p99<2s"),
 		chromedp.Evaluate(`document.querySelector("[name=seed]").dispatchEvent(new Event("input", {bubbles: true}))`, nil),
 		browser.Until(`!document.getElementById("commandproblem").hidden`))
 	browser.State(t, ctx, "start-problem")
 	browser.Run(t, ctx, browser.Go(`#startform button.main`),
 		browser.Until(`[...document.querySelectorAll(".alert")].some((e) => e.textContent.includes("seed"))`))
+	browser.Run(t, ctx, browser.Until(`document.querySelectorAll("[aria-invalid=true]").length === 1`))
 	browser.State(t, ctx, "start-refused")
 	browser.Run(t, ctx, chromedp.Evaluate(`document.querySelector("[name=seed]").value = ""`, nil),
 		browser.Go(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),

@@ -70,7 +70,7 @@ func parseOne(s string) (o Objective, err error) {
 	}
 	o.Metric = Metric(strings.ToLower(strings.TrimSpace(metric)))
 	if !slices.Contains(Metrics, o.Metric) {
-		return bad("unknown metric %q, known are ttft, tpot, itl, latency", metric)
+		return bad("unknown metric %q; known metrics: ttft, tpot, itl, latency", metric)
 	}
 	if o.Percentile, err = parseStatistic(strings.TrimSpace(statistic)); err != nil {
 		return bad("%v", err)

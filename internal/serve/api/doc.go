@@ -2,7 +2,7 @@
 // draining.
 //
 // server.go has the Server, its routes and who is let in: start there. middleware.go gives each request an exchange
-// (in exchange.go), a log line and a net under its panics; lifecycle.go says whether the service is starting, ready
+// (in exchange.go), a log line and recovery from panics; lifecycle.go says whether the service is starting, ready
 // or draining.
 //
 // responses.go and anthropic.go are the routes of packages responses and messages. prompt.go has what is reported of

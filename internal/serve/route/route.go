@@ -44,7 +44,7 @@ func Parse(name string) (Policy, error) {
 	case NameAffinity:
 		return &Affinity{}, nil
 	}
-	return nil, fmt.Errorf("%w %q; known are %s", ErrUnknown, name, strings.Join(Names, ", "))
+	return nil, fmt.Errorf("%w %q; known policies: %s", ErrUnknown, name, strings.Join(Names, ", "))
 }
 
 // RoundRobin gives each replica its turn, in proportion to the weights (smooth weighted round robin: a heavier replica

@@ -113,7 +113,7 @@ func placeOf(places settings.Places, key, name string) string {
 // describe shows what is wrong with a line.
 func describe(p settings.Problem) string {
 	if p.Allowed != "" {
-		return fmt.Sprintf("%s: %s: %s: got %s", p.Place, p.Key, p.Allowed, p.Value)
+		return fmt.Sprintf("%s: %s: %s, got %s", p.Place, p.Key, p.Allowed, p.Value)
 	}
 	keys := settings.Keys(reflect.TypeFor[entry]())
 	if !strings.Contains(p.Key, ".") {
@@ -130,13 +130,13 @@ func describe(p settings.Problem) string {
 func (e *entry) server() (s Server, key, reason string) {
 	s = Server{URL: e.URL, Weight: e.Weight, Share: e.Share / 100, Drain: e.Drain}
 	if _, err := parseURL(e.URL); err != nil {
-		return s, "url", fmt.Sprintf("must be http://host:port or https://host: got %q", e.URL)
+		return s, "url", fmt.Sprintf("must be http://host:port or https://host, got %q", e.URL)
 	}
 	if e.Weight < 0 {
-		return s, "weight", fmt.Sprintf("must be above 0: got %v", e.Weight)
+		return s, "weight", fmt.Sprintf("must be above 0, got %v", e.Weight)
 	}
 	if !(e.Share >= 0 && e.Share <= 100) {
-		return s, "share_percent", fmt.Sprintf("must be between 0 and 100: got %v", e.Share)
+		return s, "share_percent", fmt.Sprintf("must be between 0 and 100, got %v", e.Share)
 	}
 	for _, name := range e.Models {
 		if name == anyModel {
@@ -148,7 +148,7 @@ func (e *entry) server() (s Server, key, reason string) {
 			theirs = ours
 		}
 		if ours == "" || theirs == "" {
-			return s, "models", fmt.Sprintf("must be names, or pairs ours=theirs, or *: got %q", name)
+			return s, "models", fmt.Sprintf("must be names, or pairs ours=theirs, or *, got %q", name)
 		}
 		if s.Models == nil {
 			s.Models = map[string]string{}

@@ -60,7 +60,7 @@ replicas:
 		{one("url: http://u:p@x"), []string{"replicas[0].url"}},
 		{one("url: http://x", "wieght: 1"), []string{`f.yaml:3: unknown key "replicas[0].wieght" (did you mean "weight"?)`}},
 		{one("url: http://x", "weight: -1") + "- {url: 'http://y', share_percent: 101}\n", []string{
-			"f.yaml:3: replicas[0].weight: must be above 0: got -1",
+			"f.yaml:3: replicas[0].weight: must be above 0, got -1",
 			"f.yaml:4: replicas[1].share_percent: must be between 0 and 100"}},
 		{one("url: http://x", "models: ['=b']"), []string{"f.yaml:3: replicas[0].models: must be names"}},
 		{one("url: http://x") + "- url: http://x/\n", []string{"http://x is there twice"}},
