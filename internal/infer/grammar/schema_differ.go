@@ -134,7 +134,7 @@ func (m *automaton) different(most int) (n int, err error) {
 			}
 			for class := range m.classes {
 				if tried++; tried > mostTried {
-					return 0, tooCostly("whether %d different items are possible takes more than %d steps", most, mostTried)
+					return 0, tooCostly("finding %d different items takes more than %d steps", most, mostTried)
 				}
 				to, err := m.step(s, uint8(class))
 				if err != nil {
