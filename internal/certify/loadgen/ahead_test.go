@@ -11,10 +11,10 @@ import (
 // TestRequestsAreMadeAhead: they come in order, a bounded number and a bounded size of them is ready, and none is made
 // after the end.
 func TestRequestsAreMadeAhead(t *testing.T) {
-	for name, c := range map[string]struct{ size, most int }{
-		"small": {10, readyRequests + 1},
-		"large": {1 << 20, readyBytes>>20 + 1},
-		"huge":  {readyBytes + 1, 1},
+	for name, c := range map[string]struct{ size, most, rounds int }{
+		"small": {10, readyRequests + 1, 3 * readyRequests},
+		"large": {1 << 20, readyBytes>>20 + 1, 40},
+		"huge":  {readyBytes + 1, 1, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestRequestsAreMadeAhead(t *testing.T) {
 					count.Add(1)
 					return Job{Prompt: fmt.Sprint(n), Body: body}
 				}, false)
-				for n := range 3 * readyRequests {
+				for n := range c.rounds {
 					synctest.Wait()
 					if ready := count.Load() - int64(n); ready < 1 || ready > int64(c.most) {
 						t.Fatalf("%d requests are ready, want 1 to %d", ready, c.most)
