@@ -156,7 +156,8 @@ func rateChart(s PhaseSeries, r *Report, n int) Chart {
 	top := math.Max(maxY(s.Offered, s.Issued, s.Completed), r.Targets.ThroughputRPS)
 	p := &plot{id: fmt.Sprintf("rate%d", n), title: "Load against completions, phase " + s.ID,
 		xLabel: "seconds since the phase began", yLabel: "requests/s",
-		xMax: max(lastX(s.Offered), lastX(s.Completed)), yMax: roundUp(top * 1.05), about: "arrivals, issues and completions in each interval"}
+		xMax: max(lastX(s.Offered), lastX(s.Completed)), yMax: roundUp(top * 1.05),
+		about: "arrivals, issues and completions in each interval"}
 	p.bands = outside(s, p.xMax)
 	if t := r.Targets.ThroughputRPS; t > 0 {
 		p.levels = []mark{{label: "target " + Number(t) + "/s", from: t}}

@@ -91,8 +91,9 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 	case cut > 0:
 		top = math.Max(top, cut*1.1)
 	}
-	p.yMax, p.about = roundUp(top*1.05), fmt.Sprintf("%d loads; the mean is %s ms at the least and %s ms at the greatest",
-		len(steps), Number(mean[0].Y), Number(mean[len(mean)-1].Y))
+	p.yMax = roundUp(top * 1.05)
+	p.about = fmt.Sprintf("%d loads; the mean is %s ms at the least and %s ms at the greatest", len(steps),
+		Number(mean[0].Y), Number(mean[len(mean)-1].Y))
 	p.lines = []line{{class: "c1", points: mean}}
 	p.dots = []dots{{class: "c1", points: mean, r: 2.4}}
 	keys := []ChartKey{{"c1", "mean"}}

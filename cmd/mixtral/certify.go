@@ -24,6 +24,7 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
+	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
@@ -302,8 +303,11 @@ func modelMarks(a *app, ref string) (marks map[string]string, builtIn bool, err 
 	if err != nil {
 		return nil, false, err
 	}
-	return map[string]string{"model_sha256": sum, "model_id": m.ID}, m.Path == "" || strings.HasPrefix(ref, "synth:"),
-		nil
+	marks = map[string]string{"model_sha256": sum, "model_id": m.ID}
+	if m.Sources != nil {
+		marks["model_sources_sha256"] = catalog.DigestOf(m.Sources)
+	}
+	return marks, m.Path == "" || strings.HasPrefix(ref, "synth:"), nil
 }
 
 // inProcess serves inside this process.

@@ -25,8 +25,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/testcases"
 )
 
-// ends waits for a command's end, which must come soon after a signal: within a second on a machine at rest, and within
-// the limit of every wait on one that others use too.
+// ends waits for a command's end, which must come soon after a signal: within a second on a machine at rest, and
+// within the limit of every wait on one that others use too.
 func ends(t *testing.T, cmd *exec.Cmd, sig os.Signal) {
 	t.Helper()
 	if err := cmd.Process.Signal(sig); err != nil {
@@ -89,8 +89,8 @@ func TestCertifyLeavesAReportWhenItIsStopped(t *testing.T) {
 }
 
 // TestASecondSignalEndsAtOnce: the first one lets the run send its last traces, which nobody takes here, and print its
-// report, which nobody reads: it cannot end by itself. The second one does not wait for that. The record is left as far
-// as it goes, and can be judged.
+// report, which nobody reads: it cannot end by itself. The second one does not wait for that. The record is left as
+// far as it goes, and can be judged.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	heard := make(chan os.Signal, 1)
@@ -226,8 +226,8 @@ func TestASignalEndsTheJudge(t *testing.T) {
 	}
 }
 
-// endsEarly starts a command and ends it by a signal once it has begun its work. It is false where the command was done
-// before.
+// endsEarly starts a command and ends it by a signal once it has begun its work. It is false where the command was
+// done before.
 func endsEarly(t *testing.T, args []string, begun func(pid int) bool) bool {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])

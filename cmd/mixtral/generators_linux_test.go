@@ -237,8 +237,8 @@ func TestGeneratorsInNamespaces(t *testing.T) {
 		bound := rep.Generators[a-1].ClockError + rep.Generators[b-1].ClockError
 		t.Logf("clocks of generators %d and %d: %.2f ms apart at most", a, b, most[b]-least[a])
 		if apart := least[a] - most[b]; apart > bound {
-			t.Errorf("clocks of generators %d and %d are %.2f ms apart at least, %.2f ms at most says the report", a, b,
-				apart, bound)
+			t.Errorf("clocks of generators %d and %d are %.2f ms apart at least, %.2f ms at most says the report",
+				a, b, apart, bound)
 		}
 	}
 }

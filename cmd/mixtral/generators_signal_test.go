@@ -68,9 +68,7 @@ func TestSignalsStopGeneratorsToo(t *testing.T) {
 				server := newStagedServer(t, s.mute)
 				generators, addresses := listening(t, n)
 				dir := t.TempDir()
-				if err := os.WriteFile(filepath.Join(dir, "case.yaml"), fmt.Appendf(nil, signalCase, s.lasts), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				writeSignalCase(t, dir, s.lasts)
 				var log lockedBuffer
 				cmd := exec.CommandContext(t.Context(), os.Args[0])
 				cmd.Args = []string{"mixtral", "certify", filepath.Join(dir, "case.yaml"), "--target", server.URL,
@@ -112,9 +110,7 @@ func TestAGeneratorIsStopped(t *testing.T) {
 			server := newStagedServer(t, s.mute)
 			generators, addresses := listening(t, 2)
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "case.yaml"), fmt.Appendf(nil, signalCase, s.lasts), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeSignalCase(t, dir, s.lasts)
 			var log lockedBuffer
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Args = []string{"mixtral", "certify", filepath.Join(dir, "case.yaml"), "--target", server.URL,
@@ -132,6 +128,15 @@ func TestAGeneratorIsStopped(t *testing.T) {
 			}
 			stopped(t, generators[0], exitOK)
 		})
+	}
+}
+
+// writeSignalCase writes the case with so many seconds of load.
+func writeSignalCase(t *testing.T, dir string, seconds int) {
+	t.Helper()
+	text := fmt.Appendf(nil, signalCase, seconds)
+	if err := os.WriteFile(filepath.Join(dir, "case.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

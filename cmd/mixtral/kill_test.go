@@ -103,8 +103,9 @@ func processes(program string) (n int) {
 	return n
 }
 
-// TestKilledCertify kills certifications at any moment, the first of them when its record has begun: reports that are there stay whole, what the killed run had
-// recorded can be read and is not a verdict, its server dies with it, and the next run is none the worse.
+// TestKilledCertify kills certifications at any moment, the first when its record has begun: reports that are there
+// stay whole, what the killed run had recorded can be read and is not a verdict, its server dies with it, and
+// the next run is none the worse.
 func TestKilledCertify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs certifications for half a minute")

@@ -193,8 +193,8 @@ func TestKilledRequestLog(t *testing.T) {
 		"the database opens, no line twice, %d of %d answered requests without a line", lost, answered)
 }
 
-// loadUntilKilled lets four clients ask short questions, kills the service and gives the number of answers, and of lines
-// that the service said it had written.
+// loadUntilKilled lets four clients ask short questions, kills the service and gives the number of answers, and of
+// lines that the service said it had written.
 func loadUntilKilled(t *testing.T, s *servedProcess, after time.Duration) (answered, written int) {
 	t.Helper()
 	var answers atomic.Int64

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,9 +81,11 @@ func TestDirectoryEverywhere(t *testing.T) {
 		!strings.Contains(r.stdout, "TC-KILL") {
 		t.Errorf("certify: %v", r)
 	}
-	if models := glob(t, cache, "converted/*.gguf"); len(models) != 1 {
-		t.Errorf("in the cache: %v", models)
+	models := glob(t, cache, "converted/*.gguf")
+	if len(models) != 1 {
+		t.Fatalf("in the cache: %v", models)
 	}
+	traceable(t, dir, models[0], glob(t, out, "*.json"))
 	// Of a directory with a GGUF file, quantize takes this file.
 	one := filepath.Join(t.TempDir(), "one")
 	if err := errors.Join(os.Mkdir(one, 0o755), os.Rename(filepath.Join(out, "q.gguf"), filepath.Join(one,
@@ -90,6 +95,47 @@ func TestDirectoryEverywhere(t *testing.T) {
 	if r := inside(t, "model", "quantize", one, "--type", "keep", "--out", filepath.Join(out,
 		"k.gguf")); r.code != exitOK {
 		t.Errorf("%v", r)
+	}
+}
+
+// traceable holds what verify and a report say of a converted model to the files: its own hash, and the sources', as
+// sha256sum prints them.
+func traceable(t *testing.T, dir, file string, reports []string) {
+	t.Helper()
+	sum := func(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+	read := func(path string) []byte {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	var lines strings.Builder
+	for _, path := range glob(t, dir, "*") { // by name
+		fmt.Fprintf(&lines, "%s  %s\n", sum(read(path)), filepath.Base(path))
+	}
+	of, all := sum(read(file)), sum([]byte(lines.String()))
+	text := inside(t, "model", "verify", "--no-run", dir).stdout
+	if !strings.Contains(text, "sha256 "+of+"\n") || !strings.Contains(text, "sources sha256 "+all+"\n") ||
+		!strings.Contains(strings.ReplaceAll(text, "\n  ", "\n"), lines.String()) || !strings.Contains(text, file) {
+		t.Errorf("verify says\n%s\nThe file is %s, the sources are %s:\n%s", text, of, all, lines.String())
+	}
+	var v struct {
+		SHA256    string
+		Converted struct {
+			From, File string
+			Sources    []struct{ Name, SHA256 string }
+			All        string `json:"sources_sha256"`
+		}
+	}
+	if err := json.Unmarshal([]byte(inside(t, "model", "verify", "--no-run", "--json", dir).stdout),
+		&v); err != nil || v.SHA256 != of || v.Converted.All != all || v.Converted.From != dir ||
+		v.Converted.File != file || len(v.Converted.Sources) != strings.Count(lines.String(), "\n") {
+		t.Errorf("verify --json says %+v, %v", v, err)
+	}
+	if len(reports) != 1 || !bytes.Contains(read(reports[0]), []byte(`"model_sources_sha256": "`+all+`"`)) ||
+		!bytes.Contains(read(reports[0]), []byte(`"model_sha256": "`+of+`"`)) {
+		t.Errorf("reports %v: want model_sha256 %s and model_sources_sha256 %s", reports, of, all)
 	}
 }
 

@@ -33,6 +33,16 @@ type verified struct {
 	SHA256   string `json:"sha256"`
 	Checksum string `json:"checksum"`  // "as published", "as given" or "unknown"
 	SelfTest string `json:"self_test"` // the text that the model generated, or why it did not
+
+	Converted *converted `json:"converted,omitempty"` // of a directory of safetensors
+}
+
+// converted says where a model that was verified came from.
+type converted struct {
+	From    string           `json:"from"` // the directory
+	File    string           `json:"file"` // what sha256 is of
+	Sources []catalog.Digest `json:"sources"`
+	SHA256  string           `json:"sources_sha256"` // see catalog.DigestOf
 }
 
 func (c *modelVerifyCmd) Run(a *app) error {
@@ -56,6 +66,9 @@ func (c *modelVerifyCmd) Run(a *app) error {
 	if v.SHA256, err = o.SHA256(); err != nil {
 		return err
 	}
+	if o.Sources != nil {
+		v.Converted = &converted{o.From, o.Path, o.Sources, catalog.DigestOf(o.Sources)}
+	}
 	if v.Checksum, err = c.checksum(v.SHA256); err != nil {
 		return err
 	}
@@ -69,6 +82,13 @@ func (c *modelVerifyCmd) Run(a *app) error {
 }
 
 func (v *verified) print(w io.Writer) error {
+	if from := v.Converted; from != nil {
+		fmt.Fprintf(w, "converted from %s to %s\n", from.From, from.File)
+		for _, s := range from.Sources {
+			fmt.Fprintf(w, "  %s  %s\n", s.SHA256, s.Name)
+		}
+		fmt.Fprintf(w, "sources sha256 %s\n", from.SHA256)
+	}
 	_, err := fmt.Fprintf(w, "%s: whole: %d tensors, %s parameters, all finite\nrouters: no "+
 		"expert's row is zero or a copy of another\nself-test: %s\nsha256 %s\n",
 		v.Model, v.Tensors, count(v.Params), v.SelfTest, v.SHA256)

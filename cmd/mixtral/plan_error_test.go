@@ -23,19 +23,29 @@ import (
 var updatePlan = flag.Bool("update-plan", false, "write the table of docs/SCALE.md")
 
 // TestPlanError measures how far the plan's predictions are off on this machine: for each model, a profile is
-// measured, and then the same arrivals are sent to the service and simulated. It takes minutes of a quiet machine,
-// and runs where MIXTRAL_PLAN_ERROR names models, such as "demo,synth:nano,synth:mid" (make plan-error).
+// measured, and then the same arrivals are sent to the service and simulated; and so for three services, of one
+// thread each, behind a gateway. It takes minutes of a quiet machine, and runs where MIXTRAL_PLAN_ERROR names models,
+// such as "demo,synth:nano,synth:mid" (make plan-error).
 func TestPlanError(t *testing.T) {
 	models := os.Getenv("MIXTRAL_PLAN_ERROR")
 	if models == "" {
 		t.Skip("MIXTRAL_PLAN_ERROR names no models")
 	}
+	program, err := filepath.Abs("../../bin/mixtral")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var table strings.Builder
-	table.WriteString("| model | load | requests/s | mean ms | p50 ms | p99 ms | TTFT mean ms | served/s |\n" +
-		"|---|---|---|---|---|---|---|---|\n")
+	table.WriteString("| model | replicas | load | requests/s | mean ms | p50 ms | p99 ms | TTFT mean ms | served/s |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n")
 	var all []float64
-	for model := range strings.SplitSeq(models, ",") {
-		all = append(all, planErrors(t, model, &table)...)
+	for _, on := range []func(*testing.T, string) arrangement{alone, behindGateway} {
+		for model := range strings.SplitSeq(models, ",") {
+			t.Run(model, func(t *testing.T) { all = append(all, planErrors(t, model, on(t, program), &table)...) })
+		}
+	}
+	if t.Failed() {
+		return
 	}
 	slices.Sort(all)
 	fmt.Fprintf(&table, "\nOf %d predictions half are within %.1f %%, the worst is off by %.1f %%.\n", len(all),
@@ -47,19 +57,57 @@ func TestPlanError(t *testing.T) {
 	}
 }
 
-// planErrors sends three loads to a model's service, writes their rows and gives the relative errors.
-func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
+// arrangement is what a load is sent to.
+type arrangement struct {
+	replicas int
+	replica  target.Launcher // one of them: what a profile is measured on
+	service  target.Launcher // all of them
+	shares   []float64       // of the knee, the loads
+}
+
+// alone is one service that has the machine.
+func alone(_ *testing.T, program string) arrangement {
+	launch := servesModel(program)
+	return arrangement{replicas: 1, replica: launch, service: launch, shares: []float64{0.3, 0.6, 0.85}}
+}
+
+// behindGateway is three services of one thread each. They share two processors with the gateway and the client, so
+// that loads which keep more of them busy would measure the machine's queue, which no fleet of machines has.
+func behindGateway(t *testing.T, program string) arrangement {
+	const replicas = 3
+	replica := servesModel(program, "--set", "cpu_cores=1")
+	return arrangement{replicas: replicas, replica: replica, shares: []float64{0.1, 0.2, 0.3},
+		service: func(ctx context.Context, need target.Need) (*target.Server, error) {
+			var urls []string
+			for range replicas {
+				s, err := replica(ctx, need)
+				if err != nil {
+					return nil, err
+				}
+				t.Cleanup(func() { _ = s.Stop() })
+				urls = append(urls, s.URL)
+			}
+			gateway := target.Child(program, func(port int, _ target.Need) []string {
+				return []string{"serve", "--port", strconv.Itoa(port), "--log-level", "warn", "--backend", "vllm",
+					"--upstream", strings.Join(urls, ",")}
+			})
+			return gateway(ctx, need)
+		}}
+}
+
+func servesModel(program string, more ...string) target.Launcher {
+	return target.Child(program, func(port int, need target.Need) []string {
+		return append([]string{"serve", "--port", strconv.Itoa(port), "--log-level", "warn", "--model", need.Model},
+			more...)
+	})
+}
+
+// planErrors sends an arrangement's loads to a model's service, writes their rows and gives the relative errors.
+func planErrors(t *testing.T, model string, on arrangement, table *strings.Builder) []float64 {
 	a := &app{ctx: t.Context(), stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	file := t.TempDir() + "/profile.json"
 	bench := &benchCmd{Model: model, Profile: file, Repeat: 5}
-	program, err := filepath.Abs("../../bin/mixtral")
-	if err != nil {
-		t.Fatal(err)
-	}
-	launch := target.Child(program, func(port int, need target.Need) []string {
-		return []string{"serve", "--port", strconv.Itoa(port), "--log-level", "warn", "--model", need.Model}
-	})
-	if err := bench.profileOn(a, launch); err != nil {
+	if err := bench.profileOn(a, on.replica); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(file)
@@ -70,7 +118,7 @@ func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, stop, err := bench.start(a, launch)
+	p, stop, err := bench.start(a, on.service)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +127,7 @@ func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
 			t.Error(err)
 		}
 	}()
-	setup := plan.Setup{Replica: profile.Replica(), Replicas: 1, Policy: route.NameLeast, Warmup: 0.1,
+	setup := plan.Setup{Replica: profile.Replica(), Replicas: on.replicas, Policy: route.NameLeast, Warmup: 0.1,
 		Traffic: plan.Traffic{Requests: 2000, RPS: 10, Prompt: []int{20, 60, 150, 300}, Output: []int{40, 8, 24, 60},
 			Seed: 1}}
 	knee, _, err := plan.Knee(t.Context(), setup, plan.Demand{})
@@ -87,7 +135,7 @@ func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
 		t.Fatal(err)
 	}
 	var errs []float64
-	for _, share := range []float64{0.3, 0.6, 0.85} {
+	for _, share := range on.shares {
 		setup.Traffic.RPS = share * knee
 		setup.Traffic.Requests = int(min(max(60*setup.Traffic.RPS, 100), 4000))
 		predicted, err := plan.Simulate(t.Context(), setup)
@@ -95,7 +143,8 @@ func planErrors(t *testing.T, model string, table *strings.Builder) []float64 {
 			t.Fatal(err)
 		}
 		measured := p.load(t, &setup)
-		fmt.Fprintf(table, "| %s | %.0f %% of the knee | %.3g |", model, 100*share, setup.Traffic.RPS)
+		fmt.Fprintf(table, "| %s | %d | %.0f %% of the knee | %.3g |", model, on.replicas, 100*share,
+			setup.Traffic.RPS)
 		for _, figure := range []func(*outcomes) float64{
 			func(o *outcomes) float64 { return 1e3 * slo.Objective{}.Of(o.latency) },
 			func(o *outcomes) float64 { return 1e3 * slo.Objective{Percentile: 0.5}.Of(o.latency) },

@@ -140,8 +140,9 @@ func TestStreamingIsSmooth(t *testing.T) {
 	per := func(d time.Duration) time.Duration { return (d / time.Duration(frames)).Round(time.Microsecond) }
 	t.Logf("%d frames in %v: %.1f a second; times between them p50 %.1f, p95 %.1f, p99 %.1f, longest %.1f ms; %d "+
 		"late by half a frame; %d tasks above 50 ms; a frame costs %v of script, %v of style, %v of layout, "+
-		"%v in all; %.1f nodes drawn at a time; shift %.4f", frames, took.Round(time.Millisecond), float64(frames)/took.Seconds(),
-		stats.Percentile(w.Gaps, 0.5), stats.Percentile(w.Gaps, 0.95), stats.Percentile(w.Gaps, 0.99),
+		"%v in all; %.1f nodes drawn at a time; shift %.4f", frames, took.Round(time.Millisecond),
+		float64(frames)/took.Seconds(), stats.Percentile(w.Gaps, 0.5),
+		stats.Percentile(w.Gaps, 0.95), stats.Percentile(w.Gaps, 0.99),
 		w.Gaps[len(w.Gaps)-1], late, len(w.Long), per(work.Script), per(work.Style), per(work.Layout), per(work.Task),
 		drawn.Nodes/drawn.Times, w.Shift)
 	if most := redrawn*drawn.Times + float64(lasts/every); drawn.Times == 0 || drawn.Nodes > most {

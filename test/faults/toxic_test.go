@@ -38,11 +38,13 @@ type proxy struct {
 	added  int
 }
 
-// newProxy begins to listen in front of a TCP address.
+// newProxy begins to listen in front of a TCP address, at a port that is still its own when it stops and starts
+// again.
 func newProxy(t *testing.T, upstream string) *proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &proxy{t: t, server: server, Proxy: toxiproxy.NewProxy(server, "test", "127.0.0.1:0", upstream)}
+	address := "127.0.0.1:" + llmtest.Port(t)
+	p := &proxy{t: t, server: server, Proxy: toxiproxy.NewProxy(server, "test", address, upstream)}
 	p.start()
 	t.Cleanup(func() { p.Stop() })
 	return p

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
 var (
@@ -57,16 +58,6 @@ func run(m *testing.M) int {
 		}
 	}
 	return m.Run()
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // start runs a program until the test ends, and waits until an address answers 200.
@@ -118,7 +109,7 @@ func scraper(t *testing.T, target, metric string, flags ...string) string {
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := "127.0.0.1:" + llmtest.Port(t)
 	base := "http://" + address
 	start(t, base+"/-/ready", prometheus, append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path=" + filepath.Join(dir, "data"),
@@ -248,8 +239,8 @@ func certify(t *testing.T, target, prometheus string) (r report, code int) {
 func TestThroughPrometheus(t *testing.T) {
 	for name, flags := range map[string][]string{"classic": nil, "native": {"--enable-feature=native-histograms"}} {
 		t.Run(name, func(t *testing.T) {
-			service := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
-			_, port, _ := strings.Cut(strings.TrimPrefix(service, "http://"), ":")
+			port := llmtest.Port(t)
+			service := "http://127.0.0.1:" + port
 			start(t, service+"/readyz", mixtral, "serve", "--model", "synth:tiny", "--port", port, "--log-level",
 				"warn")
 			server := scraper(t, service, "mixtral_build_info", flags...)
@@ -286,9 +277,9 @@ func TestThroughPrometheus(t *testing.T) {
 					t.Errorf("%s: the service says %v, Prometheus %v", metric, own, stored)
 				}
 			}
-			quantile := `histogram_quantile(0.5, rate(mixtral_e2e_request_latency_seconds[1m]))`
+			quantile := `histogram_quantile(0.5, rate(mixtral_e2e_request_latency_seconds[10m]))`
 			if name == "classic" {
-				quantile = `histogram_quantile(0.5, sum by (le) (rate(mixtral_e2e_request_latency_seconds_bucket[1m])))`
+				quantile = `histogram_quantile(0.5, sum by (le) (rate(mixtral_e2e_request_latency_seconds_bucket[10m])))`
 			}
 			if p50, err := instant(t.Context(), server, quantile); err != nil || math.IsNaN(p50) || p50 <= 0 {
 				t.Errorf("a dashboard's quantile is %v, %v", p50, err)
@@ -328,9 +319,9 @@ func TestLiarsAreCaughtThroughPrometheus(t *testing.T) {
 	for fault, caught := range map[string]string{"healthy": "", "missed-counts": "requests",
 		"lying-tokens": "generation_tokens"} {
 		t.Run(fault, func(t *testing.T) {
-			port := freePort(t)
-			target := fmt.Sprintf("http://127.0.0.1:%d", port)
-			start(t, target+"/metrics", faults, "serve", fault, "--port", strconv.Itoa(port))
+			port := llmtest.Port(t)
+			target := "http://127.0.0.1:" + port
+			start(t, target+"/metrics", faults, "serve", fault, "--port", port)
 			server := scraper(t, target, "up == 1")
 			r, code := certify(t, target, server)
 			for _, c := range r.Checks {

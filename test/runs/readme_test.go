@@ -86,7 +86,8 @@ func pictures(t *testing.T, ctx context.Context, url, dir string) {
 	go func() {
 		out, err := exec.CommandContext(t.Context(), program, "certify", "--report-dir", dir).CombinedOutput()
 		if err != nil {
-			err = fmt.Errorf("the run did not pass; try again when the machine has nothing else to do: %w\n%s", err, out)
+			err = fmt.Errorf("the run did not pass; try again when the machine has nothing else to do: %w\n%s", err,
+				out)
 		}
 		done <- err
 	}()

@@ -34,7 +34,8 @@ func TestEveryoneSeesRunsOfEveryKind(t *testing.T) {
 		t.Errorf("the report has the generators %+v", r.Generators)
 	}
 	broken := makeUp(t, dir, tiny, 3, nil)
-	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: evidence.CutInterrupted}, 12, 90*ms, nil)
+	broken.phase(evidence.Phase{ID: "single", Kind: testcases.KindClosed, CutShort: evidence.CutInterrupted}, 12,
+		90*ms, nil)
 	if r := broken.end(evidence.End{Interrupted: true, Reason: "stopped on request"}); r.Status != report.Invalid {
 		t.Errorf("the run that was broken off ended %s", r.Status)
 	}
@@ -113,7 +114,8 @@ func TestEveryoneStartsAndStops(t *testing.T) {
 	url := serve(t, console.Config{Dir: t.TempDir(), Start: &console.Starter{Program: os.Args[0],
 		Env: append(os.Environ(), asProgram+"="+stubborn), KeyEnvs: []string{"STAGING_API_KEY"}}})
 	ctx := browser.Tab(t)
-	browser.Run(t, ctx, chromedp.Navigate(url+"/start?seed=none&set="+strings.Repeat("targets.throughput_rps%3D80%0A", 3)+
+	browser.Run(t, ctx, chromedp.Navigate(url+"/start?seed=none&set="+
+		strings.Repeat("targets.throughput_rps%3D80%0A", 3)+
 		"&target=http://a-server-with-a-very-long-name.of-a-cluster.example:8000/v1&slo=ttft:p99<2s"),
 		chromedp.Evaluate(`document.querySelector("[name=seed]").dispatchEvent(new Event("input", {bubbles: true}))`, nil),
 		browser.Until(`!document.getElementById("commandproblem").hidden`))

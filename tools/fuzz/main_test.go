@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 		}
 		return len(list)
 	}
-	for try := 0; try < 5 && kept() == 0; try++ { // what a search finds is up to chance
+	for try := 0; try < 20 && kept() == 0; try++ { // what a search finds is up to chance
 		if err := run(root, 3*time.Second, "^in ", true, 1); err != nil {
 			t.Fatal(err)
 		}

@@ -90,8 +90,8 @@ func blockMeans(x []float64, mean float64, b int, source *rand.PCG) []float64 {
 	return out
 }
 
-// intN draws as rand.New(source).IntN(n) does, without the calls through an interface: most of a judge's time goes into
-// these draws.
+// intN draws as rand.New(source).IntN(n) does, without the calls through an interface: most of a judge's time goes
+// into these draws.
 func intN(source *rand.PCG, n int) int {
 	bound := uint64(n)
 	if bound&(bound-1) == 0 {

@@ -4,17 +4,15 @@ import (
 	"unicode/utf8"
 )
 
-// Encode gives the ids of text. User-defined pieces are found first, the longest at each place, as SentencePiece
-// does;
-// what is between them is merged. With addBOS they start with BOS, unless the vocabulary says that prompts have none.
-// Any bytes are fine: what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest
-// word.
+// Encode gives the ids of text. User-defined pieces are found first, the longest at each place; what is between them
+// is merged. With addBOS they start with BOS, unless the vocabulary says that prompts have none. Any bytes are fine:
+// what is not UTF-8 falls back to byte pieces. Time is O(n log n) in the length of the longest word.
 func (t *Tokenizer) Encode(text string, addBOS bool) []int32 {
 	var ids []int32
 	if addBOS && t.spec.AddBOS && t.spec.BOS >= 0 {
 		ids = append(ids, t.spec.BOS)
 	}
-	return t.appendText(ids, text)
+	return t.appendRun(ids, text, true)
 }
 
 // EncodeInside gives the ids of text that stands behind other text: as it is, without a space prefix.
@@ -22,7 +20,7 @@ func (t *Tokenizer) EncodeInside(text string) []int32 {
 	if text == "" {
 		return nil
 	}
-	return (&merger{t: t}).encode(text)
+	return (&merger{t: t}).encode(text, noSpace)
 }
 
 // AtLeast gives a number of tokens that a text of so many bytes has at least, in no time: for texts that are too long
@@ -35,15 +33,62 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 	if text == "" {
 		return ids
 	}
-	m := merger{t: t, ids: ids}
+	before := noSpace
 	if t.spec.AddSpacePrefix {
-		text = " " + text
+		before = space
 	}
-	return m.encode(text)
+	return (&merger{t: t, ids: ids}).encode(text, before)
 }
 
-// encode appends the ids of what was added and text.
-func (m *merger) encode(text string) []int32 {
+// appendRun is appendText with the rules of Metaspace. first says that the text as a whole begins here.
+func (t *Tokenizer) appendRun(ids []int32, text string, first bool) []int32 {
+	if text == "" {
+		return ids
+	}
+	return (&merger{t: t, ids: ids}).encode(text, t.prefix(first))
+}
+
+// prefix is what goes before a run of text.
+type prefix int
+
+const (
+	noSpace  prefix = iota
+	space           // one more
+	oneSpace        // one, if the run does not begin with one
+)
+
+// prefix says what the vocabulary puts before a run of text. first says that the text as a whole begins with it.
+func (t *Tokenizer) prefix(first bool) prefix {
+	switch {
+	case !t.spec.AddSpacePrefix, t.spec.Metaspace == MetaspaceFirst && !first:
+		return noSpace
+	case t.spec.Metaspace != "":
+		return oneSpace
+	}
+	return space
+}
+
+// encode appends the ids of text. What is behind a piece that was added later is a run of its own, as it is in
+// Hugging Face's tokenizers and in llama.cpp.
+func (m *merger) encode(text string, before prefix) []int32 {
+	for text != "" {
+		at, id, n := m.t.added.find(text)
+		if run := text[:at]; run != "" {
+			if before == space || before == oneSpace && run[0] != ' ' {
+				run = " " + run
+			}
+			m.run(run)
+		}
+		if n > 0 {
+			m.ids, before = append(m.ids, id), m.t.prefix(false)
+		}
+		text = text[at+n:]
+	}
+	return m.ids
+}
+
+// run appends the ids of a text without added pieces.
+func (m *merger) run(text string) {
 	t := m.t
 	afterSpace := true // a word begins at a space that follows something else
 	for len(text) > 0 {
@@ -72,7 +117,6 @@ func (m *merger) encode(text string) []int32 {
 		text = text[size:]
 	}
 	m.flush()
-	return m.ids
 }
 
 // symbol is a stretch of the merger's text; they form a doubly linked list. One that was merged into its left

@@ -43,6 +43,19 @@ func (m *matcher) at(text string) (id int32, n int) {
 	return 0, 0
 }
 
+// find gives where the first piece in text begins, and its length; the end of text and 0 if there is none.
+func (m *matcher) find(text string) (at int, id int32, n int) {
+	if !m.any {
+		return len(text), 0, 0
+	}
+	for at := range len(text) {
+		if id, n := m.at(text[at:]); n > 0 {
+			return at, id, n
+		}
+	}
+	return len(text), 0, 0
+}
+
 // Part is a stretch of text for EncodeParts.
 type Part struct {
 	Text    string
@@ -68,24 +81,23 @@ func (t *Tokenizer) EncodeParts(parts []Part) []int32 {
 
 func (t *Tokenizer) appendParts(ids []int32, parts []Part) []int32 {
 	var run strings.Builder
+	first := true
 	for _, p := range parts {
 		rest := p.Text
 		if p.Content || !t.control.any {
 			run.WriteString(rest)
 			continue
 		}
-		for at := 0; at < len(rest); {
-			id, n := t.control.at(rest[at:])
-			if n == 0 {
-				at++
-				continue
-			}
+		for rest != "" {
+			at, id, n := t.control.find(rest)
 			run.WriteString(rest[:at])
-			ids = append(t.appendText(ids, run.String()), id)
-			run.Reset()
-			rest, at = rest[at+n:], 0
+			if n > 0 {
+				ids = append(t.appendRun(ids, run.String(), first), id)
+				first = false
+				run.Reset()
+			}
+			rest = rest[at+n:]
 		}
-		run.WriteString(rest)
 	}
-	return t.appendText(ids, run.String())
+	return t.appendRun(ids, run.String(), first)
 }

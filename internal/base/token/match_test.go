@@ -123,3 +123,34 @@ func TestEnds(t *testing.T) {
 		t.Error("an end of turn beyond the vocabulary is taken")
 	}
 }
+
+// TestSpaces: where a space goes before a text, and before what is behind a control piece or an added one. The ids of
+// published vocabularies are held in test/chats.
+func TestSpaces(t *testing.T) {
+	spec := base("▁", "a", "▁a", "<x>", "<c>", "<y>")
+	spec.Types[262], spec.Scores[262] = TypeUserDefined, AddedScore
+	spec.Types[263] = TypeControl
+	spec.Types[264], spec.Scores[264] = TypeUserDefined, 0 // SentencePiece's own
+	texts := []string{"a", " a", "a<x>a", "<x> a", "<x>", "<c>a", "a<c> a", "<y>a"}
+	for scheme, want := range map[string][]string{
+		"":       {"▁a", "▁ ▁a", "▁a <x> ▁a", "<x> ▁ ▁a", "<x>", "<c> ▁a", "▁a <c> ▁ ▁a", "▁ <y> a"},
+		"always": {"▁a", "▁a", "▁a <x> ▁a", "<x> ▁a", "<x>", "<c> ▁a", "▁a <c> ▁a", "▁ <y> a"},
+		"first":  {"▁a", "▁a", "▁a <x> a", "<x> ▁a", "<x>", "<c> a", "▁a <c> ▁a", "▁ <y> a"},
+		"never":  {"a", "▁a", "a <x> a", "<x> ▁a", "<x>", "<c> a", "a <c> ▁a", "<y> a"},
+	} {
+		s := spec
+		if s.AddSpacePrefix = scheme != "never"; s.AddSpacePrefix {
+			s.Metaspace = scheme
+		}
+		tok := mustNew(t, s)
+		for i, text := range texts {
+			if got := strings.Join(spell(tok, tok.EncodeSpecial(text, false)), " "); got != want[i] {
+				t.Errorf("%q: %q is %q, want %q", scheme, text, got, want[i])
+			}
+		}
+	}
+	spec.Metaspace = "none"
+	if _, err := New(spec); err == nil || !strings.Contains(err.Error(), "always or first") {
+		t.Errorf("an unknown scheme: %v", err)
+	}
+}

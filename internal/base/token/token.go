@@ -28,6 +28,27 @@ const Space = "▁"
 // unknownText is what the unknown piece decodes to: SentencePiece's default unk_surface.
 const unknownText = " ⁇ "
 
+// Schemes of Metaspace in tokenizer.json, under which no space comes before one that is there already. Where there are
+// control pieces in a text, SentencePiece and MetaspaceAlways put a space before each run of text between them, and
+// MetaspaceFirst only before a run with which the text begins.
+const (
+	MetaspaceAlways = "always"
+	MetaspaceFirst  = "first"
+)
+
+// MetaspaceKey is the key of Spec.Metaspace in a GGUF file that was converted here. GGUF itself has none for it.
+const MetaspaceKey = "mixtral.tokenizer.metaspace"
+
+// AddedScore is the score of user-defined pieces that were added to a vocabulary after its training, or less. Those of
+// SentencePiece itself have 0. llama.cpp's converter writes the same.
+const AddedScore = -1000
+
+// Marks says whether a piece looks like a mark between the parts of a conversation, such as <|im_start|>. Some files
+// do not call them control pieces; as a user's piece, the text of a message could become one.
+func Marks(piece string) bool {
+	return strings.HasPrefix(piece, "<|") && strings.HasSuffix(piece, "|>") && len(piece) > len("<||>")
+}
+
 // Spec is a vocabulary as a model file holds it. Index i of Pieces, Scores and Types describes id i.
 type Spec struct {
 	Pieces         []string
@@ -37,6 +58,7 @@ type Spec struct {
 	Ends           []int32   // what ends an answer beside EOS: the end of a turn
 	AddBOS         bool      // a prompt starts with BOS
 	AddSpacePrefix bool      // text starts with a space that is not its own
+	Metaspace      string    // where AddSpacePrefix puts none: a name below; empty: everywhere, as SentencePiece does
 	Template       string    // Jinja chat template, if there is one
 	ToolTemplate   string    // another one for conversations with tools
 }
@@ -50,7 +72,8 @@ type Tokenizer struct {
 	maxPiece int              // bytes of the longest piece in ids
 	maxText  int              // bytes of text that a token stands for at most
 	perWord  bool             // no piece has "▁" after another character: words encode independently
-	user     matcher          // user-defined pieces: text that has them is cut there before anything is merged
+	user     matcher          // SentencePiece's user-defined pieces: text is cut there before anything is merged
+	added    matcher          // user-defined pieces that were added later
 	control  matcher          // control pieces, for text that may name them
 	chat     chatFormat
 }
@@ -63,6 +86,9 @@ func New(s Spec) (*Tokenizer, error) {
 		return nil, fmt.Errorf("%w: no pieces", ErrSpec)
 	case n > math.MaxInt32:
 		return nil, fmt.Errorf("%w: %d pieces", ErrSpec, n)
+	case s.Metaspace != "" && s.Metaspace != MetaspaceAlways && s.Metaspace != MetaspaceFirst:
+		return nil, fmt.Errorf("%w: %s is %q, want %s or %s", ErrSpec, MetaspaceKey, s.Metaspace, MetaspaceAlways,
+			MetaspaceFirst)
 	case len(s.Scores) != n || len(s.Types) != n:
 		return nil, fmt.Errorf("%w: %d pieces, but %d scores and %d types", ErrSpec, n, len(s.Scores), len(s.Types))
 	}
@@ -96,6 +122,7 @@ func New(s Spec) (*Tokenizer, error) {
 		}
 	}
 	t.user.sort()
+	t.added.sort()
 	t.control.sort()
 	t.chat = t.newChatFormat()
 	return t, nil
@@ -128,7 +155,9 @@ func (t *Tokenizer) index(id int32) error {
 			break
 		}
 		t.ids[piece] = id
-		if typ == TypeUserDefined {
+		if typ == TypeUserDefined && t.spec.Scores[id] <= AddedScore {
+			t.added.add(string(t.text[id]), id)
+		} else if typ == TypeUserDefined {
 			t.user.add(string(t.text[id]), id)
 		}
 		t.maxPiece = max(t.maxPiece, len(piece))

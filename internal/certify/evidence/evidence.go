@@ -53,7 +53,8 @@ type Header struct {
 	Target        Target          `json:"target"`
 	// the machine the certifier ran on: cpu, cores, memory, kernel, go, …
 	Environment map[string]string `json:"environment"`
-	// version, case_sha256, prompts_sha256, model_sha256, config_sha256
+	// version, case_sha256, prompts_sha256, model_sha256, config_sha256; of a model that was converted from a
+	// directory also model_sources_sha256, the hash of what sha256sum prints for its files by name
 	Fingerprints map[string]string `json:"fingerprints"`
 	Calibration  *Calibration      `json:"calibration,omitempty"`
 	Rules        int               `json:"rules,omitempty"` // see Rules

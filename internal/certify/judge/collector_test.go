@@ -36,6 +36,7 @@ func leaks(rate float64) func(loaded float64, r *rand.Rand) float64 {
 // TestCollectors: memory that a collector has not come to yet is not a leak, and one behind a collector is. Idle gives
 // nothing back, since a collector works only while there is work. About 30 s of load lie before the sustained phase.
 func TestCollectors(t *testing.T) {
+	ofMemoryAlone(t)
 	fail, pass, invalid := report.Fail, report.Pass, report.Invalid
 	for name, tt := range map[string]heapShape{
 		// Go keeps the pages that a collection frees: 60 MB of live objects show as 128 MB from the first cycle on.

@@ -134,6 +134,7 @@ func TestCachesAndLeaks(t *testing.T) {
 // TestAClaimHidesNoMoreThanItsBound: whatever a server says of its cache, growth beyond the bound that it declared
 // before the load is a leak. The claim may follow the memory, run ahead of it, or make jumps.
 func TestAClaimHidesNoMoreThanItsBound(t *testing.T) {
+	ofMemoryAlone(t)
 	property.Check(t, func(t *rapid.T) {
 		rate := rapid.Float64Range(2, 60).Draw(t, "MB a second")
 		bound := rapid.Float64Range(0, 0.7).Draw(t, "bound as a share of the growth") * rate * 40
@@ -159,6 +160,7 @@ func TestAClaimHidesNoMoreThanItsBound(t *testing.T) {
 
 // TestALinearLeakNeverSlows: the excuse of growth that slows down is none for a leak, however noisy its memory is.
 func TestALinearLeakNeverSlows(t *testing.T) {
+	ofMemoryAlone(t)
 	bad := 0
 	const runs = 30
 	for seed := range uint64(runs) {

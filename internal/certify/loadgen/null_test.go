@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,19 +121,45 @@ func TestRunOverTheNetwork(t *testing.T) {
 	}
 }
 
+// readTeller tells of what is read from a connection.
+type readTeller struct {
+	net.Conn
+	tell func(n int)
+}
+
+func (c *readTeller) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.tell(n)
+	}
+	return n, err
+}
+
 // TestServerDiesWithinARun: what is in flight breaks off, the rest is refused, and every arrival is accounted for.
 func TestServerDiesWithinARun(t *testing.T) {
-	s, err := NewNullServer(NullOptions{Tokens: 50, Interval: 2 * time.Millisecond})
+	// Answers last much longer than the test.
+	s, err := NewNullServer(NullOptions{Tokens: 5000, Interval: 2 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, s.URL(), ClientOptions{})
-	time.AfterFunc(200*time.Millisecond, s.Close)
 	defer s.Close()
+	died := make(chan struct{})
+	var once sync.Once
+	c := newClient(t, s.URL(), ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn,
+		error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &readTeller{conn, func(int) { once.Do(func() { go func() { s.Close(); close(died) }() }) }}, err
+	}})
 	classes := map[evidence.Failure]int{}
+	const last = 39 // it is made when the server is gone, which is when an answer has begun
 	phase, err := Run(t.Context(), c, time.Now(), Plan{
 		Kind: testcases.KindOpen, Offsets: Constant(100, 400*time.Millisecond, 0),
-		Make: func(int) Job { return Job{Body: []byte(`{"stream":true}`)} },
+		Make: func(n int) Job {
+			if n == last {
+				<-died
+			}
+			return Job{Body: []byte(`{"stream":true}`)}
+		},
 		Sink: func(r evidence.Request) { classes[r.Fail]++ },
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func TestTheKeepAliveRaceIsNoFailure(t *testing.T) {
 	c := newClient(t, h.URL, ClientOptions{})
 	ask := func() evidence.Request {
 		q := c.Do(t.Context(), time.Now(), streamed)
-		for end := time.Now().Add(5 * time.Second); c.open.Load() == 0 && q.OK() && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); c.open.Load() == 0 && q.OK() && time.Now().Before(end); {
 			time.Sleep(time.Millisecond) // the connection rests
 		}
 		return q
@@ -77,23 +77,66 @@ func TestTheClientsOwnLimitsAreItsOwn(t *testing.T) {
 	}
 }
 
+// inStep serves an answer to a client that reads it as it comes: step waits until the client has read what was
+// written. Else a client that gets no processor for a while would read several parts at once.
+func inStep(t *testing.T, answer func(w http.ResponseWriter, step func())) *Client {
+	t.Helper()
+	var written, read atomic.Int64
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		answer(w, func() {
+			for w.(http.Flusher).Flush(); read.Load() != written.Load(); {
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}))
+	h.Listener = &countingListener{h.Listener, &written}
+	h.Start()
+	t.Cleanup(h.Close)
+	return newClient(t, h.URL, ClientOptions{Dial: func(ctx context.Context, network, address string) (net.Conn,
+		error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &readTeller{conn, func(n int) { read.Add(int64(n)) }}, err
+	}})
+}
+
+// countingListener counts what is written to its connections.
+type countingListener struct {
+	net.Listener
+	written *atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &countingConn{c, l.written}, err
+}
+
+type countingConn struct {
+	net.Conn
+	written *atomic.Int64
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written.Add(int64(n))
+	return n, err
+}
+
 // TestCompressedStreamsAreTimed: each chunk has the time at which it could be read.
 func TestCompressedStreamsAreTimed(t *testing.T) {
 	const pause = 60 * time.Millisecond
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
+	c := inStep(t, func(w http.ResponseWriter, step func()) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
 		for _, part := range []string{word, word, finish + "data: [DONE]\n\n"} {
 			_, _ = io.WriteString(z, part)
 			_ = z.Flush()
-			w.(http.Flusher).Flush()
+			step()
 			time.Sleep(pause)
 		}
 		_ = z.Close()
-	}))
-	defer h.Close()
-	q := newClient(t, h.URL, ClientOptions{}).Do(t.Context(), time.Now(), streamed)
+	})
+	q := c.Do(t.Context(), time.Now(), streamed)
 	if !q.OK() || q.Chunks != 2 || time.Duration(q.Last-q.First) < pause*9/10 {
 		t.Errorf("%+v", q)
 	}
@@ -101,18 +144,16 @@ func TestCompressedStreamsAreTimed(t *testing.T) {
 
 func TestReasoningIsTimedApart(t *testing.T) {
 	think := "data: {\"choices\":[{\"delta\":{\"reasoning\":\"hm\"}}]}\n\n"
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
+	c := inStep(t, func(w http.ResponseWriter, step func()) {
 		for _, part := range []string{
 			"data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", think, think, word,
 			finish + "data: [DONE]\n\n"} {
 			fmt.Fprint(w, part)
-			w.(http.Flusher).Flush()
+			step()
 			time.Sleep(20 * time.Millisecond)
 		}
-	}))
-	defer h.Close()
-	q := newClient(t, h.URL, ClientOptions{}).Do(t.Context(), time.Now(), streamed)
+	})
+	q := c.Do(t.Context(), time.Now(), streamed)
 	if !q.OK() || q.Thoughts != 2 || q.Thought != "hmhm" || q.Chunks != 1 || q.Opened == 0 ||
 		q.Opened >= q.FirstAny || q.FirstAny >= q.First {
 		t.Errorf("%+v", q)

@@ -57,7 +57,7 @@ func TestTrace(t *testing.T) {
 		if len(got) != 1 || len(got[0]) != 55 {
 			t.Fatalf("traceparent %v", got)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := tracer.Shutdown(ctx); err != nil {
 			t.Error(err)

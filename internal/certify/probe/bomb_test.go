@@ -82,6 +82,7 @@ func TestMetricsOfAServerThatFloods(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewScraper(serve(t, func(w http.ResponseWriter, _ *http.Request) { tt.send(w) }), "", "", "m")
+			s.Client.Timeout = time.Minute // what a busy machine takes is not tried here
 			var got evidence.Scrape
 			cost.Within(t, 300<<20, 10*time.Second, func() { got = scrape(t, s) })
 			line, err := evidence.Encode(&evidence.Event{Scrape: &got})
@@ -127,7 +128,7 @@ func TestASilentServerHoldsNoScrape(t *testing.T) {
 			s.Client.Timeout = 300 * time.Millisecond
 			begun := time.Now()
 			if got := scrape(t, s); got.Err == "" || len(got.Err) > evidence.MaxMessage ||
-				time.Since(begun) > 5*time.Second {
+				time.Since(begun) > time.Minute {
 				t.Errorf("%s: %+v", time.Since(begun), got)
 			}
 		})

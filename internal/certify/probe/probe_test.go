@@ -47,12 +47,13 @@ func TestSelfSeesItsOwnMemoryAndWork(t *testing.T) {
 	for i := range ballast {
 		ballast[i] = byte(i)
 	}
-	for until := time.Now().Add(60 * time.Millisecond); time.Now().Before(until); {
+	after := before
+	// The system counts in ticks of 10 ms, of which a busy machine may give this process none for a while.
+	for until := time.Now().Add(time.Minute); after.CPUSeconds <= before.CPUSeconds && time.Now().Before(until); {
 		ballast[0] += byte(math.Sqrt(float64(ballast[1])))
-	}
-	after, err := s.Sample(t.Context())
-	if err != nil {
-		t.Fatal(err)
+		if after, err = s.Sample(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	runtime.KeepAlive(ballast)
 	if after.RSS-before.RSS < 48<<20 || after.Anon-before.Anon < 48<<20 {
@@ -92,7 +93,7 @@ func TestOneSourceManyReaders(t *testing.T) {
 
 func TestAProcessAndItsChildren(t *testing.T) {
 	linux(t)
-	cmd := exec.Command("sh", "-c", "sleep 30 & wait")
+	cmd := exec.Command("sh", "-c", "sleep 300 & wait")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestAProcessAndItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.(*processSource)
-	for deadline := time.Now().Add(5 * time.Second); len(families(p.fs, p.pid)) < 2; {
+	for deadline := time.Now().Add(time.Minute); len(families(p.fs, p.pid)) < 2; {
 		if time.Now().After(deadline) {
 			t.Fatal("the shell's child was not found")
 		}
@@ -211,7 +212,7 @@ func (f *flaky) Sample(context.Context) (evidence.Sample, error) {
 
 func TestWatchRecordsFailuresSparselyAndGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	f, got := &flaky{}, make(chan evidence.Sample, 100)
+	f, got, began := &flaky{}, make(chan evidence.Sample, 100), time.Now()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -221,14 +222,18 @@ func TestWatchRecordsFailuresSparselyAndGoesOn(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	f.mended.Store(true)
-	bad := <-got
+	var bad []evidence.Sample
 	good := <-got
+	for ; good.Err != ""; good = <-got {
+		bad = append(bad, good)
+	}
+	took := time.Since(began)
 	cancel()
 	<-done
-	if bad.Err != "broken" || bad.Source != "flaky" {
-		t.Errorf("first sample %+v", bad)
+	if len(bad) == 0 || bad[0].Err != "broken" || bad[0].Source != "flaky" || len(bad) > 1+int(took/time.Second) {
+		t.Errorf("within %v: %+v: failures within a second must not repeat", took, bad)
 	}
-	if good.Err != "" || good.RSS != 5 || good.Load != 3 {
-		t.Errorf("second sample %+v: failures within a second must not repeat", good)
+	if good.RSS != 5 || good.Load != 3 {
+		t.Errorf("the first good sample is %+v", good)
 	}
 }

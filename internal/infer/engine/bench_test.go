@@ -81,9 +81,9 @@ func BenchmarkScope(b *testing.B) {
 }
 
 // BenchmarkGrammar is the throughput of ten sequences that are held to a grammar as a share of that of ten free ones,
-// by turns in one process: the median of the rounds' ratios, of elapsed time and of processor time, which a busy machine
-// changes less. "any" allows nearly every token at each place and "letters" some of them, so they have all of a
-// grammar's cost and none of its gain; "schema" has texts that are forced.
+// by turns in one process: the median of the rounds' ratios, of elapsed time and of processor time, which a busy
+// machine changes less. "any" allows nearly every token at each place and "letters" some of them, so they have all of
+// a grammar's cost and none of its gain; "schema" has texts that are forced.
 func BenchmarkGrammar(b *testing.B) {
 	for _, bench := range []struct {
 		name string

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// differing are schemas whose items must differ, many of them of languages so small that answers use them up.
+// differingSchemas are schemas whose items must differ, many of them of languages so small that answers use them up.
 var differingSchemas = []string{
 	`{"uniqueItems":true,"items":{"type":"integer"}}`,
 	`{"uniqueItems":true,"items":{"type":"number"},"minItems":3,"maxItems":6}`,
@@ -30,6 +30,9 @@ var differingSchemas = []string{
 		{"type":"null"}]},"minItems":10}`,
 	`{"uniqueItems":true,"items":{"anyOf":[{"properties":{"a":{"enum":[1,2]},"b":{"enum":[1,2]}},"required":["a","b"]},
 		{"properties":{"b":{"enum":[1,2]},"a":{"enum":[1,2]}},"required":["b","a"]}]},"minItems":4}`,
+	`{"uniqueItems":true,"items":{"enum":[[1,2],[1, 2.0],{"a":1,"b":{}},{"b":{},"a":1},null,true,[],"a",2,2.0,3]},"minItems":8}`,
+	`{"uniqueItems":true,"items":{"anyOf":[{"enum":[{"b":1,"a":2},[1,2]]},{"properties":{"b":{"enum":[1,2]},
+		"a":{"enum":[1,2]}},"required":["a","b"]},{"items":{"enum":[1,2]},"minItems":2,"maxItems":2}]},"minItems":8}`,
 	`{"uniqueItems":true,"minItems":2,"maxItems":4}`,
 	`{"uniqueItems":true,"items":{"uniqueItems":true,"items":{"enum":["a","b"]}},"minItems":5}`,
 	`{"anyOf":[{"uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":11}},
@@ -45,7 +48,8 @@ var differingSchemas = []string{
 // manyItems has tokens that end an item, or have several of them.
 var manyItems = []string{`1,1`, `1,1]`, `,1,`, `[1,1`, `[1,1]`, `[1,`, `[[`, `[[1`, `],[`, `1],[1]`, `1]`, `0,0`, `, 1`, `true`,
 	`false`, `true,`, `,true`, `"a"`, `"a",`, `,"a"`, `"a","a"`, `["a","a"`, `","`, `", "`, `"x","x"`, `xx`, `aa"`, `{"a":`,
-	`{"a": true}`, `{"a": true},`, `}, {`, `0.5`, `.5,`, `.25`, `0.50`, `-0`, `1.0`, `-7`, `14,`, `null,`, `[]`, `[],[]`, ` 1`, "\n 1"}
+	`{"a": true}`, `{"a": true},`, `}, {`, `0.5`, `.5,`, `.25`, `0.50`, `-0`, `1.0`, `-7`, `14,`, `null,`, `[]`, `[],[]`, ` 1`, "\n 1",
+	`:[1,1`, `":[1,1]`, `:["x","x"`, `{"s":["x","x"],`}
 
 // TestItemsThatDiffer: no two items are equal, whatever they are; an answer that wants to repeat itself never comes to
 // where nothing can follow; and the mask is what may be accepted, token by token.
@@ -74,6 +78,23 @@ func TestItemsThatDiffer(t *testing.T) {
 		}
 		if ended < 10 {
 			t.Errorf("%s: %d answers ended", schema, ended)
+		}
+	}
+}
+
+// TestAlternativeOfItemsThatDiffer: what need not differ in another alternative may be equal there.
+func TestAlternativeOfItemsThatDiffer(t *testing.T) {
+	v, tok := vocabulary(t, 400)
+	g := compile(t, v, JSONSchema, `{"anyOf":[{"uniqueItems":true,"items":{"type":"string","pattern":"^a{1,9}$"}},
+		{"items":{"type":"string","pattern":"^a{1,9}$"},"minItems":3,"maxItems":3}]}`)
+	for text, want := range map[string]bool{`[]`: true, `["a","aa"]`: true, `["a","a"]`: false, `["a","a","a"]`: true,
+		`["aa","a", "aa"]`: true, `["a","aa","aaa","aaaa"]`: true, `["a","aa","aaa","a"]`: false} {
+		m, got := g.Start(false), true
+		for _, id := range tok.EncodeInside(text) {
+			got = got && m.Accept(id) == nil
+		}
+		if got = got && m.Accepting(); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
 		}
 	}
 }

@@ -7,10 +7,10 @@
 // The front ends (schema*.go, regex.go, gbnf.go, lark.go) turn a source into rules whose bodies are expressions
 // (expr.go). build.go makes nodes of them, a nondeterministic automaton with calls and counters; state.go runs it:
 // a state is a set of places in the automaton, each with its stack, found once and then remembered, as a lazy
-// deterministic automaton. repetition.go keeps strings of an array apart, which no automaton can. vocab.go holds the
-// vocabulary as a prefix tree, mask.go walks it along the states. tags.go puts schemas between fixed texts, as calls
-// of tools stand, behind or instead of free text. dfa.go has the operations on regular languages that JSON Schema
-// needs: intersection, difference, emptiness.
+// deterministic automaton. repetition.go keeps the items of an array apart, which no automaton can, and
+// schema_differ.go writes such items. vocab.go holds the vocabulary as a prefix tree, mask.go walks it along the
+// states. tags.go puts schemas between fixed texts, as calls of tools stand, behind or instead of free text. dfa.go
+// has the operations on regular languages that JSON Schema needs: intersection, difference, emptiness.
 //
 // What holds for every grammar:
 //

@@ -63,6 +63,7 @@ func (m *Matcher) Accept(id int32) error {
 		text = text[1:]
 	}
 	m.s = m.g.m.adopt(m.s)
+	m.g.m.work = 0
 	to, next, err := m.g.remember(m.s, text, m.said)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (m *Matcher) Accept(id int32) error {
 	if to == m.g.m.dead {
 		return fmt.Errorf("%w: %d, %q", ErrNotAllowed, id, text)
 	}
-	m.s, m.strip, m.said = to, false, next
+	m.s, m.strip, m.said = to, false, next.settled()
 	return nil
 }
 

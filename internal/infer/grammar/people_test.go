@@ -14,7 +14,8 @@ import (
 )
 
 // TestGenerators: schemas as programs write them for people are taken, and answers to them are valid. Each file of
-// testdata/generators is named after such a program, and has its schemas by what was to be described.
+// testdata/generators is named after such a program, and has its schemas by what was to be described. Those of
+// people.json are of the kinds that people write themselves.
 func TestGenerators(t *testing.T) {
 	v, _ := vocabulary(t, 400)
 	paths, err := filepath.Glob("testdata/generators/*.json")
@@ -43,7 +44,8 @@ func TestGenerators(t *testing.T) {
 					continue
 				}
 				ended++
-				if r == nil { // a decimal with \d in a class of a pattern, which that validator does not read
+				// That validator does not read \d in a class of a pattern, and does not know OpenAPI's nullable.
+				if r == nil || strings.Contains(string(schema), "nullable") {
 					continue
 				}
 				if err := isValid(r, text); err != nil {

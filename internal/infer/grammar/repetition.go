@@ -3,18 +3,20 @@ package grammar
 import (
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // said is what an answer has said so far in an array whose items must all differ: an automaton cannot remember them.
 // Such items are written in one way only, so that equal ones have equal texts. It is a value: what follows from it is
 // another one.
 type said struct {
-	items  []string
-	open   string // the item under way, as far as it was written by tokens before
-	more   []byte // the rest of it, in the token under way
-	inside bool   // the array has begun
-	comma  bool   // an item must come
-	nested int    // brackets and braces that are open in the item
+	items  []string // in order
+	fresh  []string // those that have ended in the token under way
+	open   string   // the item under way, as far as it was written by tokens before
+	more   []byte   // the rest of it, in the token under way
+	inside bool     // the array has begun
+	comma  bool     // an item must come
+	nested int      // brackets and braces that are open in the item
 	quoted bool
 	escape bool
 	// the calls that the array began in. An array that alternatives take for such a one at another depth is not
@@ -23,7 +25,8 @@ type said struct {
 	age   int // of roots
 }
 
-// then gives what is said with the byte text[i] of the array. repeats says that an item has ended that was there before.
+// then gives what is said with the byte text[i] of the array. repeats says that an item has ended that was there
+// before.
 func (h said) then(text []byte, i int) (next said, repeats bool) {
 	c, between := text[i], h.open == "" && len(h.more) == 0
 	switch {
@@ -33,10 +36,10 @@ func (h said) then(text []byte, i int) (next said, repeats bool) {
 		h.comma = true
 	case between && isDelimiter(c):
 	case !between && h.nested == 0 && !h.quoted && isDelimiter(c):
-		if slices.Contains(h.rests(), "") {
+		if h.rests().ends() {
 			return h, true
 		}
-		h.items = append(slices.Clip(h.items), h.open+string(h.more))
+		h.fresh = append(slices.Clip(h.fresh), h.open+string(h.more))
 		h.open, h.more, h.comma = "", nil, c == ','
 	default:
 		h.more = text[i-len(h.more) : i+1]
@@ -65,15 +68,70 @@ func (h *said) follow(c byte) {
 	}
 }
 
+// settled gives what is said when a token has ended.
+func (h said) settled() said {
+	h.open, h.more = h.open+string(h.more), nil
+	if len(h.fresh) > 0 {
+		h.items = slices.Concat(h.items, h.fresh)
+		slices.Sort(h.items)
+		h.fresh = nil
+	}
+	return h
+}
+
+// rests are what follows a beginning in texts. There may be thousands of them.
+type rests struct {
+	list []string // in order; the beginning has skip bytes
+	skip int
+	few  []string // of other texts, without the beginning
+}
+
 // rests gives what follows the item under way in those that begin with it.
-func (h said) rests() (rests []string) {
-	for _, item := range h.items {
-		n := len(h.open)
-		if len(item) >= n+len(h.more) && item[:n] == h.open && item[n:n+len(h.more)] == string(h.more) {
-			rests = append(rests, item[n+len(h.more):])
+func (h said) rests() rests {
+	begin := h.open + string(h.more)
+	from, _ := slices.BinarySearch(h.items, begin)
+	n := 0
+	if begin == "" {
+		n = len(h.items)
+	} else {
+		n, _ = slices.BinarySearchFunc(h.items[from:], begin, func(item, begin string) int {
+			return strings.Compare(item[:min(len(item), len(begin))], begin) - 1 // behind all that begin so
+		})
+	}
+	r := rests{list: h.items[from : from+n], skip: len(begin)}
+	for _, item := range h.fresh {
+		if rest, ok := strings.CutPrefix(item, begin); ok {
+			r.few = append(r.few, rest)
 		}
 	}
-	return rests
+	return r
+}
+
+func (r rests) none() bool { return len(r.list)+len(r.few) == 0 }
+
+// ends says whether a text ends here.
+func (r rests) ends() bool {
+	return len(r.list) > 0 && len(r.list[0]) == r.skip || slices.Contains(r.few, "")
+}
+
+// behind gives what follows another byte.
+func (r rests) behind(c byte) rests {
+	find := func(c int) int {
+		n, _ := slices.BinarySearchFunc(r.list, c, func(text string, c int) int {
+			if len(text) == r.skip {
+				return -1
+			}
+			return int(text[r.skip]) - c
+		})
+		return n
+	}
+	out := rests{list: r.list[find(int(c)):find(int(c)+1)], skip: r.skip + 1}
+	for _, t := range r.few {
+		if t != "" && t[0] == c {
+			out.few = append(out.few, t[1:])
+		}
+	}
+	return out
 }
 
 // remember goes along a text from a state, and keeps what it says where items must differ. Where it repeats one, or
@@ -116,7 +174,6 @@ func (g *Grammar) remember(s *state, text []byte, h said) (*state, said, error) 
 		}
 		s = to
 	}
-	h.open, h.more = h.open+string(h.more), nil
 	ok, err := g.canDiffer(s, h)
 	if !ok || err != nil {
 		return g.m.dead, h, err
@@ -178,20 +235,21 @@ func (m *automaton) keep(s *state, roots []*frame) *state {
 // canDiffer says whether a text can go on so that the item under way, or the one that must come, is a new one. That
 // there are enough different ones for the array as a whole was seen when the schema was compiled.
 func (g *Grammar) canDiffer(s *state, h said) (bool, error) {
-	if !s.distinct || h.open == "" && !h.comma {
+	first := h.open == "" && len(h.more) == 0
+	if !s.distinct || first && !h.comma {
 		return true, nil
 	}
 	rests := h.rests()
-	if len(rests) == 0 || g.m.outside(s) != g.m.dead {
+	if rests.none() || g.m.outside(s) != g.m.dead {
 		return true, nil
 	}
-	return g.differs(s, rests, h.open == "")
+	return g.differs(s, rests, first)
 }
 
-// differs says whether an item can go on, or end, in another way than rests. Whatever a state lets grow can be finished,
-// so one byte that none of them has is enough.
-func (g *Grammar) differs(s *state, rests []string, first bool) (bool, error) {
-	ends := slices.Contains(rests, "")
+// differs says whether an item can go on, or end, in another way than rests. Whatever a state lets grow can be
+// finished, so one byte that none of them has is enough.
+func (g *Grammar) differs(s *state, rests rests, first bool) (bool, error) {
+	ends := rests.ends()
 	for class := range g.m.classes {
 		if g.m.work++; g.m.work > maxWork {
 			return false, tooCostly("whether another item is possible cannot be found within %d steps", maxWork)
@@ -212,8 +270,8 @@ func (g *Grammar) differs(s *state, rests []string, first bool) (bool, error) {
 			if ends && isDelimiter(c) || first && (c == ' ' || c == '\n') {
 				continue
 			}
-			more := behind(rests, c)
-			if len(more) == 0 {
+			more := rests.behind(c)
+			if more.none() {
 				return true, nil
 			}
 			if ok, err := g.differs(to, more, false); ok || err != nil {
@@ -222,16 +280,6 @@ func (g *Grammar) differs(s *state, rests []string, first bool) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// behind gives what follows a byte in the texts that begin with it.
-func behind(texts []string, c byte) (rests []string) {
-	for _, t := range texts {
-		if t != "" && t[0] == c {
-			rests = append(rests, t[1:])
-		}
-	}
-	return rests
 }
 
 // withoutRepetition takes tokens off a mask that would repeat an item, or come to where only a repetition can follow.
@@ -245,7 +293,7 @@ func (g *Grammar) withoutRepetition(mask *Mask, s *state, h said, strip bool) (*
 	suspects := v.opening
 	if s.distinct {
 		suspects = slices.Clone(v.parting)
-		if rests := h.rests(); len(rests) > 0 {
+		if rests := h.rests(); !rests.none() {
 			v.all.along(0, len(v.all.nodes), rests, h.open == "", suspects)
 		}
 	}
@@ -273,27 +321,27 @@ func (g *Grammar) withoutRepetition(mask *Mask, s *state, h said, strip bool) (*
 	return out, nil
 }
 
-// along adds to a set the tokens of a part of the tree that begin one of some texts, or begin with one. Blanks may come
-// first where first says so.
-func (t *tree) along(from, to int, texts []string, first bool, set []uint64) {
+// along adds to a set the tokens of a part of the tree that begin one of some texts, or begin with one. Blanks may
+// come first where first says so.
+func (t *tree) along(from, to int, texts rests, first bool, set []uint64) {
 	add := func(lo, hi int32) {
 		for _, id := range t.ids[lo:hi] {
 			set[id/64] |= 1 << (id % 64)
 		}
 	}
-	ends := slices.Contains(texts, "")
+	ends := texts.ends()
 	for from < to {
 		n := &t.nodes[from]
 		next := int(n.skip)
-		more := behind(texts, n.b)
+		more := texts.behind(n.b)
 		switch {
-		case ends && isDelimiter(n.b), slices.Contains(more, ""): // one ends here: all that goes on from here
+		case ends && isDelimiter(n.b), more.ends(): // one ends here: all that goes on from here
 			last := int32(len(t.ids))
 			if next < len(t.nodes) {
 				last = t.nodes[next].lo
 			}
 			add(n.lo, last)
-		case len(more) > 0:
+		case !more.none():
 			add(n.lo, n.hi)
 			t.along(from+1, next, more, false, set)
 		case first && (n.b == ' ' || n.b == '\n'):

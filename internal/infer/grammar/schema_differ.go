@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Arrays whose items must differ, where a mere automaton cannot remember the items: repetition.go compares their texts.
-// So each value must have one text only. While items of such an array are compiled, schemas.once says where the array's
-// uniqueItems stands; then numbers have no exponent and no needless zeros, strings no needless escapes, there is one
-// space behind each comma and colon and no other blank, and members have one order.
+// Arrays whose items must differ, where a mere automaton cannot remember the items: repetition.go compares their
+// texts. So each value must have one text only. While items of such an array are compiled, schemas.once says where
+// the array's uniqueItems stands; then numbers have no exponent and no needless zeros, strings no needless escapes,
+// there is one space behind each comma and colon and no other blank, and members have one order.
 
 // differing is an array of whose items so many must differ.
 type differing struct {
@@ -49,8 +49,8 @@ func (s *schemas) notOnce(what string) error {
 // mostTried bounds the beginnings of texts that are looked at to find enough different ones.
 const mostTried = 100_000
 
-// enough makes sure that there are as many different items as arrays must have: else a text could come to where only an
-// item can follow that was there before.
+// enough makes sure that there are as many different items as arrays must have: else a text could come to where only
+// an item can follow that was there before.
 func (s *schemas) enough() error {
 	for _, d := range s.differ {
 		r := rules{names: s.rules.names, bodies: slices.Clone(s.bodies)}
@@ -64,8 +64,8 @@ func (s *schemas) enough() error {
 			return at(d.where, err)
 		}
 		if n < d.least {
-			return &Error{Where: d.where, Reason: fmt.Sprintf("only %d different items are possible, and %d must come", n,
-				d.least)}
+			why := fmt.Sprintf("only %d different items are possible, and %d must come", n, d.least)
+			return &Error{Where: d.where, Reason: why}
 		}
 	}
 	return nil
@@ -77,7 +77,8 @@ func (m *automaton) different(most int) (n int, err error) {
 	open := []*state{m.start}
 	for tried := 0; len(open) > 0 && n+len(open) < most; tried++ {
 		if tried > mostTried {
-			return 0, tooCostly("whether %d different items are possible cannot be found within %d steps", most, mostTried)
+			return 0, tooCostly("whether %d different items are possible cannot be found within %d steps", most,
+				mostTried)
 		}
 		s := open[0]
 		open = open[1:]
@@ -142,24 +143,54 @@ func (s *schemas) onceAny() *expr {
 	return s.anyOnce
 }
 
-// onceValue gives the text of a listed value.
-func (s *schemas) onceValue(v *value) (*expr, error) {
+// spelledOnce gives the text of a listed value. Members come in the order of their names: where other alternatives
+// have objects too, theirs do as well.
+func (s *schemas) spelledOnce(v *value) (string, error) {
+	var parts []string
+	add := func(before string, of *value) error {
+		part, err := s.spelledOnce(of)
+		parts = append(parts, before+part)
+		return err
+	}
 	switch v.kind {
 	case kindInteger, kindFraction:
 		n := v.number()
 		digits := digitsOf(n)
 		if digits < 0 || digits > farDigits || n.Cmp(farAway) > 0 || new(big.Rat).Neg(n).Cmp(farAway) > 0 {
-			return nil, s.notOnce("the number " + v.text)
+			return "", s.notOnce("the number " + v.text)
 		}
 		spelled := n.FloatString(digits)
 		if digits > 0 {
 			spelled = strings.TrimRight(spelled, "0")
 		}
-		return text(spelled), nil
-	case kindArray, kindObject:
-		return nil, s.notOnce("listed arrays and objects")
+		return spelled, nil
+	case kindArray:
+		for _, item := range v.items {
+			if err := add("", item); err != nil {
+				return "", err
+			}
+		}
+		return "[" + strings.Join(parts, ", ") + "]", nil
+	case kindObject:
+		members := slices.Clone(v.members)
+		slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
+		for _, m := range members {
+			if err := add(quote(m.name)+": ", m.value); err != nil {
+				return "", err
+			}
+		}
+		return "{" + strings.Join(parts, ", ") + "}", nil
 	}
-	return text(v.spelled()), nil
+	return v.spelled(), nil
+}
+
+// spell gives the text of a listed value.
+func (s *schemas) spell(v *value) (*expr, error) {
+	if s.once == "" {
+		return text(v.spelled()), nil
+	}
+	spelled, err := s.spelledOnce(v)
+	return text(spelled), err
 }
 
 // gaps are the blanks at the inner ends of brackets, and behind commas and colons.

@@ -9,6 +9,7 @@ import (
 type containment struct {
 	is       conj
 	not      conj // what the others keep to; only where max says how many there may be
+	but      conj // what the schemas of items say of all but these
 	min, max int  // of max, −1: no limit
 	path     string
 }
@@ -59,8 +60,9 @@ func (c *constraint) placed() (*constraint, error) {
 				d.prefix[i] = slices.Concat(d.prefix[i], want.not)
 			}
 		}
+		items := slices.DeleteFunc(slices.Clone(c.items), func(l located) bool { return slices.Contains(want.but, l) })
 		for range want.min {
-			d.prefix = append(d.prefix, slices.Concat(c.items, want.is))
+			d.prefix = append(d.prefix, slices.Concat(items, want.is))
 		}
 		if len(d.prefix) > maxVariants {
 			return nil, at(want.path, tooCostly("more than %d items", maxVariants))
@@ -125,11 +127,9 @@ func (s *schemas) distinct(c *constraint, most int) (*expr, error) {
 	d := &distinctItems{s: s, values: values, lo: c.minItems, hi: most, rules: map[int]*expr{}}
 	d.ends, d.behind = s.gaps()
 	for _, v := range values {
-		e := text(v.spelled())
-		if s.once != "" {
-			if e, err = s.onceValue(v); err != nil {
-				return nil, err
-			}
+		e, err := s.spell(v)
+		if err != nil {
+			return nil, err
 		}
 		d.texts = append(d.texts, e)
 	}

@@ -70,6 +70,10 @@ func (c *constraint) closeItems(l, is located) error {
 	}
 	if !c.itemsGiven {
 		c.items, c.itemsGiven = conj{is}, true
+		c.contains = slices.Clone(c.contains)
+		for i := range c.contains { // what they look for is evaluated
+			c.contains[i].but = append(slices.Clip(c.contains[i].but), is)
+		}
 	}
 	return nil
 }

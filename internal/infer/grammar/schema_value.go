@@ -177,11 +177,9 @@ func (s *schemas) listed(c *constraint) (*expr, error) {
 		if !ok {
 			continue
 		}
-		e := text(v.spelled())
-		if s.once != "" {
-			if e, err = s.onceValue(v); err != nil {
-				return nil, err
-			}
+		e, err := s.spell(v)
+		if err != nil {
+			return nil, err
 		}
 		subs = append(subs, e)
 	}

@@ -27,7 +27,7 @@ func highestFrom(x []float32, k, index int, top float32, largest uint32) (int, b
 }
 
 // ExpScaled writes dst = exp((x − top) · factor) for finite x ≤ top and factor ≥ 0, to within 2 units in the last
-// place of the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest.
+// place of the result and 2⁻²³ of the exponent. It is 0 below e^−104 at the latest. dst may be x.
 func ExpScaled(dst, x []float32, top, factor float32) {
 	active.expScaled(dst, x[:len(dst)], top, factor)
 }
@@ -70,8 +70,8 @@ func gatherFrom(dst, x []float32, set []uint64, word, n int) int {
 // SumBlock is how many numbers a sum of BlockSums has. Added as float32, so few have an error of some 10⁻⁷.
 const SumBlock = 64
 
-// BlockSums writes the sums of blocks of x, the last of which may be shorter. Numbers that are 16 places apart are added
-// first, then halves of the 16 sums. dst has a place for each block.
+// BlockSums writes the sums of blocks of x, the last of which may be shorter. Numbers that are 16 places apart are
+// added first, then halves of the 16 sums. dst has a place for each block.
 func BlockSums(dst, x []float32) { active.blockSums(dst[:(len(x)+SumBlock-1)/SumBlock], x) }
 
 func blockSumsGeneric(dst, x []float32) {

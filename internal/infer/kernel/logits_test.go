@@ -68,6 +68,9 @@ func TestExpScaled(t *testing.T) {
 				if got[n] != 7 {
 					t.Fatalf("%d elements: written beyond", n)
 				}
+				if ExpScaled(x, x, top, factor); !slices.Equal(x, got[:n]) {
+					t.Fatalf("%d elements, factor %v: differs in place", n, factor)
+				}
 			}
 		}
 	})
@@ -81,7 +84,8 @@ func TestGather(t *testing.T) {
 			for words := range (n+63)/64 + 2 {
 				x, set := randomFloats(r, n), make([]uint64, words)
 				for i := range set {
-					set[i] = []uint64{0, 1, math.MaxUint64, r.Uint64(), r.Uint64() & r.Uint64() & r.Uint64()}[r.IntN(5)]
+					few := r.Uint64() & r.Uint64() & r.Uint64()
+					set[i] = []uint64{0, 1, math.MaxUint64, r.Uint64(), few}[r.IntN(5)]
 				}
 				var want []float32
 				for i, v := range x {

@@ -171,9 +171,15 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	if !types {
 		s.Types = token.GuessTypes(s)
 	}
+	for id, typ := range s.Types { // files of 2023 have the marks of ChatML so
+		if typ == token.TypeUserDefined && id < len(s.Pieces) && token.Marks(s.Pieces[id]) {
+			s.Types[id] = token.TypeControl
+		}
+	}
 	s.Ends = endsOfTurn(f, s)
 	s.AddBOS = f.BoolOr("tokenizer.ggml.add_bos_token", true)
 	s.AddSpacePrefix = f.BoolOr("tokenizer.ggml.add_space_prefix", true)
+	s.Metaspace = f.StringOr(token.MetaspaceKey, "")
 	s.Template = f.StringOr("tokenizer.chat_template", "")
 	s.ToolTemplate = f.StringOr("tokenizer.chat_template.tool_use", "")
 	return s, nil

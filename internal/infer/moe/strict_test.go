@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
 )
@@ -152,5 +153,21 @@ func TestEndsOfTurn(t *testing.T) {
 	s, err := TokenSpec(f)
 	if err != nil || len(s.Ends) != 1 || s.Ends[0] != 7 {
 		t.Errorf("%v, %v", s.Ends, err)
+	}
+}
+
+// TestMarksAreControl: files of 2023 call the marks of ChatML user-defined; what people write must not become one.
+// Where spaces go comes from our own key.
+func TestMarksAreControl(t *testing.T) {
+	spec := token.Synthetic(512, 1)
+	for i, piece := range []string{"<|im_start|>", "<think>"} {
+		id := 510 + i
+		spec.Pieces[id], spec.Types[id], spec.Scores[id] = piece, token.TypeUserDefined, token.AddedScore
+	}
+	s, err := TokenSpec(parse(t, changed(t, map[string]any{"tokenizer.ggml.tokens": spec.Pieces,
+		"tokenizer.ggml.token_type": spec.Types, token.MetaspaceKey: token.MetaspaceFirst}, nil)))
+	if err != nil || s.Types[510] != token.TypeControl || s.Types[511] != token.TypeUserDefined ||
+		s.Metaspace != token.MetaspaceFirst {
+		t.Errorf("types %v, metaspace %q, %v", s.Types[510:], s.Metaspace, err)
 	}
 }

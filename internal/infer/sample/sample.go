@@ -53,7 +53,6 @@ type Scratch struct {
 	weights    []float32 // of every id, the likeliest has 1
 	sums       []float32 // of blocks of weights
 	candidates []candidate
-	allowed    []float32 // logits of allowed tokens, in order
 }
 
 // New starts an answer to a prompt. vocab is the length of the logits to come.
@@ -158,10 +157,10 @@ func forbidden(allowed []uint64, n int) int {
 	return n
 }
 
-// gather gives the logits of allowed tokens, in order.
+// gather gives the logits of allowed tokens, in order, where their weights will be: less memory is faster.
 func (w *Scratch) gather(logits []float32, allowed []uint64) []float32 {
-	w.allowed = sized(w.allowed, len(logits))
-	return w.allowed[:kernel.Gather(w.allowed, logits, allowed)]
+	w.weights = sized(w.weights, len(logits))
+	return w.weights[:kernel.Gather(w.weights, logits, allowed)]
 }
 
 // sized gives memory for n numbers, the one given if it suffices.

@@ -38,6 +38,8 @@ type Opened struct {
 	ID   string // what clients call it
 	Path string // of the file; empty for models in memory
 	From string // the directory that it was converted from; empty: it was not
+	// Sources are the files of From that were read, with their hashes; nil where nothing was converted.
+	Sources []Digest
 
 	data    []byte   // of models in memory
 	sources []string // where File is a packed copy: the model's own files

@@ -56,7 +56,7 @@ func openConverted(ctx context.Context, dir, name string, o Options) (*Opened, e
 		}
 		opened, err := openFile(path)
 		if err == nil {
-			opened.ID, opened.From = name, dir
+			opened.ID, opened.From, opened.Sources = name, dir, c.digests()
 			return opened, nil
 		}
 		if again {

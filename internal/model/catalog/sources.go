@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/filelock"
@@ -33,6 +34,32 @@ type sourceFile struct {
 	Inode   uint64    `json:"inode,omitempty"`  // likewise
 	Read    time.Time `json:"read"`             // when it was
 	SHA256  string    `json:"sha256"`
+}
+
+// Digest is a file's hash.
+type Digest struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// digests gives the files' hashes in the order of their names.
+func (s *sources) digests() []Digest {
+	all := make([]Digest, len(s.Files))
+	for i, f := range s.Files {
+		all[i] = Digest{f.Name, f.Size, f.SHA256}
+	}
+	slices.SortFunc(all, func(a, b Digest) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// DigestOf is the hash of what sha256sum prints for files: "HASH  NAME" and a line end for each, in their order here.
+func DigestOf(files []Digest) string {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s  %s\n", f.SHA256, f.Name)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // describe looks at a file without reading it.
@@ -155,7 +182,7 @@ func (s *sources) unchanged(paths []string) error {
 // nothing else.
 func (s *sources) key(typ string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "mixtral conversion 1\n%s\n", typ) // another number when the converter makes other files
+	fmt.Fprintf(h, "mixtral conversion 2\n%s\n", typ) // another number when the converter makes other files
 	for _, f := range s.Files {
 		fmt.Fprintf(h, "%q %d %s\n", f.Name, f.Size, f.SHA256)
 	}

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
@@ -20,25 +19,35 @@ type addedToken struct {
 	Special bool   `json:"special"`
 }
 
-// addFromJSON takes over the added tokens of the tokenizer.json beside a tokenizer.model: transformers reads it first.
-func (v *vocabulary) addFromJSON(dir string, most int) error {
+// addFromJSON takes over the added tokens of the tokenizer.json beside a tokenizer.model, and where it puts spaces:
+// transformers reads it first. found is false if there is none.
+func (v *vocabulary) addFromJSON(dir string, most int) (found bool, err error) {
 	const name = "tokenizer.json"
 	data, err := readFile(dir, name)
 	if data == nil || err != nil {
-		return err
+		return false, err
 	}
 	var t struct {
-		Added []addedToken `json:"added_tokens"`
+		Added        []addedToken    `json:"added_tokens"`
+		Normalizer   json.RawMessage `json:"normalizer"`
+		PreTokenizer json.RawMessage `json:"pre_tokenizer"`
 	}
 	if err := decode(data, maxValues, &t); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+		return true, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+	}
+	steps, err := stepsOf(t.Normalizer, t.PreTokenizer)
+	if err != nil {
+		return true, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
+	}
+	if len(t.Normalizer)+len(t.PreTokenizer) > 0 { // parts of a file are written by hand, and say nothing of spaces
+		v.AddSpacePrefix, v.Metaspace = steps.prefix, steps.scheme
 	}
 	for _, a := range t.Added {
 		if err := v.add(a, most); err != nil {
-			return fmt.Errorf("%w: %s: added_tokens: %w", ErrSource, filepath.Join(dir, name), err)
+			return true, fmt.Errorf("%w: %s: added_tokens: %w", ErrSource, filepath.Join(dir, name), err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // addTokens takes over added_tokens.json, the form of older files, and then the added_tokens_decoder of
@@ -115,15 +124,9 @@ func (v *vocabulary) add(a addedToken, most int) error {
 	if v.Pieces[a.ID] == a.Content && v.Types[a.ID] != token.TypeNormal && v.Types[a.ID] != 0 {
 		return nil // <unk>, <s> and </s> are listed, too
 	}
-	v.Pieces[a.ID], v.Scores[a.ID], v.Types[a.ID] = a.Content, 0, token.TypeUserDefined
-	if a.Special || marks(a.Content) {
-		v.Types[a.ID] = token.TypeControl
+	v.Pieces[a.ID], v.Scores[a.ID], v.Types[a.ID] = a.Content, token.AddedScore, token.TypeUserDefined
+	if a.Special || token.Marks(a.Content) {
+		v.Scores[a.ID], v.Types[a.ID] = 0, token.TypeControl
 	}
 	return nil
-}
-
-// marks says whether a piece looks like a mark between the parts of a conversation, such as <|im_start|>. Some files
-// do not call them special; as a user's piece, the text of a message could become one.
-func marks(piece string) bool {
-	return strings.HasPrefix(piece, "<|") && strings.HasSuffix(piece, "|>") && len(piece) > len("<||>")
 }

@@ -13,7 +13,8 @@ import (
 
 // textSteps is what a tokenizer.json does to a text before it looks for pieces.
 type textSteps struct {
-	prefix bool // "▁" is put before it
+	prefix bool   // "▁" is put before it
+	scheme string // of Metaspace, see token.Spec
 }
 
 // step is a normalizer or a pre-tokenizer of tokenizer.json.
@@ -76,10 +77,13 @@ func (t *textSteps) read(member string, raw json.RawMessage, depth int) error {
 		switch {
 		case s.Replacement != "" && s.Replacement != token.Space:
 			return unknown("Metaspace with " + quoted(s.Replacement))
-		case s.Scheme != "":
-			t.prefix = t.prefix || s.Scheme != "never"
-		default:
-			t.prefix = t.prefix || s.Prefix == nil || *s.Prefix
+		case t.prefix: // by a Prepend: Metaspace adds nothing to it
+		case s.Scheme == token.MetaspaceFirst:
+			t.prefix, t.scheme = true, s.Scheme
+		case s.Scheme == token.MetaspaceAlways, s.Scheme == "" && (s.Prefix == nil || *s.Prefix): // older
+			t.prefix, t.scheme = true, token.MetaspaceAlways
+		case s.Scheme != "" && s.Scheme != "never":
+			return unknown("prepend_scheme " + quoted(s.Scheme))
 		}
 	default:
 		return unknown(quoted(s.Type))

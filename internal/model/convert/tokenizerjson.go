@@ -107,9 +107,9 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 			return s, fmt.Errorf("%w: added_tokens: %q has id %d of %d", errTokenizer,
 				bounded.Short(a.Content, 200), a.ID, n)
 		}
-		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, 0, token.TypeUserDefined
-		if a.Special || marks(a.Content) {
-			s.Types[a.ID] = token.TypeControl
+		s.Pieces[a.ID], s.Scores[a.ID], s.Types[a.ID] = a.Content, token.AddedScore, token.TypeUserDefined
+		if a.Special || token.Marks(a.Content) {
+			s.Scores[a.ID], s.Types[a.ID] = 0, token.TypeControl
 		}
 	}
 	if t.Model.Unknown != nil {
@@ -121,7 +121,7 @@ func parseTokenizerJSON(data []byte) (token.Spec, error) {
 	if err != nil {
 		return s, err
 	}
-	s.AddSpacePrefix = steps.prefix
+	s.AddSpacePrefix, s.Metaspace = steps.prefix, steps.scheme
 	return s, nil
 }
 

@@ -25,6 +25,7 @@ type tokenizerConfig struct {
 	AddEOS    bool                 `json:"add_eos_token"`
 	Template  json.RawMessage      `json:"chat_template"`
 	AddPrefix *bool                `json:"add_prefix_space"`
+	Legacy    *bool                `json:"legacy"`
 	Added     map[int32]addedToken `json:"added_tokens_decoder"`
 }
 
@@ -72,12 +73,13 @@ func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	if v.Spec, err = parse(data); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSource, filepath.Join(dir, name), err)
 	}
-	if name == "tokenizer.model" {
-		if err := v.addFromJSON(dir, c.Vocab); err != nil {
+	found := name == tokenizerJSON
+	if !found {
+		if found, err = v.addFromJSON(dir, c.Vocab); err != nil {
 			return nil, err
 		}
 	}
-	if err := v.readConfig(dir, c); err != nil {
+	if err := v.readConfig(dir, c, found); err != nil {
 		return nil, err
 	}
 	if err := v.fill(c.Vocab); err != nil {
@@ -89,8 +91,8 @@ func readTokenizer(dir string, c *hfConfig) (*vocabulary, error) {
 	return v, nil
 }
 
-// readConfig takes over special tokens, added tokens and the chat template.
-func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
+// readConfig takes over special tokens, added tokens and the chat template. found says that there is a tokenizer.json.
+func (v *vocabulary) readConfig(dir string, c *hfConfig, found bool) error {
 	var t tokenizerConfig
 	data, err := readFile(dir, "tokenizer_config.json")
 	if err != nil {
@@ -120,6 +122,12 @@ func (v *vocabulary) readConfig(dir string, c *hfConfig) error {
 	}
 	if t.AddPrefix != nil {
 		v.AddSpacePrefix = *t.AddPrefix
+	}
+	if !found && t.Legacy != nil && !*t.Legacy { // what transformers makes of it has this scheme
+		v.Metaspace = token.MetaspaceFirst
+	}
+	if !v.AddSpacePrefix {
+		v.Metaspace = ""
 	}
 	v.addEOS = t.AddEOS
 	return v.template(dir, t.Template)
@@ -217,6 +225,9 @@ func (v *vocabulary) set(w *gguf.Writer) error {
 	}
 	if v.Template != "" {
 		keys = append(keys, metadata{"tokenizer.chat_template", v.Template})
+	}
+	if v.Metaspace != "" {
+		keys = append(keys, metadata{token.MetaspaceKey, v.Metaspace})
 	}
 	if v.ToolTemplate != "" {
 		keys = append(keys, metadata{"tokenizer.chat_template.tool_use", v.ToolTemplate})

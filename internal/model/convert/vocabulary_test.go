@@ -67,6 +67,49 @@ func TestNormalizersOfTokenizerJSON(t *testing.T) {
 	}
 }
 
+// TestSchemesOfSpaces: where spaces go is what transformers makes of the files: tokenizer.json counts before
+// "legacy" of tokenizer_config.json, and a directory that says nothing is as SentencePiece is.
+func TestSchemesOfSpaces(t *testing.T) {
+	const first = `{"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":false}}`
+	const always = `{"pre_tokenizer":{"type":"Metaspace","replacement":"▁","add_prefix_space":true}}`
+	const prepend = `{"normalizer":{"type":"Prepend","prepend":"▁"},"pre_tokenizer":null}`
+	for _, tt := range []struct {
+		tokenizer, config string
+		scheme            string
+		prefix            bool
+	}{
+		{"", `{}`, "", true},
+		{"", `{"legacy":true}`, "", true},
+		{"", `{"legacy":false}`, token.MetaspaceFirst, true},
+		{"", `{"legacy":false,"add_prefix_space":false}`, "", false},
+		{first, `{"legacy":true}`, token.MetaspaceFirst, true},
+		{always, `{"legacy":false}`, token.MetaspaceAlways, true},
+		{prepend, `{"legacy":false}`, "", true},
+		{`{"normalizer":null,"pre_tokenizer":null}`, `{}`, "", false},
+		{`{"added_tokens":[]}`, `{"legacy":false}`, "", true},
+	} {
+		v := &vocabulary{}
+		v.AddSpacePrefix = true
+		given := map[string]string{"tokenizer_config.json": tt.config}
+		if tt.tokenizer != "" {
+			given["tokenizer.json"] = tt.tokenizer
+		}
+		dir := files(t, given)
+		found, err := v.addFromJSON(dir, 8)
+		if err == nil {
+			err = v.readConfig(dir, &hfConfig{Vocab: 8}, found)
+		}
+		if err != nil || v.Metaspace != tt.scheme || v.AddSpacePrefix != tt.prefix {
+			t.Errorf("%s, %s: %q, prefix %t, %v; want %q, %t", tt.tokenizer, tt.config, v.Metaspace, v.AddSpacePrefix,
+				err, tt.scheme, tt.prefix)
+		}
+	}
+	if _, err := stepsOf(nil, json.RawMessage(`{"type":"Metaspace","prepend_scheme":"last"}`)); err == nil ||
+		!strings.Contains(err.Error(), `prepend_scheme "last"`) {
+		t.Errorf("an unknown scheme: %v", err)
+	}
+}
+
 // TestNormalizersOfSentencePiece: rules that change characters, and other treatments of spaces, are named.
 func TestNormalizersOfSentencePiece(t *testing.T) {
 	field := func(number int, v uint64) []byte {
@@ -152,9 +195,9 @@ func TestAddedTokens(t *testing.T) {
 			"special_tokens_map.json"},
 	} {
 		dir, v := files(t, tt.files), base()
-		err := v.addFromJSON(dir, 8)
+		found, err := v.addFromJSON(dir, 8)
 		if err == nil {
-			err = v.readConfig(dir, &hfConfig{Vocab: 8})
+			err = v.readConfig(dir, &hfConfig{Vocab: 8}, found)
 		}
 		if tt.err != "" || err != nil {
 			if tt.err == "" || err == nil || !strings.Contains(err.Error(), tt.err) {
@@ -186,7 +229,7 @@ func TestTemplatesOfADirectory(t *testing.T) {
 			{"name":"tool_use","template":"t"}]}`, toolTemplate: "g"}, "c", "g"},
 	} {
 		v := &vocabulary{}
-		if err := v.readConfig(files(t, tt.files), &hfConfig{}); err != nil || v.Template != tt.chat ||
+		if err := v.readConfig(files(t, tt.files), &hfConfig{}, false); err != nil || v.Template != tt.chat ||
 			v.ToolTemplate != tt.tools {
 			t.Errorf("%s: %q and %q, %v", name, v.Template, v.ToolTemplate, err)
 		}

@@ -130,7 +130,7 @@ func TestSilence(t *testing.T) {
 			} else {
 				_, err = get(t, c, "hf://o/r/model.gguf", "model.gguf", filepath.Join(t.TempDir(), "m.gguf"))
 			}
-			if !errors.Is(err, ErrTransfer) || time.Since(began) > 30*time.Second {
+			if !errors.Is(err, ErrTransfer) || time.Since(began) > time.Minute {
 				t.Errorf("%s %s: %v after %v", way, kind, err, time.Since(began))
 			}
 		}
@@ -153,7 +153,8 @@ func TestCrumbs(t *testing.T) {
 
 // TestWaits: how long a server asks to be left alone is read from what it says, and has a bound.
 func TestWaits(t *testing.T) {
-	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	began := time.Now()
+	in := func(d time.Duration) string { return began.Add(d).UTC().Format(http.TimeFormat) }
 	for _, c := range []struct {
 		header map[string]string
 		want   time.Duration
@@ -164,7 +165,7 @@ func TestWaits(t *testing.T) {
 		{map[string]string{"Ratelimit": `"api";r=0;t=55`}, 55 * time.Second},
 		{map[string]string{"Ratelimit": "limit=100, remaining=0, t=7"}, 7 * time.Second},
 		{map[string]string{"Ratelimit-Reset": "9"}, 9 * time.Second},
-		{map[string]string{"X-Ratelimit-Reset": fmt.Sprint(time.Now().Add(time.Minute).Unix())}, time.Minute},
+		{map[string]string{"X-Ratelimit-Reset": fmt.Sprint(began.Add(time.Minute).Unix())}, time.Minute},
 		{map[string]string{"Retry-After": "-5"}, 0},
 		{map[string]string{"Retry-After": "soon"}, 0},
 		{nil, 0},
@@ -173,7 +174,8 @@ func TestWaits(t *testing.T) {
 		for k, v := range c.header {
 			r.Header.Set(k, v)
 		}
-		if got := waitAsked(r); got > c.want || got < c.want-5*time.Second {
+		got := waitAsked(r) // dates have whole seconds
+		if got > c.want || got < c.want-time.Second-time.Since(began) {
 			t.Errorf("%v: %v, want %v", c.header, got, c.want)
 		}
 	}

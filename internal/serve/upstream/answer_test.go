@@ -50,12 +50,12 @@ func TestStatusesThatCarryNoAnswer(t *testing.T) {
 			if status != "204" && status != "304" { // Go's client logs what comes behind these
 				says += wholeAnswer
 			}
-			w, out, reports := forward(t, connect(t, Config{Silence: silence}, saying(t, says)), body)
+			w, out, reports := forward(t, connect(t, Config{Silence: time.Minute}, saying(t, says)), body)
 			if !errors.Is(out.Err, ErrUnreachable) || out.Status != 0 || w.Body.Len() > 0 || reports != 0 {
 				t.Errorf("%s: %+v %q", status, out, w.Body)
 			}
 			good := newFake(t, sendWhole(200, wholeAnswer))
-			w, out, _ = forward(t, connect(t, Config{Silence: silence}, saying(t, says), good), `{}`)
+			w, out, _ = forward(t, connect(t, Config{Silence: time.Minute}, saying(t, says), good), `{}`)
 			if out.Err != nil || w.Body.String() != wholeAnswer || out.Tries != 2 {
 				t.Errorf("%s, and another replica: %+v %q", status, out, w.Body)
 			}
@@ -66,13 +66,13 @@ func TestStatusesThatCarryNoAnswer(t *testing.T) {
 // TestEndlessHints: informational answers are not an answer, however many come.
 func TestEndlessHints(t *testing.T) {
 	f := saying(t, strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 100_000))
-	if w, out, _ := forward(t, connect(t, Config{Silence: silence}, f), `{}`); !errors.Is(out.Err, ErrUnreachable) ||
+	if w, out, _ := forward(t, connect(t, Config{Silence: time.Minute}, f), `{}`); !errors.Is(out.Err, ErrUnreachable) ||
 		w.Body.Len() > 0 {
 		t.Errorf("%+v", out)
 	}
 	f = saying(t, "HTTP/1.1 199 X\r\n\r\nHTTP/1.1 103 X\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "+
 		fmt.Sprint(len(wholeAnswer))+"\r\n\r\n"+wholeAnswer)
-	if w, out, _ := forward(t, connect(t, Config{Silence: silence}, f), `{}`); out.Err != nil ||
+	if w, out, _ := forward(t, connect(t, Config{Silence: time.Minute}, f), `{}`); out.Err != nil ||
 		w.Body.String() != wholeAnswer {
 		t.Errorf("an answer behind hints: %+v", out)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -234,6 +235,7 @@ func (h *hub) standOf(ctx context.Context, w *watch, added int) {
 	}
 	begun := time.Now()
 	stand, err := judge.Stand(ctx, w.path, live.MaxJudged)
+	debug.FreeOSMemory() // the record's, which would be kept for the next time
 	if ctx.Err() != nil {
 		return
 	}
@@ -261,7 +263,8 @@ func (w *watch) publish(draw func(live.View, outcome) picture) {
 	v := w.run.View()
 	w.picture = draw(v, out)
 	_, open := w.run.Apart()
-	w.picture.Final = w.over && !open && (v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
+	w.picture.Final = w.over && !open &&
+		(v.Stage == live.Killed || v.Stage == live.Ended && out.run != "" || out.problem != "")
 	w.version++
 	close(w.next)
 	w.next = make(chan struct{})

@@ -154,9 +154,12 @@ func (r *randomizer) conditional(depth int) map[string]any {
 
 // items makes a schema of arrays with contains or without repetition.
 func (r *randomizer) items(depth int) map[string]any {
-	if r.chance(4) {
-		return map[string]any{"type": "array", "items": map[string]any{"type": "string", "minLength": r.IntN(2)},
-			"uniqueItems": true, "minItems": r.IntN(3), "maxItems": 2 + r.IntN(8)}
+	if r.chance(3) {
+		item := []func() map[string]any{r.integer, r.number, r.str,
+			func() map[string]any { return r.object(depth - 1) },
+			func() map[string]any { return r.schema(depth - 1) }}[r.IntN(5)]()
+		return map[string]any{"type": "array", "items": item, "uniqueItems": true, "minItems": r.IntN(3),
+			"maxItems": 2 + r.IntN(8)}
 	}
 	if r.chance(2) {
 		values := []any{1, "a", nil, true, 2.5, []any{1}, "b", "c", 7, 8}
