@@ -61,8 +61,8 @@ func (t *Traffic) check() error {
 		return bad("lengths", "must be as many of prompts as of answers, at least one; got %d and %d", len(t.Prompt),
 			len(t.Output))
 	case slices.Min(t.Prompt) < 1 || slices.Min(t.Output) < 1:
-		return bad("lengths", "must be at least 1 token, got prompts from %d and answers from %d", slices.Min(t.Prompt),
-			slices.Min(t.Output))
+		return bad("lengths", "must be at least 1 token, got prompts from %d and answers from %d",
+			slices.Min(t.Prompt), slices.Min(t.Output))
 	case !(t.Shared >= 0 && t.Shared <= 1):
 		return bad("shared", "must be between 0 and 1, got %v", t.Shared)
 	case t.Groups < 0:
