@@ -41,7 +41,8 @@ func (c *Config) checkAccess(v *validator) {
 		host, port, err := net.SplitHostPort(c.MetricsListen)
 		n, bad := strconv.ParseUint(port, 10, 16)
 		if err != nil || bad != nil || host == "" || n != 0 && int(n) == c.Port && host == c.Host {
-			v.add("metrics_listen", strconv.Quote(c.MetricsListen), "must be address:port, and not the address of the API")
+			v.add("metrics_listen", strconv.Quote(c.MetricsListen),
+				"must be address:port, and not the address of the API")
 		}
 	}
 	v.number("max_connections", float64(c.MaxConnections), 1, 1<<20)

@@ -46,7 +46,8 @@ func (o *Options) checkGenerators(phases testcases.Phases) error {
 			"run", ErrOptions)
 	}
 	if len(o.Generators) > evidence.MaxGenerators {
-		return fmt.Errorf("%w: there are %d generators, at most %d are allowed", ErrOptions, len(o.Generators), evidence.MaxGenerators)
+		return fmt.Errorf("%w: there are %d generators, at most %d are allowed",
+			ErrOptions, len(o.Generators), evidence.MaxGenerators)
 	}
 	seen := map[string]bool{}
 	for _, address := range o.Generators {

@@ -22,7 +22,7 @@ var Reasons = []Reason{
 		"being read. Add replicas, or raise the queue's limit and accept longer waits."},
 	{"rate_limit_exceeded", 429, "The key has used its requests or tokens of this minute."},
 	{"concurrency_limit_exceeded", 429, "The key has as many requests in progress as it may have."},
-	{"too_many_connections", 503, "Requests are under way on all the connections that `max_connections` allows to work."},
+	{"too_many_connections", 503, "Requests are under way on as many connections as `max_connections` allows."},
 	{"not_in_time", 503, "The request would have waited longer than its time limit allows."},
 	{"starting", 503, "The model is still loading."},
 	{"draining", 503, "The service is stopping. Clients still send requests: let the load balancer remove it before " +
