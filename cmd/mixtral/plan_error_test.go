@@ -36,7 +36,8 @@ func TestPlanError(t *testing.T) {
 		t.Fatal(err)
 	}
 	var table strings.Builder
-	table.WriteString("| model | replicas | load | requests/s | mean ms | p50 ms | p99 ms | TTFT mean ms | served/s |\n" +
+	table.WriteString("| model | replicas | load | requests/s | mean ms | p50 ms | p99 ms | TTFT mean ms | " +
+		"served/s |\n" +
 		"|---|---|---|---|---|---|---|---|---|\n")
 	var all []float64
 	for _, on := range []func(*testing.T, string) arrangement{alone, behindGateway} {
