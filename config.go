@@ -171,7 +171,7 @@ type Config struct {
 	ModelAliases string `yaml:"model_aliases"`
 
 	// UnknownFields says what becomes of a request with a field that the embedded backend does not know: "error"
-	// refuses it with status 400, "ignore" passes over the field. Default: error.
+	// refuses it with status 400, "ignore" ignores the field. Default: error.
 	UnknownFields string `yaml:"unknown_fields"`
 
 	// ResponseStore says where answers of /v1/responses are kept, so that a later request can go on from one: "memory"

@@ -50,7 +50,7 @@ func Generate(ctx context.Context, l net.Listener, o GenerateOptions) error {
 	}
 	if o.RecordDir != "" {
 		if err := writable(o.RecordDir); err != nil {
-			return fmt.Errorf("%w: folder for records: %w", ErrOptions, err)
+			return fmt.Errorf("%w: directory for records: %w", ErrOptions, err)
 		}
 	}
 	if o.clock == nil {

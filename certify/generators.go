@@ -46,7 +46,8 @@ func (o *Options) checkGenerators(phases testcases.Phases) error {
 			"run", ErrOptions)
 	}
 	if len(o.Generators) > evidence.MaxGenerators {
-		return fmt.Errorf("%w: %d generators, at most %d", ErrOptions, len(o.Generators), evidence.MaxGenerators)
+		return fmt.Errorf("%w: there are %d generators, at most %d are allowed",
+			ErrOptions, len(o.Generators), evidence.MaxGenerators)
 	}
 	seen := map[string]bool{}
 	for _, address := range o.Generators {
@@ -67,7 +68,7 @@ func (o *Options) checkGenerators(phases testcases.Phases) error {
 		}
 		why = append(why, ph.ID+": "+err.Error())
 	}
-	return fmt.Errorf("%w: generators have nothing to do in profile %s: %s", ErrOptions, o.Profile,
+	return fmt.Errorf("%w: generators have no work in profile %s: %s", ErrOptions, o.Profile,
 		strings.Join(why, "; "))
 }
 

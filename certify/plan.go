@@ -87,7 +87,7 @@ func newPlan(o Options) (*plan, error) {
 		o.ReportDir = DefaultReportDir
 	}
 	if err := writable(o.ReportDir); err != nil {
-		return nil, fmt.Errorf("%w: report folder: %w", ErrOptions, err)
+		return nil, fmt.Errorf("%w: report directory: %w", ErrOptions, err)
 	}
 	if o.Seed == 0 {
 		o.Seed = rand.Int64N(1<<31-1) + 1

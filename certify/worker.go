@@ -220,7 +220,8 @@ func (w *worker) Prepare(ctx context.Context, x *remote.Prepare) (string, error)
 	}
 	length := w.plan.expected(x.Phase).Seconds()
 	if n := length*w.plan.c.Rate(x.Phase) + float64(x.Phase.Requests); !(n <= mostArrivals) || x.From < 0 {
-		return "", fmt.Errorf("phase %s: %g requests, at most %g", x.Phase.ID, n, float64(mostArrivals))
+		return "", fmt.Errorf("phase %s: it has %g requests, at most %g are allowed",
+			x.Phase.ID, n, float64(mostArrivals))
 	}
 	full := w.requests.load(w.plan, x.Index, x.Phase, x.From)
 	full.Requests, full.MinDuration, full.MaxDuration = x.Requests, x.MinDuration, x.MaxDuration

@@ -67,3 +67,21 @@ func TestTemplates(t *testing.T) {
 		t.Errorf("the part is not in the page:\n%s", b.String())
 	}
 }
+
+// TestLoadOfAClosedLoop: the plot of a phase that offers no rate shows all of its time, and no rate that is offered.
+func TestLoadOfAClosedLoop(t *testing.T) {
+	var s PhaseSeries
+	for x := range 41 {
+		s.Completed = append(s.Completed, Point{X: float64(x), Y: 9})
+		s.Issued = append(s.Issued, Point{X: float64(x), Y: 70})
+	}
+	c := LoadChart(s, &Report{}, 0)
+	if svg := string(c.SVG); !strings.Contains(svg, ">40</text>") || !strings.Contains(svg, ">80</text>") {
+		t.Errorf("its axes do not reach 40 s and 80 requests/s:\n%s", svg)
+	}
+	for _, k := range c.Keys {
+		if k.Name == "offered" {
+			t.Error("it has a key for what is offered")
+		}
+	}
+}

@@ -98,34 +98,34 @@ func ReadProfile(data []byte) (*Profile, error) {
 
 func (p *Profile) check() error {
 	bad := func(field, reason string, args ...any) error {
-		return fmt.Errorf("%w: %s %s", ErrProfile, field, fmt.Sprintf(reason, args...))
+		return fmt.Errorf("%w: %s: %s", ErrProfile, field, fmt.Sprintf(reason, args...))
 	}
 	switch {
 	case p.SchemaVersion != profileVersion:
-		return bad("schema_version", "is %d, want %d", p.SchemaVersion, profileVersion)
+		return bad("schema_version", "must be %d, got %d", profileVersion, p.SchemaVersion)
 	case len(p.Points) < 2 || len(p.Points) > 10_000:
-		return bad("points", "has %d entries, want 2 to 10000", len(p.Points))
+		return bad("points", "must have 2 to 10000 entries, got %d", len(p.Points))
 	case p.Points[0].Tokens != 1:
-		return bad("points", "begins at %d tokens, want 1", p.Points[0].Tokens)
+		return bad("points", "must begin at 1 token, got %d", p.Points[0].Tokens)
 	}
 	for i, at := range p.Points {
 		if !positive(at.Seconds) {
-			return bad("points", "has %v seconds for %d tokens, want a number above 0", at.Seconds, at.Tokens)
+			return bad("points", "must have seconds above 0, got %v for %d tokens", at.Seconds, at.Tokens)
 		}
 		if i > 0 && at.Tokens <= p.Points[i-1].Tokens {
-			return bad("points", "has %d tokens behind %d: they must rise", at.Tokens, p.Points[i-1].Tokens)
+			return bad("points", "must have rising tokens, got %d after %d", at.Tokens, p.Points[i-1].Tokens)
 		}
 	}
 	for name, v := range map[string]float64{"seconds_per_row": p.PerRow, "seconds_per_context": p.PerContext,
 		"seconds_per_prompt_context": p.PerPromptContext, "seconds_per_request": p.PerRequest} {
 		if !(v >= 0) || math.IsInf(v, 1) {
-			return bad(name, "is %v, want a number of at least 0", v)
+			return bad(name, "must be a number of at least 0, got %v", v)
 		}
 	}
 	for name, v := range map[string]int{"max_running": p.MaxRunning, "prefill_chunk": p.PrefillChunk,
 		"context_length": p.ContextLength, "block_tokens": p.BlockTokens, "kv_blocks": p.KVBlocks} {
 		if v < 1 || v > 1<<30 {
-			return bad(name, "is %d, want 1 to %d", v, 1<<30)
+			return bad(name, "must be between 1 and %d, got %d", 1<<30, v)
 		}
 	}
 	return nil

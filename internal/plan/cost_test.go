@@ -42,12 +42,12 @@ func TestBadProfiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tt := range map[string]struct{ old, with, says string }{
-		"version":  {`"schema_version":1`, `"schema_version":2`, "schema_version is 2, want 1"},
-		"start":    {`"tokens":1,`, `"tokens":2,`, "begins at 2 tokens"},
-		"order":    {`"tokens":100,`, `"tokens":10,`, "must rise"},
-		"seconds":  {`"seconds":0.2`, `"seconds":0`, "want a number above 0"},
-		"negative": {`"seconds_per_row":0.0001`, `"seconds_per_row":-1`, "seconds_per_row is -1"},
-		"blocks":   {`"kv_blocks":100`, `"kv_blocks":0`, "kv_blocks is 0"},
+		"version":  {`"schema_version":1`, `"schema_version":2`, "schema_version: must be 1, got 2"},
+		"start":    {`"tokens":1,`, `"tokens":2,`, "must begin at 1 token, got 2"},
+		"order":    {`"tokens":100,`, `"tokens":10,`, "must have rising tokens, got 10 after"},
+		"seconds":  {`"seconds":0.2`, `"seconds":0`, "must have seconds above 0, got 0 for"},
+		"negative": {`"seconds_per_row":0.0001`, `"seconds_per_row":-1`, "seconds_per_row: must be a number of at least 0, got -1"},
+		"blocks":   {`"kv_blocks":100`, `"kv_blocks":0`, "kv_blocks: must be between 1 and 1073741824, got 0"},
 		"json":     {`{"schema_version"`, `["schema_version"`, "invalid"},
 	} {
 		changed := strings.Replace(string(data), tt.old, tt.with, 1)

@@ -36,7 +36,7 @@ func (r *Replica) check() error {
 	}{{"max running", r.MaxRunning}, {"chunk", r.Chunk}, {"context", r.Context}, {"block tokens", r.BlockTokens},
 		{"KV blocks", r.Blocks}} {
 		if f.v < 1 {
-			return fmt.Errorf("%w: %s is %d, want at least 1", ErrReplica, f.name, f.v)
+			return fmt.Errorf("%w: %s must be at least 1, got %d", ErrReplica, f.name, f.v)
 		}
 	}
 	if r.Cost == nil {
@@ -111,7 +111,7 @@ func simulateOnce(ctx context.Context, s Setup, forget bool) (*Result, error) {
 		return nil, err
 	}
 	if s.Replicas < 1 || s.Replicas > 1_000_000 {
-		return nil, fmt.Errorf("%w: their number is %d, want 1 to 1000000", ErrReplica, s.Replicas)
+		return nil, fmt.Errorf("%w: their number must be between 1 and 1000000, got %d", ErrReplica, s.Replicas)
 	}
 	policy, err := route.Parse(s.Policy)
 	if err != nil {

@@ -46,26 +46,27 @@ const maxRequests = 100_000_000
 
 func (t *Traffic) check() error {
 	bad := func(field, reason string, args ...any) error {
-		return fmt.Errorf("%w: %s %s", ErrTraffic, field, fmt.Sprintf(reason, args...))
+		return fmt.Errorf("%w: %s: %s", ErrTraffic, field, fmt.Sprintf(reason, args...))
 	}
 	switch {
 	case t.Requests < 1 || t.Requests > maxRequests:
-		return bad("requests", "is %d, want 1 to %d", t.Requests, maxRequests)
+		return bad("requests", "must be between 1 and %d, got %d", maxRequests, t.Requests)
 	case t.RPS < 0 || math.IsNaN(t.RPS) || math.IsInf(t.RPS, 0):
-		return bad("rps", "is %v, want a number of at least 0", t.RPS)
+		return bad("rps", "must be a number of at least 0, got %v", t.RPS)
 	case t.RPS == 0 && t.Concurrency < 1:
-		return bad("concurrency", "is %d, want at least 1 where no rate is given", t.Concurrency)
+		return bad("concurrency", "must be at least 1 where no rate is given, got %d", t.Concurrency)
 	case t.Burstiness < 0 || math.IsNaN(t.Burstiness):
-		return bad("burstiness", "is %v, want a number above 0", t.Burstiness)
+		return bad("burstiness", "must be at least 0, got %v", t.Burstiness)
 	case len(t.Prompt) == 0 || len(t.Prompt) != len(t.Output):
-		return bad("lengths", "has %d prompts and %d outputs, want as many of each and at least one", len(t.Prompt),
+		return bad("lengths", "must be as many of prompts as of answers, at least one; got %d and %d", len(t.Prompt),
 			len(t.Output))
 	case slices.Min(t.Prompt) < 1 || slices.Min(t.Output) < 1:
-		return bad("lengths", "has one below 1 token")
+		return bad("lengths", "must be at least 1 token, got prompts from %d and answers from %d",
+			slices.Min(t.Prompt), slices.Min(t.Output))
 	case !(t.Shared >= 0 && t.Shared <= 1):
-		return bad("shared", "is %v, want 0 to 1", t.Shared)
+		return bad("shared", "must be between 0 and 1, got %v", t.Shared)
 	case t.Groups < 0:
-		return bad("groups", "is %d, want at least 0", t.Groups)
+		return bad("groups", "must be at least 0, got %d", t.Groups)
 	}
 	return nil
 }

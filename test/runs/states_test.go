@@ -47,10 +47,12 @@ func TestEveryoneSeesRunsOfEveryKind(t *testing.T) {
 	if len(ids) != 3 {
 		t.Fatalf("the list has the runs %v", ids)
 	}
-	for _, p := range [][2]string{{"runs-of-every-kind", "/"}, {"report-of-a-sweep", "/runs/" + ids[2]},
-		{"report-of-generators", "/runs/" + ids[1]}, {"report-invalid", "/runs/" + ids[0]},
-		{"nothing-in-common", "/compare?a=" + ids[2] + "&b=" + ids[1]}} {
-		browser.Run(t, ctx, chromedp.Navigate(url+p[1]))
+	for _, p := range [][3]string{{"runs-of-every-kind", "/", "TC-KNEE"},
+		{"report-of-a-sweep", "/runs/" + ids[2], "No phase ran beside the steps of the search."},
+		{"report-of-generators", "/runs/" + ids[1], "load-1.example"},
+		{"report-invalid", "/runs/" + ids[0], "INVALID"},
+		{"nothing-in-common", "/compare?a=" + ids[2] + "&b=" + ids[1], "no phase in common"}} {
+		browser.Run(t, ctx, chromedp.Navigate(url+p[1]), browser.Shows(p[2]))
 		browser.State(t, ctx, p[0])
 	}
 }
@@ -100,7 +102,11 @@ func TestEveryoneWatchesRunsOfEveryKind(t *testing.T) {
 	sweep := makeUp(t, dir, searching, 1, nil)
 	sweep.searched(4, 8, 16, 32, 20, 24)
 	watch(sweep)
-	browser.Run(t, ctx, browser.Shows("Knee:"))
+	var finding string
+	browser.Run(t, ctx, browser.Shows("Knee:"), chromedp.Text("#sweeps .lead", &finding))
+	if strings.Contains(finding, "cut short") {
+		t.Errorf("a search that goes on says %q", finding)
+	}
 	browser.State(t, ctx, "live-sweep")
 	k.Close()
 	s.Close()
@@ -122,6 +128,7 @@ func TestEveryoneStartsAndStops(t *testing.T) {
 	browser.State(t, ctx, "start-problem")
 	browser.Run(t, ctx, browser.Go(`#startform button.main`),
 		browser.Until(`[...document.querySelectorAll(".alert")].some((e) => e.textContent.includes("seed"))`))
+	browser.Run(t, ctx, browser.Until(`document.querySelectorAll("[aria-invalid=true]").length === 1`))
 	browser.State(t, ctx, "start-refused")
 	browser.Run(t, ctx, chromedp.Evaluate(`document.querySelector("[name=seed]").value = ""`, nil),
 		browser.Go(`#startform button.main`), browser.Until(`document.querySelector("#run .pill").textContent === "RUNNING"`),

@@ -140,19 +140,19 @@ var Table = []Definition{
 		Help: "1 while the service accepts requests, as /readyz reports; 0 while the model loads, the service " +
 			"drains or no upstream server is available."},
 	{Name: RunningLimit, Kind: Gauge,
-		Help: "Most completions that are computed at the same time: max_concurrent_requests."},
+		Help: "Maximum number of completions that are computed at the same time: max_concurrent_requests."},
 	{Name: WaitingLimit, Kind: Gauge,
-		Help: "Most completions that wait in the queue: max_queued_requests."},
+		Help: "Maximum number of completions that wait in the queue: max_queued_requests."},
 	{Name: MemoryLimit, Kind: Gauge,
-		Help: "Most memory that the process uses, in bytes: memory_limit_gb, or less where the machine or its " +
+		Help: "Maximum memory that the process may use, in bytes: memory_limit_gb, or less where the machine or its " +
 			"control group allows less."},
 	{Name: Connections, Kind: Gauge,
 		Help: "Open connections to the API. At the limit, each new one takes the place of one that is idle."},
 	{Name: ConnectionsLimit, Kind: Gauge,
-		Help: "Most connections to the API that may be open: max_connections, or half of the files that the " +
+		Help: "Maximum number of open connections to the API: max_connections, or half of the files that the " +
 			"process may open."},
 	{Name: Evicted, Kind: Counter,
-		Help: "Idle connections that were closed because a new one came and as many as may be were open."},
+		Help: "Idle connections that were closed to make room for a new one at the limit."},
 	{Name: CertificateExpiry, Kind: Gauge,
 		Help: "Time at which the TLS certificate in use expires, in Unix seconds."},
 	{Name: UpstreamUp, Kind: Gauge, Label: LabelReplica,

@@ -22,7 +22,7 @@ var Reasons = []Reason{
 		"being read. Add replicas, or raise the queue's limit and accept longer waits."},
 	{"rate_limit_exceeded", 429, "The key has used its requests or tokens of this minute."},
 	{"concurrency_limit_exceeded", 429, "The key has as many requests in progress as it may have."},
-	{"too_many_connections", 503, "Requests are under way on as many of `max_connections` as may work."},
+	{"too_many_connections", 503, "Requests are under way on as many connections as `max_connections` allows."},
 	{"not_in_time", 503, "The request would have waited longer than its time limit allows."},
 	{"starting", 503, "The model is still loading."},
 	{"draining", 503, "The service is stopping. Clients still send requests: let the load balancer remove it before " +
@@ -38,10 +38,10 @@ var Reasons = []Reason{
 	{"invalid_grammar", 400, "A schema, regular expression or grammar is wrong, or is not supported."},
 	{"unsupported_parameter", 400, "A field asks for a feature that this service does not have."},
 	{"unknown_parameter", 400, "A field that no request has: a misspelling, or a field of another server. With " +
-		"`unknown_fields: ignore` such fields are passed over."},
+		"`unknown_fields: ignore` such fields are ignored."},
 	{"not_supported", 501, "The backend does not support it."},
 	{"model_not_found", 404, "No such model is served."},
-	{"previous_response_not_found", 400, "The response that a request goes on from is not kept here, or not any " +
+	{"previous_response_not_found", 400, "The response that a request continues is not kept here, or not any " +
 		"more."},
 	{"response_not_found", 404, "The response that is asked for is not kept here, or not any more."},
 	{"not_found", 404, "The route does not exist."},

@@ -16,7 +16,7 @@ func Root(target string) (string, error) {
 		return "", fmt.Errorf("%w: target: %w", ErrSetup, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", fmt.Errorf("%w: target: must be http://host:port or https://host, is %q", ErrSetup, target)
+		return "", fmt.Errorf("%w: target: must be http://host:port or https://host, got %q", ErrSetup, target)
 	}
 	u.RawQuery, u.Fragment = "", ""
 	path := strings.TrimSuffix(u.Path, "/")

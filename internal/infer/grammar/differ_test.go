@@ -99,6 +99,32 @@ func TestAlternativeOfItemsThatDiffer(t *testing.T) {
 	}
 }
 
+// TestArgumentsThatDiffer: a call's arguments are remembered as an answer's values are, each call's apart.
+func TestArgumentsThatDiffer(t *testing.T) {
+	v, tok := vocabulary(t, 600)
+	tags := hermes(func(t *Tags) {
+		t.Free = true
+		t.List[0].Schema = `{"type":"object","properties":{"x":{"uniqueItems":true,"items":{"type":"integer"}}}}`
+	})
+	g, err := Compile(Spec{Kind: Tagged, Tags: tags}, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(x string) string {
+		return "<tool_call>\n" + `{"name": "a", "arguments": {"x":` + x + "}}\n</tool_call>"
+	}
+	for text, want := range map[string]bool{call(`[1,2]`) + "\n" + call(`[1,2]`): true, call(`[1,2, 1]`): false,
+		"so: " + call(`[12,1,2]`) + "\n" + call(`[3, 3]`): false, "[1,1] " + call(`[]`): true} {
+		m, got := g.Start(false), true
+		for _, id := range tok.EncodeInside(text) {
+			got = got && m.Accept(id) == nil
+		}
+		if got = got && m.Accepting(); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+}
+
 // repetitive follows random allowed tokens, and by preference those that were taken before or have a comma.
 func repetitive(t *testing.T, g *Grammar, rng *rand.Rand, exact bool) (text string, ended bool) {
 	t.Helper()

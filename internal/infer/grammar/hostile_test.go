@@ -48,6 +48,12 @@ func hostile() map[string]Spec {
 			chain(999, func(i int) string { return fmt.Sprintf(`"v%d",`, i) }) + `1]}}`},
 		"1,000 different integers": {Kind: JSONSchema,
 			Source: `{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":998}}`},
+		"2,000 arrays that differ": {Kind: JSONSchema, Source: `{"type":"object","properties":{` + chain(2000,
+			func(i int) string {
+				return fmt.Sprintf(`"p%d":{"uniqueItems":true,"minItems":900,"items":{"properties":{"q%d":{"type":"number"}}}},`, i, i)
+			}) + `"x":{}}}`},
+		"arrays that differ within each other": {Kind: JSONSchema, Source: `{"uniqueItems":true,"minItems":90000,"items":` +
+			strings.Repeat(`{"minItems":2,"items":`, 100) + `{"type":"string"}` + strings.Repeat("}", 100) + `}`},
 		"60,000 unknown keywords": {Kind: JSONSchema, Source: `{` + chain(60_000, func(i int) string {
 			return fmt.Sprintf(`"k%d":1,`, i)
 		}) + `"type":"null"}`},

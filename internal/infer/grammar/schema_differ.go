@@ -47,15 +47,26 @@ func (s *schemas) notOnce(what string) error {
 }
 
 // mostTried bounds the beginnings of texts that are looked at to find enough different ones.
-const mostTried = 100_000
+const mostTried = 1_000_000
+
+// mostDiffering bounds the expressions that are looked at for it.
+const mostDiffering = 50_000
 
 // enough makes sure that there are as many different items as arrays must have: else a text could come to where only
 // an item can follow that was there before.
 func (s *schemas) enough() error {
+	known, total := map[differing]bool{}, 0
 	for _, d := range s.differ {
-		r := rules{names: s.rules.names, bodies: slices.Clone(s.bodies)}
-		r.bodies[0] = d.item
-		m, err := build(&r)
+		alike := differing{d.item, d.least, ""}
+		if known[alike] {
+			continue
+		}
+		known[alike] = true
+		r, size := s.only(d.item)
+		if total += size; total > mostDiffering {
+			return at(d.where, tooCostly("uniqueItems with minItems in so many places"))
+		}
+		m, err := build(r)
 		if err != nil {
 			return err
 		}
@@ -71,31 +82,78 @@ func (s *schemas) enough() error {
 	return nil
 }
 
-// different counts texts up to a number. Texts that begin in different ways are different, and whatever a state lets
-// grow can be finished.
-func (m *automaton) different(most int) (n int, err error) {
-	open := []*state{m.start}
-	for tried := 0; len(open) > 0 && n+len(open) < most; tried++ {
-		if tried > mostTried {
-			return 0, tooCostly("whether %d different items are possible cannot be found within %d steps", most,
-				mostTried)
+// only gives the rules that an expression needs, as its own grammar, and how many expressions they have.
+func (r *rules) only(root *expr) (out *rules, size int) {
+	out = &rules{}
+	number := map[int]int{} // of rules here → there
+	known := map[*expr]*expr{}
+	var queue []int
+	var copied func(e *expr) *expr
+	copied = func(e *expr) *expr {
+		if to, ok := known[e]; ok {
+			return to
 		}
-		s := open[0]
-		open = open[1:]
-		if s.accept {
-			n++
-		}
-		for b := range 256 {
-			to, err := m.step(s, m.class[b])
-			if err != nil {
-				return 0, err
+		size++
+		to := *e
+		if e.op == opRule {
+			n, ok := number[e.rule]
+			if !ok {
+				n = out.add(r.names[e.rule])
+				number[e.rule] = n
+				queue = append(queue, e.rule)
 			}
-			if to != m.dead {
-				open = append(open, to)
+			to.rule = n
+		}
+		if len(e.subs) > 0 {
+			to.subs = make([]*expr, len(e.subs))
+			for i, sub := range e.subs {
+				to.subs[i] = copied(sub)
 			}
 		}
+		known[e] = &to
+		return &to
 	}
-	return min(n+len(open), most), nil
+	out.add("items")
+	out.bodies[0] = copied(root)
+	for ; len(queue) > 0; queue = queue[1:] {
+		out.bodies[number[queue[0]]] = copied(r.bodies[queue[0]])
+	}
+	return out, size
+}
+
+// different counts texts up to a number. Texts that begin in different ways are different, and whatever a state lets
+// grow can be finished. So it counts beginnings of one length after the other, by the states that they lead to.
+func (m *automaton) different(most int) (n int, err error) {
+	open, sum := map[*state]int{m.start: 1}, 1
+	for tried := 0; len(open) > 0 && n+sum < most; {
+		next := map[*state]int{}
+		sum = 0
+		for s, times := range open {
+			if s.accept {
+				n = min(n+times, most)
+			}
+			for class := range m.classes {
+				if tried++; tried > mostTried {
+					return 0, tooCostly("finding %d different items takes more than %d steps", most, mostTried)
+				}
+				to, err := m.step(s, uint8(class))
+				if err != nil {
+					return 0, err
+				}
+				if to == m.dead {
+					continue
+				}
+				width := 256 - int(m.first[class])
+				if class+1 < m.classes {
+					width = int(m.first[class+1]) - int(m.first[class])
+				}
+				next[to] = min(next[to]+times*width, most)
+				sum = min(sum+times*width, most)
+			}
+		}
+		open = next
+	}
+	return min(n+sum, most), nil
 }
 
 // onceDigits is how many digits from the first to the last that is not 0 a number has, so that two texts are not one

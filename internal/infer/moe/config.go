@@ -44,6 +44,14 @@ const (
 // readConfig reads and checks the metadata. The vocabulary's size comes from the embedding's shape.
 func readConfig(f *gguf.File) (Config, error) {
 	var c Config
+	switch kind := f.StringOr("general.type", "model"); kind {
+	case "imatrix":
+		return c, fmt.Errorf("%w: it is an importance matrix (general.type is %q), which is for quantize --imatrix",
+			ErrModel, kind)
+	case "adapter":
+		return c, fmt.Errorf("%w: it is an adapter (general.type is %q): merge it into its base model first", ErrModel,
+			kind)
+	}
 	arch, err := f.String("general.architecture")
 	if err != nil {
 		return c, fmt.Errorf("%w: %w", ErrModel, err)

@@ -171,3 +171,13 @@ func TestMarksAreControl(t *testing.T) {
 		t.Errorf("types %v, metaspace %q, %v", s.Types[510:], s.Metaspace, err)
 	}
 }
+
+// TestOtherKindsOfFile: a GGUF file that holds no model says what it holds.
+func TestOtherKindsOfFile(t *testing.T) {
+	for kind, want := range map[string]string{"imatrix": "importance matrix", "adapter": "merge it", "model": ""} {
+		_, err := readConfig(parse(t, changed(t, map[string]any{"general.type": kind}, nil)))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", kind, err, want)
+		}
+	}
+}

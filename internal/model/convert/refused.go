@@ -210,36 +210,88 @@ func methodName(method, format string) string {
 	return strings.ToUpper(method)
 }
 
-// refusedTensors tells of weights by the names and types of their arrays what they are, where no configuration did.
+// refusedTensors tells of weights by the names, types and shapes of their arrays what they are, where no configuration
+// did.
 func refusedTensors(dir string, m *safetensors.Model) error {
-	ordered := false // GPTQ's order of columns
+	all := map[string]safetensors.Tensor{}
 	for _, x := range m.Tensors() {
-		ordered = ordered || strings.HasSuffix(x.Name, ".g_idx")
+		all[x.Name] = x
 	}
 	for _, x := range m.Tensors() {
-		switch name := x.Name; {
-		case strings.HasSuffix(name, ".qweight") && ordered:
-			return quantised(dir, "GPTQ")
-		case strings.HasSuffix(name, ".qweight"):
-			return quantised(dir, "AWQ")
-		case strings.HasPrefix(x.DType, "F8_"):
-			return quantised(dir, "FP8")
-		case strings.HasSuffix(name, ".q_weight"):
-			return quantised(dir, "EXL2")
-		case strings.HasSuffix(name, ".weight_packed"):
-			return quantised(dir, "compressed-tensors")
-		case strings.HasSuffix(name, ".absmax"), strings.Contains(name, ".quant_state."),
-			strings.HasSuffix(name, ".SCB"):
-			return quantised(dir, "bitsandbytes")
-		case name == "tok_embeddings.weight", strings.HasPrefix(name, "layers.") &&
-			strings.Contains(name, ".attention.wq."):
+		switch method := arrayMethod(x, all); {
+		case method != "":
+			return quantised(dir, method)
+		case x.Name == "tok_embeddings.weight", strings.HasPrefix(x.Name, "layers.") &&
+			strings.Contains(x.Name, ".attention.wq."):
 			return &UnsupportedError{dir,
 				"it holds Mistral's consolidated weights, which are not supported", hintLayout}
-		case strings.Contains(name, ".lora_A."):
+		case strings.Contains(x.Name, ".lora_A."):
 			return &UnsupportedError{dir, "it holds a LoRA adapter, not a model", hintMerge}
 		}
 	}
 	return nil
+}
+
+// arrayMethod tells of one matrix what it is quantised with, by what stands beside it in all; empty for nothing.
+func arrayMethod(x safetensors.Tensor, all map[string]safetensors.Tensor) string {
+	stem, last := "", x.Name
+	if dot := strings.LastIndexByte(x.Name, '.'); dot >= 0 {
+		stem, last = x.Name[:dot+1], x.Name[dot+1:]
+	}
+	beside := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { _, ok := all[stem+name]; return ok })
+	}
+	switch last {
+	case "qweight":
+		if beside("g_idx") {
+			return "GPTQ"
+		}
+		// Both pack eight values of 4 bits: GPTQ along the inputs, so that rows are as long as those of scales, and
+		// AWQ along the outputs, or each row (gemv).
+		if s := all[stem+"scales"].Shape; len(s) == 2 && len(x.Shape) == 2 && s[1] == x.Shape[1] {
+			return "GPTQ"
+		}
+		return "AWQ"
+	case "weight_packed":
+		return "compressed-tensors"
+	case "q_weight":
+		return "EXL2"
+	case "trellis":
+		return "EXL3"
+	case "W_q":
+		return "HQQ"
+	case "codebooks":
+		return "AQLM"
+	case "weight":
+		return weightMethod(x.DType, beside)
+	}
+	if strings.HasSuffix(last, "_blocks") && x.DType == "U8" {
+		return "MXFP4"
+	}
+	if strings.Contains(x.Name, "experts") && strings.HasPrefix(x.DType, "F8_") { // packed, as in Transformers 5
+		return "FP8"
+	}
+	return ""
+}
+
+// weightMethod is arrayMethod of an array that is called as one of floating-point numbers is.
+func weightMethod(dtype string, beside func(...string) bool) string {
+	switch {
+	case beside("SCB", "weight.absmax", "weight.quant_state.bitsandbytes__nf4",
+		"weight.quant_state.bitsandbytes__fp4"):
+		return "bitsandbytes"
+	case dtype == "U32" && beside("scales"):
+		return "MLX"
+	case dtype == "U8" && beside("weight_scale_2"):
+		return "NVFP4"
+	case dtype == "I8" && beside("weight_scale"):
+		return "INT8"
+	case strings.HasPrefix(dtype, "F8_"):
+		return "FP8"
+	case slices.Contains([]string{"I8", "U8", "I32", "U32"}, dtype): // one value, or several packed
+		return "a method that no file names"
+	}
+	return ""
 }
 
 // RefusedFile tells of a single file that is not a GGUF model what it is; nil if it is of no known kind.

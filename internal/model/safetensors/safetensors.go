@@ -39,7 +39,7 @@ var dtypes = map[string]struct {
 	"F64": {size: 8}, "F32": {4, quant.F32, true}, "F16": {2, quant.F16, true}, "BF16": {2, quant.BF16, true},
 	"I64": {size: 8}, "I32": {size: 4}, "I16": {size: 2}, "I8": {size: 1}, "U64": {size: 8}, "U32": {size: 4},
 	"U16": {size: 2}, "U8": {size: 1},
-	"BOOL": {size: 1}, "F8_E4M3": {size: 1}, "F8_E5M2": {size: 1},
+	"BOOL": {size: 1}, "F8_E4M3": {size: 1}, "F8_E5M2": {size: 1}, "F8_E8M0": {size: 1},
 }
 
 // Tensor is one array.
