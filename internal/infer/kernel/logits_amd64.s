@@ -1,5 +1,15 @@
 #include "textflag.h"
 
+// GATHER16 appends those of 16 numbers whose bits are set in the lowest 16 bits of AX.
+#define GATHER16(at) \
+	KMOVW AX, K1; \
+	VMOVUPS at(SI), Z0; \
+	VCOMPRESSPS.Z Z0, K1, Z0; \
+	VMOVUPS Z0, (DI); \
+	MOVWLZX AX, CX; \
+	POPCNTL CX, CX; \
+	LEAQ (DI)(CX*4), DI
+
 // func gatherAVX512(dst, x *float32, set *uint64, words int64) int64
 //
 // The x whose bits are set, in order, and how many there are. VCOMPRESSPS writes to a register: to memory it is slow on
@@ -13,37 +23,13 @@ word:
 	MOVQ (BX), AX
 	TESTQ AX, AX
 	JZ   next
-	KMOVW AX, K1
-	VMOVUPS 0(SI), Z0
-	VCOMPRESSPS.Z Z0, K1, Z0
-	VMOVUPS Z0, (DI)
-	MOVWLZX AX, CX
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER16(0)
 	SHRQ $16, AX
-	KMOVW AX, K1
-	VMOVUPS 64(SI), Z0
-	VCOMPRESSPS.Z Z0, K1, Z0
-	VMOVUPS Z0, (DI)
-	MOVWLZX AX, CX
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER16(64)
 	SHRQ $16, AX
-	KMOVW AX, K1
-	VMOVUPS 128(SI), Z0
-	VCOMPRESSPS.Z Z0, K1, Z0
-	VMOVUPS Z0, (DI)
-	MOVWLZX AX, CX
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER16(128)
 	SHRQ $16, AX
-	KMOVW AX, K1
-	VMOVUPS 192(SI), Z0
-	VCOMPRESSPS.Z Z0, K1, Z0
-	VMOVUPS Z0, (DI)
-	MOVWLZX AX, CX
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER16(192)
 next:
 	ADDQ $8, BX
 	ADDQ $256, SI
@@ -54,6 +40,15 @@ next:
 	MOVQ DI, ret+32(FP)
 	VZEROUPPER
 	RET
+
+// GATHER8 appends those of 8 numbers whose bits are set in the lowest byte of AX.
+#define GATHER8(at) \
+	MOVBLZX AX, CX; \
+	VPMOVZXBD (R8)(CX*8), Y1; \
+	VPERMPS at(SI), Y1, Y0; \
+	VMOVUPS Y0, (DI); \
+	POPCNTL CX, CX; \
+	LEAQ (DI)(CX*4), DI
 
 // func gatherAVX2(dst, x *float32, set *uint64, words int64, table *uint64) int64
 //
@@ -68,61 +63,21 @@ word:
 	MOVQ (BX), AX
 	TESTQ AX, AX
 	JZ   next
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 0(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(0)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 32(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(32)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 64(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(64)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 96(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(96)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 128(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(128)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 160(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(160)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 192(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(192)
 	SHRQ $8, AX
-	MOVBLZX AX, CX
-	VPMOVZXBD (R8)(CX*8), Y1
-	VPERMPS 224(SI), Y1, Y0
-	VMOVUPS Y0, (DI)
-	POPCNTL CX, CX
-	LEAQ (DI)(CX*4), DI
+	GATHER8(224)
 next:
 	ADDQ $8, BX
 	ADDQ $256, SI
