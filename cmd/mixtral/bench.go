@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"runtime"
@@ -19,13 +18,13 @@ import (
 // benchCmd measures the whole engine, as a request goes through it: tokens, scheduler, model, sampling.
 type benchCmd struct {
 	Model    string       `placeholder:"REF" help:"Model: path of a .gguf file or of a model's directory, synth:tiny, synth:nano, synth:mid (with a format: synth:mid:q4_0), or demo."`
-	Prompt   int          `default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
-	After    int          `default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
-	Generate int          `default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
+	Prompt   int          `range:"1..1048576" default:"512" placeholder:"N" help:"Number of tokens in the prompt whose prefill is measured; default: ${default}."`
+	After    int          `range:"1..1048576" default:"15" placeholder:"N" help:"Number of tokens in the prompt when one sequence is decoded; default: ${default}. A large number measures decoding in a long context."`
+	Generate int          `range:"2..1048576" default:"128" placeholder:"N" help:"Number of tokens to generate in each measurement of decoding; default: ${default}."`
 	Parallel string       `default:"1,4,10" placeholder:"N,N,..." help:"Numbers of sequences to decode at the same time, separated by commas; default: ${default}."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache: f16 (default) or q8_0."`
-	Threads  int          `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
-	Repeat   int          `default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
+	Threads  int          `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Repeat   int          `range:"1..1000" default:"3" placeholder:"N" help:"Number of times to measure each figure; the median is shown; default: ${default}."`
 	Profile  string       `placeholder:"FILE" help:"Instead, measure how long steps of all sizes take, and write the result to FILE, which mixtral plan reads."`
 	JSON     bool         `help:"Print JSON."`
 }
@@ -89,10 +88,6 @@ func (c *benchCmd) Run(a *app) error {
 	parallel, err := parseCounts(c.Parallel)
 	if err != nil {
 		return usageError(err)
-	}
-	if err := cmp.Or(atLeast("prompt", c.Prompt, 1), atLeast("after", c.After, 1), atLeast("generate", c.Generate, 2),
-		atLeast("repeat", c.Repeat, 1)); err != nil {
-		return err
 	}
 	if c.Profile != "" {
 		return c.profile(a)

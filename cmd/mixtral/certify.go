@@ -46,7 +46,7 @@ type certifyCmd struct {
 
 	Metrics    string `placeholder:"URL" help:"Address of the server's metrics; default: /metrics of the server. For replicas behind one URL: the addresses of all, separated by commas; dns+URL for every address of the host; or, in a cluster, pods+http://NAMESPACE:PORT/metrics?selector=LABEL=VALUE for every pod that the selector finds."`
 	Prometheus string `placeholder:"URL" help:"Prometheus server to read the metrics from, instead of the server itself; default: with --target, MIXTRAL_MONITORING_URL."`
-	PID        int    `name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
+	PID        int    `range:"0..4194304" name:"pid" placeholder:"N" help:"Sample the memory and CPU of process N and its children."`
 	Cgroup     string `placeholder:"PATH" help:"Sample the memory and CPU of a control group."`
 
 	GPUMetrics string   `name:"gpu-metrics" placeholder:"URL" help:"Metrics of the server's accelerators: the URL of DCGM's exporter or another, or of a Prometheus server that scrapes one; default: gpu_metrics of the case."`
@@ -76,7 +76,7 @@ type certifyCmd struct {
 	Check bool `help:"Validate the case and print what it asks for; run nothing."`
 
 	Sweep     sweepFlag     `placeholder:"LOAD=FROM..TO" help:"Only search for the knee, the highest load that keeps the objectives: rate=1..64 in requests/s, or concurrency=1..128 requests in flight. Without a value: rates around the case's target."`
-	SweepStep time.Duration `default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
+	SweepStep time.Duration `range:"1s..1h" default:"10s" placeholder:"TIME" help:"Minimum time for which a sweep offers each load; default: ${default}. Near the knee a step takes up to four times as long."`
 }
 
 // Help stands below the flags.

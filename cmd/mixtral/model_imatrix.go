@@ -24,13 +24,13 @@ type modelImatrixCmd struct {
 	Model        string   `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
 	Text         []string `type:"path" sep:"none" placeholder:"FILE" help:"Text for the model to read; repeatable. Use about 100,000 tokens of the kind of text that the model will work on."`
 	Out          string   `required:"" type:"path" placeholder:"FILE" help:"GGUF file to write. It is saved every ten chunks."`
-	Context      int      `default:"512" placeholder:"N" help:"Number of tokens in a chunk; the model reads each chunk separately; default: ${default}."`
-	Chunks       int      `placeholder:"N" help:"Number of chunks to read; default: the whole text."`
+	Context      int      `range:"4..1048576" default:"512" placeholder:"N" help:"Number of tokens in a chunk; the model reads each chunk separately; default: ${default}."`
+	Chunks       int      `range:"0.." placeholder:"N" help:"Number of chunks to read; default: the whole text."`
 	InFile       []string `name:"in-file" type:"path" sep:"none" placeholder:"FILE" help:"Importance matrix to add; repeatable. Without --text, the files are merged and no model is needed."`
 	Output       bool     `name:"process-output" help:"Also collect statistics for output.weight."`
 	ParseSpecial bool     `name:"parse-special" help:"Read <s>, </s> and similar pieces in the text as control tokens, not as characters."`
 	Resume       bool     `help:"Continue where an earlier run with the same flags ended."`
-	Threads      int      `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Threads      int      `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	Force        bool     `help:"Replace the file if it exists."`
 	JSON         bool     `help:"Print JSON."`
 }
@@ -87,10 +87,6 @@ func (c *modelImatrixCmd) check() error {
 			"merged, which needs neither a model nor --resume"), more)
 	case len(c.Text) > 0 && c.Model == "":
 		return errors.New("model: must be given to read the text of --text")
-	case c.Context < calibrate.LeastContext:
-		return fmt.Errorf("--context must be at least %d, got %d", calibrate.LeastContext, c.Context)
-	case c.Chunks < 0:
-		return fmt.Errorf("--chunks must be at least 1, got %d", c.Chunks)
 	case err == nil && !c.Force && !c.Resume:
 		return withHint(fmt.Errorf("--out: %s: %w", c.Out, fs.ErrExist),
 			"--resume continues it, --force replaces it")

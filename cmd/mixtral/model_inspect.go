@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -21,10 +20,10 @@ import (
 // modelInspectCmd reads the directory of a file only.
 type modelInspectCmd struct {
 	Model    string       `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, synth:tiny, synth:nano, synth:mid, or demo."`
-	Parallel int          `default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
-	Context  int          `placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
+	Parallel int          `range:"1..1024" default:"10" placeholder:"N" help:"Number of requests computed at the same time, for the memory estimate; default: ${default}."`
+	Context  int          `range:"0..16777216" placeholder:"N" help:"Number of tokens in each request, for the memory estimate; default: the model's context."`
 	KVType   quant.KVType `name:"kv-type" placeholder:"TYPE" help:"Format of the KV cache, for the memory estimate: f16 (default) or q8_0."`
-	Memory   float64      `placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
+	Memory   float64      `range:"0..1048576" placeholder:"GIB" help:"Memory in GiB that the model must fit into; default: what the machine or the control group allows."`
 	JSON     bool         `help:"Print JSON."`
 }
 
@@ -82,10 +81,6 @@ type memoryOfModel struct {
 }
 
 func (c *modelInspectCmd) Run(a *app) error {
-	if err := cmp.Or(atLeast("parallel", c.Parallel, 1), atLeast("context", c.Context, 0),
-		atLeast("memory", c.Memory, 0)); err != nil {
-		return err
-	}
 	o, err := openModelWith(a, c.Model, func(o *catalog.Options) {
 		o.Describe, o.KVType = true, c.KVType
 		if c.Context > 0 {

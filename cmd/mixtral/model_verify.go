@@ -21,7 +21,7 @@ type modelVerifyCmd struct {
 	Model   string `arg:"" optional:"" help:"Path of a .gguf file or of a model's directory, a name that model list shows, or demo."`
 	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file must have; default: the published one, if there is one."`
 	NoRun   bool   `name:"no-run" help:"Do not let the model generate text. Then it need not fit into memory."`
-	Threads int    `placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
+	Threads int    `range:"0..4096" placeholder:"N" help:"Number of computing threads; default: one for each CPU."`
 	JSON    bool   `help:"Print JSON."`
 }
 

@@ -20,8 +20,8 @@ type runCmd struct {
 	Prompt      *string  `arg:"" optional:"" help:"The prompt, or - to read it from standard input; default: hold a conversation in the terminal."`
 	System      string   `placeholder:"TEXT" help:"System message; default: none."`
 	Raw         bool     `help:"Continue the text without the chat format."`
-	MaxTokens   int      `placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
-	Temperature *float64 `placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
+	MaxTokens   int      `range:"0.." placeholder:"N" help:"Maximum number of tokens in the answer; default: max_tokens of the configuration."`
+	Temperature *float64 `range:"0..2" placeholder:"T" help:"Sampling temperature, 0 to 2; 0 always takes the likeliest token. Default: temperature of the configuration."`
 	Seed        *int64   `placeholder:"N" help:"Seed of the sampling; the same seed gives the same answer; default: random."`
 	Stats       bool     `help:"At the end, print the number of tokens and the speed to standard error."`
 	JSON        bool     `help:"Print the whole answer as JSON, as POST /v1/chat/completions gives it, instead of streaming it."`
