@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
@@ -142,7 +143,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		declared = declared || y.CachedTokens > x.CachedTokens
 	}
 	if len(first) < repeats/2 {
-		return unclear(id, "%d of %d pairs failed", failed, repeats)
+		return unclear(id, "%d of %s failed", failed, noun.Of(repeats, "pair", "pairs"))
 	}
 	limit := a.p.r.plan.c.Limits.CacheSpeedup
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
@@ -221,11 +222,12 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d",
 			claimed, counted)
 	case off(chunks) <= usageShare:
-		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%d output tokens claimed, in %d chunks", claimed, chunks)
+		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%s claimed, in %s",
+			noun.Of(claimed, "output token", "output tokens"), noun.Of(chunks, "chunk", "chunks"))
 	case tokenizer:
 		res.OK, res.Measured = false, off(counted)
-		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks",
-			claimed, counted, chunks)
+		res.Detail = fmt.Sprintf("%s claimed, its own tokenizer counts %d and they came in %s",
+			noun.Of(claimed, "output token", "output tokens"), counted, noun.Of(chunks, "chunk", "chunks"))
 	default: // a server may send several tokens a chunk, but every token has at least a byte, and every chunk a token
 		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
 		res.Measured = off(chunks)

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/kernel"
 	"github.com/hxp-enterprise/mixtral/internal/infer/quant"
@@ -144,7 +145,8 @@ func parseCounts(list string) ([]int, error) {
 
 // print writes the table.
 func (r *benchResult) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s, %s of weights, %d threads, %s, %s\n", r.Model, size(r.WeightBytes), r.Threads, r.Tier,
+	fmt.Fprintf(w, "%s, %s of weights, %s, %s, %s\n", r.Model, size(r.WeightBytes),
+		noun.Of(r.Threads, "thread", "threads"), r.Tier,
 		runtime.Version())
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\ttokens/s\trate\tlimit\tof limit\t")

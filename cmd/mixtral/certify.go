@@ -22,6 +22,7 @@ import (
 	certreport "github.com/hxp-enterprise/mixtral/certify/report"
 	"github.com/hxp-enterprise/mixtral/certify/target"
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/store/open"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -383,8 +384,8 @@ func (c certifyCmd) check(a *app) error {
 		return printJSON(a.stdout, checkedCase{tc.ID, tc.Name, c.Profile, len(tc.Checks), len(loaded.Prompts.Prompts),
 			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
 	}
-	fmt.Fprintf(a.stdout, "%s %s: %d checks, %d prompts\nprofile %s\n%s\n", tc.ID, tc.Name, len(tc.Checks),
-		len(loaded.Prompts.Prompts), c.Profile,
+	fmt.Fprintf(a.stdout, "%s %s: %s, %s\nprofile %s\n%s\n", tc.ID, tc.Name,
+		noun.Of(len(tc.Checks), "check", "checks"), noun.Of(len(loaded.Prompts.Prompts), "prompt", "prompts"), c.Profile,
 		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
 	return nil
 }

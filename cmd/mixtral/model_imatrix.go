@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/infer/moe"
 	"github.com/hxp-enterprise/mixtral/internal/model/calibrate"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
@@ -225,7 +226,8 @@ func (r *imatrixRun) interrupted(c *calibrate.Collector, read, all int, why erro
 	if err := r.save(c); err != nil {
 		return err
 	}
-	return withHint(fmt.Errorf("interrupted after %d of %d chunks, which %s holds: %w", read, all, r.Out, why),
+	return withHint(fmt.Errorf("interrupted after %d of %s, which %s holds: %w", read,
+		noun.Of(all, "chunk", "chunks"), r.Out, why),
 		"the same command with --resume continues")
 }
 
@@ -277,10 +279,11 @@ func (r *imatrixRun) chunks(o *catalog.Opened) ([][]int32, error) {
 	chunks := calibrate.Chunks(tokens, r.Context, bos)
 	switch {
 	case len(chunks) == 0:
-		return nil, usageError(withHint(fmt.Errorf("--text: %d tokens, at least one chunk of %d is needed",
-			len(tokens), r.Context), "give more text, or a smaller --context"))
+		return nil, usageError(withHint(fmt.Errorf("--text: %s, at least one chunk of %d is needed",
+			noun.Of(len(tokens), "token", "tokens"), r.Context), "give more text, or a smaller --context"))
 	case r.skip > len(chunks):
-		return nil, usageError(fmt.Errorf("--resume: %s holds %d chunks, but the text has only %d", r.Out, r.skip,
+		return nil, usageError(fmt.Errorf("--resume: %s holds %s, but the text has only %d", r.Out,
+			noun.Of(r.skip, "chunk", "chunks"),
 			len(chunks)))
 	case r.Chunks > 0:
 		chunks = chunks[:min(max(r.Chunks, r.skip), len(chunks))]

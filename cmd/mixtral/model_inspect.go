@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/token"
 	"github.com/hxp-enterprise/mixtral/internal/infer/engine"
 	"github.com/hxp-enterprise/mixtral/internal/infer/gguf"
@@ -137,8 +138,8 @@ func (in *inspection) print(w io.Writer) error {
 	}
 	row("file size", "%s", size(in.FileBytes))
 	row("parameters", "%s, %s active for a token", count(in.Params), count(in.ActiveParams))
-	row("shape", "%d layers of width %d; %d heads of %d on %d KV heads", in.Layers, in.Dim, in.Heads, in.HeadDim,
-		in.KVHeads)
+	row("shape", "%s of width %d; %s of %d on %s", noun.Of(in.Layers, "layer", "layers"), in.Dim,
+		noun.Of(in.Heads, "head", "heads"), in.HeadDim, noun.Of(in.KVHeads, "KV head", "KV heads"))
 	row("experts", "%d of width %d, %d for a token", in.Experts, in.FFN, in.ExpertsUsed)
 	row("vocabulary", "%d", in.Vocab)
 	scaling := ""
@@ -152,7 +153,7 @@ func (in *inspection) print(w io.Writer) error {
 		row("format", "%s", in.Mix)
 	}
 	for _, f := range in.Formats {
-		row("format "+f.Type, "%d tensors, %s parameters, %s", f.Tensors, count(f.Params), size(f.Bytes))
+		row("format "+f.Type, "%s, %s parameters, %s", noun.Of(f.Tensors, "tensor", "tensors"), count(f.Params), size(f.Bytes))
 	}
 	m := in.Memory
 	where := "in memory"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify"
 	"github.com/hxp-enterprise/mixtral/internal/base/bounded"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/slo"
 	"github.com/hxp-enterprise/mixtral/internal/plan"
 	"github.com/hxp-enterprise/mixtral/internal/serve/route"
@@ -193,7 +194,8 @@ func (c *planCmd) setup(from *seenRun) (s plan.Setup, costs string, watts float6
 			return s, "", 0, usageError(fmt.Errorf("%s: %w", c.Profile, err))
 		}
 		s.Replica = p.Replica()
-		return s, fmt.Sprintf("measured: %s on %s, %d threads", p.Model, p.Machine, p.Threads), c.Watts, nil
+		return s, fmt.Sprintf("measured: %s on %s, %s", p.Model, p.Machine,
+			noun.Of(p.Threads, "thread", "threads")), c.Watts, nil
 	}
 	shape := plan.Mixtral8x7B
 	if c.Shape == "8x22b" {
@@ -419,12 +421,13 @@ func (c *planCmd) price(r *planResult, watts float64) {
 }
 
 func (r *planResult) print(w io.Writer) error {
-	verdict := "hold"
+	verdict := noun.For(r.Replicas, "holds", "hold")
 	if !r.Held {
-		verdict = "do not hold"
+		verdict = noun.For(r.Replicas, "does not hold", "do not hold")
 	}
-	fmt.Fprintf(w, "%d replicas %s %s at %.4g requests/s; they hold up to %.4g (%+.0f %%)\n", r.Replicas, verdict,
-		strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS, 100*r.Headroom)
+	fmt.Fprintf(w, "%s %s %s at %.4g requests/s; the limit is %.4g (%+.0f %%)\n",
+		noun.Of(r.Replicas, "replica", "replicas"), verdict, strings.Join(r.Objectives, ", "), r.RPS, r.KneeRPS,
+		100*r.Headroom)
 	fmt.Fprintf(w, "%s; routing %s\n", r.Costs, r.Policy)
 	if r.From != nil {
 		r.From.print(w)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/model/catalog"
 )
@@ -159,8 +160,9 @@ func (r runCmd) answer(a *app, service *mixtral.Service, request mixtral.Request
 // printStats prints an answer's tokens and speed.
 func printStats(w io.Writer, c *mixtral.Completion, start, first time.Time) {
 	u := c.Usage
-	fmt.Fprintf(w, "%d prompt tokens, first text after %v; %d tokens, finish reason %s, "+
+	fmt.Fprintf(w, "%s, first text after %v; %s, finish reason %s, "+
 		"%.1f tokens/s after the first\n",
-		u.PromptTokens, first.Sub(start).Round(time.Millisecond), u.CompletionTokens, c.Choices[0].FinishReason,
+		noun.Of(u.PromptTokens, "prompt token", "prompt tokens"), first.Sub(start).Round(time.Millisecond),
+		noun.Of(u.CompletionTokens, "token", "tokens"), c.Choices[0].FinishReason,
 		float64(u.CompletionTokens-1)/time.Since(first).Seconds())
 }
