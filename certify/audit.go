@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -147,7 +146,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 	}
 	limit := a.p.r.plan.c.Limits.CacheSpeedup
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
-	computed := len(firstGap) == 0 || (median(firstGap)-median(againGap))*(auditTokens-1) < leastSaved
+	computed := len(firstGap) == 0 || (stats.Median(firstGap)-stats.Median(againGap))*(auditTokens-1) < leastSaved
 	res.Detail = fmt.Sprintf("a repeated prompt is answered %.0f %% faster", 100*res.Measured)
 	switch {
 	case !computed && faster(firstGap, againGap) > decodeShare && certain(firstGap, againGap):
@@ -155,7 +154,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache",
 			100*faster(firstGap, againGap))
 	case res.Measured <= limit:
-	case median(first)-median(again) < leastSaved:
+	case stats.Median(first)-stats.Median(again) < leastSaved:
 		res.Detail += fmt.Sprintf(", by less than the %g ms that matter", leastSaved)
 	case !certain(first, again):
 		res.Detail += ", which chance explains"
@@ -173,14 +172,12 @@ func faster(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}
-	m := median(a)
+	m := stats.Median(a)
 	if m <= 0 {
 		return 0
 	}
-	return 1 - median(b)/m
+	return 1 - stats.Median(b)/m
 }
-
-func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
 
 // certain says that b is smaller than a, and not by chance.
 func certain(a, b []float64) bool {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/noun"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
 // Seen is one request as a client of the server saw it. Times are in seconds of one clock.
@@ -303,5 +304,5 @@ func (p *Profile) beside(seen []Seen) float64 {
 		slices.Sort(all)
 		quiet = all[:max(len(all)/10, 1)]
 	}
-	return max(median(quiet), 0)
+	return max(stats.Median(quiet), 0)
 }

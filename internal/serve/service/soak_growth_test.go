@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -81,8 +80,8 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 		}
 		slope, lo, hi := stats.TheilSen(x, y, 0.99)
 		n := float64(len(samples) - 1)
-		list = append(list, trend{name: l.name, median: median(y), gain: slope * n, lo: lo * n, hi: hi * n,
-			allowed: max(l.floor, l.share*median(y)), first: y[0], last: y[len(y)-1],
+		list = append(list, trend{name: l.name, median: stats.Median(y), gain: slope * n, lo: lo * n, hi: hi * n,
+			allowed: max(l.floor, l.share*stats.Median(y)), first: y[0], last: y[len(y)-1],
 			lasted: lasted})
 	}
 	return list
@@ -122,11 +121,6 @@ func soakTable(list []trend) string {
 	}
 	w.Flush()
 	return b.String()
-}
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return x[len(x)/2]
 }
 
 // TestGrowth: of series like those of a run, with their noise, those that grow are found and the others are not.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -119,7 +120,7 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 		t.Fatal(err)
 	}
 	return soakSample{heap: float64(m.HeapAlloc), rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took), memory: m}
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: stats.Median(took), memory: m}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.
