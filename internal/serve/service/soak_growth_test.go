@@ -3,6 +3,7 @@ package service
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,7 +14,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
-// soakSample is what the process holds between two rounds of load, with nothing under way.
+// soakSample is what the process holds between two rounds of load, with nothing under way. It is small, as all samples
+// of a run are kept: a runtime.MemStats in it, of 6 KB, would itself be growth that the run finds.
 type soakSample struct {
 	heap       float64 // bytes alive after a collection
 	rss        float64 // bytes
@@ -22,15 +24,44 @@ type soakSample struct {
 	blocks     float64 // KV blocks held
 	latency    float64 // seconds, the median of a few requests one after the other
 
-	memory runtime.MemStats // where resident memory is, for whoever has to find out why it grows
+	memory soakMemory
 }
 
-// kept says what the Go runtime holds, in KiB.
-func (s *soakSample) kept() string {
-	m := &s.memory
+// soakMemory says where resident memory is, in bytes, for whoever has to find out why it grows.
+type soakMemory struct {
+	inUse, kept                               uint64 // heap: pages with something in them; pages not given back
+	stacks, spans, collector, profiles, other uint64 // what else the Go runtime has taken from the system
+	anonymous, mapped                         uint64 // of the resident memory: of no file, of files; 0 where unknown
+}
+
+// readSoakMemory asks the runtime and the kernel.
+func readSoakMemory() (heap float64, _ soakMemory) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc), soakMemory{inUse: m.HeapInuse, kept: m.HeapIdle - m.HeapReleased, stacks: m.StackSys,
+		spans: m.MSpanSys + m.MCacheSys, collector: m.GCSys, profiles: m.BuckHashSys, other: m.OtherSys,
+		anonymous: residentPart("RssAnon:"), mapped: residentPart("RssFile:")}
+}
+
+// residentPart reads a part of the resident memory from /proc/self/status, in bytes; 0 where there is none.
+func residentPart(name string) (bytes uint64) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, name); ok {
+			fmt.Sscan(rest, &bytes)
+		}
+	}
+	return bytes << 10
+}
+
+// String says it in KiB.
+func (m *soakMemory) String() string {
 	return fmt.Sprintf("heap %d in use, %d idle and not given back; stacks %d, spans %d, collector %d, profiles %d, "+
-		"other %d KiB", m.HeapInuse>>10, (m.HeapIdle-m.HeapReleased)>>10, m.StackSys>>10, m.MSpanSys>>10,
-		m.GCSys>>10, m.BuckHashSys>>10, m.OtherSys>>10)
+		"other %d; resident %d anonymous, %d of files KiB", m.inUse>>10, m.kept>>10, m.stacks>>10, m.spans>>10,
+		m.collector>>10, m.profiles>>10, m.other>>10, m.anonymous>>10, m.mapped>>10)
 }
 
 // soakLimits are how much of each may be gained over a whole run and still count as no growth.
