@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -158,6 +159,14 @@ func soakTable(list []trend) string {
 func median(x []float64) float64 {
 	x = slices.Sorted(slices.Values(x))
 	return x[len(x)/2]
+}
+
+// TestSamplesAreSmall: what a soak keeps of each round does not itself grow beyond what it looks for.
+func TestSamplesAreSmall(t *testing.T) {
+	const most = 64 << 10 // 1 MiB counts as no growth
+	if bytes := reflect.TypeFor[soakSample]().Size() * 480; bytes > most {
+		t.Errorf("480 samples take %d bytes, want %d at most", bytes, most)
+	}
 }
 
 // TestGrowth: of series like those of a run, with their noise, those that grow are found and the others are not.
