@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,8 +19,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
 
-// soakRounds are points enough for the slope's bounds, and of a long run one for every minute. MIXTRAL_SOAK_ROUNDS says
-// another number: many short rounds show in minutes what grows with each renewal of keys.
+// soakRounds are points enough for the slope's bounds, and of a long run one for every minute. MIXTRAL_SOAK_ROUNDS
+// says another number: many short rounds show in minutes what grows with each renewal of keys.
 func soakRounds(t *testing.T, lasts time.Duration) int {
 	t.Helper()
 	rounds := int(min(max(lasts/(15*time.Second), 40), 480))
@@ -157,7 +158,8 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 		t.Fatal(err)
 	}
 	return soakSample{heap: heap, rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took), memory: memory}
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took),
+		fastest: slices.Min(took), memory: memory}
 }
 
 // openFiles counts this process's file descriptors; 0 where the system does not say.
