@@ -45,14 +45,13 @@ func TestPlanError(t *testing.T) {
 			t.Run(model, func(t *testing.T) { all = append(all, planErrors(t, model, on(t, program), &table)...) })
 		}
 	}
-	if t.Failed() {
-		return
-	}
 	slices.Sort(all)
-	fmt.Fprintf(&table, "\nOf %d predictions half are within %.1f %%, the worst is off by %.1f %%.\n", len(all),
-		100*all[len(all)/2], 100*all[len(all)-1])
-	t.Logf("\n%s", table.String())
-	if *updatePlan {
+	if len(all) > 0 {
+		fmt.Fprintf(&table, "\nOf %d predictions half are within %.1f %%, the worst is off by %.1f %%.\n", len(all),
+			100*all[len(all)/2], 100*all[len(all)-1])
+	}
+	t.Logf("\n%s", table.String()) // also of the models before one that failed: their minutes are not lost
+	if *updatePlan && !t.Failed() {
 		writeBetween(t, "../../docs/SCALE.md", "<!-- plan error: begin -->\n", "<!-- plan error: end -->",
 			table.String())
 	}
@@ -108,6 +107,9 @@ func planErrors(t *testing.T, model string, on arrangement, table *strings.Build
 	a := &app{ctx: t.Context(), stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	file := t.TempDir() + "/profile.json"
 	bench := &benchCmd{Model: model, Profile: file, Repeat: 5}
+	if model == "demo" {
+		bench.Repeat = 50 // its steps are as short as what disturbs them, and a round takes half a second
+	}
 	if err := bench.profileOn(a, on.replica); err != nil {
 		t.Fatal(err)
 	}
