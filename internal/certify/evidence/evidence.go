@@ -77,13 +77,14 @@ type Generator struct {
 
 // Part is what one generator did in a phase.
 type Part struct {
-	Phase       string    `json:"phase"`
-	Generator   int       `json:"generator"` // its number, from 1
-	Planned     int       `json:"planned"`
-	Issued      int       `json:"issued"`
-	MaxInFlight int       `json:"max_in_flight"`
-	CapHit      bool      `json:"cap_hit,omitempty"` // it reached its share of Limits.MaxInFlight
-	CutShort    CutReason `json:"cut_short,omitempty"`
+	Phase       string `json:"phase"`             // the phase's id
+	Generator   int    `json:"generator"`         // its number, from 1
+	Planned     int    `json:"planned"`           // requests planned
+	Issued      int    `json:"issued"`            // requests sent
+	MaxInFlight int    `json:"max_in_flight"`     // largest number of its requests in flight
+	CapHit      bool   `json:"cap_hit,omitempty"` // it reached its share of Limits.MaxInFlight
+	// why it stopped before its plan was complete; absent if it did not
+	CutShort CutReason `json:"cut_short,omitempty"`
 	// why the connection to it was lost: the requests that it sent later are missing
 	Lost string `json:"lost,omitempty"`
 	// requests that are only in its own record, because the connection was too slow
@@ -97,7 +98,7 @@ type Comparison struct {
 	There     int64 `json:"there_ns"`  // the time on the generator's clock
 	// the run's clock − the generator's. The error is at most error_ns, whichever direction took longer
 	Offset    int64 `json:"offset_ns"`
-	Error     int64 `json:"error_ns"`
+	Error     int64 `json:"error_ns"`      // largest possible error of offset_ns
 	RoundTrip int64 `json:"round_trip_ns"` // the round trip without the time that the generator took to answer
 	Exchanges int   `json:"exchanges"`     // exchanges of which this is the best
 }
@@ -325,11 +326,11 @@ type Sample struct {
 
 // ReplicaSample is the memory and CPU time of one replica of a fleet.
 type ReplicaSample struct {
-	Name       string  `json:"name"`
-	RSS        int64   `json:"rss,omitempty"`
-	CPUSeconds float64 `json:"cpu_s,omitempty"`
-	GPU        int64   `json:"gpu,omitempty"`
-	Err        string  `json:"err,omitempty"`
+	Name       string  `json:"name"`            // name of the replica, as in its metrics URL or in Kubernetes
+	RSS        int64   `json:"rss,omitempty"`   // resident memory. Unit: bytes
+	CPUSeconds float64 `json:"cpu_s,omitempty"` // CPU time since the process began
+	GPU        int64   `json:"gpu,omitempty"`   // memory on accelerators. Unit: bytes
+	Err        string  `json:"err,omitempty"`   // why there is no sample of this replica
 }
 
 // Scrape is the server's metrics at one moment, under canonical names. Package probe translates them from each
@@ -356,9 +357,9 @@ type Scrape struct {
 
 // ReplicaScrape is the metrics of one replica of a fleet.
 type ReplicaScrape struct {
-	Name   string             `json:"name"`
-	Values map[string]float64 `json:"values,omitempty"`
-	Err    string             `json:"err,omitempty"`
+	Name   string             `json:"name"`             // name of the replica, as in its metrics URL or in Kubernetes
+	Values map[string]float64 `json:"values,omitempty"` // canonical counters and gauges
+	Err    string             `json:"err,omitempty"`    // why there are no metrics of this replica
 }
 
 // Canonical names in Scrape.Values; requests by finish reason are "requests:stop", "requests:length", …
@@ -478,25 +479,25 @@ type Against struct {
 // AgainstPhase is a phase of the earlier run. It has evenly spaced samples of the requests' times in milliseconds, in
 // their order.
 type AgainstPhase struct {
-	ID      string    `json:"id"`
-	Latency []float64 `json:"latency_ms"`
-	TTFT    []float64 `json:"ttft_ms,omitempty"`
+	ID      string    `json:"id"`                // the phase's id
+	Latency []float64 `json:"latency_ms"`        // latencies of judged requests
+	TTFT    []float64 `json:"ttft_ms,omitempty"` // times to the first token of judged requests
 }
 
 // GPU is one reading of the accelerators of the server.
 type GPU struct {
-	Took  int64     `json:"took_ns"`
-	Cards []GPUCard `json:"cards,omitempty"`
-	Err   string    `json:"err,omitempty"`
+	Took  int64     `json:"took_ns"`         // how long the reading took
+	Cards []GPUCard `json:"cards,omitempty"` // the accelerators
+	Err   string    `json:"err,omitempty"`   // why there is no reading
 }
 
 // GPUCard is one accelerator. Figures that it does not report are absent.
 type GPUCard struct {
-	ID     string   `json:"id"`
-	Model  string   `json:"model,omitempty"`
-	Memory *float64 `json:"memory_bytes,omitempty"` // memory in use. Unit: bytes
-	Total  *float64 `json:"memory_total_bytes,omitempty"`
-	Busy   *float64 `json:"busy,omitempty"` // utilization, from 0 to 1
-	Watts  *float64 `json:"watts,omitempty"`
-	Joules *float64 `json:"joules,omitempty"` // energy since it was started. Unit: J
+	ID     string   `json:"id"`                           // the card's name: the label of the exporter, with the host if there is one
+	Model  string   `json:"model,omitempty"`              // model of the card, as the exporter reports it
+	Memory *float64 `json:"memory_bytes,omitempty"`       // memory in use. Unit: bytes
+	Total  *float64 `json:"memory_total_bytes,omitempty"` // all of its memory. Unit: bytes
+	Busy   *float64 `json:"busy,omitempty"`               // utilization, from 0 to 1
+	Watts  *float64 `json:"watts,omitempty"`              // power. Unit: W
+	Joules *float64 `json:"joules,omitempty"`             // energy since it was started. Unit: J
 }
