@@ -16,10 +16,13 @@ type Sweep struct {
 	Objectives []string `json:"objectives"` // the objectives in words
 	Confidence float64  `json:"confidence"` // probability with which the knee lies between low and high
 	// the knee is located if high is above low by at most this share of low
-	Within   float64  `json:"within"`
-	Knee     *float64 `json:"knee"`                // most likely load of the knee; null if no step held, or none missed
-	Low      *float64 `json:"low"`                 // highest load that was proven to meet the objectives; null if there is none
-	High     *float64 `json:"high"`                // lowest load that was proven to miss the objectives; null if there is none
+	Within float64 `json:"within"`
+	// most likely load of the knee; null if no step held, or none missed
+	Knee *float64 `json:"knee"`
+	// highest load that was proven to meet the objectives; null if there is none
+	Low *float64 `json:"low"`
+	// lowest load that was proven to miss the objectives; null if there is none
+	High     *float64 `json:"high"`
 	Located  bool     `json:"located"`             // whether low and high are proven and that close together
 	Finding  string   `json:"finding"`             // the result in a sentence
 	CutShort string   `json:"cut_short,omitempty"` // why the sweep ended before it was complete

@@ -326,7 +326,8 @@ type Sample struct {
 
 // ReplicaSample is the memory and CPU time of one replica of a fleet.
 type ReplicaSample struct {
-	Name       string  `json:"name"`            // name of the replica, as in its metrics URL or in Kubernetes
+	// name of the replica: its host and port, its pod or its Prometheus instance
+	Name       string  `json:"name"`
 	RSS        int64   `json:"rss,omitempty"`   // resident memory. Unit: bytes
 	CPUSeconds float64 `json:"cpu_s,omitempty"` // CPU time since the process began
 	GPU        int64   `json:"gpu,omitempty"`   // memory on accelerators. Unit: bytes
@@ -357,7 +358,8 @@ type Scrape struct {
 
 // ReplicaScrape is the metrics of one replica of a fleet.
 type ReplicaScrape struct {
-	Name   string             `json:"name"`             // name of the replica, as in its metrics URL or in Kubernetes
+	// name of the replica: its host and port, its pod or its Prometheus instance
+	Name   string             `json:"name"`
 	Values map[string]float64 `json:"values,omitempty"` // canonical counters and gauges
 	Err    string             `json:"err,omitempty"`    // why there are no metrics of this replica
 }
@@ -493,7 +495,8 @@ type GPU struct {
 
 // GPUCard is one accelerator. Figures that it does not report are absent.
 type GPUCard struct {
-	ID     string   `json:"id"`                           // the card's name: the label of the exporter, with the host if there is one
+	// the card's name: the label of the exporter, with the host if there is one
+	ID     string   `json:"id"`
 	Model  string   `json:"model,omitempty"`              // model of the card, as the exporter reports it
 	Memory *float64 `json:"memory_bytes,omitempty"`       // memory in use. Unit: bytes
 	Total  *float64 `json:"memory_total_bytes,omitempty"` // all of its memory. Unit: bytes
