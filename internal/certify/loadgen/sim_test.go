@@ -166,7 +166,7 @@ func stalling(start time.Time) func(int, time.Time) []time.Duration {
 }
 
 // TestNoCoordinatedOmission: in the open loop a stall counts for every request that should have been sent in it, as
-// for users. The closed loop waits with the server, and sees each stall in only two requests.
+// for users. The closed loop waits with the server, and only one of its requests sees each stall.
 func TestNoCoordinatedOmission(t *testing.T) {
 	slow := func(kind testcases.Kind) (n, slow int, worst time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
