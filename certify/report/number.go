@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Number writes a figure for people: about four digits, thousands apart by commas.
+// Number formats a figure for readers: with about four significant digits, and commas between thousands. NaN and
+// infinities are "unknown".
 func Number(x float64) string {
 	a := math.Abs(x)
 	digits := 0
@@ -39,7 +40,7 @@ func Number(x float64) string {
 	return sign + whole
 }
 
-// written writes a measured value and its unit; a share reads as percent.
+// written formats a measured value and its unit. A share becomes a percentage.
 func written(x float64, of string) (value, unit string) {
 	if of == "share" {
 		return Number(100 * x), "%"
@@ -47,7 +48,7 @@ func written(x float64, of string) (value, unit string) {
 	return Number(x), of
 }
 
-// figureText is a figure in one string.
+// figureText formats a figure with its unit.
 func figureText(x float64, of string) string {
 	v, u := written(x, of)
 	if u == "" {
