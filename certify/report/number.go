@@ -8,7 +8,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
-// Number writes a figure for people: about four digits, thousands apart by commas.
+// Number formats a figure for readers: with about four significant digits, and commas between thousands. NaN and
+// infinities are "unknown".
 func Number(x float64) string {
 	a := math.Abs(x)
 	digits := 0
@@ -41,7 +42,7 @@ func Number(x float64) string {
 	return sign + whole
 }
 
-// written writes a measured value and its unit; a share reads as percent.
+// written formats a measured value and its unit. A share becomes a percentage.
 func written(x float64, of string) (value, unit string) {
 	if of == "share" {
 		return Number(100 * x), "%"
@@ -65,7 +66,7 @@ func counted(n int, one, many string) string {
 	return Number(float64(n)) + " " + noun.For(n, one, many)
 }
 
-// figureText is a figure in one string.
+// figureText formats a figure with its unit.
 func figureText(x float64, of string) string {
 	v, u := written(x, of)
 	if u == "" {

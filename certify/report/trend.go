@@ -27,7 +27,7 @@ type TrendRun struct {
 	Profile string  `json:"profile"`
 	Target  string  `json:"target"`
 	Model   string  `json:"model"`
-	Version string  `json:"version,omitempty"` // of the certifier
+	Version string  `json:"version,omitempty"` // version of the certifier
 }
 
 // TrendLine is one figure over the runs; nil for a run that does not have it.
@@ -35,19 +35,19 @@ type TrendLine struct {
 	What     string      `json:"what"`
 	Unit     string      `json:"unit,omitempty"`
 	Op       string      `json:"op,omitempty"`
-	Target   *float64    `json:"target,omitempty"` // of the newest run
+	Target   *float64    `json:"target,omitempty"` // target of the newest run
 	Values   []*float64  `json:"values"`
 	Bands    []*Interval `json:"intervals"`
-	Last     string      `json:"last"` // the newest against the oldest: better, worse, same or differs
+	Last     string      `json:"last"` // how the newest compares with the oldest: "better", "worse" or "same"
 	Change   *float64    `json:"change,omitempty"`
 	Verdicts []Verdict   `json:"verdicts,omitempty"`
 }
 
-// Interval has two ends.
+// Interval is the lower and the upper end of an interval.
 type Interval [2]float64
 
-// NewTrend collects the figures of reports: those of the checks by their ids, and the mean times and rates of the
-// phases of load. ids name the runs, as many as reports; the oldest comes first.
+// NewTrend collects the figures of reports, the oldest first: those of the checks, the mean times and rates of the
+// phases of load, and the knees of sweeps. ids are the names of the runs, one for each report.
 func NewTrend(ids []string, reports []*Report) Trend {
 	t := Trend{Runs: []TrendRun{}, Rows: []TrendLine{}}
 	type cell struct {
@@ -144,10 +144,11 @@ func (t *Trend) Only(texts []string) {
 	t.Rows = slices.DeleteFunc(t.Rows, func(l TrendLine) bool { return !keep(l) })
 }
 
-// sparks are eight heights of a block.
+// sparks are blocks of eight heights.
 var sparks = []rune("▁▂▃▄▅▆▇█")
 
-// sparkline draws values as a row of blocks from the least to the greatest; a dot stands for one that is missing.
+// sparkline draws values as blocks whose heights range from the smallest value to the largest. A dot is a missing
+// value.
 func sparkline(values []*float64) string {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, v := range values {
@@ -227,8 +228,8 @@ func leftTable(b *strings.Builder, rows [][]string) {
 	}
 }
 
-// TrendSVG draws one small chart for each figure, with its interval and its target, as one image that needs no style
-// sheet.
+// TrendSVG draws a small chart for each figure, with its interval and its target. The result is one image that needs
+// no style sheet.
 func TrendSVG(w io.Writer, t Trend) error {
 	const wide, tall = 520.0, 150.0
 	var b strings.Builder
@@ -283,7 +284,7 @@ func trendPlot(l TrendLine, n int, runs []TrendRun) *plot {
 	return p
 }
 
-// versionMarks stand between the runs where the program's version changes, with the name of the new one.
+// versionMarks are marks between runs of different versions of the program, with the name of the new version.
 func versionMarks(runs []TrendRun) []mark {
 	var out []mark
 	for i := 1; i < len(runs); i++ {
@@ -295,7 +296,7 @@ func versionMarks(runs []TrendRun) []mark {
 	return out
 }
 
-// ShortVersion is a version without what is the same for all builds on a machine: "mixtral v1.2.3 0123456789ab go1.26
+// ShortVersion shortens a version to the parts that differ between builds: "mixtral v1.2.3 0123456789ab go1.26
 // linux/amd64" becomes "v1.2.3 0123456789ab".
 func ShortVersion(v string) string {
 	words := strings.Fields(v)
@@ -308,7 +309,7 @@ func ShortVersion(v string) string {
 	return strings.Join(words, " ")
 }
 
-// headOf keeps the beginning of a name.
+// headOf keeps the first n characters of a name.
 func headOf(s string, n int) string {
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
