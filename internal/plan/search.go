@@ -29,8 +29,8 @@ func (d *Demand) Held(r *Result) bool {
 		!r.growing()
 }
 
-// steady simulates a setup for at least eight times its latency: in a shorter simulation the number of requests under
-// way grows even without an overload.
+// steady simulates a setup for at least eight times its shortest latency: in a shorter simulation the number of
+// requests under way grows even without an overload.
 func steady(ctx context.Context, s Setup) (*Result, error) {
 	for range 5 {
 		r, err := Simulate(ctx, s)

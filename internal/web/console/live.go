@@ -163,7 +163,7 @@ func (e *events) send(v any) error {
 	if err != nil {
 		return err
 	}
-	_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin)) // a server without deadlines has only clients of its own
+	_ = e.control.SetWriteDeadline(time.Now().Add(sendWithin)) // a server without deadlines has local clients only
 	if _, err := fmt.Fprintf(e.w, "data: %s\n\n", data); err != nil {
 		return err
 	}
