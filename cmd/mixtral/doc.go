@@ -1,4 +1,5 @@
 // Command mixtral serves Mixtral behind an OpenAI-compatible API and certifies such services.
+//
 // It has the command line and connects packages; it makes no decisions itself. Start in main.go, which has the list of
 // the commands; exit codes and their errors are in errors.go, and the ranges of numeric flags in range.go. Each
 // command is a file with its name: serve.go, run.go, bench.go, eval.go, doctor.go, certify*.go, model_*.go,

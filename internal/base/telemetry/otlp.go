@@ -26,6 +26,7 @@ import (
 
 // exporter sends spans by OTLP over HTTP, as protobuf. The SDK's own exporter would also link gRPC, because its
 // message types register gRPC services, and would make the program 5 MB larger for code that is never called.
+//
 // The SDK's batch processor calls ExportSpans from one goroutine of its own. Requests never wait for it: when its
 // queue of 2048 spans is full, spans are dropped.
 type exporter struct {
