@@ -161,7 +161,7 @@ func LoadSLO(ref string, set, slo []string) (*testcases.Loaded, error) {
 // Options.Sweep is set.
 func LoadFor(o Options) (*testcases.Loaded, error) { return o.load() }
 
-// override applies Options.Set and Options.SLO to a copy of the case, and turns it into a sweep if Options.Sweep is
+// override applies Options.Set and Options.SLO to the case, and turns it into a sweep if Options.Sweep is
 // set.
 func (o *Options) override(loaded *testcases.Loaded) (*testcases.Loaded, error) {
 	set := o.Set
