@@ -18,7 +18,7 @@ const (
 type Monitor struct {
 	mu          sync.Mutex
 	latency     map[string]*average // milliseconds
-	throughput  map[string]*average // requests a second
+	throughput  map[string]*average // requests/s
 	quality     map[string]*average
 	memory, cpu float64
 	usage       int
@@ -32,7 +32,7 @@ type Summary struct {
 	PeakMemoryBytes  float64
 	PeakCPUCores     float64
 	Latency          map[string]Stat // milliseconds, by name
-	Throughput       map[string]Stat // requests a second
+	Throughput       map[string]Stat // requests/s
 	Quality          map[string]Stat
 	ResourceRecords  int
 }
