@@ -107,8 +107,8 @@ func (q *Question) offer(tools []tool) error {
 	for i, t := range tools {
 		name := t.Function.Name
 		if !nameForm.MatchString(name) {
-			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or "+
-				"underscores, got %q",
+			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or underscores, "+
+				"got %q",
 				i, name)
 		}
 		if q.schemas[name] != nil {
