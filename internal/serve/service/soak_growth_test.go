@@ -132,9 +132,8 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 		}
 		slope, lo, hi := stats.TheilSen(x, y, 0.99)
 		n := float64(len(samples) - 1)
-		list = append(list, trend{name: l.name, unit: l.unit, median: median(y), gain: slope * n, lo: lo * n, hi: hi * n,
-			allowed: max(l.floor, l.share*median(y)), first: y[0], last: y[len(y)-1],
-			lasted: lasted})
+		list = append(list, trend{name: l.name, unit: l.unit, median: median(y), gain: slope * n, lo: lo * n,
+			hi: hi * n, allowed: max(l.floor, l.share*median(y)), first: y[0], last: y[len(y)-1], lasted: lasted})
 	}
 	return list
 }
