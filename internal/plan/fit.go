@@ -3,8 +3,9 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
 // Decoding is a measurement of sequences that decode together and nothing else.
@@ -57,7 +58,7 @@ func (p *Profile) Fit(m Measurements) error {
 	}
 	short, long := contexts[0], contexts[len(contexts)-1]
 	p.PerPromptContext = 0
-	p.PerContext = max((median(one[long])-median(one[short]))/float64(long-short), 0)
+	p.PerContext = max((stats.Median(one[long])-stats.Median(one[short]))/float64(long-short), 0)
 	var sizes []int
 	for n := range decoding {
 		if prefill[n] != nil {
@@ -74,13 +75,13 @@ func (p *Profile) Fit(m Measurements) error {
 	for range 4 {
 		var x, y []float64
 		for _, n := range sizes {
-			d := median(p.withoutAttention(decoding[n]))
-			x, y = append(x, float64(n)), append(y, median(prefill[n])-p.attention(n)-d)
+			d := stats.Median(p.withoutAttention(decoding[n]))
+			x, y = append(x, float64(n)), append(y, stats.Median(prefill[n])-p.attention(n)-d)
 		}
 		intercept, slope := line(x, y) // of q + r − nr
 		p.PerRow = max(-slope, 0)
 		p.PerRequest = max(intercept-p.PerRow, 0)
-		p.PerPromptContext = max((median(prefill[2*m.Chunk])-2*median(prefill[m.Chunk])+p.PerRequest+p.PerRow)/
+		p.PerPromptContext = max((stats.Median(prefill[2*m.Chunk])-2*stats.Median(prefill[m.Chunk])+p.PerRequest+p.PerRow)/
 			(chunk*chunk), 0)
 	}
 	p.Points = p.Points[:0]
@@ -111,7 +112,7 @@ func (p *Profile) withoutAttention(measured []Decoding) []float64 {
 
 // point adds a number of tokens, from measurements that hold other costs beside it.
 func (p *Profile) point(tokens int, seconds []float64, beside float64) {
-	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: median(seconds) - beside,
+	p.Points = append(p.Points, Point{Tokens: tokens, Seconds: stats.Median(seconds) - beside,
 		Low: slices.Min(seconds) - beside, High: slices.Max(seconds) - beside})
 }
 
@@ -146,12 +147,4 @@ func line(x, y []float64) (a, b float64) {
 	}
 	b = (n*sxy - sx*sy) / (n*sxx - sx*sx)
 	return (sy - b*sx) / n, b
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }

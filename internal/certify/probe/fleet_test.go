@@ -30,7 +30,7 @@ func TestMetricsURLs(t *testing.T) {
 	}
 }
 
-// replicaServer is a replica that counts what it is told to.
+// replicaServer is a replica whose metrics the test sets.
 type replicaServer struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -70,8 +70,8 @@ func (r *replicaServer) set(change func(*replicaServer)) {
 	change(r)
 }
 
-// TestAFleetIsScraped: counters and histograms are added up, gauges by their meaning; what a replica had counted stays
-// when it is lost, and when it begins anew.
+// TestAFleetIsScraped: counters and histograms are added up, and gauges by their meaning. What a replica had counted
+// stays in the sums when it is lost, and when it restarts.
 func TestAFleetIsScraped(t *testing.T) {
 	a, b := newReplica(t), newReplica(t)
 	a.set(func(r *replicaServer) { r.requests, r.running = 10, 3 })
@@ -115,7 +115,7 @@ func TestAFleetIsScraped(t *testing.T) {
 	if x := s.Scrape(t.Context(), ""); x.Err == "" || !strings.Contains(x.Err, "replica") || len(x.Replicas) != 2 {
 		t.Errorf("all are lost: %+v", x)
 	}
-	// At the beginning each has to answer: who is missing then is a mistake of the list.
+	// At the beginning every replica must answer: one that does not is a mistake in the list.
 	b.set(func(r *replicaServer) { r.dead = false })
 	first := NewScraper(a.URL+"/metrics,"+b.URL+"/metrics", "", "", "")
 	defer first.Close()
@@ -124,7 +124,8 @@ func TestAFleetIsScraped(t *testing.T) {
 	}
 }
 
-// TestAFleetBehindAName: each address of the name is a replica; one that comes is new, and one that goes is lost.
+// TestAFleetBehindAName: each address of the name is a replica. A new address is a new replica, and one that
+// disappears is lost.
 func TestAFleetBehindAName(t *testing.T) {
 	a := newReplica(t)
 	a.set(func(r *replicaServer) { r.requests = 4 })
@@ -203,8 +204,8 @@ func TestAFleetInPrometheus(t *testing.T) {
 	}
 }
 
-// TestFleetCounts: whatever replicas do, the sum of their counters never falls, and is never more than all their lives
-// have counted; with nobody lost or begun anew it is exactly that.
+// TestFleetCounts: whatever replicas do, the sum of their counters never falls, and never exceeds what they have
+// counted in all. If no replica was lost or restarted, it is equal to that.
 func TestFleetCounts(t *testing.T) {
 	property.Check(t, func(t *rapid.T) {
 		var f fleet

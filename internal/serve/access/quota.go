@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // Limits is what one API key may ask for. Zero values mean no limit.
@@ -102,7 +104,8 @@ type QuotaError struct {
 // Error is for the key's owner.
 func (e *QuotaError) Error() string {
 	if e.Kind == KindConcurrent {
-		return fmt.Sprintf("this key may have %d requests under way: try again when one has ended", e.Limit)
+		return fmt.Sprintf("this key may have %s under way: try again when one has ended",
+			noun.Of(e.Limit, "request", "requests"))
 	}
 	return fmt.Sprintf("this key may use %d %s a minute: try again in %v", e.Limit, e.Kind,
 		max(e.Wait.Round(time.Millisecond), time.Millisecond))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/llm"
 )
 
@@ -105,6 +106,7 @@ func (g *gate) drain(ctx context.Context) error {
 	case <-ctx.Done():
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return fmt.Errorf("%d requests are still under way: %w", g.state.inFlight, ctx.Err())
+		return fmt.Errorf("%s still under way: %w",
+			noun.Of(g.state.inFlight, "request is", "requests are"), ctx.Err())
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"reflect"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -132,8 +131,9 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 		}
 		slope, lo, hi := stats.TheilSen(x, y, 0.99)
 		n := float64(len(samples) - 1)
-		list = append(list, trend{name: l.name, unit: l.unit, median: median(y), gain: slope * n, lo: lo * n,
-			hi: hi * n, allowed: max(l.floor, l.share*median(y)), first: y[0], last: y[len(y)-1], lasted: lasted})
+		middle := stats.Median(y)
+		list = append(list, trend{name: l.name, unit: l.unit, median: middle, gain: slope * n, lo: lo * n,
+			hi: hi * n, allowed: max(l.floor, l.share*middle), first: y[0], last: y[len(y)-1], lasted: lasted})
 	}
 	return list
 }
@@ -166,11 +166,6 @@ func soakTable(list []trend) string {
 	}
 	w.Flush()
 	return b.String()
-}
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return x[len(x)/2]
 }
 
 // TestSamplesAreSmall: what a soak keeps of each round does not itself grow beyond what it looks for.

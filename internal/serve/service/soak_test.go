@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/internal/base/host"
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/llm/llmtest"
 )
@@ -158,7 +159,7 @@ func pause(t *testing.T, w *soakWorld) soakSample {
 		t.Fatal(err)
 	}
 	return soakSample{heap: heap, rss: float64(u.RSS), goroutines: float64(goroutines),
-		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: median(took),
+		files: float64(files), blocks: float64(s.backend.Status().KVUsed), latency: stats.Median(took),
 		fastest: slices.Min(took), memory: memory}
 }
 
