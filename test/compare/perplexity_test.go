@@ -212,7 +212,8 @@ func forLlama(t *testing.T, matrix string) string {
 			t.Fatalf("%s has no counts", name)
 		}
 		sums, n := make([]float32, x.Elems()), make([]float32, counts.Elems())
-		if err := errors.Join(quant.Unpack(x.Type, sums, x.Data), quant.Unpack(counts.Type, n, counts.Data)); err != nil {
+		err := errors.Join(quant.Unpack(x.Type, sums, x.Data), quant.Unpack(counts.Type, n, counts.Data))
+		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range sums {
