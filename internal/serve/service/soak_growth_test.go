@@ -131,9 +131,9 @@ func trends(samples []soakSample, lasted time.Duration) (list []trend) {
 		}
 		slope, lo, hi := stats.TheilSen(x, y, 0.99)
 		n := float64(len(samples) - 1)
-		list = append(list, trend{name: l.name, unit: l.unit, median: stats.Median(y), gain: slope * n, lo: lo * n, hi: hi * n,
-			allowed: max(l.floor, l.share*stats.Median(y)), first: y[0], last: y[len(y)-1],
-			lasted: lasted})
+		middle := stats.Median(y)
+		list = append(list, trend{name: l.name, unit: l.unit, median: middle, gain: slope * n, lo: lo * n,
+			hi: hi * n, allowed: max(l.floor, l.share*middle), first: y[0], last: y[len(y)-1], lasted: lasted})
 	}
 	return list
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The same question in each shape.
+// The same question in each file format.
 var shapes = map[string]string{
 	"openai": `{"id":"1","prompt":"Area?","tools":[{"type":"function","function":{"name":"geo_area","parameters":` +
 		`{"type":"object","properties":{"base":{"type":"integer"},"height":{"type":"number"},"unit":{"type":"string",` +
@@ -37,7 +37,7 @@ func one(t *testing.T, line string) *Question {
 	return &all[0]
 }
 
-// TestShapes: every shape gives the same question, and grades answers alike.
+// TestShapes checks that the same question in each format gets the same grades.
 func TestShapes(t *testing.T) {
 	for shape, line := range shapes {
 		q := one(t, line)
@@ -73,8 +73,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestSeveralCalls: calls may come in any order, each as often as it is expected; where none is expected none is
-// right.
+// TestSeveralCalls checks that calls may come in any order, but each as often as expected, and that no call is right
+// if none is expected.
 func TestSeveralCalls(t *testing.T) {
 	const tools = `"prompt":"q","tools":[{"function":{"name":"f","parameters":{"type":"object","properties":` +
 		`{"a":{"type":"integer"}}}}},{"function":{"name":"g"}}]`
@@ -103,8 +103,8 @@ func TestSeveralCalls(t *testing.T) {
 	}
 }
 
-// TestAllowedValues: BFCL gives each argument's allowed values; which call meets which expected one is found even
-// where the first that fits is not the one.
+// TestAllowedValues checks BFCL's lists of allowed values. The right pairs of calls must be found even if the first
+// matching call belongs to another expected call.
 func TestAllowedValues(t *testing.T) {
 	q := one(t, `{"question":[[{"role":"user","content":"q"}]],"function":[{"name":"f","parameters":{"type":"dict",`+
 		`"properties":{"city":{"type":"string"},"at":{"type":"dict"},"list":{"type":"tuple"}},"required":["city"]}}],`+
@@ -130,7 +130,7 @@ func TestAllowedValues(t *testing.T) {
 	}
 }
 
-// TestReadNamesWhatIsWrong: with the line, and the place in it.
+// TestReadNamesWhatIsWrong checks that an error names the line and the field.
 func TestReadNamesWhatIsWrong(t *testing.T) {
 	tools := func(s string) string { return `{"prompt":"q","calls":[],"tools":` + s + `}` }
 	for line, want := range map[string]string{
@@ -169,7 +169,7 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-// FuzzRead: whatever the file and the model say, nothing panics, and only a right call is valid.
+// FuzzRead checks that no file and no call cause a panic, and that a right call is also valid and named.
 func FuzzRead(f *testing.F) {
 	for _, line := range shapes {
 		f.Add(line, "geo_area", `{"base":10,"height":5}`)
