@@ -117,7 +117,7 @@ type Limits struct {
 	DegradationShare float64 `yaml:"degradation_share" json:"degradation_share"`
 	// Smallest rise of latency that counts as degradation, in ms, in addition to degradation_share (5 ms).
 	DegradationMS float64 `yaml:"degradation_ms" json:"degradation_ms,omitempty"`
-	// If no bytes arrive for longer than this while requests are in flight, that is a stall (1000 ms).
+	// If no bytes arrive for longer although requests wait, that is a stall (1000 ms).
 	StallMS float64 `yaml:"stall_ms" json:"stall_ms"`
 	// Smallest growth of memory that counts as a leak, in MB per hour (100).
 	LeakMBPerHour float64 `yaml:"leak_mb_per_hour" json:"leak_mb_per_hour"`
