@@ -22,7 +22,7 @@ func TestGrammarFields(t *testing.T) {
 		}
 		return "{}", nil
 	}
-	schema := `{"type": "object",  "properties": {"b": {}, "a": {}}}` // its order is the answer's order, so it must not change
+	schema := `{"type": "object",  "properties": {"b": {}, "a": {}}}` // in the answer's order
 	quoted, _ := json.Marshal(schema)
 	for _, test := range []struct {
 		fields string

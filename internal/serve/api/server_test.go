@@ -203,7 +203,7 @@ func TestPanic(t *testing.T) {
 	f.server.routes["/livez"] = route{method: "GET", open: true,
 		handle: func(w *exchange, _ *http.Request) error { w.Write([]byte("half")); panic("late") }}
 	f.wantError("GET", "/version", "", 500, "")
-	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // the client would retry on a kept connection
+	once := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // else the client retries
 	// nothing was flushed yet, so not even the header came
 	if resp, err := once.Get(f.http.URL + "/livez"); err == nil {
 		resp.Body.Close()
