@@ -139,8 +139,8 @@ func traceable(t *testing.T, dir, file string, reports []string) {
 	}
 }
 
-// TestRefusedFormats: what is not read is named in a sentence of its own, with what to take instead, by every command;
-// nothing that is there is "no such model".
+// TestRefusedFormats: every command names a format that is not supported in a sentence of its own, with an
+// alternative; an existing file is never "no such model".
 func TestRefusedFormats(t *testing.T) {
 	t.Setenv("MIXTRAL_CACHE_DIR", t.TempDir())
 	root := t.TempDir()

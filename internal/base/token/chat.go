@@ -65,7 +65,7 @@ func (t *Tokenizer) newChatFormat() chatFormat {
 	return f
 }
 
-// Chat gives the ids of a conversation that the model is to answer. They are those of Mistral's own encoder
+// Chat returns the ids of a conversation that the model is to answer. They are those of Mistral's own encoder
 // (mistral-common, tokens/tokenizers/instruct.py). For Mixtral-8x7B-Instruct-v0.1 that is InstructTokenizerV1:
 //
 //	BOS "[INST] user [/INST]" "answer" EOS "[INST] user [/INST]" …
