@@ -145,8 +145,7 @@ func TestTalkOnATerminal(t *testing.T) {
 	}
 }
 
-// TestTalkEnds: a conversation ends with Ctrl-C twice, with /exit, with SIGTERM and with a terminal that is closed;
-// the terminal is then restored.
+// TestTalkEnds: a conversation ends with Ctrl-C twice, with /exit and with SIGTERM; the terminal is then restored.
 func TestTalkEnds(t *testing.T) {
 	t.Parallel()
 	url, _ := echoServer(t)
