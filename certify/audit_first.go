@@ -9,8 +9,8 @@ import (
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
-// emptyFirst looks for chunks without a token that come long before the first one. OpenAI's own API opens its streams
-// so; it is dishonest only where the server's metric of the time to the first token counts that chunk.
+// emptyFirst looks for chunks without a token that come long before the first token. OpenAI's own API begins its
+// streams with one. It is wrong only if the server's metric of the time to the first token counts that chunk.
 func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	const id = evidence.AuditEmptyFirst
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: earlyShare}
@@ -69,8 +69,7 @@ func meanOf(x []float64) float64 {
 	return sum
 }
 
-// firstTokens is the server's histogram of the time to the first token; ok is false if the server shows none at the
-// moment.
+// firstTokens returns the server's histogram of the time to the first token. ok is false if it cannot be read now.
 func (a *auditor) firstTokens(ctx context.Context) (h evidence.Histogram, ok bool) {
 	if a.p.r.metrics.remote() {
 		return h, false
@@ -80,8 +79,8 @@ func (a *auditor) firstTokens(ctx context.Context) (h evidence.Histogram, ok boo
 	return h, ok || s.Err == "" && len(s.Values) > 0 // a labelled histogram appears with its first observation
 }
 
-// firstTokensSince is the mean, in nanoseconds, of the n observations since then. ok is false where there are not just
-// these: the server counts otherwise, or somebody else uses it.
+// firstTokensSince is the mean, in nanoseconds, of the n observations after before. ok is false if there are fewer or
+// more than n: the server counts differently, or another client uses it.
 func (a *auditor) firstTokensSince(ctx context.Context, before evidence.Histogram, n int) (mean float64, ok bool) {
 	for end := time.Now().Add(settle); ctx.Err() == nil; time.Sleep(settlePause) {
 		after, _ := a.firstTokens(ctx)

@@ -141,7 +141,7 @@ func TestJSONKeepsItsSchema(t *testing.T) {
 	}
 }
 
-// The specification's own report has six keys; ours begins with them, in its order, under its names.
+// The specification's own report has five keys. Ours begins with them, in the same order and under the same names.
 func TestSeedKeys(t *testing.T) {
 	data, err := JSON(sample())
 	if err != nil {

@@ -94,7 +94,8 @@ func TestTogetherAsksForMore(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || d.Sequences != 2 || d.Seconds <= 0 || d.Context != profileShort+most/2 || most < tt.enough {
+			if err != nil || d.Sequences != 2 || d.Seconds <= 0 || d.Context != profileShort+most/2 ||
+				most < tt.enough {
 				t.Fatalf("%+v of %d tokens, %v", d, most, err)
 			}
 		})

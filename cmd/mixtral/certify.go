@@ -385,7 +385,8 @@ func (c certifyCmd) check(a *app) error {
 			strings.Split(certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)), "\n")})
 	}
 	fmt.Fprintf(a.stdout, "%s %s: %s, %s\nprofile %s\n%s\n", tc.ID, tc.Name,
-		noun.Of(len(tc.Checks), "check", "checks"), noun.Of(len(loaded.Prompts.Prompts), "prompt", "prompts"), c.Profile,
+		noun.Of(len(tc.Checks), "check", "checks"), noun.Of(len(loaded.Prompts.Prompts), "prompt", "prompts"),
+		c.Profile,
 		certify.Arithmetic(tc, c.Profile, len(loaded.Prompts.Prompts)))
 	return nil
 }

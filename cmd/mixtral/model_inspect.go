@@ -153,7 +153,8 @@ func (in *inspection) print(w io.Writer) error {
 		row("format", "%s", in.Mix)
 	}
 	for _, f := range in.Formats {
-		row("format "+f.Type, "%s, %s parameters, %s", noun.Of(f.Tensors, "tensor", "tensors"), count(f.Params), size(f.Bytes))
+		row("format "+f.Type, "%s, %s parameters, %s", noun.Of(f.Tensors, "tensor", "tensors"),
+			count(f.Params), size(f.Bytes))
 	}
 	m := in.Memory
 	where := "in memory"

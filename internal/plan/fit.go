@@ -81,7 +81,8 @@ func (p *Profile) Fit(m Measurements) error {
 		intercept, slope := line(x, y) // of q + r − nr
 		p.PerRow = max(-slope, 0)
 		p.PerRequest = max(intercept-p.PerRow, 0)
-		p.PerPromptContext = max((stats.Median(prefill[2*m.Chunk])-2*stats.Median(prefill[m.Chunk])+p.PerRequest+p.PerRow)/
+		first, both := stats.Median(prefill[m.Chunk]), stats.Median(prefill[2*m.Chunk])
+		p.PerPromptContext = max((both-2*first+p.PerRequest+p.PerRow)/
 			(chunk*chunk), 0)
 	}
 	p.Points = p.Points[:0]

@@ -103,17 +103,18 @@ const mixesHead = `# The formats that llama-quantize (llama.cpp v0.5.0, --dry-ru
 
 // TestMixesAreLlamas: mixes.txt, which package convert's tests hold its mixes against, is what llama.cpp does.
 func TestMixesAreLlamas(t *testing.T) {
-	q := startQuantizer(t)
+	q := startLibrary(t)
 	text := strings.Builder{}
 	text.WriteString(mixesHead)
 	for _, s := range mixShapes {
 		path := s.write(t)
 		for _, n := range slices.Sorted(maps.Keys(fileTypes)) {
-			types := func(change quantization) string { return s.describe(q.types(t, path, n, change)) }
-			plain, weighted := types(quantization{}), types(quantization{Weighted: true})
+			types := func(change libraryCall) string { return s.describe(q.types(t, path, n, change)) }
+			plain, weighted := types(libraryCall{}), types(libraryCall{Weighted: true})
 			line := func(matrix, types string) {
 				tied := map[bool]string{true: "tied", false: "own"}[s.tied]
-				fmt.Fprintln(&text, s.experts, s.layers, s.heads, s.kvHeads, s.width, s.ffn, tied, fileTypes[n], matrix,
+				fmt.Fprintln(&text, s.experts, s.layers, s.heads, s.kvHeads, s.width, s.ffn, tied, fileTypes[n],
+					matrix,
 					types)
 			}
 			if plain == weighted {
@@ -123,7 +124,7 @@ func TestMixesAreLlamas(t *testing.T) {
 				line("weighted", weighted)
 			}
 			if s.width%256 != 0 {
-				line("pure", types(quantization{Pure: true}))
+				line("pure", types(libraryCall{Pure: true}))
 			}
 		}
 	}
@@ -188,11 +189,11 @@ func (s mixShape) describe(types map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// quantizer is llama.cpp's llama_model_quantize.
-type quantizer struct{ process }
+// library is llama.cpp's own, for what oracle.mjs has no function for.
+type library struct{ process }
 
-// quantization is a request to quantize.mjs.
-type quantization struct {
+// libraryCall is a request to llama.mjs.
+type libraryCall struct {
 	Op         string `json:"op"`
 	From       string `json:"from"`
 	To         string `json:"to,omitempty"`
@@ -200,23 +201,38 @@ type quantization struct {
 	Pure       bool   `json:"pure,omitempty"`
 	Weighted   bool   `json:"weighted,omitempty"`
 	Importance string `json:"importance,omitempty"`
+	Edges      int    `json:"edges,omitempty"`
+	Texts      []text `json:"texts,omitempty"`
 }
 
-func startQuantizer(t *testing.T) *quantizer {
-	t.Helper()
-	return &quantizer{start(t, "quantize.mjs")}
+// text is one whose tokens from Begin on count.
+type text struct {
+	Tokens []int32 `json:"tokens"`
+	Begin  int     `json:"begin"`
 }
 
-func (q *quantizer) types(t *testing.T, path string, n int, change quantization) map[string]string {
+type libraryReply struct {
+	Types map[string]string `json:"types"`
+	Loss  float64           `json:"loss"`
+	Error string            `json:"error"`
+}
+
+func startLibrary(t *testing.T) *library {
 	t.Helper()
-	var r struct {
-		Types map[string]string `json:"types"`
-		Error string            `json:"error"`
-	}
-	change.Op, change.From, change.Type = "types", path, n
-	q.ask(t, change, &r)
+	return &library{start(t, "llama.mjs")}
+}
+
+func (l *library) ask(t *testing.T, call libraryCall) (r libraryReply) {
+	t.Helper()
+	l.process.ask(t, call, &r)
 	if r.Error != "" {
-		t.Fatalf("llama.cpp, %s: %s", fileTypes[n], r.Error)
+		t.Fatalf("llama.cpp, %s %s: %s", call.Op, fileTypes[call.Type], r.Error)
 	}
-	return r.Types
+	return r
+}
+
+func (l *library) types(t *testing.T, path string, n int, change libraryCall) map[string]string {
+	t.Helper()
+	change.Op, change.From, change.Type = "types", path, n
+	return l.ask(t, change).Types
 }

@@ -54,8 +54,8 @@ type Header struct {
 	Target        Target          `json:"target"`
 	// the machine on which the certifier ran: cpu, cores, memory, kernel, go, …
 	Environment map[string]string `json:"environment"`
-	// by name: version, case_sha256, prompts_sha256, model_sha256, config_sha256; for a model that was converted from a
-	// directory also model_sources_sha256, the hash of what sha256sum prints for its files, sorted by name
+	// by name: version, case_sha256, prompts_sha256, model_sha256, config_sha256; for a model that was converted from
+	// a directory also model_sources_sha256, the hash of what sha256sum prints for its files, sorted by name
 	Fingerprints map[string]string `json:"fingerprints"`
 	Calibration  *Calibration      `json:"calibration,omitempty"`
 	Rules        int               `json:"rules,omitempty"` // the revision of the judge's rules
@@ -453,8 +453,8 @@ type Host struct {
 	Waited float64 `json:"waited_s,omitempty"`
 	// time in which anything on the machine waited for a core (pressure stall information)
 	Pressure float64 `json:"pressure_s,omitempty"`
-	// the waited_s of the threads that compute: those that had a core for at least a quarter of the time since the last
-	// reading
+	// the waited_s of the threads that compute: those that had a core for at least a quarter of the time since the
+	// last reading
 	Held float64 `json:"held_s,omitempty"`
 	// how often a thread of these processes was given a core; 0: the kernel reports neither this nor waited_s
 	Turns     int64      `json:"turns,omitempty"`

@@ -128,8 +128,8 @@ func (f Form) check(keys []string) error {
 	case f.Target != "" && !strings.HasPrefix(f.Target, "http://") && !strings.HasPrefix(f.Target, "https://"):
 		return fmt.Errorf("%w: target: must begin with http:// or https://, got %q", errForm, f.Target)
 	case f.KeyEnv != "" && !slices.Contains(keys, f.KeyEnv):
-		return fmt.Errorf("%w: API key: must be one of the variables that this console was given, got %q; variables: %s",
-			errForm, f.KeyEnv, strings.Join(keys, ", "))
+		return fmt.Errorf("%w: API key: must be one of the variables that this console was given, got %q; "+
+			"variables: %s", errForm, f.KeyEnv, strings.Join(keys, ", "))
 	case f.Sweep != "" && !sweepForm.MatchString(f.Sweep):
 		return fmt.Errorf("%w: sweep: must be rate or concurrency, alone or as rate=1..64, got %q", errForm, f.Sweep)
 	case f.SweepStep != "" && (badStep != nil || step < time.Second || step > time.Hour):
