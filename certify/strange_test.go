@@ -22,11 +22,11 @@ type odd struct {
 	checks  []string // checks that must pass
 	notice  string   // a part of a notice in the report
 	unclear string   // a check that must be INVALID
-	why     string   // and what its reason says
+	why     string   // a part of the reason of unclear
 	with    func(*certify.Options)
 	gap     time.Duration // between tokens; 0: the bank's
 	blamed  string        // the only check that must fail, because the server breaks a documented rule
-	said    string        // and what its reason says
+	said    string        // a part of the reason of blamed
 	// never caused a wrong verdict: it is tried only with the bank, and in the load generator's tests
 	bank bool
 }
