@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
@@ -143,11 +143,11 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		declared = declared || y.CachedTokens > x.CachedTokens
 	}
 	if len(first) < repeats/2 {
-		return unclear(id, "%d of %d pairs failed", failed, repeats)
+		return unclear(id, "%d of %s failed", failed, noun.Of(repeats, "pair", "pairs"))
 	}
 	limit := a.p.r.plan.c.Limits.CacheSpeedup
 	res := evidence.Audit{ID: id, Valid: true, OK: true, Limit: limit, Measured: faster(first, again)}
-	computed := len(firstGap) == 0 || (median(firstGap)-median(againGap))*(auditTokens-1) < leastSaved
+	computed := len(firstGap) == 0 || (stats.Median(firstGap)-stats.Median(againGap))*(auditTokens-1) < leastSaved
 	res.Detail = fmt.Sprintf("a repeated prompt is answered %.0f %% faster", 100*res.Measured)
 	switch {
 	case !computed && faster(firstGap, againGap) > decodeShare && certain(firstGap, againGap):
@@ -155,7 +155,7 @@ func (a *auditor) cache(ctx context.Context) evidence.Audit {
 		res.Detail += fmt.Sprintf(", token by token %.0f %%: answers come from a cache",
 			100*faster(firstGap, againGap))
 	case res.Measured <= limit:
-	case median(first)-median(again) < leastSaved:
+	case stats.Median(first)-stats.Median(again) < leastSaved:
 		res.Detail += fmt.Sprintf(", by less than the %g ms that matter", leastSaved)
 	case !certain(first, again):
 		res.Detail += ", which chance explains"
@@ -173,14 +173,12 @@ func faster(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		return 0
 	}
-	m := median(a)
+	m := stats.Median(a)
 	if m <= 0 {
 		return 0
 	}
-	return 1 - median(b)/m
+	return 1 - stats.Median(b)/m
 }
-
-func median(x []float64) float64 { return stats.Percentile(slices.Sorted(slices.Values(x)), 0.5) }
 
 // certain says whether b is smaller than a, and chance does not explain it.
 func certain(a, b []float64) bool {
@@ -222,12 +220,11 @@ func (a *auditor) usage(ctx context.Context) evidence.Audit {
 		res.Measured, res.Detail = off(counted), fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d",
 			claimed, counted)
 	case off(chunks) <= usageShare:
-		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%d output tokens claimed, in %d chunks", claimed, chunks)
+		res.Measured, res.Detail = off(chunks), fmt.Sprintf("%s claimed, in %s",
+			noun.Of(claimed, "output token", "output tokens"), noun.Of(chunks, "chunk", "chunks"))
 	case tokenizer:
 		res.OK, res.Measured = false, off(counted)
-		res.Detail = fmt.Sprintf("%d output tokens claimed, its own tokenizer counts %d and they came in %d chunks",
-			claimed, counted, chunks)
-	default: // a chunk may have several tokens, but each token has at least one byte and each chunk at least one token
+		// certain says whether b is smaller than a, and chance does not explain it.
 		res.OK = claimed <= bytes+usageSlack*answers && claimed >= chunks-usageSlack*answers
 		res.Measured = off(chunks)
 		res.Detail = fmt.Sprintf("%d output tokens claimed for %d bytes in %d chunks; without a tokenizer only "+

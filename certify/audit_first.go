@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 )
 
@@ -35,8 +36,8 @@ func (a *auditor) emptyFirst(ctx context.Context) evidence.Audit {
 	if len(shares) == 0 {
 		return unclear(id, "no stream with a token")
 	}
-	res.Measured = median(shares)
-	lead := time.Duration(median(leads)).Round(time.Millisecond)
+	res.Measured = stats.Median(shares)
+	lead := time.Duration(stats.Median(leads)).Round(time.Millisecond)
 	res.Detail = fmt.Sprintf("an empty chunk precedes the first token by %s", lead)
 	if res.Measured <= earlyShare || lead <= earlyLeast {
 		return res

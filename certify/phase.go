@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/knee"
@@ -169,7 +170,8 @@ func (p *phaseRun) warmup(ctx context.Context) evidence.Phase {
 	}
 	if p.answered == 0 && p.failed > 0 && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errUnanswered)) {
 		rec.CutShort = evidence.CutUnanswered
-		why := fmt.Errorf("%w: none of %d requests was answered; the last: %s", errUnanswered, p.failed, p.why)
+		why := fmt.Errorf("%w: none of %s was answered; the last: %s", errUnanswered,
+			noun.Of(p.failed, "request", "requests"), p.why)
 		p.r.condition(context.WithoutCancel(ctx), evidence.ConditionBaseline, result{err: why})
 		p.r.record.cancel(why)
 		return rec
@@ -253,12 +255,12 @@ func (p *phaseRun) idle(ctx context.Context) evidence.Phase {
 
 // describe summarizes a phase in a line for the user; the report has the details.
 func (p *phaseRun) describe(rec evidence.Phase) string {
-	text := fmt.Sprintf("%d requests", p.done)
+	text := noun.Of(p.done, "request", "requests")
 	switch {
 	case p.ph.Kind == testcases.KindIdle:
 		text = "idle"
 	case p.ph.Kind == testcases.KindSweep:
-		text = fmt.Sprintf("%d steps, %s", rec.Issued, text)
+		text = noun.Of(rec.Issued, "step", "steps") + ", " + text
 		if p.found.Best > 0 {
 			text += fmt.Sprintf(": the knee is near %s %s", short(p.found.Best), p.ph.LoadUnit())
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/whole"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
@@ -185,7 +186,7 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 		case testcases.KindOpen:
 			b.WriteString(openText(c, ph, most))
 		case testcases.KindBatch:
-			fmt.Fprintf(&b, "%d requests at once, %s", n, most)
+			fmt.Fprintf(&b, "%s at once, %s", noun.Of(n, "request", "requests"), most)
 		case testcases.KindSweep:
 			b.WriteString(sweepText(c, ph))
 		case testcases.KindIdle:
@@ -196,7 +197,7 @@ func Arithmetic(c *testcases.Case, profile string, prompts int) string {
 			if n == 0 {
 				n = prompts
 			}
-			fmt.Fprintf(&b, "%d answers to score, %d in flight, %s", n, c.InFlight(ph), most)
+			fmt.Fprintf(&b, "%s to score, %d in flight, %s", noun.Of(n, "answer", "answers"), c.InFlight(ph), most)
 		default:
 			least := fmt.Sprintf("at least %d requests and %s s", n, short(ph.DurationS))
 			if n == 0 && ph.DurationS == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/loadgen"
@@ -72,8 +73,8 @@ func (r *runner) conditions(ctx context.Context) {
 	for _, p := range r.proven {
 		r.condition(ctx, p.id, p.res)
 	}
-	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%d prompts, SHA-256 %.12s",
-		len(r.plan.loaded.Prompts.Prompts),
+	r.condition(ctx, evidence.ConditionPrompts, result{detail: fmt.Sprintf("%s, SHA-256 %.12s",
+		noun.Of(len(r.plan.loaded.Prompts.Prompts), "prompt", "prompts"),
 		digest(r.plan.loaded.PromptBytes))})
 	r.condition(ctx, evidence.ConditionMetrics, r.metricsOffered(ctx))
 	r.condition(ctx, evidence.ConditionResources, r.resourcesRead(ctx))
@@ -132,7 +133,7 @@ func (r *runner) resourcesRead(ctx context.Context) result {
 // machine compares this machine with the one that the case asks for. It decides nothing: the server may run elsewhere,
 // and the effect of a small machine shows in the figures that are judged.
 func machine(e testcases.Environment) string {
-	have := fmt.Sprintf("%d cores", runtime.NumCPU())
+	have := noun.Of(runtime.NumCPU(), "core", "cores")
 	small := runtime.NumCPU() < e.CPUCores
 	if gb, ok := probe.Memory(); ok {
 		have += fmt.Sprintf(" and %.0f GB here", gb)
@@ -141,8 +142,8 @@ func machine(e testcases.Environment) string {
 	if !small {
 		return have
 	}
-	return fmt.Sprintf("%s, less than the %d cores and %g GB that the case asks for (reported, not gated)", have,
-		e.CPUCores, e.MemoryGB)
+	return fmt.Sprintf("%s, less than the %s and %g GB that the case asks for (reported, not gated)", have,
+		noun.Of(e.CPUCores, "core", "cores"), e.MemoryGB)
 }
 
 // calibrate measures the client's error with a server that answers at known times, at the highest rate of the profile.

@@ -39,6 +39,7 @@ func newRunner(ctx context.Context, p *plan) (*runner, error) {
 	}
 	r.requests = newAsker(p, r.server.model)
 	r.metrics = newMetrics(p.o, p.c.Metrics, r.server, r.record)
+	r.metrics.scraper.Notes(r.progress.note)
 	if r.observer, err = newObserver(ctx, p.o, r.server, r.metrics, r.record, r.progress); err == nil {
 		r.observer.gpus = gpusOf(p.c)
 		if r.reviewer, err = newReviewer(ctx, p.o); err != nil {

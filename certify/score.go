@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/certify/evidence"
 	"github.com/hxp-enterprise/mixtral/internal/certify/quality"
 )
@@ -18,7 +19,8 @@ func (p *phaseRun) score(ctx context.Context) {
 	begun := time.Now()
 	for i, q := range p.texts {
 		if ctx.Err() != nil && time.Since(begun) > lastScores {
-			p.r.progress.note(fmt.Sprintf("%d of %d answers are not scored", len(p.texts)-i, len(p.texts)))
+			p.r.progress.note(fmt.Sprintf("%d of %s not scored", len(p.texts)-i,
+				noun.Of(len(p.texts), "answer is", "answers are")))
 			return
 		}
 		prompt, _ := p.r.plan.loaded.Prompts.ByKey(q.Prompt)

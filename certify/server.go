@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hxp-enterprise/mixtral/certify/target"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/openai"
 	"github.com/hxp-enterprise/mixtral/internal/base/telemetry"
 	"github.com/hxp-enterprise/mixtral/internal/certify/client"
@@ -149,7 +150,7 @@ func serves(models []openai.Model, model string) error {
 		}
 	}
 	if more := len(models) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("%d others", more))
+		names = append(names, noun.Of(more, "other", "others"))
 	}
 	return fmt.Errorf("%w: the server lists no model %q; it lists %s", target.ErrSetup, model,
 		strings.Join(names, ", "))

@@ -50,8 +50,8 @@ func latencyChart(s PhaseSeries, r *Report, n int) Chart {
 	top := maxY(s.Latency, s.Failed)
 	p := &plot{id: fmt.Sprintf("lat%d", n), title: "Latency over time, phase " + s.ID,
 		xLabel: "seconds since the phase began (scheduled time)", yLabel: "latency, ms",
-		xMax: length * 1.01, about: fmt.Sprintf("%s requests; the slowest took %s milliseconds",
-			Number(float64(s.RequestsInSeries)), Number(top))}
+		xMax: length * 1.01, about: fmt.Sprintf("%s; the slowest took %s milliseconds",
+			counted(s.RequestsInSeries, "request", "requests"), Number(top))}
 	p.bands = outside(s, length)
 	target := r.Targets.LatencyMS
 	caption := "Latency of each request"
@@ -122,8 +122,8 @@ func ecdfChart(s PhaseSeries, r *Report, n int) Chart {
 	}
 	p := &plot{id: fmt.Sprintf("ecdf%d", n), title: "Distribution of latency and time to first token, phase " + s.ID,
 		xLabel: "ms", yLabel: "share of requests",
-		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s requests", Number(lo),
-			Number(hi), Number(float64(s.RequestsInECDF)))}
+		yMax: 1, yPercent: true, about: fmt.Sprintf("from %s to %s milliseconds over %s", Number(lo),
+			Number(hi), counted(s.RequestsInECDF, "request", "requests"))}
 	target := r.Targets.LatencyMS
 	if target > 0 && target <= 3*hi {
 		p.uprights = []mark{{label: "target", from: target}}
@@ -220,13 +220,13 @@ func resourceCharts(s Series, r *Report) []Chart {
 		top := maxY(s.CPU)
 		p := &plot{id: "cpu", title: "CPU over the run", xLabel: "seconds since the run began", yLabel: "cores",
 			xMax:  s.Duration,
-			about: fmt.Sprintf("busiest second %s cores", Number(r.Resources.PeakCPU1s)), bands: spans(s)}
+			about: "busiest second " + figureText(r.Resources.PeakCPU1s, "cores"), bands: spans(s)}
 		caption := "CPU, mean of each second"
 		if lim := r.Targets.CPUCores; lim > 0 && lim <= 3*top {
-			p.levels = []mark{{label: "limit " + Number(lim) + " cores", from: lim}}
+			p.levels = []mark{{label: "limit " + figureText(lim, "cores"), from: lim}}
 			top = math.Max(top, lim*1.05)
 		} else if lim > 0 {
-			caption += fmt.Sprintf("; the limit of %s cores lies above the plot", Number(lim))
+			caption += "; the limit of " + figureText(lim, "cores") + " lies above the plot"
 		}
 		p.yMax = roundUp(top * 1.12)
 		p.lines = []line{{class: "c3", points: s.CPU, area: true}}

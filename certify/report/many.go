@@ -105,7 +105,7 @@ func TableText(w io.Writer, t Table, all bool) error {
 		writeRow(&b, row, widths)
 	}
 	wrap(&b, "", "", "Each is held against the first: ! worse, + better, ~ differs otherwise. "+
-		Number(float64(hidden))+" figures are the same within noise.")
+		counted(hidden, "figure is", "figures are")+" the same within noise.")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

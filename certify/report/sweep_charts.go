@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"math"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // atLoad keeps the longest step of each load, which has the most evidence.
@@ -92,7 +94,8 @@ func sweepDist(s Sweep, steps []Step, metric, name string, of func(Step) *Dist, 
 		top = math.Max(top, cut*1.1)
 	}
 	p.yMax = roundUp(top * 1.05)
-	p.about = fmt.Sprintf("%d loads; the mean is %s ms at the least and %s ms at the greatest", len(steps),
+	p.about = fmt.Sprintf("%s; the mean is %s ms at the least and %s ms at the greatest",
+		noun.Of(len(steps), "load", "loads"),
 		Number(mean[0].Y), Number(mean[len(mean)-1].Y))
 	p.lines = []line{{class: "c1", points: mean}}
 	p.dots = []dots{{class: "c1", points: mean, r: 2.4}}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // Trend shows how the figures of one test case changed over its runs, oldest first.
@@ -206,8 +208,8 @@ func TrendText(w io.Writer, t Trend) error {
 			optFigure(lo, l.Unit), optFigure(hi, l.Unit), target, l.Last})
 	}
 	leftTable(&b, rows)
-	fmt.Fprintf(&b, "\n%d runs of %s, oldest first; the last column holds the newest against the oldest\n",
-		len(t.Runs),
+	fmt.Fprintf(&b, "\n%s of %s, oldest first; the last column holds the newest against the oldest\n",
+		noun.Of(len(t.Runs), "run", "runs"),
 		Clean(t.TestCase))
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -231,10 +233,10 @@ func leftTable(b *strings.Builder, rows [][]string) {
 func TrendSVG(w io.Writer, t Trend) error {
 	const wide, tall = 520.0, 150.0
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img"><title>%s over %d runs</title>`,
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img"><title>%s over %s</title>`,
 		px(wide), px(tall*float64(max(len(t.Rows), 1))), px(wide), px(tall*float64(max(len(t.Rows), 1))),
 		html.EscapeString(t.TestCase),
-		len(t.Runs))
+		noun.Of(len(t.Runs), "run", "runs"))
 	b.WriteString(`<style>` + trendStyle + `</style><rect class="paper" width="100%" height="100%"/>`)
 	for i, l := range t.Rows {
 		p := trendPlot(l, i, t.Runs)
@@ -277,7 +279,7 @@ func trendPlot(l TrendLine, n int, runs []TrendRun) *plot {
 		p.levels = []mark{{label: "target", from: *l.Target}}
 		top = math.Max(top, *l.Target)
 	}
-	p.yMax, p.about = roundUp(top*1.05), fmt.Sprintf("%d runs", len(points))
+	p.yMax, p.about = roundUp(top*1.05), noun.Of(len(points), "run", "runs")
 	p.lines, p.dots = []line{{class: "c1", points: points}}, []dots{{class: "c1", points: points, r: 2.4}}
 	return p
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // Differences lists where a report differs from the one derived from its events: one line for each value. If only the
@@ -77,7 +79,8 @@ func walk(path string, a, b any, out *[]string) {
 			break
 		}
 		if len(x) != len(y) {
-			*out = append(*out, fmt.Sprintf("%s has %d entries, the events give %d", Clean(path), len(x), len(y)))
+			*out = append(*out, fmt.Sprintf("%s has %s, the events give %d", Clean(path),
+				noun.Of(len(x), "entry", "entries"), len(y)))
 			return
 		}
 		for i := range x {

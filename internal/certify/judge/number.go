@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 )
 
 // ms turns nanoseconds into milliseconds.
@@ -28,10 +29,7 @@ func count(n int) string { return num(float64(n)) }
 func percent(x float64) string { return num(x*100) + " %" }
 
 func plural(n int, one, many string) string {
-	if n == 1 {
-		return count(n) + " " + one
-	}
-	return count(n) + " " + many
+	return count(n) + " " + noun.For(n, one, many)
 }
 
 func orElse(s, other string) string {

@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/base/stats"
 )
 
@@ -56,7 +57,8 @@ func Judge(m Measured, alpha, within float64) Outcome {
 		for _, o := range m.Objectives {
 			likely = likely && o.ratio() < 1
 		}
-		return Outcome{Unclear, likely, fmt.Sprintf("%d requests, %d are the least", m.Requests, fewest)}
+		return Outcome{Unclear, likely, fmt.Sprintf("%s, %d are the least",
+			noun.Of(m.Requests, "request", "requests"), fewest)}
 	}
 	parts := []part{m.errors(alpha)}
 	if m.Arrived != nil {

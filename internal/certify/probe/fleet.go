@@ -184,6 +184,9 @@ type fleetScraper struct {
 	urls    []string
 	resolve func(ctx context.Context, host string) ([]string, error) // returns the addresses of a host name
 	pods    *podLister
+	found   map[string][]string // by host of a dns+ URL: the addresses of the last lookup that worked
+	failing map[string]bool     // hosts whose last lookup failed
+	note    func(text string)   // what somebody who watches should know; nil: nobody watches
 
 	mu    sync.Mutex // one scrape at a time, because a late reading would look like a restarted replica
 	state fleet
@@ -192,7 +195,27 @@ type fleetScraper struct {
 }
 
 func newFleetScraper(urls []string) *fleetScraper {
-	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost, pods: newPodLister()}
+	return &fleetScraper{urls: urls, resolve: net.DefaultResolver.LookupHost, pods: newPodLister(),
+		found: map[string][]string{}, failing: map[string]bool{}}
+}
+
+// hosts looks up the addresses of a name. While that fails, the replicas are where they were: a DNS server that does
+// not answer says nothing about them, and those that are really gone do not answer either. Only a name that was never
+// found is an error.
+func (f *fleetScraper) hosts(ctx context.Context, name string) ([]string, error) {
+	hosts, err := f.resolve(ctx, name)
+	switch {
+	case err == nil:
+		f.found[name], f.failing[name] = hosts, false
+	case len(f.found[name]) == 0:
+		return nil, err
+	case !f.failing[name] && ctx.Err() == nil:
+		f.failing[name] = true
+		if f.note != nil {
+			f.note(fmt.Sprintf("the addresses of %s cannot be looked up; the last known ones are used: %v", name, err))
+		}
+	}
+	return f.found[name], nil
 }
 
 // addresses returns the metrics URL of each replica by its name.
@@ -218,7 +241,7 @@ func (f *fleetScraper) addresses(ctx context.Context) (map[string]string, error)
 			out[replicaName(u, f.urls)] = raw
 			continue
 		}
-		hosts, err := f.resolve(ctx, u.Hostname())
+		hosts, err := f.hosts(ctx, u.Hostname())
 		if err != nil {
 			return nil, err
 		}

@@ -172,6 +172,45 @@ func TestAFleetBehindAName(t *testing.T) {
 	}
 }
 
+// TestAFleetOutlivesItsDNS: while the name cannot be looked up the replicas are read where they were, and that is said
+// once for each failure. A name that was never found is an error.
+func TestAFleetOutlivesItsDNS(t *testing.T) {
+	a := newReplica(t)
+	a.set(func(r *replicaServer) { r.requests = 4 })
+	u, _ := url.Parse(a.URL)
+	s := NewScraper("dns+http://fleet.example:"+u.Port()+"/metrics", "", "", "")
+	defer s.Close()
+	var notes []string
+	s.Notes(func(text string) { notes = append(notes, text) })
+	broken := &net.DNSError{Err: "server misbehaving", Name: "fleet.example"}
+	var fails error = broken
+	s.fleet.resolve = func(context.Context, string) ([]string, error) {
+		if fails != nil {
+			return nil, fails
+		}
+		return []string{"127.0.0.1"}, nil
+	}
+	if x := s.Scrape(t.Context(), ""); !strings.Contains(x.Err, "server misbehaving") || len(notes) != 0 {
+		t.Errorf("never found: %+v, notes %q", x, notes)
+	}
+	for i, step := range []struct {
+		err   error
+		notes int
+	}{{nil, 0}, {broken, 1}, {broken, 1}, {nil, 1}, {broken, 2}} {
+		fails = step.err
+		x := s.Scrape(t.Context(), "")
+		if x.Err != "" || len(x.Replicas) != 1 || x.Replicas[0].Err != "" || x.Values[evidence.MetricRequests] != 4 {
+			t.Errorf("step %d: %+v", i, x)
+		}
+		if len(notes) != step.notes {
+			t.Errorf("step %d: notes %q, want %d", i, notes, step.notes)
+		}
+	}
+	if len(notes) > 0 && (!strings.Contains(notes[0], "fleet.example") || !strings.Contains(notes[0], "misbehaving")) {
+		t.Errorf("note %q", notes[0])
+	}
+}
+
 // TestAFleetInPrometheus: the series of each instance are one replica.
 func TestAFleetInPrometheus(t *testing.T) {
 	mixtral := func(instance string, n float64) []series {

@@ -208,7 +208,7 @@ func firstLabel(labels map[string]string, names []string) string {
 func CheckGPUs(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("must begin with http:// or https:// and name a host, is %q", address)
+		return fmt.Errorf("must begin with http:// or https:// and name a host, got %q", address)
 	}
 	return nil
 }

@@ -213,6 +213,9 @@ type podLister struct {
 	asks func() (*kubernetes, error)
 	list map[string][]pod // by URL
 	at   map[string]time.Time
+
+	failing bool              // the last question failed
+	note    func(text string) // what somebody who watches should know; nil: nobody watches
 }
 
 func newPodLister() *podLister {
@@ -240,7 +243,10 @@ func (l *podLister) addresses(ctx context.Context, now time.Time, raw string, se
 		}
 		if err == nil {
 			l.list[raw] = list
+		} else if !l.failing && l.note != nil && ctx.Err() == nil {
+			l.note(fmt.Sprintf("pods cannot be listed; the last known ones are used: %v", err))
 		}
+		l.failing = err != nil
 		l.at[raw] = now
 	}
 	out := map[string]string{}

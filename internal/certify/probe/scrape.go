@@ -60,6 +60,9 @@ func sameHost(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// Notes makes the scraper tell what somebody who watches should know, such as that a name cannot be looked up.
+func (s *Scraper) Notes(note func(text string)) { s.fleet.note, s.fleet.pods.note = note, note }
+
 // Name says where the metrics come from, without passwords, for evidence.Target.Metrics.
 func (s *Scraper) Name() string {
 	switch {

@@ -62,7 +62,7 @@ func plainly(err error) error {
 		got = "a " + wrong.Value
 	}
 	if want == "" || wrong.Field == "" {
-		return fmt.Errorf("must be an object, is %s", got)
+		return fmt.Errorf("must be an object, got %s", got)
 	}
-	return fmt.Errorf("%s: must be %s, is %s", wrong.Field, want, got)
+	return fmt.Errorf("%s: must be %s, got %s", wrong.Field, want, got)
 }

@@ -296,7 +296,7 @@ func rowReader(format testcases.Format, column string, at map[string]int) (func(
 func whole(name, s string) (int, error) {
 	v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s: must be a number, is %q", name, s)
+		return 0, fmt.Errorf("%s: must be a number, got %q", name, s)
 	}
 	return length(name, v)
 }

@@ -86,7 +86,7 @@ func moment(format testcases.Format, s string) (float64, error) {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("timestamp: must be a number of seconds, is %q", s)
+		return 0, fmt.Errorf("timestamp: must be a number of seconds, got %q", s)
 	}
 	return v, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hxp-enterprise/mixtral/certify/attest"
 	"github.com/hxp-enterprise/mixtral/certify/report"
+	"github.com/hxp-enterprise/mixtral/internal/base/noun"
 	"github.com/hxp-enterprise/mixtral/internal/certify/judge"
 )
 
@@ -150,7 +151,8 @@ func missing(r *report.Report, d *judge.Derived) string {
 		parts = append(parts, fmt.Sprintf("lines that cannot be read: %d", rec.Lost))
 	}
 	if rec.Count < r.Evidence.Events {
-		parts = append(parts, fmt.Sprintf("%d of %d events are there", rec.Count, r.Evidence.Events))
+		parts = append(parts, fmt.Sprintf("%d of %s there", rec.Count,
+			noun.Of(r.Evidence.Events, "event is", "events are")))
 	}
 	var phases []string
 	for _, p := range r.Phases {

@@ -144,7 +144,7 @@ func parse(line []byte) (Item, error) {
 		_, final, _ := cutLast(r.Answer, "####")
 		item.Reference = strings.ReplaceAll(strings.TrimSpace(final), ",", "")
 		if _, err := strconv.ParseFloat(item.Reference, 64); err != nil {
-			return item, fmt.Errorf("answer: the text after #### must be a number, is %q", item.Reference)
+			return item, fmt.Errorf("answer: the text after #### must be a number, got %q", item.Reference)
 		}
 	default:
 		return item, errors.New("has none of the known shapes: question and answer with ####, question and " +

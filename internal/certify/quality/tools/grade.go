@@ -63,7 +63,7 @@ func (q *Question) Grade(calls []Call, forced bool) Grade {
 func (q *Question) arguments(c Call) (map[string]any, error) {
 	s := q.schemas[c.Name]
 	if s == nil {
-		return nil, fmt.Errorf("%q was called, which is none of the tools", c.Name)
+		return nil, fmt.Errorf("%q was called, which is not one of the tools", c.Name)
 	}
 	text := c.Arguments
 	if strings.TrimSpace(text) == "" {

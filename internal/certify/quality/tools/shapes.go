@@ -83,7 +83,7 @@ func (q *Question) openAI(r *row) error {
 			tools[i].Type = openai.TypeFunction
 		}
 		if tools[i].Type != openai.TypeFunction {
-			return fmt.Errorf("tools[%d].type: must be %q, is %q", i, openai.TypeFunction, tools[i].Type)
+			return fmt.Errorf("tools[%d].type: must be %q, got %q", i, openai.TypeFunction, tools[i].Type)
 		}
 	}
 	if err := q.offer(tools); err != nil {

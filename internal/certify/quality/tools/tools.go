@@ -107,7 +107,8 @@ func (q *Question) offer(tools []tool) error {
 	for i, t := range tools {
 		name := t.Function.Name
 		if !nameForm.MatchString(name) {
-			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or underscores, is %q",
+			return fmt.Errorf("tools[%d].function.name: must be 1 to 64 letters, digits, dashes or underscores, "+
+				"got %q",
 				i, name)
 		}
 		if q.schemas[name] != nil {
@@ -137,7 +138,7 @@ func (q *Question) expect(calls []Expected) error {
 	for i, c := range calls {
 		s := q.schemas[c.Name]
 		if s == nil {
-			return fmt.Errorf("expected call %d: %q is none of the tools that are offered", i+1, c.Name)
+			return fmt.Errorf("expected call %d: %q is not one of the tools that are offered", i+1, c.Name)
 		}
 		for name := range c.Arguments {
 			if p := s.Schema().Properties; p != nil && p[name] == nil && closed(s.Schema()) {

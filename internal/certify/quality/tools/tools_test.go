@@ -60,7 +60,7 @@ func TestShapes(t *testing.T) {
 			{"geo_area", `[1]`, false, true, false, "not a JSON object"},
 			{"geo_area", `null`, false, true, false, "null"},
 			{"geo_area", ``, false, true, false, "schema"},
-			{"geo.area", `{"base":10,"height":5}`, false, false, false, "none of the tools"},
+			{"geo.area", `{"base":10,"height":5}`, false, false, false, "not one of the tools"},
 		} {
 			g := q.Grade([]Call{{c.name, c.arguments}}, false)
 			if g.Valid != c.valid || g.Named != c.named || g.Right != c.right || !strings.Contains(g.Why, c.why) {
@@ -147,7 +147,7 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 		tools(`[` + strings.Repeat(`{"function":{"name":"a"}},`, 200) + `{"function":{"name":"b"}}]`):                     "at most 128",
 		`{"tools":[{"function":{"name":"a"}}],"calls":[]}`:                                                                "prompt: is empty",
 		`{"prompt":"q","tools":[{"function":{"name":"a"}}]}`:                                                              "calls: are missing",
-		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":[{"name":"b"}]}`:                                       `"b" is none`,
+		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":[{"name":"b"}]}`:                                       `"b" is not one`,
 		`{"prompt":"q","tools":[{"function":{"name":"a"}}],"calls":{"name":"a"}}`:                                         "calls: must be",
 		`{"prompt":"q","messages":[{"role":"user","content":"q"}],"tools":[{}],"calls":[]}`:                               "prompt: must be left",
 		`{"query":"","tools":"[]","answers":"[]"}`:                                                                        "query: is empty",
