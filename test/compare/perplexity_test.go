@@ -164,8 +164,8 @@ func importanceOf(t *testing.T, path string) (*convert.Importance, string) {
 	return ours, forLlama(t, matrix)
 }
 
-// withoutZeros gives the columns that were put in a positive importance. Their weights are zeros, so that it says
-// nothing; llama-quantize makes garbage of IQ3_S where an importance is zero.
+// withoutZeros gives the columns that were put in the mean importance of their matrix: one of zero for a whole block is
+// nothing that a model has.
 func withoutZeros(t *testing.T, matrix string) string {
 	t.Helper()
 	return changed(t, matrix, nil, func(x gguf.Tensor) (quant.Type, []byte) {
