@@ -26,13 +26,15 @@ const addedFile = "../../internal/model/convert/testdata/added.json"
 
 // addedTexts are texts with the tokens of hftest.Flagged.
 var addedTexts = []string{
-	"", " ", "a", " a", "a b", "<plain>", "a<plain>b", "a <plain> b", " <plain>  <plain>", "a <left> b", "a\t\n <left>b",
+	"", " ", "a", " a", "a b", "<plain>", "a<plain>b", "a <plain> b", " <plain>  <plain>", "a <left> b",
+	"a\t\n <left>b",
 	"a <right> b", "a<right>\n\t b", "a  <both>  b", "<both> <both>", " <left><right> <both>", "zebra", "a zebra b",
 	"zebras", "a,zebra.", "xzebra zebra", "ézebra zebraé", "zebra_ _zebra", "zebra\u200dx", "zebra1 1zebra",
 	"zebrazebra", "<norm>", "a<norm>b", "a <norm> b", "<norm><norm> <norm>", "  <norm>", "<plain><norm>",
 	"a  <nboth>  b<nboth>c", "a\n<nboth>\nb", "in two zebras now", "two  zebras", "two zebras zebra", "gnu", "a gnu b",
 	"gnus", "a gnu", "\ngnu\n", "<special>  a", "a <special><left>", "a  <sleft>b", "</s> a <s>", "<s>a</s>",
-	"<plain><left>", "<plain> <left>", "a\u00a0<left>\u3000<right>\u2003b", "<plain", "<<plain>>", "<right>  ", "  <left>",
+	"<plain><left>", "<plain> <left>", "a\u00a0<left>\u3000<right>\u2003b", "<plain", "<<plain>>", "<right>  ",
+	"  <left>",
 	"<right>", "日本語<both> 中文", "a<s>  <plain> b",
 }
 
@@ -132,7 +134,8 @@ func TestAddedTokensLikeHuggingFace(t *testing.T) {
 		for k, want := range answers[i] {
 			if got := ours[i].EncodeSpecial(texts[k], false); !slices.Equal(got, want.IDs) {
 				if wrong++; wrong < 10 {
-					t.Errorf("%s: %q is %q, want %q", form, texts[k], spelled(ours[i], got), spelled(ours[i], want.IDs))
+					t.Errorf("%s: %q is %q, want %q", form, texts[k], spelled(ours[i], got),
+						spelled(ours[i], want.IDs))
 				}
 			}
 			if got := ours[i].Decode(want.IDs); got != want.Text {

@@ -113,8 +113,8 @@ func TestMixesAreLlamas(t *testing.T) {
 			plain, weighted := types(libraryCall{}), types(libraryCall{Weighted: true})
 			line := func(matrix, types string) {
 				tied := map[bool]string{true: "tied", false: "own"}[s.tied]
-				fmt.Fprintln(&text, s.experts, s.layers, s.heads, s.kvHeads, s.width, s.ffn, tied, fileTypes[n], matrix,
-					types)
+				fmt.Fprintln(&text, s.experts, s.layers, s.heads, s.kvHeads, s.width, s.ffn, tied, fileTypes[n],
+					matrix, types)
 			}
 			if plain == weighted {
 				line("any", plain)

@@ -47,7 +47,8 @@ func wideDemo(t *testing.T) string {
 	do := func(err error) { failed = cmp.Or(failed, err) }
 	eps, err := f.Float32("llama.attention.layer_norm_rms_epsilon")
 	do(err)
-	changes := map[string]any{"llama.embedding_length": uint32(wide), "llama.attention.head_count": uint32(wide / headDim),
+	changes := map[string]any{"llama.embedding_length": uint32(wide),
+		"llama.attention.head_count":             uint32(wide / headDim),
 		"llama.attention.head_count_kv":          uint32(wide / headDim),
 		"llama.attention.layer_norm_rms_epsilon": eps * narrow / wide, "general.file_type": uint32(0)}
 	w := gguf.NewWriter(out)

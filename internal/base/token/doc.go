@@ -2,8 +2,8 @@
 // it, incremental detokenisation, and the [INST] chat format.
 //
 // token.go holds the vocabulary and the Tokenizer: start there. encode.go goes from text to ids, decode.go from ids
-// to text as they come, chat.go from a conversation to ids. match.go finds user-defined and control pieces in text, and
-// split.go cuts a text at those that were added to the vocabulary. synthetic.go makes working vocabularies for
+// to text as they come, chat.go from a conversation to ids. match.go finds user-defined and control pieces in text,
+// and split.go cuts a text at those that were added to the vocabulary. synthetic.go makes working vocabularies for
 // synthetic models.
 //
 // Encoding follows SentencePiece (Kudo and Richardson 2018, https://arxiv.org/abs/1808.06226). Spaces become "▁"

@@ -205,8 +205,8 @@ func TokenSpec(f *gguf.File) (token.Spec, error) {
 	return s, nil
 }
 
-// flagsByName gives the pieces of Phi-3's vocabulary their flags. GGUF has no key for these; llama.cpp goes by the name
-// of the model, too.
+// flagsByName gives the pieces of Phi-3's vocabulary their flags. GGUF has no key for these; llama.cpp goes by the
+// name of the model, too.
 func flagsByName(name string, s *token.Spec) {
 	name = strings.ToLower(name)
 	if s.Flags != nil || !strings.Contains(name, "phi-3") && !strings.Contains(name, "phi3") {

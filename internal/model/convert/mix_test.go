@@ -56,15 +56,16 @@ func TestMixesAreLlamas(t *testing.T) {
 					m.weighted, m.Pure = weighted, matrix == "pure"
 					got := m.Type(Tensor{Dims: []int{cols, 256}, Kind: kind, layer: layer}, sh, tied == "tied")
 					if !strings.EqualFold(got.String(), format) {
-						t.Fatalf("%s %s: layer %d has %v", strings.Join(strings.Fields(s.Text())[:9], " "), stem, layer,
-							got)
+						t.Fatalf("%s %s: layer %d has %v", strings.Join(strings.Fields(s.Text())[:9], " "), stem,
+							layer, got)
 					}
 					compared++
 				}
 			}
 		}
 	}
-	if got, want := slices.Sorted(maps.Keys(foreign)), slices.Sorted(maps.Values(foreignMixes)); !slices.Equal(got, want) {
+	got, want := slices.Sorted(maps.Keys(foreign)), slices.Sorted(maps.Values(foreignMixes))
+	if !slices.Equal(got, want) {
 		t.Errorf("not written are %v, want %v", got, want)
 	}
 	if compared < 50000 {

@@ -117,7 +117,8 @@ func TestSeveralEnds(t *testing.T) {
 		config, generation any
 		want               []int32
 	}{
-		{2, nil, nil}, {[]int{2, 7}, nil, []int32{7}}, {2, 9, []int32{9}}, {[]int{2, 7}, []int{2, 9, 7}, []int32{7, 9}},
+		{2, nil, nil}, {[]int{2, 7}, nil, []int32{7}}, {2, 9, []int32{9}},
+		{[]int{2, 7}, []int{2, 9, 7}, []int32{7, 9}},
 		{nil, []int{5, 100000, -1}, []int32{5}},
 	} {
 		dir := published(t)
@@ -152,14 +153,15 @@ func TestPaddingBeyondRows(t *testing.T) {
 		change map[string]func(m map[string]any)
 		want   string // of the error
 	}{
-		"tokenizer.json": {map[string]func(map[string]any){"tokenizer.json": added("[PAD]"), "tokenizer_config.json": pad}, ""},
+		"tokenizer.json": {map[string]func(map[string]any){"tokenizer.json": added("[PAD]"),
+			"tokenizer_config.json": pad}, ""},
 		"named elsewhere": {map[string]func(map[string]any){"tokenizer.json": added("[PAD]"),
 			"special_tokens_map.json": pad}, ""},
 		"decoder": {map[string]func(map[string]any){"tokenizer_config.json": decoder}, ""},
 		"added_tokens.json": {map[string]func(map[string]any){"tokenizer_config.json": pad,
 			"added_tokens.json": func(m map[string]any) { m["[PAD]"] = 512 }}, ""},
-		"a mark": {map[string]func(map[string]any){"tokenizer.json": added("<|im_end|>"), "tokenizer_config.json": pad},
-			"513 pieces, but config.json has vocab_size 512"},
+		"a mark": {map[string]func(map[string]any){"tokenizer.json": added("<|im_end|>"),
+			"tokenizer_config.json": pad}, "513 pieces, but config.json has vocab_size 512"},
 		"not called padding": {map[string]func(map[string]any){"tokenizer.json": added("[PAD]")}, "513 pieces"},
 	} {
 		dir := published(t)
