@@ -85,14 +85,19 @@ const runBytes = 28
 // µs to get to at 30 GB/s. The parts of a super-block are too short for the processor to see streams in them.
 func (s *super) ahead() int { return (8191 + s.size) / s.size }
 
-// prefetch is the instruction that fetches. A single column of all formats but Q4_K is faster from L2: planes are read
-// in several streams there, and the L1 cache's misses are fewer than memory could serve (on Zen 4, Q6_K reads 43 % of
-// its bandwidth with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %; but Q4_K 86 and 68 %).
+// prefetch is the instruction that fetches; "": none. A single column of Q4_K reads its planes once and in one
+// direction, which the processor fetches ahead by itself (on Zen 4, 92 % of the bandwidth, and 84 % with PREFETCHT0).
+// One of the others is faster from L2: planes are read in several streams there, and the L1 cache's misses are fewer
+// than memory could serve (Q6_K reads 43 % with PREFETCHT0 and 72 % with PREFETCHT1, Q2_K 70 and 86 %, and 43 %
+// without any).
 func (s *super) prefetch(n int) string {
-	if n == 1 && s.format != "Q4_K" {
-		return "PREFETCHT1"
+	switch {
+	case n > 1:
+		return "PREFETCHT0"
+	case s.format == "Q4_K":
+		return ""
 	}
-	return "PREFETCHT0"
+	return "PREFETCHT1"
 }
 
 // fetch is how many cache lines are fetched in each run.
@@ -200,7 +205,7 @@ func (f *file) sets(s *super, groups int) {
 				f.p("VPDPBUSD Z%d, Z%d, Z%d", 27+r, 24+(h+r)%2, sum(r, g, h))
 			}
 		}
-		for i := lines * q / 8; i < lines*(q+1)/8; i++ {
+		for i := lines * q / 8; s.prefetch(n) != "" && i < lines*(q+1)/8; i++ {
 			f.p("%s %d(DX)", s.prefetch(n), s.ahead()*s.size+64*i)
 		}
 	}
