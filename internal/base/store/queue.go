@@ -43,11 +43,18 @@ func (q *queue) add(r Request) (dropped int) {
 	return q.squeeze()
 }
 
+// roomy is the capacity, in requests, beyond which a queue that is empty gives its memory back: after an outage of the
+// database it would keep 2.5 MB for good.
+const roomy = 1024
+
 // take removes up to n of the oldest requests.
 func (q *queue) take(n int) []Request {
 	batch := make([]Request, min(n, q.len()))
 	for i := range batch {
 		batch[i] = q.pop()
+	}
+	if q.len() == 0 && cap(q.items) > roomy {
+		q.items, q.head = nil, 0
 	}
 	return batch
 }
